@@ -1,0 +1,40 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+let c: [CSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "peerlab",
+    products: [.executable(name: "peerlab", targets: ["peerlab"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    ],
+    targets: [
+        .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+        .target(name: "CLuaShims", dependencies: ["CLua"], cSettings: c),
+        .target(name: "CKernel", cSettings: c, linkerSettings: [.linkedLibrary("ibverbs")]),
+        .target(name: "LuaKit", dependencies: ["CLua", "CLuaShims"], swiftSettings: swift),
+        .target(name: "Kernel", dependencies: ["CKernel"], swiftSettings: swift),
+        .target(name: "Devices", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Bindings", dependencies: ["LuaKit", "Devices", "Kernel"], swiftSettings: swift),
+        .target(name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel"], swiftSettings: swift),
+        .executableTarget(
+            name: "peerlab",
+            dependencies: [
+                "Runner", "LiveKernel", "SimKernel", "Kernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            swiftSettings: swift),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,29 @@
+/* System calls as LiveKernel makes them: a result of 0 or more, or a negated errno. Swift cannot read errno safely
+ * (reference counting may run in between) and cannot call variadic ioctl and open, so every call is one C expression. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+long sys_open(const char *_Nonnull path, int flags);
+long sys_close(int fd);
+long sys_ioctl_pointer(int fd, unsigned long request, void *_Nullable argument);
+long sys_ioctl_value(int fd, unsigned long request, unsigned long argument);
+long sys_read(int fd, void *_Nullable buffer, size_t count);
+long sys_write(int fd, const void *_Nullable buffer, size_t count);
+long sys_pread(int fd, void *_Nullable buffer, size_t count, uint64_t offset);
+long sys_pwrite(int fd, const void *_Nullable buffer, size_t count, uint64_t offset);
+long sys_lseek(int fd, int64_t offset, int whence);
+long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, int flags, int fd, uint64_t offset);
+long sys_munmap(void *_Nonnull address, size_t length);
+long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size);
+/* Milliseconds; a signal ends it early (-EINTR). */
+long sys_sleep(uint64_t nanoseconds);
+uint64_t sys_monotonic(void);
+
+/* Memory of `count` bytes that ends at an unreadable page, so a kernel that reads past what it was given says EFAULT. */
+void *_Nullable sys_guarded_alloc(size_t count);
+void sys_guarded_free(void *_Nonnull address, size_t count);
+
+/* Copies from this process's memory at any address; -EFAULT where it is not readable or writable. */
+long sys_copy_from_address(void *_Nonnull to, uint64_t address, size_t count);
+long sys_copy_to_address(uint64_t address, const void *_Nonnull from, size_t count);

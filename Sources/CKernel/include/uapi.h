@@ -1,0 +1,51 @@
+/* The uAPI structures and numbers of VFIO, iommufd and dma-buf, in our own words: distributions' headers are too old
+ * to have them (the DMA_BUF feature is newer than Debian 12). Names, offsets and numbers are the kernel's, so they are
+ * facts; layout.c asserts them and scripts/check-uapi compares them with the newest linux-libc-dev.
+ *
+ * VFIO_DEVICE_FEATURE_DMA_BUF_TPH is absent on purpose: it is in no released kernel, so its number and layout are data
+ * (Devices/TPHABI.swift). Arrays that follow a structure (dma_ranges, capability chains) are not declared: Swift drops
+ * flexible members, so whoever needs them lays them out behind the structure. */
+#pragma once
+#include <stdint.h>
+
+enum {
+#define NUMBER(name, value) name = value,
+#include "uapi_numbers.def"
+#undef NUMBER
+};
+
+struct vfio_group_status { uint32_t argsz, flags; };
+struct vfio_device_info { uint32_t argsz, flags, num_regions, num_irqs, cap_offset, pad; };
+struct vfio_region_info { uint32_t argsz, flags, index, cap_offset; uint64_t size, offset; };
+struct vfio_irq_info { uint32_t argsz, flags, index, count; };
+struct vfio_irq_set { uint32_t argsz, flags, index, start, count; };
+struct vfio_pci_hot_reset_info { uint32_t argsz, flags, count; };
+struct vfio_pci_hot_reset { uint32_t argsz, flags, count; };
+
+/* flags: bits 15:0 feature number, 16 GET, 17 SET, 18 PROBE; the feature's data follows. */
+struct vfio_device_feature { uint32_t argsz, flags; };
+/* GET returns the dma-buf's descriptor; nr_ranges elements of vfio_region_dma_range follow. */
+struct vfio_device_feature_dma_buf { uint32_t region_index, open_flags, flags, nr_ranges; };
+struct vfio_region_dma_range { uint64_t offset, length; };
+
+struct vfio_device_bind_iommufd { uint32_t argsz, flags; int32_t iommufd; uint32_t out_devid; uint64_t token_uuid_ptr; };
+struct vfio_device_attach_iommufd_pt { uint32_t argsz, flags, pt_id, pasid; };
+struct vfio_device_detach_iommufd_pt { uint32_t argsz, flags, pasid; };
+
+struct vfio_iommu_type1_info { uint32_t argsz, flags; uint64_t iova_pgsizes; uint32_t cap_offset, pad; };
+struct vfio_iommu_type1_dma_map { uint32_t argsz, flags; uint64_t vaddr, iova, size; };
+struct vfio_iommu_type1_dma_unmap { uint32_t argsz, flags; uint64_t iova, size; };
+
+struct iommu_destroy { uint32_t size, id; };
+struct iommu_ioas_alloc { uint32_t size, flags, out_ioas_id; };
+struct iommu_ioas_copy { uint32_t size, flags, dst_ioas_id, src_ioas_id; uint64_t length, dst_iova, src_iova; };
+struct iommu_iova_range { uint64_t start, last; };
+struct iommu_ioas_iova_ranges {
+    uint32_t size, ioas_id, num_iovas, reserved;
+    uint64_t allowed_iovas, out_iova_alignment;
+};
+struct iommu_ioas_map { uint32_t size, flags, ioas_id, reserved; uint64_t user_va, length, iova; };
+struct iommu_ioas_map_file { uint32_t size, flags, ioas_id; int32_t fd; uint64_t start, length, iova; };
+struct iommu_ioas_unmap { uint32_t size, ioas_id; uint64_t iova, length; };
+
+struct dma_buf_sync { uint64_t flags; };

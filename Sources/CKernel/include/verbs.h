@@ -1,0 +1,46 @@
+/* libibverbs with one error convention: 0 and a result, or a negated errno. The library's own differ by call (NULL with
+ * errno, an errno value, -1), and ibv_query_port, ibv_reg_mr and others are macros that Swift cannot see.
+ * Calls newer than rdma-core 44 are looked up at run time; -ENOSYS where the installed library lacks them. */
+#pragma once
+#include <infiniband/verbs.h>
+#include <stdint.h>
+
+long shim_ibv_get_device_list(struct ibv_device *_Nullable *_Nullable *_Nonnull list, int *_Nonnull count);
+void shim_ibv_free_device_list(struct ibv_device *_Nullable *_Nonnull list);
+long shim_ibv_open_device(struct ibv_device *_Nonnull device, struct ibv_context *_Nullable *_Nonnull context);
+long shim_ibv_close_device(struct ibv_context *_Nonnull context);
+long shim_ibv_query_device(struct ibv_context *_Nonnull context, struct ibv_device_attr *_Nonnull attributes);
+long shim_ibv_query_port(struct ibv_context *_Nonnull context, uint8_t port, struct ibv_port_attr *_Nonnull attributes);
+long shim_ibv_alloc_pd(struct ibv_context *_Nonnull context, struct ibv_pd *_Nullable *_Nonnull pd);
+long shim_ibv_dealloc_pd(struct ibv_pd *_Nonnull pd);
+long shim_ibv_reg_mr(struct ibv_pd *_Nonnull pd, uint64_t address, uint64_t length, int access,
+                 struct ibv_mr *_Nullable *_Nonnull mr);
+long shim_ibv_reg_dmabuf_mr(struct ibv_pd *_Nonnull pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
+                        struct ibv_mr *_Nullable *_Nonnull mr);
+long shim_ibv_dereg_mr(struct ibv_mr *_Nonnull mr);
+
+/* ibv_mr_init_attr and ibv_dmah_init_attr as rdma-core 59 and later have them (man ibv_reg_mr_ex, ibv_alloc_dmah). */
+struct shim_mr_init_attr {
+    uint64_t length;
+    int access;
+    uint64_t comp_mask; /* 1 iova, 2 addr, 4 fd, 8 fd_offset, 16 dmah */
+    uint64_t iova;
+    void *_Nullable addr;
+    int fd;
+    uint64_t fd_offset;
+    void *_Nullable dmah;
+};
+struct shim_dmah_init_attr {
+    uint32_t comp_mask; /* 1 cpu_id, 2 ph, 4 tph_mem_type */
+    uint32_t cpu_id;
+    uint8_t ph;
+    uint8_t tph_mem_type; /* 0 volatile, 1 persistent */
+};
+long shim_ibv_reg_mr_ex(struct ibv_pd *_Nonnull pd, const struct shim_mr_init_attr *_Nonnull attributes,
+                    struct ibv_mr *_Nullable *_Nonnull mr);
+long shim_ibv_alloc_dmah(struct ibv_context *_Nonnull context, const struct shim_dmah_init_attr *_Nonnull attributes,
+                     void *_Nullable *_Nonnull dmah);
+long shim_ibv_dealloc_dmah(void *_Nonnull dmah);
+/* mlx5_access: bit 0 data direct. */
+long shim_mlx5dv_reg_dmabuf_mr(struct ibv_pd *_Nonnull pd, uint64_t offset, uint64_t length, uint64_t iova, int fd,
+                               int access, int mlx5_access, struct ibv_mr *_Nullable *_Nonnull mr);

@@ -1,0 +1,84 @@
+#define _GNU_SOURCE
+#include "include/system.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static long result_of(long value) { return value < 0 ? -(long)errno : value; }
+
+long sys_open(const char *path, int flags) { return result_of(open(path, flags, 0600)); }
+long sys_close(int fd) { return result_of(close(fd)); }
+long sys_ioctl_pointer(int fd, unsigned long request, void *argument) { return result_of(ioctl(fd, request, argument)); }
+long sys_ioctl_value(int fd, unsigned long request, unsigned long argument) {
+    return result_of(ioctl(fd, request, argument));
+}
+long sys_read(int fd, void *buffer, size_t count) { return result_of(read(fd, buffer, count)); }
+long sys_write(int fd, const void *buffer, size_t count) { return result_of(write(fd, buffer, count)); }
+long sys_pread(int fd, void *buffer, size_t count, uint64_t offset) {
+    return result_of(pread(fd, buffer, count, (off_t)offset));
+}
+long sys_pwrite(int fd, const void *buffer, size_t count, uint64_t offset) {
+    return result_of(pwrite(fd, buffer, count, (off_t)offset));
+}
+long sys_lseek(int fd, int64_t offset, int whence) { return result_of(lseek(fd, offset, whence)); }
+
+long sys_mmap(void **result, size_t length, int protection, int flags, int fd, uint64_t offset) {
+    void *address = mmap(NULL, length, protection, flags, fd, (off_t)offset);
+    if (address == MAP_FAILED) return -(long)errno;
+    *result = address;
+    return 0;
+}
+long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
+
+long sys_readlink(const char *path, char *buffer, size_t size) { return result_of(readlink(path, buffer, size)); }
+
+long sys_sleep(uint64_t nanoseconds) {
+    struct timespec time = { .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u) };
+    return result_of(nanosleep(&time, NULL));
+}
+
+uint64_t sys_monotonic(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static size_t guarded_span(size_t count, size_t page) { return (count + page - 1) / page * page; }
+
+void *sys_guarded_alloc(size_t count) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), span = guarded_span(count, page);
+    char *base = mmap(NULL, span + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return NULL;
+    if (mprotect(base + span, page, PROT_NONE) != 0) {
+        munmap(base, span + page);
+        return NULL;
+    }
+    return base + span - count;
+}
+
+void sys_guarded_free(void *address, size_t count) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), span = guarded_span(count, page);
+    munmap((char *)address + count - span, span + page);
+}
+
+/* process_vm_readv on ourselves is the one way to ask "is this address readable?" without a signal handler. */
+long sys_copy_from_address(void *to, uint64_t address, size_t count) {
+    struct iovec local = { .iov_base = to, .iov_len = count };
+    struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = count };
+    if (count == 0) return 0;
+    ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    return done == (ssize_t)count ? 0 : -EFAULT;
+}
+
+long sys_copy_to_address(uint64_t address, const void *from, size_t count) {
+    struct iovec local = { .iov_base = (void *)(uintptr_t)from, .iov_len = count };
+    struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = count };
+    if (count == 0) return 0;
+    ssize_t done = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+    return done == (ssize_t)count ? 0 : -EFAULT;
+}

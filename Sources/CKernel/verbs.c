@@ -1,0 +1,85 @@
+#define _GNU_SOURCE
+#include "include/verbs.h"
+#include <dlfcn.h>
+#include <errno.h>
+
+/* A provider that fails without setting errno must not look like success. */
+static long failure(void) { return errno > 0 ? -(long)errno : -EIO; }
+static long negated(int value) { return value == 0 ? 0 : (value > 0 ? -(long)value : failure()); }
+
+long shim_ibv_get_device_list(struct ibv_device ***list, int *count) {
+    errno = 0;
+    *list = ibv_get_device_list(count);
+    return *list ? 0 : failure();
+}
+void shim_ibv_free_device_list(struct ibv_device **list) { ibv_free_device_list(list); }
+
+long shim_ibv_open_device(struct ibv_device *device, struct ibv_context **context) {
+    errno = 0;
+    *context = ibv_open_device(device);
+    return *context ? 0 : failure();
+}
+long shim_ibv_close_device(struct ibv_context *context) { return negated(ibv_close_device(context)); }
+long shim_ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attributes) {
+    return negated(ibv_query_device(context, attributes));
+}
+long shim_ibv_query_port(struct ibv_context *context, uint8_t port, struct ibv_port_attr *attributes) {
+    return negated(ibv_query_port(context, port, attributes));
+}
+
+long shim_ibv_alloc_pd(struct ibv_context *context, struct ibv_pd **pd) {
+    errno = 0;
+    *pd = ibv_alloc_pd(context);
+    return *pd ? 0 : failure();
+}
+long shim_ibv_dealloc_pd(struct ibv_pd *pd) { return negated(ibv_dealloc_pd(pd)); }
+
+long shim_ibv_reg_mr(struct ibv_pd *pd, uint64_t address, uint64_t length, int access, struct ibv_mr **mr) {
+    errno = 0;
+    *mr = ibv_reg_mr(pd, (void *)(uintptr_t)address, (size_t)length, (unsigned int)access);
+    return *mr ? 0 : failure();
+}
+long shim_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
+                        struct ibv_mr **mr) {
+    errno = 0;
+    *mr = ibv_reg_dmabuf_mr(pd, offset, (size_t)length, iova, fd, access);
+    return *mr ? 0 : failure();
+}
+long shim_ibv_dereg_mr(struct ibv_mr *mr) { return negated(ibv_dereg_mr(mr)); }
+
+/* Found by name because rdma-core 44, which this must build against, has none of them. The provider library is only
+ * looked into when libibverbs has loaded it already: mlx5dv calls make no sense on another provider's device. */
+static void *symbol(const char *library, const char *name) {
+    void *handle = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+    return handle ? dlsym(handle, name) : NULL;
+}
+
+long shim_ibv_reg_mr_ex(struct ibv_pd *pd, const struct shim_mr_init_attr *attributes, struct ibv_mr **mr) {
+    struct ibv_mr *(*call)(struct ibv_pd *, const struct shim_mr_init_attr *) =
+        (struct ibv_mr * (*)(struct ibv_pd *, const struct shim_mr_init_attr *)) symbol("libibverbs.so.1", "ibv_reg_mr_ex");
+    if (!call) return -ENOSYS;
+    errno = 0;
+    *mr = call(pd, attributes);
+    return *mr ? 0 : failure();
+}
+long shim_ibv_alloc_dmah(struct ibv_context *context, const struct shim_dmah_init_attr *attributes, void **dmah) {
+    void *(*call)(struct ibv_context *, const struct shim_dmah_init_attr *) =
+        (void *(*)(struct ibv_context *, const struct shim_dmah_init_attr *)) symbol("libibverbs.so.1", "ibv_alloc_dmah");
+    if (!call) return -ENOSYS;
+    errno = 0;
+    *dmah = call(context, attributes);
+    return *dmah ? 0 : failure();
+}
+long shim_ibv_dealloc_dmah(void *dmah) {
+    int (*call)(void *) = (int (*)(void *))symbol("libibverbs.so.1", "ibv_dealloc_dmah");
+    return call ? negated(call(dmah)) : -ENOSYS;
+}
+long shim_mlx5dv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
+                               int mlx5_access, struct ibv_mr **mr) {
+    typedef struct ibv_mr *(*function)(struct ibv_pd *, uint64_t, size_t, uint64_t, int, int, int);
+    function call = (function)symbol("libmlx5.so.1", "mlx5dv_reg_dmabuf_mr");
+    if (!call) return -ENOSYS;
+    errno = 0;
+    *mr = call(pd, offset, (size_t)length, iova, fd, access, mlx5_access);
+    return *mr ? 0 : failure();
+}

@@ -1,0 +1,2 @@
+#include "include/CLuaShims.h"
+typedef int nothing;

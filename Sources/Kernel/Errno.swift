@@ -1,0 +1,46 @@
+import Glibc
+
+/// An errno value: the number the kernel gave and its name. Source: include/uapi/asm-generic/errno*.h.
+public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The positive number, 1 to 4095.
+    public let code: Int32
+
+    /// Wraps a positive errno number.
+    public init(_ code: Int32) { self.code = code }
+
+    /// The errno of a negative system call result; nil where the call succeeded.
+    public init?(result: Int) {
+        guard result < 0 else { return nil }
+        code = Int32(truncatingIfNeeded: -result)
+    }
+
+    /// The errno with that C name ("EINVAL"); nil for a name this table lacks.
+    public init?(name: String) {
+        guard let entry = Errno.names.first(where: { $0.value == name }) else { return nil }
+        code = entry.key
+    }
+
+    /// The C name, or "errno N" where the table has none.
+    public var name: String { Errno.names[code] ?? "errno \(code)" }
+
+    /// The C library's sentence for it ("Invalid argument").
+    public var message: String { String(cString: strerror(code)) }
+
+    public var description: String { name }
+
+    /// The negated number, as a system call returns it.
+    public var result: Int { -Int(code) }
+
+    private static let names: [Int32: String] = [
+        EPERM: "EPERM", ENOENT: "ENOENT", EINTR: "EINTR", EIO: "EIO", ENXIO: "ENXIO", E2BIG: "E2BIG",
+        EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT", EBUSY: "EBUSY",
+        EEXIST: "EEXIST", EXDEV: "EXDEV", ENODEV: "ENODEV", ENOTDIR: "ENOTDIR", EISDIR: "EISDIR", EINVAL: "EINVAL",
+        ENFILE: "ENFILE", EMFILE: "EMFILE", ENOTTY: "ENOTTY", EFBIG: "EFBIG", ENOSPC: "ENOSPC", ESPIPE: "ESPIPE",
+        EROFS: "EROFS", EPIPE: "EPIPE", ERANGE: "ERANGE", EDEADLK: "EDEADLK", ENAMETOOLONG: "ENAMETOOLONG",
+        ENOSYS: "ENOSYS", ENOMSG: "ENOMSG", ENODATA: "ENODATA", ETIME: "ETIME", EPROTO: "EPROTO",
+        EOVERFLOW: "EOVERFLOW", EBADFD: "EBADFD", ENOTSOCK: "ENOTSOCK", EMSGSIZE: "EMSGSIZE",
+        EPROTONOSUPPORT: "EPROTONOSUPPORT", EOPNOTSUPP: "EOPNOTSUPP", EADDRINUSE: "EADDRINUSE",
+        EADDRNOTAVAIL: "EADDRNOTAVAIL", ENETDOWN: "ENETDOWN", ECONNRESET: "ECONNRESET", ENOBUFS: "ENOBUFS",
+        ETIMEDOUT: "ETIMEDOUT", ECONNREFUSED: "ECONNREFUSED", ECANCELED: "ECANCELED", ELOOP: "ELOOP",
+    ]
+}

@@ -1,0 +1,191 @@
+import CKernel
+
+/// How a number is written in traces, errors and exported C.
+public enum Format: Sendable {
+    /// 4096
+    case decimal
+    /// 0x1000
+    case hexadecimal
+    /// Names of bits joined by "|", the rest in hex.
+    case flags([Flag])
+    /// A name for known values.
+    case names([Flag])
+    /// A file descriptor or -1.
+    case descriptor
+    /// An address in this process.
+    case pointer
+
+    /// A bit, or a value, and its name.
+    public struct Flag: Sendable {
+        let value: UInt64
+        let name: String
+        init(_ value: Int, _ name: String) {
+            self.value = UInt64(value)
+            self.name = name
+        }
+    }
+
+    /// The text of `value`, which is sign-extended where the field is signed.
+    public func text(_ value: UInt64) -> String {
+        switch self {
+        case .decimal: return String(value)
+        case .descriptor: return String(Int64(bitPattern: value))
+        case .hexadecimal, .pointer: return value < 10 ? String(value) : hex(value)
+        case .names(let names): return names.first { $0.value == value }?.name ?? hex(value)
+        case .flags(let flags):
+            var rest = value
+            var parts: [String] = []
+            for flag in flags where flag.value != 0 && rest & flag.value == flag.value {
+                parts.append(flag.name)
+                rest &= ~flag.value
+            }
+            if rest != 0 || parts.isEmpty { parts.append(rest == 0 ? "0" : hex(rest)) }
+            return parts.joined(separator: "|")
+        }
+    }
+}
+
+func hex(_ value: some BinaryInteger) -> String { "0x" + String(value, radix: 16) }
+
+/// One member of a request's structure.
+public struct Field: Sendable {
+    /// Who writes it.
+    public enum Direction: Sendable { case input, output, both }
+
+    /// The C name.
+    public let name: String
+    /// Bytes from the start of its structure.
+    public let offset: Int
+    /// 1, 2, 4 or 8 bytes.
+    public let size: Int
+    let signed: Bool
+    /// Who writes it.
+    public let direction: Direction
+    let format: Format
+
+    /// A field whose place is data (the TPH revisions); `size` is 1, 2, 4 or 8 bytes.
+    public init(
+        _ name: String, offset: Int, size: Int, signed: Bool = false, _ direction: Direction = .input,
+        _ format: Format = .hexadecimal
+    ) {
+        self.name = name
+        self.offset = offset
+        self.size = size
+        self.signed = signed
+        self.direction = direction
+        self.format = format
+    }
+
+    /// A field of a C structure: place and width are the compiler's.
+    init<Structure, Value: FixedWidthInteger>(
+        _ name: String, _ path: KeyPath<Structure, Value>, _ direction: Direction = .input,
+        _ format: Format = .hexadecimal
+    ) {
+        guard let offset = MemoryLayout<Structure>.offset(of: path) else {
+            preconditionFailure("\(name) is not stored")
+        }
+        self.init(
+            name, offset: offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
+    }
+
+    /// The value at this field's place in `bytes`, sign-extended; nil where they end before it.
+    public func value(in bytes: UnsafeRawBufferPointer) -> UInt64? {
+        guard offset + size <= bytes.count else { return nil }
+        switch (size, signed) {
+        case (1, _): return UInt64(bytes[offset])
+        case (2, _): return UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+        case (4, true):
+            let value = bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)
+            return UInt64(bitPattern: Int64(value))
+        case (4, false): return UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        default: return bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        }
+    }
+}
+
+/// The structure of a request, or of a feature's data.
+public struct Layout: Sendable {
+    /// Members in order.
+    public let fields: [Field]
+    /// Bytes of the fixed part.
+    public let size: Int
+    /// Elements that follow the fixed part; their number is `countField`'s value.
+    public let trailing: Trailing?
+
+    /// Elements behind the fixed part of a structure.
+    public struct Trailing: Sendable {
+        let countField: String
+        let elementSize: Int
+        let fields: [Field]
+    }
+
+    /// A layout of `size` bytes.
+    public init(size: Int, _ fields: [Field], trailing: Trailing? = nil) {
+        self.fields = fields
+        self.size = size
+        self.trailing = trailing
+    }
+}
+
+/// What kind of object a descriptor names: some ioctl numbers mean different things on different ones.
+public enum FileKind: String, Sendable {
+    case container = "vfio container"
+    case group = "vfio group"
+    case device = "vfio device"
+    case iommufd = "iommufd"
+    case dmabuf = "dma-buf"
+    case other = "file"
+}
+
+/// One ioctl: number, argument, result. The one description of it: the typed operations name it, traces and errors
+/// decode by it.
+public struct Request: Sendable {
+    /// The third argument of the ioctl.
+    public enum Argument: Sendable {
+        case none
+        case value(Format)
+        case structure(Layout)
+        /// vfio_device_feature: a header, then the data of the feature it names.
+        case feature
+        case string
+    }
+    /// What a result that is not an error means.
+    public enum Result: Sendable {
+        case zero
+        case value
+        case descriptor(FileKind)
+        /// The feature decides (DMA_BUF GET returns a descriptor).
+        case feature
+    }
+
+    /// The C name.
+    public let name: String
+    /// The ioctl number.
+    public let number: UInt
+    /// The kind of file that answers it.
+    public let file: FileKind
+    /// What is passed.
+    public let argument: Argument
+    /// What comes back.
+    public let result: Result
+
+    init(_ name: String, _ number: Int, on file: FileKind, _ argument: Argument = .none, result: Result = .zero) {
+        self.name = name
+        self.number = UInt(number)
+        self.file = file
+        self.argument = argument
+        self.result = result
+    }
+
+    /// The row for a number on a kind of file; rows of that kind win over a lone row of another kind.
+    public static func find(_ number: UInt, on file: FileKind) -> Request? {
+        let rows = all.filter { $0.number == number }
+        return rows.first { $0.file == file } ?? (rows.count == 1 ? rows.first : nil)
+    }
+
+    /// The row with that C name.
+    public static func find(named name: String) -> Request? { all.first { $0.name == name } }
+
+    /// Every request we know.
+    public static let all: [Request] = vfio + iommufd + dmabuf
+}

@@ -1,0 +1,53 @@
+public import CKernel
+
+/// What an ioctl passes as its third argument.
+public enum IoctlArgument {
+    /// Nothing (zero is passed).
+    case none
+    /// The number itself, as VFIO_SET_IOMMU takes it.
+    case value(UInt)
+    /// The address of these bytes. A kernel that looks past their end gets EFAULT on the simulated bench; the live
+    /// kernel does so only where the bytes end at an unreadable page (`sys_guarded_alloc`).
+    case memory(UnsafeMutableRawBufferPointer)
+}
+
+/// The system calls that VFIO, iommufd, dma-buf and sysfs are used through: one half of the seam between this program
+/// and a kernel. Results are the kernel's: 0 or more, or a negated errno. Paths are absolute.
+///
+/// A kernel belongs to one thread, as the Lua state that uses it does.
+public protocol SystemCalls: AnyObject {
+    /// open(2). `flags` are O_RDWR and the like; O_CLOEXEC is the caller's to give.
+    func open(_ path: String, flags: Int32) -> Int
+    /// close(2). The descriptor is gone whatever the result.
+    func close(_ descriptor: Int32) -> Int
+    /// ioctl(2).
+    func ioctl(_ descriptor: Int32, _ request: UInt, _ argument: IoctlArgument) -> Int
+    /// read(2).
+    func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int
+    /// write(2).
+    func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int
+    /// pread(2).
+    func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int
+    /// pwrite(2).
+    func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int
+    /// lseek(2).
+    func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int
+    /// mmap(2) at an address of the kernel's choice. `descriptor` is -1 for anonymous memory.
+    func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64) throws(Errno)
+        -> UnsafeMutableRawPointer
+    /// munmap(2).
+    func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int
+    /// readlink(2): the link's text.
+    func readlink(_ path: String) throws(Errno) -> String
+    /// The names in a directory, sorted, without "." and "..".
+    func list(_ path: String) throws(Errno) -> [String]
+    /// CLOCK_MONOTONIC in nanoseconds; on the simulated bench its virtual clock.
+    func monotonic() -> UInt64
+    /// Sleeps; -EINTR where a signal ended it early. The simulated bench advances its clock instead.
+    func sleep(nanoseconds: UInt64) -> Int
+}
+
+/// Verbs whose attributes are structures of ours because the libibverbs we build against is older than they are.
+public typealias MRInitAttributes = shim_mr_init_attr
+/// See ``MRInitAttributes``.
+public typealias DMAHInitAttributes = shim_dmah_init_attr
