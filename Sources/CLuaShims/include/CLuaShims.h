@@ -1,1 +1,150 @@
+/* What Swift cannot do with Lua. A Lua error is a longjmp, and a longjmp over a Swift frame leaks whatever that frame
+ * owned; so every function here that can raise is C, and every raise happens with no Swift frame above its catch.
+ *
+ * A Swift function is called by the trampoline with arguments that C has checked and decoded from the function's
+ * description. It returns the number of results, or -1 with an error table on the stack, which C then raises. */
 #pragma once
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/* --- Descriptions ------------------------------------------------------------------------------------------------ */
+
+enum lk_kind {
+    LK_INTEGER, /* minimum..maximum */
+    LK_SIZE,    /* as integer, or text such as "64K" or "0x1000" */
+    LK_NUMBER,
+    LK_BOOLEAN,
+    LK_STRING, /* any bytes; minimum..maximum is the length */
+    LK_ENUM,   /* one of names; the value is values[i] */
+    LK_FLAGS,  /* a list of names; the value is the OR of values[i] */
+    LK_OBJECT, /* an open object of a class */
+    LK_RECORD, /* a table with the fields given, and no others */
+    LK_LIST,   /* a sequence of element, minimum..maximum long */
+    LK_ANY     /* left on the stack; count is its index */
+};
+
+struct lk_class;
+struct lk_field;
+
+typedef struct lk_type {
+    enum lk_kind kind;
+    int64_t minimum, maximum;
+    const char *_Nullable const *_Nullable names;
+    const int64_t *_Nullable values;
+    int count; /* of names, or of fields */
+    const struct lk_class *_Nullable object;
+    const struct lk_field *_Nullable fields;
+    const struct lk_type *_Nullable element;
+} lk_type;
+
+/* A decoded argument. Bytes and items stay valid until the function returns. */
+typedef struct lk_value {
+    bool present;
+    int64_t integer; /* INTEGER, SIZE, BOOLEAN, ENUM, FLAGS */
+    double number;
+    const void *_Nullable pointer; /* STRING: bytes; OBJECT: payload; RECORD and LIST: lk_value items */
+    size_t count;                  /* bytes, items, or the stack index of ANY */
+} lk_value;
+
+typedef struct lk_field {
+    const char *name;
+    lk_type type;
+    bool optional;
+    lk_value fallback; /* taken where the field is absent */
+} lk_field;
+
+typedef int (*lk_entry)(lua_State *L, const lk_value *arguments);
+
+typedef struct lk_function {
+    const char *name; /* "vfio.open", "dev:reset" */
+    const lk_field *_Nullable parameters;
+    int count;
+    lk_entry entry;
+} lk_function;
+
+enum { LK_PARAMETERS_MAX = 8 };
+
+/* --- Objects ----------------------------------------------------------------------------------------------------- */
+
+/* Results of a class's close function. The error table is on the stack where it failed. */
+enum lk_closing { LK_CLOSED, LK_CLOSED_WITH_ERROR, LK_STILL_OPEN };
+
+typedef struct lk_class {
+    const char *name; /* "vfio device" */
+    const void *_Nullable metatable;
+    enum lk_closing (*close)(lua_State *L, void *payload, bool collecting);
+    void (*destroy)(void *payload);
+} lk_class;
+
+/* A new open object on top of the stack; the result is where its payload goes (aligned to 8). `parent` is a stack index
+ * whose value is kept alive, or 0. */
+void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *label, size_t length);
+/* Makes the metatable of a class; `methods` at the top of the stack is taken. */
+void lk_register_class(lua_State *L, lk_class *class_);
+/* Pushes a closure that calls `function` through the trampoline. */
+void lk_push_function(lua_State *L, const lk_function *function);
+/* Makes the table at the top of the stack answer unknown keys with an error that names `what`, and refuse writes. */
+void lk_seal(lua_State *L, const char *what);
+
+/* --- The state --------------------------------------------------------------------------------------------------- */
+
+/* The name of a module in, its loader chunk pushed (1), or an error table pushed (-1). */
+typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
+typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
+
+/* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
+ * that runs out later ends the process: unwinding then would cross Swift frames. */
+lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer);
+/* lua_close, which finalizes every object, and the rest. */
+void lk_close_state(lua_State *L);
+/* What lk_new_state was given, from any coroutine of the state. */
+void *lk_context(lua_State *L);
+void *lk_owner(lua_State *L);
+/* Makes the running script stop with an "interrupt" error; safe in a signal handler. NULL does nothing. */
+void lk_interrupt(lua_State *_Nullable L);
+bool lk_interrupted(lua_State *L);
+/* A full collection; finalizers never raise. */
+void lk_collect(lua_State *L);
+/* Registers the table at the top of the stack as module `name`, and takes it. */
+void lk_set_module(lua_State *L, const char *name);
+/* Pushes what was registered under that name, or nil. */
+void lk_get_module(lua_State *L, const char *name);
+
+/* --- Calls from Swift, none of which raises ---------------------------------------------------------------------- */
+
+/* lua_pcall with a handler that makes every error an error table with a traceback. */
+int lk_call(lua_State *L, int arguments, int results);
+/* luaL_loadbufferx, text only. */
+int lk_load(lua_State *L, const char *text, size_t length, const char *name);
+/* lua_next on a table that nobody changes meanwhile. */
+bool lk_next(lua_State *L, int index);
+/* The line on which the function at `index` is defined. */
+int lk_function_line(lua_State *L, int index);
+/* Gives the table at the top of the stack the metatable of errors. */
+void lk_make_error(lua_State *L);
+bool lk_is_error(lua_State *L, int index);
+/* luaL_tolstring under protection: the text of any value is pushed. */
+void lk_push_text(lua_State *L, int index);
+
+/* --- Shared with option parsing ---------------------------------------------------------------------------------- */
+
+/* "4096", "0x1000", "64K", "1MiB"; false where it is no size or does not fit. */
+bool lk_parse_size(const char *text, size_t length, int64_t *result);
+/* Edits between two words, for "did you mean"; at most 64 characters are compared. */
+int lk_distance(const char *a, const char *b);
+
+/* Macros of lua.h that Swift cannot see. */
+static inline void lk_pop(lua_State *L, int count) { lua_settop(L, -count - 1); }
+static inline const char *_Nullable lk_to_bytes(lua_State *L, int index, size_t *length) {
+    return lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, length) : NULL;
+}
+static inline int lk_registry(void) { return LUA_REGISTRYINDEX; }
+static inline int lk_upvalue(int index) { return lua_upvalueindex(index); }
+
+#pragma clang assume_nonnull end

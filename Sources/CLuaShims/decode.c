@@ -1,0 +1,292 @@
+/* Arguments are checked and decoded here, from the description that help and editor stubs also come from. */
+#include "internal.h"
+#include <limits.h>
+#include <string.h>
+
+/* Where in the arguments we are, for messages: ranges[2].offset */
+typedef struct place {
+    const struct place *parent;
+    const char *name; /* NULL: an index */
+    lua_Integer index;
+} place;
+
+static void push_place(lua_State *L, const place *at) { /* [-0, +1, m] */
+    if (!at) {
+        lua_pushliteral(L, "");
+        return;
+    }
+    push_place(L, at->parent);
+    const char *before = lua_tostring(L, -1);
+    if (!at->name) lua_pushfstring(L, "%s[%I]", before, (LUAI_UACINT)at->index);
+    else if (*before) lua_pushfstring(L, "%s.%s", before, at->name);
+    else lua_pushstring(L, at->name);
+    lua_remove(L, -2);
+}
+
+static int refuse(lua_State *L, const lk_function *f, const place *at) { /* message at the top */
+    push_place(L, at);
+    const char *where = lua_tostring(L, -1);
+    if (*where) return lk_raise(L, "argument", f->name, "'%s' %s", where, lua_tostring(L, -2));
+    return lk_raise(L, "argument", f->name, "the argument %s", lua_tostring(L, -2));
+}
+
+static int wrong_type(lua_State *L, const lk_function *f, const place *at, int index, const char *expected) {
+    const char *given = luaL_typename(L, index);
+    if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) given = lua_tostring(L, -1);
+    if (lua_isnoneornil(L, index)) lua_pushfstring(L, "is missing; it must be %s", expected);
+    else lua_pushfstring(L, "must be %s, not a %s", expected, given);
+    return refuse(L, f, at);
+}
+
+static void near_name(lua_State *L, const lk_type *type, const char *word) {
+    const char *best = NULL;
+    int least = INT_MAX;
+    for (int i = 0; i < type->count; i++) {
+        const char *name = type->kind == LK_RECORD ? type->fields[i].name : type->names[i];
+        int distance = lk_distance(word, name);
+        if (distance < least) least = distance, best = name;
+    }
+    lk_suggest(L, word, best, least);
+}
+
+static void check_range(lua_State *L, const lk_function *f, const place *at, const lk_type *type, lua_Integer value) {
+    if (value >= type->minimum && value <= type->maximum) return;
+    lua_pushfstring(L, "must be %I to %I, not %I", (LUAI_UACINT)type->minimum, (LUAI_UACINT)type->maximum,
+                    (LUAI_UACINT)value);
+    refuse(L, f, at);
+}
+
+static void push_names(lua_State *L, const lk_type *type) { /* [-0, +1, m] */
+    luaL_Buffer buffer;
+    luaL_buffinit(L, &buffer);
+    for (int i = 0; i < type->count; i++) {
+        if (i > 0) luaL_addstring(&buffer, ", ");
+        luaL_addstring(&buffer, type->names[i]);
+    }
+    luaL_pushresult(&buffer);
+}
+
+static int64_t decode_name(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index) {
+    if (lua_type(L, index) != LUA_TSTRING) wrong_type(L, f, at, index, "a name");
+    const char *word = lua_tostring(L, index);
+    for (int i = 0; i < type->count; i++)
+        if (strcmp(word, type->names[i]) == 0) return type->values[i];
+    push_names(L, type);
+    lua_pushfstring(L, "must be one of %s, not '%s'", lua_tostring(L, -1), word);
+    near_name(L, type, word);
+    refuse(L, f, at);
+    return 0;
+}
+
+static void decode_flags(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                         lk_value *out) {
+    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list of names");
+    lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+    out->integer = 0;
+    for (lua_Integer i = 1; i <= count; i++) {
+        place element = { at, NULL, i };
+        lua_rawgeti(L, index, i);
+        out->integer |= decode_name(L, f, &element, type, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        if (!lua_isinteger(L, -2)) wrong_type(L, f, at, index, "a list of names (it has a named key)");
+}
+
+static void decode(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index, lk_value *out);
+
+/* Items live in a userdata that stays on the stack, so that an error frees them. */
+static lk_value *items(lua_State *L, size_t count) {
+    luaL_checkstack(L, 12, "too many nested arguments");
+    return lua_newuserdatauv(L, (count ? count : 1) * sizeof(lk_value), 0);
+}
+
+static void decode_list(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                        lk_value *out) {
+    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list");
+    lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+    if (count < type->minimum || count > type->maximum) {
+        lua_pushfstring(L, "must have %I to %I elements, not %I", (LUAI_UACINT)type->minimum,
+                        (LUAI_UACINT)type->maximum, (LUAI_UACINT)count);
+        refuse(L, f, at);
+    }
+    lk_value *list = items(L, (size_t)count);
+    for (lua_Integer i = 1; i <= count; i++) {
+        place element = { at, NULL, i };
+        lua_rawgeti(L, index, i);
+        decode(L, f, &element, type->element, lua_gettop(L), &list[i - 1]);
+        /* strings and tables stay reachable through the list itself; nested items stay on the stack */
+        if (type->element->kind != LK_RECORD && type->element->kind != LK_LIST) lua_pop(L, 1);
+    }
+    out->pointer = list;
+    out->count = (size_t)count;
+}
+
+static const lk_field *find_field(const lk_type *type, const char *name) {
+    for (int i = 0; i < type->count; i++)
+        if (strcmp(type->fields[i].name, name) == 0) return &type->fields[i];
+    return NULL;
+}
+
+static void refuse_unknown_keys(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index) {
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            const char *key = lua_tostring(L, -2);
+            if (find_field(type, key)) continue;
+            lua_pushfstring(L, "unknown key '%s'", key);
+            near_name(L, type, key);
+        } else {
+            lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
+        }
+        push_place(L, at);
+        const char *where = lua_tostring(L, -1);
+        lk_raise(L, "argument", f->name, *where ? "%s in '%s'" : "%s%s", lua_tostring(L, -2), where);
+    }
+}
+
+static void decode_field(lua_State *L, const lk_function *f, const place *at, const lk_field *field, int index,
+                         lk_value *out) {
+    if (lua_isnoneornil(L, index) && field->optional) {
+        *out = field->fallback;
+        return;
+    }
+    decode(L, f, at, &field->type, index, out);
+}
+
+static void decode_record(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                          lk_value *out) {
+    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a table");
+    refuse_unknown_keys(L, f, at, type, index);
+    lk_value *fields = items(L, (size_t)type->count);
+    for (int i = 0; i < type->count; i++) {
+        place field = { at, type->fields[i].name, 0 };
+        lua_pushstring(L, type->fields[i].name);
+        lua_rawget(L, index);
+        luaL_checkstack(L, 12, "too many nested arguments");
+        decode_field(L, f, &field, &type->fields[i], lua_gettop(L), &fields[i]);
+    }
+    out->pointer = fields;
+    out->count = (size_t)type->count;
+}
+
+static void decode_object(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                          lk_value *out) {
+    lk_object *object = lua_type(L, index) == LUA_TUSERDATA ? lua_touserdata(L, index) : NULL;
+    bool same = false;
+    if (object && lua_getmetatable(L, index)) {
+        same = lua_topointer(L, -1) == type->object->metatable;
+        lua_pop(L, 1);
+    }
+    if (!same) {
+        lua_pushfstring(L, "a %s", type->object->name);
+        wrong_type(L, f, at, index, lua_tostring(L, -1));
+    }
+    if (!object->open) {
+        lua_getiuservalue(L, index, 2);
+        if (object->closed_line > 0)
+            lua_pushfstring(L, "is closed (%s, closed at line %d)", lua_tostring(L, -1), object->closed_line);
+        else lua_pushfstring(L, "is closed (%s)", lua_tostring(L, -1));
+        refuse(L, f, at);
+    }
+    out->pointer = object + 1;
+    out->count = (size_t)index;
+}
+
+static void decode(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                   lk_value *out) {
+    out->present = true;
+    int converted = 0;
+    switch (type->kind) {
+    case LK_INTEGER:
+        out->integer = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &converted) : 0;
+        if (!converted) wrong_type(L, f, at, index, "an integer");
+        check_range(L, f, at, type, out->integer);
+        return;
+    case LK_SIZE:
+        if (lua_type(L, index) == LUA_TSTRING) {
+            size_t length;
+            const char *text = lua_tolstring(L, index, &length);
+            converted = lk_parse_size(text, length, &out->integer);
+        } else if (lua_type(L, index) == LUA_TNUMBER) {
+            out->integer = lua_tointegerx(L, index, &converted);
+        }
+        if (!converted) wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\")");
+        check_range(L, f, at, type, out->integer);
+        return;
+    case LK_NUMBER:
+        if (lua_type(L, index) != LUA_TNUMBER) wrong_type(L, f, at, index, "a number");
+        out->number = lua_tonumber(L, index);
+        return;
+    case LK_BOOLEAN:
+        if (lua_type(L, index) != LUA_TBOOLEAN) wrong_type(L, f, at, index, "true or false");
+        out->integer = lua_toboolean(L, index);
+        return;
+    case LK_STRING:
+        if (lua_type(L, index) != LUA_TSTRING) wrong_type(L, f, at, index, "a string");
+        out->pointer = lua_tolstring(L, index, &out->count);
+        if ((int64_t)out->count < type->minimum || (int64_t)out->count > type->maximum) {
+            lua_pushfstring(L, "must be %I to %I bytes long, not %I", (LUAI_UACINT)type->minimum,
+                            (LUAI_UACINT)type->maximum, (LUAI_UACINT)out->count);
+            refuse(L, f, at);
+        }
+        return;
+    case LK_ENUM: out->integer = decode_name(L, f, at, type, index); return;
+    case LK_FLAGS: decode_flags(L, f, at, type, index, out); return;
+    case LK_OBJECT: decode_object(L, f, at, type, index, out); return;
+    case LK_RECORD: decode_record(L, f, at, type, index, out); return;
+    case LK_LIST: decode_list(L, f, at, type, index, out); return;
+    case LK_ANY: out->count = (size_t)index; return;
+    }
+}
+
+static int trampoline(lua_State *L) {
+    const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
+    lk_value values[LK_PARAMETERS_MAX];
+    int given = lua_gettop(L);
+    if (given > f->count)
+        lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
+    lua_settop(L, f->count);
+    for (int i = 0; i < f->count; i++) {
+        place argument = { NULL, f->parameters[i].name, 0 };
+        decode_field(L, f, &argument, &f->parameters[i], i + 1, &values[i]);
+    }
+    int results = f->entry(L, values);
+    return results >= 0 ? results : lk_throw(L);
+}
+
+void lk_push_function(lua_State *L, const lk_function *function) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)function);
+    lua_pushcclosure(L, trampoline, 1);
+}
+
+bool lk_parse_size(const char *text, size_t length, int64_t *result) {
+    static const char units[] = "KMGT";
+    size_t at = 0;
+    unsigned base = 10;
+    uint64_t value = 0;
+    if (length > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) base = 16, at = 2;
+    size_t first = at;
+    for (; at < length; at++) {
+        char c = text[at];
+        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
+                       : base == 16 && c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+                       : base == 16 && c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10) : 99;
+        if (digit == 99) break;
+        if (value > ((uint64_t)INT64_MAX - digit) / base) return false;
+        value = value * base + digit;
+    }
+    if (at == first) return false;
+    if (at < length) {
+        const char *unit = memchr(units, text[at], 4);
+        if (!unit) return false;
+        for (long shift = unit - units; shift >= 0; shift--) {
+            if (value > (uint64_t)INT64_MAX / 1024) return false;
+            value *= 1024;
+        }
+        at++;
+        if (length - at == 2 && text[at] == 'i' && text[at + 1] == 'B') at += 2;
+    }
+    if (at != length) return false;
+    *result = (int64_t)value;
+    return true;
+}

@@ -1,0 +1,120 @@
+/* Userdata with a payload of Swift's: closed once, by :close(), <close> or the collector, whichever comes first. */
+#include "internal.h"
+#include <limits.h>
+#include <string.h>
+
+void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *label, size_t length) {
+    lk_object *object = lua_newuserdatauv(L, sizeof *object + size, 2);
+    if (parent) {
+        lua_pushvalue(L, parent);
+        lua_setiuservalue(L, -2, 1);
+    }
+    lua_pushlstring(L, label, length);
+    lua_setiuservalue(L, -2, 2);
+    object->class_ = class_;
+    object->open = 1;
+    object->closed_line = 0;
+    /* From here on the collector may finalize it, so the caller fills the payload before it allocates again. */
+    lua_rawgetp(L, LUA_REGISTRYINDEX, class_);
+    lua_setmetatable(L, -2);
+    return object + 1;
+}
+
+/* Upvalue 1 of the metamethods: the class. */
+static lk_object *own(lua_State *L) {
+    const lk_class *class_ = lua_touserdata(L, lua_upvalueindex(1));
+    lk_object *object = lua_type(L, 1) == LUA_TUSERDATA ? lua_touserdata(L, 1) : NULL;
+    if (!object || !lua_getmetatable(L, 1) || lua_topointer(L, -1) != class_->metatable)
+        lk_raise(L, "argument", "close", "must be called on a %s (write obj:close())", class_->name);
+    lua_pop(L, 1);
+    return object;
+}
+
+static int current_line(lua_State *L) {
+    lua_Debug info;
+    return lua_getstack(L, 1, &info) && lua_getinfo(L, "l", &info) ? info.currentline : 0;
+}
+
+static int close_object(lua_State *L) {
+    lk_object *object = own(L);
+    if (!object->open) return 0;
+    enum lk_closing result = object->class_->close(L, object + 1, false);
+    if (result != LK_STILL_OPEN) {
+        object->open = 0;
+        object->closed_line = current_line(L);
+        object->class_->destroy(object + 1);
+    }
+    return result == LK_CLOSED ? 0 : lk_throw(L);
+}
+
+static int collect_object(lua_State *L) {
+    lk_object *object = own(L);
+    if (!object->open) return 0;
+    object->open = 0;
+    object->class_->close(L, object + 1, true);
+    object->class_->destroy(object + 1);
+    return 0;
+}
+
+static int object_text(lua_State *L) {
+    lk_object *object = own(L);
+    lua_getiuservalue(L, 1, 2);
+    lua_pushfstring(L, "%s %s%s", object->class_->name, lua_tostring(L, -1), object->open ? "" : " (closed)");
+    return 1;
+}
+
+/* __index of a sealed table: upvalue 1 names it. */
+static int unknown_member(lua_State *L) {
+    const char *what = lua_tostring(L, lua_upvalueindex(1));
+    if (lua_type(L, 2) != LUA_TSTRING) return lk_raise(L, "argument", NULL, "%s has no member %s", what, luaL_tolstring(L, 2, NULL));
+    const char *word = lua_tostring(L, 2), *best = NULL;
+    int least = INT_MAX;
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING) continue;
+        int distance = lk_distance(word, lua_tostring(L, -2));
+        if (distance < least) least = distance, best = lua_tostring(L, -2);
+    }
+    lua_pushfstring(L, "%s has no '%s'", what, word);
+    lk_suggest(L, word, best, least);
+    return lk_raise(L, "argument", NULL, "%s", lua_tostring(L, -1));
+}
+
+static int refuse_write(lua_State *L) {
+    return lk_raise(L, "argument", NULL, "%s cannot be changed", lua_tostring(L, lua_upvalueindex(1)));
+}
+
+static void set_closure(lua_State *L, const char *name, lua_CFunction function) { /* upvalue at -1, table at -2 */
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -3, name);
+}
+
+void lk_seal(lua_State *L, const char *what) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, what);
+    set_closure(L, "__index", unknown_member);
+    set_closure(L, "__newindex", refuse_write);
+    lua_pop(L, 1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+}
+
+void lk_register_class(lua_State *L, lk_class *class_) {
+    lua_createtable(L, 0, 6); /* methods, metatable */
+    class_->metatable = lua_topointer(L, -1);
+    lua_pushlightuserdata(L, class_);
+    set_closure(L, "__close", close_object);
+    set_closure(L, "__gc", collect_object);
+    set_closure(L, "__tostring", object_text);
+    lua_pushcclosure(L, close_object, 1);
+    lua_setfield(L, -3, "close");
+    lua_pushstring(L, class_->name);
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_insert(L, -2);
+    lk_seal(L, class_->name);
+    lua_setfield(L, -2, "__index");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, class_);
+}

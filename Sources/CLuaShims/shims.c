@@ -1,2 +1,0 @@
-#include "include/CLuaShims.h"
-typedef int nothing;

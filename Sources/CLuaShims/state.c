@@ -1,0 +1,223 @@
+/* A state for scripts: the safe libraries, strict globals, our require, print and load, and a hook for Ctrl-C. */
+#include "internal.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Out of memory, Lua would raise from functions that Swift calls, and so over Swift frames. */
+static void *allocate(void *unused, void *block, size_t old, size_t size) {
+    (void)unused;
+    (void)old;
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    void *result = realloc(block, size);
+    if (!result) {
+        fputs("peerlab: out of memory\n", stderr);
+        abort();
+    }
+    return result;
+}
+
+static void check_interrupt(lua_State *L, lua_Debug *unused) {
+    (void)unused;
+    if (state_of(L)->interrupted) lk_raise(L, "interrupt", NULL, "interrupted");
+}
+
+void lk_interrupt(lua_State *L) {
+    if (L) state_of(L)->interrupted = 1;
+}
+bool lk_interrupted(lua_State *L) { return state_of(L)->interrupted != 0; }
+void *lk_context(lua_State *L) { return state_of(L)->context; }
+void *lk_owner(lua_State *L) { return state_of(L)->owner; }
+
+static int undeclared(lua_State *L) {
+    if (lua_type(L, 2) != LUA_TSTRING) return 0;
+    const char *word = lua_tostring(L, 2), *best = NULL;
+    int least = INT_MAX;
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        int distance = lua_type(L, -2) == LUA_TSTRING ? lk_distance(word, lua_tostring(L, -2)) : INT_MAX;
+        if (distance < least) least = distance, best = lua_tostring(L, -2);
+    }
+    lua_pushfstring(L, "undeclared variable '%s'", word);
+    lk_suggest(L, word, best, least);
+    return lk_raise(L, "script", NULL, "%s", lua_tostring(L, -1));
+}
+
+static int refuse_global(lua_State *L) {
+    return lk_raise(L, "script", NULL, "assignment to undeclared variable '%s'; write 'local %s'",
+                    luaL_tolstring(L, 2, NULL), luaL_tolstring(L, 2, NULL));
+}
+
+static int print(lua_State *L) {
+    luaL_Buffer buffer;
+    int count = lua_gettop(L);
+    luaL_buffinit(L, &buffer);
+    for (int i = 1; i <= count; i++) {
+        if (i > 1) luaL_addchar(&buffer, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&buffer);
+    }
+    luaL_pushresult(&buffer);
+    size_t length;
+    const char *text = lua_tolstring(L, -1, &length);
+    state_of(L)->printer(L, text, length);
+    return 0;
+}
+
+/* load(text [, name [, environment]]): Lua's, for text only: bytecode can do what no script can. */
+static int load_text(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    const char *name = luaL_optstring(L, 2, "=load");
+    int environment = lua_gettop(L) >= 3;
+    if (luaL_loadbufferx(L, text, length, name, "t") != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (environment) {
+        lua_pushvalue(L, 3);
+        if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static int require(lua_State *L) {
+    size_t length;
+    const char *name = luaL_checklstring(L, 1, &length);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1);
+    lua_rawget(L, 2);
+    if (lua_type(L, 3) == LUA_TLIGHTUSERDATA)
+        return lk_raise(L, "script", "require", "module '%s' requires itself, directly or through another", name);
+    if (!lua_isnil(L, 3)) return 1;
+    lua_settop(L, 2);
+    if (state_of(L)->finder(L, name, length) < 0) return lk_throw(L);
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, L);
+    lua_rawset(L, 2); /* being loaded */
+    lua_pushvalue(L, 1);
+    int status = lua_pcall(L, 1, 1, 0);
+    if (status != LUA_OK || lua_isnil(L, -1)) {
+        lua_pushvalue(L, 1);
+        lua_pushnil(L);
+        lua_rawset(L, 2);
+        if (status != LUA_OK) return lua_error(L);
+        return lk_raise(L, "script", "require", "module '%s' returns nothing; a module returns a table", name);
+    }
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, 2);
+    return 1;
+}
+
+static const char modules_key = 0;
+
+void lk_set_module(lua_State *L, const char *name) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &modules_key);
+    lua_insert(L, -2);
+    lua_pushstring(L, name);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+void lk_get_module(lua_State *L, const char *name) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &modules_key);
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+}
+
+static void remove_field(lua_State *L, const char *name) {
+    lua_pushnil(L);
+    lua_setfield(L, -2, name);
+}
+
+void lk_open_libraries(lua_State *L) {
+    static const luaL_Reg libraries[] = {
+        { LUA_GNAME, luaopen_base },       { LUA_COLIBNAME, luaopen_coroutine }, { LUA_TABLIBNAME, luaopen_table },
+        { LUA_STRLIBNAME, luaopen_string }, { LUA_MATHLIBNAME, luaopen_math },   { LUA_UTF8LIBNAME, luaopen_utf8 },
+    };
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
+        lua_pop(L, 1);
+    }
+    lua_getglobal(L, LUA_STRLIBNAME);
+    remove_field(L, "dump");
+    lua_pop(L, 1);
+    lua_pushglobaltable(L);
+    remove_field(L, "dofile");
+    remove_field(L, "loadfile");
+    lua_pushcfunction(L, load_text);
+    lua_setfield(L, -2, "load");
+    lua_pushcfunction(L, print);
+    lua_setfield(L, -2, "print");
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &modules_key);
+    lua_pushcclosure(L, require, 1);
+    lua_setfield(L, -2, "require");
+    lua_createtable(L, 0, 3);
+    lua_pushcfunction(L, undeclared);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, refuse_global);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+}
+
+static int open_state(lua_State *L) {
+    lk_open_errors(L);
+    lk_open_libraries(L);
+    return 0;
+}
+
+lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer) {
+    lk_state *state = calloc(1, sizeof *state);
+    lua_State *L = state ? lua_newstate(allocate, NULL) : NULL;
+    if (!L) {
+        free(state);
+        return NULL;
+    }
+    *state = (lk_state){ .context = context, .owner = owner, .finder = finder, .printer = printer };
+    *(lk_state **)lua_getextraspace(L) = state;
+    lua_pushcfunction(L, open_state);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        lua_close(L);
+        free(state);
+        return NULL;
+    }
+    /* Coroutines inherit the hook, so one stops wherever the script is. */
+    lua_sethook(L, check_interrupt, LUA_MASKCOUNT, 10000);
+    return L;
+}
+
+void lk_close_state(lua_State *L) {
+    lk_state *state = state_of(L);
+    lua_close(L);
+    free(state);
+}
+
+int lk_load(lua_State *L, const char *text, size_t length, const char *name) {
+    return luaL_loadbufferx(L, text, length, name, "t");
+}
+
+bool lk_next(lua_State *L, int index) { return lua_next(L, index) != 0; }
+
+int lk_function_line(lua_State *L, int index) {
+    lua_Debug info;
+    lua_pushvalue(L, index);
+    return lua_getinfo(L, ">S", &info) ? info.linedefined : 0;
+}
+
+void lk_collect(lua_State *L) {
+    lua_gc(L, LUA_GCCOLLECT);
+    lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
+}

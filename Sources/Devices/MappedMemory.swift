@@ -1,0 +1,78 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// Memory mapped into this process: a device's region, or host memory. Reads and writes of a region whose device went
+/// away answer EIO instead of killing the process.
+public struct MappedMemory: ~Copyable {
+    private let base: UnsafeMutableRawPointer
+    private let kernel: any Kernel
+    /// Bytes.
+    public let length: Int
+    /// How messages call it.
+    public let label: String
+    /// Whether it is mapped.
+    public private(set) var isOpen = true
+
+    init(_ base: UnsafeMutableRawPointer, length: Int, label: String, _ kernel: any Kernel) {
+        self.base = base
+        self.kernel = kernel
+        self.length = length
+        self.label = label
+    }
+
+    /// Zeroed host memory of whole pages, private to this process.
+    public init(hostMemory length: Int, kernel: any Kernel) throws(Failure) {
+        do throws(Errno) {
+            let base = try kernel.mmap(
+                length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS, -1, at: 0)
+            self.init(base, length: length, label: "host memory of \(length) bytes", kernel)
+        } catch {
+            throw Failure("mmap", error, object: "host memory of \(length) bytes")
+        }
+    }
+
+    /// The virtual address of its first byte.
+    public var address: UInt64 { UInt64(UInt(bitPattern: base)) }
+
+    private func check(_ call: String, _ offset: UInt64, _ count: Int) throws(Failure) {
+        guard offset <= UInt64(length), count <= length - Int(offset) else {
+            throw Failure(
+                call, .invalid, object: label, request: "offset=\(offset), count=\(count)",
+                hint: "it is \(length) bytes long")
+        }
+    }
+
+    /// Copies from the memory. EIO where the device behind it does not answer (SIGBUS).
+    public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
+        try check("load", offset, buffer.count)
+        guard let to = buffer.baseAddress, !buffer.isEmpty else { return }
+        let result = sys_copy_or_fault(to, base + Int(offset), buffer.count)
+        if let errno = Errno(result: result) { throw fault("load", errno) }
+    }
+
+    /// Copies to the memory, likewise.
+    public func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(Failure) {
+        try check("store", offset, buffer.count)
+        guard let from = buffer.baseAddress, !buffer.isEmpty else { return }
+        let result = sys_copy_or_fault(base + Int(offset), from, buffer.count)
+        if let errno = Errno(result: result) { throw fault("store", errno) }
+    }
+
+    private func fault(_ call: String, _ errno: Errno) -> Failure {
+        Failure(
+            call, errno, object: label, hint: "SIGBUS: the device's memory decode is off, or it is suspended or gone")
+    }
+
+    /// Unmaps it.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        isOpen = false
+        let result = kernel.munmap(base, length: length)
+        if let errno = Errno(result: result) { throw Failure("munmap", errno, object: label) }
+    }
+
+    deinit {
+        if isOpen { _ = kernel.munmap(base, length: length) }
+    }
+}

@@ -1,0 +1,114 @@
+public import Kernel
+
+/// A PCI function's address: segment (domain), bus, device, function.
+public struct PCIAddress: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// 16 bits or more (VMD segments are larger).
+    public let segment: UInt32
+    /// 0 to 255.
+    public let bus: UInt8
+    /// 0 to 31.
+    public let device: UInt8
+    /// 0 to 7.
+    public let function: UInt8
+
+    /// Parses "0000:3b:00.0" or "3b:00.0" (segment 0); nil where it is neither.
+    public init?(_ text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2 || parts.count == 3, let last = parts.last else { return nil }
+        let pair = last.split(separator: ".", omittingEmptySubsequences: false)
+        guard pair.count == 2, let device = UInt8(pair[0], radix: 16), device < 32, pair[0].count <= 2,
+            let function = UInt8(pair[1], radix: 16), function < 8, pair[1].count == 1,
+            let bus = UInt8(parts[parts.count - 2], radix: 16),
+            let segment = parts.count == 3 ? UInt32(parts[0], radix: 16) : 0
+        else { return nil }
+        self.segment = segment
+        self.bus = bus
+        self.device = device
+        self.function = function
+    }
+
+    /// "0000:3b:00.0", as sysfs writes it.
+    public var description: String {
+        func hex(_ value: some BinaryInteger, _ width: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        return "\(hex(segment, 4)):\(hex(bus, 2)):\(hex(device, 2)).\(function)"
+    }
+
+    private var order: UInt64 {
+        UInt64(segment) << 16 | UInt64(bus) << 8 | UInt64(device) << 3 | UInt64(function)
+    }
+
+    /// By segment, bus, device, function.
+    public static func < (a: PCIAddress, b: PCIAddress) -> Bool { a.order < b.order }
+}
+
+/// What sysfs says of a PCI function. Source: drivers/pci/pci-sysfs.c.
+public struct PCIFunction: Sendable {
+    /// Its address.
+    public let address: PCIAddress
+    /// The vendor and device ids, "1af4:1110".
+    public let id: String
+    /// The bound driver; nil for none.
+    public let driver: String?
+    /// The IOMMU group's number; nil where there is none.
+    public let group: Int?
+    /// Sizes of BAR 0 to 5 that are memory; 0 for others.
+    public let memoryBARs: [UInt64]
+    /// The VFIO character device's name ("vfio0"); nil where there is none.
+    public let cdev: String?
+
+    static func path(_ address: PCIAddress) -> String { "/sys/bus/pci/devices/\(address)" }
+
+    /// Reads one; ENOENT where the machine has no such function.
+    public init(_ address: PCIAddress, kernel: any Kernel) throws(Failure) {
+        let path = PCIFunction.path(address)
+        do throws(Errno) {
+            _ = try kernel.list(path)
+        } catch {
+            throw Failure(
+                "open", error, object: "\(address)",
+                hint: error == .noEntry ? "no such PCI function here; `lspci -D` lists them" : nil)
+        }
+        func last(_ link: String) -> String? {
+            guard let target = try? kernel.readlink("\(path)/\(link)") else { return nil }
+            return target.split(separator: "/").last.map(String.init)
+        }
+        func id(_ name: String) -> String {
+            let text = kernel.contents(of: "\(path)/\(name)")?.filter { !$0.isWhitespace } ?? ""
+            return text.hasPrefix("0x") ? String(text.dropFirst(2)) : "?"
+        }
+        self.address = address
+        self.id = "\(id("vendor")):\(id("device"))"
+        driver = last("driver")
+        group = last("iommu_group").flatMap { Int($0) }
+        memoryBARs = PCIFunction.memoryBARs(kernel.contents(of: "\(path)/resource") ?? "")
+        cdev = (try? kernel.list("\(path)/vfio-dev"))?.first
+    }
+
+    /// All functions of the machine, by address.
+    public static func all(kernel: any Kernel) -> [PCIFunction] {
+        let names = (try? kernel.list("/sys/bus/pci/devices")) ?? []
+        return names.compactMap { PCIAddress($0) }.sorted().compactMap { try? PCIFunction($0, kernel: kernel) }
+    }
+
+    /// Whether a VFIO driver has it.
+    public var isVFIO: Bool { driver.map { $0.contains("vfio") } ?? false }
+
+    /// The lines of .../resource are "start end flags"; flag 0x200 is memory, a zero start is unassigned.
+    private static func memoryBARs(_ resource: String) -> [UInt64] {
+        resource.split(separator: "\n").prefix(6).map { line in
+            let words = line.split(separator: " ").map { UInt64($0.dropFirst(2), radix: 16) ?? 0 }
+            guard words.count == 3, words[2] & 0x200 != 0, words[1] > words[0] else { return 0 }
+            return words[1] - words[0] + 1
+        }
+    }
+
+    /// Other functions of the same IOMMU group that a driver other than VFIO has: they make the group unusable.
+    func siblingsInUse(kernel: any Kernel) -> [PCIFunction] {
+        guard let group, let names = try? kernel.list("/sys/kernel/iommu_groups/\(group)/devices") else { return [] }
+        return names.compactMap { PCIAddress($0) }.filter { $0 != address }
+            .compactMap { try? PCIFunction($0, kernel: kernel) }.filter { $0.driver != nil && !$0.isVFIO }
+    }
+}

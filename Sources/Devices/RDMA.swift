@@ -1,0 +1,282 @@
+public import CKernel
+public import Kernel
+
+/// A NIC as the list of RDMA devices shows it.
+public struct RDMADevice {
+    /// "mlx5_0"
+    public let name: String
+    let pointer: UnsafeMutablePointer<ibv_device>
+
+    /// The machine's RDMA devices; ENOSYS where the kernel has no RDMA at all.
+    public static func all(kernel: any Kernel) throws(Failure) -> [RDMADevice] {
+        do throws(Errno) {
+            return try kernel.ibv_get_device_list().map { pointer in
+                let name = withUnsafeBytes(of: pointer.pointee.name) { bytes in
+                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                return RDMADevice(name: name, pointer: pointer)
+            }
+        } catch {
+            throw Failure("ibv_get_device_list", error, object: "this machine")
+        }
+    }
+}
+
+/// Objects that live in another one: libibverbs would use freed memory if the parent went first.
+final class Children {
+    var count = 0
+}
+
+/// An open RDMA device: ibv_open_device(3).
+public struct RDMAContext: ~Copyable {
+    private let kernel: any Kernel
+    private let context: UnsafeMutablePointer<ibv_context>
+    private let children = Children()
+    /// The device's name.
+    public let label: String
+    /// False once it is closed.
+    public private(set) var isOpen = true
+
+    /// Opens a device by name.
+    public init(_ name: String, kernel: any Kernel) throws(Failure) {
+        let devices = try RDMADevice.all(kernel: kernel)
+        guard let device = devices.first(where: { $0.name == name }) else {
+            let names = devices.map(\.name).joined(separator: ", ")
+            throw Failure(
+                "ibv_open_device", .noDevice, object: name,
+                hint: names.isEmpty ? "this machine has no RDMA device" : "its RDMA devices are \(names)")
+        }
+        let context: UnsafeMutablePointer<ibv_context>
+        do throws(Errno) { context = try kernel.ibv_open_device(device.pointer) } catch {
+            throw Failure("ibv_open_device", error, object: name)
+        }
+        self.init(name, context, kernel)
+    }
+
+    private init(_ name: String, _ context: UnsafeMutablePointer<ibv_context>, _ kernel: any Kernel) {
+        label = name
+        self.context = context
+        self.kernel = kernel
+    }
+
+    /// ibv_query_device(3).
+    public func query() throws(Failure) -> ibv_device_attr {
+        do throws(Errno) { return try kernel.ibv_query_device(context) } catch {
+            throw Failure("ibv_query_device", error, object: label)
+        }
+    }
+
+    /// ibv_query_port(3); ports count from 1.
+    public func query(port: UInt8) throws(Failure) -> ibv_port_attr {
+        do throws(Errno) { return try kernel.ibv_query_port(context, port) } catch {
+            throw Failure("ibv_query_port", error, object: "\(label) port \(port)")
+        }
+    }
+
+    /// ibv_alloc_pd(3).
+    public func allocPD() throws(Failure) -> ProtectionDomain {
+        do throws(Errno) {
+            let pd = try kernel.ibv_alloc_pd(context)
+            return ProtectionDomain(kernel, pd, in: children, label: "pd of \(label)")
+        } catch {
+            throw Failure("ibv_alloc_pd", error, object: label)
+        }
+    }
+
+    /// ibv_alloc_dmah(3): a processing hint of the requester's own, with a tag the platform knows for a CPU.
+    public func allocDMAH(_ attributes: DMAHInitAttributes) throws(Failure) -> DMAHandle {
+        do throws(Errno) {
+            let dmah = try kernel.ibv_alloc_dmah(context, attributes)
+            return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
+        } catch {
+            throw Failure("ibv_alloc_dmah", error, object: label)
+        }
+    }
+
+    /// ibv_close_device(3). EBUSY while something allocated from it is open: the library would let it go and leave the
+    /// rest pointing at freed memory.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        guard children.count == 0 else {
+            throw Failure(
+                "ibv_close_device", .busy, object: label,
+                hint: "\(children.count) of its objects are still open; close them first")
+        }
+        isOpen = false
+        do throws(Errno) { try kernel.ibv_close_device(context) } catch {
+            throw Failure("ibv_close_device", error, object: label)
+        }
+    }
+}
+
+/// A protection domain.
+public struct ProtectionDomain: ~Copyable {
+    private let kernel: any Kernel
+    private let pd: UnsafeMutablePointer<ibv_pd>
+    private let siblings: Children
+    /// How messages call it.
+    public let label: String
+    /// False once it is deallocated.
+    public private(set) var isOpen = true
+
+    init(_ kernel: any Kernel, _ pd: UnsafeMutablePointer<ibv_pd>, in siblings: Children, label: String) {
+        self.kernel = kernel
+        self.pd = pd
+        self.siblings = siblings
+        self.label = label
+        siblings.count += 1
+    }
+
+    private func registered(
+        _ call: String, _ request: @autoclosure () -> String,
+        _ body: () throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    ) throws(Failure) -> MemoryRegion {
+        do throws(Errno) {
+            return MemoryRegion(kernel, try body(), in: siblings, label: label)
+        } catch {
+            throw Failure(call, error, object: label, request: request())
+        }
+    }
+
+    /// ibv_reg_mr(3). `access` is IBV_ACCESS_*.
+    public func regMR(address: UInt64, length: UInt64, access: Int32) throws(Failure) -> MemoryRegion {
+        try registered(
+            "ibv_reg_mr", "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)"
+        ) { () throws(Errno) in try kernel.ibv_reg_mr(pd, address, length, access) }
+    }
+
+    /// ibv_reg_dmabuf_mr(3).
+    public func regDmabufMR(dmabuf: Int32, offset: UInt64, length: UInt64, iova: UInt64, access: Int32)
+        throws(Failure) -> MemoryRegion
+    {
+        try registered(
+            "ibv_reg_dmabuf_mr", "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+        ) { () throws(Errno) in try kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access) }
+    }
+
+    /// ibv_reg_mr_ex(3), with an optional DMA handle.
+    public func regMREx(_ attributes: MRInitAttributes) throws(Failure) -> MemoryRegion {
+        try registered(
+            "ibv_reg_mr_ex", "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)"
+        ) { () throws(Errno) in try kernel.ibv_reg_mr_ex(pd, attributes) }
+    }
+
+    /// mlx5dv_reg_dmabuf_mr(3), with data direct where `dataDirect` is set.
+    public func mlx5dvRegDmabufMR(
+        dmabuf: Int32, offset: UInt64, length: UInt64, iova: UInt64, access: Int32, dataDirect: Bool
+    ) throws(Failure) -> MemoryRegion {
+        try registered(
+            "mlx5dv_reg_dmabuf_mr", "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+        ) { () throws(Errno) in
+            try kernel.mlx5dv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
+        }
+    }
+
+    /// ibv_dealloc_pd(3). EBUSY while a memory region uses it; it stays open then.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        do throws(Errno) { try kernel.ibv_dealloc_pd(pd) } catch {
+            throw Failure("ibv_dealloc_pd", error, object: label)
+        }
+        isOpen = false
+        siblings.count -= 1
+    }
+}
+
+/// A DMA handle: ibv_alloc_dmah(3).
+public struct DMAHandle: ~Copyable {
+    private let kernel: any Kernel
+    /// The library's object.
+    public let pointer: UnsafeMutableRawPointer
+    private let siblings: Children
+    /// How messages call it.
+    public let label: String
+    /// False once it is deallocated.
+    public private(set) var isOpen = true
+
+    init(_ kernel: any Kernel, _ pointer: UnsafeMutableRawPointer, in siblings: Children, label: String) {
+        self.kernel = kernel
+        self.pointer = pointer
+        self.siblings = siblings
+        self.label = label
+        siblings.count += 1
+    }
+
+    /// ibv_dealloc_dmah(3). EBUSY while a memory region uses it; it stays open then.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        do throws(Errno) { try kernel.ibv_dealloc_dmah(pointer) } catch {
+            throw Failure("ibv_dealloc_dmah", error, object: label)
+        }
+        isOpen = false
+        siblings.count -= 1
+    }
+}
+
+/// A registered memory region.
+public struct MemoryRegion: ~Copyable {
+    private let kernel: any Kernel
+    private let mr: UnsafeMutablePointer<ibv_mr>
+    private let siblings: Children
+    /// How messages call it.
+    public let label: String
+    /// False once it is deregistered.
+    public private(set) var isOpen = true
+
+    init(_ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, in siblings: Children, label: String) {
+        self.kernel = kernel
+        self.mr = mr
+        self.siblings = siblings
+        self.label = "mr 0x\(String(mr.pointee.lkey, radix: 16)) of \(label)"
+        siblings.count += 1
+    }
+
+    /// The local key.
+    public var lkey: UInt32 { mr.pointee.lkey }
+    /// The remote key.
+    public var rkey: UInt32 { mr.pointee.rkey }
+    /// Bytes.
+    public var length: Int { mr.pointee.length }
+
+    /// The processing hint in the NIC's memory key: what it will put on the wire. nil with a reason where nothing tells.
+    public func tph() -> (hint: MkeyTPH?, reason: String) {
+        do throws(Errno) {
+            let context = try kernel.mkeyContext(mr)
+            guard let hint = MkeyTPH(context) else { return (nil, "the memory key context is too short") }
+            return (hint, "")
+        } catch {
+            return (nil, "nothing here reads the NIC's memory key (\(error.name)), so the hint is unverified")
+        }
+    }
+
+    /// ibv_dereg_mr(3). A region that could not be deregistered stays open.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        do throws(Errno) { try kernel.ibv_dereg_mr(mr) } catch {
+            throw Failure("ibv_dereg_mr", error, object: label)
+        }
+        isOpen = false
+        siblings.count -= 1
+    }
+}
+
+/// The processing hint in an mlx5 memory key context. Source: include/linux/mlx5/mlx5_ifc.h, mlx5_ifc_mkc_bits: bit
+/// 0x1e5 pcie_tph_en, 0x1e6 pcie_tph_ph (2), 0x1e8 pcie_tph_steering_tag_index (8); bits count from the first byte's
+/// most significant one.
+public struct MkeyTPH: Sendable, Equatable {
+    /// Whether the NIC sets a hint at all.
+    public let enabled: Bool
+    /// The processing hint, 0 to 3.
+    public let ph: UInt8
+    /// The steering tag's index: the tag itself in direct mode, an entry of the NIC's table otherwise.
+    public let index: UInt8
+
+    /// Decodes 64 bytes.
+    public init?(_ context: [UInt8]) {
+        guard context.count >= 0x1f0 / 8 else { return nil }
+        let byte = context[0x1e0 / 8]
+        enabled = byte >> 2 & 1 == 1
+        ph = byte & 3
+        index = context[0x1e8 / 8]
+    }
+}

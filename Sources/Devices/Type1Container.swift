@@ -1,0 +1,56 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// What a container's devices share: its descriptor, and whether an IOMMU driver was chosen for it.
+public final class Type1Domain {
+    let descriptor: SharedDescriptor
+    var hasIOMMU = false
+
+    init(_ descriptor: SharedDescriptor) { self.descriptor = descriptor }
+}
+
+/// A VFIO container with the type1 IOMMU: the older way to give devices access to memory.
+/// Source: drivers/vfio/{container,vfio_iommu_type1}.c.
+public struct Type1Container: ~Copyable {
+    /// What devices opened in it share.
+    public let domain: Type1Domain
+
+    /// Opens an empty container; the first device that joins it gets the type1 IOMMU chosen.
+    public init(kernel: any Kernel) throws(Failure) {
+        domain = Type1Domain(
+            SharedDescriptor(try kernel.opened("/dev/vfio/vfio", flags: O_RDWR | O_CLOEXEC)))
+    }
+
+    /// Whether it is open.
+    public var isOpen: Bool { domain.descriptor.isOpen }
+    /// Its descriptor.
+    public var descriptor: Int32 { domain.descriptor.raw }
+
+    /// Maps memory of this process (a mapped BAR included) at an I/O virtual address.
+    public func map(address: UInt64, length: UInt64, iova: UInt64, read: Bool, write: Bool) throws(Failure) {
+        var map = vfio_iommu_type1_dma_map()
+        map.argsz = UInt32(MemoryLayout<vfio_iommu_type1_dma_map>.size)
+        map.flags = UInt32((read ? VFIO_DMA_MAP_FLAG_READ : 0) | (write ? VFIO_DMA_MAP_FLAG_WRITE : 0))
+        map.vaddr = address
+        map.iova = iova
+        map.size = length
+        try domain.descriptor.kernel.send(VFIO_IOMMU_MAP_DMA, on: .container, descriptor, &map, object: "container")
+    }
+
+    /// Unmaps; returns the bytes that were mapped.
+    public func unmap(iova: UInt64, length: UInt64) throws(Failure) -> UInt64 {
+        var unmap = vfio_iommu_type1_dma_unmap()
+        unmap.argsz = UInt32(MemoryLayout<vfio_iommu_type1_dma_unmap>.size)
+        unmap.iova = iova
+        unmap.size = length
+        try domain.descriptor.kernel.send(
+            VFIO_IOMMU_UNMAP_DMA, on: .container, descriptor, &unmap, object: "container")
+        return unmap.size
+    }
+
+    /// Closes it. Its mappings end when the last group has left it.
+    public func close() throws(Failure) {
+        if let errno = Errno(result: domain.descriptor.close()) { throw Failure("close", errno, object: "container") }
+    }
+}

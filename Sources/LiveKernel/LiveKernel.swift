@@ -1,0 +1,136 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// This machine's kernel: every call goes straight to it.
+public final class LiveKernel: Kernel {
+    private var openFiles: [Int32: String] = [:]
+    private var mappings: [UnsafeMutableRawPointer: Int] = [:]
+    var openVerbs: [UnsafeMutableRawPointer: String] = [:]
+    var deviceList: UnsafeMutablePointer<UnsafeMutablePointer<ibv_device>?>?
+
+    /// Nothing is opened yet.
+    public init() {}
+
+    deinit {
+        if let deviceList { shim_ibv_free_device_list(deviceList) }
+    }
+
+    /// Empty: a real kernel models everything it answers.
+    public var notModelled: [(call: String, count: Int)] { [] }
+
+    /// See ``Kernel/open``.
+    public var open: [String] {
+        openFiles.sorted { $0.key < $1.key }.map { "descriptor \($0.key) (\($0.value))" }
+            + mappings.values.sorted().map { "mapping of \($0) bytes" } + openVerbs.values.sorted()
+    }
+
+    /// See ``SystemCalls``.
+    public func open(_ path: String, flags: Int32) -> Int {
+        let result = sys_open(path, flags)
+        if result >= 0 { openFiles[Int32(truncatingIfNeeded: result)] = path }
+        return result
+    }
+
+    /// See ``SystemCalls``.
+    public func close(_ descriptor: Int32) -> Int {
+        openFiles[descriptor] = nil
+        return sys_close(descriptor)
+    }
+
+    /// See ``SystemCalls``.
+    public func ioctl(_ descriptor: Int32, _ request: UInt, _ argument: IoctlArgument) -> Int {
+        let result: Int
+        switch argument {
+        case .none: result = sys_ioctl_value(descriptor, request, 0)
+        case .value(let value): result = sys_ioctl_value(descriptor, request, value)
+        case .memory(let bytes): result = sys_ioctl_pointer(descriptor, request, bytes.baseAddress)
+        }
+        if result > 0 { noteDescriptor(result, from: request, argument) }
+        return result
+    }
+
+    /// Requests whose result is a new descriptor.
+    private func noteDescriptor(_ result: Int, from request: UInt, _ argument: IoctlArgument) {
+        switch Int(request) {
+        case VFIO_GROUP_GET_DEVICE_FD: openFiles[Int32(truncatingIfNeeded: result)] = "vfio device"
+        case VFIO_DEVICE_FEATURE:
+            guard case .memory(let bytes) = argument, bytes.count >= 8,
+                bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+                    == UInt32(VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET)
+            else { return }
+            openFiles[Int32(truncatingIfNeeded: result)] = "dma-buf"
+        default: break
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        sys_read(descriptor, buffer.baseAddress, buffer.count)
+    }
+
+    /// See ``SystemCalls``.
+    public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
+        sys_write(descriptor, buffer.baseAddress, buffer.count)
+    }
+
+    /// See ``SystemCalls``.
+    public func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
+        sys_pread(descriptor, buffer.baseAddress, buffer.count, offset)
+    }
+
+    /// See ``SystemCalls``.
+    public func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
+        sys_pwrite(descriptor, buffer.baseAddress, buffer.count, offset)
+    }
+
+    /// See ``SystemCalls``.
+    public func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int {
+        sys_lseek(descriptor, offset, whence)
+    }
+
+    /// See ``SystemCalls``.
+    public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
+        throws(Errno) -> UnsafeMutableRawPointer
+    {
+        var address: UnsafeMutableRawPointer?
+        let result = sys_mmap(&address, length, protection, flags, descriptor, offset)
+        guard result >= 0, let address else { throw Errno(result: result) ?? Errno(ENOMEM) }
+        mappings[address] = length
+        return address
+    }
+
+    /// See ``SystemCalls``.
+    public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
+        mappings[address] = nil
+        return sys_munmap(address, length)
+    }
+
+    /// See ``SystemCalls``.
+    public func readlink(_ path: String) throws(Errno) -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = sys_readlink(path, &buffer, buffer.count)
+        if let errno = Errno(result: count) { throw errno }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// See ``SystemCalls``.
+    public func list(_ path: String) throws(Errno) -> [String] {
+        guard let directory = opendir(path) else { throw Errno(Glibc.errno) }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = Glibc.readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// See ``SystemCalls``.
+    public func monotonic() -> UInt64 { sys_monotonic() }
+
+    /// See ``SystemCalls``.
+    public func sleep(nanoseconds: UInt64) -> Int { sys_sleep(nanoseconds) }
+}

@@ -1,0 +1,203 @@
+public import CLuaShims
+
+/// One decoded argument. Which accessor fits is said by the function's description, which C has already enforced.
+@frozen
+public struct Argument {
+    @usableFromInline let value: UnsafePointer<lk_value>
+
+    @inlinable
+    init(_ value: UnsafePointer<lk_value>) { self.value = value }
+
+    /// False where an optional argument was left out.
+    @inlinable public var isPresent: Bool { value.pointee.present }
+    /// An integer, size, boolean, choice or set of flags.
+    @inlinable public var int64: Int64 { value.pointee.integer }
+    /// The same, bit for bit.
+    @inlinable public var uint64: UInt64 { UInt64(bitPattern: value.pointee.integer) }
+    /// The low 32 bits.
+    @inlinable public var uint32: UInt32 { UInt32(truncatingIfNeeded: value.pointee.integer) }
+    /// The low 32 bits, signed.
+    @inlinable public var int32: Int32 { Int32(truncatingIfNeeded: value.pointee.integer) }
+    /// As an `Int`.
+    @inlinable public var int: Int { Int(value.pointee.integer) }
+    /// A boolean.
+    @inlinable public var bool: Bool { value.pointee.integer != 0 }
+    /// A float.
+    @inlinable public var double: Double { value.pointee.number }
+    /// The stack index of an `any`, or of an object argument.
+    @inlinable public var index: CInt { CInt(truncatingIfNeeded: value.pointee.count) }
+    /// The bytes of a string; valid during the call.
+    @inlinable public var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: value.pointee.pointer, count: value.pointee.count)
+    }
+    /// A string, its ill-formed UTF-8 replaced.
+    public var string: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// The payload of an object argument.
+    @inlinable
+    public func object<Payload: LuaObject & ~Copyable>(_ type: Payload.Type) -> UnsafeMutablePointer<Payload> {
+        UnsafeMutableRawPointer(mutating: value.pointee.pointer.unsafelyUnwrapped)
+            .assumingMemoryBound(to: Payload.self)
+    }
+
+    /// A field of a record, or an element of a list.
+    @inlinable
+    public subscript(_ item: Int) -> Argument {
+        Argument(value.pointee.pointer.unsafelyUnwrapped.assumingMemoryBound(to: lk_value.self) + item)
+    }
+
+    /// Elements of a list, or fields of a record.
+    @inlinable public var count: Int { value.pointee.count }
+}
+
+/// A call of a described function, in progress.
+@frozen
+public struct Call {
+    /// The Lua thread that called.
+    public let state: OpaquePointer
+    @usableFromInline let values: UnsafePointer<lk_value>
+
+    /// What the trampoline passes to an entry.
+    @inlinable
+    public init(_ state: OpaquePointer, _ values: UnsafePointer<lk_value>) {
+        self.state = state
+        self.values = values
+    }
+
+    /// The argument at that place in the description; the receiver of a method is 0.
+    @inlinable
+    public subscript(_ index: Int) -> Argument { Argument(values + index) }
+
+    /// What the state was made with.
+    @inlinable
+    public func context<Context: AnyObject>(_ type: Context.Type) -> Context {
+        Unmanaged<Context>.fromOpaque(lk_context(state)).takeUnretainedValue()
+    }
+
+    /// Runs a function's body. An error becomes an error table on the stack and -1, which C raises after this frame is
+    /// gone.
+    @inlinable @inline(__always)
+    public func run<Failure: LuaError>(_ body: (Call) throws(Failure) -> CInt) -> CInt {
+        do throws(Failure) {
+            return try body(self)
+        } catch {
+            return fail(error.luaError)
+        }
+    }
+
+    /// Pushes an error and returns what tells C to raise it.
+    public func fail(_ error: ErrorValue) -> CInt {
+        pushError(state, error)
+        return -1
+    }
+}
+
+func pushError(_ state: OpaquePointer, _ error: ErrorValue) {
+    lua_checkstack(state, 8)
+    lua_createtable(state, 0, 10)
+    let fields: [(String, String?)] = [
+        ("kind", error.kind), ("message", error.message), ("operation", error.operation), ("name", error.name),
+        ("object", error.object), ("request", error.request), ("hint", error.hint), ("traceback", error.traceback),
+        ("where", error.position.isEmpty ? nil : error.position),
+    ]
+    for case (let key, let text?) in fields where !text.isEmpty {
+        push(state, key)
+        push(state, text)
+        lua_rawset(state, -3)
+    }
+    if let errno = error.errno {
+        push(state, "errno")
+        lua_pushinteger(state, lua_Integer(errno))
+        lua_rawset(state, -3)
+    }
+    lk_make_error(state)
+}
+
+func push(_ state: OpaquePointer, _ text: String) {
+    var text = text
+    text.withUTF8 { bytes in
+        _ = bytes.withMemoryRebound(to: CChar.self) { lua_pushlstring(state, $0.baseAddress, $0.count) }
+    }
+}
+
+/// Results. Each pushes one value and returns 1, so that `return call.push(x)` ends a body.
+extension Call {
+    /// Nothing.
+    @inlinable public var nothing: CInt { 0 }
+
+    /// An integer.
+    @inlinable
+    public func push(_ value: Int64) -> CInt {
+        lua_pushinteger(state, value)
+        return 1
+    }
+
+    /// An unsigned integer, bit for bit.
+    @inlinable
+    public func push(_ value: UInt64) -> CInt { push(Int64(bitPattern: value)) }
+
+    /// A boolean.
+    @inlinable
+    public func push(_ value: Bool) -> CInt {
+        lua_pushboolean(state, value ? 1 : 0)
+        return 1
+    }
+
+    /// A string.
+    public func push(_ text: String) -> CInt {
+        LuaKit.push(state, text)
+        return 1
+    }
+
+    /// Bytes.
+    public func push(_ bytes: UnsafeRawBufferPointer) -> CInt {
+        lua_pushlstring(state, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        return 1
+    }
+
+    /// Any plain value.
+    public func push(_ value: LuaValue) -> CInt {
+        value.push(to: state)
+        return 1
+    }
+
+    /// The value at a stack index again.
+    public func pushArgument(at index: CInt) -> CInt {
+        lua_pushvalue(state, index)
+        return 1
+    }
+
+    /// A new object of the payload's class. It keeps the value at stack index `parent` alive; 0 for none. `label` is
+    /// what messages call it.
+    public func push<Payload: LuaObject & ~Copyable>(
+        object payload: consuming Payload, parent: CInt, label: String
+    ) -> CInt {
+        LuaState.of(state).push(object: payload, on: state, parent: parent, label: label)
+        return 1
+    }
+}
+
+/// The close function of a class; see ``ObjectClass``.
+public func closeObject<Payload: LuaObject & ~Copyable>(
+    _ state: OpaquePointer, _ payload: UnsafeMutableRawPointer, _ collecting: Bool, _ type: Payload.Type
+) -> lk_closing {
+    let object = payload.assumingMemoryBound(to: Payload.self)
+    do throws(ErrorValue) {
+        try object.pointee.close()
+        return LK_CLOSED
+    } catch {
+        guard collecting else {
+            pushError(state, error)
+            return object.pointee.isOpen ? LK_STILL_OPEN : LK_CLOSED_WITH_ERROR
+        }
+        LuaState.of(state).failuresWhileCollecting.append(error)
+        return LK_CLOSED
+    }
+}
+
+/// The destroy function of a class; see ``ObjectClass``.
+public func destroyObject<Payload: LuaObject & ~Copyable>(
+    _ payload: UnsafeMutableRawPointer, _ type: Payload.Type
+) {
+    payload.assumingMemoryBound(to: Payload.self).deinitialize(count: 1)
+}

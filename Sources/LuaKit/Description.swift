@@ -1,0 +1,184 @@
+public import CLuaShims
+
+/// The type of an argument, from which C checks it, help prints it and editor stubs are written.
+public indirect enum LuaType: Sendable {
+    /// An integer within a range.
+    case integer(ClosedRange<Int64>)
+    /// Bytes: an integer, or text such as "64K", within a range.
+    case size(ClosedRange<Int64>)
+    /// A float or integer.
+    case number
+    /// true or false.
+    case boolean
+    /// A string of any bytes, its length within a range.
+    case string(ClosedRange<Int>)
+    /// One of several names; the argument's integer is the name's value.
+    case choice([(name: String, value: Int64)])
+    /// A list of names; the argument's integer is the OR of their values.
+    case flags([(name: String, value: Int64)])
+    /// An open object of the class with that name.
+    case object(String)
+    /// A table with these keys and no others.
+    case record([Parameter])
+    /// A sequence, its length within a range.
+    case list(LuaType, ClosedRange<Int64>)
+    /// Anything; the function looks at the stack itself.
+    case any
+
+    /// A string of at most 4 GiB.
+    public static var string: LuaType { .string(0...0xffff_ffff) }
+    /// An unsigned 64-bit number in Lua's signed integers.
+    public static var uint64: LuaType { .integer(Int64.min...Int64.max) }
+    /// An unsigned 32-bit number.
+    public static var uint32: LuaType { .integer(0...0xffff_ffff) }
+
+    /// An object whose payload is `Payload`.
+    public static func object<Payload: LuaObject & ~Copyable>(_ type: Payload.Type) -> LuaType {
+        .object(Payload.luaName)
+    }
+}
+
+/// One argument of a function, or one key of a table argument.
+public struct Parameter: Sendable {
+    /// What stands in for an absent argument.
+    public enum Fallback: Sendable {
+        /// It must be given.
+        case required
+        /// The function sees that it is absent.
+        case absent
+        /// This number, also for sizes, booleans (0, 1), choices and flags.
+        case integer(Int64)
+    }
+
+    /// The name in error messages, and the key in a table.
+    public let name: String
+    /// Its type.
+    public let type: LuaType
+    /// What an absent one means.
+    public let fallback: Fallback
+    /// One sentence for help and stubs.
+    public let doc: String
+
+    /// A parameter; required unless a fallback is given.
+    public init(_ name: String, _ type: LuaType, _ fallback: Fallback = .required, _ doc: String) {
+        self.name = name
+        self.type = type
+        self.fallback = fallback
+        self.doc = doc
+    }
+}
+
+/// What calling a function changes outside the script; what permissions and `peerlab help` speak of.
+public enum Effect: String, Sendable, CaseIterable {
+    /// Opens a device, which enables and on first open resets it.
+    case open
+    /// Writes a device's region.
+    case regionWrite = "region write"
+    /// Writes a device's configuration space.
+    case configWrite = "config write"
+    /// Resets a device.
+    case reset
+    /// Gives a device access to memory.
+    case dma
+    /// Sends a request of the script's own making.
+    case raw = "raw request"
+}
+
+/// One function that scripts can call: the only description of it.
+public struct Function: Sendable {
+    /// The name in its module or class.
+    public let name: String
+    /// Arguments after the receiver; at most 7.
+    public let parameters: [Parameter]
+    /// The LuaLS type of the result ("vfio.device", "integer", "{size: integer}"); nil where there is none.
+    public let returns: String?
+    /// What it changes outside the script.
+    public let effects: [Effect]
+    /// Errno names worth knowing, each with its reason.
+    public let errors: [(name: String, reason: String)]
+    /// What it does.
+    public let doc: String
+    let entry: lk_entry
+
+    /// Describes a function. `entry` is called with the checked arguments, the receiver first.
+    public init(
+        _ name: String, _ parameters: [Parameter] = [], returns: String? = nil, effects: [Effect] = [],
+        errors: [(name: String, reason: String)] = [], _ doc: String, entry: @escaping lk_entry
+    ) {
+        self.name = name
+        self.parameters = parameters
+        self.returns = returns
+        self.effects = effects
+        self.errors = errors
+        self.doc = doc
+        self.entry = entry
+    }
+}
+
+/// A payload of userdata.
+public protocol LuaObject: ~Copyable {
+    /// The class's name in messages: "vfio device".
+    static var luaName: String { get }
+    /// False once it is closed; a payload whose `close` failed and can be tried again is still open.
+    var isOpen: Bool { get }
+    /// Closes it. Called once more by the collector where it stayed open.
+    mutating func close() throws(ErrorValue)
+}
+
+/// A class of objects that scripts hold.
+public struct ObjectClass: Sendable {
+    /// ``LuaObject/luaName``.
+    public let name: String
+    /// The LuaLS type: "vfio.device".
+    public let type: String
+    /// What a script calls such an object, for messages: "device".
+    public let short: String
+    /// What it is.
+    public let doc: String
+    /// Its methods; close, <close> and tostring are always there.
+    public let methods: [Function]
+    let close: @convention(c) (OpaquePointer, UnsafeMutableRawPointer, Bool) -> lk_closing
+    let destroy: @convention(c) (UnsafeMutableRawPointer) -> Void
+
+    /// Describes a class. `close` and `destroy` are `{ closeObject($0, $1, $2, Payload.self) }` and
+    /// `{ destroyObject($0, Payload.self) }`: C can call no generic function.
+    public init(
+        _ name: String, type: String, short: String, _ doc: String, methods: [Function],
+        close: @escaping @convention(c) (OpaquePointer, UnsafeMutableRawPointer, Bool) -> lk_closing,
+        destroy: @escaping @convention(c) (UnsafeMutableRawPointer) -> Void
+    ) {
+        self.name = name
+        self.type = type
+        self.short = short
+        self.doc = doc
+        self.methods = methods
+        self.close = close
+        self.destroy = destroy
+    }
+}
+
+/// A module that scripts `require`.
+public struct Module: Sendable {
+    /// The name to require.
+    public let name: String
+    /// What it is for.
+    public let doc: String
+    /// Its functions.
+    public let functions: [Function]
+    /// Its constants.
+    public let constants: [(name: String, value: Int64, doc: String)]
+    /// The classes whose objects its functions return.
+    public let classes: [ObjectClass]
+
+    /// Describes a module.
+    public init(
+        _ name: String, _ doc: String, functions: [Function],
+        constants: [(name: String, value: Int64, doc: String)] = [], classes: [ObjectClass] = []
+    ) {
+        self.name = name
+        self.doc = doc
+        self.functions = functions
+        self.constants = constants
+        self.classes = classes
+    }
+}

@@ -1,0 +1,44 @@
+/// An error as scripts see it: a table with these fields, and as one line where it is printed.
+public struct ErrorValue: Error, Sendable {
+    /// What kind of error: "kernel" (a refused call), "argument" (wrong use of the API), "expectation" (a check of the
+    /// script's that failed), "skip", "interrupt", "script" (any other Lua error), "usage".
+    public var kind: String
+    /// One line without position.
+    public var message: String
+    /// "FILE:LINE: " of the script's line; empty where unknown.
+    public var position = ""
+    /// The call that failed: "VFIO_DEVICE_RESET".
+    public var operation: String?
+    /// The kernel's number, positive.
+    public var errno: Int32?
+    /// Its name: "EINVAL".
+    public var name: String?
+    /// What the call was about.
+    public var object: String?
+    /// The call's decoded arguments.
+    public var request: String?
+    /// The likely reason and what to do.
+    public var hint: String?
+    /// Lua's stack at the error.
+    public var traceback: String?
+
+    /// An error of a kind, with its line.
+    public init(kind: String, _ message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    /// Position and message.
+    public var line: String { position + message }
+}
+
+/// An error that scripts can receive.
+public protocol LuaError: Error {
+    /// The table a script sees.
+    var luaError: ErrorValue { get }
+}
+
+extension ErrorValue: LuaError {
+    /// Itself.
+    public var luaError: ErrorValue { self }
+}

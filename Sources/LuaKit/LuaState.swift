@@ -1,0 +1,160 @@
+import CLua
+import CLuaShims
+
+/// A Lua state for one scenario. It belongs to one thread. Closing it closes every object a script left open.
+public final class LuaState {
+    private var state: OpaquePointer?
+    // The state holds both unretained.
+    private let context: AnyObject
+    private let find: (String) throws(ErrorValue) -> ModuleSource
+    private let print: (String) -> Void
+    private let storage = DescriptionStorage()
+    private var classes: [String: UnsafeMutablePointer<lk_class>] = [:]
+    /// What went wrong when the collector closed objects that a script had left open.
+    public internal(set) var failuresWhileCollecting: [ErrorValue] = []
+
+    /// The text of a module and where it was found.
+    public struct ModuleSource {
+        let text: [UInt8]
+        let path: String
+
+        /// A Lua file's text.
+        public init(text: [UInt8], path: String) {
+            self.text = text
+            self.path = path
+        }
+    }
+
+    /// A state whose functions are given `context`. `find` looks up modules that are files; `print` gets the lines that
+    /// a script prints.
+    public init(
+        context: AnyObject,
+        find: @escaping (String) throws(ErrorValue) -> ModuleSource,
+        print: @escaping (String) -> Void
+    ) {
+        self.context = context
+        self.find = find
+        self.print = print
+        state = lk_new_state(
+            Unmanaged.passUnretained(context).toOpaque(), Unmanaged.passUnretained(self).toOpaque(),
+            { LuaState.of($0).loadModule($0, named: $1, $2) }, { LuaState.of($0).printed($1, $2) })
+    }
+
+    deinit { close() }
+
+    /// Closes the state, and with it what the script left open. Nothing can be called afterwards.
+    public func close() {
+        guard let state else { return }
+        lk_close_state(state)
+        self.state = nil
+    }
+
+    /// Tells the running script to stop with an "interrupt" error; safe in a signal handler.
+    public var interruptTarget: OpaquePointer? { state }
+
+    static func of(_ state: OpaquePointer) -> LuaState {
+        Unmanaged<LuaState>.fromOpaque(lk_owner(state)).takeUnretainedValue()
+    }
+
+    var raw: OpaquePointer {
+        guard let state else { preconditionFailure("the Lua state is closed, or there was no memory for it") }
+        return state
+    }
+
+    private func printed(_ text: UnsafePointer<CChar>, _ length: Int) {
+        print(String(decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self))
+    }
+
+    private func loadModule(_ state: OpaquePointer, named name: UnsafePointer<CChar>, _ length: Int) -> CInt {
+        let name = String(decoding: UnsafeRawBufferPointer(start: name, count: length), as: UTF8.self)
+        do throws(ErrorValue) {
+            let source = try find(name)
+            try load(state, source.text, name: source.path)
+            return 1
+        } catch {
+            pushError(state, error)
+            return -1
+        }
+    }
+
+    /// Pushes the chunk; a syntax error is thrown.
+    func load(_ state: OpaquePointer, _ text: [UInt8], name: String) throws(ErrorValue) {
+        let body = skippingHashBang(text)
+        let status = body.withUnsafeBytes { bytes in
+            lk_load(
+                state, bytes.baseAddress.map { $0.assumingMemoryBound(to: CChar.self) } ?? emptyText, bytes.count,
+                "@" + name)
+        }
+        guard status != LUA_OK else { return }
+        let message = LuaValue.text(state, -1)
+        lk_pop(state, 1)
+        throw ErrorValue(kind: "script", message)
+    }
+
+    /// "#!/..." stays a line, so that line numbers are right.
+    private func skippingHashBang(_ text: [UInt8]) -> [UInt8] {
+        text.first == UInt8(ascii: "#") ? [UInt8(ascii: "-"), UInt8(ascii: "-")] + text : text
+    }
+
+    // MARK: Registration
+
+    /// Makes a module available to `require`.
+    public func register(_ module: Module) {
+        for description in module.classes { declare(description) }
+        for description in module.classes { define(description) }
+        lua_createtable(raw, 0, CInt(module.functions.count + module.constants.count))
+        for function in module.functions { add(function, named: "\(module.name).\(function.name)", receiver: nil) }
+        for constant in module.constants {
+            LuaKit.push(raw, constant.name)
+            lua_pushinteger(raw, constant.value)
+            lua_rawset(raw, -3)
+        }
+        lk_seal(raw, "module \(module.name)")
+        lk_set_module(raw, module.name)
+    }
+
+    /// Names a class, so that descriptions can mention it before it is defined.
+    public func declare(_ description: ObjectClass) {
+        guard classes[description.name] == nil else { return }
+        let row = UnsafeMutablePointer<lk_class>.allocate(capacity: 1)
+        row.initialize(
+            to: lk_class(
+                name: storage.string(description.name), metatable: nil, close: description.close,
+                destroy: description.destroy))
+        storage.own(row)
+        classes[description.name] = row
+    }
+
+    private func define(_ description: ObjectClass) {
+        guard let row = classes[description.name], row.pointee.metatable == nil else { return }
+        lua_createtable(raw, 0, CInt(description.methods.count + 1))
+        for method in description.methods {
+            add(method, named: "\(description.short):\(method.name)", receiver: description.name)
+        }
+        lk_register_class(raw, row)
+    }
+
+    private func add(_ function: Function, named name: String, receiver: String?) {
+        LuaKit.push(raw, function.name)
+        lk_push_function(
+            raw, storage.function(function, named: name, receiver: receiver) { self.classes[$0] })
+        lua_rawset(raw, -3)
+    }
+
+    func push<Payload: LuaObject & ~Copyable>(
+        object payload: consuming Payload, on state: OpaquePointer, parent: CInt, label: String
+    ) {
+        guard let row = classes[Payload.luaName] else { preconditionFailure("no class \(Payload.luaName)") }
+        // lk_new_object aligns what follows its 16-byte header to 8.
+        precondition(MemoryLayout<Payload>.alignment <= 8)
+        lua_checkstack(state, 8)
+        let place = lk_new_object(state, row, MemoryLayout<Payload>.size, parent, label, label.utf8.count)
+        place.assumingMemoryBound(to: Payload.self).initialize(to: payload)
+    }
+}
+
+nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
+    let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+    text.initialize(to: 0)
+    return UnsafePointer(text)
+}()

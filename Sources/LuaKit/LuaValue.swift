@@ -1,0 +1,118 @@
+import CLua
+import CLuaShims
+
+/// A plain value that crosses between Lua and Swift.
+public enum LuaValue: Sendable, Equatable {
+    /// nil
+    case none
+    /// true or false
+    case boolean(Bool)
+    /// A 64-bit integer.
+    case integer(Int64)
+    /// A float.
+    case number(Double)
+    /// A string; ill-formed UTF-8 is replaced.
+    case string(String)
+    /// Bytes, on the way to Lua.
+    case bytes([UInt8])
+    /// A sequence.
+    case list([LuaValue])
+    /// A table with names for keys, sorted by them.
+    case table([String: LuaValue])
+    /// A function, userdata or coroutine, by its type's name.
+    case other(String)
+
+    /// The name of its Lua type.
+    public var typeName: String {
+        switch self {
+        case .none: "nil"
+        case .boolean: "boolean"
+        case .integer: "integer"
+        case .number: "number"
+        case .string, .bytes: "string"
+        case .list, .table: "table"
+        case .other(let name): name
+        }
+    }
+
+    /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`.
+    static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8) -> LuaValue {
+        switch lua_type(state, index) {
+        case LUA_TNIL, LUA_TNONE: return .none
+        case LUA_TBOOLEAN: return .boolean(lua_toboolean(state, index) != 0)
+        case LUA_TNUMBER:
+            return lua_isinteger(state, index) != 0
+                ? .integer(lua_tointegerx(state, index, nil)) : .number(lua_tonumberx(state, index, nil))
+        case LUA_TSTRING: return .string(text(state, index))
+        case LUA_TTABLE where depth > 0: return readTable(state, lua_absindex(state, index), depth - 1)
+        default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
+        }
+    }
+
+    private static func readTable(_ state: OpaquePointer, _ index: CInt, _ depth: Int) -> LuaValue {
+        lua_checkstack(state, 8)
+        let length = lua_rawlen(state, index)
+        if length > 0 {
+            return .list(
+                (1...length).map { position in
+                    lua_rawgeti(state, index, lua_Integer(position))
+                    defer { lk_pop(state, 1) }
+                    return read(state, -1, depth: depth)
+                })
+        }
+        var fields: [String: LuaValue] = [:]
+        lua_pushnil(state)
+        while lk_next(state, index) {
+            if lua_type(state, -2) == LUA_TSTRING { fields[text(state, -2)] = read(state, -1, depth: depth) }
+            lk_pop(state, 1)
+        }
+        return .table(fields)
+    }
+
+    static func text(_ state: OpaquePointer, _ index: CInt) -> String {
+        var length = 0
+        guard let bytes = lk_to_bytes(state, index, &length) else { return "" }
+        return String(decoding: UnsafeRawBufferPointer(start: bytes, count: length), as: UTF8.self)
+    }
+
+    func push(to state: OpaquePointer) {
+        lua_checkstack(state, 8)
+        switch self {
+        case .none, .other: lua_pushnil(state)
+        case .boolean(let value): lua_pushboolean(state, value ? 1 : 0)
+        case .integer(let value): lua_pushinteger(state, value)
+        case .number(let value): lua_pushnumber(state, value)
+        case .string(let value): LuaKit.push(state, value)
+        case .bytes(let value):
+            value.withUnsafeBytes {
+                _ = lua_pushlstring(state, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+            }
+        case .list(let values):
+            lua_createtable(state, CInt(clamping: values.count), 0)
+            for (index, value) in values.enumerated() {
+                value.push(to: state)
+                lua_rawseti(state, -2, lua_Integer(index + 1))
+            }
+        case .table(let fields):
+            lua_createtable(state, 0, CInt(clamping: fields.count))
+            for (name, value) in fields {
+                LuaKit.push(state, name)
+                value.push(to: state)
+                lua_rawset(state, -3)
+            }
+        }
+    }
+}
+
+/// Bytes of a size written as `--set` and scripts may write it ("4096", "0x1000", "64K"); nil where it is none.
+public func parseSize(_ text: String) -> Int64? {
+    var result: Int64 = 0
+    return lk_parse_size(text, text.utf8.count, &result) ? result : nil
+}
+
+/// The candidate that `word` was most likely meant to be; nil where none is near.
+public func nearest(to word: String, in candidates: some Sequence<String>) -> String? {
+    let scored = candidates.map { (name: $0, distance: Int(lk_distance(word, $0))) }
+    guard let best = scored.min(by: { $0.distance < $1.distance }) else { return nil }
+    return best.distance <= word.utf8.count / 2 ? best.name : nil
+}
