@@ -25,16 +25,17 @@ let package = Package(
         .target(name: "Devices", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
-        .target(name: "Bindings", dependencies: ["LuaKit", "Devices", "Kernel"], swiftSettings: swift),
-        .target(name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel"], swiftSettings: swift),
+        .target(name: "Bindings", dependencies: ["LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Runner", "LiveKernel", "SimKernel", "Kernel",
+                "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel", "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
+        .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -55,9 +55,22 @@ static void set(lua_State *L, const char *name) { /* [-1, +0, m]: table below th
     lua_rawset(L, -3);
 }
 
+/* The position of the script's line: a module of the stdlib (whose chunk name begins with =) is looked through.
+ * [-0, +1, m] */
+static void push_where(lua_State *L) {
+    lua_Debug info;
+    for (int level = 1; lua_getstack(L, level, &info); level++) {
+        lua_getinfo(L, "Sl", &info);
+        if (info.currentline <= 0 || info.source[0] == '=') continue;
+        lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
+        return;
+    }
+    lua_pushliteral(L, "");
+}
+
 int lk_throw(lua_State *L) {
     if (lacks(L, "where")) {
-        luaL_where(L, 1);
+        push_where(L);
         set(L, "where");
     }
     if (lacks(L, "traceback")) {

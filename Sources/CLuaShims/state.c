@@ -1,6 +1,7 @@
 /* A state for scripts: the safe libraries, strict globals, our require, print and load, and a hook for Ctrl-C. */
 #include "internal.h"
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,28 @@ static void check_interrupt(lua_State *L, lua_Debug *unused) {
 void lk_interrupt(lua_State *L) {
     if (L) state_of(L)->interrupted = 1;
 }
+static lua_State *volatile signal_target;
+static struct sigaction previous_int, previous_term;
+
+static void on_signal(int number) {
+    (void)number;
+    lk_interrupt(signal_target);
+}
+
+/* Without SA_RESTART: a call that waits in the kernel returns with EINTR. */
+void lk_interrupt_on_signals(lua_State *L) {
+    struct sigaction action = { .sa_handler = on_signal };
+    bool installed = signal_target != NULL;
+    signal_target = L;
+    if (L && !installed) {
+        sigaction(SIGINT, &action, &previous_int);
+        sigaction(SIGTERM, &action, &previous_term);
+    } else if (!L && installed) {
+        sigaction(SIGINT, &previous_int, NULL);
+        sigaction(SIGTERM, &previous_term, NULL);
+    }
+}
+
 bool lk_interrupted(lua_State *L) { return state_of(L)->interrupted != 0; }
 void *lk_context(lua_State *L) { return state_of(L)->context; }
 void *lk_owner(lua_State *L) { return state_of(L)->owner; }

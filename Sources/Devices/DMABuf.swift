@@ -5,8 +5,8 @@ public import Kernel
 /// A dma-buf that a VFIO device exported. Source: drivers/dma-buf/dma-buf.c, include/uapi/linux/dma-buf.h.
 public struct DMABuf: ~Copyable {
     private var owned: OwnedDescriptor
-    /// The descriptor of the device that exported it, which may be closed by now.
-    public let exporter: Int32
+    /// The device that exported it, which may be closed by now.
+    public let exporter: SharedDescriptor
     /// How messages call it: the exporter's address and region.
     public let label: String
 
@@ -24,7 +24,7 @@ public struct DMABuf: ~Copyable {
         public var inode: Int64 = 0
     }
 
-    init(_ owned: consuming OwnedDescriptor, exporter: Int32, label: String) {
+    init(_ owned: consuming OwnedDescriptor, exporter: SharedDescriptor, label: String) {
         self.owned = owned
         self.exporter = exporter
         self.label = label

@@ -91,7 +91,7 @@ extension VFIODevice {
         do throws(Failure) {
             let descriptor = try feature(number, operation: UInt32(VFIO_DEVICE_FEATURE_GET), data: &data)
             return DMABuf(
-                OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), kernel), exporter: self.descriptor,
+                OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), kernel), exporter: device,
                 label: "\(label) region \(region)")
         } catch {
             throw Failure(

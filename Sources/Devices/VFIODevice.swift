@@ -18,7 +18,8 @@ public struct VFIODevice: ~Copyable {
     public let kernel: any Kernel
     /// Its address.
     public let address: PCIAddress
-    private var device: OwnedDescriptor
+    /// The device's descriptor, which its dma-bufs need to be given a tag.
+    public let device: SharedDescriptor
     // What this device opened for itself and closes with it, in this order.
     private var group: OwnedDescriptor?
     private var container: OwnedDescriptor?
@@ -60,7 +61,7 @@ public struct VFIODevice: ~Copyable {
                 "open", .noEntry, object: "\(function.address)",
                 hint: "it has no VFIO character device (CONFIG_VFIO_DEVICE_CDEV); use via = \"group\"")
         }
-        let device = try kernel.opened("/dev/vfio/devices/\(name)", flags: O_RDWR | O_CLOEXEC)
+        let device = SharedDescriptor(try kernel.opened("/dev/vfio/devices/\(name)", flags: O_RDWR | O_CLOEXEC))
         var own: OwnedDescriptor?
         if shared == nil { own = try kernel.opened("/dev/iommu", flags: O_RDWR | O_CLOEXEC) }
         var bind = vfio_device_bind_iommufd()
@@ -98,12 +99,12 @@ public struct VFIODevice: ~Copyable {
         }
         var name = Array("\(function.address)".utf8) + [0]
         let raw = try kernel.send(VFIO_GROUP_GET_DEVICE_FD, on: .group, group.raw, bytes: &name, object: object)
-        let device = OwnedDescriptor(Int32(truncatingIfNeeded: raw), kernel)
+        let device = SharedDescriptor(OwnedDescriptor(Int32(truncatingIfNeeded: raw), kernel))
         self.init(function.address, device, group: group, container: own, kernel)
     }
 
     private init(
-        _ address: PCIAddress, _ device: consuming OwnedDescriptor, group: consuming OwnedDescriptor? = nil,
+        _ address: PCIAddress, _ device: SharedDescriptor, group: consuming OwnedDescriptor? = nil,
         container: consuming OwnedDescriptor? = nil, iommufd: consuming OwnedDescriptor? = nil, _ kernel: any Kernel
     ) {
         self.kernel = kernel

@@ -19,7 +19,8 @@ public enum Format: Sendable {
     public struct Flag: Sendable {
         let value: UInt64
         let name: String
-        init(_ value: Int, _ name: String) {
+        /// A bit or a value (0 or more) by the name that traces show.
+        public init(_ value: Int, _ name: String) {
             self.value = UInt64(value)
             self.name = name
         }

@@ -6,6 +6,7 @@ public final class TracingKernel: Kernel {
     /// How requests are decoded; the TPH feature is added to it once its ABI is known.
     public var decoder = Decoder()
     private var files: [Int32: (kind: FileKind, name: String)] = [:]
+    private var reads: [Int32: (calls: Int, bytes: Int)] = [:]
 
     /// Traces `kernel`; `emit` gets each line, without a newline.
     public init(_ kernel: any Kernel, emit: @escaping (String) -> Void) {
@@ -64,6 +65,9 @@ public final class TracingKernel: Kernel {
     public func close(_ descriptor: Int32) -> Int {
         let name = label(descriptor)
         files[descriptor] = nil
+        if let read = reads.removeValue(forKey: descriptor) {
+            emit("read(\(name)) = \(read.bytes) in \(read.calls) calls")
+        }
         return traced("close(\(name))") { kernel.close(descriptor) }
     }
 
@@ -95,7 +99,14 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
-        traced("read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
+        // A file of proc or sysfs is read in many small pieces; its close says how many.
+        guard files[descriptor]?.kind == .other else {
+            return traced("read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
+        }
+        let value = kernel.read(descriptor, buffer)
+        reads[descriptor, default: (0, 0)].calls += 1
+        reads[descriptor, default: (0, 0)].bytes += max(value, 0)
+        return value
     }
 
     /// See ``SystemCalls``.

@@ -77,17 +77,18 @@ public struct Call {
     /// Runs a function's body. An error becomes an error table on the stack and -1, which C raises after this frame is
     /// gone.
     @inlinable @inline(__always)
-    public func run<Failure: LuaError>(_ body: (Call) throws(Failure) -> CInt) -> CInt {
-        do throws(Failure) {
+    public func run(_ body: (Call) throws -> CInt) -> CInt {
+        do {
             return try body(self)
         } catch {
-            return fail(error.luaError)
+            return fail(error)
         }
     }
 
     /// Pushes an error and returns what tells C to raise it.
-    public func fail(_ error: ErrorValue) -> CInt {
-        pushError(state, error)
+    public func fail(_ error: any Error) -> CInt {
+        let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
+        pushError(state, value)
         return -1
     }
 }
@@ -182,10 +183,11 @@ public func closeObject<Payload: LuaObject & ~Copyable>(
     _ state: OpaquePointer, _ payload: UnsafeMutableRawPointer, _ collecting: Bool, _ type: Payload.Type
 ) -> lk_closing {
     let object = payload.assumingMemoryBound(to: Payload.self)
-    do throws(ErrorValue) {
+    do {
         try object.pointee.close()
         return LK_CLOSED
     } catch {
+        let error = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
         guard collecting else {
             pushError(state, error)
             return object.pointee.isOpen ? LK_STILL_OPEN : LK_CLOSED_WITH_ERROR
@@ -200,4 +202,17 @@ public func destroyObject<Payload: LuaObject & ~Copyable>(
     _ payload: UnsafeMutableRawPointer, _ type: Payload.Type
 ) {
     payload.assumingMemoryBound(to: Payload.self).deinitialize(count: 1)
+}
+
+/// `any` arguments.
+extension Call {
+    /// A plain value, read from the stack.
+    public func value(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index) }
+
+    /// The bytes of a string, valid during the call; nil where it is none.
+    public func bytes(of argument: Argument) -> UnsafeRawBufferPointer? {
+        var length = 0
+        guard let bytes = lk_to_bytes(state, argument.index, &length) else { return nil }
+        return UnsafeRawBufferPointer(start: bytes, count: length)
+    }
 }

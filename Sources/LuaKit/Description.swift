@@ -122,7 +122,7 @@ public protocol LuaObject: ~Copyable {
     /// False once it is closed; a payload whose `close` failed and can be tried again is still open.
     var isOpen: Bool { get }
     /// Closes it. Called once more by the collector where it stayed open.
-    mutating func close() throws(ErrorValue)
+    mutating func close() throws
 }
 
 /// A class of objects that scripts hold.

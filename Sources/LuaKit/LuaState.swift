@@ -18,7 +18,8 @@ public final class LuaState {
         let text: [UInt8]
         let path: String
 
-        /// A Lua file's text.
+        /// A Lua file's text. `path` is Lua's chunk name: "@FILE" for a script's own modules, "=stdlib/FILE" for the
+        /// stdlib's, whose lines errors look through.
         public init(text: [UInt8], path: String) {
             self.text = text
             self.path = path
@@ -49,8 +50,18 @@ public final class LuaState {
         self.state = nil
     }
 
-    /// Tells the running script to stop with an "interrupt" error; safe in a signal handler.
-    public var interruptTarget: OpaquePointer? { state }
+    /// Makes SIGINT and SIGTERM stop the running script with an "interrupt" error, until `ignoreSignals`. One state of
+    /// the process at a time.
+    public func stopOnSignals() { lk_interrupt_on_signals(state) }
+
+    /// Gives the signals back.
+    public func ignoreSignals() { lk_interrupt_on_signals(nil) }
+
+    /// Stops the running script as a signal would.
+    public func interrupt() { lk_interrupt(state) }
+
+    /// Whether it was told to stop.
+    public var isInterrupted: Bool { state.map { lk_interrupted($0) } ?? false }
 
     static func of(_ state: OpaquePointer) -> LuaState {
         Unmanaged<LuaState>.fromOpaque(lk_owner(state)).takeUnretainedValue()
@@ -82,8 +93,7 @@ public final class LuaState {
         let body = skippingHashBang(text)
         let status = body.withUnsafeBytes { bytes in
             lk_load(
-                state, bytes.baseAddress.map { $0.assumingMemoryBound(to: CChar.self) } ?? emptyText, bytes.count,
-                "@" + name)
+                state, bytes.baseAddress.map { $0.assumingMemoryBound(to: CChar.self) } ?? emptyText, bytes.count, name)
         }
         guard status != LUA_OK else { return }
         let message = LuaValue.text(state, -1)

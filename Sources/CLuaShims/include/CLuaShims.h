@@ -109,6 +109,8 @@ void *lk_owner(lua_State *L);
 /* Makes the running script stop with an "interrupt" error; safe in a signal handler. NULL does nothing. */
 void lk_interrupt(lua_State *_Nullable L);
 bool lk_interrupted(lua_State *L);
+/* SIGINT and SIGTERM interrupt this state from now on; NULL restores what they did before. */
+void lk_interrupt_on_signals(lua_State *_Nullable L);
 /* A full collection; finalizers never raise. */
 void lk_collect(lua_State *L);
 /* Registers the table at the top of the stack as module `name`, and takes it. */

@@ -1,0 +1,63 @@
+public import Kernel
+public import LuaKit
+
+/// What the functions of a Lua state work on: the kernel, and what the run has decided about it.
+public final class Host {
+    /// The bench's kernel.
+    public let realKernel: any Kernel
+    /// Whether answers come from a simulated bench: results must then say so.
+    public let isSimulated: Bool
+    /// How the TPH feature's number and layout are found.
+    public let tph: TPHResolver
+    /// While set, everything that would touch the bench is refused with it: a script's file is loaded, not run.
+    public var refusal: ErrorValue?
+    /// Lines that a case logged, in order.
+    public var log: [String] = []
+
+    /// A host on a kernel.
+    public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver) {
+        realKernel = kernel
+        self.isSimulated = isSimulated
+        self.tph = tph
+    }
+
+    /// The kernel, unless the bench must not be touched now.
+    func kernel() throws(ErrorValue) -> any Kernel {
+        if let refusal { throw refusal }
+        return realKernel
+    }
+}
+
+extension Call {
+    var host: Host { context(Host.self) }
+    /// See ``Host/kernel()``.
+    func kernel() throws -> any Kernel { try host.kernel() }
+}
+
+extension Failure: LuaError {
+    /// A "kernel" error with all fields.
+    public var luaError: ErrorValue {
+        var error = ErrorValue(kind: "kernel", message)
+        error.operation = operation
+        error.errno = errno.code
+        error.name = errno.name
+        error.object = object
+        error.request = request
+        error.hint = hint
+        return error
+    }
+}
+
+/// Every module that scripts can require, apart from those of the stdlib.
+public let modules: [Module] = [
+    vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, caseModule,
+]
+
+extension LuaState {
+    /// Registers all of ``modules``.
+    public func registerModules() {
+        // Functions of one module take objects of another, so every class is named first.
+        for module in modules { for description in module.classes { declare(description) } }
+        for module in modules { register(module) }
+    }
+}

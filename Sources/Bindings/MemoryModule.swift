@@ -1,0 +1,77 @@
+public import Devices
+import Kernel
+public import LuaKit
+
+extension MappedMemory: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "memory mapping" }
+}
+
+extension Call {
+    fileprivate var mapping: UnsafeMutablePointer<MappedMemory> { self[0].object(MappedMemory.self) }
+}
+
+private let offset = Parameter("offset", .size(0...Int64.max), .required, "byte offset")
+
+let memoryModule = Module(
+    "memory", "Host memory for DMA and registration.",
+    functions: [
+        Function(
+            "alloc", [Parameter("length", .size(1...(1 << 40)), .required, "bytes; rounded up to pages by the kernel")],
+            returns: "memory.mapping", errors: [("ENOMEM", "not that much memory")],
+            "Zeroed memory of this process.",
+            entry: {
+                Call($0, $1).run { call in
+                    let memory = try MappedMemory(hostMemory: call[0].int, kernel: try call.kernel())
+                    return call.push(object: memory, parent: 0, label: "of \(call[0].int) bytes")
+                }
+            })
+    ])
+
+let mappingClass = ObjectClass(
+    MappedMemory.luaName, type: "memory.mapping", short: "memory",
+    "Memory mapped into this process: host memory, or a device's region.",
+    methods: [
+        Function(
+            "read", [offset, Parameter("length", .size(0...(64 << 20)), .required, "bytes")], returns: "string",
+            errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes out.",
+            entry: {
+                Call($0, $1).run { call in
+                    var bytes = [UInt8](repeating: 0, count: call[2].int)
+                    let offset = call[1].uint64
+                    try reading(&bytes) { buffer throws(Failure) in
+                        try call.mapping.pointee.read(at: offset, into: buffer)
+                    }
+                    return call.push(.bytes(bytes))
+                }
+            }),
+        Function(
+            "write", [offset, Parameter("bytes", .string, .required, "what to write")], effects: [.regionWrite],
+            errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes in.",
+            entry: {
+                Call($0, $1).run { call in
+                    try call.mapping.pointee.write(at: call[1].uint64, from: call[2].bytes)
+                    return call.nothing
+                }
+            }),
+        Function(
+            "fill",
+            [offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes"),
+                Parameter("byte", .integer(0...255), .required, "the value")],
+            effects: [.regionWrite], errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
+            entry: {
+                Call($0, $1).run { call in
+                    let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: call[3].int64), count: call[2].int)
+                    let offset = call[1].uint64
+                    try bytes.withUnsafeBytes { try call.mapping.pointee.write(at: offset, from: $0) }
+                    return call.nothing
+                }
+            }),
+        Function(
+            "address", returns: "integer", "The virtual address of its first byte.",
+            entry: { Call($0, $1).run { call in call.push(call.mapping.pointee.address) } }),
+        Function(
+            "length", returns: "integer", "Bytes.",
+            entry: { Call($0, $1).run { call in call.push(Int64(call.mapping.pointee.length)) } }),
+    ],
+    close: { closeObject($0, $1, $2, MappedMemory.self) }, destroy: { destroyObject($0, MappedMemory.self) })

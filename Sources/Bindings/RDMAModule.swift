@@ -1,0 +1,267 @@
+import CKernel
+public import Devices
+import Kernel
+public import LuaKit
+
+extension RDMAContext: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "rdma context" }
+}
+extension ProtectionDomain: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "protection domain" }
+}
+extension DMAHandle: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "dma handle" }
+}
+extension MemoryRegion: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "memory region" }
+}
+
+private let accessParameter = Parameter(
+    "access",
+    .flags([
+        ("local_write", 1), ("remote_write", 2), ("remote_read", 4), ("remote_atomic", 8), ("mw_bind", 16),
+        ("zero_based", 32), ("on_demand", 64), ("hugetlb", 128), ("relaxed_ordering", 1 << 20),
+    ]), .integer(0), "IBV_ACCESS_*; default: local read only")
+private let registerErrors: [(name: String, reason: String)] = [
+    ("EOPNOTSUPP", "the driver does not register this"), ("EINVAL", "range, access or route"),
+    ("ENODEV", "the dma-buf is revoked"),
+]
+
+let rdmaModule = Module(
+    "rdma", "RDMA devices, through libibverbs.",
+    functions: [
+        Function(
+            "devices", returns: "string[]", errors: [("ENOSYS", "no RDMA on this machine")],
+            "Names of the RDMA devices.",
+            entry: {
+                Call($0, $1).run { call in
+                    let devices = try RDMADevice.all(kernel: try call.kernel())
+                    return call.push(.list(devices.map { .string($0.name) }))
+                }
+            }),
+        Function(
+            "open", [Parameter("name", .string(1...64), .required, "\"mlx5_0\"")], returns: "rdma.context",
+            errors: [("ENODEV", "no such device"), ("ENOSYS", "no RDMA on this machine")], "ibv_open_device.",
+            entry: {
+                Call($0, $1).run { call in
+                    let context = try RDMAContext(call[0].string, kernel: try call.kernel())
+                    return call.push(object: context, parent: 0, label: call[0].string)
+                }
+            }),
+    ],
+    classes: [contextClass, pdClass, dmahClass, mrClass])
+
+private let contextClass = ObjectClass(
+    RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
+    methods: [
+        Function(
+            "query", returns: "rdma.device", "Some of ibv_query_device: firmware, limits.",
+            entry: { Call($0, $1).run(query) }),
+        Function(
+            "query_port", [Parameter("port", .integer(1...255), .integer(1), "from 1")], returns: "rdma.port",
+            "Some of ibv_query_port: state, MTU, LID, link layer.", entry: { Call($0, $1).run(queryPort) }),
+        Function(
+            "alloc_pd", returns: "rdma.pd", "ibv_alloc_pd.",
+            entry: {
+                Call($0, $1).run { call in
+                    let context = call[0].object(RDMAContext.self)
+                    let label = "of \(context.pointee.label)"
+                    return call.push(object: try context.pointee.allocPD(), parent: 1, label: label)
+                }
+            }),
+        Function(
+            "alloc_dmah",
+            [
+                Parameter(
+                    "attributes",
+                    .record([
+                        Parameter("ph", .choice(processingHints), .absent, "processing hint"),
+                        Parameter("cpu_id", .uint32, .absent, "CPU whose tag the platform is asked for"),
+                        Parameter("mem_type", .choice([("volatile", 0), ("persistent", 1)]), .absent, "memory type"),
+                    ]), .required, "what the handle carries")
+            ],
+            returns: "rdma.dmah", errors: [("ENOSYS", "libibverbs older than rdma-core 59"), ("EINVAL", "no hint")],
+            "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
+    ],
+    close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
+
+private func query(_ call: Call) throws -> CInt {
+    let attributes = try call[0].object(RDMAContext.self).pointee.query()
+    let firmware = withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    return call.push(
+        .table([
+            "firmware": .string(firmware), "vendor": .integer(Int64(attributes.vendor_id)),
+            "part": .integer(Int64(attributes.vendor_part_id)),
+            "max_mr_size": .integer(Int64(bitPattern: attributes.max_mr_size)),
+            "max_mr": .integer(Int64(attributes.max_mr)), "max_pd": .integer(Int64(attributes.max_pd)),
+            "ports": .integer(Int64(attributes.phys_port_cnt)),
+        ]))
+}
+
+private func queryPort(_ call: Call) throws -> CInt {
+    let port = try call[0].object(RDMAContext.self).pointee.query(port: UInt8(truncatingIfNeeded: call[1].int64))
+    return call.push(
+        .table([
+            "state": .string(port.state == IBV_PORT_ACTIVE ? "active" : "state \(port.state.rawValue)"),
+            "active_mtu": .integer(128 << Int64(port.active_mtu.rawValue)), "lid": .integer(Int64(port.lid)),
+            "link_layer": .string(port.link_layer == UInt8(IBV_LINK_LAYER_ETHERNET) ? "ethernet" : "infiniband"),
+        ]))
+}
+
+private func allocDMAH(_ call: Call) throws -> CInt {
+    let fields = call[1]
+    var attributes = DMAHInitAttributes()
+    attributes.comp_mask = (fields[1].isPresent ? 1 : 0) | (fields[0].isPresent ? 2 : 0) | (fields[2].isPresent ? 4 : 0)
+    attributes.ph = UInt8(truncatingIfNeeded: fields[0].int64)
+    attributes.cpu_id = fields[1].uint32
+    attributes.tph_mem_type = UInt8(truncatingIfNeeded: fields[2].int64)
+    let context = call[0].object(RDMAContext.self)
+    let label = "of \(context.pointee.label)"
+    return call.push(object: try context.pointee.allocDMAH(attributes), parent: 1, label: label)
+}
+
+private let dmahClass = ObjectClass(
+    DMAHandle.luaName, type: "rdma.dmah", short: "dmah", "A DMA handle: a processing hint of the requester's own.",
+    methods: [],
+    close: { closeObject($0, $1, $2, DMAHandle.self) }, destroy: { destroyObject($0, DMAHandle.self) })
+
+private let dmabufKeys = [
+    Parameter("dmabuf", .object(DMABuf.self), .required, "the dma-buf"),
+    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
+    Parameter("length", .size(0...Int64.max), .required, "bytes"),
+    Parameter("iova", .uint64, .integer(0), "address that work requests use"), accessParameter,
+]
+
+private let pdClass = ObjectClass(
+    ProtectionDomain.luaName, type: "rdma.pd", short: "pd", "A protection domain.",
+    methods: [
+        Function(
+            "reg_mr",
+            [
+                Parameter(
+                    "request",
+                    .record([
+                        Parameter("memory", .object(MappedMemory.self), .required, "host memory"),
+                        Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
+                        Parameter("length", .size(0...Int64.max), .absent, "bytes; default: to its end"),
+                        accessParameter,
+                    ]), .required, "what to register")
+            ],
+            returns: "rdma.mr", errors: registerErrors, "ibv_reg_mr.", entry: { Call($0, $1).run(regMR) }),
+        Function(
+            "reg_dmabuf_mr", [Parameter("request", .record(dmabufKeys), .required, "what to register")],
+            returns: "rdma.mr", errors: registerErrors, "ibv_reg_dmabuf_mr.",
+            entry: {
+                Call($0, $1).run { call in
+                    let request = call[1]
+                    let mr = try call[0].object(ProtectionDomain.self).pointee.regDmabufMR(
+                        dmabuf: request[0].object(DMABuf.self).pointee.descriptor, offset: request[1].uint64,
+                        length: request[2].uint64, iova: request[3].uint64, access: request[4].int32)
+                    return push(mr, call)
+                }
+            }),
+        Function(
+            "reg_mr_ex",
+            [
+                Parameter(
+                    "request",
+                    .record(
+                        dmabufKeys + [Parameter("dmah", .object(DMAHandle.self), .absent, "the requester's own hint")]
+                    ), .required, "what to register")
+            ],
+            returns: "rdma.mr", errors: registerErrors + [("ENOSYS", "libibverbs older than rdma-core 59")],
+            "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
+        Function(
+            "mlx5dv_reg_dmabuf_mr",
+            [
+                Parameter(
+                    "request",
+                    .record(dmabufKeys + [Parameter("data_direct", .boolean, .integer(0), "through data direct")]),
+                    .required, "what to register")
+            ],
+            returns: "rdma.mr", errors: registerErrors + [("ENOSYS", "libmlx5 older than rdma-core 54")],
+            "mlx5dv_reg_dmabuf_mr.",
+            entry: {
+                Call($0, $1).run { call in
+                    let request = call[1]
+                    let mr = try call[0].object(ProtectionDomain.self).pointee.mlx5dvRegDmabufMR(
+                        dmabuf: request[0].object(DMABuf.self).pointee.descriptor, offset: request[1].uint64,
+                        length: request[2].uint64, iova: request[3].uint64, access: request[4].int32,
+                        dataDirect: request[5].bool)
+                    return push(mr, call)
+                }
+            }),
+    ],
+    close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
+
+private func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
+    let label = "lkey 0x\(String(mr.lkey, radix: 16))"
+    return call.push(object: mr, parent: 1, label: label)
+}
+
+private func regMR(_ call: Call) throws -> CInt {
+    let request = call[1]
+    let memory = request[0].object(MappedMemory.self)
+    let offset = request[1].uint64
+    let whole = UInt64(memory.pointee.length)
+    let length = request[2].isPresent ? request[2].uint64 : whole &- min(offset, whole)
+    guard offset <= whole, length <= whole - offset else {
+        throw ErrorValue(
+            kind: "argument", "pd:reg_mr: offset \(offset) and length \(length) reach outside \(whole) bytes of memory")
+    }
+    let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(
+        address: memory.pointee.address &+ offset, length: length, access: request[3].int32)
+    return push(mr, call)
+}
+
+private func regMREx(_ call: Call) throws -> CInt {
+    let request = call[1]
+    var attributes = MRInitAttributes()
+    attributes.comp_mask = 1 | 4 | 8
+    attributes.fd = request[0].object(DMABuf.self).pointee.descriptor
+    attributes.fd_offset = request[1].uint64
+    attributes.length = request[2].uint64
+    attributes.iova = request[3].uint64
+    attributes.access = request[4].int32
+    if request[5].isPresent {
+        attributes.comp_mask |= 16
+        attributes.dmah = request[5].object(DMAHandle.self).pointee.pointer
+    }
+    return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call)
+}
+
+private let mrClass = ObjectClass(
+    MemoryRegion.luaName, type: "rdma.mr", short: "mr", "A registered memory region.",
+    methods: [
+        Function(
+            "lkey", returns: "integer", "The local key.",
+            entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.lkey)) } }),
+        Function(
+            "rkey", returns: "integer", "The remote key.",
+            entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.rkey)) } }),
+        Function(
+            "length", returns: "integer", "Bytes.",
+            entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.length)) } }),
+        Function(
+            "tph", returns: "rdma.tph",
+            "The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; verified is false, "
+                + "with a reason, where nothing tells.",
+            entry: { Call($0, $1).run(tph) }),
+    ],
+    close: { closeObject($0, $1, $2, MemoryRegion.self) }, destroy: { destroyObject($0, MemoryRegion.self) })
+
+private func tph(_ call: Call) throws -> CInt {
+    let (hint, reason) = call[0].object(MemoryRegion.self).pointee.tph()
+    guard let hint else { return call.push(.table(["verified": .boolean(false), "reason": .string(reason)])) }
+    let name = ProcessingHint(rawValue: hint.ph)?.name ?? "?"
+    return call.push(
+        .table([
+            "verified": .boolean(true), "enabled": .boolean(hint.enabled),
+            "st": hint.enabled ? .integer(Int64(hint.index)) : .none, "ph": hint.enabled ? .string(name) : .none,
+            "source": .string(call.host.isSimulated ? "simulated memory key" : "memory key (raw resource dump)"),
+        ]))
+}

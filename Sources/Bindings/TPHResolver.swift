@@ -1,0 +1,50 @@
+public import Devices
+public import Kernel
+import LuaKit
+
+/// Finds the TPH feature's number and layout once for a run, by the user's choice.
+public final class TPHResolver {
+    /// What `--tph-abi` said.
+    public let choice: TPHChoice
+    private var outcome: TPHOutcome?
+    /// Called with the feature when it is found, so that traces can decode it.
+    public var found: (Feature) -> Void = { _ in }
+
+    /// Nothing is asked of a kernel yet.
+    public init(_ choice: TPHChoice) { self.choice = choice }
+
+    /// The feature, where it was found already.
+    public var known: TPHFeature? {
+        if case .available(let feature)? = outcome { return feature }
+        return nil
+    }
+
+    /// What is known so far, for the report; nil where no script asked.
+    public var summary: String? {
+        switch outcome {
+        case .available(let feature): "TPH ABI \(feature.abi.name) at feature \(feature.number) (\(feature.how))"
+        case .absent(let reason), .refused(let reason): "TPH: \(reason)"
+        case nil: nil
+        }
+    }
+
+    /// Looks, with an open and bound device, unless that was done before.
+    public func resolve(device: Int32, object: String, kernel: any Kernel) -> TPHOutcome {
+        if let outcome { return outcome }
+        let outcome = identifyTPH(choice, device: device, object: object, kernel: kernel)
+        self.outcome = outcome
+        if case .available(let feature) = outcome { found(feature.abi.feature(number: feature.number)) }
+        return outcome
+    }
+
+    /// The feature, or an error that says why there is none.
+    func feature(device: Int32, object: String, kernel: any Kernel) throws -> TPHFeature {
+        switch resolve(device: device, object: object, kernel: kernel) {
+        case .available(let feature): return feature
+        case .absent(let reason):
+            throw Failure("VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", Errno(25), object: object, hint: reason)
+        case .refused(let reason):
+            throw ErrorValue(kind: "argument", "dmabuf:set_tph: not sent: \(reason)")
+        }
+    }
+}

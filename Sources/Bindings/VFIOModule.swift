@@ -1,0 +1,352 @@
+import CKernel
+public import Devices
+import Kernel
+public import LuaKit
+
+extension VFIODevice: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "vfio device" }
+}
+
+private func path(_ name: String, _ value: VFIODevice.Path) -> (name: String, value: Int64) { (name, value.rawValue) }
+
+let regionParameter = Parameter(
+    "region", .uint32, .required, "region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8")
+private let offsetParameter = Parameter("offset", .size(0...Int64.max), .required, "byte offset in the region")
+private let sizeParameter = Parameter(
+    "size", .choice([("1", 1), ("2", 2), ("4", 4), ("8", 8)]), .required, "width of the access in bytes")
+
+let vfioModule = Module(
+    "vfio", "VFIO PCI devices.",
+    functions: [
+        Function(
+            "open",
+            [
+                Parameter("address", .string(1...64), .required, "PCI address, \"0000:3b:00.0\" or \"3b:00.0\""),
+                Parameter(
+                    "options",
+                    .record([
+                        Parameter(
+                            "via", .choice([path("present", .present), path("cdev", .cdev), path("group", .group)]),
+                            .integer(0), "cdev and iommufd, or group and container; default: cdev where present"),
+                        Parameter("iommufd", .object(IOMMUFD.self), .absent, "context to bind to (cdev)"),
+                        Parameter("container", .object(Type1Container.self), .absent, "container to join (group)"),
+                    ]), .absent, "how to open it"),
+            ],
+            returns: "vfio.device", effects: [.open],
+            errors: [
+                ("ENOENT", "no such PCI function"), ("ENODEV", "not bound to a VFIO driver"),
+                ("EPERM", "a sibling in its IOMMU group is in use by a host driver"), ("EACCES", "no permission"),
+            ],
+            "Opens a device that is bound to a VFIO driver.",
+            entry: { Call($0, $1).run(openDevice) }),
+        Function(
+            "devices", returns: "vfio.function[]", "The PCI functions that a VFIO driver has, by address.",
+            entry: {
+                Call($0, $1).run { call in
+                    let kernel = try call.kernel()
+                    let found = PCIFunction.all(kernel: kernel).filter { $0.isVFIO }
+                    return call.push(.list(found.map(describe)))
+                }
+            }),
+    ],
+    constants: [
+        ("CONFIG", Int64(VFIO_PCI_CONFIG_REGION_INDEX), "region index of the configuration space"),
+        ("ROM", Int64(VFIO_PCI_ROM_REGION_INDEX), "region index of the expansion ROM"),
+    ],
+    classes: [vfioDeviceClass, mappingClass, dmabufClass])
+
+private func describe(_ function: PCIFunction) -> LuaValue {
+    .table([
+        "address": .string("\(function.address)"), "id": .string(function.id),
+        "driver": function.driver.map { .string($0) } ?? .none,
+        "group": function.group.map { .integer(Int64($0)) } ?? .none,
+        "cdev": function.cdev.map { .string($0) } ?? .none,
+    ])
+}
+
+/// Parses an address argument; a malformed one is the script's mistake, not the kernel's answer.
+func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PCIAddress {
+    guard let address = PCIAddress(argument.string) else {
+        throw ErrorValue(
+            kind: "argument",
+            "\(operation): '\(argument.string)' is no PCI address; write segment:bus:device.function, 0000:3b:00.0")
+    }
+    return address
+}
+
+private func openDevice(_ call: Call) throws -> CInt {
+    let address = try address(call[0], "vfio.open")
+    var path = VFIODevice.Path.present
+    var iommufd: SharedDescriptor?
+    var container: Type1Domain?
+    if call[1].isPresent {
+        let options = call[1]
+        path = VFIODevice.Path(rawValue: options[0].int64) ?? .present
+        if options[1].isPresent { iommufd = options[1].object(IOMMUFD.self).pointee.descriptor }
+        if options[2].isPresent { container = options[2].object(Type1Container.self).pointee.domain }
+        if iommufd != nil && (path == .group || container != nil) {
+            throw ErrorValue(
+                kind: "argument", "vfio.open: an iommufd belongs to via = \"cdev\", a container to via = \"group\"")
+        }
+        if iommufd != nil { path = .cdev }
+        if container != nil && path == .cdev {
+            throw ErrorValue(kind: "argument", "vfio.open: a container belongs to via = \"group\"")
+        }
+    }
+    let device = try VFIODevice.open(
+        address, via: path, iommufd: iommufd, container: container, kernel: try call.kernel())
+    return call.push(object: device, parent: 0, label: "\(address)")
+}
+
+extension Call {
+    /// The receiver of a device's method.
+    fileprivate var device: UnsafeMutablePointer<VFIODevice> { self[0].object(VFIODevice.self) }
+}
+
+private let deviceInformation: [Function] = [
+    Function(
+        "address", returns: "string", "Its PCI address.",
+        entry: { Call($0, $1).run { call in call.push("\(call.device.pointee.address)") } }),
+    Function(
+        "fd", returns: "integer", "Its descriptor, for sys.ioctl.",
+        entry: { Call($0, $1).run { call in call.push(Int64(call.device.pointee.descriptor)) } }),
+    Function(
+        "info", returns: "vfio.info", "What VFIO_DEVICE_GET_INFO says: flags, regions, irqs, reset.",
+        entry: {
+            Call($0, $1).run { call in
+                let info = try call.device.pointee.info()
+                return call.push(
+                    .table([
+                        "flags": .integer(Int64(info.flags)), "regions": .integer(Int64(info.num_regions)),
+                        "irqs": .integer(Int64(info.num_irqs)),
+                        "reset": .boolean(info.flags & UInt32(VFIO_DEVICE_FLAGS_RESET) != 0),
+                    ]))
+            }
+        }),
+    Function(
+        "region_info", [regionParameter], returns: "vfio.region", errors: [("EINVAL", "no such index")],
+        "What VFIO_DEVICE_GET_REGION_INFO says; size 0 where the device has no such region.",
+        entry: {
+            Call($0, $1).run { call in
+                let region = try call.device.pointee.region(call[1].uint32)
+                return call.push(
+                    .table([
+                        "index": .integer(Int64(region.index)), "size": .integer(Int64(bitPattern: region.size)),
+                        "offset": .integer(Int64(bitPattern: region.offset)), "flags": .integer(Int64(region.flags)),
+                        "read": .boolean(region.isReadable), "write": .boolean(region.isWritable),
+                        "mmap": .boolean(region.isMappable),
+                    ]))
+            }
+        }),
+    Function(
+        "irq_info", [Parameter("index", .uint32, .required, "INTx 0, MSI 1, MSI-X 2, error 3, request 4")],
+        returns: "vfio.irq", "What VFIO_DEVICE_GET_IRQ_INFO says.",
+        entry: {
+            Call($0, $1).run { call in
+                let info = try call.device.pointee.irqInfo(call[1].uint32)
+                return call.push(
+                    .table([
+                        "index": .integer(Int64(info.index)), "flags": .integer(Int64(info.flags)),
+                        "count": .integer(Int64(info.count)),
+                    ]))
+            }
+        }),
+]
+
+private let deviceAccess: [Function] = [
+    Function(
+        "read",
+        [regionParameter, offsetParameter, Parameter("length", .size(0...(64 << 20)), .required, "bytes")],
+        returns: "string", errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
+        "Reads bytes from a region; fewer where the region ends.",
+        entry: {
+            Call($0, $1).run { call in
+                var bytes = [UInt8](repeating: 0, count: call[3].int)
+                let region = call[1].uint32
+                let offset = call[2].uint64
+                let count = try reading(&bytes) { buffer throws(Failure) in
+                    try call.device.pointee.read(region, at: offset, into: buffer)
+                }
+                return bytes.withUnsafeBytes { call.push(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            }
+        }),
+    Function(
+        "write",
+        [regionParameter, offsetParameter, Parameter("bytes", .string, .required, "what to write")],
+        returns: "integer", effects: [.regionWrite, .configWrite],
+        errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
+        "Writes bytes to a region; returns how many.",
+        entry: {
+            Call($0, $1).run { call in
+                call.push(
+                    Int64(try call.device.pointee.write(call[1].uint32, at: call[2].uint64, from: call[3].bytes)))
+            }
+        }),
+    Function(
+        "load", [regionParameter, offsetParameter, sizeParameterNumber], returns: "integer",
+        errors: [("EIO", "memory decode is off")], "Reads one little-endian number with one access.",
+        entry: {
+            Call($0, $1).run { call in
+                let size = try width(call[3], "device:load")
+                return call.push(try call.device.pointee.load(call[1].uint32, at: call[2].uint64, size: size))
+            }
+        }),
+    Function(
+        "store",
+        [regionParameter, offsetParameter, sizeParameterNumber, Parameter("value", .uint64, .required, "the number")],
+        effects: [.regionWrite, .configWrite], errors: [("EIO", "memory decode is off")],
+        "Writes one little-endian number with one access.",
+        entry: {
+            Call($0, $1).run { call in
+                let size = try width(call[3], "device:store")
+                try call.device.pointee.store(call[1].uint32, at: call[2].uint64, size: size, call[4].uint64)
+                return call.nothing
+            }
+        }),
+    Function(
+        "mmap",
+        [
+            regionParameter,
+            Parameter(
+                "range",
+                .record([
+                    Parameter("offset", .size(0...Int64.max), .integer(0), "start, page aligned"),
+                    Parameter("length", .size(1...Int64.max), .absent, "bytes; default: to the end of the region"),
+                ]), .absent, "the part to map; default: all"),
+        ],
+        returns: "memory.mapping", errors: [("EINVAL", "not mappable, or not page aligned")],
+        "Maps a region into this process.",
+        entry: {
+            Call($0, $1).run { call in
+                let region = call[1].uint32
+                let offset = call[2].isPresent ? call[2][0].uint64 : 0
+                var length = try call.device.pointee.region(region).size
+                length = call[2].isPresent && call[2][1].isPresent ? call[2][1].uint64 : length &- min(offset, length)
+                let mapping = try call.device.pointee.map(region, offset: offset, length: Int(clamping: length))
+                return call.push(object: mapping, parent: 1, label: "\(call.device.pointee.address) region \(region)")
+            }
+        }),
+]
+
+private let sizeParameterNumber = Parameter("size", .integer(1...8), .required, "width of the access: 1, 2, 4 or 8 bytes")
+
+private func width(_ argument: Argument, _ operation: String) throws(ErrorValue) -> Int {
+    guard [1, 2, 4, 8].contains(argument.int) else {
+        throw ErrorValue(kind: "argument", "\(operation): 'size' must be 1, 2, 4 or 8, not \(argument.int)")
+    }
+    return argument.int
+}
+
+private let deviceControl: [Function] = [
+    Function(
+        "reset", effects: [.reset], errors: [("EINVAL", "no function reset"), ("EAGAIN", "lock contention")],
+        "Resets the function; its dma-bufs are revoked meanwhile.",
+        entry: {
+            Call($0, $1).run { call in
+                try call.device.pointee.reset()
+                return call.nothing
+            }
+        }),
+    Function(
+        "attach", [Parameter("ioas", .object(IOAS.self), .required, "an address space of the device's iommufd")],
+        returns: "integer", effects: [.dma],
+        errors: [("ENOENT", "not of the device's iommufd"), ("ENOTTY", "opened through its group")],
+        "Attaches to an address space; returns the id of the hardware page table.",
+        entry: {
+            Call($0, $1).run { call in
+                call.push(Int64(try call.device.pointee.attach(ioas: call[1].object(IOAS.self).pointee.id)))
+            }
+        }),
+    Function(
+        "detach", returns: nil, "Detaches from its address space.",
+        entry: {
+            Call($0, $1).run { call in
+                try call.device.pointee.detach()
+                return call.nothing
+            }
+        }),
+    Function(
+        "feature",
+        [
+            Parameter(
+                "request",
+                .record([
+                    Parameter("number", .integer(0...0xffff), .required, "VFIO_DEVICE_FEATURE_*"),
+                    Parameter(
+                        "operation",
+                        .flags([
+                            ("get", Int64(VFIO_DEVICE_FEATURE_GET)), ("set", Int64(VFIO_DEVICE_FEATURE_SET)),
+                            ("probe", Int64(VFIO_DEVICE_FEATURE_PROBE)),
+                        ]), .required, "which bits to set"),
+                    Parameter("data", .string(0...65536), .absent, "what follows the 8-byte header"),
+                ]), .required, "the request")
+        ],
+        returns: "integer, string", effects: [.raw],
+        errors: [("ENOTTY", "unknown feature"), ("EINVAL", "operation or size not the feature's")],
+        "One VFIO_DEVICE_FEATURE call with data of your own; returns the result and the data after it.",
+        entry: {
+            Call($0, $1).run { call in
+                let request = call[1]
+                var data = request[2].isPresent ? Array(request[2].bytes) : []
+                let result = try call.device.pointee.feature(
+                    request[0].uint32, operation: request[1].uint32, data: &data)
+                _ = call.push(Int64(result))
+                _ = call.push(.bytes(data))
+                return 2
+            }
+        }),
+    Function(
+        "export_dmabuf",
+        [
+            Parameter(
+                "request",
+                .record([
+                    regionParameter,
+                    Parameter(
+                        "ranges",
+                        .list(
+                            .record([
+                                Parameter("offset", .size(Int64.min...Int64.max), .required, "start in the region"),
+                                Parameter("length", .size(Int64.min...Int64.max), .required, "bytes"),
+                            ]), 0...(1 << 20)), .required, "the parts to export, in order"),
+                    Parameter(
+                        "open_flags", .uint32, .integer(Int64(0o2000002)),
+                        "open flags of the new descriptor; default O_RDWR|O_CLOEXEC"),
+                ]), .required, "what to export")
+        ],
+        returns: "vfio.dmabuf",
+        errors: [
+            ("EINVAL", "no range, an empty or unaligned one, or one past the region's end"),
+            ("ENODEV", "not a memory BAR"), ("EOVERFLOW", "a range wraps"), ("ENOTTY", "the kernel has no export"),
+        ],
+        "Exports ranges of a BAR as a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF).",
+        entry: { Call($0, $1).run(exportDMABuf) }),
+]
+
+private func exportDMABuf(_ call: Call) throws -> CInt {
+    let request = call[1]
+    let ranges = (0..<request[1].count).map { index in
+        vfio_region_dma_range(offset: request[1][index][0].uint64, length: request[1][index][1].uint64)
+    }
+    let region = request[0].uint32
+    let buffer = try call.device.pointee.exportDMABuf(
+        region: region, ranges: ranges, openFlags: request[2].uint32)
+    return call.push(object: buffer, parent: 1, label: "of \(call.device.pointee.address) region \(region)")
+}
+
+let vfioDeviceClass = ObjectClass(
+    VFIODevice.luaName, type: "vfio.device", short: "device", "An open VFIO PCI device.",
+    methods: deviceInformation + deviceAccess + deviceControl,
+    close: { closeObject($0, $1, $2, VFIODevice.self) }, destroy: { destroyObject($0, VFIODevice.self) })
+
+/// Fills an array through a typed-throws body; the standard library's own form throws untyped.
+func reading<Value>(
+    _ bytes: inout [UInt8], _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Value
+) throws(Failure) -> Value {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
+    defer { buffer.deallocate() }
+    let value = try body(buffer)
+    bytes = Array(buffer)
+    return value
+}

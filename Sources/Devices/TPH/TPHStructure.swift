@@ -1,0 +1,74 @@
+import Kernel
+
+/// The four structures that the revisions used; several revisions share one. The one description of each: it encodes,
+/// decodes for traces, and is what BTF is held against.
+enum TPHStructure: Hashable, Sendable, CaseIterable {
+    case eight, sixteen, twelveA, twelveB
+
+    /// What a field means.
+    enum Member: CaseIterable { case descriptor, flags, st, stExt, ph }
+
+    // VFIO_DMA_BUF_TPH_ST and _ST_EXT, alike in every revision that has flags.
+    static let stFlag: UInt32 = 1
+    static let stExtFlag: UInt32 = 2
+
+    var members: [(member: Member, field: Field)] {
+        switch self {
+        case .eight: Self.eightMembers
+        case .sixteen: Self.sixteenMembers
+        case .twelveA: Self.twelveAMembers
+        case .twelveB: Self.twelveBMembers
+        }
+    }
+
+    var layout: Layout { Layout(size: size, members.map(\.field)) }
+
+    /// Not the end of the last field: reserved bytes follow it in some.
+    private var size: Int {
+        switch self {
+        case .eight: 8
+        case .sixteen: 16
+        case .twelveA, .twelveB: 12
+        }
+    }
+
+    /// As refusals and reports call it.
+    var description: String {
+        switch self {
+        case .eight: "8 bytes"
+        case .sixteen: "16 bytes"
+        case .twelveA: "12 bytes, layout A"
+        case .twelveB: "12 bytes, layout B"
+        }
+    }
+
+    func has(_ member: Member) -> Bool { members.contains { $0.member == member } }
+
+    private static let eightMembers = [
+        descriptor, field(.st, at: 4, size: 2), field(.ph, at: 6, size: 1),
+    ]
+    private static let sixteenMembers = [
+        descriptor, flags, field(.st, at: 8, size: 2), field(.stExt, at: 10, size: 2), field(.ph, at: 12, size: 1),
+    ]
+    private static let twelveAMembers = [
+        descriptor, flags, field(.st, at: 8, size: 1), field(.ph, at: 9, size: 1), field(.stExt, at: 10, size: 2),
+    ]
+    private static let twelveBMembers = [
+        descriptor, flags, field(.stExt, at: 8, size: 2), field(.st, at: 10, size: 1), field(.ph, at: 11, size: 1),
+    ]
+
+    private static let descriptor = field(.descriptor, at: 0, size: 4)
+    private static let flags = field(.flags, at: 4, size: 4)
+
+    private static func field(_ member: Member, at offset: Int, size: Int) -> (member: Member, field: Field) {
+        let (name, format): (String, Format) =
+            switch member {
+            case .descriptor: ("dmabuf_fd", .descriptor)
+            case .flags: ("flags", .flags([.init(Int(stFlag), "ST"), .init(Int(stExtFlag), "ST_EXT")]))
+            case .st: ("steering_tag", .hexadecimal)
+            case .stExt: ("steering_tag_ext", .hexadecimal)
+            case .ph: ("ph", .names(ProcessingHint.allCases.map { .init(Int($0.rawValue), $0.name) }))
+            }
+        return (member, Field(name, offset: offset, size: size, signed: member == .descriptor, .input, format))
+    }
+}

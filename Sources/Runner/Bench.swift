@@ -1,0 +1,33 @@
+public import Devices
+public import Kernel
+
+/// Where scenarios run.
+public struct Bench: Sendable {
+    /// "sim", "lab" or "host".
+    public let kind: String
+    /// What the report's first line says after the kind.
+    public let description: String
+    /// Whether answers are a model's. Such results are never shown as hardware results.
+    public let isSimulated: Bool
+    /// How the TPH feature is found.
+    public let tph: TPHChoice
+    /// A kernel for one scenario.
+    public let makeKernel: @Sendable () -> any Kernel
+
+    /// Describes a bench.
+    public init(
+        kind: String, description: String, isSimulated: Bool, tph: TPHChoice,
+        makeKernel: @escaping @Sendable () -> any Kernel
+    ) {
+        self.kind = kind
+        self.description = description
+        self.isSimulated = isSimulated
+        self.tph = tph
+        self.makeKernel = makeKernel
+    }
+
+    /// The first line of every report.
+    public var line: String {
+        "bench: \(kind) (\(description))" + (isSimulated ? "; simulated, not a hardware result" : "")
+    }
+}

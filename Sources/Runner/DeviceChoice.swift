@@ -1,0 +1,67 @@
+import Bindings
+import Devices
+import Kernel
+import LuaKit
+
+/// Why a scenario cannot be tried on a bench.
+struct SkipReason: Error {
+    let reason: String
+}
+
+/// Option values with `auto` replaced by what the bench has: by lowest address, an `id` before a memory size, each device
+/// once.
+struct DeviceChoice {
+    private(set) var values: [String: LuaValue]
+    private(set) var subjects = Need.Subjects()
+
+    init(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(SkipReason) {
+        self.values = values
+        let kernel = host.realKernel
+        var free = PCIFunction.all(kernel: kernel).filter(\.isVFIO)
+        free.removeAll { function in
+            values.values.contains { $0 == .string("\(function.address)") }
+        }
+        for option in options {
+            if case .pci(let id?, _) = option.kind { try choose(option, from: &free, "with id \(id)") { $0.id == id } }
+        }
+        for option in options {
+            guard case .pci(nil, let memory) = option.kind else { continue }
+            try choose(option, from: &free, "with a memory BAR of at least \(memory) bytes") {
+                $0.memoryBARs.contains { $0 >= memory }
+            }
+            if subjects.device == nil { subjects.device = address(of: option) }
+        }
+        if subjects.device == nil {
+            subjects.device = options.compactMap(address).first ?? free.first?.address
+        }
+        try chooseNIC(options, kernel)
+    }
+
+    private func address(of option: OptionSchema) -> PCIAddress? {
+        guard case .pci = option.kind, case .string(let text)? = values[option.name] else { return nil }
+        return PCIAddress(text)
+    }
+
+    private mutating func choose(
+        _ option: OptionSchema, from free: inout [PCIFunction], _ what: String, _ fits: (PCIFunction) -> Bool
+    ) throws(SkipReason) {
+        guard values[option.name] == .string("auto") else { return }
+        guard let index = free.firstIndex(where: fits) else {
+            throw SkipReason(reason: "\(option.name): no free device bound to a VFIO driver \(what)")
+        }
+        values[option.name] = .string("\(free.remove(at: index).address)")
+    }
+
+    private mutating func chooseNIC(_ options: [OptionSchema], _ kernel: any Kernel) throws(SkipReason) {
+        let devices = (try? RDMADevice.all(kernel: kernel)) ?? []
+        subjects.nic = devices.first?.name
+        for option in options {
+            guard case .rdma = option.kind else { continue }
+            if values[option.name] == .string("auto") {
+                guard let nic = devices.first else { throw SkipReason(reason: "\(option.name): \(Need.noNIC(kernel))") }
+                values[option.name] = .string(nic.name)
+            }
+            if case .string(let name)? = values[option.name] { subjects.nic = name }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import FoundationEssentials
+public import LuaKit
+
+/// Where `require` finds Lua files: the script's own folder first, then the stdlib.
+public struct Library: Sendable {
+    private let stdlib: [String]
+
+    /// `stdlib` are the folders to search, in order, after the script's own.
+    public init(stdlib: [String]) { self.stdlib = stdlib }
+
+    /// The text of module `name` ("engines.edu" is engines/edu.lua).
+    func find(_ name: String, from folder: String) throws(ErrorValue) -> LuaState.ModuleSource {
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+        // Nothing but names: a module never leaves the folders it is looked for in.
+        guard parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
+        else { throw ErrorValue(kind: "script", "require: '\(name)' is no module name") }
+        let file = parts.joined(separator: "/") + ".lua"
+        if let text = Library.read("\(folder)/\(file)") {
+            return LuaState.ModuleSource(text: text, path: "@\(folder)/\(file)")
+        }
+        for place in stdlib {
+            guard let text = Library.read("\(place)/\(file)") else { continue }
+            return LuaState.ModuleSource(text: text, path: "=stdlib/\(file)")
+        }
+        throw ErrorValue(
+            kind: "script",
+            "require: no module '\(name)': no \(file) in \(([folder] + stdlib).joined(separator: ", "))")
+    }
+
+    /// A file of the stdlib ("benches/standard.lua").
+    public func stdlibFile(_ path: String) -> String? {
+        stdlib.map { "\($0)/\(path)" }.first { FileManager.default.isReadableFile(atPath: $0) }
+    }
+
+    static func read(_ path: String) -> [UInt8]? {
+        FileManager.default.contents(atPath: path).map { [UInt8]($0) }
+    }
+}
+
+extension Library {
+    /// What a Lua file that declares data returns; it can require other files, and nothing of the bench.
+    public func table(of path: String) throws(ErrorValue) -> LuaValue {
+        guard let text = Library.read(path) else {
+            throw ErrorValue(kind: "usage", "cannot read \(path): no such file, or no permission")
+        }
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let state = LuaState(
+            context: NoContext(), find: { name throws(ErrorValue) in try find(name, from: folder) }, print: { _ in })
+        guard case .table(let fields, _) = try state.run(text, name: "@" + path) else { return .none }
+        return .table(fields)
+    }
+}
+
+/// A file of data calls nothing of ours.
+private final class NoContext {}

@@ -1,0 +1,115 @@
+import Bindings
+import CKernel
+import Devices
+import Kernel
+
+/// Something that a bench may be able to do, found out by asking it.
+public enum Need: String, CaseIterable, Sendable {
+    /// A device is bound to a VFIO driver.
+    case vfio
+    /// The device exports dma-bufs.
+    case dmabuf = "vfio.dma_buf"
+    /// The kernel has DMA_BUF_TPH, in a revision that we are sure of.
+    case dmabufTPH = "vfio.dma_buf_tph"
+    /// /dev/iommu can be opened.
+    case iommufd
+    /// /dev/vfio/vfio can be opened.
+    case type1
+    /// There is an RDMA device.
+    case rdma
+    /// The NIC's driver registers dma-bufs.
+    case regDmabufMR = "rdma.reg_dmabuf_mr"
+
+    /// What must be known to ask.
+    struct Subjects {
+        /// The device that would export: the first PCI option without an id, or the machine's first VFIO device.
+        var device: PCIAddress?
+        /// The NIC.
+        var nic: String?
+    }
+
+    /// Why the bench lacks it; nil where it does not.
+    func missing(_ subjects: Subjects, _ host: Host) -> String? {
+        let kernel = host.realKernel
+        switch self {
+        case .vfio: return subjects.device == nil ? Need.noDevice : nil
+        case .dmabuf: return withDevice(subjects, kernel) { device in Need.dmabufMissing(device) }
+        case .dmabufTPH:
+            return withDevice(subjects, kernel) { device in
+                switch host.tph.resolve(device: device.descriptor, object: device.label, kernel: kernel) {
+                case .available: nil
+                case .absent(let reason), .refused(let reason): reason
+                }
+            }
+        case .iommufd: return opens("/dev/iommu", kernel)
+        case .type1: return opens("/dev/vfio/vfio", kernel)
+        case .rdma: return subjects.nic == nil ? Need.noNIC(kernel) : nil
+        case .regDmabufMR:
+            guard let nic = subjects.nic else { return Need.noNIC(kernel) }
+            return Need.regDmabufMRMissing(nic, kernel)
+        }
+    }
+
+    static let noDevice = "no device here is bound to a VFIO driver"
+
+    static func noNIC(_ kernel: any Kernel) -> String {
+        do throws(Failure) {
+            _ = try RDMADevice.all(kernel: kernel)
+            return "this machine has no RDMA device"
+        } catch {
+            return error.message
+        }
+    }
+
+    private func opens(_ path: String, _ kernel: any Kernel) -> String? {
+        let result = kernel.open(path, flags: 2)
+        if let errno = Errno(result: result) { return Failure("open", errno, object: path).message }
+        _ = kernel.close(Int32(truncatingIfNeeded: result))
+        return nil
+    }
+
+    private func withDevice(
+        _ subjects: Subjects, _ kernel: any Kernel, _ body: (borrowing VFIODevice) -> String?
+    ) -> String? {
+        guard let address = subjects.device else { return Need.noDevice }
+        do throws(Failure) {
+            let device = try VFIODevice.open(address, via: .present, kernel: kernel)
+            return body(device)
+        } catch {
+            return error.message
+        }
+    }
+
+    private static func dmabufMissing(_ device: borrowing VFIODevice) -> String? {
+        var data: [UInt8] = []
+        do throws(Failure) {
+            _ = try device.feature(
+                UInt32(VFIO_DEVICE_FEATURE_DMA_BUF),
+                operation: UInt32(VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET), data: &data)
+            return nil
+        } catch {
+            return "no dma-buf export on \(device.label): \(error.message)"
+        }
+    }
+
+    /// Descriptor -1 names no dma-buf: a driver that has the operation says EBADF, one that lacks it EOPNOTSUPP.
+    private static func regDmabufMRMissing(_ nic: String, _ kernel: any Kernel) -> String? {
+        do throws(Failure) {
+            var context = try RDMAContext(nic, kernel: kernel)
+            var pd = try context.allocPD()
+            var answer: Failure?
+            do throws(Failure) {
+                var mr = try pd.regDmabufMR(dmabuf: -1, offset: 0, length: 4096, iova: 0, access: 1)
+                try mr.close()
+            } catch {
+                answer = error
+            }
+            try pd.close()
+            try context.close()
+            guard let answer, answer.errno.name != "EBADF" else { return nil }
+            return answer.message
+        } catch {
+            return error.message
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import FoundationEssentials
+
+/// Results as people and programs read them.
+public enum Report {
+    static func lines(_ one: CaseResult) -> [String] {
+        let mark =
+            switch one.verdict {
+            case .pass: "ok   "
+            case .fail: "FAIL "
+            case .skip: "skip "
+            case .interrupted: "stop "
+            }
+        var lines = ["  \(mark) \(one.name)  [\(duration(one.duration_ns))]"]
+        if let message = one.message { lines.append("        " + message) }
+        if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
+        lines += one.log.map { "        | \($0)" }
+        return lines
+    }
+
+    static func ending(_ result: ScenarioResult) -> [String] {
+        var lines: [String] = []
+        if let tph = result.tph, result.skipped.isEmpty { lines.append("  \(tph)") }
+        for call in result.not_modelled { lines.append("  not modelled: \(call.call), \(call.count) times") }
+        for failure in result.collecting { lines.append("  while closing what the script left: \(failure)") }
+        if result.left_open.isEmpty {
+            lines.append("  nothing left open")
+        } else {
+            lines.append("  LEFT OPEN: " + result.left_open.joined(separator: ", "))
+        }
+        return lines
+    }
+
+    /// The last line.
+    public static func summary(_ results: [ScenarioResult]) -> String {
+        let cases = results.flatMap { result in
+            result.skipped.isEmpty ? result.cases.map(\.verdict) : [Verdict.skip]
+        }
+        func count(_ verdict: Verdict) -> Int { cases.count { $0 == verdict } }
+        var text = "\(count(.pass)) passed, \(count(.fail)) failed, \(count(.skip)) skipped"
+        if count(.interrupted) > 0 { text += ", interrupted" }
+        let leaks = results.count { !$0.left_open.isEmpty }
+        if leaks > 0 { text += ", \(leaks) left something open" }
+        return text
+    }
+
+    private static func duration(_ nanoseconds: UInt64) -> String {
+        if nanoseconds < 1_000_000 { return "\(nanoseconds / 1000) us" }
+        if nanoseconds < 10_000_000_000 { return "\(nanoseconds / 1_000_000) ms" }
+        return "\(nanoseconds / 1_000_000_000) s"
+    }
+
+    private struct Document: Encodable {
+        let tool: String
+        let version: String
+        let results: [ScenarioResult]
+    }
+
+    /// One JSON document with all results.
+    public static func json(_ results: [ScenarioResult], version: String) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(Document(tool: "peerlab", version: version, results: results))) + [0x0a]
+    }
+
+    /// Writes a file whole or not at all.
+    public static func write(_ bytes: [UInt8], to path: String) throws {
+        try Data(bytes).write(to: URL(filePath: path), options: .atomic)
+    }
+}

@@ -1,0 +1,90 @@
+import LuaKit
+
+/// How a case, or a whole scenario, ended.
+public enum Verdict: String, Codable, Sendable {
+    /// As expected.
+    case pass
+    /// Not as expected, or something was left open.
+    case fail
+    /// Could not be tried here.
+    case skip
+    /// Ctrl-C.
+    case interrupted
+}
+
+/// One case's end.
+public struct CaseResult: Codable, Sendable {
+    /// The case.
+    public let name: String
+    /// How it ended.
+    public let verdict: Verdict
+    /// Why it was skipped or failed, in one line.
+    public var message: String?
+    /// The error's fields, where it failed with one.
+    public var error: ErrorFields?
+    /// Lines it logged.
+    public var log: [String] = []
+    /// Nanoseconds by the bench's clock: virtual on the simulated bench.
+    public let duration_ns: UInt64
+}
+
+/// An error, as results carry it.
+public struct ErrorFields: Codable, Sendable {
+    let kind: String
+    let operation: String?
+    let errno: Int32?
+    let name: String?
+    let object: String?
+    let request: String?
+    let hint: String?
+    let traceback: String?
+
+    init(_ error: ErrorValue) {
+        kind = error.kind
+        operation = error.operation
+        errno = error.errno
+        name = error.name
+        object = error.object
+        request = error.request
+        hint = error.hint
+        traceback = error.traceback
+    }
+}
+
+/// A call that the simulated bench does not model.
+public struct NotModelled: Codable, Sendable {
+    /// What was asked.
+    public let call: String
+    /// How often.
+    public let count: Int
+}
+
+/// One scenario's end: all that a report shows.
+public struct ScenarioResult: Codable, Sendable {
+    /// The file as it was named.
+    public let file: String
+    /// The scenario's name.
+    public var name: String
+    /// The worst of its cases.
+    public var verdict: Verdict
+    /// "sim", "lab" or "host".
+    public let bench: String
+    /// The bench's description.
+    public let bench_description: String
+    /// Whether a model answered.
+    public let simulated: Bool
+    /// Option values as text, after `auto` was resolved.
+    public var options: [String: String] = [:]
+    /// In order.
+    public var cases: [CaseResult] = []
+    /// Why the whole scenario was skipped.
+    public var skipped: [String] = []
+    /// How the TPH feature was found, where a script asked.
+    public var tph: String?
+    /// What was still open at the end; empty in a sound run.
+    public var left_open: [String] = []
+    /// What failed when the collector closed objects.
+    public var collecting: [String] = []
+    /// What was asked of a simulated kernel in vain.
+    public var not_modelled: [NotModelled] = []
+}

@@ -1,0 +1,115 @@
+import LuaKit
+
+/// A scenario as its file declares it.
+public struct Scenario {
+    /// One thing to try: its name and what to call.
+    public struct Case {
+        /// The key in the `cases` table.
+        public let name: String
+        let function: LuaFunction
+    }
+
+    /// The name, or the file's where it declares none.
+    public let name: String
+    /// One sentence; empty where there is none.
+    public let about: String
+    /// By name.
+    public let options: [OptionSchema]
+    /// What the bench must be able to do.
+    public let needs: [Need]
+    /// In the order in which the file defines them.
+    public let cases: [Case]
+
+    private static let keys: Set<String> = ["name", "about", "options", "needs", "cases"]
+
+    /// Reads the table that a scenario's file returned.
+    init(_ fields: [String: LuaValue], functions: [String: [String: LuaFunction]], file: String) throws(ErrorValue) {
+        for key in fields.keys.sorted() where !Scenario.keys.contains(key) {
+            throw unknownKey(key, in: "the scenario", of: Scenario.keys)
+        }
+        name = try Scenario.text("name", fields) ?? file
+        about = try Scenario.text("about", fields) ?? ""
+        options = try Scenario.options(fields["options"])
+        needs = try Scenario.needs(fields["needs"])
+        cases = try Scenario.cases(fields["cases"], functions["cases"] ?? [:])
+    }
+
+    private static func text(_ key: String, _ fields: [String: LuaValue]) throws(ErrorValue) -> String? {
+        switch fields[key] {
+        case nil: return nil
+        case .string(let text)?: return text
+        case let value?: throw ErrorValue(kind: "script", "'\(key)' must be a string, not a \(value.typeName)")
+        }
+    }
+
+    private static func options(_ value: LuaValue?) throws(ErrorValue) -> [OptionSchema] {
+        guard let value else { return [] }
+        guard case .table(let table) = value else {
+            throw ErrorValue(kind: "script", "'options' must be a table of tables, not a \(value.typeName)")
+        }
+        var options: [OptionSchema] = []
+        for (name, entry) in table.sorted(by: { $0.key < $1.key }) { options.append(try OptionSchema(name, entry)) }
+        return options
+    }
+
+    private static func needs(_ value: LuaValue?) throws(ErrorValue) -> [Need] {
+        guard let value, value != .table([:]) else { return [] }
+        guard case .list(let list) = value else {
+            throw ErrorValue(kind: "script", "'needs' must be a list of names, not a \(value.typeName)")
+        }
+        var needs: [Need] = []
+        for entry in list {
+            guard case .string(let name) = entry else {
+                throw ErrorValue(kind: "script", "'needs' must be a list of names; it has a \(entry.typeName)")
+            }
+            guard let need = Need(rawValue: name) else {
+                let known = Need.allCases.map(\.rawValue)
+                let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
+                throw ErrorValue(
+                    kind: "script", "unknown need '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+            }
+            needs.append(need)
+        }
+        return needs
+    }
+
+    private static func cases(_ value: LuaValue?, _ functions: [String: LuaFunction]) throws(ErrorValue) -> [Case] {
+        guard case .table(let table)? = value, !table.isEmpty else {
+            throw ErrorValue(kind: "script", "'cases' must be a table of functions, [\"what is shown\"] = function(t, opt)")
+        }
+        for (name, value) in table.sorted(by: { $0.key < $1.key }) where functions[name] == nil {
+            throw ErrorValue(kind: "script", "cases[\"\(name)\"] must be a function, not a \(value.typeName)")
+        }
+        let cases = functions.map { Case(name: $0.key, function: $0.value) }
+        return cases.sorted { ($0.function.line, $0.name) < ($1.function.line, $1.name) }
+    }
+
+    /// Values for the options: defaults, then what `--set` gives.
+    func values(_ settings: [(name: String, value: String)]) throws(ErrorValue) -> [String: LuaValue] {
+        var values: [String: LuaValue] = [:]
+        for option in options { values[option.name] = option.fallback }
+        for setting in settings {
+            guard let option = options.first(where: { $0.name == setting.name }) else {
+                throw Scenario.unknownOption(setting.name, options.map(\.name))
+            }
+            values[option.name] = try option.parse(setting.value)
+        }
+        for option in options {
+            guard let value = values[option.name] else {
+                throw ErrorValue(kind: "usage", "option '\(option.name)' has no default; give it with --set \(option.name)=...")
+            }
+            // "64K" as a default of a size is a number from here on.
+            if case .size = option.kind, case .string(let text) = value { values[option.name] = try option.parse(text) }
+        }
+        return values
+    }
+
+    static func unknownOption(_ name: String, _ known: [String]) -> ErrorValue {
+        guard !known.isEmpty else {
+            return ErrorValue(kind: "usage", "unknown option '\(name)': this script declares no options")
+        }
+        let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
+        return ErrorValue(
+            kind: "usage", "unknown option '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+    }
+}

@@ -1,0 +1,197 @@
+import Bindings
+import Devices
+public import Kernel
+public import LuaKit
+
+/// One scenario file on one bench: loads, checks, runs, cleans up.
+public final class ScenarioRun {
+    private let file: String
+    private let text: [UInt8]
+    private let bench: Bench
+    private let settings: [(name: String, value: String)]
+    private let host: Host
+    private let state: LuaState
+    private let emit: (String) -> Void
+    private var result: ScenarioResult
+
+    /// Reads the file and prepares a state; nothing runs yet.
+    /// - Parameters:
+    ///   - kernel: the bench's kernel, perhaps traced.
+    ///   - emit: takes each line of the report, and each line that the script prints.
+    public init(
+        file: String, bench: Bench, kernel: any Kernel, library: Library,
+        settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
+        emit: @escaping (String) -> Void
+    ) throws(ErrorValue) {
+        guard let text = Library.read(file) else {
+            throw ErrorValue(kind: "usage", "cannot read \(file): no such file, or no permission")
+        }
+        self.file = file
+        self.text = text
+        self.bench = bench
+        self.settings = settings
+        self.emit = emit
+        let tph = TPHResolver(bench.tph)
+        tph.found = featureFound
+        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
+        let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
+        state = LuaState(
+            context: host, find: { name throws(ErrorValue) in try library.find(name, from: folder) }, print: emit)
+        state.registerModules()
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        result = ScenarioResult(
+            file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,
+            simulated: bench.isSimulated)
+    }
+
+    /// What the file declares, without running any of it; nil for a plain script.
+    public func describe() throws(ErrorValue) -> Scenario? {
+        host.refusal = ErrorValue(kind: "usage", "a plain script has no options to describe")
+        defer { host.refusal = nil }
+        do throws(ErrorValue) {
+            return try load()
+        } catch {
+            if error.kind == "usage" { return nil }
+            throw error
+        }
+    }
+
+    private func load() throws(ErrorValue) -> Scenario? {
+        switch try state.run(text, name: "@" + file) {
+        case .none: return nil
+        case .table(let fields, let functions):
+            do throws(ErrorValue) {
+                return try Scenario(fields, functions: functions, file: result.name)
+            } catch {
+                var error = error
+                error.position = file + ": "
+                throw error
+            }
+        case .other(let type):
+            var error = ErrorValue(
+                kind: "script", "a script returns a scenario (a table with cases) or nothing, not a \(type)")
+            error.position = file + ": "
+            throw error
+        }
+    }
+
+    /// Runs it all. Throws where the file or the options are wrong, before anything was opened.
+    public func run() throws(ErrorValue) -> ScenarioResult {
+        state.stopOnSignals()
+        defer { state.ignoreSignals() }
+        if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
+        let start = host.realKernel.monotonic()
+        do throws(ErrorValue) {
+            if let scenario = try load() {
+                host.refusal = nil
+                try run(scenario)
+            } else {
+                if let refusal = host.refusal { throw refusal }
+                record(result.name, nil, since: start)
+            }
+        } catch {
+            guard error.kind != "usage", !state.isInterrupted, isOfPlainScript(error) else { return try ended(by: error) }
+            record(result.name, error, since: start)
+        }
+        return finished()
+    }
+
+    /// A plain script runs while it is loaded, so its failures are a case's; a syntax error is the file's.
+    private func isOfPlainScript(_ error: ErrorValue) -> Bool { error.traceback != nil && result.cases.isEmpty }
+
+    private func ended(by error: ErrorValue) throws(ErrorValue) -> ScenarioResult {
+        guard error.kind == "interrupt" else {
+            state.close()
+            throw error
+        }
+        record(result.name, error, since: host.realKernel.monotonic())
+        return finished()
+    }
+
+    private func run(_ scenario: Scenario) throws(ErrorValue) {
+        result.name = scenario.name
+        let values = try scenario.values(settings)
+        emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
+        let resolved: DeviceChoice
+        do throws(SkipReason) {
+            resolved = try DeviceChoice(scenario.options, values, host)
+        } catch {
+            return skip([error.reason])
+        }
+        for option in scenario.options {
+            result.options[option.name] = resolved.values[option.name].map(text)
+        }
+        let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
+        let missing = scenario.needs.compactMap { need in
+            need.missing(resolved.subjects, host).map { "needs \(need.rawValue): \($0)" }
+        }
+        guard missing.isEmpty else { return skip(missing) }
+        for one in scenario.cases where !state.isInterrupted { run(one, resolved.values) }
+    }
+
+    private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
+        let start = host.realKernel.monotonic()
+        do throws(ErrorValue) {
+            try state.call(one.function, module: "case", [.table(values)])
+            record(one.name, nil, since: start)
+        } catch {
+            record(one.name, error, since: start)
+        }
+        // What the case left to the collector is closed now, so that the next case finds the devices free.
+        state.collect()
+    }
+
+    private func text(_ value: LuaValue) -> String {
+        switch value {
+        case .integer(let number): return String(number)
+        case .number(let number): return String(number)
+        case .boolean(let flag): return String(flag)
+        case .string(let text): return text
+        default: return value.typeName
+        }
+    }
+
+    private func skip(_ reasons: [String]) {
+        result.skipped = reasons
+        result.verdict = .skip
+        for reason in reasons { emit("  skip  \(reason)") }
+    }
+
+    private func record(_ name: String, _ error: ErrorValue?, since start: UInt64) {
+        let verdict: Verdict
+        switch error?.kind {
+        case nil: verdict = .pass
+        case "skip": verdict = .skip
+        case "interrupt": verdict = .interrupted
+        default: verdict = .fail
+        }
+        let end = host.realKernel.monotonic()
+        var one = CaseResult(name: name, verdict: verdict, duration_ns: end &- start)
+        one.message = error.map { verdict == .skip ? $0.message : $0.line }
+        if verdict == .fail { one.error = error.map(ErrorFields.init) }
+        one.log = host.log
+        host.log = []
+        result.cases.append(one)
+        for line in Report.lines(one) { emit(line) }
+    }
+
+    /// Closes everything and says what could not be.
+    private func finished() -> ScenarioResult {
+        state.close()
+        result.collecting = state.failuresWhileCollecting.map(\.line)
+        result.left_open = host.realKernel.open
+        result.tph = host.tph.summary
+        result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
+        if result.skipped.isEmpty { result.verdict = overall() }
+        for line in Report.ending(result) { emit(line) }
+        return result
+    }
+
+    private func overall() -> Verdict {
+        let verdicts = result.cases.map(\.verdict)
+        if verdicts.contains(.interrupted) || state.isInterrupted { return .interrupted }
+        if verdicts.contains(.fail) || !result.left_open.isEmpty { return .fail }
+        return verdicts.contains(.pass) ? .pass : .skip
+    }
+}

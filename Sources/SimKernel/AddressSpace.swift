@@ -1,0 +1,178 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Pages behind one or more areas (struct iopt_pages): user memory, a device's BAR, or a dma-buf.
+final class Pages: Importer {
+    enum Source {
+        case user(UInt64)
+        case bar(BARPlace)
+        case buffer(DMABuf)
+    }
+    let source: Source
+    let isWriteable: Bool
+    /// Set by the exporter's revocation and never cleared.
+    private(set) var isDead = false
+
+    init(_ source: Source, writeable: Bool) {
+        self.source = source
+        isWriteable = writeable
+    }
+
+    deinit {
+        if case .buffer(let buffer) = source { buffer.detach(ObjectIdentifier(self)) }
+    }
+
+    /// drivers/iommu/iommufd/pages.c:iopt_revoke_notify
+    func invalidate() { isDead = true }
+
+    /// What a bus access at `offset` reaches, and how many bytes follow it there.
+    func target(at offset: UInt64) -> (Source, UInt64)? {
+        switch source {
+        case .user(let address): return (.user(address &+ offset), .max)
+        case .bar(let place):
+            return (.bar(BARPlace(device: place.device, index: place.index, offset: place.offset + offset)), .max)
+        case .buffer(let buffer):
+            guard !isDead, let (place, count) = buffer.place(at: offset) else { return nil }
+            return (.bar(place), count)
+        }
+    }
+}
+
+/// A mapped interval of an address space.
+struct Area {
+    let pages: Pages
+    /// Bytes into the pages.
+    let offset: UInt64
+    let readable: Bool
+    let writeable: Bool
+}
+
+/// What device addresses mean: an IOAS or a type1 container.
+final class AddressSpace {
+    private(set) var areas = IntervalMap<Area>()
+    /// Where a hole of that shape was last found: no lower one exists.
+    private var hints: [Hole: UInt64] = [:]
+
+    private struct Hole: Hashable {
+        let length: UInt64
+        let step: UInt64
+        let pageOffset: UInt64
+    }
+
+    func insert(_ iova: UInt64, _ length: UInt64, _ area: Area) { areas.insert(iova, iova + (length - 1), area) }
+
+    func remove(_ indices: Range<Int>) {
+        guard let lowest = indices.first else { return }
+        let freed = lowest > 0 ? areas.entries[lowest - 1].last : 0
+        hints = hints.mapValues { min($0, freed) }
+        areas.remove(indices)
+    }
+
+    func removeAll() { remove(areas.entries.indices) }
+
+    /// For when a reserved range goes away.
+    func forgetHoles() { hints = [:] }
+
+    /// drivers/iommu/iommufd/io_pagetable.c:iopt_alloc_iova: the lowest hole that fits, never IOVA 0
+    func allocate(_ length: UInt64, start: UInt64, alignment: UInt64, ranges: [iommu_iova_range]) throws(Errno)
+        -> UInt64
+    {
+        // Protects the rounding up of the length.
+        guard length < UInt64.max / 2 else { throw Errno(EOVERFLOW) }
+        var step = length.nextPowerOfTwo
+        if start != 0 { step = min(step, 1 << UInt64(start.trailingZeroBitCount)) }
+        step = min(step, 1 << 21)
+        guard step >= alignment else { throw Errno(EINVAL) }
+        let shape = Hole(length: length, step: step, pageOffset: start & 4095)
+        let hint = hints[shape] ?? 0
+        for range in ranges {
+            let low = max(range.start, 4096, hint)
+            guard low <= range.last,
+                let iova = hole(shape, low, min(range.last, .max - 4096))
+            else { continue }
+            if hints.count >= 64 { hints = [:] }
+            hints[shape] = iova
+            return iova
+        }
+        throw Errno(ENOSPC)
+    }
+
+    private func hole(_ shape: Hole, _ low: UInt64, _ last: UInt64) -> UInt64? {
+        let length = shape.length
+        var place = low
+        var next = areas.index(of: low)
+        while true {
+            let (rounded, overflow) = place.addingReportingOverflow(shape.step - 1)
+            if overflow { return nil }
+            let iova = (rounded & ~(shape.step - 1)) | shape.pageOffset
+            guard iova <= last, last - iova >= length - 1 else { return nil }
+            guard next < areas.entries.count, areas.entries[next].first <= iova + (length - 1) else { return iova }
+            guard areas.entries[next].last < last else { return nil }
+            place = max(place, areas.entries[next].last + 1)
+            next += 1
+        }
+    }
+
+    // MARK: DMA
+
+    /// Moves bytes between a device and what is mapped at `iova`. What stopped it, or nil; then memory is untouched.
+    func transfer(_ bytes: UnsafeMutableRawBufferPointer, iova: UInt64, toMemory: Bool, _ kernel: SimKernel) -> String?
+    {
+        var steps: [(source: Pages.Source, part: Range<Int>)] = []
+        var done = 0
+        while done < bytes.count {
+            let (address, overflow) = iova.addingReportingOverflow(UInt64(done))
+            guard !overflow, let entry = areas.find(address) else { return "not mapped" }
+            let area = entry.value
+            guard toMemory ? area.writeable : area.readable else { return "not permitted" }
+            guard let (source, count) = area.pages.target(at: area.offset + (address - entry.first)) else {
+                return "revoked"
+            }
+            let length = min(UInt64(bytes.count - done), entry.last - address + 1, count)
+            steps.append((source, done..<(done + Int(length))))
+            done += Int(length)
+        }
+        for step in steps {
+            move(UnsafeMutableRawBufferPointer(rebasing: bytes[step.part]), step.source, toMemory: toMemory, kernel)
+        }
+        return nil
+    }
+
+    private func move(
+        _ bytes: UnsafeMutableRawBufferPointer, _ source: Pages.Source, toMemory: Bool, _ kernel: SimKernel
+    ) {
+        switch source {
+        case .user(let address):
+            guard let base = bytes.baseAddress else { return }
+            let result =
+                toMemory
+                ? sys_copy_to_address(address, base, bytes.count)
+                : sys_copy_from_address(base, address, bytes.count)
+            if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
+        case .bar(let place): reach(place, bytes, toMemory: toMemory, kernel)
+        case .buffer: break
+        }
+    }
+
+    /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
+    private func reach(
+        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, _ kernel: SimKernel
+    ) {
+        guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
+            place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
+        else {
+            if !toMemory { _ = bytes.initializeMemory(as: UInt8.self, repeating: 0xff) }
+            return
+        }
+        guard bar.kind == .memory else {
+            _ = kernel.notModelled("peer-to-peer DMA to engine registers", EOPNOTSUPP)
+            return
+        }
+        do throws(Errno) {
+            try place.device.access(bar, place.offset, bytes, write: toMemory)
+        } catch {
+            _ = kernel.notModelled("BAR memory that could not be allocated", error.code)
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// The bytes behind a BAR: a memfd, so that a program's mapping, pread and a peer's DMA see the same memory.
+final class BARMemory {
+    let size: UInt64
+    let base: UnsafeMutableRawPointer
+    private let descriptor: Int32
+    private let span: Int
+
+    init(size: UInt64) throws(Errno) {
+        guard size > 0, size <= 1 << 46 else { throw Errno(ENOMEM) }
+        span = Int((size + 4095) & ~4095)
+        // Swift's Glibc module does not show memfd_create.
+        typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
+        guard let symbol = dlsym(nil, "memfd_create") else { throw Errno(ENOSYS) }
+        descriptor = unsafeBitCast(symbol, to: Create.self)("bar", 1)
+        guard descriptor >= 0 else { throw Errno(ENFILE) }
+        var address: UnsafeMutableRawPointer?
+        guard ftruncate(descriptor, span) == 0,
+            sys_mmap(&address, span, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == 0, let address
+        else {
+            _ = sys_close(descriptor)
+            throw Errno(ENOMEM)
+        }
+        self.size = size
+        base = address
+    }
+
+    deinit {
+        _ = sys_munmap(base, span)
+        _ = sys_close(descriptor)
+    }
+
+    func map(length: Int, protection: Int32, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
+        var address: UnsafeMutableRawPointer?
+        let result = sys_mmap(&address, length, protection, MAP_SHARED, descriptor, offset)
+        guard result == 0, let address else { throw Errno(result: result) ?? Errno(ENOMEM) }
+        return address
+    }
+
+    /// The caller has checked that the bytes lie inside.
+    func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) {
+        bytes.copyMemory(from: UnsafeRawBufferPointer(start: base + Int(offset), count: bytes.count))
+    }
+
+    func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) {
+        UnsafeMutableRawBufferPointer(start: base + Int(offset), count: bytes.count).copyMemory(from: bytes)
+    }
+}

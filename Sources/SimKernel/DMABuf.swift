@@ -1,0 +1,134 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Who has attached to a dma-buf and can be told to let go of it (dma_buf_attach_ops.invalidate_mappings).
+protocol Importer: AnyObject {
+    func invalidate()
+}
+
+/// A dma-buf that vfio-pci exported: ranges of one BAR.
+final class DMABuf {
+    let inode: Int
+    let index: Int
+    let ranges: [vfio_region_dma_range]
+    let size: UInt64
+    /// nil once the device was closed for the last time.
+    private(set) weak var owner: VFIODevice?
+    private(set) var isRevoked: Bool
+    var label: String?
+    var descriptors = 1
+    var metadata: TPHMetadata?
+    /// Whether a SET was ever accepted (v4 takes one).
+    var wasSet = false
+    private var importers: [ObjectIdentifier: () -> (any Importer)?] = [:]
+
+    init(_ owner: VFIODevice, inode: Int, index: Int, ranges: [vfio_region_dma_range], size: UInt64) {
+        self.owner = owner
+        self.inode = inode
+        self.index = index
+        self.ranges = ranges
+        self.size = size
+        isRevoked = !owner.function.memoryEnabled
+    }
+
+    deinit { owner?.forget(self) }
+
+    var references: Int { descriptors + importers.count }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach, for an importer that can do all that it asks for.
+    func attach(_ importer: any Importer) throws(Errno) {
+        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
+        importers[ObjectIdentifier(importer)] = { [weak importer] in importer }
+    }
+
+    func detach(_ importer: ObjectIdentifier) { importers[importer] = nil }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
+    func move(revoked: Bool) {
+        guard revoked != isRevoked else { return }
+        if revoked { isRevoked = true }
+        for importer in importers.values { importer()?.invalidate() }
+        isRevoked = revoked
+    }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_cleanup
+    func abandon() {
+        move(revoked: true)
+        owner = nil
+    }
+
+    /// Where the byte at `offset` lies, and how many follow it there.
+    func place(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
+        guard let owner, !isRevoked else { return nil }
+        var rest = offset
+        for range in ranges {
+            if rest < range.length {
+                return (BARPlace(device: owner, index: index, offset: range.offset + rest), range.length - rest)
+            }
+            rest -= range.length
+        }
+        return nil
+    }
+}
+
+/// A descriptor of a dma-buf. drivers/dma-buf/dma-buf.c
+final class DMABufFile: OpenFile {
+    let buffer: DMABuf
+    private let closesOnExec: Bool
+
+    init(_ kernel: SimKernel, _ buffer: DMABuf, flags: Int32) {
+        self.buffer = buffer
+        closesOnExec = flags & O_CLOEXEC != 0
+        super.init(kernel, "dma-buf of \(buffer.size) bytes", flags: flags & (O_ACCMODE | O_NONBLOCK))
+    }
+
+    override func closed() { buffer.descriptors -= 1 }
+
+    // dma_buf_llseek
+    override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int {
+        guard offset == 0 else { throw Errno(EINVAL) }
+        switch whence {
+        case SEEK_END: return Int(clamping: buffer.size)
+        case SEEK_SET: return 0
+        default: throw Errno(EINVAL)
+        }
+    }
+
+    // dma_buf_mmap_internal: the exporter has no mmap
+    override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+        -> (UnsafeMutableRawPointer, BARPlace?)
+    { throw Errno(EINVAL) }
+
+    override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
+        switch request {
+        case DMA_BUF_IOCTL_SYNC: return try synchronize(user)
+        case DMA_BUF_SET_NAME_B, 0x4004_6201: return try setName(user)
+        case 0xc008_6202, 0x4008_6203: throw kernel.notModelled("ioctl DMA_BUF_IOCTL_*_SYNC_FILE", ENOTTY)
+        default: throw Errno(ENOTTY)
+        }
+    }
+
+    // dma_buf_ioctl; no fence and no cpu access hook to wait for
+    private func synchronize(_ user: UserMemory) throws(Errno) -> Int {
+        let flags = try user.load(dma_buf_sync.self).flags
+        guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0,
+            flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0
+        else { throw Errno(EINVAL) }
+        return 0
+    }
+
+    // dma_buf_set_name
+    private func setName(_ user: UserMemory) throws(Errno) -> Int {
+        buffer.label = try user.string(limit: 32)
+        return 0
+    }
+
+    // dma_buf_show_fdinfo
+    override var information: String {
+        "size:\t\(buffer.size)\ncount:\t\(buffer.references)\nexp_name:\tvfio_pci_core\n"
+            + (buffer.label.map { "name:\t\($0)\n" } ?? "")
+    }
+    override var inode: Int { buffer.inode }
+    var allFlags: Int32 { flags | (closesOnExec ? O_CLOEXEC : 0) }
+}

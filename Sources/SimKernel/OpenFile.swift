@@ -1,0 +1,82 @@
+import Glibc
+import Kernel
+
+/// What a descriptor refers to. Each operation answers what the kernel does for a file without it.
+class OpenFile {
+    unowned let kernel: SimKernel
+    /// How reports name it.
+    let name: String
+    /// O_ACCMODE and O_NONBLOCK.
+    let flags: Int32
+    var position: UInt64 = 0
+
+    init(_ kernel: SimKernel, _ name: String, flags: Int32) {
+        self.kernel = kernel
+        self.name = name
+        self.flags = flags
+    }
+
+    var isReadable: Bool { flags & O_ACCMODE != O_WRONLY }
+    var isWritable: Bool { flags & O_ACCMODE != O_RDONLY }
+
+    func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int { throw Errno(ENOTTY) }
+
+    func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int { throw Errno(EINVAL) }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int { throw Errno(EINVAL) }
+
+    func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int { throw Errno(ESPIPE) }
+
+    func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+        -> (UnsafeMutableRawPointer, BARPlace?)
+    { throw Errno(ENODEV) }
+
+    /// The descriptor is gone.
+    func closed() {}
+
+    /// Lines of /proc/PID/fdinfo behind the common ones.
+    var information: String { "" }
+    var inode: Int { 1 }
+}
+
+/// A place behind a BAR.
+struct BARPlace {
+    let device: VFIODevice
+    let index: Int
+    let offset: UInt64
+}
+
+/// A file of sysfs or procfs: text that is there when it is opened.
+final class TextFile: OpenFile {
+    private let contents: [UInt8]
+
+    init(_ kernel: SimKernel, _ name: String, flags: Int32, _ contents: [UInt8]) {
+        self.contents = contents
+        super.init(kernel, name, flags: flags)
+    }
+
+    override func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        guard offset < UInt64(contents.count) else { return 0 }
+        let part = contents[Int(offset)...].prefix(bytes.count)
+        bytes.copyBytes(from: part)
+        return part.count
+    }
+
+    override func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        throw kernel.notModelled("write to \(name)", EOPNOTSUPP)
+    }
+
+    override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int {
+        let base: Int64
+        switch whence {
+        case SEEK_SET: base = 0
+        case SEEK_CUR: base = Int64(clamping: position)
+        case SEEK_END: base = Int64(contents.count)
+        default: throw Errno(EINVAL)
+        }
+        let (place, overflow) = base.addingReportingOverflow(offset)
+        guard !overflow, place >= 0 else { throw Errno(EINVAL) }
+        position = UInt64(place)
+        return Int(place)
+    }
+}

@@ -1,0 +1,67 @@
+import Glibc
+import Kernel
+
+/// A PCI function: its configuration space and what is behind its BARs.
+final class PCIFunction {
+    let device: Topology.Device
+    var config: ConfigSpace
+    let engine: EduEngine?
+    /// Bus address of each BAR, by index.
+    let addresses: [Int: UInt64]
+    private var memories: [Int: BARMemory] = [:]
+    /// What its DMA goes through; nil while no IOMMU domain is attached.
+    var space: AddressSpace?
+
+    init(_ device: Topology.Device, slot: Int) {
+        self.device = device
+        addresses = PCIFunction.place(device.bars, slot: slot)
+        config = ConfigSpace(device, addresses)
+        if case .edu(let mask) = device.kind { engine = EduEngine(dmaMask: mask) } else { engine = nil }
+    }
+
+    /// Every function has windows of its own, so no BAR shares a page with another (a sub-page BAR stays mappable).
+    private static func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
+        var low = 0x8000_0000 + UInt64(slot & 0x1ff) << 22
+        var high = (1 << 40) + UInt64(slot) << 36
+        var port = 0x1000 + UInt64(slot & 0x1ff) << 6
+        var result: [Int: UInt64] = [:]
+        for bar in bars where bar.size > 0 && bar.size <= 1 << 46 && (0..<6).contains(bar.index) {
+            let alignment = max(bar.size.nextPowerOfTwo, bar.kind == .io ? 4 : 4096)
+            func take(_ cursor: inout UInt64) -> UInt64 {
+                let start = (cursor + alignment - 1) & ~(alignment - 1)
+                cursor = start + alignment
+                return start
+            }
+            switch (bar.kind, bar.is64Bit) {
+            case (.io, _): result[bar.index] = take(&port)
+            case (_, true): result[bar.index] = take(&high)
+            case (_, false): result[bar.index] = take(&low)
+            }
+        }
+        return result
+    }
+
+    func bar(_ index: Int) -> Topology.BAR? {
+        addresses[index] == nil ? nil : device.bars.first { $0.index == index }
+    }
+
+    func memory(_ bar: Topology.BAR) throws(Errno) -> BARMemory {
+        if let memory = memories[bar.index] { return memory }
+        let memory = try BARMemory(size: bar.size)
+        memories[bar.index] = memory
+        return memory
+    }
+
+    /// drivers/vfio/pci/vfio_pci_config.c:__vfio_pci_memory_enabled
+    var memoryEnabled: Bool { config.command & ConfigSpace.memoryEnable != 0 && config.powerState < 3 }
+    var busMaster: Bool { config.command & ConfigSpace.busMasterEnable != 0 }
+}
+
+extension UInt64 {
+    /// The least power of two that is not smaller; the top bit for anything above it.
+    var nextPowerOfTwo: UInt64 {
+        guard self > 1 else { return 1 }
+        let bits = 64 - (self - 1).leadingZeroBitCount
+        return 1 << UInt64(Swift.min(bits, 63))
+    }
+}

@@ -1,0 +1,190 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// The RDMA subsystem: devices and what programs allocated of them.
+final class RDMA {
+    let devices: [UnsafeMutablePointer<ibv_device>]
+    private let nics: [UnsafeMutablePointer<ibv_device>: Topology.NIC]
+    private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
+    private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
+    private(set) var regions: [UnsafeMutablePointer<ibv_mr>: MemoryRegion] = [:]
+    private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
+    private var nextKey: UInt32 = 1
+    private var nextHandle: UInt32 = 1
+
+    init(_ topology: Topology) {
+        var nics: [UnsafeMutablePointer<ibv_device>: Topology.NIC] = [:]
+        var devices: [UnsafeMutablePointer<ibv_device>] = []
+        for (index, nic) in topology.nics.enumerated() {
+            let device = UnsafeMutablePointer<ibv_device>.allocateZeroed()
+            device.pointee.node_type = IBV_NODE_CA
+            device.pointee.transport_type = IBV_TRANSPORT_IB
+            RDMA.set(&device.pointee.name, nic.name)
+            RDMA.set(&device.pointee.dev_name, "uverbs\(index)")
+            RDMA.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
+            RDMA.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
+            devices.append(device)
+            nics[device] = nic
+        }
+        self.devices = devices
+        self.nics = nics
+    }
+
+    deinit {
+        for mr in regions.keys { mr.deallocate() }
+        for pd in domains.keys { pd.deallocate() }
+        for context in contexts.keys { context.deallocate() }
+        for handle in handles.keys { handle.deallocate() }
+        for device in devices { device.deallocate() }
+    }
+
+    /// Writes a NUL-terminated name into a C array.
+    private static func set<Characters>(_ array: inout Characters, _ text: String) {
+        withUnsafeMutableBytes(of: &array) { bytes in bytes.copyBytes(from: text.utf8.prefix(bytes.count - 1)) }
+    }
+
+    var open: [String] {
+        contexts.values.map { "ibv_context of \($0.nic.name)" }.sorted()
+            + domains.values.map { "ibv_pd of \($0.context.nic.name)" }.sorted()
+            + regions.values.map { "ibv_mr of \($0.length) bytes, lkey 0x\(String($0.key, radix: 16))" }.sorted()
+            + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
+    }
+
+    // MARK: Objects
+
+    func handle() -> UInt32 {
+        defer { nextHandle &+= 1 }
+        return nextHandle
+    }
+
+    func openContext(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno) -> UnsafeMutablePointer<ibv_context> {
+        guard let nic = nics[device] else { throw Errno(EINVAL) }
+        let context = UnsafeMutablePointer<ibv_context>.allocateZeroed()
+        context.pointee.device = device
+        context.pointee.cmd_fd = -1
+        context.pointee.async_fd = -1
+        context.pointee.num_comp_vectors = 1
+        contexts[context] = VerbsContext(nic: nic)
+        return context
+    }
+
+    func context(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) -> VerbsContext {
+        guard let context = contexts[pointer] else { throw Errno(EINVAL) }
+        return context
+    }
+
+    /// drivers/infiniband/core/rdma_core.c:uverbs_destroy_ufile_hw: closing destroys what was left.
+    func closeContext(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) {
+        let context = try context(pointer)
+        for (mr, region) in regions where region.domain.context === context { remove(mr, region) }
+        for (pd, domain) in domains where domain.context === context { remove(pd) }
+        for (dmah, handle) in handles where handle.context === context { remove(dmah) }
+        contexts[pointer] = nil
+        pointer.deallocate()
+    }
+
+    func addDomain(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) -> UnsafeMutablePointer<ibv_pd> {
+        let context = try context(pointer)
+        let pd = UnsafeMutablePointer<ibv_pd>.allocateZeroed()
+        pd.pointee.context = pointer
+        pd.pointee.handle = handle()
+        domains[pd] = ProtectionDomain(context, number: pd.pointee.handle)
+        return pd
+    }
+
+    func domain(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) -> ProtectionDomain {
+        guard let domain = domains[pd] else { throw Errno(EINVAL) }
+        return domain
+    }
+
+    func remove(_ pd: UnsafeMutablePointer<ibv_pd>) {
+        domains[pd] = nil
+        pd.deallocate()
+    }
+
+    /// A region's C structure; `address` is what mr->addr holds.
+    func add(_ region: MemoryRegion, _ pd: UnsafeMutablePointer<ibv_pd>, address: UInt64)
+        -> UnsafeMutablePointer<ibv_mr>
+    {
+        let mr = UnsafeMutablePointer<ibv_mr>.allocateZeroed()
+        region.key = nextKey << 8 | 0x11
+        nextKey = nextKey == 0xff_fffe ? 1 : nextKey + 1
+        mr.pointee.context = pd.pointee.context
+        mr.pointee.pd = pd
+        mr.pointee.addr = UnsafeMutableRawPointer(bitPattern: UInt(address))
+        mr.pointee.length = Int(clamping: region.length)
+        mr.pointee.handle = handle()
+        mr.pointee.lkey = region.key
+        mr.pointee.rkey = region.key
+        region.domain.regions += 1
+        region.dmaHandle?.regions += 1
+        regions[mr] = region
+        return mr
+    }
+
+    func region(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> MemoryRegion {
+        guard let region = regions[mr] else { throw Errno(EINVAL) }
+        return region
+    }
+
+    func remove(_ mr: UnsafeMutablePointer<ibv_mr>, _ region: MemoryRegion) {
+        region.domain.regions -= 1
+        region.dmaHandle?.regions -= 1
+        regions[mr] = nil
+        mr.deallocate()
+    }
+
+    func add(_ handle: DMAHandle) -> UnsafeMutableRawPointer {
+        let pointer = UnsafeMutableRawPointer.allocate(byteCount: 16, alignment: 16)
+        handles[pointer] = handle
+        return pointer
+    }
+
+    func remove(_ pointer: UnsafeMutableRawPointer) {
+        handles[pointer] = nil
+        pointer.deallocate()
+    }
+}
+
+/// An open RDMA device.
+final class VerbsContext {
+    let nic: Topology.NIC
+    init(nic: Topology.NIC) { self.nic = nic }
+}
+
+/// A protection domain.
+final class ProtectionDomain {
+    let context: VerbsContext
+    let number: UInt32
+    var regions = 0
+
+    init(_ context: VerbsContext, number: UInt32) {
+        self.context = context
+        self.number = number
+    }
+}
+
+/// A DMA handle: a processing hint, with a steering tag where the platform gave one.
+final class DMAHandle {
+    let context: VerbsContext
+    let hint: UInt8
+    let tag: UInt16
+    var regions = 0
+
+    init(_ context: VerbsContext, hint: UInt8, tag: UInt16) {
+        self.context = context
+        self.hint = hint
+        self.tag = tag
+    }
+}
+
+extension UnsafeMutablePointer {
+    /// One element of zero bytes; for C structures.
+    static func allocateZeroed() -> UnsafeMutablePointer<Pointee> {
+        let raw = UnsafeMutableRawPointer.allocate(
+            byteCount: MemoryLayout<Pointee>.size, alignment: MemoryLayout<Pointee>.alignment)
+        raw.initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<Pointee>.size)
+        return raw.assumingMemoryBound(to: Pointee.self)
+    }
+}

@@ -1,0 +1,147 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// Reading, writing and mapping. See ``SystemCalls``.
+extension SimKernel {
+    /// See ``SystemCalls``.
+    public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        call { () throws(Errno) in
+            let file = try file(descriptor)
+            guard file.isReadable else { throw Errno(EBADF) }
+            let count = try file.read(buffer, at: file.position)
+            file.position += UInt64(count)
+            return count
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
+        call { () throws(Errno) in
+            let file = try file(descriptor)
+            guard file.isWritable else { throw Errno(EBADF) }
+            let count = try file.write(buffer, at: file.position)
+            file.position += UInt64(count)
+            return count
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
+        call { () throws(Errno) in
+            // fs/read_write.c:ksys_pread64
+            guard offset <= UInt64(Int64.max) else { throw Errno(EINVAL) }
+            let file = try file(descriptor)
+            guard file.isReadable else { throw Errno(EBADF) }
+            return try file.read(buffer, at: offset)
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
+        call { () throws(Errno) in
+            guard offset <= UInt64(Int64.max) else { throw Errno(EINVAL) }
+            let file = try file(descriptor)
+            guard file.isWritable else { throw Errno(EBADF) }
+            return try file.write(buffer, at: offset)
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int {
+        call { () throws(Errno) in try file(descriptor).seek(offset, whence) }
+    }
+
+    /// See ``SystemCalls``.
+    public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
+        throws(Errno) -> UnsafeMutableRawPointer
+    {
+        pass(1000)
+        // mm/mmap.c:ksys_mmap_pgoff, do_mmap
+        guard offset & 4095 == 0, length != 0 else { throw Errno(EINVAL) }
+        guard length > 0, length < 1 << 47 else { throw Errno(ENOMEM) }
+        guard flags & MAP_FIXED == 0 else { throw notModelled("mmap with MAP_FIXED", EOPNOTSUPP) }
+        let base: UnsafeMutableRawPointer
+        let mapping: UserMapping
+        if flags & MAP_ANONYMOUS != 0 {
+            base = try anonymous(length, protection, flags)
+            mapping = UserMapping(name: "", place: nil)
+        } else {
+            let file = try file(descriptor)
+            guard file.isReadable, file.isWritable || protection & PROT_WRITE == 0 else { throw Errno(EACCES) }
+            let (address, place) = try file.map(
+                length: length, protection: protection, flags: flags, at: offset)
+            base = address
+            mapping = UserMapping(name: " of \(file.name)", place: place)
+        }
+        let first = UInt64(UInt(bitPattern: base))
+        mappings.insert(first, first + (UInt64(length) + 4095) & ~4095 - 1, mapping)
+        return base
+    }
+
+    private func anonymous(_ length: Int, _ protection: Int32, _ flags: Int32) throws(Errno)
+        -> UnsafeMutableRawPointer
+    {
+        var address: UnsafeMutableRawPointer?
+        let result = sys_mmap(&address, length, protection, flags, -1, 0)
+        guard result == 0, let address else { throw Errno(result: result) ?? Errno(ENOMEM) }
+        return address
+    }
+
+    /// See ``SystemCalls``. Memory that this kernel did not map is left alone.
+    public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
+        call { () throws(Errno) in
+            let first = UInt64(UInt(bitPattern: address))
+            guard first & 4095 == 0, first < 1 << 47, length > 0, length < 1 << 47 else { throw Errno(EINVAL) }
+            let last = first + (UInt64(length) + 4095) & ~4095 - 1
+            let indices = mappings.overlapping(first, last)
+            guard let start = indices.first, let end = indices.last,
+                zip(indices, indices.dropFirst()).allSatisfy({
+                    mappings.entries[$0].last + 1 == mappings.entries[$1].first
+                }), mappings.entries[start].first <= first, mappings.entries[end].last >= last
+            else { throw notModelled("munmap of memory that this kernel did not map", EOPNOTSUPP) }
+            cut(first, last, mappings.entries[start], mappings.entries[end], indices)
+            return sys_munmap(address, length)
+        }
+    }
+
+    /// Forgets [first, last] and keeps what is left of the mappings at its ends.
+    private func cut(
+        _ first: UInt64, _ last: UInt64, _ left: IntervalMap<UserMapping>.Entry,
+        _ right: IntervalMap<UserMapping>.Entry, _ indices: Range<Int>
+    ) {
+        mappings.remove(indices)
+        if left.first < first { mappings.insert(left.first, first - 1, left.value) }
+        guard right.last > last else { return }
+        let place = right.value.place.map {
+            BARPlace(device: $0.device, index: $0.index, offset: $0.offset + (last + 1 - right.first))
+        }
+        mappings.insert(last + 1, right.last, UserMapping(name: right.value.name, place: place))
+    }
+
+    /// The BAR behind a user address, where a device's mapping is there.
+    func barPlace(_ address: UInt64) -> BARPlace? {
+        guard let entry = mappings.find(address), let place = entry.value.place else { return nil }
+        return BARPlace(device: place.device, index: place.index, offset: place.offset + (address - entry.first))
+    }
+
+    /// Whether any page of [first, last] is a device's: pin_user_pages refuses those.
+    func hasDevicePages(_ first: UInt64, _ last: UInt64) -> Bool {
+        mappings.overlapping(first, last).contains { mappings.entries[$0].value.place != nil }
+    }
+
+    /// See ``SystemCalls``.
+    public func readlink(_ path: String) throws(Errno) -> String {
+        pass(1000)
+        if let text = try processLink(path) { return text }
+        guard case .link(let target) = try root.find(path, follow: false) else { throw Errno(EINVAL) }
+        return target
+    }
+
+    /// See ``SystemCalls``.
+    public func list(_ path: String) throws(Errno) -> [String] {
+        pass(1000)
+        guard case .directory(let directory) = try root.find(path) else { throw Errno(ENOTDIR) }
+        return directory.entries.keys.sorted()
+    }
+}

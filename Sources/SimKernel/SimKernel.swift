@@ -1,0 +1,158 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// A kernel that runs inside this program: VFIO, iommufd, dma-buf and RDMA as Linux 7.3 answers them, for the devices of
+/// a ``Topology``. Time is virtual.
+///
+/// Checks stand in the kernel's order, each with the function it is from. Requests are decoded through the C
+/// structures of uapi.h, never through the tables our own callers are traced with.
+public final class SimKernel: Kernel {
+    /// The bench this kernel runs.
+    public let topology: Topology
+    /// DMA that the IOMMU stopped, oldest first.
+    public internal(set) var iommuFaults: [String] = []
+    let root = Directory(in: nil)
+    let functions: [String: PCIFunction]
+    private let engines: [(function: PCIFunction, engine: EduEngine)]
+    let groups: [Int: VFIOGroup]
+    let rdma: RDMA
+    var files: [Int32: OpenFile] = [:]
+    var mappings = IntervalMap<UserMapping>()
+    private var numbers = LowestFree(from: 3)
+    private var clock: UInt64 = 0
+    private var unmodelled: [String: Int] = [:]
+    private var nextInode = 1
+
+    /// Memory this kernel mapped into the program.
+    struct UserMapping {
+        let name: String
+        let place: BARPlace?
+    }
+
+    /// Boots the bench.
+    public init(_ topology: Topology) {
+        self.topology = topology
+        var functions: [String: PCIFunction] = [:]
+        for (slot, device) in topology.devices.enumerated() where functions[device.address] == nil {
+            functions[device.address] = PCIFunction(device, slot: slot)
+        }
+        self.functions = functions
+        engines = functions.values.compactMap { function in function.engine.map { (function, $0) } }
+        var groups: [Int: VFIOGroup] = [:]
+        for device in topology.devices {
+            guard let function = functions[device.address] else { continue }
+            let group = groups[device.group] ?? VFIOGroup(device.group)
+            if !group.functions.contains(where: { $0 === function }) { group.functions.append(function) }
+            groups[device.group] = group
+        }
+        self.groups = groups
+        rdma = RDMA(topology)
+        buildTree()
+    }
+
+    deinit {
+        for entry in mappings.entries {
+            guard let base = UnsafeMutableRawPointer(bitPattern: UInt(entry.first)) else { continue }
+            _ = sys_munmap(base, Int(entry.last - entry.first + 1))
+        }
+    }
+
+    // MARK: Time and reports
+
+    /// See ``SystemCalls``. A microsecond passes with every call.
+    public func monotonic() -> UInt64 {
+        defer { pass(1000) }
+        return clock
+    }
+
+    /// See ``SystemCalls``.
+    public func sleep(nanoseconds: UInt64) -> Int {
+        pass(nanoseconds)
+        return 0
+    }
+
+    private static let endOfTime: UInt64 = 1 << 63
+
+    /// The virtual clock, without a call.
+    var now: UInt64 { clock }
+
+    func pass(_ nanoseconds: UInt64) {
+        // It stops long before it could overflow: no program lives that long.
+        clock += min(nanoseconds, SimKernel.endOfTime - clock)
+        for (function, engine) in engines where engine.isDue(clock) { engine.finish(function, self) }
+    }
+
+    /// Counts a call that this kernel does not model, and gives the error it answers.
+    func notModelled(_ call: String, _ errno: Int32) -> Errno {
+        unmodelled[call, default: 0] += 1
+        return Errno(errno)
+    }
+
+    /// See ``Kernel/notModelled``.
+    public var notModelled: [(call: String, count: Int)] {
+        unmodelled.sorted { $0.key < $1.key }.map { (call: $0.key, count: $0.value) }
+    }
+
+    /// See ``Kernel/open``.
+    public var open: [String] {
+        files.sorted { $0.key < $1.key }.map { "descriptor \($0.key): \($0.value.name)" }
+            + mappings.entries.map { "mapping of \($0.last - $0.first + 1) bytes\($0.value.name)" } + rdma.open
+    }
+
+    // MARK: Descriptors
+
+    /// fs/file.c:alloc_fd
+    func install(_ file: OpenFile) -> Int {
+        let number = numbers.take()
+        files[Int32(truncatingIfNeeded: number)] = file
+        return number
+    }
+
+    func inode() -> Int {
+        defer { nextInode += 1 }
+        return nextInode
+    }
+
+    func file(_ descriptor: Int32) throws(Errno) -> OpenFile {
+        guard let file = files[descriptor] else { throw Errno(EBADF) }
+        return file
+    }
+
+    func call(_ body: () throws(Errno) -> Int) -> Int {
+        pass(1000)
+        do throws(Errno) { return try body() } catch { return error.result }
+    }
+
+    /// See ``SystemCalls``.
+    public func open(_ path: String, flags: Int32) -> Int {
+        call { () throws(Errno) in
+            if let file = try processFile(path, flags: flags) { return install(file) }
+            switch try root.find(path) {
+            case .directory, .link: throw Errno(EISDIR)
+            case .text(let contents): return install(TextFile(self, path, flags: flags, contents()))
+            case .device(let open): return install(try open(flags & (O_ACCMODE | O_NONBLOCK)))
+            }
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func close(_ descriptor: Int32) -> Int {
+        call { () throws(Errno) in
+            let file = try file(descriptor)
+            files[descriptor] = nil
+            numbers.giveBack(Int(descriptor))
+            file.closed()
+            return 0
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func ioctl(_ descriptor: Int32, _ request: UInt, _ argument: IoctlArgument) -> Int {
+        call { () throws(Errno) in
+            // The kernel's parameter is an unsigned int.
+            let number = Int(UInt32(truncatingIfNeeded: request))
+            return try file(descriptor).ioctl(number, UserMemory(argument: argument))
+        }
+    }
+}

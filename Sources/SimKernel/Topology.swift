@@ -1,0 +1,182 @@
+/// What a simulated bench consists of: plain values, so a scenario can vary any of them.
+public struct Topology: Sendable {
+    /// What reports call this bench.
+    public var name: String
+    /// The kernel release, as uname -r gives it.
+    public var release: String
+    /// The revision of the DMA_BUF_TPH series the kernel carries; nil for a released kernel.
+    public var tph: TPHRevision?
+    /// The number VFIO_DEVICE_FEATURE_DMA_BUF_TPH has there.
+    public var tphFeature: UInt32
+    /// Bits of IOVA the IOMMU translates, 33 to 64.
+    public var apertureBits: Int
+    /// PCI functions other than the NICs' own, in any order.
+    public var devices: [Device]
+    /// RDMA devices. One with a PCI address must have it among `devices` too.
+    public var nics: [NIC]
+
+    /// A bench of these parts.
+    public init(
+        name: String = "bench", release: String = "7.3.4", tph: TPHRevision? = nil, tphFeature: UInt32 = 13,
+        apertureBits: Int = 48, devices: [Device] = [], nics: [NIC] = []
+    ) {
+        self.name = name
+        self.release = release
+        self.tph = tph
+        self.tphFeature = tphFeature
+        self.apertureBits = apertureBits
+        self.devices = devices
+        self.nics = nics
+    }
+
+    /// A base address register.
+    public struct BAR: Sendable {
+        /// What answers behind it.
+        public enum Kind: String, Sendable {
+            /// Memory space that keeps what is written.
+            case memory
+            /// I/O port space.
+            case io
+            /// The registers of the device's engine.
+            case registers
+        }
+        /// 0 to 5. A 64-bit one takes the next index too.
+        public var index: Int
+        /// Bytes, a power of two.
+        public var size: UInt64
+        /// What answers behind it.
+        public var kind: Kind
+        /// Placed above 4 GiB, where it may be larger.
+        public var is64Bit: Bool
+        /// Prefetchable memory.
+        public var prefetchable: Bool
+
+        /// A base address register of `size` bytes.
+        public init(
+            _ index: Int, size: UInt64, kind: Kind = .memory, is64Bit: Bool = false, prefetchable: Bool = false
+        ) {
+            self.index = index
+            self.size = size
+            self.kind = kind
+            self.is64Bit = is64Bit
+            self.prefetchable = prefetchable
+        }
+    }
+
+    /// TPH support as DevCap2 bits 13:12 tell it of a completer, and TPH control of a requester.
+    public enum TPHSupport: String, Sendable {
+        /// No hints.
+        case none
+        /// Hints with 8-bit tags.
+        case tph
+        /// Hints with 8-bit and 16-bit tags.
+        case extended
+    }
+
+    /// A PCI function.
+    public struct Device: Sendable {
+        /// What it does.
+        public enum Kind: Sendable, Equatable {
+            /// Memory behind its BARs, nothing else (ivshmem-plain).
+            case memory
+            /// QEMU's edu DMA engine; addresses are cut to `dmaMask` before use.
+            case edu(dmaMask: UInt64)
+            /// A network adapter; what it can do is in `nics`.
+            case nic
+
+            /// QEMU's edu engine with its default 28-bit mask.
+            public static let edu = Kind.edu(dmaMask: (1 << 28) - 1)
+        }
+        /// "0000:01:00.0"
+        public var address: String
+        /// Vendor id.
+        public var vendor: UInt16
+        /// Device id.
+        public var device: UInt16
+        /// Class code, 24 bits.
+        public var classCode: UInt32
+        /// The bound driver; nil for none.
+        public var driver: String?
+        /// IOMMU group number.
+        public var group: Int
+        /// Base address registers.
+        public var bars: [BAR]
+        /// What it says of itself as the target of hints.
+        public var completer: TPHSupport
+        /// Whether it has a TPH requester capability.
+        public var tphRequester: Bool
+        /// What it does.
+        public var kind: Kind
+
+        /// A PCI function.
+        public init(
+            address: String, vendor: UInt16, device: UInt16, classCode: UInt32, driver: String? = "vfio-pci",
+            group: Int, bars: [BAR] = [], completer: TPHSupport = .none, tphRequester: Bool = false,
+            kind: Kind = .memory
+        ) {
+            self.address = address
+            self.vendor = vendor
+            self.device = device
+            self.classCode = classCode
+            self.driver = driver
+            self.group = group
+            self.bars = bars
+            self.completer = completer
+            self.tphRequester = tphRequester
+            self.kind = kind
+        }
+    }
+
+    /// An RDMA device.
+    public struct NIC: Sendable {
+        /// The driver, which decides what can be registered.
+        public enum Driver: String, Sendable {
+            /// ConnectX: dynamic dma-buf regions, TPH.
+            case mlx5
+            /// Software: host memory only.
+            case rxe
+        }
+        /// "mlx5_0"
+        public var name: String
+        /// The driver.
+        public var driver: Driver
+        /// Its PCI function; nil for a software device.
+        public var address: String?
+        /// Whether it handles page faults (on-demand paging).
+        public var odp: Bool
+        /// The enabled requester type: which namespace of steering tags it asks for. Tags are used in direct mode.
+        public var requester: TPHSupport
+
+        /// An RDMA device.
+        public init(
+            name: String, driver: Driver = .mlx5, address: String? = nil, odp: Bool = true,
+            requester: TPHSupport = .tph
+        ) {
+            self.name = name
+            self.driver = driver
+            self.address = address
+            self.odp = odp
+            self.requester = requester
+        }
+    }
+
+    /// The default bench: an exporter, a DMA engine and a ConnectX, each in its own IOMMU group, on a kernel with v2 of
+    /// the series.
+    public static let standard = Topology(
+        name: "standard", tph: .v2,
+        devices: [
+            Device(
+                address: "0000:01:00.0", vendor: 0x1af4, device: 0x1110, classCode: 0x050000, group: 10,
+                bars: [
+                    BAR(0, size: 256), BAR(2, size: 1 << 20, is64Bit: true, prefetchable: true),
+                ], completer: .extended, tphRequester: true),
+            Device(
+                address: "0000:02:00.0", vendor: 0x1234, device: 0x11e8, classCode: 0x00ff00, group: 11,
+                bars: [BAR(0, size: 1 << 20, kind: .registers)], kind: .edu),
+            Device(
+                address: "0000:03:00.0", vendor: 0x15b3, device: 0x1021, classCode: 0x020000, driver: "mlx5_core",
+                group: 12, bars: [BAR(0, size: 1 << 25, is64Bit: true, prefetchable: true)], tphRequester: true,
+                kind: .nic),
+        ],
+        nics: [NIC(name: "mlx5_0", address: "0000:03:00.0")])
+}

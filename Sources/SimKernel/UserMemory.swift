@@ -1,0 +1,129 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// What an ioctl's third argument points at. Structures are read and written through their C declarations; bytes that
+/// are not there give EFAULT, as copy_from_user and copy_to_user do.
+struct UserMemory {
+    let argument: IoctlArgument
+
+    /// The argument as a number.
+    var value: UInt {
+        switch argument {
+        case .none: return 0
+        case .value(let value): return value
+        case .memory(let bytes): return UInt(bitPattern: bytes.baseAddress)
+        }
+    }
+
+    func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) {
+        guard bytes.count > 0, let target = bytes.baseAddress else { return }
+        switch argument {
+        case .none: throw Errno(EFAULT)
+        case .value(let address):
+            guard sys_copy_from_address(target, UInt64(address) &+ offset, bytes.count) == 0 else {
+                throw Errno(EFAULT)
+            }
+        case .memory(let user):
+            let source = try UserMemory.part(user, offset, bytes.count)
+            bytes.copyMemory(from: UnsafeRawBufferPointer(source))
+        }
+    }
+
+    func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
+        guard bytes.count > 0, let source = bytes.baseAddress else { return }
+        switch argument {
+        case .none: throw Errno(EFAULT)
+        case .value(let address):
+            guard sys_copy_to_address(UInt64(address) &+ offset, source, bytes.count) == 0 else {
+                throw Errno(EFAULT)
+            }
+        case .memory(let user): try UserMemory.part(user, offset, bytes.count).copyMemory(from: bytes)
+        }
+    }
+
+    private static func part(_ user: UnsafeMutableRawBufferPointer, _ offset: UInt64, _ count: Int) throws(Errno)
+        -> UnsafeMutableRawBufferPointer
+    {
+        guard offset <= UInt64(user.count), UInt64(count) <= UInt64(user.count) - offset else { throw Errno(EFAULT) }
+        return UnsafeMutableRawBufferPointer(rebasing: user[Int(offset)..<(Int(offset) + count)])
+    }
+
+    func bytes(at offset: UInt64, count: Int) throws(Errno) -> [UInt8] {
+        var result = [UInt8](repeating: 0, count: count)
+        var failure: Errno?
+        result.withUnsafeMutableBytes { bytes in
+            do throws(Errno) { try read(at: offset, into: bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return result
+    }
+
+    /// The first `count` bytes of a structure (all of it by default), zeros behind them.
+    func load<Structure: BitwiseCopyable>(_ type: Structure.Type, at offset: UInt64 = 0, count: Int? = nil)
+        throws(Errno) -> Structure
+    {
+        let size = MemoryLayout<Structure>.size
+        var all = try bytes(at: offset, count: min(count ?? size, size))
+        all.append(contentsOf: repeatElement(0, count: size - all.count))
+        return all.withUnsafeBytes { $0.loadUnaligned(as: Structure.self) }
+    }
+
+    func store<Structure: BitwiseCopyable>(_ value: Structure, at offset: UInt64 = 0, count: Int? = nil)
+        throws(Errno)
+    {
+        let size = min(count ?? MemoryLayout<Structure>.size, MemoryLayout<Structure>.size)
+        var failure: Errno?
+        withUnsafeBytes(of: value) { bytes in
+            do throws(Errno) {
+                try write(at: offset, UnsafeRawBufferPointer(rebasing: bytes[..<size]))
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// lib/usercopy.c:check_zeroed_user as copy_struct_from_user uses it: a tail the kernel does not know must be zero.
+    func checkZero(from start: UInt64, to end: UInt64) throws(Errno) {
+        var place = start
+        while place < end {
+            if try load(UInt8.self, at: place) != 0 { throw Errno(E2BIG) }
+            place += 1
+        }
+    }
+
+    /// strndup_user: the text before the NUL, which must come within `limit` bytes.
+    func string(limit: Int) throws(Errno) -> String {
+        var text: [UInt8] = []
+        while true {
+            let byte = try load(UInt8.self, at: UInt64(text.count))
+            if byte == 0 { return String(decoding: text, as: UTF8.self) }
+            text.append(byte)
+            guard text.count < limit else { throw Errno(EINVAL) }
+        }
+    }
+}
+
+/// Memory of this process at an address, for pointers inside structures.
+enum ProcessMemory {
+    static func store<Structure: BitwiseCopyable>(_ value: Structure, at address: UInt64) throws(Errno) {
+        let result = withUnsafeBytes(of: value) { bytes in
+            bytes.baseAddress.map { sys_copy_to_address(address, $0, bytes.count) } ?? 0
+        }
+        guard result == 0 else { throw Errno(EFAULT) }
+    }
+
+    /// Whether pin_user_pages would get these pages. Only the ends are touched; between them a hole is found by msync,
+    /// an unreadable page is not.
+    static func isAccessible(_ address: UInt64, _ length: UInt64, write: Bool) -> Bool {
+        let (end, overflow) = address.addingReportingOverflow(length)
+        let page = address & ~4095
+        guard length > 0, !overflow, end < 1 << 47, let base = UnsafeMutableRawPointer(bitPattern: UInt(page)),
+            msync(base, Int(end - page), MS_ASYNC) == 0
+        else { return false }
+        return [address, end - 1].allSatisfy { place in
+            var byte: UInt8 = 0
+            guard sys_copy_from_address(&byte, place, 1) == 0 else { return false }
+            return !write || sys_copy_to_address(place, &byte, 1) == 0
+        }
+    }
+}

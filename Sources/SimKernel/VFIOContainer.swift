@@ -1,0 +1,175 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// A type1 container: one address space for the groups in it. drivers/vfio/container.c, vfio_iommu_type1.c
+final class VFIOContainer {
+    let space = AddressSpace()
+    private(set) var groups: [VFIOGroup] = []
+    /// VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU once it is set.
+    private(set) var type: UInt?
+
+    var isReady: Bool { type != nil }
+
+    func add(_ group: VFIOGroup) {
+        groups.append(group)
+        if isReady { connect(group, space) }
+    }
+
+    /// vfio_group_detach_container: the address space goes with the last group.
+    func remove(_ group: VFIOGroup) {
+        groups.removeAll { $0 === group }
+        connect(group, nil)
+        guard groups.isEmpty else { return }
+        type = nil
+        space.removeAll()
+    }
+
+    func start(_ type: UInt) {
+        self.type = type
+        for group in groups { connect(group, space) }
+    }
+
+    private func connect(_ group: VFIOGroup, _ space: AddressSpace?) {
+        for device in group.devices { device.function.space = space }
+    }
+}
+
+/// An open /dev/vfio/vfio.
+final class VFIOContainerFile: OpenFile {
+    let container = VFIOContainer()
+
+    init(_ kernel: SimKernel, flags: Int32) { super.init(kernel, "/dev/vfio/vfio", flags: flags) }
+
+    override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
+        switch request {
+        case VFIO_GET_API_VERSION: return 0
+        case VFIO_CHECK_EXTENSION: return extensionLevel(user.value)
+        case VFIO_SET_IOMMU: return try setIOMMU(user.value)
+        default: break
+        }
+        // container.c:vfio_fops_unl_ioctl: the rest is the IOMMU driver's
+        guard container.isReady else { throw Errno(EINVAL) }
+        switch request {
+        case VFIO_IOMMU_GET_INFO: return try information(user)
+        case VFIO_IOMMU_MAP_DMA: return try map(user)
+        case VFIO_IOMMU_UNMAP_DMA: return try unmap(user)
+        case 0x3b75: throw kernel.notModelled("ioctl VFIO_IOMMU_DIRTY_PAGES on a container", ENOTTY)
+        default: throw Errno(ENOTTY)
+        }
+    }
+
+    // vfio_iommu_type1_check_extension: type1, type1v2; coherent DMA once there is a domain; unmap all
+    private func extensionLevel(_ number: UInt) -> Int {
+        switch number {
+        case 1, UInt(VFIO_TYPE1v2_IOMMU), 9: return 1
+        case 4: return container.isReady ? 1 : 0
+        default: return 0
+        }
+    }
+
+    // vfio_ioctl_set_iommu
+    private func setIOMMU(_ type: UInt) throws(Errno) -> Int {
+        guard !container.groups.isEmpty, !container.isReady else { throw Errno(EINVAL) }
+        guard type == 1 || type == UInt(VFIO_TYPE1v2_IOMMU) else { throw Errno(ENODEV) }
+        container.start(type)
+        return 0
+    }
+
+    // vfio_iommu_type1_get_info, with the IOVA range and the DMA limit capability
+    private func information(_ user: UserMemory) throws(Errno) -> Int {
+        let minimum = 16
+        let argsz = try user.load(vfio_iommu_type1_info.self, count: minimum).argsz
+        guard argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
+        let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
+        let size = UInt32(MemoryLayout<vfio_iommu_type1_info>.size)
+        let next = size + 16 + 16 * UInt32(ranges.count)
+        var info = vfio_iommu_type1_info(
+            argsz: argsz, flags: 3, iova_pgsizes: 0x4020_1000, cap_offset: 0, pad: 0)
+        if argsz < next + 12 {
+            info.argsz = next + 12
+        } else {
+            info.cap_offset = size
+            var words: [UInt32] = [1 << 16 | 1, next, UInt32(ranges.count), 0]
+            for range in ranges {
+                words += [range.start, range.last].flatMap {
+                    [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)]
+                }
+            }
+            words += [1 << 16 | 3, 0, UInt32(truncatingIfNeeded: VFIOContainerFile.limit - mapped)]
+            for (index, word) in words.enumerated() { try user.store(word, at: UInt64(size) + 4 * UInt64(index)) }
+        }
+        try user.store(info, count: min(Int(argsz), MemoryLayout<vfio_iommu_type1_info>.size))
+        return 0
+    }
+
+    /// vfio_iommu_type1.c:dma_entry_limit
+    private static let limit = 65535
+    private var mapped: Int { min(container.space.areas.entries.count, VFIOContainerFile.limit) }
+
+    // vfio_iommu_type1_map_dma, vfio_dma_do_map
+    private func map(_ user: UserMemory) throws(Errno) -> Int {
+        let map = try user.load(vfio_iommu_type1_dma_map.self)
+        guard map.argsz >= 32, map.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        guard map.flags & 4 == 0 else { throw kernel.notModelled("VFIO_DMA_MAP_FLAG_VADDR", EOPNOTSUPP) }
+        guard map.size != 0 else { throw Errno(EINVAL) }
+        let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
+        guard !wraps, !map.vaddr.addingReportingOverflow(map.size - 1).overflow else { throw Errno(EOVERFLOW) }
+        guard map.flags & 3 != 0 else { throw Errno(EINVAL) }
+        guard (map.size | map.iova | map.vaddr) & 4095 == 0 else { throw Errno(EINVAL) }
+        guard !container.space.areas.overlaps(map.iova, last) else { throw Errno(EEXIST) }
+        guard mapped < VFIOContainerFile.limit else { throw Errno(ENOSPC) }
+        let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
+        guard ranges.contains(where: { $0.start <= map.iova && last <= $0.last }) else { throw Errno(EINVAL) }
+        let writeable = map.flags & UInt32(VFIO_DMA_MAP_FLAG_WRITE) != 0
+        // vaddr_get_pfns: a device's mapping is followed to its BAR, other memory is pinned.
+        let source: Pages.Source
+        if let place = kernel.barPlace(map.vaddr), let entry = kernel.mappings.find(map.vaddr),
+            map.vaddr + (map.size - 1) <= entry.last
+        {
+            source = .bar(place)
+        } else {
+            guard ProcessMemory.isAccessible(map.vaddr, map.size, write: writeable) else { throw Errno(EFAULT) }
+            source = .user(map.vaddr)
+        }
+        let area = Area(
+            pages: Pages(source, writeable: writeable), offset: 0,
+            readable: map.flags & UInt32(VFIO_DMA_MAP_FLAG_READ) != 0, writeable: writeable)
+        container.space.insert(map.iova, map.size, area)
+        return 0
+    }
+
+    // vfio_iommu_type1_unmap_dma, vfio_dma_do_unmap
+    private func unmap(_ user: UserMemory) throws(Errno) -> Int {
+        var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
+        guard unmap.argsz >= 24, unmap.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        guard unmap.flags & 5 == 0 else {
+            throw kernel.notModelled("VFIO_IOMMU_UNMAP_DMA with dirty bitmap or vaddr", EOPNOTSUPP)
+        }
+        var indices = container.space.areas.entries.indices
+        if unmap.flags & 2 != 0 {
+            guard unmap.iova == 0, unmap.size == 0 else { throw Errno(EINVAL) }
+        } else {
+            guard unmap.size != 0, (unmap.iova | unmap.size) & 4095 == 0 else { throw Errno(EINVAL) }
+            let (last, wraps) = unmap.iova.addingReportingOverflow(unmap.size - 1)
+            guard !wraps else { throw Errno(EOVERFLOW) }
+            indices = try unmapped(unmap.iova, last)
+        }
+        unmap.size = container.space.areas.entries[indices].reduce(0) { $0 &+ ($1.last - $1.first &+ 1) }
+        container.space.remove(indices)
+        try user.store(unmap)
+        return 0
+    }
+
+    /// v2 refuses to cut a mapping; v1 takes no part of one that starts before.
+    private func unmapped(_ first: UInt64, _ last: UInt64) throws(Errno) -> Range<Int> {
+        let entries = container.space.areas.entries
+        let indices = container.space.areas.overlapping(first, last)
+        guard let start = indices.first, let end = indices.last else { return indices }
+        if container.type == UInt(VFIO_TYPE1v2_IOMMU) {
+            guard entries[start].first >= first, entries[end].last <= last else { throw Errno(EINVAL) }
+            return indices
+        }
+        return entries[start].first < first ? indices.lowerBound..<indices.lowerBound : indices
+    }
+}

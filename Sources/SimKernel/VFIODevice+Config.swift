@@ -1,0 +1,100 @@
+import Glibc
+import Kernel
+
+/// Region 7: configuration space as vfio-pci shows it. drivers/vfio/pci/vfio_pci_config.c
+extension VFIODevice {
+    private static let bars = 0x10..<0x28
+    /// I/O, memory, master, parity, SERR and INTx disable.
+    private static let commandBits: UInt16 = 0x0547
+
+    /// vfio_config_do_rw: a request that leaves the space at all gives EFAULT
+    private func check(_ count: Int, _ offset: UInt64) throws(Errno) {
+        guard offset < UInt64(ConfigSpace.size), UInt64(count) <= UInt64(ConfigSpace.size) - offset else {
+            throw Errno(EFAULT)
+        }
+    }
+
+    func readConfig(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        try check(bytes.count, offset)
+        for place in 0..<bytes.count { bytes[place] = configByte(Int(offset) + place) }
+        return bytes.count
+    }
+
+    private func configByte(_ place: Int) -> UInt8 {
+        VFIODevice.bars.contains(place) ? virtualBARs[place - 0x10] : function.config.bytes[place]
+    }
+
+    func writeConfig(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        try check(bytes.count, offset)
+        for (place, size) in BusAccess.split(offset, bytes.count, limit: 4) {
+            let start = Int(place - offset)
+            var value: UInt32 = 0
+            withUnsafeMutableBytes(of: &value) { $0.copyBytes(from: bytes[start..<(start + size)]) }
+            write(Int(place), size, value)
+        }
+        return bytes.count
+    }
+
+    /// What is not named here has no write permission; such a write is lost and reported as done (the TPH
+    /// capability's too: ecap_perms).
+    private func write(_ place: Int, _ size: Int, _ value: UInt32) {
+        switch place {
+        case ConfigSpace.command: writeCommand(size, value)
+        case ConfigSpace.command + 1:
+            function.config.command =
+                function.config.command & ~0x0500 | UInt16(truncatingIfNeeded: value << 8) & 0x0500
+        case 0x0c, 0x0d, 0x3c: function.config[place, UInt8.self] = UInt8(truncatingIfNeeded: value)
+        case VFIODevice.bars: writeBAR(place, size, value)
+        case ConfigSpace.power + 4: writePowerState(UInt8(truncatingIfNeeded: value & 3))
+        case ConfigSpace.express + 8, ConfigSpace.express + 9: writeDeviceControl(place, size, value)
+        default: break
+        }
+    }
+
+    // vfio_basic_config_write
+    private func writeCommand(_ size: Int, _ value: UInt32) {
+        let new = UInt16(truncatingIfNeeded: value)
+        let mask = VFIODevice.commandBits & (size == 1 ? 0x00ff : 0xffff)
+        if new & ConfigSpace.memoryEnable == 0 { moveBuffers(revoked: true) }
+        function.config.command = function.config.command & ~mask | new & mask
+        restoreBuffers()
+    }
+
+    // vfio_pm_config_write, vfio_lock_and_set_power_state
+    private func writePowerState(_ state: UInt8) {
+        if state == 3 { moveBuffers(revoked: true) }
+        function.config.powerState = state
+        restoreBuffers()
+    }
+
+    // vfio_exp_config_write: the function-level reset bit acts and reads as zero
+    private func writeDeviceControl(_ place: Int, _ size: Int, _ value: UInt32) {
+        let control = place == ConfigSpace.express + 8 ? value : value << 8
+        let isWhole = place + size >= ConfigSpace.express + 10
+        if isWhole, control & 0x8000 != 0 { reset() }
+    }
+
+    /// vfio_bar_fixup: a BAR keeps the address bits its size leaves and shows its own flags.
+    private func writeBAR(_ place: Int, _ size: Int, _ value: UInt32) {
+        for byte in 0..<size where VFIODevice.bars.contains(place + byte) {
+            virtualBARs[place + byte - 0x10] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte)))
+        }
+        for index in 0..<6 { fixBAR(index) }
+    }
+
+    private func fixBAR(_ index: Int) {
+        let upperHalfOf = index > 0 ? function.bar(index - 1).flatMap { $0.is64Bit ? $0 : nil } : nil
+        var value: UInt32 = 0
+        for byte in 0..<4 { value |= UInt32(virtualBARs[4 * index + byte]) << (8 * UInt32(byte)) }
+        if let bar = function.bar(index) {
+            let size = bar.kind == .io ? bar.size : max(bar.size, 16)
+            let flags = function.config[0x10 + 4 * index, UInt32.self] & (bar.kind == .io ? 3 : 15)
+            value = value & ~UInt32(truncatingIfNeeded: size.nextPowerOfTwo - 1) | flags
+        } else if let bar = upperHalfOf {
+            value &= ~UInt32(truncatingIfNeeded: (bar.size.nextPowerOfTwo - 1) >> 32)
+        } else {
+            value = 0
+        }
+        for byte in 0..<4 { virtualBARs[4 * index + byte] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte))) }
+    }
+}

@@ -1,0 +1,121 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// A function that vfio-pci drives (struct vfio_pci_core_device). drivers/vfio/pci/vfio_pci_core.c
+final class VFIODevice {
+    let function: PCIFunction
+    unowned let kernel: SimKernel
+    let group: VFIOGroup
+    /// The N of /dev/vfio/devices/vfioN.
+    let number: Int
+    private(set) var openCount = 0
+    var isLowPower = false
+    /// The BARs as a program sees them in configuration space: what it wrote, cut to what a BAR of that size keeps.
+    var virtualBARs = [UInt8](repeating: 0, count: 24)
+    private var buffers: [Int: WeakBuffer] = [:]
+
+    private struct WeakBuffer {
+        weak var buffer: DMABuf?
+    }
+
+    init(_ function: PCIFunction, _ group: VFIOGroup, number: Int, _ kernel: SimKernel) {
+        self.function = function
+        self.group = group
+        self.number = number
+        self.kernel = kernel
+    }
+
+    // MARK: Open and close
+
+    /// drivers/vfio/vfio_main.c:vfio_df_device_first_open, vfio_pci_core_enable
+    func open() {
+        openCount += 1
+        guard openCount == 1 else { return }
+        function.config.powerState = 0
+        let ports = function.device.bars.contains { $0.kind == .io }
+        // pci_enable_device turns decoding on; pci_clear_master comes before it.
+        function.config.command =
+            function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable | (ports ? 1 : 0)
+        virtualBARs = Array(function.config.bytes[0x10..<0x28])
+        isLowPower = false
+    }
+
+    /// vfio_pci_core_close_device
+    func close() {
+        openCount -= 1
+        guard openCount == 0 else { return }
+        for buffer in buffers.values { buffer.buffer?.abandon() }
+        buffers = [:]
+        function.config.command &= ~ConfigSpace.busMasterEnable
+    }
+
+    // MARK: dma-bufs
+
+    func remember(_ buffer: DMABuf) { buffers[buffer.inode] = WeakBuffer(buffer: buffer) }
+    func forget(_ buffer: DMABuf) { buffers[buffer.inode] = nil }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move
+    func moveBuffers(revoked: Bool) {
+        for buffer in buffers.values { buffer.buffer?.move(revoked: revoked) }
+    }
+
+    /// The second half of every event that takes memory away for a moment.
+    func restoreBuffers() {
+        if function.memoryEnabled { moveBuffers(revoked: false) }
+    }
+
+    /// vfio_pci_ioctl_reset. Configuration survives: pci_try_reset_function saves and restores it.
+    func reset() {
+        moveBuffers(revoked: true)
+        restoreBuffers()
+    }
+
+    // MARK: BARs
+
+    /// Copies from or to a BAR as a bus access does, one naturally aligned access after the other; the caller has
+    /// checked the bounds. Reads of a function that does not decode memory give ones, writes are lost.
+    func access(_ bar: Topology.BAR, _ offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, write: Bool)
+        throws(Errno)
+    {
+        guard bar.kind == .registers, let engine = function.engine else {
+            let memory = try function.memory(bar)
+            if write {
+                memory.write(at: offset, UnsafeRawBufferPointer(bytes))
+            } else {
+                memory.read(at: offset, into: bytes)
+            }
+            return
+        }
+        for (place, size) in BusAccess.split(offset, bytes.count, limit: 8) {
+            let part = UnsafeMutableRawBufferPointer(
+                rebasing: bytes[Int(place - offset)..<(Int(place - offset) + size)])
+            if write {
+                var value: UInt64 = 0
+                withUnsafeMutableBytes(of: &value) { $0.copyBytes(from: part) }
+                engine.write(place, size, value, now: kernel.now)
+            } else {
+                withUnsafeBytes(of: engine.read(place, size, now: kernel.now)) {
+                    part.copyBytes(from: $0.prefix(size))
+                }
+            }
+        }
+    }
+}
+
+/// How a long access is cut into naturally aligned ones.
+enum BusAccess {
+    static func split(_ offset: UInt64, _ count: Int, limit: Int) -> [(place: UInt64, size: Int)] {
+        var parts: [(UInt64, Int)] = []
+        var place = offset
+        var rest = count
+        while rest > 0 {
+            var size = limit
+            while size > rest || place % UInt64(size) != 0 { size /= 2 }
+            parts.append((place, size))
+            place += UInt64(size)
+            rest -= size
+        }
+        return parts
+    }
+}

@@ -1,0 +1,203 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// A descriptor of a VFIO device: /dev/vfio/devices/vfioN, or what VFIO_GROUP_GET_DEVICE_FD gives.
+/// drivers/vfio/vfio_main.c, device_cdev.c
+final class VFIODeviceFile: OpenFile {
+    let device: VFIODevice
+    /// The group it was opened through; nil on the character device.
+    private let groupFile: VFIOGroupFile?
+    private var context: IOMMUFD?
+    private var deviceID: UInt32 = 0
+    private var table: HWPT?
+
+    /// The caller has opened the device already.
+    init(_ kernel: SimKernel, _ device: VFIODevice, through groupFile: VFIOGroupFile) {
+        self.device = device
+        self.groupFile = groupFile
+        super.init(kernel, "vfio device \(device.function.device.address)", flags: O_RDWR)
+    }
+
+    init(_ kernel: SimKernel, _ device: VFIODevice, flags: Int32) {
+        self.device = device
+        groupFile = nil
+        super.init(kernel, "/dev/vfio/devices/vfio\(device.number)", flags: flags)
+    }
+
+    /// vfio_main.c:df->access_granted
+    private var isReady: Bool { groupFile != nil || context != nil }
+
+    // vfio_device_fops_release, device_cdev.c:vfio_df_unbind_iommufd
+    override func closed() {
+        guard isReady else { return }
+        device.close()
+        if let context {
+            detach()
+            context.remove(deviceID)
+            device.group.boundDevices -= 1
+            device.group.release()
+        }
+        groupFile?.drop()
+    }
+
+    // vfio_device_fops_unl_ioctl, vfio_pci_core.c:vfio_pci_core_ioctl
+    override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
+        if request == VFIO_DEVICE_BIND_IOMMUFD { return try bind(user) }
+        guard isReady else { throw Errno(EINVAL) }
+        switch request {
+        case VFIO_DEVICE_ATTACH_IOMMUFD_PT where groupFile == nil: return try attach(user)
+        case VFIO_DEVICE_DETACH_IOMMUFD_PT where groupFile == nil: return try detach(user)
+        case VFIO_DEVICE_FEATURE: return try device.feature(user)
+        case VFIO_DEVICE_GET_INFO: return try device.information(user)
+        case VFIO_DEVICE_GET_REGION_INFO: return try device.regionInformation(user)
+        case VFIO_DEVICE_GET_IRQ_INFO: return try device.interruptInformation(user)
+        case VFIO_DEVICE_RESET:
+            device.reset()
+            return 0
+        case VFIO_DEVICE_SET_IRQS: throw unmodelled("VFIO_DEVICE_SET_IRQS")
+        case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: throw unmodelled("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")
+        case VFIO_DEVICE_PCI_HOT_RESET: throw unmodelled("VFIO_DEVICE_PCI_HOT_RESET")
+        case 0x3b74: throw unmodelled("VFIO_DEVICE_IOEVENTFD")
+        default: throw Errno(ENOTTY)
+        }
+    }
+
+    private func unmodelled(_ name: String) -> Errno { kernel.notModelled("ioctl \(name) on a vfio device", ENOTTY) }
+
+    // device_cdev.c:vfio_df_ioctl_bind_iommufd
+    private func bind(_ user: UserMemory) throws(Errno) -> Int {
+        let argsz = try user.load(UInt32.self)
+        guard argsz >= 16 else { throw Errno(EINVAL) }
+        let size = MemoryLayout<vfio_device_bind_iommufd>.size
+        try user.checkZero(from: UInt64(size), to: UInt64(argsz))
+        var bind = try user.load(vfio_device_bind_iommufd.self, count: Int(argsz))
+        guard bind.iommufd >= 0, bind.flags & ~1 == 0, groupFile == nil else { throw Errno(EINVAL) }
+        // vfio_device_block_group
+        guard device.group.file == nil else { throw Errno(EBUSY) }
+        guard context == nil else { throw Errno(EINVAL) }
+        if bind.flags & 1 != 0 {
+            // vfio_pci_core_match_token_uuid: no function here has use for a token
+            var uuid: UInt64 = 0
+            guard sys_copy_from_address(&uuid, bind.token_uuid_ptr, 8) == 0 else { throw Errno(EFAULT) }
+            throw Errno(EINVAL)
+        }
+        guard let context = (try kernel.file(bind.iommufd) as? IOMMUFDFile)?.context else { throw Errno(EBADFD) }
+        // vfio_df_open
+        guard device.openCount == 0 else { throw Errno(EINVAL) }
+        // iommufd/device.c:iommufd_device_bind
+        try device.group.claim(context)
+        device.group.boundDevices += 1
+        self.context = context
+        deviceID = context.add { _ in .device }
+        device.open()
+        bind.out_devid = deviceID
+        do throws(Errno) {
+            try user.store(bind.out_devid, at: 12)
+        } catch {
+            closed()
+            self.context = nil
+            throw error
+        }
+        return 0
+    }
+
+    // device_cdev.c:vfio_df_ioctl_attach_pt
+    private func attach(_ user: UserMemory) throws(Errno) -> Int {
+        var attach = try user.load(vfio_device_attach_iommufd_pt.self, count: 12)
+        try checkPASID(user, argsz: attach.argsz, minimum: 12, flags: attach.flags)
+        guard let context else { throw Errno(EINVAL) }
+        let new = try context.attach(device.function, device.group, to: attach.pt_id, replacing: table, kernel)
+        table = new
+        device.group.use(new, device.function)
+        attach.pt_id = new.id
+        do throws(Errno) {
+            try user.store(attach.pt_id, at: 8)
+        } catch {
+            detach()
+            throw error
+        }
+        return 0
+    }
+
+    // device_cdev.c:vfio_df_ioctl_detach_pt
+    private func detach(_ user: UserMemory) throws(Errno) -> Int {
+        let request = try user.load(vfio_device_detach_iommufd_pt.self, count: 8)
+        try checkPASID(user, argsz: request.argsz, minimum: 8, flags: request.flags)
+        detach()
+        return 0
+    }
+
+    private func checkPASID(_ user: UserMemory, argsz: UInt32, minimum: UInt32, flags: UInt32) throws(Errno) {
+        guard argsz >= minimum, flags & ~1 == 0 else { throw Errno(EINVAL) }
+        guard flags & 1 != 0 else { return }
+        guard argsz >= minimum + 4 else { throw Errno(EINVAL) }
+        // vfio-pci has the operation, and it needs a PASID capability that no function here has.
+        throw kernel.notModelled("PASID attach", EOPNOTSUPP)
+    }
+
+    private func detach() {
+        guard let table else { return }
+        self.table = nil
+        device.function.space = nil
+        device.group.use(nil, device.function)
+        context?.detach(table)
+    }
+
+    // MARK: Regions
+
+    // vfio_device_fops_read, vfio_pci_core.c:vfio_pci_rw
+    override func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        try access(bytes, offset, write: false)
+    }
+
+    override func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        // Never written to: `write` says which way the bytes go.
+        try access(UnsafeMutableRawBufferPointer(mutating: bytes), offset, write: true)
+    }
+
+    private func access(_ bytes: UnsafeMutableRawBufferPointer, _ offset: UInt64, write: Bool) throws(Errno) -> Int {
+        guard isReady else { throw Errno(EINVAL) }
+        let index = Int(offset >> 40)
+        let position = offset & (1 << 40 - 1)
+        guard index < VFIO_PCI_NUM_REGIONS else { throw Errno(EINVAL) }
+        guard !bytes.isEmpty else { return 0 }
+        if index == VFIO_PCI_CONFIG_REGION_INDEX {
+            return write
+                ? try device.writeConfig(UnsafeRawBufferPointer(bytes), at: position)
+                : try device.readConfig(bytes, at: position)
+        }
+        // vfio_pci_rdwr.c:vfio_pci_bar_rw; no function here has a ROM or VGA
+        guard let bar = device.function.bar(index), position < bar.size else { throw Errno(EINVAL) }
+        let count = Int(min(UInt64(bytes.count), bar.size - position))
+        // vfio_pci_core_do_io_rw
+        guard bar.kind == .io || device.function.memoryEnabled else { throw Errno(EIO) }
+        try device.access(
+            bar, position, UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]), write: write)
+        return count
+    }
+
+    override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int { throw Errno(ESPIPE) }
+
+    // vfio_device_fops_mmap, vfio_pci_core.c:vfio_pci_core_mmap
+    override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+        -> (UnsafeMutableRawPointer, BARPlace?)
+    {
+        guard isReady, offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS), flags & MAP_SHARED != 0 else {
+            throw Errno(EINVAL)
+        }
+        let index = Int(offset >> 40)
+        let position = offset & (1 << 40 - 1)
+        guard let bar = device.function.bar(index), bar.kind != .io else { throw Errno(EINVAL) }
+        let span = (bar.size + 4095) & ~4095
+        guard position <= span, UInt64(length) <= span - position else { throw Errno(EINVAL) }
+        guard bar.kind == .memory else { throw kernel.notModelled("mmap of engine registers", EOPNOTSUPP) }
+        let address = try device.function.memory(bar).map(length: length, protection: protection, at: position)
+        return (address, BARPlace(device: device, index: index, offset: position))
+    }
+
+    // vfio_main.c:vfio_device_show_fdinfo
+    override var information: String {
+        "vfio-device-syspath: /sys/devices/pci0000:00/\(device.function.device.address)\n"
+    }
+}

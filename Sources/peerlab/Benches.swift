@@ -1,0 +1,82 @@
+import ArgumentParser
+import Devices
+import Glibc
+import Kernel
+import LiveKernel
+import LuaKit
+import Runner
+import SimKernel
+
+/// What `--bench` named.
+enum BenchChoice {
+    case sim(String)
+    case lab
+    case host
+
+    init(_ text: String) throws {
+        switch text {
+        case "sim": self = .sim("standard")
+        case "lab": self = .lab
+        case "host": self = .host
+        default:
+            guard text.hasPrefix("sim:"), text.count > 4 else {
+                throw ValidationError("no bench '\(text)': sim, sim:NAME, sim:FILE, lab or host")
+            }
+            self = .sim(String(text.dropFirst(4)))
+        }
+    }
+}
+
+enum SimBench {
+    /// A bench by the name of a file in stdlib/benches, or by a path.
+    static func make(_ name: String, tph: TPHChoice, library: Library) throws -> Bench {
+        let topology = try TopologyFile.load(name, library)
+        let kernel = topology.tph.map { "TPH \($0.rawValue) at feature \(topology.tphFeature)" } ?? "no TPH"
+        return Bench(
+            kind: "sim", description: "\(topology.name): modelled kernel \(topology.release), \(kernel)",
+            isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
+    }
+}
+
+enum HostBench {
+    /// This machine; `insideLab` is what the lab bench calls itself in its guest.
+    static func make(tph: TPHChoice, insideLab: String?) -> Bench {
+        var names = utsname()
+        uname(&names)
+        let release = withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let description = insideLab.map { "kernel \(release) in \($0)" } ?? "this machine, kernel \(release)"
+        return Bench(
+            kind: insideLab == nil ? "host" : "lab", description: description, isSimulated: false, tph: tph,
+            makeKernel: { LiveKernel() })
+    }
+}
+
+/// The folders that hold the stdlib.
+enum StdlibFolders {
+    /// `extra` (from --lib), PEERLAB_STDLIB, share/peerlab/stdlib beside the program, then a source tree around it.
+    static func all(extra: [String]) -> [String] {
+        var folders = extra
+        if let variable = getenv("PEERLAB_STDLIB") { folders.append(String(cString: variable)) }
+        var folder = programFolder()
+        folders.append(folder + "/../share/peerlab/stdlib")
+        for _ in 0..<5 {
+            folders.append(folder + "/stdlib")
+            guard let slash = folder.lastIndex(of: "/") else { break }
+            folder = String(folder[..<slash])
+        }
+        return folders.filter { access($0, R_OK) == 0 }
+    }
+
+    /// The path of this program.
+    static func program() -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        guard count > 0 else { return CommandLine.arguments[0] }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func programFolder() -> String {
+        let path = program()
+        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import Bindings
+import Devices
+import Glibc
+import LuaKit
+import Runner
+import SimKernel
+
+/// `peerlab help`
+struct Help: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show what a scenario is for and its options, or what a Lua module offers.")
+
+    @ArgumentParser.Argument(help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, sys, case.")
+    var topic: String?
+
+    func run() throws {
+        guard let topic else {
+            print(Peerlab.helpMessage(), to: STDOUT_FILENO)
+            return
+        }
+        if let module = modules.first(where: { $0.name == topic }) {
+            for line in Reference.lines(module) { print(line, to: STDOUT_FILENO) }
+            return
+        }
+        do {
+            try describe(topic)
+        } catch let error as ErrorValue {
+            throw ValidationError(error.line)
+        }
+    }
+
+    private func describe(_ file: String) throws {
+        let bench = Bench(
+            kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
+        let run = try ScenarioRun(
+            file: file, bench: bench, kernel: bench.makeKernel(), library: Library(stdlib: StdlibFolders.all(extra: [])),
+            settings: [], featureFound: { _ in }, emit: { _ in })
+        guard let scenario = try run.describe() else {
+            print("\(file): a plain script; it declares no options", to: STDOUT_FILENO)
+            return
+        }
+        print("\(scenario.name)" + (scenario.about.isEmpty ? "" : ": \(scenario.about)"), to: STDOUT_FILENO)
+        if !scenario.options.isEmpty { print("\noptions (--set NAME=VALUE):", to: STDOUT_FILENO) }
+        let width = scenario.options.map(\.name.count).max() ?? 0
+        for option in scenario.options {
+            let name = option.name + String(repeating: " ", count: width - option.name.count)
+            let fallback = option.fallback.map { ", default \(text($0))" } ?? ", must be given"
+            print("  \(name)  \(option.about) (\(option.typeText)\(fallback))", to: STDOUT_FILENO)
+        }
+        if !scenario.needs.isEmpty {
+            print("\nneeds: " + scenario.needs.map(\.rawValue).joined(separator: ", "), to: STDOUT_FILENO)
+        }
+        print("\ncases:", to: STDOUT_FILENO)
+        for one in scenario.cases { print("  \(one.name)", to: STDOUT_FILENO) }
+    }
+
+    private func text(_ value: LuaValue) -> String {
+        switch value {
+        case .integer(let number): String(number)
+        case .number(let number): String(number)
+        case .boolean(let flag): String(flag)
+        case .string(let text): text
+        default: value.typeName
+        }
+    }
+}
+
+/// `peerlab stubs`
+struct Stubs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print editor stubs (LuaLS) of a Lua module.", shouldDisplay: false)
+
+    @ArgumentParser.Argument(help: "The module.")
+    var module: String
+
+    func run() throws {
+        guard let module = modules.first(where: { $0.name == module }) else {
+            throw ValidationError("no module '\(module)': \(modules.map(\.name).joined(separator: ", "))")
+        }
+        print(Reference.stubs(module), to: STDOUT_FILENO)
+    }
+}

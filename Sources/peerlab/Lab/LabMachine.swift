@@ -1,0 +1,87 @@
+/// The machine that QEMU emulates for the lab bench, as QEMU's arguments.
+struct LabMachine: Sendable {
+    /// A PCI device for vfio-pci in the guest; each sits alone below a root port, so it can be reset and moved alone.
+    struct Device: Sendable {
+        /// vendor:device in hexadecimal, as sysfs shows them.
+        let identity: String
+        /// QEMU's name of the model, with its properties.
+        let model: String
+        /// What has to exist before it: `-object` of QEMU.
+        var object: String?
+    }
+
+    /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA.
+    var devices = [
+        Device(
+            identity: "1af4:1110", model: "ivshmem-plain,memdev=bar",
+            object: "memory-backend-memfd,id=bar,size=1M,share=on"),
+        Device(identity: "1234:11e8", model: "edu"),
+    ]
+    /// How QEMU runs the processors: without hardware virtualization, a host thread each.
+    var accelerator = "tcg,thread=multi"
+    /// QEMU's name of the processor. The kernel allows peer-to-peer through the host bridge of "EPYC", not of "max".
+    var processor = "max"
+    /// How many processors the guest has.
+    var processors = 2
+    /// The guest's memory.
+    var memory = "1G"
+    /// More options for the guest kernel's command line.
+    var kernelOptions: [String] = []
+
+    /// The arguments that boot `kernel` on this machine, to do `job`.
+    func arguments(kernel: String, guestInit: String, job: LabJob) -> [String] {
+        // A remapping IOMMU has to come before every device it translates for.
+        base + ["-device", "intel-iommu,intremap=on,device-iotlb=on"]
+            + ["-kernel", kernel, "-append", commandLine(guestInit)]
+            + share("/", tag: "hostroot", options: ",readonly=on") + share(job.directory, tag: "job") + ports(job)
+            // A network that swallows everything; a hub without a second port would stall the transmit queue.
+            + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net"]
+            + devices.enumerated().flatMap { attach($1, number: $0 + 1) }
+    }
+
+    private var base: [String] {
+        [
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35,kernel-irqchip=split", "-accel", accelerator,
+            "-cpu", processor, "-smp", String(processors), "-m", memory,
+        ]
+    }
+
+    /// cache=loose saves a third of a run: the host's programs are read once. Nobody else writes to what is read.
+    private func commandLine(_ guestInit: String) -> String {
+        let root = "root=hostroot rootfstype=9p ro rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose"
+        // With -no-reboot, a panic that reboots at once ends QEMU at once.
+        let options = ["init=\"\(guestInit)\"", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
+        // QEMU's threads now and then lose the race against a kernel that patches its own code, as it does most while
+        // it boots, and the boot ends in "Oops: int3". So guest-init starts the other processors.
+        // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that.
+        return ([root] + options + ["maxcpus=1", "tsc=reliable"] + kernelOptions).joined(separator: " ")
+    }
+
+    private func share(_ path: String, tag: String, options: String = "") -> [String] {
+        ["-virtfs", "local,path=\(escaped(path)),mount_tag=\(tag),security_model=none,multidevs=remap\(options)"]
+    }
+
+    /// Output goes to files: QEMU never has to wait for them, so nothing is lost when the guest powers off.
+    private func ports(_ job: LabJob) -> [String] {
+        let files = ["console", "stdout", "stderr"].flatMap {
+            ["-chardev", "file,id=\($0),path=\(escaped(job.path($0)))"]
+        }
+        let ports = ["stdout", "stderr", "control"].flatMap {
+            ["-device", "virtserialport,chardev=\($0),name=peerlab.\($0)"]
+        }
+        return files + ["-chardev", "stdio,id=control,signal=off", "-serial", "chardev:console"]
+            + ["-device", "virtio-serial-pci"] + ports
+    }
+
+    private func attach(_ device: Device, number: Int) -> [String] {
+        (device.object.map { ["-object", $0] } ?? [])
+            + ["-device", "pcie-root-port,id=rp\(number),chassis=\(number),slot=\(number)"]
+            + ["-device", "\(device.model),bus=rp\(number)"]
+    }
+
+    /// A comma ends a value in QEMU's options, two are one.
+    private func escaped(_ path: String) -> String {
+        path.split(separator: ",", omittingEmptySubsequences: false).joined(separator: ",,")
+    }
+}

@@ -1,0 +1,34 @@
+/// How a run in the lab bench's guest ended. `consoleTail` is the end of the guest kernel's log.
+enum LabVerdict: Equatable, Sendable {
+    /// The command ended, or guest-init could not set the guest up: exit code 70, with the reason on standard error.
+    case finished(exitCode: Int32)
+    /// The guest's kernel panicked, or the machine reset itself while the command ran.
+    case panicked(consoleTail: String)
+    /// User space was reached, but the command did not end within its time.
+    case hung(consoleTail: String)
+    /// User space was not reached within the boot's time.
+    case neverBooted(consoleTail: String)
+    /// The command did not end within its grace after an interrupt, or had not been started yet.
+    case interrupted(consoleTail: String)
+    /// There is no QEMU to run.
+    case noQEMU(message: String)
+    /// There is no kernel to boot.
+    case noKernel(message: String)
+    /// QEMU refused its arguments or died, or could not be started; its words, or the reason.
+    case qemuFailed(stderr: String)
+}
+
+extension LabVerdict: CustomStringConvertible {
+    /// What to tell the user.
+    var description: String {
+        switch self {
+        case .finished(let exitCode): "the command ended with exit code \(exitCode)"
+        case .panicked(let tail): "the guest's kernel died; its last words:\n\(tail)"
+        case .hung(let tail): "the guest was up, but the command did not end in time; the console's end:\n\(tail)"
+        case .neverBooted(let tail): "the guest did not reach user space in time; the console's end:\n\(tail)"
+        case .interrupted(let tail): "interrupted, and the guest was stopped by force; the console's end:\n\(tail)"
+        case .noQEMU(let message), .noKernel(let message): message
+        case .qemuFailed(let stderr): "QEMU failed: \(stderr)"
+        }
+    }
+}

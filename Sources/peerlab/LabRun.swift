@@ -1,0 +1,75 @@
+import ArgumentParser
+import Glibc
+
+/// `peerlab run --bench lab`: the same command with the host bench, inside the guest.
+struct LabRun {
+    private let options: Run
+
+    init(_ options: Run) { self.options = options }
+
+    /// Boots, runs, brings results back. The result is what to exit with.
+    func run() async throws -> Int32 {
+        guard let kernel = options.labKernel ?? getenv("PEERLAB_LAB_KERNEL").map({ String(cString: $0) }) else {
+            throw ValidationError(
+                "the lab bench needs a kernel image: --lab-kernel FILE or PEERLAB_LAB_KERNEL; "
+                    + "scripts/lab/build-kernel makes one")
+        }
+        guard let guestInit = LabRun.guestInit() else {
+            throw ValidationError("scripts/lab/guest-init is neither beside this program nor in PEERLAB_LAB_INIT")
+        }
+        let bench = LabBench(
+            kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
+            results: results())
+        let signals = SignalCount()
+        let verdict = await bench.run { signals.value }
+        switch verdict {
+        case .finished(let code): return code
+        case .interrupted:
+            print("peerlab: \(verdict)", to: STDERR_FILENO)
+            return ExitStatus.interrupted.rawValue
+        case .noQEMU, .noKernel:
+            print("peerlab: \(verdict)", to: STDERR_FILENO)
+            return ExitStatus.usage.rawValue
+        default:
+            print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
+            return ExitStatus.software.rawValue
+        }
+    }
+
+    /// Files are written to the job's share; the bench takes them from there to where the user wants them.
+    private func results() -> [(name: String, destination: String)] {
+        var files: [(name: String, destination: String)] = []
+        if let json = options.json { files.append(("results.json", absolute(json))) }
+        if let trace = options.trace, trace != "-" { files.append(("trace", absolute(trace))) }
+        return files
+    }
+
+    private func command() -> [String] {
+        var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", "QEMU with emulated devices"]
+        words += ["--tph-abi", options.tphAbi]
+        for setting in options.settings { words += ["--set", setting] }
+        for folder in options.lib { words += ["--lib", folder] }
+        if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
+        if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
+        return words + ["--"] + options.files
+    }
+
+    private func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/") else { return path }
+        guard let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return path == "." ? String(cString: folder) : String(cString: folder) + "/" + path
+    }
+
+    private static func guestInit() -> String? {
+        if let variable = getenv("PEERLAB_LAB_INIT") { return String(cString: variable) }
+        var folder = StdlibFolders.program()
+        for _ in 0..<6 {
+            guard let slash = folder.lastIndex(of: "/") else { return nil }
+            folder = String(folder[..<slash])
+            for path in ["\(folder)/scripts/lab/guest-init", "\(folder)/share/peerlab/lab/guest-init"]
+            where access(path, X_OK) == 0 { return path }
+        }
+        return nil
+    }
+}

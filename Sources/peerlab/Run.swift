@@ -1,0 +1,145 @@
+import ArgumentParser
+import Devices
+import FoundationEssentials
+import Glibc
+import Kernel
+import LuaKit
+import Runner
+
+/// `peerlab run`
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run scenarios or scripts.",
+        discussion: """
+            Benches: sim[:NAME or FILE] is a model of kernel, PCIe and NIC inside this process and needs nothing; lab \
+            boots a real kernel in QEMU with emulated devices; host uses this machine's devices.
+            """)
+
+    @Option(help: "sim[:NAME or FILE], lab, or host.")
+    var bench = "sim"
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Set a scenario's option.", valueName: "option=value"))
+    var settings: [String] = []
+
+    @Option(help: ArgumentHelp("Print every ioctl and verb, decoded, to FILE or to stderr.", valueName: "FILE"))
+    var trace: String?
+
+    @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
+    var json: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Which DMA_BUF_TPH ABI the kernel has: auto identifies it or refuses.", valueName: "NAME[@NUMBER]|auto|off"))
+    var tphAbi = "auto"
+
+    @Option(help: ArgumentHelp("Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL.", valueName: "FILE"))
+    var labKernel: String?
+
+    @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
+    var lib: [String] = []
+
+    /// Set by the lab bench for the peerlab in its guest: what to call the bench.
+    @Option(help: .hidden)
+    var insideLab: String?
+
+    @ArgumentParser.Argument(help: "Scenario files.")
+    var files: [String]
+
+    mutating func run() async throws {
+        do {
+            let tph = try TPHChoice(tphAbi)
+            let pairs = try settings.map(Run.pair)
+            let library = Library(stdlib: StdlibFolders.all(extra: lib))
+            switch try BenchChoice(bench) {
+            case .lab:
+                throw ExitCode(try await LabRun(self).run())
+            case .host:
+                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library))
+            case .sim(let name):
+                let bench = try SimBench.make(name, tph: tph, library: library)
+                throw ExitCode(runHere(bench, pairs, library))
+            }
+        } catch let error as TPHChoiceError {
+            throw ValidationError(error.message)
+        } catch let error as ErrorValue {
+            throw ValidationError(error.line)
+        }
+    }
+
+    static func pair(_ text: String) throws -> (name: String, value: String) {
+        guard let equals = text.firstIndex(of: "=") else {
+            throw ValidationError("--set takes option=value, not '\(text)'")
+        }
+        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    private func runHere(_ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library) -> Int32 {
+        print(bench.line, to: STDOUT_FILENO)
+        var results: [ScenarioResult] = []
+        var unusable = false
+        guard let traceFile = TraceFile(trace) else {
+            print("peerlab: cannot write \(trace ?? "")", to: STDERR_FILENO)
+            return ExitStatus.usage.rawValue
+        }
+        for file in files {
+            do {
+                results.append(try run(file, bench, settings, library, traceFile))
+            } catch {
+                print("peerlab: \(error.line)", to: STDERR_FILENO)
+                unusable = true
+            }
+            if results.last?.verdict == .interrupted { break }
+        }
+        print(Report.summary(results), to: STDOUT_FILENO)
+        if let json, !writeJSON(results, to: json) { return ExitStatus.software.rawValue }
+        return Run.status(results, unusable: unusable).rawValue
+    }
+
+    private func run(
+        _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
+        _ traceFile: TraceFile
+    ) throws(ErrorValue) -> ScenarioResult {
+        let kernel = bench.makeKernel()
+        let tracing = trace.map { _ in TracingKernel(kernel) { traceFile.write($0) } }
+        let run = try ScenarioRun(
+            file: file, bench: bench, kernel: tracing ?? kernel, library: library, settings: settings,
+            featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
+            emit: { print($0, to: STDOUT_FILENO) })
+        return try run.run()
+    }
+
+    private func writeJSON(_ results: [ScenarioResult], to path: String) -> Bool {
+        do {
+            try Report.write(try Report.json(results, version: Peerlab.version), to: path)
+            return true
+        } catch {
+            print("peerlab: cannot write \(path): \(error)", to: STDERR_FILENO)
+            return false
+        }
+    }
+
+    static func status(_ results: [ScenarioResult], unusable: Bool) -> ExitStatus {
+        let verdicts = results.map(\.verdict)
+        if verdicts.contains(.interrupted) { return .interrupted }
+        if unusable { return .usage }
+        if verdicts.contains(.fail) { return .fail }
+        return verdicts.contains(.pass) ? .pass : .skipped
+    }
+}
+
+/// Where trace lines go.
+struct TraceFile {
+    private let descriptor: Int32
+
+    /// "-" is stderr, nil nowhere; nil where the file cannot be written.
+    init?(_ path: String?) {
+        guard let path else {
+            descriptor = -1
+            return
+        }
+        descriptor = path == "-" ? STDERR_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        if descriptor < 0 { return nil }
+    }
+
+    func write(_ line: String) { print(line, to: descriptor) }
+}

@@ -1,0 +1,167 @@
+import LuaKit
+import Runner
+import SimKernel
+
+/// A simulated bench as a Lua file describes it; stdlib/benches/README.md has the keys.
+enum TopologyFile {
+    /// Loads a bench by name or path.
+    static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
+        let path: String
+        if name.contains("/") || name.hasSuffix(".lua") {
+            path = name
+        } else if let found = library.stdlibFile("benches/\(name).lua") {
+            path = found
+        } else {
+            throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
+        }
+        guard case .table(let fields) = try library.table(of: path) else {
+            throw ErrorValue(kind: "usage", "\(path): a bench returns a table")
+        }
+        do throws(ErrorValue) {
+            return try topology(Fields(fields, at: ""))
+        } catch {
+            throw ErrorValue(kind: "usage", "\(path): \(error.message)")
+        }
+    }
+
+    private static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
+        try fields.allow(["name", "kernel", "iommu", "devices"])
+        let kernel = try fields.table("kernel")
+        try kernel.allow(["release", "tph", "tph_feature"])
+        let iommu = try fields.table("iommu")
+        try iommu.allow(["aperture_bits"])
+        var bench = Topology(
+            name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
+            tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
+            tphFeature: UInt32(clamping: try kernel.integer("tph_feature") ?? 13),
+            apertureBits: Int(clamping: try iommu.integer("aperture_bits") ?? 48))
+        for device in try fields.list("devices") { try add(device, to: &bench) }
+        return bench
+    }
+
+    private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
+        try fields.allow([
+            "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask", "rdma",
+        ])
+        let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
+        guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
+            throw ErrorValue(kind: "usage", "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
+        }
+        var device = Topology.Device(
+            address: address, vendor: vendor, device: model,
+            classCode: UInt32(clamping: try fields.integer("class") ?? 0xff0000),
+            driver: try fields.text("driver") ?? "vfio-pci", group: Int(clamping: try fields.integer("group") ?? 0))
+        if device.driver == "none" { device.driver = nil }
+        device.completer = try support("completer", fields)
+        device.tphRequester = try fields.boolean("tph_requester") ?? false
+        switch try fields.text("kind") ?? "memory" {
+        case "memory": device.kind = .memory
+        case "edu": device.kind = .edu(dmaMask: UInt64(bitPattern: try fields.integer("dma_mask") ?? 0xfff_ffff))
+        case "nic": device.kind = .nic
+        case let other: throw ErrorValue(kind: "usage", "\(fields.place).kind is memory, edu or nic, not '\(other)'")
+        }
+        for bar in try fields.list("bars") { device.bars.append(try self.bar(bar)) }
+        bench.devices.append(device)
+        let rdma = try fields.table("rdma")
+        guard !rdma.isEmpty else { return }
+        try rdma.allow(["name", "driver", "odp", "requester"])
+        bench.nics.append(
+            Topology.NIC(
+                name: try rdma.text("name") ?? "mlx5_0",
+                driver: try rdma.choice("driver", Topology.NIC.Driver.init(rawValue:), ["mlx5", "rxe"]) ?? .mlx5,
+                address: address, odp: try rdma.boolean("odp") ?? true, requester: try support("requester", rdma)))
+    }
+
+    private static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> Topology.TPHSupport {
+        try fields.choice(key, Topology.TPHSupport.init(rawValue:), ["none", "tph", "extended"]) ?? .none
+    }
+
+    private static func bar(_ fields: Fields) throws(ErrorValue) -> Topology.BAR {
+        try fields.allow(["index", "size", "kind", "bits", "prefetchable"])
+        guard let index = try fields.integer("index"), (0...5).contains(index), let size = try fields.size("size"),
+            size > 0, size & (size - 1) == 0
+        else { throw ErrorValue(kind: "usage", "\(fields.place) needs an index, 0 to 5, and a size, a power of two") }
+        return Topology.BAR(
+            Int(index), size: UInt64(size),
+            kind: try fields.choice("kind", Topology.BAR.Kind.init(rawValue:), ["memory", "io", "registers"]) ?? .memory,
+            is64Bit: try fields.integer("bits") == 64, prefetchable: try fields.boolean("prefetchable") ?? false)
+    }
+}
+
+/// A table of a bench file, and where it stands, for messages.
+private struct Fields {
+    private let values: [String: LuaValue]
+    let place: String
+
+    init(_ values: [String: LuaValue], at place: String) {
+        self.values = values
+        self.place = place
+    }
+
+    var isEmpty: Bool { values.isEmpty }
+
+    private func at(_ key: String) -> String { place.isEmpty ? key : "\(place).\(key)" }
+
+    func allow(_ keys: [String]) throws(ErrorValue) {
+        for key in values.keys.sorted() where !keys.contains(key) {
+            let near = nearest(to: key, in: keys).map { "; did you mean '\($0)'?" } ?? ""
+            throw ErrorValue(kind: "usage", "unknown key '\(at(key))'\(near)")
+        }
+    }
+
+    private func wrong(_ key: String, _ wanted: String) -> ErrorValue {
+        ErrorValue(kind: "usage", "'\(at(key))' must be \(wanted), not a \(values[key]?.typeName ?? "nil")")
+    }
+
+    func text(_ key: String) throws(ErrorValue) -> String? {
+        guard let value = values[key] else { return nil }
+        guard case .string(let text) = value else { throw wrong(key, "a string") }
+        return text
+    }
+
+    func integer(_ key: String) throws(ErrorValue) -> Int64? {
+        guard let value = values[key] else { return nil }
+        guard case .integer(let number) = value, number >= 0 || key == "dma_mask" else {
+            throw wrong(key, "a number of 0 or more")
+        }
+        return number
+    }
+
+    func size(_ key: String) throws(ErrorValue) -> Int64? {
+        if case .string(let text)? = values[key] {
+            guard let size = parseSize(text) else { throw wrong(key, "a size") }
+            return size
+        }
+        return try integer(key)
+    }
+
+    func boolean(_ key: String) throws(ErrorValue) -> Bool? {
+        guard let value = values[key] else { return nil }
+        guard case .boolean(let flag) = value else { throw wrong(key, "true or false") }
+        return flag
+    }
+
+    func choice<Value>(_ key: String, _ make: (String) -> Value?, _ names: [String]) throws(ErrorValue) -> Value? {
+        guard let text = try text(key) else { return nil }
+        if let value = make(text) { return value }
+        throw ErrorValue(
+            kind: "usage", "'\(at(key))' must be one of \(names.joined(separator: ", ")), not '\(text)'")
+    }
+
+    func table(_ key: String) throws(ErrorValue) -> Fields {
+        guard let value = values[key] else { return Fields([:], at: at(key)) }
+        guard case .table(let table) = value else { throw wrong(key, "a table") }
+        return Fields(table, at: at(key))
+    }
+
+    func list(_ key: String) throws(ErrorValue) -> [Fields] {
+        guard let value = values[key], value != .table([:]) else { return [] }
+        guard case .list(let list) = value else { throw wrong(key, "a list") }
+        var tables: [Fields] = []
+        for (index, element) in list.enumerated() {
+            guard case .table(let table) = element else { throw wrong(key, "a list of tables") }
+            tables.append(Fields(table, at: "\(at(key))[\(index + 1)]"))
+        }
+        return tables
+    }
+}

@@ -1,0 +1,48 @@
+-- The flow of the series: export a BAR, set a hint on the dma-buf, register it, see what the NIC will send.
+local vfio, rdma, expect = require "vfio", require "rdma", require "expect"
+
+local hints = { "bidirectional", "requester", "target", "target-priority" }
+
+return {
+  name = "tph-register",
+  about = "register a VFIO BAR as an mlx5 MR that carries the exporter's steering tag",
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
+    nic = { type = "rdma", default = "auto", about = "importing NIC" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "BAR to export" },
+    st = { type = "integer", default = 0x42, min = 0, max = 255, about = "8-bit steering tag" },
+    ph = { type = "enum", values = hints, default = "target", about = "processing hint" },
+  },
+  needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  cases = {
+    ["the MR carries the tag"] = function(t, opt)
+      local dev <close> = vfio.open(opt.exporter)
+      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+      buf:set_tph { st = opt.st, ph = opt.ph }
+      local ctx <close> = rdma.open(opt.nic)
+      local pd <close> = ctx:alloc_pd()
+      local mr <close> = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write", "remote_write" } }
+      local hint = mr:tph()
+      if not hint.verified then
+        t:skip("registered, but " .. hint.reason)
+      end
+      t:log(("the NIC sends st=0x%02x ph=%s (from the %s)"):format(hint.st or 0, hint.ph or "none", hint.source))
+      expect.equal(hint.enabled, true, "hint enabled")
+      expect.equal(hint.st, opt.st, "steering tag")
+      expect.equal(hint.ph, opt.ph, "processing hint")
+    end,
+
+    ["without a hint the MR carries none"] = function(t, opt)
+      local dev <close> = vfio.open(opt.exporter)
+      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+      local ctx <close> = rdma.open(opt.nic)
+      local pd <close> = ctx:alloc_pd()
+      local mr <close> = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write" } }
+      local hint = mr:tph()
+      if not hint.verified then
+        t:skip("registered, but " .. hint.reason)
+      end
+      expect.equal(hint.enabled, false, "hint enabled")
+    end,
+  },
+}

@@ -1,0 +1,14 @@
+--- Bytes that are easy to recognise and hard to get right by accident.
+local pattern = {}
+
+--- `length` bytes from a linear congruential generator; the same seed gives the same bytes.
+function pattern.bytes(length, seed)
+  local state, out = (seed or 1) & 0xffffffff, {}
+  for i = 1, length do
+    state = (state * 1664525 + 1013904223) & 0xffffffff
+    out[i] = string.char(state >> 24)
+  end
+  return table.concat(out)
+end
+
+return pattern
