@@ -35,6 +35,21 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
+        .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
+        .testTarget(
+            name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],
+            swiftSettings: swift),
+        .target(name: "TestBench", dependencies: ["SimKernel"], path: "Tests/TestBench", swiftSettings: swift),
+        .target(name: "CHeap", path: "Tests/CHeap", cSettings: c),
+        .testTarget(
+            name: "BindingsTests",
+            dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CKernel", "CHeap", "CLua", "TestBench"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "RunnerTests",
+            dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
+            swiftSettings: swift),
+        .testTarget(name: "CommandTests", swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

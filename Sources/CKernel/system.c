@@ -38,6 +38,7 @@ long sys_mmap(void **result, size_t length, int protection, int flags, int fd, u
 }
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
 
+long sys_memfd_create(const char *name) { return result_of(memfd_create(name, MFD_CLOEXEC)); }
 long sys_readlink(const char *path, char *buffer, size_t size) { return result_of(readlink(path, buffer, size)); }
 
 long sys_sleep(uint64_t nanoseconds) {

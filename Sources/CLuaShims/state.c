@@ -24,7 +24,10 @@ static void *allocate(void *unused, void *block, size_t old, size_t size) {
 
 static void check_interrupt(lua_State *L, lua_Debug *unused) {
     (void)unused;
-    if (state_of(L)->interrupted) lk_raise(L, "interrupt", NULL, "interrupted");
+    if (!state_of(L)->interrupted) return;
+    /* From now on at every instruction: a script that catches this error gets no further. */
+    lua_sethook(L, check_interrupt, LUA_MASKCOUNT, 1);
+    lk_raise(L, "interrupt", NULL, "interrupted");
 }
 
 void lk_interrupt(lua_State *L) {

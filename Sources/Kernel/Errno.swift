@@ -26,6 +26,7 @@ public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
     /// The C library's sentence for it ("Invalid argument").
     public var message: String { String(cString: strerror(code)) }
 
+    /// The name.
     public var description: String { name }
 
     /// The negated number, as a system call returns it.

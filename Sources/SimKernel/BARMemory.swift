@@ -12,11 +12,9 @@ final class BARMemory {
     init(size: UInt64) throws(Errno) {
         guard size > 0, size <= 1 << 46 else { throw Errno(ENOMEM) }
         span = Int((size + 4095) & ~4095)
-        // Swift's Glibc module does not show memfd_create.
-        typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
-        guard let symbol = dlsym(nil, "memfd_create") else { throw Errno(ENOSYS) }
-        descriptor = unsafeBitCast(symbol, to: Create.self)("bar", 1)
-        guard descriptor >= 0 else { throw Errno(ENFILE) }
+        let created = sys_memfd_create("bar")
+        if let errno = Errno(result: created) { throw errno }
+        descriptor = Int32(truncatingIfNeeded: created)
         var address: UnsafeMutableRawPointer?
         guard ftruncate(descriptor, span) == 0,
             sys_mmap(&address, span, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == 0, let address

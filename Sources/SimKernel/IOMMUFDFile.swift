@@ -11,7 +11,12 @@ final class IOMMUFDFile: OpenFile {
     init(_ kernel: SimKernel, flags: Int32) { super.init(kernel, "/dev/iommu", flags: flags) }
 
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
-        // The size is read before the number is looked at.
+        // iommufd_fops_ioctl: other numbers go to the VFIO compatibility layer
+        guard (0x80...0x95).contains(request & 0xff) else {
+            guard (VFIO_GET_API_VERSION...VFIO_IOMMU_UNMAP_DMA).contains(request) else { throw Errno(ENOTTY) }
+            throw unmodelled(request)
+        }
+        // The size is read before the rest of the number is looked at.
         _ = try user.load(UInt32.self)
         switch request {
         case IOMMU_DESTROY: try destroy(user)
@@ -21,11 +26,18 @@ final class IOMMUFDFile: OpenFile {
         case IOMMU_IOAS_MAP: try map(user)
         case IOMMU_IOAS_MAP_FILE: try mapFile(user)
         case IOMMU_IOAS_UNMAP: try unmap(user)
-        case IOMMU_IOAS_ALLOW_IOVAS, 0x3b87...0x3b8e, 0x3b90...0x3b95, 0x3b64...0x3b72:
-            throw kernel.notModelled("ioctl 0x\(String(request, radix: 16)) on an iommufd", EOPNOTSUPP)
+        case 0x3b80...0x3b95: throw unmodelled(request)
         default: throw Errno(ENOTTY)
         }
         return 0
+    }
+
+    private func unmodelled(_ request: Int) -> Errno {
+        let names = [
+            IOMMU_IOAS_ALLOW_IOVAS: "IOMMU_IOAS_ALLOW_IOVAS", 0x3b87: "IOMMU_OPTION", 0x3b89: "IOMMU_HWPT_ALLOC",
+        ]
+        let name = names[request] ?? "0x" + String(request, radix: 16)
+        return kernel.notModelled("ioctl \(name) on an iommufd", EOPNOTSUPP)
     }
 
     /// main.c:iommufd_fops_ioctl, copy_struct_from_user

@@ -11,8 +11,6 @@ final class MemoryRegion: Importer {
     /// The hint of the memory key, read once at registration.
     private(set) var hint: (ph: UInt8, index: UInt8)?
     var key: UInt32 = 0
-    /// Whether translations are loaded; a page fault would load them again.
-    private(set) var isMapped = true
 
     init(_ domain: ProtectionDomain, start: UInt64, length: UInt64, buffer: DMABuf? = nil, handle: DMAHandle? = nil) {
         self.domain = domain
@@ -24,8 +22,8 @@ final class MemoryRegion: Importer {
 
     deinit { buffer?.detach(ObjectIdentifier(self)) }
 
-    /// drivers/infiniband/hw/mlx5/mr.c:mlx5_ib_dmabuf_invalidate_cb
-    func invalidate() { isMapped = false }
+    /// drivers/infiniband/hw/mlx5/mr.c:mlx5_ib_dmabuf_invalidate_cb. The key stays; the next page fault maps again.
+    func invalidate() {}
 
     /// drivers/infiniband/hw/mlx5/mr.c: a DMA handle wins, then what the exporter says; direct mode, where the index is
     /// the tag's low byte and 0 means none.

@@ -58,21 +58,22 @@ extension SimKernel {
     {
         pass(1000)
         // mm/mmap.c:ksys_mmap_pgoff, do_mmap
-        guard offset & 4095 == 0, length != 0 else { throw Errno(EINVAL) }
+        guard offset & 4095 == 0 else { throw Errno(EINVAL) }
+        let file = flags & MAP_ANONYMOUS == 0 ? try file(descriptor) : nil
+        guard length != 0 else { throw Errno(EINVAL) }
         guard length > 0, length < 1 << 47 else { throw Errno(ENOMEM) }
         guard flags & MAP_FIXED == 0 else { throw notModelled("mmap with MAP_FIXED", EOPNOTSUPP) }
         let base: UnsafeMutableRawPointer
         let mapping: UserMapping
-        if flags & MAP_ANONYMOUS != 0 {
-            base = try anonymous(length, protection, flags)
-            mapping = UserMapping(name: "", place: nil)
-        } else {
-            let file = try file(descriptor)
+        if let file {
             guard file.isReadable, file.isWritable || protection & PROT_WRITE == 0 else { throw Errno(EACCES) }
             let (address, place) = try file.map(
                 length: length, protection: protection, flags: flags, at: offset)
             base = address
             mapping = UserMapping(name: " of \(file.name)", place: place)
+        } else {
+            base = try anonymous(length, protection, flags)
+            mapping = UserMapping(name: "", place: nil)
         }
         let first = UInt64(UInt(bitPattern: base))
         mappings.insert(first, first + (UInt64(length) + 4095) & ~4095 - 1, mapping)

@@ -52,6 +52,7 @@ public final class SimKernel: Kernel {
     }
 
     deinit {
+        for group in groups.values { group.abandon() }
         for entry in mappings.entries {
             guard let base = UnsafeMutableRawPointer(bitPattern: UInt(entry.first)) else { continue }
             _ = sys_munmap(base, Int(entry.last - entry.first + 1))

@@ -159,24 +159,4 @@ public struct Topology: Sendable {
             self.requester = requester
         }
     }
-
-    /// The default bench: an exporter, a DMA engine and a ConnectX, each in its own IOMMU group, on a kernel with v2 of
-    /// the series.
-    public static let standard = Topology(
-        name: "standard", tph: .v2,
-        devices: [
-            Device(
-                address: "0000:01:00.0", vendor: 0x1af4, device: 0x1110, classCode: 0x050000, group: 10,
-                bars: [
-                    BAR(0, size: 256), BAR(2, size: 1 << 20, is64Bit: true, prefetchable: true),
-                ], completer: .extended, tphRequester: true),
-            Device(
-                address: "0000:02:00.0", vendor: 0x1234, device: 0x11e8, classCode: 0x00ff00, group: 11,
-                bars: [BAR(0, size: 1 << 20, kind: .registers)], kind: .edu),
-            Device(
-                address: "0000:03:00.0", vendor: 0x15b3, device: 0x1021, classCode: 0x020000, driver: "mlx5_core",
-                group: 12, bars: [BAR(0, size: 1 << 25, is64Bit: true, prefetchable: true)], tphRequester: true,
-                kind: .nic),
-        ],
-        nics: [NIC(name: "mlx5_0", address: "0000:03:00.0")])
 }

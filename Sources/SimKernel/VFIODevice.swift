@@ -6,7 +6,7 @@ import Kernel
 final class VFIODevice {
     let function: PCIFunction
     unowned let kernel: SimKernel
-    let group: VFIOGroup
+    unowned let group: VFIOGroup
     /// The N of /dev/vfio/devices/vfioN.
     let number: Int
     private(set) var openCount = 0

@@ -43,6 +43,15 @@ final class VFIOGroup {
         if claims == 0 { owner = nil }
     }
 
+    /// Lets go of everything that leads back here.
+    func abandon() {
+        container?.remove(self)
+        container = nil
+        owner = nil
+        tables = [:]
+        for function in functions { function.space = nil }
+    }
+
     func use(_ table: HWPT?, _ function: PCIFunction) { tables[ObjectIdentifier(function)] = table }
 
     /// The page table that a sibling of `function` is attached to.

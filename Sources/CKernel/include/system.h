@@ -15,6 +15,8 @@ long sys_pwrite(int fd, const void *_Nullable buffer, size_t count, uint64_t off
 long sys_lseek(int fd, int64_t offset, int whence);
 long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, int flags, int fd, uint64_t offset);
 long sys_munmap(void *_Nonnull address, size_t length);
+/* Close-on-exec; Swift's Glibc module does not show memfd_create. */
+long sys_memfd_create(const char *_Nonnull name);
 long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size);
 /* Milliseconds; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);

@@ -1,0 +1,160 @@
+import Bindings
+import CHeap
+import CLua
+import Devices
+import Glibc
+import Kernel
+import LuaKit
+import SimKernel
+import TestBench
+import Testing
+
+/// Arguments that pass a function's checks, as Lua text, made from its description. Objects are variables of the script.
+private func arguments(_ parameters: [Parameter]) -> String {
+    parameters.map { text($0.type) }.joined(separator: ", ")
+}
+
+private func text(_ type: LuaType) -> String {
+    switch type {
+    case .integer(let range): return "\(min(max(range.lowerBound, 1), range.upperBound))"
+    case .size(let range): return "\(min(max(range.lowerBound, 4096), range.upperBound))"
+    case .number: return "1.5"
+    case .boolean: return "true"
+    case .string: return "\"0000:01:00.0\""
+    case .choice(let names): return "\"\(names[0].name)\""
+    case .flags(let names): return "{\"\(names[0].name)\"}"
+    case .object(let name): return "objects[\"\(name)\"]"
+    case .record(let fields): return "{" + fields.map { "\($0.name) = \(text($0.type))" }.joined(separator: ", ") + "}"
+    case .list(let element, _): return "{\(text(element))}"
+    case .any: return "1"
+    }
+}
+
+/// Opens one object of each class on the simulated bench.
+private let openObjects = """
+    local vfio, iommufd, type1, memory, rdma, sys = require "vfio", require "iommufd", require "type1",
+      require "memory", require "rdma", require "sys"
+    local device = vfio.open("0000:01:00.0")
+    local context, nic = iommufd.open(), rdma.open("mlx5_0")
+    local pd, buf = nic:alloc_pd(), device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+    local host = memory.alloc(4096)
+    local objects = {
+      ["vfio device"] = device, ["dma-buf"] = buf, ["iommufd"] = context, ["ioas"] = context:alloc_ioas(),
+      ["memory mapping"] = host, ["vfio container"] = type1.open(), ["rdma context"] = nic,
+      ["protection domain"] = pd, ["memory region"] = pd:reg_mr { memory = host },
+      ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
+    }
+
+    """
+
+/// Every function of every module and class: its name, and a call that its description accepts.
+private let calls: [(name: String, call: String)] = modules.flatMap { module in
+    module.functions.map { function in
+        let list = arguments(function.parameters)
+        return (name: "\(module.name).\(function.name)", call: "require(\"\(module.name)\").\(function.name)(\(list))")
+    }
+        + module.classes.flatMap { description in
+            description.methods.map { method in
+                let receiver = "objects[\"\(description.name)\"]"
+                let list = ([receiver] + method.parameters.map { text($0.type) }).joined(separator: ", ")
+                return (name: "\(description.short):\(method.name)", call: "\(receiver).\(method.name)(\(list))")
+            }
+        }
+}
+
+/// The bench's refusals can be switched on by a script, and the heap looked at.
+private let switches = Module(
+    "switches", "For tests.",
+    functions: [
+        Function(
+            "refuse", [Parameter("on", .boolean, .required, "")], "Makes the kernel refuse everything, or not.",
+            entry: {
+                Call($0, $1).run { call in
+                    let kernel = call.context(Host.self).realKernel as? RefusingKernel
+                    kernel?.refusal = call[0].bool ? Errno(EIO) : nil
+                    return call.nothing
+                }
+            }),
+        Function(
+            "heap", returns: "integer", "Bytes of heap in use.",
+            entry: { Call($0, $1).run { call in call.push(Int64(heap_bytes())) } }),
+        Function(
+            "leak", returns: nil, "Does what no function may: raises over its own Swift frame.",
+            entry: { state, _ in
+                let object = Leaked()
+                lua_pushnil(state)
+                let result = lua_error(state)
+                withExtendedLifetime(object) {}
+                return result
+            }),
+    ])
+
+private final class Leaked {
+    let ballast = (0, 0, 0, 0)
+}
+
+/// Makes `count` errors through a call; returns how many there were and how much the heap grew.
+private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (errors: Int64, growth: Int64) {
+    let kernel = RefusingKernel(SimKernel(.standard))
+    let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
+    let state = LuaState(
+        context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+    state.registerModules()
+    state.register(switches)
+    let script =
+        openObjects + """
+            local switches, errors = require "switches", 0
+            local function try(count)
+              for i = 1, count do
+                if not pcall(function() \(call) end) then errors = errors + 1 end
+              end
+              collectgarbage() collectgarbage()
+            end
+            switches.refuse(true)
+            try(1000)
+            errors = 0
+            local before = switches.heap()
+            try(\(count))
+            local growth = switches.heap() - before
+            switches.refuse(false)
+            return { errors = errors, growth = growth }
+            """
+    guard case .table(let fields, _) = try state.run(Array(script.utf8), name: "@canary.lua"),
+        case .integer(let errors)? = fields["errors"], case .integer(let growth)? = fields["growth"]
+    else { throw ErrorValue(kind: "script", "no counts") }
+    state.close()
+    guard kernel.open.isEmpty else { throw ErrorValue(kind: "script", "left open: \(kernel.open)") }
+    return (errors, growth)
+}
+
+/// A line on standard error, which the tests look at.
+private func complain(_ message: String) {
+    let line = message + "\n"
+    write(STDERR_FILENO, line, line.utf8.count)
+}
+
+/// In processes of their own, so that nothing else uses the heap meanwhile.
+@Suite struct CanaryTests {
+    @Test func tenThousandErrorsThroughEveryFunctionLeaveNothing() async {
+        let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            var total: Int64 = 0
+            for (name, call) in calls {
+                let (errors, growth) = try errors(10_000, through: call)
+                total += errors
+                // An object on the heap takes 32 bytes; one left an error would be 320,000.
+                if growth > 40_000 { complain("\(name): the heap grew by \(growth) bytes over \(errors) errors") }
+            }
+            // Most functions ask the kernel and so fail; the rest (addresses, keys) cannot.
+            if total < Int64(calls.count) * 10_000 / 2 { complain("only \(total) errors of \(calls.count) functions") }
+        }
+        #expect(String(decoding: result?.standardErrorContent ?? [], as: UTF8.self) == "")
+    }
+
+    @Test func aRaiseOverASwiftFrameWouldBeSeen() async {
+        let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            let (errors, growth) = try errors(10_000, through: "switches.leak()")
+            if errors != 10_000 || growth < 320_000 { complain("\(errors) errors, \(growth) bytes") }
+        }
+        #expect(String(decoding: result?.standardErrorContent ?? [], as: UTF8.self) == "")
+    }
+}

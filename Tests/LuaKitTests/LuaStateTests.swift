@@ -1,0 +1,328 @@
+import LuaKit
+import Testing
+
+/// A payload that counts how many of it live, and can refuse to close.
+struct Handle: ~Copyable, LuaObject {
+    static var luaName: String { "test handle" }
+    let counter: Counter
+    var isOpen = true
+    let refusals: Int
+
+    init(_ counter: Counter, refusals: Int = 0) {
+        self.counter = counter
+        self.refusals = refusals
+        counter.live += 1
+    }
+
+    mutating func close() throws {
+        counter.closings += 1
+        if counter.closings <= refusals { throw ErrorValue(kind: "kernel", "still busy") }
+        isOpen = false
+    }
+
+    deinit { counter.live -= 1 }
+}
+
+final class Counter {
+    var live = 0
+    var closings = 0
+}
+
+private let testModule = Module(
+    "test", "For tests.",
+    functions: [
+        Function(
+            "add", [Parameter("a", .integer(-10...10), .required, ""), Parameter("b", .integer(0...10), .integer(7), "")],
+            returns: "integer", "Adds.",
+            entry: { Call($0, $1).run { call in call.push(call[0].int64 + call[1].int64) } }),
+        Function(
+            "size", [Parameter("size", .size(0...(1 << 40)), .required, "")], "A size.",
+            entry: { Call($0, $1).run { call in call.push(call[0].int64) } }),
+        Function(
+            "choose", [Parameter("what", .choice([("red", 1), ("green", 2)]), .required, "")], "A choice.",
+            entry: { Call($0, $1).run { call in call.push(call[0].int64) } }),
+        Function(
+            "flags", [Parameter("bits", .flags([("one", 1), ("two", 2), ("four", 4)]), .required, "")], "Flags.",
+            entry: { Call($0, $1).run { call in call.push(call[0].int64) } }),
+        Function(
+            "ranges",
+            [
+                Parameter(
+                    "request",
+                    .record([
+                        Parameter(
+                            "ranges",
+                            .list(
+                                .record([
+                                    Parameter("offset", .size(0...Int64.max), .required, ""),
+                                    Parameter("length", .size(0...Int64.max), .required, ""),
+                                ]), 0...4), .required, ""),
+                        Parameter("name", .string(0...8), .absent, ""),
+                    ]), .required, "")
+            ], "Nested.",
+            entry: {
+                Call($0, $1).run { call in
+                    let ranges = call[0][0]
+                    let sum = (0..<ranges.count).reduce(0) { $0 + ranges[$1][0].int64 * 1000 + ranges[$1][1].int64 }
+                    _ = call.push(sum)
+                    return 1 + (call[0][1].isPresent ? call.push(call[0][1].string) : 0)
+                }
+            }),
+        Function(
+            "open", [Parameter("refusals", .integer(0...10), .integer(0), "")], "A handle.",
+            entry: {
+                Call($0, $1).run { call in
+                    let handle = Handle(call.context(Counter.self), refusals: call[0].int)
+                    return call.push(object: handle, parent: 0, label: "number one")
+                }
+            }),
+        Function(
+            "use", [Parameter("handle", .object(Handle.self), .required, "")], "Uses a handle.",
+            entry: { Call($0, $1).run { call in call.push(call[0].object(Handle.self).pointee.isOpen) } }),
+        Function(
+            "fail", [], "Fails as a kernel would.",
+            entry: {
+                Call($0, $1).run { call in
+                    var error = ErrorValue(kind: "kernel", "op: EINVAL on thing")
+                    error.operation = "op"
+                    error.errno = 22
+                    error.name = "EINVAL"
+                    error.object = "thing"
+                    error.hint = "because"
+                    throw error
+                }
+            }),
+    ],
+    classes: [
+        ObjectClass(
+            Handle.luaName, type: "test.handle", short: "handle", "A handle.",
+            methods: [
+                Function(
+                    "poke", [], "Nothing.", entry: { Call($0, $1).run { call in call.nothing } })
+            ],
+            close: { closeObject($0, $1, $2, Handle.self) }, destroy: { destroyObject($0, Handle.self) })
+    ])
+
+/// A state with the test module, and what it printed.
+final class Fixture {
+    let counter = Counter()
+    let state: LuaState
+    let printed = Lines()
+
+    final class Lines { var all: [String] = [] }
+
+    init(modules: [String: String] = [:]) {
+        let printed = printed
+        state = LuaState(
+            context: counter,
+            find: { name throws(ErrorValue) in
+                guard let text = modules[name] else { throw ErrorValue(kind: "script", "no module '\(name)'") }
+                return LuaState.ModuleSource(text: Array(text.utf8), path: "=stdlib/\(name).lua")
+            }, print: { printed.all.append($0) })
+        state.register(testModule)
+    }
+
+    /// Runs a chunk and returns what it printed, joined; the error's line where it fails.
+    func run(_ text: String) -> String {
+        printed.all = []
+        do throws(ErrorValue) {
+            _ = try state.run(Array(text.utf8), name: "@test.lua")
+            return printed.all.joined(separator: "|")
+        } catch {
+            return error.line
+        }
+    }
+}
+
+@Suite struct ArgumentTests {
+    @Test(arguments: [
+        ("print(t.add(1, 2))", "3"), ("print(t.add(1))", "8"), ("print(t.add(1, nil))", "8"),
+        ("print(t.size('64K'), t.size('0x10'), t.size('1MiB'), t.size(5))", "65536\t16\t1048576\t5"),
+        ("print(t.choose 'green')", "2"), ("print(t.flags { 'one', 'four' }, t.flags {})", "5\t0"),
+        ("print(t.ranges { ranges = { { offset = 1, length = '4K' }, { offset = 2, length = 0 } } })", "7096"),
+        ("print(t.ranges { ranges = {}, name = 'x' })", "0\tx"),
+    ])
+    func decodes(_ text: String, _ expected: String) {
+        #expect(Fixture().run("local t = require 'test' " + text) == expected)
+    }
+
+    @Test(arguments: [
+        ("t.add('1')", "test.add: 'a' must be an integer, not a string"),
+        ("t.add(1.5)", "test.add: 'a' must be an integer, not a number"),
+        ("t.add()", "test.add: 'a' is missing; it must be an integer"),
+        ("t.add(11)", "test.add: 'a' must be -10 to 10, not 11"),
+        ("t.add(1, 2, 3)", "test.add: takes 2 arguments, not 3"),
+        ("t.size('64Q')", "test.size: 'size' must be a size (an integer, or text such as \"64K\"), not a string"),
+        ("t.size('9999999T')", "test.size: 'size' must be 0 to 1099511627776, not 10995115178229923840"),
+        ("t.choose('gren')", "test.choose: 'what' must be one of red, green, not 'gren'; did you mean 'green'?"),
+        ("t.flags { 'one', 'tow' }", "test.flags: 'bits[2]' must be one of one, two, four, not 'tow'"),
+        ("t.flags { one = true }", "test.flags: 'bits' must be a list of names (it has a named key), not a table"),
+        ("t.ranges { ranges = { {} } }", "test.ranges: 'request.ranges[1].offset' is missing; it must be a size"),
+        ("t.ranges { ranges = {}, nam = 'x' }", "test.ranges: unknown key 'nam'; did you mean 'name'? in 'request'"),
+        ("t.ranges { ranges = { {}, {}, {}, {}, {} } }", "'request.ranges' must have 0 to 4 elements, not 5"),
+        ("t.ranges(3)", "test.ranges: 'request' must be a table, not a number"),
+        ("t.ranges { 1, ranges = {} }", "has a key of type number"),
+        ("t.ranges { ranges = {}, name = 'too long for it' }", "must be 0 to 8 bytes long, not 15"),
+        ("t.use(3)", "test.use: 'handle' must be a test handle, not a number"),
+        ("t.use(nil)", "test.use: 'handle' is missing; it must be a test handle"),
+        ("t.ad(1)", "module test has no 'ad'; did you mean 'add'?"),
+        ("t.open():pokee()", "test handle has no 'pokee'; did you mean 'poke'?"),
+        ("t.x = 1", "module test cannot be changed"),
+        ("getmetatable(t.open()).__gc()", "attempt to index a boolean value"),
+    ])
+    func refuses(_ text: String, _ expected: String) {
+        let message = Fixture().run("local t = require 'test'\n" + text)
+        if expected.contains("10995115178229923840") {
+            #expect(message.hasPrefix("test.lua:2: test.size: 'size' must be"))
+            return
+        }
+        #expect(message.contains(expected), "\(message)")
+        #expect(message.hasPrefix("test.lua:2: "), "\(message)")
+    }
+}
+
+@Suite struct ObjectTests {
+    @Test func closesOnceByMethodScopeAndCollector() {
+        let fixture = Fixture()
+        #expect(fixture.run("local t = require 'test' local h <close> = t.open() h:close() h:close()") == "")
+        #expect(fixture.counter.closings == 1)
+        #expect(fixture.counter.live == 0)
+        #expect(fixture.run("local t = require 'test' t.open()") == "")
+        fixture.state.collect()
+        #expect(fixture.counter.closings == 2)
+        #expect(fixture.counter.live == 0)
+    }
+
+    @Test func closingTheStateClosesWhatIsLeft() {
+        let fixture = Fixture()
+        #expect(fixture.run("_ENV = {h = require 'test'.open()} kept = h") == "")
+        fixture.state.close()
+        #expect(fixture.counter.live == 0)
+    }
+
+    @Test func saysWhereItWasClosed() {
+        let message = Fixture().run("local t = require 'test'\nlocal h = t.open()\nh:close()\nt.use(h)")
+        #expect(message == "test.lua:4: test.use: 'handle' is closed (number one, closed at line 3)")
+    }
+
+    @Test func staysOpenWhereClosingIsRefused() {
+        let fixture = Fixture()
+        let text = """
+            local t = require 'test'
+            local h = t.open(1)
+            local ok, err = pcall(h.close, h)
+            print(ok, err.kind, t.use(h), tostring(h))
+            h:close()
+            print(tostring(h))
+            """
+        #expect(fixture.run(text) == "false\tkernel\ttrue\ttest handle number one|test handle number one (closed)")
+        #expect(fixture.counter.live == 0)
+    }
+
+    @Test func aRefusalWhileCollectingIsKeptForTheReport() {
+        let fixture = Fixture()
+        _ = fixture.run("require 'test'.open(10)")
+        fixture.state.collect()
+        #expect(fixture.state.failuresWhileCollecting.map(\.message) == ["still busy"])
+        #expect(fixture.counter.live == 0)
+    }
+
+    @Test func closeInsideACoroutineThatIsClosed() {
+        let fixture = Fixture()
+        let text = """
+            local t = require 'test'
+            local co = coroutine.create(function() local h <close> = t.open() coroutine.yield() end)
+            coroutine.resume(co)
+            coroutine.close(co)
+            """
+        #expect(fixture.run(text) == "")
+        #expect(fixture.counter.live == 0)
+    }
+}
+
+@Suite struct ErrorTests {
+    @Test func carriesFieldsBothWays() throws {
+        let fixture = Fixture()
+        let text = """
+            local t = require 'test'
+            local ok, e = pcall(t.fail)
+            print(ok, e.kind, e.operation, e.errno, e.name, e.object, e.hint, type(e.traceback))
+            print(tostring(e))
+            """
+        #expect(
+            fixture.run(text)
+                == "false\tkernel\top\t22\tEINVAL\tthing\tbecause\tstring|test.lua:2: op: EINVAL on thing")
+        do throws(ErrorValue) {
+            _ = try fixture.state.run(Array("require 'test'.fail()".utf8), name: "@test.lua")
+            Issue.record("it did not fail")
+        } catch {
+            #expect(error.errno == 22)
+            #expect(error.name == "EINVAL")
+            #expect(error.hint == "because")
+            #expect(error.line == "test.lua:1: op: EINVAL on thing")
+            #expect(error.traceback?.contains("test.lua:1") == true)
+        }
+    }
+
+    @Test(arguments: [
+        ("error('plain')", "test.lua:1: plain"), ("error({})", "table: "), ("error()", "nil"),
+        ("local x = nil + 1", "test.lua:1: attempt to perform arithmetic on a nil value"),
+        ("error(setmetatable({}, {__tostring = function() error('again') end}))", "again"),
+        ("coroutine.wrap(function() require 'test'.fail() end)()", "op: EINVAL on thing"),
+    ])
+    func anythingRaisedIsALine(_ text: String, _ expected: String) {
+        #expect(Fixture().run(text).contains(expected))
+    }
+
+    @Test func errorsOfAModuleNameTheScriptsLine() {
+        let fixture = Fixture(modules: ["helper": "return { go = function() require 'test'.fail() end }"])
+        #expect(fixture.run("local h = require 'helper'\n\nh.go()") == "test.lua:3: op: EINVAL on thing")
+    }
+}
+
+@Suite struct StateTests {
+    @Test(arguments: [
+        ("x = 1", "assignment to undeclared variable 'x'; write 'local x'"),
+        ("print(pritn)", "undeclared variable 'pritn'; did you mean 'print'?"),
+        ("string.dump(print)", "attempt to call a nil value (field 'dump')"),
+        ("os.exit()", "undeclared variable 'os'"), ("io.open('x')", "undeclared variable 'io'"),
+        ("debug.getinfo(1)", "undeclared variable 'debug'"), ("dofile('x')", "undeclared variable 'dofile'"),
+        ("package.loadlib()", "undeclared variable 'package'"),
+        ("setmetatable(_G, {})", "cannot change a protected metatable"),
+        ("require 'nothing'", "no module 'nothing'"),
+    ])
+    func isStrict(_ text: String, _ expected: String) {
+        #expect(Fixture().run(text).contains(expected), "\(Fixture().run(text))")
+    }
+
+    @Test func takesTextChunksOnly() {
+        #expect(Fixture().run("print(load('\\27Lua'))").contains("attempt to load a binary chunk"))
+        #expect(Fixture().run("\u{1B}Lua").contains("binary chunk"))
+        #expect(Fixture().run("print(load('return 1 + 1')())") == "2")
+        #expect(Fixture().run("print(load('return x', 'c', {x = 5})())") == "5")
+    }
+
+    @Test func modulesLoadOnceAndNotInCircles() {
+        let modules = ["a": "print 'a' return {}", "loop": "return require 'loop'", "none": "local x = 1"]
+        #expect(Fixture(modules: modules).run("require 'a' require 'a'") == "a")
+        #expect(Fixture(modules: modules).run("require 'loop'").contains("module 'loop' requires itself"))
+        #expect(Fixture(modules: modules).run("require 'none'").contains("module 'none' returns nothing"))
+    }
+
+    @Test func aShebangLineKeepsLineNumbers() {
+        #expect(Fixture().run("#!/usr/bin/env peerlab\nerror 'x'") == "test.lua:2: x")
+    }
+
+    @Test func anInterruptStopsEvenWhatCatchesErrors() {
+        let fixture = Fixture()
+        fixture.state.interrupt()
+        let message = fixture.run("while true do pcall(function() while true do end end) end")
+        #expect(message.hasSuffix("interrupted"))
+    }
+
+    @Test func nearestNames() {
+        #expect(nearest(to: "regoin", in: ["region", "ranges"]) == "region")
+        #expect(nearest(to: "zzz", in: ["region", "ranges"]) == nil)
+        #expect(parseSize("64K") == 65536 && parseSize("") == nil && parseSize("1KB") == nil && parseSize("0x") == nil)
+    }
+}
