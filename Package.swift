@@ -26,7 +26,8 @@ let package = Package(
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Bindings", dependencies: ["LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
-        .target(name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(
+            name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .executableTarget(
             name: "peerlab",
             dependencies: [
@@ -43,13 +44,16 @@ let package = Package(
         .target(name: "CHeap", path: "Tests/CHeap", cSettings: c),
         .testTarget(
             name: "BindingsTests",
-            dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CKernel", "CHeap", "CLua", "TestBench"],
+            dependencies: [
+                "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CKernel", "CHeap", "CLua", "TestBench",
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "RunnerTests",
             dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
             swiftSettings: swift),
-        .testTarget(name: "CommandTests", swiftSettings: swift),
+        .testTarget(
+            name: "CommandTests", dependencies: ["peerlab"], exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

@@ -5,14 +5,16 @@ let caseModule = Module(
     "case", "The running case; the first argument of each case's function.",
     functions: [
         Function(
-            "skip", [
+            "skip",
+            [
                 Parameter("case", .any, .required, "the case"),
                 Parameter("reason", .string(1...4096), .required, "why it cannot run here"),
             ],
             "Ends the case as skipped.",
             entry: { Call($0, $1).run { call in throw ErrorValue(kind: "skip", call[1].string) } }),
         Function(
-            "log", [
+            "log",
+            [
                 Parameter("case", .any, .required, "the case"),
                 Parameter("text", .string, .required, "a line for the report"),
             ],

@@ -26,9 +26,10 @@ let memoryModule = Module(
                     return call.push(object: memory, parent: 0, label: "of \(call[0].int) bytes")
                 }
             })
-    ])
+    ],
+    classes: [mappingClass])
 
-let mappingClass = ObjectClass(
+private let mappingClass = ObjectClass(
     MappedMemory.luaName, type: "memory.mapping", short: "memory",
     "Memory mapped into this process: host memory, or a device's region.",
     methods: [
@@ -56,8 +57,10 @@ let mappingClass = ObjectClass(
             }),
         Function(
             "fill",
-            [offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes"),
-                Parameter("byte", .integer(0...255), .required, "the value")],
+            [
+                offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes"),
+                Parameter("byte", .integer(0...255), .required, "the value"),
+            ],
             effects: [.regionWrite], errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
             entry: {
                 Call($0, $1).run { call in

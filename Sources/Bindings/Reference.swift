@@ -6,7 +6,9 @@ public enum Reference {
     public static func lines(_ module: Module) -> [String] {
         var lines = ["module \(module.name): \(module.doc)", ""]
         for function in module.functions { lines += self.lines(function, "\(module.name).") }
-        for constant in module.constants { lines.append("\(module.name).\(constant.name) = \(constant.value)  \(constant.doc)") }
+        for constant in module.constants {
+            lines.append("\(module.name).\(constant.name) = \(constant.value)  \(constant.doc)")
+        }
         for description in module.classes {
             lines += ["", "\(description.type): \(description.doc)", ""]
             for method in description.methods { lines += self.lines(method, "\(description.short):") }
@@ -59,7 +61,9 @@ public enum Reference {
 
     /// A LuaLS `---@meta` file.
     public static func stubs(_ module: Module) -> String {
-        var lines = ["---@meta \(module.name)", "-- Written by `peerlab stubs \(module.name)`.", "", "---\(module.doc)"]
+        var lines = [
+            "---@meta \(module.name)", "-- Written by `peerlab stubs \(module.name)`.", "", "---\(module.doc)",
+        ]
         lines += ["---@class \(module.name)"]
         for constant in module.constants { lines.append("---@field \(constant.name) integer \(constant.doc)") }
         lines += ["local \(module.name) = {}", ""]

@@ -50,7 +50,8 @@ let sysModule = Module(
                 }
             }),
         Function(
-            "adopt", [Parameter("fd", .integer(0...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
+            "adopt",
+            [Parameter("fd", .integer(0...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
             returns: "sys.file", "Takes over a descriptor, so that it is closed.",
             entry: {
                 Call($0, $1).run { call in
@@ -78,7 +79,8 @@ let sysModule = Module(
                 Function(
                     "fd", returns: "integer", "Its descriptor.",
                     entry: {
-                        Call($0, $1).run { call in call.push(Int64(call[0].object(RawFile.self).pointee.descriptor.raw)) }
+                        Call($0, $1).run { call in call.push(Int64(call[0].object(RawFile.self).pointee.descriptor.raw))
+                        }
                     })
             ],
             close: { closeObject($0, $1, $2, RawFile.self) }, destroy: { destroyObject($0, RawFile.self) })
@@ -103,7 +105,9 @@ private func ioctl(_ call: Call) throws -> CInt {
     let descriptor = call[0].int32
     guard call[2].isPresent else { return answer(call, kernel.ioctl(descriptor, request, .none), nil) }
     if let bytes = call.bytes(of: call[2]) {
-        guard let memory = sys_guarded_alloc(bytes.count) else { throw Failure("mmap", Errno(ENOMEM), object: "sys.ioctl") }
+        guard let memory = sys_guarded_alloc(bytes.count) else {
+            throw Failure("mmap", Errno(ENOMEM), object: "sys.ioctl")
+        }
         defer { sys_guarded_free(memory, bytes.count) }
         let buffer = UnsafeMutableRawBufferPointer(start: memory, count: bytes.count)
         buffer.copyBytes(from: bytes)

@@ -54,7 +54,7 @@ let vfioModule = Module(
         ("CONFIG", Int64(VFIO_PCI_CONFIG_REGION_INDEX), "region index of the configuration space"),
         ("ROM", Int64(VFIO_PCI_ROM_REGION_INDEX), "region index of the expansion ROM"),
     ],
-    classes: [vfioDeviceClass, mappingClass, dmabufClass])
+    classes: [vfioDeviceClass, dmabufClass])
 
 private func describe(_ function: PCIFunction) -> LuaValue {
     .table([
@@ -229,7 +229,8 @@ private let deviceAccess: [Function] = [
         }),
 ]
 
-private let sizeParameterNumber = Parameter("size", .integer(1...8), .required, "width of the access: 1, 2, 4 or 8 bytes")
+private let sizeParameterNumber = Parameter(
+    "size", .integer(1...8), .required, "width of the access: 1, 2, 4 or 8 bytes")
 
 private func width(_ argument: Argument, _ operation: String) throws(ErrorValue) -> Int {
     guard [1, 2, 4, 8].contains(argument.int) else {

@@ -26,6 +26,7 @@ static void push_place(lua_State *L, const place *at) { /* [-0, +1, m] */
 static int refuse(lua_State *L, const lk_function *f, const place *at) { /* message at the top */
     push_place(L, at);
     const char *where = lua_tostring(L, -1);
+    if (strcmp(where, "self") == 0) return lk_raise(L, "argument", f->name, "the object %s", lua_tostring(L, -2));
     if (*where) return lk_raise(L, "argument", f->name, "'%s' %s", where, lua_tostring(L, -2));
     return lk_raise(L, "argument", f->name, "the argument %s", lua_tostring(L, -2));
 }
@@ -133,14 +134,13 @@ static void refuse_unknown_keys(lua_State *L, const lk_function *f, const place 
         if (lua_type(L, -2) == LUA_TSTRING) {
             const char *key = lua_tostring(L, -2);
             if (find_field(type, key)) continue;
-            lua_pushfstring(L, "unknown key '%s'", key);
+            push_place(L, at);
+            lua_pushfstring(L, "unknown key '%s' in '%s'", key, lua_tostring(L, -1));
             near_name(L, type, key);
-        } else {
-            lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
+            lk_raise(L, "argument", f->name, "%s", lua_tostring(L, -1));
         }
-        push_place(L, at);
-        const char *where = lua_tostring(L, -1);
-        lk_raise(L, "argument", f->name, *where ? "%s in '%s'" : "%s%s", lua_tostring(L, -2), where);
+        lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
+        refuse(L, f, at);
     }
 }
 

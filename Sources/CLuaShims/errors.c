@@ -159,22 +159,21 @@ void lk_push_text(lua_State *L, int index) {
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
+/* Optimal string alignment: insertions, deletions, changes and swaps of neighbours. */
 int lk_distance(const char *a, const char *b) {
     enum { MAX = 64 };
-    int row[MAX + 1];
+    int rows[3][MAX + 1];
     int la = smaller((int)strlen(a), MAX), lb = smaller((int)strlen(b), MAX);
-    for (int j = 0; j <= lb; j++) row[j] = j;
+    for (int j = 0; j <= lb; j++) rows[0][j] = j;
     for (int i = 1; i <= la; i++) {
-        int diagonal = row[0];
+        int *row = rows[i % 3], *above = rows[(i + 2) % 3], *second = rows[(i + 1) % 3];
         row[0] = i;
         for (int j = 1; j <= lb; j++) {
-            int above = row[j];
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            row[j] = smaller(change, smaller(above, row[j - 1]) + 1);
-            diagonal = above;
+            row[j] = smaller(above[j - 1] + (a[i - 1] != b[j - 1]), smaller(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = smaller(row[j], second[j - 2] + 1);
         }
     }
-    return row[lb];
+    return rows[la % 3][lb];
 }
 
 void lk_suggest(lua_State *L, const char *word, const char *best, int distance) {

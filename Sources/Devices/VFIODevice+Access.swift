@@ -46,7 +46,9 @@ extension VFIODevice {
     public mutating func store(_ index: UInt32, at offset: UInt64, size: Int, _ value: UInt64) throws(Failure) {
         var value = value
         let count = try withUnsafeMutableBytes(of: &value) { (bytes) throws(Failure) in
-            try write(index, at: offset, from: UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer(rebasing: bytes[..<size])))
+            try write(
+                index, at: offset, from: UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer(rebasing: bytes[..<size]))
+            )
         }
         guard count == size else { throw access("pwrite", .invalid, index, offset, size) }
     }

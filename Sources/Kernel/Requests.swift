@@ -24,9 +24,12 @@ private let mapFlags = Format.flags([
 private let dmaFlags = Format.flags([
     .init(VFIO_DMA_MAP_FLAG_READ, "READ"), .init(VFIO_DMA_MAP_FLAG_WRITE, "WRITE"),
 ])
-private let openFlags = Format.flags([
-    .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o4000, "O_NONBLOCK"), .init(0o2000000, "O_CLOEXEC"),
-])
+extension Request {
+    /// Flags of open(2), as traces show them.
+    static let openFlags = Format.flags([
+        .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o4000, "O_NONBLOCK"), .init(0o2000000, "O_CLOEXEC"),
+    ])
+}
 
 extension Request {
     static let vfio: [Request] =
@@ -284,7 +287,7 @@ public struct Feature: Sendable {
         size: MemoryLayout<vfio_device_feature_dma_buf>.size,
         [
             Field("region_index", \vfio_device_feature_dma_buf.region_index, .input, .decimal),
-            Field("open_flags", \vfio_device_feature_dma_buf.open_flags, .input, openFlags),
+            Field("open_flags", \vfio_device_feature_dma_buf.open_flags, .input, Request.openFlags),
             Field("flags", \vfio_device_feature_dma_buf.flags),
             Field("nr_ranges", \vfio_device_feature_dma_buf.nr_ranges, .input, .decimal),
         ],

@@ -1,12 +1,12 @@
 /// Passes every call on to another kernel and writes a line about it, as strace would: name, decoded arguments, result,
-/// duration in seconds.
+/// duration in seconds. Reading sysfs and proc is left out: it changes nothing and would bury the rest.
 public final class TracingKernel: Kernel {
     private let kernel: any Kernel
     private let emit: (String) -> Void
     /// How requests are decoded; the TPH feature is added to it once its ABI is known.
     public var decoder = Decoder()
     private var files: [Int32: (kind: FileKind, name: String)] = [:]
-    private var reads: [Int32: (calls: Int, bytes: Int)] = [:]
+    private var hidden: Set<Int32> = []
 
     /// Traces `kernel`; `emit` gets each line, without a newline.
     public init(_ kernel: any Kernel, emit: @escaping (String) -> Void) {
@@ -52,22 +52,31 @@ public final class TracingKernel: Kernel {
         return path == "/dev/iommu" ? .iommufd : .other
     }
 
+    private func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
+
+    /// Writes a comment, such as the name of the case that begins.
+    public func note(_ text: String) { emit("# " + text) }
+
     // MARK: System calls
 
     /// See ``SystemCalls``.
     public func open(_ path: String, flags: Int32) -> Int {
-        let value = traced("open(\"\(path)\", \(hex(flags)))") { kernel.open(path, flags: flags) }
+        if isHidden(path) {
+            let value = kernel.open(path, flags: flags)
+            if value >= 0 { hidden.insert(Int32(value)) }
+            return value
+        }
+        let text = Request.openFlags.text(UInt64(UInt32(bitPattern: flags)))
+        let value = traced("open(\"\(path)\", \(text))") { kernel.open(path, flags: flags) }
         if value >= 0 { files[Int32(value)] = (kind(of: path), path) }
         return value
     }
 
     /// See ``SystemCalls``.
     public func close(_ descriptor: Int32) -> Int {
+        if hidden.remove(descriptor) != nil { return kernel.close(descriptor) }
         let name = label(descriptor)
         files[descriptor] = nil
-        if let read = reads.removeValue(forKey: descriptor) {
-            emit("read(\(name)) = \(read.bytes) in \(read.calls) calls")
-        }
         return traced("close(\(name))") { kernel.close(descriptor) }
     }
 
@@ -99,14 +108,8 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
-        // A file of proc or sysfs is read in many small pieces; its close says how many.
-        guard files[descriptor]?.kind == .other else {
-            return traced("read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
-        }
-        let value = kernel.read(descriptor, buffer)
-        reads[descriptor, default: (0, 0)].calls += 1
-        reads[descriptor, default: (0, 0)].bytes += max(value, 0)
-        return value
+        if hidden.contains(descriptor) { return kernel.read(descriptor, buffer) }
+        return traced("read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
     }
 
     /// See ``SystemCalls``.
@@ -172,6 +175,7 @@ public final class TracingKernel: Kernel {
     private func looked<Value>(
         _ name: String, _ path: String, _ text: (Value) -> String, _ body: () throws(Errno) -> Value
     ) throws(Errno) -> Value {
+        if isHidden(path) { return try body() }
         let start = kernel.monotonic()
         do throws(Errno) {
             let value = try body()

@@ -14,6 +14,19 @@ struct DeviceChoice {
     private(set) var values: [String: LuaValue]
     private(set) var subjects = Need.Subjects()
 
+    /// A device that the user named must be there; its absence is no reason to skip.
+    static func checkNamed(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(ErrorValue) {
+        for option in options {
+            guard case .pci = option.kind, case .string(let text)? = values[option.name], let address = PCIAddress(text)
+            else { continue }
+            do throws(Failure) {
+                _ = try PCIFunction(address, kernel: host.realKernel)
+            } catch {
+                throw ErrorValue(kind: "usage", "option '\(option.name)': \(error.message)")
+            }
+        }
+    }
+
     init(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(SkipReason) {
         self.values = values
         let kernel = host.realKernel

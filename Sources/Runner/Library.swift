@@ -12,7 +12,8 @@ public struct Library: Sendable {
     func find(_ name: String, from folder: String) throws(ErrorValue) -> LuaState.ModuleSource {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         // Nothing but names: a module never leaves the folders it is looked for in.
-        guard parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
+        guard
+            parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
         else { throw ErrorValue(kind: "script", "require: '\(name)' is no module name") }
         let file = parts.joined(separator: "/") + ".lua"
         if let text = Library.read("\(folder)/\(file)") {

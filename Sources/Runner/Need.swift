@@ -29,13 +29,14 @@ public enum Need: String, CaseIterable, Sendable {
     }
 
     /// Why the bench lacks it; nil where it does not.
-    func missing(_ subjects: Subjects, _ host: Host) -> String? {
+    /// A device that is there and cannot be opened is a failure, not a lack.
+    func missing(_ subjects: Subjects, _ host: Host) throws(Failure) -> String? {
         let kernel = host.realKernel
         switch self {
         case .vfio: return subjects.device == nil ? Need.noDevice : nil
-        case .dmabuf: return withDevice(subjects, kernel) { device in Need.dmabufMissing(device) }
+        case .dmabuf: return try withDevice(subjects, kernel) { device in Need.dmabufMissing(device) }
         case .dmabufTPH:
-            return withDevice(subjects, kernel) { device in
+            return try withDevice(subjects, kernel) { device in
                 switch host.tph.resolve(device: device.descriptor, object: device.label, kernel: kernel) {
                 case .available: nil
                 case .absent(let reason), .refused(let reason): reason
@@ -70,14 +71,10 @@ public enum Need: String, CaseIterable, Sendable {
 
     private func withDevice(
         _ subjects: Subjects, _ kernel: any Kernel, _ body: (borrowing VFIODevice) -> String?
-    ) -> String? {
+    ) throws(Failure) -> String? {
         guard let address = subjects.device else { return Need.noDevice }
-        do throws(Failure) {
-            let device = try VFIODevice.open(address, via: .present, kernel: kernel)
-            return body(device)
-        } catch {
-            return error.message
-        }
+        let device = try VFIODevice.open(address, via: .present, kernel: kernel)
+        return body(device)
     }
 
     private static func dmabufMissing(_ device: borrowing VFIODevice) -> String? {

@@ -1,3 +1,4 @@
+import Devices
 public import LuaKit
 
 /// An option that a scenario declares.
@@ -57,11 +58,18 @@ public struct OptionSchema: Sendable {
         case .string: return .string(text)
         case .choice(let names):
             guard names.contains(text) else {
-                let near = nearest(to: text, in: names).map { "; did you mean '\($0)'?" } ?? ""
-                throw refuse(text, "must be one of \(names.joined(separator: ", "))\(near)")
+                var error = refuse(text, "must be one of \(names.joined(separator: ", "))")
+                if let near = nearest(to: text, in: names) { error.message += "; did you mean '\(near)'?" }
+                throw error
             }
             return .string(text)
-        case .pci, .rdma: return .string(text)
+        case .rdma: return .string(text)
+        case .pci:
+            if text == "auto" { return .string(text) }
+            guard let address = PCIAddress(text) else {
+                throw refuse(text, "must be auto or a PCI address such as 0000:3b:00.0")
+            }
+            return .string("\(address)")
         }
     }
 
@@ -103,11 +111,14 @@ extension OptionSchema {
             case .string(let text)?:
                 if let value = parseSize(text) { return value }
                 throw ErrorValue(kind: "script", "options.\(name).\(key) must be a number, not '\(text)'")
-            case let value?: throw ErrorValue(kind: "script", "options.\(name).\(key) must be a number, not a \(value.typeName)")
+            case let value?:
+                throw ErrorValue(kind: "script", "options.\(name).\(key) must be a number, not a \(value.typeName)")
             }
         }
         guard case .string(let type)? = fields["type"] else {
-            throw ErrorValue(kind: "script", "options.\(name).type is missing: integer, size, number, boolean, string, enum, pci or rdma")
+            throw ErrorValue(
+                kind: "script",
+                "options.\(name).type is missing: integer, size, number, boolean, string, enum, pci or rdma")
         }
         switch type {
         case "integer", "size":

@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// Results as people and programs read them.
 public enum Report {
-    static func lines(_ one: CaseResult) -> [String] {
+    static func lines(_ one: CaseResult, simulated: Bool) -> [String] {
         let mark =
             switch one.verdict {
             case .pass: "ok   "
@@ -10,7 +10,7 @@ public enum Report {
             case .skip: "skip "
             case .interrupted: "stop "
             }
-        var lines = ["  \(mark) \(one.name)  [\(duration(one.duration_ns))]"]
+        var lines = ["  \(mark) \(one.name)  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"]
         if let message = one.message { lines.append("        " + message) }
         if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
         lines += one.log.map { "        | \($0)" }
@@ -31,7 +31,7 @@ public enum Report {
     }
 
     /// The last line.
-    public static func summary(_ results: [ScenarioResult]) -> String {
+    public static func summary(_ results: [ScenarioResult], unusable: Int = 0) -> String {
         let cases = results.flatMap { result in
             result.skipped.isEmpty ? result.cases.map(\.verdict) : [Verdict.skip]
         }
@@ -40,6 +40,7 @@ public enum Report {
         if count(.interrupted) > 0 { text += ", interrupted" }
         let leaks = results.count { !$0.left_open.isEmpty }
         if leaks > 0 { text += ", \(leaks) left something open" }
+        if unusable > 0 { text += ", \(unusable) could not be run" }
         return text
     }
 

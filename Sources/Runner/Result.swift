@@ -30,14 +30,22 @@ public struct CaseResult: Codable, Sendable {
 
 /// An error, as results carry it.
 public struct ErrorFields: Codable, Sendable {
-    let kind: String
-    let operation: String?
-    let errno: Int32?
-    let name: String?
-    let object: String?
-    let request: String?
-    let hint: String?
-    let traceback: String?
+    /// See `ErrorValue`.
+    public let kind: String
+    /// The call.
+    public let operation: String?
+    /// The kernel's number, positive.
+    public let errno: Int32?
+    /// Its name.
+    public let name: String?
+    /// What the call was about.
+    public let object: String?
+    /// Its decoded arguments.
+    public let request: String?
+    /// The likely reason.
+    public let hint: String?
+    /// Lua's stack.
+    public let traceback: String?
 
     init(_ error: ErrorValue) {
         kind = error.kind

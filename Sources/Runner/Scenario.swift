@@ -75,7 +75,8 @@ public struct Scenario {
 
     private static func cases(_ value: LuaValue?, _ functions: [String: LuaFunction]) throws(ErrorValue) -> [Case] {
         guard case .table(let table)? = value, !table.isEmpty else {
-            throw ErrorValue(kind: "script", "'cases' must be a table of functions, [\"what is shown\"] = function(t, opt)")
+            throw ErrorValue(
+                kind: "script", "'cases' must be a table of functions, [\"what is shown\"] = function(t, opt)")
         }
         for (name, value) in table.sorted(by: { $0.key < $1.key }) where functions[name] == nil {
             throw ErrorValue(kind: "script", "cases[\"\(name)\"] must be a function, not a \(value.typeName)")
@@ -96,7 +97,8 @@ public struct Scenario {
         }
         for option in options {
             guard let value = values[option.name] else {
-                throw ErrorValue(kind: "usage", "option '\(option.name)' has no default; give it with --set \(option.name)=...")
+                throw ErrorValue(
+                    kind: "usage", "option '\(option.name)' has no default; give it with --set \(option.name)=...")
             }
             // "64K" as a default of a size is a number from here on.
             if case .size = option.kind, case .string(let text) = value { values[option.name] = try option.parse(text) }

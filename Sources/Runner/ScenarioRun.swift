@@ -12,16 +12,18 @@ public final class ScenarioRun {
     private let host: Host
     private let state: LuaState
     private let emit: (String) -> Void
+    private let note: (String) -> Void
     private var result: ScenarioResult
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
     ///   - kernel: the bench's kernel, perhaps traced.
+    ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report, and each line that the script prints.
     public init(
         file: String, bench: Bench, kernel: any Kernel, library: Library,
         settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
-        emit: @escaping (String) -> Void
+        note: @escaping (String) -> Void, emit: @escaping (String) -> Void
     ) throws(ErrorValue) {
         guard let text = Library.read(file) else {
             throw ErrorValue(kind: "usage", "cannot read \(file): no such file, or no permission")
@@ -31,6 +33,7 @@ public final class ScenarioRun {
         self.bench = bench
         self.settings = settings
         self.emit = emit
+        self.note = note
         let tph = TPHResolver(bench.tph)
         tph.found = featureFound
         host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
@@ -69,7 +72,8 @@ public final class ScenarioRun {
             }
         case .other(let type):
             var error = ErrorValue(
-                kind: "script", "a script returns a scenario (a table with cases) or nothing, not a \(type)")
+                kind: "script", "a script returns a scenario (a table with cases) or nothing; this one returns: \(type)"
+            )
             error.position = file + ": "
             throw error
         }
@@ -90,7 +94,9 @@ public final class ScenarioRun {
                 record(result.name, nil, since: start)
             }
         } catch {
-            guard error.kind != "usage", !state.isInterrupted, isOfPlainScript(error) else { return try ended(by: error) }
+            guard error.kind != "usage", !state.isInterrupted, isOfPlainScript(error) else {
+                return try ended(by: error)
+            }
             record(result.name, error, since: start)
         }
         return finished()
@@ -112,6 +118,7 @@ public final class ScenarioRun {
         result.name = scenario.name
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
+        try DeviceChoice.checkNamed(scenario.options, values, host)
         let resolved: DeviceChoice
         do throws(SkipReason) {
             resolved = try DeviceChoice(scenario.options, values, host)
@@ -123,14 +130,22 @@ public final class ScenarioRun {
         }
         let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
-        let missing = scenario.needs.compactMap { need in
-            need.missing(resolved.subjects, host).map { "needs \(need.rawValue): \($0)" }
+        do throws(Failure) {
+            var missing: [String] = []
+            for need in scenario.needs {
+                if let reason = try need.missing(resolved.subjects, host) {
+                    missing.append("needs \(need.rawValue): \(reason)")
+                }
+            }
+            guard missing.isEmpty else { return skip(missing) }
+        } catch {
+            return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
-        guard missing.isEmpty else { return skip(missing) }
         for one in scenario.cases where !state.isInterrupted { run(one, resolved.values) }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
+        note(one.name)
         let start = host.realKernel.monotonic()
         do throws(ErrorValue) {
             try state.call(one.function, module: "case", [.table(values)])
@@ -173,7 +188,7 @@ public final class ScenarioRun {
         one.log = host.log
         host.log = []
         result.cases.append(one)
-        for line in Report.lines(one) { emit(line) }
+        for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
 
     /// Closes everything and says what could not be.

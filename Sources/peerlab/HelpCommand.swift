@@ -34,8 +34,9 @@ struct Help: ParsableCommand {
         let bench = Bench(
             kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let run = try ScenarioRun(
-            file: file, bench: bench, kernel: bench.makeKernel(), library: Library(stdlib: StdlibFolders.all(extra: [])),
-            settings: [], featureFound: { _ in }, emit: { _ in })
+            file: file, bench: bench, kernel: bench.makeKernel(),
+            library: Library(stdlib: StdlibFolders.all(extra: [])),
+            settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
         guard let scenario = try run.describe() else {
             print("\(file): a plain script; it declares no options", to: STDOUT_FILENO)
             return

@@ -9,13 +9,14 @@ struct LabRun {
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() async throws -> Int32 {
-        guard let kernel = options.labKernel ?? getenv("PEERLAB_LAB_KERNEL").map({ String(cString: $0) }) else {
+        let kernel = options.labKernel ?? LabBench.builtKernel
+        guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
-                "the lab bench needs a kernel image: --lab-kernel FILE or PEERLAB_LAB_KERNEL; "
-                    + "scripts/lab/build-kernel makes one")
+                "the lab bench has no kernel image at \(kernel): name one with --lab-kernel FILE or "
+                    + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one")
         }
-        guard let guestInit = LabRun.guestInit() else {
-            throw ValidationError("scripts/lab/guest-init is neither beside this program nor in PEERLAB_LAB_INIT")
+        guard let guestInit = LabBench.installedGuestInit else {
+            throw ValidationError("scripts/lab/guest-init is not beside this program")
         }
         let bench = LabBench(
             kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
@@ -59,17 +60,5 @@ struct LabRun {
         guard let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }
         return path == "." ? String(cString: folder) : String(cString: folder) + "/" + path
-    }
-
-    private static func guestInit() -> String? {
-        if let variable = getenv("PEERLAB_LAB_INIT") { return String(cString: variable) }
-        var folder = StdlibFolders.program()
-        for _ in 0..<6 {
-            guard let slash = folder.lastIndex(of: "/") else { return nil }
-            folder = String(folder[..<slash])
-            for path in ["\(folder)/scripts/lab/guest-init", "\(folder)/share/peerlab/lab/guest-init"]
-            where access(path, X_OK) == 0 { return path }
-        }
-        return nil
     }
 }

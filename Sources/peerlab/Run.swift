@@ -29,10 +29,14 @@ struct Run: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Which DMA_BUF_TPH ABI the kernel has: auto identifies it or refuses.", valueName: "NAME[@NUMBER]|auto|off"))
+            "Which DMA_BUF_TPH ABI the kernel has: auto identifies it or refuses.", valueName: "NAME[@NUMBER]|auto|off")
+    )
     var tphAbi = "auto"
 
-    @Option(help: ArgumentHelp("Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL.", valueName: "FILE"))
+    @Option(
+        help: ArgumentHelp(
+            "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
+            valueName: "FILE"))
     var labKernel: String?
 
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
@@ -76,7 +80,7 @@ struct Run: AsyncParsableCommand {
     private func runHere(_ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library) -> Int32 {
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
-        var unusable = false
+        var unusable = 0
         guard let traceFile = TraceFile(trace) else {
             print("peerlab: cannot write \(trace ?? "")", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
@@ -86,13 +90,13 @@ struct Run: AsyncParsableCommand {
                 results.append(try run(file, bench, settings, library, traceFile))
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
-                unusable = true
+                unusable += 1
             }
             if results.last?.verdict == .interrupted { break }
         }
-        print(Report.summary(results), to: STDOUT_FILENO)
+        print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let json, !writeJSON(results, to: json) { return ExitStatus.software.rawValue }
-        return Run.status(results, unusable: unusable).rawValue
+        return Run.status(results, unusable: unusable > 0).rawValue
     }
 
     private func run(
@@ -104,7 +108,7 @@ struct Run: AsyncParsableCommand {
         let run = try ScenarioRun(
             file: file, bench: bench, kernel: tracing ?? kernel, library: library, settings: settings,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
-            emit: { print($0, to: STDOUT_FILENO) })
+            note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()
     }
 

@@ -41,11 +41,13 @@ enum TopologyFile {
 
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
-            "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask", "rdma",
+            "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
+            "rdma",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
-            throw ErrorValue(kind: "usage", "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
+            throw ErrorValue(
+                kind: "usage", "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
         }
         var device = Topology.Device(
             address: address, vendor: vendor, device: model,
@@ -83,7 +85,8 @@ enum TopologyFile {
         else { throw ErrorValue(kind: "usage", "\(fields.place) needs an index, 0 to 5, and a size, a power of two") }
         return Topology.BAR(
             Int(index), size: UInt64(size),
-            kind: try fields.choice("kind", Topology.BAR.Kind.init(rawValue:), ["memory", "io", "registers"]) ?? .memory,
+            kind: try fields.choice("kind", Topology.BAR.Kind.init(rawValue:), ["memory", "io", "registers"])
+                ?? .memory,
             is64Bit: try fields.integer("bits") == 64, prefetchable: try fields.boolean("prefetchable") ?? false)
     }
 }

@@ -25,7 +25,9 @@ final class RefusingKernel: Kernel {
     func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
         call { kernel.read(descriptor, buffer) }
     }
-    func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int { call { kernel.write(descriptor, buffer) } }
+    func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
+        call { kernel.write(descriptor, buffer) }
+    }
     func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
         call { kernel.pread(descriptor, buffer, at: offset) }
     }
@@ -42,7 +44,9 @@ final class RefusingKernel: Kernel {
             try kernel.mmap(length: length, protection: protection, flags: flags, descriptor, at: offset)
         }
     }
-    func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int { call { kernel.munmap(address, length: length) } }
+    func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
+        call { kernel.munmap(address, length: length) }
+    }
     func readlink(_ path: String) throws(Errno) -> String { try verb { () throws(Errno) in try kernel.readlink(path) } }
     func list(_ path: String) throws(Errno) -> [String] { try verb { () throws(Errno) in try kernel.list(path) } }
     func monotonic() -> UInt64 { kernel.monotonic() }

@@ -32,7 +32,8 @@ private let testModule = Module(
     "test", "For tests.",
     functions: [
         Function(
-            "add", [Parameter("a", .integer(-10...10), .required, ""), Parameter("b", .integer(0...10), .integer(7), "")],
+            "add",
+            [Parameter("a", .integer(-10...10), .required, ""), Parameter("b", .integer(0...10), .integer(7), "")],
             returns: "integer", "Adds.",
             entry: { Call($0, $1).run { call in call.push(call[0].int64 + call[1].int64) } }),
         Function(
@@ -158,7 +159,7 @@ final class Fixture {
         ("t.flags { 'one', 'tow' }", "test.flags: 'bits[2]' must be one of one, two, four, not 'tow'"),
         ("t.flags { one = true }", "test.flags: 'bits' must be a list of names (it has a named key), not a table"),
         ("t.ranges { ranges = { {} } }", "test.ranges: 'request.ranges[1].offset' is missing; it must be a size"),
-        ("t.ranges { ranges = {}, nam = 'x' }", "test.ranges: unknown key 'nam'; did you mean 'name'? in 'request'"),
+        ("t.ranges { ranges = {}, nam = 'x' }", "test.ranges: unknown key 'nam' in 'request'; did you mean 'name'?"),
         ("t.ranges { ranges = { {}, {}, {}, {}, {} } }", "'request.ranges' must have 0 to 4 elements, not 5"),
         ("t.ranges(3)", "test.ranges: 'request' must be a table, not a number"),
         ("t.ranges { 1, ranges = {} }", "has a key of type number"),

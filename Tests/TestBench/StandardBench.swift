@@ -16,7 +16,8 @@ extension Topology {
                 bars: [Topology.BAR(0, size: 1 << 20, kind: .registers)], kind: .edu),
             Topology.Device(
                 address: "0000:03:00.0", vendor: 0x15b3, device: 0x1021, classCode: 0x020000, driver: "mlx5_core",
-                group: 12, bars: [Topology.BAR(0, size: 1 << 25, is64Bit: true, prefetchable: true)], tphRequester: true,
+                group: 12, bars: [Topology.BAR(0, size: 1 << 25, is64Bit: true, prefetchable: true)],
+                tphRequester: true,
                 kind: .nic),
         ],
         nics: [Topology.NIC(name: "mlx5_0", address: "0000:03:00.0")])

@@ -8,7 +8,7 @@ local function refused(errno, ranges, region)
   return function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
     expect.errno(errno, function()
-      local buf <close> = dev:export_dmabuf { region = region or opt.region, ranges = ranges }
+      local _buf <close> = dev:export_dmabuf { region = region or opt.region, ranges = ranges }
     end)
   end
 end

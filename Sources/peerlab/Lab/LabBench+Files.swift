@@ -1,9 +1,9 @@
 import Glibc
 
 extension LabBench {
-    /// The kernel to boot where the user names none: PEERLAB_KERNEL, or where scripts/lab/build-kernel leaves its own.
+    /// The kernel to boot where the user names none: PEERLAB_LAB_KERNEL, or where scripts/lab/build-kernel leaves its own.
     static var builtKernel: String {
-        if let kernel = variable("PEERLAB_KERNEL") { return kernel }
+        if let kernel = variable("PEERLAB_LAB_KERNEL") { return kernel }
         if let cache = variable("PEERLAB_CACHE") { return "\(cache)/bzImage" }
         let caches = variable("XDG_CACHE_HOME") ?? "\(variable("HOME") ?? "")/.cache"
         return "\(caches)/peerlab/bzImage"

@@ -19,7 +19,8 @@ struct LabBench: Sendable {
     var environment = LabBench.hostEnvironment
     /// How long the guest may take to reach user space.
     var bootTimeout: Duration = .seconds(60)
-    /// How long the command may take; nil for as long as it wants.
+    /// How long the command may take, with about two seconds of setting the guest up before it; nil for as long as it
+    /// wants.
     var runTimeout: Duration?
     /// The machine to emulate.
     var machine = LabMachine()

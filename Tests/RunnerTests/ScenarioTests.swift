@@ -1,0 +1,311 @@
+import Devices
+import Glibc
+import Kernel
+import LuaKit
+import Runner
+import SimKernel
+import TestBench
+import Testing
+
+/// Runs a script on the simulated bench.
+struct Outcome {
+    var result: ScenarioResult?
+    var error: ErrorValue?
+    var lines: [String] = []
+    let kernel: SimKernel
+
+    init(
+        _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
+        tph: TPHChoice = .auto
+    ) throws {
+        var template = Array("/tmp/peerlab-test.XXXXXX".utf8CString)
+        let folder = String(cString: try #require(mkdtemp(&template)))
+        let path = folder + "/script.lua"
+        let file = try #require(fopen(path, "w"))
+        fputs(text, file)
+        fclose(file)
+        defer {
+            unlink(path)
+            rmdir(folder)
+        }
+        let kernel = SimKernel(topology)
+        self.kernel = kernel
+        let bench = Bench(
+            kind: "sim", description: "test", isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
+        let root = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())
+        let output = Lines()
+        do throws(ErrorValue) {
+            let run = try ScenarioRun(
+                file: path, bench: bench, kernel: kernel, library: Library(stdlib: [root + "/stdlib"]),
+                settings: settings, featureFound: { _ in }, note: { _ in }, emit: { output.all.append($0) })
+            result = try run.run()
+        } catch {
+            self.error = error
+        }
+        lines = output.all
+    }
+
+    private final class Lines { var all: [String] = [] }
+}
+
+@Suite struct ScenarioTests {
+    @Test func casesRunInTheOrderOfTheFile() throws {
+        let outcome = try Outcome(
+            """
+            return { cases = {
+              ["z first"] = function() end,
+              ["a second"] = function() end,
+              ["m third"] = function() end,
+            } }
+            """)
+        #expect(outcome.result?.cases.map(\.name) == ["z first", "a second", "m third"])
+        #expect(outcome.result?.verdict == .pass)
+    }
+
+    @Test func aFailedCaseDoesNotStopTheNext() throws {
+        let outcome = try Outcome(
+            """
+            local expect, vfio = require "expect", require "vfio"
+            return { cases = {
+              one = function() local d = vfio.open("0000:01:00.0") expect.equal(1, 2, "sum") end,
+              two = function() local d = vfio.open("0000:01:00.0", { via = "group" }) end,
+              three = function(t) t:log("hello") t:skip("not here") end,
+            } }
+            """)
+        let result = try #require(outcome.result)
+        #expect(result.cases.map(\.verdict) == [.fail, .pass, .skip])
+        #expect(result.cases[0].message?.hasSuffix("script.lua:3: sum: expected 2, found 1") == true)
+        #expect(result.cases[0].error?.kind == "expectation")
+        #expect(result.cases[2].log == ["hello"])
+        #expect(result.verdict == .fail)
+        #expect(result.left_open == [])
+    }
+
+    @Test func whatAScriptTookByARawCallAndLeftIsAFailure() throws {
+        let outcome = try Outcome(
+            """
+            local vfio, sys = require "vfio", require "sys"
+            local d <close> = vfio.open("0000:01:00.0")
+            local request = string.pack("<I4I4I4I4I4I4I8I8", 40, 0x1000b, 2, 0, 0, 1, 0, 4096)
+            local r = sys.ioctl(d:fd(), "VFIO_DEVICE_FEATURE", request)
+            assert(r.result >= 0, r.name)
+            """)
+        let result = try #require(outcome.result)
+        #expect(result.cases.map(\.verdict) == [.pass])
+        #expect(result.left_open.count == 1)
+        #expect(result.verdict == .fail)
+    }
+
+    @Test(arguments: [
+        ("return 5", "this one returns: integer"),
+        ("return {}", "'cases' must be a table of functions"),
+        ("return { cases = { a = 5 } }", "cases[\"a\"] must be a function, not a integer"),
+        (
+            "return { cases = { a = print }, option = {} }",
+            "unknown key 'option' in the scenario; did you mean 'options'?"
+        ),
+        ("return { cases = { a = print }, needs = { 'rdma.reg' } }", "unknown need 'rdma.reg'"),
+        ("return { cases = { a = print }, options = { x = { type = 'int' } } }", "type 'int' is unknown"),
+        ("return { cases = { a = print }, options = { x = { type = 'integer', mni = 2 } } }", "did you mean 'min'?"),
+        ("return { cases = { a = print }, options = { x = { type = 'integer', max = 2, default = 3 } } }", "default"),
+        ("local x = = 2", "unexpected symbol near '='"),
+        ("\u{1B}LuaS", "binary chunk"),
+    ])
+    func aFileThatIsNoScenarioIsRefused(_ text: String, _ expected: String) throws {
+        let outcome = try Outcome(text)
+        #expect(outcome.result == nil)
+        #expect(outcome.error?.line.contains(expected) == true, "\(outcome.error?.line ?? "no error")")
+        #expect(outcome.kernel.open == [])
+    }
+
+    @Test(arguments: [
+        ("n", "4", "must be 1 to 3"), ("n", "x", "must be integer 1..3"), ("m", "1", "unknown option 'm'"),
+        ("size", "64Q", "must be size"), ("flag", "yes", "must be true or false"),
+        ("color", "rde", "did you mean 'red'?"), ("device", "zz", "must be auto or a PCI address"),
+        ("device", "0000:77:00.0", "no such PCI function"),
+    ])
+    func aWrongOptionFailsBeforeAnythingIsOpened(_ name: String, _ value: String, _ expected: String) throws {
+        let outcome = try Outcome(
+            """
+            return { options = {
+              n = { type = "integer", min = 1, max = 3, default = 2 }, size = { type = "size", default = "4K" },
+              flag = { type = "boolean", default = true }, color = { type = "enum", values = { "red" }, default = "red" },
+              device = { type = "pci", default = "auto" },
+            }, cases = { a = function() error("it ran") end } }
+            """, [(name, value)])
+        #expect(outcome.error?.kind == "usage")
+        #expect(outcome.error?.message.contains(expected) == true, "\(outcome.error?.message ?? "no error")")
+        #expect(outcome.kernel.open == [])
+    }
+
+    @Test func optionsReachTheCases() throws {
+        let outcome = try Outcome(
+            """
+            local expect = require "expect"
+            return { options = {
+              size = { type = "size", default = "4K" }, st = { type = "integer", default = 1 },
+              exporter = { type = "pci", default = "auto", memory = "64K" },
+              engine = { type = "pci", default = "auto", id = "1234:11e8" }, nic = { type = "rdma", default = "auto" },
+            }, cases = { a = function(t, opt)
+              expect.equal(opt.size, 4096) expect.equal(opt.st, 0x42) expect.equal(opt.exporter, "0000:01:00.0")
+              expect.equal(opt.engine, "0000:02:00.0") expect.equal(opt.nic, "mlx5_0")
+            end } }
+            """, [("st", "0x42")])
+        #expect(outcome.result?.verdict == .pass, "\(outcome.lines)")
+    }
+
+    @Test func aPlainScriptIsOneCaseAndTakesNoOptions() throws {
+        let script = "local d <close> = require 'vfio'.open('0000:01:00.0')"
+        #expect(try Outcome(script).result?.cases.map(\.verdict) == [.pass])
+        let refused = try Outcome(script, [("x", "1")])
+        #expect(refused.error?.message == "unknown option 'x': this script declares no options")
+        #expect(refused.kernel.open == [])
+        #expect(try Outcome("error 'no'").result?.cases.map(\.verdict) == [.fail])
+    }
+
+    @Test func whatABenchLacksIsASkipWithItsReason() throws {
+        var topology = Topology.standard
+        topology.tph = nil
+        topology.nics = []
+        let outcome = try Outcome(
+            """
+            return { options = { exporter = { type = "pci", default = "auto" } },
+              needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma" }, cases = { a = function() error("it ran") end } }
+            """, topology: topology)
+        let result = try #require(outcome.result)
+        #expect(result.verdict == .skip)
+        #expect(result.skipped.count == 2)
+        #expect(result.skipped[0].contains("no DMA_BUF_TPH"))
+        #expect(result.skipped[1].contains("ENOSYS"))
+    }
+
+    @Test func aDeviceThatCannotBeOpenedIsAFailureNotASkip() throws {
+        var topology = Topology.standard
+        topology.devices.append(
+            Topology.Device(
+                address: "0000:01:00.1", vendor: 0x1af4, device: 0x1000, classCode: 0, driver: "virtio-pci", group: 10))
+        let outcome = try Outcome(
+            """
+            return { options = { exporter = { type = "pci", default = "auto", memory = "64K" } },
+              needs = { "vfio.dma_buf" }, cases = { a = function() end } }
+            """, topology: topology)
+        let result = try #require(outcome.result)
+        #expect(result.verdict == .fail)
+        #expect(result.cases[0].message?.contains("also holds 0000:01:00.1 (driver virtio-pci)") == true)
+    }
+}
+
+@Suite struct IdentificationTests {
+    /// `auto` on each simulated kernel: what it finds, or that it refuses; and nothing is ever sent unidentified, which
+    /// DevicesTests show call by call.
+    @Test(arguments: [
+        (nil, nil), (TPHRevision.v2, "v2"), (.v3, "v3"), (.v4, "v5"), (.v5, "v5"), (.v6, "v6"), (.v7, "v7"),
+        (.v9, "v11"), (.v11, "v11"),
+    ])
+    func autoFindsTheRevision(_ revision: TPHRevision?, _ expected: String?) throws {
+        for number: UInt32 in [13, 14] {
+            var topology = Topology.standard
+            topology.tph = revision
+            topology.tphFeature = number
+            let outcome = try Outcome(
+                """
+                local vfio, expect = require "vfio", require "expect"
+                return { needs = { "vfio.dma_buf_tph" }, cases = { a = function()
+                  local dev <close> = vfio.open("0000:01:00.0")
+                  local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+                  buf:set_tph { st = 0x42, ph = "target" }
+                end } }
+                """, topology: topology)
+            let result = try #require(outcome.result)
+            if let expected {
+                #expect(result.verdict == .pass, "\(outcome.lines)")
+                #expect(
+                    result.tph?.hasPrefix("TPH ABI \(expected) at feature \(number) ") == true, "\(result.tph ?? "")")
+            } else {
+                #expect(result.verdict == .skip)
+            }
+        }
+    }
+
+    @Test func whatAnABICannotCarryIsRefusedByName() throws {
+        let script = """
+            local vfio, expect = require "vfio", require "expect"
+            local dev <close> = vfio.open("0000:01:00.0")
+            local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+            local e = expect.error("v2", buf.set_tph, buf, { st_ext = 0x1234, ph = "target" })
+            expect.equal(e.kind, "argument")
+            expect.error("v2", buf.clear_tph, buf)
+            """
+        #expect(try Outcome(script).result?.verdict == .pass)
+        let off = try Outcome(
+            """
+            local vfio, expect = require "vfio", require "expect"
+            local dev <close> = vfio.open("0000:01:00.0")
+            local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+            expect.errno("ENOTTY", buf.set_tph, buf, { st = 1, ph = "target" })
+            """, tph: .off)
+        #expect(off.result?.verdict == .pass, "\(off.lines)")
+    }
+}
+
+@Suite struct LifetimeTests {
+    @Test(arguments: [
+        // a device closed before its dma-buf: the buffer lives on, revoked
+        """
+        local buf = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+        dev:close()
+        local ctx <close> = iommufd.open()
+        local ioas <close> = ctx:alloc_ioas()
+        expect.errno("ENODEV", ioas.map_file, ioas, { dmabuf = buf, length = 4096 })
+        expect.errno("EBADF", buf.set_tph, buf, { st = 1, ph = "target" })
+        buf:close()
+        """,
+        // a protection domain with a region refuses, and can be closed later
+        """
+        local ctx <close> = rdma.open("mlx5_0")
+        local pd <close> = ctx:alloc_pd()
+        local host <close> = memory.alloc(4096)
+        local mr <close> = pd:reg_mr { memory = host, access = { "local_write" } }
+        expect.errno("EBUSY", pd.close, pd)
+        expect.errno("EBUSY", ctx.close, ctx)
+        mr:close()
+        pd:close()
+        """,
+        // an address space whose context is gone
+        """
+        local ctx = iommufd.open()
+        local ioas = ctx:alloc_ioas()
+        ctx:close()
+        local host <close> = memory.alloc(4096)
+        expect.errno("EBADF", ioas.map, ioas, { memory = host })
+        ioas:close()
+        """,
+        // attached: the kernel refuses to destroy
+        """
+        local ctx <close> = iommufd.open()
+        local engine <close> = vfio.open("0000:02:00.0", { iommufd = ctx })
+        local ioas <close> = ctx:alloc_ioas()
+        engine:attach(ioas)
+        expect.errno("EBUSY", ioas.close, ioas)
+        engine:detach()
+        """,
+        // everything left to the collector, parents first in the script
+        """
+        local ctx = rdma.open("mlx5_0")
+        local mr = ctx:alloc_pd():reg_mr { memory = memory.alloc(4096) }
+        local buf = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+        """,
+    ])
+    func parentsAndChildren(_ body: String) throws {
+        let outcome = try Outcome(
+            """
+            local vfio, iommufd, rdma, memory = require "vfio", require "iommufd", require "rdma", require "memory"
+            local expect = require "expect"
+            local dev = vfio.open("0000:01:00.0")
+            \(body)
+            """)
+        #expect(outcome.result?.verdict == .pass, "\(outcome.lines)")
+        #expect(outcome.result?.left_open == [])
+        #expect(outcome.result?.collecting == [])
+    }
+}
