@@ -36,6 +36,8 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
+        .target(name: "CBenchmark", dependencies: ["CLua"], cSettings: c),
+        .executableTarget(name: "Benchmark", dependencies: ["LuaKit", "CBenchmark"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],

@@ -171,13 +171,8 @@ static void decode_record(lua_State *L, const lk_function *f, const place *at, c
 
 static void decode_object(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
                           lk_value *out) {
-    lk_object *object = lua_type(L, index) == LUA_TUSERDATA ? lua_touserdata(L, index) : NULL;
-    bool same = false;
-    if (object && lua_getmetatable(L, index)) {
-        same = lua_topointer(L, -1) == type->object->metatable;
-        lua_pop(L, 1);
-    }
-    if (!same) {
+    lk_object *object = object_at(L, index);
+    if (!object || object->class_ != type->object) {
         lua_pushfstring(L, "a %s", type->object->name);
         wrong_type(L, f, at, index, lua_tostring(L, -1));
     }
@@ -239,14 +234,31 @@ static void decode(lua_State *L, const lk_function *f, const place *at, const lk
     }
 }
 
+/* The common cases, with as few calls into Lua as a function written by hand makes. */
+static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, lk_value *out) {
+    if (type->kind == LK_INTEGER && lua_isinteger(L, index)) {
+        out->integer = lua_tointegerx(L, index, NULL);
+        out->present = true;
+        return out->integer >= type->minimum && out->integer <= type->maximum;
+    }
+    if (type->kind == LK_OBJECT) {
+        lk_object *object = object_at(L, index);
+        if (!object || object->class_ != type->object || !object->open) return false;
+        *out = (lk_value){ .present = true, .pointer = object + 1, .count = (size_t)index };
+        return true;
+    }
+    return false;
+}
+
 static int trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
     lk_value values[LK_PARAMETERS_MAX];
     int given = lua_gettop(L);
     if (given > f->count)
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
-    lua_settop(L, f->count);
+    if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
+        if (decode_quickly(L, &f->parameters[i].type, i + 1, &values[i])) continue;
         place argument = { NULL, f->parameters[i].name, 0 };
         decode_field(L, f, &argument, &f->parameters[i], i + 1, &values[i]);
     }

@@ -6,6 +6,8 @@ typedef struct lk_state {
     void *context, *owner;
     lk_finder finder;
     lk_printer printer;
+    lua_State *main;
+    lua_State *volatile running; /* the coroutine that runs, for a signal handler */
     volatile int interrupted;
     const void *error_metatable;
 } lk_state;
@@ -27,3 +29,14 @@ int lk_raise(lua_State *L, const char *kind, const char *operation, const char *
 void lk_suggest(lua_State *L, const char *word, const char *best, int distance);
 void lk_open_errors(lua_State *L);
 void lk_open_libraries(lua_State *L);
+/* Replaces resume and wrap, so that an interrupt finds the coroutine that runs. The coroutine library is at the top. */
+void lk_open_coroutines(lua_State *L);
+/* Raises where the state was interrupted. */
+void lk_check_interrupt(lua_State *L);
+
+/* The object at a stack index, or NULL for anything else. No library of a state of ours makes userdata but lk_new_object,
+ * so a block that is large enough has our header. */
+static inline lk_object *object_at(lua_State *L, int index) {
+    lk_object *object = lua_touserdata(L, index);
+    return object && lua_rawlen(L, index) >= sizeof *object ? object : NULL;
+}

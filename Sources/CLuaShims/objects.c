@@ -23,10 +23,9 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
 /* Upvalue 1 of the metamethods: the class. */
 static lk_object *own(lua_State *L) {
     const lk_class *class_ = lua_touserdata(L, lua_upvalueindex(1));
-    lk_object *object = lua_type(L, 1) == LUA_TUSERDATA ? lua_touserdata(L, 1) : NULL;
-    if (!object || !lua_getmetatable(L, 1) || lua_topointer(L, -1) != class_->metatable)
+    lk_object *object = object_at(L, 1);
+    if (!object || object->class_ != class_)
         lk_raise(L, "argument", "close", "must be called on a %s (write obj:close())", class_->name);
-    lua_pop(L, 1);
     return object;
 }
 
@@ -102,7 +101,6 @@ void lk_seal(lua_State *L, const char *what) {
 
 void lk_register_class(lua_State *L, lk_class *class_) {
     lua_createtable(L, 0, 6); /* methods, metatable */
-    class_->metatable = lua_topointer(L, -1);
     lua_pushlightuserdata(L, class_);
     set_closure(L, "__close", close_object);
     set_closure(L, "__gc", collect_object);

@@ -22,16 +22,25 @@ static void *allocate(void *unused, void *block, size_t old, size_t size) {
     return result;
 }
 
-static void check_interrupt(lua_State *L, lua_Debug *unused) {
+static void on_instruction(lua_State *L, lua_Debug *unused) {
     (void)unused;
-    if (!state_of(L)->interrupted) return;
-    /* From now on at every instruction: a script that catches this error gets no further. */
-    lua_sethook(L, check_interrupt, LUA_MASKCOUNT, 1);
-    lk_raise(L, "interrupt", NULL, "interrupted");
+    lk_check_interrupt(L);
 }
 
+void lk_check_interrupt(lua_State *L) {
+    if (state_of(L)->interrupted) lk_raise(L, "interrupt", NULL, "interrupted");
+}
+
+/* A hook costs every instruction, so there is none until it is wanted; setting one is what Lua's own interpreter does in
+ * its signal handler. It is called at each instruction from then on: a script that catches the error gets no further. */
+static void stop(lua_State *L) { lua_sethook(L, on_instruction, LUA_MASKCOUNT, 1); }
+
 void lk_interrupt(lua_State *L) {
-    if (L) state_of(L)->interrupted = 1;
+    if (!L) return;
+    lk_state *state = state_of(L);
+    state->interrupted = 1;
+    stop(state->main);
+    if (state->running != state->main) stop(state->running);
 }
 static lua_State *volatile signal_target;
 static struct sigaction previous_int, previous_term;
@@ -173,6 +182,9 @@ void lk_open_libraries(lua_State *L) {
         luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
         lua_pop(L, 1);
     }
+    lua_getglobal(L, LUA_COLIBNAME);
+    lk_open_coroutines(L);
+    lua_pop(L, 1);
     lua_getglobal(L, LUA_STRLIBNAME);
     remove_field(L, "dump");
     lua_pop(L, 1);
@@ -212,7 +224,7 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
         free(state);
         return NULL;
     }
-    *state = (lk_state){ .context = context, .owner = owner, .finder = finder, .printer = printer };
+    *state = (lk_state){ .context = context, .owner = owner, .main = L, .running = L, .finder = finder, .printer = printer };
     *(lk_state **)lua_getextraspace(L) = state;
     lua_pushcfunction(L, open_state);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
@@ -220,8 +232,6 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
         free(state);
         return NULL;
     }
-    /* Coroutines inherit the hook, so one stops wherever the script is. */
-    lua_sethook(L, check_interrupt, LUA_MASKCOUNT, 10000);
     return L;
 }
 

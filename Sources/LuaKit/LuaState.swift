@@ -9,6 +9,7 @@ public final class LuaState {
     private let find: (String) throws(ErrorValue) -> ModuleSource
     private let print: (String) -> Void
     private let storage = DescriptionStorage()
+    private var defined: Set<String> = []
     private var classes: [String: UnsafeMutablePointer<lk_class>] = [:]
     /// What went wrong when the collector closed objects that a script had left open.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
@@ -129,14 +130,13 @@ public final class LuaState {
         let row = UnsafeMutablePointer<lk_class>.allocate(capacity: 1)
         row.initialize(
             to: lk_class(
-                name: storage.string(description.name), metatable: nil, close: description.close,
-                destroy: description.destroy))
+                name: storage.string(description.name), close: description.close, destroy: description.destroy))
         storage.own(row)
         classes[description.name] = row
     }
 
     private func define(_ description: ObjectClass) {
-        guard let row = classes[description.name], row.pointee.metatable == nil else { return }
+        guard let row = classes[description.name], defined.insert(description.name).inserted else { return }
         lua_createtable(raw, 0, CInt(description.methods.count + 1))
         for method in description.methods {
             add(method, named: "\(description.short):\(method.name)", receiver: description.name)

@@ -26,6 +26,7 @@ struct Handle: ~Copyable, LuaObject {
 final class Counter {
     var live = 0
     var closings = 0
+    weak var state: LuaState?
 }
 
 private let testModule = Module(
@@ -81,6 +82,14 @@ private let testModule = Module(
             "use", [Parameter("handle", .object(Handle.self), .required, "")], "Uses a handle.",
             entry: { Call($0, $1).run { call in call.push(call[0].object(Handle.self).pointee.isOpen) } }),
         Function(
+            "interrupt", [], "As Ctrl-C would.",
+            entry: {
+                Call($0, $1).run { call in
+                    call.context(Counter.self).state?.interrupt()
+                    return call.nothing
+                }
+            }),
+        Function(
             "fail", [], "Fails as a kernel would.",
             entry: {
                 Call($0, $1).run { call in
@@ -120,6 +129,7 @@ final class Fixture {
                 guard let text = modules[name] else { throw ErrorValue(kind: "script", "no module '\(name)'") }
                 return LuaState.ModuleSource(text: Array(text.utf8), path: "=stdlib/\(name).lua")
             }, print: { printed.all.append($0) })
+        counter.state = state
         state.register(testModule)
     }
 
@@ -319,6 +329,34 @@ final class Fixture {
         fixture.state.interrupt()
         let message = fixture.run("while true do pcall(function() while true do end end) end")
         #expect(message.hasSuffix("interrupted"))
+    }
+
+    /// Interrupted as by a signal, from inside: `interrupt` is what a signal handler calls.
+    @Test(arguments: [
+        "local co = coroutine.create(function() t.interrupt() while true do end end) coroutine.resume(co) print 'on'",
+        "local f = coroutine.wrap(function() t.interrupt() while true do end end) pcall(f) print 'on'",
+        "coroutine.wrap(function() coroutine.wrap(function() t.interrupt() while true do end end)() print 'on' end)()",
+        "local co = coroutine.create(function() coroutine.yield() end) coroutine.resume(co) t.interrupt() while true do end",
+    ])
+    func anInterruptFindsTheCoroutineThatRuns(_ text: String) {
+        let message = Fixture().run("local t = require 'test' " + text)
+        #expect(message.hasSuffix("interrupted"), "\(message)")
+    }
+
+    @Test(arguments: [
+        ("local co = coroutine.create(function(a) local b = coroutine.yield(a + 1) return b * 2 end) "
+            + "print(coroutine.resume(co, 1)) print(coroutine.resume(co, 5)) print(coroutine.resume(co))",
+            "true\t2|true\t10|false\tcannot resume dead coroutine"),
+        ("local f = coroutine.wrap(function(...) for i, v in ipairs {...} do coroutine.yield(v) end end) "
+            + "print(f(7, 8), f(), f())", "7\t8"),
+        ("local f = coroutine.wrap(function() error 'x' end) print(pcall(f))", "false\ttest.lua:1: x"),
+        ("local f = coroutine.wrap(function() error({1}) end) local ok, e = pcall(f) print(ok, e[1])", "false\t1"),
+        ("for v in coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) do print(v) end", "1|2|3"),
+        ("print(coroutine.isyieldable(), coroutine.status(coroutine.create(print)))", "false\tsuspended"),
+        ("print(pcall(coroutine.resume, 5))", "false\tbad argument #1 to 'coroutine.resume' (thread expected, got number)"),
+    ])
+    func coroutinesBehaveAsLuas(_ text: String, _ expected: String) {
+        #expect(Fixture().run(text) == expected)
     }
 
     @Test func nearestNames() {

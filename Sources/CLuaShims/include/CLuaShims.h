@@ -77,7 +77,6 @@ enum lk_closing { LK_CLOSED, LK_CLOSED_WITH_ERROR, LK_STILL_OPEN };
 
 typedef struct lk_class {
     const char *name; /* "vfio device" */
-    const void *_Nullable metatable;
     enum lk_closing (*close)(lua_State *L, void *payload, bool collecting);
     void (*destroy)(void *payload);
 } lk_class;

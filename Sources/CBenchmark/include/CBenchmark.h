@@ -1,0 +1,6 @@
+/* What a careful C programmer writes by hand: the rivals of our typed bindings. */
+#pragma once
+#include <lua.h>
+
+/* Pushes a table with `add(a, b)` and `new()`, whose objects have `:add(a, b)`. */
+int cbenchmark_open(lua_State *_Nonnull L);

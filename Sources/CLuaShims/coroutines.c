@@ -1,0 +1,67 @@
+/* coroutine.resume and coroutine.wrap as Lua has them, but an interrupt finds the coroutine that runs: hooks belong to one
+ * coroutine each. Upvalue 1 is Lua's own resume. */
+#include "internal.h"
+
+/* Function and arguments are on the stack; leaves resume's results. No yield crosses this: it belongs to the coroutine
+ * that resumes, which waits here. */
+static void call_resume(lua_State *L, lua_State *coroutine) {
+    lk_state *state = state_of(L);
+    lua_State *before = state->running;
+    if (coroutine) state->running = coroutine;
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET); /* resume never raises but for a wrong argument, where none runs */
+    state->running = before;
+    lk_check_interrupt(L);
+}
+
+static int resume(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTHREAD);
+    lua_State *coroutine = lua_tothread(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    call_resume(L, coroutine);
+    return lua_gettop(L);
+}
+
+/* Upvalue 2 is the coroutine, 3 Lua's close. */
+static int wrapped(lua_State *L) {
+    lua_State *coroutine = lua_tothread(L, lua_upvalueindex(2));
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 2);
+    call_resume(L, coroutine);
+    if (lua_toboolean(L, 1)) return lua_gettop(L) - 1;
+    if (lua_status(coroutine) > LUA_YIELD) { /* it failed: close what it left open */
+        lua_pushvalue(L, lua_upvalueindex(3));
+        lua_pushvalue(L, lua_upvalueindex(2));
+        lua_call(L, 1, 0);
+    }
+    if (lua_type(L, 2) == LUA_TSTRING) { /* as Lua does, the caller's position is put before a string */
+        luaL_where(L, 1);
+        lua_insert(L, 2);
+        lua_concat(L, 2);
+    }
+    return lua_error(L);
+}
+
+static int wrap(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_State *coroutine = lua_newthread(L);
+    lua_pushvalue(L, 1);
+    lua_xmove(L, coroutine, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, -2);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_pushcclosure(L, wrapped, 3);
+    return 1;
+}
+
+void lk_open_coroutines(lua_State *L) {
+    lua_getfield(L, -1, "resume");
+    lua_getfield(L, -2, "close");
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, resume, 1);
+    lua_setfield(L, -4, "resume");
+    lua_pushcclosure(L, wrap, 2);
+    lua_setfield(L, -2, "wrap");
+}
