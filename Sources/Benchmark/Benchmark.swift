@@ -88,6 +88,9 @@ final class NoContext {}
 @main
 struct Benchmark {
     static func main() {
+        if CommandLine.arguments.dropFirst().first == "processes" {
+            return Processes.compare(Array(CommandLine.arguments.dropFirst(2)))
+        }
         let state = LuaState(
             context: NoContext(),
             find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },

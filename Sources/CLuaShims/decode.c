@@ -193,7 +193,7 @@ static void decode(lua_State *L, const lk_function *f, const place *at, const lk
     int converted = 0;
     switch (type->kind) {
     case LK_INTEGER:
-        out->integer = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &converted) : 0;
+        out->integer = lua_tointegerx(L, index, &converted); /* as in Lua's own functions, "5" is 5 */
         if (!converted) wrong_type(L, f, at, index, "an integer");
         check_range(L, f, at, type, out->integer);
         return;
@@ -234,12 +234,15 @@ static void decode(lua_State *L, const lk_function *f, const place *at, const lk
     }
 }
 
+static int trampoline(lua_State *L);
+
 /* The common cases, with as few calls into Lua as a function written by hand makes. */
 static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, lk_value *out) {
-    if (type->kind == LK_INTEGER && lua_isinteger(L, index)) {
-        out->integer = lua_tointegerx(L, index, NULL);
+    if (type->kind == LK_INTEGER) {
+        int converted;
+        out->integer = lua_tointegerx(L, index, &converted);
         out->present = true;
-        return out->integer >= type->minimum && out->integer <= type->maximum;
+        return converted && out->integer >= type->minimum && out->integer <= type->maximum;
     }
     if (type->kind == LK_OBJECT) {
         lk_object *object = object_at(L, index);
@@ -250,6 +253,18 @@ static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, 
     return false;
 }
 
+/* For functions of few arguments whose every argument is as it should be; anything else starts anew in the other one. */
+static int quick_trampoline(lua_State *L) {
+    const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
+    lk_value values[4];
+    int count = f->count;
+    for (int i = 0; i < count; i++)
+        if (!decode_quickly(L, &f->parameters[i].type, i + 1, &values[i])) return trampoline(L);
+    if (lua_gettop(L) != count) return trampoline(L);
+    int results = f->entry(L, values);
+    return results >= 0 ? results : lk_throw(L);
+}
+
 static int trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
     lk_value values[LK_PARAMETERS_MAX];
@@ -258,7 +273,6 @@ static int trampoline(lua_State *L) {
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
-        if (decode_quickly(L, &f->parameters[i].type, i + 1, &values[i])) continue;
         place argument = { NULL, f->parameters[i].name, 0 };
         decode_field(L, f, &argument, &f->parameters[i], i + 1, &values[i]);
     }
@@ -268,7 +282,7 @@ static int trampoline(lua_State *L) {
 
 void lk_push_function(lua_State *L, const lk_function *function) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)function);
-    lua_pushcclosure(L, trampoline, 1);
+    lua_pushcclosure(L, function->count <= 4 ? quick_trampoline : trampoline, 1);
 }
 
 bool lk_parse_size(const char *text, size_t length, int64_t *result) {

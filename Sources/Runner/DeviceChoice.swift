@@ -27,10 +27,12 @@ struct DeviceChoice {
         }
     }
 
-    init(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(SkipReason) {
+    init(_ options: [OptionSchema], needs: [Need], _ values: [String: LuaValue], _ host: Host) throws(SkipReason) {
         self.values = values
         let kernel = host.realKernel
-        var free = PCIFunction.all(kernel: kernel).filter(\.isVFIO)
+        // Looking at every function of a machine takes time, which a scenario without devices need not spend.
+        let usesDevices = !needs.isEmpty || options.contains { if case .pci = $0.kind { true } else { false } }
+        var free = usesDevices ? PCIFunction.all(kernel: kernel).filter(\.isVFIO) : []
         free.removeAll { function in
             values.values.contains { $0 == .string("\(function.address)") }
         }
@@ -47,7 +49,10 @@ struct DeviceChoice {
         if subjects.device == nil {
             subjects.device = options.compactMap(address).first ?? free.first?.address
         }
-        try chooseNIC(options, kernel)
+        let usesNIC = needs.contains { [.rdma, .regDmabufMR].contains($0) }
+        if usesNIC || options.contains(where: { if case .rdma = $0.kind { true } else { false } }) {
+            try chooseNIC(options, kernel)
+        }
     }
 
     private func address(of option: OptionSchema) -> PCIAddress? {

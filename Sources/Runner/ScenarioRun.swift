@@ -121,7 +121,7 @@ public final class ScenarioRun {
         try DeviceChoice.checkNamed(scenario.options, values, host)
         let resolved: DeviceChoice
         do throws(SkipReason) {
-            resolved = try DeviceChoice(scenario.options, values, host)
+            resolved = try DeviceChoice(scenario.options, needs: scenario.needs, values, host)
         } catch {
             return skip([error.reason])
         }

@@ -9,6 +9,7 @@ import SimKernel
 /// `peerlab help`
 struct Help: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "help",
         abstract: "Show what a scenario is for and its options, or what a Lua module offers.")
 
     @ArgumentParser.Argument(help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, sys, case.")
@@ -70,6 +71,7 @@ struct Help: ParsableCommand {
 /// `peerlab stubs`
 struct Stubs: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "stubs",
         abstract: "Print editor stubs (LuaLS) of a Lua module.", shouldDisplay: false)
 
     @ArgumentParser.Argument(help: "The module.")

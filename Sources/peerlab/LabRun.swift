@@ -1,5 +1,7 @@
 import ArgumentParser
+import Dispatch
 import Glibc
+import Synchronization
 
 /// `peerlab run --bench lab`: the same command with the host bench, inside the guest.
 struct LabRun {
@@ -8,7 +10,7 @@ struct LabRun {
     init(_ options: Run) { self.options = options }
 
     /// Boots, runs, brings results back. The result is what to exit with.
-    func run() async throws -> Int32 {
+    func run() throws -> Int32 {
         let kernel = options.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
@@ -22,7 +24,7 @@ struct LabRun {
             kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
             results: results())
         let signals = SignalCount()
-        let verdict = await bench.run { signals.value }
+        let verdict = waiting { await bench.run { signals.value } }
         switch verdict {
         case .finished(let code): return code
         case .interrupted:
@@ -35,6 +37,20 @@ struct LabRun {
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue
         }
+    }
+
+    /// Only the lab needs concurrency, so the rest of the program starts without it. Nothing of the task runs on this
+    /// thread, which therefore may wait.
+    private func waiting(_ body: @escaping @Sendable () async -> LabVerdict) -> LabVerdict {
+        let done = DispatchSemaphore(value: 0)
+        let verdict = Mutex<LabVerdict>(.qemuFailed(stderr: "not started"))
+        Task.detached {
+            let value = await body()
+            verdict.withLock { $0 = value }
+            done.signal()
+        }
+        done.wait()
+        return verdict.withLock { $0 }
     }
 
     /// Files are written to the job's share; the bench takes them from there to where the user wants them.

@@ -19,7 +19,7 @@ enum ExitStatus: Int32 {
 
 /// The command line.
 @main
-struct Peerlab: AsyncParsableCommand {
+struct Peerlab: ParsableCommand {
     static let version = "0.1.0"
 
     static let configuration = CommandConfiguration(
@@ -31,15 +31,11 @@ struct Peerlab: AsyncParsableCommand {
             """,
         version: "peerlab \(version)", subcommands: [Run.self, Help.self, Stubs.self])
 
-    static func main() async {
+    static func main() {
         let arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
         do {
             var command = try parseAsRoot(arguments)
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
-            }
+            try command.run()
         } catch let status as ExitCode {
             Glibc.exit(status.rawValue)
         } catch {

@@ -7,8 +7,9 @@ import LuaKit
 import Runner
 
 /// `peerlab run`
-struct Run: AsyncParsableCommand {
+struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "run",
         abstract: "Run scenarios or scripts.",
         discussion: """
             Benches: sim[:NAME or FILE] is a model of kernel, PCIe and NIC inside this process and needs nothing; lab \
@@ -49,14 +50,14 @@ struct Run: AsyncParsableCommand {
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
-    mutating func run() async throws {
+    mutating func run() throws {
         do {
             let tph = try TPHChoice(tphAbi)
             let pairs = try settings.map(Run.pair)
             let library = Library(stdlib: StdlibFolders.all(extra: lib))
             switch try BenchChoice(bench) {
             case .lab:
-                throw ExitCode(try await LabRun(self).run())
+                throw ExitCode(try LabRun(self).run())
             case .host:
                 throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library))
             case .sim(let name):
