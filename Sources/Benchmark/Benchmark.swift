@@ -95,7 +95,7 @@ struct Benchmark {
             context: NoContext(),
             find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },
             print: { print($0) })
-        state.register(benchmark)
+        state.offer([benchmark])
         do {
             _ = try state.run(Array(script.utf8), name: "@benchmark.lua")
         } catch {

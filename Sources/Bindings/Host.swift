@@ -53,11 +53,3 @@ public let modules: [Module] = [
     vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, caseModule,
 ]
 
-extension LuaState {
-    /// Registers all of ``modules``.
-    public func registerModules() {
-        // Functions of one module take objects of another, so every class is named first.
-        for module in modules { for description in module.classes { declare(description) } }
-        for module in modules { register(module) }
-    }
-}

@@ -131,7 +131,13 @@ static int require(lua_State *L) {
         return lk_raise(L, "script", "require", "module '%s' requires itself, directly or through another", name);
     if (!lua_isnil(L, 3)) return 1;
     lua_settop(L, 2);
-    if (state_of(L)->finder(L, name, length) < 0) return lk_throw(L);
+    int found = state_of(L)->finder(L, name, length);
+    if (found < 0) return lk_throw(L);
+    if (found == 0) {
+        lua_pushvalue(L, 1);
+        lua_rawget(L, 2);
+        return 1;
+    }
     lua_pushvalue(L, 1);
     lua_pushlightuserdata(L, L);
     lua_rawset(L, 2); /* being loaded */

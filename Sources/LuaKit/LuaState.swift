@@ -9,7 +9,9 @@ public final class LuaState {
     private let find: (String) throws(ErrorValue) -> ModuleSource
     private let print: (String) -> Void
     private let storage = DescriptionStorage()
-    private var defined: Set<String> = []
+    // What was offered and not asked for yet: most scripts use few of the modules.
+    private var offered: [String: Module] = [:]
+    private var undefined: [String: ObjectClass] = [:]
     private var classes: [String: UnsafeMutablePointer<lk_class>] = [:]
     /// What went wrong when the collector closed objects that a script had left open.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
@@ -79,6 +81,10 @@ public final class LuaState {
 
     private func loadModule(_ state: OpaquePointer, named name: UnsafePointer<CChar>, _ length: Int) -> CInt {
         let name = String(decoding: UnsafeRawBufferPointer(start: name, count: length), as: UTF8.self)
+        if let module = offered.removeValue(forKey: name) {
+            register(module)
+            return 0
+        }
         do throws(ErrorValue) {
             let source = try find(name)
             try load(state, source.text, name: source.path)
@@ -109,10 +115,15 @@ public final class LuaState {
 
     // MARK: Registration
 
-    /// Makes a module available to `require`.
-    public func register(_ module: Module) {
-        for description in module.classes { declare(description) }
-        for description in module.classes { define(description) }
+    /// Makes modules available to `require`. Functions of one may take or return objects of another.
+    public func offer(_ modules: [Module]) {
+        for module in modules {
+            offered[module.name] = module
+            for description in module.classes { declare(description) }
+        }
+    }
+
+    private func register(_ module: Module) {
         lua_createtable(raw, 0, CInt(module.functions.count + module.constants.count))
         for function in module.functions { add(function, named: "\(module.name).\(function.name)", receiver: nil) }
         for constant in module.constants {
@@ -124,19 +135,25 @@ public final class LuaState {
         lk_set_module(raw, module.name)
     }
 
-    /// Names a class, so that descriptions can mention it before it is defined.
-    public func declare(_ description: ObjectClass) {
-        guard classes[description.name] == nil else { return }
+    /// Pushes a module's table, loading what was only offered.
+    func push(module name: String) {
+        if let module = offered.removeValue(forKey: name) { register(module) }
+        lk_get_module(raw, name)
+    }
+
+    private func declare(_ description: ObjectClass) {
         let row = UnsafeMutablePointer<lk_class>.allocate(capacity: 1)
         row.initialize(
             to: lk_class(
                 name: storage.string(description.name), close: description.close, destroy: description.destroy))
         storage.own(row)
         classes[description.name] = row
+        undefined[description.name] = description
     }
 
-    private func define(_ description: ObjectClass) {
-        guard let row = classes[description.name], defined.insert(description.name).inserted else { return }
+    /// Makes the metatable of a class, when the first object of it comes.
+    private func define(_ row: UnsafeMutablePointer<lk_class>, named name: String) {
+        guard let description = undefined.removeValue(forKey: name) else { return }
         lua_createtable(raw, 0, CInt(description.methods.count + 1))
         for method in description.methods {
             add(method, named: "\(description.short):\(method.name)", receiver: description.name)
@@ -157,6 +174,7 @@ public final class LuaState {
         guard let row = classes[Payload.luaName] else { preconditionFailure("no class \(Payload.luaName)") }
         // lk_new_object aligns what follows its 16-byte header to 8.
         precondition(MemoryLayout<Payload>.alignment <= 8)
+        if !undefined.isEmpty { define(row, named: Payload.luaName) }
         lua_checkstack(state, 8)
         let place = lk_new_object(state, row, MemoryLayout<Payload>.size, parent, label, label.utf8.count)
         place.assumingMemoryBound(to: Payload.self).initialize(to: payload)

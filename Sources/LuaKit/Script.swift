@@ -69,7 +69,7 @@ extension LuaState {
     public func call(_ function: LuaFunction, module: String, _ arguments: [LuaValue]) throws(ErrorValue) {
         lua_checkstack(raw, CInt(arguments.count) + 4)
         lua_rawgeti(raw, lk_registry(), lua_Integer(function.reference))
-        lk_get_module(raw, module)
+        push(module: module)
         for argument in arguments { argument.push(to: raw) }
         try call(arguments: CInt(arguments.count) + 1, results: 0)
     }

@@ -40,7 +40,7 @@ public final class ScenarioRun {
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
             context: host, find: { name throws(ErrorValue) in try library.find(name, from: folder) }, print: emit)
-        state.registerModules()
+        state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
             file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,

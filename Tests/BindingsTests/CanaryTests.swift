@@ -99,8 +99,7 @@ private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (e
     let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
     let state = LuaState(
         context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
-    state.registerModules()
-    state.register(switches)
+    state.offer(modules + [switches])
     let script =
         openObjects + """
             local switches, errors = require "switches", 0

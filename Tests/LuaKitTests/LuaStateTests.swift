@@ -130,7 +130,7 @@ final class Fixture {
                 return LuaState.ModuleSource(text: Array(text.utf8), path: "=stdlib/\(name).lua")
             }, print: { printed.all.append($0) })
         counter.state = state
-        state.register(testModule)
+        state.offer([testModule])
     }
 
     /// Runs a chunk and returns what it printed, joined; the error's line where it fails.

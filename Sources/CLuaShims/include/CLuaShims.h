@@ -93,7 +93,8 @@ void lk_seal(lua_State *L, const char *what);
 
 /* --- The state --------------------------------------------------------------------------------------------------- */
 
-/* The name of a module in, its loader chunk pushed (1), or an error table pushed (-1). */
+/* The name of a module in; its loader chunk pushed (1), the module set by lk_set_module (0), or an error table pushed
+ * (-1). */
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 
