@@ -38,7 +38,8 @@ private let benchmark = Module(
             Counter.luaName, type: "counter", short: "counter", "Adds up.",
             methods: [
                 Function(
-                    "add", [Parameter("a", number, .required, "a number"), Parameter("b", number, .required, "a number")],
+                    "add",
+                    [Parameter("a", number, .required, "a number"), Parameter("b", number, .required, "a number")],
                     returns: "integer", "Adds to a total.",
                     entry: {
                         Call($0, $1).run { call in

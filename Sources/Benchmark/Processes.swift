@@ -18,8 +18,9 @@ enum Processes {
             times.ratios.append(ours / rival)
         }
         let text = [median(times.a) / 1e6, median(times.b) / 1e6].map(twoPlaces)
-        print("\(a[0].split(separator: "/").last ?? "") \(text[0]) ms, \(b[0].split(separator: "/").last ?? "") \(text[1]) ms, "
-            + "ratio \(twoPlaces(median(times.ratios))) over \(rounds) rounds")
+        print(
+            "\(a[0].split(separator: "/").last ?? "") \(text[0]) ms, \(b[0].split(separator: "/").last ?? "") \(text[1]) ms, "
+                + "ratio \(twoPlaces(median(times.ratios))) over \(rounds) rounds")
     }
 
     private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

@@ -52,4 +52,3 @@ extension Failure: LuaError {
 public let modules: [Module] = [
     vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, caseModule,
 ]
-

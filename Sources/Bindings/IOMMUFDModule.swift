@@ -155,13 +155,9 @@ private let ioasClass = ObjectClass(
 
 private func map(_ call: Call) throws -> CInt {
     let request = call[1]
-    let memory = request[0].object(MappedMemory.self)
-    let offset = request[1].uint64
-    let whole = UInt64(memory.pointee.length)
-    let length = request[2].isPresent ? request[2].uint64 : whole &- min(offset, whole)
+    let part = request[0].object(MappedMemory.self).pointee.part(request[1], request[2])
     return call.push(
-        try call.ioas.pointee.map(
-            address: memory.pointee.address &+ offset, length: length, access(request, after: 3)))
+        try call.ioas.pointee.map(address: part.address, length: part.length, access(request, after: 3)))
 }
 
 private func ranges(_ call: Call) throws -> CInt {

@@ -7,6 +7,15 @@ extension MappedMemory: LuaObject {
     public static var luaName: String { "memory mapping" }
 }
 
+extension MappedMemory {
+    /// The part that an offset and an optional length name; without a length, all from the offset on.
+    func part(_ offset: Argument, _ length: Argument) -> (address: UInt64, length: UInt64) {
+        let whole = UInt64(self.length)
+        let offset = offset.uint64
+        return (address &+ offset, length.isPresent ? length.uint64 : whole &- min(offset, whole))
+    }
+}
+
 extension Call {
     fileprivate var mapping: UnsafeMutablePointer<MappedMemory> { self[0].object(MappedMemory.self) }
 }

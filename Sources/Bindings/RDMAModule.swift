@@ -206,15 +206,15 @@ private func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
 private func regMR(_ call: Call) throws -> CInt {
     let request = call[1]
     let memory = request[0].object(MappedMemory.self)
-    let offset = request[1].uint64
+    let (address, length) = memory.pointee.part(request[1], request[2])
     let whole = UInt64(memory.pointee.length)
-    let length = request[2].isPresent ? request[2].uint64 : whole &- min(offset, whole)
-    guard offset <= whole, length <= whole - offset else {
+    guard request[1].uint64 <= whole, length <= whole - request[1].uint64 else {
         throw ErrorValue(
-            kind: "argument", "pd:reg_mr: offset \(offset) and length \(length) reach outside \(whole) bytes of memory")
+            kind: "argument",
+            "pd:reg_mr: offset \(request[1].uint64) and length \(length) reach outside \(whole) bytes of memory")
     }
     let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(
-        address: memory.pointee.address &+ offset, length: length, access: request[3].int32)
+        address: address, length: length, access: request[3].int32)
     return push(mr, call)
 }
 

@@ -67,12 +67,9 @@ private let containerClass = ObjectClass(
 
 private func map(_ call: Call) throws -> CInt {
     let request = call[1]
-    let memory = request[0].object(MappedMemory.self)
-    let offset = request[1].uint64
-    let whole = UInt64(memory.pointee.length)
-    let length = request[2].isPresent ? request[2].uint64 : whole &- min(offset, whole)
+    let part = request[0].object(MappedMemory.self).pointee.part(request[1], request[2])
     try call[0].object(Type1Container.self).pointee.map(
-        address: memory.pointee.address &+ offset, length: length, iova: request[3].uint64, read: request[4].bool,
+        address: part.address, length: part.length, iova: request[3].uint64, read: request[4].bool,
         write: request[5].bool)
     return call.nothing
 }

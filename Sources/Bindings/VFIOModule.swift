@@ -13,9 +13,6 @@ private func path(_ name: String, _ value: VFIODevice.Path) -> (name: String, va
 let regionParameter = Parameter(
     "region", .uint32, .required, "region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8")
 private let offsetParameter = Parameter("offset", .size(0...Int64.max), .required, "byte offset in the region")
-private let sizeParameter = Parameter(
-    "size", .choice([("1", 1), ("2", 2), ("4", 4), ("8", 8)]), .required, "width of the access in bytes")
-
 let vfioModule = Module(
     "vfio", "VFIO PCI devices.",
     functions: [
@@ -184,7 +181,7 @@ private let deviceAccess: [Function] = [
             }
         }),
     Function(
-        "load", [regionParameter, offsetParameter, sizeParameterNumber], returns: "integer",
+        "load", [regionParameter, offsetParameter, sizeParameter], returns: "integer",
         errors: [("EIO", "memory decode is off")], "Reads one little-endian number with one access.",
         entry: {
             Call($0, $1).run { call in
@@ -194,7 +191,7 @@ private let deviceAccess: [Function] = [
         }),
     Function(
         "store",
-        [regionParameter, offsetParameter, sizeParameterNumber, Parameter("value", .uint64, .required, "the number")],
+        [regionParameter, offsetParameter, sizeParameter, Parameter("value", .uint64, .required, "the number")],
         effects: [.regionWrite, .configWrite], errors: [("EIO", "memory decode is off")],
         "Writes one little-endian number with one access.",
         entry: {
@@ -229,7 +226,7 @@ private let deviceAccess: [Function] = [
         }),
 ]
 
-private let sizeParameterNumber = Parameter(
+private let sizeParameter = Parameter(
     "size", .integer(1...8), .required, "width of the access: 1, 2, 4 or 8 bytes")
 
 private func width(_ argument: Argument, _ operation: String) throws(ErrorValue) -> Int {

@@ -95,7 +95,7 @@ public final class ScenarioRun {
             }
         } catch {
             guard error.kind != "usage", !state.isInterrupted, isOfPlainScript(error) else {
-                return try ended(by: error)
+                return try ended(by: error, since: start)
             }
             record(result.name, error, since: start)
         }
@@ -105,12 +105,12 @@ public final class ScenarioRun {
     /// A plain script runs while it is loaded, so its failures are a case's; a syntax error is the file's.
     private func isOfPlainScript(_ error: ErrorValue) -> Bool { error.traceback != nil && result.cases.isEmpty }
 
-    private func ended(by error: ErrorValue) throws(ErrorValue) -> ScenarioResult {
+    private func ended(by error: ErrorValue, since start: UInt64) throws(ErrorValue) -> ScenarioResult {
         guard error.kind == "interrupt" else {
             state.close()
             throw error
         }
-        record(result.name, error, since: host.realKernel.monotonic())
+        record(result.name, error, since: start)
         return finished()
     }
 

@@ -147,7 +147,8 @@ final class Fixture {
 
 @Suite struct ArgumentTests {
     @Test(arguments: [
-        ("print(t.add(1, 2))", "3"), ("print(t.add(1))", "8"), ("print(t.add('1', 2.0))", "3"), ("print(t.add(1, nil))", "8"),
+        ("print(t.add(1, 2))", "3"), ("print(t.add(1))", "8"), ("print(t.add('1', 2.0))", "3"),
+        ("print(t.add(1, nil))", "8"),
         ("print(t.size('64K'), t.size('0x10'), t.size('1MiB'), t.size(5))", "65536\t16\t1048576\t5"),
         ("print(t.choose 'green')", "2"), ("print(t.flags { 'one', 'four' }, t.flags {})", "5\t0"),
         ("print(t.ranges { ranges = { { offset = 1, length = '4K' }, { offset = 2, length = 0 } } })", "7096"),
@@ -344,16 +345,23 @@ final class Fixture {
     }
 
     @Test(arguments: [
-        ("local co = coroutine.create(function(a) local b = coroutine.yield(a + 1) return b * 2 end) "
-            + "print(coroutine.resume(co, 1)) print(coroutine.resume(co, 5)) print(coroutine.resume(co))",
-            "true\t2|true\t10|false\tcannot resume dead coroutine"),
-        ("local f = coroutine.wrap(function(...) for i, v in ipairs {...} do coroutine.yield(v) end end) "
-            + "print(f(7, 8), f(), f())", "7\t8"),
+        (
+            "local co = coroutine.create(function(a) local b = coroutine.yield(a + 1) return b * 2 end) "
+                + "print(coroutine.resume(co, 1)) print(coroutine.resume(co, 5)) print(coroutine.resume(co))",
+            "true\t2|true\t10|false\tcannot resume dead coroutine"
+        ),
+        (
+            "local f = coroutine.wrap(function(...) for i, v in ipairs {...} do coroutine.yield(v) end end) "
+                + "print(f(7, 8), f(), f())", "7\t8"
+        ),
         ("local f = coroutine.wrap(function() error 'x' end) print(pcall(f))", "false\ttest.lua:1: x"),
         ("local f = coroutine.wrap(function() error({1}) end) local ok, e = pcall(f) print(ok, e[1])", "false\t1"),
         ("for v in coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) do print(v) end", "1|2|3"),
         ("print(coroutine.isyieldable(), coroutine.status(coroutine.create(print)))", "false\tsuspended"),
-        ("print(pcall(coroutine.resume, 5))", "false\tbad argument #1 to 'coroutine.resume' (thread expected, got number)"),
+        (
+            "print(pcall(coroutine.resume, 5))",
+            "false\tbad argument #1 to 'coroutine.resume' (thread expected, got number)"
+        ),
     ])
     func coroutinesBehaveAsLuas(_ text: String, _ expected: String) {
         #expect(Fixture().run(text) == expected)
