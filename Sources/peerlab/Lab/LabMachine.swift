@@ -54,8 +54,9 @@ struct LabMachine: Sendable {
         let options = ["init=\"\(guestInit)\"", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
         // QEMU's threads now and then lose the race against a kernel that patches its own code, as it does most while
         // it boots, and the boot ends in "Oops: int3". So guest-init starts the other processors.
-        // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that.
-        return ([root] + options + ["maxcpus=1", "tsc=reliable"] + kernelOptions).joined(separator: " ")
+        // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that; and that its timer
+        // ticks, which it would panic over.
+        return ([root] + options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(separator: " ")
     }
 
     private func share(_ path: String, tag: String, options: String = "") -> [String] {
