@@ -1,3 +1,4 @@
+import Kernel
 import LuaKit
 
 /// What a case gets as its first argument. Registered as a module, so that it is described as everything else.
@@ -22,6 +23,7 @@ let caseModule = Module(
             entry: {
                 Call($0, $1).run { call in
                     call.host.log.append(call[1].string)
+                    (call.host.realKernel as? TracingKernel)?.note("| " + call[1].string)
                     return call.nothing
                 }
             }),

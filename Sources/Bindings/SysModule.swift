@@ -71,7 +71,7 @@ let sysModule = Module(
                     return call.nothing
                 }
             }),
-    ],
+    ] + sysFileFunctions,
     classes: [
         ObjectClass(
             RawFile.luaName, type: "sys.file", short: "file", "A file opened by path.",
@@ -120,7 +120,8 @@ private func ioctl(_ call: Call) throws -> CInt {
     return answer(call, kernel.ioctl(descriptor, request, .value(UInt(bitPattern: Int(value)))), nil)
 }
 
-private func answer(_ call: Call, _ result: Int, _ bytes: [UInt8]?) -> CInt {
+/// What a call answered: result, errno and its name, and bytes.
+func answer(_ call: Call, _ result: Int, _ bytes: [UInt8]?) -> CInt {
     let errno = Errno(result: result)
     return call.push(
         .table([

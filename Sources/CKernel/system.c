@@ -2,10 +2,12 @@
 #include "include/system.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -39,6 +41,15 @@ long sys_mmap(void **result, size_t length, int protection, int flags, int fd, u
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
 
 long sys_memfd_create(const char *name) { return result_of(memfd_create(name, MFD_CLOEXEC)); }
+long sys_memfd(unsigned flags) { return result_of(memfd_create("peerlab", flags | MFD_CLOEXEC)); }
+long sys_ftruncate(int fd, int64_t length) { return result_of(ftruncate(fd, length)); }
+long sys_fcntl(int fd, int command, long argument) { return result_of(fcntl(fd, command, argument)); }
+long sys_poll(int fd, short events) {
+    struct pollfd one = { .fd = fd, .events = events };
+    long result = result_of(poll(&one, 1, 0));
+    return result < 0 ? result : one.revents;
+}
+long sys_eventfd(unsigned count) { return result_of(eventfd(count, EFD_CLOEXEC)); }
 long sys_readlink(const char *path, char *buffer, size_t size) { return result_of(readlink(path, buffer, size)); }
 
 long sys_sleep(uint64_t nanoseconds) {

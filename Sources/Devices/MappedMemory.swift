@@ -32,6 +32,20 @@ public struct MappedMemory: ~Copyable {
         }
     }
 
+    /// What a descriptor of any kind gives to mmap(2).
+    public init(
+        of descriptor: Int32, length: Int, protection: Int32, flags: Int32, at offset: UInt64, kernel: any Kernel
+    ) throws(Failure) {
+        let label = "descriptor \(descriptor)"
+        do throws(Errno) {
+            let base = try kernel.mmap(
+                length: length, protection: protection, flags: flags, descriptor, at: offset)
+            self.init(base, length: length, label: label, kernel)
+        } catch {
+            throw Failure("mmap", error, object: label)
+        }
+    }
+
     /// The virtual address of its first byte.
     public var address: UInt64 { UInt64(UInt(bitPattern: base)) }
 

@@ -32,6 +32,16 @@ public protocol SystemCalls: AnyObject {
     func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int
     /// lseek(2).
     func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int
+    /// memfd_create(2), close-on-exec. `flags` are MFD_ALLOW_SEALING and the like.
+    func memfd(flags: UInt32) -> Int
+    /// ftruncate(2).
+    func truncate(_ descriptor: Int32, _ length: Int64) -> Int
+    /// fcntl(2) with a number.
+    func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int
+    /// poll(2) of one descriptor that does not wait: which of the events are there.
+    func poll(_ descriptor: Int32, _ events: Int16) -> Int
+    /// eventfd(2), close-on-exec.
+    func eventfd(_ count: UInt32) -> Int
     /// mmap(2) at an address of the kernel's choice. `descriptor` is -1 for anonymous memory.
     func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64) throws(Errno)
         -> UnsafeMutableRawPointer

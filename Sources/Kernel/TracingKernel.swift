@@ -141,6 +141,37 @@ public final class TracingKernel: Kernel {
     }
 
     /// See ``SystemCalls``.
+    public func memfd(flags: UInt32) -> Int {
+        new("memfd", "memfd_create(\"peerlab\", \(hex(flags)))") { kernel.memfd(flags: flags) }
+    }
+
+    /// See ``SystemCalls``.
+    public func truncate(_ descriptor: Int32, _ length: Int64) -> Int {
+        traced("ftruncate(\(label(descriptor)), \(hex(length)))") { kernel.truncate(descriptor, length) }
+    }
+
+    /// See ``SystemCalls``.
+    public func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int {
+        traced("fcntl(\(label(descriptor)), \(command), \(hex(argument)))") {
+            kernel.fcntl(descriptor, command, argument)
+        }
+    }
+
+    /// See ``SystemCalls``.
+    public func poll(_ descriptor: Int32, _ events: Int16) -> Int {
+        traced("poll(\(label(descriptor)), \(hex(events)))") { kernel.poll(descriptor, events) }
+    }
+
+    /// See ``SystemCalls``.
+    public func eventfd(_ count: UInt32) -> Int { new("eventfd", "eventfd(\(count))") { kernel.eventfd(count) } }
+
+    private func new(_ name: String, _ call: String, _ body: () -> Int) -> Int {
+        let value = traced(call, body)
+        if value >= 0 { files[Int32(value)] = (.other, name) }
+        return value
+    }
+
+    /// See ``SystemCalls``.
     public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
         throws(Errno) -> UnsafeMutableRawPointer
     {

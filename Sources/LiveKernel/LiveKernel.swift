@@ -90,6 +90,30 @@ public final class LiveKernel: Kernel {
     }
 
     /// See ``SystemCalls``.
+    public func memfd(flags: UInt32) -> Int { noted(sys_memfd(flags), "memfd") }
+
+    /// See ``SystemCalls``.
+    public func truncate(_ descriptor: Int32, _ length: Int64) -> Int { sys_ftruncate(descriptor, length) }
+
+    /// See ``SystemCalls``.
+    public func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int {
+        let result = sys_fcntl(descriptor, command, argument)
+        let duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC
+        return duplicates ? noted(result, openFiles[descriptor] ?? "duplicate") : result
+    }
+
+    /// See ``SystemCalls``.
+    public func poll(_ descriptor: Int32, _ events: Int16) -> Int { sys_poll(descriptor, events) }
+
+    /// See ``SystemCalls``.
+    public func eventfd(_ count: UInt32) -> Int { noted(sys_eventfd(count), "eventfd") }
+
+    private func noted(_ result: Int, _ name: String) -> Int {
+        if result >= 0 { openFiles[Int32(truncatingIfNeeded: result)] = name }
+        return result
+    }
+
+    /// See ``SystemCalls``.
     public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
         throws(Errno) -> UnsafeMutableRawPointer
     {

@@ -1,22 +1,41 @@
-/// The 4096 bytes of a function's configuration space, as hardware shows them.
+/// A function's configuration space, as hardware shows it.
 struct ConfigSpace {
-    static let size = 4096
     static let command = 0x04
     static let memoryEnable: UInt16 = 2
     static let busMasterEnable: UInt16 = 4
-    /// Places of the capabilities.
-    static let power = 0x40
-    static let express = 0x60
-    static let hints = 0x100
+    private static let hints = 0x100
 
-    private(set) var bytes = [UInt8](repeating: 0, count: ConfigSpace.size)
+    private(set) var bytes: [UInt8]
+    /// Place of each capability, by id.
+    private(set) var capabilities: [UInt8: Int] = [:]
+
+    /// Places of the power and the Express capability.
+    var power: Int? { capabilities[0x01] }
+    var express: Int? { capabilities[0x10] }
 
     init(_ device: Topology.Device, _ addresses: [Int: UInt64]) {
+        bytes = [UInt8](repeating: 0, count: device.configSize)
         header(device)
         for bar in device.bars { base(bar, addresses) }
-        powerCapability()
-        expressCapability(device)
-        if device.tphRequester { hintsCapability() }
+        if device.configSize == 4096 {
+            self[0x06, UInt16.self] = 0x0010
+            bytes[0x34] = 0x40
+            powerCapability(at: 0x40, next: 0x60)
+            expressCapability(device, at: 0x60)
+            if device.tphRequester { hintsCapability() }
+        }
+        for patch in device.config {
+            bytes.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
+        }
+        findCapabilities()
+    }
+
+    private mutating func findCapabilities() {
+        var place = Int(bytes[0x34]) & ~3
+        while place >= 0x40, place < 0x100, capabilities[bytes[place]] != place {
+            capabilities[bytes[place]] = place
+            place = Int(bytes[place + 1]) & ~3
+        }
     }
 
     subscript<Value: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _ type: Value.Type) -> Value {
@@ -31,8 +50,8 @@ struct ConfigSpace {
 
     /// 0 for D0, 3 for D3hot.
     var powerState: UInt8 {
-        get { bytes[ConfigSpace.power + 4] & 3 }
-        set { bytes[ConfigSpace.power + 4] = bytes[ConfigSpace.power + 4] & ~3 | newValue & 3 }
+        get { power.map { bytes[$0 + 4] & 3 } ?? 0 }
+        set { if let power { bytes[power + 4] = bytes[power + 4] & ~3 | newValue & 3 } }
     }
 
     private mutating func header(_ device: Topology.Device) {
@@ -43,13 +62,11 @@ struct ConfigSpace {
             let decoding = ConfigSpace.memoryEnable | (device.bars.contains { $0.kind == .io } ? 1 : 0)
             command = decoding | (driver.hasPrefix("vfio") ? 0 : ConfigSpace.busMasterEnable)
         }
-        self[0x06, UInt16.self] = 0x0010
         bytes[0x09] = UInt8(truncatingIfNeeded: device.classCode)
         bytes[0x0a] = UInt8(truncatingIfNeeded: device.classCode >> 8)
         bytes[0x0b] = UInt8(truncatingIfNeeded: device.classCode >> 16)
         self[0x2c, UInt16.self] = device.vendor
         self[0x2e, UInt16.self] = device.device
-        bytes[0x34] = UInt8(ConfigSpace.power)
         if case .memory = device.kind { bytes[0x3d] = 0 } else { bytes[0x3d] = 1 }
     }
 
@@ -65,27 +82,27 @@ struct ConfigSpace {
         if bar.is64Bit, bar.index < 5 { self[place + 4, UInt32.self] = UInt32(truncatingIfNeeded: address >> 32) }
     }
 
-    private mutating func powerCapability() {
-        bytes[ConfigSpace.power] = 0x01
-        bytes[ConfigSpace.power + 1] = UInt8(ConfigSpace.express)
-        self[ConfigSpace.power + 2, UInt16.self] = 0x0003
-        self[ConfigSpace.power + 4, UInt16.self] = 0x0008
+    private mutating func powerCapability(at place: Int, next: UInt8) {
+        bytes[place] = 0x01
+        bytes[place + 1] = next
+        self[place + 2, UInt16.self] = 0x0003
+        self[place + 4, UInt16.self] = 0x0008
     }
 
-    private mutating func expressCapability(_ device: Topology.Device) {
-        bytes[ConfigSpace.express] = 0x10
+    private mutating func expressCapability(_ device: Topology.Device, at place: Int) {
+        bytes[place] = 0x10
         // Version 2, endpoint; function-level reset; 8 GT/s x8.
-        self[ConfigSpace.express + 0x02, UInt16.self] = 0x0002
-        self[ConfigSpace.express + 0x04, UInt32.self] = 1 << 28 | 0x8000
-        self[ConfigSpace.express + 0x0c, UInt32.self] = 0x83
-        self[ConfigSpace.express + 0x12, UInt16.self] = 0x83
+        self[place + 0x02, UInt16.self] = 0x0002
+        self[place + 0x04, UInt32.self] = 1 << 28 | 0x8000
+        self[place + 0x0c, UInt32.self] = 0x83
+        self[place + 0x12, UInt16.self] = 0x83
         let completer: UInt32
         switch device.completer {
         case .none: completer = 0
         case .tph: completer = 1
         case .extended: completer = 3
         }
-        self[ConfigSpace.express + 0x24, UInt32.self] = completer << 12
+        self[place + 0x24, UInt32.self] = completer << 12
     }
 
     /// No-ST and device-specific mode, extended tags, no table.

@@ -17,7 +17,6 @@ final class DMABuf {
     private(set) weak var owner: VFIODevice?
     private(set) var isRevoked: Bool
     var label: String?
-    var descriptors = 1
     var metadata: TPHMetadata?
     /// Whether a SET was ever accepted (v4 takes one).
     var wasSet = false
@@ -34,7 +33,7 @@ final class DMABuf {
 
     deinit { owner?.forget(self) }
 
-    var references: Int { descriptors + importers.count }
+    var importerCount: Int { importers.count }
 
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach, for an importer that can do all that it asks for.
     func attach(_ importer: any Importer) throws(Errno) {
@@ -75,15 +74,11 @@ final class DMABuf {
 /// A descriptor of a dma-buf. drivers/dma-buf/dma-buf.c
 final class DMABufFile: OpenFile {
     let buffer: DMABuf
-    private let closesOnExec: Bool
 
     init(_ kernel: SimKernel, _ buffer: DMABuf, flags: Int32) {
         self.buffer = buffer
-        closesOnExec = flags & O_CLOEXEC != 0
         super.init(kernel, "dma-buf of \(buffer.size) bytes", flags: flags & (O_ACCMODE | O_NONBLOCK))
     }
-
-    override func closed() { buffer.descriptors -= 1 }
 
     // dma_buf_llseek
     override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int {
@@ -126,9 +121,8 @@ final class DMABufFile: OpenFile {
 
     // dma_buf_show_fdinfo
     override var information: String {
-        "size:\t\(buffer.size)\ncount:\t\(buffer.references)\nexp_name:\tvfio_pci_core\n"
+        "size:\t\(buffer.size)\ncount:\t\(descriptors + buffer.importerCount)\nexp_name:\tvfio_pci_core\n"
             + (buffer.label.map { "name:\t\($0)\n" } ?? "")
     }
     override var inode: Int { buffer.inode }
-    var allFlags: Int32 { flags | (closesOnExec ? O_CLOEXEC : 0) }
 }

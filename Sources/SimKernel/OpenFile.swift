@@ -9,6 +9,8 @@ class OpenFile {
     /// O_ACCMODE and O_NONBLOCK.
     let flags: Int32
     var position: UInt64 = 0
+    /// Descriptors that refer to it.
+    var descriptors = 1
 
     init(_ kernel: SimKernel, _ name: String, flags: Int32) {
         self.kernel = kernel
@@ -16,8 +18,9 @@ class OpenFile {
         self.flags = flags
     }
 
-    var isReadable: Bool { flags & O_ACCMODE != O_WRONLY }
-    var isWritable: Bool { flags & O_ACCMODE != O_RDONLY }
+    /// include/linux/fs.h:OPEN_FMODE: access mode 3 is neither.
+    var isReadable: Bool { (flags & O_ACCMODE + 1) & 1 != 0 }
+    var isWritable: Bool { (flags & O_ACCMODE + 1) & 2 != 0 }
 
     func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int { throw Errno(ENOTTY) }
 
@@ -26,6 +29,13 @@ class OpenFile {
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int { throw Errno(EINVAL) }
 
     func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int { throw Errno(ESPIPE) }
+
+    func truncate(_ length: Int64) throws(Errno) { throw Errno(EINVAL) }
+
+    func seal(_ command: Int32, _ argument: Int) throws(Errno) -> Int { throw Errno(EINVAL) }
+
+    /// include/linux/poll.h:vfs_poll, DEFAULT_POLLMASK
+    func events(_ events: Int16) -> Int16 { Int16(POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) }
 
     func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> (UnsafeMutableRawPointer, BARPlace?)

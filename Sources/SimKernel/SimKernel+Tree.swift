@@ -92,19 +92,19 @@ extension SimKernel {
     // MARK: /proc/PID
 
     /// The file behind "/proc/self/DIRECTORY/N", or with this process's number.
-    private func processEntry(_ path: String, _ directory: String) throws(Errno) -> OpenFile? {
+    private func processEntry(_ path: String, _ directory: String) throws(Errno) -> (Int32, OpenFile)? {
         let components = path.split(separator: "/")
         guard components.count == 4, components[0] == "proc", components[2] == directory,
             components[1] == "self" || components[1] == String(getpid())
         else { return nil }
         guard let descriptor = Int32(components[3]), let file = files[descriptor] else { throw Errno(ENOENT) }
-        return file
+        return (descriptor, file)
     }
 
     /// fs/proc/fd.c:seq_show
     func processFile(_ path: String, flags: Int32) throws(Errno) -> OpenFile? {
-        guard let file = try processEntry(path, "fdinfo") else { return nil }
-        let all = (file as? DMABufFile)?.allFlags ?? file.flags
+        guard let (descriptor, file) = try processEntry(path, "fdinfo") else { return nil }
+        let all = file.flags | (closingOnExec.contains(descriptor) ? O_CLOEXEC : 0)
         let text =
             "pos:\t\(file.position)\nflags:\t0\(String(all, radix: 8))\nmnt_id:\t15\nino:\t\(file.inode)\n"
             + file.information
@@ -113,7 +113,7 @@ extension SimKernel {
 
     /// fs/proc/fd.c:proc_fd_link
     func processLink(_ path: String) throws(Errno) -> String? {
-        guard let file = try processEntry(path, "fd") else { return nil }
+        guard let (_, file) = try processEntry(path, "fd") else { return nil }
         if let buffer = (file as? DMABufFile)?.buffer { return "/dmabuf:" + (buffer.label ?? "") }
         return file is VFIODeviceFile && !file.name.hasPrefix("/") ? "anon_inode:[vfio-device]" : file.name
     }

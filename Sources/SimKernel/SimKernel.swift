@@ -18,6 +18,8 @@ public final class SimKernel: Kernel {
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
     var files: [Int32: OpenFile] = [:]
+    /// Descriptors with FD_CLOEXEC.
+    var closingOnExec: Set<Int32> = []
     var mappings = IntervalMap<UserMapping>()
     private var numbers = LowestFree(from: 3)
     private var clock: UInt64 = 0
@@ -103,10 +105,14 @@ public final class SimKernel: Kernel {
 
     // MARK: Descriptors
 
+    /// fs/open.c:force_o_largefile; glibc's own O_LARGEFILE is 0.
+    static let largeFile: Int32 = 0o100000
+
     /// fs/file.c:alloc_fd
-    func install(_ file: OpenFile) -> Int {
+    func install(_ file: OpenFile, closesOnExec: Bool = false) -> Int {
         let number = numbers.take()
         files[Int32(truncatingIfNeeded: number)] = file
+        if closesOnExec { closingOnExec.insert(Int32(truncatingIfNeeded: number)) }
         return number
     }
 
@@ -128,11 +134,15 @@ public final class SimKernel: Kernel {
     /// See ``SystemCalls``.
     public func open(_ path: String, flags: Int32) -> Int {
         call { () throws(Errno) in
-            if let file = try processFile(path, flags: flags) { return install(file) }
+            let closes = flags & O_CLOEXEC != 0
+            if let file = try processFile(path, flags: flags) { return install(file, closesOnExec: closes) }
             switch try root.find(path) {
             case .directory, .link: throw Errno(EISDIR)
-            case .text(let contents): return install(TextFile(self, path, flags: flags, contents()))
-            case .device(let open): return install(try open(flags & (O_ACCMODE | O_NONBLOCK)))
+            case .text(let contents):
+                return install(TextFile(self, path, flags: flags, contents()), closesOnExec: closes)
+            case .device(let open):
+                return install(
+                    try open(flags & (O_ACCMODE | O_NONBLOCK) | SimKernel.largeFile), closesOnExec: closes)
             }
         }
     }
@@ -143,7 +153,9 @@ public final class SimKernel: Kernel {
             let file = try file(descriptor)
             files[descriptor] = nil
             numbers.giveBack(Int(descriptor))
-            file.closed()
+            closingOnExec.remove(descriptor)
+            file.descriptors -= 1
+            if file.descriptors == 0 { file.closed() }
             return 0
         }
     }

@@ -107,6 +107,11 @@ public struct Topology: Sendable {
         public var tphRequester: Bool
         /// What it does.
         public var kind: Kind
+        /// Bytes of its configuration space: 4096, or 256 where it is no PCI Express function and has no capabilities
+        /// but those that `config` brings.
+        public var configSize = 4096
+        /// What its configuration space holds in place of what the rest of this says.
+        public var config: [(at: Int, bytes: [UInt8])] = []
 
         /// A PCI function.
         public init(

@@ -9,9 +9,8 @@ extension VFIODevice {
 
     /// vfio_config_do_rw: a request that leaves the space at all gives EFAULT
     private func check(_ count: Int, _ offset: UInt64) throws(Errno) {
-        guard offset < UInt64(ConfigSpace.size), UInt64(count) <= UInt64(ConfigSpace.size) - offset else {
-            throw Errno(EFAULT)
-        }
+        let size = UInt64(function.config.bytes.count)
+        guard offset < size, UInt64(count) <= size - offset else { throw Errno(EFAULT) }
     }
 
     func readConfig(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
@@ -45,9 +44,15 @@ extension VFIODevice {
                 function.config.command & ~0x0500 | UInt16(truncatingIfNeeded: value << 8) & 0x0500
         case 0x0c, 0x0d, 0x3c: function.config[place, UInt8.self] = UInt8(truncatingIfNeeded: value)
         case VFIODevice.bars: writeBAR(place, size, value)
-        case ConfigSpace.power + 4: writePowerState(UInt8(truncatingIfNeeded: value & 3))
-        case ConfigSpace.express + 8, ConfigSpace.express + 9: writeDeviceControl(place, size, value)
-        default: break
+        default: writeCapability(place, size, value)
+        }
+    }
+
+    private func writeCapability(_ place: Int, _ size: Int, _ value: UInt32) {
+        if let power = function.config.power, place == power + 4 {
+            writePowerState(UInt8(truncatingIfNeeded: value & 3))
+        } else if let express = function.config.express, place == express + 8 || place == express + 9 {
+            writeDeviceControl(place - express, size, value)
         }
     }
 
@@ -68,10 +73,9 @@ extension VFIODevice {
     }
 
     // vfio_exp_config_write: the function-level reset bit acts and reads as zero
-    private func writeDeviceControl(_ place: Int, _ size: Int, _ value: UInt32) {
-        let control = place == ConfigSpace.express + 8 ? value : value << 8
-        let isWhole = place + size >= ConfigSpace.express + 10
-        if isWhole, control & 0x8000 != 0 { reset() }
+    private func writeDeviceControl(_ offset: Int, _ size: Int, _ value: UInt32) {
+        let control = offset == 8 ? value : value << 8
+        if offset + size >= 10, control & 0x8000 != 0 { reset() }
     }
 
     /// vfio_bar_fixup: a BAR keeps the address bits its size leaves and shows its own flags.

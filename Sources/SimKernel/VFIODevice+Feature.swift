@@ -52,28 +52,35 @@ extension VFIODevice {
         }
     }
 
-    // vfio_pci_core.c:vfio_pci_core_pm_entry, vfio_pci_runtime_pm_entry: revokes before it looks
+    // vfio_pci_core.c:vfio_pci_core_pm_entry
     private func enterLowPower(_ call: FeatureCall) throws(Errno) -> Int {
         guard try call.check(set: true, size: 0) else { return 0 }
+        return try enterLowPower(telling: nil)
+    }
+
+    // vfio_pci_runtime_pm_entry: revokes before it looks
+    private func enterLowPower(telling event: EventFile?) throws(Errno) -> Int {
         moveBuffers(revoked: true)
         guard !isLowPower else { throw Errno(EINVAL) }
         isLowPower = true
+        wakeEvent = event
         return 0
     }
 
-    // vfio_pci_core.c:vfio_pci_core_pm_entry_with_wakeup; no eventfd exists here
+    // vfio_pci_core.c:vfio_pci_core_pm_entry_with_wakeup, fs/eventfd.c:eventfd_ctx_fdget
     private func enterLowPowerWithWakeup(_ call: FeatureCall) throws(Errno) -> Int {
         guard try call.check(set: true, size: 8) else { return 0 }
         let descriptor = try call.load(Int32.self)
         guard descriptor >= 0 else { throw Errno(EINVAL) }
-        _ = try kernel.file(descriptor)
-        throw Errno(EINVAL)
+        guard let event = try kernel.file(descriptor) as? EventFile else { throw Errno(EINVAL) }
+        return try enterLowPower(telling: event)
     }
 
     // vfio_pci_core.c:vfio_pci_core_pm_exit
     private func exitLowPower(_ call: FeatureCall) throws(Errno) -> Int {
         guard try call.check(set: true, size: 0) else { return 0 }
         isLowPower = false
+        wakeEvent = nil
         restoreBuffers()
         return 0
     }
@@ -96,7 +103,8 @@ extension VFIODevice {
         try checkBounds(ranges, bar)
         let buffer = DMABuf(self, inode: kernel.inode(), index: bar.index, ranges: ranges, size: size)
         remember(buffer)
-        return kernel.install(DMABufFile(kernel, buffer, flags: Int32(bitPattern: request.open_flags)))
+        let flags = Int32(bitPattern: request.open_flags)
+        return kernel.install(DMABufFile(kernel, buffer, flags: flags), closesOnExec: flags & O_CLOEXEC != 0)
     }
 
     private func loadRanges(_ user: UserMemory, _ count: Int) throws(Errno) -> [vfio_region_dma_range] {

@@ -33,7 +33,7 @@ extension VFIODevice {
             info.flags = readWrite | (bar.kind == .io ? 0 : UInt32(VFIO_REGION_INFO_FLAG_MMAP))
         case VFIO_PCI_ROM_REGION_INDEX: break
         case VFIO_PCI_CONFIG_REGION_INDEX:
-            info.size = UInt64(ConfigSpace.size)
+            info.size = UInt64(function.config.bytes.count)
             info.flags = readWrite
         default: throw Errno(EINVAL)
         }
@@ -41,7 +41,8 @@ extension VFIODevice {
         return 0
     }
 
-    /// vfio_pci_ioctl_get_irq_info, vfio_pci_get_irq_count: INTx where there is a pin, ERR (PCIe) and REQ; no MSI
+    /// vfio_pci_ioctl_get_irq_info, vfio_pci_get_irq_count: INTx where there is a pin, MSI and MSI-X where there is the
+    /// capability, ERR and REQ always
     func interruptInformation(_ user: UserMemory) throws(Errno) -> Int {
         var info = try user.load(vfio_irq_info.self)
         guard info.argsz >= 16, info.index < UInt32(VFIO_PCI_NUM_IRQS) else { throw Errno(EINVAL) }
@@ -50,8 +51,15 @@ extension VFIODevice {
         case 0:
             info.count = function.config.bytes[0x3d] == 0 ? 0 : 1
             info.flags |= UInt32(VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
-        case 1, 2:
-            info.count = 0
+        case 1:
+            info.count =
+                function.config.capabilities[0x05].map { 1 << (UInt32(function.config.bytes[$0 + 2]) >> 1 & 7) } ?? 0
+            info.flags |= UInt32(VFIO_IRQ_INFO_NORESIZE)
+        case 2:
+            info.count =
+                function.config.capabilities[0x11].map {
+                    UInt32(function.config[$0 + 2, UInt16.self] & 0x7ff) + 1
+                } ?? 0
             info.flags |= UInt32(VFIO_IRQ_INFO_NORESIZE)
         default:
             info.count = 1

@@ -11,6 +11,8 @@ final class VFIODevice {
     let number: Int
     private(set) var openCount = 0
     var isLowPower = false
+    /// What to tell when something wakes it from low power.
+    var wakeEvent: EventFile?
     /// The BARs as a program sees them in configuration space: what it wrote, cut to what a BAR of that size keeps.
     var virtualBARs = [UInt8](repeating: 0, count: 24)
     private var buffers: [Int: WeakBuffer] = [:]
@@ -38,6 +40,16 @@ final class VFIODevice {
         function.config.command =
             function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable | (ports ? 1 : 0)
         virtualBARs = Array(function.config.bytes[0x10..<0x28])
+        isLowPower = false
+        wakeEvent = nil
+    }
+
+    /// vfio_pci_core_runtime_resume: whatever needs the device wakes it for a moment; where a program asked to be told,
+    /// that ends low power, but gives no dma-buf back.
+    func wake() {
+        guard isLowPower, let event = wakeEvent else { return }
+        event.signal()
+        wakeEvent = nil
         isLowPower = false
     }
 

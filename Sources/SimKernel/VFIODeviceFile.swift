@@ -45,6 +45,8 @@ final class VFIODeviceFile: OpenFile {
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         if request == VFIO_DEVICE_BIND_IOMMUFD { return try bind(user) }
         guard isReady else { throw Errno(EINVAL) }
+        // vfio_device_pm_runtime_get
+        device.wake()
         switch request {
         case VFIO_DEVICE_ATTACH_IOMMUFD_PT where groupFile == nil: return try attach(user)
         case VFIO_DEVICE_DETACH_IOMMUFD_PT where groupFile == nil: return try detach(user)
@@ -162,6 +164,8 @@ final class VFIODeviceFile: OpenFile {
         let position = offset & (1 << 40 - 1)
         guard index < VFIO_PCI_NUM_REGIONS else { throw Errno(EINVAL) }
         guard !bytes.isEmpty else { return 0 }
+        // vfio_pci_rw: pm_runtime_resume_and_get
+        device.wake()
         if index == VFIO_PCI_CONFIG_REGION_INDEX {
             return write
                 ? try device.writeConfig(UnsafeRawBufferPointer(bytes), at: position)

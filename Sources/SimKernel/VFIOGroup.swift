@@ -152,6 +152,6 @@ final class VFIOGroupFile: OpenFile {
         let file = VFIODeviceFile(kernel, device, through: self)
         hold()
         device.open()
-        return kernel.install(file)
+        return kernel.install(file, closesOnExec: true)
     }
 }

@@ -42,7 +42,7 @@ enum TopologyFile {
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
-            "rdma",
+            "rdma", "config", "config_size",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
@@ -62,6 +62,8 @@ enum TopologyFile {
         case "nic": device.kind = .nic
         case let other: throw ErrorValue(kind: "usage", "\(fields.place).kind is memory, edu or nic, not '\(other)'")
         }
+        device.configSize = try fields.integer("config_size") == 256 ? 256 : 4096
+        for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
         for bar in try fields.list("bars") { device.bars.append(try self.bar(bar)) }
         bench.devices.append(device)
         let rdma = try fields.table("rdma")
@@ -72,6 +74,22 @@ enum TopologyFile {
                 name: try rdma.text("name") ?? "mlx5_0",
                 driver: try rdma.choice("driver", Topology.NIC.Driver.init(rawValue:), ["mlx5", "rxe"]) ?? .mlx5,
                 address: address, odp: try rdma.boolean("odp") ?? true, requester: try support("requester", rdma)))
+    }
+
+    /// Bytes in hexadecimal and where they go.
+    private static func patch(_ fields: Fields, _ size: Int) throws(ErrorValue) -> (at: Int, bytes: [UInt8]) {
+        try fields.allow(["at", "bytes"])
+        let digits = Array((try fields.text("bytes") ?? "").filter { $0 != " " })
+        let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+            UInt8(String(digits[$0...($0 + 1)]), radix: 16)
+        }
+        guard let at = try fields.integer("at"), at >= 0, at < size, 2 * bytes.count == digits.count,
+            bytes.count <= size - Int(at)
+        else {
+            throw ErrorValue(
+                kind: "usage", "\(fields.place) needs a place in the configuration space and bytes, \"f41a 0011\"")
+        }
+        return (Int(at), bytes)
     }
 
     private static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> Topology.TPHSupport {

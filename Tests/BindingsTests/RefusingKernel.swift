@@ -37,6 +37,13 @@ final class RefusingKernel: Kernel {
     func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int {
         call { kernel.lseek(descriptor, offset, whence) }
     }
+    func memfd(flags: UInt32) -> Int { call { kernel.memfd(flags: flags) } }
+    func truncate(_ descriptor: Int32, _ length: Int64) -> Int { call { kernel.truncate(descriptor, length) } }
+    func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int {
+        call { kernel.fcntl(descriptor, command, argument) }
+    }
+    func poll(_ descriptor: Int32, _ events: Int16) -> Int { call { kernel.poll(descriptor, events) } }
+    func eventfd(_ count: UInt32) -> Int { call { kernel.eventfd(count) } }
     func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64) throws(Errno)
         -> UnsafeMutableRawPointer
     {

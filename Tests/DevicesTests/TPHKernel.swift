@@ -166,6 +166,11 @@ extension TPHKernel {
     func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int { -Int(ENOSYS) }
     func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int { -Int(ENOSYS) }
     func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int { -Int(ENOSYS) }
+    func memfd(flags: UInt32) -> Int { -Int(ENOSYS) }
+    func truncate(_ descriptor: Int32, _ length: Int64) -> Int { -Int(ENOSYS) }
+    func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int { -Int(ENOSYS) }
+    func poll(_ descriptor: Int32, _ events: Int16) -> Int { -Int(ENOSYS) }
+    func eventfd(_ count: UInt32) -> Int { -Int(ENOSYS) }
     func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64) throws(Errno)
         -> UnsafeMutableRawPointer
     { throw Errno(ENOSYS) }

@@ -36,6 +36,62 @@ function sys.now() end
 ---@param milliseconds integer how long
 function sys.sleep(milliseconds) end
 
+---read(2) or pread(2).
+---@param fd integer a descriptor
+---@param length integer|string bytes
+---@param offset? integer where pread(2) begins; default: read(2), at the file's position
+---@return sys.result
+function sys.read(fd, length, offset) end
+
+---write(2) or pwrite(2).
+---@param fd integer a descriptor
+---@param bytes string what to write
+---@param offset? integer where pwrite(2) begins; default: write(2), at the file's position
+---@return sys.result
+function sys.write(fd, bytes, offset) end
+
+---lseek(2).
+---@param fd integer a descriptor
+---@param offset integer bytes
+---@param whence integer SEEK_SET 0, SEEK_CUR 1, SEEK_END 2
+---@return sys.result
+function sys.seek(fd, offset, whence) end
+
+---fcntl(2).
+---@param fd integer a descriptor
+---@param command integer F_GETFD 1, F_GETFL 3, ...
+---@param argument? integer a number
+---@return sys.result
+function sys.fcntl(fd, command, argument) end
+
+---poll(2) of one descriptor without waiting; the result is its events.
+---@param fd integer a descriptor
+---@param events integer POLLIN 1, POLLOUT 4, ...
+---@return sys.result
+function sys.poll(fd, events) end
+
+---mmap(2). Touching it in a way that its protection forbids ends the program.
+---@param fd integer a descriptor
+---@param request { length: integer|string, offset?: integer, protection?: integer, flags?: integer } the mapping
+---@return memory.mapping
+function sys.mmap(fd, request) end
+
+---memfd_create(2) and ftruncate(2): an anonymous file.
+---@param length integer|string bytes
+---@param flags? integer MFD_ALLOW_SEALING 2 (default), MFD_HUGETLB 4
+---@return sys.file
+function sys.memfd(length, flags) end
+
+---eventfd(2).
+---@param count? integer what it starts with
+---@return sys.file
+function sys.eventfd(count) end
+
+---readlink(2).
+---@param path string absolute path
+---@return string
+function sys.readlink(path) end
+
 ---A file opened by path.
 ---@class sys.file
 local sys_file = {}

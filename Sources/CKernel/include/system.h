@@ -17,6 +17,13 @@ long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, i
 long sys_munmap(void *_Nonnull address, size_t length);
 /* Close-on-exec; Swift's Glibc module does not show memfd_create. */
 long sys_memfd_create(const char *_Nonnull name);
+/* Close-on-exec too. */
+long sys_memfd(unsigned flags);
+long sys_ftruncate(int fd, int64_t length);
+long sys_fcntl(int fd, int command, long argument);
+/* Does not wait. */
+long sys_poll(int fd, short events);
+long sys_eventfd(unsigned count);
 long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size);
 /* Milliseconds; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);

@@ -1,0 +1,156 @@
+import CKernel
+import Devices
+import Glibc
+import Kernel
+import LuaKit
+
+private let descriptorParameter = Parameter(
+    "fd", .integer(Int64(Int32.min)...Int64(Int32.max)), .required, "a descriptor")
+
+/// Calls on descriptors of any kind. Like `sys.ioctl`, they never raise for the kernel's answer, unless they return
+/// something to be closed.
+let sysFileFunctions = [
+    Function(
+        "read",
+        [
+            descriptorParameter, Parameter("length", .size(0...(64 << 20)), .required, "bytes"),
+            Parameter("offset", .uint64, .absent, "where pread(2) begins; default: read(2), at the file's position"),
+        ],
+        returns: "sys.result", effects: [.raw], "read(2) or pread(2).",
+        entry: {
+            Call($0, $1).run { call in
+                let kernel = try call.kernel()
+                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: call[1].int, alignment: 8)
+                defer { buffer.deallocate() }
+                let result =
+                    call[2].isPresent
+                    ? kernel.pread(call[0].int32, buffer, at: call[2].uint64) : kernel.read(call[0].int32, buffer)
+                return answer(call, result, result < 0 ? nil : Array(buffer.prefix(result)))
+            }
+        }),
+    Function(
+        "write",
+        [
+            descriptorParameter, Parameter("bytes", .string, .required, "what to write"),
+            Parameter("offset", .uint64, .absent, "where pwrite(2) begins; default: write(2), at the file's position"),
+        ],
+        returns: "sys.result", effects: [.raw], "write(2) or pwrite(2).",
+        entry: {
+            Call($0, $1).run { call in
+                let kernel = try call.kernel()
+                let result =
+                    call[2].isPresent
+                    ? kernel.pwrite(call[0].int32, call[1].bytes, at: call[2].uint64)
+                    : kernel.write(call[0].int32, call[1].bytes)
+                return answer(call, result, nil)
+            }
+        }),
+    Function(
+        "seek",
+        [
+            descriptorParameter, Parameter("offset", .uint64, .required, "bytes"),
+            Parameter("whence", .integer(0...255), .required, "SEEK_SET 0, SEEK_CUR 1, SEEK_END 2"),
+        ],
+        returns: "sys.result", effects: [.raw], "lseek(2).",
+        entry: {
+            Call($0, $1).run { call in
+                answer(call, try call.kernel().lseek(call[0].int32, call[1].int64, call[2].int32), nil)
+            }
+        }),
+    Function(
+        "fcntl",
+        [
+            descriptorParameter,
+            Parameter("command", .integer(0...0x7fff_ffff), .required, "F_GETFD 1, F_GETFL 3, ..."),
+            Parameter("argument", .uint64, .integer(0), "a number"),
+        ],
+        returns: "sys.result", effects: [.raw], "fcntl(2).",
+        entry: {
+            Call($0, $1).run { call in
+                answer(call, try call.kernel().fcntl(call[0].int32, call[1].int32, call[2].int), nil)
+            }
+        }),
+    Function(
+        "poll",
+        [
+            descriptorParameter,
+            Parameter("events", .integer(0...0x7fff), .required, "POLLIN 1, POLLOUT 4, ..."),
+        ],
+        returns: "sys.result", effects: [.raw], "poll(2) of one descriptor without waiting; the result is its events.",
+        entry: {
+            Call($0, $1).run { call in
+                let events = Int16(truncatingIfNeeded: call[1].int64)
+                return answer(call, try call.kernel().poll(call[0].int32, events), nil)
+            }
+        }),
+    Function(
+        "mmap",
+        [
+            descriptorParameter,
+            Parameter(
+                "request",
+                .record([
+                    Parameter("length", .size(0...Int64.max), .required, "bytes"),
+                    Parameter("offset", .uint64, .integer(0), "where it begins"),
+                    Parameter(
+                        "protection", .integer(0...7), .integer(Int64(PROT_READ | PROT_WRITE)),
+                        "PROT_READ 1, PROT_WRITE 2; default both"),
+                    Parameter("flags", .uint32, .integer(Int64(MAP_SHARED)), "default MAP_SHARED"),
+                ]), .required, "the mapping"),
+        ],
+        returns: "memory.mapping", effects: [.raw], errors: [("EINVAL", "not mappable, or not like this")],
+        "mmap(2). Touching it in a way that its protection forbids ends the program.",
+        entry: {
+            Call($0, $1).run { call in
+                let request = call[1]
+                let mapping = try MappedMemory(
+                    of: call[0].int32, length: request[0].int, protection: request[2].int32, flags: request[3].int32,
+                    at: request[1].uint64, kernel: try call.kernel())
+                return call.push(object: mapping, parent: 0, label: "of descriptor \(call[0].int32)")
+            }
+        }),
+    Function(
+        "memfd",
+        [
+            Parameter("length", .size(0...Int64.max), .required, "bytes"),
+            Parameter("flags", .uint32, .integer(2), "MFD_ALLOW_SEALING 2 (default), MFD_HUGETLB 4"),
+        ],
+        returns: "sys.file", effects: [.raw], errors: [("ENOMEM", "not that much memory")],
+        "memfd_create(2) and ftruncate(2): an anonymous file.",
+        entry: {
+            Call($0, $1).run { call in
+                let kernel = try call.kernel()
+                let result = kernel.memfd(flags: call[1].uint32)
+                if let errno = Errno(result: result) { throw Failure("memfd_create", errno, object: "memfd") }
+                let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
+                let sized = kernel.truncate(file.descriptor.raw, call[0].int64)
+                if let errno = Errno(result: sized) { throw Failure("ftruncate", errno, object: "memfd") }
+                return call.push(object: file, parent: 0, label: "memfd")
+            }
+        }),
+    Function(
+        "eventfd", [Parameter("count", .uint32, .integer(0), "what it starts with")], returns: "sys.file",
+        effects: [.raw], "eventfd(2).",
+        entry: {
+            Call($0, $1).run { call in
+                let kernel = try call.kernel()
+                let result = kernel.eventfd(call[0].uint32)
+                if let errno = Errno(result: result) { throw Failure("eventfd", errno, object: "eventfd") }
+                let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
+                return call.push(object: file, parent: 0, label: "eventfd")
+            }
+        }),
+    Function(
+        "readlink", [Parameter("path", .string(1...4096), .required, "absolute path")], returns: "string",
+        errors: [("ENOENT", "no such file"), ("EINVAL", "no link")], "readlink(2).",
+        entry: {
+            Call($0, $1).run { call in
+                let kernel = try call.kernel()
+                do throws(Errno) {
+                    return call.push(try kernel.readlink(call[0].string))
+                } catch {
+                    throw Failure("readlink", error, object: call[0].string)
+                }
+            }
+        }),
+]

@@ -1,0 +1,123 @@
+--- Records what a kernel answers instead of judging it: one line of the case's report an answer, so that two reports can
+--- be compared line by line (scripts/conformance/compare).
+---
+---   local answer = answers.new(t)
+---   answer("no range", dev.export_dmabuf, dev, { region = 2, ranges = {} })    -- no range: EINVAL
+---   answer:ioctl("unknown", dev:fd(), 0x3bff, "")                              -- unknown: ENOTTY
+---
+--- What may differ between two runs of one kernel never reaches a line:
+---   * a descriptor is recorded as "fd", an object as "object";
+---   * an address or an id of the kernel's choice is left to the case, which records a relation ("the same id");
+---   * times are not recorded;
+---   * numbers from 10 on are hexadecimal, and long bytes are a count and a sum.
+local sys = require "sys"
+
+local answers = {}
+local Answers = {}
+Answers.__index = Answers
+
+--- An answer's value as text.
+local function show(value)
+  local kind = math.type(value) or type(value)
+  if kind == "integer" then
+    return 0 <= value and value < 10 and tostring(value) or ("0x%x"):format(value)
+  elseif kind == "string" then
+    if #value <= 200 and not value:find("[^%g ]") and #value > 0 then
+      return '"' .. value .. '"'
+    elseif #value <= 32 then
+      return "bytes " .. value:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    end
+    local sum = 0
+    for i = 1, #value do
+      sum = (sum * 31 + value:byte(i)) & 0xffffffff
+    end
+    return ("0x%x bytes, sum %08x"):format(#value, sum)
+  elseif kind == "table" then
+    local keys, parts = {}, {}
+    for key in pairs(value) do
+      keys[#keys + 1] = key
+    end
+    table.sort(keys)
+    for i, key in ipairs(keys) do
+      parts[i] = key .. "=" .. show(value[key])
+    end
+    return table.concat(parts, " ")
+  elseif kind == "userdata" then
+    return "object"
+  end
+  return tostring(value)
+end
+answers.show = show
+
+--- A recorder of the case's answers.
+function answers.new(t)
+  return setmetatable({ case = t }, Answers)
+end
+
+function Answers:log(name, text)
+  self.case:log(name .. ": " .. text)
+end
+
+--- Records a value under a name.
+function Answers:value(name, value)
+  self:log(name, show(value))
+end
+
+--- Calls `fn` and records what it returns, or the errno it raises or returns; returns what it returns, nil for an
+--- errno. What is no answer of the kernel is raised again.
+function Answers:__call(name, fn, ...)
+  local results = table.pack(pcall(fn, ...))
+  local first = results[2]
+  if not results[1] then
+    if type(first) ~= "table" or first.name == nil then
+      error(first, 0)
+    end
+    self:log(name, first.name)
+    return nil
+  end
+  if type(first) == "table" and first.errno and first.result then
+    self:log(name, first.name or show(first.result) .. (first.bytes and ", " .. show(first.bytes) or ""))
+    return not first.name and first or nil
+  end
+  local parts = {}
+  for i = 2, results.n do
+    parts[#parts + 1] = show(results[i])
+  end
+  self:log(name, table.concat({ "ok", table.concat(parts, ", ") }, #parts > 0 and " " or ""))
+  return table.unpack(results, 2, results.n)
+end
+
+--- sys.ioctl with bytes, recorded as errno or result. `output` turns the bytes afterwards into what is recorded of them
+--- (asked where the kernel changed them); it may be a string.unpack format. Returns the bytes, nil for an errno.
+function Answers:ioctl(name, fd, request, bytes, output)
+  local answer = sys.ioctl(fd, request, bytes)
+  local text = answer.name or show(answer.result)
+  if output and answer.bytes ~= bytes then
+    if type(output) == "string" then
+      local values = table.pack(string.unpack(output, answer.bytes))
+      for i = 1, values.n - 1 do
+        values[i] = show(values[i])
+      end
+      text = text .. " (" .. table.concat(values, " ", 1, values.n - 1) .. ")"
+    else
+      text = text .. " (" .. output(answer.bytes) .. ")"
+    end
+  end
+  self:log(name, text)
+  return not answer.name and (answer.bytes or "") or nil
+end
+
+--- The same where the result is a descriptor; returns it as a file that is to be closed, nil for an errno.
+function Answers:descriptor(name, fd, request, bytes)
+  local answer = sys.ioctl(fd, request, bytes)
+  self:log(name, answer.name or "fd")
+  return not answer.name and sys.adopt(answer.result) or nil
+end
+
+--- The same, but closed at once.
+function Answers:closed(name, fd, request, bytes)
+  local file <close> = self:descriptor(name, fd, request, bytes)
+  return file ~= nil
+end
+
+return answers
