@@ -80,6 +80,11 @@ final class DMABufFile: OpenFile {
         super.init(kernel, "dma-buf of \(buffer.size) bytes", flags: flags & (O_ACCMODE | O_NONBLOCK))
     }
 
+    override var isPositional: Bool { false }
+
+    // dma_buf_poll: no fence is ever pending
+    override func events(_ events: Int16) -> Int16 { events & Int16(POLLIN | POLLOUT) }
+
     // dma_buf_llseek
     override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int {
         guard offset == 0 else { throw Errno(EINVAL) }
@@ -99,7 +104,8 @@ final class DMABufFile: OpenFile {
         switch request {
         case DMA_BUF_IOCTL_SYNC: return try synchronize(user)
         case DMA_BUF_SET_NAME_B, 0x4004_6201: return try setName(user)
-        case 0xc008_6202, 0x4008_6203: throw kernel.notModelled("ioctl DMA_BUF_IOCTL_*_SYNC_FILE", ENOTTY)
+        case SyncFile.export: return try exportSyncFile(user)
+        case SyncFile.import: return try importSyncFile(user)
         default: throw Errno(ENOTTY)
         }
     }
@@ -110,6 +116,27 @@ final class DMABufFile: OpenFile {
         guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0,
             flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0
         else { throw Errno(EINVAL) }
+        return 0
+    }
+
+    private func syncFileFlags(_ user: UserMemory) throws(Errno) {
+        _ = try user.bytes(at: 0, count: 8)
+        let flags = try user.load(UInt32.self)
+        guard flags & ~3 == 0, flags & 3 != 0 else { throw Errno(EINVAL) }
+    }
+
+    // dma_buf_export_sync_file
+    private func exportSyncFile(_ user: UserMemory) throws(Errno) -> Int {
+        try syncFileFlags(user)
+        let descriptor = kernel.install(SyncFile(kernel), closesOnExec: true)
+        try user.store(Int32(truncatingIfNeeded: descriptor), at: 4)
+        return 0
+    }
+
+    // dma_buf_import_sync_file, drivers/dma-buf/sync_file.c:sync_file_get_fence
+    private func importSyncFile(_ user: UserMemory) throws(Errno) -> Int {
+        try syncFileFlags(user)
+        guard kernel.files[try user.load(Int32.self, at: 4)] is SyncFile else { throw Errno(EINVAL) }
         return 0
     }
 
@@ -125,4 +152,22 @@ final class DMABufFile: OpenFile {
             + (buffer.label.map { "name:\t\($0)\n" } ?? "")
     }
     override var inode: Int { buffer.inode }
+}
+
+/// The fences of a dma-buf as a file; here there are none, so it is signalled. drivers/dma-buf/sync_file.c
+final class SyncFile: OpenFile {
+    static let export = 0xc008_6202
+    static let `import` = 0x4008_6203
+
+    init(_ kernel: SimKernel) { super.init(kernel, "sync_file", flags: 0) }
+
+    override var isPositional: Bool { false }
+
+    // sync_file_ioctl
+    override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
+        throw kernel.notModelled("ioctl 0x\(String(request, radix: 16)) on a sync_file", ENOTTY)
+    }
+
+    // sync_file_poll
+    override func events(_ events: Int16) -> Int16 { Int16(POLLIN) }
 }

@@ -22,6 +22,9 @@ class OpenFile {
     var isReadable: Bool { (flags & O_ACCMODE + 1) & 1 != 0 }
     var isWritable: Bool { (flags & O_ACCMODE + 1) & 2 != 0 }
 
+    /// FMODE_PREAD and FMODE_PWRITE: what was opened by a path has them (fs/open.c:do_dentry_open).
+    var isPositional: Bool { true }
+
     func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int { throw Errno(ENOTTY) }
 
     func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int { throw Errno(EINVAL) }

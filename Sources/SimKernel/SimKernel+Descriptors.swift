@@ -121,6 +121,11 @@ final class EventFile: OpenFile {
         super.init(kernel, "eventfd", flags: O_RDWR)
     }
 
+    override var isPositional: Bool { false }
+
+    // fs/read_write.c:noop_llseek
+    override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int { Int(position) }
+
     /// eventfd_signal
     func signal() { if count < .max - 1 { count += 1 } }
 

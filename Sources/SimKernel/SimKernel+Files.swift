@@ -32,6 +32,7 @@ extension SimKernel {
             // fs/read_write.c:ksys_pread64
             guard offset <= UInt64(Int64.max) else { throw Errno(EINVAL) }
             let file = try file(descriptor)
+            guard file.isPositional else { throw Errno(ESPIPE) }
             guard file.isReadable else { throw Errno(EBADF) }
             return try file.read(buffer, at: offset)
         }
@@ -42,6 +43,7 @@ extension SimKernel {
         call { () throws(Errno) in
             guard offset <= UInt64(Int64.max) else { throw Errno(EINVAL) }
             let file = try file(descriptor)
+            guard file.isPositional else { throw Errno(ESPIPE) }
             guard file.isWritable else { throw Errno(EBADF) }
             return try file.write(buffer, at: offset)
         }

@@ -78,8 +78,8 @@ return {
         local data = answer:ioctl("export, flags " .. flags, fd, EXPORT, sync_file(flags))
         if data then
           local file <close> = sys.adopt((string.unpack("<i4", data, 5)))
-          answer("export, flags " .. flags .. ": F_GETFD", sys.fcntl, file:fd(), 1)
-          answer("export, flags " .. flags .. ": poll", sys.poll, file:fd(), 5)
+          answer("F_GETFD of it", sys.fcntl, file:fd(), 1)
+          answer("poll of it", sys.poll, file:fd(), 5)
           answer:ioctl("import it, flags 0", fd, IMPORT, sync_file(0, file:fd()))
           answer:ioctl("import it, flags 1", fd, IMPORT, sync_file(1, file:fd()))
           answer:ioctl("import it, flags 2", fd, IMPORT, sync_file(2, file:fd()))
