@@ -8,6 +8,8 @@ final class Pages: Importer {
         case user(UInt64)
         case bar(BARPlace)
         case buffer(DMABuf)
+        /// Any file: what is no memory is only found out when its pages are wanted.
+        case file(OpenFile, at: UInt64)
     }
     let source: Source
     let isWriteable: Bool
@@ -30,6 +32,7 @@ final class Pages: Importer {
     func target(at offset: UInt64) -> (Source, UInt64)? {
         switch source {
         case .user(let address): return (.user(address &+ offset), .max)
+        case .file(let file, let start): return (.file(file, at: start &+ offset), .max)
         case .bar(let place):
             return (.bar(BARPlace(device: place.device, index: place.index, offset: place.offset + offset)), .max)
         case .buffer(let buffer):
@@ -151,7 +154,21 @@ final class AddressSpace {
                 : sys_copy_from_address(base, address, bytes.count)
             if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
         case .bar(let place): reach(place, bytes, toMemory: toMemory, kernel)
+        case .file(let file, let offset): move(bytes, file, offset, toMemory: toMemory, kernel)
         case .buffer: break
+        }
+    }
+
+    private func move(
+        _ bytes: UnsafeMutableRawBufferPointer, _ file: OpenFile, _ offset: UInt64, toMemory: Bool,
+        _ kernel: SimKernel
+    ) {
+        do throws(Errno) {
+            _ =
+                toMemory
+                ? try file.write(UnsafeRawBufferPointer(bytes), at: offset) : try file.read(bytes, at: offset)
+        } catch {
+            _ = kernel.notModelled("DMA to a file that refuses it", error.code)
         }
     }
 

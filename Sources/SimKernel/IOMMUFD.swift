@@ -117,6 +117,12 @@ final class IOAS {
 
     /// pages.c:pfn_reader_user_pin. A device's pages are never pinned, so a BAR's mapping is refused.
     func fill(_ area: Area, _ length: UInt64, _ kernel: SimKernel) throws(Errno) {
+        if case .file(let file, let start) = area.pages.source {
+            // mm/gup.c:memfd_pin_folios
+            guard let file = file as? MemoryFile, start &+ area.offset &+ length <= file.length else {
+                throw Errno(EINVAL)
+            }
+        }
         guard case .user(let base) = area.pages.source else { return }
         let address = base &+ area.offset
         guard !kernel.hasDevicePages(address, address &+ (length - 1)),

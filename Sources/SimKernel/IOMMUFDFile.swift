@@ -10,6 +10,11 @@ final class IOMMUFDFile: OpenFile {
 
     init(_ kernel: SimKernel, flags: Int32) { super.init(kernel, "/dev/iommu", flags: flags) }
 
+    // iommufd_fops_mmap: there is no object to map
+    override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+        -> (UnsafeMutableRawPointer, BARPlace?)
+    { throw Errno(ENXIO) }
+
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         // iommufd_fops_ioctl: other numbers go to the VFIO compatibility layer
         guard (0x80...0x95).contains(request & 0xff) else {
@@ -120,7 +125,12 @@ final class IOMMUFDFile: OpenFile {
         guard !overflow else { throw Errno(EOVERFLOW) }
         let file = try kernel.file(command.fd)
         guard let buffer = (file as? DMABufFile)?.buffer else {
-            throw kernel.notModelled("IOMMU_IOAS_MAP_FILE of a file that is no dma-buf", EINVAL)
+            // iopt_alloc_file_pages: any file
+            let pages = Pages(
+                .file(file, at: 0), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
+            command.iova = try ioas.map(
+                pages, start: command.start, iova: command.iova, length: command.length, flags: command.flags, kernel)
+            return try user.store(command)
         }
         guard buffer.size > last, command.length / 4096 < 0xffff_ffff else { throw Errno(EINVAL) }
         let pages = Pages(
@@ -147,6 +157,7 @@ final class IOMMUFDFile: OpenFile {
     // ioas.c:iommufd_ioas_unmap, io_pagetable.c:iopt_unmap_iova
     private func unmap(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_ioas_unmap.self, user)
+        guard command.iova != .max else { throw Errno(EOVERFLOW) }
         let ioas = try context.ioas(command.ioas_id)
         command.length = try ioas.unmap(command.iova, command.length)
         try user.store(command)
@@ -216,12 +227,15 @@ extension IOAS {
         guard length != 0 else { throw Errno(EINVAL) }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else { throw Errno(EOVERFLOW) }
-        let indices = space.areas.overlapping(iova, last)
-        guard let first = indices.first, let end = indices.last, space.areas.entries[first].first >= iova,
-            space.areas.entries[end].last <= last
-        else { throw Errno(ENOENT) }
-        let total = space.areas.entries[indices].reduce(0) { $0 &+ ($1.last - $1.first &+ 1) }
-        space.remove(indices)
+        // Area by area: those before one that sticks out are gone all the same.
+        var total: UInt64 = 0
+        while let index = space.areas.overlapping(iova, last).first {
+            let entry = space.areas.entries[index]
+            guard entry.first >= iova, entry.last <= last else { throw Errno(ENOENT) }
+            total &+= entry.last - entry.first &+ 1
+            space.remove(index..<(index + 1))
+        }
+        guard total > 0 else { throw Errno(ENOENT) }
         return total
     }
 }
