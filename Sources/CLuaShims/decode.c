@@ -116,8 +116,10 @@ static void decode_list(lua_State *L, const lk_function *f, const place *at, con
         place element = { at, NULL, i };
         lua_rawgeti(L, index, i);
         decode(L, f, &element, type->element, lua_gettop(L), &list[i - 1]);
-        /* strings and tables stay reachable through the list itself; nested items stay on the stack */
-        if (type->element->kind != LK_RECORD && type->element->kind != LK_LIST) lua_pop(L, 1);
+        /* What the item points at stays on the stack: a finalizer may change the list meanwhile. */
+        if (type->element->kind <= LK_BOOLEAN || type->element->kind == LK_ENUM || type->element->kind == LK_FLAGS)
+            lua_pop(L, 1);
+        else luaL_checkstack(L, 12, "too many nested arguments");
     }
     out->pointer = list;
     out->count = (size_t)count;
@@ -169,6 +171,15 @@ static void decode_record(lua_State *L, const lk_function *f, const place *at, c
     out->count = (size_t)type->count;
 }
 
+static void check_open(lua_State *L, const lk_function *f, const place *at, const lk_object *object, int index) {
+    if (object->open) return;
+    lua_getiuservalue(L, index, 2);
+    if (object->closed_line > 0)
+        lua_pushfstring(L, "is closed (%s, closed at line %d)", lua_tostring(L, -1), object->closed_line);
+    else lua_pushfstring(L, "is closed (%s)", lua_tostring(L, -1));
+    refuse(L, f, at);
+}
+
 static void decode_object(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
                           lk_value *out) {
     lk_object *object = object_at(L, index);
@@ -176,13 +187,7 @@ static void decode_object(lua_State *L, const lk_function *f, const place *at, c
         lua_pushfstring(L, "a %s", type->object->name);
         wrong_type(L, f, at, index, lua_tostring(L, -1));
     }
-    if (!object->open) {
-        lua_getiuservalue(L, index, 2);
-        if (object->closed_line > 0)
-            lua_pushfstring(L, "is closed (%s, closed at line %d)", lua_tostring(L, -1), object->closed_line);
-        else lua_pushfstring(L, "is closed (%s)", lua_tostring(L, -1));
-        refuse(L, f, at);
-    }
+    check_open(L, f, at, object, index);
     out->pointer = object + 1;
     out->count = (size_t)index;
 }
@@ -265,6 +270,27 @@ static int quick_trampoline(lua_State *L) {
     return results >= 0 ? results : lk_throw(L);
 }
 
+/* Decoding allocates, so it may have run a finalizer of the script's, which may have closed an object that was open when
+ * it was decoded. This allocates nothing before it refuses. */
+static void check_still_open(lua_State *L, const lk_function *f, const place *at, const lk_type *type,
+                             const lk_value *value) {
+    if (!value->present) return;
+    const lk_value *inner = value->pointer;
+    if (type->kind == LK_OBJECT) {
+        check_open(L, f, at, (const lk_object *)value->pointer - 1, (int)value->count);
+    } else if (type->kind == LK_RECORD) {
+        for (int i = 0; i < type->count; i++) {
+            place field = { at, type->fields[i].name, 0 };
+            check_still_open(L, f, &field, &type->fields[i].type, &inner[i]);
+        }
+    } else if (type->kind == LK_LIST) {
+        for (size_t i = 0; i < value->count; i++) {
+            place element = { at, NULL, (lua_Integer)i + 1 };
+            check_still_open(L, f, &element, type->element, &inner[i]);
+        }
+    }
+}
+
 static int trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
     lk_value values[LK_PARAMETERS_MAX];
@@ -275,6 +301,10 @@ static int trampoline(lua_State *L) {
     for (int i = 0; i < f->count; i++) {
         place argument = { NULL, f->parameters[i].name, 0 };
         decode_field(L, f, &argument, &f->parameters[i], i + 1, &values[i]);
+    }
+    for (int i = 0; i < f->count; i++) {
+        place argument = { NULL, f->parameters[i].name, 0 };
+        check_still_open(L, f, &argument, &f->parameters[i].type, &values[i]);
     }
     int results = f->entry(L, values);
     return results >= 0 ? results : lk_throw(L);

@@ -37,9 +37,12 @@ static int current_line(lua_State *L) {
 static int close_object(lua_State *L) {
     lk_object *object = own(L);
     if (!object->open) return 0;
+    /* Pushing an error allocates, and so may run a finalizer that closes this object again. */
+    object->open = 0;
     enum lk_closing result = object->class_->close(L, object + 1, false);
-    if (result != LK_STILL_OPEN) {
-        object->open = 0;
+    if (result == LK_STILL_OPEN) {
+        object->open = 1;
+    } else {
         object->closed_line = current_line(L);
         object->class_->destroy(object + 1);
     }

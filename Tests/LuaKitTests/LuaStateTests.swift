@@ -90,6 +90,13 @@ private let testModule = Module(
                 }
             }),
         Function(
+            "with",
+            [
+                Parameter("handle", .object(Handle.self), .required, ""),
+                Parameter("list", .list(.integer(0...9), 0...20000), .required, ""),
+            ], "Uses a handle after a long list was decoded.",
+            entry: { Call($0, $1).run { call in call.push(call[0].object(Handle.self).pointee.isOpen) } }),
+        Function(
             "fail", [], "Fails as a kernel would.",
             entry: {
                 Call($0, $1).run { call in
@@ -236,6 +243,29 @@ final class Fixture {
         _ = fixture.run("require 'test'.open(10)")
         fixture.state.collect()
         #expect(fixture.state.failuresWhileCollecting.map(\.message) == ["still busy"])
+        #expect(fixture.counter.live == 0)
+    }
+
+    /// A young collection runs within the decoding of the long list.
+    @Test func anObjectThatAFinalizerClosesDuringTheCallIsRefused() {
+        let fixture = Fixture()
+        let text = """
+            local t = require 'test'
+            collectgarbage('generational', 1, 1)
+            local list = {}
+            for i = 1, 20000 do list[i] = 1 end
+            local calling, closed = false, false
+            for i = 1, 50 do
+              collectgarbage()
+              local h = t.open()
+              setmetatable({}, { __gc = function() if calling then closed = true h:close() end end })
+              calling = true
+              local ok, err = pcall(t.with, h, list)
+              calling = false
+              if closed then print(ok or err.message) break end
+            end
+            """
+        #expect(fixture.run(text).hasPrefix("test.with: 'handle' is closed (number one"))
         #expect(fixture.counter.live == 0)
     }
 
