@@ -56,7 +56,8 @@ struct LabMachine: Sendable {
         // it boots, and the boot ends in "Oops: int3". So guest-init starts the other processors.
         // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that; and that its timer
         // ticks, which it would panic over.
-        return ([root] + options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(separator: " ")
+        return ([root] + options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(
+            separator: " ")
     }
 
     private func share(_ path: String, tag: String, options: String = "") -> [String] {
