@@ -64,7 +64,7 @@ public struct Decoder {
     public func featureName(_ bytes: UnsafeRawBufferPointer) -> String {
         guard bytes.count >= 8 else { return "?" }
         let flags = bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-        let name = features[flags & 0xffff]?.name ?? "feature \(flags & 0xffff)"
+        let name = features[flags & 0xffff]?.name ?? "FEATURE_\(flags & 0xffff)"
         return name + " " + Feature.operations.text(UInt64(flags & ~0xffff))
     }
 
