@@ -38,6 +38,9 @@ long sys_mmap(void **result, size_t length, int protection, int flags, int fd, u
     *result = address;
     return 0;
 }
+long sys_remap(void *address, size_t length, int protection, int fd, uint64_t offset) {
+    return mmap(address, length, protection, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -(long)errno : 0;
+}
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
 
 long sys_memfd_create(const char *name) { return result_of(memfd_create(name, MFD_CLOEXEC)); }

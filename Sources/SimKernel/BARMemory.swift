@@ -38,6 +38,15 @@ final class BARMemory {
         return address
     }
 
+    private static let nothing = Int32(truncatingIfNeeded: sys_memfd(0))
+
+    /// Puts the memory, or pages without anything behind them, where it was mapped before.
+    func show(_ shown: Bool, at address: UnsafeMutableRawPointer, length: Int, protection: Int32, from offset: UInt64)
+        -> Int
+    {
+        sys_remap(address, length, protection, shown ? descriptor : BARMemory.nothing, shown ? offset : 0)
+    }
+
     /// The caller has checked that the bytes lie inside.
     func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) {
         bytes.copyMemory(from: UnsafeRawBufferPointer(start: base + Int(offset), count: bytes.count))

@@ -30,6 +30,13 @@ struct ConfigSpace {
         findCapabilities()
     }
 
+    /// Whether a byte belongs to a capability, as far as these are known here: the power, MSI and Express ones.
+    func isInCapability(_ place: Int) -> Bool {
+        let sizes: [UInt8: Int] = [0x01: 8, 0x05: 14, 0x10: 0x3c, 0x11: 12]
+        return place < 0x40 || place >= 0x100
+            || capabilities.contains { ($0.value..<($0.value + (sizes[$0.key] ?? 4))).contains(place) }
+    }
+
     private mutating func findCapabilities() {
         var place = Int(bytes[0x34]) & ~3
         while place >= 0x40, place < 0x100, capabilities[bytes[place]] != place {

@@ -148,7 +148,7 @@ final class DMABufFile: OpenFile {
 
     // dma_buf_show_fdinfo
     override var information: String {
-        "size:\t\(buffer.size)\ncount:\t\(descriptors + buffer.importerCount)\nexp_name:\tvfio_pci_core\n"
+        "size:\t\(buffer.size)\ncount:\t\(references + buffer.importerCount)\nexp_name:\tvfio_pci_core\n"
             + (buffer.label.map { "name:\t\($0)\n" } ?? "")
     }
     override var inode: Int { buffer.inode }

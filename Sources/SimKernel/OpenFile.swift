@@ -9,8 +9,8 @@ class OpenFile {
     /// O_ACCMODE and O_NONBLOCK.
     let flags: Int32
     var position: UInt64 = 0
-    /// Descriptors that refer to it.
-    var descriptors = 1
+    /// Descriptors and mappings that refer to it.
+    private(set) var references = 1
 
     init(_ kernel: SimKernel, _ name: String, flags: Int32) {
         self.kernel = kernel
@@ -44,8 +44,15 @@ class OpenFile {
         -> (UnsafeMutableRawPointer, BARPlace?)
     { throw Errno(ENODEV) }
 
-    /// The descriptor is gone.
+    /// Nothing refers to it any more.
     func closed() {}
+
+    func hold() { references += 1 }
+
+    func release() {
+        references -= 1
+        if references == 0 { closed() }
+    }
 
     /// Lines of /proc/PID/fdinfo behind the common ones.
     var information: String { "" }

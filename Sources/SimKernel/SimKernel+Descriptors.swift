@@ -30,7 +30,7 @@ extension SimKernel {
             switch command {
             case F_DUPFD, F_DUPFD_CLOEXEC:
                 guard argument == 0 else { throw notModelled("fcntl F_DUPFD from a number", EINVAL) }
-                file.descriptors += 1
+                file.hold()
                 return install(file, closesOnExec: command == F_DUPFD_CLOEXEC)
             case F_GETFD: return closingOnExec.contains(descriptor) ? 1 : 0
             case F_SETFD:

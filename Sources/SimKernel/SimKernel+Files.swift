@@ -72,13 +72,15 @@ extension SimKernel {
             let (address, place) = try file.map(
                 length: length, protection: protection, flags: flags, at: offset)
             base = address
-            mapping = UserMapping(name: " of \(file.name)", place: place)
+            mapping = UserMapping(name: " of \(file.name)", place: place, file: file, protection: protection)
+            file.hold()
         } else {
             base = try anonymous(length, protection, flags)
-            mapping = UserMapping(name: "", place: nil)
+            mapping = UserMapping(name: "", place: nil, file: nil, protection: protection)
         }
         let first = UInt64(UInt(bitPattern: base))
         mappings.insert(first, first + (UInt64(length) + 4095) & ~4095 - 1, mapping)
+        if let device = mapping.place?.device, device.isDark { refreshMappings(of: device) }
         return base
     }
 
@@ -103,8 +105,11 @@ extension SimKernel {
                     mappings.entries[$0].last + 1 == mappings.entries[$1].first
                 }), mappings.entries[start].first <= first, mappings.entries[end].last >= last
             else { throw notModelled("munmap of memory that this kernel did not map", EOPNOTSUPP) }
+            let files = mappings.entries[indices].map(\.value.file)
             cut(first, last, mappings.entries[start], mappings.entries[end], indices)
-            return sys_munmap(address, length)
+            let result = sys_munmap(address, length)
+            for file in files { file?.release() }
+            return result
         }
     }
 
@@ -114,12 +119,32 @@ extension SimKernel {
         _ right: IntervalMap<UserMapping>.Entry, _ indices: Range<Int>
     ) {
         mappings.remove(indices)
-        if left.first < first { mappings.insert(left.first, first - 1, left.value) }
+        if left.first < first {
+            left.value.file?.hold()
+            mappings.insert(left.first, first - 1, left.value)
+        }
         guard right.last > last else { return }
-        let place = right.value.place.map {
+        var rest = right.value
+        rest.place = rest.place.map {
             BARPlace(device: $0.device, index: $0.index, offset: $0.offset + (last + 1 - right.first))
         }
-        mappings.insert(last + 1, right.last, UserMapping(name: right.value.name, place: place))
+        rest.file?.hold()
+        mappings.insert(last + 1, right.last, rest)
+    }
+
+    /// drivers/vfio/pci/vfio_pci_core.c:vfio_pci_mmap_huge_fault: a mapping of a device whose memory is away gives
+    /// SIGBUS, until it is back. Pages of an empty file do so too.
+    func refreshMappings(of device: VFIODevice) {
+        for entry in mappings.entries {
+            guard let place = entry.value.place, place.device === device, let bar = device.function.bar(place.index),
+                let memory = try? device.function.memory(bar),
+                let address = UnsafeMutableRawPointer(bitPattern: UInt(entry.first))
+            else { continue }
+            let length = Int(entry.last - entry.first + 1)
+            let result = memory.show(
+                !device.isDark, at: address, length: length, protection: entry.value.protection, from: place.offset)
+            if result != 0 { _ = notModelled("a mapping that could not be changed", ENOMEM) }
+        }
     }
 
     /// The BAR behind a user address, where a device's mapping is there.

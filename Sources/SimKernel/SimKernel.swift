@@ -29,7 +29,10 @@ public final class SimKernel: Kernel {
     /// Memory this kernel mapped into the program.
     struct UserMapping {
         let name: String
-        let place: BARPlace?
+        var place: BARPlace?
+        /// What it is of, and how; nil for anonymous memory.
+        let file: OpenFile?
+        let protection: Int32
     }
 
     /// Boots the bench.
@@ -154,8 +157,7 @@ public final class SimKernel: Kernel {
             files[descriptor] = nil
             numbers.giveBack(Int(descriptor))
             closingOnExec.remove(descriptor)
-            file.descriptors -= 1
-            if file.descriptors == 0 { file.closed() }
+            file.release()
             return 0
         }
     }

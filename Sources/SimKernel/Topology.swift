@@ -112,6 +112,8 @@ public struct Topology: Sendable {
         public var configSize = 4096
         /// What its configuration space holds in place of what the rest of this says.
         public var config: [(at: Int, bytes: [UInt8])] = []
+        /// Whether what belongs to no capability keeps what is written, as in QEMU.
+        public var keepsConfigWrites = false
 
         /// A PCI function.
         public init(

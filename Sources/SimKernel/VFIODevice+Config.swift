@@ -4,8 +4,8 @@ import Kernel
 /// Region 7: configuration space as vfio-pci shows it. drivers/vfio/pci/vfio_pci_config.c
 extension VFIODevice {
     private static let bars = 0x10..<0x28
-    /// I/O, memory, master, parity, SERR and INTx disable.
-    private static let commandBits: UInt16 = 0x0547
+    /// I/O, memory, master, SERR and INTx disable; QEMU's functions do not keep parity.
+    private static let commandBits: UInt16 = 0x0507
 
     /// vfio_config_do_rw: a request that leaves the space at all gives EFAULT
     private func check(_ count: Int, _ offset: UInt64) throws(Errno) {
@@ -20,7 +20,8 @@ extension VFIODevice {
     }
 
     private func configByte(_ place: Int) -> UInt8 {
-        VFIODevice.bars.contains(place) ? virtualBARs[place - 0x10] : function.config.bytes[place]
+        if VFIODevice.bars.contains(place) { return virtualBARs[place - 0x10] }
+        return virtualBytes[place] ?? function.config.bytes[place]
     }
 
     func writeConfig(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
@@ -53,6 +54,31 @@ extension VFIODevice {
             writePowerState(UInt8(truncatingIfNeeded: value & 3))
         } else if let express = function.config.express, place == express + 8 || place == express + 9 {
             writeDeviceControl(place - express, size, value)
+        } else if let msi = function.config.capabilities[0x05], (msi..<(msi + 14)).contains(place) {
+            writeMSI(msi, place, size, value)
+        } else if function.device.keepsConfigWrites, !function.config.isInCapability(place) {
+            // unassigned_perms: written through, to hardware that keeps it or does not
+            store(value, size, at: place)
+        }
+    }
+
+    private func store(_ value: UInt32, _ size: Int, at place: Int) {
+        for byte in 0..<size {
+            function.config[place + byte, UInt8.self] = UInt8(truncatingIfNeeded: value >> (8 * byte))
+        }
+    }
+
+    // init_pci_cap_msi_perm, vfio_msi_config_write: all virtual but enabling, which SET_IRQS does
+    private func writeMSI(_ msi: Int, _ place: Int, _ size: Int, _ value: UInt32) {
+        let isRead = [msi, msi + 1, msi + 3]
+        for byte in 0..<size where !isRead.contains(place + byte) {
+            var value = UInt8(truncatingIfNeeded: value >> (8 * byte))
+            if place + byte == msi + 2 {
+                let most = function.config.bytes[msi + 2] >> 1 & 7
+                value &= ~1
+                if value >> 4 & 7 > most { value = value & ~0x70 | most << 4 }
+            }
+            virtualBytes[place + byte] = value
         }
     }
 

@@ -64,6 +64,7 @@ extension VFIODevice {
         guard !isLowPower else { throw Errno(EINVAL) }
         isLowPower = true
         wakeEvent = event
+        refresh()
         return 0
     }
 

@@ -21,7 +21,6 @@ extension VFIODevice {
         var info = try user.load(vfio_region_info.self)
         guard info.argsz >= 32 else { throw Errno(EINVAL) }
         let index = Int(info.index)
-        info.cap_offset = 0
         info.flags = 0
         info.size = 0
         info.offset = UInt64(info.index) << 40

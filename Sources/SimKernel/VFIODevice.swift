@@ -15,7 +15,10 @@ final class VFIODevice {
     var wakeEvent: EventFile?
     /// The BARs as a program sees them in configuration space: what it wrote, cut to what a BAR of that size keeps.
     var virtualBARs = [UInt8](repeating: 0, count: 24)
+    /// Bytes of capabilities that a program sees and hardware does not have, by place.
+    var virtualBytes: [Int: UInt8] = [:]
     private var buffers: [Int: WeakBuffer] = [:]
+    private var saved: ConfigSpace?
 
     private struct WeakBuffer {
         weak var buffer: DMABuf?
@@ -34,14 +37,17 @@ final class VFIODevice {
     func open() {
         openCount += 1
         guard openCount == 1 else { return }
+        saved = function.config
         function.config.powerState = 0
         let ports = function.device.bars.contains { $0.kind == .io }
         // pci_enable_device turns decoding on; pci_clear_master comes before it.
         function.config.command =
             function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable | (ports ? 1 : 0)
         virtualBARs = Array(function.config.bytes[0x10..<0x28])
+        virtualBytes = [:]
         isLowPower = false
         wakeEvent = nil
+        refresh()
     }
 
     /// vfio_pci_core_runtime_resume: whatever needs the device wakes it for a moment; where a program asked to be told,
@@ -51,6 +57,7 @@ final class VFIODevice {
         event.signal()
         wakeEvent = nil
         isLowPower = false
+        refresh()
     }
 
     /// vfio_pci_core_close_device
@@ -59,7 +66,20 @@ final class VFIODevice {
         guard openCount == 0 else { return }
         for buffer in buffers.values { buffer.buffer?.abandon() }
         buffers = [:]
+        // vfio_pci_core_disable: pci_restore_state
+        if let saved { function.config = saved }
         function.config.command &= ~ConfigSpace.busMasterEnable
+    }
+
+    /// Whether a mapping of a BAR gives SIGBUS.
+    var isDark: Bool { isLowPower || !function.memoryEnabled }
+    private var wasDark = false
+
+    /// After whatever may have taken memory away or given it back.
+    func refresh() {
+        guard isDark != wasDark else { return }
+        wasDark.toggle()
+        kernel.refreshMappings(of: self)
     }
 
     // MARK: dma-bufs
@@ -75,6 +95,7 @@ final class VFIODevice {
     /// The second half of every event that takes memory away for a moment.
     func restoreBuffers() {
         if function.memoryEnabled { moveBuffers(revoked: false) }
+        refresh()
     }
 
     /// vfio_pci_ioctl_reset. Configuration survives: pci_try_reset_function saves and restores it.

@@ -11,6 +11,7 @@ final class VFIODeviceFile: OpenFile {
     private var context: IOMMUFD?
     private var deviceID: UInt32 = 0
     private var table: HWPT?
+    private var isAttachedByPASID = false
 
     /// The caller has opened the device already.
     init(_ kernel: SimKernel, _ device: VFIODevice, through groupFile: VFIOGroupFile) {
@@ -38,7 +39,7 @@ final class VFIODeviceFile: OpenFile {
             device.group.boundDevices -= 1
             device.group.release()
         }
-        groupFile?.drop()
+        groupFile?.release()
     }
 
     // vfio_device_fops_unl_ioctl, vfio_pci_core.c:vfio_pci_core_ioctl
@@ -107,10 +108,14 @@ final class VFIODeviceFile: OpenFile {
     // device_cdev.c:vfio_df_ioctl_attach_pt
     private func attach(_ user: UserMemory) throws(Errno) -> Int {
         var attach = try user.load(vfio_device_attach_iommufd_pt.self, count: 12)
-        try checkPASID(user, argsz: attach.argsz, minimum: 12, flags: attach.flags)
+        let hasPASID = try checkPASID(user, argsz: attach.argsz, minimum: 12, flags: attach.flags)
+        if hasPASID { attach.pasid = try user.load(UInt32.self, at: 12) }
         guard let context else { throw Errno(EINVAL) }
+        // iommufd.c:vfio_iommufd_physical_pasid_attach_ioas: PASID 0 is what has none; no function here takes others.
+        guard attach.pasid == 0 else { throw Errno(EINVAL) }
         let new = try context.attach(device.function, device.group, to: attach.pt_id, replacing: table, kernel)
         table = new
+        isAttachedByPASID = hasPASID
         device.group.use(new, device.function)
         attach.pt_id = new.id
         do throws(Errno) {
@@ -125,17 +130,19 @@ final class VFIODeviceFile: OpenFile {
     // device_cdev.c:vfio_df_ioctl_detach_pt
     private func detach(_ user: UserMemory) throws(Errno) -> Int {
         let request = try user.load(vfio_device_detach_iommufd_pt.self, count: 8)
-        try checkPASID(user, argsz: request.argsz, minimum: 8, flags: request.flags)
-        detach()
+        let hasPASID = try checkPASID(user, argsz: request.argsz, minimum: 8, flags: request.flags)
+        let pasid = hasPASID ? try user.load(UInt32.self, at: 8) : 0
+        // iommufd.c:vfio_iommufd_physical_detach_ioas knows nothing of what was attached by PASID, and the other way.
+        if pasid == 0, hasPASID == isAttachedByPASID { detach() }
         return 0
     }
 
-    private func checkPASID(_ user: UserMemory, argsz: UInt32, minimum: UInt32, flags: UInt32) throws(Errno) {
+    /// Whether the request has a PASID.
+    private func checkPASID(_ user: UserMemory, argsz: UInt32, minimum: UInt32, flags: UInt32) throws(Errno) -> Bool {
         guard argsz >= minimum, flags & ~1 == 0 else { throw Errno(EINVAL) }
-        guard flags & 1 != 0 else { return }
+        guard flags & 1 != 0 else { return false }
         guard argsz >= minimum + 4 else { throw Errno(EINVAL) }
-        // vfio-pci has the operation, and it needs a PASID capability that no function here has.
-        throw kernel.notModelled("PASID attach", EOPNOTSUPP)
+        return true
     }
 
     private func detach() {
@@ -160,10 +167,11 @@ final class VFIODeviceFile: OpenFile {
 
     private func access(_ bytes: UnsafeMutableRawBufferPointer, _ offset: UInt64, write: Bool) throws(Errno) -> Int {
         guard isReady else { throw Errno(EINVAL) }
+        // vfio_pci_core_read
+        guard !bytes.isEmpty else { return 0 }
         let index = Int(offset >> 40)
         let position = offset & (1 << 40 - 1)
         guard index < VFIO_PCI_NUM_REGIONS else { throw Errno(EINVAL) }
-        guard !bytes.isEmpty else { return 0 }
         // vfio_pci_rw: pm_runtime_resume_and_get
         device.wake()
         if index == VFIO_PCI_CONFIG_REGION_INDEX {
@@ -187,7 +195,8 @@ final class VFIODeviceFile: OpenFile {
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> (UnsafeMutableRawPointer, BARPlace?)
     {
-        guard isReady, offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS), flags & MAP_SHARED != 0 else {
+        // mm/mmap.c:do_mmap takes VM_SHARED from the mapping of a file that cannot be written.
+        guard isReady, offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS), flags & MAP_SHARED != 0, isWritable else {
             throw Errno(EINVAL)
         }
         let index = Int(offset >> 40)

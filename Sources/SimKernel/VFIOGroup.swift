@@ -63,7 +63,6 @@ final class VFIOGroup {
 /// An open /dev/vfio/N. Device descriptors got through it keep it open.
 final class VFIOGroupFile: OpenFile {
     let group: VFIOGroup
-    private var holders = 1
 
     init(_ kernel: SimKernel, _ group: VFIOGroup, flags: Int32) throws(Errno) {
         self.group = group
@@ -74,14 +73,8 @@ final class VFIOGroupFile: OpenFile {
         group.file = self
     }
 
-    override func closed() { drop() }
-
-    func hold() { holders += 1 }
-
-    /// vfio_group_fops_release
-    func drop() {
-        holders -= 1
-        guard holders == 0 else { return }
+    // vfio_group_fops_release
+    override func closed() {
         group.file = nil
         if group.container != nil { detachContainer() }
     }

@@ -42,7 +42,7 @@ enum TopologyFile {
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
-            "rdma", "config", "config_size",
+            "rdma", "config", "config_size", "config_keeps_writes",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
@@ -63,6 +63,7 @@ enum TopologyFile {
         case let other: throw ErrorValue(kind: "usage", "\(fields.place).kind is memory, edu or nic, not '\(other)'")
         }
         device.configSize = try fields.integer("config_size") == 256 ? 256 : 4096
+        device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
         for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
         for bar in try fields.list("bars") { device.bars.append(try self.bar(bar)) }
         bench.devices.append(device)

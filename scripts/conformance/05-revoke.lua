@@ -248,10 +248,11 @@ local cases = {
 for _, write in ipairs(writes) do
   local name, offset, width, value = table.unpack(write)
   cases["write of " .. name] = with_importer(function(with)
-    local before = with.dev:load(7, 4, 2)
+    local before, old = with.dev:load(7, 4, 2), with.dev:load(7, offset, width)
     with.dev:store(7, offset, width, value)
     with.answer:value("memory decode", with.dev:load(7, 4, 2) & 2)
     with.both("after it")
+    with.dev:store(7, offset, width, old)
     with.dev:store(7, 4, 2, before)
     with.both("command as before")
   end)

@@ -14,6 +14,10 @@ engine.config = {
   { at = 0x40, bytes = "0500 8000" }, -- MSI: one vector, 64-bit
 }
 
+for _, device in ipairs { exporter, engine } do
+  device.config_keeps_writes = true
+end
+
 nic.driver = "virtio-pci"
 nic.rdma = { name = "rxe0", driver = "rxe" }
 return bench

@@ -14,6 +14,8 @@ long sys_pread(int fd, void *_Nullable buffer, size_t count, uint64_t offset);
 long sys_pwrite(int fd, const void *_Nullable buffer, size_t count, uint64_t offset);
 long sys_lseek(int fd, int64_t offset, int whence);
 long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, int flags, int fd, uint64_t offset);
+/* Shared, in place of what is mapped there. */
+long sys_remap(void *_Nonnull address, size_t length, int protection, int fd, uint64_t offset);
 long sys_munmap(void *_Nonnull address, size_t length);
 /* Close-on-exec; Swift's Glibc module does not show memfd_create. */
 long sys_memfd_create(const char *_Nonnull name);
