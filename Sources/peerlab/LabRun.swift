@@ -20,9 +20,11 @@ struct LabRun {
         guard let guestInit = LabBench.installedGuestInit else {
             throw ValidationError("scripts/lab/guest-init is not beside this program")
         }
+        let setup = try LabSetup(
+            tph: options.labTph, importer: options.labImporter, folder: absolute(LabBench.builtModules))
         let bench = LabBench(
             kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
-            results: results())
+            results: results(), machine: setup.machine, modules: setup.modules)
         let signals = SignalCount()
         let verdict = waiting { await bench.run { signals.value } }
         switch verdict {

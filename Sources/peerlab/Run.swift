@@ -40,6 +40,15 @@ struct Run: ParsableCommand {
             valueName: "FILE"))
     var labKernel: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
+            valueName: "v2|v6[@NUMBER]"))
+    var labTph: String?
+
+    @Flag(help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
+    var labImporter = false
+
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
@@ -54,6 +63,9 @@ struct Run: ParsableCommand {
         do {
             let tph = try TPHChoice(tphAbi)
             let pairs = try settings.map(Run.pair)
+            if bench != "lab", labTph != nil || labImporter {
+                throw ValidationError("--lab-tph and --lab-importer are for --bench lab")
+            }
             let library = Library(stdlib: StdlibFolders.all(extra: lib))
             switch try BenchChoice(bench) {
             case .lab:

@@ -3,10 +3,18 @@ import Glibc
 extension LabBench {
     /// The kernel to boot where the user names none: PEERLAB_LAB_KERNEL, or where scripts/lab/build-kernel leaves its own.
     static var builtKernel: String {
-        if let kernel = variable("PEERLAB_LAB_KERNEL") { return kernel }
-        if let cache = variable("PEERLAB_CACHE") { return "\(cache)/bzImage" }
+        variable("PEERLAB_LAB_KERNEL") ?? "\(cache)/bzImage"
+    }
+
+    /// Where the lab's kernel modules are: PEERLAB_LAB_MODULES, or where scripts/lab/build-modules leaves them.
+    static var builtModules: String {
+        variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
+    }
+
+    private static var cache: String {
+        if let cache = variable("PEERLAB_CACHE") { return cache }
         let caches = variable("XDG_CACHE_HOME") ?? "\(variable("HOME") ?? "")/.cache"
-        return "\(caches)/peerlab/bzImage"
+        return "\(caches)/peerlab"
     }
 
     /// guest-init of the source tree or of the installation that our executable belongs to; nil if it is in neither.

@@ -24,6 +24,8 @@ struct LabBench: Sendable {
     var runTimeout: Duration?
     /// The machine to emulate.
     var machine = LabMachine()
+    /// Kernel modules that the guest loads before it binds the devices, in this order.
+    var modules: [LabModule] = []
 
     /// Boots the guest and runs the command; its output appears on our standard output and standard error as it comes.
     /// QEMU is gone when this returns, whatever the verdict. Cancelling the task kills the guest.
@@ -41,8 +43,8 @@ struct LabBench: Sendable {
         do throws(Failure) {
             let job = try LabJob()
             defer { job.close() }
-            let devices = machine.devices.map(\.identity)
-            try job.write(command: command, in: workingDirectory, environment: environment, devices: devices)
+            try job.write(command: command, in: workingDirectory, environment: environment)
+            try job.write(modules: modules, devices: machine.devices)
             let verdict = await boot(job, interrupts)
             for file in results where job.has(file.name) { try job.copy(file.name, to: file.destination) }
             return verdict

@@ -34,13 +34,16 @@ struct LabJob: Sendable {
     /// Whether a file is there.
     func has(_ name: String) -> Bool { access(path(name), F_OK) == 0 }
 
-    /// Writes what guest-init reads: `command`, run in `workingDirectory` with `environment` ("NAME=value" each), and
-    /// the devices to bind.
-    func write(command: [String], in workingDirectory: String, environment: [String], devices: [String]) throws(Failure)
-    {
+    /// Writes what guest-init reads: `command`, run in `workingDirectory` with `environment` ("NAME=value" each).
+    func write(command: [String], in workingDirectory: String, environment: [String]) throws(Failure) {
         let words = (["env", "-i"] + environment + command).map(quoted).joined(separator: " ")
         try write("command", "cd \(quoted(workingDirectory)) || exit 70\nexec \(words)\n")
-        try write("devices", devices.map { "\($0)\n" }.joined())
+    }
+
+    /// Writes what guest-init reads: the modules to load and the devices to bind.
+    func write(modules: [LabModule], devices: [LabMachine.Device]) throws(Failure) {
+        try write("modules", modules.map { "\($0.path)\t\($0.parameters.joined(separator: " "))\n" }.joined())
+        try write("devices", devices.map { "\($0.identity) \($0.driver)\n" }.joined())
     }
 
     /// The command's exit code, once guest-init has written it.

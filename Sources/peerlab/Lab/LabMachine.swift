@@ -1,21 +1,27 @@
 /// The machine that QEMU emulates for the lab bench, as QEMU's arguments.
 struct LabMachine: Sendable {
-    /// A PCI device for vfio-pci in the guest; each sits alone below a root port, so it can be reset and moved alone.
+    /// A PCI device to test in the guest; each sits alone below a root port, so it can be reset and moved alone.
     struct Device: Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
         let identity: String
         /// QEMU's name of the model, with its properties.
-        let model: String
+        var model: String
         /// What has to exist before it: `-object` of QEMU.
         var object: String?
+        /// The driver to bind it to.
+        var driver = "vfio-pci"
     }
+
+    /// Identities of the devices under test.
+    static let exporter = "1af4:1110"
+    static let engine = "1234:11e8"
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA.
     var devices = [
         Device(
-            identity: "1af4:1110", model: "ivshmem-plain,memdev=bar",
+            identity: Self.exporter, model: "ivshmem-plain,memdev=bar",
             object: "memory-backend-memfd,id=bar,size=1M,share=on"),
-        Device(identity: "1234:11e8", model: "edu"),
+        Device(identity: Self.engine, model: "edu"),
     ]
     /// How QEMU runs the processors: without hardware virtualization, a host thread each.
     var accelerator = "tcg,thread=multi"

@@ -1,0 +1,57 @@
+import ArgumentParser
+import Glibc
+
+/// A kernel module for the guest: its file on the host, and "name=value" for each of its parameters.
+struct LabModule: Equatable, Sendable {
+    let path: String
+    var parameters: [String] = []
+}
+
+/// What `--lab-tph` and `--lab-importer` make of the lab: the modules to load, and which driver gets which device.
+struct LabSetup {
+    private(set) var machine = LabMachine()
+    private(set) var modules: [LabModule] = []
+
+    /// The modules are looked for in `folder`.
+    init(tph: String?, importer: Bool, folder: String) throws(ValidationError) {
+        if let tph { try add(tph: tph, folder) }
+        if importer { try addImporter(folder) }
+    }
+
+    /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
+    private mutating func add(tph: String, _ folder: String) throws(ValidationError) {
+        let parts = tph.split(separator: "@", omittingEmptySubsequences: false)
+        let number = parts.count == 2 ? UInt16(parts[1]) : 13
+        guard parts.count <= 2, ["v2", "v6"].contains(parts[0]), let number, number >= 13 else {
+            throw ValidationError("--lab-tph takes v2 or v6, and @NUMBER (13 to 65535) after it, not '\(tph)'")
+        }
+        if parts[0] == "v6" { try load("pcie_tph", from: folder) }
+        try load("vfio_tph", ["abi=\(parts[0])", "number=\(number)"], from: folder)
+        for index in machine.devices.indices where machine.devices[index].identity == LabMachine.exporter {
+            machine.devices[index].driver = "vfio_tph"
+        }
+    }
+
+    /// A kernel driver maps peer memory only where the host bridge is known to pass it on: that of "EPYC" is. The IOMMU
+    /// gives it addresses anywhere in 64 bits.
+    private mutating func addImporter(_ folder: String) throws(ValidationError) {
+        try load("edu_importer", from: folder)
+        machine.processor = "EPYC"
+        for index in machine.devices.indices where machine.devices[index].identity == LabMachine.engine {
+            machine.devices[index].driver = "edu_importer"
+            machine.devices[index].model += ",dma_mask=0xffffffffffffffff"
+        }
+    }
+
+    private mutating func load(
+        _ name: String, _ parameters: [String] = [], from folder: String
+    ) throws(ValidationError) {
+        let path = "\(folder)/\(name).ko"
+        guard access(path, R_OK) == 0 else {
+            throw ValidationError(
+                "there is no kernel module \(path): scripts/lab/build-modules makes it, PEERLAB_LAB_MODULES names "
+                    + "another folder")
+        }
+        modules.append(LabModule(path: path, parameters: parameters))
+    }
+}
