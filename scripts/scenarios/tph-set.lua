@@ -1,0 +1,247 @@
+-- What VFIO_DEVICE_FEATURE_DMA_BUF_TPH takes and what it refuses, and with which errno: every check of the series that a
+-- program can reach. What is expected depends on the structure that the kernel takes, which is found out here anew.
+local vfio, sys, expect = require "vfio", require "sys", require "expect"
+
+local ST, ST_EXT = 1, 2 -- flags
+local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
+
+--- Structures by size and layout: `format` of the fields in `order`; `reserved` is the offset of a byte that must be 0.
+local structures = {
+  v2 = { size = 8, format = "<i4I2I1I1", order = { "fd", "st", "ph", "pad" }, reserved = 7 },
+  v3 = {
+    size = 16, format = "<i4I4I2I2I1I1I2", order = { "fd", "flags", "st", "st_ext", "ph", "pad", "pad" }, reserved = 13,
+    flags = true,
+  },
+  v4 = { size = 12, format = "<i4I4I1I1I2", order = { "fd", "flags", "st", "ph", "st_ext" }, flags = true },
+  v6 = { size = 12, format = "<i4I4I2I1I1", order = { "fd", "flags", "st_ext", "st", "ph" }, flags = true, clears = true },
+}
+
+local function pack(structure, values)
+  local fields = {}
+  for i, name in ipairs(structure.order) do
+    fields[i] = values[name] or (name == "flags" and ST or 0)
+  end
+  return string.pack(structure.format, table.unpack(fields))
+end
+
+--- `data` with byte `offset` set to `value`.
+local function patched(data, offset, value)
+  return data:sub(1, offset) .. string.char(value) .. data:sub(offset + 2)
+end
+
+local function set(dev, number, data)
+  return dev:feature { number = number, operation = { "set" }, data = data }
+end
+
+local function answer(dev, number, data)
+  local ok, err = pcall(set, dev, number, data)
+  return ok and "0" or err.name or error(err, 0)
+end
+
+--- The feature's number and structure. The scenario's need has made sure that one number is the feature, so a SET of
+--- descriptor -1 changes nothing: size and values are checked before the descriptor is looked up.
+local function identify(dev)
+  local number
+  for candidate = 13, 31 do
+    if pcall(dev.feature, dev, { number = candidate, operation = { "probe", "set" } }) then
+      number = number or candidate
+    end
+  end
+  if not number then
+    error("no number answers PROBE of SET, though DMA_BUF_TPH was found", 0)
+  end
+  for _, name in ipairs { "v2", "v6", "v3" } do
+    local data = pack(structures[name], { fd = -1 })
+    if answer(dev, number, data) == "EBADF" then
+      -- Byte 11 is v6's hint, and v4's tag.
+      local is_v4 = name == "v6" and answer(dev, number, patched(data, 11, 4)) == "EBADF"
+      return number, structures[is_v4 and "v4" or name]
+    end
+  end
+  error("feature " .. number .. " takes no structure of the series", 0)
+end
+
+--- A case: `body(t, f)` with the open device, a dma-buf of it and raw access to the feature.
+local function case(body)
+  return function(t, opt)
+    local dev <close> = vfio.open(opt.exporter)
+    local f = { dev = dev, opt = opt }
+    f.number, f.structure = identify(dev)
+    function f.export()
+      return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+    end
+    function f.data(values)
+      return pack(f.structure, values)
+    end
+    function f.set(data)
+      return set(dev, f.number, data)
+    end
+    --- A SET with these values for a new dma-buf must be answered so: "0", or an errno's name.
+    function f.answers(expected, values)
+      local buf <close> = f.export()
+      values.fd = values.fd or buf:fd()
+      expect.equal(answer(dev, f.number, f.data(values)), expected, "answer")
+    end
+    body(t, f)
+  end
+end
+
+--- A case for structures with flags; others skip it.
+local function flags_case(body)
+  return case(function(t, f)
+    if not f.structure.flags then
+      t:skip("this revision has no flags")
+    end
+    body(t, f)
+  end)
+end
+
+return {
+  name = "tph-set",
+  about = "set a TPH hint on a dma-buf, and every refusal with its errno",
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "BAR to export" },
+  },
+  needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
+  cases = {
+    ["every processing hint, smallest and largest tag"] = case(function(_, f)
+      for _, ph in ipairs { "bidirectional", "requester", "target", "target-priority" } do
+        for _, st in ipairs { 0, 0xff } do
+          local buf <close> = f.export()
+          buf:set_tph { st = st, ph = ph }
+        end
+      end
+    end),
+    ["a 16-bit tag, alone and with an 8-bit one"] = case(function(_, f)
+      local one <close> = f.export()
+      local both <close> = f.export()
+      if not f.structure.flags then
+        expect.error("no namespaces", one.set_tph, one, { st_ext = 0x1234, ph = "target" })
+        return
+      end
+      one:set_tph { st_ext = 0x1234, ph = "target" }
+      both:set_tph { st = 0x34, st_ext = 0x1234, ph = "target" }
+    end),
+    ["a second SET replaces the first"] = case(function(t, f)
+      local buf <close> = f.export()
+      buf:set_tph { st = 1, ph = "target" }
+      if f.structure == structures.v4 and answer(f.dev, f.number, f.data { fd = buf:fd() }) == "EBUSY" then
+        t:skip("v4 sets once")
+      end
+      buf:set_tph { st = 2, ph = "requester" }
+    end),
+    ["clearing, before and after a SET"] = case(function(_, f)
+      local buf <close> = f.export()
+      if not f.structure.clears then
+        expect.error("cannot clear", buf.clear_tph, buf)
+        return
+      end
+      buf:clear_tph()
+      buf:set_tph { st = 1, ph = "target" }
+      buf:clear_tph()
+      buf:set_tph { st = 2, ph = "target" }
+    end),
+    ["a SET while the dma-buf is revoked"] = case(function(_, f)
+      local buf <close> = f.export()
+      local command = f.dev:load(vfio.CONFIG, 4, 2)
+      f.dev:store(vfio.CONFIG, 4, 2, command & ~2)
+      local result = answer(f.dev, f.number, f.data { fd = buf:fd(), st = 1 })
+      f.dev:store(vfio.CONFIG, 4, 2, command)
+      expect.equal(result, "0", "answer")
+    end),
+
+    ["no flags"] = flags_case(function(_, f)
+      f.answers(f.structure.clears and "0" or "EINVAL", { flags = 0 })
+    end),
+    ["a flag without meaning"] = flags_case(function(_, f)
+      f.answers("EINVAL", { flags = ST | ST_EXT | 4 })
+    end),
+    ["a flag without meaning, of no dma-buf"] = flags_case(function(_, f)
+      f.answers("EINVAL", { flags = 1 << 31, fd = -1 })
+    end),
+    ["a tag of 16 bits in the 8-bit namespace"] = case(function(t, f)
+      if f.structure.size == 12 then
+        t:skip("the field has 8 bits")
+      end
+      f.answers("0", { st = 0x1ff })
+    end),
+    ["a hint above 3"] = case(function(_, f)
+      -- v2 stores what no TLP can carry.
+      f.answers(f.structure.flags and "EINVAL" or "0", { ph = 4 })
+    end),
+    ["a hint above 3, of no dma-buf"] = case(function(_, f)
+      f.answers(f.structure.flags and "EINVAL" or "EBADF", { ph = 0xff, fd = -1 })
+    end),
+    ["a reserved byte"] = case(function(t, f)
+      local offset = f.structure.reserved or t:skip("this revision reserves no byte")
+      local buf <close> = f.export()
+      expect.errno("EINVAL", f.set, patched(f.data { fd = buf:fd() }, offset, 1))
+      expect.errno("EINVAL", f.set, patched(f.data { fd = -1 }, offset, 0x80))
+    end),
+
+    ["descriptor -1"] = case(function(_, f)
+      f.answers("EBADF", { fd = -1 })
+    end),
+    ["a closed dma-buf"] = case(function(_, f)
+      local buf = f.export()
+      local fd = buf:fd()
+      buf:close()
+      expect.errno("EBADF", f.set, f.data { fd = fd })
+    end),
+    ["a descriptor of something else"] = case(function(_, f)
+      f.answers("EINVAL", { fd = f.dev:fd() })
+    end),
+    ["a dma-buf of another exporter"] = case(function(t, f)
+      local ok, heap = pcall(sys.open, "/dev/dma_heap/system")
+      if not ok then
+        t:skip("no other exporter: " .. tostring(heap))
+      end
+      local _heap <close> = heap
+      local got = sys.ioctl(heap:fd(), HEAP_ALLOC, string.pack("<I8I4I4I8", 65536, 0, 0x80002, 0))
+      expect.equal(got.result, 0, "DMA_HEAP_IOCTL_ALLOC")
+      local foreign <close> = sys.adopt((string.unpack("<I4", got.bytes, 9)))
+      expect.errno("EINVAL", f.set, f.data { fd = foreign:fd() })
+    end),
+    ["a dma-buf of another VFIO device"] = case(function(t, f)
+      for _, found in ipairs(vfio.devices()) do
+        if found.address ~= f.dev:address() then
+          local other <close> = vfio.open(found.address)
+          local ok, buf = pcall(other.export_dmabuf, other, { region = 0, ranges = { { offset = 0, length = 4096 } } })
+          if ok then
+            local _buf <close> = buf
+            expect.errno("EINVAL", f.set, f.data { fd = buf:fd() })
+            return
+          end
+        end
+      end
+      t:skip("no other device here exports its BAR 0")
+    end),
+
+    ["data too short"] = case(function(_, f)
+      local buf <close> = f.export()
+      local data = f.data { fd = buf:fd() }
+      expect.errno("EINVAL", f.set, data:sub(1, -2))
+      expect.errno("EINVAL", f.set, "")
+    end),
+    ["data longer than needed"] = case(function(_, f)
+      local buf <close> = f.export()
+      f.set(f.data { fd = buf:fd() } .. ("\xff"):rep(32))
+    end),
+    ["data that cannot be read"] = case(function(_, f)
+      -- The header alone lies before the unreadable page; SET is bit 17.
+      local header = string.pack("<I4I4", 8 + f.structure.size, 1 << 17 | f.number)
+      expect.equal(sys.ioctl(f.dev:fd(), "VFIO_DEVICE_FEATURE", header).name, "EFAULT", "errno")
+    end),
+    ["PROBE, and of SET"] = case(function(_, f)
+      expect.equal((f.dev:feature { number = f.number, operation = { "probe" } }), 0)
+      expect.equal((f.dev:feature { number = f.number, operation = { "probe", "set" } }), 0)
+    end),
+    ["PROBE of GET"] = case(function(_, f)
+      expect.errno("EINVAL", f.dev.feature, f.dev, { number = f.number, operation = { "probe", "get" } })
+    end),
+    ["neither GET nor SET"] = case(function(_, f)
+      expect.errno("EINVAL", f.dev.feature, f.dev, { number = f.number, operation = {}, data = f.data { fd = -1 } })
+    end),
+  },
+}
