@@ -3,7 +3,7 @@ struct ConfigSpace {
     static let command = 0x04
     static let memoryEnable: UInt16 = 2
     static let busMasterEnable: UInt16 = 4
-    private static let hints = 0x100
+    static let hints = 0x100
 
     private(set) var bytes: [UInt8]
     /// Place of each capability, by id.

@@ -4,7 +4,16 @@ import Kernel
 
 /// Who has attached to a dma-buf and can be told to let go of it (dma_buf_attach_ops.invalidate_mappings).
 protocol Importer: AnyObject {
+    /// dma_buf_attach_ops.allow_peer2peer
+    var allowsPeerToPeer: Bool { get }
+    /// Whether it has invalidate_mappings at all.
+    var canInvalidate: Bool { get }
     func invalidate()
+}
+
+extension Importer {
+    var allowsPeerToPeer: Bool { true }
+    var canInvalidate: Bool { true }
 }
 
 /// A dma-buf that vfio-pci exported: ranges of one BAR.
@@ -35,9 +44,11 @@ final class DMABuf {
 
     var importerCount: Int { importers.count }
 
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach, for an importer that can do all that it asks for.
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
     func attach(_ importer: any Importer) throws(Errno) {
+        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
         guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
+        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
         importers[ObjectIdentifier(importer)] = { [weak importer] in importer }
     }
 

@@ -7,41 +7,64 @@ final class MemoryRegion: Importer {
     let start: UInt64
     let length: UInt64
     let buffer: DMABuf?
+    /// Where it starts in the dma-buf.
+    let offset: UInt64
     let dmaHandle: DMAHandle?
+    private let isPinned: Bool
     /// The hint of the memory key, read once at registration.
-    private(set) var hint: (ph: UInt8, index: UInt8)?
+    private(set) var hint: (ph: UInt8, index: UInt16)?
+    /// The entry of the NIC's steering tags that it gives back in the end.
+    private var entry: UInt16?
+    /// Set by a revocation where the driver cannot map again.
+    private(set) var isDead = false
     var key: UInt32 = 0
 
-    init(_ domain: ProtectionDomain, start: UInt64, length: UInt64, buffer: DMABuf? = nil, handle: DMAHandle? = nil) {
+    init(
+        _ domain: ProtectionDomain, start: UInt64, length: UInt64, buffer: DMABuf? = nil, offset: UInt64 = 0,
+        handle: DMAHandle? = nil, isPinned: Bool = false
+    ) {
         self.domain = domain
         self.start = start
         self.length = length
         self.buffer = buffer
+        self.offset = offset
         dmaHandle = handle
+        self.isPinned = isPinned
     }
 
-    deinit { buffer?.detach(ObjectIdentifier(self)) }
+    deinit {
+        buffer?.detach(ObjectIdentifier(self))
+        if let entry { adapter.steering?.giveBack(entry) }
+    }
 
-    /// drivers/infiniband/hw/mlx5/mr.c:mlx5_ib_dmabuf_invalidate_cb. The key stays; the next page fault maps again.
-    func invalidate() {}
+    private var adapter: Adapter { domain.context.adapter }
 
-    /// drivers/infiniband/hw/mlx5/mr.c: a DMA handle wins, then what the exporter says; direct mode, where the index is
-    /// the tag's low byte and 0 means none.
+    /// A pinned one (core/umem_dmabuf.c:ib_umem_dmabuf_get_pinned) cannot, but for irdma's.
+    var canInvalidate: Bool { adapter.nic.driver.canInvalidate && !isPinned }
+
+    /// hw/mlx5/mr.c:mlx5_ib_dmabuf_invalidate_cb: the key stays, with its hint; the next page fault maps again and asks
+    /// the exporter nothing. hw/irdma/verbs.c:irdma_umem_dmabuf_revoke
+    func invalidate() { if adapter.nic.driver.diesWhenInvalidated { isDead = true } }
+
+    /// Where the NIC's access at `offset` of the region goes, and how many bytes follow it there.
+    func target(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
+        guard !isDead, offset < length, let found = buffer?.place(at: self.offset + offset) else { return nil }
+        return (found.place, min(found.count, length - offset))
+    }
+
+    /// hw/mlx5/mr.c: a DMA handle wins; else the exporter is asked for a tag of the requester's own namespace. Whatever
+    /// fails leaves a region without hint.
     func takeHint(_ revision: TPHRevision?) {
         if let dmaHandle {
-            hint = (dmaHandle.hint, UInt8(truncatingIfNeeded: dmaHandle.tag))
+            hint = (dmaHandle.hint, dmaHandle.index)
             return
         }
-        let width: Int
-        switch domain.context.nic.requester {
-        case .none: return
-        case .tph: width = 8
-        case .extended: width = 16
-        }
-        guard let revision, let metadata = buffer?.metadata, let tag = metadata.tag(for: width, revision) else {
-            return
-        }
-        hint = (metadata.hint & 3, UInt8(truncatingIfNeeded: tag))
+        guard let steering = adapter.steering, let revision, let metadata = buffer?.metadata,
+            let tag = metadata.tag(for: steering.requester == .extended ? 16 : 8, revision),
+            let index = try? steering.take(tag)
+        else { return }
+        hint = (metadata.hint & 3, index)
+        if revision.givesTagsBack { entry = index }
     }
 
     /// include/linux/mlx5/mlx5_ifc.h:mlx5_ifc_mkc_bits: the key's low byte, the domain, start and length, the hint.
@@ -58,7 +81,7 @@ final class MemoryRegion: Importer {
         put(length, at: 24, count: 8)
         if let hint {
             bytes[60] = 0x04 | hint.ph & 3
-            bytes[61] = hint.index
+            bytes[61] = UInt8(truncatingIfNeeded: hint.index)
         }
         return bytes
     }

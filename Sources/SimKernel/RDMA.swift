@@ -5,7 +5,7 @@ import Kernel
 /// The RDMA subsystem: devices and what programs allocated of them.
 final class RDMA {
     let devices: [UnsafeMutablePointer<ibv_device>]
-    private let nics: [UnsafeMutablePointer<ibv_device>: Topology.NIC]
+    private let adapters: [UnsafeMutablePointer<ibv_device>: Adapter]
     private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
     private(set) var regions: [UnsafeMutablePointer<ibv_mr>: MemoryRegion] = [:]
@@ -13,8 +13,8 @@ final class RDMA {
     private var nextKey: UInt32 = 1
     private var nextHandle: UInt32 = 1
 
-    init(_ topology: Topology) {
-        var nics: [UnsafeMutablePointer<ibv_device>: Topology.NIC] = [:]
+    init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: PeerRoutes) {
+        var adapters: [UnsafeMutablePointer<ibv_device>: Adapter] = [:]
         var devices: [UnsafeMutablePointer<ibv_device>] = []
         for (index, nic) in topology.nics.enumerated() {
             let device = UnsafeMutablePointer<ibv_device>.allocateZeroed()
@@ -25,10 +25,10 @@ final class RDMA {
             RDMA.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
             RDMA.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
             devices.append(device)
-            nics[device] = nic
+            adapters[device] = Adapter(nic, nic.address.flatMap { functions[$0] }, routes)
         }
         self.devices = devices
-        self.nics = nics
+        self.adapters = adapters
     }
 
     deinit {
@@ -59,13 +59,13 @@ final class RDMA {
     }
 
     func openContext(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno) -> UnsafeMutablePointer<ibv_context> {
-        guard let nic = nics[device] else { throw Errno(EINVAL) }
+        guard let adapter = adapters[device] else { throw Errno(EINVAL) }
         let context = UnsafeMutablePointer<ibv_context>.allocateZeroed()
         context.pointee.device = device
         context.pointee.cmd_fd = -1
         context.pointee.async_fd = -1
         context.pointee.num_comp_vectors = 1
-        contexts[context] = VerbsContext(nic: nic)
+        contexts[context] = VerbsContext(adapter)
         return context
     }
 
@@ -147,10 +147,26 @@ final class RDMA {
     }
 }
 
+/// An RDMA device (struct ib_device) and its PCI function.
+final class Adapter {
+    let nic: Topology.NIC
+    let function: PCIFunction?
+    /// nil where it sends no hints.
+    let steering: SteeringTable?
+
+    init(_ nic: Topology.NIC, _ function: PCIFunction?, _ routes: PeerRoutes) {
+        self.nic = nic
+        self.function = function
+        let rootPort = nic.address.flatMap { routes.rootPortCompleter(above: $0) }
+        steering = SteeringTable(nic, function, rootPort: rootPort)
+    }
+}
+
 /// An open RDMA device.
 final class VerbsContext {
-    let nic: Topology.NIC
-    init(nic: Topology.NIC) { self.nic = nic }
+    let adapter: Adapter
+    var nic: Topology.NIC { adapter.nic }
+    init(_ adapter: Adapter) { self.adapter = adapter }
 }
 
 /// A protection domain.
@@ -162,20 +178,6 @@ final class ProtectionDomain {
     init(_ context: VerbsContext, number: UInt32) {
         self.context = context
         self.number = number
-    }
-}
-
-/// A DMA handle: a processing hint, with a steering tag where the platform gave one.
-final class DMAHandle {
-    let context: VerbsContext
-    let hint: UInt8
-    let tag: UInt16
-    var regions = 0
-
-    init(_ context: VerbsContext, hint: UInt8, tag: UInt16) {
-        self.context = context
-        self.hint = hint
-        self.tag = tag
     }
 }
 

@@ -17,6 +17,7 @@ public final class SimKernel: Kernel {
     private let engines: [(function: PCIFunction, engine: EduEngine)]
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
+    let routes: PeerRoutes
     var files: [Int32: OpenFile] = [:]
     /// Descriptors with FD_CLOEXEC.
     var closingOnExec: Set<Int32> = []
@@ -52,7 +53,8 @@ public final class SimKernel: Kernel {
             groups[device.group] = group
         }
         self.groups = groups
-        rdma = RDMA(topology)
+        routes = PeerRoutes(topology)
+        rdma = RDMA(topology, functions, routes)
         buildTree()
     }
 

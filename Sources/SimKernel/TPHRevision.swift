@@ -42,6 +42,10 @@ public enum TPHRevision: String, Sendable, CaseIterable {
     /// From v7 on a 16-bit tag needs a completer that takes one.
     var checksNamespace: Bool { self == .v7 || gate == .completer }
 
+    /// Whether mlx5 gives a steering table's entry back with the memory region. v2 forgets it; v7 keeps it for the pooled
+    /// memory key, whose pool is never emptied here.
+    var givesTagsBack: Bool { self != .v2 && self != .v7 }
+
     /// Functions a kernel with this revision has, and their modules (none for vmlinux).
     var symbols: [(name: String, module: String?)] {
         var list: [(String, String?)] = [("vfio_pci_core_feature_dma_buf_tph", "vfio_pci_core")]

@@ -14,6 +14,14 @@ public struct Topology: Sendable {
     public var devices: [Device]
     /// RDMA devices. One with a PCI address must have it among `devices` too.
     public var nics: [NIC]
+    /// Ports between host bridges and devices.
+    public var ports: [Port] = []
+    /// Host bridges, the first being the parent of what names none; empty for one that passes everything on.
+    public var hostBridges: [HostBridge] = []
+    /// What the processors and the firmware do.
+    public var platform = Platform()
+    /// Whether kernel drivers' DMA goes through the IOMMU's translation.
+    public var iommuTranslates = true
 
     /// A bench of these parts.
     public init(
@@ -114,6 +122,10 @@ public struct Topology: Sendable {
         public var config: [(at: Int, bytes: [UInt8])] = []
         /// Whether what belongs to no capability keeps what is written, as in QEMU.
         public var keepsConfigWrites = false
+        /// The port or host bridge above it; nil for a root port of its bus's own, below the first host bridge.
+        public var parent: String?
+        /// Its access control services.
+        public var acs: ACS = []
 
         /// A PCI function.
         public init(
@@ -131,39 +143,6 @@ public struct Topology: Sendable {
             self.completer = completer
             self.tphRequester = tphRequester
             self.kind = kind
-        }
-    }
-
-    /// An RDMA device.
-    public struct NIC: Sendable {
-        /// The driver, which decides what can be registered.
-        public enum Driver: String, Sendable {
-            /// ConnectX: dynamic dma-buf regions, TPH.
-            case mlx5
-            /// Software: host memory only.
-            case rxe
-        }
-        /// "mlx5_0"
-        public var name: String
-        /// The driver.
-        public var driver: Driver
-        /// Its PCI function; nil for a software device.
-        public var address: String?
-        /// Whether it handles page faults (on-demand paging).
-        public var odp: Bool
-        /// The enabled requester type: which namespace of steering tags it asks for. Tags are used in direct mode.
-        public var requester: TPHSupport
-
-        /// An RDMA device.
-        public init(
-            name: String, driver: Driver = .mlx5, address: String? = nil, odp: Bool = true,
-            requester: TPHSupport = .tph
-        ) {
-            self.name = name
-            self.driver = driver
-            self.address = address
-            self.odp = odp
-            self.requester = requester
         }
     }
 }

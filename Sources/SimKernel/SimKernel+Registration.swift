@@ -1,0 +1,158 @@
+public import CKernel
+import Glibc
+public import Kernel
+
+/// Memory regions. See ``VerbsCalls``.
+extension SimKernel {
+    /// The bits ib_check_mr_access knows: LOCAL_WRITE to FLUSH_PERSISTENT, and the optional range.
+    private static let supportedAccess: Int32 = 0x3ff | 0x3ff << 20
+    private static let bufferAccess: Int32 = 0xf | 1 << 20
+
+    /// See ``VerbsCalls``.
+    public func ibv_reg_mr(_ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, _ access: Int32)
+        throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    {
+        pass(1000)
+        return try register(pd, address, length, access, handle: nil)
+    }
+
+    private func register(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, _ access: Int32, handle: DMAHandle?
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        let domain = try rdma.domain(pd)
+        try checkAccess(access, SimKernel.supportedAccess)
+        // ib_check_mr_access, mlx5/mr.c:mlx5_ib_reg_user_mr
+        if access & 0x40 != 0 {
+            guard domain.context.nic.odp, domain.context.nic.driver == .mlx5, handle == nil else {
+                throw Errno(EOPNOTSUPP)
+            }
+        }
+        // core/umem.c:ib_umem_get
+        guard length > 0, !address.addingReportingOverflow(length).overflow else { throw Errno(EINVAL) }
+        let isPinned = access & 0x40 == 0
+        guard
+            !isPinned
+                || (!hasDevicePages(address, address + (length - 1))
+                    && ProcessMemory.isAccessible(address, length, write: access & 0xb != 0))
+        else { throw Errno(EFAULT) }
+        let region = MemoryRegion(domain, start: address, length: length, handle: handle)
+        region.takeHint(nil)
+        return rdma.add(region, pd, address: address)
+    }
+
+    /// include/rdma/ib_verbs.h:ib_check_mr_access
+    private func checkAccess(_ access: Int32, _ supported: Int32) throws(Errno) {
+        guard access & ~supported == 0 else { throw Errno(EINVAL) }
+        guard access & 0xa == 0 || access & 1 != 0 else { throw Errno(EINVAL) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_reg_dmabuf_mr(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
+        _ access: Int32
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        pass(1000)
+        return try register(pd, offset, length, iova, descriptor, access, handle: nil)
+    }
+
+    /// core/uverbs_std_types_mr.c:UVERBS_METHOD_REG_DMABUF_MR, then the driver
+    private func register(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
+        _ access: Int32, handle: DMAHandle?, dataDirect: Bool = false
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        let domain = try rdma.domain(pd)
+        let nic = domain.context.nic
+        guard nic.driver.registersBuffers else { throw Errno(EOPNOTSUPP) }
+        guard offset & 4095 == iova & 4095 else { throw Errno(EINVAL) }
+        try checkAccess(access, SimKernel.bufferAccess)
+        try checkDriver(nic, length, iova, access, dataDirect)
+        // core/umem_dmabuf.c:ib_umem_dmabuf_get_with_dma_device
+        let (end, overflow) = offset.addingReportingOverflow(length)
+        guard !overflow else { throw Errno(EINVAL) }
+        guard let buffer = (try file(descriptor) as? DMABufFile)?.buffer else { throw Errno(EINVAL) }
+        guard buffer.size >= end, length > 0 else { throw Errno(EINVAL) }
+        let region = MemoryRegion(
+            domain, start: iova, length: length, buffer: buffer, offset: offset, handle: handle, isPinned: dataDirect)
+        try buffer.attach(region)
+        region.takeHint(topology.tph)
+        // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
+        guard nic.driver != .mlx5 || nic.odp else { throw Errno(EOPNOTSUPP) }
+        try map(buffer, for: domain.context.adapter.function)
+        return rdma.add(region, pd, address: offset)
+    }
+
+    /// What a driver looks at before the descriptor.
+    private func checkDriver(
+        _ nic: Topology.NIC, _ length: UInt64, _ iova: UInt64, _ access: Int32, _ dataDirect: Bool
+    ) throws(Errno) {
+        switch nic.driver {
+        case .mlx5 where dataDirect:
+            // hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct
+            guard iova & 4095 == 0 else { throw Errno(EOPNOTSUPP) }
+            guard nic.dataDirect else { throw Errno(EINVAL) }
+        case .irdma:
+            // hw/irdma/verbs.c:irdma_reg_user_mr_dmabuf
+            guard length <= Topology.NIC.Driver.irdmaLongest else { throw Errno(EINVAL) }
+        case .efa:
+            // hw/efa/efa_verbs.c:efa_alloc_mr: no atomics
+            guard access & 8 == 0 else { throw Errno(EOPNOTSUPP) }
+        default: break
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
+        pass(1000)
+        rdma.remove(mr, try rdma.region(mr))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_reg_mr_ex(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: MRInitAttributes) throws(Errno)
+        -> UnsafeMutablePointer<ibv_mr>
+    {
+        pass(1000)
+        let domain = try rdma.domain(pd)
+        let mask = attributes.comp_mask
+        guard domain.context.nic.driver == .mlx5, mask & ~0x1f == 0 else { throw Errno(EOPNOTSUPP) }
+        let handle = mask & 16 != 0 ? try self.handle(attributes.dmah, domain.context) : nil
+        // libibverbs/cmd_mr.c:ibv_cmd_reg_mr_ex
+        switch mask & 0xe {
+        case 12:
+            guard mask & 1 != 0 else { throw Errno(EINVAL) }
+            return try register(
+                pd, attributes.fd_offset, attributes.length, attributes.iova, attributes.fd, attributes.access,
+                handle: handle)
+        case 2:
+            let address = UInt64(UInt(bitPattern: attributes.addr))
+            guard mask & 1 == 0 || attributes.iova & 4095 == address & 4095 else { throw Errno(EINVAL) }
+            return try register(pd, address, attributes.length, attributes.access, handle: handle)
+        default: throw Errno(EINVAL)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func mlx5dv_reg_dmabuf_mr(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
+        _ access: Int32, _ mlx5Access: Int32
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        pass(1000)
+        // hw/mlx5/mr.c:mlx5_ib_reg_user_mr_dmabuf; the function is of the mlx5 provider, which knows no other device
+        guard try rdma.domain(pd).context.nic.driver == .mlx5, mlx5Access & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
+        return try register(
+            pd, offset, length, iova, descriptor, access, handle: nil, dataDirect: mlx5Access & 1 != 0)
+    }
+
+    /// See ``VerbsCalls``.
+    public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
+        pass(1000)
+        let region = try rdma.region(mr)
+        guard region.domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        return region.keyContext
+    }
+
+    /// Whether the NIC's next access to a region of a dma-buf would find the memory: the region lives and the exporter
+    /// lets it be mapped.
+    public func reaches(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> Bool {
+        try rdma.region(mr).target(at: 0) != nil
+    }
+}

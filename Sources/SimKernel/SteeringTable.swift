@@ -1,0 +1,81 @@
+import Glibc
+import Kernel
+
+/// The steering tags an mlx5 device sends: a table in configuration space, or the tags themselves in direct mode.
+/// drivers/net/ethernet/mellanox/mlx5/core/lib/st.c
+final class SteeringTable {
+    private struct Entry {
+        let tag: UInt16
+        var references: Int
+    }
+
+    let function: PCIFunction
+    /// The enabled requester type.
+    let requester: Topology.TPHSupport
+    /// Entries, of which the first is never used; 0 in direct mode.
+    let size: Int
+    private var entries: [Int: Entry] = [:]
+
+    /// mlx5_st_create, drivers/pci/tph.c:pcie_enable_tph. nil where the device gets no TPH.
+    init?(_ nic: Topology.NIC, _ function: PCIFunction?, rootPort: Topology.TPHSupport?) {
+        guard nic.driver == .mlx5, let function, function.config.hasHints, nic.steeringTable != 1 else { return nil }
+        requester = min(nic.requester, rootPort ?? .extended)
+        guard requester != .none else { return nil }
+        self.function = function
+        size = max(0, min(nic.steeringTable, ConfigSpace.longestSteeringTable))
+        function.config.enableHints(requester, tableSize: size)
+    }
+
+    /// mlx5_st_alloc_index_by_tag, mlx5_st_get_index
+    func take(_ tag: UInt16) throws(Errno) -> UInt16 {
+        guard size > 0 else { return tag }
+        if let index = entries.first(where: { $0.value.tag == tag })?.key {
+            entries[index]?.references += 1
+            return UInt16(truncatingIfNeeded: index)
+        }
+        guard let index = (1..<size).first(where: { entries[$0] == nil }) else { throw Errno(EBUSY) }
+        entries[index] = Entry(tag: tag, references: 1)
+        function.config.setSteeringTag(tag, at: index)
+        return UInt16(truncatingIfNeeded: index)
+    }
+
+    /// mlx5_st_dealloc_index. The tag stays in configuration space.
+    func giveBack(_ index: UInt16) {
+        guard let entry = entries[Int(index)] else { return }
+        entries[Int(index)] = entry.references > 1 ? Entry(tag: entry.tag, references: entry.references - 1) : nil
+    }
+}
+
+extension Topology.TPHSupport: Comparable {
+    private var rank: Int {
+        switch self {
+        case .none: 0
+        case .tph: 1
+        case .extended: 2
+        }
+    }
+
+    /// What supports less is smaller.
+    public static func < (one: Self, other: Self) -> Bool { one.rank < other.rank }
+}
+
+/// The TPH requester capability. kernel-behaviour.md 8.1
+extension ConfigSpace {
+    /// What fits the capability.
+    static let longestSteeringTable = 64
+
+    var hasHints: Bool { bytes.count == 4096 && self[ConfigSpace.hints, UInt16.self] == 0x17 }
+
+    /// drivers/pci/tph.c:pcie_enable_tph in device-specific mode, and where the device keeps its table.
+    mutating func enableHints(_ requester: Topology.TPHSupport, tableSize: Int) {
+        if tableSize > 0 {
+            self[ConfigSpace.hints + 4, UInt32.self] |= UInt32(tableSize - 1) << 16 | 1 << 9
+        }
+        self[ConfigSpace.hints + 8, UInt32.self] = requester == .extended ? 0x302 : 0x102
+    }
+
+    /// drivers/pci/tph.c:pcie_tph_set_st_entry
+    mutating func setSteeringTag(_ tag: UInt16, at index: Int) {
+        self[ConfigSpace.hints + 12 + 2 * index, UInt16.self] = tag
+    }
+}

@@ -1,0 +1,74 @@
+extension Topology {
+    /// The access control services that redirect peer-to-peer requests upwards.
+    public struct ACS: OptionSet, Sendable, Hashable {
+        /// Bits, as in the ACS control register.
+        public let rawValue: UInt16
+        /// Of these bits.
+        public init(rawValue: UInt16) { self.rawValue = rawValue }
+        /// P2P request redirect.
+        public static let requestRedirect = ACS(rawValue: 0x04)
+        /// P2P completion redirect.
+        public static let completionRedirect = ACS(rawValue: 0x08)
+        /// P2P egress control.
+        public static let egressControl = ACS(rawValue: 0x20)
+    }
+
+    /// A root port, or the upstream or a downstream port of a switch: which one, its parent tells.
+    public struct Port: Sendable {
+        /// "0000:00:01.0"
+        public var address: String
+        /// The port or host bridge above it; nil for the first host bridge.
+        public var parent: String?
+        /// Its access control services.
+        public var acs: ACS
+        /// The hints a root port takes.
+        public var completer: TPHSupport
+
+        /// A port.
+        public init(
+            address: String, parent: String? = nil, acs: ACS = [], completer: TPHSupport = .extended
+        ) {
+            self.address = address
+            self.parent = parent
+            self.acs = acs
+            self.completer = completer
+        }
+    }
+
+    /// A host bridge, with the root ports and devices below it.
+    public struct HostBridge: Sendable {
+        /// What the kernel's list of host bridges says of it (drivers/pci/p2pdma.c:pci_p2pdma_whitelist).
+        public enum Listing: String, Sendable, CaseIterable {
+            /// Not in the list.
+            case none
+            /// Passes requests between functions below itself.
+            case same
+            /// Passes requests to functions below other listed bridges too.
+            case any
+        }
+        /// "pci0000:00"
+        public var name: String
+        /// What the kernel's list says of it.
+        public var listing: Listing
+
+        /// A host bridge.
+        public init(name: String, listing: Listing = .any) {
+            self.name = name
+            self.listing = listing
+        }
+    }
+
+    /// Processors and firmware.
+    public struct Platform: Sendable {
+        /// Whether CPU 0 is one whose host bridges all pass peer-to-peer requests (AMD, family 0x17 and later).
+        public var isZen = false
+        /// How many CPUs there are.
+        public var cpus = 4
+        /// The program may run on the first so many of them.
+        public var allowedCPUs = 4
+        /// The steering tag of each CPU's cache; empty where the firmware has no method that tells.
+        public var cpuTags: [UInt16] = []
+        /// Four CPUs without tags.
+        public init() {}
+    }
+}

@@ -1,0 +1,66 @@
+extension Topology {
+    /// An RDMA device.
+    public struct NIC: Sendable {
+        /// The driver, which decides what can be registered.
+        public enum Driver: String, Sendable, CaseIterable {
+            /// ConnectX: dma-buf regions that it maps anew after a revocation, TPH.
+            case mlx5
+            /// Intel: dma-buf regions that a revocation ends for good.
+            case irdma
+            /// Broadcom: pins dma-bufs.
+            case bnxtRE = "bnxt_re"
+            /// Amazon: pins dma-bufs.
+            case efa
+            /// AMD Pensando: pins dma-bufs.
+            case ionic
+            /// Microsoft: pins dma-bufs.
+            case mana
+            /// Software: host memory only.
+            case rxe
+        }
+        /// "mlx5_0"
+        public var name: String
+        /// The driver.
+        public var driver: Driver
+        /// Its PCI function; nil for a software device.
+        public var address: String?
+        /// Whether it handles page faults (on-demand paging).
+        public var odp: Bool
+        /// The requester type it can enable, and so which namespace of steering tags it asks for. Its root port may
+        /// allow less.
+        public var requester: TPHSupport
+        /// Entries of its steering tag table, 2 to 64, the first of which is reserved; 0 for direct mode, where the
+        /// index is the tag.
+        public var steeringTable = 0
+        /// Whether it has a data direct function.
+        public var dataDirect = true
+
+        /// An RDMA device.
+        public init(
+            name: String, driver: Driver = .mlx5, address: String? = nil, odp: Bool = true,
+            requester: TPHSupport = .tph
+        ) {
+            self.name = name
+            self.driver = driver
+            self.address = address
+            self.odp = odp
+            self.requester = requester
+        }
+    }
+}
+
+/// What each importer of kernel-behaviour.md 3.4 brings to an attachment.
+extension Topology.NIC.Driver {
+    /// Whether it has ib_device_ops.reg_user_mr_dmabuf.
+    var registersBuffers: Bool { self != .rxe }
+
+    /// Whether it attaches with dma_buf_attach_ops.invalidate_mappings. The others pin for good.
+    var canInvalidate: Bool { self == .mlx5 || self == .irdma }
+
+    /// Whether a region is lost with the first invalidation.
+    /// hw/irdma/verbs.c:irdma_umem_dmabuf_revoke: the key is deregistered.
+    var diesWhenInvalidated: Bool { self == .irdma }
+
+    /// hw/irdma/main.h:IRDMA_MAX_MR_SIZE
+    static let irdmaLongest: UInt64 = 1 << 45
+}
