@@ -25,24 +25,26 @@ enum TopologyFile {
     }
 
     private static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
-        try fields.allow(["name", "kernel", "iommu", "devices"])
+        try fields.allow(["name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform"])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
-        try iommu.allow(["aperture_bits"])
+        try iommu.allow(["aperture_bits", "translates"])
         var bench = Topology(
             name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
             tphFeature: UInt32(clamping: try kernel.integer("tph_feature") ?? 13),
             apertureBits: Int(clamping: try iommu.integer("aperture_bits") ?? 48))
+        bench.iommuTranslates = try iommu.boolean("translates") ?? true
         for device in try fields.list("devices") { try add(device, to: &bench) }
+        try addFabric(fields, to: &bench)
         return bench
     }
 
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
-            "rdma", "config", "config_size", "config_keeps_writes",
+            "rdma", "config", "config_size", "config_keeps_writes", "parent", "acs",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
@@ -66,15 +68,11 @@ enum TopologyFile {
         device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
         for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
         for bar in try fields.list("bars") { device.bars.append(try self.bar(bar)) }
+        device.parent = try fields.text("parent")
+        device.acs = try acs(fields)
         bench.devices.append(device)
         let rdma = try fields.table("rdma")
-        guard !rdma.isEmpty else { return }
-        try rdma.allow(["name", "driver", "odp", "requester"])
-        bench.nics.append(
-            Topology.NIC(
-                name: try rdma.text("name") ?? "mlx5_0",
-                driver: try rdma.choice("driver", Topology.NIC.Driver.init(rawValue:), ["mlx5", "rxe"]) ?? .mlx5,
-                address: address, odp: try rdma.boolean("odp") ?? true, requester: try support("requester", rdma)))
+        if !rdma.isEmpty { bench.nics.append(try nic(rdma, address)) }
     }
 
     /// Bytes in hexadecimal and where they go.
@@ -93,7 +91,7 @@ enum TopologyFile {
         return (Int(at), bytes)
     }
 
-    private static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> Topology.TPHSupport {
+    static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> Topology.TPHSupport {
         try fields.choice(key, Topology.TPHSupport.init(rawValue:), ["none", "tph", "extended"]) ?? .none
     }
 
@@ -111,7 +109,7 @@ enum TopologyFile {
 }
 
 /// A table of a bench file, and where it stands, for messages.
-private struct Fields {
+struct Fields {
     private let values: [String: LuaValue]
     let place: String
 
@@ -174,6 +172,20 @@ private struct Fields {
         guard let value = values[key] else { return Fields([:], at: at(key)) }
         guard case .table(let table) = value else { throw wrong(key, "a table") }
         return Fields(table, at: at(key))
+    }
+
+    /// A list of strings or of numbers: `type` tells which in messages.
+    func values<Value>(_ key: String, _ type: String, _ read: (LuaValue) -> Value?) throws(ErrorValue) -> [Value] {
+        guard let value = values[key], value != .table([:]) else { return [] }
+        guard case .list(let list) = value else { throw wrong(key, "a list of \(type)") }
+        var result: [Value] = []
+        for (index, element) in list.enumerated() {
+            guard let value = read(element) else {
+                throw ErrorValue(kind: "usage", "'\(at(key))[\(index + 1)]' is none of \(type)")
+            }
+            result.append(value)
+        }
+        return result
     }
 
     func list(_ key: String) throws(ErrorValue) -> [Fields] {

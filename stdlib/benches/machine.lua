@@ -1,7 +1,9 @@
 --- The machine that all benches here share: an exporter (QEMU's ivshmem-plain), a DMA engine (QEMU's edu) and a ConnectX,
---- each in its own IOMMU group. It has the exporter and the engine of the lab bench.
-return function(name, kernel)
-  return {
+--- each in its own IOMMU group. It has the exporter and the engine of the lab bench. `changes`, where given, holds keys that
+--- replace the NIC's (`nic`), those of its RDMA device (`rdma`), the devices' parents (`parents`, in the devices' order),
+--- and, by their own names, keys of the bench.
+return function(name, kernel, changes)
+  local bench = {
     name = name,
     kernel = kernel,
     iommu = { aperture_bits = 48 },
@@ -23,4 +25,20 @@ return function(name, kernel)
       },
     },
   }
+  local nic = bench.devices[3]
+  local places = { nic = nic, rdma = nic.rdma }
+  for key, value in pairs(changes or {}) do
+    if key == "parents" then
+      for i, parent in ipairs(value) do
+        bench.devices[i].parent = parent
+      end
+    elseif places[key] then
+      for name, setting in pairs(value) do
+        places[key][name] = setting
+      end
+    else
+      bench[key] = value
+    end
+  end
+  return bench
 end

@@ -1,0 +1,90 @@
+import LuaKit
+import Runner
+import SimKernel
+
+/// NICs, and what is between devices.
+extension TopologyFile {
+    static func nic(_ fields: Fields, _ address: String) throws(ErrorValue) -> Topology.NIC {
+        try fields.allow(["name", "driver", "odp", "requester", "steering_table", "data_direct"])
+        let driver = try fields.choice(
+            "driver", Topology.NIC.Driver.init(rawValue:), Topology.NIC.Driver.allCases.map(\.rawValue))
+        var nic = Topology.NIC(
+            name: try fields.text("name") ?? "mlx5_0", driver: driver ?? .mlx5, address: address,
+            odp: try fields.boolean("odp") ?? true, requester: try support("requester", fields))
+        let entries = try fields.integer("steering_table") ?? 0
+        guard entries == 0 || (2...64).contains(entries) else {
+            throw ErrorValue(
+                kind: "usage",
+                "\(fields.place).steering_table has 2 to 64 entries, or 0 for direct mode, not \(entries)")
+        }
+        nic.steeringTable = Int(entries)
+        nic.dataDirect = try fields.boolean("data_direct") ?? true
+        return nic
+    }
+
+    /// Host bridges, ports and processors; every parent must be there, and above.
+    static func addFabric(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
+        for bridge in try fields.list("host_bridges") {
+            try bridge.allow(["name", "peer_to_peer"])
+            guard let name = try bridge.text("name") else {
+                throw ErrorValue(kind: "usage", "\(bridge.place) needs a name, \"pci0000:00\"")
+            }
+            let listing = try bridge.choice(
+                "peer_to_peer", Topology.HostBridge.Listing.init(rawValue:),
+                Topology.HostBridge.Listing.allCases.map(\.rawValue))
+            bench.hostBridges.append(Topology.HostBridge(name: name, listing: listing ?? .any))
+        }
+        for port in try fields.list("ports") {
+            try port.allow(["address", "parent", "acs", "completer"])
+            guard let address = try port.text("address") else {
+                throw ErrorValue(kind: "usage", "\(port.place) needs an address, \"0000:00:01.0\"")
+            }
+            let hasCompleter = try port.text("completer") != nil
+            bench.ports.append(
+                Topology.Port(
+                    address: address, parent: try port.text("parent"), acs: try acs(port),
+                    completer: hasCompleter ? try support("completer", port) : .extended))
+        }
+        try checkParents(bench)
+        bench.platform = try platform(try fields.table("platform"))
+    }
+
+    /// Ports are listed from the top: one names a host bridge or a port before it.
+    private static func checkParents(_ bench: Topology) throws(ErrorValue) {
+        var known = Set(bench.hostBridges.map(\.name))
+        func check(_ address: String, _ parent: String?) throws(ErrorValue) {
+            guard let parent, !known.contains(parent) else { return }
+            throw ErrorValue(
+                kind: "usage", "\(address): its parent '\(parent)' is no host bridge and no port listed before it")
+        }
+        for port in bench.ports {
+            try check(port.address, port.parent)
+            guard known.insert(port.address).inserted else {
+                throw ErrorValue(kind: "usage", "'\(port.address)' is there twice")
+            }
+        }
+        for device in bench.devices { try check(device.address, device.parent) }
+    }
+
+    static func acs(_ fields: Fields) throws(ErrorValue) -> Topology.ACS {
+        let bits: [String: Topology.ACS] = [
+            "rr": .requestRedirect, "cr": .completionRedirect, "ec": .egressControl,
+        ]
+        let named = try fields.values("acs", "rr, cr, ec") { (value) -> Topology.ACS? in
+            if case .string(let name) = value { bits[name] } else { nil }
+        }
+        return Topology.ACS(named)
+    }
+
+    private static func platform(_ fields: Fields) throws(ErrorValue) -> Topology.Platform {
+        try fields.allow(["zen", "cpus", "allowed_cpus", "cpu_tags"])
+        var platform = Topology.Platform()
+        platform.isZen = try fields.boolean("zen") ?? false
+        platform.cpus = Int(clamping: try fields.integer("cpus") ?? 4)
+        platform.allowedCPUs = Int(clamping: try fields.integer("allowed_cpus") ?? Int64(platform.cpus))
+        platform.cpuTags = try fields.values("cpu_tags", "0 to 0xffff") { value in
+            if case .integer(let tag) = value { UInt16(exactly: tag) } else { nil }
+        }
+        return platform
+    }
+}
