@@ -33,8 +33,8 @@ return function(name, kernel, changes)
         bench.devices[i].parent = parent
       end
     elseif places[key] then
-      for name, setting in pairs(value) do
-        places[key][name] = setting
+      for field, setting in pairs(value) do
+        places[key][field] = setting
       end
     else
       bench[key] = value
