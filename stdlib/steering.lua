@@ -3,16 +3,20 @@ local sys = require "sys"
 
 local steering = {}
 
-local ID, FIRST, REQUESTER = 0x17, 0x100, 8
+local ID, FIRST = 0x17, 0x100
 
---- The TPH requester capability's place in 4096 bytes of configuration space.
-local function capability(config)
+--- The TPH requester capability of a configuration space: its place, what it can and how it is set.
+local function capability(fd)
   local place, seen = FIRST, {}
-  while place >= FIRST and place + 12 <= #config and not seen[place] do
+  while place >= FIRST and not seen[place] do
     seen[place] = true
-    local header = string.unpack("<I4", config, place + 1)
+    local bytes = sys.read(fd, 12, place).bytes or ""
+    if #bytes < 12 then
+      return nil
+    end
+    local header, abilities, control = string.unpack("<I4I4I4", bytes)
     if header & 0xffff == ID then
-      return place
+      return place, abilities, control
     end
     place = header >> 20 & ~3
   end
@@ -27,20 +31,22 @@ function steering.tag(nic, index)
     return nil, tostring(file)
   end
   local _file <close> = file
-  local config = sys.read(file:fd(), 4096, 0).bytes or ""
-  local place = capability(config)
+  local place, abilities, control = capability(file:fd())
   if not place then
     return nil, path .. " shows no TPH requester capability (beyond 64 bytes it is root's to read)"
   end
-  local abilities, control = string.unpack("<I4I4", config, place + 5)
   local location, size = abilities >> 9 & 3, (abilities >> 16 & 0x7ff) + 1
   if location == 0 then
     return index
   end
-  if location ~= 1 or index >= size or control >> REQUESTER & 3 == 0 then
+  if location ~= 1 or index >= size or control >> 8 & 3 == 0 then
     return nil, ("index %d is not in a table of %d entries at location %d"):format(index, size, location)
   end
-  return (string.unpack("<I2", config, place + 13 + 2 * index))
+  local entry = sys.read(file:fd(), 2, place + 12 + 2 * index).bytes or ""
+  if #entry < 2 then
+    return nil, ("entry %d of %s cannot be read"):format(index, path)
+  end
+  return (string.unpack("<I2", entry))
 end
 
 return steering

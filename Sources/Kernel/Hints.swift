@@ -125,6 +125,8 @@ enum Hints {
         case ("ibv_reg_dmabuf_mr", "EINVAL"):
             return "offset and iova must agree within the page, the range lie inside the dma-buf, remote_write and "
                 + "remote_atomic need local_write; or there is no peer-to-peer route to the exporter"
+        case ("ibv_reg_dmabuf_mr", "EADDRINUSE"):
+            return "7.3 maps no dma-buf of several ranges through an IOMMU: export one range"
         case ("ibv_dealloc_pd", "EBUSY"): return "a memory region still uses it; close that first"
         case (_, "ENOSYS"): return "the installed libibverbs has no \(operation); newer rdma-core has"
         case (_, "EPROTONOSUPPORT"): return "this kernel lacks the uverbs method"

@@ -120,8 +120,10 @@ final class AddressSpace {
     // MARK: DMA
 
     /// Moves bytes between a device and what is mapped at `iova`. What stopped it, or nil; then memory is untouched.
-    func transfer(_ bytes: UnsafeMutableRawBufferPointer, iova: UInt64, toMemory: Bool, _ kernel: SimKernel) -> String?
-    {
+    func transfer(
+        _ bytes: UnsafeMutableRawBufferPointer, iova: UInt64, toMemory: Bool, by requester: PCIFunction,
+        _ kernel: SimKernel
+    ) -> String? {
         var steps: [(source: Pages.Source, part: Range<Int>)] = []
         var done = 0
         while done < bytes.count {
@@ -137,7 +139,11 @@ final class AddressSpace {
             done += Int(length)
         }
         for step in steps {
-            move(UnsafeMutableRawBufferPointer(rebasing: bytes[step.part]), step.source, toMemory: toMemory, kernel)
+            let part = UnsafeMutableRawBufferPointer(rebasing: bytes[step.part])
+            if case .bar(let place) = step.source {
+                kernel.record(place, part.count, isWrite: toMemory, by: requester)
+            }
+            move(part, step.source, toMemory: toMemory, kernel)
         }
         return nil
     }

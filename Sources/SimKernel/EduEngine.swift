@@ -111,7 +111,7 @@ final class EduEngine {
         let fault = buffer.withUnsafeMutableBytes { bytes -> String? in
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<(start + Int(count))])
             guard let space = function.space else { return "no domain" }
-            let fault = space.transfer(part, iova: iova, toMemory: toMemory, kernel)
+            let fault = space.transfer(part, iova: iova, toMemory: toMemory, by: function, kernel)
             // QEMU's softmmu/physmem.c:flatview_read_continue: what cannot be read reads as zeros.
             if fault != nil, !toMemory { _ = part.initializeMemory(as: UInt8.self, repeating: 0) }
             return fault

@@ -12,6 +12,8 @@ public final class SimKernel: Kernel {
     public let topology: Topology
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
+    /// Requests that functions sent to others' BARs.
+    public internal(set) var wire = WireLog()
     let root = Directory(in: nil)
     let functions: [String: PCIFunction]
     private let engines: [(function: PCIFunction, engine: EduEngine)]
