@@ -157,8 +157,10 @@ final class IOMMUFDFile: OpenFile {
     // ioas.c:iommufd_ioas_unmap, io_pagetable.c:iopt_unmap_iova
     private func unmap(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_ioas_unmap.self, user)
-        guard command.iova != .max else { throw Errno(EOVERFLOW) }
+        // ioas.c:iommufd_ioas_unmap: the address space is looked up before the range is looked at
         let ioas = try context.ioas(command.ioas_id)
+        let everything = command.iova == 0 && command.length == .max
+        guard everything || (command.iova != .max && command.length != .max) else { throw Errno(EOVERFLOW) }
         command.length = try ioas.unmap(command.iova, command.length)
         try user.store(command)
     }
