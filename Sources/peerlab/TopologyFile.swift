@@ -29,12 +29,13 @@ enum TopologyFile {
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
-        try iommu.allow(["aperture_bits"])
+        try iommu.allow(["aperture_bits", "forces_snooping"])
         var bench = Topology(
             name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
             tphFeature: UInt32(clamping: try kernel.integer("tph_feature") ?? 13),
             apertureBits: Int(clamping: try iommu.integer("aperture_bits") ?? 48))
+        bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true
         for device in try fields.list("devices") { try add(device, to: &bench) }
         return bench
     }
