@@ -133,6 +133,8 @@ final class IOMMUFDFile: OpenFile {
             return try user.store(command)
         }
         guard buffer.size > last, command.length / 4096 < 0xffff_ffff else { throw Errno(EINVAL) }
+        // pages.c:sym_vfio_pci_dma_buf_iommufd_map knows VFIO's alone
+        guard let buffer = buffer as? RegionBuffer else { throw Errno(EOPNOTSUPP) }
         let pages = Pages(
             .buffer(buffer), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
         // pages.c:iopt_map_dmabuf: attached first, then asked for its one range

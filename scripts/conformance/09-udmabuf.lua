@@ -213,11 +213,14 @@ return {
       end
       answer:ioctl("no bytes", fd, ALLOC, "")
       answer:ioctl("16 bytes", fd, ALLOC, heap(PAGE):sub(1, 16))
-      answer:ioctl("the structure with 16 bytes", fd, 0xc0104800, heap(PAGE):sub(1, 16))
-      answer:ioctl("the structure with 8 bytes", fd, 0xc0084800, heap(PAGE):sub(1, 8))
-      answer:ioctl("the structure with 32 bytes", fd, 0xc0204800, heap(PAGE) .. ("\0"):rep(8))
+      local function sized(name, request, bytes)
+        local data = answer:ioctl(name, fd, request, bytes)
+        local _buf <close> = data and sys.adopt((string.unpack("<I4", data, 9)))
+      end
+      sized("the structure with 16 bytes", 0xc0104800, heap(PAGE):sub(1, 16))
+      sized("the structure with 32 bytes", 0xc0204800, heap(PAGE) .. ("\0"):rep(8))
+      sized("of another type", 0xc0184700, heap(PAGE))
       answer:ioctl("the next request", fd, 0xc0184801, heap(PAGE))
-      answer:ioctl("of another type", fd, 0xc0184700, heap(PAGE))
       answer:ioctl("without a size", fd, 0x4800, heap(PAGE))
       answer("read", sys.read, fd, 4)
       answer("mmap", sys.mmap, fd, { length = PAGE })
