@@ -157,7 +157,9 @@ final class DMAHeapFile: OpenFile {
 
     // dma_heap_ioctl_allocate, dma_heap_buffer_alloc
     private func allocate(_ bytes: inout [UInt8]) throws(Errno) {
-        func word(_ place: Int) -> UInt64 { bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: UInt64.self) } }
+        func word(_ place: Int) -> UInt64 {
+            bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: place, as: UInt64.self) }
+        }
         let (length, descriptor) = (word(0), UInt32(truncatingIfNeeded: word(8)))
         let flags = Int32(truncatingIfNeeded: word(8) >> 32)
         guard descriptor == 0, flags & ~(O_CLOEXEC | O_ACCMODE) == 0, word(16) == 0 else { throw Errno(EINVAL) }
