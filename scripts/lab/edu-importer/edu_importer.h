@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The requests of /dev/edu-importer. An open file has at most one attachment; closing it undoes everything. Numbers in
- * comments are what the macros come to, for programs that are not C.
+ * The requests of /dev/edu-importer. An open file has at most one attachment; closing it undoes
+ * everything. Numbers in comments are what the macros come to, for programs that are not C.
  *
  * ENODEV: the device was unbound; EBADFD: nothing is attached, or attached already.
  */
@@ -43,8 +43,8 @@ struct edu_copy {
 };
 
 /*
- * The device reads and writes. ENXIO: not mapped, or no longer; then a part may have been copied. ERANGE: beyond the
- * dma-buf. ETIMEDOUT: the device does not finish.
+ * The device reads and writes. ENXIO: not mapped, or no longer; then a part may have been copied.
+ * ERANGE: beyond the dma-buf. ETIMEDOUT: the device does not finish.
  */
 #define EDU_COPY	_IOW(0xed, 2, struct edu_copy)		/* 0x4018ed02 */
 
@@ -55,7 +55,7 @@ struct edu_copy {
 #define EDU_DETACH	_IO(0xed, 4)				/* 0xed04 */
 
 struct edu_state {
-	__u32 invalidations;	/* 0: how often the exporter called, since the attachment was made */
+	__u32 invalidations;	/* 0: how often the exporter asked, since EDU_ATTACH */
 	__u32 mapped;		/* 4: 1 while mapped */
 };
 

@@ -30,7 +30,10 @@ int edu_engine_start(struct edu *edu)
 		return PTR_ERR(edu->registers);
 	if ((readl(edu->registers + REG_ID) & 0xffff) != 0x00ed)
 		return -ENODEV;
-	/* What the device really reaches is QEMU's property dma_mask, which nothing here can ask for. */
+	/*
+	 * What the device really reaches is QEMU's property dma_mask, which nothing here can ask
+	 * for.
+	 */
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
 		return ret;

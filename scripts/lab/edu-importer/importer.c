@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A dynamic importer of dma-bufs for QEMU's edu device (docs/specs/edu of QEMU), driven through /dev/edu-importer:
- * what a NIC's driver does with a dma-buf, without a NIC. The requests are told in edu_importer.h.
+ * A dynamic importer of dma-bufs for QEMU's edu device (docs/specs/edu of QEMU), driven through
+ * /dev/edu-importer: what a NIC's driver does with a dma-buf, without a NIC. The requests are
+ * told in edu_importer.h.
  *
- * Locks, outermost first: edu_lock (everything but what the exporter calls), then the dma-buf's reservation (the
- * mapping). A transfer holds both, so the exporter, which takes the reservation to revoke, waits for it.
+ * Locks, outermost first: edu_lock (everything but what the exporter calls), then the dma-buf's
+ * reservation (the mapping). A transfer holds both, so the exporter, which takes the reservation
+ * to revoke, waits for it.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
@@ -40,7 +42,10 @@ static void unmap_locked(struct importer *importer)
 	importer->table = NULL;
 }
 
-/* The exporter calls this with the reservation locked, and waits afterwards until nobody has it mapped. */
+/*
+ * The exporter calls this with the reservation locked, and waits afterwards until nobody has it
+ * mapped.
+ */
 static void invalidated(struct dma_buf_attachment *attachment)
 {
 	struct importer *importer = attachment->importer_priv;
@@ -54,7 +59,10 @@ static const struct dma_buf_attach_ops importer_ops[] = {
 	[0] = {},
 	[EDU_PEER2PEER] = { .allow_peer2peer = true },
 	[EDU_INVALIDATE] = { .invalidate_mappings = invalidated },
-	[EDU_PEER2PEER | EDU_INVALIDATE] = { .allow_peer2peer = true, .invalidate_mappings = invalidated },
+	[EDU_PEER2PEER | EDU_INVALIDATE] = {
+		.allow_peer2peer = true,
+		.invalidate_mappings = invalidated,
+	},
 };
 
 static void detach(struct importer *importer)
@@ -88,7 +96,8 @@ static long attach(struct importer *importer, void __user *argument)
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
 	atomic_set(&importer->invalidations, 0);
-	attachment = dma_buf_dynamic_attach(dmabuf, &edu->pdev->dev, &importer_ops[request.flags], importer);
+	attachment = dma_buf_dynamic_attach(dmabuf, &edu->pdev->dev, &importer_ops[request.flags],
+					    importer);
 	if (IS_ERR(attachment)) {
 		dma_buf_put(dmabuf);
 		return PTR_ERR(attachment);
@@ -151,7 +160,10 @@ static long unmap(struct importer *importer)
 	return 0;
 }
 
-/* Where the device finds the dma-buf's byte at @offset; lowers @length to what follows in one piece. */
+/*
+ * Where the device finds the dma-buf's byte at @offset; lowers @length to what follows in one
+ * piece.
+ */
 static dma_addr_t find(struct sg_table *table, u64 offset, size_t *length)
 {
 	struct scatterlist *sg;
