@@ -106,7 +106,7 @@ public final class ScenarioRun {
     private func isOfPlainScript(_ error: ErrorValue) -> Bool { error.traceback != nil && result.cases.isEmpty }
 
     private func ended(by error: ErrorValue, since start: UInt64) throws(ErrorValue) -> ScenarioResult {
-        guard error.kind == "interrupt" else {
+        guard error.kind != "usage", state.isInterrupted else {
             state.close()
             throw error
         }
@@ -141,7 +141,14 @@ public final class ScenarioRun {
         } catch {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
-        for one in scenario.cases where !state.isInterrupted { run(one, resolved.values) }
+        for one in scenario.cases {
+            guard !state.isInterrupted else {
+                let error = ErrorValue(kind: "interrupt", "not run: interrupted")
+                record(one.name, error, since: host.realKernel.monotonic())
+                continue
+            }
+            run(one, resolved.values)
+        }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
