@@ -98,7 +98,7 @@ public final class LuaState {
 
     /// Pushes the chunk; a syntax error is thrown.
     func load(_ state: OpaquePointer, _ text: [UInt8], name: String) throws(ErrorValue) {
-        let body = skippingHashBang(text)
+        let body = skippingHashBang(text.starts(with: byteOrderMark) ? Array(text.dropFirst(3)) : text)
         let status = body.withUnsafeBytes { bytes in
             lk_load(
                 state, bytes.baseAddress.map { $0.assumingMemoryBound(to: CChar.self) } ?? emptyText, bytes.count, name)
@@ -181,6 +181,9 @@ public final class LuaState {
         place.assumingMemoryBound(to: Payload.self).initialize(to: payload)
     }
 }
+
+/// What some editors put before UTF-8; Lua's own loader skips it too.
+private let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
 nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
     let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)

@@ -25,11 +25,8 @@ public final class ScenarioRun {
         settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void
     ) throws(ErrorValue) {
-        guard let text = Library.read(file) else {
-            throw ErrorValue(kind: "usage", "cannot read \(file): no such file, or no permission")
-        }
+        text = try Library.named(file)
         self.file = file
-        self.text = text
         self.bench = bench
         self.settings = settings
         self.emit = emit
