@@ -114,6 +114,12 @@ struct Run: ParsableCommand {
         }
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        let lost = lostOutput.load(ordering: .relaxed)
+        guard lost == 0 else {
+            let reason = Errno(lost)
+            print("peerlab: cannot write to standard output: \(reason.message) (\(reason.name))", to: STDERR_FILENO)
+            return ExitStatus.software.rawValue
+        }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
