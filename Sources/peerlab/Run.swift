@@ -5,6 +5,7 @@ import Glibc
 import Kernel
 import LuaKit
 import Runner
+import Synchronization
 
 /// `peerlab run`
 struct Run: ParsableCommand {
