@@ -96,6 +96,8 @@ extension SimKernel {
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let domain = try rdma.domain(pd)
         try checkAccess(access, SimKernel.supportedAccess)
+        // sw/rxe/rxe_verbs.c:rxe_reg_user_mr knows neither ZERO_BASED nor HUGETLB.
+        if domain.context.nic.driver == .rxe, access & 0xa0 != 0 { throw Errno(EOPNOTSUPP) }
         // ib_check_mr_access, mlx5/mr.c:mlx5_ib_reg_user_mr
         if access & 0x40 != 0 {
             guard domain.context.nic.odp, handle == nil else { throw Errno(EOPNOTSUPP) }

@@ -1,4 +1,5 @@
--- What libibverbs and a software RDMA device (rxe) answer: devices, protection domains, memory regions, dma-bufs.
+-- What libibverbs and a software RDMA device (rxe) answer: devices, protection domains, memory regions, dma-bufs. DMA
+-- handles are left out: there the answer is that of the installed libibverbs, which may be too old to ask.
 local vfio, rdma, memory, answers = require "vfio", require "rdma", require "memory", require "answers"
 
 local PAGE = 4096
@@ -31,7 +32,7 @@ local accesses = {
 
 return {
   name = "conformance-uverbs",
-  about = "verbs of a software RDMA device: protection domains, memory regions, dma-bufs, handles",
+  about = "verbs of a software RDMA device: protection domains, memory regions, dma-bufs",
   options = {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
     nic = { type = "rdma", default = "auto", about = "RDMA device" },
@@ -42,7 +43,7 @@ return {
       answer("devices", function() return #rdma.devices() end)
       answer("a device that is not there", rdma.open, "nothing0")
       local context <close> = answer("open", rdma.open, opt.nic)
-      local second <close> = answer("open again", rdma.open, opt.nic)
+      local _second <close> = answer("open again", rdma.open, opt.nic)
       local port = context:query_port(1)
       answer:value("state", port.state)
       answer:value("link layer", port.link_layer)
@@ -98,12 +99,6 @@ return {
       dev:store(7, 4, 2, 2)
       dev:close()
       register(answer, "device closed", pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = PAGE })
-    end),
-
-    ["DMA handles"] = with_pd(function(answer, _, context)
-      answer("a hint", context.alloc_dmah, context, { ph = "target" })
-      answer("no hint", context.alloc_dmah, context, {})
-      answer("a hint and a processor", context.alloc_dmah, context, { ph = "target", cpu_id = 0, mem_type = "volatile" })
     end),
   },
 }
