@@ -47,8 +47,9 @@ private let mappingClass = ObjectClass(
             errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes out.",
             entry: {
                 Call($0, $1).run { call in
-                    var bytes = [UInt8](repeating: 0, count: call[2].int)
                     let offset = call[1].uint64
+                    try call.mapping.pointee.check("load", offset, call[2].int)
+                    var bytes = [UInt8](repeating: 0, count: call[2].int)
                     try reading(&bytes) { buffer throws(Failure) in
                         try call.mapping.pointee.read(at: offset, into: buffer)
                     }
@@ -73,9 +74,8 @@ private let mappingClass = ObjectClass(
             effects: [.regionWrite], errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
             entry: {
                 Call($0, $1).run { call in
-                    let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: call[3].int64), count: call[2].int)
-                    let offset = call[1].uint64
-                    try bytes.withUnsafeBytes { try call.mapping.pointee.write(at: offset, from: $0) }
+                    let byte = UInt8(truncatingIfNeeded: call[3].int64)
+                    try call.mapping.pointee.fill(at: call[1].uint64, count: call[2].int, with: byte)
                     return call.nothing
                 }
             }),

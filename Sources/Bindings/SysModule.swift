@@ -43,6 +43,9 @@ let sysModule = Module(
                 Call($0, $1).run { call in
                     let kernel = try call.kernel()
                     let path = call[0].string
+                    guard !path.utf8.contains(0) else {
+                        throw ErrorValue(kind: "argument", "sys.open: 'path' has a zero byte, where it would end")
+                    }
                     let result = kernel.open(path, flags: call[1].int32)
                     if let errno = Errno(result: result) { throw Failure("open", errno, object: path) }
                     let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
@@ -51,7 +54,7 @@ let sysModule = Module(
             }),
         Function(
             "adopt",
-            [Parameter("fd", .integer(0...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
+            [Parameter("fd", .integer(3...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
             returns: "sys.file", "Takes over a descriptor, so that it is closed.",
             entry: {
                 Call($0, $1).run { call in

@@ -14,6 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A program started without standard streams would get their numbers for a device or for libdispatch's own files, and
+ * print its report into them. */
+__attribute__((constructor)) static void keep_standard_streams(void) {
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
 static long result_of(long value) { return value < 0 ? -(long)errno : value; }
 
 long sys_open(const char *path, int flags) { return result_of(open(path, flags, 0600)); }

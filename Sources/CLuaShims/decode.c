@@ -258,6 +258,16 @@ static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, 
     return false;
 }
 
+static inline int call_entry(lua_State *L, const lk_function *f, const lk_value *values) {
+    lk_state *state = state_of(L);
+    state->foreign++;
+    int results = f->entry(L, values);
+    state->foreign--;
+    /* A wait that a signal cut short must not look like one that ended. */
+    if (state->interrupted) lk_check_interrupt(L);
+    return results >= 0 ? results : lk_throw(L);
+}
+
 /* For functions of few arguments whose every argument is as it should be; anything else starts anew in the other one. */
 static int quick_trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
@@ -266,8 +276,7 @@ static int quick_trampoline(lua_State *L) {
     for (int i = 0; i < count; i++)
         if (!decode_quickly(L, &f->parameters[i].type, i + 1, &values[i])) return trampoline(L);
     if (lua_gettop(L) != count) return trampoline(L);
-    int results = f->entry(L, values);
-    return results >= 0 ? results : lk_throw(L);
+    return call_entry(L, f, values);
 }
 
 /* Decoding allocates, so it may have run a finalizer of the script's, which may have closed an object that was open when
@@ -306,8 +315,7 @@ static int trampoline(lua_State *L) {
         place argument = { NULL, f->parameters[i].name, 0 };
         check_still_open(L, f, &argument, &f->parameters[i].type, &values[i]);
     }
-    int results = f->entry(L, values);
-    return results >= 0 ? results : lk_throw(L);
+    return call_entry(L, f, values);
 }
 
 void lk_push_function(lua_State *L, const lk_function *function) {

@@ -129,13 +129,17 @@ int lk_call(lua_State *L, int arguments, int results) {
     int base = lua_gettop(L) - arguments;
     lua_pushcfunction(L, handle);
     lua_insert(L, base);
+    int foreign = lk_enter(L);
     int status = lua_pcall(L, arguments, results, base);
+    state_of(L)->foreign = foreign;
     lua_remove(L, base);
-    if (status != LUA_OK && !lk_is_error(L, -1)) { /* an error in the handler itself */
+    if (status != LUA_OK && !lk_is_error(L, -1)) { /* out of memory, or an error in the handler itself */
         lk_push_text(L, -1);
         new_error(L, "script", NULL);
         lua_pushvalue(L, -2);
         set(L, "message");
+        lua_pushliteral(L, ""); /* nothing is left to trace */
+        set(L, "traceback");
         lua_replace(L, -3);
         lua_pop(L, 1);
     }
@@ -151,7 +155,10 @@ void lk_push_text(lua_State *L, int index) {
     index = lua_absindex(L, index);
     lua_pushcfunction(L, tolstring);
     lua_pushvalue(L, index);
-    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+    int foreign = lk_enter(L);
+    int status = lua_pcall(L, 1, 1, 0);
+    state_of(L)->foreign = foreign;
+    if (status != LUA_OK) {
         lua_pop(L, 1);
         lua_pushfstring(L, "a %s that cannot be shown", luaL_typename(L, index));
     }
@@ -163,7 +170,7 @@ static int smaller(int a, int b) { return a < b ? a : b; }
 int lk_distance(const char *a, const char *b) {
     enum { MAX = 64 };
     int rows[3][MAX + 1];
-    int la = smaller((int)strlen(a), MAX), lb = smaller((int)strlen(b), MAX);
+    int la = (int)strnlen(a, MAX), lb = (int)strnlen(b, MAX);
     for (int j = 0; j <= lb; j++) rows[0][j] = j;
     for (int i = 1; i <= la; i++) {
         int *row = rows[i % 3], *above = rows[(i + 2) % 3], *second = rows[(i + 1) % 3];
@@ -177,7 +184,7 @@ int lk_distance(const char *a, const char *b) {
 }
 
 void lk_suggest(lua_State *L, const char *word, const char *best, int distance) {
-    if (!best || distance > (int)strlen(word) / 2) return;
+    if (!best || distance > (int)strnlen(word, 1000) / 2) return;
     lua_pushfstring(L, "%s; did you mean '%s'?", lua_tostring(L, -1), best);
     lua_remove(L, -2);
 }

@@ -9,10 +9,18 @@ typedef struct lk_state {
     lua_State *main;
     lua_State *volatile running; /* the coroutine that runs, for a signal handler */
     volatile int interrupted;
+    int foreign; /* Swift frames are above the nearest protected call */
     const void *error_metatable;
 } lk_state;
 
 static inline lk_state *state_of(lua_State *L) { return *(lk_state **)lua_getextraspace(L); }
+
+/* Before a protected call from Swift; what it returns goes back into `foreign` afterwards. */
+static inline int lk_enter(lua_State *L) {
+    int foreign = state_of(L)->foreign;
+    state_of(L)->foreign = 0;
+    return foreign;
+}
 
 /* The header of every userdata of ours; the payload follows. */
 typedef struct lk_object {

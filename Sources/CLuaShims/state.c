@@ -1,21 +1,23 @@
 /* A state for scripts: the safe libraries, strict globals, our require, print and load, and a hook for Ctrl-C. */
+#define _GNU_SOURCE
 #include "internal.h"
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Out of memory, Lua would raise from functions that Swift calls, and so over Swift frames. */
-static void *allocate(void *unused, void *block, size_t old, size_t size) {
-    (void)unused;
+/* Out of memory, Lua raises an error. While Swift frames are above the nearest catch, that would unwind them. */
+static void *allocate(void *owner, void *block, size_t old, size_t size) {
     (void)old;
     if (size == 0) {
         free(block);
         return NULL;
     }
     void *result = realloc(block, size);
-    if (!result) {
+    if (!result && ((lk_state *)owner)->foreign) {
         fputs("peerlab: out of memory\n", stderr);
         abort();
     }
@@ -42,26 +44,50 @@ void lk_interrupt(lua_State *L) {
     stop(state->main);
     if (state->running != state->main) stop(state->running);
 }
-static lua_State *volatile signal_target;
-static struct sigaction previous_int, previous_term;
 
-static void on_signal(int number) {
-    (void)number;
-    lk_interrupt(signal_target);
+enum { PATIENCE = 3 };
+
+static lk_state *volatile signal_target;
+static pthread_t signal_thread;
+static volatile sig_atomic_t signals_seen, installed;
+static struct sigaction previous_int, previous_term;
+static sigset_t previous_mask;
+
+/* The kernel picks any thread of the process. The state's own is told too, so that a call in which it waits returns with
+ * EINTR, and so that the target is looked at in no other thread. */
+static void on_signal(int number, siginfo_t *info, void *context) {
+    static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
+    (void)context;
+    if (info->si_code != SI_TKILL && ++signals_seen >= PATIENCE) {
+        /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
+        if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
+        _exit(130);
+    }
+    if (!pthread_equal(pthread_self(), signal_thread)) pthread_kill(signal_thread, number);
+    else if (signal_target) lk_interrupt(signal_target->main);
 }
 
 /* Without SA_RESTART: a call that waits in the kernel returns with EINTR. */
 void lk_interrupt_on_signals(lua_State *L) {
-    struct sigaction action = { .sa_handler = on_signal };
-    bool installed = signal_target != NULL;
-    signal_target = L;
+    struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    signal_target = L ? state_of(L) : NULL;
     if (L && !installed) {
+        signal_thread = pthread_self();
+        signals_seen = 0;
         sigaction(SIGINT, &action, &previous_int);
         sigaction(SIGTERM, &action, &previous_term);
+        /* libdispatch's threads block every signal. */
+        pthread_sigmask(SIG_UNBLOCK, &ours, &previous_mask);
     } else if (!L && installed) {
+        pthread_sigmask(SIG_SETMASK, &previous_mask, NULL);
         sigaction(SIGINT, &previous_int, NULL);
         sigaction(SIGTERM, &previous_term, NULL);
     }
+    installed = L != NULL;
 }
 
 bool lk_interrupted(lua_State *L) { return state_of(L)->interrupted != 0; }
@@ -98,7 +124,9 @@ static int print(lua_State *L) {
     luaL_pushresult(&buffer);
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
+    state_of(L)->foreign++;
     state_of(L)->printer(L, text, length);
+    state_of(L)->foreign--;
     return 0;
 }
 
@@ -131,7 +159,9 @@ static int require(lua_State *L) {
         return lk_raise(L, "script", "require", "module '%s' requires itself, directly or through another", name);
     if (!lua_isnil(L, 3)) return 1;
     lua_settop(L, 2);
+    state_of(L)->foreign++;
     int found = state_of(L)->finder(L, name, length);
+    state_of(L)->foreign--;
     if (found < 0) return lk_throw(L);
     if (found == 0) {
         lua_pushvalue(L, 1);
@@ -225,7 +255,7 @@ static int open_state(lua_State *L) {
 
 lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer) {
     lk_state *state = calloc(1, sizeof *state);
-    lua_State *L = state ? lua_newstate(allocate, NULL) : NULL;
+    lua_State *L = state ? lua_newstate(allocate, state) : NULL;
     if (!L) {
         free(state);
         return NULL;
@@ -238,17 +268,24 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
         free(state);
         return NULL;
     }
+    state->foreign = 1;
     return L;
 }
 
-void lk_close_state(lua_State *L) {
+bool lk_close_state(lua_State *L) {
     lk_state *state = state_of(L);
     lua_close(L);
+    if (signal_target == state) signal_target = NULL;
+    bool interrupted = state->interrupted != 0;
     free(state);
+    return interrupted;
 }
 
 int lk_load(lua_State *L, const char *text, size_t length, const char *name) {
-    return luaL_loadbufferx(L, text, length, name, "t");
+    int foreign = lk_enter(L);
+    int status = luaL_loadbufferx(L, text, length, name, "t");
+    state_of(L)->foreign = foreign;
+    return status;
 }
 
 bool lk_next(lua_State *L, int index) { return lua_next(L, index) != 0; }

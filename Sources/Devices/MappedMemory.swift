@@ -49,7 +49,8 @@ public struct MappedMemory: ~Copyable {
     /// The virtual address of its first byte.
     public var address: UInt64 { UInt64(UInt(bitPattern: base)) }
 
-    private func check(_ call: String, _ offset: UInt64, _ count: Int) throws(Failure) {
+    /// Throws EINVAL where not all of the bytes are inside; `call` is what messages say was tried.
+    public func check(_ call: String, _ offset: UInt64, _ count: Int) throws(Failure) {
         guard offset <= UInt64(length), count <= length - Int(offset) else {
             throw Failure(
                 call, .invalid, object: label, request: "offset=\(offset), count=\(count)",
@@ -71,6 +72,21 @@ public struct MappedMemory: ~Copyable {
         guard let from = buffer.baseAddress, !buffer.isEmpty else { return }
         let result = sys_copy_or_fault(base + Int(offset), from, buffer.count)
         if let errno = Errno(result: result) { throw fault("store", errno) }
+    }
+
+    /// Sets bytes to a value, likewise.
+    public func fill(at offset: UInt64, count: Int, with byte: UInt8) throws(Failure) {
+        try check("store", offset, count)
+        let piece = [UInt8](repeating: byte, count: min(count, 1 << 20))
+        var done = 0
+        while done < count {
+            let length = min(piece.count, count - done)
+            let result = piece.withUnsafeBytes { bytes in
+                bytes.baseAddress.map { sys_copy_or_fault(base + Int(offset) + done, $0, length) } ?? 0
+            }
+            if let errno = Errno(result: result) { throw fault("store", errno) }
+            done += length
+        }
     }
 
     private func fault(_ call: String, _ errno: Errno) -> Failure {

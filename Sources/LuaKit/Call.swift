@@ -206,8 +206,8 @@ public func destroyObject<Payload: LuaObject & ~Copyable>(
 
 /// `any` arguments.
 extension Call {
-    /// A plain value, read from the stack.
-    public func value(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index) }
+    /// A plain value, read from the stack; of a table, only that it is one.
+    public func value(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, depth: 0) }
 
     /// The bytes of a string, valid during the call; nil where it is none.
     public func bytes(of argument: Argument) -> UnsafeRawBufferPointer? {

@@ -4,6 +4,7 @@ import CLuaShims
 /// A Lua state for one scenario. It belongs to one thread. Closing it closes every object a script left open.
 public final class LuaState {
     private var state: OpaquePointer?
+    private var wasInterrupted = false
     // The state holds both unretained.
     private let context: AnyObject
     private let find: (String) throws(ErrorValue) -> ModuleSource
@@ -49,7 +50,7 @@ public final class LuaState {
     /// Closes the state, and with it what the script left open. Nothing can be called afterwards.
     public func close() {
         guard let state else { return }
-        lk_close_state(state)
+        wasInterrupted = lk_close_state(state)
         self.state = nil
     }
 
@@ -63,8 +64,8 @@ public final class LuaState {
     /// Stops the running script as a signal would.
     public func interrupt() { lk_interrupt(state) }
 
-    /// Whether it was told to stop.
-    public var isInterrupted: Bool { state.map { lk_interrupted($0) } ?? false }
+    /// Whether it was told to stop; known after it is closed, too.
+    public var isInterrupted: Bool { state.map { lk_interrupted($0) } ?? wasInterrupted }
 
     static func of(_ state: OpaquePointer) -> LuaState {
         Unmanaged<LuaState>.fromOpaque(lk_owner(state)).takeUnretainedValue()
@@ -97,7 +98,7 @@ public final class LuaState {
 
     /// Pushes the chunk; a syntax error is thrown.
     func load(_ state: OpaquePointer, _ text: [UInt8], name: String) throws(ErrorValue) {
-        let body = skippingHashBang(text)
+        let body = skippingHashBang(text.starts(with: byteOrderMark) ? Array(text.dropFirst(3)) : text)
         let status = body.withUnsafeBytes { bytes in
             lk_load(
                 state, bytes.baseAddress.map { $0.assumingMemoryBound(to: CChar.self) } ?? emptyText, bytes.count, name)
@@ -180,6 +181,9 @@ public final class LuaState {
         place.assumingMemoryBound(to: Payload.self).initialize(to: payload)
     }
 }
+
+/// What some editors put before UTF-8; Lua's own loader skips it too.
+private let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
 nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
     let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)

@@ -35,8 +35,16 @@ public enum LuaValue: Sendable, Equatable {
         }
     }
 
-    /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`.
+    /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`. What no script means
+    /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
     static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8) -> LuaValue {
+        // A table that holds itself has no end.
+        var room = 100_000
+        return read(state, index, depth, &room)
+    }
+
+    private static func read(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ room: inout Int) -> LuaValue {
+        room -= 1
         switch lua_type(state, index) {
         case LUA_TNIL, LUA_TNONE: return .none
         case LUA_TBOOLEAN: return .boolean(lua_toboolean(state, index) != 0)
@@ -44,29 +52,53 @@ public enum LuaValue: Sendable, Equatable {
             return lua_isinteger(state, index) != 0
                 ? .integer(lua_tointegerx(state, index, nil)) : .number(lua_tonumberx(state, index, nil))
         case LUA_TSTRING: return .string(text(state, index))
-        case LUA_TTABLE where depth > 0: return readTable(state, lua_absindex(state, index), depth - 1)
+        case LUA_TTABLE where depth > 0 && room > 0:
+            return readTable(state, lua_absindex(state, index), depth - 1, &room)
+        case LUA_TTABLE where depth > 0: return .other("table that is too large")
         default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
         }
     }
 
-    private static func readTable(_ state: OpaquePointer, _ index: CInt, _ depth: Int) -> LuaValue {
+    private static func readTable(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ room: inout Int) -> LuaValue {
         lua_checkstack(state, 8)
-        let length = lua_rawlen(state, index)
-        if length > 0 {
-            return .list(
-                (1...length).map { position in
-                    lua_rawgeti(state, index, lua_Integer(position))
-                    defer { lk_pop(state, 1) }
-                    return read(state, -1, depth: depth)
-                })
+        var list: [LuaValue] = []
+        // Up to the first hole: of a table with holes, Lua's length may be any number.
+        while room > 0 {
+            lua_rawgeti(state, index, lua_Integer(list.count + 1))
+            defer { lk_pop(state, 1) }
+            if lua_type(state, -1) == LUA_TNIL { break }
+            list.append(read(state, -1, depth, &room))
         }
+        if !list.isEmpty { return .list(list) }
         var fields: [String: LuaValue] = [:]
         lua_pushnil(state)
         while lk_next(state, index) {
-            if lua_type(state, -2) == LUA_TSTRING { fields[text(state, -2)] = read(state, -1, depth: depth) }
+            guard room > 0 else {
+                lk_pop(state, 2)
+                break
+            }
+            guard let name = name(state, -2), fields[name] == nil else {
+                let wrong = describe(state, -2)
+                lk_pop(state, 2)
+                return .other(wrong)
+            }
+            fields[name] = read(state, -1, depth, &room)
             lk_pop(state, 1)
         }
         return .table(fields)
+    }
+
+    /// A key that is a name; nil where it is anything else.
+    private static func name(_ state: OpaquePointer, _ index: CInt) -> String? {
+        var length = 0
+        guard let bytes = lk_to_bytes(state, index, &length) else { return nil }
+        return String(validating: UnsafeBufferPointer(start: bytes, count: length), as: UTF8.self)
+    }
+
+    private static func describe(_ state: OpaquePointer, _ index: CInt) -> String {
+        if name(state, index) != nil { return "table with the same name twice, spelled differently" }
+        return "table with "
+            + (lua_type(state, index) == LUA_TSTRING ? "a name that is not UTF-8" : "a key that is no name")
     }
 
     static func text(_ state: OpaquePointer, _ index: CInt) -> String {

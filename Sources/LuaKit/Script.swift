@@ -78,13 +78,18 @@ extension LuaState {
     public func collect() { lk_collect(raw) }
 }
 
-/// The error table at the top of the stack, which stays there.
+/// The error table at the top of the stack, which stays there. A script may have put anything else into it.
 func readError(_ state: OpaquePointer) -> ErrorValue {
-    guard case .table(let fields) = LuaValue.read(state, -1, depth: 2) else {
-        return ErrorValue(kind: "script", "an error that is no table")
+    guard lua_type(state, -1) == LUA_TTABLE else { return ErrorValue(kind: "script", "an error that is no table") }
+    lua_checkstack(state, 8)
+    func field(_ key: String) -> LuaValue {
+        push(state, key)
+        lua_rawget(state, -2)
+        defer { lk_pop(state, 1) }
+        return LuaValue.read(state, -1, depth: 0)
     }
     func text(_ key: String) -> String? {
-        if case .string(let value)? = fields[key] { return value }
+        if case .string(let value) = field(key) { return value }
         return nil
     }
     var error = ErrorValue(kind: text("kind") ?? "script", text("message") ?? "an error without a message")
@@ -95,6 +100,6 @@ func readError(_ state: OpaquePointer) -> ErrorValue {
     error.request = text("request")
     error.hint = text("hint")
     error.traceback = text("traceback")
-    if case .integer(let value)? = fields["errno"] { error.errno = Int32(truncatingIfNeeded: value) }
+    if case .integer(let value) = field("errno") { error.errno = Int32(truncatingIfNeeded: value) }
     return error
 }

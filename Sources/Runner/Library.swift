@@ -1,4 +1,6 @@
 import FoundationEssentials
+import Glibc
+import Kernel
 public import LuaKit
 
 /// Where `require` finds Lua files: the script's own folder first, then the stdlib.
@@ -33,17 +35,40 @@ public struct Library: Sendable {
         stdlib.map { "\($0)/\(path)" }.first { FileManager.default.isReadableFile(atPath: $0) }
     }
 
-    static func read(_ path: String) -> [UInt8]? {
-        FileManager.default.contents(atPath: path).map { [UInt8]($0) }
+    static func read(_ path: String) -> [UInt8]? { try? contents(of: path) }
+
+    /// The bytes of a file, which may be a pipe.
+    static func contents(of path: String) throws(Failure) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
+        defer { close(descriptor) }
+        var text: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw Failure("read", Errno(errno), object: path) }
+            if count == 0 { return text }
+            text += chunk[..<count]
+            // /dev/zero has no end.
+            guard text.count <= 1 << 30 else { throw Failure("read", Errno(EFBIG), object: path) }
+        }
+    }
+
+    /// The same for a file that the user named.
+    static func named(_ path: String) throws(ErrorValue) -> [UInt8] {
+        do throws(Failure) {
+            return try contents(of: path)
+        } catch {
+            throw ErrorValue(kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
+        }
     }
 }
 
 extension Library {
     /// What a Lua file that declares data returns; it can require other files, and nothing of the bench.
     public func table(of path: String) throws(ErrorValue) -> LuaValue {
-        guard let text = Library.read(path) else {
-            throw ErrorValue(kind: "usage", "cannot read \(path): no such file, or no permission")
-        }
+        let text = try Library.named(path)
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let state = LuaState(
             context: NoContext(), find: { name throws(ErrorValue) in try find(name, from: folder) }, print: { _ in })

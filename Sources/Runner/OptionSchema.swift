@@ -136,7 +136,11 @@ extension OptionSchema {
             return .choice(values.compactMap { if case .string(let text) = $0 { text } else { nil } })
         case "pci":
             let id: String? = if case .string(let text)? = fields["id"] { text } else { nil }
-            return .pci(id: id, memory: UInt64(try bound("memory", 4096)))
+            let memory = try bound("memory", 4096)
+            guard memory >= 0 else {
+                throw ErrorValue(kind: "script", "options.\(name).memory must be 0 or more, not \(memory)")
+            }
+            return .pci(id: id, memory: UInt64(memory))
         case "rdma": return .rdma
         default:
             let near = nearest(

@@ -62,9 +62,4 @@ public enum Report {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return [UInt8](try encoder.encode(Document(tool: "peerlab", version: version, results: results))) + [0x0a]
     }
-
-    /// Writes a file whole or not at all.
-    public static func write(_ bytes: [UInt8], to path: String) throws {
-        try Data(bytes).write(to: URL(filePath: path), options: .atomic)
-    }
 }

@@ -74,6 +74,9 @@ public struct Scenario {
     }
 
     private static func cases(_ value: LuaValue?, _ functions: [String: LuaFunction]) throws(ErrorValue) -> [Case] {
+        if case .other(let type)? = value, type != "function" {
+            throw ErrorValue(kind: "script", "'cases' must be a table of functions, not a \(type)")
+        }
         guard case .table(let table)? = value, !table.isEmpty else {
             throw ErrorValue(
                 kind: "script", "'cases' must be a table of functions, [\"what is shown\"] = function(t, opt)")

@@ -25,11 +25,8 @@ public final class ScenarioRun {
         settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void
     ) throws(ErrorValue) {
-        guard let text = Library.read(file) else {
-            throw ErrorValue(kind: "usage", "cannot read \(file): no such file, or no permission")
-        }
+        text = try Library.named(file)
         self.file = file
-        self.text = text
         self.bench = bench
         self.settings = settings
         self.emit = emit
@@ -106,7 +103,7 @@ public final class ScenarioRun {
     private func isOfPlainScript(_ error: ErrorValue) -> Bool { error.traceback != nil && result.cases.isEmpty }
 
     private func ended(by error: ErrorValue, since start: UInt64) throws(ErrorValue) -> ScenarioResult {
-        guard error.kind == "interrupt" else {
+        guard error.kind != "usage", state.isInterrupted else {
             state.close()
             throw error
         }
@@ -141,7 +138,14 @@ public final class ScenarioRun {
         } catch {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
-        for one in scenario.cases where !state.isInterrupted { run(one, resolved.values) }
+        for one in scenario.cases {
+            guard !state.isInterrupted else {
+                let error = ErrorValue(kind: "interrupt", "not run: interrupted")
+                record(one.name, error, since: host.realKernel.monotonic())
+                continue
+            }
+            run(one, resolved.values)
+        }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {

@@ -7,7 +7,7 @@ final class Pages: Importer {
     enum Source {
         case user(UInt64)
         case bar(BARPlace)
-        case buffer(DMABuf)
+        case buffer(RegionBuffer)
         /// Any file: what is no memory is only found out when its pages are wanted.
         case file(OpenFile, at: UInt64)
     }

@@ -16,49 +16,77 @@ extension Importer {
     var canInvalidate: Bool { true }
 }
 
-/// A dma-buf that vfio-pci exported: ranges of one BAR.
-final class DMABuf {
+/// A dma-buf, whoever exported it.
+class DMABuf {
     let inode: Int
-    let index: Int
-    let ranges: [vfio_region_dma_range]
     let size: UInt64
-    /// nil once the device was closed for the last time.
-    private(set) weak var owner: VFIODevice?
-    private(set) var isRevoked: Bool
+    /// What fdinfo calls its exporter.
+    let exporter: String
     var label: String?
     var metadata: TPHMetadata?
-    /// Whether a SET was ever accepted (v4 takes one).
-    var wasSet = false
     private var importers: [ObjectIdentifier: () -> (any Importer)?] = [:]
 
-    init(_ owner: VFIODevice, inode: Int, index: Int, ranges: [vfio_region_dma_range], size: UInt64) {
-        self.owner = owner
+    init(inode: Int, size: UInt64, exporter: String) {
         self.inode = inode
-        self.index = index
-        self.ranges = ranges
         self.size = size
-        isRevoked = !owner.function.memoryEnabled
+        self.exporter = exporter
     }
-
-    deinit { owner?.forget(self) }
 
     var importerCount: Int { importers.count }
 
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
+    /// drivers/dma-buf/dma-buf.c:dma_buf_dynamic_attach
     func attach(_ importer: any Importer) throws(Errno) {
-        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
-        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
-        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
         importers[ObjectIdentifier(importer)] = { [weak importer] in importer }
     }
 
     func detach(_ importer: ObjectIdentifier) { importers[importer] = nil }
 
+    func invalidateImporters() {
+        for importer in importers.values { importer()?.invalidate() }
+    }
+
+    /// dma_buf_begin_cpu_access, dma_buf_end_cpu_access
+    func prepareForCPU(ends: Bool) throws(Errno) {}
+
+    /// dma_buf_mmap_internal; most exporters have no mmap.
+    func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
+        throw Errno(EINVAL)
+    }
+}
+
+/// A dma-buf that vfio-pci exported: ranges of one BAR.
+final class RegionBuffer: DMABuf {
+    let index: Int
+    let ranges: [vfio_region_dma_range]
+    /// nil once the device was closed for the last time.
+    private(set) weak var owner: VFIODevice?
+    private(set) var isRevoked: Bool
+    /// Whether a SET was ever accepted (v4 takes one).
+    var wasSet = false
+
+    init(_ owner: VFIODevice, inode: Int, index: Int, ranges: [vfio_region_dma_range], size: UInt64) {
+        self.owner = owner
+        self.index = index
+        self.ranges = ranges
+        isRevoked = !owner.function.memoryEnabled
+        super.init(inode: inode, size: size, exporter: "vfio_pci_core")
+    }
+
+    deinit { owner?.forget(self) }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
+    override func attach(_ importer: any Importer) throws(Errno) {
+        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
+        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
+        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
+        try super.attach(importer)
+    }
+
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
     func move(revoked: Bool) {
         guard revoked != isRevoked else { return }
         if revoked { isRevoked = true }
-        for importer in importers.values { importer()?.invalidate() }
+        invalidateImporters()
         isRevoked = revoked
     }
 
@@ -106,10 +134,13 @@ final class DMABufFile: OpenFile {
         }
     }
 
-    // dma_buf_mmap_internal: the exporter has no mmap
+    // dma_buf_mmap_internal
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> (UnsafeMutableRawPointer, BARPlace?)
-    { throw Errno(EINVAL) }
+    {
+        guard offset <= buffer.size, UInt64(length) <= buffer.size - offset else { throw Errno(EINVAL) }
+        return (try buffer.map(length: length, protection: protection, flags: flags, at: offset), nil)
+    }
 
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         switch request {
@@ -121,12 +152,13 @@ final class DMABufFile: OpenFile {
         }
     }
 
-    // dma_buf_ioctl; no fence and no cpu access hook to wait for
+    // dma_buf_ioctl; no fence to wait for
     private func synchronize(_ user: UserMemory) throws(Errno) -> Int {
         let flags = try user.load(dma_buf_sync.self).flags
         guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0,
             flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0
         else { throw Errno(EINVAL) }
+        try buffer.prepareForCPU(ends: flags & UInt64(DMA_BUF_SYNC_END) != 0)
         return 0
     }
 
@@ -159,7 +191,7 @@ final class DMABufFile: OpenFile {
 
     // dma_buf_show_fdinfo
     override var information: String {
-        "size:\t\(buffer.size)\ncount:\t\(references + buffer.importerCount)\nexp_name:\tvfio_pci_core\n"
+        "size:\t\(buffer.size)\ncount:\t\(references + buffer.importerCount)\nexp_name:\t\(buffer.exporter)\n"
             + (buffer.label.map { "name:\t\($0)\n" } ?? "")
     }
     override var inode: Int { buffer.inode }

@@ -133,6 +133,8 @@ final class IOMMUFDFile: OpenFile {
             return try user.store(command)
         }
         guard buffer.size > last, command.length / 4096 < 0xffff_ffff else { throw Errno(EINVAL) }
+        // pages.c:sym_vfio_pci_dma_buf_iommufd_map knows VFIO's alone
+        guard let buffer = buffer as? RegionBuffer else { throw Errno(EOPNOTSUPP) }
         let pages = Pages(
             .buffer(buffer), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
         // pages.c:iopt_map_dmabuf: attached first, then asked for its one range
@@ -157,8 +159,10 @@ final class IOMMUFDFile: OpenFile {
     // ioas.c:iommufd_ioas_unmap, io_pagetable.c:iopt_unmap_iova
     private func unmap(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_ioas_unmap.self, user)
-        guard command.iova != .max else { throw Errno(EOVERFLOW) }
+        // ioas.c:iommufd_ioas_unmap: the address space is looked up before the range is looked at
         let ioas = try context.ioas(command.ioas_id)
+        let everything = command.iova == 0 && command.length == .max
+        guard everything || (command.iova != .max && command.length != .max) else { throw Errno(EOVERFLOW) }
         command.length = try ioas.unmap(command.iova, command.length)
         try user.store(command)
     }

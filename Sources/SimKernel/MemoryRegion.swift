@@ -46,10 +46,11 @@ final class MemoryRegion: Importer {
     /// the exporter nothing. hw/irdma/verbs.c:irdma_umem_dmabuf_revoke
     func invalidate() { if adapter.nic.driver.diesWhenInvalidated { isDead = true } }
 
-    /// Where the NIC's access at `offset` of the region goes, and how many bytes follow it there.
-    func target(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
-        guard !isDead, offset < length, let found = buffer?.place(at: self.offset + offset) else { return nil }
-        return (found.place, min(found.count, length - offset))
+    /// Whether the NIC's next access finds memory; what VFIO exported may be revoked.
+    var isReachable: Bool {
+        guard !isDead, let buffer else { return buffer == nil }
+        guard let exported = buffer as? RegionBuffer else { return true }
+        return exported.place(at: offset) != nil
     }
 
     /// hw/mlx5/mr.c: a DMA handle wins; else the exporter is asked for a tag of the requester's own namespace. Whatever

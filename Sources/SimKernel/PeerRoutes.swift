@@ -99,7 +99,9 @@ final class PeerRoutes {
 
 extension SimKernel {
     /// drivers/dma-buf/dma-buf-mapping.c:dma_buf_phys_vec_to_sgt, as vfio_pci_dma_buf_map calls it.
+    /// Memory of the machine needs no route.
     func map(_ buffer: DMABuf, for client: PCIFunction?) throws(Errno) {
+        guard let buffer = buffer as? RegionBuffer else { return }
         guard let owner = buffer.owner, !buffer.isRevoked else { throw Errno(ENODEV) }
         guard let client else { throw Errno(EINVAL) }
         switch routes.route(from: client.device.address, to: owner.function.device.address) {

@@ -21,9 +21,11 @@ extension SimKernel {
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let domain = try rdma.domain(pd)
         try checkAccess(access, SimKernel.supportedAccess)
+        // sw/rxe/rxe_verbs.c:rxe_reg_user_mr knows neither ZERO_BASED nor HUGETLB.
+        if domain.context.nic.driver == .rxe, access & 0xa0 != 0 { throw Errno(EOPNOTSUPP) }
         // ib_check_mr_access, mlx5/mr.c:mlx5_ib_reg_user_mr
         if access & 0x40 != 0 {
-            guard domain.context.nic.odp, domain.context.nic.driver == .mlx5, handle == nil else {
+            guard domain.context.nic.handlesPageFaults, handle == nil else {
                 throw Errno(EOPNOTSUPP)
             }
         }
@@ -76,7 +78,7 @@ extension SimKernel {
         try buffer.attach(region)
         region.takeHint(topology.tph)
         // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
-        guard nic.driver != .mlx5 || nic.odp else { throw Errno(EOPNOTSUPP) }
+        guard nic.driver != .mlx5 || nic.odp || dataDirect else { throw Errno(EOPNOTSUPP) }
         try map(buffer, for: domain.context.adapter.function)
         return rdma.add(region, pd, address: offset)
     }
@@ -153,6 +155,6 @@ extension SimKernel {
     /// Whether the NIC's next access to a region of a dma-buf would find the memory: the region lives and the exporter
     /// lets it be mapped.
     public func reaches(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> Bool {
-        try rdma.region(mr).target(at: 0) != nil
+        try rdma.region(mr).isReachable
     }
 }

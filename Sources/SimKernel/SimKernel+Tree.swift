@@ -6,6 +6,10 @@ extension SimKernel {
     func buildTree() {
         let dev = root.directory("dev")
         dev.entries["iommu"] = .device { [unowned self] (flags) throws(Errno) in IOMMUFDFile(self, flags: flags) }
+        dev.entries["udmabuf"] = .device { [unowned self] (flags) throws(Errno) in UDMABufFile(self, flags: flags) }
+        dev.directory("dma_heap").entries["system"] = .device { [unowned self] (flags) throws(Errno) in
+            DMAHeapFile(self, heap: "system", flags: flags)
+        }
         let vfio = dev.directory("vfio")
         vfio.entries["vfio"] = .device { [unowned self] (flags) throws(Errno) in
             VFIOContainerFile(self, flags: flags)

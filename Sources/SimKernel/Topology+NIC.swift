@@ -49,6 +49,11 @@ extension Topology {
     }
 }
 
+extension Topology.NIC {
+    /// IBK_ON_DEMAND_PAGING
+    var handlesPageFaults: Bool { odp && (driver == .mlx5 || driver == .rxe) }
+}
+
 /// What each importer of kernel-behaviour.md 3.4 brings to an attachment.
 extension Topology.NIC.Driver {
     /// Whether it has ib_device_ops.reg_user_mr_dmabuf.

@@ -10,6 +10,8 @@ public struct Topology: Sendable {
     public var tphFeature: UInt32
     /// Bits of IOVA the IOMMU translates, 33 to 64.
     public var apertureBits: Int
+    /// Whether the IOMMU can make every access of a domain snoop (VFIO_DMA_CC_IOMMU).
+    public var forcesSnooping = true
     /// PCI functions other than the NICs' own, in any order.
     public var devices: [Device]
     /// RDMA devices. One with a PCI address must have it among `devices` too.

@@ -59,11 +59,12 @@ final class VFIOContainerFile: OpenFile {
         }
     }
 
-    // vfio_iommu_type1_check_extension: type1, type1v2; coherent DMA once there is a domain; unmap all
+    // vfio_iommu_type1_check_extension: type1, type1v2, unmap all; with a domain, coherent DMA and vaddr update
     private func extensionLevel(_ number: UInt) -> Int {
         switch number {
         case 1, UInt(VFIO_TYPE1v2_IOMMU), 9: return 1
-        case 4: return container.isReady ? 1 : 0
+        case 4: return container.isReady && kernel.topology.forcesSnooping ? 1 : 0
+        case 10: return container.isReady ? 1 : 0
         default: return 0
         }
     }
@@ -81,26 +82,34 @@ final class VFIOContainerFile: OpenFile {
         let minimum = 16
         let argsz = try user.load(vfio_iommu_type1_info.self, count: minimum).argsz
         guard argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
-        let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
+        let chain = capabilities
         let size = UInt32(MemoryLayout<vfio_iommu_type1_info>.size)
-        let next = size + 16 + 16 * UInt32(ranges.count)
+        let needed = size + 4 * UInt32(chain.count)
         var info = vfio_iommu_type1_info(
             argsz: argsz, flags: 3, iova_pgsizes: 0x4020_1000, cap_offset: 0, pad: 0)
-        if argsz < next + 12 {
-            info.argsz = next + 12
+        if argsz < needed {
+            info.argsz = needed
         } else {
             info.cap_offset = size
-            var words: [UInt32] = [1 << 16 | 1, next, UInt32(ranges.count), 0]
-            for range in ranges {
-                words += [range.start, range.last].flatMap {
-                    [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)]
-                }
-            }
-            words += [1 << 16 | 3, 0, UInt32(truncatingIfNeeded: VFIOContainerFile.limit - mapped)]
-            for (index, word) in words.enumerated() { try user.store(word, at: UInt64(size) + 4 * UInt64(index)) }
+            for (index, word) in chain.enumerated() { try user.store(word, at: UInt64(size) + 4 * UInt64(index)) }
         }
         try user.store(info, count: min(Int(argsz), MemoryLayout<vfio_iommu_type1_info>.size))
         return 0
+    }
+
+    /// vfio_iommu_migration_build_caps (dirty pages), vfio_iommu_dma_avail_build_caps, vfio_iommu_iova_build_caps
+    private var capabilities: [UInt32] {
+        let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
+        let first = UInt32(MemoryLayout<vfio_iommu_type1_info>.size)
+        var words: [UInt32] = [1 << 16 | 2, first + 32, 0, 0, 4096, 0, 1 << 28, 0]
+        words += [1 << 16 | 3, first + 48, UInt32(truncatingIfNeeded: VFIOContainerFile.limit - mapped), 0]
+        words += [1 << 16 | 1, 0, UInt32(ranges.count), 0]
+        for range in ranges {
+            words += [range.start, range.last].flatMap {
+                [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)]
+            }
+        }
+        return words
     }
 
     /// vfio_iommu_type1.c:dma_entry_limit
@@ -111,13 +120,16 @@ final class VFIOContainerFile: OpenFile {
     private func map(_ user: UserMemory) throws(Errno) -> Int {
         let map = try user.load(vfio_iommu_type1_dma_map.self)
         guard map.argsz >= 32, map.flags & ~7 == 0 else { throw Errno(EINVAL) }
-        guard map.flags & 4 == 0 else { throw kernel.notModelled("VFIO_DMA_MAP_FLAG_VADDR", EOPNOTSUPP) }
         guard map.size != 0 else { throw Errno(EINVAL) }
         let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
         guard !wraps, !map.vaddr.addingReportingOverflow(map.size - 1).overflow else { throw Errno(EOVERFLOW) }
-        guard map.flags & 3 != 0 else { throw Errno(EINVAL) }
+        let updates = map.flags & 4 != 0
+        guard updates == (map.flags & 3 == 0) else { throw Errno(EINVAL) }
         guard (map.size | map.iova | map.vaddr) & 4095 == 0 else { throw Errno(EINVAL) }
-        guard !container.space.areas.overlaps(map.iova, last) else { throw Errno(EEXIST) }
+        let isMapped = container.space.areas.overlaps(map.iova, last)
+        // Unmapping by VADDR is not modelled, so no mapping waits for a new address.
+        guard !updates else { throw Errno(isMapped ? EINVAL : ENOENT) }
+        guard !isMapped else { throw Errno(EEXIST) }
         guard mapped < VFIOContainerFile.limit else { throw Errno(ENOSPC) }
         let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
         guard ranges.contains(where: { $0.start <= map.iova && last <= $0.last }) else { throw Errno(EINVAL) }
@@ -127,6 +139,8 @@ final class VFIOContainerFile: OpenFile {
         if let place = kernel.barPlace(map.vaddr), let entry = kernel.mappings.find(map.vaddr),
             map.vaddr + (map.size - 1) <= entry.last
         {
+            // follow_fault_pfn
+            guard !place.device.isDark else { throw Errno(EFAULT) }
             source = .bar(place)
         } else {
             guard ProcessMemory.isAccessible(map.vaddr, map.size, write: writeable) else { throw Errno(EFAULT) }
@@ -143,6 +157,8 @@ final class VFIOContainerFile: OpenFile {
     private func unmap(_ user: UserMemory) throws(Errno) -> Int {
         var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
         guard unmap.argsz >= 24, unmap.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        // The dirty bitmap's own structure follows.
+        guard unmap.flags & 1 == 0 || unmap.argsz >= 48 && unmap.flags & 6 == 0 else { throw Errno(EINVAL) }
         guard unmap.flags & 5 == 0 else {
             throw kernel.notModelled("VFIO_IOMMU_UNMAP_DMA with dirty bitmap or vaddr", EOPNOTSUPP)
         }

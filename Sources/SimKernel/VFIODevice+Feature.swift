@@ -102,7 +102,7 @@ extension VFIODevice {
         // pcim_p2pdma_provider: ports are not memory
         guard bar.kind != .io else { throw Errno(EINVAL) }
         try checkBounds(ranges, bar)
-        let buffer = DMABuf(self, inode: kernel.inode(), index: bar.index, ranges: ranges, size: size)
+        let buffer = RegionBuffer(self, inode: kernel.inode(), index: bar.index, ranges: ranges, size: size)
         remember(buffer)
         let flags = Int32(bitPattern: request.open_flags)
         return kernel.install(DMABufFile(kernel, buffer, flags: flags), closesOnExec: flags & O_CLOEXEC != 0)

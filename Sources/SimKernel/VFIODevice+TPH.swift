@@ -25,7 +25,9 @@ extension VFIODevice {
             throw Errno(EOPNOTSUPP)
         }
         // dma_buf_get
-        guard let buffer = (try kernel.file(descriptor) as? DMABufFile)?.buffer else { throw Errno(EINVAL) }
+        guard let buffer = (try kernel.file(descriptor) as? DMABufFile)?.buffer as? RegionBuffer else {
+            throw Errno(EINVAL)
+        }
         guard buffer.owner === self else { throw Errno(EINVAL) }
         guard !revision.isWrittenOnce || !buffer.wasSet else { throw Errno(EBUSY) }
         buffer.wasSet = true

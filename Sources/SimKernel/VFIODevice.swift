@@ -21,7 +21,7 @@ final class VFIODevice {
     private var saved: ConfigSpace?
 
     private struct WeakBuffer {
-        weak var buffer: DMABuf?
+        weak var buffer: RegionBuffer?
     }
 
     init(_ function: PCIFunction, _ group: VFIOGroup, number: Int, _ kernel: SimKernel) {
@@ -84,8 +84,8 @@ final class VFIODevice {
 
     // MARK: dma-bufs
 
-    func remember(_ buffer: DMABuf) { buffers[buffer.inode] = WeakBuffer(buffer: buffer) }
-    func forget(_ buffer: DMABuf) { buffers[buffer.inode] = nil }
+    func remember(_ buffer: RegionBuffer) { buffers[buffer.inode] = WeakBuffer(buffer: buffer) }
+    func forget(_ buffer: RegionBuffer) { buffers[buffer.inode] = nil }
 
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move
     func moveBuffers(revoked: Bool) {

@@ -11,6 +11,8 @@ struct LabRun {
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
+        let setup = try LabSetup(
+            tph: options.labTph, importer: options.labImporter, folder: absolute(LabBench.builtModules))
         let kernel = options.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
@@ -20,8 +22,6 @@ struct LabRun {
         guard let guestInit = LabBench.installedGuestInit else {
             throw ValidationError("scripts/lab/guest-init is not beside this program")
         }
-        let setup = try LabSetup(
-            tph: options.labTph, importer: options.labImporter, folder: absolute(LabBench.builtModules))
         let bench = LabBench(
             kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
             results: results(), machine: setup.machine, modules: setup.modules)

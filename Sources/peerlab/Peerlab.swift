@@ -1,5 +1,7 @@
 import ArgumentParser
 import Glibc
+import Kernel
+import Synchronization
 
 /// What the process ends with.
 enum ExitStatus: Int32 {
@@ -55,5 +57,9 @@ struct Peerlab: ParsableCommand {
 
 /// Writes a line at once: what is shown must be there when a guest or a device takes the machine down.
 func print(_ line: String, to descriptor: Int32) {
-    writeAll(Array((line + "\n").utf8), to: descriptor)
+    guard !writeAll(Array((line + "\n").utf8), to: descriptor), descriptor == STDOUT_FILENO else { return }
+    lostOutput.store(errno, ordering: .relaxed)
 }
+
+/// Why a line of the report could not be written; 0 where all were. A full disk must not look like a pass.
+let lostOutput = Atomic<Int32>(0)

@@ -5,6 +5,7 @@ import Glibc
 import Kernel
 import LuaKit
 import Runner
+import Synchronization
 
 /// `peerlab run`
 struct Run: ParsableCommand {
@@ -66,20 +67,23 @@ struct Run: ParsableCommand {
             if bench != "lab", labTph != nil || labImporter {
                 throw ValidationError("--lab-tph and --lab-importer are for --bench lab")
             }
+            let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = Library(stdlib: StdlibFolders.all(extra: lib))
             switch try BenchChoice(bench) {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
-                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library))
+                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, output))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(runHere(bench, pairs, library))
+                throw ExitCode(runHere(bench, pairs, library, output))
             }
         } catch let error as TPHChoiceError {
             throw ValidationError(error.message)
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
+        } catch let error as Failure {
+            throw ValidationError("cannot write the results: \(error.message)")
         }
     }
 
@@ -90,7 +94,9 @@ struct Run: ParsableCommand {
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
     }
 
-    private func runHere(_ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library) -> Int32 {
+    private func runHere(
+        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ output: ResultFile?
+    ) -> Int32 {
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
         var unusable = 0
@@ -108,7 +114,13 @@ struct Run: ParsableCommand {
             if results.last?.verdict == .interrupted { break }
         }
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
-        if let json, !writeJSON(results, to: json) { return ExitStatus.software.rawValue }
+        if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        let lost = lostOutput.load(ordering: .relaxed)
+        guard lost == 0 else {
+            let reason = Errno(lost)
+            print("peerlab: cannot write to standard output: \(reason.message) (\(reason.name))", to: STDERR_FILENO)
+            return ExitStatus.software.rawValue
+        }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
@@ -125,12 +137,13 @@ struct Run: ParsableCommand {
         return try run.run()
     }
 
-    private func writeJSON(_ results: [ScenarioResult], to path: String) -> Bool {
+    private func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
         do {
-            try Report.write(try Report.json(results, version: Peerlab.version), to: path)
+            try output.write(try Report.json(results, version: Peerlab.version))
             return true
         } catch {
-            print("peerlab: cannot write \(path): \(error)", to: STDERR_FILENO)
+            let reason = (error as? Failure)?.message ?? "\(error)"
+            print("peerlab: cannot write the results: \(reason)", to: STDERR_FILENO)
             return false
         }
     }

@@ -9,7 +9,7 @@ extension TopologyFile {
         let driver = try fields.choice(
             "driver", Topology.NIC.Driver.init(rawValue:), Topology.NIC.Driver.allCases.map(\.rawValue))
         var nic = Topology.NIC(
-            name: try fields.text("name") ?? "mlx5_0", driver: driver ?? .mlx5, address: address,
+            name: try entry("name", fields, "mlx5_0"), driver: driver ?? .mlx5, address: address,
             odp: try fields.boolean("odp") ?? true, requester: try support("requester", fields))
         let entries = try fields.integer("steering_table") ?? 0
         guard entries == 0 || (2...64).contains(entries) else {
@@ -80,8 +80,9 @@ extension TopologyFile {
         try fields.allow(["zen", "cpus", "allowed_cpus", "cpu_tags"])
         var platform = Topology.Platform()
         platform.isZen = try fields.boolean("zen") ?? false
-        platform.cpus = Int(clamping: try fields.integer("cpus") ?? 4)
-        platform.allowedCPUs = Int(clamping: try fields.integer("allowed_cpus") ?? Int64(platform.cpus))
+        platform.cpus = Int(try number("cpus", fields, 1...8192, 4))
+        platform.allowedCPUs = Int(
+            try number("allowed_cpus", fields, 1...Int64(platform.cpus), Int64(platform.cpus)))
         platform.cpuTags = try fields.values("cpu_tags", "0 to 0xffff") { value in
             if case .integer(let tag) = value { UInt16(exactly: tag) } else { nil }
         }

@@ -1,3 +1,4 @@
+import Devices
 import LuaKit
 import Runner
 import SimKernel
@@ -29,16 +30,40 @@ enum TopologyFile {
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
-        try iommu.allow(["aperture_bits", "translates"])
+        try iommu.allow(["aperture_bits", "forces_snooping", "translates"])
         var bench = Topology(
             name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
-            tphFeature: UInt32(clamping: try kernel.integer("tph_feature") ?? 13),
-            apertureBits: Int(clamping: try iommu.integer("aperture_bits") ?? 48))
+            tphFeature: UInt32(try number("tph_feature", kernel, 1...0xffff, 13)),
+            apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
+        bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true
         bench.iommuTranslates = try iommu.boolean("translates") ?? true
         for device in try fields.list("devices") { try add(device, to: &bench) }
         try addFabric(fields, to: &bench)
         return bench
+    }
+
+    /// A number within a range; nothing is bent to fit.
+    static func number(
+        _ key: String, _ fields: Fields, _ range: ClosedRange<Int64>, _ fallback: Int64
+    ) throws(ErrorValue) -> Int64 {
+        let value = try fields.integer(key) ?? fallback
+        guard range.contains(value) else {
+            let place = fields.place.isEmpty ? key : "\(fields.place).\(key)"
+            throw ErrorValue(
+                kind: "usage", "'\(place)' must be \(range.lowerBound) to \(range.upperBound), not \(value)")
+        }
+        return value
+    }
+
+    /// A name that becomes an entry of a directory.
+    static func entry(_ key: String, _ fields: Fields, _ fallback: String) throws(ErrorValue) -> String {
+        let name = try fields.text(key) ?? fallback
+        guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2f }),
+            name != ".",
+            name != ".."
+        else { throw ErrorValue(kind: "usage", "\(fields.place).\(key) '\(name.prefix(64))' is no name") }
+        return name
     }
 
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
@@ -47,14 +72,20 @@ enum TopologyFile {
             "rdma", "config", "config_size", "config_keeps_writes", "parent", "acs",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
-        guard let address = try fields.text("address"), ids.count == 2, let vendor = ids[0], let model = ids[1] else {
+        guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
+            let vendor = ids[0], let model = ids[1]
+        else {
             throw ErrorValue(
                 kind: "usage", "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
         }
+        guard !bench.devices.contains(where: { $0.address == address }) else {
+            throw ErrorValue(kind: "usage", "\(fields.place): there is another device at \(address)")
+        }
         var device = Topology.Device(
             address: address, vendor: vendor, device: model,
-            classCode: UInt32(clamping: try fields.integer("class") ?? 0xff0000),
-            driver: try fields.text("driver") ?? "vfio-pci", group: Int(clamping: try fields.integer("group") ?? 0))
+            classCode: UInt32(try number("class", fields, 0...0xff_ffff, 0xff0000)),
+            driver: try entry("driver", fields, "vfio-pci"),
+            group: Int(try number("group", fields, 0...Int64(Int32.max), 0)))
         if device.driver == "none" { device.driver = nil }
         device.completer = try support("completer", fields)
         device.tphRequester = try fields.boolean("tph_requester") ?? false
@@ -67,12 +98,28 @@ enum TopologyFile {
         device.configSize = try fields.integer("config_size") == 256 ? 256 : 4096
         device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
         for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
-        for bar in try fields.list("bars") { device.bars.append(try self.bar(bar)) }
+        var taken: Set<Int> = []
+        for fields in try fields.list("bars") {
+            let bar = try self.bar(fields)
+            for index in bar.index...(bar.is64Bit ? bar.index + 1 : bar.index) {
+                guard index <= 5, taken.insert(index).inserted else {
+                    throw ErrorValue(
+                        kind: "usage",
+                        "\(fields.place): BAR \(index) is \(index > 5 ? "past the last" : "taken already")")
+                }
+            }
+            device.bars.append(bar)
+        }
         device.parent = try fields.text("parent")
         device.acs = try acs(fields)
         bench.devices.append(device)
         let rdma = try fields.table("rdma")
-        if !rdma.isEmpty { bench.nics.append(try nic(rdma, address)) }
+        guard !rdma.isEmpty else { return }
+        let nic = try nic(rdma, address)
+        guard !bench.nics.contains(where: { $0.name == nic.name }) else {
+            throw ErrorValue(kind: "usage", "\(rdma.place): there is another RDMA device named \(nic.name)")
+        }
+        bench.nics.append(nic)
     }
 
     /// Bytes in hexadecimal and where they go.
@@ -98,13 +145,20 @@ enum TopologyFile {
     private static func bar(_ fields: Fields) throws(ErrorValue) -> Topology.BAR {
         try fields.allow(["index", "size", "kind", "bits", "prefetchable"])
         guard let index = try fields.integer("index"), (0...5).contains(index), let size = try fields.size("size"),
-            size > 0, size & (size - 1) == 0
-        else { throw ErrorValue(kind: "usage", "\(fields.place) needs an index, 0 to 5, and a size, a power of two") }
+            size > 0, size & (size - 1) == 0, size <= 1 << 46
+        else {
+            throw ErrorValue(
+                kind: "usage", "\(fields.place) needs an index, 0 to 5, and a size, a power of two of at most 64T")
+        }
+        let bits = try fields.integer("bits") ?? 32
+        guard bits == 32 || bits == 64 else {
+            throw ErrorValue(kind: "usage", "\(fields.place).bits is 32 or 64")
+        }
         return Topology.BAR(
             Int(index), size: UInt64(size),
             kind: try fields.choice("kind", Topology.BAR.Kind.init(rawValue:), ["memory", "io", "registers"])
                 ?? .memory,
-            is64Bit: try fields.integer("bits") == 64, prefetchable: try fields.boolean("prefetchable") ?? false)
+            is64Bit: bits == 64, prefetchable: try fields.boolean("prefetchable") ?? false)
     }
 }
 

@@ -353,6 +353,7 @@ final class Fixture {
 
     @Test func aShebangLineKeepsLineNumbers() {
         #expect(Fixture().run("#!/usr/bin/env peerlab\nerror 'x'") == "test.lua:2: x")
+        #expect(Fixture().run("\u{FEFF}#!/usr/bin/env peerlab\nerror 'x'") == "test.lua:2: x")
     }
 
     @Test func anInterruptStopsEvenWhatCatchesErrors() {

@@ -108,6 +108,18 @@ struct Outcome {
         ("return { cases = { a = print }, options = { x = { type = 'int' } } }", "type 'int' is unknown"),
         ("return { cases = { a = print }, options = { x = { type = 'integer', mni = 2 } } }", "did you mean 'min'?"),
         ("return { cases = { a = print }, options = { x = { type = 'integer', max = 2, default = 3 } } }", "default"),
+        (
+            "return { cases = { a = print }, options = { x = { type = 'pci', memory = -1 } } }",
+            "options.x.memory must be 0 or more, not -1"
+        ),
+        ("return { cases = { a = print, [5] = print } }", "a key that is no name"),
+        ("return { cases = { a = print, ['\\xff'] = print } }", "a name that is not UTF-8"),
+        ("return { cases = { ['\\u{e9}'] = print, ['e\\u{301}'] = print } }", "the same name twice"),
+        ("local t = {} for i = 1, 200 do t[i] = t end return { cases = { a = print }, needs = t }", "it has a table"),
+        (
+            "local t = { 'vfio' } for i = 0, 40 do t[1 << i] = 5 end return { cases = { a = print }, needs = t }",
+            "integer"
+        ),
         ("local x = = 2", "unexpected symbol near '='"),
         ("\u{1B}LuaS", "binary chunk"),
     ])

@@ -76,6 +76,21 @@ import Testing
         try kernel.ibv_dereg_mr(second)
     }
 
+    /// Memory of the machine can be pinned, and needs no route.
+    @Test(arguments: rows)
+    func buffersOfAHeap(_ row: Row) throws {
+        let verbs = try ImporterTests.verbs(row.driver)
+        let heap = verbs.bench.open("/dev/dma_heap/system")
+        var bytes = Bench.bytes(UInt64(0x2000)) + Bench.bytes(UInt64(0x80002) << 32) + Bench.bytes(UInt64(0))
+        let result = bytes.withUnsafeMutableBytes { verbs.bench.kernel.ioctl(heap, 0xc018_4800, .memory($0)) }
+        try #require(result == 0)
+        let buffer = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 8, as: Int32.self) }
+        #expect(verbs.register(0x1000, 0x1000, 0, buffer) == (row.driver == .rxe ? EOPNOTSUPP : 0))
+        guard row.driver == .mlx5 else { return }
+        let mr = try verbs.bench.kernel.mlx5dv_reg_dmabuf_mr(verbs.pd, 0, 4096, 0, buffer, 1, 1)
+        #expect(try verbs.bench.kernel.reaches(mr))
+    }
+
     @Test func efaRefusesAtomicsBeforeTheDescriptor() throws {
         #expect(try ImporterTests.verbs(.efa).register(0, 4096, 0, 99, access: 9) == EOPNOTSUPP)
         #expect(try ImporterTests.verbs(.bnxtRE).register(0, 4096, 0, 99, access: 9) == EBADF)

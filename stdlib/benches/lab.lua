@@ -1,7 +1,7 @@
 -- The lab bench's machine as the simulated bench knows it: Linux 7.3.4 without TPH, rxe instead of a ConnectX. QEMU's
 -- ivshmem-plain and edu are conventional PCI functions; IOMMU groups are numbered as the guest's kernel does.
 local bench = require "benches.machine"("lab", { release = "7.3.4" })
-bench.iommu.aperture_bits = 39
+bench.iommu = { aperture_bits = 39, forces_snooping = false }
 local exporter, engine, nic = table.unpack(bench.devices)
 
 exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 8, nil, nil, 256

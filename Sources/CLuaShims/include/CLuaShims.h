@@ -99,17 +99,18 @@ typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 
 /* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
- * that runs out later ends the process: unwinding then would cross Swift frames. */
+ * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. */
 lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer);
-/* lua_close, which finalizes every object, and the rest. */
-void lk_close_state(lua_State *L);
+/* lua_close, which finalizes every object, and the rest. Whether it was interrupted, up to the end. */
+bool lk_close_state(lua_State *L);
 /* What lk_new_state was given, from any coroutine of the state. */
 void *lk_context(lua_State *L);
 void *lk_owner(lua_State *L);
 /* Makes the running script stop with an "interrupt" error; safe in a signal handler. NULL does nothing. */
 void lk_interrupt(lua_State *_Nullable L);
 bool lk_interrupted(lua_State *L);
-/* SIGINT and SIGTERM interrupt this state from now on; NULL restores what they did before. */
+/* SIGINT and SIGTERM interrupt this state, which runs in the calling thread, from now on; the third ends the process.
+ * NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
 /* A full collection; finalizers never raise. */
 void lk_collect(lua_State *L);

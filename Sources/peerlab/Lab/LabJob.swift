@@ -1,5 +1,6 @@
 import Glibc
 import Kernel
+import Runner
 
 /// The directory through which host and guest talk: what guest-init is to do, and what came of it. Its files are named
 /// in scripts/lab/guest-init.
@@ -63,13 +64,7 @@ struct LabJob: Sendable {
     /// Copies one of its files out, whole or not at all.
     func copy(_ name: String, to destination: String) throws(Failure) {
         guard var file = Follower(path(name)) else { return }
-        let temporary = destination + ".new"
-        let descriptor = Glibc.open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: temporary) }
-        defer { _ = Glibc.close(descriptor) }
-        guard writeAll(file.next(), to: descriptor), rename(temporary, destination) == 0 else {
-            throw Failure("write", Errno(errno), object: destination)
-        }
+        try ResultFile(destination).write(file.next())
     }
 
     /// Whether the guest's kernel said that it gave up.

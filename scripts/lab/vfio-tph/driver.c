@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A VFIO PCI driver that serves VFIO_DEVICE_FEATURE_DMA_BUF_TPH on kernels that lack it, for tests. In all else it is
- * vfio-pci. Parameters: abi=v2|v6, number=N (of the feature), requester=0|1 (see feature.c).
+ * A VFIO PCI driver that serves VFIO_DEVICE_FEATURE_DMA_BUF_TPH on kernels that lack it, for
+ * tests. In all else it is vfio-pci. Parameters: abi=v2|v6, number=N (of the feature),
+ * requester=0|1 (see feature.c).
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -69,9 +70,13 @@ static const struct vfio_device_ops tph_ops = {
 	.pasid_detach_ioas = vfio_iommufd_physical_pasid_detach_ioas,
 };
 
-/* Called for every export, without memory_lock, after the dma-buf's memory was allocated: why is told in hints.c. */
-static int tph_get_dmabuf_phys(struct vfio_pci_core_device *core, struct p2pdma_provider **provider,
-			       unsigned int region, struct phys_vec *phys, struct vfio_region_dma_range *ranges,
+/*
+ * Called for every export, without memory_lock, after the dma-buf's memory was allocated: why is
+ * told in hints.c.
+ */
+static int tph_get_dmabuf_phys(struct vfio_pci_core_device *core,
+			       struct p2pdma_provider **provider, unsigned int region,
+			       struct phys_vec *phys, struct vfio_region_dma_range *ranges,
 			       size_t count)
 {
 	tph_hints_prune(core);
@@ -145,7 +150,9 @@ static int __init tph_init(void)
 		pr_err("vfio_tph: abi is v2 or v6, not %s\n", abi);
 		return -EINVAL;
 	}
-	/* Smaller numbers are other features', some of which vfio serves before it asks a driver. */
+	/*
+	 * Smaller numbers are other features', some of which vfio serves before it asks a driver.
+	 */
 	if (number < 13 || number > VFIO_DEVICE_FEATURE_MASK) {
 		pr_err("vfio_tph: number is 13 to %u, not %u\n", VFIO_DEVICE_FEATURE_MASK, number);
 		return -EINVAL;

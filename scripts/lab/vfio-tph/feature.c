@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VFIO_DEVICE_FEATURE_DMA_BUF_TPH of two posted revisions: the checks, their order and their errno. Both look the
- * descriptor up only after size and values, which programs rely on to find out which structure a kernel takes.
+ * VFIO_DEVICE_FEATURE_DMA_BUF_TPH of two posted revisions: the checks, their order and their
+ * errno. Both look the descriptor up only after size and values, which programs rely on to find
+ * out which structure a kernel takes.
  */
 #include <linux/dma-buf.h>
 #include <linux/module.h>
@@ -93,8 +94,8 @@ static int set_v6(struct vfio_pci_core_device *core, u32 flags, void __user *arg
 }
 
 /* Not inlined, for /proc/kallsyms. */
-noinline int vfio_pci_core_feature_dma_buf_tph(struct vfio_pci_core_device *core, u32 flags, void __user *arg,
-					       size_t argsz)
+noinline int vfio_pci_core_feature_dma_buf_tph(struct vfio_pci_core_device *core, u32 flags,
+					       void __user *arg, size_t argsz)
 {
 	if (tph_abi == TPH_ABI_V2)
 		return set_v2(core, flags, arg, argsz);

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The hints, which the series keeps in vfio_pci_core's private structure of a dma-buf. That structure is out of reach
- * here, and so is its release: vfio_pci_core compares a dma-buf's ops with its own when iommufd maps it, so ops with a
- * release of ours would break MAP_FILE. What is public is the device's list of its dma-bufs and its lock. The node in
- * that list lies within the private structure, so
+ * The hints, which the series keeps in vfio_pci_core's private structure of a dma-buf. That
+ * structure is out of reach here, and so is its release: vfio_pci_core compares a dma-buf's ops
+ * with its own when iommufd maps it, so ops with a release of ours would break MAP_FILE. What is
+ * public is the device's list of its dma-bufs and its lock. The node in that list lies within the
+ * private structure, so
  *
- * - a dma-buf is the device's if a node of the device's list lies within what dma_buf->priv points to;
+ * - a dma-buf is the device's if a node of the device's list lies within what dma_buf->priv
+ *   points to;
  * - a hint whose node is no longer in the list is of a released dma-buf, and is dropped (pruned);
- * - a new dma-buf may get the memory of a released one and with it the same node. Its memory is allocated before
- *   get_dmabuf_phys, where we prune, and its node comes into the list after it; so no hint of the old one is left then.
+ * - a new dma-buf may get the memory of a released one and with it the same node. Its memory is
+ *   allocated before get_dmabuf_phys, where we prune, and its node comes into the list after it;
+ *   so no hint of the old one is left then.
  *
- * Hints hold no reference to anything. They are found by inode number, which the kernel never uses twice. Unlike the
- * series', they go when the device is closed, as that empties the list; nobody can attach to the dma-buf after that.
+ * Hints hold no reference to anything. They are found by inode number, which the kernel never
+ * uses twice. Unlike the series', they go when the device is closed, as that empties the list;
+ * nobody can attach to the dma-buf after that.
  *
- * Locks, outermost first: devices_lock, the device's memory_lock, the dma-buf's reservation, hints_lock.
+ * Locks, outermost first: devices_lock, the device's memory_lock, the dma-buf's reservation,
+ * hints_lock.
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
@@ -41,7 +46,10 @@ static LIST_HEAD(hints);
 static DEFINE_MUTEX(hints_lock);
 static struct dentry *folder;
 
-/* The least that vfio_pci_core's private structure of a dma-buf can be; its list node is near its start. */
+/*
+ * The least that vfio_pci_core's private structure of a dma-buf can be; its list node is near its
+ * start.
+ */
 #define PRIVATE_SIZE 64
 
 /* The dma-buf's node in the device's list; NULL where it is not the device's. */
@@ -105,8 +113,8 @@ void tph_hints_prune(struct vfio_pci_core_device *core)
 	up_read(&core->memory_lock);
 }
 
-static int store(struct vfio_pci_core_device *core, struct dma_buf *dmabuf, const struct list_head *node,
-		 const struct tph_hint *hint)
+static int store(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
+		 const struct list_head *node, const struct tph_hint *hint)
 {
 	u64 inode = file_inode(dmabuf->file)->i_ino;
 	struct stored_hint *stored = find_hint(inode);
@@ -130,8 +138,12 @@ static int store(struct vfio_pci_core_device *core, struct dma_buf *dmabuf, cons
 	return 0;
 }
 
-/* Sets or, without flags, drops the hint. -EINVAL where the dma-buf is not of this device, or the device is closed. */
-int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf, const struct tph_hint *hint)
+/*
+ * Sets or, without flags, drops the hint. -EINVAL where the dma-buf is not of this device, or the
+ * device is closed.
+ */
+int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
+		 const struct tph_hint *hint)
 {
 	const struct list_head *node;
 	int ret = -EINVAL;
@@ -139,7 +151,10 @@ int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf, cons
 	/* The series compares ops, which are static there. */
 	if (strcmp(dmabuf->exp_name, "vfio_pci_core"))
 		return -EINVAL;
-	/* v2 takes it for writing, to exclude the device's end; nothing of the device is written here. */
+	/*
+	 * v2 takes it for writing, to exclude the device's end; nothing of the device is written
+	 * here.
+	 */
 	down_read(&core->memory_lock);
 	node = find_node(core, dmabuf);
 	if (node) {
@@ -220,7 +235,10 @@ void tph_hints_remove_device(struct tph_device *device)
 	tph_hints_prune(&device->core);
 }
 
-/* Released dma-bufs are not shown: pruning needs each device's lock, which comes before the hints'. */
+/*
+ * Released dma-bufs are not shown: pruning needs each device's lock, which comes before the
+ * hints'.
+ */
 static int dmabufs_show(struct seq_file *out, void *unused)
 {
 	struct tph_device *device;
@@ -231,8 +249,9 @@ static int dmabufs_show(struct seq_file *out, void *unused)
 		tph_hints_prune(&device->core);
 	mutex_lock(&hints_lock);
 	list_for_each_entry(stored, &hints, entry) {
-		seq_printf(out, "%llu %zu %u %u %u %u\n", stored->inode, stored->size, stored->hint.flags,
-			   stored->hint.st, stored->hint.st_ext, stored->hint.ph);
+		seq_printf(out, "%llu %zu %u %u %u %u\n", stored->inode, stored->size,
+			   stored->hint.flags, stored->hint.st, stored->hint.st_ext,
+			   stored->hint.ph);
 	}
 	mutex_unlock(&hints_lock);
 	mutex_unlock(&devices_lock);

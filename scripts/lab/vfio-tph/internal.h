@@ -35,13 +35,18 @@ struct tph_hint {
 /* driver.c */
 extern enum tph_abi tph_abi;
 
-/* feature.c: the function behind the feature. It has the name that the series gives it, as programs look for it. */
-int vfio_pci_core_feature_dma_buf_tph(struct vfio_pci_core_device *core, u32 flags, void __user *arg, size_t argsz);
+/*
+ * feature.c: the function behind the feature. It has the name that the series gives it, as
+ * programs look for it.
+ */
+int vfio_pci_core_feature_dma_buf_tph(struct vfio_pci_core_device *core, u32 flags,
+				      void __user *arg, size_t argsz);
 int tph_feature_init(void);
 void tph_feature_exit(void);
 
 /* hints.c */
-int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf, const struct tph_hint *hint);
+int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
+		 const struct tph_hint *hint);
 void tph_hints_prune(struct vfio_pci_core_device *core);
 void tph_hints_add_device(struct tph_device *device);
 void tph_hints_remove_device(struct tph_device *device);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What v6 of the series adds to the PCI core, as a module of its own: programs take this function in /proc/kallsyms for
- * the mark of v6, so it must be there with vfio_tph's abi=v6 and absent with v2.
+ * What v6 of the series adds to the PCI core, as a module of its own: programs take this function
+ * in /proc/kallsyms for the mark of v6, so it must be there with vfio_tph's abi=v6 and absent
+ * with v2.
  */
 #include <linux/module.h>
 #include <linux/pci.h>

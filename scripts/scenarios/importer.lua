@@ -1,0 +1,200 @@
+-- A driver in the kernel imports a VFIO dma-buf: what attaching and mapping answer, DMA within the exporter's BAR, and
+-- what becomes of a mapping when the exporter revokes it. For the lab bench with --lab-importer.
+local vfio, sys = require "vfio", require "sys"
+local expect, pattern, importer = require "expect", require "pattern", require "engines.edu_importer"
+
+local PAGE = 4096
+local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
+local COMMAND, MEMORY = 4, 2
+
+--- A case: `body(t, dev, export, opt)`. `export(...)` makes a dma-buf of these pages of the BAR: { first, count }.
+local function case(body)
+  return function(t, opt)
+    local ok, file = pcall(sys.open, importer.path)
+    if not ok then
+      t:skip("no importer: " .. importer.path .. " cannot be opened (--bench lab --lab-importer)")
+    end
+    file:close()
+    local dev <close> = vfio.open(opt.exporter)
+    body(t, dev, function(...)
+      local ranges = {}
+      for i, pages in ipairs { ... } do
+        ranges[i] = { offset = pages[1] * PAGE, length = pages[2] * PAGE }
+      end
+      return dev:export_dmabuf { region = opt.region, ranges = ranges }
+    end, opt)
+  end
+end
+
+--- A case in which attaching `with` these abilities is refused.
+local function refused(with)
+  return case(function(_, _, export)
+    local buf <close> = export { 0, 1 }
+    expect.errno("EOPNOTSUPP", importer.attach, buf, with)
+  end)
+end
+
+local function set_memory(dev, on)
+  local command = dev:load(vfio.CONFIG, COMMAND, 2)
+  dev:store(vfio.CONFIG, COMMAND, 2, on and command | MEMORY or command & ~MEMORY)
+end
+
+local function expect_state(attached, invalidations, mapped, what)
+  expect.equal(attached:invalidations(), invalidations, what .. ": invalidations")
+  expect.equal(attached:is_mapped(), mapped, what .. ": mapped")
+end
+
+return {
+  name = "importer",
+  about = "a kernel driver maps a VFIO BAR through its dma-buf, does DMA to it, and loses it",
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR of at least 1 MiB" },
+    length = { type = "size", default = 10000, min = 1, max = "64K", about = "bytes to copy" },
+  },
+  needs = { "vfio.dma_buf" },
+  cases = {
+    ["attach without peer-to-peer"] = refused { peer2peer = false },
+    ["attach without an invalidate callback"] = refused { invalidate = false },
+    ["attach with neither"] = refused { peer2peer = false, invalidate = false },
+    ["attach to what is no dma-buf"] = case(function(_, dev)
+      expect.errno("EINVAL", importer.attach, dev)
+    end),
+    ["attach to a closed descriptor"] = case(function()
+      local closed = { fd = function() return -1 end }
+      expect.errno("EBADF", importer.attach, closed)
+    end),
+    ["attach and map while memory is off"] = case(function(_, dev, export)
+      local buf <close> = export { 0, 1 }
+      local attached <close> = importer.attach(buf)
+      set_memory(dev, false)
+      local late = select(2, pcall(importer.attach, buf))
+      local mapped = select(2, pcall(attached.map, attached))
+      set_memory(dev, true)
+      expect.equal(late.name, "ENODEV", "attach")
+      expect.equal(mapped.name, "ENODEV", "map")
+      attached:map()
+    end),
+
+    ["one range is one piece"] = case(function(t, _, export)
+      local buf <close> = export { 4, 16 }
+      local attached <close> = importer.attach(buf)
+      local pieces, count = attached:map()
+      t:log(("the device sees %d bytes at 0x%x"):format(pieces[1].length, pieces[1].address))
+      expect.equal(count, 1, "pieces")
+      expect.equal(pieces[1].length, 16 * PAGE, "length")
+      expect.errno("EBUSY", attached.map, attached)
+      attached:unmap()
+      attached:unmap()
+      attached:map()
+      attached:detach()
+      expect.errno("EBADFD", attached.map, attached)
+    end),
+    -- The kernel links every range at the start of the I/O virtual addresses it has allocated for all of them.
+    ["two ranges behind an IOMMU"] = case(function(_, _, export)
+      local buf <close> = export({ 0, 1 }, { 4, 2 })
+      local attached <close> = importer.attach(buf)
+      expect.errno("EADDRINUSE", attached.map, attached)
+      expect_state(attached, 0, false, "afterwards")
+    end),
+    ["two importers at once"] = case(function(_, _, export)
+      local buf <close> = export { 0, 16 }
+      local one <close> = importer.attach(buf)
+      local two <close> = importer.attach(buf)
+      expect.different(one:map()[1].address, two:map()[1].address, "address")
+    end),
+
+    ["DMA within the BAR"] = case(function(_, dev, export, opt)
+      local buf <close> = export { 1, 64 }
+      local attached <close> = importer.attach(buf)
+      attached:map()
+      local sent = pattern.bytes(opt.length, 4)
+      dev:write(opt.region, PAGE, sent)
+      dev:write(opt.region, 0x21000, ("\0"):rep(opt.length + 1))
+      attached:copy(0, 0x20000, opt.length)
+      expect.bytes(dev:read(opt.region, 0x21000, opt.length), sent, "copy")
+      expect.bytes(dev:read(opt.region, 0x21000 + opt.length, 1), "\0", "behind the copy")
+    end),
+    ["DMA beyond the dma-buf, or without a mapping"] = case(function(_, _, export)
+      local buf <close> = export { 0, 2 }
+      local attached <close> = importer.attach(buf)
+      expect.errno("ENXIO", attached.copy, attached, 0, PAGE, 16)
+      attached:map()
+      expect.errno("ERANGE", attached.copy, attached, 0, 2 * PAGE - 8, 16)
+      expect.errno("ERANGE", attached.copy, attached, math.mininteger, 0, 16)
+    end),
+
+    ["a reset takes the mapping, and it can be mapped again"] = case(function(_, dev, export, opt)
+      local buf <close> = export { 0, 16 }
+      local attached <close> = importer.attach(buf)
+      attached:map()
+      dev:reset()
+      -- Once for the revoke, once for its end.
+      expect_state(attached, 2, false, "after the reset")
+      expect.errno("ENXIO", attached.copy, attached, 0, PAGE, 16)
+      attached:map()
+      dev:write(opt.region, 0, "sixteen bytes :)")
+      attached:copy(0, PAGE, 16)
+      expect.bytes(dev:read(opt.region, PAGE, 16), "sixteen bytes :)", "copy")
+      expect_state(attached, 2, true, "in the end")
+    end),
+    ["memory off takes the mapping, memory on tells once more"] = case(function(_, dev, export)
+      local buf <close> = export { 0, 16 }
+      local attached <close> = importer.attach(buf)
+      attached:map()
+      set_memory(dev, false)
+      local count, mapped = attached:invalidations(), attached:is_mapped()
+      set_memory(dev, true)
+      expect.equal(count, 1, "invalidations with memory off")
+      expect.equal(mapped, false, "mapped with memory off")
+      expect_state(attached, 2, false, "with memory on")
+    end),
+    ["closing the device takes the mapping for good"] = case(function(_, dev, export)
+      local buf <close> = export { 0, 16 }
+      local attached <close> = importer.attach(buf)
+      attached:map()
+      dev:close()
+      expect_state(attached, 1, false, "afterwards")
+      expect.errno("ENODEV", attached.map, attached)
+      expect.errno("ENODEV", importer.attach, buf)
+    end),
+    ["closing the importer while it is mapped"] = case(function(_, dev, export)
+      local buf <close> = export { 0, 16 }
+      local attached <close> = importer.attach(buf)
+      attached:map()
+      attached:close()
+      dev:reset()
+    end),
+
+    ["host memory needs no ability"] = case(function(t)
+      local ok, heap = pcall(sys.open, "/dev/dma_heap/system")
+      if not ok then
+        t:skip("this kernel has no system heap")
+      end
+      local _heap <close> = heap
+      local got = sys.ioctl(heap:fd(), HEAP_ALLOC, string.pack("<I8I4I4I8", 0x10000, 0, 0x80002, 0))
+      expect.equal(got.result, 0, "DMA_HEAP_IOCTL_ALLOC")
+      local buf <close> = sys.adopt((string.unpack("<I4", got.bytes, 9)))
+      local attached <close> = importer.attach(buf, { peer2peer = false, invalidate = false })
+      attached:map()
+      attached:copy(0, 0x8000, 64)
+    end),
+    ["the importer is told the hint"] = case(function(t, _, export)
+      local buf <close> = export { 0, 16 }
+      local attached <close> = importer.attach(buf)
+      local ok, err = pcall(attached.hint, attached)
+      if not ok and err.name == "ENOENT" then
+        t:skip("vfio_tph is not loaded (--lab-tph)")
+      end
+      expect.errno("EOPNOTSUPP", attached.hint, attached)
+      buf:set_tph { st = 0x42, ph = "target" }
+      expect.equal(attached:hint().st, 0x42, "tag")
+      expect.equal(attached:hint().ph, 2, "processing hint")
+      buf:set_tph { st = 0x43, ph = "requester" }
+      expect.equal(attached:hint().st, 0x43, "tag after a second SET")
+      -- v2 has one tag, which fits 16 bits as well.
+      local got, extended = pcall(attached.hint, attached, true)
+      expect.equal(got and extended.st or extended.name, got and 0x43 or "EOPNOTSUPP", "16-bit tag")
+    end),
+  },
+}

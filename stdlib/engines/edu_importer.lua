@@ -1,0 +1,126 @@
+--- Drives /dev/edu-importer, a driver in the kernel that imports dma-bufs for QEMU's `edu` device (scripts/lab/edu-importer;
+--- `peerlab run --bench lab --lab-importer`). It does with a dma-buf what a NIC's driver does: attach, map, DMA, and give
+--- the mapping up when the exporter says so. Refusals of the kernel are errors as those of the host's functions.
+local sys = require "sys"
+
+local edu_importer = {
+  path = "/dev/edu-importer",
+  id = "1234:11e8", -- vendor:device
+}
+
+-- scripts/lab/edu-importer/edu_importer.h
+local ATTACH, MAP, COPY, UNMAP = 0x4008ed00, 0x8208ed01, 0x4018ed02, 0xed03
+local DETACH, STATE, HINT = 0xed04, 0x8008ed05, 0xc008ed06
+local PEER2PEER, INVALIDATE = 1, 2
+local ENTRIES = 32
+
+-- What an errno of an operation most likely means.
+local hints = {
+  attach = {
+    EOPNOTSUPP = "a VFIO dma-buf wants an importer with peer2peer and invalidate",
+    ENODEV = "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed",
+  },
+  map = {
+    EADDRINUSE = "Linux 7.3 cannot map more than one range behind an IOMMU",
+    EINVAL = "no peer-to-peer route between the two devices; the kernel log says why",
+    ENODEV = "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed",
+  },
+  copy = { ENXIO = "it is not mapped, or the exporter has taken the mapping" },
+  hint = { ENOENT = "vfio_tph is not loaded", EOPNOTSUPP = "no hint was set" },
+}
+
+local refusal = {}
+function refusal.__tostring(err)
+  return err.message
+end
+
+local attachment = {}
+attachment.__index = attachment
+
+local function request(self, operation, number, bytes)
+  local answer = sys.ioctl(self.file:fd(), number, bytes)
+  if answer.result < 0 then
+    local hint = hints[operation] and hints[operation][answer.name]
+    error(setmetatable({
+      kind = "kernel", operation = "edu_importer " .. operation, errno = answer.errno, name = answer.name,
+      object = edu_importer.path, hint = hint,
+      message = ("edu_importer %s: %s%s"):format(operation, answer.name, hint and "; " .. hint or ""),
+    }, refusal), 0)
+  end
+  return answer.bytes
+end
+
+--- Attaches to a dma-buf (an object with `fd`). `with.peer2peer` and `with.invalidate`, both true by default, say what the
+--- importer can: handle a device's memory, and give a mapping up when the exporter asks. Close what it returns.
+function edu_importer.attach(dmabuf, with)
+  with = with or {}
+  local flags = (with.peer2peer == false and 0 or PEER2PEER) | (with.invalidate == false and 0 or INVALIDATE)
+  local self = setmetatable({ file = sys.open(edu_importer.path) }, attachment)
+  local ok, err = pcall(request, self, "attach", ATTACH, string.pack("<i4I4", dmabuf:fd(), flags))
+  if not ok then
+    self.file:close()
+    error(err, 0)
+  end
+  return self
+end
+
+--- Maps the dma-buf for the device. Returns the pieces as the device sees them, a list of { address, length }, and how
+--- many there are: the list ends at 32.
+function attachment:map()
+  local bytes = request(self, "map", MAP, ("\0"):rep(8 + 16 * ENTRIES))
+  local count = string.unpack("<I4", bytes)
+  local pieces = {}
+  for i = 1, math.min(count, ENTRIES) do
+    local address, length = string.unpack("<I8I8", bytes, 16 * i - 7)
+    pieces[i] = { address = address, length = length }
+  end
+  return pieces, count
+end
+
+--- The device copies `length` bytes from one offset of the mapped dma-buf to another, through its own buffer.
+function attachment:copy(from, to, length)
+  request(self, "copy", COPY, string.pack("<I8I8I8", from, to, length))
+end
+
+--- Gives the mapping up; harmless where there is none.
+function attachment:unmap()
+  request(self, "unmap", UNMAP)
+end
+
+--- Detaches, after unmapping where needed.
+function attachment:detach()
+  request(self, "detach", DETACH)
+end
+
+local function state(self)
+  return string.unpack("<I4I4", request(self, "state", STATE, ("\0"):rep(8)))
+end
+
+--- How often the exporter has asked to give the mapping up.
+function attachment:invalidations()
+  return (state(self))
+end
+
+--- Whether it is mapped; an exporter that asks ends that.
+function attachment:is_mapped()
+  local _, mapped = state(self)
+  return mapped == 1
+end
+
+--- The hint of the dma-buf as vfio_tph tells an importer: `st` and `ph` (0 to 3). `extended` asks for the 16-bit tag.
+function attachment:hint(extended)
+  local bytes = request(self, "hint", HINT, string.pack("<I4I4", extended and 1 or 0, 0))
+  local _, st, ph = string.unpack("<I4I2I1", bytes)
+  return { st = st, ph = ph }
+end
+
+--- Detaches and closes; twice is harmless.
+function attachment:close()
+  if self.file then
+    self.file:close()
+    self.file = nil
+  end
+end
+attachment.__close = attachment.close
+
+return edu_importer
