@@ -3,7 +3,7 @@ import LuaKit
 import Runner
 import SimKernel
 
-/// A simulated bench as a Lua file describes it; stdlib/benches/README.md has the keys.
+/// A simulated bench as a Lua file describes it; stdlib/README.md has the keys.
 enum TopologyFile {
     /// Loads a bench by name or path.
     static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
