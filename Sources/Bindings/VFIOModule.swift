@@ -307,7 +307,7 @@ private let deviceControl: [Function] = [
                             .record([
                                 Parameter("offset", .size(Int64.min...Int64.max), .required, "start in the region"),
                                 Parameter("length", .size(Int64.min...Int64.max), .required, "bytes"),
-                            ]), 0...(1 << 20)), .required, "the parts to export, in order"),
+                            ]), 0...200_000), .required, "the parts to export, in order"),
                     Parameter(
                         "open_flags", .uint32, .integer(Int64(0o2000002)),
                         "open flags of the new descriptor; default O_RDWR|O_CLOEXEC"),

@@ -102,6 +102,22 @@ long sys_copy_from_address(void *to, uint64_t address, size_t count) {
     return done == (ssize_t)count ? 0 : -EFAULT;
 }
 
+long sys_check_zero(uint64_t address, uint64_t count) {
+    static __thread char chunk[65536];
+    while (count > 0) {
+        size_t size = count < sizeof chunk ? (size_t)count : sizeof chunk;
+        struct iovec local = { .iov_base = chunk, .iov_len = size };
+        struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = size };
+        ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        for (ssize_t i = 0; i < done; i++)
+            if (chunk[i]) return -E2BIG;
+        if (done <= 0) return -EFAULT; /* a short read ends at the page that cannot be read */
+        address += (uint64_t)done;
+        count -= (uint64_t)done;
+    }
+    return 0;
+}
+
 long sys_copy_to_address(uint64_t address, const void *from, size_t count) {
     struct iovec local = { .iov_base = (void *)(uintptr_t)from, .iov_len = count };
     struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = count };

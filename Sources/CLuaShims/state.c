@@ -24,6 +24,17 @@ static void *allocate(void *owner, void *block, size_t old, size_t size) {
     return result;
 }
 
+/* What Lua warns of: errors in a script's finalizers, which have nobody to go to. It comes in pieces. */
+static void warn(void *unused, const char *text, int more) {
+    static _Thread_local int continued;
+    (void)unused;
+    if (!continued && !more && text[0] == '@') return; /* a control message */
+    if (!continued) fputs("peerlab: warning: ", stderr);
+    fputs(text, stderr);
+    if (!more) fputc('\n', stderr);
+    continued = more;
+}
+
 static void on_instruction(lua_State *L, lua_Debug *unused) {
     (void)unused;
     lk_check_interrupt(L);
@@ -262,6 +273,7 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
     }
     *state = (lk_state){ .context = context, .owner = owner, .main = L, .running = L, .finder = finder, .printer = printer };
     *(lk_state **)lua_getextraspace(L) = state;
+    lua_setwarnf(L, warn, NULL);
     lua_pushcfunction(L, open_state);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         lua_close(L);

@@ -37,6 +37,8 @@ void sys_guarded_free(void *_Nonnull address, size_t count);
 
 /* Copies from this process's memory at any address; -EFAULT where it is not readable or writable. */
 long sys_copy_from_address(void *_Nonnull to, uint64_t address, size_t count);
+/* -E2BIG where a byte is not zero, -EFAULT where one cannot be read before that. */
+long sys_check_zero(uint64_t address, uint64_t count);
 long sys_copy_to_address(uint64_t address, const void *_Nonnull from, size_t count);
 
 /* memcpy that survives SIGBUS: -EIO where the device behind a mapping does not answer. */
