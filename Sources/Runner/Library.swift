@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 import Kernel
 public import LuaKit
@@ -32,7 +31,7 @@ public struct Library: Sendable {
 
     /// A file of the stdlib ("benches/standard.lua").
     public func stdlibFile(_ path: String) -> String? {
-        stdlib.map { "\($0)/\(path)" }.first { FileManager.default.isReadableFile(atPath: $0) }
+        stdlib.map { "\($0)/\(path)" }.first { access($0, R_OK) == 0 }
     }
 
     static func read(_ path: String) -> [UInt8]? { try? contents(of: path) }
@@ -43,7 +42,7 @@ public struct Library: Sendable {
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
         defer { close(descriptor) }
         var text: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65536)
+        var chunk = [UInt8](repeating: 0, count: 16384)
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }

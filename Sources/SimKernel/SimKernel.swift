@@ -14,7 +14,16 @@ public final class SimKernel: Kernel {
     public internal(set) var iommuFaults: [String] = []
     /// Requests that functions sent to others' BARs.
     public internal(set) var wire = WireLog()
-    let root = Directory(in: nil)
+    private let topDirectory = Directory(in: nil)
+    private var hasFiles = false
+    /// The file system, made when it is first looked at: not every scenario does.
+    var root: Directory {
+        if !hasFiles {
+            hasFiles = true
+            buildTree()
+        }
+        return topDirectory
+    }
     let functions: [String: PCIFunction]
     private let engines: [(function: PCIFunction, engine: EduEngine)]
     let groups: [Int: VFIOGroup]
@@ -57,7 +66,6 @@ public final class SimKernel: Kernel {
         self.groups = groups
         routes = PeerRoutes(topology)
         rdma = RDMA(topology, functions, routes)
-        buildTree()
     }
 
     deinit {
