@@ -22,13 +22,35 @@ local function capability(fd)
   end
 end
 
+--- The function's configuration space, opened; nil and a reason where it cannot be.
+local function config(nic)
+  local path = ("/sys/class/infiniband/%s/device/config"):format(nic)
+  local ok, file = pcall(sys.open, path, 0)
+  return ok and file or nil, ok and path or tostring(file)
+end
+
+--- Which hints an RDMA device may send: "tph" (8-bit tags) or "extended"; nil and a reason where none, or where that
+--- cannot be read.
+function steering.mode(nic)
+  local file, path = config(nic)
+  if not file then
+    return nil, path
+  end
+  local _file <close> = file
+  local place, _, control = capability(file:fd())
+  if not place then
+    return nil, path .. " shows no TPH requester capability (beyond 64 bytes it is root's to read)"
+  end
+  local mode = ({ [1] = "tph", [3] = "extended" })[control >> 8 & 3]
+  return mode, not mode and path .. " has TPH off" or nil
+end
+
 --- The tag behind `index` of an RDMA device: the index itself in direct mode, else its entry in the table that the
 --- function keeps in configuration space. nil and a reason where that cannot be read.
 function steering.tag(nic, index)
-  local path = ("/sys/class/infiniband/%s/device/config"):format(nic)
-  local ok, file = pcall(sys.open, path, 0)
-  if not ok then
-    return nil, tostring(file)
+  local file, path = config(nic)
+  if not file then
+    return nil, path
   end
   local _file <close> = file
   local place, abilities, control = capability(file:fd())

@@ -53,7 +53,7 @@ let rdmaModule = Module(
                 }
             }),
     ],
-    classes: [contextClass, pdClass, dmahClass, mrClass])
+    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, qpClass])
 
 private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
@@ -86,7 +86,7 @@ private let contextClass = ObjectClass(
             ],
             returns: "rdma.dmah", errors: [("ENOSYS", "libibverbs older than rdma-core 59"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
-    ],
+    ] + queueContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
 
 private func query(_ call: Call) throws -> CInt {
@@ -195,6 +195,7 @@ private let pdClass = ObjectClass(
                     return push(mr, call)
                 }
             }),
+        createQPFunction,
     ],
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
@@ -243,6 +244,10 @@ private let mrClass = ObjectClass(
         Function(
             "rkey", returns: "integer", "The remote key.",
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.rkey)) } }),
+        Function(
+            "addr", returns: "integer",
+            "What work requests call its first byte: its memory's address, or the iova given.",
+            entry: { Call($0, $1).run { call in call.push(call[0].object(MemoryRegion.self).pointee.start) } }),
         Function(
             "length", returns: "integer", "Bytes.",
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.length)) } }),

@@ -47,6 +47,39 @@ long shim_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length,
 }
 long shim_ibv_dereg_mr(struct ibv_mr *mr) { return negated(ibv_dereg_mr(mr)); }
 
+long shim_ibv_query_gid_table(struct ibv_context *context, struct ibv_gid_entry *entries, size_t size) {
+    ssize_t count = ibv_query_gid_table(context, entries, size, 0);
+    return count < -4095 ? -EIO : (long)count;
+}
+long shim_ibv_create_cq(struct ibv_context *context, int entries, struct ibv_cq **cq) {
+    errno = 0;
+    *cq = ibv_create_cq(context, entries, NULL, NULL, 0);
+    return *cq ? 0 : failure();
+}
+long shim_ibv_destroy_cq(struct ibv_cq *cq) { return negated(ibv_destroy_cq(cq)); }
+long shim_ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attributes, struct ibv_qp **qp) {
+    errno = 0;
+    *qp = ibv_create_qp(pd, attributes);
+    return *qp ? 0 : failure();
+}
+long shim_ibv_destroy_qp(struct ibv_qp *qp) { return negated(ibv_destroy_qp(qp)); }
+long shim_ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attributes, int mask) {
+    return negated(ibv_modify_qp(qp, attributes, mask));
+}
+long shim_ibv_post_send(struct ibv_qp *qp, struct ibv_send_wr *request) {
+    struct ibv_send_wr *bad;
+    return negated(ibv_post_send(qp, request, &bad));
+}
+long shim_ibv_post_recv(struct ibv_qp *qp, struct ibv_recv_wr *request) {
+    struct ibv_recv_wr *bad;
+    return negated(ibv_post_recv(qp, request, &bad));
+}
+long shim_ibv_poll_cq(struct ibv_cq *cq, int count, struct ibv_wc *completions) {
+    errno = 0;
+    int found = ibv_poll_cq(cq, count, completions);
+    return found >= 0 ? found : (errno ? failure() : -EIO);
+}
+
 /* Found by name because rdma-core 44, which this must build against, has none of them. The provider library is only
  * looked into when libibverbs has loaded it already: mlx5dv calls make no sense on another provider's device. */
 static void *symbol(const char *library, const char *name) {

@@ -94,12 +94,12 @@ public struct MappedMemory: ~Copyable {
             call, errno, object: label, hint: "SIGBUS: the device's memory decode is off, or it is suspended or gone")
     }
 
-    /// Unmaps it.
+    /// Unmaps it. What could not be unmapped stays open.
     public mutating func close() throws(Failure) {
         guard isOpen else { return }
-        isOpen = false
         let result = kernel.munmap(base, length: length)
         if let errno = Errno(result: result) { throw Failure("munmap", errno, object: label) }
+        isOpen = false
     }
 
     deinit {

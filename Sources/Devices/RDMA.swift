@@ -93,8 +93,22 @@ public struct RDMAContext: ~Copyable {
         }
     }
 
-    /// ibv_close_device(3). EBUSY while something allocated from it is open: the library would let it go and leave the
-    /// rest pointing at freed memory.
+    /// ibv_create_cq(3), of at least `entries`.
+    public func createCQ(entries: Int32) throws(Failure) -> CompletionQueue {
+        do throws(Errno) {
+            return CompletionQueue(kernel, try kernel.ibv_create_cq(context, entries), in: children, label: label)
+        } catch {
+            throw Failure("ibv_create_cq", error, object: label, request: "cqe=\(entries)")
+        }
+    }
+
+    /// A port's GIDs. Ports count from 1.
+    public func gids(port: UInt8) throws(Failure) -> [GIDEntry] {
+        try GIDEntry.table(kernel, context, port, "\(label) port \(port)")
+    }
+
+    /// ibv_close_device(3). One that could not be closed stays open. EBUSY while something allocated from it is open: the
+    /// library would let it go and leave the rest pointing at freed memory.
     public mutating func close() throws(Failure) {
         guard isOpen else { return }
         guard children.count == 0 else {
@@ -102,10 +116,10 @@ public struct RDMAContext: ~Copyable {
                 "ibv_close_device", .busy, object: label,
                 hint: "\(children.count) of its objects are still open; close them first")
         }
-        isOpen = false
         do throws(Errno) { try kernel.ibv_close_device(context) } catch {
             throw Failure("ibv_close_device", error, object: label)
         }
+        isOpen = false
     }
 }
 
@@ -128,11 +142,11 @@ public struct ProtectionDomain: ~Copyable {
     }
 
     private func registered(
-        _ call: String, _ request: @autoclosure () -> String,
+        _ call: String, start: UInt64, _ request: @autoclosure () -> String,
         _ body: () throws(Errno) -> UnsafeMutablePointer<ibv_mr>
     ) throws(Failure) -> MemoryRegion {
         do throws(Errno) {
-            return MemoryRegion(kernel, try body(), in: siblings, label: label)
+            return MemoryRegion(kernel, try body(), start: start, in: siblings, label: label)
         } catch {
             throw Failure(call, error, object: label, request: request())
         }
@@ -141,7 +155,7 @@ public struct ProtectionDomain: ~Copyable {
     /// ibv_reg_mr(3). `access` is IBV_ACCESS_*.
     public func regMR(address: UInt64, length: UInt64, access: Int32) throws(Failure) -> MemoryRegion {
         try registered(
-            "ibv_reg_mr", "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)"
+            "ibv_reg_mr", start: address, "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)"
         ) { () throws(Errno) in try kernel.ibv_reg_mr(pd, address, length, access) }
     }
 
@@ -150,14 +164,16 @@ public struct ProtectionDomain: ~Copyable {
         throws(Failure) -> MemoryRegion
     {
         try registered(
-            "ibv_reg_dmabuf_mr", "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+            "ibv_reg_dmabuf_mr", start: iova,
+            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
         ) { () throws(Errno) in try kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access) }
     }
 
     /// ibv_reg_mr_ex(3), with an optional DMA handle.
     public func regMREx(_ attributes: MRInitAttributes) throws(Failure) -> MemoryRegion {
         try registered(
-            "ibv_reg_mr_ex", "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)"
+            "ibv_reg_mr_ex", start: attributes.iova,
+            "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)"
         ) { () throws(Errno) in try kernel.ibv_reg_mr_ex(pd, attributes) }
     }
 
@@ -166,13 +182,35 @@ public struct ProtectionDomain: ~Copyable {
         dmabuf: Int32, offset: UInt64, length: UInt64, iova: UInt64, access: Int32, dataDirect: Bool
     ) throws(Failure) -> MemoryRegion {
         try registered(
-            "mlx5dv_reg_dmabuf_mr", "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+            "mlx5dv_reg_dmabuf_mr", start: iova,
+            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
         ) { () throws(Errno) in
             try kernel.mlx5dv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
         }
     }
 
-    /// ibv_dealloc_pd(3). EBUSY while a memory region uses it; it stays open then.
+    /// ibv_create_qp(3): a reliable connection with these queues.
+    public func createQP(
+        send: borrowing CompletionQueue, receive: borrowing CompletionQueue, capacity: ibv_qp_cap, signalsAll: Bool
+    ) throws(Failure) -> QueuePair {
+        var attributes = ibv_qp_init_attr()
+        attributes.send_cq = send.cq
+        attributes.recv_cq = receive.cq
+        attributes.cap = capacity
+        attributes.qp_type = IBV_QPT_RC
+        attributes.sq_sig_all = signalsAll ? 1 : 0
+        do throws(Errno) {
+            return QueuePair(kernel, try kernel.ibv_create_qp(pd, &attributes), in: siblings, label: label)
+        } catch {
+            throw Failure(
+                "ibv_create_qp", error, object: label,
+                request: "max_send_wr=\(capacity.max_send_wr), max_recv_wr=\(capacity.max_recv_wr), "
+                    + "max_send_sge=\(capacity.max_send_sge), max_recv_sge=\(capacity.max_recv_sge), "
+                    + "max_inline_data=\(capacity.max_inline_data)")
+        }
+    }
+
+    /// ibv_dealloc_pd(3). EBUSY while a memory region or a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
         guard isOpen else { return }
         do throws(Errno) { try kernel.ibv_dealloc_pd(pd) } catch {
@@ -218,14 +256,19 @@ public struct MemoryRegion: ~Copyable {
     private let kernel: any Kernel
     private let mr: UnsafeMutablePointer<ibv_mr>
     private let siblings: Children
+    /// What work requests call its first byte.
+    public let start: UInt64
     /// How messages call it.
     public let label: String
     /// False once it is deregistered.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, in siblings: Children, label: String) {
+    init(
+        _ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, start: UInt64, in siblings: Children, label: String
+    ) {
         self.kernel = kernel
         self.mr = mr
+        self.start = start
         self.siblings = siblings
         self.label = "mr 0x\(String(mr.pointee.lkey, radix: 16)) of \(label)"
         siblings.count += 1

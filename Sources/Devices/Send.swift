@@ -42,11 +42,8 @@ extension Kernel {
         guard let request = Request.find(UInt(number), on: file) else {
             return Failure("ioctl 0x\(String(number, radix: 16))", errno, object: object)
         }
-        var name = request.name
-        if case .feature = request.argument, case .memory(let bytes) = argument {
-            name += " " + decoder.featureName(UnsafeRawBufferPointer(bytes))
-        }
-        return Failure(name, errno, object: object, request: decoder.input(request, argument))
+        return Failure(
+            decoder.operation(request, argument), errno, object: object, request: decoder.input(request, argument))
     }
 
     /// Opens a path, or says why not.

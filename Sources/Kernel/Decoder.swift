@@ -60,6 +60,12 @@ public struct Decoder {
         return text(layout, UnsafeRawBufferPointer(bytes), .output)
     }
 
+    /// What errors call a request: its name, and what of a feature it asks for.
+    public func operation(_ request: Request, _ argument: IoctlArgument) -> String {
+        guard case .feature = request.argument, case .memory(let bytes) = argument else { return request.name }
+        return request.name + " " + featureName(UnsafeRawBufferPointer(bytes))
+    }
+
     /// Name and operation of a VFIO_DEVICE_FEATURE argument: "DMA_BUF GET".
     public func featureName(_ bytes: UnsafeRawBufferPointer) -> String {
         guard bytes.count >= 8 else { return "?" }

@@ -18,7 +18,7 @@ public struct Failure: Error, Sendable {
         self.errno = errno
         self.object = object
         self.request = request
-        self.hint = hint ?? Hints.hint(for: operation, errno)
+        self.hint = hint ?? Refusal.hint(for: operation, errno)
     }
 
     /// One line: operation, errno, object, hint.

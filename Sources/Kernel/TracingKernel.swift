@@ -1,15 +1,20 @@
 /// Passes every call on to another kernel and writes a line about it, as strace would: name, decoded arguments, result,
-/// duration in seconds. Reading sysfs and proc is left out: it changes nothing and would bury the rest.
+/// duration in seconds; and refuses those that a plan names. Reading sysfs and proc is left out of both: it changes
+/// nothing and would bury the rest.
 public final class TracingKernel: Kernel {
     private let kernel: any Kernel
-    private let emit: (String) -> Void
+    private let emit: ((String) -> Void)?
+    /// Which calls are refused instead of being made; nil for none.
+    public var faults: FaultPlan?
+    /// How many calls a plan has refused so far.
+    public private(set) var callsRefused = 0
     /// How requests are decoded; the TPH feature is added to it once its ABI is known.
     public var decoder = Decoder()
     private var files: [Int32: (kind: FileKind, name: String)] = [:]
     private var hidden: Set<Int32> = []
 
-    /// Traces `kernel`; `emit` gets each line, without a newline.
-    public init(_ kernel: any Kernel, emit: @escaping (String) -> Void) {
+    /// Traces `kernel`; `emit` gets each line, without a newline. Without it nothing is written, and only a plan matters.
+    public init(_ kernel: any Kernel, emit: ((String) -> Void)? = nil) {
         self.kernel = kernel
         self.emit = emit
     }
@@ -18,6 +23,10 @@ public final class TracingKernel: Kernel {
     public var notModelled: [(call: String, count: Int)] { kernel.notModelled }
     /// See ``Kernel/open``.
     public var open: [String] { kernel.open }
+    /// See ``Kernel/tlps``.
+    public var tlps: TLPLog? { kernel.tlps }
+    /// See ``Kernel/clearTLPs()``.
+    public func clearTLPs() { kernel.clearTLPs() }
 
     private func label(_ descriptor: Int32) -> String {
         files[descriptor].map { "\(descriptor)<\($0.name)>" } ?? String(descriptor)
@@ -29,8 +38,19 @@ public final class TracingKernel: Kernel {
         return "<\(elapsed / 1_000_000)." + String(repeating: "0", count: 6 - micros.count) + micros + ">"
     }
 
-    private func line(_ call: String, _ result: String, since start: UInt64) {
-        emit("\(call) = \(result) \(seconds(since: start))")
+    /// When a call began; not asked for where nothing is written.
+    private func start() -> UInt64 { emit == nil ? 0 : kernel.monotonic() }
+
+    private func line(_ call: @autoclosure () -> String, _ result: @autoclosure () -> String, since start: UInt64) {
+        emit?("\(call()) = \(result()) \(seconds(since: start))")
+    }
+
+    /// The answer that the plan has for a call; its line is written here.
+    private func refusal(of operation: String, _ call: @autoclosure () -> String) -> Errno? {
+        guard let errno = faults?.refusal(of: operation) else { return nil }
+        callsRefused += 1
+        emit?("\(call()) = \(result(errno.result)) (injected)")
+        return errno
     }
 
     private func result(_ value: Int, hexadecimal: Bool = false) -> String {
@@ -38,8 +58,13 @@ public final class TracingKernel: Kernel {
         return "-1 \(errno.name) (\(errno.message))"
     }
 
-    private func traced(_ call: @autoclosure () -> String, _ body: () -> Int) -> Int {
-        let start = kernel.monotonic()
+    private func traced(_ operation: String, _ call: @autoclosure () -> String, _ body: () -> Int) -> Int {
+        if let refusal = refusal(of: operation, call()) { return refusal.result }
+        return timed(call(), body)
+    }
+
+    private func timed(_ call: @autoclosure () -> String, _ body: () -> Int) -> Int {
+        let start = start()
         let value = body()
         line(call(), result(value), since: start)
         return value
@@ -55,7 +80,7 @@ public final class TracingKernel: Kernel {
     private func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
 
     /// Writes a comment, such as the name of the case that begins.
-    public func note(_ text: String) { emit("# " + text) }
+    public func note(_ text: String) { emit?("# " + text) }
 
     // MARK: System calls
 
@@ -66,29 +91,43 @@ public final class TracingKernel: Kernel {
             if value >= 0 { hidden.insert(Int32(value)) }
             return value
         }
-        let text = Request.openFlags.text(UInt64(UInt32(bitPattern: flags)))
-        let value = traced("open(\"\(path)\", \(text))") { kernel.open(path, flags: flags) }
+        let text = emit == nil ? "" : Request.openFlags.text(UInt64(UInt32(bitPattern: flags)))
+        let value = traced("open", "open(\"\(path)\", \(text))") { kernel.open(path, flags: flags) }
         if value >= 0 { files[Int32(value)] = (kind(of: path), path) }
         return value
     }
 
-    /// See ``SystemCalls``.
+    /// See ``SystemCalls``. One that the plan refuses is made all the same: the descriptor is gone whatever the result.
     public func close(_ descriptor: Int32) -> Int {
         if hidden.remove(descriptor) != nil { return kernel.close(descriptor) }
         let name = label(descriptor)
         files[descriptor] = nil
-        return traced("close(\(name))") { kernel.close(descriptor) }
+        if let refusal = refusal(of: "close", "close(\(name))") {
+            let value = kernel.close(descriptor)
+            return value < 0 ? value : refusal.result
+        }
+        return timed("close(\(name))") { kernel.close(descriptor) }
     }
 
     /// See ``SystemCalls``.
     public func ioctl(_ descriptor: Int32, _ number: UInt, _ argument: IoctlArgument) -> Int {
         let request = Request.find(number, on: files[descriptor]?.kind ?? .other)
-        let input = request.map { decoder.input($0, argument) } ?? Decoder.raw(argument)
-        let start = kernel.monotonic()
+        let input = emit == nil ? "" : request.map { decoder.input($0, argument) } ?? Decoder.raw(argument)
+        let call = { (text: String) in
+            "ioctl(\(self.label(descriptor)), \(request?.name ?? hex(number)), \(text))"
+        }
+        if faults != nil, let request,
+            let refusal = refusal(of: decoder.operation(request, argument), call(input))
+        {
+            return refusal.result
+        }
+        let start = start()
         let value = kernel.ioctl(descriptor, number, argument)
-        var text = input
-        if value >= 0, let output = request.flatMap({ decoder.output($0, argument) }) { text += " => \(output)" }
-        line("ioctl(\(label(descriptor)), \(request?.name ?? hex(number)), \(text))", result(value), since: start)
+        if emit != nil {
+            var text = input
+            if value >= 0, let output = request.flatMap({ decoder.output($0, argument) }) { text += " => \(output)" }
+            line(call(text), result(value), since: start)
+        }
         if value >= 0 { remember(value, of: request, argument) }
         return value
     }
@@ -109,64 +148,69 @@ public final class TracingKernel: Kernel {
     /// See ``SystemCalls``.
     public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
         if hidden.contains(descriptor) { return kernel.read(descriptor, buffer) }
-        return traced("read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
+        return traced("read", "read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
     }
 
     /// See ``SystemCalls``.
     public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
-        traced("write(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count))") {
+        traced("write", "write(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count))") {
             kernel.write(descriptor, buffer)
         }
     }
 
     /// See ``SystemCalls``.
     public func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
-        let start = kernel.monotonic()
+        let call = { (data: String) in "pread(\(self.label(descriptor)), \(data), \(buffer.count), \(hex(offset)))" }
+        if let refusal = refusal(of: "pread", call("<>")) { return refusal.result }
+        let start = start()
         let value = kernel.pread(descriptor, buffer, at: offset)
-        let data = value > 0 ? Decoder.hexBytes(buffer.prefix(value)) : "<>"
-        line("pread(\(label(descriptor)), \(data), \(buffer.count), \(hex(offset)))", result(value), since: start)
+        line(call(value > 0 ? Decoder.hexBytes(buffer.prefix(value)) : "<>"), result(value), since: start)
         return value
     }
 
     /// See ``SystemCalls``.
     public func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
-        traced("pwrite(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count), \(hex(offset)))") {
+        traced("pwrite", "pwrite(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count), \(hex(offset)))") {
             kernel.pwrite(descriptor, buffer, at: offset)
         }
     }
 
     /// See ``SystemCalls``.
     public func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int {
-        traced("lseek(\(label(descriptor)), \(offset), \(whence))") { kernel.lseek(descriptor, offset, whence) }
+        traced("lseek", "lseek(\(label(descriptor)), \(offset), \(whence))") {
+            kernel.lseek(descriptor, offset, whence)
+        }
     }
 
     /// See ``SystemCalls``.
     public func memfd(flags: UInt32) -> Int {
-        new("memfd", "memfd_create(\"peerlab\", \(hex(flags)))") { kernel.memfd(flags: flags) }
+        new("memfd", "memfd_create", "memfd_create(\"peerlab\", \(hex(flags)))") { kernel.memfd(flags: flags) }
     }
 
     /// See ``SystemCalls``.
     public func truncate(_ descriptor: Int32, _ length: Int64) -> Int {
-        traced("ftruncate(\(label(descriptor)), \(hex(length)))") { kernel.truncate(descriptor, length) }
+        traced("ftruncate", "ftruncate(\(label(descriptor)), \(hex(length)))") { kernel.truncate(descriptor, length) }
     }
 
     /// See ``SystemCalls``.
     public func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int {
-        traced("fcntl(\(label(descriptor)), \(command), \(hex(argument)))") {
+        traced("fcntl", "fcntl(\(label(descriptor)), \(command), \(hex(argument)))") {
             kernel.fcntl(descriptor, command, argument)
         }
     }
 
     /// See ``SystemCalls``.
     public func poll(_ descriptor: Int32, _ events: Int16) -> Int {
-        traced("poll(\(label(descriptor)), \(hex(events)))") { kernel.poll(descriptor, events) }
+        traced("poll", "poll(\(label(descriptor)), \(hex(events)))") { kernel.poll(descriptor, events) }
     }
 
     /// See ``SystemCalls``.
-    public func eventfd(_ count: UInt32) -> Int { new("eventfd", "eventfd(\(count))") { kernel.eventfd(count) } }
+    public func eventfd(_ count: UInt32) -> Int {
+        new("eventfd", "eventfd", "eventfd(\(count))") { kernel.eventfd(count) }
+    }
 
-    private func new(_ name: String, _ call: String, _ body: () -> Int) -> Int {
-        let value = traced(call, body)
+    private func new(_ name: String, _ operation: String, _ call: String, _ body: () -> Int) -> Int {
+        let value = traced(operation, call, body)
         if value >= 0 { files[Int32(value)] = (.other, name) }
         return value
     }
@@ -176,7 +220,8 @@ public final class TracingKernel: Kernel {
         throws(Errno) -> UnsafeMutableRawPointer
     {
         let call = "mmap(NULL, \(hex(length)), \(hex(protection)), \(hex(flags)), \(label(descriptor)), \(hex(offset)))"
-        let start = kernel.monotonic()
+        if let refusal = refusal(of: "mmap", call) { throw refusal }
+        let start = start()
         do throws(Errno) {
             let address = try kernel.mmap(
                 length: length, protection: protection, flags: flags, descriptor, at: offset)
@@ -190,7 +235,9 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
-        traced("munmap(\(hex(UInt(bitPattern: address))), \(hex(length)))") { kernel.munmap(address, length: length) }
+        traced("munmap", "munmap(\(hex(UInt(bitPattern: address))), \(hex(length)))") {
+            kernel.munmap(address, length: length)
+        }
     }
 
     /// See ``SystemCalls``.
@@ -207,7 +254,8 @@ public final class TracingKernel: Kernel {
         _ name: String, _ path: String, _ text: (Value) -> String, _ body: () throws(Errno) -> Value
     ) throws(Errno) -> Value {
         if isHidden(path) { return try body() }
-        let start = kernel.monotonic()
+        if let refusal = refusal(of: name, "\(name)(\"\(path)\")") { throw refusal }
+        let start = start()
         do throws(Errno) {
             let value = try body()
             line("\(name)(\"\(path)\")", text(value), since: start)
@@ -223,7 +271,7 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func sleep(nanoseconds: UInt64) -> Int {
-        traced("nanosleep(\(nanoseconds))") { kernel.sleep(nanoseconds: nanoseconds) }
+        traced("nanosleep", "nanosleep(\(nanoseconds))") { kernel.sleep(nanoseconds: nanoseconds) }
     }
 
     // MARK: Verbs
@@ -231,15 +279,18 @@ public final class TracingKernel: Kernel {
     func verb<Value>(
         _ verb: Verb, _ arguments: [UInt64], _ text: (Value) -> String, _ body: (any Kernel) throws(Errno) -> Value
     ) throws(Errno) -> Value {
-        let list = zip(verb.parameters, arguments).map { "\($0.name)=\($0.format.text($1))" }
-        let call = "\(verb.name)(\(list.joined(separator: ", ")))"
-        let start = kernel.monotonic()
+        let call = {
+            let list = zip(verb.parameters, arguments).map { "\($0.name)=\($0.format.text($1))" }
+            return "\(verb.name)(\(list.joined(separator: ", ")))"
+        }
+        if let refusal = refusal(of: verb.name, call()) { throw refusal }
+        let start = start()
         do throws(Errno) {
             let value = try body(kernel)
-            line(call, text(value), since: start)
+            line(call(), text(value), since: start)
             return value
         } catch {
-            line(call, result(error.result), since: start)
+            line(call(), result(error.result), since: start)
             throw error
         }
     }

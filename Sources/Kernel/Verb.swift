@@ -51,5 +51,51 @@ public struct Verb: Sendable {
             ("tph_mem_type", .names([.init(0, "VM"), .init(1, "PM")])),
         ])
     static let deallocDMAH = Verb(name: "ibv_dealloc_dmah", parameters: [("dmah", .pointer)])
+    static let queryGIDTable = Verb(name: "ibv_query_gid_table", parameters: [("context", .pointer)])
+    static let createCQ = Verb(name: "ibv_create_cq", parameters: [("context", .pointer), ("cqe", .decimal)])
+    static let destroyCQ = Verb(name: "ibv_destroy_cq", parameters: [("cq", .pointer)])
+    static let createQP = Verb(
+        name: "ibv_create_qp",
+        parameters: [
+            ("pd", .pointer), ("qp_type", .names([.init(2, "RC"), .init(3, "UC"), .init(4, "UD")])),
+            ("send_cq", .pointer), ("recv_cq", .pointer), ("max_send_wr", .decimal), ("max_recv_wr", .decimal),
+            ("max_send_sge", .decimal), ("max_recv_sge", .decimal), ("max_inline_data", .decimal),
+        ])
+    static let destroyQP = Verb(name: "ibv_destroy_qp", parameters: [("qp", .pointer)])
+    static let modifyQP = Verb(
+        name: "ibv_modify_qp",
+        parameters: [
+            ("qp", .pointer), ("attr_mask", modifyMask), ("qp_state", queueStates), ("dest_qp_num", .hexadecimal),
+            ("qp_access_flags", access),
+        ])
+    private static let queueStates = Format.names([
+        .init(0, "RESET"), .init(1, "INIT"), .init(2, "RTR"), .init(3, "RTS"), .init(4, "SQD"), .init(5, "SQE"),
+        .init(6, "ERR"),
+    ])
+    private static let modifyMask = Format.flags(
+        [
+            "STATE", "CUR_STATE", "EN_SQD_ASYNC_NOTIFY", "ACCESS_FLAGS", "PKEY_INDEX", "PORT", "QKEY", "AV",
+            "PATH_MTU", "TIMEOUT", "RETRY_CNT", "RNR_RETRY", "RQ_PSN", "MAX_QP_RD_ATOMIC", "ALT_PATH",
+            "MIN_RNR_TIMER", "SQ_PSN", "MAX_DEST_RD_ATOMIC", "PATH_MIG_STATE", "CAP", "DEST_QPN",
+        ].enumerated().map { .init(1 << $0.offset, $0.element) })
+    static let postSend = Verb(
+        name: "ibv_post_send",
+        parameters: [
+            ("qp", .pointer), ("wr_id", .hexadecimal), ("opcode", workRequests),
+            (
+                "send_flags",
+                .flags([
+                    .init(1, "FENCE"), .init(2, "SIGNALED"), .init(4, "SOLICITED"), .init(8, "INLINE"),
+                    .init(16, "IP_CSUM"),
+                ])
+            ), ("num_sge", .decimal), ("length", .hexadecimal), ("remote_addr", .hexadecimal), ("rkey", .hexadecimal),
+        ])
+    private static let workRequests = Format.names([
+        .init(0, "RDMA_WRITE"), .init(1, "RDMA_WRITE_WITH_IMM"), .init(2, "SEND"), .init(3, "SEND_WITH_IMM"),
+        .init(4, "RDMA_READ"), .init(5, "ATOMIC_CMP_AND_SWP"), .init(6, "ATOMIC_FETCH_AND_ADD"),
+    ])
+    static let postRecv = Verb(
+        name: "ibv_post_recv", parameters: [("qp", .pointer), ("wr_id", .hexadecimal), ("num_sge", .decimal)])
+    static let pollCQ = Verb(name: "ibv_poll_cq", parameters: [("cq", .pointer), ("num_entries", .decimal)])
     static let mkeyContext = Verb(name: "mkey_context", parameters: [("mr", .pointer)])
 }

@@ -43,6 +43,27 @@ public protocol VerbsCalls: AnyObject {
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
         _ access: Int32, _ mlx5Access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    /// ibv_query_gid_table(3): the entries with a GID, of all ports.
+    func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry]
+    /// ibv_create_cq(3), of at least `entries`, without a channel.
+    func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    /// ibv_destroy_cq(3). EBUSY while a queue pair uses it.
+    func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno)
+    /// ibv_create_qp(3). The capabilities become what was granted.
+    func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_qp>
+    /// ibv_destroy_qp(3).
+    func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno)
+    /// ibv_modify_qp(3). `mask` is IBV_QP_*.
+    func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32) throws(Errno)
+    /// ibv_post_send(3), of one work request or a chain.
+    func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>) throws(Errno)
+    /// ibv_post_recv(3), of one work request or a chain.
+    func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>) throws(Errno)
+    /// ibv_poll_cq(3): how many completions were there, at most as many as fit.
+    func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
+        throws(Errno) -> Int
     /// The mlx5 memory key context of a region (mlx5_ifc.h, struct mlx5_ifc_mkc_bits, 64 bytes), as the driver's raw
     /// resource dump gives it; EOPNOTSUPP where nothing gives it.
     func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8]
@@ -54,4 +75,16 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     var notModelled: [(call: String, count: Int)] { get }
     /// Descriptors, mappings and verbs objects that are still open, one description each.
     var open: [String] { get }
+    /// What the bench's functions sent over their links; nil where nothing sees that, as on a real machine without an
+    /// analyzer.
+    var tlps: TLPLog? { get }
+    /// Empties ``tlps``.
+    func clearTLPs()
+}
+
+extension Kernel {
+    /// See ``Kernel/tlps``: nothing sees the links.
+    public var tlps: TLPLog? { nil }
+    /// Nothing to empty.
+    public func clearTLPs() {}
 }

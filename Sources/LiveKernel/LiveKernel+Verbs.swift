@@ -126,6 +126,74 @@ extension LiveKernel {
         }
     }
 
+    /// See ``VerbsCalls``.
+    public func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
+        var attributes = ibv_device_attr()
+        try check(shim_ibv_query_device(context, &attributes))
+        var room = 0
+        for port in 1...max(1, attributes.phys_port_cnt) {
+            var port_attributes = ibv_port_attr()
+            try check(shim_ibv_query_port(context, port, &port_attributes))
+            room += Int(max(0, port_attributes.gid_tbl_len))
+        }
+        var result = 0
+        let entries = [ibv_gid_entry](unsafeUninitializedCapacity: room) { buffer, count in
+            guard let base = buffer.baseAddress else { return }
+            result = shim_ibv_query_gid_table(context, base, buffer.count)
+            count = max(0, result)
+        }
+        try check(result)
+        return entries
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    { try made("completion queue") { shim_ibv_create_cq(context, entries, $0) } }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
+        try ended(cq, shim_ibv_destroy_cq(cq))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr)
+        throws(Errno) -> UnsafeMutablePointer<ibv_qp>
+    { try made("queue pair") { shim_ibv_create_qp(pd, &attributes, $0) } }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
+        try ended(qp, shim_ibv_destroy_qp(qp))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
+        throws(Errno)
+    {
+        var attributes = attributes
+        try check(shim_ibv_modify_qp(qp, &attributes, mask))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
+        throws(Errno)
+    { try check(shim_ibv_post_send(qp, request)) }
+
+    /// See ``VerbsCalls``.
+    public func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    { try check(shim_ibv_post_recv(qp, request)) }
+
+    /// See ``VerbsCalls``.
+    public func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
+        throws(Errno) -> Int
+    {
+        guard let base = completions.baseAddress else { return 0 }
+        let count = shim_ibv_poll_cq(cq, Int32(clamping: completions.count), base)
+        try check(count)
+        return count
+    }
+
     /// EOPNOTSUPP: no way to read a key back from the driver is implemented for a real NIC.
     public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] { throw Errno(EOPNOTSUPP) }
 }

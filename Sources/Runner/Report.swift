@@ -20,6 +20,10 @@ public enum Report {
     static func ending(_ result: ScenarioResult) -> [String] {
         var lines: [String] = []
         if let tph = result.tph, result.skipped.isEmpty { lines.append("  \(tph)") }
+        if result.calls_refused > 0 {
+            let calls = result.calls_refused == 1 ? "1 call was" : "\(result.calls_refused) calls were"
+            lines.append("  \(calls) refused on purpose")
+        }
         for call in result.not_modelled { lines.append("  not modelled: \(call.call), \(call.count) times") }
         for failure in result.collecting { lines.append("  while closing what the script left: \(failure)") }
         if result.left_open.isEmpty {

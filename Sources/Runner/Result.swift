@@ -89,6 +89,8 @@ public struct ScenarioResult: Codable, Sendable {
     public var skipped: [String] = []
     /// How the TPH feature was found, where a script asked.
     public var tph: String?
+    /// Calls that were refused instead of being made (`--inject`, `bench:inject`).
+    public var calls_refused = 0
     /// What was still open at the end; empty in a sound run.
     public var left_open: [String] = []
     /// What failed when the collector closed objects.

@@ -201,6 +201,7 @@ public final class ScenarioRun {
         result.collecting = state.failuresWhileCollecting.map(\.line)
         result.left_open = host.realKernel.open
         result.tph = host.tph.summary
+        result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
         if result.skipped.isEmpty { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }

@@ -140,9 +140,9 @@ final class AddressSpace {
         }
         for step in steps {
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[step.part])
-            if case .bar(let place) = step.source {
-                kernel.record(place, part.count, isWrite: toMemory, by: requester)
-            }
+            var target = WireTarget.hostMemory(iova &+ UInt64(step.part.lowerBound))
+            if case .bar(let place) = step.source { target = .bar(place) }
+            kernel.record(target, part.count, isWrite: toMemory, by: requester)
             move(part, step.source, toMemory: toMemory, kernel)
         }
         return nil
@@ -159,7 +159,7 @@ final class AddressSpace {
                 ? sys_copy_to_address(address, base, bytes.count)
                 : sys_copy_from_address(base, address, bytes.count)
             if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
-        case .bar(let place): reach(place, bytes, toMemory: toMemory, kernel)
+        case .bar(let place): kernel.reach(place, bytes, toMemory: toMemory)
         case .file(let file, let offset): move(bytes, file, offset, toMemory: toMemory, kernel)
         case .buffer: break
         }
@@ -177,11 +177,11 @@ final class AddressSpace {
             _ = kernel.notModelled("DMA to a file that refuses it", error.code)
         }
     }
+}
 
+extension SimKernel {
     /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
-    private func reach(
-        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, _ kernel: SimKernel
-    ) {
+    func reach(_ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool) {
         guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {
@@ -189,13 +189,13 @@ final class AddressSpace {
             return
         }
         guard bar.kind == .memory else {
-            _ = kernel.notModelled("peer-to-peer DMA to engine registers", EOPNOTSUPP)
+            _ = notModelled("peer-to-peer DMA to engine registers", EOPNOTSUPP)
             return
         }
         do throws(Errno) {
             try place.device.access(bar, place.offset, bytes, write: toMemory)
         } catch {
-            _ = kernel.notModelled("BAR memory that could not be allocated", error.code)
+            _ = notModelled("BAR memory that could not be allocated", error.code)
         }
     }
 }

@@ -4,8 +4,13 @@ import Kernel
 /// A registered memory region and its memory key.
 final class MemoryRegion: Importer {
     let domain: ProtectionDomain
+    /// What work requests call its first byte.
     let start: UInt64
     let length: UInt64
+    /// IBV_ACCESS_*
+    let access: Int32
+    /// Where it is in this process; 0 for a dma-buf.
+    let memory: UInt64
     let buffer: DMABuf?
     /// Where it starts in the dma-buf.
     let offset: UInt64
@@ -18,14 +23,19 @@ final class MemoryRegion: Importer {
     /// Set by a revocation where the driver cannot map again.
     private(set) var isDead = false
     var key: UInt32 = 0
+    /// What the device calls host memory's first byte.
+    var dmaAddress: UInt64 = 0
 
     init(
-        _ domain: ProtectionDomain, start: UInt64, length: UInt64, buffer: DMABuf? = nil, offset: UInt64 = 0,
+        _ domain: ProtectionDomain, start: UInt64, length: UInt64, access: Int32, memory: UInt64 = 0,
+        buffer: DMABuf? = nil, offset: UInt64 = 0,
         handle: DMAHandle? = nil, isPinned: Bool = false
     ) {
         self.domain = domain
         self.start = start
         self.length = length
+        self.access = access
+        self.memory = memory
         self.buffer = buffer
         self.offset = offset
         dmaHandle = handle
@@ -66,6 +76,12 @@ final class MemoryRegion: Importer {
         else { return }
         hint = (metadata.hint & 3, index)
         if revision.givesTagsBack { entry = index }
+    }
+
+    var keyKind: MemoryKeyPool.Kind {
+        MemoryKeyPool.Kind(
+            ph: hint?.ph, index: hint?.index ?? 0, access: access,
+            pages: (((start & 4095) + length + 4095) >> 12).nextPowerOfTwo, isBuffer: buffer != nil)
     }
 
     /// include/linux/mlx5/mlx5_ifc.h:mlx5_ifc_mkc_bits: the key's low byte, the domain, start and length, the hint.

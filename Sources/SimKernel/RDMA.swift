@@ -10,8 +10,15 @@ final class RDMA {
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
     private(set) var regions: [UnsafeMutablePointer<ibv_mr>: MemoryRegion] = [:]
     private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
+    private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
+    private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
+    private var regionsByKey: [UInt32: MemoryRegion] = [:]
+    private var pairsByNumber: [UInt32: QueuePair] = [:]
     private var nextKey: UInt32 = 1
     private var nextHandle: UInt32 = 1
+    private var nextQueuePair: UInt32 = 0x100
+    /// Where kernel drivers' mappings of host memory begin, as devices see them.
+    private var nextAddress: UInt64 = 1 << 32
 
     init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: PeerRoutes) {
         var adapters: [UnsafeMutablePointer<ibv_device>: Adapter] = [:]
@@ -25,13 +32,15 @@ final class RDMA {
             RDMA.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
             RDMA.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
             devices.append(device)
-            adapters[device] = Adapter(nic, nic.address.flatMap { functions[$0] }, routes)
+            adapters[device] = Adapter(nic, index, nic.address.flatMap { functions[$0] }, routes)
         }
         self.devices = devices
         self.adapters = adapters
     }
 
     deinit {
+        for qp in queuePairs.keys { qp.deallocate() }
+        for cq in queues.keys { cq.deallocate() }
         for mr in regions.keys { mr.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
@@ -49,6 +58,8 @@ final class RDMA {
             + domains.values.map { "ibv_pd of \($0.context.nic.name)" }.sorted()
             + regions.values.map { "ibv_mr of \($0.length) bytes, lkey 0x\(String($0.key, radix: 16))" }.sorted()
             + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
+            + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
+            + queuePairs.values.map { "ibv_qp of \($0.nic.name), number 0x\(String($0.number, radix: 16))" }.sorted()
     }
 
     // MARK: Objects
@@ -77,6 +88,8 @@ final class RDMA {
     /// drivers/infiniband/core/rdma_core.c:uverbs_destroy_ufile_hw: closing destroys what was left.
     func closeContext(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) {
         let context = try context(pointer)
+        for (qp, pair) in queuePairs where pair.domain.context === context { remove(qp, pair) }
+        for (cq, queue) in queues where queue.context === context { remove(cq) }
         for (mr, region) in regions where region.domain.context === context { remove(mr, region) }
         for (pd, domain) in domains where domain.context === context { remove(pd) }
         for (dmah, handle) in handles where handle.context === context { remove(dmah) }
@@ -108,8 +121,11 @@ final class RDMA {
         -> UnsafeMutablePointer<ibv_mr>
     {
         let mr = UnsafeMutablePointer<ibv_mr>.allocateZeroed()
-        region.key = nextKey << 8 | 0x11
-        nextKey = nextKey == 0xff_fffe ? 1 : nextKey + 1
+        region.key = region.domain.context.adapter.keys?.take(region.keyKind) ?? newKey()
+        regionsByKey[region.key] = region
+        let pages = ((address & 4095) + region.length + 4095) & ~4095
+        region.dmaAddress = nextAddress + (address & 4095)
+        nextAddress &+= pages
         mr.pointee.context = pd.pointee.context
         mr.pointee.pd = pd
         mr.pointee.addr = UnsafeMutableRawPointer(bitPattern: UInt(address))
@@ -123,6 +139,15 @@ final class RDMA {
         return mr
     }
 
+    /// hw/mlx5/mr.c:assign_mkey_variant sets the low byte; other drivers' keys are as good as any.
+    private func newKey() -> UInt32 {
+        defer { nextKey = nextKey == 0xff_fffe ? 1 : nextKey + 1 }
+        return nextKey << 8 | 0x11
+    }
+
+    /// The region that a local or remote key names.
+    func region(key: UInt32) -> MemoryRegion? { regionsByKey[key] }
+
     func region(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> MemoryRegion {
         guard let region = regions[mr] else { throw Errno(EINVAL) }
         return region
@@ -132,6 +157,8 @@ final class RDMA {
         region.domain.regions -= 1
         region.dmaHandle?.regions -= 1
         regions[mr] = nil
+        regionsByKey[region.key] = nil
+        region.domain.context.adapter.keys?.giveBack(region.key, region.keyKind)
         mr.deallocate()
     }
 
@@ -145,20 +172,73 @@ final class RDMA {
         handles[pointer] = nil
         pointer.deallocate()
     }
-}
 
-/// An RDMA device (struct ib_device) and its PCI function.
-final class Adapter {
-    let nic: Topology.NIC
-    let function: PCIFunction?
-    /// nil where it sends no hints.
-    let steering: SteeringTable?
+    // MARK: Queues
 
-    init(_ nic: Topology.NIC, _ function: PCIFunction?, _ routes: PeerRoutes) {
-        self.nic = nic
-        self.function = function
-        let rootPort = nic.address.flatMap { routes.rootPortCompleter(above: $0) }
-        steering = SteeringTable(nic, function, rootPort: rootPort)
+    func addQueue(_ pointer: UnsafeMutablePointer<ibv_context>, entries: Int) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    {
+        let queue = CompletionQueue(try context(pointer), capacity: entries)
+        let cq = UnsafeMutablePointer<ibv_cq>.allocateZeroed()
+        cq.pointee.context = pointer
+        cq.pointee.handle = handle()
+        cq.pointee.cqe = Int32(truncatingIfNeeded: entries)
+        queues[cq] = queue
+        return cq
+    }
+
+    func queue(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) -> CompletionQueue {
+        guard let queue = queues[cq] else { throw Errno(EINVAL) }
+        return queue
+    }
+
+    func remove(_ cq: UnsafeMutablePointer<ibv_cq>) {
+        queues[cq] = nil
+        cq.deallocate()
+    }
+
+    func addQueuePair(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_qp_init_attr, _ kernel: SimKernel)
+        throws(Errno) -> UnsafeMutablePointer<ibv_qp>
+    {
+        let domain = try domain(pd)
+        guard let send = attributes.send_cq, let receive = attributes.recv_cq else { throw Errno(EINVAL) }
+        nextQueuePair += 1
+        let pair = QueuePair(
+            kernel, domain, number: nextQueuePair, attributes, try queue(send), try queue(receive))
+        let qp = UnsafeMutablePointer<ibv_qp>.allocateZeroed()
+        qp.pointee.context = pd.pointee.context
+        qp.pointee.qp_context = attributes.qp_context
+        qp.pointee.pd = pd
+        qp.pointee.send_cq = send
+        qp.pointee.recv_cq = receive
+        qp.pointee.handle = handle()
+        qp.pointee.qp_num = pair.number
+        qp.pointee.qp_type = attributes.qp_type
+        queuePairs[qp] = pair
+        pairsByNumber[pair.number] = pair
+        return qp
+    }
+
+    func queuePair(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) -> QueuePair {
+        guard let pair = queuePairs[qp] else { throw Errno(EINVAL) }
+        return pair
+    }
+
+    func remove(_ qp: UnsafeMutablePointer<ibv_qp>, _ pair: QueuePair) {
+        pair.end()
+        queuePairs[qp] = nil
+        pairsByNumber[pair.number] = nil
+        qp.deallocate()
+    }
+
+    /// Who answers a queue pair: the one it is connected to, if that is connected to it and can receive.
+    func peer(of pair: QueuePair) -> QueuePair? {
+        var gid = pair.attributes.ah_attr.grh.dgid
+        let address = withUnsafeBytes(of: &gid) { Array($0) }
+        guard let peer = pairsByNumber[pair.attributes.dest_qp_num], peer.attributes.dest_qp_num == pair.number,
+            peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS, peer.domain.context.adapter.has(gid: address)
+        else { return nil }
+        return peer
     }
 }
 
@@ -174,6 +254,7 @@ final class ProtectionDomain {
     let context: VerbsContext
     let number: UInt32
     var regions = 0
+    var queuePairs = 0
 
     init(_ context: VerbsContext, number: UInt32) {
         self.context = context

@@ -13,11 +13,12 @@ extension SimKernel {
         throws(Errno) -> UnsafeMutablePointer<ibv_mr>
     {
         pass(1000)
-        return try register(pd, address, length, access, handle: nil)
+        return try register(pd, address, length, iova: address, access, handle: nil)
     }
 
     private func register(
-        _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, _ access: Int32, handle: DMAHandle?
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, iova: UInt64, _ access: Int32,
+        handle: DMAHandle?
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let domain = try rdma.domain(pd)
         try checkAccess(access, SimKernel.supportedAccess)
@@ -37,7 +38,8 @@ extension SimKernel {
                 || (!hasDevicePages(address, address + (length - 1))
                     && ProcessMemory.isAccessible(address, length, write: access & 0xb != 0))
         else { throw Errno(EFAULT) }
-        let region = MemoryRegion(domain, start: address, length: length, handle: handle)
+        let region = MemoryRegion(
+            domain, start: iova, length: length, access: access, memory: address, handle: handle)
         region.takeHint(nil)
         return rdma.add(region, pd, address: address)
     }
@@ -74,7 +76,8 @@ extension SimKernel {
         guard let buffer = (try file(descriptor) as? DMABufFile)?.buffer else { throw Errno(EINVAL) }
         guard buffer.size >= end, length > 0 else { throw Errno(EINVAL) }
         let region = MemoryRegion(
-            domain, start: iova, length: length, buffer: buffer, offset: offset, handle: handle, isPinned: dataDirect)
+            domain, start: iova, length: length, access: access, buffer: buffer, offset: offset, handle: handle,
+            isPinned: dataDirect)
         try buffer.attach(region)
         region.takeHint(topology.tph)
         // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
@@ -127,7 +130,8 @@ extension SimKernel {
         case 2:
             let address = UInt64(UInt(bitPattern: attributes.addr))
             guard mask & 1 == 0 || attributes.iova & 4095 == address & 4095 else { throw Errno(EINVAL) }
-            return try register(pd, address, attributes.length, attributes.access, handle: handle)
+            let iova = mask & 1 != 0 ? attributes.iova : address
+            return try register(pd, address, attributes.length, iova: iova, attributes.access, handle: handle)
         default: throw Errno(EINVAL)
         }
     }

@@ -75,7 +75,8 @@ extension SimKernel {
     /// See ``VerbsCalls``.
     public func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
         pass(1000)
-        guard try rdma.domain(pd).regions == 0 else { throw Errno(EBUSY) }
+        let domain = try rdma.domain(pd)
+        guard domain.regions == 0, domain.queuePairs == 0 else { throw Errno(EBUSY) }
         rdma.remove(pd)
     }
 }

@@ -12,8 +12,7 @@ public final class SimKernel: Kernel {
     public let topology: Topology
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
-    /// Requests that functions sent to others' BARs.
-    public internal(set) var wire = WireLog()
+    var wire = TLPLog()
     private let topDirectory = Directory(in: nil)
     private var hasFiles = false
     /// The file system, made when it is first looked at: not every scenario does.

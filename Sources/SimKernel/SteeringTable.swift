@@ -74,6 +74,18 @@ extension ConfigSpace {
         self[ConfigSpace.hints + 8, UInt32.self] = requester == .extended ? 0x302 : 0x102
     }
 
+    /// What the control register lets the function send.
+    var enabledHints: Topology.TPHSupport {
+        guard hasHints else { return .none }
+        switch self[ConfigSpace.hints + 8, UInt32.self] >> 8 & 3 {
+        case 1: return .tph
+        case 3: return .extended
+        default: return .none
+        }
+    }
+
+    func steeringTag(at index: Int) -> UInt16 { self[ConfigSpace.hints + 12 + 2 * index, UInt16.self] }
+
     /// drivers/pci/tph.c:pcie_tph_set_st_entry
     mutating func setSteeringTag(_ tag: UInt16, at index: Int) {
         self[ConfigSpace.hints + 12 + 2 * index, UInt16.self] = tag

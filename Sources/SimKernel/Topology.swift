@@ -1,3 +1,5 @@
+public import Kernel
+
 /// What a simulated bench consists of: plain values, so a scenario can vary any of them.
 public struct Topology: Sendable {
     /// What reports call this bench.
@@ -24,6 +26,8 @@ public struct Topology: Sendable {
     public var platform = Platform()
     /// Whether kernel drivers' DMA goes through the IOMMU's translation.
     public var iommuTranslates = true
+    /// How the links carry packets, which decides what headers look like.
+    public var linkMode = TLP.Mode.nonFlit
 
     /// A bench of these parts.
     public init(

@@ -12,7 +12,8 @@ struct Help: ParsableCommand {
         commandName: "help",
         abstract: "Show what a scenario is for and its options, or what a Lua module offers.")
 
-    @ArgumentParser.Argument(help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, sys, case.")
+    @ArgumentParser.Argument(
+        help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, sys, bench, case.")
     var topic: String?
 
     func run() throws {

@@ -5,6 +5,7 @@ import Glibc
 import Kernel
 import LuaKit
 import Runner
+import SimKernel
 import Synchronization
 
 /// `peerlab run`
@@ -25,6 +26,18 @@ struct Run: ParsableCommand {
 
     @Option(help: ArgumentHelp("Print every ioctl and verb, decoded, to FILE or to stderr.", valueName: "FILE"))
     var trace: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Print every request on the simulated bench's links to FILE, - for stderr.", valueName: "FILE")
+    )
+    var tlp: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Refuse calls of a simulated bench: OPERATION:ERROR[:N|N+|N+STEP], or rate=P[:seed=S] for any.",
+            valueName: "FAULT"))
+    var inject: [String] = []
 
     @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
     var json: String?
@@ -67,16 +80,20 @@ struct Run: ParsableCommand {
             if bench != "lab", labTph != nil || labImporter {
                 throw ValidationError("--lab-tph and --lab-importer are for --bench lab")
             }
+            let faults = try faultPlan()
+            if !bench.hasPrefix("sim"), tlp != nil || faults != nil {
+                throw ValidationError("--tlp and --inject are for simulated benches")
+            }
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = Library(stdlib: StdlibFolders.all(extra: lib))
             switch try BenchChoice(bench) {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
-                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, output))
+                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, nil, output))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(runHere(bench, pairs, library, output))
+                throw ExitCode(runHere(bench, pairs, library, faults, output))
             }
         } catch let error as TPHChoiceError {
             throw ValidationError(error.message)
@@ -87,6 +104,30 @@ struct Run: ParsableCommand {
         }
     }
 
+    /// What `--inject` says; nil without it.
+    private func faultPlan() throws -> FaultPlan? {
+        guard !inject.isEmpty else { return nil }
+        var plan = FaultPlan()
+        for fault in inject {
+            let parts = fault.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+            do throws(FaultPlan.RuleError) {
+                if parts[0].hasPrefix("rate="), let rate = Double(parts[0].dropFirst(5)) {
+                    let seed = parts.count < 2 ? 1 : parts[1].hasPrefix("seed=") ? UInt64(parts[1].dropFirst(5)) : nil
+                    guard let seed, parts.count < 3 else { throw FaultPlan.RuleError(message: "it is rate=P[:seed=S]") }
+                    try plan.refuse(rate: rate, seed: seed)
+                } else {
+                    guard (2...3).contains(parts.count) else {
+                        throw FaultPlan.RuleError(message: "it is OPERATION:ERROR[:N|N+|N+STEP]")
+                    }
+                    try plan.add(parts[0], parts[1], when: parts.count == 3 ? parts[2] : "1")
+                }
+            } catch {
+                throw ValidationError("--inject '\(fault)': \(error.message)")
+            }
+        }
+        return plan
+    }
+
     static func pair(_ text: String) throws -> (name: String, value: String) {
         guard let equals = text.firstIndex(of: "=") else {
             throw ValidationError("--set takes option=value, not '\(text)'")
@@ -95,18 +136,19 @@ struct Run: ParsableCommand {
     }
 
     private func runHere(
-        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ output: ResultFile?
+        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ faults: FaultPlan?,
+        _ output: ResultFile?
     ) -> Int32 {
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
         var unusable = 0
-        guard let traceFile = TraceFile(trace) else {
-            print("peerlab: cannot write \(trace ?? "")", to: STDERR_FILENO)
+        guard let traceFile = TraceFile(trace), let tlpFile = TraceFile(tlp) else {
+            print("peerlab: cannot write \(trace ?? tlp ?? "")", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
         }
         for file in files {
             do {
-                results.append(try run(file, bench, settings, library, traceFile))
+                results.append(try run(file, bench, settings, library, faults, trace: traceFile, tlps: tlpFile))
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
                 unusable += 1
@@ -126,10 +168,20 @@ struct Run: ParsableCommand {
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ traceFile: TraceFile
+        _ faults: FaultPlan?, trace traceFile: TraceFile, tlps: TraceFile
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
-        let tracing = trace.map { _ in TracingKernel(kernel) { traceFile.write($0) } }
+        if tlp != nil {
+            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { tlps.write(line) } }
+        }
+        // A simulated bench is always wrapped: bench:inject refuses calls there.
+        var tracing: TracingKernel?
+        if trace != nil {
+            tracing = TracingKernel(kernel) { traceFile.write($0) }
+        } else if bench.isSimulated {
+            tracing = TracingKernel(kernel)
+        }
+        tracing?.faults = faults
         let run = try ScenarioRun(
             file: file, bench: bench, kernel: tracing ?? kernel, library: library, settings: settings,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
@@ -158,7 +210,7 @@ struct Run: ParsableCommand {
 }
 
 /// Where trace lines go.
-struct TraceFile {
+struct TraceFile: Sendable {
     private let descriptor: Int32
 
     /// "-" is stderr, nil nowhere; nil where the file cannot be written.

@@ -1,4 +1,5 @@
 import Devices
+import Kernel
 import LuaKit
 import Runner
 import SimKernel
@@ -26,7 +27,7 @@ enum TopologyFile {
     }
 
     private static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
-        try fields.allow(["name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform"])
+        try fields.allow(["name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links"])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
@@ -38,6 +39,8 @@ enum TopologyFile {
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
         bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true
         bench.iommuTranslates = try iommu.boolean("translates") ?? true
+        bench.linkMode =
+            try fields.choice("links", TLP.Mode.init(rawValue:), TLP.Mode.allCases.map(\.rawValue)) ?? .nonFlit
         for device in try fields.list("devices") { try add(device, to: &bench) }
         try addFabric(fields, to: &bench)
         return bench

@@ -9,59 +9,6 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Arguments that pass a function's checks, as Lua text, made from its description. Objects are variables of the script.
-private func arguments(_ parameters: [Parameter]) -> String {
-    parameters.map { text($0.type) }.joined(separator: ", ")
-}
-
-private func text(_ type: LuaType) -> String {
-    switch type {
-    case .integer(let range): return "\(min(max(range.lowerBound, 1), range.upperBound))"
-    case .size(let range): return "\(min(max(range.lowerBound, 4096), range.upperBound))"
-    case .number: return "1.5"
-    case .boolean: return "true"
-    case .string: return "\"0000:01:00.0\""
-    case .choice(let names): return "\"\(names[0].name)\""
-    case .flags(let names): return "{\"\(names[0].name)\"}"
-    case .object(let name): return "objects[\"\(name)\"]"
-    case .record(let fields): return "{" + fields.map { "\($0.name) = \(text($0.type))" }.joined(separator: ", ") + "}"
-    case .list(let element, _): return "{\(text(element))}"
-    case .any: return "1"
-    }
-}
-
-/// Opens one object of each class on the simulated bench.
-private let openObjects = """
-    local vfio, iommufd, type1, memory, rdma, sys = require "vfio", require "iommufd", require "type1",
-      require "memory", require "rdma", require "sys"
-    local device = vfio.open("0000:01:00.0")
-    local context, nic = iommufd.open(), rdma.open("mlx5_0")
-    local pd, buf = nic:alloc_pd(), device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
-    local host = memory.alloc(4096)
-    local objects = {
-      ["vfio device"] = device, ["dma-buf"] = buf, ["iommufd"] = context, ["ioas"] = context:alloc_ioas(),
-      ["memory mapping"] = host, ["vfio container"] = type1.open(), ["rdma context"] = nic,
-      ["protection domain"] = pd, ["memory region"] = pd:reg_mr { memory = host },
-      ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
-    }
-
-    """
-
-/// Every function of every module and class: its name, and a call that its description accepts.
-private let calls: [(name: String, call: String)] = modules.flatMap { module in
-    module.functions.map { function in
-        let list = arguments(function.parameters)
-        return (name: "\(module.name).\(function.name)", call: "require(\"\(module.name)\").\(function.name)(\(list))")
-    }
-        + module.classes.flatMap { description in
-            description.methods.map { method in
-                let receiver = "objects[\"\(description.name)\"]"
-                let list = ([receiver] + method.parameters.map { text($0.type) }).joined(separator: ", ")
-                return (name: "\(description.short):\(method.name)", call: "\(receiver).\(method.name)(\(list))")
-            }
-        }
-}
-
 /// The bench's refusals can be switched on by a script, and the heap looked at.
 private let switches = Module(
     "switches", "For tests.",
@@ -70,8 +17,9 @@ private let switches = Module(
             "refuse", [Parameter("on", .boolean, .required, "")], "Makes the kernel refuse everything, or not.",
             entry: {
                 Call($0, $1).run { call in
-                    let kernel = call.context(Host.self).realKernel as? RefusingKernel
-                    kernel?.refusal = call[0].bool ? Errno(EIO) : nil
+                    var everything = FaultPlan()
+                    try everything.refuse(rate: 1, seed: 1)
+                    (call.context(Host.self).realKernel as? TracingKernel)?.faults = call[0].bool ? everything : nil
                     return call.nothing
                 }
             }),
@@ -95,7 +43,7 @@ private final class Leaked {
 
 /// Makes `count` errors through a call; returns how many there were and how much the heap grew.
 private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (errors: Int64, growth: Int64) {
-    let kernel = RefusingKernel(SimKernel(.standard))
+    let kernel = TracingKernel(SimKernel(.standard))
     let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
     let state = LuaState(
         context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })

@@ -213,5 +213,28 @@ extension TPHKernel {
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
         _ access: Int32, _ mlx5Access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> { throw Errno(ENOSYS) }
+    func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
+        throw Errno(ENOSYS)
+    }
+    func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    { throw Errno(ENOSYS) }
+    func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_qp>
+    { throw Errno(ENOSYS) }
+    func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32) throws(Errno) {
+        throw Errno(ENOSYS)
+    }
+    func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
+        throws(Errno)
+    { throw Errno(ENOSYS) }
+    func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    { throw Errno(ENOSYS) }
+    func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
+        throws(Errno) -> Int
+    { throw Errno(ENOSYS) }
     func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] { throw Errno(ENOSYS) }
 }

@@ -36,6 +36,16 @@ function rdma_context:alloc_pd() end
 ---@return rdma.dmah
 function rdma_context:alloc_dmah(attributes) end
 
+---The port's GIDs: index, gid, type ("ib", "roce-v1", "roce-v2").
+---@param port? integer from 1
+---@return rdma.gid[]
+function rdma_context:gids(port) end
+
+---ibv_create_cq.
+---@param entries? integer at least so many
+---@return rdma.cq
+function rdma_context:create_cq(entries) end
+
 ---Closes it; twice is harmless.
 function rdma_context:close() end
 
@@ -63,6 +73,11 @@ function rdma_pd:reg_mr_ex(request) end
 ---@return rdma.mr
 function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
 
+---ibv_create_qp: a reliable connection (RC), not yet connected.
+---@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, send_wr?: integer, recv_wr?: integer, send_sge?: integer, recv_sge?: integer, inline?: integer, signal_all?: boolean } queues and capacities
+---@return rdma.qp
+function rdma_pd:create_qp(request) end
+
 ---Closes it; twice is harmless.
 function rdma_pd:close() end
 
@@ -85,6 +100,10 @@ function rdma_mr:lkey() end
 ---@return integer
 function rdma_mr:rkey() end
 
+---What work requests call its first byte: its memory's address, or the iova given.
+---@return integer
+function rdma_mr:addr() end
+
 ---Bytes.
 ---@return integer
 function rdma_mr:length() end
@@ -95,5 +114,48 @@ function rdma_mr:tph() end
 
 ---Closes it; twice is harmless.
 function rdma_mr:close() end
+
+---A completion queue.
+---@class rdma.cq
+local rdma_cq = {}
+
+---ibv_poll_cq: completions, oldest first: id, ok, status ("SUCCESS", "REM_ACCESS_ERR"), op, bytes, qpn, vendor_error, imm. A list, empty where none is there.
+---@param count? integer at most so many
+---@return rdma.completion[]
+function rdma_cq:poll(count) end
+
+---Polls until so many completions came.
+---@param count? integer how many
+---@param timeout? integer milliseconds
+---@return rdma.completion[]
+function rdma_cq:wait(count, timeout) end
+
+---Closes it; twice is harmless.
+function rdma_cq:close() end
+
+---A queue pair: a reliable connection (RC).
+---@class rdma.qp
+local rdma_qp = {}
+
+---What the peer connects to: qpn, lid, gid (16 bytes).
+---@param port? integer from 1
+---@param gid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
+---@return rdma.endpoint
+function rdma_qp:endpoint(port, gid_index) end
+
+---ibv_modify_qp from RESET over INIT and RTR to RTS.
+---@param request { to: { qpn: integer, lid?: integer, gid: string }, access?: ("remote_write"|"remote_read"|"remote_atomic")[], port?: integer, gid_index?: integer, timeout?: integer, retries?: integer, rnr_retries?: integer } the peer, and how the connection behaves
+function rdma_qp:connect(request) end
+
+---ibv_post_send of one request.
+---@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer } the work request
+function rdma_qp:post_send(request) end
+
+---ibv_post_recv of one request.
+---@param request { id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+function rdma_qp:post_recv(request) end
+
+---Closes it; twice is harmless.
+function rdma_qp:close() end
 
 return rdma

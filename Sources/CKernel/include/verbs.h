@@ -18,6 +18,17 @@ long shim_ibv_reg_mr(struct ibv_pd *_Nonnull pd, uint64_t address, uint64_t leng
 long shim_ibv_reg_dmabuf_mr(struct ibv_pd *_Nonnull pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
                         struct ibv_mr *_Nullable *_Nonnull mr);
 long shim_ibv_dereg_mr(struct ibv_mr *_Nonnull mr);
+/* How many entries were filled. */
+long shim_ibv_query_gid_table(struct ibv_context *_Nonnull context, struct ibv_gid_entry *_Nonnull entries, size_t size);
+long shim_ibv_create_cq(struct ibv_context *_Nonnull context, int entries, struct ibv_cq *_Nullable *_Nonnull cq);
+long shim_ibv_destroy_cq(struct ibv_cq *_Nonnull cq);
+long shim_ibv_create_qp(struct ibv_pd *_Nonnull pd, struct ibv_qp_init_attr *_Nonnull attributes,
+                        struct ibv_qp *_Nullable *_Nonnull qp);
+long shim_ibv_destroy_qp(struct ibv_qp *_Nonnull qp);
+long shim_ibv_modify_qp(struct ibv_qp *_Nonnull qp, struct ibv_qp_attr *_Nonnull attributes, int mask);
+long shim_ibv_post_send(struct ibv_qp *_Nonnull qp, struct ibv_send_wr *_Nonnull request);
+long shim_ibv_post_recv(struct ibv_qp *_Nonnull qp, struct ibv_recv_wr *_Nonnull request);
+long shim_ibv_poll_cq(struct ibv_cq *_Nonnull cq, int count, struct ibv_wc *_Nonnull completions);
 
 /* ibv_mr_init_attr and ibv_dmah_init_attr as rdma-core 59 and later have them (man ibv_reg_mr_ex, ibv_alloc_dmah). */
 struct shim_mr_init_attr {

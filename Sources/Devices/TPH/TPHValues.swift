@@ -1,3 +1,5 @@
+public import Kernel
+
 /// A steering tag of the 8-bit namespace, as a device that is no extended TPH requester or completer uses it. The same
 /// number as an ``ExtendedSteeringTag`` is another tag. Source: PCIe base specification, TLP processing hints.
 public struct SteeringTag: RawRepresentable, Hashable, Sendable {
@@ -13,34 +15,6 @@ public struct ExtendedSteeringTag: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt16
     /// The tag with that number.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
-}
-
-/// The two PH bits of a request. Source: PCIe base specification, TLP processing hints.
-public enum ProcessingHint: UInt8, CaseIterable, Sendable {
-    /// Read and written often by host and device.
-    case bidirectional = 0
-    /// Read and written often by the device.
-    case requester = 1
-    /// Read and written often by the host.
-    case target = 2
-    /// As `target`, and expected to be used soon.
-    case targetPriority = 3
-
-    /// The name in Lua and in traces.
-    public var name: String {
-        switch self {
-        case .bidirectional: "bidirectional"
-        case .requester: "requester"
-        case .target: "target"
-        case .targetPriority: "target-priority"
-        }
-    }
-
-    /// The hint with that name; nil for any other text.
-    public init?(name: String) {
-        guard let hint = ProcessingHint.allCases.first(where: { $0.name == name }) else { return nil }
-        self = hint
-    }
 }
 
 /// What an exporter tells importers to put into requests that go to its dma-buf. The tags belong to two namespaces and

@@ -1,0 +1,115 @@
+import CKernel
+public import Kernel
+
+/// How a work request ended: a struct ibv_wc.
+public struct Completion: Sendable {
+    /// The request's wr_id.
+    public let id: UInt64
+    /// enum ibv_wc_status; 0 is success.
+    public let status: UInt32
+    /// enum ibv_wc_opcode
+    public let opcode: UInt32
+    /// Bytes that came in; of what is no receive request the message's length, not on every NIC.
+    public let bytes: UInt32
+    /// The provider's own reason.
+    public let vendorError: UInt32
+    /// The local queue pair.
+    public let number: UInt32
+    /// Immediate data in host byte order; nil where none came.
+    public let immediate: UInt32?
+
+    init(_ completion: ibv_wc) {
+        id = completion.wr_id
+        status = completion.status.rawValue
+        opcode = completion.opcode.rawValue
+        bytes = completion.byte_len
+        vendorError = completion.vendor_err
+        number = completion.qp_num
+        let hasImmediate = completion.wc_flags & IBV_WC_WITH_IMM.rawValue != 0
+        immediate = hasImmediate ? UInt32(bigEndian: completion.imm_data) : nil
+    }
+
+    private static let names = [
+        "SUCCESS", "LOC_LEN_ERR", "LOC_QP_OP_ERR", "LOC_EEC_OP_ERR", "LOC_PROT_ERR", "WR_FLUSH_ERR", "MW_BIND_ERR",
+        "BAD_RESP_ERR", "LOC_ACCESS_ERR", "REM_INV_REQ_ERR", "REM_ACCESS_ERR", "REM_OP_ERR", "RETRY_EXC_ERR",
+        "RNR_RETRY_EXC_ERR", "LOC_RDD_VIOL_ERR", "REM_INV_RD_REQ_ERR", "REM_ABORT_ERR", "INV_EECN_ERR",
+        "INV_EEC_STATE_ERR", "FATAL_ERR", "RESP_TIMEOUT_ERR", "GENERAL_ERR", "TM_ERR", "TM_RNDV_INCOMPLETE",
+    ]
+
+    /// The C name without IBV_WC_: "REM_ACCESS_ERR".
+    public var statusName: String {
+        Completion.names.indices.contains(Int(status)) ? Completion.names[Int(status)] : "status \(status)"
+    }
+
+    /// "write", "read", "send", "compare_swap", "fetch_add", "recv", "recv_write_imm"
+    public var operation: String {
+        switch ibv_wc_opcode(rawValue: opcode) {
+        case IBV_WC_SEND: "send"
+        case IBV_WC_RDMA_WRITE: "write"
+        case IBV_WC_RDMA_READ: "read"
+        case IBV_WC_COMP_SWAP: "compare_swap"
+        case IBV_WC_FETCH_ADD: "fetch_add"
+        case IBV_WC_RECV: "recv"
+        case IBV_WC_RECV_RDMA_WITH_IMM: "recv_write_imm"
+        default: "opcode \(opcode)"
+        }
+    }
+}
+
+/// A completion queue: ibv_create_cq(3).
+public struct CompletionQueue: ~Copyable {
+    private let kernel: any Kernel
+    let cq: UnsafeMutablePointer<ibv_cq>
+    private let siblings: Children
+    /// How messages call it.
+    public let label: String
+    /// False once it is destroyed.
+    public private(set) var isOpen = true
+
+    init(_ kernel: any Kernel, _ cq: UnsafeMutablePointer<ibv_cq>, in siblings: Children, label: String) {
+        self.kernel = kernel
+        self.cq = cq
+        self.siblings = siblings
+        self.label = "cq of \(label)"
+        siblings.count += 1
+    }
+
+    /// ibv_poll_cq(3): at most `count` completions, oldest first.
+    public func poll(_ count: Int) throws(Failure) -> [Completion] {
+        var failure: Errno?
+        let found = [ibv_wc](unsafeUninitializedCapacity: count) { buffer, filled in
+            do throws(Errno) { filled = try kernel.ibv_poll_cq(cq, buffer) } catch { failure = error }
+        }
+        if let failure { throw Failure("ibv_poll_cq", failure, object: label) }
+        return found.map(Completion.init)
+    }
+
+    /// Polls until `count` completions came; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came.
+    public func wait(_ count: Int, timeout: UInt64) throws(Failure) -> [Completion] {
+        let end = kernel.monotonic() &+ timeout
+        var found: [Completion] = []
+        while found.count < count {
+            found += try poll(count - found.count)
+            guard found.count < count else { break }
+            guard kernel.monotonic() < end else {
+                throw Failure(
+                    "ibv_poll_cq", Errno(110), object: label,
+                    hint: "\(found.count) of \(count) completions came; are all requests signalled, is the peer there?")
+            }
+            if let errno = Errno(result: kernel.sleep(nanoseconds: 20_000)) {
+                throw Failure("ibv_poll_cq", errno, object: label)
+            }
+        }
+        return found
+    }
+
+    /// ibv_destroy_cq(3). EBUSY while a queue pair uses it; it stays open then.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        do throws(Errno) { try kernel.ibv_destroy_cq(cq) } catch {
+            throw Failure("ibv_destroy_cq", error, object: label)
+        }
+        isOpen = false
+        siblings.count -= 1
+    }
+}

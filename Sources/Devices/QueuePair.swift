@@ -1,0 +1,224 @@
+public import CKernel
+public import Kernel
+
+/// What a peer must know to connect to a queue pair.
+public struct Endpoint: Sendable, Equatable {
+    /// The queue pair's number.
+    public var number: UInt32
+    /// The port's LID; 0 on Ethernet.
+    public var lid: UInt16
+    /// The port's GID, 16 bytes.
+    public var gid: [UInt8]
+
+    /// An endpoint; of `gid` 16 bytes are used, missing ones being 0.
+    public init(number: UInt32, lid: UInt16, gid: [UInt8]) {
+        self.number = number
+        self.lid = lid
+        self.gid = gid
+    }
+}
+
+/// How a connection behaves. Defaults are perftest's.
+public struct ConnectionOptions: Sendable {
+    /// The local port, from 1.
+    public var port: UInt8 = 1
+    /// The entry of the port's GID table; nil for the one that `RDMAContext.chosenGID(port:)` takes.
+    public var gidIndex: UInt8?
+    /// What the peer may do: IBV_ACCESS_*.
+    public var access: UInt32 = 0
+    /// 4.096 us * 2^timeout until a request is tried again; 0 for ever.
+    public var timeout: UInt8 = 14
+    /// How often a lost request is tried again, 0 to 7.
+    public var retries: UInt8 = 7
+    /// How often a request is tried again that finds no receive request, 0 to 7; 7 is for ever.
+    public var receiverRetries: UInt8 = 7
+
+    /// perftest's.
+    public init() {}
+}
+
+/// A reliable connection: ibv_create_qp(3) of type IBV_QPT_RC.
+public struct QueuePair: ~Copyable {
+    private let kernel: any Kernel
+    private let qp: UnsafeMutablePointer<ibv_qp>
+    private let siblings: Children
+    /// How messages call it.
+    public let label: String
+    /// False once it is destroyed.
+    public private(set) var isOpen = true
+
+    init(_ kernel: any Kernel, _ qp: UnsafeMutablePointer<ibv_qp>, in siblings: Children, label: String) {
+        self.kernel = kernel
+        self.qp = qp
+        self.siblings = siblings
+        self.label = "qp 0x\(String(qp.pointee.qp_num, radix: 16)) of \(label)"
+        siblings.count += 1
+    }
+
+    /// The number.
+    public var number: UInt32 { qp.pointee.qp_num }
+
+    private func call<Value>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
+        do throws(Errno) { return try body() } catch { throw Failure(name, error, object: label) }
+    }
+
+    /// What the peer must be told.
+    public func endpoint(port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> Endpoint {
+        guard let context = qp.pointee.context else { throw Failure("ibv_query_port", .invalid, object: label) }
+        let attributes = try call("ibv_query_port") { () throws(Errno) in try kernel.ibv_query_port(context, port) }
+        let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label)
+        return Endpoint(number: number, lid: attributes.lid, gid: entry?.gid ?? [])
+    }
+
+    /// Connects to `peer`, through INIT and RTR to RTS.
+    public func connect(to peer: Endpoint, _ options: ConnectionOptions) throws(Failure) {
+        guard let context = qp.pointee.context else { throw Failure("ibv_modify_qp", .invalid, object: label) }
+        let port = try call("ibv_query_port") { () throws(Errno) in
+            try kernel.ibv_query_port(context, options.port)
+        }
+        var attributes = ibv_qp_attr()
+        attributes.qp_state = IBV_QPS_INIT
+        attributes.port_num = options.port
+        attributes.qp_access_flags = options.access
+        try modify(attributes, [IBV_QP_STATE, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_ACCESS_FLAGS])
+        attributes.qp_state = IBV_QPS_RTR
+        attributes.path_mtu = port.active_mtu
+        attributes.dest_qp_num = peer.number
+        attributes.max_dest_rd_atomic = 1
+        attributes.min_rnr_timer = 12
+        attributes.ah_attr.port_num = options.port
+        attributes.ah_attr.dlid = peer.lid
+        if let entry = try GIDEntry.chosen(kernel, context, options.port, index: options.gidIndex, label) {
+            attributes.ah_attr.is_global = 1
+            attributes.ah_attr.grh.sgid_index = UInt8(truncatingIfNeeded: entry.index)
+            attributes.ah_attr.grh.hop_limit = 64
+            withUnsafeMutableBytes(of: &attributes.ah_attr.grh.dgid) { $0.copyBytes(from: peer.gid.prefix(16)) }
+        }
+        try modify(
+            attributes,
+            [
+                IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN, IBV_QP_MAX_DEST_RD_ATOMIC,
+                IBV_QP_MIN_RNR_TIMER,
+            ])
+        attributes.qp_state = IBV_QPS_RTS
+        attributes.timeout = options.timeout
+        attributes.retry_cnt = options.retries
+        attributes.rnr_retry = options.receiverRetries
+        attributes.max_rd_atomic = 1
+        try modify(
+            attributes,
+            [
+                IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_SQ_PSN,
+                IBV_QP_MAX_QP_RD_ATOMIC,
+            ])
+    }
+
+    private func modify(_ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask]) throws(Failure) {
+        let bits = mask.reduce(0) { $0 | $1.rawValue }
+        try call("ibv_modify_qp") { () throws(Errno) in
+            try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: bits))
+        }
+    }
+
+    /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
+    public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
+        var request = request
+        var pieces = pieces
+        request.num_sge = Int32(pieces.count)
+        let result: Result<Void, Errno> = pieces.withUnsafeMutableBufferPointer { list in
+            request.sg_list = list.baseAddress
+            do throws(Errno) { return .success(try kernel.ibv_post_send(qp, &request)) } catch {
+                return .failure(error)
+            }
+        }
+        try call("ibv_post_send") { () throws(Errno) in try result.get() }
+    }
+
+    /// ibv_post_recv(3) of one request.
+    public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
+        var pieces = pieces
+        let result: Result<Void, Errno> = pieces.withUnsafeMutableBufferPointer { list in
+            var request = ibv_recv_wr()
+            request.wr_id = id
+            request.num_sge = Int32(list.count)
+            request.sg_list = list.baseAddress
+            do throws(Errno) { return .success(try kernel.ibv_post_recv(qp, &request)) } catch {
+                return .failure(error)
+            }
+        }
+        try call("ibv_post_recv") { () throws(Errno) in try result.get() }
+    }
+
+    /// ibv_destroy_qp(3). One that could not be destroyed stays open.
+    public mutating func close() throws(Failure) {
+        guard isOpen else { return }
+        try call("ibv_destroy_qp") { () throws(Errno) in try kernel.ibv_destroy_qp(qp) }
+        isOpen = false
+        siblings.count -= 1
+    }
+}
+
+/// An entry of a port's GID table.
+public struct GIDEntry: Sendable {
+    /// What ibv_ah_attr calls it.
+    public let index: UInt32
+    /// 16 bytes.
+    public let gid: [UInt8]
+    /// 0 InfiniBand, 1 RoCE v1, 2 RoCE v2 (enum ibv_gid_type).
+    public let type: UInt32
+
+    /// "ib", "roce-v1", "roce-v2"
+    public var typeName: String {
+        switch type {
+        case 0: "ib"
+        case 1: "roce-v1"
+        default: "roce-v2"
+        }
+    }
+
+    /// Groups of four digits, as sysfs shows them.
+    public var text: String {
+        let pairs = gid.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        return stride(from: 0, to: pairs.count - 1, by: 2).map { pairs[$0] + pairs[$0 + 1] }.joined(separator: ":")
+    }
+
+    /// How much it is preferred: RoCE v2 with an IPv4 address, RoCE v2, RoCE v1, InfiniBand.
+    private var rank: Int {
+        let isIPv4 = gid.prefix(12).elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+        return Int(type) * 2 + (isIPv4 ? 1 : 0)
+    }
+
+    /// The table of a port; empty entries are left out.
+    static func table(
+        _ kernel: any Kernel, _ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8, _ label: String
+    ) throws(Failure) -> [GIDEntry] {
+        do throws(Errno) {
+            return try kernel.ibv_query_gid_table(context).filter { $0.port_num == UInt32(port) }.map(GIDEntry.init)
+        } catch {
+            throw Failure("ibv_query_gid_table", error, object: label)
+        }
+    }
+
+    /// The entry with an index, or the preferred one; nil where the port has none.
+    static func chosen(
+        _ kernel: any Kernel, _ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8, index: UInt8?,
+        _ label: String
+    ) throws(Failure) -> GIDEntry? {
+        let table = try table(kernel, context, port, label)
+        guard let index else { return table.max { $0.rank < $1.rank } }
+        guard let entry = table.first(where: { $0.index == index }) else {
+            let known = table.map { "\($0.index) (\($0.typeName) \($0.text))" }.joined(separator: ", ")
+            throw Failure(
+                "ibv_query_gid_table", .invalid, object: label, request: "port=\(port), index=\(index)",
+                hint: "its GIDs are: \(known)")
+        }
+        return entry
+    }
+
+    private init(_ entry: ibv_gid_entry) {
+        index = entry.gid_index
+        type = entry.gid_type
+        var gid = entry.gid
+        self.gid = withUnsafeBytes(of: &gid) { Array($0) }
+    }
+}

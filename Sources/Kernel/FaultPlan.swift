@@ -1,0 +1,93 @@
+/// Calls that are refused instead of being made: how a program behaves when the kernel says no.
+public struct FaultPlan: Sendable {
+    /// One kind of call, which ones of them, and what they are answered.
+    public struct Rule: Sendable {
+        /// The operation as errors name it: "IOMMU_IOAS_MAP", "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_mr", "open".
+        public let operation: String
+        /// The answer.
+        public let errno: Errno
+        /// The first call that is refused, from 1.
+        public let first: Int
+        /// After it every so many-th one; 0 for no other.
+        public let step: Int
+
+        fileprivate func refuses(_ count: Int) -> Bool {
+            count == first || (step > 0 && count > first && (count - first) % step == 0)
+        }
+    }
+
+    /// Why a rule is none.
+    public struct RuleError: Error {
+        /// What is wrong and what would be right.
+        public let message: String
+
+        /// A reason.
+        public init(message: String) { self.message = message }
+    }
+
+    private var rules: [Rule] = []
+    /// How often each operation was called since the plan was there.
+    public private(set) var calls: [String: Int] = [:]
+    private var rate = 0.0
+    private var generator = SplitMix(state: 0)
+
+    /// A plan that refuses nothing.
+    public init() {}
+
+    /// Whether it can refuse anything.
+    public var isEmpty: Bool { rules.isEmpty && rate == 0 }
+
+    /// Adds a rule.
+    /// - Parameters:
+    ///   - name: the errno's name, which must be one that this operation can give.
+    ///   - when: "2" for the second call from now on, "2+" for it and all after it, "2+3" for it and every third after it.
+    public mutating func add(_ operation: String, _ name: String, when: String = "1") throws(RuleError) {
+        let known = Refusal.all(of: operation)
+        guard !known.isEmpty else {
+            throw RuleError(message: "no operation '\(operation)' is known; names are those of errors and traces")
+        }
+        guard known.contains(where: { $0.name == name }), let errno = Errno(name: name) else {
+            throw RuleError(
+                message: "\(operation) cannot answer \(name); it can: \(known.map(\.name).joined(separator: ", "))")
+        }
+        let parts = when.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+        let step = parts.count < 2 ? 0 : parts[1].isEmpty ? 1 : Int(parts[1]) ?? -1
+        guard let first = Int(parts[0]), first > 0, step >= 0, parts.count < 2 || step > 0 else {
+            throw RuleError(message: "'\(when)' is no N, N+ or N+STEP, counted from 1")
+        }
+        rules.append(
+            Rule(operation: operation, errno: errno, first: calls[operation, default: 0] + first, step: step))
+    }
+
+    /// Refuses every call with this probability, 0 to 1, with one of the errors it can give. The same seed refuses the
+    /// same calls of the same program.
+    public mutating func refuse(rate: Double, seed: UInt64) throws(RuleError) {
+        guard (0...1).contains(rate) else { throw RuleError(message: "a rate is 0 to 1, not \(rate)") }
+        self.rate = rate
+        generator = SplitMix(state: seed)
+    }
+
+    /// Counts a call; what to answer it with, nil to make it.
+    mutating func refusal(of operation: String) -> Errno? {
+        let count = calls[operation, default: 0] + 1
+        calls[operation] = count
+        var answer = rules.first { $0.operation == operation && $0.refuses(count) }?.errno
+        if answer == nil, rate > 0, Double(generator.next() >> 11) * 0x1p-53 < rate {
+            answer = Refusal.all(of: operation).randomElement(using: &generator).flatMap { Errno(name: $0.name) }
+        }
+        return answer
+    }
+}
+
+/// SplitMix64, a small generator whose sequence is the same everywhere.
+private struct SplitMix: RandomNumberGenerator, Sendable {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}

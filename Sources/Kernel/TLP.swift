@@ -1,0 +1,156 @@
+/// A memory request on a PCI Express link: who asks whom for which bytes, with which hint. PCIe Base Spec 2.2; where TPH
+/// stands in a header: the TPH ECN.
+public struct TLP: Sendable, Equatable {
+    /// How links carry packets, which decides what headers look like.
+    public enum Mode: String, Sendable, CaseIterable {
+        /// Up to PCIe 5, and 6 where it was not negotiated.
+        case nonFlit = "non-flit"
+        /// PCIe 6.
+        case flit
+    }
+
+    /// What a request carries of TPH.
+    public struct Hint: Sendable, Equatable {
+        /// The steering tag.
+        public var tag: UInt16
+        /// Whether it is one of the 16-bit namespace.
+        public var isExtended: Bool
+        /// The processing hint, 0 to 3.
+        public var ph: UInt8
+
+        /// A hint.
+        public init(tag: UInt16, isExtended: Bool = false, ph: UInt8) {
+            self.tag = tag
+            self.isExtended = isExtended
+            self.ph = ph
+        }
+
+        /// The processing hint's name.
+        public var name: String { ProcessingHint(rawValue: ph & 3)?.name ?? "?" }
+    }
+
+    /// A place in a function's BAR.
+    public struct Target: Sendable, Equatable {
+        /// "0000:01:00.0"
+        public var function: String
+        /// The BAR, 0 to 5.
+        public var region: Int
+        /// Bytes from its start.
+        public var offset: UInt64
+
+        /// A place.
+        public init(function: String, region: Int, offset: UInt64) {
+            self.function = function
+            self.region = region
+            self.offset = offset
+        }
+    }
+
+    /// When it was sent: nanoseconds of the bench's clock.
+    public var time: UInt64 = 0
+    /// The links' mode.
+    public var mode = Mode.nonFlit
+    /// A write, or else a read.
+    public var isWrite: Bool
+    /// Bus in 15:8, device in 7:3, function in 2:0.
+    public var requester: UInt16
+    /// The requester as sysfs calls it: "0000:03:00.0".
+    public var requesterAddress = ""
+    /// The first byte as its completer is addressed: a BAR's bus address; of host memory what the requester uses.
+    public var address: UInt64
+    /// Bytes, at least one.
+    public var length: Int
+    /// nil without a hint.
+    public var hint: Hint?
+    /// nil for host memory.
+    public var target: Target?
+
+    /// A request in non-flit mode.
+    public init(isWrite: Bool, requester: UInt16, address: UInt64, length: Int, hint: Hint? = nil) {
+        self.isWrite = isWrite
+        self.requester = requester
+        self.address = address
+        self.length = length
+        self.hint = hint
+    }
+
+    // MARK: Headers
+
+    /// The header as its link carries it; nil where our reference does not tell how.
+    public var header: [UInt32]? { mode == .flit ? flitHeader : nonFlitHeader }
+
+    private var isLong: Bool { address > 0xffff_ffff }
+
+    /// Double words from the one with the first byte to the one with the last, as the length field holds them: 1024 is 0.
+    private var doubleWords: UInt32 {
+        UInt32(truncatingIfNeeded: (Int(address & 3) + max(length, 1) + 3) / 4) & 0x3ff
+    }
+
+    /// Last and first byte enables.
+    private var byteEnables: UInt32 {
+        let first = Int(address & 3)
+        let end = first + max(length, 1)
+        let head = (UInt32(0xf) << UInt32(first)) & 0xf
+        guard end > 4 else { return head & (0xf >> UInt32(4 - end)) }
+        return head | (0xf >> UInt32((4 - end % 4) % 4)) << 4
+    }
+
+    /// A prefix comes first where the tag has 16 bits.
+    private var nonFlitHeader: [UInt32] {
+        var words: [UInt32] = [(isWrite ? 0x4000_0000 : 0) | (isLong ? 0x2000_0000 : 0) | doubleWords]
+        var tag: UInt32 = 0
+        var enables = byteEnables
+        var low = UInt32(truncatingIfNeeded: address) & ~3
+        if let hint {
+            words[0] |= 1 << 16
+            low |= UInt32(hint.ph & 3)
+            if isWrite { tag = UInt32(hint.tag & 0xff) } else { enables = UInt32(hint.tag & 0xff) }
+        }
+        words.append(UInt32(requester) << 16 | tag << 8 | enables)
+        if isLong { words.append(UInt32(truncatingIfNeeded: address >> 32)) }
+        words.append(low)
+        if let hint, hint.isExtended { words.insert(0x9000_0000 | UInt32(hint.tag >> 8) << 16, at: 0) }
+        return words
+    }
+
+    /// Known of a write of whole double words above 4 GiB, without or with an 8-bit tag.
+    private var flitHeader: [UInt32]? {
+        guard isWrite, isLong, address & 3 == 0, length & 3 == 0, hint?.isExtended != true else { return nil }
+        var words: [UInt32] = [
+            0x6000_0000 | doubleWords, UInt32(requester) << 16, UInt32(truncatingIfNeeded: address >> 32),
+            UInt32(truncatingIfNeeded: address),
+        ]
+        if let hint {
+            words[0] |= 1 << 17
+            words.append(UInt32(hint.tag & 0xff) << 8 | UInt32(hint.ph & 3) << 6 | 1 << 4)
+        }
+        return words
+    }
+}
+
+/// The requests of a bench's functions, oldest first, as analyzers on its links would show them.
+public struct TLPLog: Sendable {
+    /// No more are kept than these.
+    public static let limit = 1 << 16
+    /// The requests.
+    public private(set) var requests: [TLP] = []
+    /// How many came after the log was full.
+    public private(set) var lost = 0
+    /// Gets every request as it is sent, also what the log has no room for.
+    public var sink: (@Sendable (TLP) -> Void)?
+
+    /// An empty log.
+    public init() {}
+
+    /// Adds a request.
+    public mutating func append(_ request: TLP) {
+        sink?(request)
+        if requests.count < TLPLog.limit { requests.append(request) } else { lost += 1 }
+    }
+
+    /// Forgets all requests.
+    public mutating func clear() {
+        requests = []
+        lost = 0
+    }
+}

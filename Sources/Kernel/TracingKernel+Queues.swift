@@ -1,0 +1,107 @@
+public import CKernel
+
+private func address<Pointee>(_ pointer: UnsafeMutablePointer<Pointee>?) -> UInt64 {
+    UInt64(UInt(bitPattern: pointer))
+}
+
+private func pointer<Pointee>(_ value: UnsafeMutablePointer<Pointee>) -> String { hex(address(value)) }
+
+/// Queues and work requests in the trace. See ``VerbsCalls``.
+extension TracingKernel {
+    /// See ``VerbsCalls``.
+    public func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
+        try verb(.queryGIDTable, [address(context)], { "\($0.count) entries" }) { (kernel) throws(Errno) in
+            try kernel.ibv_query_gid_table(context)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    {
+        try verb(.createCQ, [address(context), UInt64(UInt32(bitPattern: entries))], pointer) {
+            (kernel) throws(Errno) in
+            try kernel.ibv_create_cq(context, entries)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
+        try verb(.destroyCQ, [address(cq)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_destroy_cq(cq) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr)
+        throws(Errno) -> UnsafeMutablePointer<ibv_qp>
+    {
+        let cap = attributes.cap
+        let arguments = [
+            address(pd), UInt64(attributes.qp_type.rawValue), address(attributes.send_cq),
+            address(attributes.recv_cq), UInt64(cap.max_send_wr), UInt64(cap.max_recv_wr), UInt64(cap.max_send_sge),
+            UInt64(cap.max_recv_sge), UInt64(cap.max_inline_data),
+        ]
+        var changed = attributes
+        defer { attributes = changed }
+        return try verb(.createQP, arguments, { "\(pointer($0)) {qp_num=\(hex($0.pointee.qp_num))}" }) {
+            (kernel) throws(Errno) in
+            try kernel.ibv_create_qp(pd, &changed)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
+        try verb(.destroyQP, [address(qp)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_destroy_qp(qp) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
+        throws(Errno)
+    {
+        let arguments = [
+            address(qp), UInt64(UInt32(bitPattern: mask)), UInt64(attributes.qp_state.rawValue),
+            UInt64(attributes.dest_qp_num), UInt64(attributes.qp_access_flags),
+        ]
+        try verb(.modifyQP, arguments, { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_modify_qp(qp, attributes, mask)
+        }
+    }
+
+    /// See ``VerbsCalls``. Of a chain the first request is shown.
+    public func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
+        throws(Errno)
+    {
+        let wr = request.pointee
+        let pieces = UnsafeBufferPointer(start: wr.sg_list, count: wr.sg_list == nil ? 0 : Int(max(0, wr.num_sge)))
+        let arguments = [
+            address(qp), wr.wr_id, UInt64(wr.opcode.rawValue), UInt64(wr.send_flags), UInt64(pieces.count),
+            pieces.reduce(0) { $0 + UInt64($1.length) }, wr.wr.rdma.remote_addr,
+            UInt64(
+                [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode)
+                    ? wr.wr.atomic.rkey : wr.wr.rdma.rkey),
+        ]
+        try verb(.postSend, arguments, { "0" }) { (kernel) throws(Errno) in try kernel.ibv_post_send(qp, request) }
+    }
+
+    /// See ``VerbsCalls``. Of a chain the first request is shown.
+    public func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    {
+        let arguments = [address(qp), request.pointee.wr_id, UInt64(UInt32(bitPattern: request.pointee.num_sge))]
+        try verb(.postRecv, arguments, { "0" }) { (kernel) throws(Errno) in try kernel.ibv_post_recv(qp, request) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
+        throws(Errno) -> Int
+    {
+        let text = { (count: Int) in
+            let list = completions.prefix(count).map {
+                "{wr_id=\(hex($0.wr_id)), status=\($0.status.rawValue), byte_len=\($0.byte_len)}"
+            }
+            return ([String(count)] + list).joined(separator: " ")
+        }
+        return try verb(.pollCQ, [address(cq), UInt64(completions.count)], text) { (kernel) throws(Errno) in
+            try kernel.ibv_poll_cq(cq, completions)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// What the NIC does with a region: DMA, as far as its memory key allows.
+extension MemoryRegion {
+    /// Whether the bytes lie inside.
+    func contains(_ address: UInt64, _ length: Int) -> Bool {
+        address >= start && UInt64(length) <= self.length && address - start <= self.length - UInt64(length)
+    }
+
+    /// The hint of its requests: what the key's index stands for, while the function's TPH is enabled.
+    var wireHint: TLP.Hint? {
+        guard let hint, let steering = domain.context.adapter.steering else { return nil }
+        return steering.hint(index: UInt8(truncatingIfNeeded: hint.index), ph: hint.ph)
+    }
+
+    /// Moves bytes by the NIC's DMA. False where its page fault finds no memory; then nothing was moved. The caller has
+    /// checked the bounds.
+    func transfer(_ bytes: UnsafeMutableRawBufferPointer, _ address: UInt64, toMemory: Bool, _ kernel: SimKernel)
+        -> Bool
+    {
+        guard isReachable else { return false }
+        let place = address - start
+        guard let buffer else {
+            record(.hostMemory(dmaAddress &+ place), bytes.count, toMemory, kernel)
+            return moveHost(bytes, memory &+ place, toMemory: toMemory, kernel)
+        }
+        guard let exported = buffer as? RegionBuffer else {
+            record(.hostMemory(dmaAddress &+ place), bytes.count, toMemory, kernel)
+            (buffer as? PageBuffer)?.transfer(bytes, at: offset + place, toMemory: toMemory)
+            return true
+        }
+        var done = 0
+        while done < bytes.count, let (place, count) = exported.place(at: offset + place + UInt64(done)) {
+            let part = UnsafeMutableRawBufferPointer(
+                rebasing: bytes[done..<(done + Int(min(count, UInt64(bytes.count - done))))])
+            record(.bar(place), part.count, toMemory, kernel)
+            kernel.reach(place, part, toMemory: toMemory)
+            done += part.count
+        }
+        return true
+    }
+
+    private func record(_ target: WireTarget, _ length: Int, _ isWrite: Bool, _ kernel: SimKernel) {
+        guard let function = domain.context.adapter.function else { return }
+        kernel.record(target, length, isWrite: isWrite, by: function, wireHint)
+    }
+
+    private func moveHost(
+        _ bytes: UnsafeMutableRawBufferPointer, _ address: UInt64, toMemory: Bool, _ kernel: SimKernel
+    ) -> Bool {
+        guard let base = bytes.baseAddress else { return true }
+        let result =
+            toMemory
+            ? sys_copy_to_address(address, base, bytes.count) : sys_copy_from_address(base, address, bytes.count)
+        if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
+        return result == 0
+    }
+}
+
+extension SteeringTable {
+    /// What a memory key's hint is on the wire: in direct mode the index is the tag, else the table's entry has it.
+    func hint(index: UInt8, ph: UInt8) -> TLP.Hint? {
+        let enabled = function.config.enabledHints
+        guard enabled != .none else { return nil }
+        let tag = size > 0 && index > 0 ? function.config.steeringTag(at: Int(index)) : UInt16(index)
+        return TLP.Hint(tag: tag, isExtended: enabled == .extended, ph: ph)
+    }
+}
+
+extension PageBuffer {
+    /// A device's access to the pages; the caller has checked the bounds.
+    func transfer(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64, toMemory: Bool) {
+        var done = 0
+        var start: UInt64 = 0
+        for part in parts {
+            let place = offset + UInt64(done)
+            if done < bytes.count, place >= start, place < start + part.length {
+                let count = Int(min(start + part.length - place, UInt64(bytes.count - done)))
+                let target = bytes.baseAddress.map { $0 + done }
+                let at = part.offset + (place - start)
+                _ =
+                    toMemory
+                    ? sys_pwrite(part.file.descriptor, target, count, at)
+                    : sys_pread(part.file.descriptor, target, count, at)
+                done += count
+            }
+            start += part.length
+        }
+    }
+}

@@ -1,0 +1,176 @@
+public import CKernel
+import Glibc
+public import Kernel
+
+/// Queues and work requests. See ``VerbsCalls``.
+extension SimKernel {
+    /// See ``VerbsCalls``. A port's entries: RoCE v1 and v2 of the link-local address, then of 10.0.0.N; of software only
+    /// v2.
+    public func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
+        pass(1000)
+        let adapter = try rdma.context(context).adapter
+        let types = adapter.nic.driver == .rxe ? [IBV_GID_TYPE_ROCE_V2] : [IBV_GID_TYPE_ROCE_V1, IBV_GID_TYPE_ROCE_V2]
+        return (0..<(2 * types.count)).map { index in
+            var entry = ibv_gid_entry()
+            entry.gid_index = UInt32(index)
+            entry.port_num = 1
+            entry.gid_type = UInt32(types[index % types.count].rawValue)
+            withUnsafeMutableBytes(of: &entry.gid) { $0.copyBytes(from: adapter.gid(isIPv4: index >= types.count)) }
+            return entry
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
+        -> UnsafeMutablePointer<ibv_cq>
+    {
+        pass(1000)
+        guard entries > 0, entries <= 1 << 22 else { throw Errno(EINVAL) }
+        return try rdma.addQueue(context, entries: Int(entries))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
+        pass(1000)
+        guard try rdma.queue(cq).users == 0 else { throw Errno(EBUSY) }
+        rdma.remove(cq)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr)
+        throws(Errno) -> UnsafeMutablePointer<ibv_qp>
+    {
+        pass(1000)
+        let cap = attributes.cap
+        guard cap.max_send_wr <= 1 << 15, cap.max_recv_wr <= 1 << 15, cap.max_send_sge <= 30, cap.max_recv_sge <= 30,
+            cap.max_inline_data <= 1024
+        else { throw Errno(EINVAL) }
+        guard attributes.qp_type == IBV_QPT_RC, attributes.srq == nil else {
+            throw notModelled("queue pairs other than RC, and with an SRQ", EOPNOTSUPP)
+        }
+        return try rdma.addQueuePair(pd, attributes, self)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
+        pass(1000)
+        rdma.remove(qp, try rdma.queuePair(qp))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
+        throws(Errno)
+    {
+        pass(1000)
+        let queuePair = try rdma.queuePair(qp)
+        try queuePair.modify(attributes, UInt32(bitPattern: mask))
+        qp.pointee.state = queuePair.state
+        if queuePair.state == IBV_QPS_RTS { queuePair.progress() }
+    }
+
+    /// See ``VerbsCalls``. Each chain is taken as far as there is room.
+    public func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
+        throws(Errno)
+    {
+        pass(100)
+        let queuePair = try rdma.queuePair(qp)
+        var next: UnsafeMutablePointer<ibv_send_wr>? = request
+        while let request = next {
+            try post(request.pointee, to: queuePair)
+            next = request.pointee.next
+        }
+        queuePair.progress()
+    }
+
+    /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
+    private func post(_ request: ibv_send_wr, to queuePair: QueuePair) throws(Errno) {
+        guard queuePair.state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
+        guard request.num_sge >= 0, request.num_sge <= queuePair.capacity.max_send_sge else { throw Errno(EINVAL) }
+        guard queuePair.sendsPosted < queuePair.capacity.max_send_wr else { throw Errno(ENOMEM) }
+        let send = try QueuePair.Send(request, limit: Int(queuePair.capacity.max_inline_data))
+        queuePair.sendsPosted += 1
+        guard queuePair.state == IBV_QPS_RTS else { return queuePair.complete(send, IBV_WC_WR_FLUSH_ERR) }
+        queuePair.sends.append(send)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    {
+        pass(100)
+        let queuePair = try rdma.queuePair(qp)
+        var next: UnsafeMutablePointer<ibv_recv_wr>? = request
+        while let request = next {
+            let wanted = request.pointee
+            // sw/rxe/rxe_verbs.c:rxe_post_recv
+            guard queuePair.state != IBV_QPS_RESET, wanted.num_sge >= 0,
+                wanted.num_sge <= queuePair.capacity.max_recv_sge
+            else { throw Errno(EINVAL) }
+            guard queuePair.receivesPosted < queuePair.capacity.max_recv_wr else { throw Errno(ENOMEM) }
+            let receive = QueuePair.Receive(
+                id: wanted.wr_id, pieces: QueuePair.pieces(wanted.sg_list, wanted.num_sge))
+            queuePair.receivesPosted += 1
+            if queuePair.state == IBV_QPS_ERR {
+                queuePair.complete(receive, IBV_WC_WR_FLUSH_ERR)
+            } else {
+                queuePair.receives.append(receive)
+            }
+            next = wanted.next
+        }
+        queuePair.resumePeer()
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
+        throws(Errno) -> Int
+    {
+        pass(100)
+        return try rdma.queue(cq).poll(completions)
+    }
+}
+
+extension QueuePair {
+    static func pieces(_ list: UnsafeMutablePointer<ibv_sge>?, _ count: Int32) -> [Piece] {
+        UnsafeBufferPointer(start: list, count: list == nil ? 0 : Int(count)).map {
+            Piece(address: $0.addr, length: Int($0.length), key: $0.lkey)
+        }
+    }
+}
+
+extension QueuePair.Send {
+    private static let known = [
+        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_READ,
+        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
+    ]
+
+    /// A copy of a work request; EINVAL for one that this does not know, or with more inline data than fits.
+    fileprivate init(_ request: ibv_send_wr, limit: Int) throws(Errno) {
+        guard Self.known.contains(request.opcode) else { throw Errno(EINVAL) }
+        id = request.wr_id
+        opcode = request.opcode
+        flags = request.send_flags
+        immediate = request.imm_data
+        let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
+        remoteAddress = isAtomic ? request.wr.atomic.remote_addr : request.wr.rdma.remote_addr
+        remoteKey = isAtomic ? request.wr.atomic.rkey : request.wr.rdma.rkey
+        operands = isAtomic ? (request.wr.atomic.compare_add, request.wr.atomic.swap) : (0, 0)
+        let pieces = QueuePair.pieces(request.sg_list, request.num_sge)
+        self.pieces = pieces
+        guard request.send_flags & IBV_SEND_INLINE.rawValue != 0 else {
+            inline = nil
+            return
+        }
+        let length = pieces.reduce(0) { $0 + $1.length }
+        guard length <= limit else { throw Errno(EINVAL) }
+        var bytes = [UInt8](repeating: 0, count: length)
+        var done = 0
+        for piece in pieces where piece.length > 0 {
+            let copied = bytes.withUnsafeMutableBytes { bytes in
+                bytes.baseAddress.map { sys_copy_from_address($0 + done, piece.address, piece.length) } ?? 0
+            }
+            guard copied == 0 else { throw Errno(EFAULT) }
+            done += piece.length
+        }
+        inline = bytes
+    }
+}

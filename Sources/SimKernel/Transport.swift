@@ -1,0 +1,167 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// What a NIC does with posted requests of a reliable connection, at once: the requester's side and the responder's.
+/// InfiniBand Architecture Specification, volume 1, chapters 9 and 10.
+extension QueuePair {
+    /// How a request ended; nil where it waits for a receive request of the peer.
+    private typealias Outcome = ibv_wc_status?
+
+    /// Works the send queue off, in order.
+    func progress() {
+        while state == IBV_QPS_RTS, let send = sends.first {
+            guard let status = execute(send) else { return }
+            sends.removeFirst()
+            complete(send, status)
+            if status != IBV_WC_SUCCESS { fail() }
+        }
+    }
+
+    /// A receive request came; a peer may have waited for it.
+    func resumePeer() {
+        guard let peer = waiting else { return }
+        waiting = nil
+        peer.progress()
+    }
+
+    private func execute(_ send: Send) -> Outcome {
+        guard let bytes = gather(send) else { return IBV_WC_LOC_PROT_ERR }
+        guard let peer = kernel.rdma.peer(of: self) else {
+            // The longest that a request is tried: 4.096 us * 2^timeout, each time.
+            let tries = UInt64(attributes.retry_cnt) + 1
+            kernel.pass(tries * 4096 << UInt64(min(attributes.timeout, 31)))
+            return IBV_WC_RETRY_EXC_ERR
+        }
+        switch send.opcode {
+        case IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM: return write(bytes, send, peer)
+        case IBV_WR_SEND, IBV_WR_SEND_WITH_IMM: return deliver(bytes, send, peer)
+        case IBV_WR_RDMA_READ: return read(send, peer)
+        default: return atomic(send, peer)
+        }
+    }
+
+    // MARK: Local memory
+
+    /// A region of this queue pair's domain that has the piece and grants `access`.
+    private func region(_ piece: Piece, _ access: Int32) -> MemoryRegion? {
+        guard let region = kernel.rdma.region(key: piece.key), region.domain === domain,
+            region.access & access == access, region.contains(piece.address, piece.length)
+        else { return nil }
+        return region
+    }
+
+    /// The message of a write or a send; empty where it goes the other way; nil where a key does not allow it.
+    private func gather(_ send: Send) -> [UInt8]? {
+        if let inline = send.inline { return inline }
+        guard !send.isFetching else {
+            return send.pieces.allSatisfy { region($0, 1)?.isReachable == true } ? [] : nil
+        }
+        var bytes = [UInt8](repeating: 0, count: send.length)
+        return move(&bytes, send.pieces, toMemory: false) ? bytes : nil
+    }
+
+    private func move(_ bytes: inout [UInt8], _ pieces: [Piece], toMemory: Bool) -> Bool {
+        bytes.withUnsafeMutableBytes { bytes in
+            var done = 0
+            for piece in pieces where done < bytes.count {
+                guard let region = region(piece, toMemory ? 1 : 0) else { return false }
+                let part = bytes[done..<min(done + piece.length, bytes.count)]
+                guard
+                    region.transfer(
+                        UnsafeMutableRawBufferPointer(rebasing: part), piece.address, toMemory: toMemory, kernel)
+                else { return false }
+                done += part.count
+            }
+            return true
+        }
+    }
+
+    // MARK: The responder
+
+    /// The peer's region that a request names; it must grant `access`, and so must the peer's queue pair.
+    private func remote(_ send: Send, _ length: Int, _ access: Int32, _ peer: QueuePair) -> MemoryRegion? {
+        guard peer.attributes.qp_access_flags & UInt32(access) != 0,
+            let region = kernel.rdma.region(key: send.remoteKey), region.domain === peer.domain,
+            region.access & access != 0, region.contains(send.remoteAddress, length)
+        else { return nil }
+        return region
+    }
+
+    /// A request that the responder must not do ends its queue pair too.
+    private func refused(_ peer: QueuePair) -> ibv_wc_status {
+        peer.fail()
+        return IBV_WC_REM_ACCESS_ERR
+    }
+
+    private func write(_ bytes: [UInt8], _ send: Send, _ peer: QueuePair) -> Outcome {
+        let hasImmediate = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
+        guard !hasImmediate || !peer.receives.isEmpty else { return wait(for: peer) }
+        if !bytes.isEmpty {
+            var bytes = bytes
+            guard let region = remote(send, bytes.count, 2, peer),
+                bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
+            else { return refused(peer) }
+        }
+        if hasImmediate { peer.complete(peer.receives.removeFirst(), IBV_WC_SUCCESS, from: send) }
+        return IBV_WC_SUCCESS
+    }
+
+    private func deliver(_ bytes: [UInt8], _ send: Send, _ peer: QueuePair) -> Outcome {
+        guard let receive = peer.receives.first else { return wait(for: peer) }
+        peer.receives.removeFirst()
+        guard bytes.count <= receive.pieces.reduce(0, { $0 + $1.length }) else {
+            peer.complete(receive, IBV_WC_LOC_LEN_ERR)
+            peer.fail()
+            return IBV_WC_REM_INV_REQ_ERR
+        }
+        var bytes = bytes
+        guard peer.move(&bytes, receive.pieces, toMemory: true) else {
+            peer.complete(receive, IBV_WC_LOC_PROT_ERR)
+            peer.fail()
+            return IBV_WC_REM_OP_ERR
+        }
+        peer.complete(receive, IBV_WC_SUCCESS, from: send)
+        return IBV_WC_SUCCESS
+    }
+
+    private func read(_ send: Send, _ peer: QueuePair) -> Outcome {
+        guard send.length > 0 else { return IBV_WC_SUCCESS }
+        var bytes = [UInt8](repeating: 0, count: send.length)
+        guard let region = remote(send, bytes.count, 4, peer),
+            bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        else { return refused(peer) }
+        return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
+    }
+
+    /// Eight bytes that are fetched, and added to or replaced where they are what is expected.
+    private func atomic(_ send: Send, _ peer: QueuePair) -> Outcome {
+        guard send.remoteAddress & 7 == 0, send.length == 8 else {
+            peer.fail()
+            return IBV_WC_REM_INV_REQ_ERR
+        }
+        var old = [UInt8](repeating: 0, count: 8)
+        guard let region = remote(send, 8, 8, peer),
+            old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        else { return refused(peer) }
+        let value = old.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+        var new = value &+ send.operands.0
+        if send.opcode == IBV_WR_ATOMIC_CMP_AND_SWP { new = value == send.operands.0 ? send.operands.1 : value }
+        _ = withUnsafeMutableBytes(of: &new) { region.transfer($0, send.remoteAddress, toMemory: true, kernel) }
+        return move(&old, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
+    }
+
+    /// No receive request is there: tried again as often as agreed, 7 being for ever.
+    private func wait(for peer: QueuePair) -> Outcome {
+        guard attributes.rnr_retry == 7 else { return IBV_WC_RNR_RETRY_EXC_ERR }
+        peer.waiting = self
+        return nil
+    }
+}
+
+extension QueuePair.Send {
+    /// Whether the local memory is written, not read.
+    var isFetching: Bool {
+        [IBV_WR_RDMA_READ, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
+    }
+}

@@ -1,0 +1,56 @@
+import Bindings
+import LuaKit
+
+/// Arguments that pass a function's checks, as Lua text, made from its description. Objects are variables of the script.
+func arguments(_ parameters: [Parameter]) -> String {
+    parameters.map { text($0.type) }.joined(separator: ", ")
+}
+
+func text(_ type: LuaType) -> String {
+    switch type {
+    case .integer(let range): return "\(min(max(range.lowerBound, 1), range.upperBound))"
+    case .size(let range): return "\(min(max(range.lowerBound, 4096), range.upperBound))"
+    case .number: return "1.5"
+    case .boolean: return "true"
+    case .string: return "\"0000:01:00.0\""
+    case .choice(let names): return "\"\(names[0].name)\""
+    case .flags(let names): return "{\"\(names[0].name)\"}"
+    case .object(let name): return "objects[\"\(name)\"]"
+    case .record(let fields): return "{" + fields.map { "\($0.name) = \(text($0.type))" }.joined(separator: ", ") + "}"
+    case .list(let element, _): return "{\(text(element))}"
+    case .any: return "1"
+    }
+}
+
+/// Opens one object of each class on the simulated bench.
+let openObjects = """
+    local vfio, iommufd, type1, memory, rdma, sys = require "vfio", require "iommufd", require "type1",
+      require "memory", require "rdma", require "sys"
+    local device = vfio.open("0000:01:00.0")
+    local context, nic = iommufd.open(), rdma.open("mlx5_0")
+    local pd, buf = nic:alloc_pd(), device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+    local host, cq = memory.alloc(4096), nic:create_cq()
+    local objects = {
+      ["vfio device"] = device, ["dma-buf"] = buf, ["iommufd"] = context, ["ioas"] = context:alloc_ioas(),
+      ["memory mapping"] = host, ["vfio container"] = type1.open(), ["rdma context"] = nic,
+      ["protection domain"] = pd, ["memory region"] = pd:reg_mr { memory = host },
+      ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
+      ["completion queue"] = cq, ["queue pair"] = pd:create_qp { send_cq = cq },
+    }
+
+    """
+
+/// Every function of every module and class: its name, and a call that its description accepts.
+let calls: [(name: String, call: String)] = modules.flatMap { module in
+    module.functions.map { function in
+        let list = arguments(function.parameters)
+        return (name: "\(module.name).\(function.name)", call: "require(\"\(module.name)\").\(function.name)(\(list))")
+    }
+        + module.classes.flatMap { description in
+            description.methods.map { method in
+                let receiver = "objects[\"\(description.name)\"]"
+                let list = ([receiver] + method.parameters.map { text($0.type) }).joined(separator: ", ")
+                return (name: "\(description.short):\(method.name)", call: "\(receiver).\(method.name)(\(list))")
+            }
+        }
+}

@@ -1,0 +1,264 @@
+import CKernel
+import Glibc
+import Kernel
+import SimKernel
+import TestBench
+import Testing
+
+/// Reliable connections of the simulated NIC: InfiniBand Architecture Specification, volume 1, chapters 9 and 10.
+@Suite struct QueuePairTests {
+    /// Two connected queue pairs of one NIC, host memory that both may use, and a dma-buf with a hint.
+    struct Setup {
+        let verbs: VerbsTests
+        let cq: UnsafeMutablePointer<ibv_cq>
+        let a: UnsafeMutablePointer<ibv_qp>
+        let b: UnsafeMutablePointer<ibv_qp>
+        let memory: UnsafeMutableRawPointer
+        let mr: UnsafeMutablePointer<ibv_mr>
+        var kernel: SimKernel { verbs.bench.kernel }
+
+        init(_ topology: Topology = .standard, access: Int32 = 15) throws {
+            verbs = try VerbsTests(topology)
+            cq = try verbs.bench.kernel.ibv_create_cq(verbs.context, 16)
+            a = try Self.queuePair(verbs, cq)
+            b = try Self.queuePair(verbs, cq)
+            memory = try verbs.bench.memory(4096)
+            mr = try verbs.bench.kernel.ibv_reg_mr(verbs.pd, address(memory), 4096, access)
+        }
+
+        static func queuePair(_ verbs: VerbsTests, _ cq: UnsafeMutablePointer<ibv_cq>) throws
+            -> UnsafeMutablePointer<ibv_qp>
+        {
+            var attributes = ibv_qp_init_attr()
+            attributes.send_cq = cq
+            attributes.recv_cq = cq
+            attributes.qp_type = IBV_QPT_RC
+            attributes.cap = ibv_qp_cap(
+                max_send_wr: 4, max_recv_wr: 4, max_send_sge: 2, max_recv_sge: 2, max_inline_data: 64)
+            return try verbs.bench.kernel.ibv_create_qp(verbs.pd, &attributes)
+        }
+
+        static let first = IBV_QP_STATE.rawValue | 0x38
+        static let second = IBV_QP_STATE.rawValue | 0x12_9180
+        static let third = IBV_QP_STATE.rawValue | 0x1_2e00
+
+        func step(
+            _ qp: UnsafeMutablePointer<ibv_qp>, _ state: ibv_qp_state, _ mask: UInt32, to peer: UInt32 = 0,
+            access: UInt32 = 14, rnrRetry: UInt8 = 7
+        ) throws(Errno) {
+            var attributes = ibv_qp_attr()
+            attributes.qp_state = state
+            attributes.port_num = 1
+            attributes.qp_access_flags = access
+            attributes.dest_qp_num = peer
+            attributes.timeout = 14
+            attributes.rnr_retry = rnrRetry
+            withUnsafeMutableBytes(of: &attributes.ah_attr.grh.dgid) {
+                $0.copyBytes(from: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1])
+            }
+            try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: mask))
+        }
+
+        func connect(access: UInt32 = 14, rnrRetry: UInt8 = 7) throws {
+            for (qp, peer) in [(a, b), (b, a)] {
+                try step(qp, IBV_QPS_INIT, Setup.first, access: access)
+                try step(qp, IBV_QPS_RTR, Setup.second, to: peer.pointee.qp_num)
+                try step(qp, IBV_QPS_RTS, Setup.third, rnrRetry: rnrRetry)
+            }
+        }
+
+        /// A work request of 64 bytes at the memory's start, to its second half unless told.
+        func request(_ opcode: ibv_wr_opcode, _ change: (inout ibv_send_wr) -> Void = { _ in }) -> ibv_send_wr {
+            var wr = ibv_send_wr()
+            wr.wr_id = 7
+            wr.opcode = opcode
+            wr.send_flags = IBV_SEND_SIGNALED.rawValue
+            wr.wr.rdma.remote_addr = address(memory) + 2048
+            wr.wr.rdma.rkey = mr.pointee.rkey
+            change(&wr)
+            return wr
+        }
+
+        func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]? = nil) throws(Errno) {
+            var request = request
+            var pieces = pieces ?? [ibv_sge(addr: address(memory), length: 64, lkey: mr.pointee.lkey)]
+            request.num_sge = Int32(pieces.count)
+            let failure: Errno? = pieces.withUnsafeMutableBufferPointer { list in
+                request.sg_list = list.baseAddress
+                do throws(Errno) { try kernel.ibv_post_send(a, &request) } catch { return error }
+                return nil
+            }
+            if let failure { throw failure }
+        }
+
+        func receive(_ length: UInt32 = 64) throws(Errno) {
+            var piece = ibv_sge(addr: address(memory) + 1024, length: length, lkey: mr.pointee.lkey)
+            var request = ibv_recv_wr()
+            request.wr_id = 9
+            request.num_sge = 1
+            let failure: Errno? = withUnsafeMutablePointer(to: &piece) { list in
+                request.sg_list = list
+                do throws(Errno) { try kernel.ibv_post_recv(b, &request) } catch { return error }
+                return nil
+            }
+            if let failure { throw failure }
+        }
+
+        func completions() throws -> [ibv_wc] {
+            var list = [ibv_wc](repeating: ibv_wc(), count: 16)
+            let count = try list.withUnsafeMutableBufferPointer { (list) throws(Errno) in
+                try kernel.ibv_poll_cq(cq, list)
+            }
+            return Array(list.prefix(count))
+        }
+
+        func statuses() throws -> [ibv_wc_status] { try completions().map(\.status) }
+
+        func fill() {
+            for index in 0..<64 { memory.storeBytes(of: UInt8(index + 1), toByteOffset: index, as: UInt8.self) }
+        }
+        func bytes(_ offset: Int) -> [UInt8] {
+            Array(UnsafeRawBufferPointer(start: memory + offset, count: 64))
+        }
+    }
+
+    static let pattern = (1...64).map { UInt8($0) }
+
+    @Test func writesReadsAndSends() throws {
+        let setup = try Setup()
+        try setup.connect()
+        setup.fill()
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE))
+        #expect(setup.bytes(2048) == Self.pattern)
+        try setup.receive()
+        try setup.post(setup.request(IBV_WR_SEND_WITH_IMM) { $0.imm_data = UInt32(0x1234).bigEndian })
+        #expect(setup.bytes(1024) == Self.pattern)
+        let ends = try setup.completions()
+        #expect(ends.map(\.status) == [IBV_WC_SUCCESS, IBV_WC_SUCCESS, IBV_WC_SUCCESS])
+        #expect(ends.map(\.opcode) == [IBV_WC_RDMA_WRITE, IBV_WC_RECV, IBV_WC_SEND])
+        #expect(UInt32(bigEndian: ends[1].imm_data) == 0x1234 && ends[1].wc_flags == IBV_WC_WITH_IMM.rawValue)
+        memset(setup.memory, 0, 64)
+        try setup.post(setup.request(IBV_WR_RDMA_READ))
+        #expect(setup.bytes(0) == Self.pattern)
+    }
+
+    @Test func atomicsFetchThenChange() throws {
+        let setup = try Setup()
+        try setup.connect()
+        let place = setup.memory + 2048
+        place.storeBytes(of: 40, as: UInt64.self)
+        let piece = [ibv_sge(addr: address(setup.memory), length: 8, lkey: setup.mr.pointee.lkey)]
+        func atomic(_ opcode: ibv_wr_opcode, _ operand: UInt64, _ swap: UInt64) throws {
+            try setup.post(
+                setup.request(opcode) {
+                    $0.wr.atomic.remote_addr = address(place)
+                    $0.wr.atomic.rkey = setup.mr.pointee.rkey
+                    $0.wr.atomic.compare_add = operand
+                    $0.wr.atomic.swap = swap
+                }, piece)
+        }
+        try atomic(IBV_WR_ATOMIC_FETCH_AND_ADD, 2, 0)
+        #expect(setup.memory.load(as: UInt64.self) == 40 && place.load(as: UInt64.self) == 42)
+        try atomic(IBV_WR_ATOMIC_CMP_AND_SWP, 41, 9)
+        #expect(setup.memory.load(as: UInt64.self) == 42 && place.load(as: UInt64.self) == 42)
+        try atomic(IBV_WR_ATOMIC_CMP_AND_SWP, 42, 9)
+        #expect(place.load(as: UInt64.self) == 9)
+        #expect(try setup.statuses() == [IBV_WC_SUCCESS, IBV_WC_SUCCESS, IBV_WC_SUCCESS])
+    }
+
+    @Test func statesWantTheirAttributes() throws {
+        let setup = try Setup()
+        let step = { (state: ibv_qp_state, mask: UInt32) in
+            errno { () throws(Errno) in try setup.step(setup.a, state, mask, to: setup.b.pointee.qp_num) }
+        }
+        #expect(step(IBV_QPS_RTR, Setup.second) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first & ~IBV_QP_PORT.rawValue) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first | IBV_QP_AV.rawValue) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first) == 0)
+        #expect(step(IBV_QPS_RTS, Setup.third) == EINVAL)
+        #expect(step(IBV_QPS_RTR, Setup.second) == 0)
+        #expect(errno { () throws(Errno) in try setup.post(setup.request(IBV_WR_RDMA_WRITE)) } == EINVAL)
+        #expect(step(IBV_QPS_RTS, Setup.third) == 0)
+        #expect(step(IBV_QPS_RESET, IBV_QP_STATE.rawValue) == 0)
+        #expect(setup.a.pointee.state == IBV_QPS_RESET)
+    }
+
+    /// What makes a write fail, and how its completion says so.
+    @Test(arguments: [
+        ("rkey", IBV_WC_REM_ACCESS_ERR), ("range", IBV_WC_REM_ACCESS_ERR), ("lkey", IBV_WC_LOC_PROT_ERR),
+        ("qp access", IBV_WC_REM_ACCESS_ERR), ("mr access", IBV_WC_REM_ACCESS_ERR), ("peer", IBV_WC_RETRY_EXC_ERR),
+    ])
+    func refusedWritesEndTheConnection(_ what: String, _ status: ibv_wc_status) throws {
+        let setup = try Setup(access: what == "mr access" ? 1 : 15)
+        try setup.connect(access: what == "qp access" ? 4 : 14)
+        if what == "peer" { try setup.kernel.ibv_destroy_qp(setup.b) }
+        let request = setup.request(IBV_WR_RDMA_WRITE) {
+            if what == "rkey" { $0.wr.rdma.rkey += 1 }
+            if what == "range" { $0.wr.rdma.remote_addr += 2048 - 63 }
+            $0.send_flags = 0
+        }
+        let key = setup.mr.pointee.lkey + (what == "lkey" ? 1 : 0)
+        try setup.post(request, [ibv_sge(addr: address(setup.memory), length: 64, lkey: key)])
+        #expect(try setup.statuses() == [status])
+        #expect(setup.bytes(2048) == [UInt8](repeating: 0, count: 64))
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE))
+        #expect(try setup.statuses() == [IBV_WC_WR_FLUSH_ERR])
+    }
+
+    @Test func aSendWaitsForItsReceiveOrGivesUp() throws {
+        let patient = try Setup()
+        try patient.connect()
+        try patient.post(patient.request(IBV_WR_SEND))
+        #expect(try patient.statuses() == [])
+        try patient.receive()
+        #expect(try patient.statuses() == [IBV_WC_SUCCESS, IBV_WC_SUCCESS])
+        let hasty = try Setup()
+        try hasty.connect(rnrRetry: 2)
+        try hasty.post(hasty.request(IBV_WR_SEND))
+        #expect(try hasty.statuses() == [IBV_WC_RNR_RETRY_EXC_ERR])
+    }
+
+    @Test func aMessageLongerThanItsReceiveEndsBoth() throws {
+        let setup = try Setup()
+        try setup.connect()
+        try setup.receive(32)
+        try setup.post(setup.request(IBV_WR_SEND))
+        #expect(try setup.statuses() == [IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR])
+    }
+
+    @Test func placesComeBackWithSignalledCompletionsOnly() throws {
+        let setup = try Setup()
+        try setup.connect()
+        let silent = setup.request(IBV_WR_RDMA_WRITE) { $0.send_flags = 0 }
+        for _ in 0..<4 { try setup.post(silent) }
+        #expect(errno { () throws(Errno) in try setup.post(silent) } == ENOMEM)
+        #expect(try setup.statuses() == [])
+        let other = try Setup()
+        try other.connect()
+        for _ in 0..<3 { try other.post(other.request(IBV_WR_RDMA_WRITE) { $0.send_flags = 0 }) }
+        try other.post(other.request(IBV_WR_RDMA_WRITE))
+        #expect(errno { () throws(Errno) in try other.post(silent) } == ENOMEM)
+        #expect(try other.statuses() == [IBV_WC_SUCCESS])
+        for _ in 0..<4 { try other.post(other.request(IBV_WR_RDMA_WRITE) { $0.send_flags = 0 }) }
+    }
+
+    @Test func inlineDataNeedsNoKeyAndHasALimit() throws {
+        let setup = try Setup()
+        try setup.connect()
+        setup.fill()
+        let inline = setup.request(IBV_WR_RDMA_WRITE) { $0.send_flags |= IBV_SEND_INLINE.rawValue }
+        try setup.post(inline, [ibv_sge(addr: address(setup.memory), length: 64, lkey: 0)])
+        #expect(setup.bytes(2048) == Self.pattern)
+        let long = [ibv_sge(addr: address(setup.memory), length: 65, lkey: 0)]
+        #expect(errno { () throws(Errno) in try setup.post(inline, long) } == EINVAL)
+    }
+
+    @Test func queuesInUseAreBusy() throws {
+        let setup = try Setup()
+        #expect(errno { () throws(Errno) in try setup.kernel.ibv_destroy_cq(setup.cq) } == EBUSY)
+        for qp in [setup.a, setup.b] { try setup.kernel.ibv_destroy_qp(qp) }
+        try setup.kernel.ibv_destroy_cq(setup.cq)
+        try setup.kernel.ibv_close_device(setup.verbs.context)
+        #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
+    }
+}

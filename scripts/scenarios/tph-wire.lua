@@ -1,0 +1,143 @@
+-- What a hint becomes on the wire: a NIC writes through a memory region of an exporter's BAR, and its requests are looked
+-- at on the links. Only a simulated bench sees those; with hardware that takes an analyzer.
+local vfio, rdma, memory, bench, expect = require "vfio", require "rdma", require "memory", require "bench", require "expect"
+local steering, pattern = require "steering", require "pattern"
+
+local ACCESS = { "local_write", "remote_write", "remote_read" }
+
+--- A case: `body(rig, opt)` with the open exporter and two connected queue pairs of the NIC.
+local function case(body)
+  return function(t, opt)
+    if not pcall(bench.clear_tlps, bench) then
+      t:skip("this bench sees no links: it takes an analyzer")
+    end
+    local mode, reason = steering.mode(opt.nic)
+    if not mode then
+      t:skip(opt.nic .. " sends no hints: " .. reason)
+    end
+    local dev <close> = vfio.open(opt.exporter)
+    local context <close> = rdma.open(opt.nic)
+    local pd <close> = context:alloc_pd()
+    local cq <close> = context:create_cq()
+    local host <close> = memory.alloc(4096)
+    host:write(0, pattern.bytes(256, 3))
+    local from <close> = pd:reg_mr { memory = host, access = { "local_write" } }
+    local here <close> = pd:create_qp { send_cq = cq }
+    local there <close> = pd:create_qp { send_cq = cq }
+    here:connect { to = there:endpoint() }
+    there:connect { to = here:endpoint() }
+    local rig = { t = t, dev = dev, mode = mode }
+
+    function rig.export()
+      return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = 4096 } } }
+    end
+
+    --- Sets the tag that this NIC asks for.
+    function rig.set(buf, tag, ph)
+      buf:set_tph { [mode == "extended" and "st_ext" or "st"] = tag, ph = ph }
+    end
+
+    function rig.register(buf)
+      return pd:reg_dmabuf_mr { dmabuf = buf, length = 4096, access = ACCESS }
+    end
+
+    --- Has the NIC write 256 bytes to (or read them from) a region; returns its requests to the exporter.
+    function rig.requests(mr, op)
+      bench:clear_tlps()
+      here:post_send { op = op or "write", mr = from, length = 256, remote_addr = mr:addr(), rkey = mr:rkey() }
+      local ended = cq:wait()[1]
+      expect.equal(ended.status, "SUCCESS", "completion")
+      local list = bench:tlps { target = opt.exporter, kind = op or "write" }
+      expect.truthy(#list > 0, "requests reach the exporter")
+      return list
+    end
+
+    --- Every request of a write must carry this tag and hint; nil for none.
+    function rig.carries(mr, st, ph, op)
+      for _, request in ipairs(rig.requests(mr, op)) do
+        expect.equal(request.st, st, "tag of request " .. request.n)
+        expect.equal(request.ph, ph, "processing hint of request " .. request.n)
+      end
+    end
+
+    body(rig, opt)
+  end
+end
+
+return {
+  name = "tph-wire",
+  about = "the hint of a dma-buf is in the requests of a NIC that writes through it, or is not",
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" },
+    nic = { type = "rdma", default = "auto", about = "who writes" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
+  },
+  needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  cases = {
+    ["a write carries tag and hint"] = case(function(rig, opt)
+      local buf <close> = rig.export()
+      rig.set(buf, 0x42, "target")
+      local mr <close> = rig.register(buf)
+      rig.carries(mr, 0x42, "target")
+      expect.bytes(rig.dev:read(opt.region, 0, 256), pattern.bytes(256, 3), "what was written")
+    end),
+    ["a read carries them too"] = case(function(rig)
+      local buf <close> = rig.export()
+      rig.set(buf, 0x43, "requester")
+      local mr <close> = rig.register(buf)
+      rig.carries(mr, 0x43, "requester", "read")
+    end),
+    ["without a hint nothing is carried"] = case(function(rig)
+      local buf <close> = rig.export()
+      local mr <close> = rig.register(buf)
+      rig.carries(mr, nil, nil)
+    end),
+    ["a tag set after registration is not used"] = case(function(rig)
+      local buf <close> = rig.export()
+      local early <close> = rig.register(buf)
+      rig.set(buf, 0x44, "target")
+      rig.carries(early, nil, nil)
+      local late <close> = rig.register(buf)
+      rig.carries(late, 0x44, "target")
+      rig.carries(early, nil, nil)
+    end),
+    -- v2 to v11: the page fault that maps the dma-buf again asks the exporter for no hint.
+    ["a reset does not make the NIC ask again"] = case(function(rig)
+      local buf <close> = rig.export()
+      rig.set(buf, 0x45, "target")
+      local mr <close> = rig.register(buf)
+      local ok, err = pcall(rig.set, buf, 0x46, "requester")
+      if not ok and err.name == "EBUSY" then
+        rig.t:skip("this revision takes one tag per dma-buf")
+      end
+      expect.truthy(ok, err)
+      rig.dev:reset()
+      rig.carries(mr, 0x45, "target")
+      local again <close> = rig.register(buf)
+      rig.carries(again, 0x46, "requester")
+    end),
+    -- mlx5's memory key has 8 bits for the tag's index, so in direct mode the upper byte is lost.
+    ["a NIC asks for the tag of its own namespace"] = case(function(rig)
+      local buf <close> = rig.export()
+      local ok, err = pcall(buf.set_tph, buf, { st = 0x49, st_ext = 0x4a, ph = "target" })
+      if not ok and err.kind == "argument" then
+        rig.t:skip("this revision has one namespace")
+      end
+      expect.truthy(ok, err)
+      local mr <close> = rig.register(buf)
+      for _, request in ipairs(rig.requests(mr)) do
+        expect.equal(request.st, rig.mode == "extended" and 0x4a or 0x49, "tag of request " .. request.n)
+      end
+    end),
+    ["two regions of one BAR carry a tag each"] = case(function(rig)
+      local one <close> = rig.export()
+      local two <close> = rig.export()
+      rig.set(one, 0x47, "target")
+      rig.set(two, 0x48, "bidirectional")
+      local first <close> = rig.register(one)
+      local second <close> = rig.register(two)
+      rig.carries(first, 0x47, "target")
+      rig.carries(second, 0x48, "bidirectional")
+    end),
+  },
+}

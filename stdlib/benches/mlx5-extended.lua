@@ -1,0 +1,2 @@
+-- The standard bench with v11, and a ConnectX that sends 16-bit tags and asks for those alone.
+return require "benches.machine"("mlx5-extended", { release = "7.3.4", tph = "v11" }, { rdma = { requester = "extended" } })

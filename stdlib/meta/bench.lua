@@ -1,0 +1,34 @@
+---@meta bench
+-- Written by `peerlab stubs bench`.
+
+---The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, bench:tlps { ... }. Only simulated benches have them.
+---@class bench
+local bench = {}
+
+---Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, address, length; ph, st and extended with a hint; mode and words, the header's double words.
+---@param bench any the module: functions are called with a colon
+---@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, from?: integer } default: all
+---@return bench.tlp[]
+function bench.tlps(bench, filter) end
+
+---Forgets the requests so far.
+---@param bench any the module: functions are called with a colon
+function bench.clear_tlps(bench) end
+
+---Calls that are refused instead of being made, until bench:clear_faults(). A close is made all the same.
+---@param bench any the module: functions are called with a colon
+---@param fault { operation?: string, error?: string, when?: string, rate?: number, seed?: integer } which calls, and what they are answered
+function bench.inject(bench, fault) end
+
+---No call is refused any more. Returns how many were in this run.
+---@param bench any the module: functions are called with a colon
+---@return integer
+function bench.clear_faults(bench) end
+
+---The errors that an operation can give, as far as they are known.
+---@param bench any the module: functions are called with a colon
+---@param operation string as errors name it
+---@return string[]
+function bench.refusals(bench, operation) end
+
+return bench
