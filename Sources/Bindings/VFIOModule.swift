@@ -42,7 +42,7 @@ let vfioModule = Module(
             entry: {
                 Call($0, $1).run { call in
                     let kernel = try call.kernel()
-                    let found = PCIFunction.all(kernel: kernel).filter { $0.isVFIO }
+                    let found = try PCIFunction.all(kernel: kernel).filter { $0.isVFIO }
                     return call.push(.list(found.map(describe)))
                 }
             }),

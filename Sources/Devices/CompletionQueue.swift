@@ -105,11 +105,7 @@ public struct CompletionQueue: ~Copyable {
 
     /// ibv_destroy_cq(3). EBUSY while a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
-        guard isOpen else { return }
-        do throws(Errno) { try kernel.ibv_destroy_cq(cq) } catch {
-            throw Failure("ibv_destroy_cq", error, object: label)
-        }
-        isOpen = false
-        siblings.count -= 1
+        let (kernel, cq) = (kernel, cq)
+        try siblings.end(&isOpen, "ibv_destroy_cq", label) { () throws(Errno) in try kernel.ibv_destroy_cq(cq) }
     }
 }

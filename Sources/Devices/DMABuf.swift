@@ -61,7 +61,10 @@ public struct DMABuf: ~Copyable {
     /// What the kernel prints in its fdinfo.
     public func info() throws(Failure) -> Info {
         let path = "/proc/self/fdinfo/\(descriptor)"
-        guard let text = kernel.contents(of: path) else { throw Failure("open", .noEntry, object: path) }
+        let text: String
+        do throws(Errno) { text = try kernel.contents(of: path) } catch {
+            throw Failure("open", error, object: path)
+        }
         var info = Info()
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)

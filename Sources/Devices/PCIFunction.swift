@@ -71,26 +71,47 @@ public struct PCIFunction: Sendable {
                 "open", error, object: "\(address)",
                 hint: error == .noEntry ? "no such PCI function here; `lspci -D` lists them" : nil)
         }
-        func last(_ link: String) -> String? {
-            guard let target = try? kernel.readlink("\(path)/\(link)") else { return nil }
-            return target.split(separator: "/").last.map(String.init)
+        /// What is there; nil where nothing is. Any other refusal must not look like that.
+        func found<Value>(_ name: String, _ body: (String) throws(Errno) -> Value) throws(Failure) -> Value? {
+            do throws(Errno) { return try body("\(path)/\(name)") } catch {
+                guard error != .noEntry else { return nil }
+                throw Failure("open", error, object: "\(path)/\(name)")
+            }
         }
-        func id(_ name: String) -> String {
-            let text = kernel.contents(of: "\(path)/\(name)")?.filter { !$0.isWhitespace } ?? ""
+        func last(_ link: String) throws(Failure) -> String? {
+            let target = try found(link) { (path) throws(Errno) in try kernel.readlink(path) }
+            return target?.split(separator: "/").last.map(String.init)
+        }
+        func text(_ name: String) throws(Failure) -> String? {
+            try found(name) { (path) throws(Errno) in try kernel.contents(of: path) }
+        }
+        func id(_ name: String) throws(Failure) -> String {
+            let text = try text(name)?.filter { !$0.isWhitespace } ?? ""
             return text.hasPrefix("0x") ? String(text.dropFirst(2)) : "?"
         }
         self.address = address
-        self.id = "\(id("vendor")):\(id("device"))"
-        driver = last("driver")
-        group = last("iommu_group").flatMap { Int($0) }
-        memoryBARs = PCIFunction.memoryBARs(kernel.contents(of: "\(path)/resource") ?? "")
-        cdev = (try? kernel.list("\(path)/vfio-dev"))?.first
+        self.id = "\(try id("vendor")):\(try id("device"))"
+        driver = try last("driver")
+        group = try last("iommu_group").flatMap { Int($0) }
+        memoryBARs = PCIFunction.memoryBARs(try text("resource") ?? "")
+        cdev = try found("vfio-dev") { (path) throws(Errno) in try kernel.list(path) }?.first
     }
 
-    /// All functions of the machine, by address.
-    public static func all(kernel: any Kernel) -> [PCIFunction] {
-        let names = (try? kernel.list("/sys/bus/pci/devices")) ?? []
-        return names.compactMap { PCIAddress($0) }.sorted().compactMap { try? PCIFunction($0, kernel: kernel) }
+    /// All functions of the machine, by address; none where it has no PCI.
+    public static func all(kernel: any Kernel) throws(Failure) -> [PCIFunction] {
+        let names: [String]
+        do throws(Errno) { names = try kernel.list("/sys/bus/pci/devices") } catch {
+            guard error == .noEntry else { throw Failure("open", error, object: "/sys/bus/pci/devices") }
+            return []
+        }
+        var functions: [PCIFunction] = []
+        for address in names.compactMap({ PCIAddress($0) }).sorted() {
+            do throws(Failure) { functions.append(try PCIFunction(address, kernel: kernel)) } catch {
+                // One that was unplugged in the meantime.
+                guard error.errno == .noEntry else { throw error }
+            }
+        }
+        return functions
     }
 
     /// Whether a VFIO driver has it.

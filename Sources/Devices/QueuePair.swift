@@ -151,10 +151,8 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_destroy_qp(3). One that could not be destroyed stays open.
     public mutating func close() throws(Failure) {
-        guard isOpen else { return }
-        try call("ibv_destroy_qp") { () throws(Errno) in try kernel.ibv_destroy_qp(qp) }
-        isOpen = false
-        siblings.count -= 1
+        let (kernel, qp) = (kernel, qp)
+        try siblings.end(&isOpen, "ibv_destroy_qp", label) { () throws(Errno) in try kernel.ibv_destroy_qp(qp) }
     }
 }
 

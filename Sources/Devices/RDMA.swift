@@ -25,6 +25,23 @@ public struct RDMADevice {
 /// Objects that live in another one: libibverbs would use freed memory if the parent went first.
 final class Children {
     var count = 0
+
+    /// Ends one of them, once. What could not be ended stays open, unless the kernel knows it no more (ENOENT): that is so
+    /// where it ended it before, and could only not say so.
+    func end(
+        _ isOpen: inout Bool, _ operation: String, _ object: String, _ body: () throws(Errno) -> Void
+    ) throws(Failure) {
+        guard isOpen else { return }
+        do throws(Errno) { try body() } catch {
+            if error == .noEntry {
+                isOpen = false
+                count -= 1
+            }
+            throw Failure(operation, error, object: object)
+        }
+        isOpen = false
+        count -= 1
+    }
 }
 
 /// An open RDMA device: ibv_open_device(3).
@@ -212,12 +229,8 @@ public struct ProtectionDomain: ~Copyable {
 
     /// ibv_dealloc_pd(3). EBUSY while a memory region or a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
-        guard isOpen else { return }
-        do throws(Errno) { try kernel.ibv_dealloc_pd(pd) } catch {
-            throw Failure("ibv_dealloc_pd", error, object: label)
-        }
-        isOpen = false
-        siblings.count -= 1
+        let (kernel, pd) = (kernel, pd)
+        try siblings.end(&isOpen, "ibv_dealloc_pd", label) { () throws(Errno) in try kernel.ibv_dealloc_pd(pd) }
     }
 }
 
@@ -242,12 +255,9 @@ public struct DMAHandle: ~Copyable {
 
     /// ibv_dealloc_dmah(3). EBUSY while a memory region uses it; it stays open then.
     public mutating func close() throws(Failure) {
-        guard isOpen else { return }
-        do throws(Errno) { try kernel.ibv_dealloc_dmah(pointer) } catch {
-            throw Failure("ibv_dealloc_dmah", error, object: label)
+        let (kernel, pointer) = (kernel, pointer)
+        try siblings.end(&isOpen, "ibv_dealloc_dmah", label) { () throws(Errno) in try kernel.ibv_dealloc_dmah(pointer)
         }
-        isOpen = false
-        siblings.count -= 1
     }
 }
 
@@ -294,12 +304,8 @@ public struct MemoryRegion: ~Copyable {
 
     /// ibv_dereg_mr(3). A region that could not be deregistered stays open.
     public mutating func close() throws(Failure) {
-        guard isOpen else { return }
-        do throws(Errno) { try kernel.ibv_dereg_mr(mr) } catch {
-            throw Failure("ibv_dereg_mr", error, object: label)
-        }
-        isOpen = false
-        siblings.count -= 1
+        let (kernel, mr) = (kernel, mr)
+        try siblings.end(&isOpen, "ibv_dereg_mr", label) { () throws(Errno) in try kernel.ibv_dereg_mr(mr) }
     }
 }
 

@@ -56,16 +56,17 @@ extension Kernel {
         return OwnedDescriptor(Int32(truncatingIfNeeded: result), self)
     }
 
-    /// A whole small file, such as one of sysfs or fdinfo; nil where it cannot be read.
-    func contents(of path: String) -> String? {
+    /// A whole small file, such as one of sysfs or fdinfo.
+    func contents(of path: String) throws(Errno) -> String {
         let descriptor = open(path, flags: 0)
-        guard descriptor >= 0 else { return nil }
+        if let errno = Errno(result: descriptor) { throw errno }
         let owned = OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), self)
         var text: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = chunk.withUnsafeMutableBytes { read(owned.raw, $0) }
-            guard count > 0 else { return count == 0 ? String(decoding: text, as: UTF8.self) : nil }
+            if let errno = Errno(result: count) { throw errno }
+            guard count > 0 else { return String(decoding: text, as: UTF8.self) }
             text += chunk[..<count]
         }
     }

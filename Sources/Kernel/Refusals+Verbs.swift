@@ -14,7 +14,9 @@ extension Refusal {
         "ibv_query_port": [gone, Refusal("EINVAL")],
         "ibv_query_gid_table": [gone, Refusal("EINVAL"), Refusal("EOPNOTSUPP")],
         "ibv_alloc_pd": memory,
-        "ibv_dealloc_pd": [gone, Refusal("EBUSY", "a memory region or queue pair still uses it; close that first")],
+        "ibv_dealloc_pd": [
+            gone, Refusal("EBUSY", "a memory region or queue pair still uses it; close that first"),
+        ],
         "ibv_reg_mr": memory + [Refusal("EINVAL"), Refusal("EFAULT"), Refusal("EOPNOTSUPP")],
         "ibv_reg_dmabuf_mr": buffer, "ibv_reg_mr_ex": buffer + [Refusal("ENOENT")],
         "mlx5dv_reg_dmabuf_mr": buffer,

@@ -25,6 +25,8 @@ public struct Refusal: Sendable {
         switch errno.name {
         case "ENOSYS": return "the installed libibverbs has no \(operation); newer rdma-core has"
         case "EPROTONOSUPPORT": return "this kernel lacks the uverbs method"
+        case "ENOENT" where operation.hasPrefix("ibv_de"):
+            return "the kernel knows it no more: it ended it before, and could not say so"
         default: return nil
         }
     }

@@ -20,9 +20,10 @@ extension LiveKernel {
         return pointer
     }
 
+    /// ENOENT: the kernel knows the object no more, as it ended it before and could only not say so.
     private func ended(_ pointer: UnsafeMutableRawPointer, _ result: Int) throws(Errno) {
+        if result == 0 || Errno(result: result)?.name == "ENOENT" { openVerbs[pointer] = nil }
         try check(result)
-        openVerbs[pointer] = nil
     }
 
     /// See ``VerbsCalls``.

@@ -27,12 +27,20 @@ struct DeviceChoice {
         }
     }
 
-    init(_ options: [OptionSchema], needs: [Need], _ values: [String: LuaValue], _ host: Host) throws(SkipReason) {
+    /// The functions there are to choose from. Looking at every function of a machine takes time, which a scenario without
+    /// devices need not spend.
+    static func functions(_ options: [OptionSchema], needs: [Need], _ host: Host) throws(Failure) -> [PCIFunction] {
+        let usesDevices = !needs.isEmpty || options.contains { if case .pci = $0.kind { true } else { false } }
+        return usesDevices ? try PCIFunction.all(kernel: host.realKernel).filter(\.isVFIO) : []
+    }
+
+    init(
+        _ options: [OptionSchema], needs: [Need], from functions: [PCIFunction], _ values: [String: LuaValue],
+        _ host: Host
+    ) throws(SkipReason) {
         self.values = values
         let kernel = host.realKernel
-        // Looking at every function of a machine takes time, which a scenario without devices need not spend.
-        let usesDevices = !needs.isEmpty || options.contains { if case .pci = $0.kind { true } else { false } }
-        var free = usesDevices ? PCIFunction.all(kernel: kernel).filter(\.isVFIO) : []
+        var free = functions
         free.removeAll { function in
             values.values.contains { $0 == .string("\(function.address)") }
         }

@@ -116,9 +116,16 @@ public final class ScenarioRun {
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         try DeviceChoice.checkNamed(scenario.options, values, host)
+        let functions: [PCIFunction]
+        do throws(Failure) {
+            functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
+        } catch {
+            return record("the machine's devices", error.luaError, since: host.realKernel.monotonic())
+        }
         let resolved: DeviceChoice
         do throws(SkipReason) {
-            resolved = try DeviceChoice(scenario.options, needs: scenario.needs, values, host)
+            resolved = try DeviceChoice(
+                scenario.options, needs: scenario.needs, from: functions, values, host)
         } catch {
             return skip([error.reason])
         }
