@@ -37,7 +37,9 @@ let package = Package(
             ],
             swiftSettings: swift),
         .target(name: "CBenchmark", dependencies: ["CLua"], cSettings: c),
-        .executableTarget(name: "Benchmark", dependencies: ["LuaKit", "CBenchmark"], swiftSettings: swift),
+        .executableTarget(
+            name: "Benchmark", dependencies: ["LuaKit", "CBenchmark", "SimKernel", "Kernel", "CKernel"],
+            swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],

@@ -92,6 +92,7 @@ struct Benchmark {
         if CommandLine.arguments.dropFirst().first == "processes" {
             return Processes.compare(Array(CommandLine.arguments.dropFirst(2)))
         }
+        if CommandLine.arguments.dropFirst().first == "scale" { return Scale.compare() }
         let state = LuaState(
             context: NoContext(),
             find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },

@@ -23,9 +23,9 @@ enum Processes {
                 + "ratio \(twoPlaces(median(times.ratios))) over \(rounds) rounds")
     }
 
-    private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+    static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-    private static func twoPlaces(_ value: Double) -> String {
+    static func twoPlaces(_ value: Double) -> String {
         let hundredths = Int((value * 100).rounded())
         return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
     }
@@ -46,7 +46,7 @@ enum Processes {
         return Double(now() - start)
     }
 
-    private static func now() -> Int64 {
+    static func now() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)

@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import Kernel
 
@@ -23,6 +24,8 @@ final class MemoryRegion: Importer {
     /// Set by a revocation where the driver cannot map again.
     private(set) var isDead = false
     var key: UInt32 = 0
+    /// What the program has of it.
+    var structure: UnsafeMutablePointer<ibv_mr>?
     /// What the device calls host memory's first byte.
     var dmaAddress: UInt64 = 0
 

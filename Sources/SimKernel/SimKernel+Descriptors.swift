@@ -32,9 +32,9 @@ extension SimKernel {
                 guard argument == 0 else { throw notModelled("fcntl F_DUPFD from a number", EINVAL) }
                 file.hold()
                 return install(file, closesOnExec: command == F_DUPFD_CLOEXEC)
-            case F_GETFD: return closingOnExec.contains(descriptor) ? 1 : 0
+            case F_GETFD: return files.closesOnExec(descriptor) ? 1 : 0
             case F_SETFD:
-                if argument & 1 != 0 { closingOnExec.insert(descriptor) } else { closingOnExec.remove(descriptor) }
+                files.setClosesOnExec(argument & 1 != 0, descriptor)
                 return 0
             case F_GETFL: return Int(file.flags)
             case SealCommand.add.rawValue, SealCommand.get.rawValue: return try file.seal(command, argument)

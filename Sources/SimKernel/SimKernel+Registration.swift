@@ -41,7 +41,7 @@ extension SimKernel {
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, memory: address, handle: handle)
         region.takeHint(nil)
-        return rdma.add(region, pd, address: address)
+        return try rdma.add(region, pd, address: address)
     }
 
     /// include/rdma/ib_verbs.h:ib_check_mr_access
@@ -83,7 +83,7 @@ extension SimKernel {
         // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
         guard nic.driver != .mlx5 || nic.odp || dataDirect else { throw Errno(EOPNOTSUPP) }
         try map(buffer, for: domain.context.adapter.function)
-        return rdma.add(region, pd, address: offset)
+        return try rdma.add(region, pd, address: offset)
     }
 
     /// What a driver looks at before the descriptor.
@@ -108,7 +108,7 @@ extension SimKernel {
     /// See ``VerbsCalls``.
     public func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
         pass(1000)
-        rdma.remove(mr, try rdma.region(mr))
+        rdma.remove(try rdma.region(mr))
     }
 
     /// See ``VerbsCalls``.

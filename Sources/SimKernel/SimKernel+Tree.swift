@@ -108,7 +108,7 @@ extension SimKernel {
     /// fs/proc/fd.c:seq_show
     func processFile(_ path: String, flags: Int32) throws(Errno) -> OpenFile? {
         guard let (descriptor, file) = try processEntry(path, "fdinfo") else { return nil }
-        let all = file.flags | (closingOnExec.contains(descriptor) ? O_CLOEXEC : 0)
+        let all = file.flags | (files.closesOnExec(descriptor) ? O_CLOEXEC : 0)
         let text =
             "pos:\t\(file.position)\nflags:\t0\(String(all, radix: 8))\nmnt_id:\t15\nino:\t\(file.inode)\n"
             + file.information

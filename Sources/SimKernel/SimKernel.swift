@@ -28,11 +28,8 @@ public final class SimKernel: Kernel {
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
     let routes: PeerRoutes
-    var files: [Int32: OpenFile] = [:]
-    /// Descriptors with FD_CLOEXEC.
-    var closingOnExec: Set<Int32> = []
+    var files = DescriptorTable()
     var mappings = IntervalMap<UserMapping>()
-    private var numbers = LowestFree(from: 3)
     private var clock: UInt64 = 0
     private var unmodelled: [String: Int] = [:]
     private var nextInode = 1
@@ -113,7 +110,7 @@ public final class SimKernel: Kernel {
 
     /// See ``Kernel/open``.
     public var open: [String] {
-        files.sorted { $0.key < $1.key }.map { "descriptor \($0.key): \($0.value.name)" }
+        files.all.map { "descriptor \($0.descriptor): \($0.file.name)" }
             + mappings.entries.map { "mapping of \($0.last - $0.first + 1) bytes\($0.value.name)" } + rdma.open
     }
 
@@ -122,12 +119,8 @@ public final class SimKernel: Kernel {
     /// fs/open.c:force_o_largefile; glibc's own O_LARGEFILE is 0.
     static let largeFile: Int32 = 0o100000
 
-    /// fs/file.c:alloc_fd
     func install(_ file: OpenFile, closesOnExec: Bool = false) -> Int {
-        let number = numbers.take()
-        files[Int32(truncatingIfNeeded: number)] = file
-        if closesOnExec { closingOnExec.insert(Int32(truncatingIfNeeded: number)) }
-        return number
+        files.install(file, closesOnExec: closesOnExec)
     }
 
     func inode() -> Int {
@@ -164,10 +157,7 @@ public final class SimKernel: Kernel {
     /// See ``SystemCalls``.
     public func close(_ descriptor: Int32) -> Int {
         call { () throws(Errno) in
-            let file = try file(descriptor)
-            files[descriptor] = nil
-            numbers.giveBack(Int(descriptor))
-            closingOnExec.remove(descriptor)
+            guard let file = files.remove(descriptor) else { throw Errno(EBADF) }
             file.release()
             return 0
         }
