@@ -141,9 +141,10 @@ final class AddressSpace {
         for step in steps {
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[step.part])
             if case .bar(let place) = step.source {
-                kernel.record(place, part.count, isWrite: toMemory, by: requester)
+                kernel.reach(place, part, toMemory: toMemory, by: requester)
+            } else {
+                move(part, step.source, toMemory: toMemory, kernel)
             }
-            move(part, step.source, toMemory: toMemory, kernel)
         }
         return nil
     }
@@ -159,9 +160,8 @@ final class AddressSpace {
                 ? sys_copy_to_address(address, base, bytes.count)
                 : sys_copy_from_address(base, address, bytes.count)
             if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
-        case .bar(let place): reach(place, bytes, toMemory: toMemory, kernel)
         case .file(let file, let offset): move(bytes, file, offset, toMemory: toMemory, kernel)
-        case .buffer: break
+        case .bar, .buffer: break
         }
     }
 
@@ -177,11 +177,14 @@ final class AddressSpace {
             _ = kernel.notModelled("DMA to a file that refuses it", error.code)
         }
     }
+}
 
+extension SimKernel {
     /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
-    private func reach(
-        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, _ kernel: SimKernel
+    func reach(
+        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, by requester: PCIFunction
     ) {
+        record(place, bytes.count, isWrite: toMemory, by: requester)
         guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {
@@ -189,13 +192,13 @@ final class AddressSpace {
             return
         }
         guard bar.kind == .memory else {
-            _ = kernel.notModelled("peer-to-peer DMA to engine registers", EOPNOTSUPP)
+            _ = notModelled("peer-to-peer DMA to engine registers", EOPNOTSUPP)
             return
         }
         do throws(Errno) {
             try place.device.access(bar, place.offset, bytes, write: toMemory)
         } catch {
-            _ = kernel.notModelled("BAR memory that could not be allocated", error.code)
+            _ = notModelled("BAR memory that could not be allocated", error.code)
         }
     }
 }

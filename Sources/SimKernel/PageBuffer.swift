@@ -10,7 +10,7 @@ class PageBuffer: DMABuf {
         let offset: UInt64
         let length: UInt64
     }
-    private let parts: [Part]
+    let parts: [Part]
 
     init(_ parts: [Part], inode: Int, exporter: String) {
         self.parts = parts

@@ -29,6 +29,7 @@ public final class SimKernel: Kernel {
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
     let routes: PeerRoutes
+    let tphModule: TPHModule?
     var files: [Int32: OpenFile] = [:]
     /// Descriptors with FD_CLOEXEC.
     var closingOnExec: Set<Int32> = []
@@ -65,6 +66,7 @@ public final class SimKernel: Kernel {
         }
         self.groups = groups
         routes = PeerRoutes(topology)
+        tphModule = TPHModule(topology)
         rdma = RDMA(topology, functions, routes)
     }
 
