@@ -140,10 +140,13 @@ final class AddressSpace {
         }
         for step in steps {
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[step.part])
-            var target = WireTarget.hostMemory(iova &+ UInt64(step.part.lowerBound))
-            if case .bar(let place) = step.source { target = .bar(place) }
-            kernel.record(target, part.count, isWrite: toMemory, by: requester)
-            move(part, step.source, toMemory: toMemory, kernel)
+            if case .bar(let place) = step.source {
+                kernel.reach(place, part, toMemory: toMemory, by: requester)
+            } else {
+                kernel.record(
+                    .hostMemory(iova &+ UInt64(step.part.lowerBound)), part.count, isWrite: toMemory, by: requester)
+                move(part, step.source, toMemory: toMemory, kernel)
+            }
         }
         return nil
     }
@@ -159,9 +162,8 @@ final class AddressSpace {
                 ? sys_copy_to_address(address, base, bytes.count)
                 : sys_copy_from_address(base, address, bytes.count)
             if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
-        case .bar(let place): kernel.reach(place, bytes, toMemory: toMemory)
         case .file(let file, let offset): move(bytes, file, offset, toMemory: toMemory, kernel)
-        case .buffer: break
+        case .bar, .buffer: break
         }
     }
 
@@ -181,7 +183,11 @@ final class AddressSpace {
 
 extension SimKernel {
     /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
-    func reach(_ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool) {
+    func reach(
+        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, by requester: PCIFunction,
+        _ hint: TLP.Hint? = nil
+    ) {
+        record(.bar(place), bytes.count, isWrite: toMemory, by: requester, hint)
         guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {

@@ -22,29 +22,26 @@ extension MemoryRegion {
     {
         guard isReachable else { return false }
         let place = address - start
-        guard let buffer else {
-            record(.hostMemory(dmaAddress &+ place), bytes.count, toMemory, kernel)
-            return moveHost(bytes, memory &+ place, toMemory: toMemory, kernel)
-        }
-        guard let exported = buffer as? RegionBuffer else {
-            record(.hostMemory(dmaAddress &+ place), bytes.count, toMemory, kernel)
-            (buffer as? PageBuffer)?.transfer(bytes, at: offset + place, toMemory: toMemory)
+        let function = domain.context.adapter.function
+        guard let exported = buffer as? RegionBuffer, let function else {
+            if let function {
+                kernel.record(.hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function, wireHint)
+            }
+            guard let pages = buffer as? PageBuffer else {
+                return moveHost(bytes, memory &+ place, toMemory: toMemory, kernel)
+            }
+            pages.transfer(bytes, at: offset + place, toMemory: toMemory)
             return true
         }
+        let hint = wireHint
         var done = 0
         while done < bytes.count, let (place, count) = exported.place(at: offset + place + UInt64(done)) {
             let part = UnsafeMutableRawBufferPointer(
                 rebasing: bytes[done..<(done + Int(min(count, UInt64(bytes.count - done))))])
-            record(.bar(place), part.count, toMemory, kernel)
-            kernel.reach(place, part, toMemory: toMemory)
+            kernel.reach(place, part, toMemory: toMemory, by: function, hint)
             done += part.count
         }
         return true
-    }
-
-    private func record(_ target: WireTarget, _ length: Int, _ isWrite: Bool, _ kernel: SimKernel) {
-        guard let function = domain.context.adapter.function else { return }
-        kernel.record(target, length, isWrite: isWrite, by: function, wireHint)
     }
 
     private func moveHost(

@@ -74,7 +74,7 @@ final class MemoryRegion: Importer {
             return
         }
         guard let steering = adapter.steering, let revision, let metadata = buffer?.metadata,
-            let tag = metadata.tag(for: steering.requester == .extended ? 16 : 8, revision),
+            let tag = try? metadata.tag(for: steering.requester == .extended ? 16 : 8, revision),
             let index = try? steering.take(tag)
         else { return }
         hint = (metadata.hint & 3, index)

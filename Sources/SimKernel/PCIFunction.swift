@@ -9,20 +9,28 @@ final class PCIFunction {
     /// Bus address of each BAR, by index.
     let addresses: [Int: UInt64]
     private var memories: [Int: BARMemory] = [:]
-    /// What its DMA goes through; nil while no IOMMU domain is attached.
+    /// What its DMA goes through; nil while no IOMMU domain is attached. A driver of the kernel has the group's default one.
     var space: AddressSpace?
+    /// Whether VFIO has it.
+    let isVFIO: Bool
 
     init(_ device: Topology.Device, slot: Int) {
         self.device = device
         addresses = PCIFunction.place(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
+        isVFIO = device.driver?.hasPrefix("vfio") == true
+        if device.driver != nil, !isVFIO { space = AddressSpace() }
         if case .edu(let mask) = device.kind { engine = EduEngine(dmaMask: mask) } else { engine = nil }
     }
 
+    /// Where memory BARs begin, below and above 4 GiB.
+    static let lowWindow: UInt64 = 0x8000_0000
+    static let highWindow: UInt64 = 1 << 40
+
     /// Every function has windows of its own, so no BAR shares a page with another (a sub-page BAR stays mappable).
     private static func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
-        var low = 0x8000_0000 + UInt64(slot & 0x1ff) << 22
-        var high = (1 << 40) + UInt64(slot) << 36
+        var low = lowWindow + UInt64(slot & 0x1ff) << 22
+        var high = highWindow + UInt64(slot) << 36
         var port = 0x1000 + UInt64(slot & 0x1ff) << 6
         var result: [Int: UInt64] = [:]
         for bar in bars where bar.size > 0 && bar.size <= 1 << 46 && (0..<6).contains(bar.index) {

@@ -78,6 +78,11 @@ final class PeerRoutes {
         return route
     }
 
+    /// Whether switches pass requests of one function to another without a look at the root complex, as they are set now.
+    func passesStraight(from client: String, to provider: String) -> Bool {
+        calculate(from: client, to: provider) == .busAddress
+    }
+
     /// drivers/pci/p2pdma.c:calc_map_type_and_dist
     private func calculate(from client: String, to provider: String) -> Route {
         let provided = path(provider)
@@ -98,19 +103,18 @@ final class PeerRoutes {
 }
 
 extension SimKernel {
-    /// drivers/dma-buf/dma-buf-mapping.c:dma_buf_phys_vec_to_sgt, as vfio_pci_dma_buf_map calls it.
-    /// Memory of the machine needs no route.
-    func map(_ buffer: DMABuf, for client: PCIFunction?) throws(Errno) {
-        guard let buffer = buffer as? RegionBuffer else { return }
+    /// The way that requests to a device's memory take, and whether it can be mapped at all.
+    /// drivers/dma-buf/dma-buf-mapping.c:dma_buf_phys_vec_to_sgt, as vfio_pci_dma_buf_map calls it
+    func route(to buffer: RegionBuffer, from client: PCIFunction?) throws(Errno) -> PeerRoutes.Route {
         guard let owner = buffer.owner, !buffer.isRevoked else { throw Errno(ENODEV) }
         guard let client else { throw Errno(EINVAL) }
-        switch routes.route(from: client.device.address, to: owner.function.device.address) {
-        case .busAddress: return
-        case .notSupported: throw Errno(EINVAL)
-        case .throughHostBridge:
-            // dma_iova_link: every range is linked at the start of the reserved addresses, as measured on 7.3.4.
-            guard buffer.ranges.count == 1 || !topology.iommuTranslates else { throw Errno(EADDRINUSE) }
+        let route = routes.route(from: client.device.address, to: owner.function.device.address)
+        guard route != .notSupported else { throw Errno(EINVAL) }
+        // dma_iova_link: every range is linked at the start of the reserved addresses, as measured on 7.3.4.
+        guard route == .busAddress || buffer.ranges.count == 1 || !topology.iommuTranslates else {
+            throw Errno(EADDRINUSE)
         }
+        return route
     }
 
     /// Changes the access control services of a port or function while the bench runs, as setpci does.

@@ -82,7 +82,10 @@ extension SimKernel {
         region.takeHint(topology.tph)
         // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
         guard nic.driver != .mlx5 || nic.odp || dataDirect else { throw Errno(EOPNOTSUPP) }
-        try map(buffer, for: domain.context.adapter.function)
+        // Memory of the machine needs no route.
+        if let exported = buffer as? RegionBuffer {
+            _ = try route(to: exported, from: domain.context.adapter.function)
+        }
         return try rdma.add(region, pd, address: offset)
     }
 

@@ -19,12 +19,16 @@ extension SimKernel {
         for device in topology.devices.sorted(by: { $0.address < $1.address }) {
             guard let function = functions[device.address], let group = groups[device.group] else { continue }
             let directory = add(function, group)
-            guard device.driver?.hasPrefix("vfio") == true else { continue }
+            if device.driver == EduImporterFile.driver { addImporter(function) }
+            guard function.isVFIO else { continue }
             addVFIO(VFIODevice(function, group, number: number, self), directory)
             number += 1
         }
         for nic in topology.nics { add(nic) }
         addProcess()
+        if let tphModule {
+            root.directory("sys/kernel/debug/vfio_tph").entries["dmabufs"] = .text { Array(tphModule.text.utf8) }
+        }
     }
 
     /// The function's sysfs directory. drivers/pci/pci-sysfs.c
@@ -39,7 +43,8 @@ extension SimKernel {
         text("class", "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) + "\n")
         text("resource", ConfigSpace.resources(device, function.addresses))
         text("numa_node", "-1\n")
-        text("driver_override", device.driver == "vfio-pci" ? "vfio-pci\n" : "(null)\n")
+        let isOverridden = function.isVFIO || device.driver == EduImporterFile.driver
+        text("driver_override", (isOverridden ? device.driver ?? "" : "(null)") + "\n")
         text("reset_method", "flr\n")
         directory.entries["config"] = .text { function.config.bytes }
         if let driver = device.driver {
@@ -69,6 +74,15 @@ extension SimKernel {
         }
     }
 
+    // scripts/lab/edu-importer/importer.c:edu_probe takes one device
+    private func addImporter(_ function: PCIFunction) {
+        let dev = root.directory("dev")
+        guard let engine = function.engine, dev.entries["edu-importer"] == nil else { return }
+        dev.entries["edu-importer"] = .device { [unowned self] (flags) throws(Errno) in
+            EduImporterFile(self, function, engine, flags: flags)
+        }
+    }
+
     private func add(_ nic: Topology.NIC) {
         let classDirectory = root.directory("sys/class/infiniband")
         guard let address = nic.address, functions[address] != nil else {
@@ -86,7 +100,9 @@ extension SimKernel {
         let release = topology.release
         root.directory("proc/sys/kernel").entries["osrelease"] = .text { Array((release + "\n").utf8) }
         var symbols: [(name: String, module: String?)] = [("vfio_pci_core_feature_dma_buf", "vfio_pci_core")]
-        if let revision = topology.tph { symbols += revision.symbols }
+        if let revision = topology.tph {
+            symbols += tphModule == nil ? revision.symbols : TPHModule.symbols(revision)
+        }
         let lines = symbols.map { symbol in
             "0000000000000000 T \(symbol.name)" + (symbol.module.map { "\t[\($0)]" } ?? "") + "\n"
         }

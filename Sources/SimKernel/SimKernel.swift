@@ -28,6 +28,7 @@ public final class SimKernel: Kernel {
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
     let routes: PeerRoutes
+    let tphModule: TPHModule?
     var files = DescriptorTable()
     var mappings = IntervalMap<UserMapping>()
     private var clock: UInt64 = 0
@@ -61,6 +62,7 @@ public final class SimKernel: Kernel {
         }
         self.groups = groups
         routes = PeerRoutes(topology)
+        tphModule = TPHModule(topology)
         rdma = RDMA(topology, functions, routes)
     }
 

@@ -1,3 +1,6 @@
+import Glibc
+import Kernel
+
 /// A posted revision of the DMA_BUF_TPH series whose feature is known; v8's order of checks is not.
 public enum TPHRevision: String, Sendable, CaseIterable {
     case v2, v3, v4, v5, v6, v7, v9, v10, v11
@@ -75,14 +78,20 @@ public enum TPHRevision: String, Sendable, CaseIterable {
 
 /// What a TPH SET leaves in a dma-buf: two independent tags, whose flags say which were given, and one hint.
 struct TPHMetadata: Equatable {
-    var tag: UInt16?
-    var extended: UInt16?
+    /// 1 for the tag, 2 for the one of 16 bits.
+    var flags: UInt32
+    var tag: UInt16
+    var extended: UInt16
     var hint: UInt8
 
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:get_tph, for an importer whose requester is `width` bits wide.
-    func tag(for width: Int, _ revision: TPHRevision) -> UInt16? {
-        guard revision == .v2 else { return width == 16 ? extended : tag }
-        guard let tag, width == 16 || tag <= 0xff else { return nil }
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:get_tph, for an importer whose requester is 8 or 16 bits wide: v2 looks whether
+    /// its one tag fits, later revisions give the tag of that namespace.
+    func tag(for width: Int, _ revision: TPHRevision) throws(Errno) -> UInt16 {
+        guard revision == .v2 else {
+            guard flags & (width == 16 ? 2 : 1) != 0 else { throw Errno(EOPNOTSUPP) }
+            return width == 16 ? extended : tag
+        }
+        guard width == 16 || tag <= 0xff else { throw Errno(EINVAL) }
         return tag
     }
 }

@@ -36,7 +36,7 @@ extension VFIODevice {
         let call = FeatureCall(argsz: header.argsz, operation: header.flags & operations, user: user)
         guard call.isProbe || !(call.isGet && call.isSet) else { throw Errno(EINVAL) }
         let number = header.flags & UInt32(VFIO_DEVICE_FEATURE_MASK)
-        if let revision = kernel.topology.tph, number == kernel.topology.tphFeature {
+        if let revision = kernel.topology.tph, number == kernel.topology.tphFeature, servesTPH {
             return try setTPH(call, revision)
         }
         switch Int(number) {

@@ -9,12 +9,15 @@ extension VFIODevice {
         let layout = revision.layout
         switch revision.gate {
         case .none: break
-        case .requester: guard function.device.tphRequester else { throw Errno(EOPNOTSUPP) }
+        // The module's parameter `requester` counts every device as one.
+        case .requester:
+            guard function.device.tphRequester || kernel.tphModule != nil else { throw Errno(EOPNOTSUPP) }
         case .completer: guard function.device.completer != .none else { throw Errno(EOPNOTSUPP) }
         }
         guard try call.check(set: true, size: layout.size) else { return 0 }
         let data = try call.user.bytes(at: 8, count: layout.size)
-        let (descriptor, flags, metadata) = TPHMetadata.decode(data, layout)
+        let (descriptor, metadata) = TPHMetadata.decode(data, layout)
+        let flags = metadata.flags
         guard data[layout.reserved].allSatisfy({ $0 == 0 }) else { throw Errno(EINVAL) }
         guard flags & ~3 == 0, flags != 0 || revision.acceptsNoFlags else { throw Errno(EINVAL) }
         guard metadata.hint <= 3 || !revision.checksHint else { throw Errno(EINVAL) }
@@ -31,26 +34,37 @@ extension VFIODevice {
         guard buffer.owner === self else { throw Errno(EINVAL) }
         guard !revision.isWrittenOnce || !buffer.wasSet else { throw Errno(EBUSY) }
         buffer.wasSet = true
-        buffer.metadata = flags == 0 ? nil : metadata
+        setHint(flags == 0 ? nil : metadata, of: buffer)
         return 0
+    }
+
+    private func setHint(_ metadata: TPHMetadata?, of buffer: RegionBuffer) {
+        if let module = kernel.tphModule { module.store(metadata, in: buffer) } else { buffer.metadata = metadata }
+    }
+
+    /// Whether this function has the feature: all have it of the series, those bound to the module of that.
+    var servesTPH: Bool { kernel.tphModule == nil || function.device.driver == TPHModule.driver }
+
+    /// scripts/lab/vfio-tph/driver.c:tph_close_device; a hint of the series lives as long as its dma-buf
+    func forgetHints(of buffers: [RegionBuffer]) {
+        guard let module = kernel.tphModule else { return }
+        for buffer in buffers { module.store(nil, in: buffer) }
     }
 }
 
 extension TPHMetadata {
     /// The fields of the feature's data. v2 has no flags: what it carries counts as flag 1.
     fileprivate static func decode(_ data: [UInt8], _ layout: TPHRevision.Layout)
-        -> (descriptor: Int32, flags: UInt32, metadata: TPHMetadata)
+        -> (descriptor: Int32, metadata: TPHMetadata)
     {
         data.withUnsafeBytes { bytes in
             let flags = layout.flags.map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self) } ?? 1
             let tag =
                 layout.tagWidth == 2
                 ? bytes.loadUnaligned(fromByteOffset: layout.tag, as: UInt16.self) : UInt16(bytes[layout.tag])
-            let extended = layout.extended.map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt16.self) }
-            let metadata = TPHMetadata(
-                tag: flags & 1 != 0 ? tag : nil, extended: flags & 2 != 0 ? extended : nil,
-                hint: bytes[layout.hint])
-            return (bytes.loadUnaligned(as: Int32.self), flags, metadata)
+            let extended = layout.extended.map { bytes.loadUnaligned(fromByteOffset: $0, as: UInt16.self) } ?? 0
+            let metadata = TPHMetadata(flags: flags, tag: tag, extended: extended, hint: bytes[layout.hint])
+            return (bytes.loadUnaligned(as: Int32.self), metadata)
         }
     }
 }

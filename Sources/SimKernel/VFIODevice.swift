@@ -64,7 +64,9 @@ final class VFIODevice {
     func close() {
         openCount -= 1
         guard openCount == 0 else { return }
-        for buffer in buffers.values { buffer.buffer?.abandon() }
+        let orphans = buffers.values.compactMap(\.buffer)
+        for buffer in orphans { buffer.abandon() }
+        forgetHints(of: orphans)
         buffers = [:]
         // vfio_pci_core_disable: pci_restore_state
         if let saved { function.config = saved }

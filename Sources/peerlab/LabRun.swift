@@ -12,7 +12,8 @@ struct LabRun {
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
-            tph: options.labTph, importer: options.labImporter, folder: absolute(LabBench.builtModules))
+            tph: options.labTph, importer: options.labImporter, fabric: options.labMachine,
+            folder: absolute(LabBench.builtModules))
         let kernel = options.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(

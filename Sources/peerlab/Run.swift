@@ -63,6 +63,14 @@ struct Run: ParsableCommand {
     @Flag(help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
     var labImporter = false
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
+            it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
+            """, valueName: "MACHINE"))
+    var labMachine: LabMachine.Fabric?
+
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
@@ -77,8 +85,8 @@ struct Run: ParsableCommand {
         do {
             let tph = try TPHChoice(tphAbi)
             let pairs = try settings.map(Run.pair)
-            if bench != "lab", labTph != nil || labImporter {
-                throw ValidationError("--lab-tph and --lab-importer are for --bench lab")
+            if bench != "lab", labTph != nil || labImporter || labMachine != nil {
+                throw ValidationError("--lab-tph, --lab-importer and --lab-machine are for --bench lab")
             }
             let faults = try faultPlan()
             if !bench.hasPrefix("sim"), tlp != nil || faults != nil {
@@ -208,6 +216,8 @@ struct Run: ParsableCommand {
         return verdicts.contains(.pass) ? .pass : .skipped
     }
 }
+
+extension LabMachine.Fabric: ExpressibleByArgument {}
 
 /// Where trace lines go.
 struct TraceFile: Sendable {

@@ -2,6 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 import SimKernel
+import TestBench
 import Testing
 
 @Suite struct PeerToPeerTests {
@@ -56,6 +57,27 @@ import Testing
         bench.transfer(engine, from: 0x40000, to: 0x20000, 8, toMemory: true)
         #expect(bench.kernel.iommuFaults.count == 1)
         #expect(bench.get(exporter, 2, 0, UInt64.self) == 0)
+    }
+
+    /// A switch knows no domains: what is a peer's bus address never comes up to the IOMMU, unless requests are redirected.
+    @Test(arguments: [Topology.ACS(), .requestRedirect])
+    func aSwitchPassesBusAddresses(_ acs: Topology.ACS) throws {
+        var topology = Topology.standard
+        EduImporterTests.belowSwitch(&topology, acs: acs)
+        topology.devices[1].kind = .edu(dmaMask: .max)
+        let bench = Bench(topology)
+        let iommufd = bench.open("/dev/iommu")
+        let exporter = try bench.bound(Bench.exporter, to: iommufd)
+        let engine = try bench.bound(Bench.engine, to: iommufd)
+        #expect(bench.attach(engine, try bench.ioas(iommufd)) == 0)
+        bench.setBusMaster(engine)
+        bench.put(exporter, 2, 8, UInt64(7))
+        bench.transfer(engine, from: 0x40000, to: EduImporterTests.bar + 8, 8, toMemory: true)
+        #expect(bench.get(exporter, 2, 8, UInt64.self) == (acs.isEmpty ? 0 : 7))
+        #expect(bench.kernel.iommuFaults.isEmpty == acs.isEmpty)
+        // Over the end of the BAR it is no peer's.
+        bench.transfer(engine, from: 0x40000, to: EduImporterTests.bar + 0xffffc, 8, toMemory: true)
+        #expect(bench.kernel.iommuFaults.count == (acs.isEmpty ? 1 : 2))
     }
 
     @Test func memoryDisableRevokesUntilEnabled() throws {

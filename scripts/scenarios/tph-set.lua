@@ -1,72 +1,17 @@
 -- What VFIO_DEVICE_FEATURE_DMA_BUF_TPH takes and what it refuses, and with which errno: every check of the series that a
 -- program can reach. What is expected depends on the structure that the kernel takes, which is found out here anew.
-local vfio, sys, expect = require "vfio", require "sys", require "expect"
+local vfio, sys, expect, feature = require "vfio", require "sys", require "expect", require "tph_feature"
 
-local ST, ST_EXT = 1, 2 -- flags
+local structures, pack, patched, answer = feature.structures, feature.pack, feature.patched, feature.answer
+local ST, ST_EXT = feature.ST, feature.ST_EXT
 local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
-
---- Structures by size and layout: `format` of the fields in `order`; `reserved` is the offset of a byte that must be 0.
-local structures = {
-  v2 = { size = 8, format = "<i4I2I1I1", order = { "fd", "st", "ph", "pad" }, reserved = 7 },
-  v3 = {
-    size = 16, format = "<i4I4I2I2I1I1I2", order = { "fd", "flags", "st", "st_ext", "ph", "pad", "pad" }, reserved = 13,
-    flags = true,
-  },
-  v4 = { size = 12, format = "<i4I4I1I1I2", order = { "fd", "flags", "st", "ph", "st_ext" }, flags = true },
-  v6 = { size = 12, format = "<i4I4I2I1I1", order = { "fd", "flags", "st_ext", "st", "ph" }, flags = true, clears = true },
-}
-
-local function pack(structure, values)
-  local fields = {}
-  for i, name in ipairs(structure.order) do
-    fields[i] = values[name] or (name == "flags" and ST or 0)
-  end
-  return string.pack(structure.format, table.unpack(fields))
-end
-
---- `data` with byte `offset` set to `value`.
-local function patched(data, offset, value)
-  return data:sub(1, offset) .. string.char(value) .. data:sub(offset + 2)
-end
-
-local function set(dev, number, data)
-  return dev:feature { number = number, operation = { "set" }, data = data }
-end
-
-local function answer(dev, number, data)
-  local ok, err = pcall(set, dev, number, data)
-  return ok and "0" or err.name or error(err, 0)
-end
-
---- The feature's number and structure. The scenario's need has made sure that one number is the feature, so a SET of
---- descriptor -1 changes nothing: size and values are checked before the descriptor is looked up.
-local function identify(dev)
-  local number
-  for candidate = 13, 31 do
-    if pcall(dev.feature, dev, { number = candidate, operation = { "probe", "set" } }) then
-      number = number or candidate
-    end
-  end
-  if not number then
-    error("no number answers PROBE of SET, though DMA_BUF_TPH was found", 0)
-  end
-  for _, name in ipairs { "v2", "v6", "v3" } do
-    local data = pack(structures[name], { fd = -1 })
-    if answer(dev, number, data) == "EBADF" then
-      -- Byte 11 is v6's hint, and v4's tag.
-      local is_v4 = name == "v6" and answer(dev, number, patched(data, 11, 4)) == "EBADF"
-      return number, structures[is_v4 and "v4" or name]
-    end
-  end
-  error("feature " .. number .. " takes no structure of the series", 0)
-end
 
 --- A case: `body(t, f)` with the open device, a dma-buf of it and raw access to the feature.
 local function case(body)
   return function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
     local f = { dev = dev, opt = opt }
-    f.number, f.structure = identify(dev)
+    f.number, f.structure = feature.identify(dev)
     function f.export()
       return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
     end
@@ -74,7 +19,7 @@ local function case(body)
       return pack(f.structure, values)
     end
     function f.set(data)
-      return set(dev, f.number, data)
+      return feature.set(dev, f.number, data)
     end
     --- A SET with these values for a new dma-buf must be answered so: "0", or an errno's name.
     function f.answers(expected, values)

@@ -1,18 +1,21 @@
---- Drives /dev/edu-importer, a driver in the kernel that imports dma-bufs for QEMU's `edu` device (scripts/lab/edu-importer;
---- `peerlab run --bench lab --lab-importer`). It does with a dma-buf what a NIC's driver does: attach, map, DMA, and give
---- the mapping up when the exporter says so. Refusals of the kernel are errors as those of the host's functions.
+--- Drives /dev/edu-importer, a driver in the kernel that imports dma-bufs for QEMU's `edu` device
+--- (scripts/lab/edu-importer; `peerlab run --bench lab --lab-importer`, or `--bench sim:lab-importer`). It does with a
+--- dma-buf what a NIC's driver does: attach, map, DMA, and give the mapping up when the exporter says so. Refusals of
+--- the kernel are errors as those of the host's functions.
 local sys = require "sys"
 
 local edu_importer = {
   path = "/dev/edu-importer",
   id = "1234:11e8", -- vendor:device
+  --- Numbers of the requests, for sys.ioctl (scripts/lab/edu-importer/edu_importer.h).
+  requests = {
+    attach = 0x4008ed00, map = 0x8208ed01, copy = 0x4018ed02, unmap = 0xed03, detach = 0xed04, state = 0x8008ed05,
+    hint = 0xc008ed06,
+  },
+  entries = 32, -- pieces that a map tells at most
 }
 
--- scripts/lab/edu-importer/edu_importer.h
-local ATTACH, MAP, COPY, UNMAP = 0x4008ed00, 0x8208ed01, 0x4018ed02, 0xed03
-local DETACH, STATE, HINT = 0xed04, 0x8008ed05, 0xc008ed06
 local PEER2PEER, INVALIDATE = 1, 2
-local ENTRIES = 32
 
 -- What an errno of an operation most likely means.
 local hints = {
@@ -26,7 +29,10 @@ local hints = {
     ENODEV = "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed",
   },
   copy = { ENXIO = "it is not mapped, or the exporter has taken the mapping" },
-  hint = { ENOENT = "vfio_tph is not loaded", EOPNOTSUPP = "no hint was set" },
+  hint = {
+    ENOENT = "vfio_tph is not loaded", EOPNOTSUPP = "no hint was set, or none for this namespace",
+    EINVAL = "the tag has more bits than were asked for",
+  },
 }
 
 local refusal = {}
@@ -34,11 +40,30 @@ function refusal.__tostring(err)
   return err.message
 end
 
+--- Where a BAR of an open VFIO device is on the bus. The importer's device sees the dma-buf there too, if a switch
+--- below both passes its requests; addresses elsewhere are translated by an IOMMU.
+function edu_importer.bus_address(device, region)
+  local file <close> = sys.open(("/sys/bus/pci/devices/%s/resource"):format(device:address()), 0)
+  local lines = sys.read(file:fd(), 4096).bytes
+  for start in lines:gmatch("(0x%x+) 0x%x+ 0x%x+\n") do
+    if region == 0 then
+      return tonumber(start)
+    end
+    region = region - 1
+  end
+  error(("%s has no region %d in its resource file"):format(device:address(), region), 2)
+end
+
 local attachment = {}
 attachment.__index = attachment
 
-local function request(self, operation, number, bytes)
-  local answer = sys.ioctl(self.file:fd(), number, bytes)
+--- Its descriptor, for sys.ioctl.
+function attachment:fd()
+  return self.file:fd()
+end
+
+local function request(self, operation, bytes)
+  local answer = sys.ioctl(self.file:fd(), edu_importer.requests[operation], bytes)
   if answer.result < 0 then
     local hint = hints[operation] and hints[operation][answer.name]
     error(setmetatable({
@@ -56,7 +81,7 @@ function edu_importer.attach(dmabuf, with)
   with = with or {}
   local flags = (with.peer2peer == false and 0 or PEER2PEER) | (with.invalidate == false and 0 or INVALIDATE)
   local self = setmetatable({ file = sys.open(edu_importer.path) }, attachment)
-  local ok, err = pcall(request, self, "attach", ATTACH, string.pack("<i4I4", dmabuf:fd(), flags))
+  local ok, err = pcall(request, self, "attach", string.pack("<i4I4", dmabuf:fd(), flags))
   if not ok then
     self.file:close()
     error(err, 0)
@@ -67,10 +92,10 @@ end
 --- Maps the dma-buf for the device. Returns the pieces as the device sees them, a list of { address, length }, and how
 --- many there are: the list ends at 32.
 function attachment:map()
-  local bytes = request(self, "map", MAP, ("\0"):rep(8 + 16 * ENTRIES))
+  local bytes = request(self, "map", ("\0"):rep(8 + 16 * edu_importer.entries))
   local count = string.unpack("<I4", bytes)
   local pieces = {}
-  for i = 1, math.min(count, ENTRIES) do
+  for i = 1, math.min(count, edu_importer.entries) do
     local address, length = string.unpack("<I8I8", bytes, 16 * i - 7)
     pieces[i] = { address = address, length = length }
   end
@@ -79,21 +104,21 @@ end
 
 --- The device copies `length` bytes from one offset of the mapped dma-buf to another, through its own buffer.
 function attachment:copy(from, to, length)
-  request(self, "copy", COPY, string.pack("<I8I8I8", from, to, length))
+  request(self, "copy", string.pack("<I8I8I8", from, to, length))
 end
 
 --- Gives the mapping up; harmless where there is none.
 function attachment:unmap()
-  request(self, "unmap", UNMAP)
+  request(self, "unmap")
 end
 
 --- Detaches, after unmapping where needed.
 function attachment:detach()
-  request(self, "detach", DETACH)
+  request(self, "detach")
 end
 
 local function state(self)
-  return string.unpack("<I4I4", request(self, "state", STATE, ("\0"):rep(8)))
+  return string.unpack("<I4I4", request(self, "state", ("\0"):rep(8)))
 end
 
 --- How often the exporter has asked to give the mapping up.
@@ -109,7 +134,7 @@ end
 
 --- The hint of the dma-buf as vfio_tph tells an importer: `st` and `ph` (0 to 3). `extended` asks for the 16-bit tag.
 function attachment:hint(extended)
-  local bytes = request(self, "hint", HINT, string.pack("<I4I4", extended and 1 or 0, 0))
+  local bytes = request(self, "hint", string.pack("<I4I4", extended and 1 or 0, 0))
   local _, st, ph = string.unpack("<I4I2I1", bytes)
   return { st = st, ph = ph }
 end

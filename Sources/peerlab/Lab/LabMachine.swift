@@ -1,6 +1,16 @@
 /// The machine that QEMU emulates for the lab bench, as QEMU's arguments.
 struct LabMachine: Sendable {
-    /// A PCI device to test in the guest; each sits alone below a root port, so it can be reset and moved alone.
+    /// What is between the devices under test, and so whether a kernel driver may map one's memory for the other.
+    enum Fabric: String, CaseIterable, Sendable {
+        /// A host bridge that Linux knows to pass peer-to-peer requests on.
+        case bridge
+        /// One that it does not know.
+        case noRoute = "no-route"
+        /// A switch, below a bridge that it does not know either.
+        case belowSwitch = "below-switch"
+    }
+
+    /// A PCI device to test in the guest; each sits alone below its port, so it can be reset and moved alone.
     struct Device: Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
         let identity: String
@@ -25,8 +35,8 @@ struct LabMachine: Sendable {
     ]
     /// How QEMU runs the processors: without hardware virtualization, a host thread each.
     var accelerator = "tcg,thread=multi"
-    /// QEMU's name of the processor. The kernel allows peer-to-peer through the host bridge of "EPYC", not of "max".
-    var processor = "max"
+    /// What is between the devices under test.
+    var fabric = Fabric.noRoute
     /// How many processors the guest has.
     var processors = 2
     /// The guest's memory.
@@ -42,8 +52,11 @@ struct LabMachine: Sendable {
             + share("/", tag: "hostroot", options: ",readonly=on") + share(job.directory, tag: "job") + ports(job)
             // A network that swallows everything; a hub without a second port would stall the transmit queue.
             + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net"]
-            + devices.enumerated().flatMap { attach($1, number: $0 + 1) }
+            + (fabric == .belowSwitch ? upstreamPort : []) + devices.enumerated().flatMap { attach($1, number: $0 + 1) }
     }
+
+    /// QEMU's name of the processor: the kernel judges a host bridge by it (drivers/pci/p2pdma.c:cpu_supports_p2pdma).
+    private var processor: String { fabric == .bridge ? "EPYC" : "max" }
 
     private var base: [String] {
         [
@@ -82,10 +95,15 @@ struct LabMachine: Sendable {
             + ["-device", "virtio-serial-pci"] + ports
     }
 
+    private var upstreamPort: [String] {
+        ["-device", "pcie-root-port,id=root,chassis=0,slot=0", "-device", "x3130-upstream,id=switch,bus=root"]
+    }
+
     private func attach(_ device: Device, number: Int) -> [String] {
-        (device.object.map { ["-object", $0] } ?? [])
-            + ["-device", "pcie-root-port,id=rp\(number),chassis=\(number),slot=\(number)"]
-            + ["-device", "\(device.model),bus=rp\(number)"]
+        let port = fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port"
+        return (device.object.map { ["-object", $0] } ?? [])
+            + ["-device", "\(port),id=port\(number),chassis=\(number),slot=\(number)"]
+            + ["-device", "\(device.model),bus=port\(number)"]
     }
 
     /// A comma ends a value in QEMU's options, two are one.

@@ -7,15 +7,17 @@ struct LabModule: Equatable, Sendable {
     var parameters: [String] = []
 }
 
-/// What `--lab-tph` and `--lab-importer` make of the lab: the modules to load, and which driver gets which device.
+/// What `--lab-tph`, `--lab-importer` and `--lab-machine` make of the lab: the machine, the modules to load, and which
+/// driver gets which device.
 struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
     /// The modules are looked for in `folder`.
-    init(tph: String?, importer: Bool, folder: String) throws(ValidationError) {
+    init(tph: String?, importer: Bool, fabric: LabMachine.Fabric?, folder: String) throws(ValidationError) {
         if let tph { try add(tph: tph, folder) }
         if importer { try addImporter(folder) }
+        if let fabric { machine.fabric = fabric }
     }
 
     /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
@@ -32,11 +34,10 @@ struct LabSetup {
         }
     }
 
-    /// A kernel driver maps peer memory only where the host bridge is known to pass it on: that of "EPYC" is. The IOMMU
-    /// gives it addresses anywhere in 64 bits.
+    /// A kernel driver maps peer memory only where it knows a route. The IOMMU gives it addresses anywhere in 64 bits.
     private mutating func addImporter(_ folder: String) throws(ValidationError) {
         try load("edu_importer", from: folder)
-        machine.processor = "EPYC"
+        machine.fabric = .bridge
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.engine {
             machine.devices[index].driver = "edu_importer"
             machine.devices[index].model += ",dma_mask=0xffffffffffffffff"

@@ -4,6 +4,9 @@
  * everything. Numbers in comments are what the macros come to, for programs that are not C.
  *
  * ENODEV: the device was unbound; EBADFD: nothing is attached, or attached already.
+ *
+ * The simulated kernel answers the same (Sources/SimKernel/EduImporter.swift);
+ * scripts/conformance/modules holds the two against each other.
  */
 #ifndef PEERLAB_EDU_IMPORTER_H
 #define PEERLAB_EDU_IMPORTER_H
