@@ -181,7 +181,7 @@ import Testing
         tests.bench.put(tests.device, 2, 0x2ff8, UInt64(0x1122_3344_5566_7788))
         #expect(tests.copy(0xff8, 0x1000, 8) == 0)
         #expect(tests.bench.get(tests.device, 2, 0, UInt64.self) == 0x1122_3344_5566_7788)
-        let requests = tests.bench.kernel.wire.requests
+        let requests = try #require(tests.bench.kernel.tlps).requests
         #expect(requests.map(\.address) == [Self.bar + 0x2ff8, Self.bar])
         #expect(requests.map(\.isWrite) == [false, true])
         #expect(requests.allSatisfy { $0.requester == 0x0200 })
@@ -197,7 +197,7 @@ import Testing
         #expect(tests.copy(0, 4096, 8) == 0)
         #expect(tests.bench.get(tests.device, 2, 4096, UInt64.self) == 0)
         #expect(tests.bench.kernel.iommuFaults.count == 2)
-        #expect(tests.bench.kernel.wire.requests.isEmpty)
+        #expect(tests.bench.kernel.tlps?.requests.isEmpty == true)
     }
 
     @Test func withoutAListedBridge() throws {
@@ -242,7 +242,7 @@ import Testing
         _ = found.withUnsafeMutableBytes { bench.kernel.pread(device, $0, at: 2 << 40 + 0x11005) }
         #expect(found.elementsEqual(sent + [0]))
         // Through the IOMMU to the BAR; a read is at most 512 bytes, a write 128.
-        let requests = bench.kernel.wire.requests
+        let requests = try #require(bench.kernel.tlps).requests
         #expect(requests.first?.address == Self.bar + 0x1003 && requests.first?.isWrite == false)
         #expect(requests.filter(\.isWrite).reduce(0) { $0 + $1.length } == 10000)
         #expect(bench.kernel.iommuFaults.isEmpty)
@@ -269,7 +269,7 @@ import Testing
         memory.storeBytes(of: 0x1234_5678, as: UInt32.self)
         #expect(copy(0, 0x20000, 4) == 0)
         #expect(memory.load(fromByteOffset: 0x20000, as: UInt32.self) == 0x1234_5678)
-        #expect(bench.kernel.wire.requests.isEmpty)
+        #expect(bench.kernel.tlps?.requests.map(\.target) == [nil, nil])
     }
 
     @Test func givesUpOnAnEngineThatDoesNotFinish() throws {
