@@ -67,7 +67,7 @@ struct BARPlace {
 }
 
 /// A file of sysfs or procfs: text that is there when it is opened.
-final class TextFile: OpenFile {
+class TextFile: OpenFile {
     private let contents: [UInt8]
 
     init(_ kernel: SimKernel, _ name: String, flags: Int32, _ contents: [UInt8]) {

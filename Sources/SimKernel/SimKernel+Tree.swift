@@ -26,9 +26,7 @@ extension SimKernel {
         }
         for nic in topology.nics { add(nic) }
         addProcess()
-        if let tphModule {
-            root.directory("sys/kernel/debug/vfio_tph").entries["dmabufs"] = .text { Array(tphModule.text.utf8) }
-        }
+        tphModule?.addFiles(self)
     }
 
     /// The function's sysfs directory. drivers/pci/pci-sysfs.c

@@ -1,3 +1,4 @@
+import Glibc
 import Kernel
 
 /// The lab's module vfio_tph, where a bench has the feature from it and not from a kernel with the series: it serves the
@@ -12,6 +13,8 @@ final class TPHModule {
     }
     /// In the order in which they got their hints.
     private var hinted: [WeakBuffer] = []
+    /// The parameter `requester`: whether v6 takes every device for one that can send hints.
+    var countsEveryDevice = true
 
     /// nil where no function of the bench is bound to it.
     init?(_ topology: Topology) {
@@ -35,9 +38,45 @@ final class TPHModule {
         }.joined()
     }
 
+    /// Its files in sysfs and debugfs.
+    func addFiles(_ kernel: SimKernel) {
+        kernel.root.directory("sys/kernel/debug/vfio_tph").entries["dmabufs"] = .text { [unowned self] in
+            Array(text.utf8)
+        }
+        let parameters = kernel.root.directory("sys/module/vfio_tph/parameters")
+        parameters.entries["requester"] = .device { [unowned self, unowned kernel] (flags) throws(Errno) in
+            TPHParameterFile(kernel, self, flags: flags)
+        }
+    }
+
     /// Functions of the kernel that it brings, and their modules.
     static func symbols(_ revision: TPHRevision) -> [(name: String, module: String?)] {
         [("vfio_pci_core_feature_dma_buf_tph", driver)]
             + (revision.gate == .requester ? [("pcie_tph_supported", "pcie_tph")] : [])
+    }
+}
+
+/// The module's parameter `requester` in sysfs.
+final class TPHParameterFile: TextFile {
+    private let module: TPHModule
+
+    init(_ kernel: SimKernel, _ module: TPHModule, flags: Int32) {
+        self.module = module
+        super.init(
+            kernel, "/sys/module/vfio_tph/parameters/requester", flags: flags,
+            Array((module.countsEveryDevice ? "Y\n" : "N\n").utf8))
+    }
+
+    // kernel/params.c:param_set_bool, lib/kstrtox.c:kstrtobool
+    override func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        let text = String(decoding: bytes.prefix(2), as: UTF8.self).lowercased()
+        switch text.first {
+        case "y", "t", "1": module.countsEveryDevice = true
+        case "n", "f", "0": module.countsEveryDevice = false
+        case "o" where text == "on": module.countsEveryDevice = true
+        case "o" where text == "of": module.countsEveryDevice = false
+        default: throw Errno(EINVAL)
+        }
+        return bytes.count
     }
 }

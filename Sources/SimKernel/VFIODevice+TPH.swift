@@ -9,9 +9,10 @@ extension VFIODevice {
         let layout = revision.layout
         switch revision.gate {
         case .none: break
-        // The module's parameter `requester` counts every device as one.
         case .requester:
-            guard function.device.tphRequester || kernel.tphModule != nil else { throw Errno(EOPNOTSUPP) }
+            guard function.device.tphRequester || kernel.tphModule?.countsEveryDevice == true else {
+                throw Errno(EOPNOTSUPP)
+            }
         case .completer: guard function.device.completer != .none else { throw Errno(EOPNOTSUPP) }
         }
         guard try call.check(set: true, size: layout.size) else { return 0 }

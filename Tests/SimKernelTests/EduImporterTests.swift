@@ -408,6 +408,23 @@ import Testing
         #expect(hint(0) == [9, 1])
     }
 
+    /// A parameter of the module stands in for the capability that v6 wants.
+    @Test func v6WantsARequester() throws {
+        let tests = try EduImporterTests(Self.module(.v6))
+        let buffer = try tests.export((0, 4096))
+        let parameter = tests.bench.open("/sys/module/vfio_tph/parameters/requester")
+        func write(_ text: String) -> Int {
+            Array(text.utf8).withUnsafeBytes { tests.bench.kernel.write(parameter, $0) }
+        }
+        #expect(tests.v6(buffer, flags: 1, tag: 1, extended: 0, ph: 0) == 0)
+        #expect(write("N\n") == 2)
+        #expect(tests.v6(buffer, flags: 1, tag: 1, extended: 0, ph: 0) == Int(-EOPNOTSUPP))
+        #expect(write("maybe") == Int(-EINVAL))
+        #expect(tests.bench.text("/sys/module/vfio_tph/parameters/requester") == "N\n")
+        #expect(write("on") == 2)
+        #expect(tests.v6(buffer, flags: 1, tag: 1, extended: 0, ph: 0) == 0)
+    }
+
     @Test func onlyBoundFunctionsHaveTheFeature() throws {
         var topology = Self.module(.v2)
         topology.devices[1].driver = "vfio-pci"

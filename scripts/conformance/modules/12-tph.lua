@@ -130,6 +130,28 @@ return {
       c:show("in the end")
     end),
 
+    -- v6 asks whether the device can send hints; neither the lab's exporter nor any conventional PCI function can.
+    ["a device that is no requester"] = case(function(c)
+      local buf <close> = c:export("a")
+      c:set("before", buf, { st = 1 })
+      local path = "/sys/module/vfio_tph/parameters/requester"
+      local file <close> = sys.open(path)
+      c.answer("the parameter", sys.read, file:fd(), 10, 0)
+      c.answer("written", sys.write, file:fd(), "0", 0)
+      operations(c, "", c.dev)
+      c:set("set", buf, { st = 2 })
+      c:set("a hint above 3", buf, { ph = 4 })
+      c:set_bytes("too short", "")
+      c:set_bytes("no dma-buf", c:data { fd = -1 })
+      c:show("meanwhile")
+      local again <close> = sys.open(path)
+      c.answer("the parameter then", sys.read, again:fd(), 10, 0)
+      c.answer("rubbish written", sys.write, again:fd(), "x", 0)
+      c.answer("written back", sys.write, again:fd(), "Y\n", 0)
+      c:set("afterwards", buf, { st = 3 })
+      c:show("afterwards")
+    end),
+
     ["sizes"] = case(function(c)
       local size = c.structure.size
       local buf <close> = c:export("a")
