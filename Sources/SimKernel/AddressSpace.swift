@@ -15,6 +15,7 @@ final class Pages: Importer {
     let isWriteable: Bool
     /// Set by the exporter's revocation and never cleared.
     private(set) var isDead = false
+    var slot = -1
 
     init(_ source: Source, writeable: Bool) {
         self.source = source
@@ -22,7 +23,7 @@ final class Pages: Importer {
     }
 
     deinit {
-        if case .buffer(let buffer) = source { buffer.detach(ObjectIdentifier(self)) }
+        if case .buffer(let buffer) = source { buffer.detach(self) }
     }
 
     /// drivers/iommu/iommufd/pages.c:iopt_revoke_notify

@@ -8,6 +8,8 @@ protocol Importer: AnyObject {
     var allowsPeerToPeer: Bool { get }
     /// Whether it has invalidate_mappings at all.
     var canInvalidate: Bool { get }
+    /// Its place among the dma-buf's importers; -1 while it has attached to none.
+    var slot: Int { get set }
     func invalidate()
 }
 
@@ -24,7 +26,12 @@ class DMABuf {
     let exporter: String
     var label: String?
     var metadata: TPHMetadata?
-    private var importers: [ObjectIdentifier: () -> (any Importer)?] = [:]
+    private var attachments: [Attachment] = []
+
+    /// An importer detaches before it goes.
+    private struct Attachment {
+        unowned let importer: any Importer
+    }
 
     init(inode: Int, size: UInt64, exporter: String) {
         self.inode = inode
@@ -32,17 +39,28 @@ class DMABuf {
         self.exporter = exporter
     }
 
-    var importerCount: Int { importers.count }
+    var importerCount: Int { attachments.count }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_dynamic_attach
     func attach(_ importer: any Importer) throws(Errno) {
-        importers[ObjectIdentifier(importer)] = { [weak importer] in importer }
+        importer.slot = attachments.count
+        attachments.append(Attachment(importer: importer))
     }
 
-    func detach(_ importer: ObjectIdentifier) { importers[importer] = nil }
+    /// drivers/dma-buf/dma-buf.c:dma_buf_detach; nothing where it has not attached.
+    func detach(_ importer: any Importer) {
+        guard importer.slot >= 0 else { return }
+        // One that goes away must not be read from the list.
+        if importer.slot < attachments.count - 1, let last = attachments.last {
+            last.importer.slot = importer.slot
+            attachments[importer.slot] = last
+        }
+        attachments.removeLast()
+        importer.slot = -1
+    }
 
     func invalidateImporters() {
-        for importer in importers.values { importer()?.invalidate() }
+        for attachment in attachments { attachment.importer.invalidate() }
     }
 
     /// dma_buf_begin_cpu_access, dma_buf_end_cpu_access

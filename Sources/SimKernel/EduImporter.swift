@@ -26,6 +26,7 @@ final class EduImporterFile: OpenFile, Importer {
     private let function: PCIFunction
     private let engine: EduEngine
     private var attachment: DMABuf?
+    var slot = -1
     private var abilities: UInt32 = 0
     private var mapping: DMAMapping?
     private var invalidations: UInt32 = 0
@@ -35,6 +36,8 @@ final class EduImporterFile: OpenFile, Importer {
         self.engine = engine
         super.init(kernel, "/dev/edu-importer", flags: flags)
     }
+
+    deinit { attachment?.detach(self) }
 
     var allowsPeerToPeer: Bool { abilities & EduRequest.peerToPeer != 0 }
     var canInvalidate: Bool { abilities & EduRequest.invalidate != 0 }
@@ -89,7 +92,7 @@ final class EduImporterFile: OpenFile, Importer {
 
     private func detach() {
         removeMapping()
-        attachment?.detach(ObjectIdentifier(self))
+        attachment?.detach(self)
         attachment = nil
     }
 

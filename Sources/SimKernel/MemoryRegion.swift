@@ -23,6 +23,7 @@ final class MemoryRegion: Importer {
     private var entry: UInt16?
     /// Set by a revocation where the driver cannot map again.
     private(set) var isDead = false
+    var slot = -1
     var key: UInt32 = 0
     /// What the program has of it.
     var structure: UnsafeMutablePointer<ibv_mr>?
@@ -46,7 +47,7 @@ final class MemoryRegion: Importer {
     }
 
     deinit {
-        buffer?.detach(ObjectIdentifier(self))
+        buffer?.detach(self)
         if let entry { adapter.steering?.giveBack(entry) }
     }
 
