@@ -14,6 +14,7 @@ let package = Package(
     products: [.executable(name: "peerlab", targets: ["peerlab"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
@@ -25,7 +26,12 @@ let package = Package(
         .target(name: "Devices", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
-        .target(name: "Bindings", dependencies: ["LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(
+            name: "Bindings",
+            dependencies: [
+                "LuaKit", "CLuaShims", "Devices", "Kernel", "CKernel",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ], swiftSettings: swift),
         .target(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .executableTarget(

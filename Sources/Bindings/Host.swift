@@ -50,5 +50,5 @@ extension Failure: LuaError {
 
 /// Every module that scripts can require, apart from those of the stdlib.
 public let modules: [Module] = [
-    vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, benchModule, caseModule,
+    vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, trafficModule, benchModule, caseModule,
 ]

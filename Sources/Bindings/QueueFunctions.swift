@@ -118,7 +118,8 @@ let cqClass = ObjectClass(
     close: { closeObject($0, $1, $2, CompletionQueue.self) }, destroy: { destroyObject($0, CompletionQueue.self) })
 
 extension Completion {
-    fileprivate var table: LuaValue {
+    /// As scripts see it.
+    var table: LuaValue {
         .table([
             "id": .integer(Int64(bitPattern: id)), "ok": .boolean(status == 0), "status": .string(statusName),
             "op": .string(operation), "bytes": .integer(Int64(bytes)), "qpn": .integer(Int64(number)),
@@ -213,7 +214,7 @@ private let pieceKeys = [
     Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
     Parameter("length", .size(0...0x8000_0000), .absent, "bytes; default: to its end"),
 ]
-private let operations: [(name: String, value: Int64)] = [
+let operations: [(name: String, value: Int64)] = [
     ("write", IBV_WR_RDMA_WRITE), ("write_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
     ("send_imm", IBV_WR_SEND_WITH_IMM), ("read", IBV_WR_RDMA_READ), ("compare_swap", IBV_WR_ATOMIC_CMP_AND_SWP),
     ("fetch_add", IBV_WR_ATOMIC_FETCH_AND_ADD),

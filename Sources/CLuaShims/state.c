@@ -102,6 +102,7 @@ void lk_interrupt_on_signals(lua_State *L) {
 }
 
 bool lk_interrupted(lua_State *L) { return state_of(L)->interrupted != 0; }
+const volatile int *lk_interruption(lua_State *L) { return &state_of(L)->interrupted; }
 void *lk_context(lua_State *L) { return state_of(L)->context; }
 void *lk_owner(lua_State *L) { return state_of(L)->owner; }
 

@@ -37,8 +37,11 @@ public struct Completion: Sendable {
     ]
 
     /// The C name without IBV_WC_: "REM_ACCESS_ERR".
-    public var statusName: String {
-        Completion.names.indices.contains(Int(status)) ? Completion.names[Int(status)] : "status \(status)"
+    public var statusName: String { Completion.name(ofStatus: status) }
+
+    /// See ``statusName``.
+    public static func name(ofStatus status: UInt32) -> String {
+        names.indices.contains(Int(status)) ? names[Int(status)] : "status \(status)"
     }
 
     /// "write", "read", "send", "compare_swap", "fetch_add", "recv", "recv_write_imm"

@@ -149,6 +149,20 @@ public struct QueuePair: ~Copyable {
         try call("ibv_post_recv") { () throws(Errno) in try result.get() }
     }
 
+    /// Sends a stream of messages. The plan must have been checked.
+    public func stream(_ plan: TrafficPlan) throws(Failure) -> TrafficResult {
+        guard let cq = qp.pointee.send_cq else { throw Failure("ibv_post_send", .invalid, object: label) }
+        do throws(Errno) {
+            var stream = TrafficStream(qp, cq, plan)
+            return try stream.run()
+        } catch {
+            let isLost = error.name == "ETIMEDOUT"
+            throw Failure(
+                isLost ? "ibv_poll_cq" : "ibv_post_send", error, object: label,
+                hint: isLost ? "no completion came for \(plan.patience / 1_000_000) ms: the peer is lost" : nil)
+        }
+    }
+
     /// ibv_destroy_qp(3). One that could not be destroyed stays open.
     public mutating func close() throws(Failure) {
         let (kernel, qp) = (kernel, qp)

@@ -14,6 +14,7 @@ final class CompletionQueue {
         var receives = 0
     }
 
+    unowned let kernel: SimKernel
     let context: VerbsContext
     let capacity: Int
     /// Queue pairs, counted once for each direction.
@@ -21,7 +22,8 @@ final class CompletionQueue {
     private var entries: [Entry] = []
     private var first = 0
 
-    init(_ context: VerbsContext, capacity: Int) {
+    init(_ kernel: SimKernel, _ context: VerbsContext, capacity: Int) {
+        self.kernel = kernel
         self.context = context
         self.capacity = capacity
     }
@@ -36,6 +38,7 @@ final class CompletionQueue {
     }
 
     func poll(_ completions: UnsafeMutableBufferPointer<ibv_wc>) -> Int {
+        kernel.pass(100)
         let taken = min(count, completions.count)
         for index in 0..<taken {
             let entry = entries[first + index]

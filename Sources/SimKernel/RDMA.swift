@@ -75,6 +75,7 @@ final class RDMA {
         guard let adapter = adapters[device] else { throw Errno(EINVAL) }
         let context = UnsafeMutablePointer<ibv_context>.allocateZeroed()
         context.pointee.device = device
+        context.pointee.ops = ContextOperations.all
         context.pointee.cmd_fd = -1
         context.pointee.async_fd = -1
         context.pointee.num_comp_vectors = 1
@@ -189,11 +190,11 @@ final class RDMA {
 
     // MARK: Queues
 
-    func addQueue(_ pointer: UnsafeMutablePointer<ibv_context>, entries: Int) throws(Errno)
+    func addQueue(_ pointer: UnsafeMutablePointer<ibv_context>, entries: Int, _ kernel: SimKernel) throws(Errno)
         -> UnsafeMutablePointer<ibv_cq>
     {
-        let queue = CompletionQueue(try context(pointer), capacity: entries)
-        let cq = UnsafeMutablePointer<ibv_cq>.allocateZeroed()
+        let queue = CompletionQueue(kernel, try context(pointer), capacity: entries)
+        let cq = Modelled.allocate(ibv_cq.self, queue)
         cq.pointee.context = pointer
         cq.pointee.handle = handle()
         cq.pointee.cqe = Int32(truncatingIfNeeded: entries)
@@ -219,7 +220,7 @@ final class RDMA {
         nextQueuePair += 1
         let pair = QueuePair(
             kernel, domain, number: nextQueuePair, attributes, try queue(send), try queue(receive))
-        let qp = UnsafeMutablePointer<ibv_qp>.allocateZeroed()
+        let qp = Modelled.allocate(ibv_qp.self, pair)
         qp.pointee.context = pd.pointee.context
         qp.pointee.qp_context = attributes.qp_context
         qp.pointee.pd = pd

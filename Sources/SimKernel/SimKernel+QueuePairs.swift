@@ -26,7 +26,7 @@ extension SimKernel {
     {
         pass(1000)
         guard entries > 0, entries <= 1 << 22 else { throw Errno(EINVAL) }
-        return try rdma.addQueue(context, entries: Int(entries))
+        return try rdma.addQueue(context, entries: Int(entries), self)
     }
 
     /// See ``VerbsCalls``.
@@ -68,68 +68,84 @@ extension SimKernel {
         if queuePair.state == IBV_QPS_RTS { queuePair.progress() }
     }
 
-    /// See ``VerbsCalls``. Each chain is taken as far as there is room.
+    /// See ``VerbsCalls``.
     public func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
         throws(Errno)
     {
-        pass(100)
-        let queuePair = try rdma.queuePair(qp)
-        var next: UnsafeMutablePointer<ibv_send_wr>? = request
-        while let request = next {
-            try post(request.pointee, to: queuePair)
-            next = request.pointee.next
-        }
-        queuePair.progress()
-    }
-
-    /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
-    private func post(_ request: ibv_send_wr, to queuePair: QueuePair) throws(Errno) {
-        guard queuePair.state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
-        guard request.num_sge >= 0, request.num_sge <= queuePair.capacity.max_send_sge else { throw Errno(EINVAL) }
-        guard queuePair.sendsPosted < queuePair.capacity.max_send_wr else { throw Errno(ENOMEM) }
-        let send = try QueuePair.Send(request, limit: Int(queuePair.capacity.max_inline_data))
-        queuePair.sendsPosted += 1
-        guard queuePair.state == IBV_QPS_RTS else { return queuePair.complete(send, IBV_WC_WR_FLUSH_ERR) }
-        queuePair.sends.append(send)
+        var refused: UnsafeMutablePointer<ibv_send_wr>?
+        try rdma.queuePair(qp).post(request, refused: &refused)
     }
 
     /// See ``VerbsCalls``.
     public func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     {
-        pass(100)
-        let queuePair = try rdma.queuePair(qp)
-        var next: UnsafeMutablePointer<ibv_recv_wr>? = request
-        while let request = next {
-            let wanted = request.pointee
-            // sw/rxe/rxe_verbs.c:rxe_post_recv
-            guard queuePair.state != IBV_QPS_RESET, wanted.num_sge >= 0,
-                wanted.num_sge <= queuePair.capacity.max_recv_sge
-            else { throw Errno(EINVAL) }
-            guard queuePair.receivesPosted < queuePair.capacity.max_recv_wr else { throw Errno(ENOMEM) }
-            let receive = QueuePair.Receive(
-                id: wanted.wr_id, pieces: QueuePair.pieces(wanted.sg_list, wanted.num_sge))
-            queuePair.receivesPosted += 1
-            if queuePair.state == IBV_QPS_ERR {
-                queuePair.complete(receive, IBV_WC_WR_FLUSH_ERR)
-            } else {
-                queuePair.receives.append(receive)
-            }
-            next = wanted.next
-        }
-        queuePair.resumePeer()
+        var refused: UnsafeMutablePointer<ibv_recv_wr>?
+        try rdma.queuePair(qp).postReceive(request, refused: &refused)
     }
 
     /// See ``VerbsCalls``.
     public func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
         throws(Errno) -> Int
     {
-        pass(100)
-        return try rdma.queue(cq).poll(completions)
+        try rdma.queue(cq).poll(completions)
     }
 }
 
 extension QueuePair {
+    /// A chain, taken as far as it goes; `refused` is the first one that was not.
+    func post(
+        _ first: UnsafeMutablePointer<ibv_send_wr>, refused: inout UnsafeMutablePointer<ibv_send_wr>?
+    ) throws(Errno) {
+        kernel.pass(100)
+        defer { progress() }
+        var next: UnsafeMutablePointer<ibv_send_wr>? = first
+        while let request = next {
+            refused = request
+            try post(request.pointee)
+            next = request.pointee.next
+        }
+        refused = nil
+    }
+
+    /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
+    private func post(_ request: ibv_send_wr) throws(Errno) {
+        guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
+        guard request.num_sge >= 0, request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
+        guard sendsPosted < capacity.max_send_wr else { throw Errno(ENOMEM) }
+        let send = try Send(request, limit: Int(capacity.max_inline_data))
+        sendsPosted += 1
+        guard state == IBV_QPS_RTS else { return complete(send, IBV_WC_WR_FLUSH_ERR) }
+        sends.append(send)
+    }
+
+    /// A chain, taken as far as it goes; `refused` is the first one that was not.
+    func postReceive(
+        _ first: UnsafeMutablePointer<ibv_recv_wr>, refused: inout UnsafeMutablePointer<ibv_recv_wr>?
+    ) throws(Errno) {
+        kernel.pass(100)
+        defer { resumePeer() }
+        var next: UnsafeMutablePointer<ibv_recv_wr>? = first
+        while let request = next {
+            refused = request
+            try postReceive(request.pointee)
+            next = request.pointee.next
+        }
+        refused = nil
+    }
+
+    /// sw/rxe/rxe_verbs.c:rxe_post_recv
+    private func postReceive(_ request: ibv_recv_wr) throws(Errno) {
+        guard state != IBV_QPS_RESET, request.num_sge >= 0, request.num_sge <= capacity.max_recv_sge else {
+            throw Errno(EINVAL)
+        }
+        guard receivesPosted < capacity.max_recv_wr else { throw Errno(ENOMEM) }
+        let receive = Receive(id: request.wr_id, pieces: QueuePair.pieces(request.sg_list, request.num_sge))
+        receivesPosted += 1
+        guard state != IBV_QPS_ERR else { return complete(receive, IBV_WC_WR_FLUSH_ERR) }
+        receives.append(receive)
+    }
+
     static func pieces(_ list: UnsafeMutablePointer<ibv_sge>?, _ count: Int32) -> [Piece] {
         UnsafeBufferPointer(start: list, count: list == nil ? 0 : Int(count)).map {
             Piece(address: $0.addr, length: Int($0.length), key: $0.lkey)

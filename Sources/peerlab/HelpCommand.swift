@@ -13,7 +13,7 @@ struct Help: ParsableCommand {
         abstract: "Show what a scenario is for and its options, or what a Lua module offers.")
 
     @ArgumentParser.Argument(
-        help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, sys, bench, case.")
+        help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, traffic, sys, bench, case.")
     var topic: String?
 
     func run() throws {

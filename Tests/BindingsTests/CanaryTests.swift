@@ -58,7 +58,7 @@ private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (e
               collectgarbage() collectgarbage()
             end
             switches.refuse(true)
-            try(1000)
+            try(3000)
             errors = 0
             local before = switches.heap()
             try(\(count))

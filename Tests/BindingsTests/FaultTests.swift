@@ -24,6 +24,13 @@ private func expression(_ body: String) -> String { "(function() \(body) end)()"
 private let working: [String: String] = {
     let message = connected + "\nb:post_recv { mr = mr } a:post_send { op = \"send\", mr = mr } cq:wait(2)"
     let mapped = "objects.ioas:map { memory = host, iova = 0x10000 }"
+    let timed =
+        connected + """
+
+            local traffic = require "traffic"
+            local result, latency = traffic.stream { qp = a, op = "write", from = mr, size = 8, count = 1, latency = true }
+            opened[#opened + 1] = latency
+            """
     let group = """
         local container = objects["vfio container"]
         opened[#opened + 1] = vfio.open("0000:02:00.0", { container = container })
@@ -56,7 +63,9 @@ private let working: [String: String] = {
         "pd:mlx5dv_reg_dmabuf_mr": "pd:mlx5dv_reg_dmabuf_mr { dmabuf = buf, length = 4096 }",
         "cq:wait": expression(message), "qp:post_send": expression(message), "qp:post_recv": expression(message),
         "qp:connect": expression(connected),
-        "sys.request": "sys.request('VFIO_DEVICE_RESET')", "sys.open": "sys.open('/dev/iommu')",
+        "traffic.stream": expression(timed), "latency:quantile": expression(timed + " latency:quantile(0.5)"),
+        "latency:summary": expression(timed + " latency:summary()"), "sys.request": "sys.request('VFIO_DEVICE_RESET')",
+        "sys.open": "sys.open('/dev/iommu')",
         "sys.mmap": "sys.mmap(device:fd(), { length = 4096, offset = 2 << 40, protection = 3, flags = 1 })",
         "sys.readlink": "sys.readlink('/sys/bus/pci/devices/0000:01:00.0/driver')",
         "bench.inject": "require('bench'):inject { operation = 'eventfd', error = 'EMFILE' }",

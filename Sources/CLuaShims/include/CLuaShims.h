@@ -109,6 +109,8 @@ void *lk_owner(lua_State *L);
 /* Makes the running script stop with an "interrupt" error; safe in a signal handler. NULL does nothing. */
 void lk_interrupt(lua_State *_Nullable L);
 bool lk_interrupted(lua_State *L);
+/* Not 0 once it is interrupted; for loops that run no Lua. */
+const volatile int *_Nonnull lk_interruption(lua_State *L);
 /* SIGINT and SIGTERM interrupt this state, which runs in the calling thread, from now on; the third ends the process.
  * NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);

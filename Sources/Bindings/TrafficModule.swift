@@ -1,0 +1,157 @@
+import CKernel
+import CLuaShims
+import Devices
+import Histogram
+import Kernel
+public import LuaKit
+
+/// Latencies of a stream, as a histogram that answers any quantile.
+public struct LatencyHistogram: ~Copyable, LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "latency histogram" }
+    /// Nothing to close but memory.
+    public private(set) var isOpen = true
+    fileprivate let histogram: Histogram<UInt64>
+
+    init(_ latencies: [UInt32]) {
+        var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+        for latency in latencies { histogram.record(UInt64(latency)) }
+        self.histogram = histogram
+    }
+
+    /// See `LuaObject`.
+    public mutating func close() { isOpen = false }
+}
+
+private let positive = LuaType.integer(1...Int64(Int32.max))
+private let streamKeys = [
+    Parameter("qp", .object(QueuePair.self), .required, "a connected queue pair, whose completions nobody else takes"),
+    Parameter("op", .choice(operations), .required, "what each message does"),
+    Parameter("from", .object(MemoryRegion.self), .required, "the local memory region"),
+    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
+    Parameter("remote_addr", .uint64, .integer(0), "address in the peer's region, as `mr:addr` gives it"),
+    Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
+    Parameter("size", .size(0...0x4000_0000), .integer(4096), "bytes of a message; atomics have 8"),
+    Parameter("count", positive, .absent, "how many messages; default 5000, unless `duration` is given"),
+    Parameter("duration", .integer(1...3_600_000), .absent, "or for how long: milliseconds"),
+    Parameter("warmup", .integer(0...Int64(Int32.max)), .integer(0), "how many before the clock starts"),
+    Parameter(
+        "depth", .integer(1...65536), .integer(128), "how many may be on their way; the queue pair's send_wr or less"),
+    Parameter("batch", .integer(1...4096), .integer(1), "how many are posted with one call"),
+    Parameter(
+        "signal_every", .integer(1...65536), .absent, "every so many-th reports its completion; default: half of depth"),
+    Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
+    Parameter("rate", .number, .absent, "messages per second, at most"),
+    Parameter("latency", .boolean, .integer(0), "keep the time from post to completion; sets signal_every to 1"),
+    Parameter("slots", .integer(1...(1 << 30)), .integer(1), "messages lie in so many places side by side, in turn"),
+    Parameter(
+        "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a completion: the peer is lost"),
+]
+
+/// Data loops, native from the first post to the last completion.
+let trafficModule = Module(
+    "traffic", "Streams of messages: posted, polled and timed natively.",
+    functions: [
+        Function(
+            "stream", [Parameter("plan", .record(streamKeys), .required, "what is sent, and how")],
+            returns: "traffic.result, traffic.latency?", effects: [.dma],
+            errors: [
+                ("ETIMEDOUT", "no completion came for too long"),
+                ("ENOMEM", "depth is more than the queue pair's send_wr"),
+                ("EINVAL", "not connected"),
+            ],
+            "Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), "
+                + "messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it); and "
+                + "with `latency` a histogram.",
+            entry: { Call($0, $1).run(stream) })
+    ], classes: [latencyClass])
+
+private let latencyClass = ObjectClass(
+    LatencyHistogram.luaName, type: "traffic.latency", short: "latency",
+    "Latencies in nanoseconds, to three digits.",
+    methods: [
+        Function(
+            "quantile", [Parameter("q", .number, .required, "0 to 1: 0.5, 0.999")], returns: "integer",
+            "What so many of them did not exceed.",
+            entry: {
+                Call($0, $1).run { call in
+                    let q = call[1].double
+                    guard (0...1).contains(q) else {
+                        throw ErrorValue(kind: "argument", "latency:quantile: a quantile is 0 to 1, not \(q)")
+                    }
+                    let value = call[0].object(LatencyHistogram.self).pointee.histogram.valueAtPercentile(q * 100)
+                    return call.push(Int64(clamping: value))
+                }
+            }),
+        Function(
+            "summary", returns: "traffic.summary", "count, min, max, mean, and p50, p90, p99, p999.",
+            entry: { Call($0, $1).run(summary) }),
+    ],
+    close: { closeObject($0, $1, $2, LatencyHistogram.self) }, destroy: { destroyObject($0, LatencyHistogram.self) })
+
+private func summary(_ call: Call) throws -> CInt {
+    let histogram = call[0].object(LatencyHistogram.self).pointee.histogram
+    var fields: [String: LuaValue] = [
+        "count": .integer(Int64(clamping: histogram.totalCount)), "mean": .number(histogram.mean),
+    ]
+    let quantiles = [("min", 0.0), ("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9), ("max", 100)]
+    for (name, percentile) in quantiles where histogram.totalCount > 0 {
+        fields[name] = .integer(Int64(clamping: histogram.valueAtPercentile(percentile)))
+    }
+    return call.push(.table(fields))
+}
+
+private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
+    var plan = TrafficPlan()
+    let mr = request[2].object(MemoryRegion.self)
+    plan.opcode = ibv_wr_opcode(rawValue: request[1].uint32)
+    plan.local = (mr.pointee.start &+ request[3].uint64, mr.pointee.lkey)
+    plan.remote = (request[4].uint64, request[5].uint32)
+    plan.size = request[6].uint32
+    if request[7].isPresent { plan.count = request[7].int }
+    if request[8].isPresent {
+        guard !request[7].isPresent else {
+            throw ErrorValue(kind: "argument", "traffic.stream: give count or duration, not both")
+        }
+        plan.count = 0
+        plan.duration = request[8].uint64 * 1_000_000
+    }
+    plan.warmup = request[9].int
+    plan.depth = request[10].int
+    plan.batch = request[11].int
+    plan.keepsLatencies = request[15].bool
+    plan.signalEvery = plan.keepsLatencies ? 1 : request[12].isPresent ? request[12].int : max(1, plan.depth / 2)
+    plan.isInline = request[13].bool
+    plan.rate = request[14].isPresent ? request[14].double : 0
+    plan.slots = request[16].int
+    plan.patience = request[17].uint64 * 1_000_000
+    plan.stop = UnsafePointer(lk_interruption(call.state))
+    return plan
+}
+
+private func stream(_ call: Call) throws -> CInt {
+    let plan = try plan(call[0], call)
+    do throws(TrafficPlan.Mistake) { try plan.check() } catch {
+        throw ErrorValue(kind: "argument", "traffic.stream: \(error.message)")
+    }
+    let result = try call[0][0].object(QueuePair.self).pointee.stream(plan)
+    _ = call.push(table(result))
+    guard plan.keepsLatencies else { return 1 }
+    _ = call.push(object: LatencyHistogram(result.latencies), parent: 0, label: "of \(result.messages) messages")
+    return 2
+}
+
+private func table(_ result: TrafficResult) -> LuaValue {
+    let seconds = max(Double(result.elapsed), 1) / 1e9
+    var failures: [String: LuaValue] = [:]
+    for (status, count) in result.failures {
+        failures[Completion.name(ofStatus: status)] = .integer(Int64(count))
+    }
+    return .table([
+        "messages": .integer(Int64(result.messages)), "bytes": .integer(Int64(clamping: result.bytes)),
+        "elapsed": .integer(Int64(clamping: result.elapsed)), "cpu": .integer(Int64(clamping: result.processorTime)),
+        "messages_per_s": .number(Double(result.messages) / seconds),
+        "bytes_per_s": .number(Double(result.bytes) / seconds), "failures": .table(failures),
+        "failure": result.firstFailure?.table ?? .none,
+    ])
+}

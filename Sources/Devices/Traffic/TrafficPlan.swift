@@ -1,0 +1,94 @@
+public import CKernel
+
+/// A stream of messages from one queue pair. Defaults are perftest's.
+public struct TrafficPlan: Sendable {
+    /// What each message does.
+    public var opcode = IBV_WR_RDMA_WRITE
+    /// Bytes of a message; 8 for atomics.
+    public var size: UInt32 = 4096
+    /// How many are measured; 0 for as many as fit in `duration`.
+    public var count = 5000
+    /// Nanoseconds that are measured, where `count` is 0.
+    public var duration: UInt64 = 0
+    /// How many come before the clock starts.
+    public var warmup = 0
+    /// How many may be on their way.
+    public var depth = 128
+    /// How many are posted with one call.
+    public var batch = 1
+    /// Every so many-th one reports its completion.
+    public var signalEvery = 64
+    /// Whether the bytes are taken at once (IBV_SEND_INLINE).
+    public var isInline = false
+    /// Messages per second at most; 0 for no limit.
+    public var rate = 0.0
+    /// Whether the time from post to completion is kept of each message that reports it.
+    public var keepsLatencies = false
+    /// Local memory: address and key.
+    public var local: (address: UInt64, key: UInt32) = (0, 0)
+    /// Remote memory: address and key; for sends unused.
+    public var remote: (address: UInt64, key: UInt32) = (0, 0)
+    /// Messages lie side by side in so many places, at both ends, in turn; `size` bytes each.
+    public var slots = 1
+    /// Immediate data, and what atomics compare, add or swap.
+    public var immediate: UInt32 = 0
+    /// See `immediate`.
+    public var compareAdd: UInt64 = 1
+    /// See `immediate`.
+    public var swap: UInt64 = 0
+    /// Nanoseconds without any completion after which the peer counts as lost.
+    public var patience: UInt64 = 10_000_000_000
+    /// Looked at now and then: the stream ends early where it is not 0.
+    public nonisolated(unsafe) var stop: UnsafePointer<Int32>?
+
+    /// perftest's.
+    public init() {}
+
+    /// What cannot work.
+    public struct Mistake: Error {
+        /// What, and why.
+        public let message: String
+    }
+
+    /// Refuses what could not end.
+    public func check() throws(Mistake) {
+        guard batch <= depth else { throw Mistake(message: "batch \(batch) is more than depth \(depth)") }
+        guard signalEvery <= depth - batch + 1 else {
+            throw Mistake(
+                message:
+                    "signal_every \(signalEvery) is more than depth - batch + 1, \(depth - batch + 1): nothing would "
+                    + "report before the queue is full")
+        }
+        let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
+        guard !isAtomic || size == 8 else { throw Mistake(message: "an atomic has 8 bytes, not \(size)") }
+        guard !isAtomic || slots == 1 else { throw Mistake(message: "atomics have one place") }
+        guard rate >= 0, rate.isFinite, rate == 0 || rate >= 1e-3 else {
+            throw Mistake(message: "a rate is messages per second, not \(rate)")
+        }
+    }
+}
+
+/// What came of a stream.
+public struct TrafficResult: Sendable {
+    /// Messages measured.
+    public var messages = 0
+    /// Their bytes.
+    public var bytes: UInt64 { UInt64(messages) * UInt64(size) }
+    /// Bytes of a message.
+    public var size: UInt32 = 0
+    /// From the first post to the last completion, nanoseconds.
+    public var elapsed: UInt64 = 0
+    /// Processor time of the thread meanwhile, nanoseconds.
+    public var processorTime: UInt64 = 0
+    /// Nanoseconds of each message that was timed, in order.
+    public var latencies: [UInt32] = []
+    /// How many completions ended how badly: by status.
+    public var failures: [UInt32: Int] = [:]
+    /// The first bad one.
+    public var firstFailure: Completion?
+    /// Whether it ended early because it was told to.
+    public var wasStopped = false
+
+    /// An empty one.
+    public init() {}
+}

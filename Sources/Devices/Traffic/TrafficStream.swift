@@ -1,0 +1,202 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Posts and polls as fast as it goes. Between a post and a poll nothing is allocated, retained or released: all state is
+/// in local variables and in memory that was taken before.
+struct TrafficStream: ~Copyable {
+    private static let pollBatch: Int32 = 16
+    private let qp: UnsafeMutablePointer<ibv_qp>
+    private let cq: UnsafeMutablePointer<ibv_cq>
+    private let plan: TrafficPlan
+    private let requests: UnsafeMutablePointer<ibv_send_wr>
+    private let pieces: UnsafeMutablePointer<ibv_sge>
+    private let completions: UnsafeMutablePointer<ibv_wc>
+    /// When each message on its way was posted, by number modulo depth.
+    private let posted: UnsafeMutablePointer<UInt64>
+    private let latencies: UnsafeMutablePointer<UInt32>
+    private let latencyLimit: Int
+    private var latencyCount = 0
+    private var failures: [UInt32: Int] = [:]
+    private var firstFailure: Completion?
+
+    /// At most so many latencies are kept; of more, the first.
+    private static let mostLatencies = 1 << 24
+
+    init(_ qp: UnsafeMutablePointer<ibv_qp>, _ cq: UnsafeMutablePointer<ibv_cq>, _ plan: TrafficPlan) {
+        self.qp = qp
+        self.cq = cq
+        self.plan = plan
+        requests = .allocate(capacity: plan.batch)
+        pieces = .allocate(capacity: plan.batch)
+        completions = .allocate(capacity: Int(TrafficStream.pollBatch))
+        posted = .allocate(capacity: plan.depth)
+        let expected = plan.count > 0 ? plan.count / plan.signalEvery + 2 : TrafficStream.mostLatencies
+        latencyLimit = plan.keepsLatencies ? min(expected, TrafficStream.mostLatencies) : 0
+        latencies = .allocate(capacity: max(latencyLimit, 1))
+        for index in 0..<plan.batch { prepare(index) }
+    }
+
+    deinit {
+        requests.deallocate()
+        pieces.deallocate()
+        completions.deallocate()
+        posted.deallocate()
+        latencies.deallocate()
+    }
+
+    /// The parts of a request that no message changes.
+    private func prepare(_ index: Int) {
+        (pieces + index).initialize(to: ibv_sge(addr: plan.local.address, length: plan.size, lkey: plan.local.key))
+        var request = ibv_send_wr()
+        request.opcode = plan.opcode
+        request.sg_list = pieces + index
+        request.num_sge = 1
+        request.imm_data = plan.immediate.bigEndian
+        if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(plan.opcode) {
+            request.wr.atomic.remote_addr = plan.remote.address
+            request.wr.atomic.rkey = plan.remote.key
+            request.wr.atomic.compare_add = plan.compareAdd
+            request.wr.atomic.swap = plan.swap
+        } else {
+            request.wr.rdma.remote_addr = plan.remote.address
+            request.wr.rdma.rkey = plan.remote.key
+        }
+        (requests + index).initialize(to: request)
+        if index > 0 { requests[index - 1].next = requests + index }
+    }
+
+    /// Warms up, then measures.
+    mutating func run() throws(Errno) -> TrafficResult {
+        var result = TrafficResult()
+        result.size = plan.size
+        if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
+        let processor = TrafficClock.processor()
+        let start = TrafficClock.now()
+        let end = plan.count > 0 ? .max : start &+ plan.duration
+        let (messages, wasStopped) = try send(plan.count > 0 ? plan.count : .max, until: end, keeps: true)
+        result.elapsed = TrafficClock.now() &- start
+        result.processorTime = TrafficClock.processor() &- processor
+        result.messages = messages
+        result.wasStopped = wasStopped
+        result.failures = failures
+        result.firstFailure = firstFailure
+        result.latencies = Array(UnsafeBufferPointer(start: latencies, count: latencyCount))
+        return result
+    }
+
+    /// Sends `total` messages, or fewer where the time is over; returns how many ended well, and whether it was told to end.
+    private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> (Int, Bool) {
+        var total = wanted
+        var sent = 0
+        var done = 0
+        var good = 0
+        var idle = 0
+        var idleSince: UInt64 = 0
+        var isEnding = false
+        var due = TrafficClock.now()
+        let gap = plan.rate > 0 ? UInt64(1e9 / plan.rate) &* UInt64(plan.batch) : 0
+        while done < total {
+            while sent < total, sent - done + plan.batch <= plan.depth {
+                if gap > 0 {
+                    guard TrafficClock.now() >= due else { break }
+                    due &+= gap
+                }
+                let count = min(plan.batch, total - sent)
+                try post(sent, count, last: total, keeps: keeps)
+                sent += count
+            }
+            let found = Int(ibv_poll_cq(cq, TrafficStream.pollBatch, completions))
+            guard found >= 0 else { throw Errno(EIO) }
+            for index in 0..<found {
+                let number = Int(completions[index].wr_id)
+                if completions[index].status == IBV_WC_SUCCESS {
+                    good += number + 1 - done
+                    if keeps { keep(number) }
+                } else {
+                    // The connection is over: the rest is flushed.
+                    note(completions[index])
+                    total = sent
+                }
+                done = number + 1
+            }
+            idle = found > 0 ? 0 : idle &+ 1
+            if idle & 1023 == 1 { try checkPatience(idle, &idleSince) }
+            if !isEnding, total > sent, isOver(end) {
+                isEnding = true
+                // The last message must report its completion, or nobody would know when all are done.
+                total = sent % plan.signalEvery == 0 ? sent : sent + 1
+            }
+        }
+        return (good, total < wanted && end == .max && failures.isEmpty)
+    }
+
+    @inline(__always)
+    private func isOver(_ end: UInt64) -> Bool {
+        if let stop = plan.stop, stop.pointee != 0 { return true }
+        return end != .max && TrafficClock.now() >= end
+    }
+
+    /// ETIMEDOUT where nothing has come for too long.
+    private func checkPatience(_ idle: Int, _ since: inout UInt64) throws(Errno) {
+        let now = TrafficClock.now()
+        if idle == 1 { since = now }
+        if now &- since > plan.patience { throw Errno(ETIMEDOUT) }
+    }
+
+    /// Posts `count` requests from number `first` on; every so many-th and the last of all report their completion.
+    @inline(__always)
+    private func post(_ first: Int, _ count: Int, last: Int, keeps: Bool) throws(Errno) {
+        let inline = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
+        for index in 0..<count {
+            let number = first + index
+            let reports = (number + 1) % plan.signalEvery == 0 || number + 1 == last
+            requests[index].wr_id = UInt64(number)
+            requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
+            if plan.slots > 1 { place(index, slot: number % plan.slots) }
+            if latencyLimit > 0, keeps, reports { posted[number % plan.depth] = TrafficClock.now() }
+        }
+        let after = requests[count - 1].next
+        requests[count - 1].next = nil
+        var refused: UnsafeMutablePointer<ibv_send_wr>?
+        let result = ibv_post_send(qp, requests, &refused)
+        requests[count - 1].next = after
+        guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
+    }
+
+    private func place(_ index: Int, slot: Int) {
+        let offset = UInt64(slot) * UInt64(plan.size)
+        pieces[index].addr = plan.local.address + offset
+        requests[index].wr.rdma.remote_addr = plan.remote.address + offset
+    }
+
+    @inline(__always)
+    private mutating func keep(_ number: Int) {
+        guard latencyCount < latencyLimit else { return }
+        latencies[latencyCount] = UInt32(clamping: TrafficClock.now() &- posted[number % plan.depth])
+        latencyCount += 1
+    }
+
+    private mutating func note(_ completion: ibv_wc) {
+        failures[completion.status.rawValue, default: 0] += 1
+        if firstFailure == nil { firstFailure = Completion(completion) }
+    }
+}
+
+/// Clocks that cost no system call.
+enum TrafficClock {
+    /// CLOCK_MONOTONIC, nanoseconds.
+    @inline(__always)
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
+    /// The thread's processor time, nanoseconds; a system call.
+    static func processor() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}

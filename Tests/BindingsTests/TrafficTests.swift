@@ -1,0 +1,134 @@
+import Bindings
+import Devices
+import Kernel
+import LuaKit
+import SimKernel
+import TestBench
+import Testing
+
+/// Streams over the simulated NIC, as scripts see them.
+@Suite struct TrafficTests {
+    /// Two connected queue pairs `a` and `b` with eight places each, and a region `mr` of 64 KiB that both may use.
+    static let setup = """
+        local rdma, memory, traffic = require "rdma", require "memory", require "traffic"
+        local context = rdma.open("mlx5_0")
+        local pd, cq, host = context:alloc_pd(), context:create_cq(64), memory.alloc("64K")
+        local mr = pd:reg_mr { memory = host, access = { "local_write", "remote_write", "remote_read", "remote_atomic" } }
+        local a = pd:create_qp { send_cq = cq, send_wr = 8, inline = 64 }
+        local b = pd:create_qp { send_cq = cq, send_wr = 8 }
+        a:connect { to = b:endpoint(), timeout = 1, retries = 0 }
+        b:connect { to = a:endpoint() }
+        local function stream(plan)
+          local full = { qp = a, op = "write", from = mr, remote_addr = mr:addr() + 32768, rkey = mr:rkey(), size = 64,
+            count = 100, depth = 8 }
+          for key, value in pairs(plan) do full[key] = value end
+          if plan.duration then full.count = nil end
+          return traffic.stream(full)
+        end
+
+        """
+
+    static func run(_ script: String) throws(ErrorValue) -> [String: LuaValue] {
+        let kernel = SimKernel(.standard)
+        let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
+        let state = LuaState(
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+        state.offer(modules)
+        defer { state.close() }
+        guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@traffic.lua") else {
+            throw ErrorValue(kind: "script", "no table")
+        }
+        return fields
+    }
+
+    @Test(arguments: [
+        "batch = 1, signal_every = 1", "batch = 3, signal_every = 1", "batch = 8, signal_every = 1", "signal_every = 8",
+        "batch = 3, signal_every = 6", "depth = 1", "inline = true", "warmup = 7", "op = 'read'",
+        "op = 'fetch_add', size = 8", "count = 1", "slots = 5", "size = 0",
+    ])
+    func everyMessageIsCountedOnce(_ plan: String) throws {
+        let fields = try Self.run(
+            "local r = stream { \(plan) } return { messages = r.messages, bad = next(r.failures) }")
+        #expect(fields["messages"] == .integer(plan.hasPrefix("count") ? 1 : 100))
+        #expect(fields["bad"] == nil)
+    }
+
+    @Test func messagesLieInTheirPlaces() throws {
+        let fields = try Self.run(
+            """
+            for i = 0, 3 do host:fill(64 * i, 64, i + 1) end
+            stream { slots = 4, count = 4 }
+            local found = ""
+            for i = 0, 4 do found = found .. host:read(32768 + 64 * i, 1):byte() .. host:read(32768 + 64 * i + 63, 1):byte() end
+            return { found = found }
+            """)
+        #expect(fields["found"] == .string("1122334400"))
+    }
+
+    @Test func aDurationEndsWithEveryMessageAccountedFor() throws {
+        let fields = try Self.run(
+            """
+            local r = stream { duration = 20, batch = 3, signal_every = 6 }
+            return { messages = r.messages, elapsed = r.elapsed, left = #cq:poll() }
+            """)
+        guard case .integer(let messages)? = fields["messages"], case .integer(let elapsed)? = fields["elapsed"] else {
+            Issue.record("no numbers")
+            return
+        }
+        #expect(messages > 0 && elapsed >= 20_000_000)
+        #expect(fields["left"] == .integer(0))
+    }
+
+    @Test func latenciesAreOnePerMessage() throws {
+        let fields = try Self.run(
+            """
+            local r, latency = stream { latency = true }
+            local s = latency:summary()
+            return { count = s.count, ordered = s.min <= s.p50 and s.p50 <= s.p99 and s.p99 <= s.max,
+              same = latency:quantile(0.5) == s.p50, wrong = pcall(latency.quantile, latency, 1.5) }
+            """)
+        #expect(fields["count"] == .integer(100))
+        #expect(fields["ordered"] == .boolean(true) && fields["same"] == .boolean(true))
+        #expect(fields["wrong"] == .boolean(false))
+    }
+
+    @Test func aRefusedMessageEndsTheStreamAndIsNamed() throws {
+        let fields = try Self.run(
+            """
+            local r = stream { rkey = 1 }
+            return { messages = r.messages, first = r.failure.status, refused = r.failures.REM_ACCESS_ERR,
+              flushed = r.failures.WR_FLUSH_ERR, id = r.failure.id }
+            """)
+        #expect(fields["messages"] == .integer(0))
+        #expect(fields["first"] == .string("REM_ACCESS_ERR") && fields["id"] == .integer(0))
+        #expect(fields["refused"] == .integer(1))
+    }
+
+    @Test func aPeerThatIsGoneIsAnErrorOfTheConnection() throws {
+        let fields = try Self.run("b:close() local r = stream {} return { first = r.failure.status }")
+        #expect(fields["first"] == .string("RETRY_EXC_ERR"))
+    }
+
+    @Test func whatNobodyReceivesIsALostPeer() throws {
+        let fields = try Self.run(
+            """
+            local ok, err = pcall(stream, { op = "send", patience = 1 })
+            return { name = err.name, hint = err.hint }
+            """)
+        #expect(fields["name"] == .string("ETIMEDOUT"))
+    }
+
+    @Test(arguments: [
+        ("batch = 9", "batch 9 is more than depth 8"), ("signal_every = 9", "signal_every 9 is more than"),
+        ("op = 'fetch_add'", "an atomic has 8 bytes, not 64"), ("rate = -1", "a rate is messages per second"),
+        ("depth = 9, count = 100", "ibv_post_send: ENOMEM"),
+    ])
+    func whatCannotWorkIsRefused(_ plan: String, _ message: String) throws {
+        let fields = try Self.run(
+            "local ok, err = pcall(stream, { \(plan), signal_every = \(plan.contains("signal") ? "9" : "4") }) "
+                + "return { ok = ok, message = tostring(err) }")
+        #expect(fields["ok"] == .boolean(false))
+        guard case .string(let text)? = fields["message"] else { return }
+        #expect(text.contains(message))
+    }
+}

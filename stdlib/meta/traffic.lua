@@ -1,0 +1,29 @@
+---@meta traffic
+-- Written by `peerlab stubs traffic`.
+
+---Streams of messages: posted, polled and timed natively.
+---@class traffic
+local traffic = {}
+
+---Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it); and with `latency` a histogram.
+---@param plan { qp: rdma.qp, op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), from: rdma.mr, offset?: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, duration?: integer, warmup?: integer, depth?: integer, batch?: integer, signal_every?: integer, inline?: boolean, rate?: number, latency?: boolean, slots?: integer, patience?: integer } what is sent, and how
+---@return traffic.result, traffic.latency?
+function traffic.stream(plan) end
+
+---Latencies in nanoseconds, to three digits.
+---@class traffic.latency
+local traffic_latency = {}
+
+---What so many of them did not exceed.
+---@param q number 0 to 1: 0.5, 0.999
+---@return integer
+function traffic_latency:quantile(q) end
+
+---count, min, max, mean, and p50, p90, p99, p999.
+---@return traffic.summary
+function traffic_latency:summary() end
+
+---Closes it; twice is harmless.
+function traffic_latency:close() end
+
+return traffic
