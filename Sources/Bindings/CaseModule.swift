@@ -35,4 +35,4 @@ let caseModule = Module(
             "bench", [Parameter("case", .any, .required, "the case")], returns: "string",
             "\"sim\" where the bench is simulated, \"real\" where a real kernel answers.",
             entry: { Call($0, $1).run { call in call.push(call.host.isSimulated ? "sim" : "real") } }),
-    ])
+    ] + roleFunctions)

@@ -11,6 +11,8 @@ public final class Host {
     public let tph: TPHResolver
     /// While set, everything that would touch the bench is refused with it: a script's file is loaded, not run.
     public var refusal: ErrorValue?
+    /// Where the roles of the scenario meet; nil where it has none.
+    public var rendezvous: (any Rendezvous)?
     /// Lines that a case logged, in order.
     public var log: [String] = []
 

@@ -27,6 +27,8 @@ public final class TracingKernel: Kernel {
     public var tlps: TLPLog? { kernel.tlps }
     /// See ``Kernel/clearTLPs()``.
     public func clearTLPs() { kernel.clearTLPs() }
+    /// See ``Kernel/whenIdle(_:)``.
+    public func whenIdle(_ action: (() -> Void)?) { kernel.whenIdle(action) }
 
     private func label(_ descriptor: Int32) -> String {
         files[descriptor].map { "\(descriptor)<\($0.name)>" } ?? String(descriptor)

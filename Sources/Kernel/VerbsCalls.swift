@@ -80,6 +80,9 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     var tlps: TLPLog? { get }
     /// Empties ``tlps``.
     func clearTLPs()
+    /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:)``, an empty completion queue):
+    /// another thread may use it meanwhile, but no two at a time. A real kernel needs no such thing.
+    func whenIdle(_ action: (() -> Void)?)
 }
 
 extension Kernel {
@@ -87,4 +90,6 @@ extension Kernel {
     public var tlps: TLPLog? { nil }
     /// Nothing to empty.
     public func clearTLPs() {}
+    /// A real kernel runs by itself.
+    public func whenIdle(_ action: (() -> Void)?) {}
 }

@@ -209,6 +209,9 @@ extension Call {
     /// A plain value, read from the stack; of a table, only that it is one.
     public func value(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, depth: 0) }
 
+    /// The same with what is in tables; strings that are no text stay bytes.
+    public func deepValue(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, keepsBytes: true) }
+
     /// The bytes of a string, valid during the call; nil where it is none.
     public func bytes(of argument: Argument) -> UnsafeRawBufferPointer? {
         var length = 0

@@ -37,43 +37,55 @@ public enum LuaValue: Sendable, Equatable {
 
     /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`. What no script means
     /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
-    static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8) -> LuaValue {
+    static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8, keepsBytes: Bool = false) -> LuaValue {
         // A table that holds itself has no end.
-        var room = 100_000
-        return read(state, index, depth, &room)
+        var reading = Reading(room: 100_000, keepsBytes: keepsBytes)
+        return read(state, index, depth, &reading)
     }
 
-    private static func read(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ room: inout Int) -> LuaValue {
-        room -= 1
+    private struct Reading {
+        /// How many values may still be read.
+        var room: Int
+        let keepsBytes: Bool
+    }
+
+    private static func read(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ reading: inout Reading)
+        -> LuaValue
+    {
+        reading.room -= 1
         switch lua_type(state, index) {
         case LUA_TNIL, LUA_TNONE: return .none
         case LUA_TBOOLEAN: return .boolean(lua_toboolean(state, index) != 0)
         case LUA_TNUMBER:
             return lua_isinteger(state, index) != 0
                 ? .integer(lua_tointegerx(state, index, nil)) : .number(lua_tonumberx(state, index, nil))
-        case LUA_TSTRING: return .string(text(state, index))
-        case LUA_TTABLE where depth > 0 && room > 0:
-            return readTable(state, lua_absindex(state, index), depth - 1, &room)
+        case LUA_TSTRING:
+            guard reading.keepsBytes else { return .string(text(state, index)) }
+            return name(state, index).map { .string($0) } ?? .bytes(bytes(state, index))
+        case LUA_TTABLE where depth > 0 && reading.room > 0:
+            return readTable(state, lua_absindex(state, index), depth - 1, &reading)
         case LUA_TTABLE where depth > 0: return .other("table that is too large")
         default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
         }
     }
 
-    private static func readTable(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ room: inout Int) -> LuaValue {
+    private static func readTable(
+        _ state: OpaquePointer, _ index: CInt, _ depth: Int, _ reading: inout Reading
+    ) -> LuaValue {
         lua_checkstack(state, 8)
         var list: [LuaValue] = []
         // Up to the first hole: of a table with holes, Lua's length may be any number.
-        while room > 0 {
+        while reading.room > 0 {
             lua_rawgeti(state, index, lua_Integer(list.count + 1))
             defer { lk_pop(state, 1) }
             if lua_type(state, -1) == LUA_TNIL { break }
-            list.append(read(state, -1, depth, &room))
+            list.append(read(state, -1, depth, &reading))
         }
         if !list.isEmpty { return .list(list) }
         var fields: [String: LuaValue] = [:]
         lua_pushnil(state)
         while lk_next(state, index) {
-            guard room > 0 else {
+            guard reading.room > 0 else {
                 lk_pop(state, 2)
                 break
             }
@@ -82,7 +94,7 @@ public enum LuaValue: Sendable, Equatable {
                 lk_pop(state, 2)
                 return .other(wrong)
             }
-            fields[name] = read(state, -1, depth, &room)
+            fields[name] = read(state, -1, depth, &reading)
             lk_pop(state, 1)
         }
         return .table(fields)
@@ -99,6 +111,12 @@ public enum LuaValue: Sendable, Equatable {
         if name(state, index) != nil { return "table with the same name twice, spelled differently" }
         return "table with "
             + (lua_type(state, index) == LUA_TSTRING ? "a name that is not UTF-8" : "a key that is no name")
+    }
+
+    private static func bytes(_ state: OpaquePointer, _ index: CInt) -> [UInt8] {
+        var length = 0
+        guard let bytes = lk_to_bytes(state, index, &length) else { return [] }
+        return Array(UnsafeRawBufferPointer(start: bytes, count: length))
     }
 
     static func text(_ state: OpaquePointer, _ index: CInt) -> String {

@@ -17,10 +17,12 @@ public struct Scenario {
     public let options: [OptionSchema]
     /// What the bench must be able to do.
     public let needs: [Need]
+    /// Names of the threads that run each case together; empty where one is enough.
+    public let roles: [String]
     /// In the order in which the file defines them.
     public let cases: [Case]
 
-    private static let keys: Set<String> = ["name", "about", "options", "needs", "cases"]
+    private static let keys: Set<String> = ["name", "about", "options", "needs", "roles", "cases"]
 
     /// Reads the table that a scenario's file returned.
     init(_ fields: [String: LuaValue], functions: [String: [String: LuaFunction]], file: String) throws(ErrorValue) {
@@ -31,6 +33,7 @@ public struct Scenario {
         about = try Scenario.text("about", fields) ?? ""
         options = try Scenario.options(fields["options"])
         needs = try Scenario.needs(fields["needs"])
+        roles = try Scenario.roles(fields["roles"])
         cases = try Scenario.cases(fields["cases"], functions["cases"] ?? [:])
     }
 
@@ -71,6 +74,21 @@ public struct Scenario {
             needs.append(need)
         }
         return needs
+    }
+
+    private static func roles(_ value: LuaValue?) throws(ErrorValue) -> [String] {
+        guard let value, value != .table([:]) else { return [] }
+        guard case .list(let list) = value, (2...8).contains(list.count) else {
+            throw ErrorValue(kind: "script", "'roles' must be a list of two to eight names")
+        }
+        var names: [String] = []
+        for entry in list {
+            guard case .string(let name) = entry, !name.isEmpty, name.utf8.count <= 64, !names.contains(name) else {
+                throw ErrorValue(kind: "script", "'roles' must be a list of different names")
+            }
+            names.append(name)
+        }
+        return names
     }
 
     private static func cases(_ value: LuaValue?, _ functions: [String: LuaFunction]) throws(ErrorValue) -> [Case] {

@@ -14,14 +14,21 @@ public final class ScenarioRun {
     private let emit: (String) -> Void
     private let note: (String) -> Void
     private var result: ScenarioResult
+    /// Another handle of the bench's kernel, for a role.
+    private let another: () -> any Kernel
+    private let library: Library
+    private let featureFound: (Feature) -> Void
+    private var crew: Crew?
+    private var seat: LocalRendezvous?
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
     ///   - kernel: the bench's kernel, perhaps traced.
+    ///   - another: gives further handles of that kernel: each role of a scenario has its own.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report, and each line that the script prints.
     public init(
-        file: String, bench: Bench, kernel: any Kernel, library: Library,
+        file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void
     ) throws(ErrorValue) {
@@ -29,6 +36,9 @@ public final class ScenarioRun {
         self.file = file
         self.bench = bench
         self.settings = settings
+        self.another = another
+        self.library = library
+        self.featureFound = featureFound
         self.emit = emit
         self.note = note
         let tph = TPHResolver(bench.tph)
@@ -145,14 +155,65 @@ public final class ScenarioRun {
         } catch {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
-        for one in scenario.cases {
+        if !scenario.roles.isEmpty { try start(scenario.roles, resolved.values) }
+        run(scenario.cases, resolved.values)
+    }
+
+    /// The scenario's functions must be gone before the state is closed.
+    private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
+        if let scenario = try load() { run(scenario.cases, values) }
+    }
+
+    private func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
+        for (index, one) in cases.enumerated() {
+            seat?.index = index
             guard !state.isInterrupted else {
                 let error = ErrorValue(kind: "interrupt", "not run: interrupted")
                 record(one.name, error, since: host.realKernel.monotonic())
                 continue
             }
-            run(one, resolved.values)
+            run(one, values)
         }
+    }
+
+    // MARK: Roles
+
+    /// Takes the first role and starts the others.
+    private func start(_ roles: [String], _ values: [String: LuaValue]) throws(ErrorValue) {
+        let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
+        self.crew = crew
+        sit(roles[0], crew)
+        seat?.interrupted = { crew.interrupt() }
+        crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
+        for (number, role) in roles.enumerated().dropFirst() {
+            let run = { [file, bench, another, library, featureFound, note] () throws(ErrorValue) in
+                let follower = try ScenarioRun(
+                    file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
+                    featureFound: featureFound, note: note, emit: { _ in })
+                try follower.follow(role, crew, values)
+            }
+            guard crew.start(number, role, run) else {
+                crew.finish()
+                throw ErrorValue(kind: "usage", "no thread for the role '\(role)'")
+            }
+        }
+    }
+
+    private func sit(_ role: String, _ crew: Crew) {
+        let seat = LocalRendezvous(
+            role, crew.table, host.realKernel, isSimulated: bench.isSimulated,
+            isInterrupted: { [state] in state.isInterrupted })
+        self.seat = seat
+        host.rendezvous = seat
+    }
+
+    /// Runs the cases in a role, with the options that the first role's thread has resolved.
+    private func follow(_ role: String, _ crew: Crew, _ values: [String: LuaValue]) throws(ErrorValue) {
+        crew.add(state)
+        sit(role, crew)
+        try runCases(values)
+        state.close()
+        if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
@@ -198,6 +259,12 @@ public final class ScenarioRun {
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
         one.log = host.log
         host.log = []
+        if let seat {
+            if verdict == .interrupted { crew?.interrupt() }
+            let all = seat.end(one)
+            guard let crew else { return }
+            one = CaseResult.merged(all, crew.table.roles, leader: one)
+        }
         result.cases.append(one)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
@@ -205,8 +272,9 @@ public final class ScenarioRun {
     /// Closes everything and says what could not be.
     private func finished() -> ScenarioResult {
         state.close()
+        crew?.finish()
         result.collecting = state.failuresWhileCollecting.map(\.line)
-        result.left_open = host.realKernel.open
+        result.left_open = host.realKernel.open + (crew?.open ?? [])
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }

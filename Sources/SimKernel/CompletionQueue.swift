@@ -40,6 +40,7 @@ final class CompletionQueue {
     func poll(_ completions: UnsafeMutableBufferPointer<ibv_wc>) -> Int {
         kernel.pass(100)
         let taken = min(count, completions.count)
+        if taken == 0, !completions.isEmpty { kernel.idle?() }
         for index in 0..<taken {
             let entry = entries[first + index]
             completions[index] = entry.completion

@@ -13,6 +13,7 @@ public final class SimKernel: Kernel {
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
     var wire = TLPLog()
+    private(set) var idle: (() -> Void)?
     private let topDirectory = Directory(in: nil)
     private var hasFiles = false
     /// The file system, made when it is first looked at: not every scenario does.
@@ -85,8 +86,12 @@ public final class SimKernel: Kernel {
     /// See ``SystemCalls``.
     public func sleep(nanoseconds: UInt64) -> Int {
         pass(nanoseconds)
+        idle?()
         return 0
     }
+
+    /// See ``Kernel/whenIdle(_:)``.
+    public func whenIdle(_ action: (() -> Void)?) { idle = action }
 
     private static let endOfTime: UInt64 = 1 << 63
 

@@ -36,7 +36,7 @@ struct Help: ParsableCommand {
         let bench = Bench(
             kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let run = try ScenarioRun(
-            file: file, bench: bench, kernel: bench.makeKernel(),
+            file: file, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
             library: Library(stdlib: StdlibFolders.all(extra: [])),
             settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
         guard let scenario = try run.describe() else {

@@ -191,7 +191,13 @@ struct Run: ParsableCommand {
         }
         tracing?.faults = faults
         let run = try ScenarioRun(
-            file: file, bench: bench, kernel: tracing ?? kernel, library: library, settings: settings,
+            file: file, bench: bench, kernel: tracing ?? kernel,
+            another: {
+                // Roles on a simulated bench share its kernel.
+                let other = bench.isSimulated ? kernel : bench.makeKernel()
+                guard trace != nil || bench.isSimulated else { return other }
+                return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
+            }, library: library, settings: settings,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()

@@ -6,8 +6,11 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Ends the case, or cannot be done on a bench with v2.
-private let endings: Set = ["case.skip", "case.fail", "dmabuf:clear_tph"]
+/// Ends the case, needs other roles, or cannot be done on a bench with v2.
+private let endings: Set = [
+    "case.skip", "case.fail", "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
+    "dmabuf:clear_tph",
+]
 
 /// Two queue pairs that are connected, `a` and `b`.
 private let connected = """

@@ -36,7 +36,8 @@ struct Outcome {
         let output = Lines()
         do throws(ErrorValue) {
             let run = try ScenarioRun(
-                file: path, bench: bench, kernel: kernel, library: Library(stdlib: [root + "/stdlib"]),
+                file: path, bench: bench, kernel: kernel, another: { kernel },
+                library: Library(stdlib: [root + "/stdlib"]),
                 settings: settings, featureFound: { _ in }, note: { _ in }, emit: { output.all.append($0) })
             result = try run.run()
         } catch {

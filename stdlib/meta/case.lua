@@ -24,4 +24,39 @@ function case.fail(message) end
 ---@return string
 function case.bench(case) end
 
+---This role's name.
+---@param case any the case
+---@return string
+function case.role(case) end
+
+---The other roles' names.
+---@param case any the case
+---@return string[]
+function case.peers(case) end
+
+---Waits until every role is here.
+---@param case any the case
+---@param timeout? integer milliseconds after which the others are lost
+function case.barrier(case, timeout) end
+
+---Hands a value to another role. Does not wait.
+---@param case any the case
+---@param value any a plain value: tables, strings, numbers, booleans
+---@param to? string a role; default: every other
+function case.send(case, value, to) end
+
+---The next value that another role sent, in the order of its sending.
+---@param case any the case
+---@param from? string a role; default: the other one
+---@param timeout? integer milliseconds after which the others are lost
+---@return any
+function case.receive(case, from, timeout) end
+
+---Sends a value to the other role and returns what that one sent; of two roles.
+---@param case any the case
+---@param value any a plain value
+---@param timeout? integer milliseconds after which the others are lost
+---@return any
+function case.exchange(case, value, timeout) end
+
 return case

@@ -1,0 +1,120 @@
+public import LuaKit
+
+/// Where the roles of a scenario meet: who they are, barriers, and messages of plain values. Each role has one of its own.
+public protocol Rendezvous: AnyObject {
+    /// This role's name.
+    var role: String { get }
+    /// The others', in the scenario's order.
+    var peers: [String] { get }
+    /// Waits until every role is here; an error of kind "peer" where one has failed or ended the case, or after `timeout`
+    /// nanoseconds.
+    func barrier(timeout: UInt64) throws(ErrorValue)
+    /// Hands a value to another role. Does not wait.
+    func send(_ value: LuaValue, to role: String) throws(ErrorValue)
+    /// The next value from another role; errors as ``barrier(timeout:)``.
+    func receive(from role: String, timeout: UInt64) throws(ErrorValue) -> LuaValue
+}
+
+private let caseParameter = Parameter("case", .any, .required, "the case")
+private let timeoutParameter = Parameter(
+    "timeout", .integer(1...3_600_000), .integer(30_000), "milliseconds after which the others are lost")
+
+extension Call {
+    fileprivate func rendezvous() throws -> any Rendezvous {
+        guard let rendezvous = host.rendezvous else {
+            throw ErrorValue(
+                kind: "script", "this scenario has no roles; declare them: roles = { \"target\", \"initiator\" }")
+        }
+        return rendezvous
+    }
+
+    /// A value that can be sent: plain, through and through.
+    fileprivate func plainValue(of argument: Argument) throws -> LuaValue {
+        let value = deepValue(of: argument)
+        if let wrong = value.notPlain {
+            throw ErrorValue(kind: "argument", "a \(wrong) cannot be sent to another role")
+        }
+        return value
+    }
+}
+
+extension LuaValue {
+    /// What in it cannot leave its Lua state; nil where all can.
+    fileprivate var notPlain: String? {
+        switch self {
+        case .other(let type): type
+        case .list(let values): values.lazy.compactMap(\.notPlain).first
+        case .table(let fields): fields.values.lazy.compactMap(\.notPlain).first
+        default: nil
+        }
+    }
+}
+
+/// What a case of a scenario with roles can do with the others.
+let roleFunctions = [
+    Function(
+        "role", [caseParameter], returns: "string", "This role's name.",
+        entry: { Call($0, $1).run { call in call.push(try call.rendezvous().role) } }),
+    Function(
+        "peers", [caseParameter], returns: "string[]", "The other roles' names.",
+        entry: {
+            Call($0, $1).run { call in call.push(.list(try call.rendezvous().peers.map { .string($0) })) }
+        }),
+    Function(
+        "barrier", [caseParameter, timeoutParameter], "Waits until every role is here.",
+        entry: {
+            Call($0, $1).run { call in
+                try call.rendezvous().barrier(timeout: call[1].uint64 * 1_000_000)
+                return call.nothing
+            }
+        }),
+    Function(
+        "send",
+        [
+            caseParameter, Parameter("value", .any, .required, "a plain value: tables, strings, numbers, booleans"),
+            Parameter("to", .string(1...64), .absent, "a role; default: every other"),
+        ],
+        "Hands a value to another role. Does not wait.",
+        entry: {
+            Call($0, $1).run { call in
+                let rendezvous = try call.rendezvous()
+                let value = try call.plainValue(of: call[1])
+                for peer in call[2].isPresent ? [call[2].string] : rendezvous.peers {
+                    try rendezvous.send(value, to: peer)
+                }
+                return call.nothing
+            }
+        }),
+    Function(
+        "receive",
+        [
+            caseParameter, Parameter("from", .string(1...64), .absent, "a role; default: the other one"),
+            timeoutParameter,
+        ],
+        returns: "any", "The next value that another role sent, in the order of its sending.",
+        entry: {
+            Call($0, $1).run { call in
+                let rendezvous = try call.rendezvous()
+                let from = call[1].isPresent ? call[1].string : try only(rendezvous.peers)
+                return call.push(try rendezvous.receive(from: from, timeout: call[2].uint64 * 1_000_000))
+            }
+        }),
+    Function(
+        "exchange", [caseParameter, Parameter("value", .any, .required, "a plain value"), timeoutParameter],
+        returns: "any", "Sends a value to the other role and returns what that one sent; of two roles.",
+        entry: {
+            Call($0, $1).run { call in
+                let rendezvous = try call.rendezvous()
+                let peer = try only(rendezvous.peers)
+                try rendezvous.send(try call.plainValue(of: call[1]), to: peer)
+                return call.push(try rendezvous.receive(from: peer, timeout: call[2].uint64 * 1_000_000))
+            }
+        }),
+]
+
+private func only(_ peers: [String]) throws -> String {
+    guard peers.count == 1, let peer = peers.first else {
+        throw ErrorValue(kind: "argument", "name one of the roles: \(peers.joined(separator: ", "))")
+    }
+    return peer
+}

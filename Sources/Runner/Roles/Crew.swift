@@ -1,0 +1,107 @@
+import Bindings
+import Glibc
+import Kernel
+import LuaKit
+
+/// The roles of a scenario beyond the first, each a thread with a Lua state and a kernel handle of its own.
+final class Crew: @unchecked Sendable {
+    let table: RoleTable
+    private let baton: Baton?
+    private let kernel: any Kernel
+    private var threads: [pthread_t] = []
+    private var states: [LuaState] = []
+    /// What roles left open, of kernels of their own.
+    private(set) var open: [String] = []
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+    /// For a scenario's roles; on a simulated bench they share `kernel` and run in turn.
+    init(_ roles: [String], _ kernel: any Kernel, isSimulated: Bool) {
+        table = RoleTable(roles)
+        baton = isSimulated ? Baton(roles.count) : nil
+        self.kernel = kernel
+        mutex = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        if let baton { kernel.whenIdle { baton.pass() } }
+    }
+
+    deinit {
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
+    }
+
+    /// What the first role's thread does now and then while it waits for its turn.
+    func watch(_ action: @escaping () -> Void) { baton?.watch = action }
+
+    private final class Start {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Starts a role; false where no thread could be had.
+    func start(_ number: Int, _ role: String, _ body: @escaping () throws(ErrorValue) -> Void) -> Bool {
+        let start = Start { [baton, table] in
+            baton?.take(number)
+            var reason = "it has ended"
+            do throws(ErrorValue) { try body() } catch { reason = error.line }
+            table.leave(role, because: reason)
+            baton?.leave()
+        }
+        var thread = pthread_t()
+        let result = pthread_create(
+            &thread, nil,
+            { argument in
+                if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().run() }
+                return nil
+            }, Unmanaged.passRetained(start).toOpaque())
+        guard result == 0 else { return false }
+        threads.append(thread)
+        return true
+    }
+
+    /// Remembers a role's state, so that it can be interrupted.
+    func add(_ state: LuaState) {
+        pthread_mutex_lock(mutex)
+        states.append(state)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Tells what a role has left open.
+    func leave(open: [String]) {
+        pthread_mutex_lock(mutex)
+        self.open += open
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Stops every role's script as Ctrl-C stops the first's.
+    func interrupt() {
+        pthread_mutex_lock(mutex)
+        for state in states { state.interrupt() }
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Waits until all are done. The first role runs nothing any more.
+    func finish() {
+        baton?.leave()
+        for thread in threads { pthread_join(thread, nil) }
+        kernel.whenIdle(nil)
+    }
+}
+
+extension CaseResult {
+    /// One result of all roles': what a role failed of itself comes before what it failed for another's sake.
+    static func merged(_ results: [String: CaseResult], _ roles: [String], leader: CaseResult) -> CaseResult {
+        let all = roles.compactMap { role in results[role].map { (role: role, result: $0) } }
+        func first(_ verdict: Verdict, ofPeer: Bool) -> (role: String, result: CaseResult)? {
+            all.first { $0.result.verdict == verdict && ($0.result.error?.kind == "peer") == ofPeer }
+        }
+        let worst =
+            first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.skip, ofPeer: false)
+            ?? first(.fail, ofPeer: true)
+        var merged = CaseResult(
+            name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
+        merged.error = worst?.result.error
+        merged.message = worst.flatMap { worst in worst.result.message.map { "[\(worst.role)] \($0)" } }
+        merged.log = all.flatMap { entry in entry.result.log.map { "[\(entry.role)] \($0)" } }
+        return merged
+    }
+}

@@ -1,0 +1,83 @@
+import Bindings
+import Kernel
+import LuaKit
+
+/// Where a role that is a thread of this process meets the others.
+final class LocalRendezvous: Rendezvous {
+    let role: String
+    let peers: [String]
+    private let table: RoleTable
+    private let kernel: any Kernel
+    private let isSimulated: Bool
+    private let isInterrupted: () -> Bool
+    /// Called when this role waits for the others' end and was interrupted.
+    var interrupted: () -> Void = {}
+    /// Which case runs.
+    var index = 0
+
+    init(
+        _ role: String, _ table: RoleTable, _ kernel: any Kernel, isSimulated: Bool,
+        isInterrupted: @escaping () -> Bool
+    ) {
+        self.role = role
+        peers = table.roles.filter { $0 != role }
+        self.table = table
+        self.kernel = kernel
+        self.isSimulated = isSimulated
+        self.isInterrupted = isInterrupted
+    }
+
+    func barrier(timeout: UInt64) throws(ErrorValue) {
+        let count = table.arrive(role, at: index)
+        _ = try wait(timeout, "the others did not reach this barrier") { () throws(ErrorValue) in
+            try table.isReached(count, at: index)
+        }
+    }
+
+    func send(_ value: LuaValue, to role: String) throws(ErrorValue) {
+        try check(role)
+        table.post(value, from: self.role, to: role, at: index)
+    }
+
+    func receive(from role: String, timeout: UInt64) throws(ErrorValue) -> LuaValue {
+        try check(role)
+        return try wait(timeout, "role '\(role)' sent nothing") { () throws(ErrorValue) in
+            try table.take(from: role, to: self.role, at: index)
+        }
+    }
+
+    /// How the case ended for all; waits for the slowest.
+    func end(_ result: CaseResult) -> [String: CaseResult] {
+        table.end(role, result, at: index)
+        while true {
+            if let results = table.results(at: index) { return results }
+            if isInterrupted() { interrupted() }
+            pause()
+        }
+    }
+
+    private func check(_ role: String) throws(ErrorValue) {
+        guard !peers.contains(role) else { return }
+        throw ErrorValue(
+            kind: "argument", "'\(role)' is none of the other roles: \(peers.joined(separator: ", "))")
+    }
+
+    /// On a simulated bench its clock goes on, and the others run.
+    private func pause() {
+        if isSimulated { _ = kernel.sleep(nanoseconds: 1_000_000) } else { table.pause() }
+    }
+
+    private func wait<Value>(
+        _ timeout: UInt64, _ what: String, _ body: () throws(ErrorValue) -> Value?
+    ) throws(ErrorValue) -> Value {
+        let end = kernel.monotonic() &+ timeout
+        while true {
+            if let value = try body() { return value }
+            if isInterrupted() { throw ErrorValue(kind: "interrupt", "interrupted") }
+            guard kernel.monotonic() < end else {
+                throw ErrorValue(kind: "peer", "\(what) within \(timeout / 1_000_000) ms")
+            }
+            pause()
+        }
+    }
+}

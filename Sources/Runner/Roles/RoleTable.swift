@@ -1,0 +1,137 @@
+import Bindings
+import Glibc
+import LuaKit
+
+/// What the roles of one scenario share while they run in threads of this process.
+///
+/// Each waits on one condition; on a simulated bench it lets the others run instead, one at a time and in turn, so that a
+/// run is the same every time.
+final class RoleTable: @unchecked Sendable {
+    /// A case as far as the roles have come with it, by role.
+    private struct Progress {
+        var barriers: [String: Int] = [:]
+        var results: [String: CaseResult] = [:]
+        var mail: [String: [LuaValue]] = [:]
+    }
+
+    let roles: [String]
+    private var progress: [Progress] = []
+    private var gone: [String: String] = [:]
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+
+    init(_ roles: [String]) {
+        self.roles = roles
+        mutex = .allocate(capacity: 1)
+        condition = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
+        condition.deallocate()
+    }
+
+    private func locked<Value>(_ body: (RoleTable) throws -> Value) rethrows -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body(self)
+    }
+
+    private func reach(_ index: Int) {
+        while progress.count <= index { progress.append(Progress()) }
+    }
+
+    // MARK: What roles tell
+
+    func arrive(_ role: String, at index: Int) -> Int {
+        locked { table in
+            table.reach(index)
+            table.progress[index].barriers[role, default: 0] += 1
+            pthread_cond_broadcast(condition)
+            return table.progress[index].barriers[role] ?? 0
+        }
+    }
+
+    func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) {
+        locked { table in
+            table.reach(index)
+            table.progress[index].mail["\(role)>\(peer)", default: []].append(value)
+            pthread_cond_broadcast(condition)
+        }
+    }
+
+    func end(_ role: String, _ result: CaseResult, at index: Int) {
+        locked { table in
+            table.reach(index)
+            table.progress[index].results[role] = result
+            pthread_cond_broadcast(condition)
+        }
+    }
+
+    /// The role runs no more: nobody waits for it.
+    func leave(_ role: String, because reason: String) {
+        locked { table in
+            table.gone[role] = reason
+            pthread_cond_broadcast(condition)
+        }
+    }
+
+    // MARK: What roles ask
+
+    /// Whether all have come to their `count`-th barrier of the case; an error where one never will.
+    func isReached(_ count: Int, at index: Int) throws(ErrorValue) -> Bool? {
+        try ask { table throws(ErrorValue) in
+            for role in roles where (table.progress[index].barriers[role] ?? 0) < count {
+                try table.checkAlive(role, index, "reaching this barrier")
+                return nil
+            }
+            return true
+        }
+    }
+
+    func take(from role: String, to peer: String, at index: Int) throws(ErrorValue) -> LuaValue? {
+        try ask { table throws(ErrorValue) in
+            table.reach(index)
+            let name = "\(role)>\(peer)"
+            if let list = table.progress[index].mail[name], !list.isEmpty {
+                return table.progress[index].mail[name]?.removeFirst()
+            }
+            try table.checkAlive(role, index, "sending anything more")
+            return nil
+        }
+    }
+
+    /// How the case ended for each role, once it has for all; of a role that is gone, nothing.
+    func results(at index: Int) -> [String: CaseResult]? {
+        locked { table in
+            table.reach(index)
+            let results = table.progress[index].results
+            return roles.allSatisfy { results[$0] != nil || gone[$0] != nil } ? results : nil
+        }
+    }
+
+    private func ask<Value>(_ body: (RoleTable) throws(ErrorValue) -> Value?) throws(ErrorValue) -> Value? {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body(self)
+    }
+
+    private func checkAlive(_ role: String, _ index: Int, _ what: String) throws(ErrorValue) {
+        if let reason = gone[role] { throw ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)") }
+        guard let result = progress[index].results[role] else { return }
+        let reason = result.message.map { ": \($0)" } ?? ""
+        throw ErrorValue(kind: "peer", "role '\(role)' ended the case without \(what)\(reason)")
+    }
+
+    /// Sleeps until something may have changed, at most 50 ms.
+    func pause() {
+        locked { _ in
+            var time = timespec(in: 50_000_000)
+            pthread_cond_timedwait(condition, mutex, &time)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+import LuaKit
+import Runner
+import SimKernel
+import TestBench
+import Testing
+
+/// Scenarios whose cases several roles run together.
+@Suite struct RoleTests {
+    static func outcome(_ cases: String, roles: String = "\"target\", \"initiator\"") throws -> Outcome {
+        try Outcome("return { roles = { \(roles) }, cases = { \(cases) } }")
+    }
+
+    @Test func rolesMeetAtBarriersAndExchangeValues() throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              local got = t:exchange { from = t:role(), bytes = "\\xff\\0", list = { 1, 2.5, true } }
+              t:barrier()
+              t:log(t:peers()[1] .. got.from .. got.bytes:byte(1) .. #got.list .. tostring(got.list[3]))
+            end
+            """)
+        #expect(outcome.result?.verdict == .pass)
+        #expect(
+            outcome.result?.cases.first?.log == [
+                "[target] initiatorinitiator2553true", "[initiator] targettarget2553true",
+            ])
+    }
+
+    @Test func messagesKeepTheirOrderAndAreOfOneCase() throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              if t:role() == "target" then for i = 1, 5 do t:send(i) end return end
+              local found = ""
+              for _ = 1, 4 do found = found .. t:receive() end
+              t:log(found)
+            end,
+            two = function(t)
+              if t:role() == "initiator" then t:log(tostring(select(2, pcall(t.receive, t, "target", 20)))) else t:barrier(10) end
+            end
+            """)
+        #expect(outcome.result?.cases[0].log == ["[initiator] 1234"])
+        #expect(outcome.result?.cases[1].verdict == .fail)
+    }
+
+    @Test func threeRolesNameWhomTheyMean() throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              if t:role() == "a" then t:send("for b", "b") t:send("for all")
+              else t:log(t:receive("a")) end
+              t:barrier()
+              if t:role() == "b" then t:log(t:receive("a")) t:log(select(2, pcall(t.receive, t)).message) end
+            end
+            """, roles: "\"a\", \"b\", \"c\"")
+        #expect(
+            outcome.result?.cases.first?.log == [
+                "[b] for b", "[b] for all", "[b] name one of the roles: a, c", "[c] for all",
+            ])
+    }
+
+    @Test(arguments: ["t:barrier()", "t:receive()", "t:exchange(1)"])
+    func aRoleThatFailsTellsItsPeersWhy(_ wait: String) throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              if t:role() == "target" then error("out of luck", 0) end
+              t:log(select(2, pcall(function() \(wait) end)).message)
+              \(wait)
+            end,
+            two = function(t) t:barrier() end
+            """)
+        #expect(outcome.result?.cases[0].message == "[target] out of luck")
+        #expect(outcome.result?.cases[0].log.first?.contains("role 'target' ended the case without") == true)
+        #expect(outcome.result?.cases[1].verdict == .pass)
+    }
+
+    @Test func aPeerThatDoesNotComeIsAnErrorAfterTheStatedTime() throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              if t:role() == "initiator" then t:barrier(50) else pcall(t.receive, t, "initiator", 500) end
+            end
+            """)
+        #expect(
+            outcome.result?.cases[0].message?.contains("the others did not reach this barrier within 50 ms") == true)
+    }
+
+    @Test func aSkipOfOneRoleSkipsTheCase() throws {
+        let outcome = try Self.outcome(
+            "one = function(t) if t:role() == \"target\" then t:skip(\"no luck\") end t:barrier() end")
+        #expect(outcome.result?.cases[0].verdict == .skip)
+        #expect(outcome.result?.cases[0].message == "[target] no luck")
+    }
+
+    @Test func whatARoleLeavesOpenFailsTheRun() throws {
+        let outcome = try Self.outcome(
+            "one = function(t) if t:role() == \"initiator\" then require(\"sys\").memfd(4096):fd() end end")
+        #expect(outcome.result?.left_open == [])
+        let raw = try Self.outcome(
+            """
+            one = function(t)
+              local sys = require "sys"
+              if t:role() == "initiator" then sys.ioctl(sys.open("/dev/iommu"):fd(), 0, "") sys.fcntl(sys.memfd(4096):fd(), 0, 0) end
+            end
+            """)
+        #expect(raw.result?.left_open.count == 1)
+        #expect(raw.result?.verdict == .fail)
+    }
+
+    @Test func twoRolesShareTheSimulatedBench() throws {
+        let outcome = try Self.outcome(
+            """
+            one = function(t)
+              local rdma, memory, traffic = require "rdma", require "memory", require "traffic"
+              local context <close> = rdma.open("mlx5_0")
+              local pd <close> = context:alloc_pd()
+              local host <close> = memory.alloc(4096)
+              local mr <close> = pd:reg_mr { memory = host, access = { "local_write", "remote_write" } }
+              local cq <close> = context:create_cq(64)
+              local qp <close> = pd:create_qp { send_cq = cq }
+              local peer = t:exchange { endpoint = qp:endpoint(), addr = mr:addr(), rkey = mr:rkey() }
+              qp:connect { to = peer.endpoint }
+              t:barrier()
+              if t:role() == "initiator" then
+                host:write(0, "hello")
+                traffic.stream { qp = qp, op = "write", from = mr, remote_addr = peer.addr, rkey = peer.rkey, size = 5,
+                  count = 3, depth = 4 }
+              end
+              t:barrier()
+              t:log(host:read(0, 5))
+            end
+            """)
+        #expect(outcome.result?.cases[0].log == ["[target] hello", "[initiator] hello"])
+        #expect(outcome.result?.left_open == [])
+    }
+
+    @Test(arguments: ["\"one\"", "\"a\", \"a\"", "1, 2", "\"\", \"b\""])
+    func rolesAreDifferentNames(_ roles: String) throws {
+        #expect(
+            try Self.outcome("one = function() end", roles: roles).error?.message.contains("'roles' must be") == true)
+    }
+
+    @Test func withoutRolesThereIsNobodyToMeet() throws {
+        let outcome = try Outcome("return { cases = { one = function(t) t:barrier() end } }")
+        #expect(outcome.result?.cases[0].message?.contains("this scenario has no roles") == true)
+    }
+}
