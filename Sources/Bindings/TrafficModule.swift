@@ -48,6 +48,32 @@ private let streamKeys = [
         "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a completion: the peer is lost"),
 ]
 
+private let pingPongKeys = [
+    Parameter("qp", .object(QueuePair.self), .required, "a connected queue pair, whose completions nobody else takes"),
+    Parameter(
+        "op", .choice([("write", 1), ("send", 0)]), .required, "RDMA writes, whose last byte is watched; or sends"),
+    Parameter("first", .boolean, .required, "whether this side begins"),
+    Parameter("mr", .object(MemoryRegion.self), .required, "host memory that messages are sent from and come to"),
+    Parameter("from", .size(0...Int64.max), .integer(0), "where in it they are sent from"),
+    Parameter("into", .size(0...Int64.max), .required, "where in it the peer's come to"),
+    Parameter("remote_addr", .uint64, .integer(0), "where the peer's come to, for writes"),
+    Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
+    Parameter("size", .size(1...0x4000_0000), .integer(8), "bytes of a message"),
+    Parameter("count", .integer(1...(1 << 24)), .integer(1000), "how many round trips"),
+    Parameter("warmup", .integer(0...(1 << 24)), .integer(100), "how many before them"),
+    Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
+    Parameter(
+        "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a message: the peer is lost"),
+]
+private let stampKeys = [
+    Parameter("memory", .object(MappedMemory.self), .required, "host memory, or a device's region"),
+    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
+    Parameter("size", .size(1...0x4000_0000), .required, "bytes of a message"),
+    Parameter("slots", .integer(1...(1 << 30)), .integer(1), "how many messages lie side by side"),
+    Parameter("first", .uint64, .integer(0), "number of the first one"),
+    Parameter("seed", .uint64, .integer(0), "streams with different seeds have different bytes"),
+]
+
 /// Data loops, native from the first post to the last completion.
 let trafficModule = Module(
     "traffic", "Streams of messages: posted, polled and timed natively.",
@@ -63,7 +89,31 @@ let trafficModule = Module(
             "Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), "
                 + "messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it); and "
                 + "with `latency` a histogram.",
-            entry: { Call($0, $1).run(stream) })
+            entry: { Call($0, $1).run(stream) }),
+        Function(
+            "ping_pong", [Parameter("plan", .record(pingPongKeys), .required, "what goes to and fro")],
+            returns: "traffic.result, traffic.latency", effects: [.dma],
+            errors: [("ETIMEDOUT", "the peer is lost"), ("EINVAL", "not connected")],
+            "Messages to and fro between two roles, one at a time; both call it. Returns messages and failure, and a histogram "
+                + "of half of each round trip.",
+            entry: { Call($0, $1).run(pingPong) }),
+        Function(
+            "stamp", [Parameter("where", .record(stampKeys), .required, "which messages, and where")],
+            effects: [.regionWrite], errors: [("EINVAL", "outside the memory")],
+            "Fills memory with messages whose bytes tell which message they belong to.",
+            entry: {
+                Call($0, $1).run { call in
+                    try stamp(call[0]).write(
+                        to: call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64)
+                    return call.nothing
+                }
+            }),
+        Function(
+            "check", [Parameter("where", .record(stampKeys), .required, "which messages, and where")],
+            returns: "traffic.mismatch?", errors: [("EINVAL", "outside the memory")],
+            "Looks whether memory holds what traffic.stamp wrote elsewhere. nil, or the first wrong byte: message, byte (in the "
+                + "message), offset (in the memory), expected, found, text.",
+            entry: { Call($0, $1).run(check) }),
     ], classes: [latencyClass])
 
 private let latencyClass = ObjectClass(
@@ -154,4 +204,59 @@ private func table(_ result: TrafficResult) -> LuaValue {
         "bytes_per_s": .number(Double(result.bytes) / seconds), "failures": .table(failures),
         "failure": result.firstFailure?.table ?? .none,
     ])
+}
+
+private func pingPong(_ call: Call) throws -> CInt {
+    let request = call[0]
+    guard let rendezvous = call.host.rendezvous else {
+        throw ErrorValue(
+            kind: "script", "traffic.ping_pong is between two roles: roles = { \"target\", \"initiator\" }")
+    }
+    var plan = PingPongPlan()
+    let mr = request[3].object(MemoryRegion.self)
+    let (size, room) = (request[8].uint64, UInt64(mr.pointee.length))
+    for offset in [request[4].uint64, request[5].uint64] where offset > room || size > room - offset {
+        throw ErrorValue(
+            kind: "argument", "traffic.ping_pong: \(size) bytes at \(offset) reach outside \(room) bytes of memory")
+    }
+    plan.isWrite = request[1].bool
+    plan.isFirst = request[2].bool
+    plan.from = (mr.pointee.start &+ request[4].uint64, mr.pointee.lkey)
+    plan.into = (mr.pointee.start &+ request[5].uint64, mr.pointee.lkey)
+    plan.remote = (request[6].uint64, request[7].uint32)
+    plan.size = request[8].uint32
+    plan.count = request[9].int
+    plan.warmup = request[10].int
+    plan.isInline = request[11].bool
+    plan.patience = request[12].uint64 * 1_000_000
+    plan.stop = UnsafePointer(lk_interruption(call.state))
+    let kernel = try call.kernel()
+    if call.host.isSimulated { plan.idle = { _ = kernel.sleep(nanoseconds: 1000) } }
+    let qp = request[0].object(QueuePair.self)
+    try qp.pointee.preparePingPong(plan)
+    try rendezvous.barrier(timeout: plan.patience)
+    let (latencies, failure) = try qp.pointee.pingPong(plan)
+    _ = call.push(
+        .table(["messages": .integer(Int64(latencies.count)), "failure": failure?.table ?? .none]))
+    _ = call.push(object: LatencyHistogram(latencies), parent: 0, label: "of \(latencies.count) messages")
+    return 2
+}
+
+private func stamp(_ place: Argument) -> Stamp {
+    Stamp(size: place[2].int, slots: place[3].int, first: place[4].uint64, seed: place[5].uint64)
+}
+
+private func check(_ call: Call) throws -> CInt {
+    let found = try stamp(call[0]).check(call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64)
+    guard let found else { return call.push(LuaValue.none) }
+    func digits(_ byte: UInt8) -> String { "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+    return call.push(
+        .table([
+            "message": .integer(Int64(bitPattern: found.message)), "byte": .integer(Int64(found.byte)),
+            "offset": .integer(Int64(bitPattern: found.offset)), "expected": .integer(Int64(found.expected)),
+            "found": .integer(Int64(found.found)),
+            "text": .string(
+                "byte \(found.byte) of message \(found.message), at offset \(found.offset): expected "
+                    + "\(digits(found.expected)), found \(digits(found.found))"),
+        ]))
 }

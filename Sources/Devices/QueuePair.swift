@@ -163,6 +163,24 @@ public struct QueuePair: ~Copyable {
         }
     }
 
+    /// Makes ready for the peer's first message. Both sides must have done so before either calls ``pingPong(_:)``.
+    public func preparePingPong(_ plan: PingPongPlan) throws(Failure) {
+        try call("ibv_post_recv") { () throws(Errno) in try PingPong.prepare(qp, plan) }
+    }
+
+    /// Messages to and fro, this side's part. Returns half of each round trip in nanoseconds, and what went wrong.
+    public func pingPong(_ plan: PingPongPlan) throws(Failure) -> (latencies: [UInt32], failure: Completion?) {
+        guard let sends = qp.pointee.send_cq, let receives = qp.pointee.recv_cq,
+            var loop = PingPong(qp, sends, receives, plan)
+        else { throw Failure("ibv_post_send", .invalid, object: label) }
+        do throws(Errno) { return try loop.run() } catch {
+            throw Failure(
+                "ibv_poll_cq", error, object: label,
+                hint: error.name == "ETIMEDOUT"
+                    ? "nothing came for \(plan.patience / 1_000_000) ms: the peer is lost" : nil)
+        }
+    }
+
     /// ibv_destroy_qp(3). One that could not be destroyed stays open.
     public mutating func close() throws(Failure) {
         let (kernel, qp) = (kernel, qp)

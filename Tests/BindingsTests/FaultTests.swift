@@ -9,7 +9,7 @@ import Testing
 /// Ends the case, needs other roles, or cannot be done on a bench with v2.
 private let endings: Set = [
     "case.skip", "case.fail", "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
-    "dmabuf:clear_tph",
+    "dmabuf:clear_tph", "traffic.ping_pong",
 ]
 
 /// Two queue pairs that are connected, `a` and `b`.
@@ -66,6 +66,8 @@ private let working: [String: String] = {
         "pd:mlx5dv_reg_dmabuf_mr": "pd:mlx5dv_reg_dmabuf_mr { dmabuf = buf, length = 4096 }",
         "cq:wait": expression(message), "qp:post_send": expression(message), "qp:post_recv": expression(message),
         "qp:connect": expression(connected),
+        "traffic.stamp": "require('traffic').stamp { memory = host, size = 64 }",
+        "traffic.check": "require('traffic').check { memory = host, size = 64 }",
         "traffic.stream": expression(timed), "latency:quantile": expression(timed + " latency:quantile(0.5)"),
         "latency:summary": expression(timed + " latency:summary()"), "sys.request": "sys.request('VFIO_DEVICE_RESET')",
         "sys.open": "sys.open('/dev/iommu')",

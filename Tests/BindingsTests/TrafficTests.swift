@@ -131,4 +131,28 @@ import Testing
         guard case .string(let text)? = fields["message"] else { return }
         #expect(text.contains(message))
     }
+
+    @Test(arguments: [1, 7, 8, 9, 64, 4096])
+    func aStampIsFoundWhereItWasPutAndNowhereElse(_ size: Int) throws {
+        let fields = try Self.run(
+            """
+            local w = { memory = host, offset = 3, size = \(size), slots = 3, first = 10, seed = 4 }
+            traffic.stamp(w)
+            local clean = traffic.check(w) == nil
+            w.first = 11
+            local shifted = traffic.check(w)
+            w.first, w.seed = 10, 5
+            local reseeded = traffic.check(w)
+            w.seed = 4
+            local place = 3 + 2 * \(size) + \(size) - 1
+            local byte = host:read(place, 1):byte()
+            host:write(place, string.char(byte ~ 0x40))
+            local wrong = traffic.check(w)
+            return { clean = clean, moved = shifted ~= nil and reseeded ~= nil, message = wrong.message, byte = wrong.byte,
+              offset = wrong.offset - place, same = wrong.expected == byte and wrong.found == byte ~ 0x40 }
+            """)
+        #expect(fields["clean"] == .boolean(true) && fields["moved"] == .boolean(true))
+        #expect(fields["message"] == .integer(12) && fields["byte"] == .integer(Int64(size - 1)))
+        #expect(fields["offset"] == .integer(0) && fields["same"] == .boolean(true))
+    }
 }

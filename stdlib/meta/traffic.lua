@@ -10,6 +10,20 @@ local traffic = {}
 ---@return traffic.result, traffic.latency?
 function traffic.stream(plan) end
 
+---Messages to and fro between two roles, one at a time; both call it. Returns messages and failure, and a histogram of half of each round trip.
+---@param plan { qp: rdma.qp, op: ("write"|"send"), first: boolean, mr: rdma.mr, from?: integer|string, into: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, warmup?: integer, inline?: boolean, patience?: integer } what goes to and fro
+---@return traffic.result, traffic.latency
+function traffic.ping_pong(plan) end
+
+---Fills memory with messages whose bytes tell which message they belong to.
+---@param where { memory: memory.mapping, offset?: integer|string, size: integer|string, slots?: integer, first?: integer, seed?: integer } which messages, and where
+function traffic.stamp(where) end
+
+---Looks whether memory holds what traffic.stamp wrote elsewhere. nil, or the first wrong byte: message, byte (in the message), offset (in the memory), expected, found, text.
+---@param where { memory: memory.mapping, offset?: integer|string, size: integer|string, slots?: integer, first?: integer, seed?: integer } which messages, and where
+---@return traffic.mismatch?
+function traffic.check(where) end
+
 ---Latencies in nanoseconds, to three digits.
 ---@class traffic.latency
 local traffic_latency = {}

@@ -41,5 +41,8 @@ long sys_copy_from_address(void *_Nonnull to, uint64_t address, size_t count);
 long sys_check_zero(uint64_t address, uint64_t count);
 long sys_copy_to_address(uint64_t address, const void *_Nonnull from, size_t count);
 
+/* A byte that a device may change at any time. */
+static inline uint8_t sys_load8(const volatile uint8_t *_Nonnull address) { return *address; }
+
 /* memcpy that survives SIGBUS: -EIO where the device behind a mapping does not answer. */
 long sys_copy_or_fault(void *_Nonnull to, const void *_Nonnull from, size_t count);

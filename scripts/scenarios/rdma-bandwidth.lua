@@ -1,0 +1,56 @@
+-- How much one queue pair moves: RDMA writes, reads or sends of several sizes, from one role to the other.
+local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
+
+local SIZES = { 64, 4096, 65536 }
+
+--- Receives `count` messages in the background of a stream: as many requests as fit, each posted again.
+local function receive_all(side, count, size)
+  local posted, done = 0, 0
+  while done < count do
+    while posted < count and posted - done < 128 do
+      side.qp:post_recv { mr = side.mr, length = size, id = posted }
+      posted = posted + 1
+    end
+    for _, completion in ipairs(side.recv_cq:wait(1)) do
+      expect.truthy(completion.ok, completion.status)
+      done = done + 1
+    end
+  end
+end
+
+local function bandwidth(op)
+  return function(t, opt)
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = "64K", send_wr = opt.depth })
+    for _, size in ipairs(SIZES) do
+      t:barrier()
+      if t:role() == "initiator" then
+        local result = traffic.stream {
+          qp = side.qp, op = op, from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = size,
+          count = opt.count, warmup = op == "send" and 0 or opt.count // 10, depth = opt.depth, batch = opt.batch,
+        }
+        expect.equal(next(result.failures), nil, "failures")
+        expect.equal(result.messages, opt.count, "messages")
+        t:log(("%6d bytes: %9.2f MB/s, %9.0f messages/s, processor %3.0f %%%s"):format(
+          size, result.bytes_per_s / 1e6, result.messages_per_s, 100 * result.cpu / result.elapsed,
+          rdma_pair.caveat(t)))
+      elseif op == "send" then
+        receive_all(side, opt.count, size)
+      end
+    end
+    t:barrier()
+  end
+end
+
+return {
+  name = "rdma-bandwidth",
+  about = "bytes and messages per second of one reliable connection",
+  roles = { "target", "initiator" },
+  options = {
+    nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
+    count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "messages of each size" },
+    depth = { type = "integer", default = 128, min = 1, max = 4096, about = "messages on their way" },
+    batch = { type = "integer", default = 1, min = 1, max = 1024, about = "messages posted at once" },
+  },
+  needs = { "rdma" },
+  cases = { ["write"] = bandwidth "write", ["read"] = bandwidth "read", ["send"] = bandwidth "send" },
+}

@@ -1,0 +1,34 @@
+-- How long a message takes: to and fro between two roles, half of each round trip.
+local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
+
+local function latency(op)
+  return function(t, opt)
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = "64K", inline = opt.inline and opt.size or 0 })
+    local result, histogram = traffic.ping_pong {
+      qp = side.qp, op = op, first = t:role() == "initiator", mr = side.mr, from = 0, into = 32768, size = opt.size,
+      remote_addr = side.peer.addr + 32768, rkey = side.peer.rkey, count = opt.count, inline = opt.inline,
+    }
+    expect.equal(result.failure, nil, "failure")
+    expect.equal(result.messages, opt.count, "round trips")
+    if t:role() == "initiator" then
+      local s = histogram:summary()
+      t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
+        opt.size, s.min / 1e3, s.p50 / 1e3, s.p90 / 1e3, s.p99 / 1e3, s.p999 / 1e3, s.max / 1e3, rdma_pair.caveat(t)))
+    end
+    t:barrier()
+  end
+end
+
+return {
+  name = "rdma-latency",
+  about = "latency of one reliable connection, message by message",
+  roles = { "target", "initiator" },
+  options = {
+    nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
+    count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips" },
+    size = { type = "size", default = 8, min = 1, max = 32768, about = "bytes of a message" },
+    inline = { type = "boolean", default = false, about = "bytes are taken at once" },
+  },
+  needs = { "rdma" },
+  cases = { ["write"] = latency "write", ["send"] = latency "send" },
+}

@@ -1,0 +1,76 @@
+--- One side of a reliable connection between two roles: what every scenario with traffic sets up first.
+local rdma, memory = require "rdma", require "memory"
+
+local rdma_pair = {}
+
+local Side = {}
+Side.__index = Side
+
+--- Closes all of it, last made first; twice is harmless.
+function Side:close()
+  for i = #self.opened, 1, -1 do
+    self.opened[i]:close()
+    self.opened[i] = nil
+  end
+end
+Side.__close = Side.close
+
+--- Keeps an object until the side is closed; returns it.
+function Side:keep(object)
+  self.opened[#self.opened + 1] = object
+  return object
+end
+
+--- Connects this role with the other one. `with`: `nic` (a device's name), `memory` (bytes of host memory that both may
+--- write, read and do atomics on; default 64K), `gid_index`, and keys of `pd:create_qp`. The NIC's GID that was chosen is
+--- logged. What comes back is to be closed and has `context`, `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory), `mr`
+--- (its region), and `peer`: `addr`, `rkey` and `length` of the other's region.
+function rdma_pair.connect(t, with)
+  local side = setmetatable({ opened = {} }, Side)
+  local ok, err = pcall(function()
+    side.context = side:keep(rdma.open(with.nic))
+    side.pd = side:keep(side.context:alloc_pd())
+    side.host = side:keep(memory.alloc(with.memory or "64K"))
+    side.mr = side:keep(side.pd:reg_mr {
+      memory = side.host, access = { "local_write", "remote_write", "remote_read", "remote_atomic" },
+    })
+    local depth = with.send_wr or 128
+    side.cq = side:keep(side.context:create_cq(depth))
+    side.recv_cq = side:keep(side.context:create_cq(with.recv_wr or 128))
+    side.qp = side:keep(side.pd:create_qp {
+      send_cq = side.cq, recv_cq = side.recv_cq, send_wr = depth, recv_wr = with.recv_wr or 128,
+      inline = with.inline or 0,
+    })
+    local endpoint = side.qp:endpoint(1, with.gid_index)
+    side.peer = t:exchange {
+      endpoint = endpoint, addr = side.mr:addr(), rkey = side.mr:rkey(), length = side.mr:length(),
+    }
+    side.qp:connect { to = side.peer.endpoint, gid_index = with.gid_index }
+    for _, gid in ipairs(side.context:gids()) do
+      if with.gid_index and gid.index == with.gid_index or rdma_pair.text(endpoint.gid) == gid.gid then
+        side.gid = gid
+      end
+    end
+    t:log(("%s: GID %s"):format(with.nic, side.gid and ("%d, %s %s"):format(side.gid.index, side.gid.type, side.gid.gid) or "none"))
+    t:barrier()
+  end)
+  if not ok then
+    side:close()
+    error(err, 0)
+  end
+  return side
+end
+
+--- What must stand beside every time that was measured: nothing, or that it is a model's.
+function rdma_pair.caveat(t)
+  return t:bench() == "sim" and " (the model's own speed, no hardware's)" or ""
+end
+
+--- A GID's bytes as `context:gids` writes them.
+function rdma_pair.text(bytes)
+  return (bytes:gsub("..", function(pair)
+    return ("%02x%02x:"):format(pair:byte(1, 2))
+  end):sub(1, -2))
+end
+
+return rdma_pair
