@@ -65,6 +65,8 @@ struct LabRun {
     }
 
     private func command() -> [String] {
+        // For scripts/lab/bench, which runs other programs beside this one in a guest.
+        if let command = getenv("PEERLAB_LAB_COMMAND") { return ["/bin/sh", "-c", String(cString: command)] }
         var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", "QEMU with emulated devices"]
         words += ["--tph-abi", options.tphAbi]
         for setting in options.settings { words += ["--set", setting] }
