@@ -11,6 +11,11 @@ enum Hints {
         case "VFIO_IOMMU_MAP_DMA", "IOMMU_IOAS_MAP": return map(errno)
         case "IOMMU_IOAS_UNMAP": return unmap(errno)
         case "VFIO_DEVICE_RESET": return reset(errno)
+        case "VFIO_DEVICE_SET_IRQS": return setInterrupts(errno)
+        case "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", "VFIO_DEVICE_PCI_HOT_RESET": return hotReset(errno)
+        case "VFIO_DEVICE_IOEVENTFD": return writeByEvent(errno)
+        case "IOMMU_IOAS_ALLOW_IOVAS", "IOMMU_OPTION", "IOMMU_HWPT_ALLOC", "IOMMU_GET_HW_INFO":
+            return addressSpace(operation, errno)
         case "pread", "pwrite": return access(errno)
         default:
             return operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_")
@@ -100,6 +105,61 @@ enum Hints {
         switch errno.name {
         case "EINVAL": return "the device has no function reset (its info lacks RESET)"
         case "EAGAIN": return "the device's lock is held; try again"
+        default: return nil
+        }
+    }
+
+    // drivers/vfio/vfio_main.c:vfio_set_irqs_validate_and_prepare, drivers/vfio/pci/vfio_pci_intrs.c
+    private static func setInterrupts(_ errno: Errno) -> String? {
+        switch errno.name {
+        case "EINVAL":
+            return
+                "the vectors or the size of the data do not fit, another kind of interrupt is enabled, the one meant is "
+                + "not, or the device is not in D0"
+        case "ENOTTY": return "this kind of interrupt has no such action (only INTx can be masked)"
+        case "ERANGE": return "MSI or MSI-X cannot be enabled without a vector"
+        case "EBADF": return "an eventfd is not open"
+        case "EBUSY": return "an eventfd unmasks the INTx already"
+        default: return nil
+        }
+    }
+
+    // drivers/vfio/pci/vfio_pci_core.c
+    private static func hotReset(_ errno: Errno) -> String? {
+        switch errno.name {
+        case "EINVAL":
+            return "a device of the bus is not this program's, or the groups are not those of the bus; opened by its "
+                + "character device it takes no groups, otherwise at least one"
+        case "ENODEV": return "the bus cannot be reset: no port is above it"
+        case "ENOSPC": return "the buffer is too small for the devices of the bus; their count was written"
+        case "ENOTTY": return "the link to the device did not come back"
+        default: return nil
+        }
+    }
+
+    // drivers/vfio/pci/vfio_pci_rdwr.c:vfio_pci_ioeventfd
+    private static func writeByEvent(_ errno: Errno) -> String? {
+        switch errno.name {
+        case "EINVAL": return "1, 2, 4 or 8 bytes inside a BAR, outside the MSI-X table"
+        case "EEXIST": return "an eventfd does this write already"
+        case "ENODEV": return "no eventfd does this write"
+        case "ENOSPC": return "a device has room for 1000"
+        default: return nil
+        }
+    }
+
+    // drivers/iommu/iommufd/{ioas,hw_pagetable,device}.c
+    private static func addressSpace(_ operation: String, _ errno: Errno) -> String? {
+        switch (operation, errno.name) {
+        case ("IOMMU_IOAS_ALLOW_IOVAS", "EADDRINUSE"):
+            return "an attached device or page table reserves part of a range"
+        case ("IOMMU_IOAS_ALLOW_IOVAS", "EINVAL"): return "ranges must not overlap, and have more than one byte"
+        case ("IOMMU_OPTION", "EBUSY"): return "accounting is chosen before the context has any object"
+        case ("IOMMU_OPTION", "EINVAL"): return "the value is 0 or 1; with a page table, only while nothing is mapped"
+        case ("IOMMU_HWPT_ALLOC", "EADDRINUSE"):
+            return "something is mapped, or allowed, where the IOMMU has no addresses"
+        case (_, "EOPNOTSUPP"): return "this IOMMU or kernel does not know a flag, option or type"
+        case (_, "ENOENT"): return "no such object"
         default: return nil
         }
     }

@@ -61,7 +61,7 @@ final class VFIODeviceFile: OpenFile {
         case VFIO_DEVICE_SET_IRQS: throw unmodelled("VFIO_DEVICE_SET_IRQS")
         case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: throw unmodelled("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")
         case VFIO_DEVICE_PCI_HOT_RESET: throw unmodelled("VFIO_DEVICE_PCI_HOT_RESET")
-        case 0x3b74: throw unmodelled("VFIO_DEVICE_IOEVENTFD")
+        case VFIO_DEVICE_IOEVENTFD: throw unmodelled("VFIO_DEVICE_IOEVENTFD")
         default: throw Errno(ENOTTY)
         }
     }
