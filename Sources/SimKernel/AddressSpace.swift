@@ -182,7 +182,7 @@ final class AddressSpace {
     private func reach(
         _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, _ kernel: SimKernel
     ) {
-        guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
+        guard place.device.function.decodesMemory, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {
             if !toMemory { _ = bytes.initializeMemory(as: UInt8.self, repeating: 0xff) }

@@ -60,6 +60,8 @@ public struct Topology: Sendable {
         public var is64Bit: Bool
         /// Prefetchable memory.
         public var prefetchable: Bool
+        /// What memory holds at first, where it is not zeros.
+        public var contents: [(at: Int, bytes: [UInt8])] = []
 
         /// A base address register of `size` bytes.
         public init(
@@ -124,6 +126,8 @@ public struct Topology: Sendable {
         public var config: [(at: Int, bytes: [UInt8])] = []
         /// Whether what belongs to no capability keeps what is written, as in QEMU.
         public var keepsConfigWrites = false
+        /// Bits of its configuration space that keep what is written, in place of what the rest of this says.
+        public var writableConfig: [(at: Int, bytes: [UInt8])] = []
         /// The port or host bridge above it; nil for a root port of its bus's own, below the first host bridge.
         public var parent: String?
         /// Its access control services.

@@ -134,8 +134,8 @@ import Testing
         }
         #expect(bench.ioctl(device, 0x3bff) == -Int(ENOTTY))
         #expect(bench.kernel.notModelled.isEmpty)
-        #expect(bench.ioctl(device, VFIO_DEVICE_SET_IRQS) == -Int(ENOTTY))
-        #expect(bench.kernel.notModelled.first?.call == "ioctl VFIO_DEVICE_SET_IRQS on a vfio device")
+        #expect(bench.ioctl(bench.open("/dev/iommu"), IOMMU_OPTION, bytes: [24, 0, 0, 0]) == -Int(EOPNOTSUPP))
+        #expect(bench.kernel.notModelled.first?.call == "ioctl IOMMU_OPTION on an iommufd")
     }
 
     @Test func configurationSpace() throws {
