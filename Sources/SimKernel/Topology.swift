@@ -12,6 +12,8 @@ public struct Topology: Sendable {
     public var apertureBits: Int
     /// Whether the IOMMU can make every access of a domain snoop (VFIO_DMA_CC_IOMMU).
     public var forcesSnooping = true
+    /// What VT-d's registers say it can do (CAP_REG, ECAP_REG); nil for an IOMMU that tells nothing of itself.
+    public var iommuRegisters: (capability: UInt64, extended: UInt64)?
     /// PCI functions other than the NICs' own, in any order.
     public var devices: [Device]
     /// RDMA devices. One with a PCI address must have it among `devices` too.

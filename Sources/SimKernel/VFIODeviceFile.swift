@@ -91,7 +91,7 @@ final class VFIODeviceFile: OpenFile {
         try device.group.claim(context)
         device.group.boundDevices += 1
         self.context = context
-        deviceID = context.add { _ in .device }
+        deviceID = context.add { _ in .device(device.function) }
         device.bound = (context, deviceID)
         device.open()
         bind.out_devid = deviceID
@@ -148,9 +148,8 @@ final class VFIODeviceFile: OpenFile {
     private func detach() {
         guard let table else { return }
         self.table = nil
-        device.function.space = nil
         device.group.use(nil, device.function)
-        context?.detach(table)
+        context?.detach(table, device.function)
     }
 
     // MARK: Regions

@@ -30,7 +30,7 @@ enum TopologyFile {
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
-        try iommu.allow(["aperture_bits", "forces_snooping", "translates"])
+        try iommu.allow(["aperture_bits", "forces_snooping", "translates", "cap", "ecap"])
         var bench = Topology(
             name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
@@ -38,6 +38,9 @@ enum TopologyFile {
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
         bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true
         bench.iommuTranslates = try iommu.boolean("translates") ?? true
+        if let capability = try iommu.integer("cap"), let extended = try iommu.integer("ecap") {
+            bench.iommuRegisters = (UInt64(capability), UInt64(extended))
+        }
         for device in try fields.list("devices") { try add(device, to: &bench) }
         try addFabric(fields, to: &bench)
         return bench
