@@ -17,17 +17,18 @@ public struct Decoder {
         var parts = layout.fields.filter { $0.direction == direction || $0.direction == .both }.map {
             "\($0.name)=" + ($0.value(in: bytes).map($0.format.text) ?? "?")
         }
-        if direction == .input, let trailing = layout.trailing,
-            let field = layout.fields.first(where: { $0.name == trailing.countField }),
-            let count = field.value(in: bytes)
-        {
-            parts.append(elements(trailing, count: count, bytes, from: layout.size))
+        func value(_ name: String) -> UInt64? { layout.fields.first { $0.name == name }?.value(in: bytes) }
+        for trailing in layout.trailing where trailing.fields.contains(where: { $0.direction == direction }) {
+            if let (field, bit) = trailing.onlyWith, value(field).map({ $0 & UInt64(bit) == 0 }) ?? true { continue }
+            guard let count = value(trailing.countField) else { continue }
+            parts.append(elements(trailing, count: count, bytes, from: layout.size, direction))
         }
         return parts
     }
 
     private func elements(
-        _ trailing: Layout.Trailing, count: UInt64, _ bytes: UnsafeRawBufferPointer, from start: Int
+        _ trailing: Layout.Trailing, count: UInt64, _ bytes: UnsafeRawBufferPointer, from start: Int,
+        _ direction: Field.Direction
     ) -> String {
         let shown = min(count, 8)
         var parts: [String] = []
@@ -35,7 +36,7 @@ public struct Decoder {
             let place = start + index * trailing.elementSize
             guard place + trailing.elementSize <= bytes.count else { break }
             let element = UnsafeRawBufferPointer(rebasing: bytes[place..<(place + trailing.elementSize)])
-            parts.append(text(Layout(size: trailing.elementSize, trailing.fields), element, .input))
+            parts.append(text(Layout(size: trailing.elementSize, trailing.fields), element, direction))
         }
         if UInt64(parts.count) < count { parts.append("...") }
         return "[" + parts.joined(separator: ", ") + "]"

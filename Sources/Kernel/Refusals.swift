@@ -132,6 +132,25 @@ public struct Refusal: Sendable {
             Refusal("EBUSY"), Refusal("ENOTTY"),
         ] + memory,
         "VFIO_DEVICE_DETACH_IOMMUFD_PT": frame + [Refusal("ENOTTY")],
+        // drivers/vfio/vfio_main.c:vfio_set_irqs_validate_and_prepare, drivers/vfio/pci/vfio_pci_intrs.c
+        "VFIO_DEVICE_SET_IRQS": [
+            Refusal(
+                "EINVAL",
+                "the vectors or the size of the data do not fit, another kind of interrupt is enabled, the one meant is "
+                    + "not, or the device is not in D0"),
+            Refusal("ENOTTY", "this kind of interrupt has no such action (only INTx can be masked)"),
+            Refusal("ERANGE", "MSI or MSI-X cannot be enabled without a vector"),
+            Refusal("EBADF", "an eventfd is not open"), Refusal("EBUSY", "an eventfd unmasks the INTx already"),
+            Refusal("EFAULT"), Refusal("ENOMEM"),
+        ],
+        "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO": hotReset, "VFIO_DEVICE_PCI_HOT_RESET": hotReset,
+        // drivers/vfio/pci/vfio_pci_rdwr.c:vfio_pci_ioeventfd
+        "VFIO_DEVICE_IOEVENTFD": [
+            Refusal("EINVAL", "1, 2, 4 or 8 bytes inside a BAR, outside the MSI-X table"),
+            Refusal("EEXIST", "an eventfd does this write already"),
+            Refusal("ENODEV", "no eventfd does this write"), Refusal("ENOSPC", "a device has room for 1000"),
+            Refusal("EBADF"), Refusal("EFAULT"), Refusal("ENOTTY"),
+        ],
         // drivers/vfio/pci/vfio_pci_dmabuf.c
         "VFIO_DEVICE_FEATURE DMA_BUF GET": [
             Refusal(
@@ -162,6 +181,15 @@ public struct Refusal: Sendable {
         "DMA_BUF_SET_NAME": frame + [Refusal("ENOMEM")],
     ]
 
+    // drivers/vfio/pci/vfio_pci_core.c
+    private static let hotReset =
+        frame + [
+            Refusal("EPERM"), Refusal("EBADF"), Refusal("EBUSY"),
+            Refusal("ENODEV", "the bus cannot be reset: no port is above it"),
+            Refusal("ENOSPC", "the buffer is too small for the devices of the bus; their count was written"),
+            Refusal("ENOTTY", "the link to the device did not come back"),
+        ]
+
     private static let mapping = [
         Refusal("EFAULT", "the memory cannot be pinned; a BAR goes through a dma-buf (map_file), not its address"),
         Refusal("EEXIST", "that IOVA range is already mapped"),
@@ -172,9 +200,38 @@ public struct Refusal: Sendable {
 
     // MARK: iommufd
 
+    private static let unknown = [
+        Refusal("EOPNOTSUPP", "this IOMMU or kernel does not know a flag, option or type"),
+        Refusal("ENOENT", "no such object"),
+    ]
+
     private static let iommufd: [String: [Refusal]] = [
         "IOMMU_DESTROY": frame + [Refusal("EBUSY", "a device is attached to it"), Refusal("ENOENT")],
         "IOMMU_IOAS_ALLOC": frame + [Refusal("EOPNOTSUPP"), Refusal("ENOMEM")],
+        // drivers/iommu/iommufd/{ioas,hw_pagetable,device}.c
+        "IOMMU_IOAS_ALLOW_IOVAS": unknown + [
+            Refusal("EADDRINUSE", "an attached device or page table reserves part of a range"),
+            Refusal("EINVAL", "ranges must not overlap, and have more than one byte"), Refusal("EFAULT"),
+        ],
+        "IOMMU_OPTION": unknown + [
+            Refusal("EBUSY", "accounting is chosen before the context has any object"),
+            Refusal("EINVAL", "the value is 0 or 1; with a page table, only while nothing is mapped"),
+            Refusal("EPERM"), Refusal("EFAULT"),
+        ],
+        "IOMMU_HWPT_ALLOC": unknown + frame + [
+            Refusal("EADDRINUSE", "something is mapped, or allowed, where the IOMMU has no addresses"),
+            Refusal("ENOMEM"),
+        ],
+        "IOMMU_GET_HW_INFO": unknown + frame,
+        "IOMMU_IOAS_NOIOMMU_GET_PA": unknown + frame + [Refusal("EPERM", "root's to ask (CAP_SYS_RAWIO)")],
+        "IOMMU_IOAS_CHANGE_PROCESS": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_HWPT_SET_DIRTY_TRACKING": unknown + frame, "IOMMU_HWPT_GET_DIRTY_BITMAP": unknown + frame,
+        "IOMMU_HWPT_INVALIDATE": unknown + frame, "IOMMU_FAULT_QUEUE_ALLOC": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_VIOMMU_ALLOC": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_VDEVICE_ALLOC": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_VEVENTQ_ALLOC": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_HW_QUEUE_ALLOC": unknown + frame + [Refusal("ENOMEM")],
+        "IOMMU_VFIO_IOAS": [Refusal("ENODEV"), Refusal("EINVAL"), Refusal("EOPNOTSUPP"), Refusal("EFAULT")],
         "IOMMU_IOAS_COPY": mapping + [
             Refusal("ENOENT"), Refusal("EPERM"), Refusal("ENOSPC"), Refusal("EOVERFLOW"), Refusal("EOPNOTSUPP"),
         ],

@@ -110,18 +110,20 @@ public struct Layout: Sendable {
     public let fields: [Field]
     /// Bytes of the fixed part.
     public let size: Int
-    /// Elements that follow the fixed part; their number is `countField`'s value.
-    public let trailing: Trailing?
+    /// What may follow the fixed part.
+    public let trailing: [Trailing]
 
-    /// Elements behind the fixed part of a structure.
+    /// Elements behind the fixed part of a structure; their number is `countField`'s value.
     public struct Trailing: Sendable {
         let countField: String
         let elementSize: Int
         let fields: [Field]
+        /// A bit of a field without which they are not there.
+        var onlyWith: (field: String, bit: Int)?
     }
 
     /// A layout of `size` bytes.
-    public init(size: Int, _ fields: [Field], trailing: Trailing? = nil) {
+    public init(size: Int, _ fields: [Field], trailing: [Trailing] = []) {
         self.fields = fields
         self.size = size
         self.trailing = trailing

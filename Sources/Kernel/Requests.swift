@@ -3,24 +3,15 @@ import CKernel
 // The rows. A C structure gives each field's place and width; what is written here is only name, direction and format.
 
 private typealias Group = vfio_group_status
-private typealias DeviceInfo = vfio_device_info
-private typealias RegionInfo = vfio_region_info
-private typealias IRQInfo = vfio_irq_info
-private typealias Bind = vfio_device_bind_iommufd
-private typealias Attach = vfio_device_attach_iommufd_pt
-private typealias Detach = vfio_device_detach_iommufd_pt
 private typealias Type1Info = vfio_iommu_type1_info
 private typealias DMAMap = vfio_iommu_type1_dma_map
 private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
 
-private func structure<S>(_ type: S.Type, _ fields: [Field]) -> Request.Argument {
-    .structure(Layout(size: MemoryLayout<S>.size, fields))
+/// The layout of a C structure, of whose fields those count that are named, and of what follows it.
+func structure<S>(_ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = []) -> Request.Argument {
+    .structure(Layout(size: MemoryLayout<S>.size, fields, trailing: trailing))
 }
 
-private let mapFlags = Format.flags([
-    .init(IOMMU_IOAS_MAP_FIXED_IOVA, "FIXED_IOVA"), .init(IOMMU_IOAS_MAP_WRITEABLE, "WRITEABLE"),
-    .init(IOMMU_IOAS_MAP_READABLE, "READABLE"),
-])
 private let dmaFlags = Format.flags([
     .init(VFIO_DMA_MAP_FLAG_READ, "READ"), .init(VFIO_DMA_MAP_FLAG_WRITE, "WRITE"),
 ])
@@ -87,152 +78,6 @@ extension Request {
                 "VFIO_GROUP_GET_DEVICE_FD", VFIO_GROUP_GET_DEVICE_FD, on: .group, .string, result: .descriptor(.device)),
         ] + vfioDevice
 
-    private static let vfioDevice: [Request] = [
-        Request(
-            "VFIO_DEVICE_GET_INFO", VFIO_DEVICE_GET_INFO, on: .device,
-            structure(
-                DeviceInfo.self,
-                [
-                    Field("argsz", \DeviceInfo.argsz, .both, .decimal),
-                    Field(
-                        "flags", \DeviceInfo.flags, .output,
-                        .flags([
-                            .init(VFIO_DEVICE_FLAGS_RESET, "RESET"), .init(VFIO_DEVICE_FLAGS_PCI, "PCI"),
-                            .init(VFIO_DEVICE_FLAGS_CAPS, "CAPS"),
-                        ])),
-                    Field("num_regions", \DeviceInfo.num_regions, .output, .decimal),
-                    Field("num_irqs", \DeviceInfo.num_irqs, .output, .decimal),
-                    Field("cap_offset", \DeviceInfo.cap_offset, .output, .decimal),
-                ])),
-        Request(
-            "VFIO_DEVICE_GET_REGION_INFO", VFIO_DEVICE_GET_REGION_INFO, on: .device,
-            structure(
-                RegionInfo.self,
-                [
-                    Field("argsz", \RegionInfo.argsz, .both, .decimal),
-                    Field("index", \RegionInfo.index, .input, .decimal),
-                    Field(
-                        "flags", \RegionInfo.flags, .output,
-                        .flags([
-                            .init(VFIO_REGION_INFO_FLAG_READ, "READ"), .init(VFIO_REGION_INFO_FLAG_WRITE, "WRITE"),
-                            .init(VFIO_REGION_INFO_FLAG_MMAP, "MMAP"), .init(VFIO_REGION_INFO_FLAG_CAPS, "CAPS"),
-                        ])),
-                    Field("cap_offset", \RegionInfo.cap_offset, .output, .decimal),
-                    Field("size", \RegionInfo.size, .output), Field("offset", \RegionInfo.offset, .output),
-                ])),
-        Request(
-            "VFIO_DEVICE_GET_IRQ_INFO", VFIO_DEVICE_GET_IRQ_INFO, on: .device,
-            structure(
-                IRQInfo.self,
-                [
-                    Field("argsz", \IRQInfo.argsz, .input, .decimal), Field("index", \IRQInfo.index, .input, .decimal),
-                    Field(
-                        "flags", \IRQInfo.flags, .output,
-                        .flags([
-                            .init(VFIO_IRQ_INFO_EVENTFD, "EVENTFD"), .init(VFIO_IRQ_INFO_MASKABLE, "MASKABLE"),
-                            .init(VFIO_IRQ_INFO_AUTOMASKED, "AUTOMASKED"), .init(VFIO_IRQ_INFO_NORESIZE, "NORESIZE"),
-                        ])),
-                    Field("count", \IRQInfo.count, .output, .decimal),
-                ])),
-        Request("VFIO_DEVICE_RESET", VFIO_DEVICE_RESET, on: .device),
-        Request("VFIO_DEVICE_FEATURE", VFIO_DEVICE_FEATURE, on: .device, .feature, result: .feature),
-        Request(
-            "VFIO_DEVICE_BIND_IOMMUFD", VFIO_DEVICE_BIND_IOMMUFD, on: .device,
-            structure(
-                Bind.self,
-                [
-                    Field("argsz", \Bind.argsz, .input, .decimal), Field("flags", \Bind.flags),
-                    Field("iommufd", \Bind.iommufd, .input, .descriptor),
-                    Field("out_devid", \Bind.out_devid, .output, .decimal),
-                ])),
-        Request(
-            "VFIO_DEVICE_ATTACH_IOMMUFD_PT", VFIO_DEVICE_ATTACH_IOMMUFD_PT, on: .device,
-            structure(
-                Attach.self,
-                [
-                    Field("argsz", \Attach.argsz, .input, .decimal), Field("flags", \Attach.flags),
-                    Field("pt_id", \Attach.pt_id, .both, .decimal),
-                ])),
-        Request(
-            "VFIO_DEVICE_DETACH_IOMMUFD_PT", VFIO_DEVICE_DETACH_IOMMUFD_PT, on: .device,
-            structure(
-                Detach.self, [Field("argsz", \Detach.argsz, .input, .decimal), Field("flags", \Detach.flags)])),
-    ]
-
-    static let iommufd: [Request] = [
-        Request(
-            "IOMMU_DESTROY", IOMMU_DESTROY, on: .iommufd,
-            structure(
-                iommu_destroy.self,
-                [
-                    Field("size", \iommu_destroy.size, .input, .decimal),
-                    Field("id", \iommu_destroy.id, .input, .decimal),
-                ])),
-        Request(
-            "IOMMU_IOAS_ALLOC", IOMMU_IOAS_ALLOC, on: .iommufd,
-            structure(
-                iommu_ioas_alloc.self,
-                [
-                    Field("size", \iommu_ioas_alloc.size, .input, .decimal), Field("flags", \iommu_ioas_alloc.flags),
-                    Field("out_ioas_id", \iommu_ioas_alloc.out_ioas_id, .output, .decimal),
-                ])),
-        Request(
-            "IOMMU_IOAS_COPY", IOMMU_IOAS_COPY, on: .iommufd,
-            structure(
-                iommu_ioas_copy.self,
-                [
-                    Field("size", \iommu_ioas_copy.size, .input, .decimal),
-                    Field("flags", \iommu_ioas_copy.flags, .input, mapFlags),
-                    Field("dst_ioas_id", \iommu_ioas_copy.dst_ioas_id, .input, .decimal),
-                    Field("src_ioas_id", \iommu_ioas_copy.src_ioas_id, .input, .decimal),
-                    Field("length", \iommu_ioas_copy.length), Field("dst_iova", \iommu_ioas_copy.dst_iova, .both),
-                    Field("src_iova", \iommu_ioas_copy.src_iova),
-                ])),
-        Request(
-            "IOMMU_IOAS_IOVA_RANGES", IOMMU_IOAS_IOVA_RANGES, on: .iommufd,
-            structure(
-                iommu_ioas_iova_ranges.self,
-                [
-                    Field("size", \iommu_ioas_iova_ranges.size, .input, .decimal),
-                    Field("ioas_id", \iommu_ioas_iova_ranges.ioas_id, .input, .decimal),
-                    Field("num_iovas", \iommu_ioas_iova_ranges.num_iovas, .both, .decimal),
-                    Field("allowed_iovas", \iommu_ioas_iova_ranges.allowed_iovas, .input, .pointer),
-                    Field("out_iova_alignment", \iommu_ioas_iova_ranges.out_iova_alignment, .output),
-                ])),
-        Request(
-            "IOMMU_IOAS_MAP", IOMMU_IOAS_MAP, on: .iommufd,
-            structure(
-                iommu_ioas_map.self,
-                [
-                    Field("size", \iommu_ioas_map.size, .input, .decimal),
-                    Field("flags", \iommu_ioas_map.flags, .input, mapFlags),
-                    Field("ioas_id", \iommu_ioas_map.ioas_id, .input, .decimal),
-                    Field("user_va", \iommu_ioas_map.user_va, .input, .pointer),
-                    Field("length", \iommu_ioas_map.length), Field("iova", \iommu_ioas_map.iova, .both),
-                ])),
-        Request(
-            "IOMMU_IOAS_MAP_FILE", IOMMU_IOAS_MAP_FILE, on: .iommufd,
-            structure(
-                iommu_ioas_map_file.self,
-                [
-                    Field("size", \iommu_ioas_map_file.size, .input, .decimal),
-                    Field("flags", \iommu_ioas_map_file.flags, .input, mapFlags),
-                    Field("ioas_id", \iommu_ioas_map_file.ioas_id, .input, .decimal),
-                    Field("fd", \iommu_ioas_map_file.fd, .input, .descriptor),
-                    Field("start", \iommu_ioas_map_file.start), Field("length", \iommu_ioas_map_file.length),
-                    Field("iova", \iommu_ioas_map_file.iova, .both),
-                ])),
-        Request(
-            "IOMMU_IOAS_UNMAP", IOMMU_IOAS_UNMAP, on: .iommufd,
-            structure(
-                iommu_ioas_unmap.self,
-                [
-                    Field("size", \iommu_ioas_unmap.size, .input, .decimal),
-                    Field("ioas_id", \iommu_ioas_unmap.ioas_id, .input, .decimal),
-                    Field("iova", \iommu_ioas_unmap.iova), Field("length", \iommu_ioas_unmap.length, .both),
-                ])),
-    ]
-
     static let dmabuf: [Request] = [
         Request(
             "DMA_BUF_IOCTL_SYNC", DMA_BUF_IOCTL_SYNC, on: .dmabuf,
@@ -291,11 +136,13 @@ public struct Feature: Sendable {
             Field("flags", \vfio_device_feature_dma_buf.flags),
             Field("nr_ranges", \vfio_device_feature_dma_buf.nr_ranges, .input, .decimal),
         ],
-        trailing: Layout.Trailing(
-            countField: "nr_ranges", elementSize: MemoryLayout<vfio_region_dma_range>.size,
-            fields: [
-                Field("offset", \vfio_region_dma_range.offset), Field("length", \vfio_region_dma_range.length),
-            ]))
+        trailing: [
+            Layout.Trailing(
+                countField: "nr_ranges", elementSize: MemoryLayout<vfio_region_dma_range>.size,
+                fields: [
+                    Field("offset", \vfio_region_dma_range.offset), Field("length", \vfio_region_dma_range.length),
+                ])
+        ])
 
     /// The operation bits of vfio_device_feature.flags.
     static let operations = Format.flags([

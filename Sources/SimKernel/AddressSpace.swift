@@ -50,6 +50,9 @@ struct Area {
     let offset: UInt64
     let readable: Bool
     let writeable: Bool
+
+    /// Where its bytes start: at an address of user memory, or in the file or dma-buf behind it.
+    var start: UInt64 { if case .user(let address) = pages.source { address &+ offset } else { offset } }
 }
 
 /// What device addresses mean: an IOAS or a type1 container.
@@ -110,7 +113,7 @@ final class AddressSpace {
             let (rounded, overflow) = place.addingReportingOverflow(shape.step - 1)
             if overflow { return nil }
             let iova = (rounded & ~(shape.step - 1)) | shape.pageOffset
-            guard iova <= last, last - iova >= length - 1 else { return nil }
+            guard iova < last, last - iova >= length - 1 else { return nil }
             guard next < areas.entries.count, areas.entries[next].first <= iova + (length - 1) else { return iova }
             guard areas.entries[next].last < last else { return nil }
             place = max(place, areas.entries[next].last + 1)
@@ -189,7 +192,7 @@ extension SimKernel {
         _ hint: TLP.Hint? = nil
     ) {
         record(.bar(place), bytes.count, isWrite: toMemory, by: requester, hint)
-        guard place.device.function.memoryEnabled, let bar = place.device.function.bar(place.index),
+        guard place.device.function.decodesMemory, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {
             if !toMemory { _ = bytes.initializeMemory(as: UInt8.self, repeating: 0xff) }

@@ -6,15 +6,22 @@ struct ConfigSpace {
     static let hints = 0x100
 
     private(set) var bytes: [UInt8]
+    /// The bits that keep what is written to them.
+    private var kept: [UInt8]
+    private(set) var map = ConfigMap()
     /// Place of each capability, by id.
     private(set) var capabilities: [UInt8: Int] = [:]
+    /// Place of the address translation services; nil without.
+    private(set) var ats: Int?
 
-    /// Places of the power and the Express capability.
+    /// Places of the power, the MSI-X and the Express capability.
     var power: Int? { capabilities[0x01] }
+    var msix: Int? { capabilities[0x11] }
     var express: Int? { capabilities[0x10] }
 
     init(_ device: Topology.Device, _ addresses: [Int: UInt64]) {
         bytes = [UInt8](repeating: 0, count: device.configSize)
+        kept = bytes
         header(device)
         for bar in device.bars { base(bar, addresses) }
         if device.configSize == 4096 {
@@ -27,21 +34,44 @@ struct ConfigSpace {
         for patch in device.config {
             bytes.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
         }
-        findCapabilities()
+        map = ConfigMap(bytes)
+        for (place, owner) in map.shown {
+            if case .capability(let id) = owner, capabilities[id] == nil { capabilities[id] = place }
+        }
+        ats = map.shown.first { $0.owner == .extended(0x0f) }?.place
+        setKept(device)
     }
 
-    /// Whether a byte belongs to a capability, as far as these are known here: the power, MSI and Express ones.
-    func isInCapability(_ place: Int) -> Bool {
-        let sizes: [UInt8: Int] = [0x01: 8, 0x05: 14, 0x10: 0x3c, 0x11: 12]
-        return place < 0x40 || place >= 0x100
-            || capabilities.contains { ($0.value..<($0.value + (sizes[$0.key] ?? 4))).contains(place) }
+    /// I/O, memory, master, SERR and INTx disable (QEMU's functions do not keep parity), the power state, error
+    /// reporting, and what the bench says.
+    private mutating func setKept(_ device: Topology.Device) {
+        kept[ConfigSpace.command] = 0x07
+        kept[ConfigSpace.command + 1] = 0x05
+        kept[0x0c] = 0xff
+        if let power { kept[power + 4] = 0x03 }
+        if let express { kept[express + 8] = 0x0f }
+        if device.keepsConfigWrites {
+            for place in kept.indices where map.owners[place] == .nothing { kept[place] = 0xff }
+        }
+        for patch in device.writableConfig {
+            kept.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
+        }
     }
 
-    private mutating func findCapabilities() {
-        var place = Int(bytes[0x34]) & ~3
-        while place >= 0x40, place < 0x100, capabilities[bytes[place]] != place {
-            capabilities[bytes[place]] = place
-            place = Int(bytes[place + 1]) & ~3
+    /// A write that reaches the hardware.
+    mutating func write(_ value: UInt32, _ size: Int, at place: Int) {
+        for byte in place..<(place + size) {
+            let new = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte - place)))
+            bytes[byte] = bytes[byte] & ~kept[byte] | new & kept[byte]
+        }
+    }
+
+    /// drivers/pci/pci.c:pci_restore_state: the header, device and link control; nothing else is saved.
+    mutating func restore(_ saved: ConfigSpace) {
+        bytes.replaceSubrange(0..<0x40, with: saved.bytes[0..<0x40])
+        guard let express else { return }
+        for place in [8, 0x10, 0x28] where express + place + 2 <= bytes.count {
+            self[express + place, UInt16.self] = saved[express + place, UInt16.self]
         }
     }
 
@@ -59,6 +89,54 @@ struct ConfigSpace {
     var powerState: UInt8 {
         get { power.map { bytes[$0 + 4] & 3 } ?? 0 }
         set { if let power { bytes[power + 4] = bytes[power + 4] & ~3 | newValue & 3 } }
+    }
+
+    /// Whether a function that comes back from D3hot has kept its state (No_Soft_Reset).
+    var keepsStateInD3: Bool { power.map { bytes[$0 + 4] & 8 != 0 } ?? true }
+
+    /// drivers/pci/pci.c:pci_set_power_state: D0 from anywhere, else only deeper, and D1 and D2 where there are any
+    func canEnter(_ state: UInt8) -> Bool {
+        guard let power else { return false }
+        let supported = self[power + 2, UInt16.self]
+        switch state {
+        case 0: return true
+        case 1, 2: return powerState < state && supported & (state == 1 ? 0x200 : 0x400) != 0
+        default: return powerState < state
+        }
+    }
+
+    /// Where the MSI-X table lies, and whether vectors are enabled.
+    var msixTable: (bar: Int, bytes: Range<UInt64>)? {
+        guard let msix else { return nil }
+        let place = self[msix + 4, UInt32.self]
+        let start = UInt64(place & ~7)
+        return (Int(place & 7), start..<(start + 16 * UInt64(vectorsOfMSIX)))
+    }
+
+    var vectorsOfMSIX: UInt32 { msix.map { UInt32(self[$0 + 2, UInt16.self] & 0x7ff) + 1 } ?? 0 }
+
+    /// The enable bit of MSI.
+    var isMSIEnabled: Bool {
+        get { capabilities[0x05].map { bytes[$0 + 2] & 1 != 0 } ?? false }
+        set { if let msi = capabilities[0x05] { bytes[msi + 2] = bytes[msi + 2] & ~1 | (newValue ? 1 : 0) } }
+    }
+
+    /// The enable bit of MSI-X.
+    var isMSIXEnabled: Bool {
+        get { msix.map { bytes[$0 + 3] & 0x80 != 0 } ?? false }
+        set { if let msix { bytes[msix + 3] = bytes[msix + 3] & 0x7f | (newValue ? 0x80 : 0) } }
+    }
+
+    /// The enable bit of the address translation services.
+    var isATSEnabled: Bool {
+        get { ats.map { bytes[$0 + 7] & 0x80 != 0 } ?? false }
+        set { if let ats { bytes[ats + 7] = bytes[ats + 7] & 0x7f | (newValue ? 0x80 : 0) } }
+    }
+
+    /// The interrupt bit of the status.
+    var hasInterrupt: Bool {
+        get { bytes[0x06] & 0x08 != 0 }
+        set { bytes[0x06] = bytes[0x06] & ~0x08 | (newValue ? 0x08 : 0) }
     }
 
     private mutating func header(_ device: Topology.Device) {

@@ -86,7 +86,7 @@ final class RegionBuffer: DMABuf {
         self.owner = owner
         self.index = index
         self.ranges = ranges
-        isRevoked = !owner.function.memoryEnabled
+        isRevoked = !owner.memoryEnabled
         super.init(inode: inode, size: size, exporter: "vfio_pci_core")
     }
 

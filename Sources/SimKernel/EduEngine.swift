@@ -27,7 +27,23 @@ final class EduEngine {
 
     init(dmaMask: UInt64) { mask = dmaMask }
 
-    func isDue(_ now: UInt64) -> Bool { due.map { $0 <= now } ?? false }
+    /// What is done when an interrupt is raised or taken back.
+    var onInterrupt: (() -> Void)?
+    var isInterrupting: Bool { interrupts != 0 }
+
+    func isDue(_ now: UInt64) -> Bool { [due, factorialDue].contains { $0.map { $0 <= now } ?? false } }
+
+    /// hw/misc/edu.c:edu_raise_irq, edu_lower_irq
+    private func setInterrupts(_ bits: UInt32) {
+        interrupts = bits
+        onInterrupt?()
+    }
+
+    /// Does what is due.
+    func advance(_ now: UInt64, _ function: PCIFunction, _ kernel: SimKernel) {
+        settle(now)
+        if let due, due <= now { finish(function, kernel) }
+    }
 
     // MARK: Registers
 
@@ -64,8 +80,8 @@ final class EduEngine {
             status |= 1
             factorialDue = now &+ EduEngine.factorialDuration
         case 0x20: status = status & ~0x80 | UInt32(truncatingIfNeeded: value) & 0x80
-        case 0x60: interrupts |= UInt32(truncatingIfNeeded: value)
-        case 0x64: interrupts &= ~UInt32(truncatingIfNeeded: value)
+        case 0x60: setInterrupts(interrupts | UInt32(truncatingIfNeeded: value))
+        case 0x64: setInterrupts(interrupts & ~UInt32(truncatingIfNeeded: value))
         case 0x80 where !running: source = value
         case 0x88 where !running: destination = value
         case 0x90 where !running: count = value
@@ -82,7 +98,7 @@ final class EduEngine {
         // 34! and everything above it is 0 modulo 2^32.
         factorial = factorial >= 34 ? 0 : (0..<factorial).reduce(1) { $0 &* ($1 + 1) }
         status &= ~1
-        if status & 0x80 != 0 { interrupts |= 1 }
+        if status & 0x80 != 0 { setInterrupts(interrupts | 1) }
     }
 
     // MARK: DMA
@@ -114,11 +130,11 @@ final class EduEngine {
     }
 
     /// hw/misc/edu.c:edu_dma_timer
-    func finish(_ function: PCIFunction, _ kernel: SimKernel) {
+    private func finish(_ function: PCIFunction, _ kernel: SimKernel) {
         due = nil
         transfer(function, kernel)
         command &= ~EduEngine.start
-        if command & EduEngine.interrupt != 0 { interrupts |= 0x100 }
+        if command & EduEngine.interrupt != 0 { setInterrupts(interrupts | 0x100) }
     }
 
     private func transfer(_ function: PCIFunction, _ kernel: SimKernel) {

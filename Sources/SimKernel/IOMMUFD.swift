@@ -8,10 +8,14 @@ final class IOMMUFD {
     enum Object {
         case ioas(IOAS)
         case hwpt(HWPT)
-        case device
+        case device(PCIFunction)
     }
     private(set) var objects: [UInt32: Object] = [:]
     private var numbers = LowestFree(from: 1)
+    /// What requests of VFIO's containers work on (ictx->vfio_ioas).
+    weak var compatible: IOAS?
+    /// Whether pinned memory counts against the process, as VFIO has it (IOPT_PAGES_ACCOUNT_MM).
+    var countsByProcess = false
 
     func add(_ object: (UInt32) -> Object) -> UInt32 {
         let id = UInt32(truncatingIfNeeded: numbers.take())
@@ -29,143 +33,137 @@ final class IOMMUFD {
         return ioas
     }
 
-    /// main.c:iommufd_destroy
+    func table(_ id: UInt32) throws(Errno) -> HWPT {
+        guard case .hwpt(let table)? = objects[id] else { throw Errno(ENOENT) }
+        return table
+    }
+
+    func device(_ id: UInt32) throws(Errno) -> PCIFunction {
+        guard case .device(let function)? = objects[id] else { throw Errno(ENOENT) }
+        return function
+    }
+
+    /// main.c:iommufd_destroy: what anything else refers to is busy.
     func destroy(_ id: UInt32) throws(Errno) {
         switch objects[id] {
         case nil: throw Errno(ENOENT)
-        case .ioas(let ioas)? where ioas.table == nil: remove(id)
+        case .ioas(let ioas)? where ioas.domains == 0:
+            if compatible === ioas { compatible = nil }
+            remove(id)
+        case .hwpt(let table)? where table.users == 0: remove(table)
         default: throw Errno(EBUSY)
         }
     }
 
-    /// device.c:iommufd_device_do_attach. A page table is made on the first attach to an IOAS and shared afterwards.
+    // MARK: Page tables
+
+    /// hw_pagetable.c:iommufd_hwpt_paging_alloc
+    func makeTable(_ ioas: IOAS, isAutomatic: Bool, _ kernel: SimKernel) throws(Errno) -> HWPT {
+        let table = HWPT(ioas, isAutomatic: isAutomatic)
+        try ioas.add(table, kernel)
+        table.id = add { _ in .hwpt(table) }
+        return table
+    }
+
+    /// iommufd_hwpt_paging_destroy
+    func remove(_ table: HWPT) {
+        table.ioas.remove(table)
+        remove(table.id)
+    }
+
+    /// device.c:iommufd_device_change_pt. A page table is made on the first attach to an IOAS and shared afterwards.
     func attach(_ function: PCIFunction, _ group: VFIOGroup, to id: UInt32, replacing old: HWPT?, _ kernel: SimKernel)
         throws(Errno) -> HWPT
     {
-        let table: HWPT
         switch objects[id] {
         case nil: throw Errno(ENOENT)
         case .device?: throw Errno(EINVAL)
-        case .hwpt(let existing)?: table = existing
+        case .hwpt(let table)?: return try take(table, function, group, old)
         case .ioas(let ioas)?:
             // Siblings share one page table, so a group on another one refuses before anything is made.
-            if let other = group.table(besides: function), other !== ioas.table { throw Errno(EINVAL) }
-            if let existing = ioas.table { table = existing } else { table = try makeTable(ioas, kernel) }
+            if let other = group.table(besides: function), other !== ioas.automatic { throw Errno(EINVAL) }
+            if let table = ioas.automatic { return try take(table, function, group, old) }
+            // iommufd_device_auto_get_domain: the first attach comes before the table is filled.
+            if old == nil { try ioas.reserve(DomainLimits.interrupts, for: ObjectIdentifier(function)) }
+            let table: HWPT
+            do throws(Errno) {
+                table = try makeTable(ioas, isAutomatic: true, kernel)
+            } catch {
+                if old == nil { ioas.giveBack(ObjectIdentifier(function)) }
+                throw error
+            }
+            guard old != nil else {
+                use(table, function)
+                return table
+            }
+            do throws(Errno) {
+                return try take(table, function, group, old)
+            } catch {
+                remove(table)
+                throw error
+            }
         }
+    }
+
+    /// iommufd_hw_pagetable_attach, iommufd_device_do_replace
+    private func take(_ table: HWPT, _ function: PCIFunction, _ group: VFIOGroup, _ old: HWPT?) throws(Errno) -> HWPT {
+        guard table !== old else { return table }
         if let other = group.table(besides: function), other !== table { throw Errno(EINVAL) }
+        if old?.ioas !== table.ioas {
+            try table.ioas.reserve(DomainLimits.interrupts, for: ObjectIdentifier(function))
+        }
+        use(table, function)
+        if let old { release(old, function, keepsRanges: old.ioas === table.ioas) }
+        return table
+    }
+
+    private func use(_ table: HWPT, _ function: PCIFunction) {
         table.users += 1
-        if let old { detach(old) }
         function.space = table.ioas.space
-        return table
     }
 
-    private func makeTable(_ ioas: IOAS, _ kernel: SimKernel) throws(Errno) -> HWPT {
-        try ioas.prepareDomain(kernel)
-        let table = HWPT(ioas)
-        table.id = add { _ in .hwpt(table) }
-        ioas.table = table
-        return table
+    /// device.c:iommufd_hw_pagetable_detach; a page table that an attach made goes with its last device.
+    func detach(_ table: HWPT, _ function: PCIFunction) {
+        function.space = nil
+        release(table, function, keepsRanges: false)
     }
 
-    /// device.c:iommufd_hw_pagetable_detach; a page table made by an attach goes with its last device
-    func detach(_ table: HWPT) {
+    private func release(_ table: HWPT, _ function: PCIFunction, keepsRanges: Bool) {
+        if !keepsRanges { table.ioas.giveBack(ObjectIdentifier(function)) }
         table.users -= 1
-        guard table.users == 0 else { return }
-        table.ioas.table = nil
-        table.ioas.space.forgetHoles()
-        remove(table.id)
+        if table.users == 0, table.isAutomatic { remove(table) }
     }
 }
 
-/// An IOMMU page table (struct iommufd_hwpt_paging) that an attach made.
+/// An IOMMU page table (struct iommufd_hwpt_paging).
 final class HWPT {
     let ioas: IOAS
+    /// Made by an attach to its IOAS, not by IOMMU_HWPT_ALLOC.
+    let isAutomatic: Bool
     var id: UInt32 = 0
+    /// Devices that are attached to it.
     var users = 0
 
-    init(_ ioas: IOAS) { self.ioas = ioas }
-}
-
-/// An I/O address space. drivers/iommu/iommufd/io_pagetable.c
-final class IOAS {
-    let space = AddressSpace()
-    /// The page table devices use it through; nil while none is attached.
-    weak var table: HWPT?
-    private let apertureBits: Int
-
-    init(apertureBits: Int) { self.apertureBits = apertureBits }
-
-    /// io_pagetable.c:iopt_calculate_iova_alignment
-    var alignment: UInt64 { table == nil ? 1 : 4096 }
-
-    /// What no reserved range covers: everything, until a device brings its interrupt window and its aperture.
-    var ranges: [iommu_iova_range] {
-        table == nil ? [iommu_iova_range(start: 0, last: .max)] : DomainLimits.ranges(apertureBits)
-    }
-
-    /// io_pagetable.c:iopt_table_enforce_dev_resv_regions, iopt_table_add_domain, pages.c:iopt_area_fill_domain
-    func prepareDomain(_ kernel: SimKernel) throws(Errno) {
-        let limits = DomainLimits.ranges(apertureBits)
-        for entry in space.areas.entries {
-            guard limits.contains(where: { $0.start <= entry.first && entry.last <= $0.last }) else {
-                throw Errno(EADDRINUSE)
-            }
-            guard entry.first & 4095 == 0, (entry.last &+ 1) & 4095 == 0 else { throw Errno(EADDRINUSE) }
-        }
-        for entry in space.areas.entries { try fill(entry.value, entry.last - entry.first + 1, kernel) }
-    }
-
-    /// pages.c:pfn_reader_user_pin. A device's pages are never pinned, so a BAR's mapping is refused.
-    func fill(_ area: Area, _ length: UInt64, _ kernel: SimKernel) throws(Errno) {
-        if case .file(let file, let start) = area.pages.source {
-            // mm/gup.c:memfd_pin_folios
-            guard let file = file as? MemoryFile, start &+ area.offset &+ length <= file.length else {
-                throw Errno(EINVAL)
-            }
-        }
-        guard case .user(let base) = area.pages.source else { return }
-        let address = base &+ area.offset
-        guard !kernel.hasDevicePages(address, address &+ (length - 1)),
-            ProcessMemory.isAccessible(address, length, write: area.pages.isWriteable)
-        else { throw Errno(EFAULT) }
-    }
-
-    /// io_pagetable.c:iopt_alloc_area_pages: checks the place, or finds one.
-    func place(_ iova: UInt64, _ length: UInt64, fixed: Bool, start: UInt64) throws(Errno) -> UInt64 {
-        guard length % alignment == 0, !fixed || iova % alignment == 0 else { throw Errno(EINVAL) }
-        guard fixed else {
-            return try space.allocate(length, start: start, alignment: alignment, ranges: ranges)
-        }
-        // iopt_check_iova
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow else { throw Errno(EOVERFLOW) }
-        guard ranges.contains(where: { $0.start <= iova && last <= $0.last }) else { throw Errno(EINVAL) }
-        guard !space.areas.overlaps(iova, last) else { throw Errno(EEXIST) }
-        return iova
-    }
-
-    func map(_ pages: Pages, start: UInt64, iova: UInt64, length: UInt64, flags: UInt32, _ kernel: SimKernel)
-        throws(Errno) -> UInt64
-    {
-        let base: UInt64
-        if case .user(let address) = pages.source { base = address &+ start } else { base = start }
-        let place = try place(
-            iova, length, fixed: flags & UInt32(IOMMU_IOAS_MAP_FIXED_IOVA) != 0, start: base)
-        // iopt_insert_area: the bytes must start where a page of the domain does.
-        guard base & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }
-        let area = Area(
-            pages: pages, offset: start, readable: flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0,
-            writeable: flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
-        if table != nil { try fill(area, length, kernel) }
-        space.insert(place, length, area)
-        return place
+    init(_ ioas: IOAS, isAutomatic: Bool) {
+        self.ioas = ioas
+        self.isAutomatic = isAutomatic
     }
 }
 
 /// What VT-d translates: everything below the aperture's end but the interrupt window.
 enum DomainLimits {
+    static let interrupts: ClosedRange<UInt64> = 0xfee0_0000...0xfeef_ffff
+
+    /// What is above the aperture; nil where nothing is.
+    static func beyond(_ bits: Int) -> ClosedRange<UInt64>? {
+        bits >= 64 ? nil : 1 << UInt64(max(bits, 33))...UInt64.max
+    }
+
     static func ranges(_ bits: Int) -> [iommu_iova_range] {
-        let last = bits >= 64 ? UInt64.max : (1 << UInt64(max(bits, 33))) - 1
-        return [iommu_iova_range(start: 0, last: 0xfedf_ffff), iommu_iova_range(start: 0xfef0_0000, last: last)]
+        let last = beyond(bits).map { $0.lowerBound - 1 } ?? .max
+        return [
+            iommu_iova_range(start: 0, last: interrupts.lowerBound - 1),
+            iommu_iova_range(start: interrupts.upperBound + 1, last: last),
+        ]
     }
 }

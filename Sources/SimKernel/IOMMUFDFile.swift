@@ -17,42 +17,40 @@ final class IOMMUFDFile: OpenFile {
 
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         // iommufd_fops_ioctl: other numbers go to the VFIO compatibility layer
-        guard (0x80...0x95).contains(request & 0xff) else {
-            guard (VFIO_GET_API_VERSION...VFIO_IOMMU_UNMAP_DMA).contains(request) else { throw Errno(ENOTTY) }
-            throw unmodelled(request)
-        }
+        guard (0x80...0x95).contains(request & 0xff) else { return try compatible(request, user) }
         // The size is read before the rest of the number is looked at.
         _ = try user.load(UInt32.self)
         switch request {
         case IOMMU_DESTROY: try destroy(user)
         case IOMMU_IOAS_ALLOC: try allocate(user)
+        case IOMMU_IOAS_ALLOW_IOVAS: try allow(user)
         case IOMMU_IOAS_COPY: try copy(user)
         case IOMMU_IOAS_IOVA_RANGES: try ranges(user)
         case IOMMU_IOAS_MAP: try map(user)
         case IOMMU_IOAS_MAP_FILE: try mapFile(user)
         case IOMMU_IOAS_UNMAP: try unmap(user)
-        case 0x3b80...0x3b95: throw unmodelled(request)
-        default: throw Errno(ENOTTY)
+        case IOMMU_IOAS_CHANGE_PROCESS: try changeProcess(user)
+        case IOMMU_IOAS_NOIOMMU_GET_PA: try physicalAddress(user)
+        case IOMMU_OPTION: try option(user)
+        case IOMMU_VFIO_IOAS: try compatibleIOAS(user)
+        default: try tableRequest(request, user)
         }
         return 0
     }
 
-    private func unmodelled(_ request: Int) -> Errno {
-        let names = [
-            IOMMU_IOAS_ALLOW_IOVAS: "IOMMU_IOAS_ALLOW_IOVAS", 0x3b87: "IOMMU_OPTION", 0x3b89: "IOMMU_HWPT_ALLOC",
-        ]
-        let name = names[request] ?? "0x" + String(request, radix: 16)
-        return kernel.notModelled("ioctl \(name) on an iommufd", EOPNOTSUPP)
-    }
-
-    /// main.c:iommufd_fops_ioctl, copy_struct_from_user
-    private func load<Structure: BitwiseCopyable>(_ type: Structure.Type, _ user: UserMemory) throws(Errno)
-        -> Structure
+    /// main.c:iommufd_fops_ioctl, copy_struct_from_user. `minimum` is what older programs know of the structure.
+    func load<Structure: BitwiseCopyable>(_ type: Structure.Type, _ user: UserMemory, minimum: Int? = nil)
+        throws(Errno) -> Structure
     {
         let size = try user.load(UInt32.self)
-        guard size >= UInt32(MemoryLayout<Structure>.size) else { throw Errno(EINVAL) }
+        guard size >= UInt32(minimum ?? MemoryLayout<Structure>.size) else { throw Errno(EINVAL) }
         try user.checkZero(from: UInt64(MemoryLayout<Structure>.size), to: UInt64(size))
-        return try user.load(type)
+        return try user.load(type, count: Int(size))
+    }
+
+    /// iommufd_private.h:iommufd_ucmd_respond
+    func respond<Structure: BitwiseCopyable>(_ command: Structure, _ user: UserMemory) throws(Errno) {
+        try user.store(command, count: Int(try user.load(UInt32.self)))
     }
 
     // main.c:iommufd_destroy
@@ -67,7 +65,7 @@ final class IOMMUFDFile: OpenFile {
         let bits = kernel.topology.apertureBits
         command.out_ioas_id = context.add { _ in .ioas(IOAS(apertureBits: bits)) }
         do throws(Errno) {
-            try user.store(command)
+            try respond(command, user)
         } catch {
             context.remove(command.out_ioas_id)
             throw error
@@ -89,8 +87,24 @@ final class IOMMUFDFile: OpenFile {
             }
             command.num_iovas += 1
         }
-        try user.store(command)
+        try respond(command, user)
         guard command.num_iovas <= space else { throw Errno(EMSGSIZE) }
+    }
+
+    // ioas.c:iommufd_ioas_allow_iovas, iommufd_ioas_load_iovas
+    private func allow(_ user: UserMemory) throws(Errno) {
+        let command = try load(iommu_ioas_allow_iovas.self, user)
+        guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
+        let ioas = try context.ioas(command.ioas_id)
+        var ranges: [ClosedRange<UInt64>] = []
+        let list = UserMemory(argument: .value(UInt(command.allowed_iovas)))
+        for index in 0..<UInt64(command.num_iovas) {
+            let range = try list.load(iommu_iova_range.self, at: 16 * index)
+            guard range.start < range.last else { throw Errno(EINVAL) }
+            guard !ranges.contains(where: (range.start...range.last).overlaps) else { throw Errno(EINVAL) }
+            ranges.append(range.start...range.last)
+        }
+        try ioas.allow(ranges)
     }
 
     /// The checks that MAP, MAP_FILE and COPY begin with.
@@ -106,13 +120,9 @@ final class IOMMUFDFile: OpenFile {
         guard command.flags & ~IOMMUFDFile.mapFlags == 0, command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         try checkMap(command.flags, addresses: [command.iova, command.length])
         let ioas = try context.ioas(command.ioas_id)
-        guard command.length != 0 else { throw Errno(EINVAL) }
-        guard !command.user_va.addingReportingOverflow(command.length).overflow else { throw Errno(EOVERFLOW) }
-        let writeable = command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0
-        let pages = Pages(.user(command.user_va), writeable: writeable)
-        command.iova = try ioas.map(
-            pages, start: 0, iova: command.iova, length: command.length, flags: command.flags, kernel)
-        try user.store(command)
+        command.iova = try ioas.mapUser(
+            command.user_va, iova: command.iova, length: command.length, flags: command.flags, kernel)
+        try respond(command, user)
     }
 
     // ioas.c:iommufd_ioas_map_file, io_pagetable.c:iopt_map_file_pages
@@ -130,7 +140,7 @@ final class IOMMUFDFile: OpenFile {
                 .file(file, at: 0), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
             command.iova = try ioas.map(
                 pages, start: command.start, iova: command.iova, length: command.length, flags: command.flags, kernel)
-            return try user.store(command)
+            return try respond(command, user)
         }
         guard buffer.size > last, command.length / 4096 < 0xffff_ffff else { throw Errno(EINVAL) }
         // pages.c:sym_vfio_pci_dma_buf_iommufd_map knows VFIO's alone
@@ -142,7 +152,7 @@ final class IOMMUFDFile: OpenFile {
         guard buffer.ranges.count == 1 else { throw Errno(EOPNOTSUPP) }
         command.iova = try ioas.map(
             pages, start: command.start, iova: command.iova, length: command.length, flags: command.flags, kernel)
-        try user.store(command)
+        try respond(command, user)
     }
 
     // ioas.c:iommufd_ioas_copy, io_pagetable.c:iopt_get_pages, iopt_map_pages
@@ -153,93 +163,23 @@ final class IOMMUFDFile: OpenFile {
         let parts = try source.parts(command.src_iova, command.length)
         let target = try context.ioas(command.dst_ioas_id)
         command.dst_iova = try target.map(parts, command, kernel)
-        try user.store(command)
+        try respond(command, user)
     }
 
-    // ioas.c:iommufd_ioas_unmap, io_pagetable.c:iopt_unmap_iova
+    // ioas.c:iommufd_ioas_unmap
     private func unmap(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_ioas_unmap.self, user)
-        // ioas.c:iommufd_ioas_unmap: the address space is looked up before the range is looked at
+        // The address space is looked up before the range is looked at.
         let ioas = try context.ioas(command.ioas_id)
-        let everything = command.iova == 0 && command.length == .max
-        guard everything || (command.iova != .max && command.length != .max) else { throw Errno(EOVERFLOW) }
-        command.length = try ioas.unmap(command.iova, command.length)
-        try user.store(command)
-    }
-}
-
-extension IOAS {
-    /// A piece of an area, as COPY takes it.
-    struct Part {
-        let area: Area
-        let offset: UInt64
-        let length: UInt64
-    }
-
-    /// io_pagetable.c:iopt_get_pages: the source must be mapped without a hole.
-    func parts(_ iova: UInt64, _ length: UInt64) throws(Errno) -> [Part] {
-        guard length != 0 else { throw Errno(EINVAL) }
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow else { throw Errno(EOVERFLOW) }
-        var parts: [Part] = []
-        var place = iova
-        for index in space.areas.overlapping(iova, last) {
-            let entry = space.areas.entries[index]
-            guard entry.first <= place else { throw Errno(ENOENT) }
-            let end = min(entry.last, last)
-            parts.append(
-                Part(area: entry.value, offset: entry.value.offset + (place - entry.first), length: end - place + 1))
-            if end == last { return parts }
-            place = end + 1
+        if command.iova == 0, command.length == .max {
+            command.length = ioas.unmapAll()
+        } else {
+            guard command.iova != .max, command.length != .max else { throw Errno(EOVERFLOW) }
+            let (length, failure) = try ioas.unmap(command.iova, command.length)
+            if let failure { throw failure }
+            guard length > 0 else { throw Errno(ENOENT) }
+            command.length = length
         }
-        throw Errno(ENOENT)
-    }
-
-    /// io_pagetable.c:iopt_map_pages
-    func map(_ parts: [Part], _ command: iommu_ioas_copy, _ kernel: SimKernel) throws(Errno) -> UInt64 {
-        let writeable = command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0
-        var start = parts.first?.offset ?? 0
-        if let first = parts.first, case .user(let address) = first.area.pages.source { start &+= address }
-        let iova = try place(
-            command.dst_iova, command.length, fixed: command.flags & UInt32(IOMMU_IOAS_MAP_FIXED_IOVA) != 0,
-            start: start)
-        guard start & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }
-        guard !writeable || parts.allSatisfy({ $0.area.pages.isWriteable }) else { throw Errno(EPERM) }
-        let areas = parts.map {
-            Area(
-                pages: $0.area.pages, offset: $0.offset,
-                readable: command.flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0, writeable: writeable)
-        }
-        if table != nil {
-            for (area, part) in zip(areas, parts) { try fill(area, part.length, kernel) }
-        }
-        var next = iova
-        for (area, part) in zip(areas, parts) {
-            space.insert(next, part.length, area)
-            next &+= part.length
-        }
-        return iova
-    }
-
-    /// io_pagetable.c:iopt_unmap_iova, iopt_unmap_all; the number of bytes that were mapped
-    func unmap(_ iova: UInt64, _ length: UInt64) throws(Errno) -> UInt64 {
-        if iova == 0, length == .max {
-            let total = space.areas.entries.reduce(0) { $0 &+ ($1.last - $1.first &+ 1) }
-            space.removeAll()
-            return total
-        }
-        guard length != 0 else { throw Errno(EINVAL) }
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow else { throw Errno(EOVERFLOW) }
-        // Area by area: those before one that sticks out are gone all the same.
-        var total: UInt64 = 0
-        while let index = space.areas.overlapping(iova, last).first {
-            let entry = space.areas.entries[index]
-            guard entry.first >= iova, entry.last <= last else { throw Errno(ENOENT) }
-            total &+= entry.last - entry.first &+ 1
-            space.remove(index..<(index + 1))
-        }
-        guard total > 0 else { throw Errno(ENOENT) }
-        return total
+        try respond(command, user)
     }
 }

@@ -10,7 +10,10 @@ final class PCIFunction {
     let addresses: [Int: UInt64]
     private var memories: [Int: BARMemory] = [:]
     /// What its DMA goes through; nil while no IOMMU domain is attached. A driver of the kernel has the group's default one.
-    var space: AddressSpace?
+    var space: AddressSpace? {
+        // drivers/iommu/intel/iommu.c: translations are asked for while there is a domain
+        didSet { config.isATSEnabled = space != nil }
+    }
     /// Whether VFIO has it.
     let isVFIO: Bool
 
@@ -21,11 +24,20 @@ final class PCIFunction {
         isVFIO = device.driver?.hasPrefix("vfio") == true
         if device.driver != nil, !isVFIO { space = AddressSpace() }
         if case .edu(let mask) = device.kind { engine = EduEngine(dmaMask: mask) } else { engine = nil }
+        engine?.onInterrupt = { [unowned self] in
+            config.hasInterrupt = assertsLine
+            if engine?.isInterrupting == true { tellInterrupt?() }
+        }
     }
 
     /// Where memory BARs begin, below and above 4 GiB.
     static let lowWindow: UInt64 = 0x8000_0000
     static let highWindow: UInt64 = 1 << 40
+
+    /// Whom an interrupt of the function reaches: its driver.
+    var tellInterrupt: (() -> Void)?
+    /// Whether it asserts its INTx, which it does not where it sends messages.
+    var assertsLine: Bool { engine?.isInterrupting == true && !config.isMSIEnabled }
 
     /// Every function has windows of its own, so no BAR shares a page with another (a sub-page BAR stays mappable).
     private static func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
@@ -56,12 +68,13 @@ final class PCIFunction {
     func memory(_ bar: Topology.BAR) throws(Errno) -> BARMemory {
         if let memory = memories[bar.index] { return memory }
         let memory = try BARMemory(size: bar.size)
+        for part in bar.contents { part.bytes.withUnsafeBytes { memory.write(at: UInt64(part.at), $0) } }
         memories[bar.index] = memory
         return memory
     }
 
-    /// drivers/vfio/pci/vfio_pci_config.c:__vfio_pci_memory_enabled
-    var memoryEnabled: Bool { config.command & ConfigSpace.memoryEnable != 0 && config.powerState < 3 }
+    /// Whether it answers requests to its memory.
+    var decodesMemory: Bool { config.command & ConfigSpace.memoryEnable != 0 && config.powerState < 3 }
     var busMaster: Bool { config.command & ConfigSpace.busMasterEnable != 0 }
 }
 

@@ -66,6 +66,9 @@ final class PeerRoutes {
         return bridges.last.flatMap { nodes[$0]?.completer }
     }
 
+    /// Whether a port is above a function, so that its bus can be reset.
+    func isBelowPort(_ address: String) -> Bool { path(address).count > 1 }
+
     /// What a program does with setpci.
     func setACS(_ acs: Topology.ACS, of address: String) { nodes[address]?.acs = acs }
 

@@ -95,13 +95,18 @@ public final class SimKernel: Kernel {
 
     private static let endOfTime: UInt64 = 1 << 63
 
+    /// VFIO's side of a function; nil where another driver has it.
+    func device(of function: PCIFunction) -> VFIODevice? {
+        groups[function.device.group]?.devices.first { $0.function === function }
+    }
+
     /// The virtual clock, without a call.
     var now: UInt64 { clock }
 
     func pass(_ nanoseconds: UInt64) {
         // It stops long before it could overflow: no program lives that long.
         clock += min(nanoseconds, SimKernel.endOfTime - clock)
-        for (function, engine) in engines where engine.isDue(clock) { engine.finish(function, self) }
+        for (function, engine) in engines where engine.isDue(clock) { engine.advance(clock, function, self) }
     }
 
     /// Counts a call that this kernel does not model, and gives the error it answers.

@@ -72,3 +72,18 @@ extension Topology {
         public init() {}
     }
 }
+
+/// The parts of "0000:01:00.0".
+extension Topology.Device {
+    /// "0000:01"
+    var bus: Substring { address.prefix { $0 != "." }.dropLast(3) }
+    var segment: UInt16 { number(address.prefix { $0 != ":" }) }
+    var busNumber: UInt8 { UInt8(truncatingIfNeeded: number(bus.suffix(2))) }
+    /// Five bits and three.
+    var slotAndFunction: UInt8 {
+        let slot = number(address.dropFirst(bus.count + 1).prefix(2))
+        return UInt8(truncatingIfNeeded: slot << 3 | number(address.suffix(1)))
+    }
+
+    private func number(_ digits: Substring) -> UInt16 { UInt16(digits, radix: 16) ?? 0 }
+}

@@ -14,6 +14,8 @@ public struct Topology: Sendable {
     public var apertureBits: Int
     /// Whether the IOMMU can make every access of a domain snoop (VFIO_DMA_CC_IOMMU).
     public var forcesSnooping = true
+    /// What VT-d's registers say it can do (CAP_REG, ECAP_REG); nil for an IOMMU that tells nothing of itself.
+    public var iommuRegisters: (capability: UInt64, extended: UInt64)?
     /// PCI functions other than the NICs' own, in any order.
     public var devices: [Device]
     /// RDMA devices. One with a PCI address must have it among `devices` too.
@@ -64,6 +66,8 @@ public struct Topology: Sendable {
         public var is64Bit: Bool
         /// Prefetchable memory.
         public var prefetchable: Bool
+        /// What memory holds at first, where it is not zeros.
+        public var contents: [(at: Int, bytes: [UInt8])] = []
 
         /// A base address register of `size` bytes.
         public init(
@@ -128,6 +132,8 @@ public struct Topology: Sendable {
         public var config: [(at: Int, bytes: [UInt8])] = []
         /// Whether what belongs to no capability keeps what is written, as in QEMU.
         public var keepsConfigWrites = false
+        /// Bits of its configuration space that keep what is written, in place of what the rest of this says.
+        public var writableConfig: [(at: Int, bytes: [UInt8])] = []
         /// The port or host bridge above it; nil for a root port of its bus's own, below the first host bridge.
         public var parent: String?
         /// Its access control services.

@@ -82,6 +82,14 @@ struct UserMemory {
         if let failure { throw failure }
     }
 
+    func store(_ bytes: [UInt8], at offset: UInt64) throws(Errno) {
+        var failure: Errno?
+        bytes.withUnsafeBytes { bytes in
+            do throws(Errno) { try write(at: offset, bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
     /// lib/usercopy.c:check_zeroed_user as copy_struct_from_user uses it: a tail the kernel does not know must be zero.
     func checkZero(from start: UInt64, to end: UInt64) throws(Errno) {
         guard start < end else { return }

@@ -16,7 +16,7 @@ extension VFIODevice {
         return 0
     }
 
-    /// vfio_pci_ioctl_get_region_info. No BAR here holds an MSI-X table, so none has a capability.
+    /// vfio_pci_ioctl_get_region_info, vfio_main.c:vfio_get_region_info
     func regionInformation(_ user: UserMemory) throws(Errno) -> Int {
         var info = try user.load(vfio_region_info.self)
         guard info.argsz >= 32 else { throw Errno(EINVAL) }
@@ -30,9 +30,12 @@ extension VFIODevice {
             guard let bar = function.bar(index) else { break }
             info.size = bar.size
             info.flags = readWrite | (bar.kind == .io ? 0 : UInt32(VFIO_REGION_INFO_FLAG_MMAP))
+            if bar.kind != .io, function.config.msixTable?.bar == index {
+                try addCapability(&info, user)
+            }
         case VFIO_PCI_ROM_REGION_INDEX: break
         case VFIO_PCI_CONFIG_REGION_INDEX:
-            info.size = UInt64(function.config.bytes.count)
+            info.size = UInt64(config.bytes.count)
             info.flags = readWrite
         default: throw Errno(EINVAL)
         }
@@ -40,31 +43,17 @@ extension VFIODevice {
         return 0
     }
 
-    /// vfio_pci_ioctl_get_irq_info, vfio_pci_get_irq_count: INTx where there is a pin, MSI and MSI-X where there is the
-    /// capability, ERR and REQ always
-    func interruptInformation(_ user: UserMemory) throws(Errno) -> Int {
-        var info = try user.load(vfio_irq_info.self)
-        guard info.argsz >= 16, info.index < UInt32(VFIO_PCI_NUM_IRQS) else { throw Errno(EINVAL) }
-        info.flags = UInt32(VFIO_IRQ_INFO_EVENTFD)
-        switch info.index {
-        case 0:
-            info.count = function.config.bytes[0x3d] == 0 ? 0 : 1
-            info.flags |= UInt32(VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
-        case 1:
-            info.count =
-                function.config.capabilities[0x05].map { 1 << (UInt32(function.config.bytes[$0 + 2]) >> 1 & 7) } ?? 0
-            info.flags |= UInt32(VFIO_IRQ_INFO_NORESIZE)
-        case 2:
-            info.count =
-                function.config.capabilities[0x11].map {
-                    UInt32(function.config[$0 + 2, UInt16.self] & 0x7ff) + 1
-                } ?? 0
-            info.flags |= UInt32(VFIO_IRQ_INFO_NORESIZE)
-        default:
-            info.count = 1
-            info.flags |= UInt32(VFIO_IRQ_INFO_NORESIZE)
+    /// msix_mappable_cap: that the BAR with the MSI-X table can be mapped, behind the structure where there is room.
+    private func addCapability(_ info: inout vfio_region_info, _ user: UserMemory) throws(Errno) {
+        let header = vfio_info_cap_header(id: UInt16(VFIO_REGION_INFO_CAP_MSIX_MAPPABLE), version: 1, next: 0)
+        let size = UInt32(MemoryLayout<vfio_region_info>.size)
+        info.flags |= UInt32(VFIO_REGION_INFO_FLAG_CAPS)
+        info.cap_offset = 0
+        guard info.argsz >= size + 8 else {
+            info.argsz = size + 8
+            return
         }
-        try user.store(info)
-        return 0
+        try user.store(header, at: UInt64(size))
+        info.cap_offset = size
     }
 }

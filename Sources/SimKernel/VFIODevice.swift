@@ -13,10 +13,14 @@ final class VFIODevice {
     var isLowPower = false
     /// What to tell when something wakes it from low power.
     var wakeEvent: EventFile?
-    /// The BARs as a program sees them in configuration space: what it wrote, cut to what a BAR of that size keeps.
-    var virtualBARs = [UInt8](repeating: 0, count: 24)
-    /// Bytes of capabilities that a program sees and hardware does not have, by place.
-    var virtualBytes: [Int: UInt8] = [:]
+    /// The iommufd it is bound to, and its id there; nil where it was not opened by its character device.
+    var bound: (context: IOMMUFD, id: UInt32)?
+    /// Configuration space as a program sees it; made anew by every first open.
+    var config: VirtualConfig
+    var interrupts = Interrupts()
+    var writesByEvent: [WriteByEvent] = []
+    /// What it had before it went to D3hot (pm_save).
+    var savedForD3: ConfigSpace?
     private var buffers: [Int: WeakBuffer] = [:]
     private var saved: ConfigSpace?
 
@@ -29,6 +33,7 @@ final class VFIODevice {
         self.group = group
         self.number = number
         self.kernel = kernel
+        config = VirtualConfig(function.config)
     }
 
     // MARK: Open and close
@@ -43,8 +48,11 @@ final class VFIODevice {
         // pci_enable_device turns decoding on; pci_clear_master comes before it.
         function.config.command =
             function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable | (ports ? 1 : 0)
-        virtualBARs = Array(function.config.bytes[0x10..<0x28])
-        virtualBytes = [:]
+        config = VirtualConfig(function.config)
+        fixBARs()
+        function.tellInterrupt = { [unowned self] in
+            if interrupts.type == .msi { interruptByMessage() } else { interruptLine() }
+        }
         isLowPower = false
         wakeEvent = nil
         refresh()
@@ -69,12 +77,22 @@ final class VFIODevice {
         forgetHints(of: orphans)
         buffers = [:]
         // vfio_pci_core_disable: pci_restore_state
-        if let saved { function.config = saved }
+        power(to: 0)
+        savedForD3 = nil
+        forgetInterrupts()
+        forgetWritesByEvent()
+        if let saved { function.config.restore(saved) }
         function.config.command &= ~ConfigSpace.busMasterEnable
+        function.tellInterrupt = nil
+    }
+
+    /// vfio_pci_config.c:__vfio_pci_memory_enabled: as the program set it, not as the hardware has it.
+    var memoryEnabled: Bool {
+        function.config.powerState < 3 && config[ConfigSpace.command, UInt16.self] & ConfigSpace.memoryEnable != 0
     }
 
     /// Whether a mapping of a BAR gives SIGBUS.
-    var isDark: Bool { isLowPower || !function.memoryEnabled }
+    var isDark: Bool { isLowPower || !memoryEnabled }
     private var wasDark = false
 
     /// After whatever may have taken memory away or given it back.
@@ -96,17 +114,30 @@ final class VFIODevice {
 
     /// The second half of every event that takes memory away for a moment.
     func restoreBuffers() {
-        if function.memoryEnabled { moveBuffers(revoked: false) }
+        if memoryEnabled { moveBuffers(revoked: false) }
         refresh()
     }
 
-    /// vfio_pci_ioctl_reset. Configuration survives: pci_try_reset_function saves and restores it.
-    func reset() {
-        moveBuffers(revoked: true)
-        restoreBuffers()
-    }
-
     // MARK: BARs
+
+    /// vfio_pci_rdwr.c:vfio_pci_core_do_io_rw: reads of the MSI-X table give ones and writes to it are lost, even while
+    /// memory is off.
+    func transfer(_ bar: Topology.BAR, _ offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, write: Bool)
+        throws(Errno)
+    {
+        let table = function.config.msixTable
+        let hidden = table?.bar == bar.index ? table?.bytes ?? 0..<0 : 0..<0
+        let part = (offset..<(offset + UInt64(bytes.count))).clamped(to: hidden)
+        let isHidden = !part.isEmpty
+        let before = isHidden ? Int(part.lowerBound - offset) : bytes.count
+        let after = isHidden ? Int(part.upperBound - offset) : bytes.count
+        for (start, end) in [(0, before), (after, bytes.count)] where start < end {
+            guard bar.kind == .io || memoryEnabled else { throw Errno(EIO) }
+            let visible = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<end])
+            try access(bar, offset + UInt64(start), visible, write: write)
+        }
+        if !write { for place in before..<after { bytes[place] = 0xff } }
+    }
 
     /// Copies from or to a BAR as a bus access does, one naturally aligned access after the other; the caller has
     /// checked the bounds. Reads of a function that does not decode memory give ones, writes are lost.

@@ -35,6 +35,7 @@ final class VFIODeviceFile: OpenFile {
         device.close()
         if let context {
             detach()
+            device.bound = nil
             context.remove(deviceID)
             device.group.boundDevices -= 1
             device.group.release()
@@ -55,18 +56,16 @@ final class VFIODeviceFile: OpenFile {
         case VFIO_DEVICE_GET_INFO: return try device.information(user)
         case VFIO_DEVICE_GET_REGION_INFO: return try device.regionInformation(user)
         case VFIO_DEVICE_GET_IRQ_INFO: return try device.interruptInformation(user)
+        case VFIO_DEVICE_SET_IRQS: return try device.setInterrupts(user)
         case VFIO_DEVICE_RESET:
             device.reset()
             return 0
-        case VFIO_DEVICE_SET_IRQS: throw unmodelled("VFIO_DEVICE_SET_IRQS")
-        case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: throw unmodelled("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")
-        case VFIO_DEVICE_PCI_HOT_RESET: throw unmodelled("VFIO_DEVICE_PCI_HOT_RESET")
-        case 0x3b74: throw unmodelled("VFIO_DEVICE_IOEVENTFD")
+        case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: return try device.hotResetInformation(user, context)
+        case VFIO_DEVICE_PCI_HOT_RESET: return try device.hotReset(user, context)
+        case VFIO_DEVICE_IOEVENTFD: return try device.setWriteByEvent(user)
         default: throw Errno(ENOTTY)
         }
     }
-
-    private func unmodelled(_ name: String) -> Errno { kernel.notModelled("ioctl \(name) on a vfio device", ENOTTY) }
 
     // device_cdev.c:vfio_df_ioctl_bind_iommufd
     private func bind(_ user: UserMemory) throws(Errno) -> Int {
@@ -92,7 +91,8 @@ final class VFIODeviceFile: OpenFile {
         try device.group.claim(context)
         device.group.boundDevices += 1
         self.context = context
-        deviceID = context.add { _ in .device }
+        deviceID = context.add { _ in .device(device.function) }
+        device.bound = (context, deviceID)
         device.open()
         bind.out_devid = deviceID
         do throws(Errno) {
@@ -148,9 +148,8 @@ final class VFIODeviceFile: OpenFile {
     private func detach() {
         guard let table else { return }
         self.table = nil
-        device.function.space = nil
         device.group.use(nil, device.function)
-        context?.detach(table)
+        context?.detach(table, device.function)
     }
 
     // MARK: Regions
@@ -182,9 +181,7 @@ final class VFIODeviceFile: OpenFile {
         // vfio_pci_rdwr.c:vfio_pci_bar_rw; no function here has a ROM or VGA
         guard let bar = device.function.bar(index), position < bar.size else { throw Errno(EINVAL) }
         let count = Int(min(UInt64(bytes.count), bar.size - position))
-        // vfio_pci_core_do_io_rw
-        guard bar.kind == .io || device.function.memoryEnabled else { throw Errno(EIO) }
-        try device.access(
+        try device.transfer(
             bar, position, UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]), write: write)
         return count
     }

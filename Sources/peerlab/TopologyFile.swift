@@ -31,7 +31,7 @@ enum TopologyFile {
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
-        try iommu.allow(["aperture_bits", "forces_snooping", "translates"])
+        try iommu.allow(["aperture_bits", "forces_snooping", "translates", "cap", "ecap"])
         var bench = Topology(
             name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
@@ -41,6 +41,9 @@ enum TopologyFile {
         bench.iommuTranslates = try iommu.boolean("translates") ?? true
         bench.linkMode =
             try fields.choice("links", TLP.Mode.init(rawValue:), TLP.Mode.allCases.map(\.rawValue)) ?? .nonFlit
+        if let capability = try iommu.integer("cap"), let extended = try iommu.integer("ecap") {
+            bench.iommuRegisters = (UInt64(capability), UInt64(extended))
+        }
         for device in try fields.list("devices") { try add(device, to: &bench) }
         try addFabric(fields, to: &bench)
         return bench
@@ -72,7 +75,7 @@ enum TopologyFile {
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
-            "rdma", "config", "config_size", "config_keeps_writes", "parent", "acs",
+            "rdma", "config", "config_size", "config_keeps_writes", "config_writable", "parent", "acs",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
@@ -101,6 +104,9 @@ enum TopologyFile {
         device.configSize = try fields.integer("config_size") == 256 ? 256 : 4096
         device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
         for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
+        for patch in try fields.list("config_writable") {
+            device.writableConfig.append(try self.patch(patch, device.configSize))
+        }
         var taken: Set<Int> = []
         for fields in try fields.list("bars") {
             let bar = try self.bar(fields)
@@ -136,7 +142,7 @@ enum TopologyFile {
             bytes.count <= size - Int(at)
         else {
             throw ErrorValue(
-                kind: "usage", "\(fields.place) needs a place in the configuration space and bytes, \"f41a 0011\"")
+                kind: "usage", "\(fields.place) needs a place among the \(size) bytes there, and bytes, \"f41a 0011\"")
         }
         return (Int(at), bytes)
     }
@@ -146,7 +152,7 @@ enum TopologyFile {
     }
 
     private static func bar(_ fields: Fields) throws(ErrorValue) -> Topology.BAR {
-        try fields.allow(["index", "size", "kind", "bits", "prefetchable"])
+        try fields.allow(["index", "size", "kind", "bits", "prefetchable", "contents"])
         guard let index = try fields.integer("index"), (0...5).contains(index), let size = try fields.size("size"),
             size > 0, size & (size - 1) == 0, size <= 1 << 46
         else {
@@ -157,11 +163,13 @@ enum TopologyFile {
         guard bits == 32 || bits == 64 else {
             throw ErrorValue(kind: "usage", "\(fields.place).bits is 32 or 64")
         }
-        return Topology.BAR(
+        var bar = Topology.BAR(
             Int(index), size: UInt64(size),
             kind: try fields.choice("kind", Topology.BAR.Kind.init(rawValue:), ["memory", "io", "registers"])
                 ?? .memory,
             is64Bit: bits == 64, prefetchable: try fields.boolean("prefetchable") ?? false)
+        for patch in try fields.list("contents") { bar.contents.append(try self.patch(patch, Int(size))) }
+        return bar
     }
 }
 

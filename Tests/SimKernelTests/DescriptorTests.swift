@@ -145,7 +145,7 @@ struct DescriptorTests {
         var topology = Topology.standard
         topology.devices[0].configSize = 256
         topology.devices[0].keepsConfigWrites = true
-        topology.devices[0].config = [(0x34, [0x40]), (0x40, [5, 0, 0x80, 0])]
+        topology.devices[0].config = [(0x06, [0x10, 0]), (0x34, [0x40]), (0x40, [5, 0, 0x80, 0])]
         let bench = Bench(topology)
         let device = try bench.bound(Bench.exporter, to: bench.open("/dev/iommu"))
         func write(_ place: UInt64, _ value: UInt32) {

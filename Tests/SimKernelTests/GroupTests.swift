@@ -134,8 +134,9 @@ import Testing
         }
         #expect(bench.ioctl(device, 0x3bff) == -Int(ENOTTY))
         #expect(bench.kernel.notModelled.isEmpty)
-        #expect(bench.ioctl(device, VFIO_DEVICE_SET_IRQS) == -Int(ENOTTY))
-        #expect(bench.kernel.notModelled.first?.call == "ioctl VFIO_DEVICE_SET_IRQS on a vfio device")
+        var queue = iommu_fault_alloc(size: 16, flags: 0, out_fault_id: 0, out_fault_fd: 0)
+        #expect(bench.ioctl(bench.open("/dev/iommu"), IOMMU_FAULT_QUEUE_ALLOC, &queue) == -Int(EOPNOTSUPP))
+        #expect(bench.kernel.notModelled.first?.call == "ioctl IOMMU_FAULT_QUEUE_ALLOC on an iommufd")
     }
 
     @Test func configurationSpace() throws {

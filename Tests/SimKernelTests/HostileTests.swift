@@ -121,4 +121,34 @@ import Testing
         bench.put(device, 7, 0x10, UInt64.max)
         bench.put(device, 7, 0x20, UInt64.max)
     }
+
+    /// A bench may say anything of a function's configuration space.
+    @Test(arguments: [256, 4096])
+    func configurationSpaces(_ size: Int) throws {
+        for seed in 1...100 as ClosedRange<UInt64> {
+            var dice = Dice(state: seed)
+            var topology = Topology.standard
+            topology.devices[0].configSize = size
+            topology.devices[0].keepsConfigWrites = seed % 2 == 0
+            // Chains of known capabilities at places that fit, overlap or leave the space.
+            var config = [UInt8](repeating: 0, count: size)
+            for place in config.indices { config[place] = UInt8.random(in: 0...255, using: &dice) }
+            for place in stride(from: 0x40, to: 0xfc, by: 4) {
+                config[place] = [1, 3, 5, 9, 0x0d, 0x10, 0x11, 0x13].randomElement(using: &dice) ?? 0
+                config[place + 1] = UInt8.random(in: 0x40...255, using: &dice)
+            }
+            config[0x06] |= 0x10
+            topology.devices[0].config = [(0, config)]
+            let bench = Bench(topology)
+            let device = try bench.bound(Bench.exporter, to: bench.open("/dev/iommu"))
+            for place in 0..<UInt64(256) {
+                bench.put(device, 7, place, [0, 0xff].randomElement(using: &dice) ?? UInt8(0))
+                _ = bench.get(device, 7, place, UInt32.self)
+            }
+            var bytes = [UInt8](repeating: 0xff, count: size)
+            #expect(bytes.withUnsafeBytes { bench.kernel.pwrite(device, $0, at: 7 << 40) } == size)
+            #expect(bytes.withUnsafeMutableBytes { bench.kernel.pread(device, $0, at: 7 << 40) } == size)
+            _ = bench.kernel.close(device)
+        }
+    }
 }

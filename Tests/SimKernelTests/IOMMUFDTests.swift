@@ -2,6 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 import SimKernel
+import TestBench
 import Testing
 
 /// iommufd: kernel-behaviour.md section 5.
@@ -136,6 +137,77 @@ import Testing
         #expect(bench.text("/proc/self/fdinfo/\(buffer)").contains("count:\t2\n"))
         #expect(bench.unmap(iommufd, other, 0x9000, 0x1000) == 0x1000)
         #expect(bench.text("/proc/self/fdinfo/\(buffer)").contains("count:\t1\n"))
+    }
+
+    private func allow(_ ranges: [iommu_iova_range]) -> Int {
+        ranges.withUnsafeBytes { bytes in
+            var command = iommu_ioas_allow_iovas(
+                size: 24, ioas_id: ioas, num_iovas: UInt32(ranges.count), reserved: 0,
+                allowed_iovas: UInt64(UInt(bitPattern: bytes.baseAddress)))
+            return bench.ioctl(iommufd, IOMMU_IOAS_ALLOW_IOVAS, &command)
+        }
+    }
+
+    @Test func allowedRangesAreSearchedAndDefended() throws {
+        let engine = try bench.bound(Bench.engine, to: iommufd)
+        #expect(
+            allow([iommu_iova_range(start: 0, last: 0xfff), iommu_iova_range(start: 0xfff, last: 9)]) == -Int(EINVAL))
+        // Two that touch are one, in whatever order.
+        let pair = [iommu_iova_range(start: 0x9000, last: 0x9fff), iommu_iova_range(start: 0x8000, last: 0x8fff)]
+        #expect(allow(pair) == 0)
+        #expect(bench.map(iommufd, ioas, 0x1000, length: 8192) == 0x8000)
+        #expect(bench.map(iommufd, ioas, 0x1000, length: 4096) == -Int(ENOSPC))
+        #expect(bench.map(iommufd, ioas, 0x1000, length: 4096, iova: 0x1000) == 0x1000)
+        #expect(bench.unmap(iommufd, ioas, 0, .max) == 12288)
+        #expect(allow([iommu_iova_range(start: 0xfee0_0000, last: 0xfee0_0fff)]) == 0)
+        #expect(bench.attach(engine, ioas) == -Int(EADDRINUSE))
+        #expect(allow([]) == 0)
+        #expect(bench.attach(engine, ioas) == 0)
+        #expect(allow([iommu_iova_range(start: 0xfee0_0000, last: 0xfee0_0fff)]) == -Int(EADDRINUSE))
+    }
+
+    /// A page table made by hand has the IOMMU's aperture and page, but no device's window, and outlives its devices.
+    @Test func tablesByHand() throws {
+        let engine = try bench.bound(Bench.engine, to: iommufd)
+        var command = iommu_hwpt_alloc()
+        command.size = 48
+        command.dev_id = 2
+        command.pt_id = ioas
+        #expect(bench.ioctl(iommufd, IOMMU_HWPT_ALLOC, &command) == 0)
+        let memory = address(try bench.memory(4096))
+        #expect(bench.map(iommufd, ioas, memory, length: 4096, iova: 1 << 48) == -Int(EINVAL))
+        #expect(bench.map(iommufd, ioas, memory, length: 4096, iova: 0xfee0_0000) == 0xfee0_0000)
+        #expect(bench.attach(engine, command.out_hwpt_id) == -Int(EADDRINUSE))
+        #expect(bench.unmap(iommufd, ioas, 0, .max) == 4096)
+        #expect(bench.attach(engine, command.out_hwpt_id) == 0)
+        var destroy = iommu_destroy(size: 8, id: command.out_hwpt_id)
+        #expect(bench.ioctl(iommufd, IOMMU_DESTROY, &destroy) == -Int(EBUSY))
+        // An attach to the address space makes another.
+        #expect(bench.attach(engine, ioas) == 0)
+        #expect(bench.ioctl(iommufd, IOMMU_DESTROY, &destroy) == 0)
+        command.flags = UInt32(IOMMU_HWPT_ALLOC_NEST_PARENT)
+        #expect(bench.ioctl(iommufd, IOMMU_HWPT_ALLOC, &command) == -Int(EOPNOTSUPP))
+    }
+
+    @Test(arguments: [nil, 24] as [UInt32?])
+    func whatTheIOMMUTells(_ length: UInt32?) throws {
+        var topology = Topology.standard
+        if length != nil { topology.iommuRegisters = (0x1234, 0x5678) }
+        let bench = Bench(topology)
+        let iommufd = bench.open("/dev/iommu")
+        _ = try bench.bound(Bench.engine, to: iommufd)
+        var data = [UInt64](repeating: .max, count: 4)
+        let told = data.withUnsafeMutableBytes { bytes in
+            var info = iommu_hw_info()
+            info.size = 40
+            info.dev_id = 1
+            info.data_len = 32
+            info.data_uptr = UInt64(UInt(bitPattern: bytes.baseAddress))
+            #expect(bench.ioctl(iommufd, IOMMU_GET_HW_INFO, &info) == 0)
+            return info
+        }
+        #expect(told.data_len == length ?? 0 && told.out_data_type == (length == nil ? 0 : 1))
+        #expect(data == (length == nil ? [0, 0, 0, 0] : [1, 0x1234, 0x5678, 0]))
     }
 
     @Test func manyMappings() throws {

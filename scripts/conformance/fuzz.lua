@@ -2,7 +2,7 @@
 -- line (scripts/conformance/fuzz does). An operation is a line of Lua, so a found difference is a script already.
 local vfio, iommufd, memory, sys = require "vfio", require "iommufd", require "memory", require "sys"
 
-local DEVICES = { "0000:01:00.0", "0000:02:00.0" }
+local DEVICES = { "0000:01:00.0", "0000:02:00.0", "0000:03:00.0" }
 local OFFSETS = { 0, 0x1000, 0x8000, 0xff000, 0x100000, 0x800, -0x1000 }
 local LENGTHS = { 0x1000, 0x2000, 0x10000, 0x100000, 0, 0x800, 0x1001 }
 local IOVAS = { 0x100000, 0x200000, 0x300000, 0x101000, 0xfee00000, 0, 0x100800 }
@@ -64,7 +64,7 @@ maker(6, function(r, h)
     ranges[i] = ("{ offset = %s, length = %s }"):format(number(r.mostly(OFFSETS, 3)), number(r.mostly(LENGTHS, 3)))
   end
   return device and ("%s:export_dmabuf { region = %d, ranges = { %s } }"):format(
-    device, r.mostly({ 2, 2, 0, 1, 3, 6, 7, 9 }, 2), table.concat(ranges, ", ")), "buffer"
+    device, r.mostly({ 2, 2, 4, 0, 1, 3, 6, 7, 9 }, 3), table.concat(ranges, ", ")), "buffer"
 end)
 maker(4, function(r, h)
   local device, ioas = h.any "device", h.any "ioas"
@@ -113,10 +113,73 @@ maker(1, function(_, h)
   local device = h.any "device"
   return device and device .. ":reset()"
 end)
+--- A request of the system call alone: its errno, or nil.
+local function request(file, name, format, ...)
+  local values = { ... }
+  for i, value in ipairs(values) do
+    values[i] = math.type(value) and number(value) or value
+  end
+  return ("sys.ioctl(%s:fd(), %q, string.pack(%q, %s)).name"):format(file, name, format, table.concat(values, ", "))
+end
+
+-- The Express function's power state and reset bit; of the others, places where anything may be written.
+maker(3, function(r, h)
+  local device = h.any "device"
+  return device and ("%s:store(vfio.CONFIG, 0x80, %d, %d)"):format(device, r.mostly({ 2, 1 }, 1), r.mostly({ 3, 0, 1 }, 2))
+end)
+maker(1, function(r, h)
+  local device = h.any "device"
+  return device and ("%s:store(vfio.CONFIG, 0x48, 2, %s)"):format(device, number(r.mostly({ 0x8000, 0 }, 1)))
+end)
+maker(1, function(_, h)
+  local device = h.any "device"
+  return device and request(device, "VFIO_DEVICE_PCI_HOT_RESET", "<I4I4I4", 12, 0, 0)
+end)
+maker(2, function()
+  return "sys.eventfd()", "event"
+end)
+maker(4, function(r, h)
+  local device, event = h.any "device", h.any "event"
+  local flags = r.mostly({ 36, 33, 33, 34, 9, 17, 12, 20, 35, 0 }, 3)
+  return device and event and request(device, "VFIO_DEVICE_SET_IRQS", "<I4I4I4I4I4i4i4", 28, flags,
+    r.mostly({ 0, 1, 2, 3, 4, 5 }, 5), r.mostly({ 0, 1, 2 }, 1), r.mostly({ 1, 0, 2, 3 }, 2), event .. ":fd()",
+    r.mostly({ event .. ":fd()", -1, 999 }, 2))
+end)
+maker(1, function(r, h)
+  local device, event = h.any "device", h.any "event"
+  return device and event and request(device, "VFIO_DEVICE_IOEVENTFD", "<I4I4I8I8i4I4", 32, r.mostly({ 4, 8, 3 }, 2),
+    (r.mostly({ 2, 1, 4, 0 }, 3) << 40) + r.mostly({ 0x100, 0x1c, 0xffffe }, 2), 7,
+    r.mostly({ event .. ":fd()", -1 }, 1), 0)
+end)
+maker(2, function(_, h)
+  local event = h.any "event"
+  return event and ("sys.poll(%s:fd(), 1).result"):format(event)
+end)
+maker(1, function(_, h)
+  local event = h.any "event"
+  return event and ("sys.write(%s:fd(), string.pack(%q, 1)).result"):format(event, "<I8")
+end)
+maker(2, function(r, h)
+  local context, ioas, host = h.any "context", h.any "ioas", h.any "host"
+  local first, last = r.mostly(IOVAS, 3), r.mostly({ 0x2fffff, 0x3fffff, 0xfee00fff, -1 }, 2)
+  return context and ioas and host and ("%s:write(0, string.pack(%q, %s, %s)) or %s"):format(host, "<I8I8",
+    number(first), number(last), request(context, "IOMMU_IOAS_ALLOW_IOVAS", "<I4I4I4I4I8", 24, ioas .. ":id()",
+      r.mostly({ 1, 0 }, 1), 0, host .. ":address()"))
+end)
+maker(1, function(r, h)
+  local context, ioas = h.any "context", h.any "ioas"
+  return context and ioas and request(context, "IOMMU_OPTION", "<I4I4I2I2I4I8", 24, 1, r.mostly({ 0, 1 }, 1), 0,
+    ioas .. ":id()", r.mostly({ 0, 1, 2 }, 2))
+end)
+maker(1, function(r, h)
+  local context, ioas = h.any "context", h.any "ioas"
+  return context and ioas and request(context, "IOMMU_HWPT_ALLOC", "<I4I4I4I4I4I4I4I4I8I4I4", 48,
+    r.mostly({ 0, 8, 1, 16 }, 2), r.mostly({ 1, 2, 3, 4 }, 2), ioas .. ":id()", 0, 0, 0, 0, 0, 0, 0)
+end)
 maker(3, function(r, h)
   local device = h.any "device"
   return device and ("#%s:read(%d, %s, %d)"):format(
-    device, r.mostly({ 2, 7, 0, 1, 6, 8, 9 }, 2), number(r.mostly({ 0, 4, 0x40, 0xffffc, 0x1000, 0x100000 }, 4)), 4)
+    device, r.mostly({ 2, 7, 4, 1, 0, 6, 8, 9 }, 4), number(r.mostly({ 0, 4, 0x40, 0xffffc, 0x1000, 0x100000 }, 4)), 4)
 end)
 maker(3, function(r, h)
   local device = h.any "device"
@@ -137,7 +200,7 @@ maker(2, function(r, h)
     context, name, said, r.pick { 0, 255 }, math.max(said, size) - 4)
 end)
 maker(4, function(r, h)
-  local handle = h.any(r.pick { "device", "context", "ioas", "buffer", "host" })
+  local handle = h.any(r.pick { "device", "context", "ioas", "buffer", "host", "event" })
   return handle and handle .. ":close()"
 end)
 

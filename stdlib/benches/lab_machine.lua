@@ -1,18 +1,49 @@
 --- The lab bench's machine as the simulated bench knows it: Linux 7.3.4, rxe instead of a ConnectX. QEMU's
---- ivshmem-plain and edu are conventional PCI functions; IOMMU groups are numbered as the guest's kernel does. `flags`
---- are those of `peerlab run --bench lab`: `importer` (true), `tph` ("v2" or "v6") and its number `tph_feature`, and
+--- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; IOMMU groups are numbered and
+--- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `tph` ("v2" or "v6") and its number `tph_feature`, and
 --- `machine` ("bridge", "no-route", "below-switch").
+local express = {
+  address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 11, kind = "memory",
+  -- The MSI-X table is in the first. Of virtio's registers, which are in the second, only some of what they show is here.
+  bars = {
+    { index = 1, size = "4K" },
+    { index = 4, size = "16K", bits = 64, prefetchable = true, contents = { { at = 0x10, bytes = "ffff" } } },
+  },
+  config = {
+    { at = 0x04, bytes = "0301 1000 01" }, { at = 0x2c, bytes = "f41a 0011" }, { at = 0x34, bytes = "dc" },
+    { at = 0x3c, bytes = "0b 01" },
+    -- PCI Express: an endpoint with function-level reset
+    { at = 0x40, bytes = "1000 0200 0080 0010 0000 0000 1104 0000 0000 1100 00000000 00000000 00000000 00000000" },
+    { at = 0x60, bytes = "00000000 0000 3000 00000000 00000000 00000000 00000000 00000000" },
+    { at = 0x7c, bytes = "0140 0300 0000 0000" }, -- power management: D0 and D3hot, state is not kept in D3hot
+    { at = 0x84, bytes = "097c 1001 04000000 00000000 00100000" }, -- virtio's registers, all vendor specific
+    { at = 0x94, bytes = "0984 1003 04000000 00100000 00100000" },
+    { at = 0xa4, bytes = "0994 1004 04000000 00200000 00100000" },
+    { at = 0xb4, bytes = "09a4 1402 04000000 00300000 00100000 04000000" },
+    { at = 0xc8, bytes = "09b4 1405 00000000 00000000 00000000 00000000" },
+    { at = 0xdc, bytes = "11c8 0100 0100 0000 0108 0000" }, -- MSI-X: two vectors, table at 0, pending bits at 0x800
+    { at = 0x100, bytes = "0100 8214 00000000 00000000 3020 4600 00000000 00e0 0000 a000 0000" }, -- error reporting
+    { at = 0x148, bytes = "0f00 0100 2000 0000" }, -- address translation services
+  },
+  config_writable = {
+    { at = 0x69, bytes = "80" }, { at = 0x74, bytes = "00000000 00000000" },
+    { at = 0xcc, bytes = "ff" }, { at = 0xd0, bytes = "ffffffff ffffffff ffffffff" },
+    { at = 0x10c, bytes = "30f0 ff03" }, { at = 0x114, bytes = "c1f1 0000 4001" },
+    { at = 0x12c, bytes = ("00000000 "):rep(7) },
+  },
+}
+
 return function(name, flags)
   local bench = require "benches.machine"(name, { release = "7.3.4", tph = flags.tph, tph_feature = flags.tph_feature })
-  bench.iommu = { aperture_bits = 39, forces_snooping = false }
+  bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
   local exporter, engine, nic = table.unpack(bench.devices)
 
-  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 8, nil, nil, 256
+  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 9, nil, nil, 256
   exporter.config =
     { { at = 0x04, bytes = "0301 0000 01" }, { at = 0x2c, bytes = "f41a 0011" }, { at = 0x3d, bytes = "00" } }
   exporter.driver = flags.tph and "vfio_tph" or "vfio-pci"
 
-  engine.group, engine.config_size = 9, 256
+  engine.group, engine.config_size = 10, 256
   engine.config = {
     { at = 0x04, bytes = flags.importer and "0701 1000 10" or "0301 1000 10" },
     { at = 0x2c, bytes = "f41a 0011" }, { at = 0x34, bytes = "40" }, { at = 0x3c, bytes = "0b 01" },
@@ -22,11 +53,11 @@ return function(name, flags)
     engine.driver, engine.dma_mask = "edu_importer", -1
   end
 
-  for _, device in ipairs { exporter, engine } do
+  for _, device in ipairs { exporter, engine, express } do
     device.config_keeps_writes = true
   end
 
-  nic.driver = "virtio-pci"
+  nic.address, nic.driver, nic.parent = "0000:00:04.0", "virtio-pci", "pci0000:00"
   nic.rdma = { name = "rxe0", driver = "rxe" }
 
   local machine = flags.machine or flags.importer and "bridge" or "no-route"
@@ -39,9 +70,10 @@ return function(name, flags)
       { address = "0000:02:00.0", parent = "0000:01:00.0" },
       { address = "0000:02:01.0", parent = "0000:01:00.0" },
     }
-    nic.address = "0000:00:04.0"
     exporter.address, exporter.parent = "0000:03:00.0", "0000:02:00.0"
     engine.address, engine.parent = "0000:04:00.0", "0000:02:01.0"
+  else
+    table.insert(bench.devices, 3, express)
   end
   return bench
 end

@@ -17,10 +17,18 @@ enum {
 struct vfio_group_status { uint32_t argsz, flags; };
 struct vfio_device_info { uint32_t argsz, flags, num_regions, num_irqs, cap_offset, pad; };
 struct vfio_region_info { uint32_t argsz, flags, index, cap_offset; uint64_t size, offset; };
+/* Capabilities follow the structures of GET_INFO and GET_REGION_INFO, each led by this. */
+struct vfio_info_cap_header { uint16_t id, version; uint32_t next; };
 struct vfio_irq_info { uint32_t argsz, flags, index, count; };
+/* count bytes or descriptors follow, as flags say. */
 struct vfio_irq_set { uint32_t argsz, flags, index, start, count; };
+/* Of a device opened by its character device, group_id is the id in its iommufd. */
+struct vfio_pci_dependent_device { uint32_t group_id; uint16_t segment; uint8_t bus, devfn; };
+/* count devices follow. */
 struct vfio_pci_hot_reset_info { uint32_t argsz, flags, count; };
+/* count descriptors of groups follow. */
 struct vfio_pci_hot_reset { uint32_t argsz, flags, count; };
+struct vfio_device_ioeventfd { uint32_t argsz, flags; uint64_t offset, data; int32_t fd; uint32_t reserved; };
 
 /* flags: bits 15:0 feature number, 16 GET, 17 SET, 18 PROBE; the feature's data follows. */
 struct vfio_device_feature { uint32_t argsz, flags; };
@@ -44,8 +52,50 @@ struct iommu_ioas_iova_ranges {
     uint32_t size, ioas_id, num_iovas, reserved;
     uint64_t allowed_iovas, out_iova_alignment;
 };
+struct iommu_ioas_allow_iovas { uint32_t size, ioas_id, num_iovas, reserved; uint64_t allowed_iovas; };
 struct iommu_ioas_map { uint32_t size, flags, ioas_id, reserved; uint64_t user_va, length, iova; };
 struct iommu_ioas_map_file { uint32_t size, flags, ioas_id; int32_t fd; uint64_t start, length, iova; };
 struct iommu_ioas_unmap { uint32_t size, ioas_id; uint64_t iova, length; };
+struct iommu_ioas_change_process { uint32_t size, reserved; };
+struct iommu_ioas_noiommu_get_pa { uint32_t size, flags, ioas_id, reserved; uint64_t iova, length, out_phys; };
+struct iommu_option { uint32_t size, option_id; uint16_t op, reserved; uint32_t object_id; uint64_t val64; };
+struct iommu_vfio_ioas { uint32_t size, ioas_id; uint16_t op, reserved; };
+
+struct iommu_hwpt_alloc {
+    uint32_t size, flags, dev_id, pt_id, out_hwpt_id, reserved, data_type, data_len;
+    uint64_t data_uptr;
+    uint32_t fault_id, reserved2;
+};
+struct iommu_hw_info_vtd { uint32_t flags, reserved; uint64_t cap_reg, ecap_reg; };
+struct iommu_hw_info {
+    uint32_t size, flags, dev_id, data_len;
+    uint64_t data_uptr;
+    uint32_t out_data_type; /* in_data_type on the way in */
+    uint8_t out_max_pasid_log2, reserved[3];
+    uint64_t out_capabilities;
+};
+struct iommu_hwpt_set_dirty_tracking { uint32_t size, flags, hwpt_id, reserved; };
+struct iommu_hwpt_get_dirty_bitmap {
+    uint32_t size, hwpt_id, flags, reserved;
+    uint64_t iova, length, page_size, data;
+};
+struct iommu_hwpt_invalidate {
+    uint32_t size, hwpt_id;
+    uint64_t data_uptr;
+    uint32_t data_type, entry_len, entry_num, reserved;
+};
+struct iommu_fault_alloc { uint32_t size, flags, out_fault_id, out_fault_fd; };
+struct iommu_viommu_alloc {
+    uint32_t size, flags, type, dev_id, hwpt_id, out_viommu_id, data_len, reserved;
+    uint64_t data_uptr;
+};
+struct iommu_vdevice_alloc { uint32_t size, viommu_id, dev_id, out_vdevice_id; uint64_t virt_id; };
+struct iommu_veventq_alloc {
+    uint32_t size, flags, viommu_id, type, veventq_depth, out_veventq_id, out_veventq_fd, reserved;
+};
+struct iommu_hw_queue_alloc {
+    uint32_t size, flags, viommu_id, type, index, out_hw_queue_id;
+    uint64_t nesting_parent_iova, length;
+};
 
 struct dma_buf_sync { uint64_t flags; };

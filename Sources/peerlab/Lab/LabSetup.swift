@@ -18,6 +18,8 @@ struct LabSetup {
         if let tph { try add(tph: tph, folder) }
         if importer { try addImporter(folder) }
         if let fabric { machine.fabric = fabric }
+        // The switch has the two whose traffic it is about, and no port more.
+        if fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
 
     /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.

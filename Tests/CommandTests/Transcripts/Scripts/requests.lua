@@ -1,0 +1,13 @@
+local vfio, sys, iommufd = require "vfio", require "sys", require "iommufd"
+local context <close> = iommufd.open()
+local dev <close> = vfio.open("0000:03:00.0", { iommufd = context })
+local event <close> = sys.eventfd()
+local fd = dev:fd()
+sys.ioctl(fd, "VFIO_DEVICE_SET_IRQS", string.pack("<I4I4I4I4I4i4i4", 28, 36, 2, 0, 2, event:fd(), -1))
+sys.ioctl(fd, "VFIO_DEVICE_SET_IRQS", string.pack("<I4I4I4I4I4I1I1", 22, 34, 2, 0, 2, 1, 0))
+sys.ioctl(fd, "VFIO_DEVICE_SET_IRQS", string.pack("<I4I4I4I4I4", 20, 33, 2, 0, 0))
+sys.ioctl(fd, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", string.pack("<I4I4I4", 20, 0, 0) .. ("\0"):rep(8))
+sys.ioctl(fd, "VFIO_DEVICE_PCI_HOT_RESET", string.pack("<I4I4I4", 12, 0, 0))
+sys.ioctl(fd, "VFIO_DEVICE_IOEVENTFD", string.pack("<I4I4I8I8i4I4", 32, 4, 4 << 40, 7, event:fd(), 0))
+sys.ioctl(context:fd(), "IOMMU_OPTION", string.pack("<I4I4I2I2I4I8", 24, 0, 1, 0, 0, 0))
+sys.ioctl(context:fd(), "IOMMU_HWPT_ALLOC", string.pack("<I4I4I4I4I4I4I4I4I8I4I4", 48, 8, 1, 9, 0, 0, 0, 0, 0, 0, 0))
