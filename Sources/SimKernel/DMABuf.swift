@@ -79,6 +79,8 @@ final class RegionBuffer: DMABuf {
     /// nil once the device was closed for the last time.
     private(set) weak var owner: VFIODevice?
     private(set) var isRevoked: Bool
+    /// Where it is among its device's buffers.
+    var place = 0
     /// Whether a SET was ever accepted (v4 takes one).
     var wasSet = false
 
@@ -90,7 +92,7 @@ final class RegionBuffer: DMABuf {
         super.init(inode: inode, size: size, exporter: "vfio_pci_core")
     }
 
-    deinit { owner?.forget(self) }
+    deinit { owner?.forgetBuffer(at: place) }
 
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
     override func attach(_ importer: any Importer) throws(Errno) {

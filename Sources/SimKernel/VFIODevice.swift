@@ -21,12 +21,9 @@ final class VFIODevice {
     var writesByEvent: [WriteByEvent] = []
     /// What it had before it went to D3hot (pm_save).
     var savedForD3: ConfigSpace?
-    private var buffers: [Int: WeakBuffer] = [:]
+    /// Its dma-bufs, each at the place it knows. One that goes away takes itself out.
+    private var buffers: [Unmanaged<RegionBuffer>] = []
     private var saved: ConfigSpace?
-
-    private struct WeakBuffer {
-        weak var buffer: RegionBuffer?
-    }
 
     init(_ function: PCIFunction, _ group: VFIOGroup, number: Int, _ kernel: SimKernel) {
         self.function = function
@@ -72,10 +69,10 @@ final class VFIODevice {
     func close() {
         openCount -= 1
         guard openCount == 0 else { return }
-        let orphans = buffers.values.compactMap(\.buffer)
+        let orphans = buffers.map { $0.takeUnretainedValue() }
         for buffer in orphans { buffer.abandon() }
         forgetHints(of: orphans)
-        buffers = [:]
+        buffers = []
         // vfio_pci_core_disable: pci_restore_state
         power(to: 0)
         savedForD3 = nil
@@ -104,12 +101,23 @@ final class VFIODevice {
 
     // MARK: dma-bufs
 
-    func remember(_ buffer: RegionBuffer) { buffers[buffer.inode] = WeakBuffer(buffer: buffer) }
-    func forget(_ buffer: RegionBuffer) { buffers[buffer.inode] = nil }
+    func remember(_ buffer: RegionBuffer) {
+        buffer.place = buffers.count
+        buffers.append(Unmanaged.passUnretained(buffer))
+    }
+
+    /// The buffer at a place is being deallocated.
+    func forgetBuffer(at place: Int) {
+        if place < buffers.count - 1, let last = buffers.last {
+            last.takeUnretainedValue().place = place
+            buffers[place] = last
+        }
+        buffers.removeLast()
+    }
 
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move
     func moveBuffers(revoked: Bool) {
-        for buffer in buffers.values { buffer.buffer?.move(revoked: revoked) }
+        for buffer in buffers { buffer.takeUnretainedValue().move(revoked: revoked) }
     }
 
     /// The second half of every event that takes memory away for a moment.
