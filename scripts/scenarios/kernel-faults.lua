@@ -109,6 +109,18 @@ return {
   },
   needs = { "vfio.dma_buf", "iommufd", "rdma" },
   cases = {
+    ["a call that a signal cut short"] = function(t, opt)
+      local reason = faults.missing("fail_function")
+      if reason then
+        t:skip(reason)
+      end
+      local dev <close> = vfio.open(opt.exporter)
+      local ok, err = faults.fail_function("__x64_sys_ioctl", 4, dev.info, 1, dev)
+      expect.truthy(not ok, "the call fails")
+      expect.equal(err.name, "EINTR", "errno")
+      expect.equal(err.operation, "VFIO_DEVICE_GET_INFO", "operation")
+      dev:info()
+    end,
     ["open and bind"] = case(function(opt, keep)
       local context = keep(iommufd.open())
       return function()
