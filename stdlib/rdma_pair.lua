@@ -22,9 +22,10 @@ function Side:keep(object)
 end
 
 --- Connects this role with the other one. `with`: `nic` (a device's name), `memory` (bytes of host memory that both may
---- write, read and do atomics on; default 64K), `gid_index`, and keys of `pd:create_qp`. The NIC's GID that was chosen is
---- logged. What comes back is to be closed and has `context`, `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory), `mr`
---- (its region), and `peer`: `addr`, `rkey` and `length` of the other's region.
+--- write, read and do atomics on; default 64K), `gid_index`, `register` (a function of the side, called once it has a `pd`,
+--- that returns the region which the other one shall reach instead of the host memory's), and keys of `pd:create_qp`. The
+--- NIC's GID that was chosen is logged. What comes back is to be closed and has `context`, `pd`, `cq` (sends), `recv_cq`,
+--- `qp`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other's region.
 function rdma_pair.connect(t, with)
   local side = setmetatable({ opened = {} }, Side)
   local ok, err = pcall(function()
@@ -41,9 +42,13 @@ function rdma_pair.connect(t, with)
       send_cq = side.cq, recv_cq = side.recv_cq, send_wr = depth, recv_wr = with.recv_wr or 128,
       inline = with.inline or 0,
     })
+    local offered = side.mr
+    if with.register then
+      offered = side:keep(with.register(side))
+    end
     local endpoint = side.qp:endpoint(1, with.gid_index)
     side.peer = t:exchange {
-      endpoint = endpoint, addr = side.mr:addr(), rkey = side.mr:rkey(), length = side.mr:length(),
+      endpoint = endpoint, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
     }
     side.qp:connect { to = side.peer.endpoint, gid_index = with.gid_index }
     for _, gid in ipairs(side.context:gids()) do

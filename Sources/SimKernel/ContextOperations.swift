@@ -42,8 +42,10 @@ enum ContextOperations {
             guard let qp, let request else { return EINVAL }
             var refused: UnsafeMutablePointer<ibv_send_wr>?
             defer { bad?.pointee = refused }
+            let pair = Modelled.model(qp, QueuePair.self)
+            defer { pair.kernel.countPost() }
             do throws(Errno) {
-                try Modelled.model(qp, QueuePair.self).post(request, refused: &refused)
+                try pair.post(request, refused: &refused)
                 return 0
             } catch {
                 return error.code

@@ -1,0 +1,67 @@
+-- Two can give a region its hint: the program, by a DMA handle of its own, and the exporter of the dma-buf. The handle wins
+-- in every revision of the series, and then the exporter is not even asked.
+local vfio, rdma, expect, steering = require "vfio", require "rdma", require "expect", require "steering"
+
+local function case(body)
+  return function(t, opt)
+    local dev <close> = vfio.open(opt.exporter)
+    local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = 4096 } } }
+    local context <close> = rdma.open(opt.nic)
+    local pd <close> = context:alloc_pd()
+    local ok, dmah = pcall(context.alloc_dmah, context, { ph = "requester" })
+    if not ok then
+      t:skip("no DMA handle here: " .. tostring(dmah))
+    end
+    local _dmah <close> = dmah
+    --- Registers with these, and tells the tag and hint that the NIC sends: "none", or "0x42 target".
+    local function sends(with)
+      local request = { dmabuf = buf, length = 4096, access = { "local_write" } }
+      for key, value in pairs(with) do
+        request[key] = value
+      end
+      local mr <close> = pd:reg_mr_ex(request)
+      local hint = mr:tph()
+      if not hint.verified then
+        t:skip("registered, but " .. hint.reason)
+      end
+      if not hint.enabled then
+        return "none"
+      end
+      local sent, reason = steering.tag(opt.nic, hint.st)
+      return sent and ("0x%02x %s"):format(sent, hint.ph) or t:skip("registered, but " .. reason)
+    end
+    body(sends, buf, dmah)
+  end
+end
+
+return {
+  name = "dmah-versus-exporter",
+  about = "a DMA handle given at registration wins over the hint that the exporter set",
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" },
+    nic = { type = "rdma", default = "auto", about = "importing NIC" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
+  },
+  needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  cases = {
+    ["neither"] = case(function(sends)
+      expect.equal(sends {}, "none", "what is sent")
+    end),
+    ["the exporter alone"] = case(function(sends, buf)
+      buf:set_tph { st = 0x42, ph = "target" }
+      expect.equal(sends {}, "0x42 target", "what is sent")
+    end),
+    ["the handle alone"] = case(function(sends, _, dmah)
+      expect.equal(sends { dmah = dmah }, "0x00 requester", "what is sent")
+    end),
+    ["both"] = case(function(sends, buf, dmah)
+      buf:set_tph { st = 0x42, ph = "target" }
+      expect.equal(sends { dmah = dmah }, "0x00 requester", "what is sent")
+    end),
+    ["the next region without the handle asks the exporter again"] = case(function(sends, buf, dmah)
+      buf:set_tph { st = 0x42, ph = "target" }
+      sends { dmah = dmah }
+      expect.equal(sends {}, "0x42 target", "what is sent")
+    end),
+  },
+}

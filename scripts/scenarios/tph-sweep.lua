@@ -1,0 +1,65 @@
+-- Steering tags by processing hints by message sizes: what each moves. The log is a table, one line a combination, that a
+-- spreadsheet takes as CSV.
+local vfio, traffic, expect, rdma_pair = require "vfio", require "traffic", require "expect", require "rdma_pair"
+
+local LENGTH = 65536
+local HINTS = { "none", "bidirectional", "requester", "target", "target-priority" }
+
+return {
+  name = "tph-sweep",
+  about = "bandwidth of RDMA writes into a BAR by tag, hint and size",
+  roles = { "target", "initiator" },
+  options = {
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is written" },
+    nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
+    first = { type = "integer", default = 0x10, min = 0, max = 255, about = "first steering tag" },
+    last = { type = "integer", default = 0x40, min = 0, max = 255, about = "last steering tag" },
+    step = { type = "integer", default = 0x10, min = 1, max = 255, about = "from tag to tag" },
+    count = { type = "integer", default = 500, min = 1, max = 10000000, about = "messages of each combination" },
+  },
+  needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  cases = {
+    ["sweep"] = function(t, opt)
+      local target = t:role() == "target"
+      local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = LENGTH })
+      local dev = target and side:keep(vfio.open(opt.exporter)) or nil
+      if not target then
+        t:log("tag,hint,bytes,bytes_per_s,messages_per_s" .. rdma_pair.caveat(t))
+      end
+      --- One combination: the target exports and registers anew, as a region keeps the hint it was registered with.
+      local function combination(st, ph)
+        local buf, region
+        if target then
+          buf = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = LENGTH } } }
+          if ph ~= "none" then
+            buf:set_tph { st = st, ph = ph }
+          end
+          region = side.pd:reg_dmabuf_mr { dmabuf = buf, length = LENGTH, access = { "local_write", "remote_write" } }
+          t:send { addr = region:addr(), rkey = region:rkey() }
+        else
+          local there = t:receive()
+          for _, size in ipairs { 64, 4096, LENGTH } do
+            local result = traffic.stream {
+              qp = side.qp, op = "write", from = side.mr, remote_addr = there.addr, rkey = there.rkey, size = size,
+              count = opt.count,
+            }
+            expect.equal(result.failure and result.failure.status, nil, "completion")
+            t:log(("0x%02x,%s,%d,%.0f,%.0f"):format(st, ph, size, result.bytes_per_s, result.messages_per_s))
+          end
+        end
+        t:barrier()
+        if target then
+          region:close()
+          buf:close()
+        end
+      end
+      combination(0, "none")
+      for st = opt.first, opt.last, opt.step do
+        for i = 2, #HINTS do
+          combination(st, HINTS[i])
+        end
+      end
+    end,
+  },
+}
