@@ -101,9 +101,9 @@ maker(2, function(r, h)
     ':sync { "start", "read" }', ':sync { "end" }',
   }
 end)
-maker(2, function(r, h)
+maker(3, function(r, h)
   local device = h.any "device"
-  local size = r.mostly({ 2, 1, 4 }, 1)
+  local size = r.pick { 2, 1, 4 }
   return device and ("%s:store(vfio.CONFIG, 4, %d, %s)"):format(
     device, size, number(r.pick { 0, 2, 4, 6, 0x102, 0x406 } & (size == 1 and 0xff or 0xffff)))
 end)
@@ -228,9 +228,10 @@ end)
 local function sequence(seed, length)
   local random, handles, count, lines = generator(seed), {}, 0, {}
   local h = {}
+  -- Mostly the newest: what was closed, replaced or never made is worked on often enough.
   function h.any(kind)
     local list = handles[kind]
-    return list and random.pick(list)
+    return list and (random.below(10) < 7 and list[#list] or random.pick(list))
   end
   while #lines < length do
     local line, kind = random.pick(makers)(random, h)
