@@ -298,7 +298,15 @@ public struct MemoryRegion: ~Copyable {
             guard let hint = MkeyTPH(context) else { return (nil, "the memory key context is too short") }
             return (hint, "")
         } catch {
-            return (nil, "nothing here reads the NIC's memory key (\(error.name)), so the hint is unverified")
+            let why =
+                switch error.name {
+                case "EOPNOTSUPP": "the NIC's driver gives no dump of it"
+                case "ENOENT": "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"
+                case "EPERM", "EACCES": "RDMA netlink gives its dump to root alone"
+                case "EPROTO": "the driver's dump is not of the layout known"
+                default: "RDMA netlink refuses"
+                }
+            return (nil, "nothing here reads the NIC's memory key (\(error.name): \(why)), so the hint is unverified")
         }
     }
 

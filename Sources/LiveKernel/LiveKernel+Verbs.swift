@@ -195,6 +195,25 @@ extension LiveKernel {
         return count
     }
 
-    /// EOPNOTSUPP: no way to read a key back from the driver is implemented for a real NIC.
-    public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] { throw Errno(EOPNOTSUPP) }
+    /// The driver's raw dump of the region, by RDMA netlink. ENOENT where netlink shows no such region (that takes
+    /// CAP_NET_ADMIN), EOPNOTSUPP where the driver has no dump, EPROTO where the dump is not as mlx5's are.
+    public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
+        guard let device = mr.pointee.context?.pointee.device else { throw Errno(EINVAL) }
+        let key = mr.pointee.lkey
+        var result = 0
+        let dump = [UInt8](unsafeUninitializedCapacity: 65536) { buffer, count in
+            guard let base = buffer.baseAddress else { return }
+            result = withUnsafeBytes(of: device.pointee.name) { name in
+                name.baseAddress.map {
+                    rdma_raw_mr($0.assumingMemoryBound(to: CChar.self), key, base, buffer.count)
+                } ?? -Int(EINVAL)
+            }
+            count = max(0, result)
+        }
+        try check(min(result, 0))
+        guard let context = MkeyDump.context(in: dump, key: key, length: UInt64(mr.pointee.length)) else {
+            throw Errno(EPROTO)
+        }
+        return context
+    }
 }

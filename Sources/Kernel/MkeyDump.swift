@@ -1,0 +1,38 @@
+/// An mlx5 driver's raw dump of a memory region: segments, of which one holds the answer of QUERY_MKEY. Source:
+/// drivers/infiniband/hw/mlx5/restrack.c:fill_res_mr_entry_raw, include/linux/mlx5/mlx5_ifc.h (resource_dump_*_segment,
+/// query_mkey_out). No ConnectX has shown us one; what does not fit is refused.
+public enum MkeyDump {
+    /// Length in double words (2 bytes) and type (2 bytes), most significant byte first.
+    private static let header = 4
+    /// What a resource's segment says of itself behind its header: what was called, and two indices.
+    private static let preamble = 16
+    /// Status and syndrome, before the memory key context.
+    private static let answer = 16
+    private static let context = 64
+    /// Types from here on are about the dump itself: notice, command, end, error, reference, information, menu.
+    private static let firstOwnType = 0xfff0
+
+    /// The memory key context in a dump of the region with this key and length; nil where there is none that fits.
+    public static func context(in dump: [UInt8], key: UInt32, length: UInt64) -> [UInt8]? {
+        var place = 0
+        while place + header <= dump.count {
+            let words = Int(dump[place]) << 8 | Int(dump[place + 1])
+            let type = Int(dump[place + 2]) << 8 | Int(dump[place + 3])
+            let end = place + 4 * words
+            guard words > 0, end <= dump.count else { return nil }
+            let start = place + header + preamble + answer
+            if type < firstOwnType, start + context <= end {
+                let found = Array(dump[start..<(start + context)])
+                if fits(found, key, length) { return found }
+            }
+            place = end
+        }
+        return nil
+    }
+
+    /// The context's key variant and length must be the region's: bytes 7, and 24 to 31.
+    private static func fits(_ context: [UInt8], _ key: UInt32, _ length: UInt64) -> Bool {
+        context[7] == UInt8(truncatingIfNeeded: key)
+            && context[24..<32].reduce(UInt64(0)) { $0 << 8 | UInt64($1) } == length
+    }
+}
