@@ -156,10 +156,19 @@ public struct QueuePair: ~Copyable {
             var stream = TrafficStream(qp, cq, plan)
             return try stream.run()
         } catch {
-            let isLost = error.name == "ETIMEDOUT"
-            throw Failure(
-                isLost ? "ibv_poll_cq" : "ibv_post_send", error, object: label,
-                hint: isLost ? "no completion came for \(plan.patience / 1_000_000) ms: the peer is lost" : nil)
+            switch error.name {
+            case "ETIMEDOUT":
+                throw Failure(
+                    "ibv_poll_cq", error, object: label,
+                    hint: "no completion came for \(plan.patience / 1_000_000) ms: the peer is lost")
+            case "EPROTO":
+                throw Failure(
+                    "ibv_poll_cq", error, object: label,
+                    hint:
+                        "a completion came that is not this stream's: poll what was posted before, and give the queue pair "
+                        + "a completion queue of its own")
+            default: throw Failure("ibv_post_send", error, object: label)
+            }
         }
     }
 

@@ -155,4 +155,30 @@ import Testing
         #expect(fields["message"] == .integer(12) && fields["byte"] == .integer(Int64(size - 1)))
         #expect(fields["offset"] == .integer(0) && fields["same"] == .boolean(true))
     }
+
+    @Test func completionsOfOthersAreNotMistakenForItsOwn() throws {
+        let fields = try Self.run(
+            """
+            b:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), id = 3 }
+            local ok, err = pcall(stream, {})
+            a:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), id = 1000 }
+            local again, why = pcall(stream, {})
+            return { name = err.name, again = why.name }
+            """)
+        #expect(fields["name"] == .string("EPROTO") && fields["again"] == .string("EPROTO"))
+    }
+
+    @Test func messagesBeforeTheFirstBadOneCount() throws {
+        let fields = try Self.run(
+            """
+            local r = stream { slots = 512, size = 64, remote_addr = mr:addr() + 65536 - 64 * 20, count = 50, signal_every = 8 }
+            return { messages = r.messages, id = r.failure.id }
+            """)
+        #expect(fields["messages"] == .integer(20) && fields["id"] == .integer(20))
+    }
+
+    @Test func aSlowRateIsNoLostPeer() throws {
+        let fields = try Self.run("return { messages = stream { count = 3, rate = 100, patience = 1 }.messages }")
+        #expect(fields["messages"] == .integer(3))
+    }
 }

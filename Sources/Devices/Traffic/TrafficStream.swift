@@ -70,6 +70,8 @@ struct TrafficStream: ~Copyable {
     mutating func run() throws(Errno) -> TrafficResult {
         var result = TrafficResult()
         result.size = plan.size
+        // What is there already belongs to something else.
+        guard ibv_poll_cq(cq, 1, completions) == 0 else { throw Errno(EPROTO) }
         if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
         let processor = TrafficClock.processor()
         let start = TrafficClock.now()
@@ -109,18 +111,24 @@ struct TrafficStream: ~Copyable {
             let found = Int(ibv_poll_cq(cq, TrafficStream.pollBatch, completions))
             guard found >= 0 else { throw Errno(EIO) }
             for index in 0..<found {
-                let number = Int(completions[index].wr_id)
+                let number = Int(truncatingIfNeeded: completions[index].wr_id)
+                guard completions[index].qp_num == qp.pointee.qp_num, number >= done, number < sent else {
+                    throw Errno(EPROTO)
+                }
                 if completions[index].status == IBV_WC_SUCCESS {
                     good += number + 1 - done
                     if keeps { keep(number) }
                 } else {
-                    // The connection is over: the rest is flushed.
+                    // What was before the first bad one is done. The connection is over: the rest is flushed.
+                    if failures.isEmpty { good += number - done }
                     note(completions[index])
                     total = sent
                 }
                 done = number + 1
             }
-            idle = found > 0 ? 0 : idle &+ 1
+            // Of what reports nothing no completion can be waited for.
+            let reporting = sent == total ? total : sent - sent % plan.signalEvery
+            idle = found > 0 || reporting <= done ? 0 : idle &+ 1
             if idle & 1023 == 1 { try checkPatience(idle, &idleSince) }
             if !isEnding, total > sent, isOver(end) {
                 isEnding = true
