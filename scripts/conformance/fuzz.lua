@@ -224,7 +224,16 @@ maker(4, function(r, h)
   return handle and handle .. ":close()"
 end)
 
---- The lines of one sequence, with the names of the handles they make.
+-- How most scenarios begin, so that what follows finds something to work on.
+local BEGINNING = {
+  { "context", "iommufd.open()" },
+  { "device", 'vfio.open("0000:01:00.0", { iommufd = context1 })' },
+  { "buffer", "device2:export_dmabuf { region = 2, ranges = { { offset = 0x0, length = 0x10000 } } }" },
+  { "ioas", "context1:alloc_ioas()" },
+}
+
+--- The lines of one sequence, with the names of the handles they make. Each works with a part of the makers only, as many
+--- different things hide each other, and two in three begin as scenarios do.
 local function sequence(seed, length)
   local random, handles, count, lines = generator(seed), {}, 0, {}
   local h = {}
@@ -233,17 +242,38 @@ local function sequence(seed, length)
     local list = handles[kind]
     return list and (random.below(10) < 7 and list[#list] or random.pick(list))
   end
+  local function add(line, kind)
+    local name
+    if kind then
+      count = count + 1
+      name = kind .. count
+      handles[kind] = handles[kind] or {}
+      table.insert(handles[kind], name)
+    end
+    lines[#lines + 1] = { text = line, name = name }
+  end
+  if random.below(3) > 0 then
+    for _, line in ipairs(BEGINNING) do
+      add(line[2], line[1])
+    end
+  end
+  local enabled, chosen = {}, {}
+  for _, make in ipairs(makers) do
+    if enabled[make] == nil then
+      enabled[make] = random.below(3) == 0
+    end
+    if enabled[make] then
+      chosen[#chosen + 1] = make
+    end
+  end
+  -- Opening something is always among them.
+  for i = 1, 8 do
+    chosen[#chosen + 1] = makers[i]
+  end
   while #lines < length do
-    local line, kind = random.pick(makers)(random, h)
+    local line, kind = random.pick(chosen)(random, h)
     if line then
-      local name
-      if kind then
-        count = count + 1
-        name = kind .. count
-        handles[kind] = handles[kind] or {}
-        table.insert(handles[kind], name)
-      end
-      lines[#lines + 1] = { text = line, name = name }
+      add(line, kind)
     end
   end
   return lines
