@@ -242,6 +242,9 @@ local function sequence(seed, length)
     local list = handles[kind]
     return list and (random.below(10) < 7 and list[#list] or random.pick(list))
   end
+  function h.newest(kind)
+    return handles[kind][#handles[kind]]
+  end
   local function add(line, kind)
     local name
     if kind then
@@ -275,6 +278,18 @@ local function sequence(seed, length)
     if line then
       add(line, kind)
     end
+  end
+  -- The state it ends in, which no operation may have asked for: which buffers still let themselves be mapped, and
+  -- what the devices' command registers read.
+  add("iommufd.open()", "context")
+  add(h.newest "context" .. ":alloc_ioas()", "ioas")
+  local ioas = h.newest "ioas"
+  for i, buffer in ipairs(handles.buffer or {}) do
+    add(("%s:map_file { dmabuf = %s, offset = 0x0, length = 0x1000, iova = 0x%x, write = true }"):format(
+      ioas, buffer, i << 20))
+  end
+  for _, device in ipairs(handles.device or {}) do
+    add(device .. ":load(vfio.CONFIG, 4, 2)")
   end
   return lines
 end
@@ -339,7 +354,7 @@ return {
   options = {
     seed = { type = "integer", default = 1, min = 0, max = 0xffffffff, about = "of the first sequence" },
     runs = { type = "integer", default = 50, min = 1, max = 100000, about = "how many sequences" },
-    length = { type = "integer", default = 24, min = 1, max = 1000, about = "operations a sequence" },
+    length = { type = "integer", default = 24, min = 1, max = 1000, about = "operations a sequence; what it left is looked at after them" },
     keep = { type = "string", default = "", about = "run only these lines of the first sequence" },
     variants = { type = "string", default = "", about = "several such lists, separated by ';': each is a sequence" },
   },
