@@ -167,6 +167,8 @@ public struct QueuePair: ~Copyable {
                     hint:
                         "a completion came that is not this stream's: poll what was posted before, and give the queue pair "
                         + "a completion queue of its own")
+            case "EINTR":
+                throw Failure("ibv_poll_cq", error, object: label, hint: "interrupted with messages on their way")
             default: throw Failure("ibv_post_send", error, object: label)
             }
         }

@@ -28,13 +28,15 @@ import Testing
 
         """
 
-    static func run(_ script: String) throws(ErrorValue) -> [String: LuaValue] {
+    /// Runs a script; `interrupting` as if Ctrl-C were pressed when it first waits for a completion.
+    static func run(_ script: String, interrupting: Bool = false) throws(ErrorValue) -> [String: LuaValue] {
         let kernel = SimKernel(.standard)
         let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
             context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
         state.offer(modules)
         defer { state.close() }
+        if interrupting { kernel.whenIdle { state.interrupt() } }
         guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@traffic.lua") else {
             throw ErrorValue(kind: "script", "no table")
         }
@@ -63,6 +65,13 @@ import Testing
             return { found = found }
             """)
         #expect(fields["found"] == .string("1122334400"))
+    }
+
+    @Test func anInterruptedStreamWaitsForNoLostPeer() {
+        let error = #expect(throws: ErrorValue.self) {
+            _ = try Self.run("stream { op = 'send', count = 1, patience = 3600000 }", interrupting: true)
+        }
+        #expect(error?.kind == "interrupt")
     }
 
     @Test func aDurationEndsWithEveryMessageAccountedFor() throws {

@@ -145,11 +145,15 @@ struct TrafficStream: ~Copyable {
         return end != .max && TrafficClock.now() >= end
     }
 
-    /// ETIMEDOUT where nothing has come for too long.
+    /// How long a stream that was told to end waits for what is on its way.
+    private static let grace: UInt64 = 200_000_000
+
+    /// ETIMEDOUT where nothing has come for too long; EINTR where it was told to end meanwhile.
     private func checkPatience(_ idle: Int, _ since: inout UInt64) throws(Errno) {
         let now = TrafficClock.now()
         if idle == 1 { since = now }
         if now &- since > plan.patience { throw Errno(ETIMEDOUT) }
+        if let stop = plan.stop, stop.pointee != 0, now &- since > TrafficStream.grace { throw Errno(EINTR) }
     }
 
     /// Posts `count` requests from number `first` on; every so many-th and the last of all report their completion.
