@@ -202,7 +202,11 @@ return {
       for _, found in ipairs(vfio.devices()) do
         if found.address ~= c.dev:address() then
           local other <close> = vfio.open(found.address)
-          local buf <close> = other:export_dmabuf { region = 0, ranges = { { offset = 0, length = PAGE } } }
+          local region = 0
+          while other:region_info(region).size < PAGE do
+            region = region + 1
+          end
+          local buf <close> = other:export_dmabuf { region = region, ranges = { { offset = 0, length = PAGE } } }
           c:set_bytes("a dma-buf of another device", c:data { fd = buf:fd() })
           c:set_bytes("its own through another device", c:data { fd = c:export("a"):fd() }, other)
         end
