@@ -42,7 +42,8 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
-        .target(name: "CBenchmark", dependencies: ["CLua"], cSettings: c),
+        .target(
+            name: "CBenchmark", dependencies: ["CLua"], cSettings: c, linkerSettings: [.linkedLibrary("ibverbs")]),
         .executableTarget(
             name: "Benchmark", dependencies: ["LuaKit", "CBenchmark", "SimKernel", "Kernel", "CKernel"],
             swiftSettings: swift),

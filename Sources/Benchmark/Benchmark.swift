@@ -93,6 +93,11 @@ struct Benchmark {
             return Processes.compare(Array(CommandLine.arguments.dropFirst(2)))
         }
         if CommandLine.arguments.dropFirst().first == "scale" { return Scale.compare() }
+        if CommandLine.arguments.count == 4, CommandLine.arguments[1] == "registration" {
+            let elapsed = cbenchmark_registration(CommandLine.arguments[2], Int32(CommandLine.arguments[3]) ?? 1)
+            print(elapsed)
+            exit(elapsed < 0 ? 1 : 0)
+        }
         let state = LuaState(
             context: NoContext(),
             find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },

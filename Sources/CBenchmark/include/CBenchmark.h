@@ -4,3 +4,6 @@
 
 /* Pushes a table with `add(a, b)` and `new()`, whose objects have `:add(a, b)`. */
 int cbenchmark_open(lua_State *_Nonnull L);
+
+/* Registers 4 KiB on an RDMA device and gives them back, `count` times: nanoseconds a time, or a negated errno. */
+long long cbenchmark_registration(const char *_Nonnull device, int count);
