@@ -51,6 +51,13 @@ long sys_remap(void *address, size_t length, int protection, int fd, uint64_t of
     return mmap(address, length, protection, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -(long)errno : 0;
 }
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
+long sys_mapped(uint64_t address, uint64_t length) {
+    uint64_t first = address & ~UINT64_C(4095);
+    if (length == 0) return 0;
+    if (address + length < address) return -ENOMEM;
+    /* MS_ASYNC writes nothing; it only looks. */
+    return result_of(msync((void *)(uintptr_t)first, address + length - first, MS_ASYNC));
+}
 
 long sys_memfd_create(const char *name) { return result_of(memfd_create(name, MFD_CLOEXEC)); }
 long sys_memfd(unsigned flags) { return result_of(memfd_create("peerlab", flags | MFD_CLOEXEC)); }

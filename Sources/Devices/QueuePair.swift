@@ -1,4 +1,5 @@
 public import CKernel
+import Glibc
 public import Kernel
 
 /// What a peer must know to connect to a queue pair.
@@ -122,6 +123,9 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
     public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
+        if request.send_flags & IBV_SEND_INLINE.rawValue != 0 {
+            for piece in pieces { try checkMapped("ibv_post_send", piece.addr, UInt64(piece.length)) }
+        }
         var request = request
         var pieces = pieces
         request.num_sge = Int32(pieces.count)
@@ -132,6 +136,16 @@ public struct QueuePair: ~Copyable {
             }
         }
         try call("ibv_post_send") { () throws(Errno) in try result.get() }
+    }
+
+    /// EFAULT where the host itself, which copies inline data and looks for a peer's message, would fault.
+    private func checkMapped(_ name: String, _ address: UInt64, _ length: UInt64) throws(Failure) {
+        guard sys_mapped(address, length) != 0 else { return }
+        throw Failure(
+            name, Errno(EFAULT), object: label,
+            hint:
+                "nothing is mapped at 0x\(String(address, radix: 16)), where the host reads or writes the bytes itself: "
+                + "close the memory last, and use no region of a dma-buf for this")
     }
 
     /// ibv_post_recv(3) of one request.
@@ -152,6 +166,9 @@ public struct QueuePair: ~Copyable {
     /// Sends a stream of messages. The plan must have been checked.
     public func stream(_ plan: TrafficPlan) throws(Failure) -> TrafficResult {
         guard let cq = qp.pointee.send_cq else { throw Failure("ibv_post_send", .invalid, object: label) }
+        if plan.isInline {
+            try checkMapped("ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
+        }
         do throws(Errno) {
             var stream = TrafficStream(qp, cq, plan)
             return try stream.run()
@@ -176,6 +193,7 @@ public struct QueuePair: ~Copyable {
 
     /// Makes ready for the peer's first message. Both sides must have done so before either calls ``pingPong(_:)``.
     public func preparePingPong(_ plan: PingPongPlan) throws(Failure) {
+        for place in [plan.from, plan.into] { try checkMapped("ibv_post_send", place.address, UInt64(plan.size)) }
         try call("ibv_post_recv") { () throws(Errno) in try PingPong.prepare(qp, plan) }
     }
 

@@ -74,6 +74,30 @@ import Testing
         #expect(error?.kind == "interrupt")
     }
 
+    @Test(arguments: [
+        "host:close() a:post_send { id = 1, op = 'write', mr = mr, inline = true, length = 8, remote_addr = mr:addr(), "
+            + "rkey = mr:rkey() }",
+        "host:close() stream { inline = true, count = 1, size = 8 }",
+    ])
+    func inlineBytesAreNotReadFromMemoryThatWasClosed(_ script: String) {
+        let error = #expect(throws: ErrorValue.self) { _ = try Self.run(script) }
+        #expect(error?.name == "EFAULT")
+        #expect(error?.line.contains("close the memory last") == true)
+    }
+
+    @Test func aFullLogOfRequestsCanBeEmptied() throws {
+        let fields = try Self.run(
+            """
+            local bench = require "bench"
+            stream { count = 33000, depth = 8 }
+            local whole = pcall(bench.tlps, bench)
+            bench:clear_tlps()
+            return { whole = whole, count = #bench:tlps() }
+            """)
+        #expect(fields["whole"] == .boolean(false))
+        #expect(fields["count"] == .integer(0))
+    }
+
     @Test func aDurationEndsWithEveryMessageAccountedFor() throws {
         let fields = try Self.run(
             """

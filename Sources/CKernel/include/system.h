@@ -17,6 +17,8 @@ long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, i
 /* Shared, in place of what is mapped there. */
 long sys_remap(void *_Nonnull address, size_t length, int protection, int fd, uint64_t offset);
 long sys_munmap(void *_Nonnull address, size_t length);
+/* 0 where something is mapped at every page of the range, or -ENOMEM. */
+long sys_mapped(uint64_t address, uint64_t length);
 /* Close-on-exec; Swift's Glibc module does not show memfd_create. */
 long sys_memfd_create(const char *_Nonnull name);
 /* Close-on-exec too. */
