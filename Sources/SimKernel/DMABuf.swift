@@ -18,126 +18,71 @@ extension Importer {
     var canInvalidate: Bool { true }
 }
 
-/// A dma-buf, whoever exported it.
-class DMABuf {
-    let inode: Int
+/// A dma-buf, whoever exported it: one object with its file, as in the kernel. drivers/dma-buf/dma-buf.c
+class DMABuf: OpenFile {
     let size: UInt64
     /// What fdinfo calls its exporter.
     let exporter: String
     var label: String?
     var metadata: TPHMetadata?
-    private var attachments: [Attachment] = []
+    private let number: Int
+    // Most have one importer, which needs no array.
+    private unowned(unsafe) var first: (any Importer)?
+    private var others: [Attachment] = []
 
     /// An importer detaches before it goes.
     private struct Attachment {
-        unowned let importer: any Importer
+        unowned(unsafe) let importer: any Importer
     }
 
-    init(inode: Int, size: UInt64, exporter: String) {
-        self.inode = inode
+    init(_ kernel: SimKernel, size: UInt64, exporter: String, flags: Int32) {
         self.size = size
         self.exporter = exporter
+        number = kernel.inode()
+        super.init(kernel, "dma-buf", flags: flags & (O_ACCMODE | O_NONBLOCK))
     }
 
-    var importerCount: Int { attachments.count }
+    override var title: String { "dma-buf of \(size) bytes" }
+    override var inode: Int { number }
+
+    // MARK: Importers
+
+    var importerCount: Int { first == nil ? 0 : 1 + others.count }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_dynamic_attach
     func attach(_ importer: any Importer) throws(Errno) {
-        importer.slot = attachments.count
-        attachments.append(Attachment(importer: importer))
+        importer.slot = importerCount
+        if first == nil { first = importer } else { others.append(Attachment(importer: importer)) }
     }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_detach; nothing where it has not attached.
     func detach(_ importer: any Importer) {
-        guard importer.slot >= 0 else { return }
-        // One that goes away must not be read from the list.
-        if importer.slot < attachments.count - 1, let last = attachments.last {
-            last.importer.slot = importer.slot
-            attachments[importer.slot] = last
-        }
-        attachments.removeLast()
+        let slot = importer.slot
+        guard slot >= 0 else { return }
         importer.slot = -1
+        guard let last = others.popLast()?.importer else { return first = nil }
+        // The last one takes the free place.
+        guard last !== importer else { return }
+        last.slot = slot
+        if slot == 0 { first = last } else { others[slot - 1] = Attachment(importer: last) }
     }
 
     func invalidateImporters() {
-        for attachment in attachments { attachment.importer.invalidate() }
+        first?.invalidate()
+        for attachment in others { attachment.importer.invalidate() }
     }
+
+    // MARK: What exporters differ in
 
     /// dma_buf_begin_cpu_access, dma_buf_end_cpu_access
     func prepareForCPU(ends: Bool) throws(Errno) {}
 
     /// dma_buf_mmap_internal; most exporters have no mmap.
-    func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
-        throw Errno(EINVAL)
-    }
-}
+    func mapMemory(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+        -> UnsafeMutableRawPointer
+    { throw Errno(EINVAL) }
 
-/// A dma-buf that vfio-pci exported: ranges of one BAR.
-final class RegionBuffer: DMABuf {
-    let index: Int
-    let ranges: [vfio_region_dma_range]
-    /// nil once the device was closed for the last time.
-    private(set) weak var owner: VFIODevice?
-    private(set) var isRevoked: Bool
-    /// Where it is among its device's buffers.
-    var place = 0
-    /// Whether a SET was ever accepted (v4 takes one).
-    var wasSet = false
-
-    init(_ owner: VFIODevice, inode: Int, index: Int, ranges: [vfio_region_dma_range], size: UInt64) {
-        self.owner = owner
-        self.index = index
-        self.ranges = ranges
-        isRevoked = !owner.memoryEnabled
-        super.init(inode: inode, size: size, exporter: "vfio_pci_core")
-    }
-
-    deinit { owner?.forgetBuffer(at: place) }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
-    override func attach(_ importer: any Importer) throws(Errno) {
-        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
-        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
-        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
-        try super.attach(importer)
-    }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
-    func move(revoked: Bool) {
-        guard revoked != isRevoked else { return }
-        if revoked { isRevoked = true }
-        invalidateImporters()
-        isRevoked = revoked
-    }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_cleanup
-    func abandon() {
-        move(revoked: true)
-        owner = nil
-    }
-
-    /// Where the byte at `offset` lies, and how many follow it there.
-    func place(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
-        guard let owner, !isRevoked else { return nil }
-        var rest = offset
-        for range in ranges {
-            if rest < range.length {
-                return (BARPlace(device: owner, index: index, offset: range.offset + rest), range.length - rest)
-            }
-            rest -= range.length
-        }
-        return nil
-    }
-}
-
-/// A descriptor of a dma-buf. drivers/dma-buf/dma-buf.c
-final class DMABufFile: OpenFile {
-    let buffer: DMABuf
-
-    init(_ kernel: SimKernel, _ buffer: DMABuf, flags: Int32) {
-        self.buffer = buffer
-        super.init(kernel, "dma-buf of \(buffer.size) bytes", flags: flags & (O_ACCMODE | O_NONBLOCK))
-    }
+    // MARK: Its descriptors
 
     override var isPositional: Bool { false }
 
@@ -148,7 +93,7 @@ final class DMABufFile: OpenFile {
     override func seek(_ offset: Int64, _ whence: Int32) throws(Errno) -> Int {
         guard offset == 0 else { throw Errno(EINVAL) }
         switch whence {
-        case SEEK_END: return Int(clamping: buffer.size)
+        case SEEK_END: return Int(clamping: size)
         case SEEK_SET: return 0
         default: throw Errno(EINVAL)
         }
@@ -158,8 +103,8 @@ final class DMABufFile: OpenFile {
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> (UnsafeMutableRawPointer, BARPlace?)
     {
-        guard offset <= buffer.size, UInt64(length) <= buffer.size - offset else { throw Errno(EINVAL) }
-        return (try buffer.map(length: length, protection: protection, flags: flags, at: offset), nil)
+        guard offset <= size, UInt64(length) <= size - offset else { throw Errno(EINVAL) }
+        return (try mapMemory(length: length, protection: protection, flags: flags, at: offset), nil)
     }
 
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
@@ -178,7 +123,7 @@ final class DMABufFile: OpenFile {
         guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0,
             flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0
         else { throw Errno(EINVAL) }
-        try buffer.prepareForCPU(ends: flags & UInt64(DMA_BUF_SYNC_END) != 0)
+        try prepareForCPU(ends: flags & UInt64(DMA_BUF_SYNC_END) != 0)
         return 0
     }
 
@@ -205,16 +150,84 @@ final class DMABufFile: OpenFile {
 
     // dma_buf_set_name
     private func setName(_ user: UserMemory) throws(Errno) -> Int {
-        buffer.label = try user.string(limit: 32)
+        label = try user.string(limit: 32)
         return 0
     }
 
     // dma_buf_show_fdinfo
     override var information: String {
-        "size:\t\(buffer.size)\ncount:\t\(references + buffer.importerCount)\nexp_name:\t\(buffer.exporter)\n"
-            + (buffer.label.map { "name:\t\($0)\n" } ?? "")
+        "size:\t\(size)\ncount:\t\(references + importerCount)\nexp_name:\t\(exporter)\n"
+            + (label.map { "name:\t\($0)\n" } ?? "")
     }
-    override var inode: Int { buffer.inode }
+}
+
+/// A dma-buf that vfio-pci exported: ranges of one BAR.
+final class RegionBuffer: DMABuf {
+    let index: Int
+    // Most have one range, which needs no array.
+    private let first: vfio_region_dma_range
+    private let others: [vfio_region_dma_range]
+    /// nil once the device was closed for the last time.
+    private(set) unowned(unsafe) var owner: VFIODevice?
+    private(set) var isRevoked: Bool
+    /// Where it is among its device's buffers.
+    var place = 0
+    /// Whether a SET was ever accepted (v4 takes one).
+    var wasSet = false
+
+    /// `ranges` is not empty.
+    init(_ owner: VFIODevice, index: Int, ranges: [vfio_region_dma_range], size: UInt64, flags: Int32) {
+        self.owner = owner
+        self.index = index
+        first = ranges[0]
+        others = Array(ranges.dropFirst())
+        isRevoked = !owner.memoryEnabled
+        super.init(owner.kernel, size: size, exporter: "vfio_pci_core", flags: flags)
+    }
+
+    var ranges: [vfio_region_dma_range] { [first] + others }
+
+    deinit { owner?.forgetBuffer(at: place) }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
+    override func attach(_ importer: any Importer) throws(Errno) {
+        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
+        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
+        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
+        try super.attach(importer)
+    }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
+    func move(revoked: Bool) {
+        guard revoked != isRevoked else { return }
+        if revoked { isRevoked = true }
+        invalidateImporters()
+        isRevoked = revoked
+    }
+
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_cleanup
+    func abandon() {
+        move(revoked: true)
+        disown()
+    }
+
+    /// The device is no longer there to be told of anything.
+    func disown() { owner = nil }
+
+    /// Where the byte at `offset` lies, and how many follow it there.
+    func place(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
+        guard let owner, !isRevoked else { return nil }
+        var rest = offset
+        var range = first
+        var next = others.startIndex
+        while rest >= range.length {
+            guard next < others.endIndex else { return nil }
+            rest -= range.length
+            range = others[next]
+            next += 1
+        }
+        return (BARPlace(device: owner, index: index, offset: range.offset + rest), range.length - rest)
+    }
 }
 
 /// The fences of a dma-buf as a file; here there are none, so it is signalled. drivers/dma-buf/sync_file.c

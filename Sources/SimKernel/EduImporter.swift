@@ -83,7 +83,7 @@ final class EduImporterFile: OpenFile, Importer {
         guard flags & ~(EduRequest.peerToPeer | EduRequest.invalidate) == 0 else { throw Errno(EINVAL) }
         // dma_buf_get
         let file = try kernel.file(Int32(truncatingIfNeeded: request))
-        guard let buffer = (file as? DMABufFile)?.buffer else { throw Errno(EINVAL) }
+        guard let buffer = file as? DMABuf else { throw Errno(EINVAL) }
         invalidations = 0
         abilities = flags
         try buffer.attach(self)

@@ -134,7 +134,7 @@ final class IOMMUFDFile: OpenFile {
         let (last, overflow) = command.start.addingReportingOverflow(command.length - 1)
         guard !overflow else { throw Errno(EOVERFLOW) }
         let file = try kernel.file(command.fd)
-        guard let buffer = (file as? DMABufFile)?.buffer else {
+        guard let buffer = file as? DMABuf else {
             // iopt_alloc_file_pages: any file
             let pages = Pages(
                 .file(file, at: 0), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)

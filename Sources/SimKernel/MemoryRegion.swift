@@ -25,8 +25,6 @@ final class MemoryRegion: Importer {
     private(set) var isDead = false
     var slot = -1
     var key: UInt32 = 0
-    /// What the program has of it.
-    var structure: UnsafeMutablePointer<ibv_mr>?
     /// What the device calls host memory's first byte.
     var dmaAddress: UInt64 = 0
 

@@ -4,7 +4,7 @@ import Kernel
 /// What a descriptor refers to. Each operation answers what the kernel does for a file without it.
 class OpenFile {
     unowned let kernel: SimKernel
-    /// How reports name it.
+    /// The path it was opened by, or what kind of file it is.
     let name: String
     /// O_ACCMODE and O_NONBLOCK.
     let flags: Int32
@@ -17,6 +17,9 @@ class OpenFile {
         self.name = name
         self.flags = flags
     }
+
+    /// How reports name it.
+    var title: String { name }
 
     /// include/linux/fs.h:OPEN_FMODE: access mode 3 is neither.
     var isReadable: Bool { (flags & O_ACCMODE + 1) & 1 != 0 }

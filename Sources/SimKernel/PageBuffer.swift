@@ -12,13 +12,13 @@ class PageBuffer: DMABuf {
     }
     let parts: [Part]
 
-    init(_ parts: [Part], inode: Int, exporter: String) {
+    init(_ kernel: SimKernel, _ parts: [Part], exporter: String, flags: Int32) {
         self.parts = parts
-        super.init(inode: inode, size: parts.reduce(0) { $0 + $1.length }, exporter: exporter)
+        super.init(kernel, size: parts.reduce(0) { $0 + $1.length }, exporter: exporter, flags: flags)
     }
 
     /// The parts side by side, whatever files they are from.
-    override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+    override func mapMemory(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> UnsafeMutableRawPointer
     {
         var address: UnsafeMutableRawPointer?
@@ -56,11 +56,11 @@ final class UDMABuf: PageBuffer {
     }
 
     // mmap_udmabuf
-    override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
+    override func mapMemory(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
         -> UnsafeMutableRawPointer
     {
         guard flags & MAP_SHARED != 0 else { throw Errno(EINVAL) }
-        return try super.map(length: length, protection: protection, flags: flags, at: offset)
+        return try super.mapMemory(length: length, protection: protection, flags: flags, at: offset)
     }
 }
 
@@ -118,8 +118,8 @@ final class UDMABufFile: OpenFile {
         guard pages > 0 else { throw Errno(EINVAL) }
         var parts: [PageBuffer.Part] = []
         for item in items { parts.append(try part(item)) }
-        let buffer = UDMABuf(parts, inode: kernel.inode(), exporter: "udmabuf")
-        return kernel.install(DMABufFile(kernel, buffer, flags: O_RDWR), closesOnExec: flags & 1 != 0)
+        let buffer = UDMABuf(kernel, parts, exporter: "udmabuf", flags: O_RDWR)
+        return kernel.install(buffer, closesOnExec: flags & 1 != 0)
     }
 
     // check_memfd_seals, mm/memfd.c:memfd_pin_folios
@@ -169,8 +169,8 @@ final class DMAHeapFile: OpenFile {
         guard size <= 1 << 40 else { throw Errno(ENOMEM) }
         try file.truncate(Int64(size))
         let part = PageBuffer.Part(file: file, offset: 0, length: size)
-        let buffer = PageBuffer([part], inode: kernel.inode(), exporter: heap)
-        let number = kernel.install(DMABufFile(kernel, buffer, flags: flags), closesOnExec: flags & O_CLOEXEC != 0)
+        let buffer = PageBuffer(kernel, [part], exporter: heap, flags: flags)
+        let number = kernel.install(buffer, closesOnExec: flags & O_CLOEXEC != 0)
         withUnsafeBytes(of: UInt32(truncatingIfNeeded: number)) { bytes.replaceSubrange(8..<12, with: $0) }
     }
 }

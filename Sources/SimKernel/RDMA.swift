@@ -8,14 +8,11 @@ final class RDMA {
     private let adapters: [UnsafeMutablePointer<ibv_device>: Adapter]
     private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
-    /// By the upper 24 bits of their keys.
-    private var regions: [MemoryRegion?] = [nil]
+    private let regions = RegionTable()
     private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
     private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
     private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
     private var pairsByNumber: [UInt32: QueuePair] = [:]
-    /// Upper parts of keys that no pool keeps.
-    private var freeKeys: [UInt32] = []
     private var nextHandle: UInt32 = 1
     private var nextQueuePair: UInt32 = 0x100
     /// Where kernel drivers' mappings of host memory begin, as devices see them.
@@ -42,7 +39,6 @@ final class RDMA {
     deinit {
         for qp in queuePairs.keys { qp.deallocate() }
         for cq in queues.keys { cq.deallocate() }
-        for region in regions { region?.structure?.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
         for handle in handles.keys { handle.deallocate() }
@@ -57,7 +53,7 @@ final class RDMA {
     var open: [String] {
         contexts.values.map { "ibv_context of \($0.nic.name)" }.sorted()
             + domains.values.map { "ibv_pd of \($0.context.nic.name)" }.sorted()
-            + regions.compactMap { $0 }.map { "ibv_mr of \($0.length) bytes, lkey 0x\(String($0.key, radix: 16))" }
+            + regions.all.map { "ibv_mr of \($0.region.length) bytes, lkey 0x\(String($0.region.key, radix: 16))" }
             .sorted()
             + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
             + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
@@ -93,7 +89,7 @@ final class RDMA {
         let context = try context(pointer)
         for (qp, pair) in queuePairs where pair.domain.context === context { remove(qp, pair) }
         for (cq, queue) in queues where queue.context === context { remove(cq) }
-        for region in regions.compactMap({ $0 }) where region.domain.context === context { remove(region) }
+        for (_, region) in regions.all where region.domain.context === context { remove(region) }
         for (pd, domain) in domains where domain.context === context { remove(pd) }
         for (dmah, handle) in handles where handle.context === context { remove(dmah) }
         contexts[pointer] = nil
@@ -125,9 +121,7 @@ final class RDMA {
     {
         let pooled = region.domain.context.adapter.keys?.take(region.keyKind)
         region.key = if let pooled { pooled } else { try newKey() }
-        let mr = UnsafeMutablePointer<ibv_mr>.allocateZeroed()
-        region.structure = mr
-        regions[Int(region.key >> 8)] = region
+        let mr = regions.insert(region)
         let pages = ((address & 4095) + region.length + 4095) & ~4095
         region.dmaAddress = nextAddress + (address & 4095)
         nextAddress &+= pages
@@ -145,36 +139,27 @@ final class RDMA {
 
     /// hw/mlx5/mr.c:assign_mkey_variant sets the low byte; other drivers' keys are as good as any.
     private func newKey() throws(Errno) -> UInt32 {
-        if let index = freeKeys.popLast() { return index << 8 | 0x11 }
-        // The devices' max_mr.
-        guard regions.count < 1 << 24 else { throw Errno(ENOMEM) }
-        regions.append(nil)
-        return UInt32(regions.count - 1) << 8 | 0x11
+        guard let place = regions.take() else { throw Errno(ENOMEM) }
+        return place << 8 | 0x11
     }
 
     /// The region that a local or remote key names.
-    func region(key: UInt32) -> MemoryRegion? {
-        guard regions.indices.contains(Int(key >> 8)), let region = regions[Int(key >> 8)], region.key == key else {
-            return nil
-        }
-        return region
-    }
+    func region(key: UInt32) -> MemoryRegion? { regions[key] }
 
     func region(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> MemoryRegion {
-        guard let region = region(key: mr.pointee.lkey), region.structure == mr else { throw Errno(EINVAL) }
+        guard let region = regions[mr] else { throw Errno(EINVAL) }
         return region
     }
 
     func remove(_ region: MemoryRegion) {
         region.domain.regions -= 1
         region.dmaHandle?.regions -= 1
-        regions[Int(region.key >> 8)] = nil
+        regions.remove(region)
         if let keys = region.domain.context.adapter.keys {
             keys.giveBack(region.key, region.keyKind)
         } else {
-            freeKeys.append(region.key >> 8)
+            regions.giveBack(region.key >> 8)
         }
-        region.structure?.deallocate()
     }
 
     func add(_ handle: DMAHandle) -> UnsafeMutableRawPointer {

@@ -72,7 +72,7 @@ extension SimKernel {
             let (address, place) = try file.map(
                 length: length, protection: protection, flags: flags, at: offset)
             base = address
-            mapping = UserMapping(name: " of \(file.name)", place: place, file: file, protection: protection)
+            mapping = UserMapping(name: " of \(file.title)", place: place, file: file, protection: protection)
             file.hold()
         } else {
             base = try anonymous(length, protection, flags)

@@ -73,7 +73,7 @@ extension SimKernel {
         // core/umem_dmabuf.c:ib_umem_dmabuf_get_with_dma_device
         let (end, overflow) = offset.addingReportingOverflow(length)
         guard !overflow else { throw Errno(EINVAL) }
-        guard let buffer = (try file(descriptor) as? DMABufFile)?.buffer else { throw Errno(EINVAL) }
+        guard let buffer = try file(descriptor) as? DMABuf else { throw Errno(EINVAL) }
         guard buffer.size >= end, length > 0 else { throw Errno(EINVAL) }
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, buffer: buffer, offset: offset, handle: handle,

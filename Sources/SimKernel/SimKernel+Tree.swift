@@ -132,7 +132,7 @@ extension SimKernel {
     /// fs/proc/fd.c:proc_fd_link
     func processLink(_ path: String) throws(Errno) -> String? {
         guard let (_, file) = try processEntry(path, "fd") else { return nil }
-        if let buffer = (file as? DMABufFile)?.buffer { return "/dmabuf:" + (buffer.label ?? "") }
+        if let buffer = file as? DMABuf { return "/dmabuf:" + (buffer.label ?? "") }
         return file is VFIODeviceFile && !file.name.hasPrefix("/") ? "anon_inode:[vfio-device]" : file.name
     }
 }

@@ -130,7 +130,7 @@ public final class SimKernel: Kernel {
 
     /// See ``Kernel/open``.
     public var open: [String] {
-        files.all.map { "descriptor \($0.descriptor): \($0.file.name)" }
+        files.all.map { "descriptor \($0.descriptor): \($0.file.title)" }
             + mappings.entries.map { "mapping of \($0.last - $0.first + 1) bytes\($0.value.name)" } + rdma.open
     }
 

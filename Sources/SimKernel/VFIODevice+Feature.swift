@@ -102,10 +102,10 @@ extension VFIODevice {
         // pcim_p2pdma_provider: ports are not memory
         guard bar.kind != .io else { throw Errno(EINVAL) }
         try checkBounds(ranges, bar)
-        let buffer = RegionBuffer(self, inode: kernel.inode(), index: bar.index, ranges: ranges, size: size)
-        remember(buffer)
         let flags = Int32(bitPattern: request.open_flags)
-        return kernel.install(DMABufFile(kernel, buffer, flags: flags), closesOnExec: flags & O_CLOEXEC != 0)
+        let buffer = RegionBuffer(self, index: bar.index, ranges: ranges, size: size, flags: flags)
+        remember(buffer)
+        return kernel.install(buffer, closesOnExec: flags & O_CLOEXEC != 0)
     }
 
     private func loadRanges(_ user: UserMemory, _ count: Int) throws(Errno) -> [vfio_region_dma_range] {

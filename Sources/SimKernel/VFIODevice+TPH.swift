@@ -29,7 +29,7 @@ extension VFIODevice {
             throw Errno(EOPNOTSUPP)
         }
         // dma_buf_get
-        guard let buffer = (try kernel.file(descriptor) as? DMABufFile)?.buffer as? RegionBuffer else {
+        guard let buffer = try kernel.file(descriptor) as? RegionBuffer else {
             throw Errno(EINVAL)
         }
         guard buffer.owner === self else { throw Errno(EINVAL) }

@@ -101,6 +101,8 @@ final class VFIODevice {
 
     // MARK: dma-bufs
 
+    deinit { for buffer in buffers { buffer.takeUnretainedValue().disown() } }
+
     func remember(_ buffer: RegionBuffer) {
         buffer.place = buffers.count
         buffers.append(Unmanaged.passUnretained(buffer))
