@@ -2,7 +2,7 @@ import CLua
 import CLuaShims
 
 /// A plain value that crosses between Lua and Swift.
-public enum LuaValue: Sendable, Equatable {
+public enum LuaValue: Sendable, Equatable, Codable {
     /// nil
     case none
     /// true or false
@@ -64,7 +64,7 @@ public enum LuaValue: Sendable, Equatable {
             return name(state, index).map { .string($0) } ?? .bytes(bytes(state, index))
         case LUA_TTABLE where depth > 0 && reading.room > 0:
             return readTable(state, lua_absindex(state, index), depth - 1, &reading)
-        case LUA_TTABLE where depth > 0: return .other("table that is too large")
+        case LUA_TTABLE: return .other(depth > 0 ? "table that is too large" : "table that is nested too deep")
         default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
         }
     }
@@ -81,7 +81,11 @@ public enum LuaValue: Sendable, Equatable {
             if lua_type(state, -1) == LUA_TNIL { break }
             list.append(read(state, -1, depth, &reading))
         }
-        if !list.isEmpty { return .list(list) }
+        if !list.isEmpty {
+            // Of what goes on to another Lua state nothing is left out in silence.
+            return reading.keepsBytes && hasMore(state, index, than: list.count)
+                ? .other("table that is both a list and has names (or a list with holes)") : .list(list)
+        }
         var fields: [String: LuaValue] = [:]
         lua_pushnil(state)
         while lk_next(state, index) {
@@ -105,6 +109,20 @@ public enum LuaValue: Sendable, Equatable {
         var length = 0
         guard let bytes = lk_to_bytes(state, index, &length) else { return nil }
         return String(validating: UnsafeBufferPointer(start: bytes, count: length), as: UTF8.self)
+    }
+
+    private static func hasMore(_ state: OpaquePointer, _ index: CInt, than count: Int) -> Bool {
+        var entries = 0
+        lua_pushnil(state)
+        while lk_next(state, index) {
+            lua_settop(state, -2)
+            entries += 1
+            guard entries <= count else {
+                lua_settop(state, -2)
+                return true
+            }
+        }
+        return false
     }
 
     private static func describe(_ state: OpaquePointer, _ index: CInt) -> String {

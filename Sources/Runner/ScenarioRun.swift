@@ -18,24 +18,29 @@ public final class ScenarioRun {
     private let another: () -> any Kernel
     private let library: Library
     private let featureFound: (Feature) -> Void
+    /// Where this process is one role of several.
+    private let place: RolePlace?
     private var crew: Crew?
-    private var seat: LocalRendezvous?
+    private var link: RoleLink?
+    private var seat: RoleRendezvous?
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
     ///   - kernel: the bench's kernel, perhaps traced.
     ///   - another: gives further handles of that kernel: each role of a scenario has its own.
+    ///   - place: the one role to run, and where the others are met; nil runs all of them here.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report, and each line that the script prints.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
-        settings: [(name: String, value: String)], featureFound: @escaping (Feature) -> Void,
+        settings: [(name: String, value: String)], place: RolePlace? = nil, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void
     ) throws(ErrorValue) {
         text = try Library.named(file)
         self.file = file
         self.bench = bench
         self.settings = settings
+        self.place = place
         self.another = another
         self.library = library
         self.featureFound = featureFound
@@ -114,6 +119,7 @@ public final class ScenarioRun {
 
     private func ended(by error: ErrorValue, since start: UInt64) throws(ErrorValue) -> ScenarioResult {
         guard error.kind != "usage", state.isInterrupted else {
+            link?.finish(because: error.line)
             state.close()
             throw error
         }
@@ -125,6 +131,7 @@ public final class ScenarioRun {
         result.name = scenario.name
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
+        if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         let functions: [PCIFunction]
         do throws(Failure) {
@@ -155,7 +162,7 @@ public final class ScenarioRun {
         } catch {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
-        if !scenario.roles.isEmpty { try start(scenario.roles, resolved.values) }
+        if !scenario.roles.isEmpty, place == nil { try start(scenario.roles, resolved.values) }
         run(scenario.cases, resolved.values)
     }
 
@@ -182,8 +189,11 @@ public final class ScenarioRun {
     private func start(_ roles: [String], _ values: [String: LuaValue]) throws(ErrorValue) {
         let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
         self.crew = crew
-        sit(roles[0], crew)
-        seat?.interrupted = { crew.interrupt() }
+        sit(roles[0], crew.table)
+        seat?.interrupted = {
+            crew.interrupt()
+            return true
+        }
         crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
         for (number, role) in roles.enumerated().dropFirst() {
             let run = { [file, bench, another, library, featureFound, note] () throws(ErrorValue) in
@@ -199,9 +209,28 @@ public final class ScenarioRun {
         }
     }
 
-    private func sit(_ role: String, _ crew: Crew) {
-        let seat = LocalRendezvous(
-            role, crew.table, host.realKernel, isSimulated: bench.isSimulated,
+    /// Meets the roles of other processes; false where that failed.
+    private func meet(_ place: RolePlace, _ scenario: Scenario) throws(ErrorValue) -> Bool {
+        guard let role = try place.role(of: scenario.roles, in: scenario.name) else { return true }
+        let link = RoleLink(
+            role, scenario.roles, place, scenario: scenario.name, text: text,
+            isInterrupted: { [state] in state.isInterrupted })
+        emit("  role: \(role), meets \(scenario.roles.filter { $0 != role }.joined(separator: ", "))")
+        do throws(ErrorValue) { try link.meet() } catch {
+            let error = state.isInterrupted ? ErrorValue(kind: "interrupt", error.message) : error
+            record("meeting the other roles", error, since: host.realKernel.monotonic())
+            return false
+        }
+        self.link = link
+        sit(role, link.table)
+        // The others hear of it and stop; there may be nobody who does.
+        seat?.interrupted = { false }
+        return true
+    }
+
+    private func sit(_ role: String, _ table: RoleTable) {
+        let seat = RoleRendezvous(
+            role, table, host.realKernel, isSimulated: bench.isSimulated && link == nil,
             isInterrupted: { [state] in state.isInterrupted })
         self.seat = seat
         host.rendezvous = seat
@@ -210,7 +239,7 @@ public final class ScenarioRun {
     /// Runs the cases in a role, with the options that the first role's thread has resolved.
     private func follow(_ role: String, _ crew: Crew, _ values: [String: LuaValue]) throws(ErrorValue) {
         crew.add(state)
-        sit(role, crew)
+        sit(role, crew.table)
         try runCases(values)
         state.close()
         if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
@@ -262,8 +291,8 @@ public final class ScenarioRun {
         if let seat {
             if verdict == .interrupted { crew?.interrupt() }
             let all = seat.end(one)
-            guard let crew else { return }
-            one = CaseResult.merged(all, crew.table.roles, leader: one)
+            guard crew != nil || link != nil else { return }
+            one = CaseResult.merged(all, seat.roles, leader: one)
         }
         result.cases.append(one)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
@@ -273,6 +302,7 @@ public final class ScenarioRun {
     private func finished() -> ScenarioResult {
         state.close()
         crew?.finish()
+        link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         result.collecting = state.failuresWhileCollecting.map(\.line)
         result.left_open = host.realKernel.open + (crew?.open ?? [])
         result.tph = host.tph.summary

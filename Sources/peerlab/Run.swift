@@ -71,6 +71,17 @@ struct Run: ParsableCommand {
             """, valueName: "MACHINE"))
     var labMachine: LabMachine.Fabric?
 
+    @Option(
+        help: ArgumentHelp(
+            "Run one of a scenario's roles; the others are processes of their own.", valueName: "NAME"))
+    var role: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the first role listens; with srun, role and address are found. For networks you trust.",
+            valueName: "HOST:PORT"))
+    var rendezvous: String?
+
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
@@ -92,16 +103,22 @@ struct Run: ParsableCommand {
             if !bench.hasPrefix("sim"), tlp != nil || faults != nil {
                 throw ValidationError("--tlp and --inject are for simulated benches")
             }
+            let place = try Launcher().place(role: role, rendezvous: rendezvous)
+            if bench != "host", place != nil, role != nil || rendezvous != nil {
+                throw ValidationError(
+                    "--role is for --bench host: sim and lab are whole machines with every role inside")
+            }
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = Library(stdlib: StdlibFolders.all(extra: lib))
             switch try BenchChoice(bench) {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
-                throw ExitCode(runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, nil, output))
+                throw ExitCode(
+                    runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, place, nil, output))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(runHere(bench, pairs, library, faults, output))
+                throw ExitCode(runHere(bench, pairs, library, nil, faults, output))
             }
         } catch let error as TPHChoiceError {
             throw ValidationError(error.message)
@@ -144,8 +161,8 @@ struct Run: ParsableCommand {
     }
 
     private func runHere(
-        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ faults: FaultPlan?,
-        _ output: ResultFile?
+        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
+        _ faults: FaultPlan?, _ output: ResultFile?
     ) -> Int32 {
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
@@ -156,7 +173,7 @@ struct Run: ParsableCommand {
         }
         for file in files {
             do {
-                results.append(try run(file, bench, settings, library, faults, trace: traceFile, tlps: tlpFile))
+                results.append(try run(file, bench, settings, library, place, faults, trace: traceFile, tlps: tlpFile))
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
                 unusable += 1
@@ -176,7 +193,7 @@ struct Run: ParsableCommand {
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ faults: FaultPlan?, trace traceFile: TraceFile, tlps: TraceFile
+        _ place: RolePlace?, _ faults: FaultPlan?, trace traceFile: TraceFile, tlps: TraceFile
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
@@ -197,7 +214,7 @@ struct Run: ParsableCommand {
                 let other = bench.isSimulated ? kernel : bench.makeKernel()
                 guard trace != nil || bench.isSimulated else { return other }
                 return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
-            }, library: library, settings: settings,
+            }, library: library, settings: settings, place: place,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()

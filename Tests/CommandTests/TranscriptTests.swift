@@ -76,6 +76,10 @@ import Testing
     private func run(_ command: String) -> [Substring] {
         let script =
             "export PEERLAB_PROGRAM='\(TranscriptTests.program)'; cd '\(TranscriptTests.root)' && { \(command); } 2>&1 </dev/null; echo \"[$?]\""
+        // Threads of a pool block signals, and a shell that inherits that waits for its children in vain.
+        var (none, blocked) = (sigset_t(), sigset_t())
+        pthread_sigmask(SIG_SETMASK, &none, &blocked)
+        defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
         guard let pipe = popen(script, "r") else { return ["cannot run a shell"] }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)

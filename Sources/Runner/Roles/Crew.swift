@@ -32,28 +32,16 @@ final class Crew: @unchecked Sendable {
     /// What the first role's thread does now and then while it waits for its turn.
     func watch(_ action: @escaping () -> Void) { baton?.watch = action }
 
-    private final class Start {
-        let run: () -> Void
-        init(_ run: @escaping () -> Void) { self.run = run }
-    }
-
     /// Starts a role; false where no thread could be had.
     func start(_ number: Int, _ role: String, _ body: @escaping () throws(ErrorValue) -> Void) -> Bool {
-        let start = Start { [baton, table] in
+        let thread = startThread { [baton, table] in
             baton?.take(number)
             var reason = "it has ended"
             do throws(ErrorValue) { try body() } catch { reason = error.line }
             table.leave(role, because: reason)
             baton?.leave()
         }
-        var thread = pthread_t()
-        let result = pthread_create(
-            &thread, nil,
-            { argument in
-                if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().run() }
-                return nil
-            }, Unmanaged.passRetained(start).toOpaque())
-        guard result == 0 else { return false }
+        guard let thread else { return false }
         threads.append(thread)
         return true
     }

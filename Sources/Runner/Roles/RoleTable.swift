@@ -2,7 +2,7 @@ import Bindings
 import Glibc
 import LuaKit
 
-/// What the roles of one scenario share while they run in threads of this process.
+/// What the roles of one scenario did, as one process knows it; those that are its threads share it.
 ///
 /// Each waits on one condition; on a simulated bench it lets the others run instead, one at a time and in turn, so that a
 /// run is the same every time.
@@ -17,6 +17,8 @@ final class RoleTable: @unchecked Sendable {
     let roles: [String]
     private var progress: [Progress] = []
     private var gone: [String: String] = [:]
+    /// Takes what this process's role does, for roles of other processes.
+    var tell: ((RoleEvent) -> Void)?
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
@@ -41,41 +43,55 @@ final class RoleTable: @unchecked Sendable {
         return try body(self)
     }
 
-    private func reach(_ index: Int) {
+    /// False for what is no case's number: events may come from another machine.
+    @discardableResult
+    private func reach(_ index: Int) -> Bool {
+        guard (0..<100_000).contains(index) else { return false }
         while progress.count <= index { progress.append(Progress()) }
+        return true
     }
 
     // MARK: What roles tell
 
+    /// Which barrier of the case it is for the role.
     func arrive(_ role: String, at index: Int) -> Int {
-        locked { table in
-            table.reach(index)
-            table.progress[index].barriers[role, default: 0] += 1
-            pthread_cond_broadcast(condition)
-            return table.progress[index].barriers[role] ?? 0
-        }
+        report(.arrive(role: role, index: index))
+        return locked { $0.progress[index].barriers[role] ?? 0 }
     }
 
     func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) {
-        locked { table in
-            table.reach(index)
-            table.progress[index].mail["\(role)>\(peer)", default: []].append(value)
-            pthread_cond_broadcast(condition)
-        }
+        report(.post(value: value, from: role, to: peer, index: index))
     }
 
     func end(_ role: String, _ result: CaseResult, at index: Int) {
-        locked { table in
-            table.reach(index)
-            table.progress[index].results[role] = result
-            pthread_cond_broadcast(condition)
-        }
+        report(.end(role: role, result: result, index: index))
     }
 
     /// The role runs no more: nobody waits for it.
-    func leave(_ role: String, because reason: String) {
+    func leave(_ role: String, because reason: String) { report(.leave(role: role, reason: reason)) }
+
+    private func report(_ event: RoleEvent) {
+        apply(event)
+        tell?(event)
+    }
+
+    /// Enters what a role did.
+    func apply(_ event: RoleEvent) {
         locked { table in
-            table.gone[role] = reason
+            switch event {
+            case .arrive(let role, let index):
+                guard table.reach(index) else { return }
+                table.progress[index].barriers[role, default: 0] += 1
+            case .post(let value, let role, let peer, let index):
+                guard table.reach(index) else { return }
+                table.progress[index].mail["\(role)>\(peer)", default: []].append(value)
+            case .end(let role, let result, let index):
+                guard table.reach(index) else { return }
+                table.progress[index].results[role] = result
+            // The first reason is the reason.
+            case .leave(let role, let reason): if table.gone[role] == nil { table.gone[role] = reason }
+            case .hello, .welcome, .refused: break
+            }
             pthread_cond_broadcast(condition)
         }
     }
@@ -125,6 +141,13 @@ final class RoleTable: @unchecked Sendable {
         guard let result = progress[index].results[role] else { return }
         let reason = result.message.map { ": \($0)" } ?? ""
         throw ErrorValue(kind: "peer", "role '\(role)' ended the case without \(what)\(reason)")
+    }
+
+    /// Nanoseconds of the machine's clock that only goes forward.
+    static var now: UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
     /// Sleeps until something may have changed, at most 50 ms.

@@ -2,16 +2,18 @@ import Bindings
 import Kernel
 import LuaKit
 
-/// Where a role that is a thread of this process meets the others.
-final class LocalRendezvous: Rendezvous {
+/// Where a role of this process meets the others.
+final class RoleRendezvous: Rendezvous {
     let role: String
     let peers: [String]
+    /// All, in the scenario's order.
+    var roles: [String] { table.roles }
     private let table: RoleTable
     private let kernel: any Kernel
     private let isSimulated: Bool
     private let isInterrupted: () -> Bool
-    /// Called when this role waits for the others' end and was interrupted.
-    var interrupted: () -> Void = {}
+    /// Called when this role waits for the others' end and was interrupted; false where it waits no longer.
+    var interrupted: () -> Bool = { true }
     /// Which case runs.
     var index = 0
 
@@ -51,7 +53,7 @@ final class LocalRendezvous: Rendezvous {
         table.end(role, result, at: index)
         while true {
             if let results = table.results(at: index) { return results }
-            if isInterrupted() { interrupted() }
+            if isInterrupted(), !interrupted() { return [role: result] }
             pause()
         }
     }
@@ -67,14 +69,17 @@ final class LocalRendezvous: Rendezvous {
         if isSimulated { _ = kernel.sleep(nanoseconds: 1_000_000) } else { table.pause() }
     }
 
+    /// Nanoseconds, by the clock of what is waited for.
+    private var now: UInt64 { isSimulated ? kernel.monotonic() : RoleTable.now }
+
     private func wait<Value>(
         _ timeout: UInt64, _ what: String, _ body: () throws(ErrorValue) -> Value?
     ) throws(ErrorValue) -> Value {
-        let end = kernel.monotonic() &+ timeout
+        let end = now &+ timeout
         while true {
             if let value = try body() { return value }
             if isInterrupted() { throw ErrorValue(kind: "interrupt", "interrupted") }
-            guard kernel.monotonic() < end else {
+            guard now < end else {
                 throw ErrorValue(kind: "peer", "\(what) within \(timeout / 1_000_000) ms")
             }
             pause()

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Glibc
+import Runner
+
+/// Which role this process is: `--role` and `--rendezvous`, or what a launcher of parallel jobs has set.
+struct Launcher {
+    private let environment: (String) -> String?
+
+    init(_ environment: @escaping (String) -> String? = { name in getenv(name).map { String(cString: $0) } }) {
+        self.environment = environment
+    }
+
+    /// nil where all roles run in this process.
+    func place(role: String?, rendezvous: String?) throws -> RolePlace? {
+        let process = process()
+        guard role != nil || rendezvous != nil || process != nil else { return nil }
+        let choice: RolePlace.Choice
+        if let role {
+            choice = .name(role)
+        } else if let process {
+            choice = .rank(process.rank, of: process.count)
+        } else {
+            throw ValidationError("--rendezvous needs --role NAME: which of the scenario's roles this process is")
+        }
+        guard let text = rendezvous ?? address() else {
+            throw ValidationError(
+                "--role needs --rendezvous HOST:PORT: where the first role listens, the same for every role")
+        }
+        guard let address = SocketAddress(text) else {
+            throw ValidationError("--rendezvous takes HOST:PORT or [ADDRESS]:PORT, not '\(text)'")
+        }
+        return RolePlace(choice, at: address)
+    }
+
+    private func number(_ name: String) -> Int? { environment(name).flatMap(Int.init) }
+
+    /// This process's place among those that srun or a PMIx launcher started together; nil where it is alone.
+    private func process() -> (rank: Int, count: Int)? {
+        let rank = number("SLURM_PROCID") ?? number("PMIX_RANK")
+        let count =
+            number("SLURM_STEP_NUM_TASKS") ?? number("SLURM_NTASKS") ?? number("PMIX_SIZE")
+            ?? number("OMPI_COMM_WORLD_SIZE")
+        guard let rank, let count, count > 1 else { return nil }
+        return (rank, count)
+    }
+
+    /// The first host of the job step, and a port that other steps do not have at the same time.
+    private func address() -> String? {
+        guard let hosts = environment("SLURM_STEP_NODELIST") ?? environment("SLURM_JOB_NODELIST"),
+            let first = Launcher.firstHost(of: hosts)
+        else { return nil }
+        let step = (number("SLURM_JOB_ID") ?? 0) &* 16 &+ (number("SLURM_STEP_ID") ?? 0)
+        return "\(first):\(20_000 + Int(UInt(bitPattern: step) % 10_000))"
+    }
+
+    /// The first host of a list as SLURM writes it: "node[03-08,11]", "a1,b2", "rack2-[1,4]-ib".
+    static func firstHost(of list: String) -> String? {
+        var host = ""
+        var rest = Substring(list)
+        while let next = rest.first, next != "," {
+            guard next == "[" else {
+                host.append(rest.removeFirst())
+                continue
+            }
+            guard let end = rest.firstIndex(of: "]") else { return nil }
+            host += rest[rest.index(after: rest.startIndex)..<end].prefix { $0 != "-" && $0 != "," }
+            rest = rest[rest.index(after: end)...]
+        }
+        return host.isEmpty ? nil : host
+    }
+}
