@@ -80,8 +80,8 @@ let createQPFunction = Function(
                 max_recv_sge: request[5].uint32, max_inline_data: request[6].uint32)
             let qp = try call[0].object(ProtectionDomain.self).pointee.createQP(
                 send: send.pointee, receive: receive.pointee, capacity: capacity, signalsAll: request[7].bool)
-            let label = "0x\(String(qp.number, radix: 16))"
-            return call.push(object: qp, parent: 1, label: label)
+            let number = qp.number
+            return call.push(object: qp, parent: 1, number: number)
         }
     })
 

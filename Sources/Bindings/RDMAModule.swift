@@ -200,8 +200,8 @@ private let pdClass = ObjectClass(
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
 private func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
-    let label = "lkey 0x\(String(mr.lkey, radix: 16))"
-    return call.push(object: mr, parent: 1, label: label)
+    let number = mr.lkey
+    return call.push(object: mr, parent: 1, number: number)
 }
 
 private func regMR(_ call: Call) throws -> CInt {

@@ -3,6 +3,9 @@
 #include <limits.h>
 #include <string.h>
 
+/* Most names differ in the first letter. */
+static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
+
 /* Where in the arguments we are, for messages: ranges[2].offset */
 typedef struct place {
     const struct place *parent;
@@ -71,7 +74,7 @@ static int64_t decode_name(lua_State *L, const lk_function *f, const place *at, 
     if (lua_type(L, index) != LUA_TSTRING) wrong_type(L, f, at, index, "a name");
     const char *word = lua_tostring(L, index);
     for (int i = 0; i < type->count; i++)
-        if (strcmp(word, type->names[i]) == 0) return type->values[i];
+        if (same(word, type->names[i])) return type->values[i];
     push_names(L, type);
     lua_pushfstring(L, "must be one of %s, not '%s'", lua_tostring(L, -1), word);
     near_name(L, type, word);
@@ -94,15 +97,26 @@ static void decode_flags(lua_State *L, const lk_function *f, const place *at, co
         if (!lua_isinteger(L, -2)) wrong_type(L, f, at, index, "a list of names (it has a named key)");
 }
 
-static void decode(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index, lk_value *out);
+/* Room for items in the trampoline's frame: most calls need no more, and an error frees it. */
+typedef struct room {
+    lk_value values[16];
+    size_t used;
+} room;
 
-/* Items live in a userdata that stays on the stack, so that an error frees them. */
-static lk_value *items(lua_State *L, size_t count) {
+static void decode(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
+                   lk_value *out);
+
+/* Else items live in a userdata that stays on the stack. */
+static lk_value *items(lua_State *L, room *room, size_t count) {
     luaL_checkstack(L, 12, "too many nested arguments");
+    if (count <= sizeof room->values / sizeof *room->values - room->used) {
+        room->used += count;
+        return room->values + room->used - count;
+    }
     return lua_newuserdatauv(L, (count ? count : 1) * sizeof(lk_value), 0);
 }
 
-static void decode_list(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+static void decode_list(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
                         lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
@@ -111,11 +125,11 @@ static void decode_list(lua_State *L, const lk_function *f, const place *at, con
                         (LUAI_UACINT)type->maximum, (LUAI_UACINT)count);
         refuse(L, f, at);
     }
-    lk_value *list = items(L, (size_t)count);
+    lk_value *list = items(L, room, (size_t)count);
     for (lua_Integer i = 1; i <= count; i++) {
         place element = { at, NULL, i };
         lua_rawgeti(L, index, i);
-        decode(L, f, &element, type->element, lua_gettop(L), &list[i - 1]);
+        decode(L, f, room, &element, type->element, lua_gettop(L), &list[i - 1]);
         /* What the item points at stays on the stack: a finalizer may change the list meanwhile. */
         if (type->element->kind <= LK_BOOLEAN || type->element->kind == LK_ENUM || type->element->kind == LK_FLAGS)
             lua_pop(L, 1);
@@ -127,7 +141,7 @@ static void decode_list(lua_State *L, const lk_function *f, const place *at, con
 
 static const lk_field *find_field(const lk_type *type, const char *name) {
     for (int i = 0; i < type->count; i++)
-        if (strcmp(type->fields[i].name, name) == 0) return &type->fields[i];
+        if (same(type->fields[i].name, name)) return &type->fields[i];
     return NULL;
 }
 
@@ -146,26 +160,26 @@ static void refuse_unknown_keys(lua_State *L, const lk_function *f, const place 
     }
 }
 
-static void decode_field(lua_State *L, const lk_function *f, const place *at, const lk_field *field, int index,
+static void decode_field(lua_State *L, const lk_function *f, room *room, const place *at, const lk_field *field, int index,
                          lk_value *out) {
     if (lua_isnoneornil(L, index) && field->optional) {
         *out = field->fallback;
         return;
     }
-    decode(L, f, at, &field->type, index, out);
+    decode(L, f, room, at, &field->type, index, out);
 }
 
-static void decode_record(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
-                          lk_value *out) {
+static void decode_record(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type,
+                          int index, lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a table");
     refuse_unknown_keys(L, f, at, type, index);
-    lk_value *fields = items(L, (size_t)type->count);
+    lk_value *fields = items(L, room, (size_t)type->count);
+    luaL_checkstack(L, type->count + 12, "too many nested arguments");
     for (int i = 0; i < type->count; i++) {
         place field = { at, type->fields[i].name, 0 };
         lua_pushstring(L, type->fields[i].name);
         lua_rawget(L, index);
-        luaL_checkstack(L, 12, "too many nested arguments");
-        decode_field(L, f, &field, &type->fields[i], lua_gettop(L), &fields[i]);
+        decode_field(L, f, room, &field, &type->fields[i], lua_gettop(L), &fields[i]);
     }
     out->pointer = fields;
     out->count = (size_t)type->count;
@@ -173,7 +187,7 @@ static void decode_record(lua_State *L, const lk_function *f, const place *at, c
 
 static void check_open(lua_State *L, const lk_function *f, const place *at, const lk_object *object, int index) {
     if (object->open) return;
-    lua_getiuservalue(L, index, 2);
+    lk_push_label(L, index);
     if (object->closed_line > 0)
         lua_pushfstring(L, "is closed (%s, closed at line %d)", lua_tostring(L, -1), object->closed_line);
     else lua_pushfstring(L, "is closed (%s)", lua_tostring(L, -1));
@@ -192,7 +206,7 @@ static void decode_object(lua_State *L, const lk_function *f, const place *at, c
     out->count = (size_t)index;
 }
 
-static void decode(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+static void decode(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
                    lk_value *out) {
     out->present = true;
     int converted = 0;
@@ -233,8 +247,8 @@ static void decode(lua_State *L, const lk_function *f, const place *at, const lk
     case LK_ENUM: out->integer = decode_name(L, f, at, type, index); return;
     case LK_FLAGS: decode_flags(L, f, at, type, index, out); return;
     case LK_OBJECT: decode_object(L, f, at, type, index, out); return;
-    case LK_RECORD: decode_record(L, f, at, type, index, out); return;
-    case LK_LIST: decode_list(L, f, at, type, index, out); return;
+    case LK_RECORD: decode_record(L, f, room, at, type, index, out); return;
+    case LK_LIST: decode_list(L, f, room, at, type, index, out); return;
     case LK_ANY: out->count = (size_t)index; return;
     }
 }
@@ -303,13 +317,15 @@ static void check_still_open(lua_State *L, const lk_function *f, const place *at
 static int trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
     lk_value values[LK_PARAMETERS_MAX];
+    room room;
+    room.used = 0;
     int given = lua_gettop(L);
     if (given > f->count)
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
         place argument = { NULL, f->parameters[i].name, 0 };
-        decode_field(L, f, &argument, &f->parameters[i], i + 1, &values[i]);
+        decode_field(L, f, &room, &argument, &f->parameters[i], i + 1, &values[i]);
     }
     for (int i = 0; i < f->count; i++) {
         place argument = { NULL, f->parameters[i].name, 0 };

@@ -33,6 +33,8 @@ typedef struct lk_object {
 int lk_throw(lua_State *L);
 /* Raises an error of `kind` about `operation`, `format` as for lua_pushfstring. [-0, +0, e] */
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...);
+/* What the object at a stack index is called after its class. [-0, +1, m] */
+void lk_push_label(lua_State *L, int index);
 /* Appends "; did you mean 'x'?" to the string at the top where a name is near. [-1, +1, m] */
 void lk_suggest(lua_State *L, const char *word, const char *best, int distance);
 void lk_open_errors(lua_State *L);

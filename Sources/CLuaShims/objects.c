@@ -1,6 +1,7 @@
 /* Userdata with a payload of Swift's: closed once, by :close(), <close> or the collector, whichever comes first. */
 #include "internal.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *label, size_t length) {
@@ -9,7 +10,8 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
         lua_pushvalue(L, parent);
         lua_setiuservalue(L, -2, 1);
     }
-    lua_pushlstring(L, label, length);
+    if (label) lua_pushlstring(L, label, length);
+    else lua_pushinteger(L, (lua_Integer)length);
     lua_setiuservalue(L, -2, 2);
     object->class_ = class_;
     object->open = 1;
@@ -18,6 +20,14 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
     lua_rawgetp(L, LUA_REGISTRYINDEX, class_);
     lua_setmetatable(L, -2);
     return object + 1;
+}
+
+void lk_push_label(lua_State *L, int index) {
+    if (lua_getiuservalue(L, index, 2) != LUA_TNUMBER) return;
+    char text[20];
+    snprintf(text, sizeof text, "0x%llx", (unsigned long long)lua_tointeger(L, -1));
+    lua_pop(L, 1);
+    lua_pushstring(L, text);
 }
 
 /* Upvalue 1 of the metamethods: the class. */
@@ -64,7 +74,7 @@ static int collect_object(lua_State *L) {
 
 static int object_text(lua_State *L) {
     lk_object *object = own(L);
-    lua_getiuservalue(L, 1, 2);
+    lk_push_label(L, 1);
     lua_pushfstring(L, "%s %s%s", object->class_->name, lua_tostring(L, -1), object->open ? "" : " (closed)");
     return 1;
 }

@@ -29,7 +29,7 @@ final class Children {
     /// Ends one of them, once. What could not be ended stays open, unless the kernel knows it no more (ENOENT): that is so
     /// where it ended it before, and could only not say so.
     func end(
-        _ isOpen: inout Bool, _ operation: String, _ object: String, _ body: () throws(Errno) -> Void
+        _ isOpen: inout Bool, _ operation: String, _ object: @autoclosure () -> String, _ body: () throws(Errno) -> Void
     ) throws(Failure) {
         guard isOpen else { return }
         do throws(Errno) { try body() } catch {
@@ -37,7 +37,7 @@ final class Children {
                 isOpen = false
                 count -= 1
             }
-            throw Failure(operation, error, object: object)
+            throw Failure(operation, error, object: object())
         }
         isOpen = false
         count -= 1
@@ -268,8 +268,8 @@ public struct MemoryRegion: ~Copyable {
     private let siblings: Children
     /// What work requests call its first byte.
     public let start: UInt64
-    /// How messages call it.
-    public let label: String
+    private let key: UInt32
+    private let domain: String
     /// False once it is deregistered.
     public private(set) var isOpen = true
 
@@ -280,12 +280,16 @@ public struct MemoryRegion: ~Copyable {
         self.mr = mr
         self.start = start
         self.siblings = siblings
-        self.label = "mr 0x\(String(mr.pointee.lkey, radix: 16)) of \(label)"
+        domain = label
+        key = mr.pointee.lkey
         siblings.count += 1
     }
 
+    /// How messages call it; not made before one does, which takes longer than registering.
+    public var label: String { "mr 0x\(String(key, radix: 16)) of \(domain)" }
+
     /// The local key.
-    public var lkey: UInt32 { mr.pointee.lkey }
+    public var lkey: UInt32 { key }
     /// The remote key.
     public var rkey: UInt32 { mr.pointee.rkey }
     /// Bytes.
@@ -312,8 +316,10 @@ public struct MemoryRegion: ~Copyable {
 
     /// ibv_dereg_mr(3). A region that could not be deregistered stays open.
     public mutating func close() throws(Failure) {
-        let (kernel, mr) = (kernel, mr)
-        try siblings.end(&isOpen, "ibv_dereg_mr", label) { () throws(Errno) in try kernel.ibv_dereg_mr(mr) }
+        let (kernel, mr, key, domain) = (kernel, mr, key, domain)
+        try siblings.end(&isOpen, "ibv_dereg_mr", "mr 0x\(String(key, radix: 16)) of \(domain)") { () throws(Errno) in
+            try kernel.ibv_dereg_mr(mr)
+        }
     }
 }
 

@@ -173,7 +173,15 @@ extension Call {
     public func push<Payload: LuaObject & ~Copyable>(
         object payload: consuming Payload, parent: CInt, label: String
     ) -> CInt {
-        LuaState.of(state).push(object: payload, on: state, parent: parent, label: label)
+        LuaState.of(state).push(object: payload, on: state, parent: parent, label: .text(label))
+        return 1
+    }
+
+    /// As ``push(object:parent:label:)``; messages call it by a number, in hexadecimal, which costs less.
+    public func push<Payload: LuaObject & ~Copyable>(
+        object payload: consuming Payload, parent: CInt, number: UInt32
+    ) -> CInt {
+        LuaState.of(state).push(object: payload, on: state, parent: parent, label: .number(number))
         return 1
     }
 }

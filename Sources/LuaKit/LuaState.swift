@@ -12,8 +12,14 @@ public final class LuaState {
     private let storage = DescriptionStorage()
     // What was offered and not asked for yet: most scripts use few of the modules.
     private var offered: [String: Module] = [:]
-    private var undefined: [String: ObjectClass] = [:]
-    private var classes: [String: UnsafeMutablePointer<lk_class>] = [:]
+    /// A class of objects; its description until the first one comes.
+    private struct ClassEntry {
+        let name: String
+        let row: UnsafeMutablePointer<lk_class>
+        var description: ObjectClass?
+    }
+    // So few that looking at each is quicker than hashing a name.
+    private var classes: [ClassEntry] = []
     /// What went wrong when the collector closed objects that a script had left open.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
 
@@ -148,13 +154,22 @@ public final class LuaState {
             to: lk_class(
                 name: storage.string(description.name), close: description.close, destroy: description.destroy))
         storage.own(row)
-        classes[description.name] = row
-        undefined[description.name] = description
+        classes.append(ClassEntry(name: description.name, row: row, description: description))
+    }
+
+    private func row(of name: String) -> UnsafeMutablePointer<lk_class> {
+        guard let place = classes.firstIndex(where: { $0.name == name }) else {
+            preconditionFailure("no class \(name)")
+        }
+        if let description = classes[place].description {
+            classes[place].description = nil
+            define(classes[place].row, description)
+        }
+        return classes[place].row
     }
 
     /// Makes the metatable of a class, when the first object of it comes.
-    private func define(_ row: UnsafeMutablePointer<lk_class>, named name: String) {
-        guard let description = undefined.removeValue(forKey: name) else { return }
+    private func define(_ row: UnsafeMutablePointer<lk_class>, _ description: ObjectClass) {
         lua_createtable(raw, 0, CInt(description.methods.count + 1))
         for method in description.methods {
             add(method, named: "\(description.short):\(method.name)", receiver: description.name)
@@ -165,19 +180,31 @@ public final class LuaState {
     private func add(_ function: Function, named name: String, receiver: String?) {
         LuaKit.push(raw, function.name)
         lk_push_function(
-            raw, storage.function(function, named: name, receiver: receiver) { self.classes[$0] })
+            raw,
+            storage.function(function, named: name, receiver: receiver) { name in
+                self.classes.first { $0.name == name }?.row
+            })
         lua_rawset(raw, -3)
     }
 
+    enum ObjectLabel {
+        case text(String)
+        case number(UInt32)
+    }
+
     func push<Payload: LuaObject & ~Copyable>(
-        object payload: consuming Payload, on state: OpaquePointer, parent: CInt, label: String
+        object payload: consuming Payload, on state: OpaquePointer, parent: CInt, label: ObjectLabel
     ) {
-        guard let row = classes[Payload.luaName] else { preconditionFailure("no class \(Payload.luaName)") }
+        let row = row(of: Payload.luaName)
         // lk_new_object aligns what follows its 16-byte header to 8.
         precondition(MemoryLayout<Payload>.alignment <= 8)
-        if !undefined.isEmpty { define(row, named: Payload.luaName) }
         lua_checkstack(state, 8)
-        let place = lk_new_object(state, row, MemoryLayout<Payload>.size, parent, label, label.utf8.count)
+        let size = MemoryLayout<Payload>.size
+        let place =
+            switch label {
+            case .text(let text): lk_new_object(state, row, size, parent, text, text.utf8.count)
+            case .number(let number): lk_new_object(state, row, size, parent, nil, Int(number))
+            }
         place.assumingMemoryBound(to: Payload.self).initialize(to: payload)
     }
 }

@@ -3,7 +3,8 @@ local traffic, rdma_pair, rdma, memory = require "traffic", require "rdma_pair",
 
 --- Memory that both sides may use, and the queue pair: of perftest's size and place.
 local function connect(t, opt)
-  return rdma_pair.connect(t, { nic = opt.nic, memory = 2 * math.max(opt.size, 4096), send_wr = opt.depth })
+  return rdma_pair.connect(t, { nic = opt.nic, memory = 2 * math.max(opt.size, 4096), send_wr = opt.depth,
+    inline = opt.kind:find "latency" and 220 or 0 })
 end
 
 return {
@@ -48,7 +49,8 @@ return {
         local half = math.max(opt.size, 4096)
         local _, latency = traffic.ping_pong {
           qp = side.qp, op = opt.kind == "write-latency" and "write" or "send", first = first, mr = side.mr, into = half,
-          size = opt.size, remote_addr = side.peer.addr + half, rkey = side.peer.rkey, count = opt.count,
+          -- As perftest's latency programs do by default.
+          inline = opt.size <= 220, size = opt.size, remote_addr = side.peer.addr + half, rkey = side.peer.rkey, count = opt.count,
         }
         if first then
           t:log(("FIGURES %d %d"):format(latency:quantile(0.5), latency:quantile(0.99)))

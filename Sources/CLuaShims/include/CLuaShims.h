@@ -82,8 +82,9 @@ typedef struct lk_class {
 } lk_class;
 
 /* A new open object on top of the stack; the result is where its payload goes (aligned to 8). `parent` is a stack index
- * whose value is kept alive, or 0. */
-void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *label, size_t length);
+ * whose value is kept alive, or 0. Without a label it is called by a number, `length`. */
+void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *_Nullable label,
+                    size_t length);
 /* Makes the metatable of a class; `methods` at the top of the stack is taken. */
 void lk_register_class(lua_State *L, lk_class *class_);
 /* Pushes a closure that calls `function` through the trampoline. */

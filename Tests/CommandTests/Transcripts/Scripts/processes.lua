@@ -1,5 +1,4 @@
 -- Roles that are processes of their own.
-local sys = require "sys"
 return {
     name = "processes",
     about = "three roles, each a process",
