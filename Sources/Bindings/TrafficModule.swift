@@ -206,6 +206,12 @@ private func table(_ result: TrafficResult) -> LuaValue {
     ])
 }
 
+/// What a simulated bench's time goes on by while a loop waits.
+private final class Clock {
+    let kernel: any Kernel
+    init(_ kernel: any Kernel) { self.kernel = kernel }
+}
+
 private func pingPong(_ call: Call) throws -> CInt {
     let request = call[0]
     guard let rendezvous = call.host.rendezvous else {
@@ -230,8 +236,12 @@ private func pingPong(_ call: Call) throws -> CInt {
     plan.isInline = request[11].bool
     plan.patience = request[12].uint64 * 1_000_000
     plan.stop = UnsafePointer(lk_interruption(call.state))
-    let kernel = try call.kernel()
-    if call.host.isSimulated { plan.idle = { _ = kernel.sleep(nanoseconds: 1000) } }
+    let clock = Clock(try call.kernel())
+    if call.host.isSimulated {
+        plan.idle = { _ = Unmanaged<Clock>.fromOpaque($0).takeUnretainedValue().kernel.sleep(nanoseconds: 1000) }
+        plan.idleArgument = UnsafeRawPointer(Unmanaged.passUnretained(clock).toOpaque())
+    }
+    defer { withExtendedLifetime(clock) {} }
     let qp = request[0].object(QueuePair.self)
     try qp.pointee.preparePingPong(plan)
     try rendezvous.barrier(timeout: plan.patience)

@@ -26,8 +26,11 @@ public struct PingPongPlan: Sendable {
     public var patience: UInt64 = 10_000_000_000
     /// Looked at now and then: it ends early where it is not 0.
     public nonisolated(unsafe) var stop: UnsafePointer<Int32>?
-    /// What is done while nothing comes; a simulated bench lets the peer run.
-    public nonisolated(unsafe) var idle: (() -> Void)?
+    /// What is done while nothing comes, and its argument; a simulated bench lets the peer run. No closure: calling one
+    /// retains it.
+    public var idle: (@convention(c) (UnsafeRawPointer) -> Void)?
+    /// See `idle`.
+    public nonisolated(unsafe) var idleArgument: UnsafeRawPointer?
 
     /// Writes of 8 bytes.
     public init() {}
@@ -115,6 +118,15 @@ struct PingPong: ~Copyable {
     mutating func run() throws(Errno) -> (latencies: [UInt32], failure: Completion?) {
         let total = plan.warmup + plan.count
         var posted = min(PingPong.receives, total)
+        try exchange(total, &posted)
+        try drain()
+        let count = failure == nil ? plan.count : 0
+        return (Array(UnsafeBufferPointer(start: latencies, count: count)), failure)
+    }
+
+    /// The loop itself; not inlined, so that scripts/check-loops finds it.
+    @inline(never)
+    private mutating func exchange(_ total: Int, _ posted: inout Int) throws(Errno) {
         var before = TrafficClock.now()
         for number in 0..<total {
             if plan.isFirst { try send(number) }
@@ -132,9 +144,6 @@ struct PingPong: ~Copyable {
             }
             before = now
         }
-        try drain()
-        let count = failure == nil ? plan.count : 0
-        return (Array(UnsafeBufferPointer(start: latencies, count: count)), failure)
     }
 
     @inline(__always)
@@ -172,7 +181,7 @@ struct PingPong: ~Copyable {
                 if failure == nil, pending > 0 { try takeSends() }
                 if failure != nil { return false }
             }
-            if let idle = plan.idle { idle() }
+            if let idle = plan.idle, let argument = plan.idleArgument { idle(argument) }
         }
     }
 
@@ -195,6 +204,7 @@ struct PingPong: ~Copyable {
     private mutating func drain() throws(Errno) {
         let start = TrafficClock.now()
         while pending > 0, failure == nil, TrafficClock.now() &- start < plan.patience {
+            if let stop = plan.stop, stop.pointee != 0 { throw Errno(EINTR) }
             let found = Int(ibv_poll_cq(sendQueue, 16, completions))
             guard found >= 0 else { throw Errno(EIO) }
             _ = isGood(found)

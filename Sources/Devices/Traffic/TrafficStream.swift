@@ -88,6 +88,8 @@ struct TrafficStream: ~Copyable {
     }
 
     /// Sends `total` messages, or fewer where the time is over; returns how many ended well, and whether it was told to end.
+    /// Not inlined, so that scripts/check-loops finds it.
+    @inline(never)
     private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> (Int, Bool) {
         var total = wanted
         var sent = 0

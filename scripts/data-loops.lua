@@ -1,0 +1,28 @@
+-- Traffic for scripts/check-loops: every kind of loop, with all that a loop may do.
+local traffic, rdma_pair = require "traffic", require "rdma_pair"
+
+return {
+  name = "data-loops",
+  roles = { "target", "initiator" },
+  options = { nic = { type = "rdma", default = "auto", about = "RDMA device" } },
+  cases = {
+    ["streams and ping-pong"] = function(t, opt)
+      local first = t:role() == "initiator"
+      local side <close> = rdma_pair.connect(t, { nic = opt.nic })
+      if first then
+        traffic.stream {
+          qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 64,
+          count = 20000, latency = true, slots = 4, batch = 4, rate = 1e9,
+        }
+      end
+      t:barrier()
+      for _, op in ipairs { "write", "send" } do
+        traffic.ping_pong {
+          qp = side.qp, op = op, first = first, mr = side.mr, into = 4096, size = 8,
+          remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, count = 500,
+        }
+        t:barrier()
+      end
+    end,
+  },
+}
