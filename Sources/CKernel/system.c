@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/system.h"
+#include <sched.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -74,6 +75,18 @@ long sys_readlink(const char *path, char *buffer, size_t size) { return result_o
 long sys_sleep(uint64_t nanoseconds) {
     struct timespec time = { .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u) };
     return result_of(nanosleep(&time, NULL));
+}
+
+long sys_getcpu(unsigned *cpu, unsigned *node) { return getcpu(cpu, node) == 0 ? 0 : -(long)errno; }
+
+long sys_pin(const int *cpus, size_t count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < count; i++) {
+        if (cpus[i] < 0 || cpus[i] >= CPU_SETSIZE) return -EINVAL;
+        CPU_SET(cpus[i], &set);
+    }
+    return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -(long)errno;
 }
 
 uint64_t sys_monotonic(void) {

@@ -2,6 +2,8 @@
 #include "include/verbs.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A provider that fails without setting errno must not look like success. */
 static long failure(void) { return errno > 0 ? -(long)errno : -EIO; }
@@ -115,4 +117,16 @@ long shim_mlx5dv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t leng
     errno = 0;
     *mr = call(pd, offset, (size_t)length, iova, fd, access, mlx5_access);
     return *mr ? 0 : failure();
+}
+
+/* The file that libibverbs was loaded from, links followed. */
+long shim_ibv_library(char *path, size_t size) {
+    Dl_info info;
+    if (!dladdr((void *)(uintptr_t)ibv_open_device, &info) || !info.dli_fname) return -ENOENT;
+    char *real = realpath(info.dli_fname, NULL);
+    if (!real) return -(long)errno;
+    long result = strlen(real) < size ? 0 : -ENAMETOOLONG;
+    if (result == 0) strcpy(path, real);
+    free(real);
+    return result;
 }

@@ -1,5 +1,5 @@
 import CKernel
-import Kernel
+public import Kernel
 
 extension Kernel {
     /// Sends one ioctl with a structure (in and out) and turns a refusal into a `Failure` with the decoded request.
@@ -57,7 +57,7 @@ extension Kernel {
     }
 
     /// A whole small file, such as one of sysfs or fdinfo.
-    func contents(of path: String) throws(Errno) -> String {
+    public func contents(of path: String) throws(Errno) -> String {
         let descriptor = open(path, flags: 0)
         if let errno = Errno(result: descriptor) { throw errno }
         let owned = OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), self)

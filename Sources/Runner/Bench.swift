@@ -11,18 +11,22 @@ public struct Bench: Sendable {
     public let isSimulated: Bool
     /// How the TPH feature is found.
     public let tph: TPHChoice
+    /// What is known of the machine, for results to keep; empty for a simulated one.
+    public let machine: @Sendable () -> [String: String]
     /// A kernel for one scenario.
     public let makeKernel: @Sendable () -> any Kernel
 
     /// Describes a bench.
     public init(
         kind: String, description: String, isSimulated: Bool, tph: TPHChoice,
+        machine: @escaping @Sendable () -> [String: String] = { [:] },
         makeKernel: @escaping @Sendable () -> any Kernel
     ) {
         self.kind = kind
         self.description = description
         self.isSimulated = isSimulated
         self.tph = tph
+        self.machine = machine
         self.makeKernel = makeKernel
     }
 

@@ -83,6 +83,10 @@ public struct ScenarioResult: Codable, Sendable {
     public let simulated: Bool
     /// Option values as text, after `auto` was resolved.
     public var options: [String: String] = [:]
+    /// What the machine and the devices used were; empty on a simulated bench.
+    public var environment: [String: String] = [:]
+    /// What makes measurements worth less than they could be.
+    public var warnings: [String] = []
     /// In order.
     public var cases: [CaseResult] = []
     /// Why the whole scenario was skipped.

@@ -151,6 +151,7 @@ public final class ScenarioRun {
         }
         let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
+        record(environmentOf: scenario, resolved)
         do throws(Failure) {
             var missing: [String] = []
             for need in scenario.needs {
@@ -164,6 +165,19 @@ public final class ScenarioRun {
         }
         if !scenario.roles.isEmpty, place == nil { try start(scenario.roles, resolved.values) }
         run(scenario.cases, resolved.values)
+    }
+
+    private func record(environmentOf scenario: Scenario, _ chosen: DeviceChoice) {
+        guard !bench.isSimulated else { return }
+        let functions = scenario.options.compactMap { option -> PCIAddress? in
+            guard case .pci = option.kind, case .string(let text)? = chosen.values[option.name] else { return nil }
+            return PCIAddress(text)
+        }
+        let environment = Environment(
+            machine: bench.machine(), nic: chosen.subjects.nic, functions: functions, kernel: host.realKernel)
+        result.environment = environment.facts
+        result.warnings = environment.warnings
+        for warning in environment.warnings { emit("  WARNING: \(warning)") }
     }
 
     /// The scenario's functions must be gone before the state is closed.

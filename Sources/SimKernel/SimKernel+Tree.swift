@@ -40,7 +40,7 @@ extension SimKernel {
         text("device", "0x" + hexadecimal(device.device, width: 4) + "\n")
         text("class", "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) + "\n")
         text("resource", ConfigSpace.resources(device, function.addresses))
-        text("numa_node", "-1\n")
+        text("numa_node", "\(device.node)\n")
         let isOverridden = function.isVFIO || device.driver == EduImporterFile.driver
         text("driver_override", (isOverridden ? device.driver ?? "" : "(null)") + "\n")
         text("reset_method", "flr\n")

@@ -134,6 +134,8 @@ public struct Topology: Sendable {
         public var keepsConfigWrites = false
         /// Bits of its configuration space that keep what is written, in place of what the rest of this says.
         public var writableConfig: [(at: Int, bytes: [UInt8])] = []
+        /// The memory node it is attached to; -1 where the firmware does not say.
+        public var node = -1
         /// The port or host bridge above it; nil for a root port of its bus's own, below the first host bridge.
         public var parent: String?
         /// Its access control services.

@@ -47,7 +47,7 @@ enum HostBench {
         let description = insideLab.map { "kernel \(release) in \($0)" } ?? "this machine, kernel \(release)"
         return Bench(
             kind: insideLab == nil ? "host" : "lab", description: description, isSimulated: false, tph: tph,
-            makeKernel: { LiveKernel() })
+            machine: Machine.facts, makeKernel: { LiveKernel() })
     }
 }
 

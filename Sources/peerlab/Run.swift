@@ -3,6 +3,7 @@ import Devices
 import FoundationEssentials
 import Glibc
 import Kernel
+import LiveKernel
 import LuaKit
 import Runner
 import SimKernel
@@ -82,6 +83,10 @@ struct Run: ParsableCommand {
             valueName: "HOST:PORT"))
     var rendezvous: String?
 
+    @Option(
+        help: ArgumentHelp("Run on these CPUs alone: 3 or 0,2 or 4-7; one for each role is best.", valueName: "LIST"))
+    var cpu: String?
+
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
@@ -107,6 +112,17 @@ struct Run: ParsableCommand {
             if bench != "host", place != nil, role != nil || rendezvous != nil {
                 throw ValidationError(
                     "--role is for --bench host: sim and lab are whole machines with every role inside")
+            }
+            if let cpu {
+                guard bench != "lab" else {
+                    throw ValidationError("--cpu is for this machine, not for the lab's guest")
+                }
+                guard let cpus = Machine.cpus(cpu) else {
+                    throw ValidationError("--cpu takes CPU numbers, such as 3 or 0,2 or 4-7, not '\(cpu)'")
+                }
+                do throws(Errno) { try Machine.pin(to: cpus) } catch {
+                    throw ValidationError("--cpu \(cpu): none of them is here for this program (\(error.name))")
+                }
             }
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = Library(stdlib: StdlibFolders.all(extra: lib))

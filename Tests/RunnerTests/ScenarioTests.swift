@@ -7,6 +7,27 @@ import SimKernel
 import TestBench
 import Testing
 
+/// A file that is there as long as this is.
+final class TemporaryScript {
+    private let folder: String
+    let path: String
+
+    init(_ text: String) {
+        var template = Array("/tmp/peerlab-test.XXXXXX".utf8CString)
+        guard let folder = mkdtemp(&template) else { preconditionFailure("no folder in /tmp") }
+        self.folder = String(cString: folder)
+        path = self.folder + "/script.lua"
+        guard let file = fopen(path, "w") else { preconditionFailure("no file in \(self.folder)") }
+        fputs(text, file)
+        fclose(file)
+    }
+
+    deinit {
+        unlink(path)
+        rmdir(folder)
+    }
+}
+
 /// Runs a script on the simulated bench.
 struct Outcome {
     var result: ScenarioResult?
@@ -18,16 +39,9 @@ struct Outcome {
         _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
         tph: TPHChoice = .auto
     ) throws {
-        var template = Array("/tmp/peerlab-test.XXXXXX".utf8CString)
-        let folder = String(cString: try #require(mkdtemp(&template)))
-        let path = folder + "/script.lua"
-        let file = try #require(fopen(path, "w"))
-        fputs(text, file)
-        fclose(file)
-        defer {
-            unlink(path)
-            rmdir(folder)
-        }
+        let script = TemporaryScript(text)
+        let path = script.path
+        defer { withExtendedLifetime(script) {} }
         let kernel = SimKernel(topology)
         self.kernel = kernel
         let bench = Bench(

@@ -32,6 +32,10 @@ long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size)
 /* Milliseconds; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);
 uint64_t sys_monotonic(void);
+/* The CPU this thread runs on, and its node. */
+long sys_getcpu(unsigned *_Nonnull cpu, unsigned *_Nonnull node);
+/* Keeps this thread, and those it starts, on these CPUs. */
+long sys_pin(const int *_Nonnull cpus, size_t count);
 
 /* Memory of `count` bytes that ends at an unreadable page, so a kernel that reads past what it was given says EFAULT. */
 void *_Nullable sys_guarded_alloc(size_t count);

@@ -7,6 +7,7 @@
 
 long shim_ibv_get_device_list(struct ibv_device *_Nullable *_Nullable *_Nonnull list, int *_Nonnull count);
 void shim_ibv_free_device_list(struct ibv_device *_Nullable *_Nonnull list);
+long shim_ibv_library(char *_Nonnull path, size_t size);
 long shim_ibv_open_device(struct ibv_device *_Nonnull device, struct ibv_context *_Nullable *_Nonnull context);
 long shim_ibv_close_device(struct ibv_context *_Nonnull context);
 long shim_ibv_query_device(struct ibv_context *_Nonnull context, struct ibv_device_attr *_Nonnull attributes);

@@ -1,0 +1,52 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// This machine as far as it decides how fast an experiment is. Source: getcpu(2), Documentation/admin-guide/pm/cpufreq.rst.
+public enum Machine {
+    /// Runs this program, and threads it starts, on these CPUs alone from now on. EINVAL where none of them is there for
+    /// this program.
+    public static func pin(to cpus: [Int32]) throws(Errno) {
+        if let errno = Errno(result: sys_pin(cpus, cpus.count)) { throw errno }
+    }
+
+    /// CPUs as taskset(1) lists them: "3", "0,2", "4-7"; nil for anything else.
+    public static func cpus(_ list: String) -> [Int32]? {
+        var cpus: [Int32] = []
+        for part in list.split(separator: ",", omittingEmptySubsequences: false) {
+            let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int32($0) }
+            guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1],
+                (0...last).contains(first), last < 65536
+            else { return nil }
+            cpus += first...last
+        }
+        return cpus
+    }
+
+    /// "cpu", "cpu.node", "cpu.governor", "kernel" and "libibverbs" (its version), as far as they can be found out.
+    public static func facts() -> [String: String] {
+        var facts: [String: String] = [:]
+        var (cpu, node): (UInt32, UInt32) = (0, 0)
+        if sys_getcpu(&cpu, &node) == 0 {
+            facts["cpu"] = String(cpu)
+            facts["cpu.node"] = String(node)
+            facts["cpu.governor"] = line("/sys/devices/system/cpu/cpu\(cpu)/cpufreq/scaling_governor")
+        }
+        facts["kernel"] = line("/proc/sys/kernel/osrelease")
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        if shim_ibv_library(&path, path.count) == 0 {
+            let name = String(decoding: path.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            // "libibverbs.so.1.14.44.0"
+            facts["libibverbs"] = name.split(separator: "/").last.map { String($0.trimmingPrefix("libibverbs.so.")) }
+        }
+        return facts
+    }
+
+    private static func line(_ path: String) -> String? {
+        guard let file = fopen(path, "re") else { return nil }
+        defer { fclose(file) }
+        var text = [CChar](repeating: 0, count: 256)
+        guard fgets(&text, Int32(text.count), file) != nil else { return nil }
+        return String(decoding: text.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
