@@ -1,4 +1,5 @@
 import CKernel
+import CLuaShims
 public import Devices
 import Kernel
 public import LuaKit
@@ -10,6 +11,15 @@ extension CompletionQueue: LuaObject {
 extension QueuePair: LuaObject {
     /// See `LuaObject`.
     public static var luaName: String { "queue pair" }
+}
+
+extension SharedReceiveQueue: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "shared receive queue" }
+}
+extension AddressHandle: LuaObject {
+    /// See `LuaObject`.
+    public static var luaName: String { "address handle" }
 }
 
 private let port = Parameter("port", .integer(1...255), .integer(1), "from 1")
@@ -66,10 +76,14 @@ let createQPFunction = Function(
                 count("send_sge", 1, "pieces of a send"), count("recv_sge", 1, "pieces of a receive"),
                 count("inline", 0, "bytes that can be sent inline"),
                 Parameter("signal_all", .boolean, .integer(0), "every send completes, whatever its flags"),
+                Parameter(
+                    "type", .choice([("rc", 2), ("uc", 3), ("ud", 4)]), .integer(2),
+                    "reliable connection (the default), unreliable connection, or datagrams"),
+                Parameter("srq", .object(SharedReceiveQueue.self), .absent, "where receive requests come from"),
             ]), .required, "queues and capacities")
     ],
     returns: "rdma.qp", errors: [("EINVAL", "more than the device has"), ("ENOMEM", "no memory for it")],
-    "ibv_create_qp: a reliable connection (RC), not yet connected.",
+    "ibv_create_qp, not yet connected or activated.",
     entry: {
         Call($0, $1).run { call in
             let request = call[1]
@@ -79,11 +93,81 @@ let createQPFunction = Function(
                 max_send_wr: request[2].uint32, max_recv_wr: request[3].uint32, max_send_sge: request[4].uint32,
                 max_recv_sge: request[5].uint32, max_inline_data: request[6].uint32)
             let qp = try call[0].object(ProtectionDomain.self).pointee.createQP(
-                send: send.pointee, receive: receive.pointee, capacity: capacity, signalsAll: request[7].bool)
+                send: send.pointee, receive: receive.pointee, capacity: capacity, signalsAll: request[7].bool,
+                type: ibv_qp_type(rawValue: request[8].uint32),
+                shared: request[9].isPresent ? request[9].object(SharedReceiveQueue.self).pointee.srq : nil)
             let number = qp.number
             return call.push(object: qp, parent: 1, number: number)
         }
     })
+
+/// pd:create_ah, pd:create_srq
+let addressFunctions = [
+    Function(
+        "create_ah",
+        [
+            Parameter(
+                "request",
+                .record([Parameter("to", .record(endpointKeys), .required, "the peer's endpoint"), port, gidIndex]),
+                .required, "who gets the datagrams")
+        ],
+        returns: "rdma.ah", errors: [("EINVAL", "a port or GID that the device does not have")], "ibv_create_ah.",
+        entry: {
+            Call($0, $1).run { call in
+                let request = call[1]
+                let peer = peer(request[0])
+                let ah = try call[0].object(ProtectionDomain.self).pointee.createAH(
+                    to: peer, port: UInt8(truncatingIfNeeded: request[1].int64),
+                    gidIndex: request[2].isPresent ? UInt8(truncatingIfNeeded: request[2].int64) : nil)
+                return call.push(object: ah, parent: 1, number: peer.number)
+            }
+        }),
+    Function(
+        "create_srq",
+        [
+            Parameter(
+                "request", .record([count("wr", 64, "receive requests"), count("sge", 1, "pieces of each")]), .required,
+                "its capacity")
+        ],
+        returns: "rdma.srq", errors: [("EINVAL", "more than the device has")],
+        "ibv_create_srq: receive requests for several queue pairs.",
+        entry: {
+            Call($0, $1).run { call in
+                let domain = call[0].object(ProtectionDomain.self)
+                let label = "of \(domain.pointee.label)"
+                let srq = try domain.pointee.createSRQ(requests: call[1][0].uint32, pieces: call[1][1].uint32)
+                return call.push(object: srq, parent: 1, label: label)
+            }
+        }),
+]
+
+let ahClass = ObjectClass(
+    AddressHandle.luaName, type: "rdma.ah", short: "ah", "Where datagrams go.", methods: [],
+    close: { closeObject($0, $1, $2, AddressHandle.self) }, destroy: { destroyObject($0, AddressHandle.self) })
+
+let srqClass = ObjectClass(
+    SharedReceiveQueue.luaName, type: "rdma.srq", short: "srq", "A shared receive queue.",
+    methods: [
+        Function(
+            "post_recv",
+            [Parameter("request", .record([idKey] + pieceKeys), .required, "where a message goes")], effects: [.dma],
+            errors: [("ENOMEM", "the queue is full")], "ibv_post_srq_recv of one request.",
+            entry: {
+                Call($0, $1).run { call in
+                    let request = call[1]
+                    try call[0].object(SharedReceiveQueue.self).pointee.postReceive(
+                        id: request[0].uint64, [try piece(request, from: 1, "srq:post_recv")])
+                    return call.nothing
+                }
+            })
+    ],
+    close: { closeObject($0, $1, $2, SharedReceiveQueue.self) }, destroy: { destroyObject($0, SharedReceiveQueue.self) }
+)
+
+private func peer(_ endpoint: Argument) -> Endpoint {
+    Endpoint(
+        number: endpoint[0].uint32, lid: UInt16(truncatingIfNeeded: endpoint[1].int64), gid: Array(endpoint[2].bytes))
+}
 
 let cqClass = ObjectClass(
     CompletionQueue.luaName, type: "rdma.cq", short: "cq", "A completion queue.",
@@ -92,7 +176,7 @@ let cqClass = ObjectClass(
             "poll", [Parameter("count", .integer(1...65536), .integer(16), "at most so many")],
             returns: "rdma.completion[]",
             "ibv_poll_cq: completions, oldest first: id, ok, status (\"SUCCESS\", \"REM_ACCESS_ERR\"), op, bytes, qpn, "
-                + "vendor_error, imm. A list, empty where none is there.",
+                + "vendor_error, imm; src_qpn of a datagram, whose bytes begin 40 behind the request's offset. A list, empty where none is there.",
             entry: {
                 Call($0, $1).run { call in
                     let found = try call[0].object(CompletionQueue.self).pointee.poll(call[1].int)
@@ -106,11 +190,12 @@ let cqClass = ObjectClass(
                 Parameter("timeout", .integer(1...3_600_000), .integer(5000), "milliseconds"),
             ],
             returns: "rdma.completion[]", errors: [("ETIMEDOUT", "they did not come in time")],
-            "Polls until so many completions came.",
+            "Polls until so many completions came. Those that came before an error are polled next.",
             entry: {
                 Call($0, $1).run { call in
                     let found = try call[0].object(CompletionQueue.self).pointee.wait(
-                        call[1].int, timeout: call[2].uint64 * 1_000_000)
+                        call[1].int, timeout: call[2].uint64 * 1_000_000,
+                        stop: UnsafePointer(lk_interruption(call.state)))
                     return call.push(.list(found.map(\.table)))
                 }
             }),
@@ -123,7 +208,8 @@ extension Completion {
         .table([
             "id": .integer(Int64(bitPattern: id)), "ok": .boolean(status == 0), "status": .string(statusName),
             "op": .string(operation), "bytes": .integer(Int64(bytes)), "qpn": .integer(Int64(number)),
-            "vendor_error": .integer(Int64(vendorError)), "imm": immediate.map { .integer(Int64($0)) } ?? .none,
+            "vendor_error": .integer(Int64(vendorError)), "src_qpn": sender.map { .integer(Int64($0)) } ?? .none,
+            "imm": immediate.map { .integer(Int64($0)) } ?? .none,
         ])
     }
 }
@@ -135,7 +221,7 @@ private let endpointKeys = [
 ]
 
 let qpClass = ObjectClass(
-    QueuePair.luaName, type: "rdma.qp", short: "qp", "A queue pair: a reliable connection (RC).",
+    QueuePair.luaName, type: "rdma.qp", short: "qp", "A queue pair.",
     methods: [
         Function(
             "endpoint", [port, gidIndex], returns: "rdma.endpoint",
@@ -159,7 +245,26 @@ let qpClass = ObjectClass(
                     ]), .required, "the peer, and how the connection behaves")
             ],
             errors: [("EINVAL", "it is connected already, or the peer's values are none")],
-            "ibv_modify_qp from RESET over INIT and RTR to RTS.", entry: { Call($0, $1).run(connect) }),
+            "ibv_modify_qp from RESET over INIT and RTR to RTS, of a connection.",
+            entry: { Call($0, $1).run(connect) }),
+        Function(
+            "activate",
+            [
+                Parameter(
+                    "request",
+                    .record([
+                        Parameter("qkey", .uint32, .integer(0x1111_1111), "what senders must name"), port,
+                    ]), .required, "its key")
+            ],
+            errors: [("EINVAL", "it is a connection, or active already")],
+            "ibv_modify_qp from RESET over INIT and RTR to RTS, of a queue pair for datagrams.",
+            entry: {
+                Call($0, $1).run { call in
+                    try call[0].object(QueuePair.self).pointee.activate(
+                        port: UInt8(truncatingIfNeeded: call[1][1].int64), key: call[1][0].uint32)
+                    return call.nothing
+                }
+            }),
         Function(
             "post_send", [Parameter("request", .record(sendKeys), .required, "the work request")], effects: [.dma],
             errors: [("ENOMEM", "the send queue is full: poll its completions"), ("EINVAL", "not connected")],
@@ -172,7 +277,7 @@ let qpClass = ObjectClass(
                 Call($0, $1).run { call in
                     let request = call[1]
                     try call[0].object(QueuePair.self).pointee.postReceive(
-                        id: request[0].uint64, [try piece(request, from: 1, "post_recv")])
+                        id: request[0].uint64, [try piece(request, from: 1, "qp:post_recv")])
                     return call.nothing
                 }
             }),
@@ -192,9 +297,7 @@ private func endpoint(_ call: Call) throws -> CInt {
 
 private func connect(_ call: Call) throws -> CInt {
     let request = call[1]
-    let peer = Endpoint(
-        number: request[0][0].uint32, lid: UInt16(truncatingIfNeeded: request[0][1].int64),
-        gid: Array(request[0][2].bytes))
+    let peer = peer(request[0])
     var options = ConnectionOptions()
     options.access = request[1].uint32
     options.port = UInt8(truncatingIfNeeded: request[2].int64)
@@ -231,6 +334,9 @@ private let sendKeys =
         Parameter("imm", .uint32, .integer(0), "immediate data"),
         Parameter("compare_add", .uint64, .integer(0), "what an atomic compares with or adds"),
         Parameter("swap", .uint64, .integer(0), "what compare_swap leaves"),
+        Parameter("ah", .object(AddressHandle.self), .absent, "where a datagram goes"),
+        Parameter("remote_qpn", .integer(0...0xff_ffff), .integer(0), "the receiver's number, of a datagram"),
+        Parameter("remote_qkey", .uint32, .integer(0x1111_1111), "the receiver's key, of a datagram"),
     ]
 
 /// The piece that three keys name. What lies outside its region is the NIC's to refuse, but a length must be known.
@@ -239,11 +345,11 @@ private func piece(_ request: Argument, from first: Int, _ name: String) throws 
     let offset = request[first + 1].uint64
     let whole = UInt64(mr.pointee.length)
     guard request[first + 2].isPresent || offset <= whole else {
-        throw ErrorValue(kind: "argument", "qp:\(name): offset \(offset) is behind the region's \(whole) bytes")
+        throw ErrorValue(kind: "argument", "\(name): offset \(offset) is behind the region's \(whole) bytes")
     }
     let length = request[first + 2].isPresent ? request[first + 2].uint64 : whole - offset
     guard length <= 0x8000_0000 else {
-        throw ErrorValue(kind: "argument", "qp:\(name): a piece has at most 2 GiB, not \(length) bytes")
+        throw ErrorValue(kind: "argument", "\(name): a piece has at most 2 GiB, not \(length) bytes")
     }
     return ibv_sge(
         addr: mr.pointee.start &+ offset, length: UInt32(truncatingIfNeeded: length), lkey: mr.pointee.lkey)
@@ -258,7 +364,11 @@ private func postSend(_ call: Call) throws -> CInt {
         (request[7].bool ? IBV_SEND_SIGNALED.rawValue : 0) | (request[8].bool ? IBV_SEND_INLINE.rawValue : 0)
         | (request[9].bool ? IBV_SEND_FENCE.rawValue : 0)
     wr.imm_data = request[10].uint32.bigEndian
-    if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode) {
+    if call[0].object(QueuePair.self).pointee.isDatagram {
+        wr.wr.ud.ah = request[13].isPresent ? request[13].object(AddressHandle.self).pointee.ah : nil
+        wr.wr.ud.remote_qpn = request[14].uint32
+        wr.wr.ud.remote_qkey = request[15].uint32
+    } else if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode) {
         wr.wr.atomic.remote_addr = request[4].uint64
         wr.wr.atomic.rkey = request[5].uint32
         wr.wr.atomic.compare_add = request[11].uint64
@@ -267,6 +377,6 @@ private func postSend(_ call: Call) throws -> CInt {
         wr.wr.rdma.remote_addr = request[4].uint64
         wr.wr.rdma.rkey = request[5].uint32
     }
-    try call[0].object(QueuePair.self).pointee.post(wr, [try piece(request, from: 1, "post_send")])
+    try call[0].object(QueuePair.self).pointee.post(wr, [try piece(request, from: 1, "qp:post_send")])
     return call.nothing
 }

@@ -53,7 +53,7 @@ let rdmaModule = Module(
                 }
             }),
     ],
-    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, qpClass])
+    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, srqClass, qpClass, ahClass])
 
 private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
@@ -196,7 +196,7 @@ private let pdClass = ObjectClass(
                 }
             }),
         createQPFunction,
-    ],
+    ] + addressFunctions,
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
 private func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {

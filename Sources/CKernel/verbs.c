@@ -65,6 +65,22 @@ long shim_ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attributes, 
     return *qp ? 0 : failure();
 }
 long shim_ibv_destroy_qp(struct ibv_qp *qp) { return negated(ibv_destroy_qp(qp)); }
+long shim_ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attributes, struct ibv_ah **ah) {
+    errno = 0;
+    *ah = ibv_create_ah(pd, attributes);
+    return *ah ? 0 : failure();
+}
+long shim_ibv_destroy_ah(struct ibv_ah *ah) { return negated(ibv_destroy_ah(ah)); }
+long shim_ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attributes, struct ibv_srq **srq) {
+    errno = 0;
+    *srq = ibv_create_srq(pd, attributes);
+    return *srq ? 0 : failure();
+}
+long shim_ibv_destroy_srq(struct ibv_srq *srq) { return negated(ibv_destroy_srq(srq)); }
+long shim_ibv_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *request) {
+    struct ibv_recv_wr *bad;
+    return negated(ibv_post_srq_recv(srq, request, &bad));
+}
 long shim_ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attributes, int mask) {
     return negated(ibv_modify_qp(qp, attributes, mask));
 }

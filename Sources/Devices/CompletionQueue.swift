@@ -17,6 +17,8 @@ public struct Completion: Sendable {
     public let number: UInt32
     /// Immediate data in host byte order; nil where none came.
     public let immediate: UInt32?
+    /// Of a received datagram its sender's queue pair number; the message lies 40 bytes behind the receive request's start.
+    public let sender: UInt32?
 
     init(_ completion: ibv_wc) {
         id = completion.wr_id
@@ -26,6 +28,8 @@ public struct Completion: Sendable {
         vendorError = completion.vendor_err
         number = completion.qp_num
         let hasImmediate = completion.wc_flags & IBV_WC_WITH_IMM.rawValue != 0
+        let isDatagram = completion.wc_flags & IBV_WC_GRH.rawValue != 0 && completion.src_qp != 0
+        sender = isDatagram ? completion.src_qp : nil
         immediate = hasImmediate ? UInt32(bigEndian: completion.imm_data) : nil
     }
 
@@ -64,6 +68,8 @@ public struct CompletionQueue: ~Copyable {
     private let kernel: any Kernel
     let cq: UnsafeMutablePointer<ibv_cq>
     private let siblings: Children
+    /// Taken by a wait that ended too soon.
+    private var held: [Completion] = []
     /// How messages call it.
     public let label: String
     /// False once it is destroyed.
@@ -78,7 +84,12 @@ public struct CompletionQueue: ~Copyable {
     }
 
     /// ibv_poll_cq(3): at most `count` completions, oldest first.
-    public func poll(_ count: Int) throws(Failure) -> [Completion] {
+    public mutating func poll(_ count: Int) throws(Failure) -> [Completion] {
+        guard held.isEmpty else {
+            let first = Array(held.prefix(count))
+            held.removeFirst(first.count)
+            return first
+        }
         var failure: Errno?
         let found = [ibv_wc](unsafeUninitializedCapacity: count) { buffer, filled in
             do throws(Errno) { filled = try kernel.ibv_poll_cq(cq, buffer) } catch { failure = error }
@@ -87,23 +98,32 @@ public struct CompletionQueue: ~Copyable {
         return found.map(Completion.init)
     }
 
-    /// Polls until `count` completions came; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came.
-    public func wait(_ count: Int, timeout: UInt64) throws(Failure) -> [Completion] {
+    /// Polls until `count` completions came; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came or `stop` is
+    /// no longer 0. What came before stays for the next poll.
+    public mutating func wait(_ count: Int, timeout: UInt64, stop: UnsafePointer<Int32>?) throws(Failure)
+        -> [Completion]
+    {
         let end = kernel.monotonic() &+ timeout
         var found: [Completion] = []
-        while found.count < count {
-            found += try poll(count - found.count)
-            guard found.count < count else { break }
-            guard kernel.monotonic() < end else {
-                throw Failure(
-                    "ibv_poll_cq", Errno(110), object: label,
-                    hint: "\(found.count) of \(count) completions came; are all requests signalled, is the peer there?")
+        do throws(Failure) {
+            while true {
+                found += try poll(count - found.count)
+                guard found.count < count else { return found }
+                guard kernel.monotonic() < end else {
+                    throw Failure(
+                        "ibv_poll_cq", Errno(110), object: label,
+                        hint: "\(found.count) of \(count) completions came, which stay to be polled; are all requests "
+                            + "signalled, is the peer there?")
+                }
+                let isStopped = stop.map { $0.pointee != 0 } ?? false
+                if let errno = isStopped ? .interrupted : Errno(result: kernel.sleep(nanoseconds: 20_000)) {
+                    throw Failure("ibv_poll_cq", errno, object: label)
+                }
             }
-            if let errno = Errno(result: kernel.sleep(nanoseconds: 20_000)) {
-                throw Failure("ibv_poll_cq", errno, object: label)
-            }
+        } catch {
+            held = found + held
+            throw error
         }
-        return found
     }
 
     /// ibv_destroy_cq(3). EBUSY while a queue pair uses it; it stays open then.

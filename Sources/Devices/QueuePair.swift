@@ -38,7 +38,26 @@ public struct ConnectionOptions: Sendable {
     public init() {}
 }
 
-/// A reliable connection: ibv_create_qp(3) of type IBV_QPT_RC.
+extension Endpoint {
+    /// How to reach it from a port, by the entry `gidIndex` of its GIDs.
+    func address(
+        _ kernel: any Kernel, _ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8, gidIndex: UInt8?,
+        _ label: String
+    ) throws(Failure) -> ibv_ah_attr {
+        var attributes = ibv_ah_attr()
+        attributes.port_num = port
+        attributes.dlid = lid
+        if let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label) {
+            attributes.is_global = 1
+            attributes.grh.sgid_index = UInt8(truncatingIfNeeded: entry.index)
+            attributes.grh.hop_limit = 64
+            withUnsafeMutableBytes(of: &attributes.grh.dgid) { $0.copyBytes(from: gid.prefix(16)) }
+        }
+        return attributes
+    }
+}
+
+/// A queue pair: a reliable or unreliable connection (RC, UC), or one for datagrams (UD).
 public struct QueuePair: ~Copyable {
     private let kernel: any Kernel
     private let qp: UnsafeMutablePointer<ibv_qp>
@@ -74,6 +93,11 @@ public struct QueuePair: ~Copyable {
     /// Connects to `peer`, through INIT and RTR to RTS.
     public func connect(to peer: Endpoint, _ options: ConnectionOptions) throws(Failure) {
         guard let context = qp.pointee.context else { throw Failure("ibv_modify_qp", .invalid, object: label) }
+        guard !isDatagram else {
+            throw Failure(
+                "ibv_modify_qp", .invalid, object: label,
+                hint: "datagrams have no connection: activate it, and send each to an address (pd:create_ah)")
+        }
         let port = try call("ibv_query_port") { () throws(Errno) in
             try kernel.ibv_query_port(context, options.port)
         }
@@ -87,31 +111,37 @@ public struct QueuePair: ~Copyable {
         attributes.dest_qp_num = peer.number
         attributes.max_dest_rd_atomic = 1
         attributes.min_rnr_timer = 12
-        attributes.ah_attr.port_num = options.port
-        attributes.ah_attr.dlid = peer.lid
-        if let entry = try GIDEntry.chosen(kernel, context, options.port, index: options.gidIndex, label) {
-            attributes.ah_attr.is_global = 1
-            attributes.ah_attr.grh.sgid_index = UInt8(truncatingIfNeeded: entry.index)
-            attributes.ah_attr.grh.hop_limit = 64
-            withUnsafeMutableBytes(of: &attributes.ah_attr.grh.dgid) { $0.copyBytes(from: peer.gid.prefix(16)) }
-        }
-        try modify(
-            attributes,
-            [
-                IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN, IBV_QP_MAX_DEST_RD_ATOMIC,
-                IBV_QP_MIN_RNR_TIMER,
-            ])
+        attributes.ah_attr = try peer.address(kernel, context, options.port, gidIndex: options.gidIndex, label)
+        let path = [IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN]
+        try modify(attributes, isReliable ? path + [IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER] : path)
         attributes.qp_state = IBV_QPS_RTS
         attributes.timeout = options.timeout
         attributes.retry_cnt = options.retries
         attributes.rnr_retry = options.receiverRetries
         attributes.max_rd_atomic = 1
-        try modify(
-            attributes,
-            [
-                IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_SQ_PSN,
-                IBV_QP_MAX_QP_RD_ATOMIC,
-            ])
+        let retries = [IBV_QP_TIMEOUT, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_MAX_QP_RD_ATOMIC]
+        try modify(attributes, [IBV_QP_STATE, IBV_QP_SQ_PSN] + (isReliable ? retries : []))
+    }
+
+    private var isReliable: Bool { qp.pointee.qp_type == IBV_QPT_RC }
+    /// Whether it sends datagrams, each to an address of its own.
+    public var isDatagram: Bool { qp.pointee.qp_type == IBV_QPT_UD }
+
+    /// Makes one for datagrams ready, through INIT and RTR to RTS. `key` is what its peers must name (the Q_Key).
+    public func activate(port: UInt8 = 1, key: UInt32) throws(Failure) {
+        guard isDatagram else {
+            throw Failure(
+                "ibv_modify_qp", .invalid, object: label, hint: "it is a connection; connect it to its peer")
+        }
+        var attributes = ibv_qp_attr()
+        attributes.qp_state = IBV_QPS_INIT
+        attributes.port_num = port
+        attributes.qkey = key
+        try modify(attributes, [IBV_QP_STATE, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY])
+        attributes.qp_state = IBV_QPS_RTR
+        try modify(attributes, [IBV_QP_STATE])
+        attributes.qp_state = IBV_QPS_RTS
+        try modify(attributes, [IBV_QP_STATE, IBV_QP_SQ_PSN])
     }
 
     private func modify(_ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask]) throws(Failure) {
@@ -123,6 +153,11 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
     public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
+        // Providers read the address without looking whether there is one.
+        guard !isDatagram || request.wr.ud.ah != nil else {
+            throw Failure(
+                "ibv_post_send", .invalid, object: label, hint: "a datagram needs ah, remote_qpn and remote_qkey")
+        }
         if request.send_flags & IBV_SEND_INLINE.rawValue != 0 {
             for piece in pieces { try checkMapped("ibv_post_send", piece.addr, UInt64(piece.length)) }
         }
@@ -150,22 +185,16 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_post_recv(3) of one request.
     public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
-        var pieces = pieces
-        let result: Result<Void, Errno> = pieces.withUnsafeMutableBufferPointer { list in
-            var request = ibv_recv_wr()
-            request.wr_id = id
-            request.num_sge = Int32(list.count)
-            request.sg_list = list.baseAddress
-            do throws(Errno) { return .success(try kernel.ibv_post_recv(qp, &request)) } catch {
-                return .failure(error)
-            }
+        try call("ibv_post_recv") { () throws(Errno) in
+            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in try kernel.ibv_post_recv(qp, request) }
         }
-        try call("ibv_post_recv") { () throws(Errno) in try result.get() }
     }
 
     /// Sends a stream of messages. The plan must have been checked.
     public func stream(_ plan: TrafficPlan) throws(Failure) -> TrafficResult {
-        guard let cq = qp.pointee.send_cq else { throw Failure("ibv_post_send", .invalid, object: label) }
+        guard let cq = qp.pointee.send_cq, !isDatagram else {
+            throw Failure("ibv_post_send", .invalid, object: label, hint: "streams are for connections")
+        }
         if plan.isInline {
             try checkMapped("ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
         }
@@ -193,6 +222,11 @@ public struct QueuePair: ~Copyable {
 
     /// Makes ready for the peer's first message. Both sides must have done so before either calls ``pingPong(_:)``.
     public func preparePingPong(_ plan: PingPongPlan) throws(Failure) {
+        guard qp.pointee.srq == nil, !isDatagram else {
+            throw Failure(
+                "ibv_post_recv", .invalid, object: label,
+                hint: "a ping-pong is for connections with a receive queue of their own")
+        }
         for place in [plan.from, plan.into] { try checkMapped("ibv_post_send", place.address, UInt64(plan.size)) }
         try call("ibv_post_recv") { () throws(Errno) in try PingPong.prepare(qp, plan) }
     }

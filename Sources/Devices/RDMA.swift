@@ -206,15 +206,42 @@ public struct ProtectionDomain: ~Copyable {
         }
     }
 
-    /// ibv_create_qp(3): a reliable connection with these queues.
+    /// ibv_create_ah(3): where datagrams to `peer` go, from `port` and the entry `gidIndex` of its GIDs.
+    public func createAH(to peer: Endpoint, port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> AddressHandle {
+        guard let context = pd.pointee.context else { throw Failure("ibv_create_ah", .invalid, object: label) }
+        let attributes = try peer.address(kernel, context, port, gidIndex: gidIndex, label)
+        do throws(Errno) {
+            return AddressHandle(kernel, try kernel.ibv_create_ah(pd, attributes), in: siblings, label: label)
+        } catch {
+            throw Failure("ibv_create_ah", error, object: label, request: "port=\(port)")
+        }
+    }
+
+    /// ibv_create_srq(3), for `requests` receive requests of at most `pieces` pieces.
+    public func createSRQ(requests: UInt32, pieces: UInt32) throws(Failure) -> SharedReceiveQueue {
+        var attributes = ibv_srq_init_attr()
+        attributes.attr.max_wr = requests
+        attributes.attr.max_sge = pieces
+        do throws(Errno) {
+            return SharedReceiveQueue(
+                kernel, try kernel.ibv_create_srq(pd, attributes), in: siblings, label: label)
+        } catch {
+            throw Failure(
+                "ibv_create_srq", error, object: label, request: "max_wr=\(requests), max_sge=\(pieces)")
+        }
+    }
+
+    /// ibv_create_qp(3) of `type` with these queues: its own receive queue, or `shared`.
     public func createQP(
-        send: borrowing CompletionQueue, receive: borrowing CompletionQueue, capacity: ibv_qp_cap, signalsAll: Bool
+        send: borrowing CompletionQueue, receive: borrowing CompletionQueue, capacity: ibv_qp_cap, signalsAll: Bool,
+        type: ibv_qp_type = IBV_QPT_RC, shared: UnsafeMutablePointer<ibv_srq>? = nil
     ) throws(Failure) -> QueuePair {
         var attributes = ibv_qp_init_attr()
         attributes.send_cq = send.cq
         attributes.recv_cq = receive.cq
+        attributes.srq = shared
         attributes.cap = capacity
-        attributes.qp_type = IBV_QPT_RC
+        attributes.qp_type = type
         attributes.sq_sig_all = signalsAll ? 1 : 0
         do throws(Errno) {
             return QueuePair(kernel, try kernel.ibv_create_qp(pd, &attributes), in: siblings, label: label)

@@ -34,6 +34,18 @@ extension Refusal {
             Refusal("EINVAL", "more work requests, pieces or inline data than the device has"),
             Refusal("EOPNOTSUPP"), Refusal("EPERM"),
         ],
+        "ibv_create_ah": memory + [
+            Refusal("EINVAL", "the port or the GID index is none of the device's"),
+            Refusal("ETIMEDOUT", "the peer's address could not be resolved"), Refusal("EOPNOTSUPP"),
+        ],
+        "ibv_destroy_ah": [gone, Refusal("EINVAL")],
+        "ibv_create_srq": memory + [
+            Refusal("EINVAL", "more work requests or pieces than the device has"), Refusal("EOPNOTSUPP"),
+        ],
+        "ibv_destroy_srq": [gone, Refusal("EBUSY", "a queue pair still uses it; close that first")],
+        "ibv_post_srq_recv": [
+            Refusal("ENOMEM", "the shared receive queue is full: poll its completions"), Refusal("EINVAL"),
+        ],
         "ibv_destroy_qp": [gone, Refusal("EBUSY"), Refusal("EINVAL")],
         "ibv_modify_qp": [
             gone, Refusal("EINVAL", "not from this state, or a value of the peer's or the port's is none"),

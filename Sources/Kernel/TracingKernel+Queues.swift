@@ -54,6 +54,48 @@ extension TracingKernel {
     }
 
     /// See ``VerbsCalls``.
+    public func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    {
+        let arguments = [
+            address(pd), UInt64(attributes.dlid), UInt64(attributes.port_num), UInt64(attributes.grh.sgid_index),
+        ]
+        return try verb(.createAH, arguments, pointer) { (kernel) throws(Errno) in
+            try kernel.ibv_create_ah(pd, attributes)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
+        try verb(.destroyAH, [address(ah)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_destroy_ah(ah) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_srq>
+    {
+        let arguments = [address(pd), UInt64(attributes.attr.max_wr), UInt64(attributes.attr.max_sge)]
+        return try verb(.createSRQ, arguments, pointer) { (kernel) throws(Errno) in
+            try kernel.ibv_create_srq(pd, attributes)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
+        try verb(.destroySRQ, [address(srq)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_destroy_srq(srq) }
+    }
+
+    /// See ``VerbsCalls``. Of a chain the first request is shown.
+    public func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    {
+        let arguments = [address(srq), request.pointee.wr_id, UInt64(UInt32(bitPattern: request.pointee.num_sge))]
+        try verb(.postSRQRecv, arguments, { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_post_srq_recv(srq, request)
+        }
+    }
+
+    /// See ``VerbsCalls``.
     public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
         throws(Errno)
     {

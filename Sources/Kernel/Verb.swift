@@ -62,6 +62,15 @@ public struct Verb: Sendable {
             ("max_send_sge", .decimal), ("max_recv_sge", .decimal), ("max_inline_data", .decimal),
         ])
     static let destroyQP = Verb(name: "ibv_destroy_qp", parameters: [("qp", .pointer)])
+    static let createAH = Verb(
+        name: "ibv_create_ah",
+        parameters: [("pd", .pointer), ("dlid", .decimal), ("port_num", .decimal), ("sgid_index", .decimal)])
+    static let destroyAH = Verb(name: "ibv_destroy_ah", parameters: [("ah", .pointer)])
+    static let createSRQ = Verb(
+        name: "ibv_create_srq", parameters: [("pd", .pointer), ("max_wr", .decimal), ("max_sge", .decimal)])
+    static let destroySRQ = Verb(name: "ibv_destroy_srq", parameters: [("srq", .pointer)])
+    static let postSRQRecv = Verb(
+        name: "ibv_post_srq_recv", parameters: [("srq", .pointer), ("wr_id", .hexadecimal), ("num_sge", .decimal)])
     static let modifyQP = Verb(
         name: "ibv_modify_qp",
         parameters: [

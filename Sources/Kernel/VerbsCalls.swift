@@ -55,6 +55,19 @@ public protocol VerbsCalls: AnyObject {
         -> UnsafeMutablePointer<ibv_qp>
     /// ibv_destroy_qp(3).
     func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno)
+    /// ibv_create_ah(3): where a datagram goes.
+    func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    /// ibv_destroy_ah(3).
+    func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno)
+    /// ibv_create_srq(3).
+    func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_srq>
+    /// ibv_destroy_srq(3). EBUSY while a queue pair uses it.
+    func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno)
+    /// ibv_post_srq_recv(3), of one work request or a chain.
+    func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
     /// ibv_modify_qp(3). `mask` is IBV_QP_*.
     func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32) throws(Errno)
     /// ibv_post_send(3), of one work request or a chain.

@@ -168,6 +168,37 @@ extension LiveKernel {
     }
 
     /// See ``VerbsCalls``.
+    public func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    {
+        var attributes = attributes
+        return try made("address handle") { shim_ibv_create_ah(pd, &attributes, $0) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
+        try ended(ah, shim_ibv_destroy_ah(ah))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_srq>
+    {
+        var attributes = attributes
+        return try made("shared receive queue") { shim_ibv_create_srq(pd, &attributes, $0) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
+        try ended(srq, shim_ibv_destroy_srq(srq))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    { try check(shim_ibv_post_srq_recv(srq, request)) }
+
+    /// See ``VerbsCalls``.
     public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
         throws(Errno)
     {

@@ -20,6 +20,8 @@ final class QueuePair {
         let remoteAddress: UInt64
         let remoteKey: UInt32
         let operands: (UInt64, UInt64)
+        /// Of a datagram: where it goes, the peer's number and key.
+        let datagram: (to: ibv_ah_attr, number: UInt32, key: UInt32)?
         let pieces: [Piece]
         /// The message itself where it was sent inline.
         let inline: [UInt8]?
@@ -41,6 +43,8 @@ final class QueuePair {
     let receiveQueue: CompletionQueue
     let capacity: ibv_qp_cap
     let signalsAll: Bool
+    /// Where receive requests come from; nil where it has its own.
+    let shared: SharedReceiveQueue?
     var state = IBV_QPS_RESET
     var attributes = ibv_qp_attr()
     /// Places taken; a completion gives them back when it is polled.
@@ -55,8 +59,7 @@ final class QueuePair {
 
     init(
         _ kernel: SimKernel, _ domain: ProtectionDomain, number: UInt32, _ attributes: ibv_qp_init_attr,
-        _ send: CompletionQueue,
-        _ receive: CompletionQueue
+        _ send: CompletionQueue, _ receive: CompletionQueue, _ shared: SharedReceiveQueue?
     ) {
         self.kernel = kernel
         self.domain = domain
@@ -66,6 +69,8 @@ final class QueuePair {
         receiveQueue = receive
         capacity = attributes.cap
         signalsAll = attributes.sq_sig_all != 0
+        self.shared = shared
+        shared?.users += 1
         send.users += 1
         receive.users += 1
         domain.queuePairs += 1
@@ -78,6 +83,7 @@ final class QueuePair {
         sendQueue.users -= 1
         receiveQueue.users -= 1
         domain.queuePairs -= 1
+        shared?.users -= 1
         sendQueue.forget(self)
         receiveQueue.forget(self)
     }
@@ -96,8 +102,41 @@ final class QueuePair {
 
     private static func mask(_ bits: ibv_qp_attr_mask...) -> UInt32 { bits.reduce(0) { $0 | $1.rawValue } }
 
-    /// drivers/infiniband/core/verbs.c:qp_state_table of RC: what each step must have, and what it may.
-    private static let steps: [Step: (required: UInt32, optional: UInt32)] = {
+    private typealias Steps = [Step: (required: UInt32, optional: UInt32)]
+
+    /// drivers/infiniband/core/verbs.c:qp_state_table: what each step must have, and what it may.
+    private var steps: Steps {
+        switch type {
+        case IBV_QPT_UD: QueuePair.datagramSteps
+        case IBV_QPT_UC: QueuePair.unreliableSteps
+        default: QueuePair.reliableSteps
+        }
+    }
+
+    private static let datagramSteps: Steps = {
+        let first = mask(IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY)
+        let later = mask(IBV_QP_CUR_STATE, IBV_QP_QKEY)
+        return [
+            Step(IBV_QPS_RESET, IBV_QPS_INIT): (first, 0), Step(IBV_QPS_INIT, IBV_QPS_INIT): (0, first),
+            Step(IBV_QPS_INIT, IBV_QPS_RTR): (0, mask(IBV_QP_PKEY_INDEX, IBV_QP_QKEY)),
+            Step(IBV_QPS_RTR, IBV_QPS_RTS): (mask(IBV_QP_SQ_PSN), later), Step(IBV_QPS_RTS, IBV_QPS_RTS): (0, later),
+        ]
+    }()
+
+    private static let unreliableSteps: Steps = {
+        let first = mask(IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_ACCESS_FLAGS)
+        let later = mask(IBV_QP_CUR_STATE, IBV_QP_ALT_PATH, IBV_QP_ACCESS_FLAGS, IBV_QP_PATH_MIG_STATE)
+        return [
+            Step(IBV_QPS_RESET, IBV_QPS_INIT): (first, 0), Step(IBV_QPS_INIT, IBV_QPS_INIT): (0, first),
+            Step(IBV_QPS_INIT, IBV_QPS_RTR): (
+                mask(IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN),
+                mask(IBV_QP_ALT_PATH, IBV_QP_ACCESS_FLAGS, IBV_QP_PKEY_INDEX)
+            ),
+            Step(IBV_QPS_RTR, IBV_QPS_RTS): (mask(IBV_QP_SQ_PSN), later), Step(IBV_QPS_RTS, IBV_QPS_RTS): (0, later),
+        ]
+    }()
+
+    private static let reliableSteps: Steps = {
         let first = mask(IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_ACCESS_FLAGS)
         let later = mask(
             IBV_QP_CUR_STATE, IBV_QP_ALT_PATH, IBV_QP_ACCESS_FLAGS, IBV_QP_MIN_RNR_TIMER, IBV_QP_PATH_MIG_STATE)
@@ -127,7 +166,7 @@ final class QueuePair {
             guard rest == 0 else { throw Errno(EINVAL) }
             return next == IBV_QPS_RESET ? reset() : fail()
         }
-        guard let step = QueuePair.steps[Step(state, next)], rest & step.required == step.required,
+        guard let step = steps[Step(state, next)], rest & step.required == step.required,
             rest & ~(step.required | step.optional) == 0
         else { throw Errno(EINVAL) }
         // core/uverbs_cmd.c:modify_qp
@@ -139,6 +178,7 @@ final class QueuePair {
     private func take(_ new: ibv_qp_attr, _ mask: UInt32) {
         func has(_ bit: ibv_qp_attr_mask) -> Bool { mask & bit.rawValue != 0 }
         if has(IBV_QP_ACCESS_FLAGS) { attributes.qp_access_flags = new.qp_access_flags }
+        if has(IBV_QP_QKEY) { attributes.qkey = new.qkey }
         if has(IBV_QP_AV) { attributes.ah_attr = new.ah_attr }
         if has(IBV_QP_PATH_MTU) { attributes.path_mtu = new.path_mtu }
         if has(IBV_QP_TIMEOUT) { attributes.timeout = new.timeout }
@@ -208,14 +248,31 @@ final class QueuePair {
         add(entry, to: sendQueue)
     }
 
-    /// The end of a receive request.
-    func complete(_ receive: Receive, _ status: ibv_wc_status, from send: Send? = nil) {
+    /// What stands before a datagram in the receiver's memory.
+    static let routeHeader = 40
+
+    /// The next receive request, which is taken; nil where there is none.
+    func takeReceive() -> Receive? {
+        if let shared { return shared.take() }
+        return receives.isEmpty ? nil : receives.removeFirst()
+    }
+
+    var hasReceive: Bool { shared.map { $0.hasReceive } ?? !receives.isEmpty }
+
+    /// The end of a receive request; `sender` is who sent a datagram.
+    func complete(_ receive: Receive, _ status: ibv_wc_status, from send: Send? = nil, sender: UInt32? = nil) {
         let writes = send?.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
         var entry = entry(
-            receive.id, status, writes ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV, send?.length ?? 0)
-        entry.receives = 1
+            receive.id, status, writes ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV,
+            (send?.length ?? 0) + (sender == nil ? 0 : QueuePair.routeHeader))
+        // A shared queue has its place back already.
+        entry.receives = shared == nil ? 1 : 0
+        if let sender {
+            entry.completion.wc_flags = IBV_WC_GRH.rawValue
+            entry.completion.src_qp = sender
+        }
         if let send, send.opcode == IBV_WR_SEND_WITH_IMM || writes {
-            entry.completion.wc_flags = IBV_WC_WITH_IMM.rawValue
+            entry.completion.wc_flags |= IBV_WC_WITH_IMM.rawValue
             entry.completion.imm_data = send.immediate
         }
         add(entry, to: receiveQueue)

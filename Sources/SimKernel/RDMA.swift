@@ -12,6 +12,8 @@ final class RDMA {
     private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
     private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
     private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
+    private var addresses: [UnsafeMutablePointer<ibv_ah>: AddressHandle] = [:]
+    private var sharedQueues: [UnsafeMutablePointer<ibv_srq>: SharedReceiveQueue] = [:]
     private var pairsByNumber: [UInt32: QueuePair] = [:]
     private var nextHandle: UInt32 = 1
     private var nextQueuePair: UInt32 = 0x100
@@ -39,6 +41,8 @@ final class RDMA {
     deinit {
         for qp in queuePairs.keys { qp.deallocate() }
         for cq in queues.keys { cq.deallocate() }
+        for srq in sharedQueues.keys { srq.deallocate() }
+        for ah in addresses.keys { ah.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
         for handle in handles.keys { handle.deallocate() }
@@ -57,6 +61,8 @@ final class RDMA {
             .sorted()
             + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
             + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
+            + sharedQueues.values.map { "ibv_srq of \($0.domain.context.nic.name)" }.sorted()
+            + addresses.values.map { "ibv_ah of \($0.domain.context.nic.name)" }.sorted()
             + queuePairs.values.map { "ibv_qp of \($0.nic.name), number 0x\(String($0.number, radix: 16))" }.sorted()
     }
 
@@ -89,6 +95,8 @@ final class RDMA {
         let context = try context(pointer)
         for (qp, pair) in queuePairs where pair.domain.context === context { remove(qp, pair) }
         for (cq, queue) in queues where queue.context === context { remove(cq) }
+        for (srq, queue) in sharedQueues where queue.domain.context === context { remove(srq, queue) }
+        for (ah, address) in addresses where address.domain.context === context { remove(ah, address) }
         for (_, region) in regions.all where region.domain.context === context { remove(region) }
         for (pd, domain) in domains where domain.context === context { remove(pd) }
         for (dmah, handle) in handles where handle.context === context { remove(dmah) }
@@ -204,7 +212,8 @@ final class RDMA {
         guard let send = attributes.send_cq, let receive = attributes.recv_cq else { throw Errno(EINVAL) }
         nextQueuePair += 1
         let pair = QueuePair(
-            kernel, domain, number: nextQueuePair, attributes, try queue(send), try queue(receive))
+            kernel, domain, number: nextQueuePair, attributes, try queue(send), try queue(receive),
+            try attributes.srq.map { (srq) throws(Errno) in try sharedQueue(srq) })
         let qp = Modelled.allocate(ibv_qp.self, pair)
         qp.pointee.context = pd.pointee.context
         qp.pointee.qp_context = attributes.qp_context
@@ -229,6 +238,74 @@ final class RDMA {
         queuePairs[qp] = nil
         pairsByNumber[pair.number] = nil
         qp.deallocate()
+    }
+
+    // MARK: Shared receive queues and addresses
+
+    func addSharedQueue(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_attr, _ kernel: SimKernel)
+        throws(Errno) -> UnsafeMutablePointer<ibv_srq>
+    {
+        let queue = SharedReceiveQueue(kernel, try domain(pd), attributes)
+        let srq = Modelled.allocate(ibv_srq.self, queue)
+        srq.pointee.context = pd.pointee.context
+        srq.pointee.pd = pd
+        srq.pointee.handle = handle()
+        sharedQueues[srq] = queue
+        queue.domain.queuePairs += 1
+        return srq
+    }
+
+    func sharedQueue(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) -> SharedReceiveQueue {
+        guard let queue = sharedQueues[srq] else { throw Errno(EINVAL) }
+        return queue
+    }
+
+    func remove(_ srq: UnsafeMutablePointer<ibv_srq>, _ queue: SharedReceiveQueue) {
+        queue.domain.queuePairs -= 1
+        sharedQueues[srq] = nil
+        srq.deallocate()
+    }
+
+    func addAddress(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    {
+        let address = AddressHandle(domain: try domain(pd), attributes: attributes)
+        let ah = UnsafeMutablePointer<ibv_ah>.allocateZeroed()
+        ah.pointee.context = pd.pointee.context
+        ah.pointee.pd = pd
+        ah.pointee.handle = handle()
+        addresses[ah] = address
+        address.domain.queuePairs += 1
+        return ah
+    }
+
+    func address(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) -> AddressHandle {
+        guard let address = addresses[ah] else { throw Errno(EINVAL) }
+        return address
+    }
+
+    /// Where a datagram goes; EINVAL where it names no address.
+    func address(_ ah: UnsafeMutablePointer<ibv_ah>?, _ number: UInt32, _ key: UInt32) throws(Errno)
+        -> (to: ibv_ah_attr, number: UInt32, key: UInt32)
+    {
+        guard let ah else { throw Errno(EINVAL) }
+        return (try address(ah).attributes, number, key)
+    }
+
+    func remove(_ ah: UnsafeMutablePointer<ibv_ah>, _ address: AddressHandle) {
+        address.domain.queuePairs -= 1
+        addresses[ah] = nil
+        ah.deallocate()
+    }
+
+    /// Who takes a datagram for this number at this GID.
+    func datagramPeer(number: UInt32, gid: ibv_gid) -> QueuePair? {
+        var gid = gid
+        let address = withUnsafeBytes(of: &gid) { Array($0) }
+        guard let peer = pairsByNumber[number], peer.type == IBV_QPT_UD,
+            peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS, peer.domain.context.adapter.has(gid: address)
+        else { return nil }
+        return peer
     }
 
     /// Who answers a queue pair: the one it is connected to, if that is connected to it and can receive.

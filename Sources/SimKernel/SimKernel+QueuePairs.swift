@@ -45,8 +45,8 @@ extension SimKernel {
         guard cap.max_send_wr <= 1 << 15, cap.max_recv_wr <= 1 << 15, cap.max_send_sge <= 30, cap.max_recv_sge <= 30,
             cap.max_inline_data <= 1024
         else { throw Errno(EINVAL) }
-        guard attributes.qp_type == IBV_QPT_RC, attributes.srq == nil else {
-            throw notModelled("queue pairs other than RC, and with an SRQ", EOPNOTSUPP)
+        guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.qp_type) else {
+            throw notModelled("queue pairs other than RC, UC and UD", EOPNOTSUPP)
         }
         return try rdma.addQueuePair(pd, attributes, self)
     }
@@ -55,6 +55,51 @@ extension SimKernel {
     public func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
         pass(1000)
         rdma.remove(qp, try rdma.queuePair(qp))
+    }
+
+    /// See ``VerbsCalls``. sw/rxe/rxe_av.c:rxe_av_chk_attr
+    public func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    {
+        pass(1000)
+        let types = try rdma.domain(pd).context.nic.driver == .rxe ? 2 : 4
+        guard attributes.port_num == 1, attributes.is_global != 0, attributes.grh.sgid_index < types else {
+            throw Errno(EINVAL)
+        }
+        return try rdma.addAddress(pd, attributes)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
+        pass(1000)
+        rdma.remove(ah, try rdma.address(ah))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_srq>
+    {
+        pass(1000)
+        guard (1...(1 << 15)).contains(attributes.attr.max_wr), (1...30).contains(attributes.attr.max_sge) else {
+            throw Errno(EINVAL)
+        }
+        return try rdma.addSharedQueue(pd, attributes.attr, self)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
+        pass(1000)
+        let queue = try rdma.sharedQueue(srq)
+        guard queue.users == 0 else { throw Errno(EBUSY) }
+        rdma.remove(srq, queue)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    {
+        var refused: UnsafeMutablePointer<ibv_recv_wr>?
+        try rdma.sharedQueue(srq).post(request, refused: &refused)
     }
 
     /// See ``VerbsCalls``.
@@ -113,7 +158,10 @@ extension QueuePair {
         guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
         guard request.num_sge >= 0, request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
         guard sendsPosted < capacity.max_send_wr else { throw Errno(ENOMEM) }
-        let send = try Send(request, limit: Int(capacity.max_inline_data))
+        // sw/rxe's provider: validate_send_wr
+        let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
+        guard nic.driver != .rxe || !isAtomic || request.wr.atomic.remote_addr & 7 == 0 else { throw Errno(EINVAL) }
+        let send = try Send(request, limit: Int(capacity.max_inline_data), type, kernel)
         sendsPosted += 1
         guard state == IBV_QPS_RTS else { return complete(send, IBV_WC_WR_FLUSH_ERR) }
         sends.append(send)
@@ -136,6 +184,8 @@ extension QueuePair {
 
     /// sw/rxe/rxe_verbs.c:rxe_post_recv
     private func postReceive(_ request: ibv_recv_wr) throws(Errno) {
+        // core/verbs.h: a queue pair with a shared queue has none of its own.
+        guard shared == nil else { throw Errno(EINVAL) }
         guard state != IBV_QPS_RESET, request.num_sge >= 0, request.num_sge <= capacity.max_recv_sge else {
             throw Errno(EINVAL)
         }
@@ -160,15 +210,19 @@ extension QueuePair.Send {
     ]
 
     /// A copy of a work request; EINVAL for one that this does not know, or with more inline data than fits.
-    fileprivate init(_ request: ibv_send_wr, limit: Int) throws(Errno) {
+    fileprivate init(_ request: ibv_send_wr, limit: Int, _ type: ibv_qp_type, _ kernel: SimKernel) throws(Errno) {
         guard Self.known.contains(request.opcode) else { throw Errno(EINVAL) }
         id = request.wr_id
         opcode = request.opcode
         flags = request.send_flags
         immediate = request.imm_data
+        let isDatagram = type == IBV_QPT_UD
+        datagram =
+            isDatagram
+            ? try kernel.rdma.address(request.wr.ud.ah, request.wr.ud.remote_qpn, request.wr.ud.remote_qkey) : nil
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
-        remoteAddress = isAtomic ? request.wr.atomic.remote_addr : request.wr.rdma.remote_addr
-        remoteKey = isAtomic ? request.wr.atomic.rkey : request.wr.rdma.rkey
+        remoteAddress = isDatagram ? 0 : isAtomic ? request.wr.atomic.remote_addr : request.wr.rdma.remote_addr
+        remoteKey = isDatagram ? 0 : isAtomic ? request.wr.atomic.rkey : request.wr.rdma.rkey
         operands = isAtomic ? (request.wr.atomic.compare_add, request.wr.atomic.swap) : (0, 0)
         let pieces = QueuePair.pieces(request.sg_list, request.num_sge)
         self.pieces = pieces

@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// What a NIC does with posted requests of a reliable connection, at once: the requester's side and the responder's.
+/// What a NIC does with posted requests, at once: the requester's side and the responder's.
 /// InfiniBand Architecture Specification, volume 1, chapters 9 and 10.
 extension QueuePair {
     /// How a request ended; nil where it waits for a receive request of the peer.
@@ -26,7 +26,17 @@ extension QueuePair {
     }
 
     private func execute(_ send: Send) -> Outcome {
-        guard let bytes = gather(send) else { return IBV_WC_LOC_PROT_ERR }
+        // sw/rxe/rxe_opcode.c:rxe_wr_opcode_info; IBTA table 38
+        if type == IBV_QPT_UD, ![IBV_WR_SEND, IBV_WR_SEND_WITH_IMM].contains(send.opcode) {
+            return IBV_WC_LOC_QP_OP_ERR
+        }
+        if type == IBV_QPT_UC, send.isFetching { return IBV_WC_LOC_QP_OP_ERR }
+        // rxe's requester stops at once, and what it was at is flushed with the rest.
+        guard let bytes = gather(send) else {
+            return nic.driver == .rxe ? IBV_WC_WR_FLUSH_ERR : IBV_WC_LOC_PROT_ERR
+        }
+        if type == IBV_QPT_UD { return sendDatagram(bytes, send) }
+        if type == IBV_QPT_UC { return sendUnreliably(bytes, send) }
         guard let peer = kernel.rdma.peer(of: self) else {
             // The longest that a request is tried: 4.096 us * 2^timeout, each time.
             let tries = UInt64(attributes.retry_cnt) + 1
@@ -96,24 +106,24 @@ extension QueuePair {
 
     private func write(_ bytes: [UInt8], _ send: Send, _ peer: QueuePair) -> Outcome {
         let hasImmediate = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
-        guard !hasImmediate || !peer.receives.isEmpty else { return wait(for: peer) }
+        guard !hasImmediate || peer.hasReceive else { return wait(for: peer) }
         if !bytes.isEmpty {
             var bytes = bytes
             guard let region = remote(send, bytes.count, 2, peer),
                 bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
             else { return refused(peer) }
         }
-        if hasImmediate { peer.complete(peer.receives.removeFirst(), IBV_WC_SUCCESS, from: send) }
+        if hasImmediate, let receive = peer.takeReceive() { peer.complete(receive, IBV_WC_SUCCESS, from: send) }
         return IBV_WC_SUCCESS
     }
 
     private func deliver(_ bytes: [UInt8], _ send: Send, _ peer: QueuePair) -> Outcome {
-        guard let receive = peer.receives.first else { return wait(for: peer) }
-        peer.receives.removeFirst()
+        guard let receive = peer.takeReceive() else { return wait(for: peer) }
         guard bytes.count <= receive.pieces.reduce(0, { $0 + $1.length }) else {
-            peer.complete(receive, IBV_WC_LOC_LEN_ERR)
+            // sw/rxe/rxe_resp.c:send_data_in calls that a malformed request, the specification a length error.
+            peer.complete(receive, peer.nic.driver == .rxe ? IBV_WC_LOC_QP_OP_ERR : IBV_WC_LOC_LEN_ERR)
             peer.fail()
-            return IBV_WC_REM_INV_REQ_ERR
+            return nic.driver == .rxe ? IBV_WC_REM_OP_ERR : IBV_WC_REM_INV_REQ_ERR
         }
         var bytes = bytes
         guard peer.move(&bytes, receive.pieces, toMemory: true) else {
@@ -154,8 +164,47 @@ extension QueuePair {
     /// No receive request is there: tried again as often as agreed, 7 being for ever.
     private func wait(for peer: QueuePair) -> Outcome {
         guard attributes.rnr_retry == 7 else { return IBV_WC_RNR_RETRY_EXC_ERR }
-        peer.waiting = self
+        if let shared = peer.shared { shared.wait(self) } else { peer.waiting = self }
         return nil
+    }
+
+    // MARK: Without acknowledgement
+
+    /// Whatever becomes of it, it was sent. What the responder may not do it drops.
+    private func sendUnreliably(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
+        guard let peer = kernel.rdma.peer(of: self), peer.type == type else { return IBV_WC_SUCCESS }
+        let isWrite = send.opcode == IBV_WR_RDMA_WRITE || send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
+        let needsReceive = send.opcode != IBV_WR_RDMA_WRITE
+        guard !needsReceive || peer.hasReceive else { return IBV_WC_SUCCESS }
+        if isWrite {
+            if !bytes.isEmpty, remote(send, bytes.count, 2, peer) == nil { return IBV_WC_SUCCESS }
+            _ = write(bytes, send, peer)
+        } else {
+            _ = deliver(bytes, send, peer)
+        }
+        return IBV_WC_SUCCESS
+    }
+
+    /// sw/rxe/rxe_recv.c:check_keys, rxe_resp.c:send_data_in; longer than the port's MTU it goes nowhere (rxe_req.c).
+    private func sendDatagram(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
+        guard let datagram = send.datagram, bytes.count <= 1024,
+            let peer = kernel.rdma.datagramPeer(number: datagram.number, gid: datagram.to.grh.dgid),
+            peer.attributes.qkey == (datagram.key >> 31 == 1 ? attributes.qkey : datagram.key),
+            let receive = peer.takeReceive()
+        else { return IBV_WC_SUCCESS }
+        var message = [UInt8](repeating: 0, count: QueuePair.routeHeader) + bytes
+        guard message.count <= receive.pieces.reduce(0, { $0 + $1.length }) else {
+            peer.complete(receive, IBV_WC_LOC_LEN_ERR)
+            peer.fail()
+            return IBV_WC_SUCCESS
+        }
+        guard peer.move(&message, receive.pieces, toMemory: true) else {
+            peer.complete(receive, IBV_WC_LOC_PROT_ERR)
+            peer.fail()
+            return IBV_WC_SUCCESS
+        }
+        peer.complete(receive, IBV_WC_SUCCESS, from: send, sender: number)
+        return IBV_WC_SUCCESS
     }
 }
 

@@ -36,6 +36,8 @@ let openObjects = """
       ["protection domain"] = pd, ["memory region"] = pd:reg_mr { memory = host },
       ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
       ["completion queue"] = cq, ["queue pair"] = pd:create_qp { send_cq = cq },
+      ["shared receive queue"] = pd:create_srq {},
+      ["address handle"] = pd:create_ah { to = { qpn = 1, gid = ("\\0"):rep(16) } },
     }
 
     """

@@ -66,6 +66,8 @@ private let working: [String: String] = {
         "pd:mlx5dv_reg_dmabuf_mr": "pd:mlx5dv_reg_dmabuf_mr { dmabuf = buf, length = 4096 }",
         "cq:wait": expression(message), "qp:post_send": expression(message), "qp:post_recv": expression(message),
         "qp:connect": expression(connected),
+        "qp:activate":
+            "(function() local d = pd:create_qp { send_cq = cq, type = \"ud\" } opened[#opened + 1] = d d:activate {} end)()",
         "traffic.stamp": "require('traffic').stamp { memory = host, size = 64 }",
         "traffic.check": "require('traffic').check { memory = host, size = 64 }",
         "traffic.stream": expression(timed), "latency:quantile": expression(timed + " latency:quantile(0.5)"),

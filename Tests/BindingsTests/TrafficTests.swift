@@ -214,4 +214,97 @@ import Testing
         let fields = try Self.run("return { messages = stream { count = 3, rate = 100, patience = 1 }.messages }")
         #expect(fields["messages"] == .integer(3))
     }
+
+    // MARK: Other kinds of queues
+
+    @Test func aDatagramComesWithItsSenderOrNotAtAll() throws {
+        let fields = try Self.run(
+            """
+            local d, e = pd:create_qp { send_cq = cq, type = "ud" }, pd:create_qp { send_cq = cq, type = "ud" }
+            d:activate {}
+            e:activate { qkey = 7 }
+            local ah = pd:create_ah { to = e:endpoint() }
+            local function send(with)
+              with.op, with.mr, with.length, with.ah = "send", mr, 64, ah
+              d:post_send(with)
+              return cq:wait(1)[1].status
+            end
+            e:post_recv { mr = mr, offset = 4096, length = 256, id = 5 }
+            local lost = send { remote_qpn = e:endpoint().qpn, remote_qkey = 8 }
+            local nowhere = send { remote_qpn = 0xfffff0, remote_qkey = 7 }
+            local before = #cq:poll(8)
+            d:post_send { op = "send", mr = mr, length = 64, ah = ah, remote_qpn = e:endpoint().qpn, remote_qkey = 7,
+              signaled = false }
+            local got = cq:wait(1)[1]
+            local refused = select(2, pcall(d.post_send, d, { op = "send", mr = mr, length = 8 }))
+            return { lost = lost, nowhere = nowhere, before = before, bytes = got.bytes,
+              sender = got.src_qpn == d:endpoint().qpn, hint = refused.hint }
+            """)
+        #expect(fields["lost"] == .string("SUCCESS") && fields["nowhere"] == .string("SUCCESS"))
+        #expect(fields["before"] == .integer(0))
+        #expect(fields["bytes"] == .integer(104))
+        #expect(fields["sender"] == .boolean(true))
+        #expect(fields["hint"] == .string("a datagram needs ah, remote_qpn and remote_qkey"))
+    }
+
+    @Test func anUnreliableConnectionLosesWhatNobodyTakesAndLives() throws {
+        let fields = try Self.run(
+            """
+            local c, d = pd:create_qp { send_cq = cq, type = "uc" }, pd:create_qp { send_cq = cq, type = "uc" }
+            c:connect { to = d:endpoint() }
+            d:connect { to = c:endpoint() }
+            c:post_send { op = "send", mr = mr, length = 8 }
+            local lost = cq:wait(1)[1].status
+            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
+            local after = cq:wait(1)[1].status
+            c:post_send { op = "read", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
+            return { lost = lost, after = after, read = cq:wait(1)[1].status }
+            """)
+        #expect(fields["lost"] == .string("SUCCESS") && fields["after"] == .string("SUCCESS"))
+        #expect(fields["read"] == .string("LOC_QP_OP_ERR"))
+    }
+
+    @Test func queuePairsShareReceivesAndASendWaitsForOne() throws {
+        let fields = try Self.run(
+            """
+            local srq = pd:create_srq { wr = 2 }
+            local c = pd:create_qp { send_cq = cq }
+            local d = pd:create_qp { send_cq = cq, srq = srq }
+            c:connect { to = d:endpoint() }
+            d:connect { to = c:endpoint() }
+            c:post_send { op = "send", mr = mr, length = 8, id = 1 }
+            local early = #cq:poll(4)
+            srq:post_recv { mr = mr, offset = 4096, length = 64, id = 2 }
+            local list = cq:wait(2)
+            local busy = select(2, pcall(srq.close, srq)).name
+            local full = 0
+            while pcall(srq.post_recv, srq, { mr = mr, length = 8 }) do full = full + 1 end
+            return { early = early, first = list[1].id, second = list[2].id, busy = busy, full = full }
+            """)
+        #expect(fields["early"] == .integer(0))
+        #expect(fields["first"] == .integer(2) && fields["second"] == .integer(1))
+        #expect(fields["busy"] == .string("EBUSY"))
+        #expect(fields["full"] == .integer(2))
+    }
+
+    @Test func aWaitThatEndsTooSoonLosesNothing() throws {
+        let fields = try Self.run(
+            """
+            a:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey(), id = 9 }
+            local late = select(2, pcall(cq.wait, cq, 2, 5)).name
+            local list = cq:poll(4)
+            return { late = late, count = #list, id = list[1].id }
+            """)
+        #expect(fields["late"] == .string("ETIMEDOUT"))
+        #expect(fields["count"] == .integer(1) && fields["id"] == .integer(9))
+    }
+
+    @Test func aWaitHearsTheInterrupt() {
+        do throws(ErrorValue) {
+            _ = try Self.run("cq:wait(1, 3600000) return {}", interrupting: true)
+            Issue.record("it ended")
+        } catch {
+            #expect(error.kind == "interrupt")
+        }
+    }
 }

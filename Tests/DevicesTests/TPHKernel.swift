@@ -230,6 +230,17 @@ extension TPHKernel {
     func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
         throws(Errno)
     { throw Errno(ENOSYS) }
+    func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_ah>
+    { throw Errno(ENOSYS) }
+    func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+        -> UnsafeMutablePointer<ibv_srq>
+    { throw Errno(ENOSYS) }
+    func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+        throws(Errno)
+    { throw Errno(ENOSYS) }
     func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     { throw Errno(ENOSYS) }

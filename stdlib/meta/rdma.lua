@@ -73,10 +73,20 @@ function rdma_pd:reg_mr_ex(request) end
 ---@return rdma.mr
 function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
 
----ibv_create_qp: a reliable connection (RC), not yet connected.
----@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, send_wr?: integer, recv_wr?: integer, send_sge?: integer, recv_sge?: integer, inline?: integer, signal_all?: boolean } queues and capacities
+---ibv_create_qp, not yet connected or activated.
+---@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, send_wr?: integer, recv_wr?: integer, send_sge?: integer, recv_sge?: integer, inline?: integer, signal_all?: boolean, type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
 ---@return rdma.qp
 function rdma_pd:create_qp(request) end
+
+---ibv_create_ah.
+---@param request { to: { qpn: integer, lid?: integer, gid: string }, port?: integer, gid_index?: integer } who gets the datagrams
+---@return rdma.ah
+function rdma_pd:create_ah(request) end
+
+---ibv_create_srq: receive requests for several queue pairs.
+---@param request { wr?: integer, sge?: integer } its capacity
+---@return rdma.srq
+function rdma_pd:create_srq(request) end
 
 ---Closes it; twice is harmless.
 function rdma_pd:close() end
@@ -119,12 +129,12 @@ function rdma_mr:close() end
 ---@class rdma.cq
 local rdma_cq = {}
 
----ibv_poll_cq: completions, oldest first: id, ok, status ("SUCCESS", "REM_ACCESS_ERR"), op, bytes, qpn, vendor_error, imm. A list, empty where none is there.
+---ibv_poll_cq: completions, oldest first: id, ok, status ("SUCCESS", "REM_ACCESS_ERR"), op, bytes, qpn, vendor_error, imm; src_qpn of a datagram, whose bytes begin 40 behind the request's offset. A list, empty where none is there.
 ---@param count? integer at most so many
 ---@return rdma.completion[]
 function rdma_cq:poll(count) end
 
----Polls until so many completions came.
+---Polls until so many completions came. Those that came before an error are polled next.
 ---@param count? integer how many
 ---@param timeout? integer milliseconds
 ---@return rdma.completion[]
@@ -133,7 +143,18 @@ function rdma_cq:wait(count, timeout) end
 ---Closes it; twice is harmless.
 function rdma_cq:close() end
 
----A queue pair: a reliable connection (RC).
+---A shared receive queue.
+---@class rdma.srq
+local rdma_srq = {}
+
+---ibv_post_srq_recv of one request.
+---@param request { id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+function rdma_srq:post_recv(request) end
+
+---Closes it; twice is harmless.
+function rdma_srq:close() end
+
+---A queue pair.
 ---@class rdma.qp
 local rdma_qp = {}
 
@@ -143,12 +164,16 @@ local rdma_qp = {}
 ---@return rdma.endpoint
 function rdma_qp:endpoint(port, gid_index) end
 
----ibv_modify_qp from RESET over INIT and RTR to RTS.
+---ibv_modify_qp from RESET over INIT and RTR to RTS, of a connection.
 ---@param request { to: { qpn: integer, lid?: integer, gid: string }, access?: ("remote_write"|"remote_read"|"remote_atomic")[], port?: integer, gid_index?: integer, timeout?: integer, retries?: integer, rnr_retries?: integer } the peer, and how the connection behaves
 function rdma_qp:connect(request) end
 
+---ibv_modify_qp from RESET over INIT and RTR to RTS, of a queue pair for datagrams.
+---@param request { qkey?: integer, port?: integer } its key
+function rdma_qp:activate(request) end
+
 ---ibv_post_send of one request.
----@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer } the work request
+---@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
 function rdma_qp:post_send(request) end
 
 ---ibv_post_recv of one request.
@@ -157,5 +182,12 @@ function rdma_qp:post_recv(request) end
 
 ---Closes it; twice is harmless.
 function rdma_qp:close() end
+
+---Where datagrams go.
+---@class rdma.ah
+local rdma_ah = {}
+
+---Closes it; twice is harmless.
+function rdma_ah:close() end
 
 return rdma

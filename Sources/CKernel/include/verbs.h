@@ -26,6 +26,13 @@ long shim_ibv_destroy_cq(struct ibv_cq *_Nonnull cq);
 long shim_ibv_create_qp(struct ibv_pd *_Nonnull pd, struct ibv_qp_init_attr *_Nonnull attributes,
                         struct ibv_qp *_Nullable *_Nonnull qp);
 long shim_ibv_destroy_qp(struct ibv_qp *_Nonnull qp);
+long shim_ibv_create_ah(struct ibv_pd *_Nonnull pd, struct ibv_ah_attr *_Nonnull attributes,
+                        struct ibv_ah *_Nullable *_Nonnull ah);
+long shim_ibv_destroy_ah(struct ibv_ah *_Nonnull ah);
+long shim_ibv_create_srq(struct ibv_pd *_Nonnull pd, struct ibv_srq_init_attr *_Nonnull attributes,
+                         struct ibv_srq *_Nullable *_Nonnull srq);
+long shim_ibv_destroy_srq(struct ibv_srq *_Nonnull srq);
+long shim_ibv_post_srq_recv(struct ibv_srq *_Nonnull srq, struct ibv_recv_wr *_Nonnull request);
 long shim_ibv_modify_qp(struct ibv_qp *_Nonnull qp, struct ibv_qp_attr *_Nonnull attributes, int mask);
 long shim_ibv_post_send(struct ibv_qp *_Nonnull qp, struct ibv_send_wr *_Nonnull request);
 long shim_ibv_post_recv(struct ibv_qp *_Nonnull qp, struct ibv_recv_wr *_Nonnull request);

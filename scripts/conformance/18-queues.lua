@@ -1,0 +1,262 @@
+-- Queue pairs of a software RDMA device (rxe): what may be made, in which order it is destroyed, and how work requests
+-- end: reliable and unreliable connections, datagrams, shared receive queues.
+local rdma, memory, answers = require "rdma", require "memory", require "answers"
+
+local ALL = { "local_write", "remote_write", "remote_read", "remote_atomic" }
+local KEY <const> = 0x11111111
+
+--- Hands over a recorder and what every queue pair needs: `pd`, `cq` (sends), `recv_cq`, `host`, `mr` of 64 KiB.
+local function with_queues(body)
+  return function(t, opt)
+    local context <close> = rdma.open(opt.nic)
+    local pd <close> = context:alloc_pd()
+    local host <close> = memory.alloc("64K")
+    local mr <close> = pd:reg_mr { memory = host, access = ALL }
+    local cq <close> = context:create_cq(64)
+    local recv_cq <close> = context:create_cq(64)
+    -- What a case creates is closed before what it hangs on, the last first.
+    local made <close> = setmetatable({}, { __close = function(list)
+      for i = #list, 1, -1 do
+        list[i]:close()
+      end
+    end })
+    body(answers.new(t), {
+      context = context, pd = pd, host = host, mr = mr, cq = cq, recv_cq = recv_cq, made = made,
+    })
+  end
+end
+
+local function create(q, with)
+  local request = { send_cq = q.cq, recv_cq = q.recv_cq, send_wr = 8, recv_wr = 8, inline = 64 }
+  for key, value in pairs(with or {}) do
+    request[key] = value
+  end
+  local qp = q.pd:create_qp(request)
+  q.made[#q.made + 1] = qp
+  return qp
+end
+
+--- Two connected queue pairs of a type. `timeout` is short: what is lost must be known soon.
+local function pair(q, kind, with)
+  local a, b = create(q, { type = kind }), create(q, with or { type = kind })
+  a:connect { to = b:endpoint(), timeout = 8, retries = 1, rnr_retries = 1 }
+  b:connect { to = a:endpoint(), timeout = 8, retries = 1, rnr_retries = 1 }
+  return a, b
+end
+
+--- How requests ended, by their ids.
+local function ends(answer, name, cq, count)
+  local list = {}
+  answer(name .. ": completions", function()
+    list = cq:wait(count, 5000)
+    return #list
+  end)
+  for i, completion in ipairs(list) do
+    answer:value(("%s: completion %d"):format(name, i), ("%d %s"):format(completion.id, completion.status))
+    if completion.ok then
+      answer:value(("%s: completion %d is a"):format(name, i), completion.op)
+    end
+  end
+  return list
+end
+
+--- An unsigned number of so many bytes in the memory.
+local function number(q, size, at)
+  return (("<I" .. size):unpack(q.host:read(at, size)))
+end
+
+local function fill(q, at, byte, count)
+  q.host:fill(at, count, byte)
+end
+
+--- Every operation over a connection, and what is wrong with each.
+local function operations(kind)
+  return with_queues(function(answer, q)
+    local a, b = pair(q, kind)
+    local far = { remote_addr = q.mr:addr() + 32768, rkey = q.mr:rkey() }
+    local function post(name, with)
+      local request = { mr = q.mr, length = 64, remote_addr = far.remote_addr, rkey = far.rkey }
+      for key, value in pairs(with) do
+        request[key] = value
+      end
+      answer("post " .. name, a.post_send, a, request)
+    end
+    fill(q, 0, 0x5a, 4096)
+    post("write", { op = "write", id = 1 })
+    ends(answer, "write", q.cq, 1)
+    answer:value("written", number(q, 1, 32768))
+    b:post_recv { mr = q.mr, offset = 16384, length = 128, id = 2 }
+    post("send", { op = "send", id = 3 })
+    ends(answer, "send", q.cq, 1)
+    local got = ends(answer, "recv", q.recv_cq, 1)
+    answer:value("received", got[1] and got[1].bytes)
+    b:post_recv { mr = q.mr, offset = 16384, length = 128, id = 4 }
+    post("write_imm", { op = "write_imm", id = 5, imm = 77 })
+    ends(answer, "write_imm", q.cq, 1)
+    got = ends(answer, "recv of write_imm", q.recv_cq, 1)
+    answer:value("immediate", got[1] and got[1].imm)
+    post("send of nothing", { op = "send", length = 0, id = 6, inline = true })
+    if kind == "rc" then
+      -- Nobody receives: tried once more, then given up, and the connection is over.
+      ends(answer, "without a receive", q.cq, 1)
+      post("after the end", { op = "write", id = 7 })
+      ends(answer, "after the end", q.cq, 1)
+      return
+    end
+    ends(answer, "without a receive", q.cq, 1)
+    post("to a key that is none", { op = "write", rkey = 0xdead00, id = 8 })
+    ends(answer, "to a key that is none", q.cq, 1)
+    post("write again", { op = "write", id = 9 })
+    ends(answer, "write again", q.cq, 1)
+  end)
+end
+
+return {
+  name = "conformance-queues",
+  about = "queue pairs, shared receive queues and datagrams of a software RDMA device",
+  options = { nic = { type = "rdma", default = "auto", about = "RDMA device" } },
+  cases = {
+    ["what may be created"] = with_queues(function(answer, q)
+      for _, kind in ipairs { "rc", "uc", "ud" } do
+        local qp <close> = answer("create " .. kind, create, q, { type = kind })
+        answer:value(kind .. " has a number", qp and qp:endpoint().qpn > 0)
+      end
+      answer("more sends than there can be", create, q, { send_wr = 1 << 30 })
+      answer("more pieces than there can be", create, q, { send_sge = 1 << 20 })
+      local srq <close> = answer("create_srq", q.pd.create_srq, q.pd, { wr = 4 })
+      answer("an SRQ of more than there can be", q.pd.create_srq, q.pd, { wr = 1 << 30 })
+      local qp <close> = answer("create with SRQ", create, q, { srq = srq })
+      answer("close the SRQ in use", srq.close, srq)
+      answer("receive on its own queue", qp.post_recv, qp, { mr = q.mr, length = 8 })
+    end),
+
+    ["order of closing"] = with_queues(function(answer, q)
+      local qp <close> = create(q)
+      answer("cq in use", q.cq.close, q.cq)
+      answer("pd in use", q.pd.close, q.pd)
+      qp:close()
+      local ah <close> = answer("create_ah", function()
+        local other = create(q, { type = "ud" })
+        local _other <close> = other
+        return q.pd:create_ah { to = other:endpoint() }
+      end)
+      q.mr:close()
+      answer("pd with an address", q.pd.close, q.pd)
+      ah:close()
+      answer("pd with nothing", q.pd.close, q.pd)
+    end),
+
+    ["states"] = with_queues(function(answer, q)
+      local a, b = create(q), create(q)
+      answer("send in RESET", a.post_send, a, { op = "send", mr = q.mr, length = 8 })
+      answer("receive in RESET", a.post_recv, a, { mr = q.mr, length = 8 })
+      answer("connect", a.connect, a, { to = b:endpoint() })
+      answer("connect again", a.connect, a, { to = b:endpoint() })
+      local d = create(q, { type = "ud" })
+      answer("activate", d.activate, d, {})
+      answer("activate again", d.activate, d, {})
+      answer("too many sends", function()
+        for _ = 1, 4096 do
+          a:post_send { op = "write", mr = q.mr, length = 8, signaled = false }
+        end
+      end)
+    end),
+
+    ["reliable connection"] = operations "rc",
+    ["unreliable connection"] = operations "uc",
+
+    ["reads and atomics"] = with_queues(function(answer, q)
+      local a, _b = pair(q, "rc")
+      local function post(name, with)
+        local request = { mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32768, rkey = q.mr:rkey() }
+        for key, value in pairs(with) do
+          request[key] = value
+        end
+        answer("post " .. name, a.post_send, a, request)
+        ends(answer, name, q.cq, 1)
+      end
+      q.host:write(32768, ("<I8"):pack(41))
+      post("read", { op = "read", id = 1 })
+      answer:value("read", number(q, 8, 0))
+      post("fetch_add", { op = "fetch_add", compare_add = 1, id = 2 })
+      answer:value("fetched", number(q, 8, 0))
+      post("compare_swap", { op = "compare_swap", compare_add = 42, swap = 7, id = 3 })
+      answer:value("compared", number(q, 8, 0))
+      answer:value("swapped", number(q, 8, 32768))
+      answer("an atomic between words", a.post_send, a, {
+        op = "fetch_add", mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32769, rkey = q.mr:rkey(), id = 4,
+      })
+    end),
+
+    ["a key that grants nothing"] = with_queues(function(answer, q)
+      local a, _b = pair(q, "rc")
+      local closed <close> = q.pd:reg_mr { memory = q.host, access = { "local_write" } }
+      a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = closed:addr(), rkey = closed:rkey(), id = 1 }
+      ends(answer, "write", q.cq, 1)
+    end),
+
+    ["a local key of another domain"] = with_queues(function(answer, q)
+      local a, _b = pair(q, "rc")
+      local other <close> = q.context:alloc_pd()
+      local foreign <close> = other:reg_mr { memory = q.host, access = ALL }
+      a:post_send { op = "write", mr = foreign, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = 1 }
+      ends(answer, "write", q.cq, 1)
+    end),
+
+    ["a receive that is too short"] = with_queues(function(answer, q)
+      local a, b = pair(q, "rc")
+      b:post_recv { mr = q.mr, offset = 16384, length = 8, id = 1 }
+      a:post_send { op = "send", mr = q.mr, length = 64, id = 2 }
+      ends(answer, "send", q.cq, 1)
+      ends(answer, "recv", q.recv_cq, 1)
+    end),
+
+    ["datagrams"] = with_queues(function(answer, q)
+      local a, b = create(q, { type = "ud" }), create(q, { type = "ud" })
+      a:activate {}
+      b:activate { qkey = KEY }
+      local to <close> = q.pd:create_ah { to = b:endpoint() }
+      local function send(name, with)
+        local request = { op = "send", mr = q.mr, length = 64, ah = to, remote_qpn = b:endpoint().qpn }
+        for key, value in pairs(with or {}) do
+          request[key] = value
+        end
+        answer("post " .. name, a.post_send, a, request)
+        ends(answer, name, q.cq, 1)
+      end
+      fill(q, 0, 0xa5, 64)
+      b:post_recv { mr = q.mr, offset = 16384, length = 256, id = 1 }
+      send("one", { id = 2 })
+      local got = ends(answer, "recv", q.recv_cq, 1)[1] or {}
+      answer:value("bytes", got.bytes)
+      answer:value("from", got.src_qpn == a:endpoint().qpn)
+      answer:value("its first byte", number(q, 1, 16384 + 40))
+      send("one that nobody receives", { id = 3 })
+      b:post_recv { mr = q.mr, offset = 16384, length = 256, id = 4 }
+      send("with a wrong key", { id = 5, remote_qkey = 5 })
+      send("to a number that is none", { id = 6, remote_qpn = 0xfffff0 })
+      send("with immediate data", { op = "send_imm", id = 7, imm = 9 })
+      got = ends(answer, "recv after those", q.recv_cq, 1)[1] or {}
+      answer:value("immediate", got.imm)
+      answer("without an address", a.post_send, a, { op = "send", mr = q.mr, length = 8 })
+      answer("connect", a.connect, a, { to = b:endpoint() })
+    end),
+
+    ["a shared receive queue"] = with_queues(function(answer, q)
+      local srq = q.pd:create_srq { wr = 4 }
+      q.made[1] = srq
+      local a, _b = pair(q, "rc", { srq = srq })
+      local c, _d = pair(q, "rc", { srq = srq })
+      for id = 1, 4 do
+        answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id })
+      end
+      a:post_send { op = "send", mr = q.mr, length = 8, id = 10 }
+      ends(answer, "from the first", q.cq, 1)
+      ends(answer, "recv of the first", q.recv_cq, 1)
+      c:post_send { op = "send", mr = q.mr, length = 8, id = 11 }
+      ends(answer, "from the second", q.cq, 1)
+      ends(answer, "recv of the second", q.recv_cq, 1)
+      answer("one more receive", srq.post_recv, srq, { mr = q.mr, length = 64, id = 5 })
+    end),
+  },
+}
