@@ -1,13 +1,8 @@
 import CKernel
-import CLuaShims
 public import Devices
 import Kernel
 public import LuaKit
 
-extension CompletionQueue: LuaObject {
-    /// See `LuaObject`.
-    public static var luaName: String { "completion queue" }
-}
 extension QueuePair: LuaObject {
     /// See `LuaObject`.
     public static var luaName: String { "queue pair" }
@@ -47,14 +42,23 @@ let queueContextMethods = [
             }
         }),
     Function(
-        "create_cq", [Parameter("entries", .integer(1...Int64(Int32.max)), .integer(64), "at least so many")],
-        returns: "rdma.cq", errors: [("EINVAL", "more than the device has")], "ibv_create_cq.",
+        "create_cq",
+        [
+            Parameter("entries", .integer(1...Int64(Int32.max)), .integer(64), "at least so many"),
+            Parameter(
+                "options",
+                .record([Parameter("events", .boolean, .integer(0), "its completions can be waited for as events")]),
+                .absent, "what else it can do"),
+        ],
+        returns: "rdma.cq", errors: [("EINVAL", "more than the device has")],
+        "ibv_create_cq; with events, on a completion channel of its own.",
         entry: {
             Call($0, $1).run { call in
                 let context = call[0].object(RDMAContext.self)
                 let label = "of \(context.pointee.label)"
                 return call.push(
-                    object: try context.pointee.createCQ(entries: call[1].int32), parent: 1, label: label)
+                    object: try context.pointee.createCQ(
+                        entries: call[1].int32, events: call[2].isPresent && call[2][0].bool), parent: 1, label: label)
             }
         }),
 ]
@@ -167,51 +171,6 @@ let srqClass = ObjectClass(
 private func peer(_ endpoint: Argument) -> Endpoint {
     Endpoint(
         number: endpoint[0].uint32, lid: UInt16(truncatingIfNeeded: endpoint[1].int64), gid: Array(endpoint[2].bytes))
-}
-
-let cqClass = ObjectClass(
-    CompletionQueue.luaName, type: "rdma.cq", short: "cq", "A completion queue.",
-    methods: [
-        Function(
-            "poll", [Parameter("count", .integer(1...65536), .integer(16), "at most so many")],
-            returns: "rdma.completion[]",
-            "ibv_poll_cq: completions, oldest first: id, ok, status (\"SUCCESS\", \"REM_ACCESS_ERR\"), op, bytes, qpn, "
-                + "vendor_error, imm; src_qpn of a datagram, whose bytes begin 40 behind the request's offset. A list, empty where none is there.",
-            entry: {
-                Call($0, $1).run { call in
-                    let found = try call[0].object(CompletionQueue.self).pointee.poll(call[1].int)
-                    return call.push(.list(found.map(\.table)))
-                }
-            }),
-        Function(
-            "wait",
-            [
-                Parameter("count", .integer(1...65536), .integer(1), "how many"),
-                Parameter("timeout", .integer(1...3_600_000), .integer(5000), "milliseconds"),
-            ],
-            returns: "rdma.completion[]", errors: [("ETIMEDOUT", "they did not come in time")],
-            "Polls until so many completions came. Those that came before an error are polled next.",
-            entry: {
-                Call($0, $1).run { call in
-                    let found = try call[0].object(CompletionQueue.self).pointee.wait(
-                        call[1].int, timeout: call[2].uint64 * 1_000_000,
-                        stop: UnsafePointer(lk_interruption(call.state)))
-                    return call.push(.list(found.map(\.table)))
-                }
-            }),
-    ],
-    close: { closeObject($0, $1, $2, CompletionQueue.self) }, destroy: { destroyObject($0, CompletionQueue.self) })
-
-extension Completion {
-    /// As scripts see it.
-    var table: LuaValue {
-        .table([
-            "id": .integer(Int64(bitPattern: id)), "ok": .boolean(status == 0), "status": .string(statusName),
-            "op": .string(operation), "bytes": .integer(Int64(bytes)), "qpn": .integer(Int64(number)),
-            "vendor_error": .integer(Int64(vendorError)), "src_qpn": sender.map { .integer(Int64($0)) } ?? .none,
-            "imm": immediate.map { .integer(Int64($0)) } ?? .none,
-        ])
-    }
 }
 
 private let endpointKeys = [
@@ -334,6 +293,7 @@ private let sendKeys =
         Parameter("imm", .uint32, .integer(0), "immediate data"),
         Parameter("compare_add", .uint64, .integer(0), "what an atomic compares with or adds"),
         Parameter("swap", .uint64, .integer(0), "what compare_swap leaves"),
+        Parameter("solicited", .boolean, .integer(0), "asks for an event at the receiver"),
         Parameter("ah", .object(AddressHandle.self), .absent, "where a datagram goes"),
         Parameter("remote_qpn", .integer(0...0xff_ffff), .integer(0), "the receiver's number, of a datagram"),
         Parameter("remote_qkey", .uint32, .integer(0x1111_1111), "the receiver's key, of a datagram"),
@@ -363,11 +323,12 @@ private func postSend(_ call: Call) throws -> CInt {
     wr.send_flags =
         (request[7].bool ? IBV_SEND_SIGNALED.rawValue : 0) | (request[8].bool ? IBV_SEND_INLINE.rawValue : 0)
         | (request[9].bool ? IBV_SEND_FENCE.rawValue : 0)
+        | (request[13].bool ? IBV_SEND_SOLICITED.rawValue : 0)
     wr.imm_data = request[10].uint32.bigEndian
     if call[0].object(QueuePair.self).pointee.isDatagram {
-        wr.wr.ud.ah = request[13].isPresent ? request[13].object(AddressHandle.self).pointee.ah : nil
-        wr.wr.ud.remote_qpn = request[14].uint32
-        wr.wr.ud.remote_qkey = request[15].uint32
+        wr.wr.ud.ah = request[14].isPresent ? request[14].object(AddressHandle.self).pointee.ah : nil
+        wr.wr.ud.remote_qpn = request[15].uint32
+        wr.wr.ud.remote_qkey = request[16].uint32
     } else if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode) {
         wr.wr.atomic.remote_addr = request[4].uint64
         wr.wr.atomic.rkey = request[5].uint32

@@ -2,6 +2,7 @@
 #include "include/verbs.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,10 +54,38 @@ long shim_ibv_query_gid_table(struct ibv_context *context, struct ibv_gid_entry 
     ssize_t count = ibv_query_gid_table(context, entries, size, 0);
     return count < -4095 ? -EIO : (long)count;
 }
-long shim_ibv_create_cq(struct ibv_context *context, int entries, struct ibv_cq **cq) {
+long shim_ibv_create_comp_channel(struct ibv_context *context, struct ibv_comp_channel **channel) {
     errno = 0;
-    *cq = ibv_create_cq(context, entries, NULL, NULL, 0);
+    *channel = ibv_create_comp_channel(context);
+    return *channel ? 0 : failure();
+}
+long shim_ibv_destroy_comp_channel(struct ibv_comp_channel *channel) {
+    return negated(ibv_destroy_comp_channel(channel));
+}
+long shim_ibv_create_cq(struct ibv_context *context, int entries, struct ibv_comp_channel *channel, struct ibv_cq **cq) {
+    errno = 0;
+    *cq = ibv_create_cq(context, entries, NULL, channel, 0);
     return *cq ? 0 : failure();
+}
+long shim_ibv_req_notify_cq(struct ibv_cq *cq, int solicited_only) {
+    return negated(ibv_req_notify_cq(cq, solicited_only));
+}
+long shim_ibv_get_cq_event(struct ibv_comp_channel *channel, int milliseconds) {
+    struct pollfd file = { .fd = channel->fd, .events = POLLIN };
+    int ready = poll(&file, 1, milliseconds);
+    if (ready <= 0) return ready == 0 ? 0 : -(long)errno;
+    struct ibv_cq *cq;
+    void *context;
+    errno = 0;
+    if (ibv_get_cq_event(channel, &cq, &context) != 0) return failure();
+    ibv_ack_cq_events(cq, 1);
+    return 1;
+}
+long shim_ibv_modify_cq(struct ibv_cq *cq, uint16_t count, uint16_t period) {
+    struct ibv_modify_cq_attr attributes = {
+        .attr_mask = IBV_CQ_ATTR_MODERATE, .moderate = { .cq_count = count, .cq_period = period }
+    };
+    return negated(ibv_modify_cq(cq, &attributes));
 }
 long shim_ibv_destroy_cq(struct ibv_cq *cq) { return negated(ibv_destroy_cq(cq)); }
 long shim_ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attributes, struct ibv_qp **qp) {

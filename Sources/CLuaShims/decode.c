@@ -99,7 +99,7 @@ static void decode_flags(lua_State *L, const lk_function *f, const place *at, co
 
 /* Room for items in the trampoline's frame: most calls need no more, and an error frees it. */
 typedef struct room {
-    lk_value values[16];
+    lk_value values[24];
     size_t used;
 } room;
 

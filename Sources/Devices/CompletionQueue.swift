@@ -67,6 +67,9 @@ public struct Completion: Sendable {
 public struct CompletionQueue: ~Copyable {
     private let kernel: any Kernel
     let cq: UnsafeMutablePointer<ibv_cq>
+    private let channel: UnsafeMutablePointer<ibv_comp_channel>?
+    /// False once the queue is destroyed, though its channel may not be.
+    private var hasQueue = true
     private let siblings: Children
     /// Taken by a wait that ended too soon.
     private var held: [Completion] = []
@@ -75,9 +78,13 @@ public struct CompletionQueue: ~Copyable {
     /// False once it is destroyed.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ cq: UnsafeMutablePointer<ibv_cq>, in siblings: Children, label: String) {
+    init(
+        _ kernel: any Kernel, _ cq: UnsafeMutablePointer<ibv_cq>, _ channel: UnsafeMutablePointer<ibv_comp_channel>?,
+        in siblings: Children, label: String
+    ) {
         self.kernel = kernel
         self.cq = cq
+        self.channel = channel
         self.siblings = siblings
         self.label = "cq of \(label)"
         siblings.count += 1
@@ -126,9 +133,63 @@ public struct CompletionQueue: ~Copyable {
         }
     }
 
-    /// ibv_destroy_cq(3). EBUSY while a queue pair uses it; it stays open then.
+    private func events() throws(Failure) -> UnsafeMutablePointer<ibv_comp_channel> {
+        guard let channel else {
+            throw Failure(
+                "ibv_req_notify_cq", .invalid, object: label,
+                hint: "it has no events: create_cq(entries, { events = true })")
+        }
+        return channel
+    }
+
+    /// ibv_req_notify_cq(3): the next completion makes an event; `solicitedOnly`, the next that its sender asked for.
+    public func requestEvent(solicitedOnly: Bool) throws(Failure) {
+        _ = try events()
+        do throws(Errno) { try kernel.ibv_req_notify_cq(cq, solicitedOnly) } catch {
+            throw Failure("ibv_req_notify_cq", error, object: label)
+        }
+    }
+
+    /// Waits for an event, without using the processor; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came or
+    /// `stop` is no longer 0.
+    public func waitEvent(timeout: UInt64, stop: UnsafePointer<Int32>?) throws(Failure) {
+        let channel = try events()
+        let end = kernel.monotonic() &+ timeout
+        do throws(Errno) {
+            while true {
+                let now = kernel.monotonic()
+                let slice = now < end ? min((end - now) / 1_000_000 + 1, 50) : 0
+                if try kernel.ibv_get_cq_event(channel, Int32(slice)) { return }
+                if let stop, stop.pointee != 0 { throw .interrupted }
+                guard now < end else { throw Errno(110) }
+            }
+        } catch {
+            throw Failure(
+                "ibv_get_cq_event", error, object: label,
+                hint: error.name == "ETIMEDOUT"
+                    ? "no event came: was one requested before the completion, and what came earlier polled?" : nil)
+        }
+    }
+
+    /// ibv_modify_cq(3): an event after `count` completions, or `period` microseconds after the first.
+    public func moderate(count: UInt16, period: UInt16) throws(Failure) {
+        do throws(Errno) { try kernel.ibv_modify_cq(cq, count, period) } catch {
+            throw Failure("ibv_modify_cq", error, object: label, request: "cq_count=\(count), cq_period=\(period)")
+        }
+    }
+
+    /// ibv_destroy_cq(3) and, where it has one, ibv_destroy_comp_channel(3). EBUSY while a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
-        let (kernel, cq) = (kernel, cq)
-        try siblings.end(&isOpen, "ibv_destroy_cq", label) { () throws(Errno) in try kernel.ibv_destroy_cq(cq) }
+        let (kernel, cq, channel, label) = (kernel, cq, channel, label)
+        if channel != nil, hasQueue {
+            do throws(Errno) { try kernel.ibv_destroy_cq(cq) } catch {
+                guard error == .noEntry else { throw Failure("ibv_destroy_cq", error, object: label) }
+            }
+            hasQueue = false
+        }
+        try siblings.end(&isOpen, channel == nil ? "ibv_destroy_cq" : "ibv_destroy_comp_channel", label) {
+            () throws(Errno) in
+            if let channel { try kernel.ibv_destroy_comp_channel(channel) } else { try kernel.ibv_destroy_cq(cq) }
+        }
     }
 }

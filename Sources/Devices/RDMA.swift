@@ -110,11 +110,19 @@ public struct RDMAContext: ~Copyable {
         }
     }
 
-    /// ibv_create_cq(3), of at least `entries`.
-    public func createCQ(entries: Int32) throws(Failure) -> CompletionQueue {
+    /// ibv_create_cq(3), of at least `entries`; with `events`, on a completion channel of its own.
+    public func createCQ(entries: Int32, events: Bool = false) throws(Failure) -> CompletionQueue {
+        var channel: UnsafeMutablePointer<ibv_comp_channel>?
+        if events {
+            do throws(Errno) { channel = try kernel.ibv_create_comp_channel(context) } catch {
+                throw Failure("ibv_create_comp_channel", error, object: label)
+            }
+        }
         do throws(Errno) {
-            return CompletionQueue(kernel, try kernel.ibv_create_cq(context, entries), in: children, label: label)
+            let cq = try kernel.ibv_create_cq(context, entries, channel)
+            return CompletionQueue(kernel, cq, channel, in: children, label: label)
         } catch {
+            if let channel { try? kernel.ibv_destroy_comp_channel(channel) }
             throw Failure("ibv_create_cq", error, object: label, request: "cqe=\(entries)")
         }
     }

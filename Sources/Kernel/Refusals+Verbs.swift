@@ -29,6 +29,14 @@ extension Refusal {
         ],
         "ibv_dealloc_dmah": [gone, Refusal("EBUSY", "a memory region still uses it; close that first")],
         "ibv_create_cq": memory + [Refusal("EINVAL", "more entries than the device has")],
+        "ibv_create_comp_channel": memory + [Refusal("EMFILE", "too many open descriptors (ulimit -n)")],
+        "ibv_destroy_comp_channel": [gone, Refusal("EBUSY", "a completion queue still uses it; close that first")],
+        "ibv_req_notify_cq": [gone, Refusal("EINVAL")],
+        "ibv_get_cq_event": [gone, Refusal("EINVAL")],
+        "ibv_modify_cq": [
+            gone, Refusal("EINVAL", "more than the device can wait for"),
+            Refusal("EOPNOTSUPP", "the NIC's driver has no moderation"),
+        ],
         "ibv_destroy_cq": [gone, Refusal("EBUSY", "a queue pair still uses it; close that first")],
         "ibv_create_qp": memory + [
             Refusal("EINVAL", "more work requests, pieces or inline data than the device has"),

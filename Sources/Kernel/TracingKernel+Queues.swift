@@ -16,12 +16,53 @@ extension TracingKernel {
     }
 
     /// See ``VerbsCalls``.
-    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
+    public func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+        -> UnsafeMutablePointer<ibv_comp_channel>
     {
-        try verb(.createCQ, [address(context), UInt64(UInt32(bitPattern: entries))], pointer) {
-            (kernel) throws(Errno) in
-            try kernel.ibv_create_cq(context, entries)
+        try verb(.createCompChannel, [address(context)], pointer) { (kernel) throws(Errno) in
+            try kernel.ibv_create_comp_channel(context)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) {
+        try verb(.destroyCompChannel, [address(channel)], { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_destroy_comp_channel(channel)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_cq(
+        _ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32,
+        _ channel: UnsafeMutablePointer<ibv_comp_channel>?
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
+        let arguments = [address(context), UInt64(UInt32(bitPattern: entries)), address(channel)]
+        return try verb(.createCQ, arguments, pointer) { (kernel) throws(Errno) in
+            try kernel.ibv_create_cq(context, entries, channel)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno) {
+        try verb(.reqNotifyCQ, [address(cq), solicitedOnly ? 1 : 0], { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_req_notify_cq(cq, solicitedOnly)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32)
+        throws(Errno) -> Bool
+    {
+        let arguments = [address(channel), UInt64(UInt32(bitPattern: milliseconds))]
+        return try verb(.getCQEvent, arguments, { $0 ? "an event" : "none" }) { (kernel) throws(Errno) in
+            try kernel.ibv_get_cq_event(channel, milliseconds)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
+        try verb(.modifyCQ, [address(cq), UInt64(count), UInt64(period)], { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_modify_cq(cq, count, period)
         }
     }
 

@@ -52,7 +52,16 @@ public struct Verb: Sendable {
         ])
     static let deallocDMAH = Verb(name: "ibv_dealloc_dmah", parameters: [("dmah", .pointer)])
     static let queryGIDTable = Verb(name: "ibv_query_gid_table", parameters: [("context", .pointer)])
-    static let createCQ = Verb(name: "ibv_create_cq", parameters: [("context", .pointer), ("cqe", .decimal)])
+    static let createCompChannel = Verb(name: "ibv_create_comp_channel", parameters: [("context", .pointer)])
+    static let destroyCompChannel = Verb(name: "ibv_destroy_comp_channel", parameters: [("channel", .pointer)])
+    static let createCQ = Verb(
+        name: "ibv_create_cq", parameters: [("context", .pointer), ("cqe", .decimal), ("channel", .pointer)])
+    static let reqNotifyCQ = Verb(
+        name: "ibv_req_notify_cq", parameters: [("cq", .pointer), ("solicited_only", .decimal)])
+    static let getCQEvent = Verb(
+        name: "ibv_get_cq_event", parameters: [("channel", .pointer), ("milliseconds", .decimal)])
+    static let modifyCQ = Verb(
+        name: "ibv_modify_cq", parameters: [("cq", .pointer), ("cq_count", .decimal), ("cq_period", .decimal)])
     static let destroyCQ = Verb(name: "ibv_destroy_cq", parameters: [("cq", .pointer)])
     static let createQP = Verb(
         name: "ibv_create_qp",

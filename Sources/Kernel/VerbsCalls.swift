@@ -45,9 +45,24 @@ public protocol VerbsCalls: AnyObject {
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr>
     /// ibv_query_gid_table(3): the entries with a GID, of all ports.
     func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry]
-    /// ibv_create_cq(3), of at least `entries`, without a channel.
-    func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
+    /// ibv_create_comp_channel(3).
+    func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+        -> UnsafeMutablePointer<ibv_comp_channel>
+    /// ibv_destroy_comp_channel(3). EBUSY while a completion queue uses it.
+    func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno)
+    /// ibv_create_cq(3), of at least `entries`, perhaps with a channel for its events.
+    func ibv_create_cq(
+        _ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32,
+        _ channel: UnsafeMutablePointer<ibv_comp_channel>?
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_cq>
+    /// ibv_req_notify_cq(3): the next completion is an event; of `solicitedOnly`, the next that its sender asked for, or bad
+    /// one.
+    func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno)
+    /// ibv_get_cq_event(3) and ibv_ack_cq_events(3): whether an event came within so many milliseconds.
+    func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32) throws(Errno)
+        -> Bool
+    /// ibv_modify_cq(3), moderation: an event after `count` completions, or `period` microseconds.
+    func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno)
     /// ibv_destroy_cq(3). EBUSY while a queue pair uses it.
     func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno)
     /// ibv_create_qp(3). The capabilities become what was granted.

@@ -148,9 +148,41 @@ extension LiveKernel {
     }
 
     /// See ``VerbsCalls``.
-    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
-    { try made("completion queue") { shim_ibv_create_cq(context, entries, $0) } }
+    public func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+        -> UnsafeMutablePointer<ibv_comp_channel>
+    { try made("completion channel") { shim_ibv_create_comp_channel(context, $0) } }
+
+    /// See ``VerbsCalls``.
+    public func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) {
+        try ended(channel, shim_ibv_destroy_comp_channel(channel))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_create_cq(
+        _ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32,
+        _ channel: UnsafeMutablePointer<ibv_comp_channel>?
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
+        try made("completion queue") { shim_ibv_create_cq(context, entries, channel, $0) }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno) {
+        try check(shim_ibv_req_notify_cq(cq, solicitedOnly ? 1 : 0))
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32)
+        throws(Errno) -> Bool
+    {
+        let result = shim_ibv_get_cq_event(channel, milliseconds)
+        try check(result)
+        return result > 0
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
+        try check(shim_ibv_modify_cq(cq, count, period))
+    }
 
     /// See ``VerbsCalls``.
     public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {

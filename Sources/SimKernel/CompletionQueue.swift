@@ -12,17 +12,29 @@ final class CompletionQueue {
         var sends = 0
         /// Places in the receive queue.
         var receives = 0
+        /// Whether the message's sender asked for an event (IBV_SEND_SOLICITED).
+        var isSolicited = false
     }
 
     unowned let kernel: SimKernel
     let context: VerbsContext
     let capacity: Int
+    /// Where its events go; nil where it has none.
+    let channel: CompletionChannel?
+    /// What the next event is; nil until one is asked for.
+    private var armed: Armed?
+    private enum Armed { case any, solicited }
+    /// Moderation: completions that make an event, and how many there were since the last.
+    var eventCount = 1
+    private var sinceEvent = 0
     /// Queue pairs, counted once for each direction.
     var users = 0
     private var entries: [Entry] = []
     private var first = 0
 
-    init(_ kernel: SimKernel, _ context: VerbsContext, capacity: Int) {
+    init(_ kernel: SimKernel, _ context: VerbsContext, capacity: Int, _ channel: CompletionChannel?) {
+        self.channel = channel
+        channel?.users += 1
         self.kernel = kernel
         self.context = context
         self.capacity = capacity
@@ -34,7 +46,21 @@ final class CompletionQueue {
     func add(_ entry: Entry) -> Bool {
         guard count < capacity else { return false }
         entries.append(entry)
+        tell(of: entry)
         return true
+    }
+
+    /// ibv_req_notify_cq: what is there already is no event. Once any completion is asked for, it stays so.
+    func arm(solicitedOnly: Bool) { if armed != .any { armed = solicitedOnly ? .solicited : .any } }
+
+    private func tell(of entry: Entry) {
+        guard let channel, let armed else { return }
+        guard armed == .any || entry.isSolicited || entry.completion.status != IBV_WC_SUCCESS else { return }
+        sinceEvent += 1
+        guard sinceEvent >= eventCount else { return }
+        sinceEvent = 0
+        self.armed = nil
+        channel.events += 1
     }
 
     func poll(_ completions: UnsafeMutableBufferPointer<ibv_wc>) -> Int {
@@ -61,4 +87,15 @@ final class CompletionQueue {
         first = 0
         entries.removeAll { $0.queuePair === queuePair }
     }
+}
+
+/// Where events of completion queues are waited for.
+final class CompletionChannel {
+    let context: VerbsContext
+    /// Completion queues.
+    var users = 0
+    /// That nobody has taken yet.
+    var events = 0
+
+    init(_ context: VerbsContext) { self.context = context }
 }

@@ -267,6 +267,7 @@ final class QueuePair {
             (send?.length ?? 0) + (sender == nil ? 0 : QueuePair.routeHeader))
         // A shared queue has its place back already.
         entry.receives = shared == nil ? 1 : 0
+        entry.isSolicited = send.map { $0.flags & IBV_SEND_SOLICITED.rawValue != 0 } ?? false
         if let sender {
             entry.completion.wc_flags = IBV_WC_GRH.rawValue
             entry.completion.src_qp = sender

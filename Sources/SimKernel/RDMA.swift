@@ -12,6 +12,7 @@ final class RDMA {
     private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
     private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
     private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
+    private var channels: [UnsafeMutablePointer<ibv_comp_channel>: CompletionChannel] = [:]
     private var addresses: [UnsafeMutablePointer<ibv_ah>: AddressHandle] = [:]
     private var sharedQueues: [UnsafeMutablePointer<ibv_srq>: SharedReceiveQueue] = [:]
     private var pairsByNumber: [UInt32: QueuePair] = [:]
@@ -43,6 +44,7 @@ final class RDMA {
         for cq in queues.keys { cq.deallocate() }
         for srq in sharedQueues.keys { srq.deallocate() }
         for ah in addresses.keys { ah.deallocate() }
+        for channel in channels.keys { channel.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
         for handle in handles.keys { handle.deallocate() }
@@ -61,6 +63,7 @@ final class RDMA {
             .sorted()
             + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
             + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
+            + channels.values.map { "ibv_comp_channel of \($0.context.nic.name)" }.sorted()
             + sharedQueues.values.map { "ibv_srq of \($0.domain.context.nic.name)" }.sorted()
             + addresses.values.map { "ibv_ah of \($0.domain.context.nic.name)" }.sorted()
             + queuePairs.values.map { "ibv_qp of \($0.nic.name), number 0x\(String($0.number, radix: 16))" }.sorted()
@@ -95,6 +98,7 @@ final class RDMA {
         let context = try context(pointer)
         for (qp, pair) in queuePairs where pair.domain.context === context { remove(qp, pair) }
         for (cq, queue) in queues where queue.context === context { remove(cq) }
+        for (channel, model) in channels where model.context === context { remove(channel) }
         for (srq, queue) in sharedQueues where queue.domain.context === context { remove(srq, queue) }
         for (ah, address) in addresses where address.domain.context === context { remove(ah, address) }
         for (_, region) in regions.all where region.domain.context === context { remove(region) }
@@ -183,10 +187,33 @@ final class RDMA {
 
     // MARK: Queues
 
-    func addQueue(_ pointer: UnsafeMutablePointer<ibv_context>, entries: Int, _ kernel: SimKernel) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
+    func addChannel(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno)
+        -> UnsafeMutablePointer<ibv_comp_channel>
     {
-        let queue = CompletionQueue(kernel, try context(pointer), capacity: entries)
+        let channel = CompletionChannel(try context(pointer))
+        let structure = UnsafeMutablePointer<ibv_comp_channel>.allocateZeroed()
+        structure.pointee.context = pointer
+        structure.pointee.fd = -1
+        channels[structure] = channel
+        return structure
+    }
+
+    func channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) -> CompletionChannel {
+        guard let channel = channels[channel] else { throw Errno(EINVAL) }
+        return channel
+    }
+
+    func remove(_ channel: UnsafeMutablePointer<ibv_comp_channel>) {
+        channels[channel] = nil
+        channel.deallocate()
+    }
+
+    func addQueue(
+        _ pointer: UnsafeMutablePointer<ibv_context>, entries: Int,
+        _ channel: UnsafeMutablePointer<ibv_comp_channel>?, _ kernel: SimKernel
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
+        let events = try channel.map { (channel) throws(Errno) in try self.channel(channel) }
+        let queue = CompletionQueue(kernel, try context(pointer), capacity: entries, events)
         let cq = Modelled.allocate(ibv_cq.self, queue)
         cq.pointee.context = pointer
         cq.pointee.handle = handle()
@@ -201,6 +228,7 @@ final class RDMA {
     }
 
     func remove(_ cq: UnsafeMutablePointer<ibv_cq>) {
+        queues[cq]?.channel?.users -= 1
         queues[cq] = nil
         cq.deallocate()
     }

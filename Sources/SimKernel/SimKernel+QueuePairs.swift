@@ -21,15 +21,6 @@ extension SimKernel {
     }
 
     /// See ``VerbsCalls``.
-    public func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
-    {
-        pass(1000)
-        guard entries > 0, entries <= 1 << 22 else { throw Errno(EINVAL) }
-        return try rdma.addQueue(context, entries: Int(entries), self)
-    }
-
-    /// See ``VerbsCalls``.
     public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
         pass(1000)
         guard try rdma.queue(cq).users == 0 else { throw Errno(EBUSY) }

@@ -29,7 +29,7 @@ let openObjects = """
     local device = vfio.open("0000:01:00.0")
     local context, nic = iommufd.open(), rdma.open("mlx5_0")
     local pd, buf = nic:alloc_pd(), device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
-    local host, cq = memory.alloc(4096), nic:create_cq()
+    local host, cq = memory.alloc(4096), nic:create_cq(64, { events = true })
     local objects = {
       ["vfio device"] = device, ["dma-buf"] = buf, ["iommufd"] = context, ["ioas"] = context:alloc_ioas(),
       ["memory mapping"] = host, ["vfio container"] = type1.open(), ["rdma context"] = nic,

@@ -40,7 +40,15 @@ private let working: [String: String] = {
         container:map { memory = host, iova = 0x10000 }
         container:unmap(0x10000, 4096)
         """
+    let event =
+        connected + """
+
+            cq:request_event()
+            a:post_send { op = "write", mr = mr, length = 8 }
+            cq:wait_event()
+            """
     return [
+        "cq:wait_event": expression(event), "context:create_cq": "nic:create_cq(8, { events = true })",
         "vfio.open": "vfio.open('0000:02:00.0')", "device:read": "device:read(2, 0, 16)",
         "device:write": "device:write(2, 0, 'bytes')", "device:load": "device:load(2, 0, 4)",
         "device:store": "device:store(2, 0, 4, 1)", "device:mmap": "device:mmap(2, { length = 4096 })",

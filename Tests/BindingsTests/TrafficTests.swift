@@ -307,4 +307,27 @@ import Testing
             #expect(error.kind == "interrupt")
         }
     }
+
+    @Test func moderationMakesFewerEvents() throws {
+        let fields = try Self.run(
+            """
+            local events = context:create_cq(16, { events = true })
+            local c, d = pd:create_qp { send_cq = events }, pd:create_qp { send_cq = cq }
+            c:connect { to = d:endpoint() }
+            d:connect { to = c:endpoint() }
+            events:moderate(3, 10)
+            events:request_event()
+            local before = 0
+            for i = 1, 3 do
+              if pcall(events.wait_event, events, 1) then break end
+              before = i
+              c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            end
+            events:wait_event(1)
+            local refused = select(2, pcall(cq.request_event, cq))
+            return { before = before, hint = refused.hint }
+            """)
+        #expect(fields["before"] == .integer(3))
+        #expect(fields["hint"] == .string("it has no events: create_cq(entries, { events = true })"))
+    }
 }

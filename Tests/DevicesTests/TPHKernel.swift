@@ -216,9 +216,25 @@ extension TPHKernel {
     func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
         throw Errno(ENOSYS)
     }
-    func ibv_create_cq(_ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32) throws(Errno)
-        -> UnsafeMutablePointer<ibv_cq>
+    func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+        -> UnsafeMutablePointer<ibv_comp_channel>
     { throw Errno(ENOSYS) }
+    func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) {
+        throw Errno(ENOSYS)
+    }
+    func ibv_create_cq(
+        _ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32,
+        _ channel: UnsafeMutablePointer<ibv_comp_channel>?
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> { throw Errno(ENOSYS) }
+    func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno) {
+        throw Errno(ENOSYS)
+    }
+    func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32) throws(Errno)
+        -> Bool
+    { throw Errno(ENOSYS) }
+    func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
+        throw Errno(ENOSYS)
+    }
     func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) { throw Errno(ENOSYS) }
     func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr) throws(Errno)
         -> UnsafeMutablePointer<ibv_qp>

@@ -19,7 +19,7 @@ import Testing
 
         init(_ topology: Topology = .standard, access: Int32 = 15) throws {
             verbs = try VerbsTests(topology)
-            cq = try verbs.bench.kernel.ibv_create_cq(verbs.context, 16)
+            cq = try verbs.bench.kernel.ibv_create_cq(verbs.context, 16, nil)
             a = try Self.queuePair(verbs, cq)
             b = try Self.queuePair(verbs, cq)
             memory = try verbs.bench.memory(4096)

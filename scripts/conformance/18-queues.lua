@@ -258,5 +258,36 @@ return {
       ends(answer, "recv of the second", q.recv_cq, 1)
       answer("one more receive", srq.post_recv, srq, { mr = q.mr, length = 64, id = 5 })
     end),
+
+    ["completion events"] = with_queues(function(answer, q)
+      local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
+      q.made[1] = events
+      local plain = q.recv_cq
+      q.recv_cq = events
+      local a, b = pair(q, "rc")
+      q.recv_cq = plain
+      local function send(id, solicited)
+        b:post_recv { mr = q.mr, offset = 16384, length = 64, id = id }
+        a:post_send { op = "send", mr = q.mr, length = 8, id = id, solicited = solicited }
+        ends(answer, "send " .. id, q.cq, 1)
+      end
+      answer("an event of a queue without", q.cq.request_event, q.cq)
+      send(1)
+      answer("nobody asked", events.wait_event, events, 20)
+      answer("ask", events.request_event, events)
+      answer("what is there is no event", events.wait_event, events, 20)
+      send(2)
+      answer("the next one is", events.wait_event, events, 2000)
+      send(3)
+      answer("one for each request", events.wait_event, events, 20)
+      answer("ask for solicited", events.request_event, events, true)
+      send(4)
+      answer("not solicited", events.wait_event, events, 20)
+      send(5, true)
+      answer("solicited", events.wait_event, events, 2000)
+      answer("completions", function() return #events:poll(16) end)
+      answer("moderate", events.moderate, events, 4, 10)
+      answer("close in use", events.close, events)
+    end),
   },
 }

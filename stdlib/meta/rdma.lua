@@ -41,10 +41,11 @@ function rdma_context:alloc_dmah(attributes) end
 ---@return rdma.gid[]
 function rdma_context:gids(port) end
 
----ibv_create_cq.
+---ibv_create_cq; with events, on a completion channel of its own.
 ---@param entries? integer at least so many
+---@param options? { events?: boolean } what else it can do
 ---@return rdma.cq
-function rdma_context:create_cq(entries) end
+function rdma_context:create_cq(entries, options) end
 
 ---Closes it; twice is harmless.
 function rdma_context:close() end
@@ -140,6 +141,19 @@ function rdma_cq:poll(count) end
 ---@return rdma.completion[]
 function rdma_cq:wait(count, timeout) end
 
+---ibv_req_notify_cq: the next completion makes an event. What is there already does not: poll after this.
+---@param solicited? boolean only one that its sender asked for, or a bad one
+function rdma_cq:request_event(solicited) end
+
+---ibv_get_cq_event, acknowledged: waits for an event without using the processor.
+---@param timeout? integer milliseconds
+function rdma_cq:wait_event(timeout) end
+
+---ibv_modify_cq: fewer events.
+---@param count integer completions that make an event
+---@param period? integer or microseconds after the first of them
+function rdma_cq:moderate(count, period) end
+
 ---Closes it; twice is harmless.
 function rdma_cq:close() end
 
@@ -173,7 +187,7 @@ function rdma_qp:connect(request) end
 function rdma_qp:activate(request) end
 
 ---ibv_post_send of one request.
----@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
+---@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
 function rdma_qp:post_send(request) end
 
 ---ibv_post_recv of one request.

@@ -21,7 +21,15 @@ long shim_ibv_reg_dmabuf_mr(struct ibv_pd *_Nonnull pd, uint64_t offset, uint64_
 long shim_ibv_dereg_mr(struct ibv_mr *_Nonnull mr);
 /* How many entries were filled. */
 long shim_ibv_query_gid_table(struct ibv_context *_Nonnull context, struct ibv_gid_entry *_Nonnull entries, size_t size);
-long shim_ibv_create_cq(struct ibv_context *_Nonnull context, int entries, struct ibv_cq *_Nullable *_Nonnull cq);
+long shim_ibv_create_comp_channel(struct ibv_context *_Nonnull context,
+                                  struct ibv_comp_channel *_Nullable *_Nonnull channel);
+long shim_ibv_destroy_comp_channel(struct ibv_comp_channel *_Nonnull channel);
+long shim_ibv_create_cq(struct ibv_context *_Nonnull context, int entries, struct ibv_comp_channel *_Nullable channel,
+                        struct ibv_cq *_Nullable *_Nonnull cq);
+long shim_ibv_req_notify_cq(struct ibv_cq *_Nonnull cq, int solicited_only);
+/* 1 where an event came within so many milliseconds, which is acknowledged; 0 where none did. */
+long shim_ibv_get_cq_event(struct ibv_comp_channel *_Nonnull channel, int milliseconds);
+long shim_ibv_modify_cq(struct ibv_cq *_Nonnull cq, uint16_t count, uint16_t period);
 long shim_ibv_destroy_cq(struct ibv_cq *_Nonnull cq);
 long shim_ibv_create_qp(struct ibv_pd *_Nonnull pd, struct ibv_qp_init_attr *_Nonnull attributes,
                         struct ibv_qp *_Nullable *_Nonnull qp);
