@@ -101,6 +101,7 @@ let createQPFunction = Function(
                 type: ibv_qp_type(rawValue: request[8].uint32),
                 shared: request[9].isPresent ? request[9].object(SharedReceiveQueue.self).pointee.srq : nil)
             let number = qp.number
+            defer { for place in 0..<3 { call.keep(request[place < 2 ? place : 9], at: CInt(place)) } }
             return call.push(object: qp, parent: 1, number: number)
         }
     })
@@ -119,7 +120,7 @@ let addressFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let request = call[1]
-                let peer = peer(request[0])
+                let peer = try peer(request[0], "pd:create_ah")
                 let ah = try call[0].object(ProtectionDomain.self).pointee.createAH(
                     to: peer, port: UInt8(truncatingIfNeeded: request[1].int64),
                     gidIndex: request[2].isPresent ? UInt8(truncatingIfNeeded: request[2].int64) : nil)
@@ -168,8 +169,14 @@ let srqClass = ObjectClass(
     close: { closeObject($0, $1, $2, SharedReceiveQueue.self) }, destroy: { destroyObject($0, SharedReceiveQueue.self) }
 )
 
-private func peer(_ endpoint: Argument) -> Endpoint {
-    Endpoint(
+private func peer(_ endpoint: Argument, _ function: String) throws -> Endpoint {
+    // Without a GID a LID must do.
+    guard [0, 16].contains(endpoint[2].bytes.count) else {
+        throw ErrorValue(
+            kind: "argument", "\(function): a GID has 16 bytes, as qp:endpoint gives it, not \(endpoint[2].bytes.count)"
+        )
+    }
+    return Endpoint(
         number: endpoint[0].uint32, lid: UInt16(truncatingIfNeeded: endpoint[1].int64), gid: Array(endpoint[2].bytes))
 }
 
@@ -256,7 +263,7 @@ private func endpoint(_ call: Call) throws -> CInt {
 
 private func connect(_ call: Call) throws -> CInt {
     let request = call[1]
-    let peer = peer(request[0])
+    let peer = try peer(request[0], "qp:connect")
     var options = ConnectionOptions()
     options.access = request[1].uint32
     options.port = UInt8(truncatingIfNeeded: request[2].int64)

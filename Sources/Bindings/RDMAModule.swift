@@ -216,6 +216,8 @@ private func regMR(_ call: Call) throws -> CInt {
     }
     let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(
         address: address, length: length, access: request[3].int32)
+    // The NIC may use the memory for as long as the region lives.
+    defer { call.keep(request[0]) }
     return push(mr, call)
 }
 

@@ -36,7 +36,8 @@ private let streamKeys = [
     Parameter("duration", .integer(1...3_600_000), .absent, "or for how long: milliseconds"),
     Parameter("warmup", .integer(0...Int64(Int32.max)), .integer(0), "how many before the clock starts"),
     Parameter(
-        "depth", .integer(1...65536), .integer(128), "how many may be on their way; the queue pair's send_wr or less"),
+        "depth", .integer(1...65536), .absent, "how many may be on their way; default: 128, or the queue pair's send_wr"
+    ),
     Parameter("batch", .integer(1...4096), .integer(1), "how many are posted with one call"),
     Parameter(
         "signal_every", .integer(1...65536), .absent, "every so many-th reports its completion; default: half of depth"),
@@ -83,7 +84,6 @@ let trafficModule = Module(
             returns: "traffic.result, traffic.latency?", effects: [.dma],
             errors: [
                 ("ETIMEDOUT", "no completion came for too long"),
-                ("ENOMEM", "depth is more than the queue pair's send_wr"),
                 ("EINVAL", "not connected"),
             ],
             "Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), "
@@ -167,7 +167,14 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
         plan.duration = request[8].uint64 * 1_000_000
     }
     plan.warmup = request[9].int
-    plan.depth = request[10].int
+    let places = request[0].object(QueuePair.self).pointee.sendCapacity
+    plan.depth = request[10].isPresent ? request[10].int : max(1, min(128, places))
+    guard plan.depth <= places else {
+        throw ErrorValue(
+            kind: "argument",
+            "traffic.stream: depth \(plan.depth) is more than the \(places) places of the send queue; create the queue "
+                + "pair with send_wr = \(plan.depth)")
+    }
     plan.batch = request[11].int
     plan.keepsLatencies = request[15].bool
     plan.signalEvery = plan.keepsLatencies ? 1 : request[12].isPresent ? request[12].int : max(1, plan.depth / 2)

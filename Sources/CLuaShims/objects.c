@@ -5,7 +5,7 @@
 #include <string.h>
 
 void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *label, size_t length) {
-    lk_object *object = lua_newuserdatauv(L, sizeof *object + size, 2);
+    lk_object *object = lua_newuserdatauv(L, sizeof *object + size, 2 + LK_KEPT_MAX);
     if (parent) {
         lua_pushvalue(L, parent);
         lua_setiuservalue(L, -2, 1);
@@ -20,6 +20,11 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
     lua_rawgetp(L, LUA_REGISTRYINDEX, class_);
     lua_setmetatable(L, -2);
     return object + 1;
+}
+
+void lk_keep(lua_State *L, int place, int index) {
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 3 + place);
 }
 
 void lk_push_label(lua_State *L, int index) {

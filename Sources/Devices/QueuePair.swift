@@ -62,12 +62,19 @@ public struct QueuePair: ~Copyable {
     private let kernel: any Kernel
     private let qp: UnsafeMutablePointer<ibv_qp>
     private let siblings: Children
+    private let capacity: ibv_qp_cap
+    /// Places of its send queue, as granted.
+    public var sendCapacity: Int { Int(capacity.max_send_wr) }
     /// How messages call it.
     public let label: String
     /// False once it is destroyed.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ qp: UnsafeMutablePointer<ibv_qp>, in siblings: Children, label: String) {
+    init(
+        _ kernel: any Kernel, _ qp: UnsafeMutablePointer<ibv_qp>, capacity: ibv_qp_cap, in siblings: Children,
+        label: String
+    ) {
+        self.capacity = capacity
         self.kernel = kernel
         self.qp = qp
         self.siblings = siblings
@@ -170,7 +177,20 @@ public struct QueuePair: ~Copyable {
                 return .failure(error)
             }
         }
-        try call("ibv_post_send") { () throws(Errno) in try result.get() }
+        do throws(Errno) { try result.get() } catch {
+            let length = pieces.reduce(0) { $0 + UInt64($1.length) }
+            throw Failure(
+                "ibv_post_send", error, object: label, hint: inlineHint(error, length, request.send_flags))
+        }
+    }
+
+    /// Why a request was refused that is longer than what can be sent inline.
+    private func inlineHint(_ error: Errno, _ length: UInt64, _ flags: UInt32) -> String? {
+        guard error == .invalid, flags & IBV_SEND_INLINE.rawValue != 0, length > capacity.max_inline_data else {
+            return nil
+        }
+        return "\(length) bytes do not go inline: the queue pair takes \(capacity.max_inline_data) "
+            + "(create_qp, inline = \(length))"
     }
 
     /// EFAULT where the host itself, which copies inline data and looks for a peer's message, would fault.
@@ -185,6 +205,11 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_post_recv(3) of one request.
     public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
+        guard qp.pointee.srq == nil else {
+            throw Failure(
+                "ibv_post_recv", .invalid, object: label,
+                hint: "it takes its receive requests from a shared queue: srq:post_recv")
+        }
         try call("ibv_post_recv") { () throws(Errno) in
             try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in try kernel.ibv_post_recv(qp, request) }
         }
@@ -215,7 +240,10 @@ public struct QueuePair: ~Copyable {
                         + "a completion queue of its own")
             case "EINTR":
                 throw Failure("ibv_poll_cq", error, object: label, hint: "interrupted with messages on their way")
-            default: throw Failure("ibv_post_send", error, object: label)
+            default:
+                let flags = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
+                throw Failure(
+                    "ibv_post_send", error, object: label, hint: inlineHint(error, UInt64(plan.size), flags))
             }
         }
     }

@@ -244,6 +244,15 @@ public struct ProtectionDomain: ~Copyable {
         send: borrowing CompletionQueue, receive: borrowing CompletionQueue, capacity: ibv_qp_cap, signalsAll: Bool,
         type: ibv_qp_type = IBV_QPT_RC, shared: UnsafeMutablePointer<ibv_srq>? = nil
     ) throws(Failure) -> QueuePair {
+        // Handles are numbers of a context: those of another one could name something else in this.
+        let contexts = [
+            send.cq.pointee.context, receive.cq.pointee.context, shared?.pointee.context ?? pd.pointee.context,
+        ]
+        guard contexts.allSatisfy({ $0 == pd.pointee.context }) else {
+            throw Failure(
+                "ibv_create_qp", .invalid, object: label,
+                hint: "its queues must be of the context that the protection domain is of")
+        }
         var attributes = ibv_qp_init_attr()
         attributes.send_cq = send.cq
         attributes.recv_cq = receive.cq
@@ -252,7 +261,9 @@ public struct ProtectionDomain: ~Copyable {
         attributes.qp_type = type
         attributes.sq_sig_all = signalsAll ? 1 : 0
         do throws(Errno) {
-            return QueuePair(kernel, try kernel.ibv_create_qp(pd, &attributes), in: siblings, label: label)
+            let qp = try kernel.ibv_create_qp(pd, &attributes)
+            return QueuePair(
+                kernel, qp, capacity: attributes.cap, in: siblings, label: label)
         } catch {
             throw Failure(
                 "ibv_create_qp", error, object: label,

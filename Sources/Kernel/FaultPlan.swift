@@ -37,6 +37,15 @@ public struct FaultPlan: Sendable {
     /// Whether it can refuse anything.
     public var isEmpty: Bool { rules.isEmpty && rate == 0 }
 
+    /// Rules that no call has come to, in words: a run under them shows less than it seems.
+    public var unused: [String] {
+        rules.filter { calls[$0.operation, default: 0] < $0.first }.map { rule in
+            let count = calls[rule.operation, default: 0]
+            let made = count == 0 ? "was not called" : count == 1 ? "was called once" : "was called \(count) times"
+            return "\(rule.errno.name) at call \(rule.first) of \(rule.operation), which \(made)"
+        }
+    }
+
     /// Adds a rule.
     /// - Parameters:
     ///   - name: the errno's name, which must be one that this operation can give.

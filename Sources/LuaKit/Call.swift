@@ -177,6 +177,12 @@ extension Call {
         return 1
     }
 
+    /// Keeps an object argument alive as long as the object just pushed, which uses it. `place` is 0 to 2, a different one for
+    /// each.
+    public func keep(_ argument: Argument, at place: CInt = 0) {
+        if argument.isPresent { lk_keep(state, place, argument.index) }
+    }
+
     /// As ``push(object:parent:label:)``; messages call it by a number, in hexadecimal, which costs less.
     public func push<Payload: LuaObject & ~Copyable>(
         object payload: consuming Payload, parent: CInt, number: UInt32

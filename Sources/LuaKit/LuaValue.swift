@@ -2,7 +2,7 @@ import CLua
 import CLuaShims
 
 /// A plain value that crosses between Lua and Swift.
-public enum LuaValue: Sendable, Equatable, Codable {
+public enum LuaValue: Sendable, Equatable {
     /// nil
     case none
     /// true or false
@@ -64,7 +64,8 @@ public enum LuaValue: Sendable, Equatable, Codable {
             return name(state, index).map { .string($0) } ?? .bytes(bytes(state, index))
         case LUA_TTABLE where depth > 0 && reading.room > 0:
             return readTable(state, lua_absindex(state, index), depth - 1, &reading)
-        case LUA_TTABLE: return .other(depth > 0 ? "table that is too large" : "table that is nested too deep")
+        case LUA_TTABLE:
+            return .other(depth > 0 ? "table that is too large (100,000 values)" : "table that is nested too deep")
         default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
         }
     }
@@ -81,6 +82,7 @@ public enum LuaValue: Sendable, Equatable, Codable {
             if lua_type(state, -1) == LUA_TNIL { break }
             list.append(read(state, -1, depth, &reading))
         }
+        guard reading.room > 0 else { return .other("table that is too large (100,000 values)") }
         if !list.isEmpty {
             // Of what goes on to another Lua state nothing is left out in silence.
             return reading.keepsBytes && hasMore(state, index, than: list.count)

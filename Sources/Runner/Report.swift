@@ -24,6 +24,7 @@ public enum Report {
             let calls = result.calls_refused == 1 ? "1 call was" : "\(result.calls_refused) calls were"
             lines.append("  \(calls) refused on purpose")
         }
+        for fault in result.faults_unused { lines.append("  never refused: \(fault)") }
         for call in result.not_modelled { lines.append("  not modelled: \(call.call), \(call.count) times") }
         for failure in result.collecting { lines.append("  while closing what the script left: \(failure)") }
         if result.left_open.isEmpty {

@@ -95,6 +95,8 @@ public struct ScenarioResult: Codable, Sendable {
     public var tph: String?
     /// Calls that were refused instead of being made (`--inject`, `bench:inject`).
     public var calls_refused = 0
+    /// Refusals that were planned for calls which were never made.
+    public var faults_unused: [String] = []
     /// What was still open at the end; empty in a sound run.
     public var left_open: [String] = []
     /// What failed when the collector closed objects.

@@ -321,6 +321,7 @@ public final class ScenarioRun {
         result.left_open = host.realKernel.open + (crew?.open ?? [])
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
+        result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
         if result.skipped.isEmpty { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }

@@ -248,6 +248,7 @@ final class RDMA {
         qp.pointee.pd = pd
         qp.pointee.send_cq = send
         qp.pointee.recv_cq = receive
+        qp.pointee.srq = attributes.srq
         qp.pointee.handle = handle()
         qp.pointee.qp_num = pair.number
         qp.pointee.qp_type = attributes.qp_type
@@ -341,7 +342,8 @@ final class RDMA {
         var gid = pair.attributes.ah_attr.grh.dgid
         let address = withUnsafeBytes(of: &gid) { Array($0) }
         guard let peer = pairsByNumber[pair.attributes.dest_qp_num], peer.attributes.dest_qp_num == pair.number,
-            peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS, peer.domain.context.adapter.has(gid: address)
+            peer.type == pair.type, peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS,
+            peer.domain.context.adapter.has(gid: address)
         else { return nil }
         return peer
     }

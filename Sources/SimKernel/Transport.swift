@@ -172,7 +172,7 @@ extension QueuePair {
 
     /// Whatever becomes of it, it was sent. What the responder may not do it drops.
     private func sendUnreliably(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
-        guard let peer = kernel.rdma.peer(of: self), peer.type == type else { return IBV_WC_SUCCESS }
+        guard let peer = kernel.rdma.peer(of: self) else { return IBV_WC_SUCCESS }
         let isWrite = send.opcode == IBV_WR_RDMA_WRITE || send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
         let needsReceive = send.opcode != IBV_WR_RDMA_WRITE
         guard !needsReceive || peer.hasReceive else { return IBV_WC_SUCCESS }

@@ -48,6 +48,7 @@ private let working: [String: String] = {
             cq:wait_event()
             """
     return [
+        "pd:create_ah": "pd:create_ah { to = objects[\"queue pair\"]:endpoint() }",
         "cq:wait_event": expression(event), "context:create_cq": "nic:create_cq(8, { events = true })",
         "vfio.open": "vfio.open('0000:02:00.0')", "device:read": "device:read(2, 0, 16)",
         "device:write": "device:write(2, 0, 'bytes')", "device:load": "device:load(2, 0, 4)",

@@ -154,7 +154,7 @@ import Testing
     @Test(arguments: [
         ("batch = 9", "batch 9 is more than depth 8"), ("signal_every = 9", "signal_every 9 is more than"),
         ("op = 'fetch_add'", "an atomic has 8 bytes, not 64"), ("rate = -1", "a rate is messages per second"),
-        ("depth = 9, count = 100", "ibv_post_send: ENOMEM"),
+        ("depth = 9, count = 100", "depth 9 is more than the 8 places of the send queue"),
     ])
     func whatCannotWorkIsRefused(_ plan: String, _ message: String) throws {
         let fields = try Self.run(
@@ -329,5 +329,50 @@ import Testing
             """)
         #expect(fields["before"] == .integer(3))
         #expect(fields["hint"] == .string("it has no events: create_cq(entries, { events = true })"))
+    }
+
+    @Test func whatAnObjectUsesLivesAsLongAsIt() throws {
+        let fields = try Self.run(
+            """
+            local far = pd:create_qp {
+              send_cq = context:create_cq(8), recv_cq = context:create_cq(8), srq = pd:create_srq {},
+            }
+            local region = pd:reg_mr { memory = memory.alloc(4096), access = { "local_write", "remote_write" } }
+            collectgarbage() collectgarbage()
+            far:connect { to = b:endpoint() }
+            a:post_send { op = "write", mr = mr, length = 8, remote_addr = region:addr(), rkey = region:rkey() }
+            local status = cq:wait(1)[1].status
+            region, far = nil, nil
+            collectgarbage() collectgarbage()
+            return { status = status }
+            """)
+        #expect(fields["status"] == .string("SUCCESS"))
+    }
+
+    @Test func connectionsOfDifferentKindsDoNotTalk() throws {
+        let fields = try Self.run(
+            """
+            local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq, type = "uc" }
+            c:connect { to = d:endpoint(), timeout = 1, retries = 0 }
+            d:connect { to = c:endpoint() }
+            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            return { status = cq:wait(1)[1].status }
+            """)
+        #expect(fields["status"] == .string("RETRY_EXC_ERR"))
+    }
+
+    @Test(arguments: [
+        ("a:post_send { op = 'send', mr = mr, length = 65, inline = true }", "65 bytes do not go inline: "),
+        ("pd:create_qp { send_cq = rdma.open('mlx5_0'):create_cq(4) }", "its queues must be of the context"),
+        (
+            "pd:create_qp({ send_cq = cq, srq = pd:create_srq {} }):post_recv { mr = mr }",
+            "it takes its receive requests"
+        ),
+        ("a:connect { to = { qpn = 1, gid = 'x' } }", "a GID has 16 bytes"),
+    ])
+    func whatIsWrongIsSaid(_ call: String, _ message: String) throws {
+        let fields = try Self.run("return { message = tostring(select(2, pcall(function() \(call) end))) }")
+        guard case .string(let text)? = fields["message"] else { return }
+        #expect(text.contains(message), "\(text)")
     }
 }

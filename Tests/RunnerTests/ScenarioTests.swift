@@ -130,7 +130,10 @@ struct Outcome {
         ("return { cases = { a = print, [5] = print } }", "a key that is no name"),
         ("return { cases = { a = print, ['\\xff'] = print } }", "a name that is not UTF-8"),
         ("return { cases = { ['\\u{e9}'] = print, ['e\\u{301}'] = print } }", "the same name twice"),
-        ("local t = {} for i = 1, 200 do t[i] = t end return { cases = { a = print }, needs = t }", "it has a table"),
+        (
+            "local t = {} for i = 1, 200 do t[i] = t end return { cases = { a = print }, needs = t }",
+            "table that is too large"
+        ),
         (
             "local t = { 'vfio' } for i = 0, 40 do t[1 << i] = 5 end return { cases = { a = print }, needs = t }",
             "integer"

@@ -32,8 +32,12 @@ final class Connection: @unchecked Sendable {
         setsockopt(descriptor, level, name, &value, 4)
     }
 
-    /// Seconds that receiving waits at most; 0 for ever.
+    /// When receiving gives up; 0 for never.
+    private var deadline = 0
+
+    /// Seconds that receiving one event takes at most, however it trickles in; 0 for ever.
     func limitWait(_ seconds: Int) {
+        deadline = seconds == 0 ? 0 : time(nil) + seconds
         var time = timeval(tv_sec: seconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
     }
@@ -77,6 +81,10 @@ final class Connection: @unchecked Sendable {
         while bytes.count < count {
             let taken = recv(descriptor, &block, min(block.count, count - bytes.count), 0)
             if taken < 0, errno == EINTR { continue }
+            if deadline != 0, time(nil) > deadline {
+                errno = EAGAIN
+                return nil
+            }
             guard taken > 0 else { return nil }
             bytes += block[..<taken]
         }

@@ -132,7 +132,7 @@ final class RoleLink: @unchecked Sendable {
             return nil
         }
         if case .refused(let reason) = answer {
-            throw Failure("rendezvous", Errno(ECONNREFUSED), object: place.address.text, hint: reason)
+            throw Failure("rendezvous", Errno(EPROTO), object: place.address.text, hint: reason)
         }
         connection.limitWait(0)
         connections[first] = connection

@@ -52,7 +52,7 @@ final class RoleRendezvous: Rendezvous {
     func end(_ result: CaseResult) -> [String: CaseResult] {
         table.end(role, result, at: index)
         while true {
-            if let results = table.results(at: index) { return results }
+            if let results = table.results(of: result.name, at: index) { return results }
             if isInterrupted(), !interrupted() { return [role: result] }
             pause()
         }

@@ -60,7 +60,7 @@ final class RoleTable: @unchecked Sendable {
     }
 
     func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) {
-        report(.post(value: value, from: role, to: peer, index: index))
+        report(.post(value: SentValue(value), from: role, to: peer, index: index))
     }
 
     func end(_ role: String, _ result: CaseResult, at index: Int) {
@@ -84,7 +84,7 @@ final class RoleTable: @unchecked Sendable {
                 table.progress[index].barriers[role, default: 0] += 1
             case .post(let value, let role, let peer, let index):
                 guard table.reach(index) else { return }
-                table.progress[index].mail["\(role)>\(peer)", default: []].append(value)
+                table.progress[index].mail["\(role)>\(peer)", default: []].append(value.value)
             case .end(let role, let result, let index):
                 guard table.reach(index) else { return }
                 table.progress[index].results[role] = result
@@ -121,12 +121,20 @@ final class RoleTable: @unchecked Sendable {
         }
     }
 
-    /// How the case ended for each role, once it has for all; of a role that is gone, nothing.
-    func results(at index: Int) -> [String: CaseResult]? {
+    /// How the case ended for each role, once it has for all; a role that is gone before its end has failed it.
+    func results(of name: String, at index: Int) -> [String: CaseResult]? {
         locked { table in
             table.reach(index)
-            let results = table.progress[index].results
-            return roles.allSatisfy { results[$0] != nil || gone[$0] != nil } ? results : nil
+            var results = table.progress[index].results
+            for role in roles where results[role] == nil {
+                guard let reason = gone[role] else { return nil }
+                let error = ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)")
+                var result = CaseResult(name: name, verdict: .fail, duration_ns: 0)
+                result.message = error.message
+                result.error = ErrorFields(error)
+                results[role] = result
+            }
+            return results
         }
     }
 

@@ -11,5 +11,6 @@ return {
             sys.sleep(60000)
         end,
         ["comes too late"] = function(t) t:barrier() end,
+        ["asks nothing of the other"] = function() end,
     },
 }
