@@ -30,11 +30,12 @@ public final class ScenarioRun {
     ///   - another: gives further handles of that kernel: each role of a scenario has its own.
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
     ///   - note: takes the name of each case that begins, for a trace.
-    ///   - emit: takes each line of the report, and each line that the script prints.
+    ///   - emit: takes each line of the report.
+    ///   - print: takes each line that the script prints; nil where `emit` does.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], place: RolePlace? = nil, featureFound: @escaping (Feature) -> Void,
-        note: @escaping (String) -> Void, emit: @escaping (String) -> Void
+        note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
         self.file = file
@@ -51,7 +52,8 @@ public final class ScenarioRun {
         host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
-            context: host, find: { name throws(ErrorValue) in try library.find(name, from: folder) }, print: emit)
+            context: host, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
+            print: print ?? emit)
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
@@ -210,10 +212,10 @@ public final class ScenarioRun {
         }
         crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
         for (number, role) in roles.enumerated().dropFirst() {
-            let run = { [file, bench, another, library, featureFound, note] () throws(ErrorValue) in
+            let run = { [file, bench, another, library, featureFound, note, emit] () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
-                    featureFound: featureFound, note: note, emit: { _ in })
+                    featureFound: featureFound, note: note, emit: { _ in }, print: { emit("[\(role)] \($0)") })
                 try follower.follow(role, crew, values)
             }
             guard crew.start(number, role, run) else {

@@ -145,4 +145,10 @@ import Testing
         let outcome = try Outcome("return { cases = { one = function(t) t:barrier() end } }")
         #expect(outcome.result?.cases[0].message?.contains("this scenario has no roles") == true)
     }
+
+    @Test func everyRoleCanPrint() throws {
+        let outcome = try Self.outcome("one = function(t) print(t:role() .. ' is here') end")
+        #expect(outcome.lines.contains("target is here"))
+        #expect(outcome.lines.contains("[initiator] initiator is here"))
+    }
 }

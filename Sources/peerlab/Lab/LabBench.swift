@@ -19,9 +19,6 @@ struct LabBench: Sendable {
     var environment = LabBench.hostEnvironment
     /// How long the guest may take to reach user space.
     var bootTimeout: Duration = .seconds(60)
-    /// How long the command may take, with about two seconds of setting the guest up before it; nil for as long as it
-    /// wants.
-    var runTimeout: Duration?
     /// The machine to emulate.
     var machine = LabMachine()
     /// Kernel modules that the guest loads before it binds the devices, in this order.
@@ -91,8 +88,9 @@ struct LabBench: Sendable {
         _ interrupts: @escaping @Sendable () -> Int
     ) async -> (LabWatch.Stop, messages: String) {
         await withTaskGroup(of: LabWatch.Stop.self) { group in
+            let pid = qemu.processIdentifier.value
             group.addTask {
-                var watch = LabWatch(job: job, bootTimeout: bootTimeout, runTimeout: runTimeout)
+                var watch = LabWatch(job: job, bootTimeout: bootTimeout) { LabBench.processorTime(of: pid) }
                 let stop = await watch.untilStop(interrupts) { word in
                     _ = try? await qemu.standardInputWriter.write(Array("\(word)\n".utf8))
                 }
@@ -111,6 +109,17 @@ struct LabBench: Sendable {
         }
     }
 
+    /// Clock ticks of a process, of its own and of the kernel for it. Source: proc_pid_stat(5), fields 14 and 15.
+    private static func processorTime(of pid: pid_t) -> UInt64? {
+        guard var file = Follower("/proc/\(pid)/stat") else { return nil }
+        // The name, in parentheses, may hold anything.
+        let text = String(decoding: file.next(), as: UTF8.self)
+        guard let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12]) else { return nil }
+        return user + system
+    }
+
     private func verdict(_ job: LabJob, _ stop: LabWatch.Stop, _ messages: String, _ success: Bool) -> LabVerdict {
         // What the command said counts, even if the power-off after it had to be helped.
         if let exitCode = job.exitCode { return .finished(exitCode: exitCode) }
@@ -118,7 +127,7 @@ struct LabBench: Sendable {
         switch stop {
         case .interrupted: return .interrupted(consoleTail: tail)
         case .bootTimeout: return .neverBooted(consoleTail: tail)
-        case .runTimeout: return .hung(consoleTail: tail)
+        case .standstill: return .hung(consoleTail: tail)
         case .ended, .powerOffTimeout:
             if Task.isCancelled { return .interrupted(consoleTail: tail) }
             if job.panicked { return .panicked(consoleTail: tail) }

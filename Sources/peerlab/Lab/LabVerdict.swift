@@ -4,7 +4,7 @@ enum LabVerdict: Equatable, Sendable {
     case finished(exitCode: Int32)
     /// The guest's kernel panicked, or the machine reset itself while the command ran.
     case panicked(consoleTail: String)
-    /// User space was reached, but the command did not end within its time.
+    /// User space was reached, and then the machine stood still.
     case hung(consoleTail: String)
     /// User space was not reached within the boot's time.
     case neverBooted(consoleTail: String)
@@ -24,7 +24,8 @@ extension LabVerdict: CustomStringConvertible {
         switch self {
         case .finished(let exitCode): "the command ended with exit code \(exitCode)"
         case .panicked(let tail): "the guest's kernel died; its last words:\n\(tail)"
-        case .hung(let tail): "the guest was up, but the command did not end in time; the console's end:\n\(tail)"
+        case .hung(let tail):
+            "the guest was up, but QEMU stands still, which its version 7.2 does now and then; the console's end:\n\(tail)"
         case .neverBooted(let tail): "the guest did not reach user space in time; the console's end:\n\(tail)"
         case .interrupted(let tail): "interrupted, and the guest was stopped by force; the console's end:\n\(tail)"
         case .noQEMU(let message), .noKernel(let message): message

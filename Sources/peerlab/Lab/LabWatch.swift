@@ -10,8 +10,8 @@ struct LabWatch: ~Copyable {
         case powerOffTimeout
         /// User space was not reached in time.
         case bootTimeout
-        /// The command did not end in time.
-        case runTimeout
+        /// QEMU used no processor time for a minute: even an idle guest does.
+        case standstill
         /// The command did not end in time after an interrupt, or there was a second one.
         case interrupted
     }
@@ -20,7 +20,10 @@ struct LabWatch: ~Copyable {
 
     private let job: LabJob
     private let bootTimeout: Duration
-    private let runTimeout: Duration?
+    private static let patience: Duration = .seconds(60)
+    /// What QEMU has used of the processor, in any unit; nil where that cannot be read.
+    private let processorTime: @Sendable () -> UInt64?
+    private var used: (time: UInt64?, since: ContinuousClock.Instant, looked: ContinuousClock.Instant)
     private let begin = ContinuousClock.now
     private var started: ContinuousClock.Instant?
     private var interrupted: ContinuousClock.Instant?
@@ -29,10 +32,11 @@ struct LabWatch: ~Copyable {
     private var errors: Tap
 
     /// A watch over the guest that does `job`, which has just been started.
-    init(job: LabJob, bootTimeout: Duration, runTimeout: Duration?) {
+    init(job: LabJob, bootTimeout: Duration, processorTime: @escaping @Sendable () -> UInt64?) {
         self.job = job
         self.bootTimeout = bootTimeout
-        self.runTimeout = runTimeout
+        self.processorTime = processorTime
+        used = (nil, .now, .now)
         output = Tap(path: job.path("stdout"), descriptor: STDOUT_FILENO)
         errors = Tap(path: job.path("stderr"), descriptor: STDERR_FILENO)
     }
@@ -69,17 +73,24 @@ struct LabWatch: ~Copyable {
         if exited == nil, job.has("exit") { exited = .now }
     }
 
-    private borrowing func overdue() -> Stop? {
+    private mutating func overdue() -> Stop? {
         if let exited { return exited.duration(to: .now) > Self.grace ? .powerOffTimeout : nil }
         if let interrupted, interrupted.duration(to: .now) > Self.grace { return .interrupted }
         guard let started else { return begin.duration(to: .now) > bootTimeout ? .bootTimeout : nil }
-        guard let runTimeout else { return nil }
-        return started.duration(to: .now) > runTimeout ? .runTimeout : nil
+        return isStandingStill(since: started) ? .standstill : nil
+    }
+
+    private mutating func isStandingStill(since started: ContinuousClock.Instant) -> Bool {
+        guard used.looked.duration(to: .now) > .seconds(1) else { return false }
+        used.looked = .now
+        let time = processorTime()
+        if time != used.time || time == nil { used = (time, .now, .now) }
+        return max(used.since, started).duration(to: .now) > LabWatch.patience
     }
 
     /// Where a command hangs in the kernel, the stacks of the blocked tasks say where.
     private borrowing func report(_ stop: Stop, _ tell: (String) async -> Void) async {
-        guard stop == .runTimeout || stop == .interrupted else { return }
+        guard stop == .interrupted else { return }
         await tell("report")
         try? await Task.sleep(for: .seconds(1))
     }
