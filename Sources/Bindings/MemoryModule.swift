@@ -26,13 +26,23 @@ let memoryModule = Module(
     "memory", "Host memory for DMA and registration.",
     functions: [
         Function(
-            "alloc", [Parameter("length", .size(1...(1 << 40)), .required, "bytes; rounded up to pages by the kernel")],
-            returns: "memory.mapping", errors: [("ENOMEM", "not that much memory")],
+            "alloc",
+            [
+                Parameter("length", .size(1...(1 << 40)), .required, "bytes; rounded up to pages by the kernel"),
+                Parameter(
+                    "pages", .choice([("4K", 0x1000), ("2M", 0x20_0000), ("1G", 0x4000_0000)]), .integer(0x1000),
+                    "of which size; of huge ones the length becomes a multiple"),
+            ],
+            returns: "memory.mapping",
+            errors: [("ENOMEM", "not that much memory, or not so many huge pages set aside")],
             "Zeroed memory of this process.",
             entry: {
                 Call($0, $1).run { call in
-                    let memory = try MappedMemory(hostMemory: call[0].int, kernel: try call.kernel())
-                    return call.push(object: memory, parent: 0, label: "of \(call[0].int) bytes")
+                    let memory = try MappedMemory(
+                        hostMemory: call[0].int, pages: MappedMemory.PageSize(rawValue: call[1].int64) ?? .ordinary,
+                        kernel: try call.kernel())
+                    let length = memory.length
+                    return call.push(object: memory, parent: 0, label: "of \(length) bytes")
                 }
             })
     ],

@@ -21,14 +21,38 @@ public struct MappedMemory: ~Copyable {
         self.label = label
     }
 
-    /// Zeroed host memory of whole pages, private to this process.
-    public init(hostMemory length: Int, kernel: any Kernel) throws(Failure) {
+    /// Sizes of pages that memory can be made of.
+    public enum PageSize: Int64, Sendable {
+        /// The processor's own.
+        case ordinary = 0x1000
+        /// 2 MiB, of the pool in /sys/kernel/mm/hugepages.
+        case huge = 0x20_0000
+        /// 1 GiB, likewise.
+        case gigantic = 0x4000_0000
+
+        /// MAP_HUGETLB with the size's logarithm, as mmap(2) has it.
+        fileprivate var flags: Int32 {
+            self == .ordinary ? 0 : 0x40000 | Int32(truncatingIfNeeded: rawValue.trailingZeroBitCount) << 26
+        }
+    }
+
+    /// Zeroed host memory of whole pages, private to this process. Huge pages make its length a multiple of theirs; ENOMEM
+    /// where the machine has not set so many aside.
+    public init(hostMemory length: Int, pages: PageSize = .ordinary, kernel: any Kernel) throws(Failure) {
+        let unit = Int(pages.rawValue)
+        let length = pages == .ordinary ? length : (length + unit - 1) / unit * unit
+        let label = "host memory of \(length) bytes"
         do throws(Errno) {
             let base = try kernel.mmap(
-                length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS, -1, at: 0)
-            self.init(base, length: length, label: "host memory of \(length) bytes", kernel)
+                length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS | pages.flags,
+                -1, at: 0)
+            self.init(base, length: length, label: label, kernel)
         } catch {
-            throw Failure("mmap", error, object: "host memory of \(length) bytes")
+            throw Failure(
+                "mmap", error, object: label,
+                hint: pages != .ordinary && error.name == "ENOMEM"
+                    ? "set \(length / unit) aside: /sys/kernel/mm/hugepages/hugepages-\(unit / 1024)kB/nr_hugepages"
+                    : nil)
         }
     }
 

@@ -88,7 +88,9 @@ extension SimKernel {
         -> UnsafeMutableRawPointer
     {
         var address: UnsafeMutableRawPointer?
-        let result = sys_mmap(&address, length, protection, flags, -1, 0)
+        // MAP_HUGETLB and the size above it: this kernel has set huge pages aside, whatever the machine has.
+        let ordinary = flags & ~(0x40000 | 0x3f << 26)
+        let result = sys_mmap(&address, length, protection, ordinary, -1, 0)
         guard result == 0, let address else { throw Errno(result: result) ?? Errno(ENOMEM) }
         return address
     }

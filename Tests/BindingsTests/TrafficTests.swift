@@ -375,4 +375,14 @@ import Testing
         guard case .string(let text)? = fields["message"] else { return }
         #expect(text.contains(message), "\(text)")
     }
+
+    @Test func hugePagesMakeWholeOnesAndAreRegistered() throws {
+        let fields = try Self.run(
+            """
+            local huge = memory.alloc(5000, "2M")
+            local region = pd:reg_mr { memory = huge }
+            return { length = huge:length(), region = region:length() }
+            """)
+        #expect(fields["length"] == .integer(2 << 20) && fields["region"] == .integer(2 << 20))
+    }
 }

@@ -7,8 +7,9 @@ local memory = {}
 
 ---Zeroed memory of this process.
 ---@param length integer|string bytes; rounded up to pages by the kernel
+---@param pages? ("4K"|"2M"|"1G") of which size; of huge ones the length becomes a multiple
 ---@return memory.mapping
-function memory.alloc(length) end
+function memory.alloc(length, pages) end
 
 ---Memory mapped into this process: host memory, or a device's region.
 ---@class memory.mapping
