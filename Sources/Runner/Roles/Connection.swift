@@ -1,11 +1,13 @@
 import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// A TCP connection that carries events, each as its length in four bytes and JSON.
 final class Connection: @unchecked Sendable {
     /// More than any value a role may send.
     private static let longest = 64 << 20
     private let descriptor: Int32
+    private let isOver = Atomic(false)
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     /// Takes the socket over. A peer whose machine is gone is noticed after `silence` seconds.
@@ -90,6 +92,11 @@ final class Connection: @unchecked Sendable {
         }
         return bytes
     }
+
+    /// Whether nothing more will be received.
+    var hasEnded: Bool { isOver.load(ordering: .relaxed) }
+
+    func ended() { isOver.store(true, ordering: .relaxed) }
 
     /// Says that nothing more is sent.
     func finish() { shutdown(descriptor, Int32(SHUT_WR)) }

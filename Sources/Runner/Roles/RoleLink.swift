@@ -31,6 +31,9 @@ final class RoleLink: @unchecked Sendable {
         self.isInterrupted = isInterrupted
     }
 
+    /// How long the others may take to end, nanoseconds.
+    private static let farewell: UInt64 = 5_000_000_000
+
     // MARK: Meeting
 
     /// Waits until every role is here. An error of kind "peer" where one does not come in time.
@@ -146,6 +149,7 @@ final class RoleLink: @unchecked Sendable {
             guard !isHost else { continue }
             for (other, link) in connections where other != name { link.send(event) }
         }
+        connection.ended()
         // What a role said of its own end comes first and stays. The others are out of reach without the first.
         for gone in isHost ? table.roles.filter({ $0 != role }) : [name] {
             let event = RoleEvent.leave(role: gone, reason: "the connection to its process was lost")
@@ -158,10 +162,11 @@ final class RoleLink: @unchecked Sendable {
     /// This role runs no more: tells the others, and waits until they are done too.
     func finish(because reason: String) {
         table.leave(role, because: reason)
-        for (_, connection) in connections {
-            connection.finish()
-            connection.limitWait(5)
-        }
+        for (_, connection) in connections { connection.finish() }
+        // A peer that stands still does not hold this one up.
+        let end = RoleTable.now + RoleLink.farewell
+        while connections.values.contains(where: { !$0.hasEnded }), RoleTable.now < end { usleep(5000) }
+        for (_, connection) in connections { connection.cut() }
         for reader in readers { pthread_join(reader, nil) }
         connections = [:]
     }
