@@ -97,6 +97,7 @@ public struct CompletionQueue: ~Copyable {
             held.removeFirst(first.count)
             return first
         }
+        try check("ibv_poll_cq")
         var failure: Errno?
         let found = [ibv_wc](unsafeUninitializedCapacity: count) { buffer, filled in
             do throws(Errno) { filled = try kernel.ibv_poll_cq(cq, buffer) } catch { failure = error }
@@ -133,6 +134,13 @@ public struct CompletionQueue: ~Copyable {
         }
     }
 
+    /// EINVAL once the queue itself is destroyed, though its channel could not be.
+    func check(_ operation: String) throws(Failure) {
+        guard hasQueue else {
+            throw Failure(operation, .invalid, object: label, hint: "it is destroyed; close it again, for its channel")
+        }
+    }
+
     private func events() throws(Failure) -> UnsafeMutablePointer<ibv_comp_channel> {
         guard let channel else {
             throw Failure(
@@ -145,6 +153,7 @@ public struct CompletionQueue: ~Copyable {
     /// ibv_req_notify_cq(3): the next completion makes an event; `solicitedOnly`, the next that its sender asked for.
     public func requestEvent(solicitedOnly: Bool) throws(Failure) {
         _ = try events()
+        try check("ibv_req_notify_cq")
         do throws(Errno) { try kernel.ibv_req_notify_cq(cq, solicitedOnly) } catch {
             throw Failure("ibv_req_notify_cq", error, object: label)
         }
@@ -173,6 +182,7 @@ public struct CompletionQueue: ~Copyable {
 
     /// ibv_modify_cq(3): an event after `count` completions, or `period` microseconds after the first.
     public func moderate(count: UInt16, period: UInt16) throws(Failure) {
+        try check("ibv_modify_cq")
         do throws(Errno) { try kernel.ibv_modify_cq(cq, count, period) } catch {
             throw Failure("ibv_modify_cq", error, object: label, request: "cq_count=\(count), cq_period=\(period)")
         }

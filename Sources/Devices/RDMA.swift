@@ -244,6 +244,8 @@ public struct ProtectionDomain: ~Copyable {
         send: borrowing CompletionQueue, receive: borrowing CompletionQueue, capacity: ibv_qp_cap, signalsAll: Bool,
         type: ibv_qp_type = IBV_QPT_RC, shared: UnsafeMutablePointer<ibv_srq>? = nil
     ) throws(Failure) -> QueuePair {
+        try send.check("ibv_create_qp")
+        try receive.check("ibv_create_qp")
         // Handles are numbers of a context: those of another one could name something else in this.
         let contexts = [
             send.cq.pointee.context, receive.cq.pointee.context, shared?.pointee.context ?? pd.pointee.context,

@@ -31,7 +31,7 @@ import Testing
     /// Runs a script; `interrupting` as if Ctrl-C were pressed when it first waits for a completion.
     static func run(_ script: String, interrupting: Bool = false) throws(ErrorValue) -> [String: LuaValue] {
         let kernel = SimKernel(.standard)
-        let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
+        let host = Host(kernel: TracingKernel(kernel), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
             context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
         state.offer(modules)
@@ -384,5 +384,21 @@ import Testing
             return { length = huge:length(), region = region:length() }
             """)
         #expect(fields["length"] == .integer(2 << 20) && fields["region"] == .integer(2 << 20))
+    }
+
+    @Test func aQueueWhoseChannelStaysIsNotUsedAgain() throws {
+        let fields = try Self.run(
+            """
+            local events, used = context:create_cq(8, { events = true }), false
+            require("bench"):inject { operation = "ibv_destroy_comp_channel", error = "EIO" }
+            local first = select(2, pcall(events.close, events)).name
+            local poll = select(2, pcall(events.poll, events)).hint
+            local qp = select(2, pcall(pd.create_qp, pd, { send_cq = events })).name
+            pcall(events.close, events)
+            return { first = first, poll = poll, qp = qp }
+            """)
+        #expect(fields["first"] == .string("EIO"))
+        #expect(fields["poll"] == .string("it is destroyed; close it again, for its channel"))
+        #expect(fields["qp"] == .string("EINVAL"))
     }
 }
