@@ -16,6 +16,9 @@ public final class Host {
     /// Lines that a case logged, in order.
     public var log: [String] = []
 
+    /// What a result depends on and only came up while it ran, such as the GID that was chosen: names and text.
+    public var facts: [String: String] = [:]
+
     /// A host on a kernel.
     public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver) {
         realKernel = kernel

@@ -164,7 +164,17 @@ let srqClass = ObjectClass(
                         id: request[0].uint64, [try piece(request, from: 1, "srq:post_recv")])
                     return call.nothing
                 }
-            })
+            }),
+        Function(
+            "set_limit", [Parameter("limit", .uint32, .required, "receive requests; 0 for none")],
+            errors: [("EINVAL", "more than the queue holds")],
+            "ibv_modify_srq: an event (context:wait_event, \"SRQ_LIMIT_REACHED\") once fewer receive requests are left.",
+            entry: {
+                Call($0, $1).run { call in
+                    try call[0].object(SharedReceiveQueue.self).pointee.set(limit: call[1].uint32)
+                    return call.nothing
+                }
+            }),
     ],
     close: { closeObject($0, $1, $2, SharedReceiveQueue.self) }, destroy: { destroyObject($0, SharedReceiveQueue.self) }
 )
@@ -254,6 +264,9 @@ private func endpoint(_ call: Call) throws -> CInt {
     let index = call[2].isPresent ? UInt8(truncatingIfNeeded: call[2].int64) : nil
     let endpoint = try call[0].object(QueuePair.self).pointee.endpoint(
         port: UInt8(truncatingIfNeeded: call[1].int64), gidIndex: index)
+    if let source = endpoint.source {
+        call.host.facts["\(source.device).gid"] = "\(source.gid.index) \(source.gid.typeName) \(source.gid.text)"
+    }
     return call.push(
         .table([
             "qpn": .integer(Int64(endpoint.number)), "lid": .integer(Int64(endpoint.lid)),

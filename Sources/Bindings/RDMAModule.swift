@@ -20,7 +20,7 @@ extension MemoryRegion: LuaObject {
     public static var luaName: String { "memory region" }
 }
 
-private let accessParameter = Parameter(
+let accessParameter = Parameter(
     "access",
     .flags([
         ("local_write", 1), ("remote_write", 2), ("remote_read", 4), ("remote_atomic", 8), ("mw_bind", 16),
@@ -53,7 +53,7 @@ let rdmaModule = Module(
                 }
             }),
     ],
-    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, srqClass, qpClass, ahClass])
+    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, srqClass, qpClass, ahClass, dmClass])
 
 private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
@@ -86,7 +86,7 @@ private let contextClass = ObjectClass(
             ],
             returns: "rdma.dmah", errors: [("ENOSYS", "libibverbs older than rdma-core 59"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
-    ] + queueContextMethods,
+    ] + queueContextMethods + deviceContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
 
 private func query(_ call: Call) throws -> CInt {
@@ -195,11 +195,11 @@ private let pdClass = ObjectClass(
                     return push(mr, call)
                 }
             }),
-        createQPFunction,
+        regDMFunction, createQPFunction,
     ] + addressFunctions,
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
-private func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
+func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
     let number = mr.lkey
     return call.push(object: mr, parent: 1, number: number)
 }
@@ -262,13 +262,20 @@ private let mrClass = ObjectClass(
     close: { closeObject($0, $1, $2, MemoryRegion.self) }, destroy: { destroyObject($0, MemoryRegion.self) })
 
 private func tph(_ call: Call) throws -> CInt {
-    let (hint, reason) = call[0].object(MemoryRegion.self).pointee.tph()
+    let (hint, source, reason) = call[0].object(MemoryRegion.self).pointee.tph()
     guard let hint else { return call.push(.table(["verified": .boolean(false), "reason": .string(reason)])) }
     let name = ProcessingHint(rawValue: hint.ph)?.name ?? "?"
     return call.push(
         .table([
             "verified": .boolean(true), "enabled": .boolean(hint.enabled),
             "st": hint.enabled ? .integer(Int64(hint.index)) : .none, "ph": hint.enabled ? .string(name) : .none,
-            "source": .string(call.host.isSimulated ? "simulated memory key" : "memory key (raw resource dump)"),
+            "source": .string(sourceName(source, isSimulated: call.host.isSimulated)),
         ]))
+}
+
+private func sourceName(_ source: MemoryRegion.HintSource, isSimulated: Bool) -> String {
+    switch source {
+    case .memoryKey: isSimulated ? "simulated memory key" : "memory key (raw resource dump)"
+    case .keyPools: isSimulated ? "simulated pools of memory keys" : "pools of memory keys (FRMR dump)"
+    }
 }

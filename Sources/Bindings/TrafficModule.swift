@@ -24,6 +24,9 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
 }
 
 private let positive = LuaType.integer(1...Int64(Int32.max))
+private let sizesKey = Parameter(
+    "sizes", .list(.size(0...0x4000_0000), 1...4096), .absent,
+    "or several sizes, which messages have in turn; their places are as far apart as the largest")
 private let streamKeys = [
     Parameter("qp", .object(QueuePair.self), .required, "a connected queue pair, whose completions nobody else takes"),
     Parameter("op", .choice(operations), .required, "what each message does"),
@@ -47,6 +50,7 @@ private let streamKeys = [
     Parameter("slots", .integer(1...(1 << 30)), .integer(1), "messages lie in so many places side by side, in turn"),
     Parameter(
         "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a completion: the peer is lost"),
+    sizesKey,
 ]
 
 private let pingPongKeys = [
@@ -60,19 +64,23 @@ private let pingPongKeys = [
     Parameter("remote_addr", .uint64, .integer(0), "where the peer's come to, for writes"),
     Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
     Parameter("size", .size(1...0x4000_0000), .integer(8), "bytes of a message"),
-    Parameter("count", .integer(1...(1 << 24)), .integer(1000), "how many round trips"),
+    Parameter(
+        "count", .integer(1...(1 << 24)), .absent, "how many round trips; default 1000, unless `duration` is given"),
     Parameter("warmup", .integer(0...(1 << 24)), .integer(100), "how many before them"),
     Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
     Parameter(
         "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a message: the peer is lost"),
+    Parameter(
+        "duration", .integer(1...3_600_000), .absent,
+        "or for how long: milliseconds, which the side that begins measures; both sides must say so"),
 ]
 private let stampKeys = [
     Parameter("memory", .object(MappedMemory.self), .required, "host memory, or a device's region"),
     Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-    Parameter("size", .size(1...0x4000_0000), .required, "bytes of a message"),
+    Parameter("size", .size(1...0x4000_0000), .absent, "bytes of a message; or `sizes`"),
     Parameter("slots", .integer(1...(1 << 30)), .integer(1), "how many messages lie side by side"),
     Parameter("first", .uint64, .integer(0), "number of the first one"),
-    Parameter("seed", .uint64, .integer(0), "streams with different seeds have different bytes"),
+    Parameter("seed", .uint64, .integer(0), "streams with different seeds have different bytes"), sizesKey,
 ]
 
 /// Data loops, native from the first post to the last completion.
@@ -182,6 +190,10 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
     plan.rate = request[14].isPresent ? request[14].double : 0
     plan.slots = request[16].int
     plan.patience = request[17].uint64 * 1_000_000
+    if request[18].isPresent {
+        plan.sizes = (0..<request[18].count).map { request[18][$0].uint32 }
+        plan.size = plan.sizes.max() ?? 0
+    }
     plan.stop = UnsafePointer(lk_interruption(call.state))
     return plan
 }
@@ -238,7 +250,14 @@ private func pingPong(_ call: Call) throws -> CInt {
     plan.into = (mr.pointee.start &+ request[5].uint64, mr.pointee.lkey)
     plan.remote = (request[6].uint64, request[7].uint32)
     plan.size = request[8].uint32
-    plan.count = request[9].int
+    if request[9].isPresent { plan.count = request[9].int }
+    if request[13].isPresent {
+        guard !request[9].isPresent else {
+            throw ErrorValue(kind: "argument", "traffic.ping_pong: give count or duration, not both")
+        }
+        plan.count = 0
+        plan.duration = request[13].uint64 * 1_000_000
+    }
     plan.warmup = request[10].int
     plan.isInline = request[11].bool
     plan.patience = request[12].uint64 * 1_000_000
@@ -259,8 +278,14 @@ private func pingPong(_ call: Call) throws -> CInt {
     return 2
 }
 
-private func stamp(_ place: Argument) -> Stamp {
-    Stamp(size: place[2].int, slots: place[3].int, first: place[4].uint64, seed: place[5].uint64)
+private func stamp(_ place: Argument) throws -> Stamp {
+    let sizes = place[6].isPresent ? (0..<place[6].count).map { place[6][$0].int } : []
+    guard place[2].isPresent || !sizes.isEmpty else {
+        throw ErrorValue(kind: "argument", "traffic: a stamp needs size or sizes")
+    }
+    return Stamp(
+        size: place[2].isPresent ? place[2].int : 0, sizes: sizes, slots: place[3].int, first: place[4].uint64,
+        seed: place[5].uint64)
 }
 
 private func check(_ call: Call) throws -> CInt {

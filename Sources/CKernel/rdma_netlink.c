@@ -106,10 +106,15 @@ static long visit_raw(const void *attributes, size_t length, void *context) {
     return (long)count;
 }
 
-static long search_region(int fd, struct search *search) {
+static long search_device(int fd, struct search *search) {
     struct question devices = { .header.nlmsg_len = NLMSG_HDRLEN };
     long result = ask(fd, RDMA_NLDEV_CMD_GET, 1, &devices, visit_device, search);
-    if (result <= 0) return result ? result : -ENODEV;
+    return result <= 0 ? (result ? result : -ENODEV) : 0;
+}
+
+static long search_region(int fd, struct search *search) {
+    long result = search_device(fd, search);
+    if (result) return result;
     struct question regions = { .header.nlmsg_len = NLMSG_HDRLEN };
     add(&regions, RDMA_NLDEV_ATTR_DEV_INDEX, &search->index, 4);
     result = ask(fd, RDMA_NLDEV_CMD_RES_MR_GET, 1, &regions, visit_regions, search);
@@ -131,6 +136,45 @@ long rdma_raw_mr(const char *device, uint32_t lkey, void *buffer, size_t size) {
         if (result == 0) result = -ENODATA;
         /* drivers/infiniband/core/nldev.c:fill_res_mr_raw_entry, where a driver has none. */
         if (result == -EINVAL) result = -EOPNOTSUPP;
+    }
+    close(fd);
+    return result;
+}
+
+/* include/uapi/rdma/rdma_netlink.h of 7.3; older headers lack the names. */
+enum { FRMR_POOLS_GET = 29, ATTR_FRMR_POOLS = 105, ATTR_DRIVER_DETAILS = 97 };
+
+struct pools {
+    char *buffer;
+    size_t size, length;
+};
+/* Gathers a message's table; never ends the dump. */
+static long visit_pools(const void *attributes, size_t length, void *context) {
+    struct pools *pools = context;
+    const struct nlattr *table = find(attributes, length, ATTR_FRMR_POOLS);
+    size_t count = table ? content_length(table) : 0;
+    if (!count || count > pools->size - pools->length) return 0;
+    memcpy(pools->buffer + pools->length, content(table), count);
+    pools->length += NLA_ALIGN(count) > pools->size - pools->length ? count : NLA_ALIGN(count);
+    return 0;
+}
+
+long rdma_frmr_pools(const char *device, void *buffer, size_t size) {
+    struct search search = { .device = device };
+    struct pools pools = { .buffer = buffer, .size = size };
+    uint8_t details = 1;
+    int fd = open_netlink();
+    if (fd < 0) return -errno;
+    long result = search_device(fd, &search);
+    if (result == 0) {
+        struct question question = { .header.nlmsg_len = NLMSG_HDRLEN };
+        add(&question, RDMA_NLDEV_ATTR_DEV_INDEX, &search.index, 4);
+        /* Without it the driver's own part of a pool's key is left out with its pool. */
+        add(&question, ATTR_DRIVER_DETAILS, &details, 1);
+        result = ask(fd, FRMR_POOLS_GET, 1, &question, visit_pools, &pools);
+        /* drivers/infiniband/core/netlink.c:rdma_nl_rcv_msg, of a command it does not know */
+        if (result == -EINVAL) result = -EOPNOTSUPP;
+        if (result == 0) result = pools.length ? (long)pools.length : -ENODATA;
     }
     close(fd);
     return result;

@@ -105,6 +105,55 @@ long shim_ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attributes
     *srq = ibv_create_srq(pd, attributes);
     return *srq ? 0 : failure();
 }
+long shim_ibv_get_async_event(struct ibv_context *context, int milliseconds, struct shim_async_event *event) {
+    struct pollfd file = { .fd = context->async_fd, .events = POLLIN };
+    int ready = poll(&file, 1, milliseconds);
+    if (ready <= 0) return ready == 0 ? 0 : -(long)errno;
+    struct ibv_async_event found;
+    errno = 0;
+    if (ibv_get_async_event(context, &found) != 0) return failure();
+    event->type = found.event_type;
+    switch (found.event_type) {
+    case IBV_EVENT_CQ_ERR:
+    case IBV_EVENT_SRQ_ERR:
+    case IBV_EVENT_SRQ_LIMIT_REACHED: event->element = (uintptr_t)found.element.cq; break;
+    case IBV_EVENT_QP_FATAL:
+    case IBV_EVENT_QP_REQ_ERR:
+    case IBV_EVENT_QP_ACCESS_ERR:
+    case IBV_EVENT_COMM_EST:
+    case IBV_EVENT_SQ_DRAINED:
+    case IBV_EVENT_PATH_MIG:
+    case IBV_EVENT_PATH_MIG_ERR:
+    case IBV_EVENT_QP_LAST_WQE_REACHED: event->element = found.element.qp->qp_num; break;
+    case IBV_EVENT_WQ_FATAL: event->element = (uintptr_t)found.element.wq; break;
+    default: event->element = (uint64_t)(unsigned)found.element.port_num; break;
+    }
+    ibv_ack_async_event(&found);
+    return 1;
+}
+long shim_ibv_modify_srq_limit(struct ibv_srq *srq, uint32_t limit) {
+    struct ibv_srq_attr attributes = { .srq_limit = limit };
+    return negated(ibv_modify_srq(srq, &attributes, IBV_SRQ_LIMIT));
+}
+long shim_ibv_alloc_dm(struct ibv_context *context, size_t length, struct ibv_dm **dm) {
+    struct ibv_alloc_dm_attr attributes = { .length = length };
+    errno = 0;
+    *dm = ibv_alloc_dm(context, &attributes);
+    return *dm ? 0 : failure();
+}
+long shim_ibv_free_dm(struct ibv_dm *dm) { return negated(ibv_free_dm(dm)); }
+long shim_ibv_memcpy_to_dm(struct ibv_dm *dm, uint64_t offset, const void *bytes, size_t length) {
+    return negated(ibv_memcpy_to_dm(dm, offset, bytes, length));
+}
+long shim_ibv_memcpy_from_dm(void *bytes, struct ibv_dm *dm, uint64_t offset, size_t length) {
+    return negated(ibv_memcpy_from_dm(bytes, dm, offset, length));
+}
+long shim_ibv_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *dm, uint64_t offset, size_t length, int access,
+                        struct ibv_mr **mr) {
+    errno = 0;
+    *mr = ibv_reg_dm_mr(pd, dm, offset, length, (unsigned int)access);
+    return *mr ? 0 : failure();
+}
 long shim_ibv_destroy_srq(struct ibv_srq *srq) { return negated(ibv_destroy_srq(srq)); }
 long shim_ibv_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *request) {
     struct ibv_recv_wr *bad;

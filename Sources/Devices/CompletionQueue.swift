@@ -163,14 +163,9 @@ public struct CompletionQueue: ~Copyable {
     /// `stop` is no longer 0.
     public func waitEvent(timeout: UInt64, stop: UnsafePointer<Int32>?) throws(Failure) {
         let channel = try events()
-        let end = kernel.monotonic() &+ timeout
         do throws(Errno) {
-            while true {
-                let now = kernel.monotonic()
-                let slice = now < end ? min((end - now) / 1_000_000 + 1, 50) : 0
-                if try kernel.ibv_get_cq_event(channel, Int32(slice)) { return }
-                if let stop, stop.pointee != 0 { throw .interrupted }
-                guard now < end else { throw Errno(110) }
+            try EventWait.wait(kernel, timeout: timeout, stop: stop) { (slice) throws(Errno) in
+                try kernel.ibv_get_cq_event(channel, slice) ? () : nil
             }
         } catch {
             throw Failure(
@@ -200,6 +195,25 @@ public struct CompletionQueue: ~Copyable {
         try siblings.end(&isOpen, channel == nil ? "ibv_destroy_cq" : "ibv_destroy_comp_channel", label) {
             () throws(Errno) in
             if let channel { try kernel.ibv_destroy_comp_channel(channel) } else { try kernel.ibv_destroy_cq(cq) }
+        }
+    }
+}
+
+/// Waiting for events of either kind, in slices short enough to be interrupted.
+enum EventWait {
+    /// What `take` gives, which waits at most so many milliseconds; ETIMEDOUT after `timeout` nanoseconds, EINTR where
+    /// `stop` is no longer 0.
+    static func wait<Event>(
+        _ kernel: any Kernel, timeout: UInt64, stop: UnsafePointer<Int32>?,
+        _ take: (Int32) throws(Errno) -> Event?
+    ) throws(Errno) -> Event {
+        let end = kernel.monotonic() &+ timeout
+        while true {
+            let now = kernel.monotonic()
+            let slice = now < end ? min((end - now) / 1_000_000 + 1, 50) : 0
+            if let event = try take(Int32(slice)) { return event }
+            if let stop, stop.pointee != 0 { throw .interrupted }
+            guard now < end else { throw Errno(110) }
         }
     }
 }

@@ -3,7 +3,7 @@ import Glibc
 public import Kernel
 
 /// What a peer must know to connect to a queue pair.
-public struct Endpoint: Sendable, Equatable {
+public struct Endpoint: Sendable {
     /// The queue pair's number.
     public var number: UInt32
     /// The port's LID; 0 on Ethernet.
@@ -13,9 +13,17 @@ public struct Endpoint: Sendable, Equatable {
 
     /// An endpoint; of `gid` 16 bytes are used, missing ones being 0.
     public init(number: UInt32, lid: UInt16, gid: [UInt8]) {
+        self.init(number: number, lid: lid, gid: gid, source: nil)
+    }
+
+    /// Of one's own: the device's name and the entry of its GIDs.
+    public let source: (device: String, gid: GIDEntry)?
+
+    init(number: UInt32, lid: UInt16, gid: [UInt8], source: (device: String, gid: GIDEntry)?) {
         self.number = number
         self.lid = lid
         self.gid = gid
+        self.source = source
     }
 }
 
@@ -94,7 +102,11 @@ public struct QueuePair: ~Copyable {
         guard let context = qp.pointee.context else { throw Failure("ibv_query_port", .invalid, object: label) }
         let attributes = try call("ibv_query_port") { () throws(Errno) in try kernel.ibv_query_port(context, port) }
         let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label)
-        return Endpoint(number: number, lid: attributes.lid, gid: entry?.gid ?? [])
+        let device = context.pointee.device.map { device in
+            withUnsafeBytes(of: device.pointee.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        }
+        return Endpoint(
+            number: number, lid: attributes.lid, gid: entry?.gid ?? [], source: entry.map { (device ?? "nic", $0) })
     }
 
     /// Connects to `peer`, through INIT and RTR to RTS.

@@ -127,6 +127,46 @@ public struct RDMAContext: ~Copyable {
         }
     }
 
+    /// ibv_alloc_dm(3): memory of the NIC's own.
+    public func allocDM(length: UInt64) throws(Failure) -> DeviceMemory {
+        do throws(Errno) {
+            let dm = try kernel.ibv_alloc_dm(context, length)
+            return DeviceMemory(kernel, dm, length: length, in: children, label: label)
+        } catch {
+            throw Failure("ibv_alloc_dm", error, object: label, request: "length=\(length)")
+        }
+    }
+
+    /// ibv_get_async_event(3), acknowledged; ETIMEDOUT after `timeout` nanoseconds, EINTR where `stop` is no longer 0.
+    public func waitEvent(timeout: UInt64, stop: UnsafePointer<Int32>?) throws(Failure) -> AsyncEvent {
+        do throws(Errno) {
+            return try EventWait.wait(kernel, timeout: timeout, stop: stop) { (slice) throws(Errno) in
+                try kernel.ibv_get_async_event(context, slice)
+            }
+        } catch {
+            throw Failure(
+                "ibv_get_async_event", error, object: label,
+                hint: error.name == "ETIMEDOUT" ? "nothing happened to it or to what is open of it" : nil)
+        }
+    }
+
+    /// The device's pools of memory keys (RDMA netlink, Linux 7.3 and later).
+    public func frmrPools() throws(Failure) -> [FRMRPool] {
+        do throws(Errno) {
+            guard let pools = FRMRPool.decode(try kernel.frmrPools(context)) else { throw Errno(71) }
+            return pools
+        } catch {
+            let hint =
+                switch error.name {
+                case "EOPNOTSUPP": "this kernel shows no pools of memory keys; Linux 7.3 and later do"
+                case "ENODATA": "the device keeps no pools of memory keys; mlx5 does"
+                case "EPROTO": "the dump is cut"
+                default: "RDMA netlink refuses"
+                }
+            throw Failure("RDMA netlink, FRMR_POOLS_GET", error, object: label, hint: hint)
+        }
+    }
+
     /// A port's GIDs. Ports count from 1.
     public func gids(port: UInt8) throws(Failure) -> [GIDEntry] {
         try GIDEntry.table(kernel, context, port, "\(label) port \(port)")
@@ -275,6 +315,20 @@ public struct ProtectionDomain: ~Copyable {
         }
     }
 
+    /// ibv_reg_dm_mr(3) of a part of a NIC's own memory; work requests call its first byte 0. IBV_ACCESS_ZERO_BASED, which
+    /// it must have, is added.
+    public func regDeviceMemory(_ memory: borrowing DeviceMemory, offset: UInt64, length: UInt64, access: Int32)
+        throws(Failure) -> MemoryRegion
+    {
+        do throws(Errno) {
+            let mr = try kernel.ibv_reg_dm_mr(pd, memory.dm, offset, length, access | 32)
+            return MemoryRegion(kernel, mr, start: 0, in: siblings, label: label)
+        } catch {
+            throw Failure(
+                "ibv_reg_dm_mr", error, object: memory.label, request: "dm_offset=\(offset), length=\(length)")
+        }
+    }
+
     /// ibv_dealloc_pd(3). EBUSY while a memory region or a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, pd) = (kernel, pd)
@@ -306,88 +360,5 @@ public struct DMAHandle: ~Copyable {
         let (kernel, pointer) = (kernel, pointer)
         try siblings.end(&isOpen, "ibv_dealloc_dmah", label) { () throws(Errno) in try kernel.ibv_dealloc_dmah(pointer)
         }
-    }
-}
-
-/// A registered memory region.
-public struct MemoryRegion: ~Copyable {
-    private let kernel: any Kernel
-    private let mr: UnsafeMutablePointer<ibv_mr>
-    private let siblings: Children
-    /// What work requests call its first byte.
-    public let start: UInt64
-    private let key: UInt32
-    private let domain: String
-    /// False once it is deregistered.
-    public private(set) var isOpen = true
-
-    init(
-        _ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, start: UInt64, in siblings: Children, label: String
-    ) {
-        self.kernel = kernel
-        self.mr = mr
-        self.start = start
-        self.siblings = siblings
-        domain = label
-        key = mr.pointee.lkey
-        siblings.count += 1
-    }
-
-    /// How messages call it; not made before one does, which takes longer than registering.
-    public var label: String { "mr 0x\(String(key, radix: 16)) of \(domain)" }
-
-    /// The local key.
-    public var lkey: UInt32 { key }
-    /// The remote key.
-    public var rkey: UInt32 { mr.pointee.rkey }
-    /// Bytes.
-    public var length: Int { mr.pointee.length }
-
-    /// The processing hint in the NIC's memory key: what it will put on the wire. nil with a reason where nothing tells.
-    public func tph() -> (hint: MkeyTPH?, reason: String) {
-        do throws(Errno) {
-            let context = try kernel.mkeyContext(mr)
-            guard let hint = MkeyTPH(context) else { return (nil, "the memory key context is too short") }
-            return (hint, "")
-        } catch {
-            let why =
-                switch error.name {
-                case "EOPNOTSUPP": "the NIC's driver gives no dump of it"
-                case "ENOENT": "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"
-                case "EPERM", "EACCES": "RDMA netlink gives its dump to root alone"
-                case "EPROTO": "the driver's dump is not of the layout known"
-                default: "RDMA netlink refuses"
-                }
-            return (nil, "nothing here reads the NIC's memory key (\(error.name): \(why)), so the hint is unverified")
-        }
-    }
-
-    /// ibv_dereg_mr(3). A region that could not be deregistered stays open.
-    public mutating func close() throws(Failure) {
-        let (kernel, mr, key, domain) = (kernel, mr, key, domain)
-        try siblings.end(&isOpen, "ibv_dereg_mr", "mr 0x\(String(key, radix: 16)) of \(domain)") { () throws(Errno) in
-            try kernel.ibv_dereg_mr(mr)
-        }
-    }
-}
-
-/// The processing hint in an mlx5 memory key context. Source: include/linux/mlx5/mlx5_ifc.h, mlx5_ifc_mkc_bits: bit
-/// 0x1e5 pcie_tph_en, 0x1e6 pcie_tph_ph (2), 0x1e8 pcie_tph_steering_tag_index (8); bits count from the first byte's
-/// most significant one.
-public struct MkeyTPH: Sendable, Equatable {
-    /// Whether the NIC sets a hint at all.
-    public let enabled: Bool
-    /// The processing hint, 0 to 3.
-    public let ph: UInt8
-    /// The steering tag's index: the tag itself in direct mode, an entry of the NIC's table otherwise.
-    public let index: UInt8
-
-    /// Decodes 64 bytes.
-    public init?(_ context: [UInt8]) {
-        guard context.count >= 0x1f0 / 8 else { return nil }
-        let byte = context[0x1e0 / 8]
-        enabled = byte >> 2 & 1 == 1
-        ph = byte & 3
-        index = context[0x1e8 / 8]
     }
 }

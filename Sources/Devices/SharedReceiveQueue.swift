@@ -30,6 +30,13 @@ public struct SharedReceiveQueue: ~Copyable {
         }
     }
 
+    /// ibv_modify_srq(3): an event (SRQ_LIMIT_REACHED) once fewer than so many receive requests are left; 0 for none.
+    public func set(limit: UInt32) throws(Failure) {
+        do throws(Errno) { try kernel.ibv_modify_srq(srq, limit: limit) } catch {
+            throw Failure("ibv_modify_srq", error, object: label, request: "srq_limit=\(limit)")
+        }
+    }
+
     /// ibv_destroy_srq(3). EBUSY while a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, srq, label) = (kernel, srq, label)

@@ -51,6 +51,23 @@ extension Refusal {
             Refusal("EINVAL", "more work requests or pieces than the device has"), Refusal("EOPNOTSUPP"),
         ],
         "ibv_destroy_srq": [gone, Refusal("EBUSY", "a queue pair still uses it; close that first")],
+        "ibv_modify_srq": [
+            gone, Refusal("EINVAL", "more than the shared receive queue holds"), Refusal("EOPNOTSUPP"),
+        ],
+        "ibv_get_async_event": [gone, Refusal("EINVAL")],
+        "ibv_alloc_dm": memory + [
+            Refusal("EOPNOTSUPP", "the NIC's driver has no device memory; mlx5 has"),
+            Refusal("EINVAL", "no bytes, or more than the device has"), Refusal("ENOSPC"),
+        ],
+        "ibv_free_dm": [gone, Refusal("EBUSY", "a memory region still uses it; close that first")],
+        "ibv_memcpy_to_dm": [Refusal("EFAULT", "it reaches outside the device memory"), Refusal("EINVAL")],
+        "ibv_memcpy_from_dm": [Refusal("EFAULT", "it reaches outside the device memory"), Refusal("EINVAL")],
+        "ibv_reg_dm_mr": memory + [
+            Refusal(
+                "EINVAL",
+                "the range lies outside the device memory, or access lacks zero_based, or has what the NIC does not allow"
+            ), Refusal("EOPNOTSUPP", "the NIC's driver has no device memory; mlx5 has"),
+        ],
         "ibv_post_srq_recv": [
             Refusal("ENOMEM", "the shared receive queue is full: poll its completions"), Refusal("EINVAL"),
         ],

@@ -126,6 +126,24 @@ extension TracingKernel {
         try verb(.destroySRQ, [address(srq)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_destroy_srq(srq) }
     }
 
+    /// See ``VerbsCalls``.
+    public func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, limit: UInt32) throws(Errno) {
+        try verb(.modifySRQ, [address(srq), UInt64(limit)], { "0" }) { (kernel) throws(Errno) in
+            try kernel.ibv_modify_srq(srq, limit: limit)
+        }
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32)
+        throws(Errno) -> AsyncEvent?
+    {
+        let arguments = [address(context), UInt64(UInt32(bitPattern: milliseconds))]
+        let text = { (event: AsyncEvent?) in event.map { "\($0.name) of \(hex($0.element))" } ?? "none" }
+        return try verb(.getAsyncEvent, arguments, text) { (kernel) throws(Errno) in
+            try kernel.ibv_get_async_event(context, milliseconds)
+        }
+    }
+
     /// See ``VerbsCalls``. Of a chain the first request is shown.
     public func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)

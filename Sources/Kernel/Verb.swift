@@ -78,6 +78,23 @@ public struct Verb: Sendable {
     static let createSRQ = Verb(
         name: "ibv_create_srq", parameters: [("pd", .pointer), ("max_wr", .decimal), ("max_sge", .decimal)])
     static let destroySRQ = Verb(name: "ibv_destroy_srq", parameters: [("srq", .pointer)])
+    static let modifySRQ = Verb(name: "ibv_modify_srq", parameters: [("srq", .pointer), ("srq_limit", .decimal)])
+    static let getAsyncEvent = Verb(
+        name: "ibv_get_async_event", parameters: [("context", .pointer), ("milliseconds", .decimal)])
+    static let allocDM = Verb(name: "ibv_alloc_dm", parameters: [("context", .pointer), ("length", .hexadecimal)])
+    static let freeDM = Verb(name: "ibv_free_dm", parameters: [("dm", .pointer)])
+    private static let copyParameters: [(name: String, format: Format)] = [
+        ("dm", .pointer), ("dm_offset", .hexadecimal), ("length", .hexadecimal),
+    ]
+    static let memcpyToDM = Verb(name: "ibv_memcpy_to_dm", parameters: copyParameters)
+    static let memcpyFromDM = Verb(name: "ibv_memcpy_from_dm", parameters: copyParameters)
+    static let regDMMR = Verb(
+        name: "ibv_reg_dm_mr",
+        parameters: [
+            ("pd", .pointer), ("dm", .pointer), ("dm_offset", .hexadecimal), ("length", .hexadecimal),
+            ("access", access),
+        ])
+    static let frmrPools = Verb(name: "frmr_pools", parameters: [("context", .pointer)])
     static let postSRQRecv = Verb(
         name: "ibv_post_srq_recv", parameters: [("srq", .pointer), ("wr_id", .hexadecimal), ("num_sge", .decimal)])
     static let modifyQP = Verb(

@@ -80,6 +80,32 @@ public protocol VerbsCalls: AnyObject {
         -> UnsafeMutablePointer<ibv_srq>
     /// ibv_destroy_srq(3). EBUSY while a queue pair uses it.
     func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno)
+    /// ibv_modify_srq(3): an event once fewer than so many receive requests are left; 0 for none.
+    func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, limit: UInt32) throws(Errno)
+    /// ibv_get_async_event(3) and ibv_ack_async_event(3): an event that came within so many milliseconds.
+    func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32) throws(Errno)
+        -> AsyncEvent?
+    /// ibv_alloc_dm(3): memory of the NIC's own. EOPNOTSUPP where it has none.
+    func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
+        -> UnsafeMutablePointer<ibv_dm>
+    /// ibv_free_dm(3). EBUSY while a memory region uses it.
+    func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno)
+    /// ibv_memcpy_to_dm(3).
+    func ibv_memcpy_to_dm(_ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer)
+        throws(Errno)
+    /// ibv_memcpy_from_dm(3).
+    func ibv_memcpy_from_dm(
+        _ bytes: UnsafeMutableRawBufferPointer, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64
+    ) throws(Errno)
+    /// ibv_reg_dm_mr(3). `access` needs IBV_ACCESS_ZERO_BASED: work requests count from the region's start.
+    func ibv_reg_dm_mr(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ length: UInt64,
+        _ access: Int32
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    /// The device's pools of memory keys as RDMA netlink gives them (RDMA_NLDEV_CMD_FRMR_POOLS_GET with driver details,
+    /// Linux 7.3 and later), for `FRMRPool.decode`. EOPNOTSUPP where the kernel has no such dump, ENODATA where the device
+    /// has no pools.
+    func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8]
     /// ibv_post_srq_recv(3), of one work request or a chain.
     func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
@@ -95,6 +121,34 @@ public protocol VerbsCalls: AnyObject {
     /// The mlx5 memory key context of a region (mlx5_ifc.h, struct mlx5_ifc_mkc_bits, 64 bytes), as the driver's raw
     /// resource dump gives it; EOPNOTSUPP where nothing gives it.
     func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8]
+}
+
+/// What happened to a device or one of its objects: struct ibv_async_event.
+public struct AsyncEvent: Sendable, Equatable {
+    /// enum ibv_event_type
+    public let type: UInt32
+    /// Whom it happened to: a queue pair's number, a port's number, or the address of the library's object.
+    public let element: UInt64
+
+    /// An event.
+    public init(type: UInt32, element: UInt64) {
+        self.type = type
+        self.element = element
+    }
+
+    private static let names = [
+        "CQ_ERR", "QP_FATAL", "QP_REQ_ERR", "QP_ACCESS_ERR", "COMM_EST", "SQ_DRAINED", "PATH_MIG", "PATH_MIG_ERR",
+        "DEVICE_FATAL", "PORT_ACTIVE", "PORT_ERR", "LID_CHANGE", "PKEY_CHANGE", "SM_CHANGE", "SRQ_ERR",
+        "SRQ_LIMIT_REACHED", "QP_LAST_WQE_REACHED", "CLIENT_REREGISTER", "GID_CHANGE", "WQ_FATAL",
+    ]
+    /// The C name without IBV_EVENT_: "SRQ_LIMIT_REACHED".
+    public var name: String {
+        AsyncEvent.names.indices.contains(Int(type)) ? AsyncEvent.names[Int(type)] : "event \(type)"
+    }
+    /// Whether `element` is a queue pair's number.
+    public var isOfQueuePair: Bool { (1...7).contains(type) || type == 16 }
+    /// Whether `element` is a port's number.
+    public var isOfPort: Bool { (9...13).contains(type) || type == 17 || type == 18 }
 }
 
 /// A kernel: both halves of the seam.

@@ -3,14 +3,14 @@ import Glibc
 public import Kernel
 
 /// Throws what a shim returned.
-private func check(_ result: Int) throws(Errno) {
+func check(_ result: Int) throws(Errno) {
     if let errno = Errno(result: result) { throw errno }
 }
 
 /// libibverbs, through shims with one error convention. See ``VerbsCalls``.
 extension LiveKernel {
     /// Calls a shim that fills a pointer, and remembers the object until it is closed.
-    private func made<Object>(
+    func made<Object>(
         _ what: String, _ call: (UnsafeMutablePointer<UnsafeMutablePointer<Object>?>) -> Int
     ) throws(Errno) -> UnsafeMutablePointer<Object> {
         var pointer: UnsafeMutablePointer<Object>?
@@ -21,7 +21,7 @@ extension LiveKernel {
     }
 
     /// ENOENT: the kernel knows the object no more, as it ended it before and could only not say so.
-    private func ended(_ pointer: UnsafeMutableRawPointer, _ result: Int) throws(Errno) {
+    func ended(_ pointer: UnsafeMutableRawPointer, _ result: Int) throws(Errno) {
         if result == 0 || Errno(result: result)?.name == "ENOENT" { openVerbs[pointer] = nil }
         try check(result)
     }
@@ -263,17 +263,7 @@ extension LiveKernel {
     public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
         guard let device = mr.pointee.context?.pointee.device else { throw Errno(EINVAL) }
         let key = mr.pointee.lkey
-        var result = 0
-        let dump = [UInt8](unsafeUninitializedCapacity: 65536) { buffer, count in
-            guard let base = buffer.baseAddress else { return }
-            result = withUnsafeBytes(of: device.pointee.name) { name in
-                name.baseAddress.map {
-                    rdma_raw_mr($0.assumingMemoryBound(to: CChar.self), key, base, buffer.count)
-                } ?? -Int(EINVAL)
-            }
-            count = max(0, result)
-        }
-        try check(min(result, 0))
+        let dump = try netlink(device) { rdma_raw_mr($0, key, $1, $2) }
         guard let context = MkeyDump.context(in: dump, key: key, length: UInt64(mr.pointee.length)) else {
             throw Errno(EPROTO)
         }

@@ -317,6 +317,7 @@ public final class ScenarioRun {
     /// Closes everything and says what could not be.
     private func finished() -> ScenarioResult {
         state.close()
+        if !bench.isSimulated { result.environment.merge(host.facts) { before, _ in before } }
         crew?.finish()
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         result.collecting = state.failuresWhileCollecting.map(\.line)

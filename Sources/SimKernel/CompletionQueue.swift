@@ -19,6 +19,10 @@ final class CompletionQueue {
     unowned let kernel: SimKernel
     let context: VerbsContext
     let capacity: Int
+    /// What events call it: its structure's address.
+    var address: UInt64 = 0
+    /// Of hardware, once it was full: it takes no more.
+    var isDead = false
     /// Where its events go; nil where it has none.
     let channel: CompletionChannel?
     /// What the next event is; nil until one is asked for.
@@ -26,7 +30,10 @@ final class CompletionQueue {
     private enum Armed { case any, solicited }
     /// Moderation: completions that make an event, and how many there were since the last.
     var eventCount = 1
+    /// Nanoseconds after the first of them that make one of fewer; 0 for ever.
+    var eventPeriod: UInt64 = 0
     private var sinceEvent = 0
+    private var firstSinceEvent: UInt64 = 0
     /// Queue pairs, counted once for each direction.
     var users = 0
     private var entries: [Entry] = []
@@ -42,8 +49,9 @@ final class CompletionQueue {
 
     private var count: Int { entries.count - first }
 
-    /// False where it was full; a NIC's queue is useless from then on.
+    /// False where it was full.
     func add(_ entry: Entry) -> Bool {
+        guard !isDead else { return true }
         guard count < capacity else { return false }
         entries.append(entry)
         tell(of: entry)
@@ -56,11 +64,27 @@ final class CompletionQueue {
     private func tell(of entry: Entry) {
         guard let channel, let armed else { return }
         guard armed == .any || entry.isSolicited || entry.completion.status != IBV_WC_SUCCESS else { return }
+        if sinceEvent == 0 { firstSinceEvent = kernel.now }
         sinceEvent += 1
-        guard sinceEvent >= eventCount else { return }
+        guard sinceEvent >= eventCount else {
+            if eventPeriod > 0 { channel.moderated.append(WeakQueue(queue: self)) }
+            return
+        }
+        event(on: channel)
+    }
+
+    private func event(on channel: CompletionChannel) {
         sinceEvent = 0
-        self.armed = nil
+        armed = nil
         channel.events += 1
+    }
+
+    /// Makes an event of what has waited for others for the moderation's period; whether it still waits.
+    fileprivate func isWaiting(at now: UInt64) -> Bool {
+        guard let channel, sinceEvent > 0, eventPeriod > 0 else { return false }
+        guard now - firstSinceEvent >= eventPeriod else { return true }
+        event(on: channel)
+        return false
     }
 
     func poll(_ completions: UnsafeMutableBufferPointer<ibv_wc>) -> Int {
@@ -97,5 +121,16 @@ final class CompletionChannel {
     /// That nobody has taken yet.
     var events = 0
 
+    /// Completion queues whose completions wait for more of them, or for a time.
+    fileprivate var moderated: [WeakQueue] = []
+
     init(_ context: VerbsContext) { self.context = context }
+
+    /// Moderation's timers.
+    func advance(to now: UInt64) { moderated.removeAll { !($0.queue?.isWaiting(at: now) ?? false) } }
+}
+
+/// A queue that may be destroyed meanwhile.
+private struct WeakQueue {
+    weak var queue: CompletionQueue?
 }

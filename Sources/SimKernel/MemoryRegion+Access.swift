@@ -24,7 +24,8 @@ extension MemoryRegion {
         let place = address - start
         let function = domain.context.adapter.function
         guard let exported = buffer as? RegionBuffer, let function else {
-            if let function {
+            // What is in the NIC itself takes no request.
+            if let function, device == nil {
                 kernel.record(.hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function, wireHint)
             }
             guard let pages = buffer as? PageBuffer else {

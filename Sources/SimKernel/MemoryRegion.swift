@@ -16,6 +16,8 @@ final class MemoryRegion: Importer {
     /// Where it starts in the dma-buf.
     let offset: UInt64
     let dmaHandle: DMAHandle?
+    /// The NIC's own memory, where it is of that.
+    let device: DeviceMemory?
     private let isPinned: Bool
     /// The hint of the memory key, read once at registration.
     private(set) var hint: (ph: UInt8, index: UInt16)?
@@ -31,8 +33,9 @@ final class MemoryRegion: Importer {
     init(
         _ domain: ProtectionDomain, start: UInt64, length: UInt64, access: Int32, memory: UInt64 = 0,
         buffer: DMABuf? = nil, offset: UInt64 = 0,
-        handle: DMAHandle? = nil, isPinned: Bool = false
+        handle: DMAHandle? = nil, isPinned: Bool = false, device: DeviceMemory? = nil
     ) {
+        self.device = device
         self.domain = domain
         self.start = start
         self.length = length

@@ -86,6 +86,7 @@ final class QueuePair {
         shared?.users -= 1
         sendQueue.forget(self)
         receiveQueue.forget(self)
+        domain.context.forget(of: UInt64(number))
     }
 
     // MARK: States
@@ -208,6 +209,8 @@ final class QueuePair {
         self.receives = []
         for send in sends { complete(send, IBV_WC_WR_FLUSH_ERR) }
         for receive in receives { complete(receive, IBV_WC_WR_FLUSH_ERR) }
+        // sw/rxe/rxe_resp.c:flush_recv_queue
+        if shared != nil { domain.context.raise(IBV_EVENT_QP_LAST_WQE_REACHED, of: UInt64(number)) }
     }
 
     // MARK: Completions
@@ -281,8 +284,9 @@ final class QueuePair {
 
     private func add(_ entry: CompletionQueue.Entry, to queue: CompletionQueue) {
         guard !queue.add(entry) else { return }
-        // The affiliated event is IBV_EVENT_CQ_ERR, and the queue is dead.
-        _ = kernel.notModelled("completion queue overrun", EIO)
+        // sw/rxe/rxe_cq.c:rxe_cq_post: of what does not fit only the event is left.
+        queue.context.raise(IBV_EVENT_CQ_ERR, of: queue.address)
+        if nic.driver != .rxe { queue.isDead = true }
     }
 }
 

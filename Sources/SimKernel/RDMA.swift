@@ -15,6 +15,7 @@ final class RDMA {
     private var channels: [UnsafeMutablePointer<ibv_comp_channel>: CompletionChannel] = [:]
     private var addresses: [UnsafeMutablePointer<ibv_ah>: AddressHandle] = [:]
     private var sharedQueues: [UnsafeMutablePointer<ibv_srq>: SharedReceiveQueue] = [:]
+    private(set) var deviceMemories: [UnsafeMutablePointer<ibv_dm>: DeviceMemory] = [:]
     private var pairsByNumber: [UInt32: QueuePair] = [:]
     private var nextHandle: UInt32 = 1
     private var nextQueuePair: UInt32 = 0x100
@@ -44,6 +45,7 @@ final class RDMA {
         for cq in queues.keys { cq.deallocate() }
         for srq in sharedQueues.keys { srq.deallocate() }
         for ah in addresses.keys { ah.deallocate() }
+        for dm in deviceMemories.keys { dm.deallocate() }
         for channel in channels.keys { channel.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
@@ -65,6 +67,7 @@ final class RDMA {
             + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
             + channels.values.map { "ibv_comp_channel of \($0.context.nic.name)" }.sorted()
             + sharedQueues.values.map { "ibv_srq of \($0.domain.context.nic.name)" }.sorted()
+            + deviceMemories.values.map { "ibv_dm of \($0.context.nic.name), \($0.length) bytes" }.sorted()
             + addresses.values.map { "ibv_ah of \($0.domain.context.nic.name)" }.sorted()
             + queuePairs.values.map { "ibv_qp of \($0.nic.name), number 0x\(String($0.number, radix: 16))" }.sorted()
     }
@@ -102,6 +105,7 @@ final class RDMA {
         for (srq, queue) in sharedQueues where queue.domain.context === context { remove(srq, queue) }
         for (ah, address) in addresses where address.domain.context === context { remove(ah, address) }
         for (_, region) in regions.all where region.domain.context === context { remove(region) }
+        for (dm, memory) in deviceMemories where memory.context === context { remove(dm) }
         for (pd, domain) in domains where domain.context === context { remove(pd) }
         for (dmah, handle) in handles where handle.context === context { remove(dmah) }
         contexts[pointer] = nil
@@ -131,7 +135,7 @@ final class RDMA {
     func add(_ region: MemoryRegion, _ pd: UnsafeMutablePointer<ibv_pd>, address: UInt64) throws(Errno)
         -> UnsafeMutablePointer<ibv_mr>
     {
-        let pooled = region.domain.context.adapter.keys?.take(region.keyKind)
+        let pooled = region.device == nil ? region.domain.context.adapter.keys?.take(region.keyKind) : nil
         region.key = if let pooled { pooled } else { try newKey() }
         let mr = regions.insert(region)
         let pages = ((address & 4095) + region.length + 4095) & ~4095
@@ -146,6 +150,7 @@ final class RDMA {
         mr.pointee.rkey = region.key
         region.domain.regions += 1
         region.dmaHandle?.regions += 1
+        region.device?.regions += 1
         return mr
     }
 
@@ -166,8 +171,9 @@ final class RDMA {
     func remove(_ region: MemoryRegion) {
         region.domain.regions -= 1
         region.dmaHandle?.regions -= 1
+        region.device?.regions -= 1
         regions.remove(region)
-        if let keys = region.domain.context.adapter.keys {
+        if region.device == nil, let keys = region.domain.context.adapter.keys {
             keys.giveBack(region.key, region.keyKind)
         } else {
             regions.giveBack(region.key >> 8)
@@ -183,6 +189,24 @@ final class RDMA {
     func remove(_ pointer: UnsafeMutableRawPointer) {
         handles[pointer] = nil
         pointer.deallocate()
+    }
+
+    func add(_ memory: DeviceMemory, _ context: UnsafeMutablePointer<ibv_context>) -> UnsafeMutablePointer<ibv_dm> {
+        let dm = UnsafeMutablePointer<ibv_dm>.allocateZeroed()
+        dm.pointee.context = context
+        dm.pointee.handle = handle()
+        deviceMemories[dm] = memory
+        return dm
+    }
+
+    func deviceMemory(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) -> DeviceMemory {
+        guard let memory = deviceMemories[dm] else { throw Errno(EINVAL) }
+        return memory
+    }
+
+    func remove(_ dm: UnsafeMutablePointer<ibv_dm>) {
+        deviceMemories[dm] = nil
+        dm.deallocate()
     }
 
     // MARK: Queues
@@ -219,6 +243,7 @@ final class RDMA {
         cq.pointee.handle = handle()
         cq.pointee.cqe = Int32(truncatingIfNeeded: entries)
         queues[cq] = queue
+        queue.address = UInt64(UInt(bitPattern: cq))
         return cq
     }
 
@@ -229,6 +254,7 @@ final class RDMA {
 
     func remove(_ cq: UnsafeMutablePointer<ibv_cq>) {
         queues[cq]?.channel?.users -= 1
+        queues[cq]?.context.forget(of: UInt64(UInt(bitPattern: cq)))
         queues[cq] = nil
         cq.deallocate()
     }
@@ -280,6 +306,7 @@ final class RDMA {
         srq.pointee.pd = pd
         srq.pointee.handle = handle()
         sharedQueues[srq] = queue
+        queue.address = UInt64(UInt(bitPattern: srq))
         queue.domain.queuePairs += 1
         return srq
     }
@@ -291,6 +318,7 @@ final class RDMA {
 
     func remove(_ srq: UnsafeMutablePointer<ibv_srq>, _ queue: SharedReceiveQueue) {
         queue.domain.queuePairs -= 1
+        queue.domain.context.forget(of: queue.address)
         sharedQueues[srq] = nil
         srq.deallocate()
     }
@@ -346,35 +374,5 @@ final class RDMA {
             peer.domain.context.adapter.has(gid: address)
         else { return nil }
         return peer
-    }
-}
-
-/// An open RDMA device.
-final class VerbsContext {
-    let adapter: Adapter
-    var nic: Topology.NIC { adapter.nic }
-    init(_ adapter: Adapter) { self.adapter = adapter }
-}
-
-/// A protection domain.
-final class ProtectionDomain {
-    let context: VerbsContext
-    let number: UInt32
-    var regions = 0
-    var queuePairs = 0
-
-    init(_ context: VerbsContext, number: UInt32) {
-        self.context = context
-        self.number = number
-    }
-}
-
-extension UnsafeMutablePointer {
-    /// One element of zero bytes; for C structures.
-    static func allocateZeroed() -> UnsafeMutablePointer<Pointee> {
-        let raw = UnsafeMutableRawPointer.allocate(
-            byteCount: MemoryLayout<Pointee>.size, alignment: MemoryLayout<Pointee>.alignment)
-        raw.initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<Pointee>.size)
-        return raw.assumingMemoryBound(to: Pointee.self)
     }
 }

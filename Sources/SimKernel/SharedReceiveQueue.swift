@@ -10,6 +10,10 @@ final class SharedReceiveQueue {
     /// Queue pairs that take from it.
     var users = 0
     private var receives: [QueuePair.Receive] = []
+    /// What events call it: its structure's address.
+    var address: UInt64 = 0
+    /// Once fewer receive requests are left there is an event; 0 for none.
+    private var limit = 0
     /// Queue pairs whose peer found no request here.
     private var waiting: [WeakPair] = []
 
@@ -25,7 +29,23 @@ final class SharedReceiveQueue {
 
     var hasReceive: Bool { !receives.isEmpty }
 
-    func take() -> QueuePair.Receive? { receives.isEmpty ? nil : receives.removeFirst() }
+    /// sw/rxe/rxe_resp.c:get_srq_wqe
+    func take() -> QueuePair.Receive? {
+        guard !receives.isEmpty else { return nil }
+        defer {
+            if receives.count < limit {
+                limit = 0
+                domain.context.raise(IBV_EVENT_SRQ_LIMIT_REACHED, of: address)
+            }
+        }
+        return receives.removeFirst()
+    }
+
+    /// sw/rxe/rxe_srq.c:rxe_srq_chk_attr: at most what the queue has places for, which is a power of two less one.
+    func set(limit: UInt32) throws(Errno) {
+        guard UInt64(limit) <= UInt64(capacity.max_wr + 1).nextPowerOfTwo - 1 else { throw Errno(EINVAL) }
+        self.limit = Int(limit)
+    }
 
     func wait(_ pair: QueuePair) { waiting.append(WeakPair(pair: pair)) }
 

@@ -42,20 +42,40 @@ extension SimKernel {
         pass(1000)
         let channel = try rdma.channel(channel)
         let end = now + UInt64(max(0, milliseconds)) * 1_000_000
+        channel.advance(to: now)
         while channel.events == 0 {
             guard now < end else { return false }
             _ = sleep(nanoseconds: 20_000)
+            channel.advance(to: now)
         }
         channel.events -= 1
         return true
     }
 
-    /// See ``VerbsCalls``. hw/mlx5/cq.c:mlx5_ib_modify_cq; the period, after which fewer make an event, is not modelled.
+    /// See ``VerbsCalls``. hw/mlx5/cq.c:mlx5_ib_modify_cq
     public func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
         pass(1000)
         let queue = try rdma.queue(cq)
         guard queue.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         guard period <= 4095 else { throw Errno(EINVAL) }
         queue.eventCount = max(1, Int(count))
+        queue.eventPeriod = UInt64(period) * 1000
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, limit: UInt32) throws(Errno) {
+        pass(1000)
+        try rdma.sharedQueue(srq).set(limit: limit)
+    }
+
+    /// See ``VerbsCalls``. Waits in virtual time, and lets others run meanwhile.
+    public func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32)
+        throws(Errno) -> AsyncEvent?
+    {
+        pass(1000)
+        let context = try rdma.context(context)
+        let end = now + UInt64(max(0, milliseconds)) * 1_000_000
+        while context.events.isEmpty, now < end { _ = sleep(nanoseconds: 20_000) }
+        return context.takeEvent()
     }
 }

@@ -155,8 +155,16 @@ extension SimKernel {
     public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
         pass(1000)
         let region = try rdma.region(mr)
-        guard region.domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        let nic = region.domain.context.nic
+        guard nic.driver == .mlx5, nic.rawDumps else { throw Errno(EOPNOTSUPP) }
         return region.keyContext
+    }
+
+    /// See ``VerbsCalls``.
+    public func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8] {
+        pass(1000)
+        guard let keys = try rdma.context(context).adapter.keys else { throw Errno(ENODATA) }
+        return FRMRPool.encode(keys.pools)
     }
 
     /// Whether the NIC's next access to a region of a dma-buf would find the memory: the region lives and the exporter

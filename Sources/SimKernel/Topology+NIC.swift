@@ -34,6 +34,10 @@ extension Topology {
         public var steeringTable = 0
         /// Whether it has a data direct function.
         public var dataDirect = true
+        /// Whether its driver gives raw dumps of its objects; without them pools of keys are all that tells of hints.
+        public var rawDumps = true
+        /// Bytes of memory of its own (ConnectX: MEMIC).
+        public var ownMemory: UInt64 = 131_072
 
         /// An RDMA device.
         public init(

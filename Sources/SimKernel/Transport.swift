@@ -98,8 +98,14 @@ extension QueuePair {
         return region
     }
 
+    /// The port's active MTU (ibv_query_port), in bytes.
+    private static let pathMTU = 1024
+
     /// A request that the responder must not do ends its queue pair too.
-    private func refused(_ peer: QueuePair) -> ibv_wc_status {
+    private func refused(_ send: Send, _ peer: QueuePair) -> ibv_wc_status {
+        // sw/rxe/rxe_resp.c:get_rkey_violation_state: no event where a receive request could carry the error.
+        let takesReceive = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM && send.length <= QueuePair.pathMTU
+        if !takesReceive { peer.domain.context.raise(IBV_EVENT_QP_ACCESS_ERR, of: UInt64(peer.number)) }
         peer.fail()
         return IBV_WC_REM_ACCESS_ERR
     }
@@ -111,7 +117,7 @@ extension QueuePair {
             var bytes = bytes
             guard let region = remote(send, bytes.count, 2, peer),
                 bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
-            else { return refused(peer) }
+            else { return refused(send, peer) }
         }
         if hasImmediate, let receive = peer.takeReceive() { peer.complete(receive, IBV_WC_SUCCESS, from: send) }
         return IBV_WC_SUCCESS
@@ -140,7 +146,7 @@ extension QueuePair {
         var bytes = [UInt8](repeating: 0, count: send.length)
         guard let region = remote(send, bytes.count, 4, peer),
             bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
-        else { return refused(peer) }
+        else { return refused(send, peer) }
         return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
 
@@ -153,7 +159,7 @@ extension QueuePair {
         var old = [UInt8](repeating: 0, count: 8)
         guard let region = remote(send, 8, 8, peer),
             old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
-        else { return refused(peer) }
+        else { return refused(send, peer) }
         let value = old.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         var new = value &+ send.operands.0
         if send.opcode == IBV_WR_ATOMIC_CMP_AND_SWP { new = value == send.operands.0 ? send.operands.1 : value }
@@ -187,7 +193,7 @@ extension QueuePair {
 
     /// sw/rxe/rxe_recv.c:check_keys, rxe_resp.c:send_data_in; longer than the port's MTU it goes nowhere (rxe_req.c).
     private func sendDatagram(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
-        guard let datagram = send.datagram, bytes.count <= 1024,
+        guard let datagram = send.datagram, bytes.count <= QueuePair.pathMTU,
             let peer = kernel.rdma.datagramPeer(number: datagram.number, gid: datagram.to.grh.dgid),
             peer.attributes.qkey == (datagram.key >> 31 == 1 ? attributes.qkey : datagram.key),
             let receive = peer.takeReceive()

@@ -5,7 +5,7 @@ import SimKernel
 /// NICs, and what is between devices.
 extension TopologyFile {
     static func nic(_ fields: Fields, _ address: String) throws(ErrorValue) -> Topology.NIC {
-        try fields.allow(["name", "driver", "odp", "requester", "steering_table", "data_direct"])
+        try fields.allow(["name", "driver", "odp", "requester", "steering_table", "data_direct", "raw_dumps"])
         let driver = try fields.choice(
             "driver", Topology.NIC.Driver.init(rawValue:), Topology.NIC.Driver.allCases.map(\.rawValue))
         var nic = Topology.NIC(
@@ -19,6 +19,7 @@ extension TopologyFile {
         }
         nic.steeringTable = Int(entries)
         nic.dataDirect = try fields.boolean("data_direct") ?? true
+        nic.rawDumps = try fields.boolean("raw_dumps") ?? true
         return nic
     }
 

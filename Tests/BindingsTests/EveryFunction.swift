@@ -37,6 +37,7 @@ let openObjects = """
       ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
       ["completion queue"] = cq, ["queue pair"] = pd:create_qp { send_cq = cq },
       ["shared receive queue"] = pd:create_srq {},
+      ["device memory"] = nic:alloc_dm(4096),
       ["address handle"] = pd:create_ah { to = { qpn = 1, gid = ("\\0"):rep(16) } },
     }
 

@@ -47,7 +47,18 @@ private let working: [String: String] = {
             a:post_send { op = "write", mr = mr, length = 8 }
             cq:wait_event()
             """
+    let asynchronous =
+        connected + """
+
+            b:post_recv { mr = mr }
+            a:post_send { op = "write", mr = mr, rkey = 1 }
+            nic:wait_event()
+            """
     return [
+        "context:wait_event": expression(asynchronous), "context:alloc_dm": "nic:alloc_dm(64)",
+        "context:frmr_pools": "nic:frmr_pools()", "pd:reg_dm_mr": "pd:reg_dm_mr { dm = objects['device memory'] }",
+        "dm:write": "objects['device memory']:write(0, 'bytes')",
+        "dm:read": "objects['device memory']:read(0, 16)",
         "pd:create_ah": "pd:create_ah { to = objects[\"queue pair\"]:endpoint() }",
         "cq:wait_event": expression(event), "context:create_cq": "nic:create_cq(8, { events = true })",
         "vfio.open": "vfio.open('0000:02:00.0')", "device:read": "device:read(2, 0, 16)",

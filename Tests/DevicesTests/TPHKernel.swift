@@ -254,6 +254,25 @@ extension TPHKernel {
         -> UnsafeMutablePointer<ibv_srq>
     { throw Errno(ENOSYS) }
     func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, limit: UInt32) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32) throws(Errno)
+        -> AsyncEvent?
+    { throw Errno(ENOSYS) }
+    func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
+        -> UnsafeMutablePointer<ibv_dm>
+    { throw Errno(ENOSYS) }
+    func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_memcpy_to_dm(_ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer)
+        throws(Errno)
+    { throw Errno(ENOSYS) }
+    func ibv_memcpy_from_dm(
+        _ bytes: UnsafeMutableRawBufferPointer, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64
+    ) throws(Errno) { throw Errno(ENOSYS) }
+    func ibv_reg_dm_mr(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ length: UInt64,
+        _ access: Int32
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> { throw Errno(ENOSYS) }
+    func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8] { throw Errno(ENOSYS) }
     func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     { throw Errno(ENOSYS) }

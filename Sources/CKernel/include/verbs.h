@@ -39,6 +39,22 @@ long shim_ibv_create_ah(struct ibv_pd *_Nonnull pd, struct ibv_ah_attr *_Nonnull
 long shim_ibv_destroy_ah(struct ibv_ah *_Nonnull ah);
 long shim_ibv_create_srq(struct ibv_pd *_Nonnull pd, struct ibv_srq_init_attr *_Nonnull attributes,
                          struct ibv_srq *_Nullable *_Nonnull srq);
+/* An asynchronous event; `element` is a queue pair's number, a port's number, or the address of a completion queue or
+ * shared receive queue. */
+struct shim_async_event {
+    uint32_t type;
+    uint64_t element;
+};
+/* 1 with an event, which is acknowledged; 0 where none came in so many milliseconds; else a negated errno. */
+long shim_ibv_get_async_event(struct ibv_context *_Nonnull context, int milliseconds,
+                              struct shim_async_event *_Nonnull event);
+long shim_ibv_modify_srq_limit(struct ibv_srq *_Nonnull srq, uint32_t limit);
+long shim_ibv_alloc_dm(struct ibv_context *_Nonnull context, size_t length, struct ibv_dm *_Nullable *_Nonnull dm);
+long shim_ibv_free_dm(struct ibv_dm *_Nonnull dm);
+long shim_ibv_memcpy_to_dm(struct ibv_dm *_Nonnull dm, uint64_t offset, const void *_Nullable bytes, size_t length);
+long shim_ibv_memcpy_from_dm(void *_Nullable bytes, struct ibv_dm *_Nonnull dm, uint64_t offset, size_t length);
+long shim_ibv_reg_dm_mr(struct ibv_pd *_Nonnull pd, struct ibv_dm *_Nonnull dm, uint64_t offset, size_t length,
+                        int access, struct ibv_mr *_Nullable *_Nonnull mr);
 long shim_ibv_destroy_srq(struct ibv_srq *_Nonnull srq);
 long shim_ibv_post_srq_recv(struct ibv_srq *_Nonnull srq, struct ibv_recv_wr *_Nonnull request);
 long shim_ibv_modify_qp(struct ibv_qp *_Nonnull qp, struct ibv_qp_attr *_Nonnull attributes, int mask);

@@ -8,8 +8,10 @@ public struct PingPongPlan: Sendable {
     public var isWrite = true
     /// Bytes of a message, at least one.
     public var size: UInt32 = 8
-    /// How many round trips are measured.
+    /// How many round trips are measured; 0 for as many as fit in `duration`.
     public var count = 1000
+    /// Nanoseconds that are measured, by the side that begins, where `count` is 0.
+    public var duration: UInt64 = 0
     /// How many come before.
     public var warmup = 100
     /// Whether this side begins.
@@ -34,11 +36,17 @@ public struct PingPongPlan: Sendable {
 
     /// Writes of 8 bytes.
     public init() {}
+
+    /// Receive requests that are there before the first message.
+    var receives: Int { count > 0 ? min(64, count + warmup) : 1 }
 }
 
 /// The loop of one side. As in ``TrafficStream`` nothing is allocated, retained or released in it.
 struct PingPong: ~Copyable {
-    private static let receives = 64
+    /// At most so many latencies are kept; of more, the first.
+    private static let mostLatencies = 1 << 24
+    /// The last byte of the last message, where it is not known before which that is.
+    private static let final: UInt8 = 255
     private let qp: UnsafeMutablePointer<ibv_qp>
     private let plan: PingPongPlan
     private let sendQueue: UnsafeMutablePointer<ibv_cq>
@@ -49,6 +57,10 @@ struct PingPong: ~Copyable {
     private let completions: UnsafeMutablePointer<ibv_wc>
     private let latencies: UnsafeMutablePointer<UInt32>
     private let last: (out: UnsafeMutablePointer<UInt8>, into: UnsafeMutablePointer<UInt8>)
+    private let latencyLimit: Int
+    private var latencyCount = 0
+    /// Whether the peer's last message has come, where it says so.
+    private var isOver = false
     /// Sends whose completion has not come.
     private var pending = 0
     private var failure: Completion?
@@ -71,7 +83,8 @@ struct PingPong: ~Copyable {
         receive = .allocate(capacity: 1)
         pieces = .allocate(capacity: 2)
         completions = .allocate(capacity: 16)
-        latencies = .allocate(capacity: plan.count)
+        latencyLimit = plan.count > 0 ? plan.count : PingPong.mostLatencies
+        latencies = .allocate(capacity: latencyLimit)
         (pieces + 0).initialize(to: ibv_sge(addr: plan.from.address, length: plan.size, lkey: plan.from.key))
         (pieces + 1).initialize(to: ibv_sge(addr: plan.into.address, length: plan.size, lkey: plan.into.key))
         var send = ibv_send_wr()
@@ -103,7 +116,7 @@ struct PingPong: ~Copyable {
             return
         }
         var piece = ibv_sge(addr: plan.into.address, length: plan.size, lkey: plan.into.key)
-        for _ in 0..<min(receives, plan.count + plan.warmup) {
+        for _ in 0..<plan.receives {
             let result = withUnsafeMutablePointer(to: &piece) { list in
                 var request = ibv_recv_wr()
                 request.sg_list = list
@@ -116,11 +129,10 @@ struct PingPong: ~Copyable {
     }
 
     mutating func run() throws(Errno) -> (latencies: [UInt32], failure: Completion?) {
-        let total = plan.warmup + plan.count
-        var posted = min(PingPong.receives, total)
-        try exchange(total, &posted)
+        var posted = plan.receives
+        if plan.count > 0 { try exchange(plan.warmup + plan.count, &posted) } else { try exchange() }
         try drain()
-        let count = failure == nil ? plan.count : 0
+        let count = failure == nil ? latencyCount : 0
         return (Array(UnsafeBufferPointer(start: latencies, count: count)), failure)
     }
 
@@ -129,27 +141,60 @@ struct PingPong: ~Copyable {
     private mutating func exchange(_ total: Int, _ posted: inout Int) throws(Errno) {
         var before = TrafficClock.now()
         for number in 0..<total {
-            if plan.isFirst { try send(number) }
-            guard try arrives(number) else { break }
-            if !plan.isFirst { try send(number) }
+            if plan.isFirst { try send(PingPong.mark(number)) }
+            guard try arrives(PingPong.mark(number)) else { break }
+            if !plan.isFirst { try send(PingPong.mark(number)) }
             if !plan.isWrite, posted < total {
                 posted += 1
-                var refused: UnsafeMutablePointer<ibv_recv_wr>?
-                let result = ibv_post_recv(qp, receive, &refused)
-                guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
+                try postReceive()
             }
-            let now = TrafficClock.now()
-            if number >= plan.warmup {
-                latencies[number - plan.warmup] = UInt32(clamping: (now &- before) / 2)
-            }
-            before = now
+            keep(number, since: &before)
         }
     }
 
+    /// The loop that one side ends when its time is over: its last message says that it is the last. A receive request is
+    /// posted before the answer it must be there for, so that none is left over.
+    @inline(never)
+    private mutating func exchange() throws(Errno) {
+        var before = TrafficClock.now()
+        var end = UInt64.max
+        var number = 0
+        while !isOver {
+            if number == plan.warmup { end = before &+ plan.duration }
+            let isLast = plan.isFirst && before >= end
+            if plan.isFirst { try send(isLast ? PingPong.final : PingPong.mark(number)) }
+            guard try arrives(PingPong.mark(number)) else { break }
+            if !plan.isWrite, !isOver { try postReceive() }
+            if !plan.isFirst { try send(isOver ? PingPong.final : PingPong.mark(number)) }
+            keep(number, since: &before)
+            number &+= 1
+        }
+    }
+
+    /// The last byte of a message: never 0, which the memory begins with, and no two in a row are the same.
     @inline(__always)
-    private mutating func send(_ number: Int) throws(Errno) {
-        // Never 0, which the memory begins with.
-        last.out.pointee = UInt8(truncatingIfNeeded: number % 255 + 1)
+    private static func mark(_ number: Int) -> UInt8 { UInt8(truncatingIfNeeded: number % 254 + 1) }
+
+    @inline(__always)
+    private mutating func keep(_ number: Int, since before: inout UInt64) {
+        let now = TrafficClock.now()
+        if number >= plan.warmup, latencyCount < latencyLimit {
+            latencies[latencyCount] = UInt32(clamping: (now &- before) / 2)
+            latencyCount &+= 1
+        }
+        before = now
+    }
+
+    @inline(__always)
+    private mutating func postReceive() throws(Errno) {
+        var refused: UnsafeMutablePointer<ibv_recv_wr>?
+        let result = ibv_post_recv(qp, receive, &refused)
+        guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
+    }
+
+    @inline(__always)
+    private mutating func send(_ mark: UInt8) throws(Errno) {
+        last.out.pointee = mark
         var refused: UnsafeMutablePointer<ibv_send_wr>?
         let result = ibv_post_send(qp, request, &refused)
         guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
@@ -157,19 +202,26 @@ struct PingPong: ~Copyable {
         if pending >= 16 { try takeSends() }
     }
 
+    /// Whether what came last is the peer's last message.
+    @inline(__always)
+    private mutating func noteEnd() { if plan.count == 0, sys_load8(last.into) == PingPong.final { isOver = true } }
+
     /// Waits for the peer's message; false where there will be none.
     @inline(__always)
-    private mutating func arrives(_ number: Int) throws(Errno) -> Bool {
+    private mutating func arrives(_ wanted: UInt8) throws(Errno) -> Bool {
         var spins = 0
         var since: UInt64 = 0
-        let wanted = UInt8(truncatingIfNeeded: number % 255 + 1)
         while true {
             if plan.isWrite {
-                if sys_load8(last.into) == wanted { return true }
+                noteEnd()
+                if isOver || sys_load8(last.into) == wanted { return true }
             } else {
                 let found = Int(ibv_poll_cq(receiveQueue, 1, completions))
                 guard found >= 0 else { throw Errno(EIO) }
-                if found > 0, completions[0].opcode.rawValue & IBV_WC_RECV.rawValue != 0 { return isGood(found) }
+                if found > 0, completions[0].opcode.rawValue & IBV_WC_RECV.rawValue != 0 {
+                    noteEnd()
+                    return isGood(found)
+                }
                 if found > 0 { guard isGood(found) else { return false } }
             }
             spins &+= 1

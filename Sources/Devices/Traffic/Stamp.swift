@@ -2,8 +2,10 @@ public import Kernel
 
 /// Bytes that tell which message they belong to: of each message other ones, and none of them likely by chance.
 public struct Stamp: Sendable {
-    /// Bytes of a message.
+    /// Bytes of a message; of several sizes the largest, which is how far apart messages lie.
     public let size: Int
+    /// Sizes that messages have in turn; empty where all have `size`.
+    public let sizes: [Int]
     /// How many lie side by side.
     public let slots: Int
     /// The number of the first one.
@@ -12,8 +14,9 @@ public struct Stamp: Sendable {
     public let seed: UInt64
 
     /// The stamp of these messages.
-    public init(size: Int, slots: Int, first: UInt64, seed: UInt64) {
-        self.size = size
+    public init(size: Int, sizes: [Int] = [], slots: Int, first: UInt64, seed: UInt64) {
+        self.size = sizes.max() ?? size
+        self.sizes = sizes
         self.slots = slots
         self.first = first
         self.seed = seed
@@ -31,6 +34,11 @@ public struct Stamp: Sendable {
         public let expected: UInt8
         /// What is there.
         public let found: UInt8
+    }
+
+    /// Bytes of a message by its number.
+    private func length(_ message: UInt64) -> Int {
+        sizes.isEmpty ? size : sizes[Int(message % UInt64(sizes.count))]
     }
 
     /// SplitMix64's sequence, from a start that message and seed decide.
@@ -57,10 +65,13 @@ public struct Stamp: Sendable {
         try memory.check("store", offset, size * slots)
         var bytes = [UInt8](repeating: 0, count: size)
         for slot in 0..<slots {
-            bytes.withUnsafeMutableBytes { fill($0, message: first &+ UInt64(slot)) }
+            let message = first &+ UInt64(slot)
+            let count = length(message)
+            bytes.withUnsafeMutableBytes { fill(.init(rebasing: $0[..<count]), message: message) }
             let result: Result<Void, Failure> = bytes.withUnsafeBytes { buffer in
                 do throws(Failure) {
-                    return .success(try memory.write(at: offset + UInt64(slot * size), from: buffer))
+                    let part = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                    return .success(try memory.write(at: offset + UInt64(slot * size), from: part))
                 } catch { return .failure(error) }
             }
             try result.get()
@@ -70,10 +81,11 @@ public struct Stamp: Sendable {
     /// Looks whether the messages are in memory from `offset` on; nil where all of their bytes are.
     public func check(_ memory: borrowing MappedMemory, at offset: UInt64) throws(Failure) -> Mismatch? {
         try memory.check("load", offset, size * slots)
-        var expected = [UInt8](repeating: 0, count: size)
-        var found = [UInt8](repeating: 0, count: size)
         for slot in 0..<slots {
             let message = first &+ UInt64(slot)
+            let count = length(message)
+            var expected = [UInt8](repeating: 0, count: count)
+            var found = [UInt8](repeating: 0, count: count)
             let place = offset + UInt64(slot * size)
             expected.withUnsafeMutableBytes { fill($0, message: message) }
             let result: Result<Void, Failure> = found.withUnsafeMutableBytes { buffer in

@@ -4,8 +4,10 @@ public import CKernel
 public struct TrafficPlan: Sendable {
     /// What each message does.
     public var opcode = IBV_WR_RDMA_WRITE
-    /// Bytes of a message; 8 for atomics.
+    /// Bytes of a message; 8 for atomics. Where there are several sizes, the largest.
     public var size: UInt32 = 4096
+    /// Sizes that messages have in turn; empty where all have `size`.
+    public var sizes: [UInt32] = []
     /// How many are measured; 0 for as many as fit in `duration`.
     public var count = 5000
     /// Nanoseconds that are measured, where `count` is 0.
@@ -62,6 +64,11 @@ public struct TrafficPlan: Sendable {
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
         guard !isAtomic || size == 8 else { throw Mistake(message: "an atomic has 8 bytes, not \(size)") }
         guard !isAtomic || slots == 1 else { throw Mistake(message: "atomics have one place") }
+        guard sizes.isEmpty || slots == 1 || slots % sizes.count == 0 else {
+            throw Mistake(
+                message:
+                    "\(slots) slots are no multiple of \(sizes.count) sizes: a place would have messages of several")
+        }
         guard rate >= 0, rate.isFinite, rate == 0 || rate >= 1e-3 else {
             throw Mistake(message: "a rate is messages per second, not \(rate)")
         }
@@ -73,9 +80,16 @@ public struct TrafficResult: Sendable {
     /// Messages measured.
     public var messages = 0
     /// Their bytes.
-    public var bytes: UInt64 { UInt64(messages) * UInt64(size) }
-    /// Bytes of a message.
+    public var bytes: UInt64 {
+        guard !sizes.isEmpty else { return UInt64(messages) * UInt64(size) }
+        let all = sizes.reduce(0) { $0 + UInt64($1) }
+        let (rounds, rest) = messages.quotientAndRemainder(dividingBy: sizes.count)
+        return UInt64(rounds) * all + sizes.prefix(rest).reduce(0) { $0 + UInt64($1) }
+    }
+    /// Bytes of a message; of several sizes the largest.
     public var size: UInt32 = 0
+    /// See ``TrafficPlan/sizes``.
+    public var sizes: [UInt32] = []
     /// From the first post to the last completion, nanoseconds.
     public var elapsed: UInt64 = 0
     /// Processor time of the thread meanwhile, nanoseconds.

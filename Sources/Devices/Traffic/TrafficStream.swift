@@ -14,6 +14,9 @@ struct TrafficStream: ~Copyable {
     private let completions: UnsafeMutablePointer<ibv_wc>
     /// When each message on its way was posted, by number modulo depth.
     private let posted: UnsafeMutablePointer<UInt64>
+    /// Sizes that messages have in turn, and how many; none where all have the same.
+    private let sizes: UnsafeMutablePointer<UInt32>
+    private let sizeCount: Int
     private let latencies: UnsafeMutablePointer<UInt32>
     private let latencyLimit: Int
     private var latencyCount = 0
@@ -34,6 +37,9 @@ struct TrafficStream: ~Copyable {
         let expected = plan.count > 0 ? plan.count / plan.signalEvery + 2 : TrafficStream.mostLatencies
         latencyLimit = plan.keepsLatencies ? min(expected, TrafficStream.mostLatencies) : 0
         latencies = .allocate(capacity: max(latencyLimit, 1))
+        sizeCount = plan.sizes.count
+        sizes = .allocate(capacity: max(sizeCount, 1))
+        for (index, size) in plan.sizes.enumerated() { (sizes + index).initialize(to: size) }
         for index in 0..<plan.batch { prepare(index) }
     }
 
@@ -43,6 +49,7 @@ struct TrafficStream: ~Copyable {
         completions.deallocate()
         posted.deallocate()
         latencies.deallocate()
+        sizes.deallocate()
     }
 
     /// The parts of a request that no message changes.
@@ -70,6 +77,7 @@ struct TrafficStream: ~Copyable {
     mutating func run() throws(Errno) -> TrafficResult {
         var result = TrafficResult()
         result.size = plan.size
+        result.sizes = plan.sizes
         // What is there already belongs to something else.
         guard ibv_poll_cq(cq, 1, completions) == 0 else { throw Errno(EPROTO) }
         if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
@@ -168,6 +176,7 @@ struct TrafficStream: ~Copyable {
             requests[index].wr_id = UInt64(number)
             requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
             if plan.slots > 1 { place(index, slot: number % plan.slots) }
+            if sizeCount > 0 { pieces[index].length = sizes[number % sizeCount] }
             if latencyLimit > 0, keeps, reports { posted[number % plan.depth] = TrafficClock.now() }
         }
         let after = requests[count - 1].next

@@ -1,0 +1,95 @@
+public import CKernel
+import Glibc
+public import Kernel
+
+/// Memory of a NIC's own.
+final class DeviceMemory {
+    let context: VerbsContext
+    /// Where this process keeps its bytes.
+    let bytes: UnsafeMutableRawBufferPointer
+    /// What was asked for; the rest is the allocation's unit.
+    let length: UInt64
+    /// Memory regions.
+    var regions = 0
+
+    /// hw/mlx5/dm.c: MLX5_MEMIC_BASE_SIZE
+    static let unit: UInt64 = 64
+
+    init(_ context: VerbsContext, length: UInt64) {
+        self.context = context
+        self.length = length
+        let room = Int((length + DeviceMemory.unit - 1) & ~(DeviceMemory.unit - 1))
+        bytes = .allocate(byteCount: room, alignment: 64)
+        _ = bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    deinit { bytes.deallocate() }
+
+    func contains(_ offset: UInt64, _ count: UInt64) -> Bool { offset <= length && count <= length - offset }
+}
+
+/// Device memory. See ``VerbsCalls``.
+extension SimKernel {
+    /// See ``VerbsCalls``. hw/mlx5/dm.c:mlx5_cmd_alloc_memic
+    public func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
+        -> UnsafeMutablePointer<ibv_dm>
+    {
+        pass(1000)
+        let model = try rdma.context(context)
+        guard model.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        guard length > 0 else { throw Errno(EINVAL) }
+        let used = rdma.deviceMemories.values.filter { $0.context.adapter === model.adapter }
+            .reduce(0) { $0 + UInt64($1.bytes.count) }
+        guard length <= model.nic.ownMemory, used + length <= model.nic.ownMemory else { throw Errno(ENOMEM) }
+        return rdma.add(DeviceMemory(model, length: length), context)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) {
+        pass(1000)
+        guard try rdma.deviceMemory(dm).regions == 0 else { throw Errno(EBUSY) }
+        rdma.remove(dm)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_memcpy_to_dm(
+        _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        pass(1000)
+        let memory = try rdma.deviceMemory(dm)
+        guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
+        UnsafeMutableRawBufferPointer(rebasing: memory.bytes[Int(offset)...]).copyMemory(from: bytes)
+    }
+
+    /// See ``VerbsCalls``.
+    public func ibv_memcpy_from_dm(
+        _ bytes: UnsafeMutableRawBufferPointer, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64
+    ) throws(Errno) {
+        pass(1000)
+        let memory = try rdma.deviceMemory(dm)
+        guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
+        bytes.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: memory.bytes[Int(offset)..<(Int(offset) + bytes.count)]))
+    }
+
+    /// MLX5_IB_DM_MEMIC_ALLOWED_ACCESS: local and remote write, remote read and atomics, zero based.
+    private static let allowed: Int32 = 0x2f
+
+    /// See ``VerbsCalls``. core/uverbs_std_types_mr.c:UVERBS_METHOD_DM_MR_REG, hw/mlx5/mr.c:mlx5_ib_reg_dm_mr
+    public func ibv_reg_dm_mr(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ length: UInt64,
+        _ access: Int32
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        pass(1000)
+        let domain = try rdma.domain(pd)
+        guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        let memory = try rdma.deviceMemory(dm)
+        guard access & 0x20 != 0, access & 0xa == 0 || access & 1 != 0, memory.contains(offset, length),
+            access & ~SimKernel.allowed == 0
+        else { throw Errno(EINVAL) }
+        let region = MemoryRegion(
+            domain, start: 0, length: length, access: access,
+            memory: UInt64(UInt(bitPattern: memory.bytes.baseAddress)) + offset, device: memory)
+        return try rdma.add(region, pd, address: 0)
+    }
+}
