@@ -67,6 +67,79 @@ import Testing
         #expect(fields["found"] == .string("1122334400"))
     }
 
+    @Test func severalSizesAreTakenInTurn() throws {
+        let fields = try Self.run(
+            """
+            local sizes = { 8, 100, "1K" }
+            local all = { memory = host, sizes = sizes, slots = 6, seed = 3 }
+            traffic.stamp(all)
+            local r = stream { sizes = sizes, slots = 6, count = 7 }
+            all.offset = 32768
+            local good = traffic.check(all) == nil
+            host:fill(32768 + 1024 * 4 + 99, 1, 0)
+            local wrong = traffic.check(all)
+            local same = host:read(32768 + 8, 1):byte()
+            local ok, err = pcall(stream, { sizes = sizes, slots = 4 })
+            return { bytes = r.bytes, good = good, message = wrong.message, byte = wrong.byte, same = same,
+              refused = tostring(err) }
+            """)
+        #expect(fields["bytes"] == .integer(2 * (8 + 100 + 1024) + 8))
+        #expect(fields["good"] == .boolean(true))
+        #expect(fields["message"] == .integer(4) && fields["byte"] == .integer(99))
+        #expect(fields["same"] == .integer(0), "behind a short message nothing is written")
+        #expect("\(fields["refused"] ?? .none)".contains("no multiple of 3 sizes"))
+    }
+
+    @Test func aNICsOwnMemoryIsReachedThroughItsRegionWithoutARequest() throws {
+        let fields = try Self.run(
+            """
+            local bench = require "bench"
+            local dm <close> = context:alloc_dm(4096)
+            dm:write(64, "in the NIC")
+            local own <close> = pd:reg_dm_mr { dm = dm, access = { "local_write", "remote_write", "remote_read" } }
+            bench:clear_tlps()
+            a:post_send { op = "read", mr = mr, length = 10, remote_addr = own:addr() + 64, rkey = own:rkey() }
+            cq:wait()
+            local tlps = #bench:tlps()
+            a:post_send { op = "write", mr = mr, length = 10, remote_addr = 128, rkey = own:rkey() }
+            cq:wait()
+            local busy, outside = select(2, pcall(dm.close, dm)), select(2, pcall(dm.read, dm, 4090, 8))
+            local more = select(2, pcall(context.alloc_dm, context, 131072))
+            local wide = select(2, pcall(pd.reg_dm_mr, pd, { dm = dm, offset = 8, length = 4096 }))
+            return { read = host:read(0, 10), back = dm:read(128, 10), tlps = tlps, busy = busy.name,
+              outside = outside.name, more = more.name, wide = wide.name, start = own:addr() }
+            """)
+        #expect(fields["read"] == .string("in the NIC") && fields["back"] == .string("in the NIC"))
+        #expect(fields["tlps"] == .integer(1), "the host's memory is written, the NIC's is not asked for")
+        #expect(fields["busy"] == .string("EBUSY") && fields["outside"] == .string("EFAULT"))
+        #expect(fields["more"] == .string("ENOMEM") && fields["wide"] == .string("EINVAL"))
+        #expect(fields["start"] == .integer(0))
+    }
+
+    @Test func moderationMakesAnEventOfFewerAfterItsPeriod() throws {
+        let fields = try Self.run(
+            """
+            local events = context:create_cq(64, { events = true })
+            local c, d = pd:create_qp { send_cq = events }, pd:create_qp { send_cq = cq }
+            c:connect { to = d:endpoint() }
+            d:connect { to = c:endpoint() }
+            local function write() c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() } end
+            local function waits(ms) return (pcall(events.wait_event, events, ms)) end
+            events:moderate(4, 3000)
+            events:request_event()
+            write()
+            local early, late = waits(1), waits(5)
+            events:moderate(2, 0)
+            events:request_event()
+            write()
+            local forever = waits(50)
+            write()
+            return { early = early, late = late, forever = forever, second = waits(1) }
+            """)
+        #expect(fields["early"] == .boolean(false) && fields["late"] == .boolean(true))
+        #expect(fields["forever"] == .boolean(false) && fields["second"] == .boolean(true))
+    }
+
     @Test func anInterruptedStreamWaitsForNoLostPeer() {
         let error = #expect(throws: ErrorValue.self) {
             _ = try Self.run("stream { op = 'send', count = 1, patience = 3600000 }", interrupting: true)
@@ -315,7 +388,7 @@ import Testing
             local c, d = pd:create_qp { send_cq = events }, pd:create_qp { send_cq = cq }
             c:connect { to = d:endpoint() }
             d:connect { to = c:endpoint() }
-            events:moderate(3, 10)
+            events:moderate(3, 0)
             events:request_event()
             local before = 0
             for i = 1, 3 do

@@ -289,5 +289,59 @@ return {
       answer("moderate", events.moderate, events, 4, 10)
       answer("close in use", events.close, events)
     end),
+
+    ["what happened"] = with_queues(function(answer, q)
+      local srq = q.pd:create_srq { wr = 4 }
+      q.made[1] = srq
+      local function happened(name, with)
+        answer(name, function()
+          local event = q.context:wait_event(1000)
+          return event.type, event.qpn == (with and with:endpoint().qpn)
+        end)
+      end
+      answer("nothing", q.context.wait_event, q.context, 0)
+      answer("a limit of more than there are", srq.set_limit, srq, 1 << 20)
+      answer("a limit", srq.set_limit, srq, 2)
+      local a, b = pair(q, "rc", { srq = srq })
+      for id = 1, 3 do
+        srq:post_recv { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id }
+      end
+      local function send(id)
+        a:post_send { op = "send", mr = q.mr, length = 8, id = id }
+        ends(answer, "send " .. id, q.cq, 1)
+        ends(answer, "recv " .. id, q.recv_cq, 1)
+      end
+      send(11)
+      answer("two are left", q.context.wait_event, q.context, 0)
+      send(12)
+      happened("one is left")
+      send(13)
+      answer("the limit holds once", q.context.wait_event, q.context, 0)
+      a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = 0xdead00, id = 14 }
+      ends(answer, "to a key that is none", q.cq, 1)
+      happened("the write was refused", b)
+      happened("its queue pair takes no more from the shared queue", b)
+      answer("no more", q.context.wait_event, q.context, 0)
+    end),
+
+    ["a completion queue that is too small"] = with_queues(function(answer, q)
+      local small = q.context:create_cq(2)
+      q.made[1] = small
+      local plain = q.cq
+      q.cq = small
+      local a = pair(q, "rc")
+      q.cq = plain
+      -- Of two places asked for, a queue may have some more.
+      for id = 1, 8 do
+        a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32768, rkey = q.mr:rkey(), id = id }
+      end
+      answer("what happened", function() return q.context:wait_event(2000).type end)
+    end),
+
+    ["memory of its own, and pools of keys"] = with_queues(function(answer, q)
+      answer("alloc_dm", q.context.alloc_dm, q.context, 4096)
+      answer("alloc_dm of nothing", q.context.alloc_dm, q.context, 0)
+      answer("frmr_pools", q.context.frmr_pools, q.context)
+    end),
   },
 }

@@ -6,10 +6,16 @@ local function latency(op)
     local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = "64K", inline = opt.inline and opt.size or 0 })
     local result, histogram = traffic.ping_pong {
       qp = side.qp, op = op, first = t:role() == "initiator", mr = side.mr, from = 0, into = 32768, size = opt.size,
-      remote_addr = side.peer.addr + 32768, rkey = side.peer.rkey, count = opt.count, inline = opt.inline,
+      remote_addr = side.peer.addr + 32768, rkey = side.peer.rkey, inline = opt.inline,
+      count = opt.duration == 0 and opt.count or nil, duration = opt.duration > 0 and opt.duration or nil,
     }
     expect.equal(result.failure, nil, "failure")
-    expect.equal(result.messages, opt.count, "round trips")
+    if opt.duration == 0 then
+      expect.equal(result.messages, opt.count, "round trips")
+    else
+      -- Both sides counted the same ones.
+      expect.equal(t:exchange(result.messages), result.messages, "round trips of the other role")
+    end
     if t:role() == "initiator" then
       local s = histogram:summary()
       t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
@@ -26,6 +32,7 @@ return {
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
     count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips" },
+    duration = { type = "integer", default = 0, min = 0, max = 3600000, about = "or milliseconds instead; 0: count" },
     size = { type = "size", default = 8, min = 1, max = 32768, about = "bytes of a message" },
     inline = { type = "boolean", default = false, about = "bytes are taken at once" },
   },

@@ -47,6 +47,20 @@ function rdma_context:gids(port) end
 ---@return rdma.cq
 function rdma_context:create_cq(entries, options) end
 
+---ibv_alloc_dm: memory of the NIC's own.
+---@param length integer|string bytes
+---@return rdma.dm
+function rdma_context:alloc_dm(length) end
+
+---ibv_get_async_event, acknowledged: what happened to the device or to what is open of it. type ("CQ_ERR", "QP_ACCESS_ERR", "SRQ_LIMIT_REACHED", "PORT_ERR" and so on), and qpn or port of whom.
+---@param timeout? integer milliseconds
+---@return rdma.async_event
+function rdma_context:wait_event(timeout) end
+
+---The device's pools of memory keys (RDMA netlink): blocks, access, ats, in_use, max_in_use, waiting, pinned, vendor_key, kernel_vendor_key, and of mlx5 the hint of their keys: st (the tag's index) and ph.
+---@return rdma.frmr_pool[]
+function rdma_context:frmr_pools() end
+
 ---Closes it; twice is harmless.
 function rdma_context:close() end
 
@@ -73,6 +87,11 @@ function rdma_pd:reg_mr_ex(request) end
 ---@param request { dmabuf: vfio.dmabuf, offset?: integer|string, length: integer|string, iova?: integer, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[], data_direct?: boolean } what to register
 ---@return rdma.mr
 function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
+
+---ibv_reg_dm_mr. Work requests call its first byte 0; zero_based is added to the access.
+---@param request { dm: rdma.dm, offset?: integer|string, length?: integer|string, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] } what to register
+---@return rdma.mr
+function rdma_pd:reg_dm_mr(request) end
 
 ---ibv_create_qp, not yet connected or activated.
 ---@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, send_wr?: integer, recv_wr?: integer, send_sge?: integer, recv_sge?: integer, inline?: integer, signal_all?: boolean, type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
@@ -165,6 +184,10 @@ local rdma_srq = {}
 ---@param request { id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
 function rdma_srq:post_recv(request) end
 
+---ibv_modify_srq: an event (context:wait_event, "SRQ_LIMIT_REACHED") once fewer receive requests are left.
+---@param limit integer receive requests; 0 for none
+function rdma_srq:set_limit(limit) end
+
 ---Closes it; twice is harmless.
 function rdma_srq:close() end
 
@@ -203,5 +226,27 @@ local rdma_ah = {}
 
 ---Closes it; twice is harmless.
 function rdma_ah:close() end
+
+---Memory of a NIC's own.
+---@class rdma.dm
+local rdma_dm = {}
+
+---Bytes.
+---@return integer
+function rdma_dm:length() end
+
+---ibv_memcpy_to_dm.
+---@param offset integer|string start in it
+---@param bytes string what to write
+function rdma_dm:write(offset, bytes) end
+
+---ibv_memcpy_from_dm.
+---@param offset integer|string start in it
+---@param length integer|string bytes
+---@return string
+function rdma_dm:read(offset, length) end
+
+---Closes it; twice is harmless.
+function rdma_dm:close() end
 
 return rdma
