@@ -22,6 +22,11 @@ return {
           remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, count = 500,
         }
         t:barrier()
+        traffic.ping_pong {
+          qp = side.qp, op = op, first = first, mr = side.mr, into = 4096, size = 8,
+          remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, duration = 200,
+        }
+        t:barrier()
       end
     end,
   },

@@ -145,18 +145,23 @@ static const lk_field *find_field(const lk_type *type, const char *name) {
     return NULL;
 }
 
-static void refuse_unknown_keys(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index) {
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) == LUA_TSTRING) {
-            const char *key = lua_tostring(L, -2);
-            if (find_field(type, key)) continue;
+/* Leaves the table's values on the stack, each one's index in its field's `count` (0 for none); refuses other keys. */
+static void spread(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index, lk_value *fields) {
+    for (int i = 0; i < type->count; i++) fields[i].count = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_insert(L, -2)) {
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
+            refuse(L, f, at);
+        }
+        const char *key = lua_tostring(L, -2);
+        const lk_field *field = find_field(type, key);
+        if (!field) {
             push_place(L, at);
             lua_pushfstring(L, "unknown key '%s' in '%s'", key, lua_tostring(L, -1));
             near_name(L, type, key);
             lk_raise(L, "argument", f->name, "%s", lua_tostring(L, -1));
         }
-        lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
-        refuse(L, f, at);
+        fields[field - type->fields].count = (size_t)lua_gettop(L) - 1;
     }
 }
 
@@ -172,14 +177,16 @@ static void decode_field(lua_State *L, const lk_function *f, room *room, const p
 static void decode_record(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type,
                           int index, lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a table");
-    refuse_unknown_keys(L, f, at, type, index);
     lk_value *fields = items(L, room, (size_t)type->count);
     luaL_checkstack(L, type->count + 12, "too many nested arguments");
+    spread(L, f, at, type, index, fields);
+    /* What is not there is nil. */
+    lua_pushnil(L);
+    int nothing = lua_gettop(L);
     for (int i = 0; i < type->count; i++) {
         place field = { at, type->fields[i].name, 0 };
-        lua_pushstring(L, type->fields[i].name);
-        lua_rawget(L, index);
-        decode_field(L, f, room, &field, &type->fields[i], lua_gettop(L), &fields[i]);
+        int value = fields[i].count ? (int)fields[i].count : nothing;
+        decode_field(L, f, room, &field, &type->fields[i], value, &fields[i]);
     }
     out->pointer = fields;
     out->count = (size_t)type->count;
