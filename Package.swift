@@ -34,10 +34,13 @@ let package = Package(
             ], swiftSettings: swift),
         .target(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Results", dependencies: ["Runner", "Kernel", "CKernel"], swiftSettings: swift),
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel", "Kernel",
+                "Batch", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel",
+                "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
@@ -63,6 +66,8 @@ let package = Package(
             name: "RunnerTests",
             dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
             swiftSettings: swift),
+        .testTarget(name: "BatchTests", dependencies: ["Batch", "Kernel", "CKernel"], swiftSettings: swift),
+        .testTarget(name: "ResultsTests", dependencies: ["Results", "Runner"], swiftSettings: swift),
         .testTarget(
             name: "CommandTests", dependencies: ["peerlab"], exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),

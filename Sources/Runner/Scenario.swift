@@ -22,7 +22,16 @@ public struct Scenario {
     /// In the order in which the file defines them.
     public let cases: [Case]
 
-    private static let keys: Set<String> = ["name", "about", "options", "needs", "roles", "cases"]
+    /// What batches select by.
+    public let tags: [String]
+    /// What one run may use, in a batch.
+    public let limits: Limits
+    /// Options that a batch gives each of several values, every combination being a run of its own.
+    public let matrix: [MatrixRow]
+
+    static let keys: Set<String> = [
+        "name", "about", "options", "needs", "roles", "cases", "tags", "timeout", "memory", "matrix",
+    ]
 
     /// Reads the table that a scenario's file returned.
     init(_ fields: [String: LuaValue], functions: [String: [String: LuaFunction]], file: String) throws(ErrorValue) {
@@ -35,6 +44,9 @@ public struct Scenario {
         needs = try Scenario.needs(fields["needs"])
         roles = try Scenario.roles(fields["roles"])
         cases = try Scenario.cases(fields["cases"], functions["cases"] ?? [:])
+        tags = try Scenario.tags(fields["tags"])
+        limits = try Limits(fields)
+        matrix = try MatrixRow.rows(fields["matrix"], options)
     }
 
     private static func text(_ key: String, _ fields: [String: LuaValue]) throws(ErrorValue) -> String? {

@@ -149,7 +149,7 @@ public final class ScenarioRun {
             return skip([error.reason])
         }
         for option in scenario.options {
-            result.options[option.name] = resolved.values[option.name].map(text)
+            result.options[option.name] = resolved.values[option.name].map(plainText)
         }
         let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
@@ -272,16 +272,6 @@ public final class ScenarioRun {
         }
         // What the case left to the collector is closed now, so that the next case finds the devices free.
         state.collect()
-    }
-
-    private func text(_ value: LuaValue) -> String {
-        switch value {
-        case .integer(let number): return String(number)
-        case .number(let number): return String(number)
-        case .boolean(let flag): return String(flag)
-        case .string(let text): return text
-        default: return value.typeName
-        }
     }
 
     private func skip(_ reasons: [String]) {

@@ -1,0 +1,134 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// A task's process, and the pipes it writes to.
+final class Worker {
+    let task: BatchTask
+    let pid: pid_t
+    private(set) var ending = Ending()
+    /// Read ends: output, errors, result; then what tells of its end. -1 once closed.
+    private(set) var pipes: [Int32]
+    private static let process = 3
+    private let start: UInt64
+    /// When it is told to end, and when it is ended.
+    private var deadline: UInt64
+    private var isTold = false
+    private var hasEnded: Bool { pipes[3] < 0 }
+
+    /// What an interrupted process has to release its devices.
+    private static let grace: UInt64 = 5_000_000_000
+    /// At most so much of a result is kept.
+    private static let longestResult = 64 << 20
+
+    /// Forks. `body` runs in the child, which exits with what it returns; descriptor 3 takes its result.
+    init(_ task: BatchTask, body: (BatchTask) -> Int32) throws(Errno) {
+        var ends: [Int32] = []
+        for _ in 0..<3 {
+            var pair: [Int32] = [-1, -1]
+            if let error = Errno(result: process_pipe(&pair)) {
+                for descriptor in ends { close(descriptor) }
+                throw error
+            }
+            ends += pair
+        }
+        let parent = getpid()
+        start = sys_monotonic()
+        let result = process_fork()
+        if result == 0 {
+            guard process_enter(parent, ends[1], ends[3], ends[5], task.memory) == 0 else { _exit(125) }
+            let status = body(task)
+            fflush(nil)
+            _exit(status)
+        }
+        for index in [1, 3, 5] { close(ends[index]) }
+        let process = result > 0 ? process_open(pid_t(truncatingIfNeeded: result)) : result
+        pipes = [ends[0], ends[2], ends[4], Int32(truncatingIfNeeded: process)]
+        self.task = task
+        pid = pid_t(truncatingIfNeeded: result)
+        deadline = start &+ UInt64(task.timeout * 1e9)
+        guard process >= 0 else {
+            for pipe in pipes where pipe >= 0 { close(pipe) }
+            if result > 0 { Glibc.kill(pid, SIGKILL) }
+            throw Errno(Int32(-process))
+        }
+        for pipe in pipes { _ = fcntl(pipe, F_SETFL, O_NONBLOCK) }
+    }
+
+    /// Whether its process and all it started have let go of the pipes.
+    var isOver: Bool { pipes.allSatisfy { $0 < 0 } }
+
+    /// Nanoseconds until something must be done about it.
+    func wait(at now: UInt64) -> UInt64 { deadline > now ? deadline - now : 0 }
+
+    /// Takes what came on a pipe.
+    func read(_ index: Int, _ buffer: UnsafeMutableRawBufferPointer) {
+        guard index != Worker.process else { return reap() }
+        let count = Glibc.read(pipes[index], buffer.baseAddress, buffer.count)
+        if count < 0, errno == EAGAIN || errno == EINTR { return }
+        guard count > 0 else {
+            close(pipes[index])
+            pipes[index] = -1
+            return
+        }
+        let bytes = ArraySlice(buffer[..<count])
+        switch index {
+        case 0: ending.output.add(bytes)
+        case 1: ending.errors.add(bytes)
+        default: if ending.result.count < Worker.longestResult { ending.result += bytes }
+        }
+        if ending.output.total + ending.errors.total > task.output { kill(for: .output) }
+    }
+
+    /// Its time is over: it is told to end, and ended where it does not.
+    func check(at now: UInt64) {
+        guard !hasEnded else {
+            // Something it started holds a pipe.
+            if now >= deadline { abandon() }
+            return
+        }
+        if task.memory > 0, process_resident(pid) > task.memory { return kill(for: .memory) }
+        guard now >= deadline else { return }
+        if isTold { kill(for: ending.reason ?? .timeout) } else { tell(.timeout, at: now) }
+    }
+
+    /// Asks it to end, as Ctrl-C does; a scenario releases its devices.
+    func tell(_ reason: Ending.Reason, at now: UInt64) {
+        guard !isTold, !hasEnded else { return }
+        isTold = true
+        if ending.reason == nil { ending.reason = reason }
+        deadline = now &+ Worker.grace
+        Glibc.kill(pid, SIGINT)
+    }
+
+    /// Ends it and all it started at once.
+    func kill(for reason: Ending.Reason) {
+        if ending.reason == nil { ending.reason = reason }
+        guard !hasEnded else { return }
+        Glibc.kill(-pid, SIGKILL)
+        Glibc.kill(pid, SIGKILL)
+    }
+
+    private func reap() {
+        var end = process_end()
+        guard process_reap(pid, &end) != 0 else { return }
+        close(pipes[Worker.process])
+        pipes[Worker.process] = -1
+        let now = sys_monotonic()
+        ending.wall = now &- start
+        ending.cpu = end.cpu_ns
+        ending.maxResident = end.max_rss
+        let signal = end.status & 0x7f
+        if signal == 0 { ending.exit = end.status >> 8 & 0xff } else { ending.signal = signal }
+        // What it left running in its group goes too.
+        Glibc.kill(-pid, SIGKILL)
+        deadline = now &+ 1_000_000_000
+    }
+
+    private func abandon() {
+        for (index, pipe) in pipes.enumerated() where pipe >= 0 {
+            close(pipe)
+            pipes[index] = -1
+        }
+    }
+}

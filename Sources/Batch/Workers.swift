@@ -1,0 +1,104 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// Runs tasks in processes of their own, so many at a time. The calling program must have one thread: processes are
+/// forked and start where it stands, with all that it has loaded.
+public final class Workers {
+    private let jobs: Int
+    private let body: (BatchTask) -> Int32
+    private var running: [Worker] = []
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+    /// Called when nothing has happened for a moment, and after each end.
+    public var tick: (() -> Void)?
+    /// How many are running.
+    public var count: Int { running.count }
+    /// What is running, oldest first.
+    public var names: [String] { running.map(\.task.id) }
+
+    /// At most `jobs` at a time; `body` is what each process does: it writes its result to descriptor 3.
+    public init(jobs: Int, body: @escaping (BatchTask) -> Int32) {
+        self.jobs = jobs
+        self.body = body
+        process_count_signals()
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Whether Ctrl-C or SIGTERM came.
+    public static var isInterrupted: Bool { process_signals() > 0 }
+    /// Whether it was SIGTERM, as batch systems send it.
+    public static var isTerminated: Bool { process_was_terminated() != 0 }
+
+    /// Runs what `next` gives until it gives no more; each end goes to `finished`. After a signal no more is started and
+    /// what runs is asked to end; after a second one it is ended. Throws where no process can be had at all.
+    public func run(next: () -> BatchTask?, finished: (BatchTask, Ending) -> Void) throws(Errno) {
+        var isEmpty = false
+        while true {
+            while !isEmpty, !Workers.isInterrupted, running.count < jobs {
+                guard let task = next() else {
+                    isEmpty = true
+                    break
+                }
+                try start(task)
+            }
+            if running.isEmpty { return }
+            obeySignals()
+            poll()
+            let now = sys_monotonic()
+            for worker in running { worker.check(at: now) }
+            for worker in running where worker.isOver { finished(worker.task, worker.ending) }
+            if running.contains(where: \.isOver) {
+                running.removeAll { $0.isOver }
+                // What failed may have been the last of a kind: there may be more to start.
+                isEmpty = false
+            }
+            tick?()
+        }
+    }
+
+    /// A full table of processes passes once others have ended.
+    private func start(_ task: BatchTask) throws(Errno) {
+        while true {
+            do throws(Errno) {
+                running.append(try Worker(task, body: body))
+                return
+            } catch {
+                guard !running.isEmpty, ["EAGAIN", "ENOMEM", "EMFILE"].contains(error.name) else {
+                    for worker in running { worker.kill(for: .interrupted) }
+                    throw error
+                }
+                poll()
+            }
+        }
+    }
+
+    private func obeySignals() {
+        guard Workers.isInterrupted else { return }
+        let now = sys_monotonic()
+        for worker in running {
+            if process_signals() > 1 { worker.kill(for: .interrupted) } else { worker.tell(.interrupted, at: now) }
+        }
+    }
+
+    /// How often memory is looked at, milliseconds.
+    private static let interval: UInt64 = 100
+
+    private func poll() {
+        var files: [pollfd] = []
+        var owners: [(Worker, Int)] = []
+        for worker in running {
+            for (index, pipe) in worker.pipes.enumerated() where pipe >= 0 {
+                files.append(pollfd(fd: pipe, events: Int16(POLLIN), revents: 0))
+                owners.append((worker, index))
+            }
+        }
+        let now = sys_monotonic()
+        let wait = running.map { $0.wait(at: now) / 1_000_000 + 1 }.min() ?? 1
+        let found = Glibc.poll(&files, nfds_t(files.count), Int32(min(wait, Workers.interval)))
+        guard found > 0 else { return }
+        for (index, file) in files.enumerated() where file.revents != 0 {
+            owners[index].0.read(owners[index].1, buffer)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/* Processes that run a part of this program: fork without exec, for a program that has one thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* 0 in the child, its number in the parent, or a negated errno. */
+long process_fork(void);
+
+/* A pipe whose ends are closed on exec: to be read, to be written. */
+long process_pipe(int *_Nonnull ends);
+
+/* Makes the child ready: a process group of its own, killed with its parent; standard input from /dev/null, output and
+ * errors to `output` and `errors`, descriptor 3 is `result`, no other one is open; no signal is caught or blocked;
+ * `memory` bytes of private memory at most, where that is not 0. 0 or a negated errno. */
+long process_enter(pid_t parent, int output, int errors, int result, uint64_t memory);
+
+/* How a child ended. */
+struct process_end {
+    int status; /* as wait(2) gives it */
+    uint64_t cpu_ns;
+    uint64_t max_rss; /* bytes */
+};
+/* A descriptor that becomes readable when the child has ended (pidfd_open(2), Linux 5.3), or a negated errno. */
+long process_open(pid_t pid);
+/* Takes a child that has ended: 1, 0 where it has not, or a negated errno. */
+long process_reap(pid_t pid, struct process_end *_Nonnull end);
+
+/* Bytes that are in memory of a process; 0 where that is not known. */
+uint64_t process_resident(pid_t pid);
+
+/* SIGINT and SIGTERM are counted from now on. */
+void process_count_signals(void);
+int process_signals(void);
+/* Whether the first of them was SIGTERM. */
+int process_was_terminated(void);
+/* As if SIGINT had come, for tests. */
+void process_pretend_signal(void);

@@ -1,0 +1,93 @@
+#define _GNU_SOURCE
+#include "include/process.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+long process_fork(void) {
+    pid_t pid = fork();
+    return pid < 0 ? -errno : pid;
+}
+
+long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
+
+/* dup2 onto what may be one of the others: all are above 3 first. */
+static int above(int fd) { return fcntl(fd, F_DUPFD, 64); }
+
+long process_enter(pid_t parent, int output, int errors, int result, uint64_t memory) {
+    static const int caught[] = { SIGINT, SIGTERM, SIGPIPE };
+    sigset_t none;
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(137); /* it died before that */
+    int input = open("/dev/null", O_RDONLY);
+    int from[] = { above(input), above(output), above(errors), above(result) };
+    for (int i = 0; i < 4; i++)
+        if (from[i] < 0 || dup2(from[i], i) < 0) return -errno;
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    if (close_range(4, ~0U, 0) < 0) return -errno;
+    if (memory) {
+        struct rlimit limit = { memory, memory };
+        if (setrlimit(RLIMIT_DATA, &limit) < 0) return -errno;
+    }
+    struct rlimit none_kept = { 0, 0 };
+    setrlimit(RLIMIT_CORE, &none_kept);
+    return 0;
+}
+
+static uint64_t nanoseconds(struct timeval time) {
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_usec * 1000;
+}
+
+long process_open(pid_t pid) {
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+long process_reap(pid_t pid, struct process_end *end) {
+    struct rusage usage;
+    pid_t found = wait4(pid, &end->status, WNOHANG, &usage);
+    if (found <= 0) return found < 0 ? -errno : 0;
+    end->cpu_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    end->max_rss = (uint64_t)usage.ru_maxrss * 1024;
+    return 1;
+}
+
+uint64_t process_resident(pid_t pid) {
+    char path[40], text[64];
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (count <= 0) return 0;
+    text[count] = 0;
+    unsigned long long size, resident;
+    return sscanf(text, "%llu %llu", &size, &resident) == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static volatile sig_atomic_t signals, terminated;
+
+static void count(int number) {
+    if (signals == 0 && number == SIGTERM) terminated = 1;
+    signals++;
+}
+
+void process_count_signals(void) {
+    struct sigaction action = { .sa_handler = count };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+int process_signals(void) { return signals; }
+int process_was_terminated(void) { return terminated; }
+void process_pretend_signal(void) { count(SIGINT); }

@@ -1,0 +1,121 @@
+import LuaKit
+
+/// What one run may use before it is ended.
+public struct Limits: Sendable, Equatable, Codable {
+    /// Seconds; nil for the batch's own limit.
+    public var timeout: Double?
+    /// Bytes; nil for the batch's own limit.
+    public var memory: UInt64?
+
+    /// None.
+    public init(timeout: Double? = nil, memory: UInt64? = nil) {
+        self.timeout = timeout
+        self.memory = memory
+    }
+
+    /// `timeout` (seconds, or "90s", "5m") and `memory` (bytes, or "256M") of a scenario's table.
+    init(_ fields: [String: LuaValue]) throws(ErrorValue) {
+        switch fields["timeout"] {
+        case nil: break
+        case .integer(let value)?: timeout = Double(value)
+        case .number(let value)?: timeout = value
+        case .string(let text)?: timeout = Limits.seconds(text)
+        default: timeout = -1
+        }
+        if let timeout, !(timeout > 0 && timeout.isFinite) {
+            throw ErrorValue(kind: "script", "'timeout' must be seconds, or text such as \"90s\" or \"5m\"")
+        }
+        switch fields["memory"] {
+        case nil: return
+        case .integer(let value)? where value > 0: memory = UInt64(value)
+        case .string(let text)?: memory = parseSize(text).flatMap { $0 > 0 ? UInt64($0) : nil }
+        default: break
+        }
+        guard memory != nil else {
+            throw ErrorValue(kind: "script", "'memory' must be bytes, or text such as \"256M\"")
+        }
+    }
+
+    /// "500ms", "30s", "5m", "2h", or seconds without a unit; nil for anything else.
+    public static func seconds(_ text: String) -> Double? {
+        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
+        let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
+        guard let value = Double(text.dropLast(unit.0.count)), value > 0, value.isFinite else { return nil }
+        return value * unit.1
+    }
+}
+
+/// An option and the values that it has in turn.
+public struct MatrixRow: Sendable, Equatable, Codable {
+    /// The option.
+    public let option: String
+    /// Its values, as text for `--set`.
+    public let values: [String]
+
+    /// A row.
+    public init(option: String, values: [String]) {
+        self.option = option
+        self.values = values
+    }
+
+    /// The rows of a scenario's `matrix`, by name; each value must be one that the option takes.
+    static func rows(_ value: LuaValue?, _ options: [OptionSchema]) throws(ErrorValue) -> [MatrixRow] {
+        guard let value else { return [] }
+        guard case .table(let table) = value else {
+            if value == .list([]) { return [] }
+            throw ErrorValue(kind: "script", "'matrix' must be a table of lists, not a \(value.typeName)")
+        }
+        var rows: [MatrixRow] = []
+        for (name, entry) in table.sorted(by: { $0.key < $1.key }) {
+            guard let option = options.first(where: { $0.name == name }) else {
+                throw unknownKey(name, in: "the matrix", of: options.map(\.name))
+            }
+            guard case .list(let list) = entry, !list.isEmpty else {
+                throw ErrorValue(kind: "script", "matrix.\(name) must be a list of values")
+            }
+            var values: [String] = []
+            for item in list {
+                let text = plainText(item)
+                do throws(ErrorValue) { _ = try option.parse(text) } catch {
+                    throw ErrorValue(kind: "script", "matrix.\(name): \(error.message)")
+                }
+                values.append(text)
+            }
+            rows.append(MatrixRow(option: name, values: values))
+        }
+        return rows
+    }
+}
+
+/// A plain value as `--set` takes it.
+func plainText(_ value: LuaValue) -> String {
+    switch value {
+    case .integer(let number): String(number)
+    case .number(let number): String(number)
+    case .boolean(let flag): String(flag)
+    case .string(let text): text
+    default: value.typeName
+    }
+}
+
+extension Scenario {
+    /// `tags`: words that batches select by, not those of the expressions themselves.
+    static func tags(_ value: LuaValue?) throws(ErrorValue) -> [String] {
+        guard let value, value != .table([:]) else { return [] }
+        guard case .list(let list) = value else {
+            throw ErrorValue(kind: "script", "'tags' must be a list of words, not a \(value.typeName)")
+        }
+        var tags: [String] = []
+        for entry in list {
+            guard case .string(let tag) = entry, !tag.isEmpty, !["and", "or", "not"].contains(tag),
+                tag.utf8.allSatisfy({ $0 == 0x5f || $0 == 0x2d || $0 == 0x2e || isAlphanumeric($0) })
+            else { throw ErrorValue(kind: "script", "'tags' must be words of letters, digits, '-', '_' and '.'") }
+            tags.append(tag)
+        }
+        return tags
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+    }
+}
