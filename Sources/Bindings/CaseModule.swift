@@ -1,5 +1,8 @@
+import Histogram
 import Kernel
 import LuaKit
+
+private let caseParameter = Parameter("case", .any, .required, "the case")
 
 /// What a case gets as its first argument. Registered as a module, so that it is described as everything else.
 let caseModule = Module(
@@ -28,6 +31,31 @@ let caseModule = Module(
                 }
             }),
         Function(
+            "metric",
+            [
+                caseParameter, Parameter("name", .string(1...200), .required, "what was measured"),
+                Parameter("value", .number, .required, "the number"),
+                Parameter(
+                    "labels",
+                    .record([
+                        Parameter("unit", .string(0...40), .absent, "\"B/s\", \"ns\""),
+                        Parameter("better", .choice([("higher", 1), ("lower", 0)]), .absent, "what a regression is"),
+                        Parameter("size", .size(0...Int64.max), .absent, "bytes of a message"),
+                        Parameter("st", .integer(0...0xffff), .absent, "steering tag"),
+                        Parameter("ph", .choice(processingHints), .absent, "processing hint"),
+                    ]), .absent, "what it depends on"),
+            ],
+            "Keeps a number that was measured in the result, to be charted and compared.",
+            entry: { Call($0, $1).run(metric) }),
+        Function(
+            "latencies",
+            [
+                caseParameter, Parameter("name", .string(1...200), .required, "what was measured"),
+                Parameter("histogram", .object(LatencyHistogram.self), .required, "as `traffic` gives it"),
+            ],
+            "Keeps a distribution of latencies in the result, and its p50 and p99 as metrics.",
+            entry: { Call($0, $1).run(latencies) }),
+        Function(
             "fail", [Parameter("message", .string, .required, "what was expected and what was found")],
             "Ends the case as failed; what `expect` uses.",
             entry: { Call($0, $1).run { call in throw ErrorValue(kind: "expectation", call[0].string) } }),
@@ -36,3 +64,38 @@ let caseModule = Module(
             "\"sim\" where the bench is simulated, \"real\" where a real kernel answers.",
             entry: { Call($0, $1).run { call in call.push(call.host.isSimulated ? "sim" : "real") } }),
     ] + roleFunctions)
+
+private func metric(_ call: Call) throws -> CInt {
+    let value = call[2].double
+    guard value.isFinite else {
+        throw ErrorValue(kind: "argument", "case:metric: '\(call[1].string)' is \(value), which is no measurement")
+    }
+    let labels = call[3].isPresent ? call[3] : nil
+    func label(_ index: Int) -> Argument? { labels.flatMap { $0[index].isPresent ? $0[index] : nil } }
+    call.host.metrics.append(
+        Metric(
+            name: call[1].string, value: value, unit: label(0)?.string ?? "",
+            better: label(1).map { $0.bool ? "higher" : "lower" } ?? "", size: label(2)?.int64, st: label(3)?.int64,
+            ph: label(4).flatMap { ProcessingHint(rawValue: UInt8(truncatingIfNeeded: $0.int64))?.name }))
+    return call.nothing
+}
+
+private func latencies(_ call: Call) throws -> CInt {
+    let histogram = call[2].object(LatencyHistogram.self).pointee.histogram
+    let name = call[1].string
+    guard histogram.totalCount > 0 else {
+        throw ErrorValue(kind: "argument", "case:latencies: '\(name)' has none")
+    }
+    func value(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) }
+    call.host.distributions.append(
+        Distribution(
+            name: name, count: Int64(clamping: histogram.totalCount), mean: histogram.mean,
+            percentiles: Distribution.kept.map { [$0, value($0)] }))
+    for (label, percentile) in [("p50", 50.0), ("p99", 99.0)] {
+        call.host.metrics.append(
+            Metric(
+                name: "\(name) \(label)", value: value(percentile), unit: "ns", better: "lower", size: nil, st: nil,
+                ph: nil))
+    }
+    return call.nothing
+}

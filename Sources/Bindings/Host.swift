@@ -16,6 +16,30 @@ public final class Host {
     /// Lines that a case logged, in order.
     public var log: [String] = []
 
+    /// What a case measured.
+    public var metrics: [Metric] = []
+    /// See ``metrics``.
+    public var distributions: [Distribution] = []
+    /// What a case found out about hints, each once.
+    public private(set) var evidence: [Evidence] = []
+
+    /// Adds to ``evidence``.
+    func add(_ found: Evidence) {
+        if let place = evidence.firstIndex(where: { $0.isSame(found) }) {
+            evidence[place].count += 1
+        } else {
+            evidence.append(found)
+        }
+    }
+
+    /// Forgets what a case has brought: another one begins.
+    public func clearFindings() {
+        log = []
+        metrics = []
+        distributions = []
+        evidence = []
+    }
+
     /// What a result depends on and only came up while it ran, such as the GID that was chosen: names and text.
     public var facts: [String: String] = [:]
 

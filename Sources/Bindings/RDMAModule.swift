@@ -263,13 +263,20 @@ private let mrClass = ObjectClass(
 
 private func tph(_ call: Call) throws -> CInt {
     let (hint, source, reason) = call[0].object(MemoryRegion.self).pointee.tph()
-    guard let hint else { return call.push(.table(["verified": .boolean(false), "reason": .string(reason)])) }
-    let name = ProcessingHint(rawValue: hint.ph)?.name ?? "?"
+    guard let hint else {
+        call.host.add(
+            Evidence(verified: false, enabled: nil, st: nil, ph: nil, source: nil, reason: reason))
+        return call.push(.table(["verified": .boolean(false), "reason": .string(reason)]))
+    }
+    let found = Evidence(
+        verified: true, enabled: hint.enabled, st: hint.enabled ? Int64(hint.index) : nil,
+        ph: hint.enabled ? ProcessingHint(rawValue: hint.ph)?.name ?? "?" : nil,
+        source: sourceName(source, isSimulated: call.host.isSimulated), reason: nil)
+    call.host.add(found)
     return call.push(
         .table([
-            "verified": .boolean(true), "enabled": .boolean(hint.enabled),
-            "st": hint.enabled ? .integer(Int64(hint.index)) : .none, "ph": hint.enabled ? .string(name) : .none,
-            "source": .string(sourceName(source, isSimulated: call.host.isSimulated)),
+            "verified": .boolean(true), "enabled": .boolean(hint.enabled), "st": found.st.map { .integer($0) } ?? .none,
+            "ph": found.ph.map { .string($0) } ?? .none, "source": found.source.map { .string($0) } ?? .none,
         ]))
 }
 

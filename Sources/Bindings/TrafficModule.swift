@@ -11,7 +11,7 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
     public static var luaName: String { "latency histogram" }
     /// Nothing to close but memory.
     public private(set) var isOpen = true
-    fileprivate let histogram: Histogram<UInt64>
+    let histogram: Histogram<UInt64>
 
     init(_ latencies: [UInt32]) {
         var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)

@@ -55,7 +55,13 @@ public enum Report {
         return "\(nanoseconds / 1_000_000_000) s"
     }
 
-    private struct Document: Encodable {
+    /// The results in such a document; nil where it is none.
+    public static func results(at path: String) -> [ScenarioResult]? {
+        guard let bytes = Library.read(path) else { return nil }
+        return try? JSONDecoder().decode(Document.self, from: Data(bytes)).results
+    }
+
+    private struct Document: Codable {
         let tool: String
         let version: String
         let results: [ScenarioResult]

@@ -1,3 +1,4 @@
+public import Bindings
 import LuaKit
 
 /// How a case, or a whole scenario, ended.
@@ -24,6 +25,12 @@ public struct CaseResult: Codable, Sendable {
     public var error: ErrorFields?
     /// Lines it logged.
     public var log: [String] = []
+    /// Numbers it measured.
+    public var metrics: [Metric] = []
+    /// Latencies it measured.
+    public var distributions: [Distribution] = []
+    /// What it found out about hints.
+    public var evidence: [Evidence] = []
     /// Nanoseconds by the bench's clock: virtual on the simulated bench.
     public let duration_ns: UInt64
 }

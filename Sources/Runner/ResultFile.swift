@@ -41,11 +41,14 @@ public struct ResultFile {
     }
 
     /// Writes it.
-    public func write(_ bytes: [UInt8]) throws(Failure) {
+    public func write(_ bytes: [UInt8]) throws(Failure) { try write { $0.add(bytes) } }
+
+    /// Writes what `body` adds, piece by piece.
+    public func write(_ body: (inout Pieces) -> Void) throws(Failure) {
         guard let place else {
             let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
             guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
-            return try put(bytes, descriptor)
+            return try put(body, descriptor)
         }
         var temporary = Array("\(place).XXXXXX".utf8CString)
         let descriptor = mkstemp(&temporary)
@@ -54,7 +57,7 @@ public struct ResultFile {
             let mask = umask(0)
             umask(mask)
             fchmod(descriptor, 0o666 & ~mask)
-            try put(bytes, descriptor)
+            try put(body, descriptor)
             guard rename(temporary, place) == 0 else { throw Failure("rename", Errno(errno), object: path) }
         } catch {
             unlink(temporary)
@@ -62,13 +65,40 @@ public struct ResultFile {
         }
     }
 
-    private func put(_ bytes: [UInt8], _ descriptor: Int32) throws(Failure) {
-        defer { close(descriptor) }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count > 0 { rest = rest.dropFirst(count) }
-            if count < 0, errno != EINTR { throw Failure("write", Errno(errno), object: path) }
+    private func put(_ body: (inout Pieces) -> Void, _ descriptor: Int32) throws(Failure) {
+        var pieces = Pieces(descriptor)
+        body(&pieces)
+        pieces.flush()
+        // Some file systems tell of a full disk only now.
+        if close(descriptor) != 0, pieces.error == 0 { pieces.error = errno }
+        guard pieces.error == 0 else { throw Failure("write", Errno(pieces.error), object: path) }
+    }
+
+    /// What is being written: a buffer before a file. After an error nothing more is written.
+    public struct Pieces {
+        private let descriptor: Int32
+        private var buffer: [UInt8] = []
+        fileprivate var error: Int32 = 0
+
+        fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+        /// Adds bytes.
+        public mutating func add(_ bytes: some Collection<UInt8>) {
+            buffer += bytes
+            if buffer.count >= 1 << 16 { flush() }
+        }
+
+        /// Adds text.
+        public mutating func add(_ text: String) { add(text.utf8) }
+
+        fileprivate mutating func flush() {
+            var rest = buffer[...]
+            while !rest.isEmpty, error == 0 {
+                let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+                if count > 0 { rest = rest.dropFirst(count) }
+                if count < 0, errno != EINTR { error = errno }
+            }
+            buffer.removeAll(keepingCapacity: true)
         }
     }
 }

@@ -23,6 +23,8 @@ public final class ScenarioRun {
     private var crew: Crew?
     private var link: RoleLink?
     private var seat: RoleRendezvous?
+    /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
+    public private(set) var returnsNoScenario = false
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
@@ -77,6 +79,7 @@ public final class ScenarioRun {
         switch try state.run(text, name: "@" + file) {
         case .none: return nil
         case .table(let fields, let functions):
+            returnsNoScenario = Scenario.keys.isDisjoint(with: fields.keys)
             do throws(ErrorValue) {
                 return try Scenario(fields, functions: functions, file: result.name)
             } catch {
@@ -293,7 +296,10 @@ public final class ScenarioRun {
         one.message = error.map { verdict == .skip ? $0.message : $0.line }
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
         one.log = host.log
-        host.log = []
+        one.metrics = host.metrics
+        one.distributions = host.distributions
+        one.evidence = host.evidence
+        host.clearFindings()
         if let seat {
             if verdict == .interrupted { crew?.interrupt() }
             let all = seat.end(one)

@@ -12,9 +12,9 @@ struct LabRun {
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
-            tph: options.labTph, importer: options.labImporter, fabric: options.labMachine,
+            tph: options.on.labTph, importer: options.on.labImporter, fabric: options.on.labMachine,
             folder: absolute(LabBench.builtModules))
-        let kernel = options.labKernel ?? LabBench.builtKernel
+        let kernel = options.on.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
                 "the lab bench has no kernel image at \(kernel): name one with --lab-kernel FILE or "
@@ -68,9 +68,9 @@ struct LabRun {
         // For scripts/lab/bench, which runs other programs beside this one in a guest.
         if let command = getenv("PEERLAB_LAB_COMMAND") { return ["/bin/sh", "-c", String(cString: command)] }
         var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", "QEMU with emulated devices"]
-        words += ["--tph-abi", options.tphAbi]
-        for setting in options.settings { words += ["--set", setting] }
-        for folder in options.lib { words += ["--lib", folder] }
+        words += ["--tph-abi", options.on.tphAbi]
+        for setting in options.on.settings { words += ["--set", setting] }
+        for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
         if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
         return words + ["--"] + options.files

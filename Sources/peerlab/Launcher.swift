@@ -1,4 +1,5 @@
 import ArgumentParser
+import Batch
 import Glibc
 import Runner
 
@@ -30,6 +31,15 @@ struct Launcher {
             throw ValidationError("--rendezvous takes HOST:PORT or [ADDRESS]:PORT, not '\(text)'")
         }
         return RolePlace(choice, at: address)
+    }
+
+    /// This task's part of an array job, or this process's of a job step.
+    var shard: Shard? {
+        if let task = number("SLURM_ARRAY_TASK_ID"), let count = number("SLURM_ARRAY_TASK_COUNT") {
+            return Shard(task - (number("SLURM_ARRAY_TASK_MIN") ?? 0) + 1, of: count)
+        }
+        guard let rank = number("SLURM_PROCID"), let count = number("SLURM_NTASKS") else { return nil }
+        return Shard(rank + 1, of: count)
     }
 
     private func number(_ name: String) -> Int? { environment(name).flatMap(Int.init) }

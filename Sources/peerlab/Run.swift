@@ -19,11 +19,7 @@ struct Run: ParsableCommand {
             boots a real kernel in QEMU with emulated devices; host uses this machine's devices.
             """)
 
-    @Option(help: "sim[:NAME or FILE], lab, or host.")
-    var bench = "sim"
-
-    @Option(name: .customLong("set"), help: ArgumentHelp("Set a scenario's option.", valueName: "option=value"))
-    var settings: [String] = []
+    @OptionGroup var on: BenchOptions
 
     @Option(help: ArgumentHelp("Print every ioctl and verb, decoded, to FILE or to stderr.", valueName: "FILE"))
     var trace: String?
@@ -45,35 +41,6 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Which DMA_BUF_TPH ABI the kernel has: auto identifies it or refuses.", valueName: "NAME[@NUMBER]|auto|off")
-    )
-    var tphAbi = "auto"
-
-    @Option(
-        help: ArgumentHelp(
-            "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
-            valueName: "FILE"))
-    var labKernel: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
-            valueName: "v2|v6[@NUMBER]"))
-    var labTph: String?
-
-    @Flag(help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
-    var labImporter = false
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
-            it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
-            """, valueName: "MACHINE"))
-    var labMachine: LabMachine.Fabric?
-
-    @Option(
-        help: ArgumentHelp(
             "Run one of a scenario's roles; the others are processes of their own.", valueName: "NAME"))
     var role: String?
 
@@ -87,34 +54,25 @@ struct Run: ParsableCommand {
         help: ArgumentHelp("Run on these CPUs alone: 3 or 0,2 or 4-7; one for each role is best.", valueName: "LIST"))
     var cpu: String?
 
-    @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
-    var lib: [String] = []
-
-    /// Set by the lab bench for the peerlab in its guest: what to call the bench.
-    @Option(help: .hidden)
-    var insideLab: String?
-
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
     mutating func run() throws {
         do {
-            let tph = try TPHChoice(tphAbi)
-            let pairs = try settings.map(Run.pair)
-            if bench != "lab", labTph != nil || labImporter || labMachine != nil {
-                throw ValidationError("--lab-tph, --lab-importer and --lab-machine are for --bench lab")
-            }
+            let tph = try on.tph()
+            let pairs = try on.pairs()
+            try on.check()
             let faults = try faultPlan()
-            if !bench.hasPrefix("sim"), tlp != nil || faults != nil {
+            if !on.bench.hasPrefix("sim"), tlp != nil || faults != nil {
                 throw ValidationError("--tlp and --inject are for simulated benches")
             }
             let place = try Launcher().place(role: role, rendezvous: rendezvous)
-            if bench != "host", place != nil, role != nil || rendezvous != nil {
+            if on.bench != "host", place != nil, role != nil || rendezvous != nil {
                 throw ValidationError(
                     "--role is for --bench host: sim and lab are whole machines with every role inside")
             }
             if let cpu {
-                guard bench != "lab" else {
+                guard on.bench != "lab" else {
                     throw ValidationError("--cpu is for this machine, not for the lab's guest")
                 }
                 guard let cpus = Machine.cpus(cpu) else {
@@ -125,19 +83,17 @@ struct Run: ParsableCommand {
                 }
             }
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
-            let library = Library(stdlib: StdlibFolders.all(extra: lib))
-            switch try BenchChoice(bench) {
+            let library = on.library
+            switch try BenchChoice(on.bench) {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
                 throw ExitCode(
-                    runHere(HostBench.make(tph: tph, insideLab: insideLab), pairs, library, place, nil, output))
+                    runHere(HostBench.make(tph: tph, insideLab: on.insideLab), pairs, library, place, nil, output))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
                 throw ExitCode(runHere(bench, pairs, library, nil, faults, output))
             }
-        } catch let error as TPHChoiceError {
-            throw ValidationError(error.message)
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
         } catch let error as Failure {
@@ -167,13 +123,6 @@ struct Run: ParsableCommand {
             }
         }
         return plan
-    }
-
-    static func pair(_ text: String) throws -> (name: String, value: String) {
-        guard let equals = text.firstIndex(of: "=") else {
-            throw ValidationError("--set takes option=value, not '\(text)'")
-        }
-        return (String(text[..<equals]), String(text[text.index(after: equals)...]))
     }
 
     private func runHere(

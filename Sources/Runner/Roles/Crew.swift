@@ -90,6 +90,9 @@ extension CaseResult {
         merged.error = worst?.result.error
         merged.message = worst.flatMap { worst in worst.result.message.map { "[\(worst.role)] \($0)" } }
         merged.log = all.flatMap { entry in entry.result.log.map { "[\(entry.role)] \($0)" } }
+        merged.metrics = all.flatMap(\.result.metrics)
+        merged.distributions = all.flatMap(\.result.distributions)
+        merged.evidence = all.flatMap(\.result.evidence)
         return merged
     }
 }

@@ -1,0 +1,153 @@
+import Glibc
+public import Kernel
+
+/// Files that paths stand for.
+public struct Selection: Sendable {
+    /// A file, and whether it was named itself: in a folder, what is no scenario is left out.
+    public struct File: Sendable, Equatable {
+        /// As it was named, or found below what was named.
+        public let path: String
+        /// Whether it was found in a folder.
+        public let isFound: Bool
+    }
+    /// Sorted, each once; named ones first in the order given.
+    public private(set) var files: [File] = []
+
+    /// Files, folders (every .lua file in them and below, hidden ones left out) and patterns such as "tph-*.lua". Throws
+    /// where one stands for nothing.
+    public init(_ paths: [String]) throws(Failure) {
+        var seen: Set<String> = []
+        for path in paths {
+            for file in try Selection.files(of: path) where seen.insert(file.path).inserted { files.append(file) }
+        }
+    }
+
+    private static func files(of path: String) throws(Failure) -> [File] {
+        var status = stat()
+        if stat(path, &status) == 0 {
+            guard status.st_mode & S_IFMT == S_IFDIR else { return [File(path: path, isFound: false)] }
+            let found = try below(path).sorted()
+            guard !found.isEmpty else {
+                throw Failure("open", Errno(ENOENT), object: path, hint: "the folder has no .lua files")
+            }
+            return found.map { File(path: $0, isFound: true) }
+        }
+        let code = errno
+        let matches = expand(path)
+        guard !matches.isEmpty else { throw Failure("open", Errno(code), object: path) }
+        var files: [File] = []
+        for match in matches { files += try self.files(of: match) }
+        return files
+    }
+
+    private static func expand(_ pattern: String) -> [String] {
+        var found = glob_t()
+        defer { globfree(&found) }
+        guard glob(pattern, GLOB_NOMAGIC, nil, &found) == 0 else { return [] }
+        return (0..<Int(found.gl_pathc)).compactMap { found.gl_pathv[$0].map { String(cString: $0) } }
+            .filter { access($0, F_OK) == 0 }
+    }
+
+    private static func below(_ folder: String) throws(Failure) -> [String] {
+        guard let directory = opendir(folder) else { throw Failure("open", Errno(errno), object: folder) }
+        defer { closedir(directory) }
+        var files: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard !name.hasPrefix(".") else { continue }
+            let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
+            var status = stat()
+            guard lstat(path, &status) == 0 else { continue }
+            switch status.st_mode & S_IFMT {
+            // Links to folders are not followed: they could lead round in circles.
+            case S_IFDIR: files += try below(path)
+            case S_IFREG, S_IFLNK: if name.hasSuffix(".lua") { files.append(path) }
+            default: break
+            }
+        }
+        return files
+    }
+}
+
+/// A run of a batch: a file with some of its options set.
+public struct Cell: Sendable, Equatable {
+    /// The same in each batch: "tph.lua[size=64,st=0x10]#2".
+    public let id: String
+    /// The file.
+    public let file: String
+    /// What the matrix sets, in order.
+    public let settings: [(name: String, value: String)]
+
+    /// A run.
+    public init(id: String, file: String, settings: [(name: String, value: String)]) {
+        self.id = id
+        self.file = file
+        self.settings = settings
+    }
+
+    /// See `Equatable`.
+    public static func == (one: Cell, other: Cell) -> Bool {
+        one.id == other.id && one.file == other.file && one.settings.elementsEqual(other.settings, by: ==)
+    }
+
+    /// Every combination of the rows' values, the last row's changing first; `repeats` of each.
+    public static func all(_ file: String, _ matrix: [(option: String, values: [String])], repeats: Int) -> [Cell] {
+        var combinations: [[(name: String, value: String)]] = [[]]
+        for row in matrix {
+            combinations = combinations.flatMap { start in row.values.map { start + [(row.option, $0)] } }
+        }
+        return combinations.flatMap { settings in
+            (1...repeats).map { number in
+                let text = settings.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
+                let id = file + (text.isEmpty ? "" : "[\(text)]") + (repeats > 1 ? "#\(number)" : "")
+                return Cell(id: id, file: file, settings: settings)
+            }
+        }
+    }
+}
+
+/// One part of several that together are a whole: "2/5".
+public struct Shard: Sendable, Equatable {
+    /// From 1.
+    public let number: Int
+    /// How many there are.
+    public let count: Int
+
+    /// A part; nil where the number is none.
+    public init?(_ number: Int, of count: Int) {
+        guard (1...max(count, 1)).contains(number), count > 0 else { return nil }
+        self.number = number
+        self.count = count
+    }
+
+    /// "2/5"
+    public init?(_ text: String) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let number = parts[0], let count = parts[1] else { return nil }
+        self.init(number, of: count)
+    }
+
+    /// Its part of the cells: every so many-th, so that neighbours, which often take equally long, go to different ones.
+    public func part(of cells: [Cell]) -> [Cell] {
+        cells.enumerated().filter { $0.offset % count == number - 1 }.map(\.element)
+    }
+}
+
+/// SplitMix64: the same numbers from the same seed, everywhere and always.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    /// From a seed.
+    public init(seed: UInt64) { state = seed }
+
+    /// See `RandomNumberGenerator`.
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var word = state
+        word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
+        word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
+        return word ^ word >> 31
+    }
+}

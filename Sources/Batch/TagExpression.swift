@@ -1,0 +1,70 @@
+/// Which tags are wanted: "tph and not (slow or host)".
+public indirect enum TagExpression: Sendable, Equatable {
+    /// One tag.
+    case tag(String)
+    /// Not so.
+    case not(TagExpression)
+    /// Both.
+    case and(TagExpression, TagExpression)
+    /// One of them, or both.
+    case or(TagExpression, TagExpression)
+
+    /// What is no expression.
+    public struct Mistake: Error {
+        /// What, and where.
+        public let message: String
+    }
+
+    /// Reads one. `not` binds more than `and`, `and` more than `or`.
+    public init(_ text: String) throws(Mistake) {
+        var words = TagExpression.words(text)[...]
+        self = try TagExpression.alternatives(&words)
+        if let word = words.first { throw Mistake(message: "'\(word)' is one word too many in '\(text)'") }
+    }
+
+    private static func words(_ text: String) -> [String] {
+        text.replacing("(", with: " ( ").replacing(")", with: " ) ").split(whereSeparator: \.isWhitespace)
+            .map(String.init)
+    }
+
+    private static func alternatives(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
+        var left = try both(&words)
+        while words.first == "or" {
+            words.removeFirst()
+            left = .or(left, try both(&words))
+        }
+        return left
+    }
+
+    private static func both(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
+        var left = try one(&words)
+        while words.first == "and" {
+            words.removeFirst()
+            left = .and(left, try one(&words))
+        }
+        return left
+    }
+
+    private static func one(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
+        guard let word = words.popFirst() else { throw Mistake(message: "a tag is missing at the end") }
+        switch word {
+        case "not": return .not(try one(&words))
+        case "(":
+            let inner = try alternatives(&words)
+            guard words.popFirst() == ")" else { throw Mistake(message: "a ')' is missing") }
+            return inner
+        case ")", "and", "or": throw Mistake(message: "a tag is missing before '\(word)'")
+        default: return .tag(word)
+        }
+    }
+
+    /// Whether something with these tags is wanted.
+    public func matches(_ tags: [String]) -> Bool {
+        switch self {
+        case .tag(let tag): tags.contains(tag)
+        case .not(let inner): !inner.matches(tags)
+        case .and(let one, let other): one.matches(tags) && other.matches(tags)
+        case .or(let one, let other): one.matches(tags) || other.matches(tags)
+        }
+    }
+}

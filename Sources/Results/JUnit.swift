@@ -1,0 +1,154 @@
+import Runner
+
+/// JUnit's XML: a suite for each run, a test case for each case.
+enum JUnit {
+    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        var numbers = Numbers()
+        journal.each { numbers.add($0) }
+        text.add("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
+        text.add("<testsuites name=\"peerlab\" \(numbers.attributes)>\n")
+        journal.each { add($0, &text) }
+        text.add("</testsuites>\n")
+        pieces = text
+    }
+
+    private struct Numbers {
+        var tests = 0
+        var failures = 0
+        var errors = 0
+        var skipped = 0
+        var wall: UInt64 = 0
+
+        mutating func add(_ record: Record) {
+            wall += record.wall
+            for one in JUnit.tests(of: record) {
+                tests += 1
+                switch one.kind {
+                case .failure: failures += 1
+                case .error: errors += 1
+                case .skipped: skipped += 1
+                case .none: break
+                }
+            }
+        }
+
+        var attributes: String {
+            "tests=\"\(tests)\" failures=\"\(failures)\" errors=\"\(errors)\" skipped=\"\(skipped)\" "
+                + "time=\"\(JUnit.seconds(wall))\""
+        }
+    }
+
+    private enum Kind: String {
+        case failure, error, skipped, none
+    }
+
+    private struct Test {
+        let name: String
+        let kind: Kind
+        let message: String
+        let text: String
+        let log: [String]
+        let wall: UInt64
+    }
+
+    /// A run's cases; what it says of the whole run where that ended otherwise.
+    private static func tests(of record: Record) -> [Test] {
+        var tests: [Test] = []
+        if let result = record.result, result.skipped.isEmpty {
+            tests = result.cases.map { one in
+                let kind: Kind =
+                    switch one.verdict {
+                    case .pass: .none
+                    case .fail: .failure
+                    case .skip: .skipped
+                    case .interrupted: .error
+                    }
+                return Test(
+                    name: one.name, kind: kind, message: one.message ?? "", text: one.error?.traceback ?? "",
+                    log: one.log, wall: one.duration_ns)
+            }
+        }
+        let isTold = tests.contains { $0.kind == .failure || $0.kind == .error }
+        let kind: Kind =
+            switch record.outcome {
+            case .pass: .none
+            case .fail: .failure
+            case .skip: .skipped
+            default: .error
+            }
+        if tests.isEmpty || (!record.outcome.isGood && !isTold) {
+            tests.append(
+                Test(
+                    name: "the run", kind: kind, message: TestLine.reason(record),
+                    text: (record.trace + [record.errors ?? ""]).joined(separator: "\n"), log: [], wall: record.wall))
+        }
+        return tests
+    }
+
+    private static func add(_ record: Record, _ text: inout ResultFile.Pieces) {
+        var numbers = Numbers()
+        numbers.add(record)
+        text.add(
+            "  <testsuite name=\"\(escaped(record.id))\" \(numbers.attributes) timestamp=\"\(record.started.dropLast())\" "
+                + "hostname=\"\(escaped(record.result?.environment["host"] ?? "localhost"))\">\n    <properties>\n")
+        var properties = record.settings.map { ("set.\($0.key)", $0.value) } + [("sha256", record.hash)]
+        properties += [("outcome", record.outcome.rawValue), ("flaky", String(record.flaky))]
+        if let result = record.result {
+            properties += [("bench", result.bench), ("simulated", String(result.simulated))]
+            properties += result.options.map { ("option.\($0.key)", $0.value) }
+            properties += result.environment.map { ("environment.\($0.key)", $0.value) }
+        }
+        for (name, value) in properties.sorted(by: { $0.0 < $1.0 }) {
+            text.add("      <property name=\"\(escaped(name))\" value=\"\(escaped(value))\"/>\n")
+        }
+        text.add("    </properties>\n")
+        for test in tests(of: record) { add(test, of: record, &text) }
+        text.add("  </testsuite>\n")
+    }
+
+    private static func add(_ test: Test, of record: Record, _ text: inout ResultFile.Pieces) {
+        text.add(
+            "    <testcase classname=\"\(escaped(record.id))\" name=\"\(escaped(test.name))\" time=\"\(seconds(test.wall))\"")
+        guard test.kind != .none || !test.log.isEmpty else { return text.add("/>\n") }
+        text.add(">\n")
+        switch test.kind {
+        case .none: break
+        case .skipped: text.add("      <skipped message=\"\(escaped(test.message))\"/>\n")
+        case .failure, .error:
+            text.add(
+                "      <\(test.kind.rawValue) message=\"\(escaped(test.message))\" type=\"\(record.outcome.rawValue)\">"
+                    + "\(escaped(test.text))</\(test.kind.rawValue)>\n")
+        }
+        if !test.log.isEmpty {
+            text.add("      <system-out>\(escaped(test.log.joined(separator: "\n")))</system-out>\n")
+        }
+        text.add("    </testcase>\n")
+    }
+
+    static func seconds(_ nanoseconds: UInt64) -> String {
+        let micros = nanoseconds / 1000
+        let rest = String(micros % 1_000_000)
+        return "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - rest.count) + rest
+    }
+
+    /// Text for XML 1.0, which has no way to write most control characters.
+    static func escaped(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            case "\n": result += "&#10;"
+            case "\t": result += "&#9;"
+            default:
+                let value = scalar.value
+                let isAllowed = value >= 0x20 && value != 0xfffe && value != 0xffff
+                result.unicodeScalars.append(isAllowed ? scalar : "\u{fffd}")
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,207 @@
+public import FoundationEssentials
+import Glibc
+public import Kernel
+
+/// The first line of a batch's journal: what is run.
+public struct BatchHeader: Codable, Sendable {
+    /// "peerlab batch", by which the file is known.
+    public let journal: String
+    /// Of the tool.
+    public let version: String
+    /// The command line without the program's name.
+    public let arguments: [String]
+    /// The folder it was given in.
+    public let directory: String
+    /// ISO 8601, UTC.
+    public let started: String
+    /// "sim", "lab" or "host", and the bench's description.
+    public let bench: String
+    /// Whether a model answered.
+    public let simulated: Bool
+
+    /// A header.
+    public init(
+        version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool
+    ) {
+        journal = BatchHeader.mark
+        self.version = version
+        self.arguments = arguments
+        self.directory = directory
+        self.started = started
+        self.bench = bench
+        self.simulated = simulated
+    }
+
+    static let mark = "peerlab batch"
+}
+
+/// The last line of a journal that came to its end.
+private struct BatchEnd: Codable {
+    let ended: String
+}
+
+/// Results while they come: a line each, written at once, so that a killed program loses none, and flushed to the disk, so
+/// that a power cut loses few.
+public final class Journal {
+    private let descriptor: Int32
+    /// Where it is.
+    public let path: String
+    private let encoder = Record.encoder
+    private var isDirty = false
+
+    /// A new one, which begins with `header`; or, where that is nil, one that goes on. Two programs never write one: EAGAIN.
+    public init(_ path: String, header: BatchHeader?) throws(Failure) {
+        self.path = path
+        let flags = header == nil ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC
+        descriptor = open(path, flags | O_APPEND | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let error = Errno(errno)
+            close(descriptor)
+            throw Failure("flock", error, object: path, hint: "another peerlab is writing it")
+        }
+        if let header { try add(line: header) } else { try dropCutLine() }
+        try flush()
+    }
+
+    deinit { close(descriptor) }
+
+    /// A line that was cut by a kill or a power cut is none.
+    private func dropCutLine() throws(Failure) {
+        var size = lseek(descriptor, 0, SEEK_END)
+        var byte: UInt8 = 0
+        while size > 0, pread(descriptor, &byte, 1, size - 1) == 1, byte != 0x0a { size -= 1 }
+        guard ftruncate(descriptor, size) == 0 else { throw Failure("ftruncate", Errno(errno), object: path) }
+    }
+
+    private func add(line: some Encodable) throws(Failure) {
+        guard var bytes = try? [UInt8](encoder.encode(line)) else {
+            throw Failure("write", Errno(EINVAL), object: path, hint: "a result has a number that JSON has not")
+        }
+        bytes.append(0x0a)
+        // In one piece: a line is there or not.
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            if count > 0 { rest = rest.dropFirst(count) }
+            if count < 0, errno != EINTR { throw Failure("write", Errno(errno), object: path) }
+        }
+        isDirty = true
+    }
+
+    /// Adds a run that has ended.
+    public func add(_ record: Record) throws(Failure) { try add(line: record) }
+
+    /// Says that all has been run.
+    public func end(at time: String) throws(Failure) {
+        try add(line: BatchEnd(ended: time))
+        try flush()
+    }
+
+    /// Sees to it that the disk has what was added.
+    public func flush() throws(Failure) {
+        guard isDirty else { return }
+        // A pipe or /dev/null has no disk.
+        guard fdatasync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
+            throw Failure("fdatasync", Errno(errno), object: path)
+        }
+        isDirty = false
+    }
+}
+
+/// A journal that is read: its runs one by one, sorted by their ids, however many there are.
+public final class JournalReader {
+    private let file: UnsafeMutablePointer<FILE>
+    /// What was run.
+    public let header: BatchHeader
+    /// Where each run's line begins.
+    private var lines: [(id: String, offset: Int)] = []
+    /// How they ended.
+    public private(set) var totals = Totals()
+    /// Whether the batch came to its end.
+    public private(set) var isEnded = false
+
+    private struct Head: Decodable {
+        let id: String?
+        let outcome: Outcome?
+        let flaky: Bool?
+        let ended: String?
+    }
+
+    /// Opens one. EPROTO where it is none. Of several lines of a run the last counts; a cut one is left out.
+    public init(_ path: String) throws(Failure) {
+        guard let file = fopen(path, "re") else { throw Failure("open", Errno(errno), object: path) }
+        self.file = file
+        guard let line = JournalReader.line(file),
+            let header = try? JSONDecoder().decode(BatchHeader.self, from: line), header.journal == BatchHeader.mark
+        else {
+            fclose(file)
+            throw Failure("read", Errno(EPROTO), object: path, hint: "it is no journal of peerlab batch")
+        }
+        self.header = header
+        index()
+    }
+
+    deinit { fclose(file) }
+
+    private func index() {
+        var last: [String: (Int, Outcome, Bool)] = [:]
+        let decoder = JSONDecoder()
+        while true {
+            let offset = ftell(file)
+            guard let line = JournalReader.line(file) else { break }
+            guard let head = try? decoder.decode(Head.self, from: line) else { continue }
+            if head.ended != nil { isEnded = true }
+            if let id = head.id, let outcome = head.outcome { last[id] = (offset, outcome, head.flaky ?? false) }
+        }
+        for entry in last.values { totals.add(entry.1, flaky: entry.2) }
+        lines = last.map { ($0.key, $0.value.0) }.sorted { $0.id < $1.id }
+    }
+
+    private static func line(_ file: UnsafeMutablePointer<FILE>) -> Data? {
+        var text: UnsafeMutablePointer<CChar>?
+        var room = 0
+        defer { free(text) }
+        let count = getline(&text, &room, file)
+        guard count > 0, let text else { return nil }
+        return Data(bytes: text, count: count)
+    }
+
+    /// The ids of all runs, sorted.
+    public var ids: [String] { lines.map(\.id) }
+    /// How many runs there are.
+    public var count: Int { lines.count }
+
+    /// The runs, in the order of ``ids``.
+    public func each(_ body: (Record) -> Void) {
+        let decoder = JSONDecoder()
+        for line in lines {
+            fseek(file, line.offset, SEEK_SET)
+            guard let data = JournalReader.line(file), let record = try? decoder.decode(Record.self, from: data) else {
+                continue
+            }
+            body(record)
+        }
+    }
+}
+
+extension Record {
+    /// One line, keys in the same order each time.
+    public static var encoder: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
+    }
+}
+
+extension Journal {
+    /// Now, as results write it: "2026-01-31T12:00:00Z".
+    public static func timestamp() -> String {
+        var now = Glibc.time(nil)
+        var parts = tm()
+        gmtime_r(&now, &parts)
+        func two(_ value: Int32) -> String { (value < 10 ? "0" : "") + String(value) }
+        let date = "\(1900 + parts.tm_year)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+        return "\(date)T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    }
+}

@@ -1,0 +1,142 @@
+public import Runner
+
+/// How one run of a batch ended.
+public enum Outcome: String, Codable, Sendable, CaseIterable {
+    /// Every case passed, or some did and the rest were skipped.
+    case pass
+    /// A case failed, or something was left open.
+    case fail
+    /// Nothing of it could be tried here.
+    case skip
+    /// The file or its options are wrong; nothing of it was run.
+    case error
+    /// Its process ended without a result: by a signal, or by exiting.
+    case crash
+    /// It took longer than it may.
+    case timeout
+    /// It wanted more memory than it may have.
+    case memory
+    /// It printed more than it may.
+    case output
+    /// Ctrl-C or SIGTERM.
+    case interrupted
+
+    /// Whether it is as hoped for, or at least no fault of the scenario's.
+    public var isGood: Bool { self == .pass || self == .skip }
+}
+
+/// One process that a run took; a run that failed may have been tried again.
+public struct Attempt: Codable, Sendable, Equatable {
+    /// How it ended.
+    public var outcome: Outcome
+    /// Why, in one line.
+    public var reason: String?
+    /// What its process exited with.
+    public var exit: Int32?
+    /// The signal that ended its process: "SIGSEGV".
+    public var signal: String?
+    /// Nanoseconds of wall-clock time.
+    public var wall_ns: UInt64
+
+    /// An attempt.
+    public init(outcome: Outcome, reason: String?, exit: Int32?, signal: String?, wall_ns: UInt64) {
+        self.outcome = outcome
+        self.reason = reason
+        self.exit = exit
+        self.signal = signal
+        self.wall_ns = wall_ns
+    }
+}
+
+/// One run of a batch: a scenario, or a cell of its matrix. All forms of results are made of these.
+public struct Record: Codable, Sendable {
+    /// The file, the matrix cell and the repetition: "tph.lua[size=64,st=0x10]#2". The same in each batch.
+    public var id: String
+    /// The file as it was named.
+    public var file: String
+    /// Options that were set, by the matrix or for all.
+    public var settings: [String: String] = [:]
+    /// The scenario's.
+    public var tags: [String] = []
+    /// SHA-256 of the file, hexadecimal; empty where it could not be read.
+    public var hash = ""
+    /// What put runs in their order, where they were shuffled.
+    public var seed: UInt64?
+    /// How it ended.
+    public var outcome: Outcome
+    /// Why, in one line, where it did not pass.
+    public var reason: String?
+    /// Whether it passed only when it was tried again.
+    public var flaky = false
+    /// Every process it took, in order.
+    public var attempts: [Attempt] = []
+    /// When it began: ISO 8601, UTC.
+    public var started: String
+    /// Processor time of the last attempt, nanoseconds.
+    public var cpu_ns: UInt64 = 0
+    /// The most memory that was resident, bytes.
+    public var max_resident: UInt64 = 0
+    /// What it might have used.
+    public var limits: Limits
+    /// The end of what its process printed, where it did not pass.
+    public var output: String?
+    /// The same of its errors.
+    public var errors: String?
+    /// The last calls before its end, where it did not pass.
+    public var trace: [String] = []
+    /// What the scenario reported; nil where its process did not get so far.
+    public var result: ScenarioResult?
+
+    /// A run.
+    public init(id: String, file: String, outcome: Outcome, started: String, limits: Limits) {
+        self.id = id
+        self.file = file
+        self.outcome = outcome
+        self.started = started
+        self.limits = limits
+    }
+
+    /// Wall-clock time of its last attempt, nanoseconds.
+    public var wall: UInt64 { attempts.last?.wall_ns ?? 0 }
+}
+
+/// How many runs ended how.
+public struct Totals: Codable, Sendable, Equatable {
+    /// By outcome; those that no run had are left out.
+    public var outcomes: [String: Int] = [:]
+    /// Runs that passed only when they were tried again.
+    public var flaky = 0
+
+    /// None yet.
+    public init() {}
+
+    /// Counts a run.
+    public mutating func add(_ record: Record) { add(record.outcome, flaky: record.flaky) }
+
+    /// Counts a run.
+    public mutating func add(_ outcome: Outcome, flaky: Bool) {
+        outcomes[outcome.rawValue, default: 0] += 1
+        if flaky { self.flaky += 1 }
+    }
+
+    /// How many ended so.
+    public func count(_ outcome: Outcome) -> Int { outcomes[outcome.rawValue] ?? 0 }
+    /// All.
+    public var all: Int { outcomes.values.reduce(0, +) }
+    /// Those that are not as hoped for.
+    public var bad: Int { Outcome.allCases.filter { !$0.isGood }.map(count).reduce(0, +) }
+
+    /// "3 passed, 1 failed, 2 timed out"
+    public var text: String {
+        let words: [(Outcome, String)] = [
+            (.pass, "passed"), (.fail, "failed"), (.skip, "skipped"), (.error, "could not be run"),
+            (.crash, "crashed"), (.timeout, "timed out"), (.memory, "ran out of memory"),
+            (.output, "printed too much"), (.interrupted, "interrupted"),
+        ]
+        var parts = words.compactMap { outcome, word in
+            count(outcome) > 0 || outcome == .pass || outcome == .fail ? "\(count(outcome)) \(word)" : nil
+        }
+        if flaky > 0 { parts.append("\(flaky) flaky") }
+        return parts.joined(separator: ", ")
+    }
+}

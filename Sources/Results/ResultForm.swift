@@ -1,0 +1,145 @@
+import FoundationEssentials
+public import Kernel
+public import Runner
+
+/// A form that results are written in.
+public enum ResultForm: String, Sendable, CaseIterable {
+    /// Kernel Test Anything Protocol, version 1 (Documentation/dev-tools/ktap.rst).
+    case ktap
+    /// Test Anything Protocol, version 14 (testanything.org).
+    case tap
+    /// JUnit's XML, as Jenkins and GitLab read it.
+    case junit
+    /// One JSON document.
+    case json
+    /// A JSON document a line, one for each run.
+    case jsonl
+    /// A page to look at.
+    case html
+
+    /// Writes a journal's runs to a file, whole or not at all.
+    public func write(_ journal: JournalReader, to file: ResultFile) throws(Failure) {
+        try file.write { pieces in
+            switch self {
+            case .ktap: KTAP.write(journal, to: &pieces)
+            case .tap: TAP.write(journal, to: &pieces)
+            case .junit: JUnit.write(journal, to: &pieces)
+            case .json: JSONForm.write(journal, to: &pieces)
+            case .jsonl: JSONForm.writeLines(journal, to: &pieces)
+            case .html: HTMLReport.write(journal, to: &pieces)
+            }
+        }
+    }
+}
+
+/// What all forms of test lines share.
+enum TestLine {
+    /// A description: one line, without what a reader would take for a directive.
+    static func name(_ text: String) -> String {
+        String(text.map { $0 == "#" || $0.isNewline || $0.unicodeScalars.contains { $0.value < 32 } ? "_" : $0 })
+    }
+
+    static func reason(_ record: Record) -> String { record.reason ?? record.outcome.rawValue }
+
+    /// Lines of a text, none of them with control characters.
+    static func lines(_ text: String) -> [String] {
+        text.split(whereSeparator: \.isNewline).map { line in
+            String(String.UnicodeScalarView(line.unicodeScalars.map { $0.value < 32 && $0 != "\t" ? "\u{fffd}" : $0 }))
+        }
+    }
+}
+
+enum KTAP {
+    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        text.add("KTAP version 1\n1..\(journal.count)\n")
+        var number = 0
+        journal.each { record in
+            number += 1
+            if let result = record.result, result.skipped.isEmpty, !result.cases.isEmpty {
+                text.add("  KTAP version 1\n  1..\(result.cases.count)\n")
+                for (index, one) in result.cases.enumerated() {
+                    for line in one.log.flatMap(TestLine.lines) { text.add("  # \(line)\n") }
+                    if one.verdict != .pass, one.verdict != .skip, let message = one.message {
+                        for line in TestLine.lines(message) { text.add("  # \(line)\n") }
+                    }
+                    let good = one.verdict == .pass || one.verdict == .skip
+                    let skip = one.verdict == .skip ? " # SKIP \(TestLine.name(one.message ?? ""))" : ""
+                    text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\n")
+                }
+            }
+            if !record.outcome.isGood { text.add("# \(record.outcome.rawValue): \(TestLine.name(TestLine.reason(record)))\n") }
+            for line in record.trace.flatMap(TestLine.lines) { text.add("# trace: \(line)\n") }
+            let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
+            let directive = record.outcome == .timeout ? " # TIMEOUT" : skip
+            text.add("\(record.outcome.isGood ? "ok" : "not ok") \(number) \(TestLine.name(record.id))\(directive)\n")
+        }
+        pieces = text
+    }
+}
+
+enum TAP {
+    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        text.add("TAP version 14\n1..\(journal.count)\n")
+        var number = 0
+        journal.each { record in
+            number += 1
+            let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
+            text.add("\(record.outcome.isGood ? "ok" : "not ok") \(number) - \(TestLine.name(record.id))\(skip)\n")
+            guard !record.outcome.isGood || record.flaky else { return }
+            text.add("  ---\n  outcome: \(record.outcome.rawValue)\n  flaky: \(record.flaky)\n")
+            text.add("  message: \(quoted(TestLine.reason(record)))\n")
+            text.add("  duration_ms: \(record.wall / 1_000_000)\n")
+            if let signal = record.attempts.last?.signal { text.add("  signal: \(signal)\n") }
+            if let exit = record.attempts.last?.exit { text.add("  exit: \(exit)\n") }
+            block("errors", record.errors.map(TestLine.lines) ?? [], &text)
+            block("trace", record.trace.flatMap(TestLine.lines), &text)
+            text.add("  ...\n")
+        }
+        pieces = text
+    }
+
+    private static func block(_ name: String, _ lines: [String], _ text: inout ResultFile.Pieces) {
+        guard !lines.isEmpty else { return }
+        text.add("  \(name): |\n")
+        for line in lines { text.add("    \(line)\n") }
+    }
+
+    /// A YAML string in double quotes.
+    private static func quoted(_ text: String) -> String {
+        "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n") + "\""
+    }
+}
+
+enum JSONForm {
+    static func writeLines(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        let encoder = Record.encoder
+        journal.each { record in
+            guard let line = try? encoder.encode(record) else { return }
+            text.add(line)
+            text.add("\n")
+        }
+        pieces = text
+    }
+
+    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        let encoder = Record.encoder
+        func encoded(_ value: some Encodable) -> [UInt8] { (try? [UInt8](encoder.encode(value))) ?? Array("null".utf8) }
+        text.add("{\"tool\":\"peerlab\",\n\"batch\":")
+        text.add(encoded(journal.header))
+        text.add(",\n\"complete\":\(journal.isEnded),\n\"totals\":")
+        text.add(encoded(journal.totals))
+        text.add(",\n\"records\":[")
+        var isFirst = true
+        journal.each { record in
+            text.add(isFirst ? "\n" : ",\n")
+            text.add(encoded(record))
+            isFirst = false
+        }
+        text.add("\n]}\n")
+        pieces = text
+    }
+}

@@ -1,0 +1,108 @@
+import ArgumentParser
+import Batch
+import FoundationEssentials
+import Glibc
+import Kernel
+import LuaKit
+import Results
+import Runner
+import Synchronization
+
+/// What a run's process does: it runs one scenario and reports on descriptor 3.
+final class BatchProcess {
+    /// nil for the lab, which each process boots for itself.
+    let bench: Bench?
+    private let command: BatchCommand
+    private let library: Library
+
+    init(_ command: BatchCommand) throws {
+        self.command = command
+        library = command.on.library
+        let tph = try command.on.tph()
+        switch try BenchChoice(command.on.bench) {
+        case .sim(let name): bench = try SimBench.make(name, tph: tph, library: library)
+        case .host: bench = HostBench.make(tph: tph, insideLab: command.on.insideLab)
+        case .lab: bench = nil
+        }
+    }
+
+    /// Runs nothing once, so that every process finds what the language looks up once already looked up.
+    func warmUp() {
+        guard let bench, bench.isSimulated else { return }
+        _ = ChildReport(report(on: bench, "/dev/null", [], emit: { _ in }).bytes)
+    }
+
+    /// In the child.
+    func run(_ cell: Cell) -> Int32 {
+        let settings = ((try? command.on.pairs()) ?? []).filter { pair in
+            !cell.settings.contains { $0.name == pair.name }
+        }
+        let all = settings + cell.settings
+        let report: ChildReport
+        if let bench {
+            report = self.report(on: bench, cell.file, all) { print($0, to: STDOUT_FILENO) }
+        } else {
+            report = runInLab(cell.file, all)
+        }
+        return writeAll(report.bytes, to: 3) ? 0 : 1
+    }
+
+    private func report(
+        on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], emit: @escaping (String) -> Void
+    ) -> ChildReport {
+        let ring = TraceRing(limit: command.running.failureTrace)
+        let keep: ((String) -> Void)? = command.running.failureTrace > 0 ? { ring.add($0) } : nil
+        let kernel = bench.makeKernel()
+        let tracing = TracingKernel(kernel, emit: keep)
+        do throws(ErrorValue) {
+            let run = try ScenarioRun(
+                file: file, bench: bench, kernel: tracing,
+                another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
+                library: library, settings: settings,
+                featureFound: { feature in tracing.decoder.features[feature.number] = feature },
+                note: { tracing.note($0) }, emit: emit)
+            return ChildReport(try run.run(), trace: ring.lines)
+        } catch {
+            return ChildReport(unusable: error.line)
+        }
+    }
+
+    /// The guest's results come back in a file, as for `peerlab run --bench lab --json`.
+    private func runInLab(_ file: String, _ settings: [(name: String, value: String)]) -> ChildReport {
+        var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
+        let descriptor = mkstemp(&place)
+        guard descriptor >= 0 else { return ChildReport(unusable: "no temporary file: \(Errno(errno).name)") }
+        close(descriptor)
+        defer { unlink(place) }
+        let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        do {
+            guard var run = try Run.parse(["--json", path, file]) as Run? else { return ChildReport(unusable: "") }
+            run.on = command.on
+            run.on.settings = settings.map { "\($0.name)=\($0.value)" }
+            let status = try LabRun(run).run()
+            guard let result = Report.results(at: path)?.first else {
+                return ChildReport(unusable: "the lab ended with \(status) and without a result")
+            }
+            return ChildReport(result, trace: [])
+        } catch {
+            return ChildReport(unusable: Run.message(for: error))
+        }
+    }
+}
+
+/// The last lines of a trace; roles write it from threads of their own.
+final class TraceRing: Sendable {
+    private let limit: Int
+    private let kept = Mutex<[String]>([])
+
+    init(limit: Int) { self.limit = limit }
+
+    func add(_ line: String) {
+        kept.withLock { lines in
+            lines.append(line)
+            if lines.count >= 2 * limit { lines.removeFirst(lines.count - limit) }
+        }
+    }
+
+    var lines: [String] { kept.withLock { Array($0.suffix(limit)) } }
+}

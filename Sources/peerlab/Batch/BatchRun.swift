@@ -1,0 +1,236 @@
+import ArgumentParser
+import Batch
+import Glibc
+import Kernel
+import LuaKit
+import Results
+import Runner
+import Synchronization
+
+/// A batch from its plan to its results.
+final class BatchRun {
+    private let command: BatchCommand
+    private let journal: Journal
+    private let process: BatchProcess
+    private let files: [(form: ResultForm, file: ResultFile)]
+    private let plan: BatchPlan
+    private let seed: UInt64?
+    private var waiting: [Int] = []
+    private var next = 0
+    /// What was tried of a cell that is to be tried again.
+    private var attempts: [Int: [Attempt]] = [:]
+    private var started: [Int: String] = [:]
+    private var totals = Totals()
+    private var hasFailed = false
+    private var progress: Progress
+    private var lastFlush: UInt64 = 0
+    private var lost: Failure?
+
+    init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
+        self.command = command
+        try command.on.check()
+        files = try command.output.files()
+        process = try BatchProcess(command)
+        var plan = try BatchPlan(command)
+        seed = command.selection.shuffle ? command.selection.seed ?? UInt64.random(in: 1..<1_000_000) : nil
+        if let seed { plan.shuffle(seed: seed) }
+        self.plan = plan
+        let header = BatchHeader(
+            version: Peerlab.version, arguments: arguments, directory: BatchRun.directory(), started: Journal.timestamp(),
+            bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false)
+        let isListed = command.selection.list
+        journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
+        let done = Set(resumed?.ids ?? [])
+        if let resumed { totals = resumed.totals }
+        waiting = plan.cells.indices.filter { !done.contains(plan.cells[$0].id) }
+        progress = Progress(
+            total: plan.cells.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
+    }
+
+    private static func directory() -> String {
+        guard let folder = getcwd(nil, 0) else { return "/" }
+        defer { free(folder) }
+        return String(cString: folder)
+    }
+
+    /// Runs what is left. The result is what to exit with.
+    func run() throws -> Int32 {
+        if command.selection.list { return list() }
+        print(process.bench?.line ?? "bench: lab", to: STDERR_FILENO)
+        if let seed { print("shuffled with --seed \(seed)", to: STDERR_FILENO) }
+        if plan.leftOut > 0 { print("\(plan.leftOut) files are modules, and no scenarios", to: STDERR_FILENO) }
+        guard !plan.cells.isEmpty else {
+            print("peerlab: no scenario is selected", to: STDERR_FILENO)
+            return ExitStatus.usage.rawValue
+        }
+        process.warmUp()
+        let workers = Workers(jobs: command.running.workers) { [process, plan] task in
+            process.run(plan.cells[task.index])
+        }
+        workers.tick = { [unowned self, unowned workers] in tick(workers) }
+        do throws(Errno) {
+            try workers.run(next: { task() }, finished: { ended($0, $1) })
+        } catch {
+            throw Failure("fork", error, object: "a scenario's process")
+        }
+        progress.end()
+        if let lost { throw lost }
+        return try finish()
+    }
+
+    private func list() -> Int32 {
+        for cell in plan.cells {
+            let tags = plan.metadata[cell.file]?.tags ?? []
+            print(cell.id + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"), to: STDOUT_FILENO)
+        }
+        return ExitStatus.pass.rawValue
+    }
+
+    private func task() -> BatchTask? {
+        guard lost == nil, next < waiting.count, !(hasFailed && command.running.failFast) else { return nil }
+        let index = waiting[next]
+        next += 1
+        if started[index] == nil { started[index] = Journal.timestamp() }
+        let limits = limits(of: index)
+        return BatchTask(
+            id: plan.cells[index].id, index: index, timeout: limits.timeout ?? 300, memory: limits.memory ?? 0)
+    }
+
+    private func limits(of index: Int) -> Limits {
+        var limits = plan.metadata[plan.cells[index].file]?.limits ?? Limits()
+        limits.timeout = limits.timeout ?? command.running.limits.timeout
+        limits.memory = limits.memory ?? command.running.limits.memory
+        return limits
+    }
+
+    private func tick(_ workers: Workers) {
+        let now = monotonicNanoseconds()
+        progress.show(totals, running: workers.names, at: now)
+        // The disk has it soon; until then the kernel has, which outlives this program.
+        guard now &- lastFlush > 100_000_000 else { return }
+        lastFlush = now
+        keep { try self.journal.flush() }
+    }
+
+    private func keep(_ body: () throws -> Void) {
+        do { try body() } catch { if lost == nil { lost = error as? Failure } }
+    }
+
+    private func ended(_ task: BatchTask, _ ending: Ending) {
+        let index = task.index
+        let report = ChildReport(ending.result)
+        let attempt = BatchVerdict.attempt(ending, report, task)
+        attempts[index, default: []].append(attempt)
+        let isBad = !attempt.outcome.isGood
+        // What was cut short by the user is neither result nor failure: a resumed batch runs it again.
+        if attempt.outcome == .interrupted, Workers.isInterrupted {
+            totals.add(.interrupted, flaky: false)
+            return
+        }
+        if isBad, (attempts[index]?.count ?? 0) <= command.running.retries, !Workers.isInterrupted {
+            waiting.insert(index, at: next)
+            return
+        }
+        var record = Record(
+            id: task.id, file: plan.cells[index].file, outcome: attempt.outcome, started: started[index] ?? "",
+            limits: limits(of: index))
+        let cell = plan.cells[index]
+        for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
+        for (name, value) in cell.settings { record.settings[name] = value }
+        record.tags = plan.metadata[cell.file]?.tags ?? []
+        record.hash = plan.hashes[cell.file] ?? ""
+        record.seed = seed
+        record.reason = attempt.outcome == .pass ? nil : attempt.reason
+        record.attempts = attempts[index] ?? []
+        record.flaky = !isBad && record.attempts.count > 1
+        record.cpu_ns = ending.cpu
+        record.max_resident = ending.maxResident
+        if isBad {
+            record.output = ending.output.text
+            record.errors = ending.errors.text
+        }
+        record.trace = report?.trace ?? []
+        record.result = report?.result
+        attempts[index] = nil
+        started[index] = nil
+        totals.add(record)
+        if isBad { hasFailed = true }
+        keep { try self.journal.add(record) }
+        if isBad || record.flaky { progress.tell(record) }
+    }
+
+    private func finish() throws -> Int32 {
+        let isInterrupted = Workers.isInterrupted
+        if !isInterrupted, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
+        try journal.flush()
+        let reader = try JournalReader(journal.path)
+        for (form, file) in files { try form.write(reader, to: file) }
+        BatchSummary.write(reader, color: command.output.color.isOn(STDOUT_FILENO))
+        let missing = plan.cells.count - reader.count
+        var text = totals.text
+        if missing > 0 { text += ", \(missing) not run to an end" }
+        print(text, to: STDOUT_FILENO)
+        if missing > 0 {
+            print("the rest: peerlab batch --resume --journal \(journal.path)", to: STDERR_FILENO)
+        } else {
+            print("journal: \(journal.path)", to: STDERR_FILENO)
+        }
+        if lostOutput.load(ordering: .relaxed) != 0 { return ExitStatus.software.rawValue }
+        if isInterrupted { return ExitStatus.interrupted.rawValue }
+        if totals.bad > 0 || missing > 0 { return ExitStatus.fail.rawValue }
+        return totals.count(.pass) > 0 ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
+    }
+}
+
+/// What a process's end says of its scenario.
+enum BatchVerdict {
+    static func attempt(_ ending: Ending, _ report: ChildReport?, _ task: BatchTask) -> Attempt {
+        let (outcome, reason) = verdict(ending, report, task)
+        return Attempt(
+            outcome: outcome, reason: reason, exit: ending.exit, signal: ending.signal.map(name), wall_ns: ending.wall)
+    }
+
+    private static func verdict(_ ending: Ending, _ report: ChildReport?, _ task: BatchTask) -> (Outcome, String?) {
+        switch ending.reason {
+        case .timeout: return (.timeout, "it took longer than \(task.timeout) s")
+        case .memory: return (.memory, "it had more than \(task.memory >> 20) MiB of memory")
+        case .output: return (.output, "it printed more than \(task.output >> 20) MiB")
+        case .interrupted: return (.interrupted, "interrupted")
+        case nil: break
+        }
+        if let signal = ending.signal {
+            let lacksMemory = ending.errors.text.contains("out of memory")
+            return (lacksMemory ? .memory : .crash, "its process was ended by \(name(signal))")
+        }
+        guard let report else {
+            let lacksMemory = ending.exit == 125 && task.memory > 0
+            return (
+                lacksMemory ? .memory : .crash,
+                "its process exited with \(ending.exit ?? -1) and without a result"
+            )
+        }
+        guard let outcome = report.outcome else { return (.error, report.reason) }
+        return (outcome, report.reason)
+    }
+
+    private static let names: [Int32: String] = [
+        SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP",
+        SIGABRT: "SIGABRT", SIGBUS: "SIGBUS", SIGFPE: "SIGFPE", SIGKILL: "SIGKILL", SIGUSR1: "SIGUSR1",
+        SIGSEGV: "SIGSEGV", SIGUSR2: "SIGUSR2", SIGPIPE: "SIGPIPE", SIGALRM: "SIGALRM", SIGTERM: "SIGTERM",
+        SIGXCPU: "SIGXCPU", SIGXFSZ: "SIGXFSZ", SIGSYS: "SIGSYS",
+    ]
+
+    private static func name(_ signal: Int32) -> String { names[signal] ?? "signal \(signal)" }
+}
+
+/// What a terminal or a log gets at the end.
+enum BatchSummary {
+    static func write(_ reader: JournalReader, color: Bool) {
+        reader.each { record in
+            guard !record.outcome.isGood || record.flaky else { return }
+            let word = record.flaky ? "FLAKY" : record.outcome.rawValue.uppercased()
+            let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
+            print("\(mark) \(record.id): \(record.reason ?? "passed when it was tried again")", to: STDOUT_FILENO)
+        }
+    }
+}

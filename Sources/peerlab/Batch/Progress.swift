@@ -1,0 +1,72 @@
+import Glibc
+import Results
+
+func monotonicNanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+}
+
+/// How far a batch is: on a terminal a line that changes, elsewhere one now and then; and what fails, as it does.
+struct Progress {
+    private let total: Int
+    /// What a batch that is resumed had done before.
+    private let before: Int
+    private let color: Bool
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let start = monotonicNanoseconds()
+    private var last: UInt64 = 0
+    private var shown = -1
+    private var hasLine = false
+
+    init(total: Int, done: Int, color: Bool) {
+        self.total = total
+        before = done
+        self.color = color
+    }
+
+    /// Nanoseconds between two states of the line, and between two lines where it cannot change.
+    private var interval: UInt64 { isTerminal ? 100_000_000 : 10_000_000_000 }
+
+    mutating func show(_ totals: Totals, running: [String], at now: UInt64) {
+        let done = totals.all
+        guard now &- max(last, start) > interval, isTerminal || done != shown else { return }
+        last = now
+        shown = done
+        var text = "\(done)/\(total) done, \(running.count) running"
+        if totals.bad > 0 { text += ", \(colored("\(totals.bad) not passed", 31))" }
+        if let left = left(done, at: now) { text += ", \(left) left" }
+        guard isTerminal else { return print(text, to: STDERR_FILENO) }
+        if let first = running.first { text += "  \(first)" }
+        var size = winsize()
+        let width = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 10 ? Int(size.ws_col) : 80
+        // Colours have no width, so what is cut too early is at most a name.
+        _ = writeAll(Array("\r\u{1b}[2K\(text.prefix(width - 1))\u{1b}[0m".utf8), to: STDERR_FILENO)
+        hasLine = true
+    }
+
+    private func left(_ done: Int, at now: UInt64) -> String? {
+        let here = done - before
+        guard here > 0, done < total else { return nil }
+        let seconds = Double(now &- start) / 1e9 / Double(here) * Double(total - done)
+        guard seconds < 1e6 else { return nil }
+        let whole = Int(seconds.rounded(.up))
+        return whole >= 60 ? "\(whole / 60) min \(whole % 60) s" : "\(whole) s"
+    }
+
+    private func colored(_ text: String, _ code: Int) -> String { color ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text }
+
+    /// A run that did not pass, or only when it was tried again.
+    mutating func tell(_ record: Record) {
+        end()
+        let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.rawValue, 31)
+        print("\(word): \(record.id): \(record.reason ?? "passed when it was tried again")", to: STDERR_FILENO)
+    }
+
+    /// Takes the changing line away.
+    mutating func end() {
+        guard hasLine else { return }
+        _ = writeAll(Array("\r\u{1b}[2K".utf8), to: STDERR_FILENO)
+        hasLine = false
+    }
+}
