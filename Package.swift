@@ -35,7 +35,10 @@ let package = Package(
         .target(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
-        .target(name: "Results", dependencies: ["Runner", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(
+            name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
+            resources: [.embedInCode("Report/report.html")],
+            swiftSettings: swift),
         .executableTarget(
             name: "peerlab",
             dependencies: [

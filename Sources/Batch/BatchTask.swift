@@ -11,6 +11,12 @@ public struct BatchTask: Sendable {
     /// What its process is to do; a value of the caller's.
     public let index: Int
 
+    /// What ps(1) calls its process: the file's name without its folder and ending.
+    var name: String {
+        let file = id.prefix { $0 != "[" && $0 != "#" }.split(separator: "/").last ?? ""
+        return String(file.hasSuffix(".lua") ? file.dropLast(4) : file)
+    }
+
     /// A task.
     public init(id: String, index: Int, timeout: Double = 300, memory: UInt64 = 0, output: UInt64 = 64 << 20) {
         self.id = id

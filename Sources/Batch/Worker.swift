@@ -36,7 +36,7 @@ final class Worker {
         start = sys_monotonic()
         let result = process_fork()
         if result == 0 {
-            guard process_enter(parent, ends[1], ends[3], ends[5], task.memory) == 0 else { _exit(125) }
+            guard process_enter(task.name, parent, ends[1], ends[3], ends[5], task.memory) == 0 else { _exit(125) }
             let status = body(task)
             fflush(nil)
             _exit(status)

@@ -20,13 +20,14 @@ long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 /* dup2 onto what may be one of the others: all are above 3 first. */
 static int above(int fd) { return fcntl(fd, F_DUPFD, 64); }
 
-long process_enter(pid_t parent, int output, int errors, int result, uint64_t memory) {
+long process_enter(const char *name, pid_t parent, int output, int errors, int result, uint64_t memory) {
     static const int caught[] = { SIGINT, SIGTERM, SIGPIPE };
     sigset_t none;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
+    prctl(PR_SET_NAME, name);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(137); /* it died before that */
     int input = open("/dev/null", O_RDONLY);

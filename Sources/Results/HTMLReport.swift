@@ -1,5 +1,58 @@
+import FoundationEssentials
 import Runner
 
+/// One page that needs nothing from anywhere: a template with the results in it, which its script shows.
 enum HTMLReport {
-    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) { pieces.add("") }
+    static func write(_ journal: JournalReader, history: [String: [PastRun]] = [:], to pieces: inout ResultFile.Pieces) {
+        var page = pieces
+        let encoder = Record.encoder
+        func json(_ value: some Encodable) -> [UInt8] { safe((try? [UInt8](encoder.encode(value))) ?? Array("null".utf8)) }
+        let batch = Batch(header: journal.header, totals: journal.totals, complete: journal.isEnded)
+        var rest = PackageResources.report_html[...]
+        page.add(cut("@BATCH@", &rest))
+        page.add(json(batch))
+        page.add(cut("@HISTORY@", &rest))
+        page.add(json(history))
+        page.add(cut("@RECORDS@", &rest))
+        page.add("[")
+        var isFirst = true
+        journal.each { record in
+            if !isFirst { page.add(",\n") }
+            isFirst = false
+            page.add(json(record))
+        }
+        page.add("]")
+        page.add(rest)
+        pieces = page
+    }
+
+    private struct Batch: Encodable {
+        let header: BatchHeader
+        let totals: Totals
+        let complete: Bool
+    }
+
+    /// What comes before a mark of the template; the rest stays.
+    private static func cut(_ mark: String, _ rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard let range = rest.firstRange(of: Array(mark.utf8)) else { return [] }
+        let before = rest[..<range.lowerBound]
+        rest = rest[range.upperBound...]
+        return before
+    }
+
+    /// JSON within a script element: nothing in it may look like that element's end, or a comment's start.
+    private static func safe(_ json: [UInt8]) -> [UInt8] {
+        guard json.contains(0x3c) else { return json }
+        return json.flatMap { $0 == 0x3c ? Array("\\u003c".utf8) : [$0] }
+    }
+}
+
+/// An earlier run of the same.
+public struct PastRun: Codable, Sendable {
+    /// When it began.
+    public let started: String
+    /// How it ended.
+    public let outcome: Outcome
+    /// How long it took.
+    public let wall_ns: UInt64
 }

@@ -33,9 +33,9 @@ enum JUnit {
             }
         }
 
+        /// Milliseconds are as fine as the schema has it here.
         var attributes: String {
-            "tests=\"\(tests)\" failures=\"\(failures)\" errors=\"\(errors)\" skipped=\"\(skipped)\" "
-                + "time=\"\(JUnit.seconds(wall))\""
+            "tests=\"\(tests)\" failures=\"\(failures)\" errors=\"\(errors)\" time=\"\(JUnit.seconds(wall).dropLast(3))\""
         }
     }
 
@@ -90,7 +90,7 @@ enum JUnit {
         var numbers = Numbers()
         numbers.add(record)
         text.add(
-            "  <testsuite name=\"\(escaped(record.id))\" \(numbers.attributes) timestamp=\"\(record.started.dropLast())\" "
+            "  <testsuite name=\"\(escaped(record.id))\" \(numbers.attributes) skipped=\"\(numbers.skipped)\" timestamp=\"\(record.started.dropLast())\" "
                 + "hostname=\"\(escaped(record.result?.environment["host"] ?? "localhost"))\">\n    <properties>\n")
         var properties = record.settings.map { ("set.\($0.key)", $0.value) } + [("sha256", record.hash)]
         properties += [("outcome", record.outcome.rawValue), ("flaky", String(record.flaky))]
@@ -103,15 +103,25 @@ enum JUnit {
             text.add("      <property name=\"\(escaped(name))\" value=\"\(escaped(value))\"/>\n")
         }
         text.add("    </properties>\n")
-        for test in tests(of: record) { add(test, of: record, &text) }
+        let all = tests(of: record)
+        for (index, test) in all.enumerated() {
+            add(test, of: record, before: record.flaky && index == 0 ? record.attempts.dropLast() : [], &text)
+        }
         text.add("  </testsuite>\n")
     }
 
-    private static func add(_ test: Test, of record: Record, _ text: inout ResultFile.Pieces) {
+    /// `before` are attempts that did not pass, of a run that did in the end.
+    private static func add(
+        _ test: Test, of record: Record, before: ArraySlice<Attempt>, _ text: inout ResultFile.Pieces
+    ) {
         text.add(
             "    <testcase classname=\"\(escaped(record.id))\" name=\"\(escaped(test.name))\" time=\"\(seconds(test.wall))\"")
-        guard test.kind != .none || !test.log.isEmpty else { return text.add("/>\n") }
+        guard test.kind != .none || !test.log.isEmpty || !before.isEmpty else { return text.add("/>\n") }
         text.add(">\n")
+        for attempt in before {
+            text.add(
+                "      <flakyFailure type=\"\(attempt.outcome.rawValue)\" message=\"\(escaped(attempt.reason ?? ""))\"/>\n")
+        }
         switch test.kind {
         case .none: break
         case .skipped: text.add("      <skipped message=\"\(escaped(test.message))\"/>\n")

@@ -116,6 +116,8 @@ public final class JournalReader {
     public let header: BatchHeader
     /// Where each run's line begins.
     private var lines: [(id: String, offset: Int)] = []
+    /// Runs that came to an end of their own: all but those that were interrupted.
+    public private(set) var finished: Set<String> = []
     /// How they ended.
     public private(set) var totals = Totals()
     /// Whether the batch came to its end.
@@ -155,6 +157,7 @@ public final class JournalReader {
             if let id = head.id, let outcome = head.outcome { last[id] = (offset, outcome, head.flaky ?? false) }
         }
         for entry in last.values { totals.add(entry.1, flaky: entry.2) }
+        finished = Set(last.lazy.filter { $0.value.1 != .interrupted }.map(\.key))
         lines = last.map { ($0.key, $0.value.0) }.sorted { $0.id < $1.id }
     }
 

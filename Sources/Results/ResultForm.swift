@@ -6,7 +6,7 @@ public import Runner
 public enum ResultForm: String, Sendable, CaseIterable {
     /// Kernel Test Anything Protocol, version 1 (Documentation/dev-tools/ktap.rst).
     case ktap
-    /// Test Anything Protocol, version 14 (testanything.org).
+    /// Test Anything Protocol, version 13 (testanything.org).
     case tap
     /// JUnit's XML, as Jenkins and GitLab read it.
     case junit
@@ -81,7 +81,7 @@ enum KTAP {
 enum TAP {
     static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
         var text = pieces
-        text.add("TAP version 14\n1..\(journal.count)\n")
+        text.add("TAP version 13\n1..\(journal.count)\n")
         var number = 0
         journal.each { record in
             number += 1

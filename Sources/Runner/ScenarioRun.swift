@@ -88,6 +88,7 @@ public final class ScenarioRun {
                 throw error
             }
         case .other(let type):
+            returnsNoScenario = true
             var error = ErrorValue(
                 kind: "script", "a script returns a scenario (a table with cases) or nothing; this one returns: \(type)"
             )

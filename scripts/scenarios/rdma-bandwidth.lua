@@ -30,6 +30,7 @@ local function bandwidth(op)
         }
         expect.equal(next(result.failures), nil, "failures")
         expect.equal(result.messages, opt.count, "messages")
+        t:metric(op .. " bandwidth", result.bytes_per_s, { unit = "B/s", better = "higher", size = size })
         t:log(("%6d bytes: %9.2f MB/s, %9.0f messages/s, processor %3.0f %%%s"):format(
           size, result.bytes_per_s / 1e6, result.messages_per_s, 100 * result.cpu / result.elapsed,
           rdma_pair.caveat(t)))

@@ -18,6 +18,7 @@ local function latency(op)
     end
     if t:role() == "initiator" then
       local s = histogram:summary()
+      t:latencies(("%s of %d bytes"):format(op, opt.size), histogram)
       t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
         opt.size, s.min / 1e3, s.p50 / 1e3, s.p90 / 1e3, s.p99 / 1e3, s.p999 / 1e3, s.max / 1e3, rdma_pair.caveat(t)))
     end

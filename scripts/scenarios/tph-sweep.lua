@@ -45,6 +45,9 @@ return {
               count = opt.count,
             }
             expect.equal(result.failure and result.failure.status, nil, "completion")
+            t:metric("write bandwidth", result.bytes_per_s, {
+              unit = "B/s", better = "higher", size = size, st = ph ~= "none" and st or nil, ph = ph ~= "none" and ph or nil,
+            })
             t:log(("0x%02x,%s,%d,%.0f,%.0f"):format(st, ph, size, result.bytes_per_s, result.messages_per_s))
           end
         end

@@ -12,8 +12,8 @@ long process_pipe(int *_Nonnull ends);
 
 /* Makes the child ready: a process group of its own, killed with its parent; standard input from /dev/null, output and
  * errors to `output` and `errors`, descriptor 3 is `result`, no other one is open; no signal is caught or blocked;
- * `memory` bytes of private memory at most, where that is not 0. 0 or a negated errno. */
-long process_enter(pid_t parent, int output, int errors, int result, uint64_t memory);
+ * `memory` bytes of private memory at most, where that is not 0. ps(1) calls it `name` (15 bytes). 0 or a negated errno. */
+long process_enter(const char *_Nonnull name, pid_t parent, int output, int errors, int result, uint64_t memory);
 
 /* How a child ended. */
 struct process_end {

@@ -46,13 +46,15 @@ struct BatchCommand: ParsableCommand {
         guard paths.isEmpty else {
             throw ValidationError("--resume takes the paths of the batch that it goes on with; name none")
         }
-        let place = try output.journal ?? BatchJournal.unfinished()
+        let place = try output.journal.map(BatchOutput.absolute) ?? BatchJournal.unfinished()
         let before = try JournalReader(place)
+        let wanted = output.absolute
         guard chdir(before.header.directory) == 0 else {
             throw ValidationError("--resume: cannot go to \(before.header.directory), where the batch was started")
         }
         var command = try BatchCommand.parse(before.header.arguments)
         command.running.resume = false
+        command.output = wanted.filled(from: command.output)
         throw ExitCode(
             try BatchRun(command, arguments: before.header.arguments, journal: place, resumed: before).run())
     }
@@ -164,7 +166,7 @@ struct BatchRunning: ParsableArguments {
 struct BatchOutput: ParsableArguments {
     @Option(help: ArgumentHelp("Write KTAP, as the kernel's tests do, to FILE.", valueName: "FILE"))
     var ktap: String?
-    @Option(help: ArgumentHelp("Write TAP 14 to FILE.", valueName: "FILE"))
+    @Option(help: ArgumentHelp("Write TAP 13 to FILE.", valueName: "FILE"))
     var tap: String?
     @Option(help: ArgumentHelp("Write JUnit's XML to FILE.", valueName: "FILE"))
     var junit: String?
@@ -178,6 +180,30 @@ struct BatchOutput: ParsableArguments {
     var journal: String?
     @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")
     var color: ColorChoice = .auto
+
+    static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + path
+    }
+
+    /// The same from any folder.
+    var absolute: BatchOutput {
+        var copy = self
+        for key in BatchOutput.paths { copy[keyPath: key] = self[keyPath: key].map(BatchOutput.absolute) }
+        return copy
+    }
+
+    /// What is not given here as it is there.
+    func filled(from other: BatchOutput) -> BatchOutput {
+        var copy = self
+        for key in BatchOutput.paths { copy[keyPath: key] = self[keyPath: key] ?? other[keyPath: key] }
+        return copy
+    }
+
+    private static var paths: [WritableKeyPath<BatchOutput, String?>] {
+        [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
+    }
 
     /// Each form that is wanted, with its file, which can be written.
     func files() throws(Failure) -> [(form: ResultForm, file: ResultFile)] {

@@ -40,8 +40,11 @@ final class BatchRun {
             bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false)
         let isListed = command.selection.list
         journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
-        let done = Set(resumed?.ids ?? [])
-        if let resumed { totals = resumed.totals }
+        let done = resumed?.finished ?? []
+        if let resumed {
+            totals = resumed.totals
+            totals.outcomes[Outcome.interrupted.rawValue] = nil
+        }
         waiting = plan.cells.indices.filter { !done.contains(plan.cells[$0].id) }
         progress = Progress(
             total: plan.cells.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
@@ -122,11 +125,6 @@ final class BatchRun {
         let attempt = BatchVerdict.attempt(ending, report, task)
         attempts[index, default: []].append(attempt)
         let isBad = !attempt.outcome.isGood
-        // What was cut short by the user is neither result nor failure: a resumed batch runs it again.
-        if attempt.outcome == .interrupted, Workers.isInterrupted {
-            totals.add(.interrupted, flaky: false)
-            return
-        }
         if isBad, (attempts[index]?.count ?? 0) <= command.running.retries, !Workers.isInterrupted {
             waiting.insert(index, at: next)
             return
@@ -166,9 +164,10 @@ final class BatchRun {
         let reader = try JournalReader(journal.path)
         for (form, file) in files { try form.write(reader, to: file) }
         BatchSummary.write(reader, color: command.output.color.isOn(STDOUT_FILENO))
-        let missing = plan.cells.count - reader.count
+        let missing = plan.cells.count { !reader.finished.contains($0.id) }
         var text = totals.text
-        if missing > 0 { text += ", \(missing) not run to an end" }
+        let unknown = missing - totals.count(.interrupted)
+        if unknown > 0 { text += ", \(unknown) not run" }
         print(text, to: STDOUT_FILENO)
         if missing > 0 {
             print("the rest: peerlab batch --resume --journal \(journal.path)", to: STDERR_FILENO)
