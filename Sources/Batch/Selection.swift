@@ -75,13 +75,13 @@ public struct Selection: Sendable {
 public struct Cell: Sendable, Equatable {
     /// The same in each batch: "tph.lua[size=64,st=0x10]#2".
     public let id: String
-    /// The file.
-    public let file: String
+    /// Which of the batch's files.
+    public let file: Int
     /// What the matrix sets, in order.
     public let settings: [(name: String, value: String)]
 
     /// A run.
-    public init(id: String, file: String, settings: [(name: String, value: String)]) {
+    public init(id: String, file: Int, settings: [(name: String, value: String)]) {
         self.id = id
         self.file = file
         self.settings = settings
@@ -93,7 +93,11 @@ public struct Cell: Sendable, Equatable {
     }
 
     /// Every combination of the rows' values, the last row's changing first; `repeats` of each.
-    public static func all(_ file: String, _ matrix: [(option: String, values: [String])], repeats: Int) -> [Cell] {
+    public static func all(
+        _ file: Int, _ path: String, _ matrix: [(option: String, values: [String])], repeats: Int
+    ) -> [Cell] {
+        // Of many files a batch keeps little.
+        if matrix.isEmpty, repeats == 1 { return [Cell(id: path, file: file, settings: [])] }
         var combinations: [[(name: String, value: String)]] = [[]]
         for row in matrix {
             combinations = combinations.flatMap { start in row.values.map { start + [(row.option, $0)] } }
@@ -101,7 +105,7 @@ public struct Cell: Sendable, Equatable {
         return combinations.flatMap { settings in
             (1...repeats).map { number in
                 let text = settings.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
-                let id = file + (text.isEmpty ? "" : "[\(text)]") + (repeats > 1 ? "#\(number)" : "")
+                let id = path + (text.isEmpty ? "" : "[\(text)]") + (repeats > 1 ? "#\(number)" : "")
                 return Cell(id: id, file: file, settings: settings)
             }
         }

@@ -3,10 +3,13 @@ import Runner
 
 /// One page that needs nothing from anywhere: a template with the results in it, which its script shows.
 enum HTMLReport {
-    static func write(_ journal: JournalReader, history: [String: [PastRun]] = [:], to pieces: inout ResultFile.Pieces) {
+    static func write(_ journal: JournalReader, history: [String: [PastRun]] = [:], to pieces: inout ResultFile.Pieces)
+    {
         var page = pieces
         let encoder = Record.encoder
-        func json(_ value: some Encodable) -> [UInt8] { safe((try? [UInt8](encoder.encode(value))) ?? Array("null".utf8)) }
+        func json(_ value: some Encodable) -> [UInt8] {
+            safe((try? [UInt8](encoder.encode(value))) ?? Array("null".utf8))
+        }
         let batch = Batch(header: journal.header, totals: journal.totals, complete: journal.isEnded)
         var rest = PackageResources.report_html[...]
         page.add(cut("@BATCH@", &rest))

@@ -115,12 +115,14 @@ enum JUnit {
         _ test: Test, of record: Record, before: ArraySlice<Attempt>, _ text: inout ResultFile.Pieces
     ) {
         text.add(
-            "    <testcase classname=\"\(escaped(record.id))\" name=\"\(escaped(test.name))\" time=\"\(seconds(test.wall))\"")
+            "    <testcase classname=\"\(escaped(record.id))\" name=\"\(escaped(test.name))\" time=\"\(seconds(test.wall))\""
+        )
         guard test.kind != .none || !test.log.isEmpty || !before.isEmpty else { return text.add("/>\n") }
         text.add(">\n")
         for attempt in before {
             text.add(
-                "      <flakyFailure type=\"\(attempt.outcome.rawValue)\" message=\"\(escaped(attempt.reason ?? ""))\"/>\n")
+                "      <flakyFailure type=\"\(attempt.outcome.rawValue)\" message=\"\(escaped(attempt.reason ?? ""))\"/>\n"
+            )
         }
         switch test.kind {
         case .none: break

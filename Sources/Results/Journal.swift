@@ -114,10 +114,14 @@ public final class JournalReader {
     private let file: UnsafeMutablePointer<FILE>
     /// What was run.
     public let header: BatchHeader
-    /// Where each run's line begins.
-    private var lines: [(id: String, offset: Int)] = []
-    /// Runs that came to an end of their own: all but those that were interrupted.
-    public private(set) var finished: Set<String> = []
+    private struct Line {
+        let id: String
+        let offset: Int
+        let outcome: Outcome
+        let isFlaky: Bool
+    }
+    /// Where each run's line begins, sorted by id: of many runs this is all that is kept.
+    private var lines: [Line] = []
     /// How they ended.
     public private(set) var totals = Totals()
     /// Whether the batch came to its end.
@@ -147,18 +151,34 @@ public final class JournalReader {
     deinit { fclose(file) }
 
     private func index() {
-        var last: [String: (Int, Outcome, Bool)] = [:]
         let decoder = JSONDecoder()
         while true {
             let offset = ftell(file)
             guard let line = JournalReader.line(file) else { break }
             guard let head = try? decoder.decode(Head.self, from: line) else { continue }
             if head.ended != nil { isEnded = true }
-            if let id = head.id, let outcome = head.outcome { last[id] = (offset, outcome, head.flaky ?? false) }
+            if let id = head.id, let outcome = head.outcome {
+                lines.append(Line(id: id, offset: offset, outcome: outcome, isFlaky: head.flaky ?? false))
+            }
         }
-        for entry in last.values { totals.add(entry.1, flaky: entry.2) }
-        finished = Set(last.lazy.filter { $0.value.1 != .interrupted }.map(\.key))
-        lines = last.map { ($0.key, $0.value.0) }.sorted { $0.id < $1.id }
+        lines.sort { ($0.id, $0.offset) < ($1.id, $1.offset) }
+        var kept = 0
+        for index in lines.indices where index + 1 == lines.count || lines[index + 1].id != lines[index].id {
+            lines[kept] = lines[index]
+            kept += 1
+        }
+        lines.removeLast(lines.count - kept)
+        for line in lines { totals.add(line.outcome, flaky: line.isFlaky) }
+    }
+
+    /// Whether a run came to an end of its own, and was not interrupted.
+    public func hasFinished(_ id: String) -> Bool {
+        var (low, high) = (0, lines.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if lines[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < lines.count && lines[low].id == id && lines[low].outcome != .interrupted
     }
 
     private static func line(_ file: UnsafeMutablePointer<FILE>) -> Data? {

@@ -68,7 +68,9 @@ enum KTAP {
                     text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\n")
                 }
             }
-            if !record.outcome.isGood { text.add("# \(record.outcome.rawValue): \(TestLine.name(TestLine.reason(record)))\n") }
+            if !record.outcome.isGood {
+                text.add("# \(record.outcome.rawValue): \(TestLine.name(TestLine.reason(record)))\n")
+            }
             for line in record.trace.flatMap(TestLine.lines) { text.add("# trace: \(line)\n") }
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
             let directive = record.outcome == .timeout ? " # TIMEOUT" : skip

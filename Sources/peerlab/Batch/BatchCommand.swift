@@ -115,7 +115,8 @@ struct BatchSelection: ParsableArguments {
         guard let part = shard == "auto" ? Launcher().shard : Shard(shard) else {
             throw ValidationError(
                 shard == "auto"
-                    ? "--shard auto: neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set" : "--shard is I/N, such as 2/5")
+                    ? "--shard auto: neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"
+                    : "--shard is I/N, such as 2/5")
         }
         return part
     }
@@ -123,7 +124,8 @@ struct BatchSelection: ParsableArguments {
 
 /// How they are run.
 struct BatchRunning: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
     var jobs: Int?
 
     @Option(help: ArgumentHelp("How long a scenario may take that says nothing of it.", valueName: "30s"))

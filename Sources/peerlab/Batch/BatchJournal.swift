@@ -20,14 +20,16 @@ enum BatchJournal {
             defer { closedir(directory) }
             while let entry = readdir(directory) {
                 names.append(
-                    withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
+                    withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                )
             }
         }
         for name in names.filter({ $0.hasSuffix(".jsonl") }).sorted(by: >) {
             let path = "\(folder)/\(name)"
             if let reader = try? JournalReader(path), !reader.isEnded, !isWritten(path) { return path }
         }
-        throw Failure("open", Errno(ENOENT), object: folder, hint: "no batch there is unfinished; name a journal with --journal")
+        throw Failure(
+            "open", Errno(ENOENT), object: folder, hint: "no batch there is unfinished; name a journal with --journal")
     }
 
     private static func isWritten(_ path: String) -> Bool {
@@ -47,7 +49,8 @@ enum Folders {
 
     private static func base(_ variable: String, _ fallback: String) -> String {
         if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value }
-        let home = getenv("HOME").map { String(cString: $0) } ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) }
+        let home =
+            getenv("HOME").map { String(cString: $0) } ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) }
         return (home ?? "/tmp") + fallback
     }
 

@@ -22,9 +22,27 @@ struct BatchPlan {
         var isModule = false
     }
 
+    /// A file, of which a batch may have very many.
+    struct File {
+        let path: String
+        /// nil where it says nothing that matters.
+        var metadata: Said?
+        var hash = SHA256Text()
+    }
+
+    /// What is kept of a file's metadata.
+    final class Said {
+        let tags: [String]
+        let limits: Limits
+
+        init(tags: [String], limits: Limits) {
+            self.tags = tags
+            self.limits = limits
+        }
+    }
+
     private(set) var cells: [Cell] = []
-    private(set) var metadata: [String: Metadata] = [:]
-    private(set) var hashes: [String: String] = [:]
+    private(set) var files: [File] = []
     /// Files in folders that are no scenarios.
     private(set) var leftOut = 0
 
@@ -33,22 +51,26 @@ struct BatchPlan {
     private static let chunk = 64
 
     init(_ command: BatchCommand) throws {
-        let files = try Selection(command.paths).files
+        let selected = try Selection(command.paths).files
+        files = selected.map { File(path: $0.path) }
         var found: [Metadata?] = Array(repeating: nil, count: files.count)
-        try BatchPlan.read(files.map(\.path), command, into: &found)
+        try BatchPlan.read(files, command, into: &found)
         guard !Workers.isInterrupted else { return }
-        hashes = try BatchPlan.hashes(of: files.map(\.path), jobs: command.running.workers)
+        try readHashes(jobs: command.running.workers)
         let expression = try command.selection.tags.map(command.selection.expression)
         let rows = try command.selection.rows()
-        for (index, file) in files.enumerated() {
+        for (index, file) in selected.enumerated() {
             let known = found[index] ?? Metadata(file: index)
             if file.isFound, known.isModule {
                 leftOut += 1
                 continue
             }
             if let expression, !expression.matches(known.tags) { continue }
-            metadata[file.path] = known
-            cells += Cell.all(file.path, BatchPlan.matrix(known, rows), repeats: command.selection.repeats)
+            if !known.tags.isEmpty || known.limits != Limits() {
+                files[index].metadata = Said(tags: known.tags, limits: known.limits)
+            }
+            cells += Cell.all(
+                index, file.path, BatchPlan.matrix(known, rows), repeats: command.selection.repeats)
         }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
     }
@@ -74,7 +96,7 @@ struct BatchPlan {
     }
 
     /// Loads each file, many in one process; one that ends its process is passed over.
-    private static func read(_ files: [String], _ command: BatchCommand, into found: inout [Metadata?]) throws {
+    private static func read(_ files: [File], _ command: BatchCommand, into found: inout [Metadata?]) throws {
         // Ranges of files still to be read.
         var ranges = stride(from: 0, to: files.count, by: chunk).map { $0..<min($0 + chunk, files.count) }
         let library = command.on.library
@@ -110,7 +132,7 @@ struct BatchPlan {
     }
 
     /// In a process of its own: what each file says, a line each.
-    private static func describe(_ files: [String], _ first: Int, _ end: Int, _ library: Library) {
+    private static func describe(_ files: [File], _ first: Int, _ end: Int, _ library: Library) {
         let bench = Bench(
             kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let encoder = Record.encoder
@@ -118,7 +140,7 @@ struct BatchPlan {
             var one = Metadata(file: index)
             do throws(ErrorValue) {
                 let run = try ScenarioRun(
-                    file: files[index], bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
+                    file: files[index].path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
                     library: library, settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
                 do throws(ErrorValue) {
                     if let scenario = try run.describe() {
@@ -139,29 +161,62 @@ struct BatchPlan {
     }
 
     /// SHA-256 of each file, by sha256sum(1) of coreutils.
-    private static func hashes(of files: [String], jobs: Int) throws -> [String: String] {
-        var hashes: [String: String] = [:]
-        var rest = stride(from: 0, to: files.count, by: 500).map { Array(files[$0..<min($0 + 500, files.count)]) }
-        var parts: [[String]] = []
+    private mutating func readHashes(jobs: Int) throws {
+        var next = 0
+        var ranges: [Range<Int>] = []
+        let files = files
         let workers = Workers(jobs: jobs) { task in
             dup2(3, 1)
-            var words: [UnsafeMutablePointer<CChar>?] = (["sha256sum", "-z", "--"] + parts[task.index]).map { strdup($0) }
+            let range = ranges[task.index]
+            var words: [UnsafeMutablePointer<CChar>?] =
+                (["sha256sum", "-z", "--"] + files[range].map(\.path)).map { strdup($0) }
             words.append(nil)
             execvp("sha256sum", words)
             return 127
         }
+        var found = files
         try workers.run(
             next: {
-                guard !rest.isEmpty else { return nil }
-                parts.append(rest.removeFirst())
-                return BatchTask(id: "sha256sum", index: parts.count - 1, timeout: 600)
+                guard next < files.count else { return nil }
+                ranges.append(next..<min(next + 500, files.count))
+                next += 500
+                return BatchTask(id: "sha256sum", index: ranges.count - 1, timeout: 600)
             },
-            finished: { _, ending in
+            finished: { task, ending in
+                // In the order given; of a file that cannot be read there is no line.
+                var place = ranges[task.index].lowerBound
                 for line in ending.result.split(separator: 0) where line.count > 66 {
-                    let text = String(decoding: line, as: UTF8.self)
-                    hashes[String(text.dropFirst(66))] = String(text.prefix(64))
+                    let path = String(decoding: line.dropFirst(66), as: UTF8.self)
+                    while place < files.count, files[place].path != path { place += 1 }
+                    guard place < files.count else { return }
+                    found[place].hash = SHA256Text(line.prefix(64))
                 }
             })
-        return hashes
+        self.files = found
+    }
+}
+
+/// A digest in little space.
+struct SHA256Text {
+    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+    init() {}
+
+    /// Of 64 hexadecimal digits.
+    init(_ digits: ArraySlice<UInt8>) {
+        func word(_ index: Int) -> UInt64 {
+            UInt64(String(decoding: digits.dropFirst(16 * index).prefix(16), as: UTF8.self), radix: 16) ?? 0
+        }
+        words = (word(0), word(1), word(2), word(3))
+    }
+
+    /// 64 hexadecimal digits; empty where there is none.
+    var text: String {
+        let all = [words.0, words.1, words.2, words.3]
+        guard all != [0, 0, 0, 0] else { return "" }
+        return all.map { word in
+            let digits = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
     }
 }

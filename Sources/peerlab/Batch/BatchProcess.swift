@@ -33,16 +33,14 @@ final class BatchProcess {
     }
 
     /// In the child.
-    func run(_ cell: Cell) -> Int32 {
-        let settings = ((try? command.on.pairs()) ?? []).filter { pair in
-            !cell.settings.contains { $0.name == pair.name }
-        }
-        let all = settings + cell.settings
+    func run(_ file: String, _ cell: [(name: String, value: String)]) -> Int32 {
+        let settings = ((try? command.on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
+        let all = settings + cell
         let report: ChildReport
         if let bench {
-            report = self.report(on: bench, cell.file, all) { print($0, to: STDOUT_FILENO) }
+            report = self.report(on: bench, file, all) { print($0, to: STDOUT_FILENO) }
         } else {
-            report = runInLab(cell.file, all)
+            report = runInLab(file, all)
         }
         return writeAll(report.bytes, to: 3) ? 0 : 1
     }

@@ -36,16 +36,16 @@ final class BatchRun {
         if let seed { plan.shuffle(seed: seed) }
         self.plan = plan
         let header = BatchHeader(
-            version: Peerlab.version, arguments: arguments, directory: BatchRun.directory(), started: Journal.timestamp(),
+            version: Peerlab.version, arguments: arguments, directory: BatchRun.directory(),
+            started: Journal.timestamp(),
             bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false)
         let isListed = command.selection.list
         journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
-        let done = resumed?.finished ?? []
         if let resumed {
             totals = resumed.totals
             totals.outcomes[Outcome.interrupted.rawValue] = nil
         }
-        waiting = plan.cells.indices.filter { !done.contains(plan.cells[$0].id) }
+        waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
             total: plan.cells.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
     }
@@ -68,7 +68,8 @@ final class BatchRun {
         }
         process.warmUp()
         let workers = Workers(jobs: command.running.workers) { [process, plan] task in
-            process.run(plan.cells[task.index])
+            let cell = plan.cells[task.index]
+            return process.run(plan.files[cell.file].path, cell.settings)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
         do throws(Errno) {
@@ -83,7 +84,7 @@ final class BatchRun {
 
     private func list() -> Int32 {
         for cell in plan.cells {
-            let tags = plan.metadata[cell.file]?.tags ?? []
+            let tags = plan.files[cell.file].metadata?.tags ?? []
             print(cell.id + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"), to: STDOUT_FILENO)
         }
         return ExitStatus.pass.rawValue
@@ -100,7 +101,7 @@ final class BatchRun {
     }
 
     private func limits(of index: Int) -> Limits {
-        var limits = plan.metadata[plan.cells[index].file]?.limits ?? Limits()
+        var limits = plan.files[plan.cells[index].file].metadata?.limits ?? Limits()
         limits.timeout = limits.timeout ?? command.running.limits.timeout
         limits.memory = limits.memory ?? command.running.limits.memory
         return limits
@@ -130,13 +131,14 @@ final class BatchRun {
             return
         }
         var record = Record(
-            id: task.id, file: plan.cells[index].file, outcome: attempt.outcome, started: started[index] ?? "",
+            id: task.id, file: plan.files[plan.cells[index].file].path, outcome: attempt.outcome,
+            started: started[index] ?? "",
             limits: limits(of: index))
         let cell = plan.cells[index]
         for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
         for (name, value) in cell.settings { record.settings[name] = value }
-        record.tags = plan.metadata[cell.file]?.tags ?? []
-        record.hash = plan.hashes[cell.file] ?? ""
+        record.tags = plan.files[cell.file].metadata?.tags ?? []
+        record.hash = plan.files[cell.file].hash.text
         record.seed = seed
         record.reason = attempt.outcome == .pass ? nil : attempt.reason
         record.attempts = attempts[index] ?? []
@@ -164,7 +166,7 @@ final class BatchRun {
         let reader = try JournalReader(journal.path)
         for (form, file) in files { try form.write(reader, to: file) }
         BatchSummary.write(reader, color: command.output.color.isOn(STDOUT_FILENO))
-        let missing = plan.cells.count { !reader.finished.contains($0.id) }
+        let missing = plan.cells.count { !reader.hasFinished($0.id) }
         var text = totals.text
         let unknown = missing - totals.count(.interrupted)
         if unknown > 0 { text += ", \(unknown) not run" }

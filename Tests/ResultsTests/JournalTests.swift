@@ -1,0 +1,122 @@
+import Glibc
+import Kernel
+import Results
+import Runner
+import Testing
+
+/// What a batch has written is read again, whatever happened to it.
+@Suite struct JournalTests {
+    static func record(_ id: String, _ outcome: Outcome = .pass, reason: String? = nil) -> Record {
+        var record = Record(id: id, file: id, outcome: outcome, started: "2026-01-31T00:00:00Z", limits: Limits())
+        record.reason = reason
+        record.attempts = [Attempt(outcome: outcome, reason: reason, exit: 0, signal: nil, wall_ns: 1_234_567)]
+        return record
+    }
+
+    static let header = BatchHeader(
+        version: "1", arguments: ["--jobs", "2", "x"], directory: "/", started: "2026-01-31T00:00:00Z",
+        bench: "bench: sim", simulated: true)
+
+    static func withFile<Value>(_ body: (String) throws -> Value) throws -> Value {
+        let path = "/tmp/journal.\(getpid()).\(UInt64.random(in: 0...UInt64.max))"
+        defer { unlink(path) }
+        return try body(path)
+    }
+
+    static func text(of path: String) throws -> String {
+        let file: UnsafeMutablePointer<FILE> = fopen(path, "r")
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var byte = fgetc(file)
+        while byte >= 0 {
+            bytes.append(UInt8(byte))
+            byte = fgetc(file)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test func runsAreReadSortedAndCounted() throws {
+        try Self.withFile { path in
+            let journal = try Journal(path, header: Self.header)
+            for record in [Self.record("c", .fail), Self.record("a"), Self.record("b", .interrupted)] {
+                try journal.add(record)
+            }
+            let before = try JournalReader(path)
+            #expect(!before.isEnded && before.ids == ["a", "b", "c"])
+            try journal.add(Self.record("b"))
+            try journal.end(at: "2026-01-31T00:00:01Z")
+            let reader = try JournalReader(path)
+            #expect(reader.isEnded && reader.ids == ["a", "b", "c"])
+            #expect(before.hasFinished("a") && !before.hasFinished("b") && !before.hasFinished("bb"))
+            #expect(reader.hasFinished("b"), "what was run again counts")
+            #expect(reader.totals.count(.pass) == 2 && reader.totals.bad == 1)
+            #expect(reader.header.arguments == ["--jobs", "2", "x"])
+            var seen: [String] = []
+            reader.each { seen.append("\($0.id) \($0.outcome)") }
+            #expect(seen == ["a pass", "b pass", "c fail"])
+        }
+    }
+
+    @Test func aLineThatWasCutIsNone() throws {
+        try Self.withFile { path in
+            do {
+                let journal = try Journal(path, header: Self.header)
+                try journal.add(Self.record("a"))
+                try journal.add(Self.record("b"))
+            }
+            var status = stat()
+            stat(path, &status)
+            truncate(path, status.st_size - 10)
+            #expect(try JournalReader(path).ids == ["a"])
+            let again = try Journal(path, header: nil)
+            try again.add(Self.record("c"))
+            #expect(try JournalReader(path).ids == ["a", "c"])
+            #expect(try Self.text(of: path).split(separator: "\n").count == 3)
+        }
+    }
+
+    @Test func twoWritersAreOneTooMany() throws {
+        try Self.withFile { path in
+            let first = try Journal(path, header: Self.header)
+            #expect(throws: Failure.self) { _ = try Journal(path, header: nil) }
+            try first.add(Self.record("a"))
+        }
+    }
+
+    @Test func whatIsNoJournalIsRefused() throws {
+        try Self.withFile { path in
+            let file: UnsafeMutablePointer<FILE> = fopen(path, "w")
+            fputs("{\"journal\":\"of a captain\"}\n", file)
+            fclose(file)
+            let error = #expect(throws: Failure.self) { _ = try JournalReader(path) }
+            #expect(error?.hint == "it is no journal of peerlab batch")
+        }
+    }
+
+    @Test func whatFormsCannotHoldIsReplaced() throws {
+        try Self.withFile { path in
+            let journal = try Journal(path, header: Self.header)
+            try journal.add(
+                Self.record("a # SKIP \n<&\">\u{1}", .fail, reason: "odd \u{0}\u{ffff} ]]> </script> # \n two"))
+            let reader = try JournalReader(path)
+            for form in ResultForm.allCases {
+                let output = path + "." + form.rawValue
+                defer { unlink(output) }
+                try form.write(reader, to: ResultFile(output))
+                let text = try Self.text(of: output)
+                #expect(!text.isEmpty)
+                switch form {
+                case .tap, .ktap:
+                    let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("not ok") })
+                    #expect(!line.contains("#"), "a name is no directive: \(line)")
+                case .junit:
+                    #expect(
+                        !text.unicodeScalars.contains { $0.value < 32 && $0 != "\n" }
+                            && text.contains("&lt;&amp;&quot;&gt;"))
+                case .html: #expect(!text.contains("</script> #"))
+                case .json, .jsonl: break
+                }
+            }
+        }
+    }
+}
