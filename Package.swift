@@ -14,6 +14,7 @@ let package = Package(
     products: [.executable(name: "peerlab", targets: ["peerlab"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
@@ -36,7 +37,9 @@ let package = Package(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
-            name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
+            name: "Results",
+            dependencies: ["Bindings", "Runner", "Kernel", .product(name: "GRDB", package: "GRDB.swift")],
+            exclude: ["record.schema.json"],
             resources: [.embedInCode("Report/report.html")],
             swiftSettings: swift),
         .executableTarget(

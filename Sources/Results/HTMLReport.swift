@@ -3,8 +3,7 @@ import Runner
 
 /// One page that needs nothing from anywhere: a template with the results in it, which its script shows.
 enum HTMLReport {
-    static func write(_ journal: JournalReader, history: [String: [PastRun]] = [:], to pieces: inout ResultFile.Pieces)
-    {
+    static func write(_ journal: some RecordSource, history: [String: [PastRun]], to pieces: inout ResultFile.Pieces) {
         var page = pieces
         let encoder = Record.encoder
         func json(_ value: some Encodable) -> [UInt8] {

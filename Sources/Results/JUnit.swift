@@ -2,7 +2,7 @@ import Runner
 
 /// JUnit's XML: a suite for each run, a test case for each case.
 enum JUnit {
-    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+    static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         var numbers = Numbers()
         journal.each { numbers.add($0) }

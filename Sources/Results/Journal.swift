@@ -228,3 +228,19 @@ extension Journal {
         return "\(date)T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
     }
 }
+
+extension Journal {
+    /// Writes several journals' runs into a new one; it is complete where all of them are.
+    public static func merge(_ readers: [JournalReader], _ header: BatchHeader, to path: String) throws(Failure) {
+        let journal = try Journal(path, header: header)
+        var failure: Failure?
+        for reader in readers {
+            reader.each { record in
+                guard failure == nil else { return }
+                do throws(Failure) { try journal.add(record) } catch { failure = error }
+            }
+        }
+        if let failure { throw failure }
+        if readers.allSatisfy(\.isEnded) { try journal.end(at: timestamp()) } else { try journal.flush() }
+    }
+}

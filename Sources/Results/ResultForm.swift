@@ -17,8 +17,10 @@ public enum ResultForm: String, Sendable, CaseIterable {
     /// A page to look at.
     case html
 
-    /// Writes a journal's runs to a file, whole or not at all.
-    public func write(_ journal: JournalReader, to file: ResultFile) throws(Failure) {
+    /// Writes a batch to a file, whole or not at all; `history` is what became of its runs before, for a page.
+    public func write(_ journal: any RecordSource, history: [String: [PastRun]] = [:], to file: ResultFile)
+        throws(Failure)
+    {
         try file.write { pieces in
             switch self {
             case .ktap: KTAP.write(journal, to: &pieces)
@@ -26,7 +28,7 @@ public enum ResultForm: String, Sendable, CaseIterable {
             case .junit: JUnit.write(journal, to: &pieces)
             case .json: JSONForm.write(journal, to: &pieces)
             case .jsonl: JSONForm.writeLines(journal, to: &pieces)
-            case .html: HTMLReport.write(journal, to: &pieces)
+            case .html: HTMLReport.write(journal, history: history, to: &pieces)
             }
         }
     }
@@ -50,7 +52,7 @@ enum TestLine {
 }
 
 enum KTAP {
-    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+    static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         text.add("KTAP version 1\n1..\(journal.count)\n")
         var number = 0
@@ -81,7 +83,7 @@ enum KTAP {
 }
 
 enum TAP {
-    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+    static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         text.add("TAP version 13\n1..\(journal.count)\n")
         var number = 0
@@ -115,7 +117,7 @@ enum TAP {
 }
 
 enum JSONForm {
-    static func writeLines(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+    static func writeLines(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         let encoder = Record.encoder
         journal.each { record in
@@ -126,7 +128,7 @@ enum JSONForm {
         pieces = text
     }
 
-    static func write(_ journal: JournalReader, to pieces: inout ResultFile.Pieces) {
+    static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         let encoder = Record.encoder
         func encoded(_ value: some Encodable) -> [UInt8] { (try? [UInt8](encoder.encode(value))) ?? Array("null".utf8) }

@@ -31,7 +31,8 @@ struct Peerlab: ParsableCommand {
             Exit codes: 0 passed (some cases may be skipped), 1 failed, 2 wrong usage or an unusable file, \
             4 everything skipped, 70 internal error, 130 interrupted.
             """,
-        version: "peerlab \(version)", subcommands: [Run.self, BatchCommand.self, Help.self, Stubs.self])
+        version: "peerlab \(version)",
+        subcommands: [Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, Help.self, Stubs.self])
 
     static func main() {
         let arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))

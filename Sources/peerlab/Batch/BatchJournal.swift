@@ -47,6 +47,12 @@ enum Folders {
     /// For what is worth keeping.
     static var data: String { base("XDG_DATA_HOME", "/.local/share") + "/peerlab" }
 
+    /// The store of results that the user named, or the one in its place.
+    static func open(_ named: String?) throws(Failure) -> Store {
+        if let named { return try Store(named) }
+        return try Store(try make(data) + "/results.sqlite")
+    }
+
     private static func base(_ variable: String, _ fallback: String) -> String {
         if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value }
         let home =

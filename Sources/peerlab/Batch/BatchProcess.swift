@@ -12,16 +12,19 @@ import Synchronization
 final class BatchProcess {
     /// nil for the lab, which each process boots for itself.
     let bench: Bench?
-    private let command: BatchCommand
+    private let on: BenchOptions
+    private let failureTrace: Int
     private let library: Library
 
-    init(_ command: BatchCommand) throws {
-        self.command = command
-        library = command.on.library
-        let tph = try command.on.tph()
-        switch try BenchChoice(command.on.bench) {
+    /// `failureTrace`: how many of the last calls a failure's result has.
+    init(_ on: BenchOptions, failureTrace: Int) throws {
+        self.on = on
+        self.failureTrace = failureTrace
+        library = on.library
+        let tph = try on.tph()
+        switch try BenchChoice(on.bench) {
         case .sim(let name): bench = try SimBench.make(name, tph: tph, library: library)
-        case .host: bench = HostBench.make(tph: tph, insideLab: command.on.insideLab)
+        case .host: bench = HostBench.make(tph: tph, insideLab: on.insideLab)
         case .lab: bench = nil
         }
     }
@@ -34,7 +37,7 @@ final class BatchProcess {
 
     /// In the child.
     func run(_ file: String, _ cell: [(name: String, value: String)]) -> Int32 {
-        let settings = ((try? command.on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
+        let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
         let report: ChildReport
         if let bench {
@@ -48,8 +51,8 @@ final class BatchProcess {
     private func report(
         on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], emit: @escaping (String) -> Void
     ) -> ChildReport {
-        let ring = TraceRing(limit: command.running.failureTrace)
-        let keep: ((String) -> Void)? = command.running.failureTrace > 0 ? { ring.add($0) } : nil
+        let ring = TraceRing(limit: failureTrace)
+        let keep: ((String) -> Void)? = failureTrace > 0 ? { ring.add($0) } : nil
         let kernel = bench.makeKernel()
         let tracing = TracingKernel(kernel, emit: keep)
         do throws(ErrorValue) {
@@ -75,7 +78,7 @@ final class BatchProcess {
         let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         do {
             guard var run = try Run.parse(["--json", path, file]) as Run? else { return ChildReport(unusable: "") }
-            run.on = command.on
+            run.on = on
             run.on.settings = settings.map { "\($0.name)=\($0.value)" }
             let status = try LabRun(run).run()
             guard let result = Report.results(at: path)?.first else {

@@ -29,8 +29,8 @@ final class BatchRun {
     init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
         self.command = command
         try command.on.check()
-        files = try command.output.files()
-        process = try BatchProcess(command)
+        files = try command.output.forms.files()
+        process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
         var plan = try BatchPlan(command)
         seed = command.selection.shuffle ? command.selection.seed ?? UInt64.random(in: 1..<1_000_000) : nil
         if let seed { plan.shuffle(seed: seed) }
@@ -164,7 +164,8 @@ final class BatchRun {
         if !isInterrupted, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
         try journal.flush()
         let reader = try JournalReader(journal.path)
-        for (form, file) in files { try form.write(reader, to: file) }
+        let history = try keepInStore(reader)
+        for (form, file) in files { try form.write(reader, history: history, to: file) }
         BatchSummary.write(reader, color: command.output.color.isOn(STDOUT_FILENO))
         let missing = plan.cells.count { !reader.hasFinished($0.id) }
         var text = totals.text
@@ -180,6 +181,25 @@ final class BatchRun {
         if isInterrupted { return ExitStatus.interrupted.rawValue }
         if totals.bad > 0 || missing > 0 { return ExitStatus.fail.rawValue }
         return totals.count(.pass) > 0 ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
+    }
+
+    /// What the store knows of these runs, to which this batch is added. A store that cannot be used takes no results away.
+    private func keepInStore(_ reader: JournalReader) throws(Failure) -> [String: [PastRun]] {
+        let output = command.output
+        guard !output.noStore || output.forms.html != nil else { return [:] }
+        do throws(Failure) {
+            let store = try Folders.open(output.store)
+            let history = output.forms.html == nil ? [:] : try store.history(of: reader)
+            if !output.noStore {
+                let number = try store.add(reader)
+                print("batch \(number) of \(store.path)", to: STDERR_FILENO)
+            }
+            return history
+        } catch {
+            guard output.store == nil else { throw error }
+            print("peerlab: the results are in no store: \(error.message)", to: STDERR_FILENO)
+            return [:]
+        }
     }
 }
 

@@ -1,0 +1,191 @@
+import ArgumentParser
+import Batch
+import Glibc
+import Kernel
+import LuaKit
+import Results
+import Runner
+
+/// Which scenarios, and in which order.
+struct BatchSelection: ParsableArguments {
+    @Option(
+        name: .customLong("tag"),
+        help: ArgumentHelp("Only scenarios with these tags: 'tph and not slow'.", valueName: "EXPRESSION"))
+    var tags: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Run scenarios that have this option with each value; instead of their own matrix's row.",
+            valueName: "option=A,B"))
+    var matrix: [String] = []
+
+    @Flag(help: "Print what would be run, and run nothing.")
+    var list = false
+
+    @Flag(help: "Run in random order; the seed is printed.")
+    var shuffle = false
+
+    @Option(help: ArgumentHelp("The order's seed, with --shuffle.", valueName: "NUMBER"))
+    var seed: UInt64?
+
+    @Option(name: .customLong("repeat"), help: ArgumentHelp("Run each so often.", valueName: "N"))
+    var repeats = 1
+
+    @Option(
+        help: ArgumentHelp(
+            "Run this part of all: 2/5; auto takes it from Slurm's array or step.", valueName: "I/N|auto"))
+    var shard: String?
+
+    func validate() throws {
+        guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeat is 1 or more") }
+        if let tags { _ = try expression(tags) }
+        _ = try rows()
+        _ = try part()
+    }
+
+    func expression(_ text: String) throws -> TagExpression {
+        do throws(TagExpression.Mistake) { return try TagExpression(text) } catch {
+            throw ValidationError("--tag: \(error.message)")
+        }
+    }
+
+    func rows() throws -> [(option: String, values: [String])] {
+        try matrix.map { text in
+            let (name, value) = try BenchOptions.pair(text)
+            return (name, value.split(separator: ",", omittingEmptySubsequences: false).map(String.init))
+        }
+    }
+
+    func part() throws -> Shard? {
+        guard let shard else { return nil }
+        guard let part = shard == "auto" ? Launcher().shard : Shard(shard) else {
+            throw ValidationError(
+                shard == "auto"
+                    ? "--shard auto: neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set"
+                    : "--shard is I/N, such as 2/5")
+        }
+        return part
+    }
+}
+
+/// How they are run.
+struct BatchRunning: ParsableArguments {
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
+    var jobs: Int?
+
+    @Option(help: ArgumentHelp("How long a scenario may take that says nothing of it.", valueName: "30s"))
+    var timeout = "5m"
+
+    @Option(help: ArgumentHelp("How much memory one may have that says nothing of it.", valueName: "256M"))
+    var memory: String?
+
+    @Option(help: ArgumentHelp("Try what does not pass so often again; what passes then is flaky.", valueName: "N"))
+    var retries = 0
+
+    @Flag(help: "Start no more after the first that does not pass.")
+    var failFast = false
+
+    @Option(help: ArgumentHelp("How many of the last calls a failure's result has; 0 for none.", valueName: "LINES"))
+    var failureTrace = 100
+
+    @Flag(help: "Go on with the last batch that was killed or interrupted, or with --journal's.")
+    var resume = false
+
+    func validate() throws {
+        guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
+        if let memory, (parseSize(memory) ?? 0) < 32 << 20 {
+            throw ValidationError("--memory is 32M at least: that is what a process takes that does nothing")
+        }
+        guard (0...1000).contains(retries), (0...100_000).contains(failureTrace), (1...4096).contains(jobs ?? 1) else {
+            throw ValidationError("--retries, --failure-trace and --jobs are plain counts")
+        }
+    }
+
+    var limits: Limits {
+        Limits(
+            timeout: Limits.seconds(timeout), memory: memory.flatMap(parseSize).map { UInt64(clamping: $0) })
+    }
+
+    var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}
+
+/// Forms that results are written in.
+struct FormOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Write KTAP, as the kernel's tests do, to FILE.", valueName: "FILE"))
+    var ktap: String?
+    @Option(help: ArgumentHelp("Write TAP 13 to FILE.", valueName: "FILE"))
+    var tap: String?
+    @Option(help: ArgumentHelp("Write JUnit's XML to FILE.", valueName: "FILE"))
+    var junit: String?
+    @Option(help: ArgumentHelp("Write one JSON document to FILE.", valueName: "FILE"))
+    var json: String?
+    @Option(help: ArgumentHelp("Write a JSON document a run to FILE.", valueName: "FILE"))
+    var jsonl: String?
+    @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
+    var html: String?
+    static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + path
+    }
+
+    /// The same from any folder.
+    var absolute: FormOptions {
+        var copy = self
+        for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key].map(FormOptions.absolute) }
+        return copy
+    }
+
+    /// What is not given here as it is there.
+    func filled(from other: FormOptions) -> FormOptions {
+        var copy = self
+        for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key] ?? other[keyPath: key] }
+        return copy
+    }
+
+    private static var paths: [WritableKeyPath<FormOptions, String?>] {
+        [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
+    }
+
+    /// Each form that is wanted, with its file, which can be written.
+    func files() throws(Failure) -> [(form: ResultForm, file: ResultFile)] {
+        let wanted: [(ResultForm, String?)] = [
+            (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
+        ]
+        var files: [(form: ResultForm, file: ResultFile)] = []
+        for (form, path) in wanted { if let path { files.append((form, try ResultFile(path))) } }
+        return files
+    }
+}
+
+/// Where a batch's results go.
+struct BatchOutput: ParsableArguments {
+    @OptionGroup var forms: FormOptions
+    @Option(help: ArgumentHelp("Keep the journal in FILE; default: below XDG_STATE_HOME.", valueName: "FILE"))
+    var journal: String?
+    @Option(
+        help: ArgumentHelp(
+            "Keep the results in FILE, for peerlab results; default: below XDG_DATA_HOME.", valueName: "FILE"))
+    var store: String?
+    @Flag(help: "Keep the results in no store.")
+    var noStore = false
+    @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")
+    var color: ColorChoice = .auto
+}
+
+/// `--color`
+enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, always, never
+
+    /// Whether what is written to a descriptor has colours.
+    func isOn(_ descriptor: Int32) -> Bool {
+        switch self {
+        case .always: true
+        case .never: false
+        case .auto:
+            isatty(descriptor) == 1 && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
+                && getenv("TERM").map { String(cString: $0) } != "dumb"
+        }
+    }
+}

@@ -1,0 +1,211 @@
+import ArgumentParser
+import Bindings
+import Glibc
+import Kernel
+import Results
+import Runner
+
+/// `peerlab results`
+struct ResultsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "results",
+        abstract: "Show, export, compare and merge what batches have found.",
+        discussion: "A batch is named by its number in the store, or by its journal's file.",
+        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self])
+
+    struct Place: ParsableArguments {
+        @Option(help: ArgumentHelp("The store; default: below XDG_DATA_HOME.", valueName: "FILE"))
+        var store: String?
+
+        func open() throws(Failure) -> Store { try Folders.open(store) }
+
+        /// A batch by number or journal.
+        func source(_ name: String) throws -> any RecordSource {
+            guard let number = Int64(name) else { return try JournalReader(name) }
+            guard let batch = try open().batch(number) else {
+                throw ValidationError("the store has no batch \(number); peerlab results list shows them")
+            }
+            return batch
+        }
+    }
+
+    /// Runs a command, whose failures are said in one line.
+    static func saying<Value>(_ body: () throws -> Value) throws -> Value {
+        do { return try body() } catch let error as Failure { throw ValidationError(error.message) }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "The store's batches, oldest first.")
+        @OptionGroup var place: Place
+
+        func run() throws {
+            for batch in try ResultsCommand.saying({ try place.open().batches() }) {
+                let complete = batch.isComplete ? "" : ", not complete"
+                print(
+                    "\(batch.number)  \(batch.header.started)  \(batch.totals.text)\(complete)  (\(batch.header.bench))",
+                    to: STDOUT_FILENO)
+            }
+        }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "A batch's runs; one of them with all that is known.")
+        @OptionGroup var place: Place
+        @ArgumentParser.Argument(help: "The batch.") var batch: String
+        @ArgumentParser.Argument(help: "A run's name.") var name: String?
+
+        func run() throws {
+            let source = try ResultsCommand.saying { try place.source(batch) }
+            print(source.header.bench, to: STDOUT_FILENO)
+            var found = false
+            source.each { record in
+                if let name, record.id != name { return }
+                found = true
+                let reason = record.reason.map { ": \($0)" } ?? ""
+                print("\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)", to: STDOUT_FILENO)
+                if name != nil { ResultsText.details(record).forEach { print($0, to: STDOUT_FILENO) } }
+            }
+            guard found else { throw ValidationError("the batch has no run '\(name ?? "")'") }
+            if name == nil { print(source.totals.text, to: STDOUT_FILENO) }
+        }
+    }
+
+    struct Export: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Write a batch in other forms.")
+        @OptionGroup var place: Place
+        @OptionGroup(title: "Forms") var output: FormOptions
+        @ArgumentParser.Argument(help: "The batch.") var batch: String
+
+        func run() throws {
+            try ResultsCommand.saying {
+                let files = try output.files()
+                guard !files.isEmpty else {
+                    throw ValidationError("name a form: --html FILE, --junit FILE, --tap FILE and so on")
+                }
+                let source = try place.source(batch)
+                let history = output.html == nil ? [:] : try? place.open().history(of: source)
+                for (form, file) in files { try form.write(source, history: history ?? [:], to: file) }
+            }
+        }
+    }
+
+    struct Compare: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Compare what two batches measured.",
+            discussion: """
+                Runs that were repeated (--repeat) are the sample. Mann-Whitney's U, corrected for the number of \
+                measurements; the interval is one of 99 %. Exit codes: 0 nothing is worse, 1 something is, or passes no more.
+                """)
+        @OptionGroup var place: Place
+        @ArgumentParser.Argument(help: "The batch before.") var before: String
+        @ArgumentParser.Argument(help: "The batch after.") var after: String
+        @Flag(help: "Show what has not changed too.") var all = false
+
+        func run() throws {
+            let (one, other) = try ResultsCommand.saying { (try place.source(before), try place.source(after)) }
+            guard one.header.simulated == other.header.simulated else {
+                throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
+            }
+            if one.header.simulated { print("simulated: these are no hardware results", to: STDOUT_FILENO) }
+            var samples = (Samples(), Samples())
+            var outcomes: [String: Outcome] = [:]
+            one.each {
+                samples.0.add($0)
+                outcomes[$0.id] = $0.outcome
+            }
+            var isWorse = false
+            other.each { record in
+                samples.1.add(record)
+                guard let before = outcomes[record.id], before != record.outcome else { return }
+                print("\(record.id): \(before.rawValue) before, \(record.outcome.rawValue) now", to: STDOUT_FILENO)
+                if before.isGood, !record.outcome.isGood { isWorse = true }
+            }
+            let changes = Samples.compare(samples.0, samples.1)
+            for change in changes where all || change.verdict != .same {
+                print(ResultsText.line(change), to: STDOUT_FILENO)
+            }
+            if changes.contains(where: { $0.verdict == .worse }) { isWorse = true }
+            print(ResultsText.summary(changes), to: STDOUT_FILENO)
+            throw ExitCode(isWorse ? ExitStatus.fail.rawValue : ExitStatus.pass.rawValue)
+        }
+    }
+
+    struct Merge: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract:
+                "Gather the journals of a batch's parts in one; of a run that several have, the last one's counts.")
+        @Option(name: .shortAndLong, help: ArgumentHelp("The journal to write.", valueName: "FILE")) var output: String
+        @Flag(help: "Keep the whole in the store.") var keep = false
+        @OptionGroup(title: "Forms") var forms: FormOptions
+        @OptionGroup var place: Place
+        @ArgumentParser.Argument(help: "Journals.") var journals: [String]
+
+        func run() throws {
+            let merged = try ResultsCommand.saying {
+                let files = try forms.files()
+                let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
+                guard let first = readers.first else { throw ValidationError("name journals") }
+                try Journal.merge(readers, first.header, to: output)
+                let merged = try JournalReader(output)
+                for (form, file) in files { try form.write(merged, to: file) }
+                if keep { _ = try place.open().add(merged) }
+                return merged
+            }
+            print(merged.totals.text + (merged.isEnded ? "" : "; some parts are not complete"), to: STDOUT_FILENO)
+            throw ExitCode(
+                merged.totals.bad > 0 || !merged.isEnded ? ExitStatus.fail.rawValue : ExitStatus.pass.rawValue)
+        }
+    }
+}
+
+/// Lines of text about results.
+enum ResultsText {
+    static func details(_ record: Record) -> [String] {
+        var lines: [String] = []
+        for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
+        for one in record.result?.cases ?? [] {
+            lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
+            lines += one.log.map { "        | \($0)" }
+            lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
+        }
+        for attempt in record.attempts {
+            let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
+            lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
+        }
+        lines += record.trace.map { "  trace: \($0)" }
+        if let errors = record.errors, !errors.isEmpty { lines.append("  errors: \(errors)") }
+        return lines
+    }
+
+    static func number(_ value: Double) -> String {
+        let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
+        let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
+        let digits = (value / scale.0 * 1000).rounded() / 1000
+        return "\(digits)\(scale.1)"
+    }
+
+    static func percent(_ share: Double) -> String {
+        let value = (share * 1000).rounded() / 10
+        return (value > 0 ? "+" : "") + "\(value) %"
+    }
+
+    static func line(_ change: Change) -> String {
+        let comparison = change.comparison
+        let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
+        let probability =
+            comparison.probability < 0.001 ? "p < 0.001" : "p = \((comparison.probability * 1000).rounded() / 1000)"
+        return "\(change.verdict.rawValue): \(change.name): \(number(comparison.medians.0)) -> "
+            + "\(number(comparison.medians.1)) \(change.unit), \(percent(comparison.effect)) (\(range)), \(probability), "
+            + "n = \(comparison.counts.0), \(comparison.counts.1)"
+    }
+
+    static func summary(_ changes: [Change]) -> String {
+        func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
+        var text =
+            "\(count(.worse)) worse, \(count(.better)) better, \(count(.changed)) changed, \(count(.same)) the same"
+        if count(.few) > 0 {
+            text += ", \(count(.few)) with fewer than \(Comparison.fewest) values (--repeat gives more)"
+        }
+        return text
+    }
+}
