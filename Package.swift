@@ -11,7 +11,10 @@ let c: [CSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
     name: "peerlab",
-    products: [.executable(name: "peerlab", targets: ["peerlab"])],
+    products: [
+        .executable(name: "peerlab", targets: ["peerlab"]),
+        .executable(name: "peerlab-results", targets: ["ResultsTool"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -37,15 +40,27 @@ let package = Package(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
-            name: "Results",
-            dependencies: ["Bindings", "Runner", "Kernel", .product(name: "GRDB", package: "GRDB.swift")],
-            exclude: ["record.schema.json"],
-            resources: [.embedInCode("Report/report.html")],
+            name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
+            resources: [.embedInCode("Report/report.html")], swiftSettings: swift),
+        .target(
+            name: "Store", dependencies: ["Results", "Kernel", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swift),
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Results", "Runner", "Bindings", "Kernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: swift),
+        .executableTarget(
+            name: "ResultsTool",
+            dependencies: [
+                "Store", "Commands", "Results", "Runner", "Kernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: swift),
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Batch", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel",
+                "Batch", "Commands", "Results", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
@@ -73,7 +88,9 @@ let package = Package(
             dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
             swiftSettings: swift),
         .testTarget(name: "BatchTests", dependencies: ["Batch", "Kernel", "CKernel"], swiftSettings: swift),
-        .testTarget(name: "ResultsTests", dependencies: ["Results", "Runner"], swiftSettings: swift),
+        .testTarget(
+            name: "ResultsTests", dependencies: ["Results", "Store", "Runner", "Bindings", "Kernel"],
+            swiftSettings: swift),
         .testTarget(
             name: "CommandTests", dependencies: ["peerlab"], exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),

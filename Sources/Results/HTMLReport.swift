@@ -57,4 +57,28 @@ public struct PastRun: Codable, Sendable {
     public let outcome: Outcome
     /// How long it took.
     public let wall_ns: UInt64
+
+    /// An earlier run.
+    public init(started: String, outcome: Outcome, wall_ns: UInt64) {
+        self.started = started
+        self.outcome = outcome
+        self.wall_ns = wall_ns
+    }
+}
+
+/// What a store answers to a batch that has ended.
+public struct KeptBatch: Codable, Sendable {
+    /// Its number there; nil where it was not to be kept.
+    public let number: Int64?
+    /// Where the store is.
+    public let store: String
+    /// What became of its runs before.
+    public let history: [String: [PastRun]]
+
+    /// An answer.
+    public init(number: Int64?, store: String, history: [String: [PastRun]]) {
+        self.number = number
+        self.store = store
+        self.history = history
+    }
 }

@@ -13,26 +13,3 @@ public protocol RecordSource {
 }
 
 extension JournalReader: RecordSource {}
-
-/// A batch of a store.
-public struct StoredBatch: RecordSource {
-    /// See ``RecordSource``.
-    public let header: BatchHeader
-    /// See ``RecordSource``.
-    public let totals: Totals
-    /// See ``RecordSource``.
-    public let isEnded: Bool
-    private let records: [Record]
-
-    init(_ batch: Store.Batch, _ records: [Record]) {
-        header = batch.header
-        totals = batch.totals
-        isEnded = batch.isComplete
-        self.records = records
-    }
-
-    /// See ``RecordSource``.
-    public var count: Int { records.count }
-    /// See ``RecordSource``.
-    public func each(_ body: (Record) -> Void) { records.forEach(body) }
-}

@@ -1,23 +1,8 @@
+import Commands
 import ArgumentParser
 import Glibc
 import Kernel
 import Synchronization
-
-/// What the process ends with.
-enum ExitStatus: Int32 {
-    /// Every case passed, or some passed and the rest were skipped.
-    case pass = 0
-    /// A case failed, or something was left open.
-    case fail = 1
-    /// The command line, a scenario file or an option is wrong; nothing of it was run.
-    case usage = 2
-    /// Every case was skipped.
-    case skipped = 4
-    /// A fault of peerlab's own, or of the lab bench's guest.
-    case software = 70
-    /// Ctrl-C or SIGTERM; everything was released.
-    case interrupted = 130
-}
 
 /// The command line.
 @main
@@ -35,15 +20,22 @@ struct Peerlab: ParsableCommand {
         subcommands: [Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, Help.self, Stubs.self])
 
     static func main() {
-        let arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
+        var arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
+        // The parser looks at every subcommand's options before it looks at one's own; the one that must start fast is its
+        // own root.
+        var root: any ParsableCommand.Type = Peerlab.self
+        if arguments.first == Run.configuration.commandName {
+            root = Run.self
+            arguments.removeFirst()
+        }
         do {
-            var command = try parseAsRoot(arguments)
+            var command = try root.parseAsRoot(arguments)
             try command.run()
         } catch let status as ExitCode {
             Glibc.exit(status.rawValue)
         } catch {
-            let text = fullMessage(for: error)
-            let succeeded = exitCode(for: error).isSuccess
+            let text = root.fullMessage(for: error)
+            let succeeded = root.exitCode(for: error).isSuccess
             if !text.isEmpty { print(text, to: succeeded ? STDOUT_FILENO : STDERR_FILENO) }
             Glibc.exit(succeeded ? ExitStatus.pass.rawValue : ExitStatus.usage.rawValue)
         }
@@ -55,12 +47,3 @@ struct Peerlab: ParsableCommand {
         return arguments.enumerated().map { $0.offset < end && $0.element == "--trace" ? "--trace=-" : $0.element }
     }
 }
-
-/// Writes a line at once: what is shown must be there when a guest or a device takes the machine down.
-func print(_ line: String, to descriptor: Int32) {
-    guard !writeAll(Array((line + "\n").utf8), to: descriptor), descriptor == STDOUT_FILENO else { return }
-    lostOutput.store(errno, ordering: .relaxed)
-}
-
-/// Why a line of the report could not be written; 0 where all were. A full disk must not look like a pass.
-let lostOutput = Atomic<Int32>(0)

@@ -1,3 +1,4 @@
+import Commands
 import ArgumentParser
 import Devices
 import FoundationEssentials
@@ -12,7 +13,7 @@ import Synchronization
 /// `peerlab run`
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run",
+        commandName: "run", _superCommandName: "peerlab",
         abstract: "Run scenarios or scripts.",
         discussion: """
             Benches: sim[:NAME or FILE] is a model of kernel, PCIe and NIC inside this process and needs nothing; lab \

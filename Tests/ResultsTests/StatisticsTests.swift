@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Results
 import Runner
+import Store
 import Testing
 
 /// What is called a regression, and what is not.

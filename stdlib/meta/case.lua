@@ -15,6 +15,19 @@ function case.skip(case, reason) end
 ---@param text string a line for the report
 function case.log(case, text) end
 
+---Keeps a number that was measured in the result, to be charted and compared.
+---@param case any the case
+---@param name string what was measured
+---@param value number the number
+---@param labels? { unit?: string, better?: ("higher"|"lower"), size?: integer|string, st?: integer, ph?: ("bidirectional"|"requester"|"target"|"target-priority") } what it depends on
+function case.metric(case, name, value, labels) end
+
+---Keeps a distribution of latencies in the result, and its p50 and p99 as metrics.
+---@param case any the case
+---@param name string what was measured
+---@param histogram traffic.latency as `traffic` gives it
+function case.latencies(case, name, histogram) end
+
 ---Ends the case as failed; what `expect` uses.
 ---@param message string what was expected and what was found
 function case.fail(message) end

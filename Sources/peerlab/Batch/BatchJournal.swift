@@ -1,3 +1,4 @@
+import Commands
 import Glibc
 import Kernel
 import Results
@@ -37,38 +38,5 @@ enum BatchJournal {
         guard descriptor >= 0 else { return true }
         defer { close(descriptor) }
         return flock(descriptor, LOCK_SH | LOCK_NB) != 0
-    }
-}
-
-/// Folders of the user's, by the XDG base directory specification.
-enum Folders {
-    /// For what should outlive a restart, and is no treasure.
-    static var state: String { base("XDG_STATE_HOME", "/.local/state") + "/peerlab" }
-    /// For what is worth keeping.
-    static var data: String { base("XDG_DATA_HOME", "/.local/share") + "/peerlab" }
-
-    /// The store of results that the user named, or the one in its place.
-    static func open(_ named: String?) throws(Failure) -> Store {
-        if let named { return try Store(named) }
-        return try Store(try make(data) + "/results.sqlite")
-    }
-
-    private static func base(_ variable: String, _ fallback: String) -> String {
-        if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value }
-        let home =
-            getenv("HOME").map { String(cString: $0) } ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) }
-        return (home ?? "/tmp") + fallback
-    }
-
-    /// Makes a folder and those above it.
-    static func make(_ path: String) throws(Failure) -> String {
-        var made = ""
-        for part in path.split(separator: "/") {
-            made += "/" + part
-            guard mkdir(made, 0o700) == 0 || errno == EEXIST || errno == EISDIR || access(made, X_OK) == 0 else {
-                throw Failure("mkdir", Errno(errno), object: made)
-            }
-        }
-        return path
     }
 }

@@ -1,3 +1,4 @@
+import Commands
 import ArgumentParser
 import Batch
 import Glibc
@@ -110,55 +111,6 @@ struct BatchRunning: ParsableArguments {
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }
 
-/// Forms that results are written in.
-struct FormOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Write KTAP, as the kernel's tests do, to FILE.", valueName: "FILE"))
-    var ktap: String?
-    @Option(help: ArgumentHelp("Write TAP 13 to FILE.", valueName: "FILE"))
-    var tap: String?
-    @Option(help: ArgumentHelp("Write JUnit's XML to FILE.", valueName: "FILE"))
-    var junit: String?
-    @Option(help: ArgumentHelp("Write one JSON document to FILE.", valueName: "FILE"))
-    var json: String?
-    @Option(help: ArgumentHelp("Write a JSON document a run to FILE.", valueName: "FILE"))
-    var jsonl: String?
-    @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
-    var html: String?
-    static func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
-        defer { free(folder) }
-        return String(cString: folder) + "/" + path
-    }
-
-    /// The same from any folder.
-    var absolute: FormOptions {
-        var copy = self
-        for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key].map(FormOptions.absolute) }
-        return copy
-    }
-
-    /// What is not given here as it is there.
-    func filled(from other: FormOptions) -> FormOptions {
-        var copy = self
-        for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key] ?? other[keyPath: key] }
-        return copy
-    }
-
-    private static var paths: [WritableKeyPath<FormOptions, String?>] {
-        [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
-    }
-
-    /// Each form that is wanted, with its file, which can be written.
-    func files() throws(Failure) -> [(form: ResultForm, file: ResultFile)] {
-        let wanted: [(ResultForm, String?)] = [
-            (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
-        ]
-        var files: [(form: ResultForm, file: ResultFile)] = []
-        for (form, path) in wanted { if let path { files.append((form, try ResultFile(path))) } }
-        return files
-    }
-}
-
 /// Where a batch's results go.
 struct BatchOutput: ParsableArguments {
     @OptionGroup var forms: FormOptions
@@ -172,20 +124,4 @@ struct BatchOutput: ParsableArguments {
     var noStore = false
     @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")
     var color: ColorChoice = .auto
-}
-
-/// `--color`
-enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
-    case auto, always, never
-
-    /// Whether what is written to a descriptor has colours.
-    func isOn(_ descriptor: Int32) -> Bool {
-        switch self {
-        case .always: true
-        case .never: false
-        case .auto:
-            isatty(descriptor) == 1 && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
-                && getenv("TERM").map { String(cString: $0) } != "dumb"
-        }
-    }
 }

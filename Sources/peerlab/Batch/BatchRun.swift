@@ -1,3 +1,4 @@
+import Commands
 import ArgumentParser
 import Batch
 import Glibc
@@ -187,14 +188,13 @@ final class BatchRun {
     private func keepInStore(_ reader: JournalReader) throws(Failure) -> [String: [PastRun]] {
         let output = command.output
         guard !output.noStore || output.forms.html != nil else { return [:] }
+        // A batch that was interrupted starts no more processes.
+        guard !Workers.isInterrupted else { return [:] }
         do throws(Failure) {
-            let store = try Folders.open(output.store)
-            let history = output.forms.html == nil ? [:] : try store.history(of: reader)
-            if !output.noStore {
-                let number = try store.add(reader)
-                print("batch \(number) of \(store.path)", to: STDERR_FILENO)
-            }
-            return history
+            let kept = try ResultsTool.keep(
+                journal.path, in: output.store, add: !output.noStore, history: output.forms.html != nil)
+            if let number = kept.number { print("batch \(number) of \(kept.store)", to: STDERR_FILENO) }
+            return kept.history
         } catch {
             guard output.store == nil else { throw error }
             print("peerlab: the results are in no store: \(error.message)", to: STDERR_FILENO)

@@ -1,3 +1,4 @@
+import Commands
 import Glibc
 import Kernel
 import Runner
@@ -128,22 +129,4 @@ struct Follower: ~Copyable {
     }
 
     deinit { _ = Glibc.close(descriptor) }
-}
-
-/// Writes all of `bytes`; false where the descriptor takes no more.
-@discardableResult
-func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-        let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        if count > 0 { rest = rest.dropFirst(count) }
-        if count < 0, errno == EAGAIN {
-            // Somebody made our terminal or pipe non-blocking.
-            var full = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            _ = poll(&full, 1, -1)
-        } else if count < 0, errno != EINTR {
-            return false
-        }
-    }
-    return true
 }

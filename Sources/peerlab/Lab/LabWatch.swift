@@ -1,3 +1,4 @@
+import Commands
 import Glibc
 
 /// Follows a guest through its job directory: passes output on, watches the clock and passes interrupts on.

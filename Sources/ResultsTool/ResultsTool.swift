@@ -1,23 +1,29 @@
 import ArgumentParser
-import Bindings
+import Commands
+import FoundationEssentials
 import Glibc
 import Kernel
 import Results
 import Runner
+import Store
 
-/// `peerlab results`
+/// `peerlab results`: a program of its own, so that the one which runs scenarios starts without a database in it.
+@main
 struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "results",
+        commandName: "results", _superCommandName: "peerlab",
         abstract: "Show, export, compare and merge what batches have found.",
         discussion: "A batch is named by its number in the store, or by its journal's file.",
-        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self])
+        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self, Keep.self])
 
     struct Place: ParsableArguments {
         @Option(help: ArgumentHelp("The store; default: below XDG_DATA_HOME.", valueName: "FILE"))
         var store: String?
 
-        func open() throws(Failure) -> Store { try Folders.open(store) }
+        func open() throws(Failure) -> Store {
+            if let store { return try Store(store) }
+            return try Store(try Folders.store())
+        }
 
         /// A batch by number or journal.
         func source(_ name: String) throws -> any RecordSource {
@@ -156,56 +162,25 @@ struct ResultsCommand: ParsableCommand {
                 merged.totals.bad > 0 || !merged.isEnded ? ExitStatus.fail.rawValue : ExitStatus.pass.rawValue)
         }
     }
-}
 
-/// Lines of text about results.
-enum ResultsText {
-    static func details(_ record: Record) -> [String] {
-        var lines: [String] = []
-        for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
-        for one in record.result?.cases ?? [] {
-            lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
-            lines += one.log.map { "        | \($0)" }
-            lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
+    /// What `peerlab batch` asks at its end.
+    struct Keep: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Tell the history of a journal's runs, and keep the journal.", shouldDisplay: false)
+        @OptionGroup var place: Place
+        @Flag var add = false
+        @Flag var history = false
+        @ArgumentParser.Argument var journal: String
+
+        func run() throws {
+            let answer = try ResultsCommand.saying {
+                let reader = try JournalReader(journal)
+                let store = try place.open()
+                let history = history ? try store.history(of: reader) : [:]
+                let number = add ? try store.add(reader) : nil
+                return KeptBatch(number: number, store: store.path, history: history)
+            }
+            print(String(decoding: try Record.encoder.encode(answer), as: UTF8.self), to: STDOUT_FILENO)
         }
-        for attempt in record.attempts {
-            let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
-            lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
-        }
-        lines += record.trace.map { "  trace: \($0)" }
-        if let errors = record.errors, !errors.isEmpty { lines.append("  errors: \(errors)") }
-        return lines
-    }
-
-    static func number(_ value: Double) -> String {
-        let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
-        let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
-        let digits = (value / scale.0 * 1000).rounded() / 1000
-        return "\(digits)\(scale.1)"
-    }
-
-    static func percent(_ share: Double) -> String {
-        let value = (share * 1000).rounded() / 10
-        return (value > 0 ? "+" : "") + "\(value) %"
-    }
-
-    static func line(_ change: Change) -> String {
-        let comparison = change.comparison
-        let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
-        let probability =
-            comparison.probability < 0.001 ? "p < 0.001" : "p = \((comparison.probability * 1000).rounded() / 1000)"
-        return "\(change.verdict.rawValue): \(change.name): \(number(comparison.medians.0)) -> "
-            + "\(number(comparison.medians.1)) \(change.unit), \(percent(comparison.effect)) (\(range)), \(probability), "
-            + "n = \(comparison.counts.0), \(comparison.counts.1)"
-    }
-
-    static func summary(_ changes: [Change]) -> String {
-        func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
-        var text =
-            "\(count(.worse)) worse, \(count(.better)) better, \(count(.changed)) changed, \(count(.same)) the same"
-        if count(.few) > 0 {
-            text += ", \(count(.few)) with fewer than \(Comparison.fewest) values (--repeat gives more)"
-        }
-        return text
     }
 }

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import GRDB
 public import Kernel
-import Runner
+public import Results
 
 /// Results of many batches, in a SQLite database.
 public final class Store {
@@ -76,7 +76,7 @@ public final class Store {
         do {
             return try queue.write { db in
                 let header = journal.header
-                let encoder = Record.encoder
+                let encoder = Results.Record.encoder
                 func text(_ value: some Encodable) throws -> String {
                     String(decoding: try encoder.encode(value), as: UTF8.self)
                 }
@@ -142,7 +142,7 @@ public final class Store {
             let decoder = JSONDecoder()
             let records = try String.fetchAll(
                 db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id", arguments: [number]
-            ).map { try decoder.decode(Record.self, from: Data($0.utf8)) }
+            ).map { try decoder.decode(Results.Record.self, from: Data($0.utf8)) }
             return StoredBatch(try Store.batch(row), records)
         }
     }
@@ -171,4 +171,27 @@ public final class Store {
             return history
         }
     }
+}
+
+/// A batch of a store.
+public struct StoredBatch: RecordSource {
+    /// See ``RecordSource``.
+    public let header: BatchHeader
+    /// See ``RecordSource``.
+    public let totals: Totals
+    /// See ``RecordSource``.
+    public let isEnded: Bool
+    private let records: [Results.Record]
+
+    init(_ batch: Store.Batch, _ records: [Results.Record]) {
+        header = batch.header
+        totals = batch.totals
+        isEnded = batch.isComplete
+        self.records = records
+    }
+
+    /// See ``RecordSource``.
+    public var count: Int { records.count }
+    /// See ``RecordSource``.
+    public func each(_ body: (Results.Record) -> Void) { records.forEach(body) }
 }

@@ -1,0 +1,45 @@
+import Glibc
+public import Synchronization
+
+/// What the process ends with.
+public enum ExitStatus: Int32, Sendable {
+    /// Every case passed, or some passed and the rest were skipped.
+    case pass = 0
+    /// A case failed, or something was left open.
+    case fail = 1
+    /// The command line, a scenario file or an option is wrong; nothing of it was run.
+    case usage = 2
+    /// Every case was skipped.
+    case skipped = 4
+    /// A fault of peerlab's own, or of the lab bench's guest.
+    case software = 70
+    /// Ctrl-C or SIGTERM; everything was released.
+    case interrupted = 130
+}
+
+/// Writes a line at once: what is shown must be there when a guest or a device takes the machine down.
+public func print(_ line: String, to descriptor: Int32) {
+    guard !writeAll(Array((line + "\n").utf8), to: descriptor), descriptor == STDOUT_FILENO else { return }
+    lostOutput.store(errno, ordering: .relaxed)
+}
+
+/// Why a line of the report could not be written; 0 where all were. A full disk must not look like a pass.
+public let lostOutput = Atomic<Int32>(0)
+
+/// Writes all of `bytes`; false where the descriptor takes no more.
+@discardableResult
+public func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if count > 0 { rest = rest.dropFirst(count) }
+        if count < 0, errno == EAGAIN {
+            // Somebody made our terminal or pipe non-blocking.
+            var full = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            _ = poll(&full, 1, -1)
+        } else if count < 0, errno != EINTR {
+            return false
+        }
+    }
+    return true
+}

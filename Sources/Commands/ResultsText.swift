@@ -1,0 +1,55 @@
+import Bindings
+public import Results
+import Runner
+
+/// Lines of text about results.
+public enum ResultsText {
+    public static func details(_ record: Record) -> [String] {
+        var lines: [String] = []
+        for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
+        for one in record.result?.cases ?? [] {
+            lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
+            lines += one.log.map { "        | \($0)" }
+            lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
+        }
+        for attempt in record.attempts {
+            let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
+            lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
+        }
+        lines += record.trace.map { "  trace: \($0)" }
+        if let errors = record.errors, !errors.isEmpty { lines.append("  errors: \(errors)") }
+        return lines
+    }
+
+    public static func number(_ value: Double) -> String {
+        let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
+        let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
+        let digits = (value / scale.0 * 1000).rounded() / 1000
+        return "\(digits)\(scale.1)"
+    }
+
+    public static func percent(_ share: Double) -> String {
+        let value = (share * 1000).rounded() / 10
+        return (value > 0 ? "+" : "") + "\(value) %"
+    }
+
+    public static func line(_ change: Change) -> String {
+        let comparison = change.comparison
+        let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
+        let probability =
+            comparison.probability < 0.001 ? "p < 0.001" : "p = \((comparison.probability * 1000).rounded() / 1000)"
+        return "\(change.verdict.rawValue): \(change.name): \(number(comparison.medians.0)) -> "
+            + "\(number(comparison.medians.1)) \(change.unit), \(percent(comparison.effect)) (\(range)), \(probability), "
+            + "n = \(comparison.counts.0), \(comparison.counts.1)"
+    }
+
+    public static func summary(_ changes: [Change]) -> String {
+        func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
+        var text =
+            "\(count(.worse)) worse, \(count(.better)) better, \(count(.changed)) changed, \(count(.same)) the same"
+        if count(.few) > 0 {
+            text += ", \(count(.few)) with fewer than \(Comparison.fewest) values (--repeat gives more)"
+        }
+        return text
+    }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import Batch
+import Commands
+import FoundationEssentials
+import Glibc
+import Kernel
+import Results
+
+/// `peerlab results`: becomes peerlab-results, which has the database.
+struct ResultsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "results", abstract: "Show, export, compare and merge what batches have found.")
+
+    @ArgumentParser.Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+
+    func run() throws { try ResultsTool.become(arguments) }
+}
+
+/// The program beside this one that keeps results.
+enum ResultsTool {
+    private static var path: String {
+        let program = StdlibFolders.program()
+        return program.prefix(through: program.lastIndex(of: "/") ?? program.startIndex) + "peerlab-results"
+    }
+
+    static func become(_ arguments: [String]) throws {
+        var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) }
+        words.append(nil)
+        execv(path, words)
+        throw ValidationError(
+            "\(path): \(Errno(errno).message) (\(Errno(errno).name)); it is built together with peerlab")
+    }
+
+    /// Keeps a journal, and asks for the history of its runs.
+    static func keep(_ journal: String, in store: String?, add: Bool, history: Bool) throws(Failure) -> KeptBatch {
+        let arguments =
+            ["keep"] + (add ? ["--add"] : []) + (history ? ["--history"] : []) + (store.map { ["--store", $0] } ?? [])
+            + ["--", journal]
+        var answer: Ending?
+        var rest = [BatchTask(id: "peerlab-results", index: 0, timeout: 600)]
+        let workers = Workers(jobs: 1) { _ in
+            dup2(3, 1)
+            try? become(arguments)
+            return 127
+        }
+        do throws(Errno) {
+            try workers.run(next: { rest.popLast() }, finished: { answer = $1 })
+        } catch { throw Failure("fork", error, object: path) }
+        guard let answer, answer.exit == 0,
+            let kept = try? JSONDecoder().decode(KeptBatch.self, from: Data(answer.result))
+        else {
+            let said = answer?.errors.text.split(separator: "\n").first.map(String.init) ?? "it did not answer"
+            throw Failure("peerlab-results", Errno(EIO), object: store ?? "the store", hint: said)
+        }
+        return kept
+    }
+}
