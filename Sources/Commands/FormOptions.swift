@@ -9,18 +9,25 @@ public struct FormOptions: ParsableArguments {
     /// No forms.
     public init() {}
 
+    /// `--ktap`
     @Option(help: ArgumentHelp("Write KTAP, as the kernel's tests do, to FILE.", valueName: "FILE"))
     public var ktap: String?
+    /// `--tap`
     @Option(help: ArgumentHelp("Write TAP 13 to FILE.", valueName: "FILE"))
     public var tap: String?
+    /// `--junit`
     @Option(help: ArgumentHelp("Write JUnit's XML to FILE.", valueName: "FILE"))
     public var junit: String?
+    /// `--json`
     @Option(help: ArgumentHelp("Write one JSON document to FILE.", valueName: "FILE"))
     public var json: String?
+    /// `--jsonl`
     @Option(help: ArgumentHelp("Write a JSON document a run to FILE.", valueName: "FILE"))
     public var jsonl: String?
+    /// `--html`
     @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
     public var html: String?
+    /// A path that means the same from any folder.
     public static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }

@@ -4,6 +4,7 @@ import Runner
 
 /// Lines of text about results.
 public enum ResultsText {
+    /// All that is known of a run, indented.
     public static func details(_ record: Record) -> [String] {
         var lines: [String] = []
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
@@ -21,6 +22,7 @@ public enum ResultsText {
         return lines
     }
 
+    /// A number with three digits behind the point, and k, M, G or T.
     public static func number(_ value: Double) -> String {
         let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
         let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
@@ -28,11 +30,13 @@ public enum ResultsText {
         return "\(digits)\(scale.1)"
     }
 
+    /// A share as a signed percentage.
     public static func percent(_ share: Double) -> String {
         let value = (share * 1000).rounded() / 10
         return (value > 0 ? "+" : "") + "\(value) %"
     }
 
+    /// What became of one measurement.
     public static func line(_ change: Change) -> String {
         let comparison = change.comparison
         let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
@@ -43,6 +47,7 @@ public enum ResultsText {
             + "n = \(comparison.counts.0), \(comparison.counts.1)"
     }
 
+    /// How many measurements became what.
     public static func summary(_ changes: [Change]) -> String {
         func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
         var text =

@@ -14,7 +14,7 @@ private let endings: Set = [
 
 /// Two queue pairs that are connected, `a` and `b`.
 private let connected = """
-    local mr = pd:reg_mr { memory = host, access = { "local_write" } }
+    local mr = pd:reg_mr { memory = host, access = { "local_write", "remote_write" } }
     local a, b = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq }
     for _, object in ipairs { mr, a, b } do opened[#opened + 1] = object end
     a:connect { to = b:endpoint() }
@@ -31,7 +31,8 @@ private let working: [String: String] = {
         connected + """
 
             local traffic = require "traffic"
-            local result, latency = traffic.stream { qp = a, op = "write", from = mr, size = 8, count = 1, latency = true }
+            local result, latency = traffic.stream { qp = a, op = "write", from = mr, size = 8, count = 1,
+              remote_addr = mr:addr(), rkey = mr:rkey(), latency = true }
             opened[#opened + 1] = latency
             """
     let group = """
@@ -55,6 +56,7 @@ private let working: [String: String] = {
             nic:wait_event()
             """
     return [
+        "case.latencies": expression(timed + "\nrequire(\"case\").latencies(1, \"of a write\", latency)"),
         "context:wait_event": expression(asynchronous), "context:alloc_dm": "nic:alloc_dm(64)",
         "context:frmr_pools": "nic:frmr_pools()", "pd:reg_dm_mr": "pd:reg_dm_mr { dm = objects['device memory'] }",
         "dm:write": "objects['device memory']:write(0, 'bytes')",
