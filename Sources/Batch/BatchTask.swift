@@ -11,6 +11,11 @@ public struct BatchTask: Sendable {
     /// What its process is to do; a value of the caller's.
     public let index: Int
 
+    /// A byte before a result: the process waits for devices, which takes none of its time.
+    public static let waits: UInt8 = 5
+    /// A byte before a result: it has its devices and begins.
+    public static let begins: UInt8 = 6
+
     /// What ps(1) calls its process: the file's name without its folder and ending.
     var name: String {
         let file = id.prefix { $0 != "[" && $0 != "#" }.split(separator: "/").last ?? ""

@@ -10,7 +10,7 @@ final class Worker {
     /// Read ends: output, errors, result; then what tells of its end. -1 once closed.
     private(set) var pipes: [Int32]
     private static let process = 3
-    private let start: UInt64
+    private var start: UInt64
     /// When it is told to end, and when it is ended.
     private var deadline: UInt64
     private var isTold = false
@@ -75,9 +75,20 @@ final class Worker {
         switch index {
         case 0: ending.output.add(bytes)
         case 1: ending.errors.add(bytes)
-        default: if ending.result.count < Worker.longestResult { ending.result += bytes }
+        default: take(bytes)
         }
         if ending.output.total + ending.errors.total > task.output { kill(for: .output) }
+    }
+
+    private func take(_ bytes: ArraySlice<UInt8>) {
+        var bytes = bytes
+        while ending.result.isEmpty, let first = bytes.first, first == BatchTask.waits || first == BatchTask.begins {
+            bytes.removeFirst()
+            guard !isTold else { continue }
+            start = sys_monotonic()
+            deadline = first == BatchTask.waits ? .max : start &+ UInt64(task.timeout * 1e9)
+        }
+        if ending.result.count < Worker.longestResult { ending.result += bytes }
     }
 
     /// Its time is over: it is told to end, and ended where it does not.

@@ -18,11 +18,15 @@ public struct BatchHeader: Codable, Sendable {
     public let bench: String
     /// Whether a model answered.
     public let simulated: Bool
+    /// Which part of a whole it is: "2/5"; nil where it is all.
+    public let shard: String?
 
     /// A header.
     public init(
-        version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool
+        version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool,
+        shard: String? = nil
     ) {
+        self.shard = shard
         journal = BatchHeader.mark
         self.version = version
         self.arguments = arguments
@@ -230,8 +234,13 @@ extension Journal {
 }
 
 extension Journal {
-    /// Writes several journals' runs into a new one; it is complete where all of them are.
-    public static func merge(_ readers: [JournalReader], _ header: BatchHeader, to path: String) throws(Failure) {
+    /// Writes several journals' runs into a new one; it is complete where all of them are, and no part is missing.
+    public static func merge(_ readers: [JournalReader], to path: String) throws(Failure) {
+        guard let first = readers.first?.header else { return }
+        let header = BatchHeader(
+            version: first.version, arguments: first.arguments, directory: first.directory,
+            started: readers.map(\.header.started).min() ?? first.started, bench: first.bench,
+            simulated: first.simulated)
         let journal = try Journal(path, header: header)
         var failure: Failure?
         for reader in readers {
@@ -241,6 +250,14 @@ extension Journal {
             }
         }
         if let failure { throw failure }
-        if readers.allSatisfy(\.isEnded) { try journal.end(at: timestamp()) } else { try journal.flush() }
+        let isComplete = readers.allSatisfy(\.isEnded) && missingParts(readers).isEmpty
+        if isComplete { try journal.end(at: timestamp()) } else { try journal.flush() }
+    }
+
+    /// Parts of the whole that none of the journals is: "3/5".
+    public static func missingParts(_ readers: [JournalReader]) -> [String] {
+        let shards = Set(readers.compactMap(\.header.shard))
+        guard let count = shards.first?.split(separator: "/").last.flatMap({ Int($0) }) else { return [] }
+        return (1...max(count, 1)).map { "\($0)/\(count)" }.filter { !shards.contains($0) }
     }
 }

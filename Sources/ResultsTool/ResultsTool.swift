@@ -146,12 +146,25 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "Journals.") var journals: [String]
 
+        func validate() throws {
+            if journals.contains(output) { throw ValidationError("--output is one of the journals that are merged") }
+        }
+
         func run() throws {
             let merged = try ResultsCommand.saying {
                 let files = try forms.files()
                 let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
-                guard let first = readers.first else { throw ValidationError("name journals") }
-                try Journal.merge(readers, first.header, to: output)
+                try Journal.merge(readers, to: output)
+                let missing = Journal.missingParts(readers)
+                if !missing.isEmpty {
+                    print("peerlab: parts are missing: \(missing.joined(separator: ", "))", to: STDERR_FILENO)
+                }
+                let directories = Set(readers.map(\.header.bench))
+                if directories.count > 1 {
+                    print(
+                        "peerlab: the parts ran on different benches: \(directories.sorted().joined(separator: "; "))",
+                        to: STDERR_FILENO)
+                }
                 let merged = try JournalReader(output)
                 for (form, file) in files { try form.write(merged, to: file) }
                 if keep { _ = try place.open().add(merged) }

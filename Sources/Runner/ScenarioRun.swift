@@ -23,6 +23,10 @@ public final class ScenarioRun {
     private var crew: Crew?
     private var link: RoleLink?
     private var seat: RoleRendezvous?
+    /// Called where it must wait for devices that another one uses.
+    public var whenWaiting: (() -> Void)?
+    /// Called once it has its devices for itself.
+    public var whenClaimed: (() -> Void)?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -157,6 +161,8 @@ public final class ScenarioRun {
         }
         let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
+        let locks = try lock(scenario, resolved, functions)
+        defer { withExtendedLifetime(locks) {} }
         record(environmentOf: scenario, resolved)
         do throws(Failure) {
             var missing: [String] = []
@@ -173,14 +179,33 @@ public final class ScenarioRun {
         run(scenario.cases, resolved.values)
     }
 
-    private func record(environmentOf scenario: Scenario, _ chosen: DeviceChoice) {
-        guard !bench.isSimulated else { return }
-        let functions = scenario.options.compactMap { option -> PCIAddress? in
+    /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
+    /// their own the first has the locks.
+    private func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction])
+        throws(ErrorValue) -> DeviceLocks?
+    {
+        guard !bench.isSimulated, place == nil || seat?.role == scenario.roles.first else { return nil }
+        let names = DeviceLocks.names(addresses(scenario, chosen), nic: chosen.subjects.nic, from: functions)
+        let locks = try DeviceLocks(names, isInterrupted: { [state] in state.isInterrupted }) { name in
+            emit("  waits for \(name), which another peerlab uses")
+            whenWaiting?()
+        }
+        whenClaimed?()
+        return locks
+    }
+
+    private func addresses(_ scenario: Scenario, _ chosen: DeviceChoice) -> [PCIAddress] {
+        scenario.options.compactMap { option in
             guard case .pci = option.kind, case .string(let text)? = chosen.values[option.name] else { return nil }
             return PCIAddress(text)
         }
+    }
+
+    private func record(environmentOf scenario: Scenario, _ chosen: DeviceChoice) {
+        guard !bench.isSimulated else { return }
         let environment = Environment(
-            machine: bench.machine(), nic: chosen.subjects.nic, functions: functions, kernel: host.realKernel)
+            machine: bench.machine(), nic: chosen.subjects.nic, functions: addresses(scenario, chosen),
+            kernel: host.realKernel)
         result.environment = environment.facts
         result.warnings = environment.warnings
         for warning in environment.warnings { emit("  WARNING: \(warning)") }

@@ -78,6 +78,22 @@ import Testing
         #expect(endings["hold"]?.exit == 0 && endings["close"]?.exit == 0)
     }
 
+    @Test func waitingForDevicesTakesNoTime() throws {
+        let tasks = ["waits", "begins"].enumerated().map { BatchTask(id: $0.element, index: $0.offset, timeout: 0.3) }
+        let endings = try Self.run(tasks) { task in
+            var bytes = [BatchTask.waits, BatchTask.begins]
+            _ = write(3, &bytes, 1)
+            usleep(600_000)
+            guard task.index == 1 else { return 0 }
+            _ = write(3, &bytes[1], 1)
+            Self.say("result", 3)
+            while true { pause() }
+        }
+        #expect(endings["waits"]?.exit == 0 && endings["waits"]?.reason == nil)
+        #expect(endings["begins"]?.reason == .timeout)
+        #expect(String(decoding: endings["begins"]?.result ?? [], as: UTF8.self) == "result")
+    }
+
     @Test func aProcessHasNothingOpenButItsOwn() throws {
         let endings = try Self.run([BatchTask(id: "one", index: 0)]) { _ in
             (3..<1024).allSatisfy { fcntl(Int32($0), F_GETFD) < 0 || $0 == 3 } ? 0 : 1

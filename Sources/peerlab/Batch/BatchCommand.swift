@@ -22,6 +22,7 @@ struct BatchCommand: ParsableCommand {
     @OptionGroup(title: "Selection") var selection: BatchSelection
     @OptionGroup(title: "Running") var running: BatchRunning
     @OptionGroup(title: "Results") var output: BatchOutput
+    @OptionGroup(title: "Slurm") var slurm: SlurmOptions
 
     @ArgumentParser.Argument(help: "Scenario files, folders or patterns.")
     var paths: [String] = []
@@ -30,6 +31,10 @@ struct BatchCommand: ParsableCommand {
         do {
             if running.resume { return try goOn() }
             guard !paths.isEmpty else { throw ValidationError("name scenarios, or a folder that has some") }
+            if let tasks = slurm.tasks {
+                throw ExitCode(
+                    try SlurmJob(tasks, slurm.options, BatchCommand.given(), journals: output.journal).submit())
+            }
             let journal = try BatchJournal.place(output.journal)
             throw ExitCode(try BatchRun(self, arguments: BatchCommand.given(), journal: journal, resumed: nil).run())
         } catch let error as ErrorValue {

@@ -63,6 +63,9 @@ final class BatchProcess {
                 library: library, settings: settings,
                 featureFound: { feature in tracing.decoder.features[feature.number] = feature },
                 note: { tracing.note($0) }, emit: emit)
+            // Its time begins when it has its devices.
+            run.whenWaiting = { _ = writeAll([BatchTask.waits], to: 3) }
+            run.whenClaimed = { _ = writeAll([BatchTask.begins], to: 3) }
             return ChildReport(try run.run(), trace: ring.lines)
         } catch {
             return ChildReport(unusable: error.line)

@@ -39,7 +39,8 @@ final class BatchRun {
         let header = BatchHeader(
             version: Peerlab.version, arguments: arguments, directory: BatchRun.directory(),
             started: Journal.timestamp(),
-            bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false)
+            bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false,
+            shard: try command.selection.part().map { "\($0.number)/\($0.count)" })
         let isListed = command.selection.list
         journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
         if let resumed {

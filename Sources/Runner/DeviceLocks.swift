@@ -1,0 +1,54 @@
+import Devices
+import Glibc
+import Kernel
+import LuaKit
+
+/// What a scenario uses of this machine, for itself alone: no other peerlab, of no other user, uses it meanwhile. Locks are
+/// flock(2) on files in /run/lock, or /tmp where that is not there; the kernel lets go of them with the process.
+struct DeviceLocks: ~Copyable {
+    private var descriptors: [Int32] = []
+
+    /// Waits until all of `names` are free; `waiting` is told of the first one that is not. Always in the same order, so that
+    /// nobody waits for somebody who waits for him.
+    init(
+        _ names: [String], isInterrupted: () -> Bool, waiting: (String) -> Void
+    ) throws(ErrorValue) {
+        for name in Set(names).sorted() {
+            let descriptor = try DeviceLocks.file(name)
+            descriptors.append(descriptor)
+            guard flock(descriptor, LOCK_EX | LOCK_NB) != 0 else { continue }
+            waiting(name)
+            while flock(descriptor, LOCK_EX) != 0 {
+                guard errno == EINTR, !isInterrupted() else {
+                    for one in descriptors { close(one) }
+                    throw ErrorValue(kind: "interrupt", "interrupted while waiting for \(name)")
+                }
+            }
+        }
+    }
+
+    deinit { for descriptor in descriptors { close(descriptor) } }
+
+    /// A function's whole IOMMU group, for none of its devices can be used beside another's user; a NIC's first port.
+    static func names(_ addresses: [PCIAddress], nic: String?, from functions: [PCIFunction]) -> [String] {
+        let devices = addresses.map { address in
+            functions.first { $0.address == address }?.group.map { "iommu-group-\($0)" } ?? "pci-\(address)"
+        }
+        return devices + (nic.map { ["rdma-\($0)-1"] } ?? [])
+    }
+
+    private static func file(_ name: String) throws(ErrorValue) -> Int32 {
+        let folder = access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp"
+        let path = "\(folder)/peerlab.\(name).lock"
+        // Another user's file in a folder that everybody writes cannot be opened to be made (fs.protected_regular).
+        var descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        if descriptor < 0, errno == ENOENT {
+            descriptor = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        }
+        guard descriptor >= 0 else {
+            throw ErrorValue(
+                kind: "usage", "cannot lock \(name): \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+        }
+        return descriptor
+    }
+}
