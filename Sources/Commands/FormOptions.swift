@@ -29,7 +29,7 @@ public struct FormOptions: ParsableArguments {
     public var html: String?
     /// A path that means the same from any folder.
     public static func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        guard !path.hasPrefix("/"), path != "-", let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }
         return String(cString: folder) + "/" + path
     }
@@ -52,13 +52,18 @@ public struct FormOptions: ParsableArguments {
         [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
     }
 
+    /// Whether one of them goes to standard output ("-"), which then has nothing else.
+    public var takesOutput: Bool { FormOptions.paths.contains { self[keyPath: $0] == "-" } }
+
     /// Each form that is wanted, with its file, which can be written.
     public func files() throws(Failure) -> [(form: ResultForm, file: ResultFile)] {
         let wanted: [(ResultForm, String?)] = [
             (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
         ]
         var files: [(form: ResultForm, file: ResultFile)] = []
-        for (form, path) in wanted { if let path { files.append((form, try ResultFile(path))) } }
+        for (form, path) in wanted {
+            if let path { files.append((form, try ResultFile(path == "-" ? "/dev/stdout" : path))) }
+        }
         return files
     }
 }

@@ -16,6 +16,8 @@ struct ResultsCommand: ParsableCommand {
         discussion: "A batch is named by its number in the store, or by its journal's file.",
         subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self, Keep.self])
 
+    static func main() { CommandLineProgram.run(Self.self, Array(CommandLine.arguments.dropFirst())) }
+
     struct Place: ParsableArguments {
         @Option(help: ArgumentHelp("The store; default: below XDG_DATA_HOME.", valueName: "FILE"))
         var store: String?

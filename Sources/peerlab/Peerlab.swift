@@ -28,17 +28,7 @@ struct Peerlab: ParsableCommand {
             root = Run.self
             arguments.removeFirst()
         }
-        do {
-            var command = try root.parseAsRoot(arguments)
-            try command.run()
-        } catch let status as ExitCode {
-            Glibc.exit(status.rawValue)
-        } catch {
-            let text = root.fullMessage(for: error)
-            let succeeded = root.exitCode(for: error).isSuccess
-            if !text.isEmpty { print(text, to: succeeded ? STDOUT_FILENO : STDERR_FILENO) }
-            Glibc.exit(succeeded ? ExitStatus.pass.rawValue : ExitStatus.usage.rawValue)
-        }
+        CommandLineProgram.run(root, arguments)
     }
 
     /// `--trace` alone is `--trace=-`: the argument parser knows no option whose value may be left out.

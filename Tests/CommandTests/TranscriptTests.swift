@@ -29,6 +29,13 @@ import Testing
         return access(beside, X_OK) == 0 ? beside : root + "/.build/debug/peerlab"
     }()
 
+    /// Where batches keep their results: not with the user's.
+    static let results: String = {
+        let folder = "/tmp/peerlab-transcripts.\(getpid())"
+        atexit { _ = system("rm -rf /tmp/peerlab-transcripts.\(getpid())") }
+        return folder
+    }()
+
     @Test func thereAreTranscripts() { #expect(TranscriptTests.files.count >= 5) }
 
     @Test(arguments: files)
@@ -75,7 +82,8 @@ import Testing
 
     private func run(_ command: String) -> [Substring] {
         let script =
-            "export PEERLAB_PROGRAM='\(TranscriptTests.program)'; cd '\(TranscriptTests.root)' && { \(command); } 2>&1 </dev/null; echo \"[$?]\""
+            "export PEERLAB_PROGRAM='\(TranscriptTests.program)' XDG_STATE_HOME='\(TranscriptTests.results)' "
+            + "XDG_DATA_HOME='\(TranscriptTests.results)'; cd '\(TranscriptTests.root)' && { \(command); } 2>&1 </dev/null; echo \"[$?]\""
         // Threads of a pool block signals, and a shell that inherits that waits for its children in vain.
         var (none, blocked) = (sigset_t(), sigset_t())
         pthread_sigmask(SIG_SETMASK, &none, &blocked)

@@ -63,7 +63,10 @@ final class BatchRun {
         if command.selection.list { return list() }
         print(process.bench?.line ?? "bench: lab", to: STDERR_FILENO)
         if let seed { print("shuffled with --seed \(seed)", to: STDERR_FILENO) }
-        if plan.leftOut > 0 { print("\(plan.leftOut) files are modules, and no scenarios", to: STDERR_FILENO) }
+        if plan.leftOut > 0 {
+            let files = plan.leftOut == 1 ? "1 file is a module" : "\(plan.leftOut) files are modules"
+            print("left out: \(files)", to: STDERR_FILENO)
+        }
         guard !plan.cells.isEmpty else {
             print("peerlab: no scenario is selected", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
@@ -168,12 +171,13 @@ final class BatchRun {
         let reader = try JournalReader(journal.path)
         let history = try keepInStore(reader)
         for (form, file) in files { try form.write(reader, history: history, to: file) }
-        BatchSummary.write(reader, color: command.output.color.isOn(STDOUT_FILENO))
+        let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
+        BatchSummary.write(reader, color: command.output.color.isOn(place), to: place)
         let missing = plan.cells.count { !reader.hasFinished($0.id) }
         var text = totals.text
         let unknown = missing - totals.count(.interrupted)
         if unknown > 0 { text += ", \(unknown) not run" }
-        print(text, to: STDOUT_FILENO)
+        print(text, to: place)
         if missing > 0 {
             print("the rest: peerlab batch --resume --journal \(journal.path)", to: STDERR_FILENO)
         } else {
@@ -247,12 +251,12 @@ enum BatchVerdict {
 
 /// What a terminal or a log gets at the end.
 enum BatchSummary {
-    static func write(_ reader: JournalReader, color: Bool) {
+    static func write(_ reader: JournalReader, color: Bool, to descriptor: Int32) {
         reader.each { record in
             guard !record.outcome.isGood || record.flaky else { return }
             let word = record.flaky ? "FLAKY" : record.outcome.rawValue.uppercased()
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
-            print("\(mark) \(record.id): \(record.reason ?? "passed when it was tried again")", to: STDOUT_FILENO)
+            print("\(mark) \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor)
         }
     }
 }

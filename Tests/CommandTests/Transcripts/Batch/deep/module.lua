@@ -1,0 +1,2 @@
+-- No scenario: a module of one.
+return { helper = true }

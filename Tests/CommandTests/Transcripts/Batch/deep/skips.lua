@@ -1,0 +1,9 @@
+return {
+  name = "skips",
+  tags = { "slow" },
+  cases = {
+    ["one"] = function(t)
+      t:skip "not here"
+    end,
+  },
+}
