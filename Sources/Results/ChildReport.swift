@@ -21,6 +21,14 @@ public struct ChildReport: Codable, Sendable {
         self.result = result
     }
 
+    /// Of one that another batch has run.
+    public init(_ record: Record) {
+        outcome = record.outcome == .error ? nil : record.outcome
+        reason = record.reason
+        trace = record.trace
+        result = record.result
+    }
+
     /// Of one that was not.
     public init(unusable reason: String) { self.reason = reason }
 

@@ -1,21 +1,41 @@
 import Commands
 import ArgumentParser
+import CKernel
 import Dispatch
 import Glibc
 import Synchronization
 
 /// `peerlab run --bench lab`: the same command with the host bench, inside the guest.
 struct LabRun {
-    private let options: Run
+    /// What the guest's peerlab calls its bench.
+    static let inside = "QEMU with emulated devices"
 
-    init(_ options: Run) { self.options = options }
+    private let on: BenchOptions
+    private let command: [String]
+    private let results: [(name: String, destination: String)]
+
+    /// `command` is run in the guest; what it writes as `results` to its share goes where they say.
+    init(_ on: BenchOptions, command: [String], results: [(name: String, destination: String)]) {
+        self.on = on
+        self.command = command
+        self.results = results
+    }
+
+    /// `peerlab run`, in the guest.
+    init(_ options: Run) {
+        // Files are written to the job's share; the bench takes them from there to where the user wants them.
+        var files: [(name: String, destination: String)] = []
+        if let json = options.json { files.append(("results.json", LabRun.absolute(json))) }
+        if let trace = options.trace, trace != "-" { files.append(("trace", LabRun.absolute(trace))) }
+        self.init(options.on, command: LabRun.command(options), results: files)
+    }
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
-            tph: options.on.labTph, importer: options.on.labImporter, fabric: options.on.labMachine,
-            folder: absolute(LabBench.builtModules))
-        let kernel = options.on.labKernel ?? LabBench.builtKernel
+            tph: on.labTph, importer: on.labImporter, fabric: on.labMachine,
+            folder: LabRun.absolute(LabBench.builtModules))
+        let kernel = on.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
                 "the lab bench has no kernel image at \(kernel): name one with --lab-kernel FILE or "
@@ -24,9 +44,13 @@ struct LabRun {
         guard let guestInit = LabBench.installedGuestInit else {
             throw ValidationError("scripts/lab/guest-init is not beside this program")
         }
+        // Before there is a second thread.
+        let watch = process_watch()
+        defer { if watch >= 0 { process_watch_end(Int32(truncatingIfNeeded: watch)) } }
         let bench = LabBench(
-            kernel: absolute(kernel), guestInit: guestInit, command: command(), workingDirectory: absolute("."),
-            results: results(), machine: setup.machine, modules: setup.modules)
+            kernel: LabRun.absolute(kernel), guestInit: guestInit, command: command,
+            workingDirectory: LabRun.absolute("."),
+            results: results, machine: setup.machine, watch: Int32(clamping: watch), modules: setup.modules)
         let signals = SignalCount()
         let verdict = waiting { await bench.run { signals.value } }
         switch verdict {
@@ -57,18 +81,10 @@ struct LabRun {
         return verdict.withLock { $0 }
     }
 
-    /// Files are written to the job's share; the bench takes them from there to where the user wants them.
-    private func results() -> [(name: String, destination: String)] {
-        var files: [(name: String, destination: String)] = []
-        if let json = options.json { files.append(("results.json", absolute(json))) }
-        if let trace = options.trace, trace != "-" { files.append(("trace", absolute(trace))) }
-        return files
-    }
-
-    private func command() -> [String] {
+    private static func command(_ options: Run) -> [String] {
         // For scripts/lab/bench, which runs other programs beside this one in a guest.
         if let command = getenv("PEERLAB_LAB_COMMAND") { return ["/bin/sh", "-c", String(cString: command)] }
-        var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", "QEMU with emulated devices"]
+        var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", LabRun.inside]
         words += ["--tph-abi", options.on.tphAbi]
         for setting in options.on.settings { words += ["--set", setting] }
         for folder in options.on.lib { words += ["--lib", folder] }
@@ -77,7 +93,7 @@ struct LabRun {
         return words + ["--"] + options.files
     }
 
-    private func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/") else { return path }
         guard let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }

@@ -36,3 +36,9 @@ int process_signals(void);
 int process_was_terminated(void);
 /* As if SIGINT had come, for tests. */
 void process_pretend_signal(void);
+
+/* Starts a process that kills another one when this one dies without having said that all is well, even by SIGKILL. To be
+ * called while this program has one thread. A descriptor to say whom, and that all is well; or a negated errno. */
+long process_watch(void);
+void process_watch_for(int watch, pid_t pid);
+void process_watch_end(int watch);

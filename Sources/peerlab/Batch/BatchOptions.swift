@@ -37,6 +37,10 @@ struct BatchSelection: ParsableArguments {
             "Run this part of all: 2/5; auto takes it from Slurm's array or step.", valueName: "I/N|auto"))
     var shard: String?
 
+    /// A file of ids, NUL between them: only these are run. Set for the batch in a lab's guest.
+    @Option(help: .hidden)
+    var only: String?
+
     func validate() throws {
         guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeat is 1 or more") }
         if let tags { _ = try expression(tags) }
@@ -89,6 +93,9 @@ struct BatchRunning: ParsableArguments {
 
     @Option(help: ArgumentHelp("How many of the last calls a failure's result has; 0 for none.", valueName: "LINES"))
     var failureTrace = 100
+
+    @Flag(help: "Run all in one guest of the lab, instead of booting one for each; the guest's kernel is then shared.")
+    var labShare = false
 
     @Flag(help: "Go on with the last batch that was killed or interrupted, or with --journal's.")
     var resume = false

@@ -74,6 +74,10 @@ struct BatchPlan {
                 index, file.path, BatchPlan.matrix(known, rows), repeats: command.selection.repeats)
         }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
+        if let only = command.selection.only {
+            let ids = Set(Follower.contents(of: only).split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
+            cells.removeAll { !ids.contains($0.id) }
+        }
     }
 
     /// Rows of the command line take the place of the scenario's own; scenarios without such an option are not concerned.

@@ -49,6 +49,22 @@ final class BatchProcess {
         return writeAll(report.bytes, to: 3) ? 0 : 1
     }
 
+    /// In the child: a guest for this run alone, in which its limits hold.
+    func runInGuest(_ id: String, _ arguments: [String]) -> Int32 {
+        var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
+        let descriptor = mkstemp(&place)
+        close(descriptor)
+        defer { unlink(place) }
+        let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        var report = ChildReport(unusable: "the guest has no result of it")
+        do {
+            try LabGuest(on, arguments).run([id], beside: path).each { report = ChildReport($0) }
+        } catch {
+            report = ChildReport(unusable: Run.message(for: error))
+        }
+        return writeAll(report.bytes, to: 3) ? 0 : 1
+    }
+
     private func report(
         on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], emit: @escaping (String) -> Void
     ) -> ChildReport {

@@ -11,6 +11,7 @@ import Synchronization
 /// A batch from its plan to its results.
 final class BatchRun {
     private let command: BatchCommand
+    private let arguments: [String]
     private let journal: Journal
     private let process: BatchProcess
     private let files: [(form: ResultForm, file: ResultFile)]
@@ -29,7 +30,11 @@ final class BatchRun {
 
     init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
         self.command = command
+        self.arguments = arguments
         try command.on.check()
+        if command.running.labShare, command.on.bench != "lab" {
+            throw ValidationError("--lab-share is for --bench lab")
+        }
         files = try command.output.forms.files()
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
         var plan = try BatchPlan(command)
@@ -72,9 +77,14 @@ final class BatchRun {
             return ExitStatus.usage.rawValue
         }
         process.warmUp()
-        let workers = Workers(jobs: command.running.workers) { [process, plan] task in
+        if process.bench == nil, command.running.labShare {
+            try runInGuest()
+            return try finish()
+        }
+        let workers = Workers(jobs: command.running.workers) { [process, plan, arguments] task in
             let cell = plan.cells[task.index]
-            return process.run(plan.files[cell.file].path, cell.settings)
+            guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings) }
+            return process.runInGuest(cell.id, arguments)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
         do throws(Errno) {
@@ -85,6 +95,19 @@ final class BatchRun {
         progress.end()
         if let lost { throw lost }
         return try finish()
+    }
+
+    /// One guest runs what is left, and its results are added to this batch's. A guest that dies takes only what was running
+    /// in it along; --resume boots another one.
+    private func runInGuest() throws {
+        let guest = LabGuest(command.on, arguments)
+        let reader = try guest.run(waiting.map { plan.cells[$0].id }, beside: journal.path)
+        reader.each { record in
+            totals.add(record)
+            keep { try self.journal.add(record) }
+        }
+        if let lost { throw lost }
+        next = reader.isEnded ? waiting.count : next
     }
 
     private func list() -> Int32 {
@@ -102,7 +125,9 @@ final class BatchRun {
         if started[index] == nil { started[index] = Journal.timestamp() }
         let limits = limits(of: index)
         return BatchTask(
-            id: plan.cells[index].id, index: index, timeout: limits.timeout ?? 300, memory: limits.memory ?? 0)
+            id: plan.cells[index].id, index: index,
+            timeout: (limits.timeout ?? 300) + (process.bench == nil ? LabGuest.boot : 0),
+            memory: process.bench == nil ? 0 : limits.memory ?? 0)
     }
 
     private func limits(of index: Int) -> Limits {

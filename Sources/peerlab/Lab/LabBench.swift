@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import Kernel
 import Subprocess
@@ -21,6 +22,8 @@ struct LabBench: Sendable {
     var bootTimeout: Duration = .seconds(60)
     /// The machine to emulate.
     var machine = LabMachine()
+    /// What kills QEMU when this program is killed: process_watch's descriptor.
+    var watch: Int32 = -1
     /// Kernel modules that the guest loads before it binds the devices, in this order.
     var modules: [LabModule] = []
 
@@ -89,6 +92,7 @@ struct LabBench: Sendable {
     ) async -> (LabWatch.Stop, messages: String) {
         await withTaskGroup(of: LabWatch.Stop.self) { group in
             let pid = qemu.processIdentifier.value
+            if watch >= 0 { process_watch_for(watch, pid) }
             group.addTask {
                 var watch = LabWatch(job: job, bootTimeout: bootTimeout) { LabBench.processorTime(of: pid) }
                 let stop = await watch.untilStop(interrupts) { word in

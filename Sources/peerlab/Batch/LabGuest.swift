@@ -1,0 +1,49 @@
+import Commands
+import Glibc
+import Kernel
+import Results
+import Runner
+
+/// A guest of the lab that runs some of a batch's runs, as a batch of its own on its host bench.
+struct LabGuest {
+    /// Seconds beyond a run's own that a guest may take to boot and to power off.
+    static let boot = 180.0
+    private let on: BenchOptions
+    private let arguments: [String]
+
+    /// `arguments` is the batch's command line.
+    init(_ on: BenchOptions, _ arguments: [String]) {
+        self.on = on
+        self.arguments = arguments
+    }
+
+    /// Runs those with these ids. Files that host and guest share are made beside `path` and go again.
+    func run(_ ids: [String], beside path: String) throws -> JournalReader {
+        let wanted = LabRun.absolute(path + ".ids"), part = LabRun.absolute(path + ".guest")
+        defer {
+            unlink(wanted)
+            unlink(part)
+        }
+        try ResultFile(wanted).write(Array(ids.joined(separator: "\0").utf8))
+        let batch =
+            ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", "\(LabJob.share)/journal.jsonl"]
+            + ["--no-store", "--only", wanted] + LabGuest.own(arguments)
+        // Its summary is not this batch's.
+        let words = ["/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/null", StdlibFolders.program()] + batch
+        let status = try LabRun(on, command: words, results: [("journal.jsonl", part)]).run()
+        guard access(part, R_OK) == 0 else {
+            throw Failure("lab", Errno(EIO), object: "the guest", hint: "it ended with \(status) and without results")
+        }
+        return try JournalReader(part)
+    }
+
+    /// The command line without what the host does.
+    private static func own(_ arguments: [String]) -> [String] {
+        let values = [
+            "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--journal", "--store", "--ktap", "--tap", "--junit",
+            "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
+        ]
+        let flags = ["--lab-share", "--lab-importer", "--no-store", "--resume", "--shuffle", "--fail-fast"]
+        return SlurmJob.without(values, arguments).filter { !flags.contains($0) }
+    }
+}
