@@ -60,7 +60,8 @@ let package = Package(
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Batch", "Commands", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel", "SimKernel",
+                "Batch", "Commands", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel",
+                "SimKernel",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Subprocess", package: "swift-subprocess"),

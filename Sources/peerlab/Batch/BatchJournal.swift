@@ -10,7 +10,10 @@ enum BatchJournal {
         if let named { return named }
         let folder = try Folders.make(Folders.state + "/batches")
         let time = Journal.timestamp().replacing(":", with: "")
-        return "\(folder)/\(time)-\(getpid()).jsonl"
+        var name = utsname()
+        uname(&name)
+        let host = withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return "\(folder)/\(time)-\(host)-\(getpid()).jsonl"
     }
 
     /// The newest that did not come to its end and that nobody writes.
