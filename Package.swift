@@ -43,7 +43,8 @@ let package = Package(
             name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
             resources: [.embedInCode("Report/report.html")], swiftSettings: swift),
         .target(
-            name: "Store", dependencies: ["Results", "Kernel", .product(name: "GRDB", package: "GRDB.swift")],
+            name: "Store",
+            dependencies: ["Results", "Runner", "Kernel", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swift),
         .target(
             name: "Commands",

@@ -12,20 +12,28 @@ public struct Selection: Sendable {
     }
     /// Sorted, each once; named ones first in the order given.
     public private(set) var files: [File] = []
+    /// How many names in folders are no UTF-8; what has them is left out.
+    public private(set) var unreadableNames = 0
 
     /// Files, folders (every .lua file in them and below, hidden ones left out) and patterns such as "tph-*.lua". Throws
     /// where one stands for nothing.
     public init(_ paths: [String]) throws(Failure) {
         var seen: Set<String> = []
         for path in paths {
-            for file in try Selection.files(of: path) where seen.insert(file.path).inserted { files.append(file) }
+            for file in try filesOf(path) where seen.insert(file.path).inserted { files.append(file) }
         }
     }
 
-    private static func files(of path: String) throws(Failure) -> [File] {
+    private mutating func filesOf(_ path: String) throws(Failure) -> [File] {
         var status = stat()
         if stat(path, &status) == 0 {
-            guard status.st_mode & S_IFMT == S_IFDIR else { return [File(path: path, isFound: false)] }
+            guard status.st_mode & S_IFMT == S_IFDIR else {
+                // A pipe or a device may have no end, and be read once only.
+                guard status.st_mode & S_IFMT == S_IFREG else {
+                    throw Failure("open", Errno(EINVAL), object: path, hint: "a scenario is a regular file")
+                }
+                return [File(path: path, isFound: false)]
+            }
             let found = try below(path).sorted()
             guard !found.isEmpty else {
                 throw Failure("open", Errno(ENOENT), object: path, hint: "the folder has no .lua files")
@@ -33,10 +41,10 @@ public struct Selection: Sendable {
             return found.map { File(path: $0, isFound: true) }
         }
         let code = errno
-        let matches = expand(path)
+        let matches = Selection.expand(path)
         guard !matches.isEmpty else { throw Failure("open", Errno(code), object: path) }
         var files: [File] = []
-        for match in matches { files += try self.files(of: match) }
+        for match in matches { files += try filesOf(match) }
         return files
     }
 
@@ -48,24 +56,26 @@ public struct Selection: Sendable {
             .filter { access($0, F_OK) == 0 }
     }
 
-    private static func below(_ folder: String) throws(Failure) -> [String] {
+    private mutating func below(_ folder: String) throws(Failure) -> [String] {
         guard let directory = opendir(folder) else { throw Failure("open", Errno(errno), object: folder) }
         defer { closedir(directory) }
         var files: [String] = []
         while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            let text = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(validating: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard let name = text else {
+                unreadableNames += 1
+                continue
             }
             guard !name.hasPrefix(".") else { continue }
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
-            switch status.st_mode & S_IFMT {
             // Links to folders are not followed: they could lead round in circles.
-            case S_IFDIR: files += try below(path)
-            case S_IFREG, S_IFLNK: if name.hasSuffix(".lua") { files.append(path) }
-            default: break
-            }
+            if status.st_mode & S_IFMT == S_IFDIR { files += try below(path) }
+            guard name.hasSuffix(".lua"), stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
+            files.append(path)
         }
         return files
     }

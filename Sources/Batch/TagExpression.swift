@@ -18,6 +18,7 @@ public indirect enum TagExpression: Sendable, Equatable {
     /// Reads one. `not` binds more than `and`, `and` more than `or`.
     public init(_ text: String) throws(Mistake) {
         var words = TagExpression.words(text)[...]
+        guard words.count <= 1000 else { throw Mistake(message: "it has more than 1000 words") }
         self = try TagExpression.alternatives(&words)
         if let word = words.first { throw Mistake(message: "'\(word)' is one word too many in '\(text)'") }
     }

@@ -18,10 +18,10 @@ long process_fork(void) {
 long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
 /* dup2 onto what may be one of the others: all are above 3 first. */
-static int above(int fd) { return fcntl(fd, F_DUPFD, 64); }
+static int above(int fd) { return fcntl(fd, F_DUPFD, 4); }
 
 long process_enter(const char *name, pid_t parent, int output, int errors, int result, uint64_t memory) {
-    static const int caught[] = { SIGINT, SIGTERM, SIGPIPE };
+    static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
     sigset_t none;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
     sigemptyset(&none);
@@ -79,7 +79,7 @@ uint64_t process_resident(pid_t pid) {
 static volatile sig_atomic_t signals, terminated;
 
 static void count(int number) {
-    if (signals == 0 && number == SIGTERM) terminated = 1;
+    if (signals == 0 && number != SIGINT) terminated = 1;
     signals++;
 }
 
@@ -87,7 +87,9 @@ void process_count_signals(void) {
     struct sigaction action = { .sa_handler = count };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 int process_signals(void) { return signals; }
 int process_was_terminated(void) { return terminated; }
@@ -109,7 +111,7 @@ long process_watch(void) {
     /* Twice, so that nobody has to wait for it; and in a session of its own, which no signal to a group reaches. */
     if (fork() != 0) _exit(0);
     setsid();
-    int input = fcntl(ends[0], F_DUPFD, 64);
+    int input = fcntl(ends[0], F_DUPFD, 4);
     for (int fd = 0; fd < 3; fd++) close(fd);
     if (dup2(input, 0) < 0 || close_range(1, ~0U, 0) < 0) _exit(1);
     pid_t whom = 0, next;

@@ -262,10 +262,14 @@ void lk_open_libraries(lua_State *L) {
 static int open_state(lua_State *L) {
     lk_open_errors(L);
     lk_open_libraries(L);
+    lua_getglobal(L, LUA_MATHLIBNAME);
+    lua_getfield(L, -1, "randomseed");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 0);
     return 0;
 }
 
-lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer) {
+lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed) {
     lk_state *state = calloc(1, sizeof *state);
     lua_State *L = state ? lua_newstate(allocate, state) : NULL;
     if (!L) {
@@ -276,7 +280,8 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
     *(lk_state **)lua_getextraspace(L) = state;
     lua_setwarnf(L, warn, NULL);
     lua_pushcfunction(L, open_state);
-    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+    lua_pushinteger(L, seed);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         lua_close(L);
         free(state);
         return NULL;

@@ -1,5 +1,7 @@
 public import ArgumentParser
 import Glibc
+import Kernel
+import Synchronization
 
 /// A program's whole run, with the exit codes that all of ours have.
 public enum CommandLineProgram {
@@ -9,13 +11,22 @@ public enum CommandLineProgram {
             var command = try root.parseAsRoot(arguments)
             try command.run()
         } catch let status as ExitCode {
-            Glibc.exit(status.rawValue)
+            end(status.rawValue)
         } catch {
             let text = root.fullMessage(for: error)
             let succeeded = root.exitCode(for: error).isSuccess
             if !text.isEmpty { print(text, to: succeeded ? STDOUT_FILENO : STDERR_FILENO) }
-            Glibc.exit(succeeded ? ExitStatus.pass.rawValue : ExitStatus.usage.rawValue)
+            end(succeeded ? ExitStatus.pass.rawValue : ExitStatus.usage.rawValue)
         }
-        Glibc.exit(ExitStatus.pass.rawValue)
+        end(ExitStatus.pass.rawValue)
+    }
+
+    /// A full disk must not look like a pass. A reader that wanted no more (EPIPE) has what it wanted.
+    private static func end(_ status: Int32) -> Never {
+        let lost = lostOutput.load(ordering: .relaxed)
+        guard lost != 0, lost != EPIPE else { Glibc.exit(status) }
+        let reason = Errno(lost)
+        print("peerlab: cannot write to standard output: \(reason.message) (\(reason.name))", to: STDERR_FILENO)
+        Glibc.exit(ExitStatus.software.rawValue)
     }
 }

@@ -52,6 +52,9 @@ public struct FormOptions: ParsableArguments {
         [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
     }
 
+    /// Every file that is named.
+    public var named: [String] { FormOptions.paths.compactMap { self[keyPath: $0] } }
+
     /// Whether one of them goes to standard output ("-"), which then has nothing else.
     public var takesOutput: Bool { FormOptions.paths.contains { self[keyPath: $0] == "-" } }
 

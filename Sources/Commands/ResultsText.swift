@@ -4,6 +4,13 @@ import Runner
 
 /// Lines of text about results.
 public enum ResultsText {
+    /// Text of a script's, without what a terminal would obey.
+    public static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.value < 32 || (127...159).contains($0.value) ? "\u{fffd}" : $0 }))
+    }
+
     /// All that is known of a run, indented.
     public static func details(_ record: Record) -> [String] {
         var lines: [String] = []
@@ -18,8 +25,8 @@ public enum ResultsText {
             lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
         }
         lines += record.trace.map { "  trace: \($0)" }
-        if let errors = record.errors, !errors.isEmpty { lines.append("  errors: \(errors)") }
-        return lines
+        for line in record.errors?.split(separator: "\n") ?? [] { lines.append("  errors: \(line)") }
+        return lines.map(printable)
     }
 
     /// A number with three digits behind the point, and k, M, G or T.

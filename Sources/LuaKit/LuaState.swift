@@ -36,19 +36,24 @@ public final class LuaState {
         }
     }
 
+    /// What `math.random` began with.
+    public let seed: Int64
+
     /// A state whose functions are given `context`. `find` looks up modules that are files; `print` gets the lines that
-    /// a script prints.
+    /// a script prints. `seed` is what `math.random` begins with, another one each time where it is nil: Lua's own would be
+    /// the same in processes that were forked at the same time.
     public init(
-        context: AnyObject,
+        context: AnyObject, seed: Int64? = nil,
         find: @escaping (String) throws(ErrorValue) -> ModuleSource,
         print: @escaping (String) -> Void
     ) {
         self.context = context
         self.find = find
         self.print = print
+        self.seed = seed ?? Int64.random(in: 0..<(1 << 53))
         state = lk_new_state(
             Unmanaged.passUnretained(context).toOpaque(), Unmanaged.passUnretained(self).toOpaque(),
-            { LuaState.of($0).loadModule($0, named: $1, $2) }, { LuaState.of($0).printed($1, $2) })
+            { LuaState.of($0).loadModule($0, named: $1, $2) }, { LuaState.of($0).printed($1, $2) }, self.seed)
     }
 
     deinit { close() }

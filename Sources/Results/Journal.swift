@@ -20,13 +20,16 @@ public struct BatchHeader: Codable, Sendable {
     public let simulated: Bool
     /// Which part of a whole it is: "2/5"; nil where it is all.
     public let shard: String?
+    /// How many runs it has; nil of merged ones.
+    public let runs: Int?
 
     /// A header.
     public init(
         version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool,
-        shard: String? = nil
+        shard: String? = nil, runs: Int? = nil
     ) {
         self.shard = shard
+        self.runs = runs
         journal = BatchHeader.mark
         self.version = version
         self.arguments = arguments
@@ -54,9 +57,10 @@ public final class Journal {
     private var isDirty = false
 
     /// A new one, which begins with `header`; or, where that is nil, one that goes on. Two programs never write one: EAGAIN.
+    /// What is there already is overwritten only where it is the journal of a batch that came to its end: EEXIST.
     public init(_ path: String, header: BatchHeader?) throws(Failure) {
         self.path = path
-        let flags = header == nil ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC
+        let flags = header == nil ? O_RDWR : O_RDWR | O_CREAT
         descriptor = open(path, flags | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -64,8 +68,26 @@ public final class Journal {
             close(descriptor)
             throw Failure("flock", error, object: path, hint: "another peerlab is writing it")
         }
-        if let header { try add(line: header) } else { try dropCutLine() }
+        if let header {
+            try Journal.checkOverwriting(path)
+            ftruncate(descriptor, 0)
+            try add(line: header)
+        } else {
+            try dropCutLine()
+        }
         try flush()
+    }
+
+    private static func checkOverwriting(_ path: String) throws(Failure) {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return }
+        let before = try? JournalReader(path)
+        guard before?.isEnded != true else { return }
+        throw Failure(
+            "open", Errno(EEXIST), object: path,
+            hint: before == nil
+                ? "the file is no journal; name another one, or remove it"
+                : "its batch is not complete: --resume goes on with it; to begin anew, remove it")
     }
 
     deinit { close(descriptor) }
@@ -190,7 +212,8 @@ public final class JournalReader {
         var room = 0
         defer { free(text) }
         let count = getline(&text, &room, file)
-        guard count > 0, let text else { return nil }
+        // One that was cut by a kill or a power cut is none.
+        guard count > 0, let text, text[count - 1] == 0x0a else { return nil }
         return Data(bytes: text, count: count)
     }
 

@@ -107,6 +107,9 @@ public struct Samples: Sendable {
     /// None.
     public init() {}
 
+    /// What was measured.
+    public var names: Set<String> { Set(values.keys) }
+
     /// Adds what a run measured, and how long it took. Only runs that passed measured anything.
     public mutating func add(_ record: Record) {
         guard record.outcome == .pass else { return }

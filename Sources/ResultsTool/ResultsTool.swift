@@ -23,7 +23,11 @@ struct ResultsCommand: ParsableCommand {
         var store: String?
 
         func open() throws(Failure) -> Store {
-            if let store { return try Store(store) }
+            if let store {
+                // A name that is mistyped is no new store.
+                guard access(store, F_OK) == 0 else { throw Failure("open", Errno(errno), object: store) }
+                return try Store(store)
+            }
             return try Store(try Folders.store())
         }
 
@@ -70,10 +74,13 @@ struct ResultsCommand: ParsableCommand {
                 if let name, record.id != name { return }
                 found = true
                 let reason = record.reason.map { ": \($0)" } ?? ""
-                print("\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)", to: STDOUT_FILENO)
+                print(
+                    ResultsText.printable(
+                        "\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)"), to: STDOUT_FILENO
+                )
                 if name != nil { ResultsText.details(record).forEach { print($0, to: STDOUT_FILENO) } }
             }
-            guard found else { throw ValidationError("the batch has no run '\(name ?? "")'") }
+            if let name, !found { throw ValidationError("the batch has no run '\(name)'") }
             if name == nil { print(source.totals.text, to: STDOUT_FILENO) }
         }
     }
@@ -124,11 +131,17 @@ struct ResultsCommand: ParsableCommand {
             var isWorse = false
             other.each { record in
                 samples.1.add(record)
-                guard let before = outcomes[record.id], before != record.outcome else { return }
+                guard let before = outcomes.removeValue(forKey: record.id), before != record.outcome else { return }
                 print("\(record.id): \(before.rawValue) before, \(record.outcome.rawValue) now", to: STDOUT_FILENO)
                 if before.isGood, !record.outcome.isGood { isWorse = true }
             }
+            for id in outcomes.keys.sorted() { print(ResultsText.printable("\(id): missing now"), to: STDOUT_FILENO) }
+            if outcomes.values.contains(where: \.isGood) { isWorse = true }
             let changes = Samples.compare(samples.0, samples.1)
+            let onlyBefore = samples.0.names.subtracting(samples.1.names)
+            for name in onlyBefore.sorted() {
+                print(ResultsText.printable("not measured now: \(name)"), to: STDOUT_FILENO)
+            }
             for change in changes where all || change.verdict != .same {
                 print(ResultsText.line(change), to: STDOUT_FILENO)
             }
@@ -190,7 +203,7 @@ struct ResultsCommand: ParsableCommand {
         func run() throws {
             let answer = try ResultsCommand.saying {
                 let reader = try JournalReader(journal)
-                let store = try place.open()
+                let store = try place.store.map { path throws(Failure) in try Store(path) } ?? place.open()
                 let history = history ? try store.history(of: reader) : [:]
                 let number = add ? try store.add(reader) : nil
                 return KeptBatch(number: number, store: store.path, history: history)

@@ -88,6 +88,8 @@ public struct ScenarioResult: Codable, Sendable {
     public let bench_description: String
     /// Whether a model answered.
     public let simulated: Bool
+    /// What `math.random` began with, in the first role.
+    public var seed: Int64?
     /// Option values as text, after `auto` was resolved.
     public var options: [String: String] = [:]
     /// What the machine and the devices used were; empty on a simulated bench.

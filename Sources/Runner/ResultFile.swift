@@ -56,7 +56,8 @@ public struct ResultFile {
         do throws(Failure) {
             let mask = umask(0)
             umask(mask)
-            fchmod(descriptor, 0o666 & ~mask)
+            var before = stat()
+            fchmod(descriptor, stat(place, &before) == 0 ? before.st_mode & 0o777 : 0o666 & ~mask)
             try put(body, descriptor)
             guard rename(temporary, place) == 0 else { throw Failure("rename", Errno(errno), object: path) }
         } catch {

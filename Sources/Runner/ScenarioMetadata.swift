@@ -1,4 +1,4 @@
-import LuaKit
+public import LuaKit
 
 /// What one run may use before it is ended.
 public struct Limits: Sendable, Equatable, Codable {
@@ -13,17 +13,24 @@ public struct Limits: Sendable, Equatable, Codable {
         self.memory = memory
     }
 
+    /// Seconds that a limit may be.
+    static let times = 0.001...8_640_000.0
+    /// Bytes that a limit may be: a process that does nothing takes some.
+    public static let memories: ClosedRange<UInt64> = (32 << 20)...(1 << 50)
+
     /// `timeout` (seconds, or "90s", "5m") and `memory` (bytes, or "256M") of a scenario's table.
     init(_ fields: [String: LuaValue]) throws(ErrorValue) {
         switch fields["timeout"] {
         case nil: break
         case .integer(let value)?: timeout = Double(value)
         case .number(let value)?: timeout = value
-        case .string(let text)?: timeout = Limits.seconds(text)
+        case .string(let text)?: timeout = Limits.seconds(text) ?? -1
         default: timeout = -1
         }
-        if let timeout, !(timeout > 0 && timeout.isFinite) {
-            throw ErrorValue(kind: "script", "'timeout' must be seconds, or text such as \"90s\" or \"5m\"")
+        if let timeout, !Limits.times.contains(timeout) {
+            throw ErrorValue(
+                kind: "script",
+                "'timeout' must be a millisecond to 100 days, as seconds or text such as \"90s\" or \"5m\"")
         }
         switch fields["memory"] {
         case nil: return
@@ -31,8 +38,9 @@ public struct Limits: Sendable, Equatable, Codable {
         case .string(let text)?: memory = parseSize(text).flatMap { $0 > 0 ? UInt64($0) : nil }
         default: break
         }
-        guard memory != nil else {
-            throw ErrorValue(kind: "script", "'memory' must be bytes, or text such as \"256M\"")
+        guard let memory, Limits.memories.contains(memory) else {
+            throw ErrorValue(
+                kind: "script", "'memory' must be 32 MiB at least, as bytes or text such as \"256M\"")
         }
     }
 
@@ -40,8 +48,8 @@ public struct Limits: Sendable, Equatable, Codable {
     public static func seconds(_ text: String) -> Double? {
         let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
         let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
-        guard let value = Double(text.dropLast(unit.0.count)), value > 0, value.isFinite else { return nil }
-        return value * unit.1
+        guard let value = Double(text.dropLast(unit.0.count)) else { return nil }
+        return times.contains(value * unit.1) ? value * unit.1 : nil
     }
 }
 
@@ -58,6 +66,19 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         self.values = values
     }
 
+    /// At most so many combinations of one scenario.
+    public static let most = 10_000
+
+    /// "more than 10000", where rows of these lengths have too many combinations; nil where they do not.
+    public static func combinations(_ lengths: [Int]) -> String? {
+        var product = 1
+        for length in lengths {
+            product *= length
+            if product > most { return "more than \(most)" }
+        }
+        return nil
+    }
+
     /// The rows of a scenario's `matrix`, by name; each value must be one that the option takes.
     static func rows(_ value: LuaValue?, _ options: [OptionSchema]) throws(ErrorValue) -> [MatrixRow] {
         guard let value else { return [] }
@@ -67,6 +88,9 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         }
         var rows: [MatrixRow] = []
         for (name, entry) in table.sorted(by: { $0.key < $1.key }) {
+            guard !options.isEmpty else {
+                throw ErrorValue(kind: "script", "'matrix' has '\(name)', but the scenario declares no options")
+            }
             guard let option = options.first(where: { $0.name == name }) else {
                 throw unknownKey(name, in: "the matrix", of: options.map(\.name))
             }
@@ -74,21 +98,30 @@ public struct MatrixRow: Sendable, Equatable, Codable {
                 throw ErrorValue(kind: "script", "matrix.\(name) must be a list of values")
             }
             var values: [String] = []
+            var parsed: [LuaValue] = []
             for item in list {
                 let text = plainText(item)
-                do throws(ErrorValue) { _ = try option.parse(text) } catch {
+                do throws(ErrorValue) {
+                    let value = try option.parse(text)
+                    guard !parsed.contains(value) else { throw ErrorValue(kind: "script", "it has '\(text)' twice") }
+                    parsed.append(value)
+                } catch {
                     throw ErrorValue(kind: "script", "matrix.\(name): \(error.message)")
                 }
                 values.append(text)
             }
             rows.append(MatrixRow(option: name, values: values))
         }
+        if let count = MatrixRow.combinations(rows.map(\.values.count)) {
+            throw ErrorValue(
+                kind: "script", "the matrix has \(count) combinations; at most \(MatrixRow.most) are run")
+        }
         return rows
     }
 }
 
 /// A plain value as `--set` takes it.
-func plainText(_ value: LuaValue) -> String {
+public func plainText(_ value: LuaValue) -> String {
     switch value {
     case .integer(let number): String(number)
     case .number(let number): String(number)

@@ -34,13 +34,15 @@ public final class ScenarioRun {
     /// - Parameters:
     ///   - kernel: the bench's kernel, perhaps traced.
     ///   - another: gives further handles of that kernel: each role of a scenario has its own.
+    ///   - seed: what `math.random` begins with; another one each time where it is nil.
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report.
     ///   - print: takes each line that the script prints; nil where `emit` does.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
-        settings: [(name: String, value: String)], place: RolePlace? = nil, featureFound: @escaping (Feature) -> Void,
+        settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
+        featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
@@ -58,13 +60,14 @@ public final class ScenarioRun {
         host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
-            context: host, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
+            context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
             print: print ?? emit)
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
             file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,
             simulated: bench.isSimulated)
+        result.seed = state.seed
     }
 
     /// What the file declares, without running any of it; nil for a plain script.
@@ -241,9 +244,11 @@ public final class ScenarioRun {
         }
         crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
         for (number, role) in roles.enumerated().dropFirst() {
+            let seed = state.seed &+ Int64(number)
             let run = { [file, bench, another, library, featureFound, note, emit] () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
+                    seed: seed,
                     featureFound: featureFound, note: note, emit: { _ in }, print: { emit("[\(role)] \($0)") })
                 try follower.follow(role, crew, values)
             }

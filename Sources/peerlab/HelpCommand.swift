@@ -49,7 +49,7 @@ struct Help: ParsableCommand {
         let width = scenario.options.map(\.name.count).max() ?? 0
         for option in scenario.options {
             let name = option.name + String(repeating: " ", count: width - option.name.count)
-            let fallback = option.fallback.map { ", default \(text($0))" } ?? ", must be given"
+            let fallback = option.fallback.map { ", default \(plainText($0))" } ?? ", must be given"
             print("  \(name)  \(option.about) (\(option.typeText)\(fallback))", to: STDOUT_FILENO)
         }
         if !scenario.needs.isEmpty {
@@ -57,16 +57,6 @@ struct Help: ParsableCommand {
         }
         print("\ncases:", to: STDOUT_FILENO)
         for one in scenario.cases { print("  \(one.name)", to: STDOUT_FILENO) }
-    }
-
-    private func text(_ value: LuaValue) -> String {
-        switch value {
-        case .integer(let number): String(number)
-        case .number(let number): String(number)
-        case .boolean(let flag): String(flag)
-        case .string(let text): text
-        default: value.typeName
-        }
     }
 }
 

@@ -29,10 +29,10 @@ long process_reap(pid_t pid, struct process_end *_Nonnull end);
 /* Bytes that are in memory of a process; 0 where that is not known. */
 uint64_t process_resident(pid_t pid);
 
-/* SIGINT and SIGTERM are counted from now on. */
+/* SIGINT, SIGTERM and SIGHUP are counted from now on. */
 void process_count_signals(void);
 int process_signals(void);
-/* Whether the first of them was SIGTERM. */
+/* Whether the first of them was another one than SIGINT. */
 int process_was_terminated(void);
 /* As if SIGINT had come, for tests. */
 void process_pretend_signal(void);

@@ -103,8 +103,9 @@ typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 
 /* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
- * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. */
-lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer);
+ * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. `seed`
+ * is what math.random begins with. */
+lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed);
 /* lua_close, which finalizes every object, and the rest. Whether it was interrupted, up to the end. */
 bool lk_close_state(lua_State *L);
 /* What lk_new_state was given, from any coroutine of the state. */

@@ -28,7 +28,7 @@ struct ABCommand: ParsableCommand {
 
     func validate() throws {
         guard (Comparison.fewest...100_000).contains(runs) else {
-            throw ValidationError("--runs is \(Comparison.fewest) or more: fewer show nothing")
+            throw ValidationError("--runs is \(Comparison.fewest) to 100000: fewer show nothing")
         }
         guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
         _ = try settingsB.map(BenchOptions.pair)

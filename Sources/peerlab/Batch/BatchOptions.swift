@@ -42,7 +42,7 @@ struct BatchSelection: ParsableArguments {
     var only: String?
 
     func validate() throws {
-        guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeat is 1 or more") }
+        guard (1...1_000_000).contains(repeats) else { throw ValidationError("--repeat is 1 to 1000000") }
         if let tags { _ = try expression(tags) }
         _ = try rows()
         _ = try part()
@@ -55,10 +55,20 @@ struct BatchSelection: ParsableArguments {
     }
 
     func rows() throws -> [(option: String, values: [String])] {
-        try matrix.map { text in
-            let (name, value) = try BenchOptions.pair(text)
-            return (name, value.split(separator: ",", omittingEmptySubsequences: false).map(String.init))
+        var rows: [(option: String, values: [String])] = []
+        for text in matrix {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2, !parts[0].isEmpty else {
+                throw ValidationError("--matrix takes option=A,B, not '\(text)'")
+            }
+            let values = parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            guard Set(values).count == values.count else { throw ValidationError("--matrix \(text) has a value twice") }
+            guard !rows.contains(where: { $0.option == parts[0] }) else {
+                throw ValidationError("--matrix \(parts[0]) is given twice; name all its values at once")
+            }
+            rows.append((parts[0], values))
         }
+        return rows
     }
 
     func part() throws -> Shard? {
@@ -101,13 +111,17 @@ struct BatchRunning: ParsableArguments {
     var resume = false
 
     func validate() throws {
-        guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
-        if let memory, (parseSize(memory) ?? 0) < 32 << 20 {
-            throw ValidationError("--memory is 32M at least: that is what a process takes that does nothing")
+        guard Limits.seconds(timeout) != nil else {
+            throw ValidationError("--timeout is 1ms to 100 days (2400h), such as 30s, 5m or 2h")
         }
-        guard (0...1000).contains(retries), (0...100_000).contains(failureTrace), (1...4096).contains(jobs ?? 1) else {
-            throw ValidationError("--retries, --failure-trace and --jobs are plain counts")
+        if let memory {
+            guard let bytes = parseSize(memory), bytes > 0, Limits.memories.contains(UInt64(bytes)) else {
+                throw ValidationError("--memory is 32M to 1024T: a process that does nothing takes nearly as much")
+            }
         }
+        guard (1...4096).contains(jobs ?? 1) else { throw ValidationError("--jobs is 1 to 4096") }
+        guard (0...1000).contains(retries) else { throw ValidationError("--retries is 0 to 1000") }
+        guard (0...100_000).contains(failureTrace) else { throw ValidationError("--failure-trace is 0 to 100000") }
     }
 
     var limits: Limits {
@@ -129,6 +143,13 @@ struct BatchOutput: ParsableArguments {
     var store: String?
     @Flag(help: "Keep the results in no store.")
     var noStore = false
+    func validate() throws {
+        let paths = forms.named + [journal, store].compactMap { $0 }
+        for (index, path) in paths.enumerated() where path != "/dev/null" && paths[..<index].contains(path) {
+            throw ValidationError("'\(path)' is named for two things")
+        }
+    }
+
     @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")
     var color: ColorChoice = .auto
 }

@@ -46,13 +46,17 @@ struct BatchPlan {
     private(set) var files: [File] = []
     /// Files in folders that are no scenarios.
     private(set) var leftOut = 0
+    /// Names in folders that are no UTF-8.
+    private(set) var unreadableNames = 0
 
     /// How long a file may take to say what it is, seconds; one that takes longer has said nothing.
-    private static let patience = 10.0
-    private static let chunk = 64
+    private static let patience = 3.0
+    private static let chunk = 32
 
     init(_ command: BatchCommand) throws {
-        let selected = try Selection(command.paths).files
+        let selection = try Selection(command.paths)
+        let selected = selection.files
+        unreadableNames = selection.unreadableNames
         files = selected.map { File(path: $0.path) }
         var found: [Metadata?] = Array(repeating: nil, count: files.count)
         try BatchPlan.read(files, command, into: &found)
@@ -60,6 +64,8 @@ struct BatchPlan {
         try readHashes(jobs: command.running.workers)
         let expression = try command.selection.tags.map(command.selection.expression)
         let rows = try command.selection.rows()
+        let set = Set(try command.on.pairs().map(\.name))
+        var used: Set<String> = []
         for (index, file) in selected.enumerated() {
             let known = found[index] ?? Metadata(file: index)
             if file.isFound, known.isModule {
@@ -70,8 +76,16 @@ struct BatchPlan {
             if !known.tags.isEmpty || known.limits != Limits() {
                 files[index].metadata = Said(tags: known.tags, limits: known.limits)
             }
-            cells += Cell.all(
-                index, file.path, BatchPlan.matrix(known, rows), repeats: command.selection.repeats)
+            let matrix = BatchPlan.matrix(known, rows, without: set)
+            used.formUnion(matrix.map(\.option))
+            if let count = MatrixRow.combinations(matrix.map(\.values.count)) {
+                throw ValidationError(
+                    "\(file.path): the matrix has \(count) combinations; at most \(MatrixRow.most) are run")
+            }
+            cells += Cell.all(index, file.path, matrix, repeats: command.selection.repeats)
+        }
+        for row in rows where !used.contains(row.option) && !cells.isEmpty {
+            throw ValidationError("--matrix: no scenario that is selected has an option '\(row.option)'")
         }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
         if let only = command.selection.only {
@@ -81,10 +95,11 @@ struct BatchPlan {
     }
 
     /// Rows of the command line take the place of the scenario's own; scenarios without such an option are not concerned.
-    private static func matrix(_ known: Metadata, _ rows: [(option: String, values: [String])])
-        -> [(option: String, values: [String])]
-    {
-        var matrix = known.matrix.map { (option: $0.option, values: $0.values) }
+    /// What `--set` sets is no row any more.
+    private static func matrix(
+        _ known: Metadata, _ rows: [(option: String, values: [String])], without set: Set<String>
+    ) -> [(option: String, values: [String])] {
+        var matrix = known.matrix.filter { !set.contains($0.option) }.map { (option: $0.option, values: $0.values) }
         for row in rows where known.options.contains(row.option) {
             if let place = matrix.firstIndex(where: { $0.option == row.option }) {
                 matrix[place] = row
@@ -130,8 +145,9 @@ struct BatchPlan {
                     results[one.file] = one
                     next = one.file + 1
                 }
-                // The one after the last that answered did not come back.
-                if ending.exit != 0, next + 1 < range.upperBound { ranges.append((next + 1)..<range.upperBound) }
+                // The one after the last that answered did not come back; of those behind it each has a process of its own.
+                guard ending.exit != 0, next + 1 < range.upperBound else { return }
+                ranges += ((next + 1)..<range.upperBound).map { $0..<($0 + 1) }
             })
         found = results
     }

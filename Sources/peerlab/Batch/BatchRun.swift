@@ -38,23 +38,50 @@ final class BatchRun {
         files = try command.output.forms.files()
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
         var plan = try BatchPlan(command)
+        if Workers.isInterrupted {
+            print("peerlab: interrupted before anything was run", to: STDERR_FILENO)
+            throw ExitCode(ExitStatus.interrupted.rawValue)
+        }
         seed = command.selection.shuffle ? command.selection.seed ?? UInt64.random(in: 1..<1_000_000) : nil
         if let seed { plan.shuffle(seed: seed) }
         self.plan = plan
         let header = BatchHeader(
-            version: Peerlab.version, arguments: arguments, directory: BatchRun.directory(),
+            version: Peerlab.version,
+            arguments: arguments + (seed.map { command.selection.seed == nil ? ["--seed", String($0)] : [] } ?? []),
+            directory: BatchRun.directory(),
             started: Journal.timestamp(),
             bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false,
-            shard: try command.selection.part().map { "\($0.number)/\($0.count)" })
+            shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count)
         let isListed = command.selection.list
         journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
         if let resumed {
             totals = resumed.totals
             totals.outcomes[Outcome.interrupted.rawValue] = nil
+            BatchRun.tellChanges(resumed, plan)
         }
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
             total: plan.cells.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
+    }
+
+    /// What is otherwise than when the batch was begun.
+    private static func tellChanges(_ before: JournalReader, _ plan: BatchPlan) {
+        if let runs = before.header.runs, runs != plan.cells.count {
+            print(
+                "the batch had \(runs) runs when it was begun, and has \(plan.cells.count) now: files have come or gone",
+                to: STDERR_FILENO)
+        }
+        var hashes: [String: String] = [:]
+        for file in plan.files { hashes[file.path] = file.hash.text }
+        var changed: Set<String> = []
+        before.each { record in
+            if let now = hashes[record.file], now != record.hash, record.outcome != .interrupted {
+                changed.insert(record.file)
+            }
+        }
+        for file in changed.sorted() {
+            print("changed since it was run, and not run again: \(file)", to: STDERR_FILENO)
+        }
     }
 
     private static func directory() -> String {
@@ -71,6 +98,9 @@ final class BatchRun {
         if plan.leftOut > 0 {
             let files = plan.leftOut == 1 ? "1 file is a module" : "\(plan.leftOut) files are modules"
             print("left out: \(files)", to: STDERR_FILENO)
+        }
+        if plan.unreadableNames > 0 {
+            print("left out: \(plan.unreadableNames) whose names are not UTF-8", to: STDERR_FILENO)
         }
         guard !plan.cells.isEmpty else {
             print("peerlab: no scenario is selected", to: STDERR_FILENO)
@@ -93,8 +123,11 @@ final class BatchRun {
             throw Failure("fork", error, object: "a scenario's process")
         }
         progress.end()
-        if let lost { throw lost }
-        return try finish()
+        if let lost {
+            print("peerlab: no more is run, for results could not be kept: \(lost.message)", to: STDERR_FILENO)
+        }
+        let status = try finish()
+        return lost == nil ? status : ExitStatus.software.rawValue
     }
 
     /// One guest runs what is left, and its results are added to this batch's. A guest that dies takes only what was running
@@ -113,7 +146,9 @@ final class BatchRun {
     private func list() -> Int32 {
         for cell in plan.cells {
             let tags = plan.files[cell.file].metadata?.tags ?? []
-            print(cell.id + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"), to: STDOUT_FILENO)
+            print(
+                ResultsText.printable(cell.id) + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"),
+                to: STDOUT_FILENO)
         }
         return ExitStatus.pass.rawValue
     }
@@ -191,11 +226,9 @@ final class BatchRun {
 
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
-        if !isInterrupted, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
-        try journal.flush()
+        if !isInterrupted, lost == nil, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
+        if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
-        let history = try keepInStore(reader)
-        for (form, file) in files { try form.write(reader, history: history, to: file) }
         let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
         BatchSummary.write(reader, color: command.output.color.isOn(place), to: place)
         let missing = plan.cells.count { !reader.hasFinished($0.id) }
@@ -208,10 +241,27 @@ final class BatchRun {
         } else {
             print("journal: \(journal.path)", to: STDERR_FILENO)
         }
-        if lostOutput.load(ordering: .relaxed) != 0 { return ExitStatus.software.rawValue }
+        guard writeForms(reader) else { return ExitStatus.software.rawValue }
         if isInterrupted { return ExitStatus.interrupted.rawValue }
         if totals.bad > 0 || missing > 0 { return ExitStatus.fail.rawValue }
         return totals.count(.pass) > 0 ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
+    }
+
+    /// Writes every form that can be written; false where one could not.
+    private func writeForms(_ reader: JournalReader) -> Bool {
+        var isWhole = true
+        func trying(_ body: () throws(Failure) -> Void) {
+            do throws(Failure) { try body() } catch {
+                print("peerlab: cannot write the results: \(error.message)", to: STDERR_FILENO)
+                isWhole = false
+            }
+        }
+        var history: [String: [PastRun]] = [:]
+        trying { () throws(Failure) in history = try keepInStore(reader) }
+        for (form, file) in files {
+            trying { () throws(Failure) in try form.write(reader, history: history, to: file) }
+        }
+        return isWhole
     }
 
     /// What the store knows of these runs, to which this batch is added. A store that cannot be used takes no results away.
@@ -250,15 +300,19 @@ enum BatchVerdict {
         case nil: break
         }
         if let signal = ending.signal {
-            let lacksMemory = ending.errors.text.contains("out of memory")
+            let said = ending.errors.text
+            let lacksMemory = said.contains("out of memory") || said.contains("failed to allocate")
             return (lacksMemory ? .memory : .crash, "its process was ended by \(name(signal))")
         }
         guard let report else {
-            let lacksMemory = ending.exit == 125 && task.memory > 0
-            return (
-                lacksMemory ? .memory : .crash,
-                "its process exited with \(ending.exit ?? -1) and without a result"
-            )
+            // Nothing of the scenario has run.
+            if ending.exit == 125, ending.output.total == 0 {
+                return (
+                    .error,
+                    "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used"
+                )
+            }
+            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result")
         }
         guard let outcome = report.outcome else { return (.error, report.reason) }
         return (outcome, report.reason)
@@ -281,7 +335,9 @@ enum BatchSummary {
             guard !record.outcome.isGood || record.flaky else { return }
             let word = record.flaky ? "FLAKY" : record.outcome.rawValue.uppercased()
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
-            print("\(mark) \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor)
+            print(
+                "\(mark) \(ResultsText.printable("\(record.id): \(record.reason ?? "passed when it was tried again")"))",
+                to: descriptor)
         }
     }
 }

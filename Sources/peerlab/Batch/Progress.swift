@@ -61,7 +61,8 @@ struct Progress {
     mutating func tell(_ record: Record) {
         end()
         let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.rawValue, 31)
-        print("\(word): \(record.id): \(record.reason ?? "passed when it was tried again")", to: STDERR_FILENO)
+        let text = "\(record.id): \(record.reason ?? "passed when it was tried again")"
+        print("\(word): \(ResultsText.printable(text))", to: STDERR_FILENO)
     }
 
     /// Takes the changing line away.
