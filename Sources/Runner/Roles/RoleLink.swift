@@ -145,17 +145,16 @@ final class RoleLink: @unchecked Sendable {
 
     private func read(_ connection: Connection, of name: String, isHost: Bool) {
         while let event = connection.receive() {
+            // Passed on before it counts here: the first role must not end of what the others have yet to hear.
+            if !isHost { for (other, link) in connections where other != name { link.send(event) } }
             table.apply(event)
-            guard !isHost else { continue }
-            for (other, link) in connections where other != name { link.send(event) }
         }
         connection.ended()
         // What a role said of its own end comes first and stays. The others are out of reach without the first.
         for gone in isHost ? table.roles.filter({ $0 != role }) : [name] {
             let event = RoleEvent.leave(role: gone, reason: "the connection to its process was lost")
+            if !isHost { for (other, link) in connections where other != name { link.send(event) } }
             table.apply(event)
-            guard !isHost else { continue }
-            for (other, link) in connections where other != name { link.send(event) }
         }
     }
 
