@@ -21,7 +21,11 @@ long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 static int above(int fd) { return fcntl(fd, F_DUPFD, 4); }
 
 long process_enter(const char *name, pid_t parent, int output, int errors, int result, uint64_t memory) {
-    static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
+    /* Those of crashes too: a backtrace takes seconds, and may change how the process ends. SIGBUS stays as it is: copying
+     * from a device's memory survives it (system.c). */
+    static const int caught[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGQUIT
+    };
     sigset_t none;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
     sigemptyset(&none);
