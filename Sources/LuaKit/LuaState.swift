@@ -20,6 +20,7 @@ public final class LuaState {
     }
     // So few that looking at each is quicker than hashing a name.
     private var classes: [ClassEntry] = []
+    private var latestClass = 0
     /// What went wrong when the collector closed objects that a script had left open.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
 
@@ -163,9 +164,12 @@ public final class LuaState {
     }
 
     private func row(of name: String) -> UnsafeMutablePointer<lk_class> {
-        guard let place = classes.firstIndex(where: { $0.name == name }) else {
+        // Mostly it is the one of the object before.
+        let isLatest = classes.indices.contains(latestClass) && classes[latestClass].name == name
+        guard let place = isLatest ? latestClass : classes.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("no class \(name)")
         }
+        latestClass = place
         if let description = classes[place].description {
             classes[place].description = nil
             define(classes[place].row, description)

@@ -40,6 +40,12 @@ struct BenchOptions: ParsableArguments {
             """, valueName: "MACHINE"))
     var labMachine: LabMachine.Fabric?
 
+    @Option(
+        help: ArgumentHelp(
+            "What moves the lab's clock: host, or the instructions of one processor, so that times repeat.",
+            valueName: "CLOCK"))
+    var labClock: LabMachine.Clock?
+
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
@@ -49,8 +55,8 @@ struct BenchOptions: ParsableArguments {
 
     /// Refuses what does not go with the bench.
     func check() throws {
-        if bench != "lab", labTph != nil || labImporter || labMachine != nil {
-            throw ValidationError("--lab-tph, --lab-importer and --lab-machine are for --bench lab")
+        if bench != "lab", labTph != nil || labImporter || labMachine != nil || labClock != nil {
+            throw ValidationError("--lab-tph, --lab-importer, --lab-machine and --lab-clock are for --bench lab")
         }
     }
 

@@ -33,7 +33,7 @@ struct LabRun {
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
-            tph: on.labTph, importer: on.labImporter, fabric: on.labMachine,
+            tph: on.labTph, importer: on.labImporter, fabric: on.labMachine, clock: on.labClock ?? .host,
             folder: LabRun.absolute(LabBench.builtModules))
         let kernel = on.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {

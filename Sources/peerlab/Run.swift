@@ -203,6 +203,7 @@ struct Run: ParsableCommand {
 }
 
 extension LabMachine.Fabric: ExpressibleByArgument {}
+extension LabMachine.Clock: ExpressibleByArgument {}
 
 /// Where trace lines go.
 struct TraceFile: Sendable {

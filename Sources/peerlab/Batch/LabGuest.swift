@@ -40,9 +40,8 @@ struct LabGuest {
     /// The command line without what the host does.
     private static func own(_ arguments: [String]) -> [String] {
         let values = [
-            "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--journal", "--store", "--ktap", "--tap",
-            "--junit",
-            "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
+            "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--journal", "--store", "--ktap",
+            "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
         ]
         let flags = ["--lab-share", "--lab-importer", "--no-store", "--resume", "--shuffle", "--fail-fast"]
         return SlurmJob.without(values, arguments).filter { !flags.contains($0) }

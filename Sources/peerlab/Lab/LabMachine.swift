@@ -10,6 +10,14 @@ struct LabMachine: Sendable {
         case belowSwitch = "below-switch"
     }
 
+    /// What moves the guest's clock.
+    enum Clock: String, CaseIterable, Sendable {
+        /// The host's clock: times tell of the host, too.
+        case host
+        /// Instructions of the guest's one processor, two nanoseconds each: times repeat, whatever the host does.
+        case instructions
+    }
+
     /// A PCI device to test in the guest; each sits alone below its port, so it can be reset and moved alone.
     struct Device: Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
@@ -36,12 +44,10 @@ struct LabMachine: Sendable {
         Device(identity: Self.engine, model: "edu"),
         Device(identity: Self.express, model: "virtio-rng-pci,disable-legacy=on,aer=on,ats=on"),
     ]
-    /// How QEMU runs the processors: without hardware virtualization, a host thread each.
-    var accelerator = "tcg,thread=multi"
+    /// What the guest's time is.
+    var clock = Clock.host
     /// What is between the devices under test.
     var fabric = Fabric.noRoute
-    /// How many processors the guest has.
-    var processors = 2
     /// The guest's memory.
     var memory = "1G"
     /// More options for the guest kernel's command line.
@@ -64,9 +70,16 @@ struct LabMachine: Sendable {
     private var base: [String] {
         [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,kernel-irqchip=split", "-accel", accelerator,
-            "-cpu", processor, "-smp", String(processors), "-m", memory,
-        ]
+            "-machine", "q35,kernel-irqchip=split", "-cpu", processor, "-m", memory,
+        ] + execution
+    }
+
+    /// Without hardware virtualization: a host thread for each processor, or one whose instructions are counted.
+    private var execution: [String] {
+        switch clock {
+        case .host: ["-accel", "tcg,thread=multi", "-smp", "2"]
+        case .instructions: ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=1,sleep=off"]
+        }
     }
 
     /// cache=loose saves a third of a run: the host's programs are read once. Nobody else writes to what is read.

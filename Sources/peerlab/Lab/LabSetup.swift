@@ -7,17 +7,20 @@ struct LabModule: Equatable, Sendable {
     var parameters: [String] = []
 }
 
-/// What `--lab-tph`, `--lab-importer` and `--lab-machine` make of the lab: the machine, the modules to load, and which
+/// What the options `--lab-...` make of the lab: the machine, the modules to load, and which
 /// driver gets which device.
 struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
     /// The modules are looked for in `folder`.
-    init(tph: String?, importer: Bool, fabric: LabMachine.Fabric?, folder: String) throws(ValidationError) {
+    init(tph: String?, importer: Bool, fabric: LabMachine.Fabric?, clock: LabMachine.Clock, folder: String)
+        throws(ValidationError)
+    {
         if let tph { try add(tph: tph, folder) }
         if importer { try addImporter(folder) }
         if let fabric { machine.fabric = fabric }
+        machine.clock = clock
         // The switch has the two whose traffic it is about, and no port more.
         if fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
