@@ -27,6 +27,7 @@ struct LabRun {
         var files: [(name: String, destination: String)] = []
         if let json = options.json { files.append(("results.json", LabRun.absolute(json))) }
         if let trace = options.trace, trace != "-" { files.append(("trace", LabRun.absolute(trace))) }
+        if let record = options.record { files.append(("record", LabRun.absolute(record))) }
         self.init(options.on, command: LabRun.command(options), results: files)
     }
 
@@ -89,6 +90,9 @@ struct LabRun {
         for setting in options.on.settings { words += ["--set", setting] }
         for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
+        if options.record != nil {
+            words += ["--record", "\(LabJob.share)/record", "--record-model", options.on.labModel]
+        }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
         if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
         return words + ["--"] + options.files

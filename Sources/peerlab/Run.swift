@@ -6,6 +6,7 @@ import Glibc
 import Kernel
 import LiveKernel
 import LuaKit
+import Records
 import Runner
 import SimKernel
 
@@ -35,6 +36,11 @@ struct Run: ParsableCommand {
             "Refuse calls of a simulated bench: OPERATION:ERROR[:N|N+|N+STEP], or rate=P[:seed=S] for any.",
             valueName: "FAULT"))
     var inject: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Write every ioctl and verb to FILE, to be replayed, made smaller, or turned into C.", valueName: "FILE"))
+    var record: String?
 
     @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
     var json: String?
@@ -91,11 +97,11 @@ struct Run: ParsableCommand {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
-                throw ExitCode(
-                    runHere(HostBench.make(tph: tph, insideLab: on.insideLab), pairs, library, place, nil, output))
+                let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+                throw ExitCode(try runHere(bench, pairs, library, place, nil, output))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(runHere(bench, pairs, library, nil, faults, output))
+                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output))
             }
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -131,7 +137,10 @@ struct Run: ParsableCommand {
     private func runHere(
         _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
         _ faults: FaultPlan?, _ output: ResultFile?
-    ) -> Int32 {
+    ) throws -> Int32 {
+        let recordFile = try record.map {
+            try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
+        }
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
         var unusable = 0
@@ -141,13 +150,15 @@ struct Run: ParsableCommand {
         }
         for file in files {
             do {
-                results.append(try run(file, bench, settings, library, place, faults, trace: traceFile, tlps: tlpFile))
+                let watchers = Watchers(trace: traceFile, tlps: tlpFile, record: recordFile)
+                results.append(try run(file, bench, settings, library, place, faults, watchers))
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
                 unusable += 1
             }
             if results.last?.verdict == .interrupted { break }
         }
+        recordFile?.recorder.finish()
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
@@ -155,30 +166,34 @@ struct Run: ParsableCommand {
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ place: RolePlace?, _ faults: FaultPlan?, trace traceFile: TraceFile, tlps: TraceFile
+        _ place: RolePlace?, _ faults: FaultPlan?, _ watchers: Watchers
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
-            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { tlps.write(line) } }
+            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { watchers.tlps.write(line) } }
         }
+        let isWatched = trace != nil || record != nil
         // A simulated bench is always wrapped: bench:inject refuses calls there.
-        var tracing: TracingKernel?
-        if trace != nil {
-            tracing = TracingKernel(kernel) { traceFile.write($0) }
-        } else if bench.isSimulated {
-            tracing = TracingKernel(kernel)
+        let wrap = { (kernel: any Kernel) -> TracingKernel? in
+            guard isWatched || bench.isSimulated else { return nil }
+            let tracing = TracingKernel(kernel, emit: trace.map { _ in { watchers.trace.write($0) } })
+            watchers.record?.watch(tracing)
+            return tracing
         }
+        let tracing = wrap(kernel)
         tracing?.faults = faults
         let run = try ScenarioRun(
             file: file, bench: bench, kernel: tracing ?? kernel,
             another: {
                 // Roles on a simulated bench share its kernel.
                 let other = bench.isSimulated ? kernel : bench.makeKernel()
-                guard trace != nil || bench.isSimulated else { return other }
-                return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
+                return wrap(other) ?? other
             }, library: library, settings: settings, seed: seed, place: place,
-            featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
-            note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
+            featureFound: { tracing?.know($0) },
+            note: {
+                tracing?.note($0)
+                watchers.record?.recorder.note($0)
+            }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()
     }
 
@@ -204,6 +219,13 @@ struct Run: ParsableCommand {
 
 extension LabMachine.Fabric: ExpressibleByArgument {}
 extension LabMachine.Clock: ExpressibleByArgument {}
+
+/// Who sees what a run does.
+private struct Watchers {
+    let trace: TraceFile
+    let tlps: TraceFile
+    let record: RecordFile?
+}
 
 /// Where trace lines go.
 struct TraceFile: Sendable {

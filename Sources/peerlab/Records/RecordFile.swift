@@ -1,0 +1,63 @@
+import ArgumentParser
+import Commands
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `--record FILE`: a record that is written while a scenario runs.
+struct RecordFile {
+    let recorder: Recorder
+    private let path: String
+
+    /// Begins the record of one file's run.
+    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
+        guard files.count == 1 else {
+            throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
+        }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+        }
+        self.path = path
+        var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
+        for setting in settings { header.append(("set", setting)) }
+        if let model { header.append(("model", model)) }
+        for (key, value) in bench.machine().sorted(by: { $0.key < $1.key }) { header.append((key, value)) }
+        if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") { header.append(("command line", line)) }
+        header.append(("peerlab", Peerlab.version))
+        recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { line in
+            print(line, to: descriptor)
+        }
+    }
+
+    /// Records what goes through a kernel.
+    func watch(_ kernel: TracingKernel?) {
+        if let kernel { recorder.watch(kernel) }
+    }
+}
+
+/// The simulated bench that models what a record was made on; nil where none does.
+func recordModel(_ on: BenchOptions, _ bench: Bench) -> String? {
+    if bench.isSimulated { return on.bench == "sim" ? "sim:standard" : on.bench }
+    return on.recordModel
+}
+
+extension BenchOptions {
+    /// The bench of stdlib/benches that is the machine of the lab's options.
+    var labModel: String {
+        var name = "sim:lab"
+        if labImporter { name += "-importer" }
+        if let labMachine, labMachine != .bridge { name += "-\(labMachine.rawValue)" }
+        if let labTph { name += "-tph-" + labTph.split(separator: "@").joined(separator: "-at-") }
+        return name
+    }
+}
+
+private func firstLine(of path: String) -> String? {
+    guard let file = fopen(path, "re") else { return nil }
+    defer { fclose(file) }
+    var text = [CChar](repeating: 0, count: 4096)
+    guard fgets(&text, Int32(text.count), file) != nil else { return nil }
+    return String(decoding: text.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
