@@ -69,7 +69,7 @@ final class DataPathRecord {
             guard let qp, let request, let entry = entry(qp.pointee.context),
                 let post = entry.operations.post_send
             else { return 22 }
-            let operation = entry.record.begin(.postSend, qp, .work(request))
+            let operation = entry.record.begin(.postSend, qp, .work(request, on: qp))
             let result = post(qp, request, bad)
             entry.record.end(operation, result)
             return result

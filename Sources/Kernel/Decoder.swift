@@ -29,11 +29,15 @@ public struct Decoder: Sendable {
             Field("argsz", offset: 0, size: 4, .input, .decimal), Field("feature", offset: 4, size: 2, .input, names),
             Field("operation", offset: 6, size: 2, .input, Feature.operations),
         ]
-        guard let data = features[number]?.layout, count - 8 >= data.size else { return Layout(size: 8, fields) }
+        let feature = features[number]
+        let name = "vfio_device_feature" + (feature.map { "_" + $0.name.lowercased() } ?? "")
+        guard let data = feature?.layout, count - 8 >= data.size else {
+            return Layout("vfio_device_feature", size: 8, fields)
+        }
         fields += data.fields.map {
             Field($0.name, offset: $0.offset + 8, size: $0.size, signed: $0.signed, $0.direction, $0.format)
         }
-        return Layout(size: data.size + 8, fields, trailing: data.trailing)
+        return Layout(name, size: data.size + 8, fields, trailing: data.trailing)
     }
 
     /// The members that go in, or those that come out.

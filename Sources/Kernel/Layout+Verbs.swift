@@ -167,10 +167,6 @@ extension Layout {
 
 /// Structures of verbs.h as values of an operation.
 extension Operation.Value {
-    var isZero: Bool {
-        if case .number(0, _) = self { true } else { false }
-    }
-
     private static func members<Structure>(_ layout: Layout, _ structure: Structure) -> [Operation.Member] {
         withUnsafeBytes(of: structure) { Decoder().members(layout, $0, .input) }
     }
@@ -192,13 +188,16 @@ extension Operation.Value {
         return .init("sg_list", .list(pieces.map { .structure(members(.piece, $0)) }))
     }
 
-    static func work(_ request: UnsafeMutablePointer<ibv_send_wr>) -> Operation.Value {
+    static func work(
+        _ request: UnsafeMutablePointer<ibv_send_wr>, on qp: UnsafeMutablePointer<ibv_qp>
+    ) -> Operation.Value {
+        let isDatagram = qp.pointee.qp_type == IBV_QPT_UD
         var list: [Operation.Value] = []
         var next: UnsafeMutablePointer<ibv_send_wr>? = request
         while let wr = next, list.count < 1 << 16 {
             var members = members(.work(wr.pointee.opcode.rawValue), wr.pointee)
-            // Only datagrams have an address.
-            if members.contains(where: { $0.name == "ah" && $0.value.isZero }) { members.removeLast(3) }
+            // Only datagrams have an address; others may have anything in its place.
+            if !isDatagram { members.removeAll { ["ah", "remote_qpn", "remote_qkey"].contains($0.name) } }
             list.append(.structure(members + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
             next = wr.pointee.next
         }

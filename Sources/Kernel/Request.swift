@@ -20,6 +20,8 @@ public enum Format: Sendable {
     case identity
     /// An address that devices use.
     case iova
+    /// An address on the bus, which no two machines need to share.
+    case busAddress
     /// A memory region's key.
     case key
     /// A queue pair's number.
@@ -43,7 +45,8 @@ public enum Format: Sendable {
         switch self {
         case .decimal, .identity: return String(value)
         case .descriptor: return String(Int64(bitPattern: value))
-        case .hexadecimal, .pointer, .handle, .iova, .key, .queueNumber: return value < 10 ? String(value) : hex(value)
+        case .hexadecimal, .pointer, .handle, .iova, .busAddress, .key, .queueNumber:
+            return value < 10 ? String(value) : hex(value)
         case .names(let names): return names.first { $0.value == value }?.name ?? hex(value)
         case .flags(let flags):
             var rest = value
@@ -127,6 +130,8 @@ public struct Field: Sendable {
 
 /// The structure of a request, or of a feature's data.
 public struct Layout: Sendable {
+    /// The C structure's name; empty where it has none.
+    public let name: String
     /// Members in order.
     public let fields: [Field]
     /// Bytes of the fixed part.
@@ -163,7 +168,10 @@ public struct Layout: Sendable {
     }
 
     /// A layout of `size` bytes.
-    public init(size: Int, _ fields: [Field], trailing: [Trailing] = [], pointed: [Pointed] = []) {
+    public init(
+        _ name: String = "", size: Int, _ fields: [Field], trailing: [Trailing] = [], pointed: [Pointed] = []
+    ) {
+        self.name = name
         self.fields = fields
         self.size = size
         self.trailing = trailing
@@ -178,6 +186,9 @@ public enum FileKind: String, Sendable {
     case device = "vfio device"
     case iommufd = "iommufd"
     case dmabuf = "dma-buf"
+    case udmabuf = "udmabuf"
+    case heap = "dma heap"
+    case importer = "edu importer"
     case other = "file"
 
     /// What opening a path gives.
@@ -185,6 +196,9 @@ public enum FileKind: String, Sendable {
         switch path {
         case "/dev/vfio/vfio": self = .container
         case "/dev/iommu": self = .iommufd
+        case "/dev/udmabuf": self = .udmabuf
+        case "/dev/edu-importer": self = .importer
+        case _ where path.hasPrefix("/dev/dma_heap/"): self = .heap
         case _ where path.hasPrefix("/dev/vfio/devices/"): self = .device
         case _ where path.hasPrefix("/dev/vfio/"): self = .group
         default: self = .other
@@ -245,5 +259,5 @@ public struct Request: Sendable {
     public static func find(named name: String) -> Request? { all.first { $0.name == name } }
 
     /// Every request we know.
-    public static let all: [Request] = vfio + iommufd + dmabuf
+    public static let all: [Request] = vfio + iommufd + dmabuf + buffers + importer
 }

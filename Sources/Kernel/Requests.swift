@@ -11,7 +11,7 @@ private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
 func structure<S>(
     _ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = [], pointed: [Layout.Pointed] = []
 ) -> Request.Argument {
-    .structure(Layout(size: MemoryLayout<S>.size, fields, trailing: trailing, pointed: pointed))
+    .structure(Layout("\(S.self)", size: MemoryLayout<S>.size, fields, trailing: trailing, pointed: pointed))
 }
 
 private let dmaFlags = Format.flags([

@@ -187,7 +187,7 @@ extension TracingKernel {
     {
         dataPath?.pause()
         defer { dataPath?.resume() }
-        try call(post(.postSend, address(qp), watches ? .work(request) : .list([]))) { () throws(Errno) in
+        try call(post(.postSend, address(qp), watches ? .work(request, on: qp) : .list([]))) { () throws(Errno) in
             try kernel.ibv_post_send(qp, request)
         }
     }

@@ -23,6 +23,8 @@ public final class Replay {
     private let underneath: any Kernel
     private var symbols = Symbols()
     private var answered: Operation?
+    /// The latest answer, in the record's names.
+    private var latest: Operation?
     private var decoder = Decoder()
     /// What the kernel was given addresses of.
     private var buffers: [(UnsafeMutableRawPointer, Int)] = []
@@ -77,6 +79,21 @@ public final class Replay {
         }
     }
 
+    /// How the call of an entry is answered now; nil where the entry is no call, or one that cannot be compared.
+    public func answer(_ entry: Record.Entry) -> Answer? {
+        guard case .operation(let operation) = entry.kind, !operation.isInjected else {
+            _ = try? step(entry)
+            return nil
+        }
+        var answer = Answer(line: entry.line, operation: operation.name, errno: "none", verdict: "impossible")
+        do throws(Impossible) {
+            let difference = try step(entry)
+            answer.verdict = difference == nil ? "same" : "differs"
+            answer.errno = latest?.errno?.name ?? "none"
+        } catch {}
+        return answer
+    }
+
     /// The operation as it goes now, in the record's names.
     public func make(_ recorded: Operation) throws(Impossible) -> Operation {
         answered = nil
@@ -98,6 +115,7 @@ public final class Replay {
         for (index, parameter) in recorded.signature.parameters.enumerated() where !parameter.isOutput {
             result.arguments[index] = recorded.arguments[index]
         }
+        latest = result
         return result
     }
 

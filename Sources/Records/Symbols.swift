@@ -163,6 +163,9 @@ struct Symbols {
             case .group: return "group"
             case .device: return "device"
             case .iommufd: return "iommufd"
+            case .importer: return "importer"
+            case .udmabuf: return "udmabuf"
+            case .heap: return "heap"
             default: return "file"
             }
         case "memfd_create": return "memfd"
@@ -170,6 +173,7 @@ struct Symbols {
         default:
             switch operation.request?.result {
             case .descriptor(.device): return "device"
+            case .descriptor(.dmabuf): return "dmabuf"
             case .feature: return "dmabuf"
             default: return "file"
             }
@@ -200,6 +204,7 @@ struct Symbols {
             let name = handles[value] ?? new("ibdev", for: value)
             handles[value] = name
             return .init(member.name, .symbol(name, 0))
+        case .number(let value, .busAddress): return .init(member.name, .symbol(new("bus", for: value), 0))
         case .bytes(let bytes) where member.name == "gid":
             guard case .symbol(let context, _)? = named.arguments.first else { return member }
             let name = gids[bytes] ?? "\(context).gid\(index)"
@@ -215,6 +220,10 @@ struct Symbols {
     ) -> Operation.Value? {
         let space = space(of: operation)
         switch format {
+        case .descriptor:
+            let name = new(operation.request?.file == .heap ? "dmabuf" : "file", for: value)
+            descriptors[Int32(truncatingIfNeeded: value)] = name
+            return .symbol(name, 0)
         case .identity:
             guard value != 0, let space else { return nil }
             if let known = identities[space]?[value], !member.hasPrefix("out_") { return .symbol(known, 0) }

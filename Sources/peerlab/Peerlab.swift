@@ -18,7 +18,8 @@ struct Peerlab: ParsableCommand {
             """,
         version: "peerlab \(version)",
         subcommands: [
-            Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, ReplayCommand.self, Help.self, Stubs.self,
+            Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, ReplayCommand.self, ExportCommand.self,
+            MinimiseCommand.self, Help.self, Stubs.self,
         ])
 
     static func main() {

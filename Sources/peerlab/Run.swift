@@ -158,7 +158,7 @@ struct Run: ParsableCommand {
             }
             if results.last?.verdict == .interrupted { break }
         }
-        recordFile?.recorder.finish()
+        recordFile?.finish()
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
