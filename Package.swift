@@ -91,6 +91,9 @@ let package = Package(
             name: "RunnerTests",
             dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
             swiftSettings: swift),
+        .testTarget(
+            name: "RecordsTests", dependencies: ["Records", "Kernel", "SimKernel", "CKernel", "TestBench"],
+            swiftSettings: swift),
         .testTarget(name: "BatchTests", dependencies: ["Batch", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(
             name: "ResultsTests", dependencies: ["Results", "Store", "Runner", "Bindings", "Kernel"],

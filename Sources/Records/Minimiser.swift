@@ -171,8 +171,9 @@ extension Operation {
     private static func simpler(_ value: Value) -> [Value] {
         switch value {
         case .number(let number, let format): return numbers(number, format).map { .number($0, format) }
-        case .symbol(let name, let offset) where offset > 0:
-            return [.symbol(name, 0)]
+        case .symbol(let name, let offset):
+            // An address may do without what was mapped there.
+            return (name.hasPrefix("iova") ? [.number(0, .iova)] : []) + (offset > 0 ? [.symbol(name, 0)] : [])
         case .bytes(let bytes) where bytes.contains { $0 != 0 }:
             return [.bytes([UInt8](repeating: 0, count: bytes.count))]
         case .structure(let members):

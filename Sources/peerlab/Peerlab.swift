@@ -19,7 +19,7 @@ struct Peerlab: ParsableCommand {
         version: "peerlab \(version)",
         subcommands: [
             Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, ReplayCommand.self, ExportCommand.self,
-            MinimiseCommand.self, Help.self, Stubs.self,
+            MinimiseCommand.self, BundleCommand.self, ReportCommand.self, Help.self, Stubs.self,
         ])
 
     static func main() {

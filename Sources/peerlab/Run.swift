@@ -63,10 +63,25 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("What math.random begins with; results have it.", valueName: "NUMBER"))
     var seed: Int64?
 
-    @ArgumentParser.Argument(help: "Scenario files.")
+    @Flag(help: "Let a bundle, which came from somebody else, have another bench than a simulated one.")
+    var trust = false
+
+    @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
     var files: [String]
 
     mutating func run() throws {
+        if files.count == 1, let bundle = try BundleRun(files[0], on: on, trusted: trust) {
+            defer { bundle.end() }
+            files = [bundle.path]
+            let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
+            if !isNamed, let model = bundle.model { on.bench = model }
+            on.settings = bundle.settings + on.settings
+            return try runFiles()
+        }
+        try runFiles()
+    }
+
+    private mutating func runFiles() throws {
         do {
             let tph = try on.tph()
             let pairs = try on.pairs()

@@ -83,9 +83,15 @@ enum RecordText {
     /// At most so much of a file is read.
     private static let longest = 256 << 20
 
+    /// A record, or that of a bundle.
     static func load(_ path: String) throws -> Record {
         do {
-            return try Record(parsing: try text(of: path))
+            let text = try text(of: path)
+            guard Bundle.isBundle(text) else { return try Record(parsing: text) }
+            guard let record = try Bundle(parsing: text).file("record") else {
+                throw ValidationError("\(path): the bundle has no record")
+            }
+            return try Record(parsing: record)
         } catch let error as RecordError {
             throw ValidationError("\(path): \(error.text)")
         }
