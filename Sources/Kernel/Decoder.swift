@@ -102,6 +102,11 @@ public struct Decoder {
         }
     }
 
+    /// Text as a C string.
+    static func quoted(_ bytes: some Collection<UInt8>) -> String {
+        String(decoding: bytes, as: UTF8.self).debugDescription
+    }
+
     /// At most 64 bytes as hex pairs.
     static func hexBytes(_ bytes: some Collection<UInt8>) -> String {
         let text = bytes.prefix(64).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")

@@ -80,6 +80,8 @@ public final class TracingKernel: Kernel {
     }
 
     private func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
+    /// O_ACCMODE
+    private func isForReading(_ flags: Int32) -> Bool { flags & 3 == 0 }
 
     /// Writes a comment, such as the name of the case that begins.
     public func note(_ text: String) { emit?("# " + text) }
@@ -88,7 +90,7 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func open(_ path: String, flags: Int32) -> Int {
-        if isHidden(path) {
+        if isHidden(path), isForReading(flags) {
             let value = kernel.open(path, flags: flags)
             if value >= 0 { hidden.insert(Int32(value)) }
             return value
@@ -155,7 +157,11 @@ public final class TracingKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
-        traced("write", "write(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count))") {
+        // What sysfs takes is text.
+        func data() -> String {
+            files[descriptor].map { isHidden($0.name) } == true ? Decoder.quoted(buffer) : Decoder.hexBytes(buffer)
+        }
+        return traced("write", "write(\(label(descriptor)), \(data()), \(buffer.count))") {
             kernel.write(descriptor, buffer)
         }
     }
@@ -240,6 +246,26 @@ public final class TracingKernel: Kernel {
         traced("munmap", "munmap(\(hex(UInt(bitPattern: address))), \(hex(length)))") {
             kernel.munmap(address, length: length)
         }
+    }
+
+    /// See ``SystemCalls``.
+    public func fsync(_ descriptor: Int32) -> Int {
+        traced("fsync", "fsync(\(label(descriptor)))") { kernel.fsync(descriptor) }
+    }
+
+    /// See ``SystemCalls``.
+    public func mkdir(_ path: String) -> Int {
+        traced("mkdir", "mkdir(\"\(path)\", 0700)") { kernel.mkdir(path) }
+    }
+
+    /// See ``SystemCalls``.
+    public func rename(_ path: String, to other: String) -> Int {
+        traced("rename", "rename(\"\(path)\", \"\(other)\")") { kernel.rename(path, to: other) }
+    }
+
+    /// See ``SystemCalls``.
+    public func unlink(_ path: String) -> Int {
+        traced("unlink", "unlink(\"\(path)\")") { kernel.unlink(path) }
     }
 
     /// See ``SystemCalls``.

@@ -57,6 +57,16 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("What math.random begins with; results have it.", valueName: "NUMBER"))
     var seed: Int64?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Bind this device to vfio-pci for the run and bring it back afterwards; auto: those that options name, by \
+            address or by id. After a crash, peerlab restore brings them back.
+            """, valueName: "ADDRESS|auto"))
+    var bind: [String] = []
+
+    @OptionGroup var journal: BindingFolder
+
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
@@ -69,10 +79,15 @@ struct Run: ParsableCommand {
             if !on.bench.hasPrefix("sim"), tlp != nil || faults != nil {
                 throw ValidationError("--tlp and --inject are for simulated benches")
             }
+            let binding = try BindingFolder.choice(bind)
             let place = try Launcher().place(role: role, rendezvous: rendezvous)
             if on.bench != "host", place != nil, role != nil || rendezvous != nil {
                 throw ValidationError(
                     "--role is for --bench host: sim and lab are whole machines with every role inside")
+            }
+            if place != nil, binding != nil {
+                throw ValidationError(
+                    "--bind is for a run with all roles; for others, peerlab bind and peerlab restore")
             }
             if let cpu {
                 guard on.bench != "lab" else {
@@ -179,6 +194,10 @@ struct Run: ParsableCommand {
             }, library: library, settings: settings, seed: seed, place: place,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
+        if let choice = try? BindingFolder.choice(bind) {
+            // A simulated kernel has its own files, as short-lived as itself.
+            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : journal.folders)
+        }
         return try run.run()
     }
 
