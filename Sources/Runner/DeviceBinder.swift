@@ -142,7 +142,7 @@ public struct DeviceBinder {
     }
 
     private func isFree(_ address: PCIAddress) -> Bool {
-        if let lock = try? DeviceLocks(ifFree: DeviceBinder.lockName(address)) {
+        if let lock = try? lockIfFree(address) {
             _ = consume lock
             return true
         }
@@ -151,7 +151,7 @@ public struct DeviceBinder {
 
     /// Undoes what a journal says, unless a peerlab that is alive will do so.
     public func restore(_ address: PCIAddress) throws(ErrorValue) {
-        guard let lock = try DeviceLocks(ifFree: DeviceBinder.lockName(address)) else {
+        guard let lock = try lockIfFree(address) else {
             throw ErrorValue(
                 kind: "usage", "\(address) is in use by a peerlab that runs, which brings it back when it ends")
         }
@@ -175,6 +175,10 @@ public struct DeviceBinder {
     // MARK: Locks
 
     static func lockName(_ address: PCIAddress) -> String { "bind-\(address)" }
+
+    private func lockIfFree(_ address: PCIAddress) throws(ErrorValue) -> DeviceLocks? {
+        isShared ? try DeviceLocks(ifFree: DeviceBinder.lockName(address)) : try lock([])
+    }
 
     private func lock(_ names: [String]) throws(ErrorValue) -> DeviceLocks {
         try DeviceLocks(

@@ -387,7 +387,7 @@ public final class ScenarioRun {
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty { result.verdict = overall() }
+        if result.skipped.isEmpty || !result.left_open.isEmpty { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }
         return result
     }
