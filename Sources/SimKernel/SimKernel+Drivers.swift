@@ -11,6 +11,7 @@ extension SimKernel {
         for device in topology.devices { names.formUnion([device.driver, device.nativeDriver].compactMap { $0 }) }
         for name in names {
             let directory = bus.directory("drivers/\(name)")
+            guard !topology.fixedDrivers.contains(name) else { continue }
             directory.entries["bind"] = .attribute(show: nil) { [unowned self] (text) throws(Errno) in
                 // bind_store, device_driver_attach
                 guard let function = function(named: text), matches(name, function) else { throw Errno(ENODEV) }

@@ -35,6 +35,8 @@ public struct Topology: Sendable {
     public var files: [String: String] = [:]
     /// Further links, by path, and where they lead.
     public var links: [String: String] = [:]
+    /// Drivers that nobody binds or unbinds by hand (suppress_bind_attrs).
+    public var fixedDrivers: Set<String> = []
     /// Block devices that a file system, or something else, has claimed, by path.
     public var claimed: [String] = []
 

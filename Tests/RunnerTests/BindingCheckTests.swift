@@ -138,6 +138,26 @@ import Testing
                 .contains("its virtual function 0000:04:01.0: its network interface eth0 is up"))
     }
 
+    @Test func whatAProgramHasOfItsVirtualFunctions() throws {
+        let kernel = Machine.machine()
+        let group = Int32(kernel.open("/dev/vfio/6", flags: 2))
+        let binder = Machine.binder(kernel)
+        let physical = [try Machine.address(Machine.physical)]
+        let error = #expect(throws: ErrorValue.self) { _ = try binder.bind(physical, owner: .run) }
+        #expect(error?.message.contains("its virtual function 0000:04:01.1: a program uses it through VFIO") == true)
+        _ = kernel.close(group)
+        #expect(binder.restore(try binder.bind(physical, owner: .run)) == [])
+    }
+
+    @Test func driversThatCannotBeChanged() throws {
+        #expect(
+            try refusal { $0.fixedDrivers = ["virtio-pci"] }
+                .contains("its driver virtio-pci cannot be unbound; it stays where it is"))
+        #expect(
+            try refusal { $0.fixedDrivers = ["vfio-pci"] }
+                .contains("this kernel has no driver vfio-pci loaded; modprobe vfio-pci"))
+    }
+
     @Test func aBridge() throws {
         #expect(try refusal { $0.devices[0].classCode = 0x060400 }.contains("it is a bridge (class 0x060400)"))
     }

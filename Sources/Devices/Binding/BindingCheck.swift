@@ -80,12 +80,12 @@ public struct BindingCheck {
 
     private func useObjections(to part: PCIAddress, as address: PCIAddress) throws(Failure) -> [Objection] {
         let below = part == address ? "" : "its virtual function \(part): "
-        do throws(Failure) {
-            if part != address { try DriverBinding(BindingJournal(folders: [], kernel: kernel)).checkUnused(part) }
-        } catch {
-            return [
-                Objection(address: address, reason: "\(below)a program uses it through VFIO", advice: "end that first")
-            ]
+        if part != address {
+            do throws(Failure) { try PCIFunction(part, kernel: kernel).checkUnused(kernel) } catch {
+                guard error.errno == .busy else { throw error }
+                let reason = "\(below)a program uses it through VFIO"
+                return [Objection(address: address, reason: reason, advice: "end that first")]
+            }
         }
         return uses.of(part).map { Objection(address: address, reason: below + $0.what, advice: $0.advice) }
     }

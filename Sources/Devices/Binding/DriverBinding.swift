@@ -109,26 +109,35 @@ public struct DriverBinding {
         }
         guard now.driver != state.driver else { return }
         if let driver = now.driver {
-            try checkUnused(state.address)
+            try PCIFunction(state.address, kernel: kernel).checkUnused(kernel)
             try kernel.store(name, in: "/sys/bus/pci/drivers/\(driver)/unbind", hint: DriverBinding.hint)
         }
-        guard let driver = state.driver else { return }
-        try kernel.store(name, in: "/sys/bus/pci/drivers/\(driver)/bind") { errno in
-            errno == .noEntry
-                ? "the driver \(driver) is not loaded: modprobe \(driver), then try again"
-                : errno == .noDevice ? "\(driver) does not take this device" : DriverBinding.hint(errno)
+        if let driver = state.driver { try attach(state.address, to: driver) }
+    }
+
+    private func attach(_ address: PCIAddress, to driver: String) throws(Failure) {
+        do throws(Failure) {
+            try kernel.store("\(address)", in: "/sys/bus/pci/drivers/\(driver)/bind") { errno in
+                errno == .noEntry
+                    ? "the driver \(driver) is not loaded: modprobe \(driver), then try again"
+                    : errno == .noDevice ? "\(driver) does not take this device" : DriverBinding.hint(errno)
+            }
+        } catch {
+            // A new virtual function's driver may just have come by itself. drivers/base/dd.c:device_initial_probe
+            guard error.errno == .busy, try DriverState(address, kernel: kernel).driver == driver else { throw error }
         }
     }
 
     private static func hint(_ errno: Errno) -> String? {
         errno == .denied || errno == .notPermitted ? "drivers are root's to change: sudo" : nil
     }
+}
 
+extension PCIFunction {
     /// VFIO waits, for as long as it takes, until nobody has a device open that it shall let go of
     /// (drivers/vfio/vfio_main.c:vfio_unregister_group_dev). EBUSY instead of that.
-    func checkUnused(_ address: PCIAddress) throws(Failure) {
-        let function = try PCIFunction(address, kernel: kernel)
-        guard function.isVFIO, let group = function.group else { return }
+    func checkUnused(_ kernel: any Kernel) throws(Failure) {
+        guard isVFIO, let group else { return }
         let path = "/dev/vfio/\(group)"
         let result = kernel.open(path, flags: O_RDWR | O_CLOEXEC)
         if result >= 0 { _ = kernel.close(Int32(truncatingIfNeeded: result)) }
