@@ -65,8 +65,6 @@ struct Run: ParsableCommand {
             """, valueName: "ADDRESS|auto"))
     var bind: [String] = []
 
-    @OptionGroup var journal: BindingFolder
-
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
@@ -196,7 +194,7 @@ struct Run: ParsableCommand {
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         if let choice = try? BindingFolder.choice(bind) {
             // A simulated kernel has its own files, as short-lived as itself.
-            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : journal.folders)
+            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : Folders.bindings(nil))
         }
         return try run.run()
     }

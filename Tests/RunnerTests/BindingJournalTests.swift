@@ -117,7 +117,9 @@ import Testing
         #expect(try kernel.list(Machine.folder) == [Machine.disk])
         #expect(binder.restore(bound) == [])
         let only = Machine.binder(kernel, folders: ["/nowhere/bindings"])
-        #expect(message { _ = try only.bind([device], owner: .run) }.contains("--state names another folder"))
+        #expect(
+            message { _ = try only.bind([device], owner: .run) }.contains(
+                "--state of peerlab bind, names another folder"))
         #expect(Machine.driver(kernel) == "virtio-pci")
     }
 

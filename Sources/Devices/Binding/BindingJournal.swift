@@ -58,7 +58,9 @@ public struct BindingJournal {
         if let first {
             throw Failure(
                 first.operation, first.errno, object: first.object,
-                hint: "nothing is bound without a journal of what was before; --state names another folder for it")
+                hint:
+                    "nothing is bound without a journal of what was before; XDG_STATE_HOME, or --state of peerlab bind, names another folder"
+            )
         }
     }
 
