@@ -58,8 +58,8 @@ public struct BindingJournal {
         if let first {
             throw Failure(
                 first.operation, first.errno, object: first.object,
-                hint:
-                    "nothing is bound without a journal of what was before; XDG_STATE_HOME, or --state of peerlab bind, names another folder"
+                hint: "nothing is bound without a journal of what was before; XDG_STATE_HOME, or --state of "
+                    + "peerlab bind, names another folder"
             )
         }
     }
