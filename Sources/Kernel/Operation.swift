@@ -140,6 +140,7 @@ extension Operation {
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): result += "\\" + String(UnicodeScalar(byte))
+            case 10: result += "\\n"
             case 0x20..<0x7f: result += String(UnicodeScalar(byte))
             default: result += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
             }

@@ -20,7 +20,9 @@ private let dmaFlags = Format.flags([
 extension Request {
     /// Flags of open(2), as traces show them.
     static let openFlags = Format.flags([
-        .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o4000, "O_NONBLOCK"), .init(0o2000000, "O_CLOEXEC"),
+        .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o100, "O_CREAT"), .init(0o200, "O_EXCL"),
+        .init(0o1000, "O_TRUNC"), .init(0o200000, "O_DIRECTORY"), .init(0o4000, "O_NONBLOCK"),
+        .init(0o2000000, "O_CLOEXEC"),
     ])
 }
 

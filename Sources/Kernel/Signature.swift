@@ -76,6 +76,10 @@ extension Signature {
     static let munmap = system("munmap", [address, ("length", .hexadecimal)])
     static let readlink = system("readlink", [("path", .hexadecimal)])
     static let list = system("getdents", [("path", .hexadecimal)])
+    static let fsync = system("fsync", [fd])
+    static let mkdir = system("mkdir", [("path", .hexadecimal), ("mode", .hexadecimal)])
+    static let rename = system("rename", [("path", .hexadecimal), ("to", .hexadecimal)])
+    static let unlink = system("unlink", [("path", .hexadecimal)])
     static let sleep = system("nanosleep", [("nanoseconds", .decimal)])
     /// No call at all: what this program read from mapped memory, and wrote there.
     static let load = system("load", [address, bytes, count], output: "bytes")
@@ -85,6 +89,6 @@ extension Signature {
     public static let all: [String: Signature] = Dictionary(
         uniqueKeysWithValues: ([
             open, close, ioctl, read, write, pread, pwrite, lseek, memfd, truncate, fcntl, poll, eventfd, mmap, munmap,
-            readlink, list, sleep, load, store,
+            readlink, list, fsync, mkdir, rename, unlink, sleep, load, store,
         ] + verbs).map { ($0.name, $0) })
 }

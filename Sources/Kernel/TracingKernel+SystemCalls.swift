@@ -18,9 +18,11 @@ extension TracingKernel {
 
     /// See ``SystemCalls``.
     public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
-        system(file(.write, descriptor, .bytes(Array(buffer)), decimal(buffer.count))) {
-            kernel.write(descriptor, buffer)
-        }
+        // What sysfs takes is text.
+        let data =
+            isOfText(descriptor)
+            ? Operation.Value.text(String(decoding: buffer, as: UTF8.self)) : .bytes(Array(buffer))
+        return system(file(.write, descriptor, data, decimal(buffer.count))) { kernel.write(descriptor, buffer) }
     }
 
     /// See ``SystemCalls``.
@@ -107,6 +109,26 @@ extension TracingKernel {
         system(numbers(.munmap, [UInt64(UInt(bitPattern: address)), UInt64(length)])) {
             kernel.munmap(address, length: length)
         }
+    }
+
+    /// See ``SystemCalls``.
+    public func fsync(_ descriptor: Int32) -> Int {
+        system(numbers(.fsync, [signed(descriptor)])) { kernel.fsync(descriptor) }
+    }
+
+    /// See ``SystemCalls``.
+    public func mkdir(_ path: String) -> Int {
+        system(Operation(.mkdir, [.text(path), .number(0o700, .hexadecimal)])) { kernel.mkdir(path) }
+    }
+
+    /// See ``SystemCalls``.
+    public func rename(_ path: String, to other: String) -> Int {
+        system(Operation(.rename, [.text(path), .text(other)])) { kernel.rename(path, to: other) }
+    }
+
+    /// See ``SystemCalls``.
+    public func unlink(_ path: String) -> Int {
+        system(Operation(.unlink, [.text(path)])) { kernel.unlink(path) }
     }
 
     /// See ``SystemCalls``.

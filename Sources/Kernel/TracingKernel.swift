@@ -134,6 +134,8 @@ public final class TracingKernel: Kernel {
     }
 
     func isHidden(_ descriptor: Int32) -> Bool { hidden.contains(descriptor) }
+    /// Whether it is a file of sysfs.
+    func isOfText(_ descriptor: Int32) -> Bool { files.path(descriptor).map(isHidden) ?? false }
     func remember(_ descriptor: Int32, _ name: String) { files.set(descriptor, .other, name) }
     func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
 
@@ -240,6 +242,7 @@ struct DescriptorNames: OperationNames {
 
     mutating func set(_ descriptor: Int32, _ kind: FileKind, _ name: String) { files[descriptor] = (kind, name) }
     mutating func forget(_ descriptor: Int32) { files[descriptor] = nil }
+    func path(_ descriptor: Int32) -> String? { files[descriptor]?.name }
     func kind(_ descriptor: Int32) -> FileKind { files[descriptor]?.kind ?? .other }
 
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? {

@@ -118,7 +118,9 @@ struct RecordScanner {
             case UInt8(ascii: "\\"):
                 guard let escaped = next else { break }
                 place += 1
-                if escaped != UInt8(ascii: "x") {
+                if escaped == UInt8(ascii: "n") {
+                    text.append(10)
+                } else if escaped != UInt8(ascii: "x") {
                     text.append(escaped)
                 } else if let value = pair() {
                     text.append(value)

@@ -15,7 +15,14 @@ extension Replay {
             _ =
                 name == "read"
                 ? kernel.read(descriptor, buffer) : kernel.pread(descriptor, buffer, at: arguments[3])
-        case "write": _ = arguments.bytes(1).withUnsafeBytes { kernel.write(descriptor, $0) }
+        case "write":
+            // sysfs takes text.
+            let bytes = arguments.text(1).isEmpty ? arguments.bytes(1) : Array(arguments.text(1).utf8)
+            _ = bytes.withUnsafeBytes { kernel.write(descriptor, $0) }
+        case "fsync": _ = kernel.fsync(descriptor)
+        case "mkdir": _ = kernel.mkdir(arguments.text(0))
+        case "rename": _ = kernel.rename(arguments.text(0), to: arguments.text(1))
+        case "unlink": _ = kernel.unlink(arguments.text(0))
         case "pwrite": _ = arguments.bytes(1).withUnsafeBytes { kernel.pwrite(descriptor, $0, at: arguments[3]) }
         case "lseek":
             _ = kernel.lseek(descriptor, Int64(bitPattern: arguments[1]), arguments.int32(2))
@@ -30,7 +37,10 @@ extension Replay {
                 length: Int(truncatingIfNeeded: arguments[0]), protection: arguments.int32(1),
                 flags: arguments.int32(2), arguments.int32(3), at: arguments[4])
         case "munmap":
-            guard let address = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])) else { return false }
+            // More than was mapped would take memory of this program's.
+            guard let address = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])),
+                mayUnmap(arguments[0], arguments[1])
+            else { return false }
             _ = kernel.munmap(address, length: Int(truncatingIfNeeded: arguments[1]))
         case "readlink": _ = try? kernel.readlink(arguments.text(0))
         case "getdents": _ = try? kernel.list(arguments.text(0))

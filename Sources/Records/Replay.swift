@@ -26,6 +26,8 @@ public final class Replay {
     /// The latest answer, in the record's names.
     private var latest: Operation?
     private var decoder = Decoder()
+    /// Bytes that are mapped, by their first address.
+    private var mapped: [UInt64: UInt64] = [:]
     /// What the kernel was given addresses of.
     private var buffers: [(UnsafeMutableRawPointer, Int)] = []
     /// Whether memory holds other data than it did then, as the record does not keep long data.
@@ -37,9 +39,13 @@ public final class Replay {
     /// How long an answer that comes by itself (a completion) is waited for, in nanoseconds.
     static let patience: UInt64 = 2_000_000_000
 
-    /// Replays on `kernel`, opening `paths`' values where the record opened its keys.
-    public init(on kernel: any Kernel, paths: [String: String] = [:]) {
+    /// Whether what a record names is this machine's: a replay then opens devices and nothing else.
+    private let isReal: Bool
+
+    /// Replays on `kernel`, opening `paths`' values where the record opened its keys. `isReal` of this machine's kernel.
+    public init(on kernel: any Kernel, isReal: Bool, paths: [String: String] = [:]) {
         underneath = kernel
+        self.isReal = isReal
         self.paths = paths
         self.kernel = TracingKernel(kernel)
         self.kernel.record = { [unowned self] operation in answered = operation }
@@ -116,7 +122,27 @@ public final class Replay {
             result.arguments[index] = recorded.arguments[index]
         }
         latest = result
+        note(answered, recorded, arguments)
         return result
+    }
+
+    /// What is there from now on, and what is not.
+    private func note(_ answered: Operation, _ recorded: Operation, _ arguments: ReplayArguments) {
+        guard answered.errno == nil else { return }
+        switch answered.signature.name {
+        case "mmap":
+            if case .number(let address, _) = answered.result { mapped[address] = arguments[0] }
+        case "munmap":
+            guard let length = mapped[arguments[0]] else { return }
+            let page: UInt64 = 4096
+            mapped[arguments[0]] = arguments[1] >= length ? nil : length
+            // A part may be gone: then no part is touched.
+            if arguments[1] < length, arguments[1] >= page { mapped[arguments[0]] = nil }
+        case "ibv_close_device", "ibv_dealloc_pd", "ibv_dereg_mr", "ibv_dealloc_dmah", "ibv_free_dm",
+            _ where answered.signature.name.hasPrefix("ibv_destroy_"):
+            if case .symbol(let name, _)? = recorded.arguments.first { symbols.forget(name) }
+        default: return
+        }
     }
 
     /// Whether an answer is the recorded one. Times, and how many completions one look found, do not matter.
@@ -142,8 +168,10 @@ public final class Replay {
     // MARK: Names to numbers
 
     private func resolved(_ operation: Operation) throws(Impossible) -> [Operation.Value] {
+        try checkPath(operation)
         var values: [Operation.Value] = []
         for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
+            try check(parameter.name, value, parameter.format)
             values.append(parameter.isOutput ? value : try resolved(value))
         }
         return values
@@ -160,7 +188,10 @@ public final class Replay {
         case .structure(let members):
             var result: [Operation.Member] = []
             for member in members {
-                try check(member)
+                if case .number(_, let format) = member.value { try check(member.name, member.value, format) }
+                if case .symbol = member.value, member.name == "ah" {
+                    try check(member.name, member.value, .handle("ah"))
+                }
                 result.append(.init(member.name, try resolved(member.value)))
             }
             return .structure(result)
@@ -173,14 +204,55 @@ public final class Replay {
         }
     }
 
-    /// A number for an address that the kernel is to use must not be one of this program's own.
-    private func check(_ member: Operation.Member) throws(Impossible) {
-        guard ["user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "addr"].contains(member.name),
-            case .number(let address, .pointer) = member.value, address >= 0x1000,
-            sys_mapped(address & ~0xfff, 1) == 0
+    /// The devices that scenarios use.
+    private static let devices = ["/dev/vfio/", "/dev/infiniband/", "/dev/dma_heap/"]
+    private static let files = ["/dev/iommu", "/dev/udmabuf", "/dev/edu-importer", "/dev/null", "/dev/zero"]
+
+    /// A stranger's record must not write this machine's files.
+    private func checkPath(_ operation: Operation) throws(Impossible) {
+        guard isReal, case .text(let recorded)? = operation.arguments.first,
+            operation.signature.parameters.first?.name == "path"
         else { return }
-        throw Impossible(message: "\(member.name) is an address of the program that was recorded")
+        let path = path(recorded)
+        let isDevice =
+            operation.signature.name == "open" && !path.contains("/../")
+            && (Replay.files.contains(path) || Replay.devices.contains { path.hasPrefix($0) })
+        guard isDevice else { throw Impossible(message: "a replay opens devices alone, not \(path)") }
     }
+
+    /// Addresses must not be this program's own, objects must be what they are taken for, and descriptors the replay's.
+    private func check(_ name: String, _ value: Operation.Value, _ format: Format) throws(Impossible) {
+        switch (format, value) {
+        case (.handle(let kind), .symbol(let symbol, let offset)):
+            let made = kind == "device" ? "ibdev" : kind
+            guard offset == 0, symbol.hasPrefix(made), symbol.dropFirst(made.count).allSatisfy(\.isNumber) else {
+                throw Impossible(message: "\(symbol) is no \(kind)")
+            }
+        case (.handle(let kind), .number(let number, _)) where number != 0:
+            throw Impossible(message: "\(name) is the address of a \(kind) of the program that was recorded")
+        case (.pointer, .number(let address, _)):
+            guard Replay.addresses.contains(name), address >= 0x1000 else { return }
+            // What is nowhere gives what it gave then.
+            if name == "address" || sys_mapped(address & ~0xfff, 1) == 0 {
+                throw Impossible(message: "\(name) is an address of the program that was recorded")
+            }
+        case (.pointer, .symbol(let symbol, _)):
+            guard !Replay.addresses.contains(name) || symbol.hasPrefix("map") else {
+                throw Impossible(message: "\(symbol) is no memory")
+            }
+            if name == "address" { try checkExtent(symbol, value) }
+        case (.descriptor, .number(let number, _)):
+            let descriptor = Int32(truncatingIfNeeded: number)
+            if isReal, descriptor >= 0, underneath.fcntl(descriptor, 1, 0) >= 0 {
+                throw Impossible(message: "descriptor \(descriptor) is this program's own")
+            }
+        default: return
+        }
+    }
+
+    private static let addresses: Set<String> = [
+        "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "addr", "address",
+    ]
 
     /// Bytes at an address that the kernel may use; what lies behind them cannot be read.
     private func address(of bytes: [UInt8]) -> UInt64 {
@@ -188,6 +260,13 @@ public final class Replay {
         place.copyMemory(from: bytes, byteCount: bytes.count)
         buffers.append((place, bytes.count))
         return UInt64(UInt(bitPattern: place))
+    }
+
+    /// What this program touches itself must be mapped.
+    private func checkExtent(_ symbol: String, _ value: Operation.Value) throws(Impossible) {
+        guard let base = symbols.value(of: symbol), case .symbol(_, let offset) = value,
+            let length = mapped[base], offset < length
+        else { throw Impossible(message: "\(symbol) is not mapped there") }
     }
 
     // MARK: Calls with shapes of their own
@@ -267,10 +346,23 @@ public final class Replay {
         answered = operation
     }
 
+    func mayUnmap(_ address: UInt64, _ length: UInt64) -> Bool {
+        guard let whole = mapped[address] else { return false }
+        return length <= (whole + 4095) & ~4095
+    }
+
+    private func isMapped(_ address: UInt64, _ count: Int) -> Bool {
+        mapped.contains { start, length in
+            address >= start && address - start <= length && UInt64(count) <= length - (address - start)
+        }
+    }
+
     private func access(_ recorded: Operation, _ arguments: ReplayArguments) {
         var operation = recorded
         let count = Int(min(arguments[2], 1 << 26))
-        guard let place = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])) else { return }
+        guard let place = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
+            return
+        }
         var bytes = [UInt8](repeating: 0, count: count)
         var errno: Errno?
         if recorded.signature.name == "load" {

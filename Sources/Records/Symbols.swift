@@ -43,6 +43,8 @@ struct Symbols {
 
     /// What a name stands for; nil where nothing has been called so.
     func value(of name: String) -> UInt64? { values[name] }
+    /// What it stood for is gone.
+    mutating func forget(_ name: String) { values[name] = nil }
     /// The GID that a name stands for.
     func bytes(of name: String) -> [UInt8]? { gidBytes[name] }
 

@@ -27,6 +27,9 @@ public final class ScenarioRun {
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
     public var whenClaimed: (() -> Void)?
+    /// What to bind before it begins, and the folders for what undoes that; nil for nothing.
+    public var binding: (choice: BindingChoice, folders: [String])?
+    private var bound: BoundDevices?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -111,6 +114,7 @@ public final class ScenarioRun {
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = host.realKernel.monotonic()
         do throws(ErrorValue) {
+            if case .devices(let addresses)? = binding?.choice { try bind(addresses) }
             if let scenario = try load() {
                 host.refusal = nil
                 try run(scenario)
@@ -134,6 +138,7 @@ public final class ScenarioRun {
         guard error.kind != "usage", state.isInterrupted else {
             link?.finish(because: error.line)
             state.close()
+            for problem in restoreDevices() { emit("  LEFT BOUND: \(problem)") }
             throw error
         }
         record(result.name, error, since: start)
@@ -147,6 +152,15 @@ public final class ScenarioRun {
         if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         let functions: [PCIFunction]
+        var unbound: [PCIAddress] = []
+        do throws(Failure) {
+            if binding?.choice == .automatic {
+                unbound = try DeviceChoice.unbound(scenario.options, values, host)
+            }
+        } catch {
+            throw error.luaError
+        }
+        try bind(unbound)
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {
@@ -180,6 +194,26 @@ public final class ScenarioRun {
         }
         if !scenario.roles.isEmpty, place == nil { try start(scenario.roles, resolved.values) }
         run(scenario.cases, resolved.values)
+    }
+
+    // MARK: Drivers
+
+    private func binder(_ folders: [String]) -> DeviceBinder {
+        DeviceBinder(
+            kernel: host.realKernel, folders: folders, isShared: !bench.isSimulated,
+            isInterrupted: { [state] in state.isInterrupted }, emit: { [emit] in emit("  \($0)") })
+    }
+
+    private func bind(_ addresses: [PCIAddress]) throws(ErrorValue) {
+        guard let binding, !addresses.isEmpty else { return }
+        bound = try binder(binding.folders).bind(addresses, owner: .run)
+    }
+
+    /// Once nothing is open any more. What could not be restored, in words.
+    private func restoreDevices() -> [String] {
+        guard let binding, let bound else { return [] }
+        self.bound = nil
+        return binder(binding.folders).restore(bound)
     }
 
     /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
@@ -348,12 +382,12 @@ public final class ScenarioRun {
         crew?.finish()
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         result.collecting = state.failuresWhileCollecting.map(\.line)
-        result.left_open = host.realKernel.open + (crew?.open ?? [])
+        result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty { result.verdict = overall() }
+        if result.skipped.isEmpty || !result.left_open.isEmpty { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }
         return result
     }

@@ -18,8 +18,9 @@ struct Peerlab: ParsableCommand {
             """,
         version: "peerlab \(version)",
         subcommands: [
-            Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, ReplayCommand.self, ExportCommand.self,
-            MinimiseCommand.self, BundleCommand.self, ReportCommand.self, Help.self, Stubs.self,
+            Run.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self, ABCommand.self,
+            ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
+            Help.self, Stubs.self,
         ])
 
     static func main() {

@@ -63,6 +63,14 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("What math.random begins with; results have it.", valueName: "NUMBER"))
     var seed: Int64?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Bind this device to vfio-pci for the run and bring it back afterwards; auto: those that options name, by \
+            address or by id. After a crash, peerlab restore brings them back.
+            """, valueName: "ADDRESS|auto"))
+    var bind: [String] = []
+
     @Flag(help: "Let a bundle, which came from somebody else, have another bench than a simulated one.")
     var trust = false
 
@@ -90,10 +98,15 @@ struct Run: ParsableCommand {
             if !on.bench.hasPrefix("sim"), tlp != nil || faults != nil {
                 throw ValidationError("--tlp and --inject are for simulated benches")
             }
+            let binding = try BindingFolder.choice(bind)
             let place = try Launcher().place(role: role, rendezvous: rendezvous)
             if on.bench != "host", place != nil, role != nil || rendezvous != nil {
                 throw ValidationError(
                     "--role is for --bench host: sim and lab are whole machines with every role inside")
+            }
+            if place != nil, binding != nil {
+                throw ValidationError(
+                    "--bind is for a run with all roles; for others, peerlab bind and peerlab restore")
             }
             if let cpu {
                 guard on.bench != "lab" else {
@@ -209,6 +222,10 @@ struct Run: ParsableCommand {
                 tracing?.note($0)
                 watchers.record?.recorder.note($0)
             }, emit: { print($0, to: STDOUT_FILENO) })
+        if let choice = try? BindingFolder.choice(bind) {
+            // A simulated kernel has its own files, as short-lived as itself.
+            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : Folders.bindings(nil))
+        }
         return try run.run()
     }
 

@@ -6,7 +6,7 @@ import Testing
 @testable import Records
 
 private func answers(_ record: Record) -> [Answer] {
-    let replay = Replay(on: SimKernel(.standard))
+    let replay = Replay(on: SimKernel(.standard), isReal: false)
     return record.entries.compactMap { replay.answer($0) }
 }
 

@@ -48,7 +48,7 @@ func standardRecord() throws -> Record {
 }
 
 private func differences(_ record: Record) throws -> [Replay.Difference] {
-    let replay = Replay(on: SimKernel(.standard))
+    let replay = Replay(on: SimKernel(.standard), isReal: false)
     return try record.entries.compactMap { try replay.step($0) }
 }
 

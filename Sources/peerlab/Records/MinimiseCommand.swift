@@ -103,7 +103,7 @@ struct MinimiseCommand: ParsableCommand {
 
     /// Every answer of a record on a fresh kernel of the bench.
     private static func answers(_ record: Record, _ bench: Bench) -> [Answer] {
-        let replay = Replay(on: bench.makeKernel())
+        let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated)
         return record.entries.compactMap { replay.answer($0) }
     }
 

@@ -53,7 +53,7 @@ struct ReplayCommand: ParsableCommand {
 
     private func replay(_ record: Record, _ bench: Bench, _ paths: [String: String]) -> Int32 {
         print(bench.line, to: STDOUT_FILENO)
-        let replay = Replay(on: bench.makeKernel(), paths: paths)
+        let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated, paths: paths)
         var count = 0
         var differences = 0
         for entry in record.entries {
