@@ -281,9 +281,10 @@ static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, 
 
 static inline int call_entry(lua_State *L, const lk_function *f, const lk_value *values) {
     lk_state *state = state_of(L);
-    state->foreign++;
+    if (state->used > state->limit) lk_check_memory(L);
+    lk_crossing before = lk_cross(L);
     int results = f->entry(L, values);
-    state->foreign--;
+    lk_return(L, before);
     /* A wait that a signal cut short must not look like one that ended. */
     if (state->interrupted) lk_check_interrupt(L);
     return results >= 0 ? results : lk_throw(L);

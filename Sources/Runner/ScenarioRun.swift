@@ -23,6 +23,9 @@ public final class ScenarioRun {
     private var crew: Crew?
     private var link: RoleLink?
     private var seat: RoleRendezvous?
+    /// What ends it where it takes too long.
+    private let deadline: Deadline?
+    private let limits: Limits
     /// Called where it must wait for devices that another one uses.
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
@@ -36,13 +39,15 @@ public final class ScenarioRun {
     ///   - another: gives further handles of that kernel: each role of a scenario has its own.
     ///   - seed: what `math.random` begins with; another one each time where it is nil.
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
+    ///   - limits: the time and memory it may have; a scenario's own count where they are less.
+    ///   - deadline: what keeps the time; nil where a process outside does.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report.
     ///   - print: takes each line that the script prints; nil where `emit` does.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
-        featureFound: @escaping (Feature) -> Void,
+        limits: Limits = Limits(), deadline: Deadline? = nil, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
@@ -50,6 +55,8 @@ public final class ScenarioRun {
         self.bench = bench
         self.settings = settings
         self.place = place
+        self.limits = limits
+        self.deadline = deadline
         self.another = another
         self.library = library
         self.featureFound = featureFound
@@ -61,13 +68,24 @@ public final class ScenarioRun {
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
             context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
-            print: print ?? emit)
+            print: ScenarioRun.counted(print ?? emit, by: host))
+        host.stop = { [unowned state] in state.interrupt(.output) }
+        state.limitMemory(limits.memory ?? Limits.defaultMemory)
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
             file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,
             simulated: bench.isSimulated)
         result.seed = state.seed
+        result.sandbox = bench.sandbox
+    }
+
+    /// What a script prints, up to a limit: then it is stopped.
+    private static func counted(_ print: @escaping (String) -> Void, by host: Host) -> (String) -> Void {
+        { line in
+            host.printed += line.utf8.count + 1
+            if host.printed > Limits.output { host.stop?() } else { print(line) }
+        }
     }
 
     /// What the file declares, without running any of it; nil for a plain script.
@@ -108,6 +126,9 @@ public final class ScenarioRun {
     public func run() throws(ErrorValue) -> ScenarioResult {
         state.stopOnSignals()
         defer { state.ignoreSignals() }
+        deadline?.begin(limits.timeout)
+        deadline?.note(result)
+        defer { deadline?.finish() }
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = host.realKernel.monotonic()
         do throws(ErrorValue) {
@@ -142,6 +163,8 @@ public final class ScenarioRun {
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
         result.name = scenario.name
+        if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
+        limitMemory(of: scenario)
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let place, try !meet(place, scenario) { return }
@@ -182,6 +205,10 @@ public final class ScenarioRun {
         run(scenario.cases, resolved.values)
     }
 
+    private func limitMemory(of scenario: Scenario) {
+        if let memory = scenario.limits.memory, memory < limits.memory ?? .max { state.limitMemory(memory) }
+    }
+
     /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
     /// their own the first has the locks.
     private func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction])
@@ -216,14 +243,19 @@ public final class ScenarioRun {
 
     /// The scenario's functions must be gone before the state is closed.
     private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
-        if let scenario = try load() { run(scenario.cases, values) }
+        guard let scenario = try load() else { return }
+        limitMemory(of: scenario)
+        run(scenario.cases, values)
     }
 
     private func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
         for (index, one) in cases.enumerated() {
             seat?.index = index
-            guard !state.isInterrupted else {
-                let error = ErrorValue(kind: "interrupt", "not run: interrupted")
+            guard state.stop == nil else {
+                let error =
+                    state.stop == .interrupt
+                    ? ErrorValue(kind: "interrupt", "not run: interrupted")
+                    : ErrorValue(kind: "timeout", "not run: the scenario was stopped before")
                 record(one.name, error, since: host.realKernel.monotonic())
                 continue
             }
@@ -238,17 +270,17 @@ public final class ScenarioRun {
         let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
         self.crew = crew
         sit(roles[0], crew.table)
-        seat?.interrupted = {
-            crew.interrupt()
+        seat?.interrupted = { [state] in
+            crew.interrupt(state.stop ?? .interrupt)
             return true
         }
-        crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
+        crew.watch { [state] in if let why = state.stop { crew.interrupt(why) } }
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
-            let run = { [file, bench, another, library, featureFound, note, emit] () throws(ErrorValue) in
+            let run = { [file, bench, another, library, limits, featureFound, note, emit] () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
-                    seed: seed,
+                    seed: seed, limits: limits,
                     featureFound: featureFound, note: note, emit: { _ in }, print: { emit("[\(role)] \($0)") })
                 try follower.follow(role, crew, values)
             }
@@ -332,12 +364,13 @@ public final class ScenarioRun {
         one.evidence = host.evidence
         host.clearFindings()
         if let seat {
-            if verdict == .interrupted { crew?.interrupt() }
+            if let why = state.stop { crew?.interrupt(why) }
             let all = seat.end(one)
             guard crew != nil || link != nil else { return }
             one = CaseResult.merged(all, seat.roles, leader: one)
         }
         result.cases.append(one)
+        deadline?.note(result)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
 
@@ -360,7 +393,7 @@ public final class ScenarioRun {
 
     private func overall() -> Verdict {
         let verdicts = result.cases.map(\.verdict)
-        if verdicts.contains(.interrupted) || state.isInterrupted { return .interrupted }
+        if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
         if verdicts.contains(.fail) || !result.left_open.isEmpty { return .fail }
         return verdicts.contains(.pass) ? .pass : .skip
     }

@@ -89,6 +89,8 @@ struct LabRun {
         for setting in options.on.settings { words += ["--set", setting] }
         for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
+        if let timeout = options.timeout { words += ["--timeout", timeout] }
+        if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
         if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
         return words + ["--"] + options.files

@@ -8,6 +8,7 @@ import LiveKernel
 import LuaKit
 import Runner
 import SimKernel
+import Synchronization
 
 /// `peerlab run`
 struct Run: ParsableCommand {
@@ -57,6 +58,17 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("What math.random begins with; results have it.", valueName: "NUMBER"))
     var seed: Int64?
 
+    @Option(
+        help: ArgumentHelp("End what takes longer; a scenario's own timeout counts where it is less.", valueName: "30s")
+    )
+    var timeout: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Memory for a script's values; a scenario's own limit counts where it is less. Default: 1G.",
+            valueName: "256M"))
+    var memory: String?
+
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
@@ -85,17 +97,18 @@ struct Run: ParsableCommand {
                     throw ValidationError("--cpu \(cpu): none of them is here for this program (\(error.name))")
                 }
             }
+            let limits = try Limits(timeout: timeout, memory: memory)
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = on.library
             switch try BenchChoice(on.bench) {
             case .lab:
                 throw ExitCode(try LabRun(self).run())
             case .host:
-                throw ExitCode(
-                    runHere(HostBench.make(tph: tph, insideLab: on.insideLab), pairs, library, place, nil, output))
+                let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+                throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(runHere(bench, pairs, library, nil, faults, output))
+                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits))
             }
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -130,18 +143,36 @@ struct Run: ParsableCommand {
 
     private func runHere(
         _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
-        _ faults: FaultPlan?, _ output: ResultFile?
-    ) -> Int32 {
-        print(bench.line, to: STDOUT_FILENO)
-        var results: [ScenarioResult] = []
-        var unusable = 0
+        _ faults: FaultPlan?, _ output: ResultFile?, _ limits: Limits
+    ) throws -> Int32 {
         guard let traceFile = TraceFile(trace), let tlpFile = TraceFile(tlp) else {
             print("peerlab: cannot write \(trace ?? tlp ?? "")", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
         }
+        var output = output
+        try output?.open()
+        var bench = bench
+        bench.sandbox = confinement(bench, library, place, output, limits).apply()
+        print(bench.line, to: STDOUT_FILENO)
+        var results: [ScenarioResult] = []
+        var unusable = 0
+        // Another thread writes them where a run never ends.
+        let before = Mutex<[ScenarioResult]>([])
+        let deadline = Deadline { [files, output] late in
+            print(
+                "peerlab: \(late?.file ?? files[0]): its time was over and it could not be stopped, so the process ends; "
+                    + "the kernel closes what was open", to: STDERR_FILENO)
+            if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
+            _exit(ExitStatus.fail.rawValue)
+        }
         for file in files {
             do {
-                results.append(try run(file, bench, settings, library, place, faults, trace: traceFile, tlps: tlpFile))
+                results.append(
+                    try run(
+                        file, bench, settings, library, place, faults, limits, deadline, trace: traceFile, tlps: tlpFile
+                    )
+                )
+                before.withLock { [results] in $0 = results }
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
                 unusable += 1
@@ -149,13 +180,14 @@ struct Run: ParsableCommand {
             if results.last?.verdict == .interrupted { break }
         }
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
-        if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ place: RolePlace?, _ faults: FaultPlan?, trace traceFile: TraceFile, tlps: TraceFile
+        _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline, trace traceFile: TraceFile,
+        tlps: TraceFile
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
@@ -176,13 +208,25 @@ struct Run: ParsableCommand {
                 let other = bench.isSimulated ? kernel : bench.makeKernel()
                 guard trace != nil || bench.isSimulated else { return other }
                 return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
-            }, library: library, settings: settings, seed: seed, place: place,
+            }, library: library, settings: settings, seed: seed, place: place, limits: limits, deadline: deadline,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()
     }
 
-    private func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
+    private func confinement(
+        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits
+    ) -> Confinement {
+        guard bench.isSimulated else {
+            return Confinement(
+                real: files, library, insideLab: on.insideLab != nil, results: output, port: place?.address.port)
+        }
+        // What the model takes comes on top of what scripts have.
+        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
+        return Confinement(simulated: files, library, results: output, memory: memory)
+    }
+
+    private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
         do {
             try output.write(try Report.json(results, version: Peerlab.version))
             return true

@@ -61,9 +61,9 @@ final class Crew: @unchecked Sendable {
     }
 
     /// Stops every role's script as Ctrl-C stops the first's.
-    func interrupt() {
+    func interrupt(_ why: LuaState.Stop) {
         pthread_mutex_lock(mutex)
-        for state in states { state.interrupt() }
+        for state in states { state.interrupt(why) }
         pthread_mutex_unlock(mutex)
     }
 

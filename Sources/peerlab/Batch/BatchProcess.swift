@@ -41,7 +41,12 @@ final class BatchProcess {
         let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
         let report: ChildReport
-        if let bench {
+        if var bench {
+            let confinement =
+                bench.isSimulated
+                ? Confinement(simulated: [file], library, memory: 0)
+                : Confinement(real: [file], library, insideLab: on.insideLab != nil, results: nil, port: nil)
+            bench.sandbox = confinement.apply()
             report = self.report(on: bench, file, all) { print($0, to: STDOUT_FILENO) }
         } else {
             report = runInLab(file, all)
