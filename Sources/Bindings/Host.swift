@@ -13,6 +13,8 @@ public final class Host {
     public var refusal: ErrorValue?
     /// Where the roles of the scenario meet; nil where it has none.
     public var rendezvous: (any Rendezvous)?
+    /// What the script may change.
+    public let permissions: Permissions
     /// Bytes that the script printed.
     public var printed = 0
     /// Stops a script that printed too much.
@@ -53,7 +55,8 @@ public final class Host {
     public var facts: [String: String] = [:]
 
     /// A host on a kernel.
-    public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver) {
+    public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver, permissions: Permissions = Permissions()) {
+        self.permissions = permissions
         realKernel = kernel
         self.isSimulated = isSimulated
         self.tph = tph

@@ -14,6 +14,8 @@ typedef struct lk_state {
     lua_State *foreign_thread;
     const void *foreign_call;
     size_t used, limit; /* bytes of Lua's memory */
+    lk_permit permit;
+    uint32_t permitted; /* effects */
     const void *error_metatable;
 } lk_state;
 

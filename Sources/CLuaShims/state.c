@@ -37,6 +37,12 @@ static void *allocate(void *owner, void *block, size_t old, size_t size) {
     return result;
 }
 
+void lk_ask_for_effects(lua_State *L, lk_permit permit) {
+    state_of(L)->permit = permit;
+    state_of(L)->permitted = 0;
+}
+void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitted = permitted; }
+
 void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
 
 int lk_check_memory(lua_State *L) {
@@ -305,7 +311,7 @@ static int open_state(lua_State *L) {
 
 lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed) {
     lk_state *state = calloc(1, sizeof *state);
-    if (state) state->limit = SIZE_MAX;
+    if (state) state->limit = SIZE_MAX, state->permitted = UINT32_MAX;
     lua_State *L = state ? lua_newstate(allocate, state) : NULL;
     if (!L) {
         free(state);

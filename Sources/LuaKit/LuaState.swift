@@ -77,6 +77,29 @@ public final class LuaState {
     /// exceed it until the next call.
     public func limitMemory(_ bytes: UInt64) { lk_limit_memory(raw, Int(clamping: bytes)) }
 
+    private var permit: ((Effect, String) throws(ErrorValue) -> Bool)?
+    private var permitted: UInt32 = 0
+
+    /// From now on `permit` is asked before a function, whose name it gets, has an effect: it throws, or says whether the
+    /// effect is permitted from now on without asking. Without it every effect is permitted.
+    public func askForEffects(_ permit: @escaping (Effect, String) throws(ErrorValue) -> Bool) {
+        self.permit = permit
+        lk_ask_for_effects(raw) { LuaState.of($0).decide($0, String(cString: $1), $2) }
+    }
+
+    private func decide(_ state: OpaquePointer, _ function: String, _ effects: UInt32) -> CInt {
+        do throws(ErrorValue) {
+            for effect in Effect.allCases where effects & effect.bit != 0 {
+                if try permit?(effect, function) ?? true { permitted |= effect.bit }
+            }
+        } catch {
+            pushError(state, error)
+            return -1
+        }
+        lk_permit_effects(state, permitted)
+        return 0
+    }
+
     /// Why a script was told to stop.
     public enum Stop: Sendable {
         /// A signal.

@@ -1,4 +1,4 @@
-import Bindings
+public import Bindings
 import Devices
 public import Kernel
 public import LuaKit
@@ -26,6 +26,11 @@ public final class ScenarioRun {
     /// What ends it where it takes too long.
     private let deadline: Deadline?
     private let limits: Limits
+    /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
+    public var isForeign = false
+    private let permissions: () -> Permissions
+    /// What the script changed, in every role.
+    public private(set) var effects: [Effect: [String]] = [:]
     /// Called where it must wait for devices that another one uses.
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
@@ -40,6 +45,7 @@ public final class ScenarioRun {
     ///   - seed: what `math.random` begins with; another one each time where it is nil.
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
     ///   - limits: the time and memory it may have; a scenario's own count where they are less.
+    ///   - permissions: what the script may change; each role has some of its own, made by `another`.
     ///   - deadline: what keeps the time; nil where a process outside does.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report.
@@ -47,7 +53,8 @@ public final class ScenarioRun {
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
-        limits: Limits = Limits(), deadline: Deadline? = nil, featureFound: @escaping (Feature) -> Void,
+        limits: Limits = Limits(), deadline: Deadline? = nil,
+        permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
@@ -57,6 +64,7 @@ public final class ScenarioRun {
         self.place = place
         self.limits = limits
         self.deadline = deadline
+        self.permissions = permissions
         self.another = another
         self.library = library
         self.featureFound = featureFound
@@ -64,13 +72,16 @@ public final class ScenarioRun {
         self.note = note
         let tph = TPHResolver(bench.tph)
         tph.found = featureFound
-        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
+        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph, permissions: permissions())
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
             context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
             print: ScenarioRun.counted(print ?? emit, by: host))
         host.stop = { [unowned state] in state.interrupt(.output) }
         state.limitMemory(limits.memory ?? Limits.defaultMemory)
+        state.askForEffects { [host] effect, function throws(ErrorValue) in
+            try host.permissions.permit(effect, function)
+        }
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
@@ -126,6 +137,12 @@ public final class ScenarioRun {
     public func run() throws(ErrorValue) -> ScenarioResult {
         state.stopOnSignals()
         defer { state.ignoreSignals() }
+        guard !isForeign || host.permissions.grants.trusts else {
+            throw ErrorValue(
+                kind: "permission",
+                "\(file) came from elsewhere: it runs on the simulated bench and the lab, and on this machine's devices only "
+                    + "with --trust")
+        }
         deadline?.begin(limits.timeout)
         deadline?.note(result)
         defer { deadline?.finish() }
@@ -165,16 +182,18 @@ public final class ScenarioRun {
         result.name = scenario.name
         if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
         limitMemory(of: scenario)
+        try host.permissions.declare(scenario.effects, of: scenario.name)
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
-        let functions: [PCIFunction]
+        var functions: [PCIFunction]
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {
             return record("the machine's devices", error.luaError, since: host.realKernel.monotonic())
         }
+        functions = try DeviceChoice.granted(functions, scenario, values, host)
         let resolved: DeviceChoice
         do throws(SkipReason) {
             resolved = try DeviceChoice(
@@ -245,6 +264,7 @@ public final class ScenarioRun {
     private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
         guard let scenario = try load() else { return }
         limitMemory(of: scenario)
+        try host.permissions.declare(scenario.effects, of: scenario.name)
         run(scenario.cases, values)
     }
 
@@ -277,11 +297,14 @@ public final class ScenarioRun {
         crew.watch { [state] in if let why = state.stop { crew.interrupt(why) } }
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
-            let run = { [file, bench, another, library, limits, featureFound, note, emit] () throws(ErrorValue) in
+            let run = {
+                [file, bench, another, library, limits, permissions, featureFound, note, emit] () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
                     seed: seed, limits: limits,
-                    featureFound: featureFound, note: note, emit: { _ in }, print: { emit("[\(role)] \($0)") })
+                    permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
+                    print: { emit("[\(role)] \($0)") })
+                defer { crew.add(follower.host.permissions.used) }
                 try follower.follow(role, crew, values)
             }
             guard crew.start(number, role, run) else {
@@ -380,6 +403,7 @@ public final class ScenarioRun {
         if !bench.isSimulated { result.environment.merge(host.facts) { before, _ in before } }
         crew?.finish()
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
+        effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
         result.collecting = state.failuresWhileCollecting.map(\.line)
         result.left_open = host.realKernel.open + (crew?.open ?? [])
         result.tph = host.tph.summary

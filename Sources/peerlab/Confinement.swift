@@ -31,7 +31,11 @@ struct Confinement {
     }
 
     /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
-    init(real files: [String], _ library: Library, insideLab: Bool, results: ResultFile?, port: UInt16?) {
+    /// `granted` are the devices that scripts may use; nil for all.
+    init(
+        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
+        port: UInt16?
+    ) {
         isSimulated = false
         let loaders = getenv("LD_LIBRARY_PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
         let resolver = ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
@@ -46,11 +50,41 @@ struct Confinement {
         devices =
             insideLab
             ? ["/dev", "/sys", "/proc"]
-            : ["/dev/vfio", "/dev/iommu", "/dev/infiniband", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
+            : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
+                + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
+                    "/dev/vfio", "/dev/infiniband",
+                ])
         replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 }
         self.port = port
         memory = 0
     }
+
+    /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
+    private static func nodes(of device: String) -> [String] {
+        func names(_ folder: String) -> [String] {
+            guard let directory = opendir(folder) else { return [] }
+            defer { closedir(directory) }
+            var names: [String] = []
+            while let entry = readdir(directory) {
+                let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                if !name.hasPrefix(".") { names.append(name) }
+            }
+            return names
+        }
+        let function = "/sys/bus/pci/devices/\(device)"
+        var group = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = max(0, readlink("\(function)/iommu_group", &group, group.count))
+        let number = String(decoding: group[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
+            separator: "/")
+        return names("\(function)/vfio-dev").map { "/dev/vfio/devices/\($0)" }
+            + (number.last.map { ["/dev/vfio/\($0)"] } ?? [])
+            + names("/sys/class/infiniband/\(device)/device/infiniband_verbs").map { "/dev/infiniband/\($0)" }
+    }
+
+    /// What may be opened by path, for the bindings to hold scripts to as well.
+    var paths: [String] { readable + devices }
 
     /// Files and their folders, but not what the kernel shows as files: `peerlab run /dev/stdin`.
     private static func scripts(_ files: [String]) -> [String] {

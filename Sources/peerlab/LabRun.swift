@@ -87,6 +87,7 @@ struct LabRun {
         var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", LabRun.inside]
         words += ["--tph-abi", options.on.tphAbi]
         for setting in options.on.settings { words += ["--set", setting] }
+        for effect in options.on.grants.deny { words += ["--deny", effect] }
         for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
         if let timeout = options.timeout { words += ["--timeout", timeout] }

@@ -1,5 +1,6 @@
 import Commands
 import ArgumentParser
+import Bindings
 import Devices
 import FoundationEssentials
 import Glibc
@@ -152,7 +153,13 @@ struct Run: ParsableCommand {
         var output = output
         try output?.open()
         var bench = bench
-        bench.sandbox = confinement(bench, library, place, output, limits).apply()
+        var grants = try on.grants.grants(needsGrants: bench.kind == "host")
+        let confinement = confinement(bench, library, place, output, limits, grants)
+        if bench.kind == "host" { grants.paths = confinement.paths }
+        bench.sandbox = confinement.apply()
+        let permissions = { [grants] in
+            Permissions(grants, ask: bench.kind == "host" ? GrantOptions.question : nil)
+        }
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
         var unusable = 0
@@ -169,7 +176,8 @@ struct Run: ParsableCommand {
             do {
                 results.append(
                     try run(
-                        file, bench, settings, library, place, faults, limits, deadline, trace: traceFile, tlps: tlpFile
+                        file, bench, settings, library, place, faults, limits, deadline, permissions, trace: traceFile,
+                        tlps: tlpFile
                     )
                 )
                 before.withLock { [results] in $0 = results }
@@ -186,7 +194,8 @@ struct Run: ParsableCommand {
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline, trace traceFile: TraceFile,
+        _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline,
+        _ permissions: @escaping () -> Permissions, trace traceFile: TraceFile,
         tlps: TraceFile
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
@@ -209,17 +218,21 @@ struct Run: ParsableCommand {
                 guard trace != nil || bench.isSimulated else { return other }
                 return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
             }, library: library, settings: settings, seed: seed, place: place, limits: limits, deadline: deadline,
+            permissions: permissions,
             featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
             note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
         return try run.run()
     }
 
     private func confinement(
-        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits
+        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
+        _ grants: Grants
     ) -> Confinement {
         guard bench.isSimulated else {
             return Confinement(
-                real: files, library, insideLab: on.insideLab != nil, results: output, port: place?.address.port)
+                real: files, library, insideLab: on.insideLab != nil,
+                granted: GrantOptions.question == nil ? grants.devices : nil,
+                results: output, port: place?.address.port)
         }
         // What the model takes comes on top of what scripts have.
         let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
