@@ -17,7 +17,9 @@ struct Peerlab: ParsableCommand {
             4 everything skipped, 70 internal error, 130 interrupted.
             """,
         version: "peerlab \(version)",
-        subcommands: [Run.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, Help.self, Stubs.self])
+        subcommands: [
+            Run.self, PlanCommand.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, Help.self, Stubs.self,
+        ])
 
     static func main() {
         var arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
