@@ -48,7 +48,11 @@ struct DeviceChoice {
             }
         }
         let granted = functions.filter { permissions.allows(device: "\($0.address)") }
-        if granted.isEmpty, let first = functions.first {
+        let vfio: [Need] = [.vfio, .dmabuf, .dmabufTPH]
+        let usesDevices =
+            scenario.needs.contains(where: vfio.contains)
+            || scenario.options.contains { if case .pci = $0.kind { true } else { false } }
+        if usesDevices, granted.isEmpty, let first = functions.first {
             try permissions.permit(device: "\(first.address)", scenario.name)
             return [first]
         }

@@ -84,7 +84,14 @@ struct Confinement {
     }
 
     /// What may be opened by path, for the bindings to hold scripts to as well.
-    var paths: [String] { readable + devices }
+    var paths: [String] {
+        (readable + devices).compactMap { path in
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            let text = String(cString: resolved)
+            return text.hasPrefix("/proc/") && !text.hasPrefix("/proc/sys/") ? nil : text
+        }
+    }
 
     /// Files and their folders, but not what the kernel shows as files: `peerlab run /dev/stdin`.
     private static func scripts(_ files: [String]) -> [String] {
