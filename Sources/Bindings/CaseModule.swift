@@ -25,6 +25,10 @@ let caseModule = Module(
             "Adds a line to the case's report.",
             entry: {
                 Call($0, $1).run { call in
+                    call.host.logged += call[1].count + 64
+                    guard call.host.logged <= Host.longestLog else {
+                        throw ErrorValue(kind: "memory", "case:log: more than 64 MiB in one case")
+                    }
                     call.host.log.append(call[1].string)
                     (call.host.realKernel as? TracingKernel)?.note("| " + call[1].string)
                     return call.nothing
@@ -69,6 +73,9 @@ private func metric(_ call: Call) throws -> CInt {
     let value = call[2].double
     guard value.isFinite else {
         throw ErrorValue(kind: "argument", "case:metric: '\(call[1].string)' is \(value), which is no measurement")
+    }
+    guard call.host.metrics.count < Host.mostMetrics else {
+        throw ErrorValue(kind: "memory", "case:metric: more than \(Host.mostMetrics) in one case")
     }
     let labels = call[3].isPresent ? call[3] : nil
     func label(_ index: Int) -> Argument? { labels.flatMap { $0[index].isPresent ? $0[index] : nil } }

@@ -116,7 +116,7 @@ let regDMFunction = Function(
                 Parameter("length", .size(0...Int64.max), .absent, "bytes; default: to its end"), accessParameter,
             ]), .required, "what to register")
     ],
-    returns: "rdma.mr",
+    returns: "rdma.mr", effects: [.dma],
     errors: [("EINVAL", "range or access"), ("EOPNOTSUPP", "the driver has no device memory")],
     "ibv_reg_dm_mr. Work requests call its first byte 0; zero_based is added to the access.",
     entry: {

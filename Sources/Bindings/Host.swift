@@ -13,8 +13,18 @@ public final class Host {
     public var refusal: ErrorValue?
     /// Where the roles of the scenario meet; nil where it has none.
     public var rendezvous: (any Rendezvous)?
+    /// What the script may change.
+    public let permissions: Permissions
+    /// Bytes that the script printed.
+    public var printed = 0
+    /// Stops a script that printed too much.
+    public var stop: (() -> Void)?
     /// Lines that a case logged, in order.
     public var log: [String] = []
+
+    /// Bytes of ``log``, and so many may be; numbers that may be measured in a case.
+    static let longestLog = 64 << 20, mostMetrics = 1_000_000
+    var logged = 0
 
     /// What a case measured.
     public var metrics: [Metric] = []
@@ -35,6 +45,7 @@ public final class Host {
     /// Forgets what a case has brought: another one begins.
     public func clearFindings() {
         log = []
+        logged = 0
         metrics = []
         distributions = []
         evidence = []
@@ -44,7 +55,8 @@ public final class Host {
     public var facts: [String: String] = [:]
 
     /// A host on a kernel.
-    public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver) {
+    public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver, permissions: Permissions = Permissions()) {
+        self.permissions = permissions
         realKernel = kernel
         self.isSimulated = isSimulated
         self.tph = tph

@@ -36,7 +36,8 @@ let iommufdModule = Module(
     "iommufd", "iommufd: I/O address spaces, and what devices may reach.",
     functions: [
         Function(
-            "open", returns: "iommufd.context", errors: [("ENOENT", "no iommufd here"), ("EACCES", "no permission")],
+            "open", returns: "iommufd.context", effects: [.open],
+            errors: [("ENOENT", "no iommufd here"), ("EACCES", "no permission")],
             "Opens a new context.",
             entry: {
                 Call($0, $1).run { call in

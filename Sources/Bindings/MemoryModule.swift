@@ -67,7 +67,7 @@ private let mappingClass = ObjectClass(
                 }
             }),
         Function(
-            "write", [offset, Parameter("bytes", .string, .required, "what to write")], effects: [.regionWrite],
+            "write", [offset, Parameter("bytes", .string, .required, "what to write")],
             errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes in.",
             entry: {
                 Call($0, $1).run { call in
@@ -81,7 +81,7 @@ private let mappingClass = ObjectClass(
                 offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes"),
                 Parameter("byte", .integer(0...255), .required, "the value"),
             ],
-            effects: [.regionWrite], errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
+            errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
             entry: {
                 Call($0, $1).run { call in
                     let byte = UInt8(truncatingIfNeeded: call[3].int64)

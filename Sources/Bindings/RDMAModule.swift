@@ -45,9 +45,11 @@ let rdmaModule = Module(
             }),
         Function(
             "open", [Parameter("name", .string(1...64), .required, "\"mlx5_0\"")], returns: "rdma.context",
+            effects: [.open],
             errors: [("ENODEV", "no such device"), ("ENOSYS", "no RDMA on this machine")], "ibv_open_device.",
             entry: {
                 Call($0, $1).run { call in
+                    try call.host.permissions.permit(device: call[0].string, "rdma.open")
                     let context = try RDMAContext(call[0].string, kernel: try call.kernel())
                     return call.push(object: context, parent: 0, label: call[0].string)
                 }
@@ -151,10 +153,11 @@ private let pdClass = ObjectClass(
                         accessParameter,
                     ]), .required, "what to register")
             ],
-            returns: "rdma.mr", errors: registerErrors, "ibv_reg_mr.", entry: { Call($0, $1).run(regMR) }),
+            returns: "rdma.mr", effects: [.dma], errors: registerErrors, "ibv_reg_mr.",
+            entry: { Call($0, $1).run(regMR) }),
         Function(
             "reg_dmabuf_mr", [Parameter("request", .record(dmabufKeys), .required, "what to register")],
-            returns: "rdma.mr", errors: registerErrors, "ibv_reg_dmabuf_mr.",
+            returns: "rdma.mr", effects: [.dma], errors: registerErrors, "ibv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in
                     let request = call[1]
@@ -173,7 +176,8 @@ private let pdClass = ObjectClass(
                         dmabufKeys + [Parameter("dmah", .object(DMAHandle.self), .absent, "the requester's own hint")]
                     ), .required, "what to register")
             ],
-            returns: "rdma.mr", errors: registerErrors + [("ENOSYS", "libibverbs older than rdma-core 59")],
+            returns: "rdma.mr", effects: [.dma],
+            errors: registerErrors + [("ENOSYS", "libibverbs older than rdma-core 59")],
             "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
         Function(
             "mlx5dv_reg_dmabuf_mr",
@@ -183,7 +187,8 @@ private let pdClass = ObjectClass(
                     .record(dmabufKeys + [Parameter("data_direct", .boolean, .integer(0), "through data direct")]),
                     .required, "what to register")
             ],
-            returns: "rdma.mr", errors: registerErrors + [("ENOSYS", "libmlx5 older than rdma-core 54")],
+            returns: "rdma.mr", effects: [.dma],
+            errors: registerErrors + [("ENOSYS", "libmlx5 older than rdma-core 54")],
             "mlx5dv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in

@@ -26,7 +26,11 @@ public enum Reference {
         var lines = ["\(prefix)\(function.name)(\(arguments.joined(separator: ", ")))\(result)", "    \(function.doc)"]
         for parameter in function.parameters { lines += self.lines(parameter, "    ") }
         if !function.effects.isEmpty {
-            lines.append("    changes: " + function.effects.map(\.rawValue).joined(separator: ", "))
+            let selected = function.selectedEffects.map { selected in
+                "; where \(selected.parameter) is \(selected.value): "
+                    + selected.effects.map(\.rawValue).joined(separator: ", ")
+            }
+            lines.append("    changes: " + function.effects.map(\.rawValue).joined(separator: ", ") + (selected ?? ""))
         }
         for error in function.errors { lines.append("    \(error.name): \(error.reason)") }
         return lines

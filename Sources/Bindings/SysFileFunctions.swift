@@ -146,6 +146,7 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
+                try call.host.permissions.permit(path: call[0].string, "sys.readlink")
                 do throws(Errno) {
                     return call.push(try kernel.readlink(call[0].string))
                 } catch {

@@ -46,6 +46,7 @@ let sysModule = Module(
                     guard !path.utf8.contains(0) else {
                         throw ErrorValue(kind: "argument", "sys.open: 'path' has a zero byte, where it would end")
                     }
+                    try call.host.permissions.permit(path: path, "sys.open")
                     let result = kernel.open(path, flags: call[1].int32)
                     if let errno = Errno(result: result) { throw Failure("open", errno, object: path) }
                     let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
@@ -55,7 +56,7 @@ let sysModule = Module(
         Function(
             "adopt",
             [Parameter("fd", .integer(3...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
-            returns: "sys.file", "Takes over a descriptor, so that it is closed.",
+            returns: "sys.file", effects: [.raw], "Takes over a descriptor, so that it is closed.",
             entry: {
                 Call($0, $1).run { call in
                     let file = RawFile(descriptor: OwnedDescriptor(call[0].int32, try call.kernel()))
@@ -105,6 +106,10 @@ private func ioctl(_ call: Call) throws -> CInt {
             kind: "argument", "sys.ioctl: 'request' must be a number or a name, not a \(other.typeName)")
     }
     let kernel = try call.kernel()
+    // What the typed functions would have asked for.
+    if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(request)) {
+        _ = try call.host.permissions.permit(.reset, "sys.ioctl")
+    }
     let descriptor = call[0].int32
     guard call[2].isPresent else { return answer(call, kernel.ioctl(descriptor, request, .none), nil) }
     if let bytes = call.bytes(of: call[2]) {

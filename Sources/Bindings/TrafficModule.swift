@@ -107,7 +107,7 @@ let trafficModule = Module(
             entry: { Call($0, $1).run(pingPong) }),
         Function(
             "stamp", [Parameter("where", .record(stampKeys), .required, "which messages, and where")],
-            effects: [.regionWrite], errors: [("EINVAL", "outside the memory")],
+            errors: [("EINVAL", "outside the memory")],
             "Fills memory with messages whose bytes tell which message they belong to.",
             entry: {
                 Call($0, $1).run { call in

@@ -11,7 +11,8 @@ let type1Module = Module(
     "type1", "VFIO containers with the type1 IOMMU: the older way to give devices access to memory.",
     functions: [
         Function(
-            "open", returns: "type1.container", errors: [("ENOENT", "no VFIO here"), ("EACCES", "no permission")],
+            "open", returns: "type1.container", effects: [.open],
+            errors: [("ENOENT", "no VFIO here"), ("EACCES", "no permission")],
             "Opens an empty container; the first device that joins it chooses the type1 IOMMU.",
             entry: {
                 Call($0, $1).run { call in

@@ -12,6 +12,8 @@ private func path(_ name: String, _ value: VFIODevice.Path) -> (name: String, va
 
 let regionParameter = Parameter(
     "region", .uint32, .required, "region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8")
+private let configWrite = SelectedEffects(
+    where: regionParameter.name, is: Int64(VFIO_PCI_CONFIG_REGION_INDEX), [.configWrite])
 private let offsetParameter = Parameter("offset", .size(0...Int64.max), .required, "byte offset in the region")
 let vfioModule = Module(
     "vfio", "VFIO PCI devices.",
@@ -74,6 +76,7 @@ func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PC
 
 private func openDevice(_ call: Call) throws -> CInt {
     let address = try address(call[0], "vfio.open")
+    try call.host.permissions.permit(device: "\(address)", "vfio.open")
     var path = VFIODevice.Path.present
     var iommufd: SharedDescriptor?
     var container: Type1Domain?
@@ -171,7 +174,7 @@ private let deviceAccess: [Function] = [
     Function(
         "write",
         [regionParameter, offsetParameter, Parameter("bytes", .string, .required, "what to write")],
-        returns: "integer", effects: [.regionWrite, .configWrite],
+        returns: "integer", effects: [.regionWrite], selectedEffects: configWrite,
         errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
         "Writes bytes to a region; returns how many.",
         entry: {
@@ -192,7 +195,8 @@ private let deviceAccess: [Function] = [
     Function(
         "store",
         [regionParameter, offsetParameter, sizeParameter, Parameter("value", .uint64, .required, "the number")],
-        effects: [.regionWrite, .configWrite], errors: [("EIO", "memory decode is off")],
+        effects: [.regionWrite], selectedEffects: configWrite,
+        errors: [("EIO", "memory decode is off")],
         "Writes one little-endian number with one access.",
         entry: {
             Call($0, $1).run { call in
@@ -212,7 +216,8 @@ private let deviceAccess: [Function] = [
                     Parameter("length", .size(1...Int64.max), .absent, "bytes; default: to the end of the region"),
                 ]), .absent, "the part to map; default: all"),
         ],
-        returns: "memory.mapping", errors: [("EINVAL", "not mappable, or not page aligned")],
+        returns: "memory.mapping", effects: [.regionWrite],
+        errors: [("EINVAL", "not mappable, or not page aligned")],
         "Maps a region into this process.",
         entry: {
             Call($0, $1).run { call in

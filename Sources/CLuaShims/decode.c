@@ -279,11 +279,25 @@ static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, 
     return false;
 }
 
+/* Raises where a function's effects are refused. */
+static void ask(lua_State *L, const lk_function *f, const lk_value *values) {
+    lk_state *state = state_of(L);
+    bool is_selected = f->selector >= 0 && values[f->selector].integer == f->selected;
+    uint32_t missing = (is_selected ? f->selected_effects : f->effects) & ~state->permitted;
+    if (!missing || !state->permit) return;
+    lk_crossing before = lk_cross(L);
+    int answer = state->permit(L, f->name, missing);
+    lk_return(L, before);
+    if (answer < 0) lk_throw(L);
+}
+
 static inline int call_entry(lua_State *L, const lk_function *f, const lk_value *values) {
     lk_state *state = state_of(L);
-    state->foreign++;
+    if (state->used > state->limit) lk_check_memory(L);
+    if ((f->effects | f->selected_effects) & ~state->permitted) ask(L, f, values);
+    lk_crossing before = lk_cross(L);
     int results = f->entry(L, values);
-    state->foreign--;
+    lk_return(L, before);
     /* A wait that a signal cut short must not look like one that ended. */
     if (state->interrupted) lk_check_interrupt(L);
     return results >= 0 ? results : lk_throw(L);

@@ -8,8 +8,14 @@ typedef struct lk_state {
     lk_printer printer;
     lua_State *main;
     lua_State *volatile running; /* the coroutine that runs, for a signal handler */
-    volatile int interrupted;
+    volatile int interrupted; /* enum lk_stop */
     int foreign; /* Swift frames are above the nearest protected call */
+    /* Where the latest of them was called: the Lua thread, and what ran in it; NULL for the host. */
+    lua_State *foreign_thread;
+    const void *foreign_call;
+    size_t used, limit; /* bytes of Lua's memory */
+    lk_permit permit;
+    uint32_t permitted; /* effects */
     const void *error_metatable;
 } lk_state;
 
@@ -20,6 +26,27 @@ static inline int lk_enter(lua_State *L) {
     int foreign = state_of(L)->foreign;
     state_of(L)->foreign = 0;
     return foreign;
+}
+
+/* Around a call into Swift; what the first returns is given to the second. */
+typedef struct lk_crossing {
+    lua_State *thread;
+    const void *call;
+} lk_crossing;
+static inline lk_crossing lk_cross(lua_State *L) {
+    lk_state *state = state_of(L);
+    lk_crossing before = { state->foreign_thread, state->foreign_call };
+    lua_Debug here;
+    state->foreign++;
+    state->foreign_thread = L;
+    state->foreign_call = lua_getstack(L, 0, &here) ? here.i_ci : NULL;
+    return before;
+}
+static inline void lk_return(lua_State *L, lk_crossing before) {
+    lk_state *state = state_of(L);
+    state->foreign--;
+    state->foreign_thread = before.thread;
+    state->foreign_call = before.call;
 }
 
 /* The header of every userdata of ours; the payload follows. */
@@ -43,6 +70,8 @@ void lk_open_libraries(lua_State *L);
 void lk_open_coroutines(lua_State *L);
 /* Raises where the state was interrupted. */
 void lk_check_interrupt(lua_State *L);
+/* Collects, and raises where the limit is still exceeded: what Swift made is only counted. */
+int lk_check_memory(lua_State *L);
 
 /* The object at a stack index, or NULL for anything else. No library of a state of ours makes userdata but lk_new_object,
  * so a block that is large enough has our header. */

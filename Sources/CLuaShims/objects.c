@@ -54,9 +54,9 @@ static int close_object(lua_State *L) {
     if (!object->open) return 0;
     /* Pushing an error allocates, and so may run a finalizer that closes this object again. */
     object->open = 0;
-    state_of(L)->foreign++;
+    lk_crossing before = lk_cross(L);
     enum lk_closing result = object->class_->close(L, object + 1, false);
-    state_of(L)->foreign--;
+    lk_return(L, before);
     if (result == LK_STILL_OPEN) {
         object->open = 1;
     } else {
@@ -70,9 +70,9 @@ static int collect_object(lua_State *L) {
     lk_object *object = own(L);
     if (!object->open) return 0;
     object->open = 0;
-    state_of(L)->foreign++;
+    lk_crossing before = lk_cross(L);
     object->class_->close(L, object + 1, true);
-    state_of(L)->foreign--;
+    lk_return(L, before);
     object->class_->destroy(object + 1);
     return 0;
 }

@@ -9,19 +9,48 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Out of memory, Lua raises an error. While Swift frames are above the nearest catch, that would unwind them. */
+/* Whether an error would unwind Swift frames. A finalizer that runs while Swift calls Lua is caught above them. */
+static bool would_unwind(const lk_state *state) {
+    if (!state->foreign) return false;
+    lua_Debug now;
+    bool runs = lua_getstack(state->foreign_thread, 0, &now);
+    return (runs ? (const void *)now.i_ci : NULL) == state->foreign_call;
+}
+
+/* Out of memory, Lua raises an error; where that would unwind Swift frames, the limit waits for the next chance. */
 static void *allocate(void *owner, void *block, size_t old, size_t size) {
-    (void)old;
+    lk_state *state = owner;
+    size_t before = block ? old : 0; /* without a block, `old` is a type */
     if (size == 0) {
         free(block);
+        state->used -= before;
         return NULL;
     }
+    if (size > before && state->used + (size - before) > state->limit && !would_unwind(state)) return NULL;
     void *result = realloc(block, size);
-    if (!result && ((lk_state *)owner)->foreign) {
+    if (result) {
+        state->used += size - before;
+    } else if (size > before && would_unwind(state)) {
         fputs("peerlab: out of memory\n", stderr);
         abort();
     }
     return result;
+}
+
+void lk_ask_for_effects(lua_State *L, lk_permit permit) {
+    state_of(L)->permit = permit;
+    state_of(L)->permitted = 0;
+}
+void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitted = permitted; }
+
+void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
+
+int lk_check_memory(lua_State *L) {
+    lk_state *state = state_of(L);
+    lua_gc(L, LUA_GCCOLLECT);
+    if (state->used <= state->limit) return 0;
+    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB are used up",
+                    (LUAI_UACINT)(state->limit >> 20));
 }
 
 /* What Lua warns of: errors in a script's finalizers, which have nobody to go to. It comes in pieces. */
@@ -41,17 +70,22 @@ static void on_instruction(lua_State *L, lua_Debug *unused) {
 }
 
 void lk_check_interrupt(lua_State *L) {
-    if (state_of(L)->interrupted) lk_raise(L, "interrupt", NULL, "interrupted");
+    switch (state_of(L)->interrupted) {
+    case LK_RUNS: return;
+    case LK_TIMEOUT: lk_raise(L, "timeout", NULL, "its time is over"); return;
+    case LK_OUTPUT: lk_raise(L, "output", NULL, "it printed more than it may"); return;
+    default: lk_raise(L, "interrupt", NULL, "interrupted");
+    }
 }
 
 /* A hook costs every instruction, so there is none until it is wanted; setting one is what Lua's own interpreter does in
  * its signal handler. It is called at each instruction from then on: a script that catches the error gets no further. */
 static void stop(lua_State *L) { lua_sethook(L, on_instruction, LUA_MASKCOUNT, 1); }
 
-void lk_interrupt(lua_State *L) {
+void lk_interrupt(lua_State *L, enum lk_stop why) {
     if (!L) return;
     lk_state *state = state_of(L);
-    state->interrupted = 1;
+    if (state->interrupted == LK_RUNS) state->interrupted = why;
     stop(state->main);
     if (state->running != state->main) stop(state->running);
 }
@@ -60,7 +94,7 @@ enum { PATIENCE = 3 };
 
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
-static volatile sig_atomic_t signals_seen, installed;
+static volatile sig_atomic_t signals_seen, installed, time_is_over;
 static struct sigaction previous_int, previous_term;
 static sigset_t previous_mask;
 
@@ -75,7 +109,12 @@ static void on_signal(int number, siginfo_t *info, void *context) {
         _exit(130);
     }
     if (!pthread_equal(pthread_self(), signal_thread)) pthread_kill(signal_thread, number);
-    else if (signal_target) lk_interrupt(signal_target->main);
+    else if (signal_target) lk_interrupt(signal_target->main, time_is_over ? LK_TIMEOUT : LK_INTERRUPTED);
+}
+
+void lk_end_time(void) {
+    time_is_over = 1;
+    if (installed) pthread_kill(signal_thread, SIGINT);
 }
 
 /* Without SA_RESTART: a call that waits in the kernel returns with EINTR. */
@@ -89,6 +128,7 @@ void lk_interrupt_on_signals(lua_State *L) {
     if (L && !installed) {
         signal_thread = pthread_self();
         signals_seen = 0;
+        time_is_over = 0;
         sigaction(SIGINT, &action, &previous_int);
         sigaction(SIGTERM, &action, &previous_term);
         /* libdispatch's threads block every signal. */
@@ -101,7 +141,7 @@ void lk_interrupt_on_signals(lua_State *L) {
     installed = L != NULL;
 }
 
-bool lk_interrupted(lua_State *L) { return state_of(L)->interrupted != 0; }
+enum lk_stop lk_interrupted(lua_State *L) { return state_of(L)->interrupted; }
 const volatile int *lk_interruption(lua_State *L) { return &state_of(L)->interrupted; }
 void *lk_context(lua_State *L) { return state_of(L)->context; }
 void *lk_owner(lua_State *L) { return state_of(L)->owner; }
@@ -136,9 +176,9 @@ static int print(lua_State *L) {
     luaL_pushresult(&buffer);
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
-    state_of(L)->foreign++;
+    lk_crossing before = lk_cross(L);
     state_of(L)->printer(L, text, length);
-    state_of(L)->foreign--;
+    lk_return(L, before);
     return 0;
 }
 
@@ -171,9 +211,9 @@ static int require(lua_State *L) {
         return lk_raise(L, "script", "require", "module '%s' requires itself, directly or through another", name);
     if (!lua_isnil(L, 3)) return 1;
     lua_settop(L, 2);
-    state_of(L)->foreign++;
+    lk_crossing before = lk_cross(L);
     int found = state_of(L)->finder(L, name, length);
-    state_of(L)->foreign--;
+    lk_return(L, before);
     if (found < 0) return lk_throw(L);
     if (found == 0) {
         lua_pushvalue(L, 1);
@@ -271,12 +311,15 @@ static int open_state(lua_State *L) {
 
 lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed) {
     lk_state *state = calloc(1, sizeof *state);
+    if (state) state->limit = SIZE_MAX, state->permitted = UINT32_MAX;
     lua_State *L = state ? lua_newstate(allocate, state) : NULL;
     if (!L) {
         free(state);
         return NULL;
     }
-    *state = (lk_state){ .context = context, .owner = owner, .main = L, .running = L, .finder = finder, .printer = printer };
+    state->context = context, state->owner = owner;
+    state->main = state->running = state->foreign_thread = L;
+    state->finder = finder, state->printer = printer;
     *(lk_state **)lua_getextraspace(L) = state;
     lua_setwarnf(L, warn, NULL);
     lua_pushcfunction(L, open_state);
@@ -290,11 +333,11 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
     return L;
 }
 
-bool lk_close_state(lua_State *L) {
+enum lk_stop lk_close_state(lua_State *L) {
     lk_state *state = state_of(L);
     lua_close(L);
     if (signal_target == state) signal_target = NULL;
-    bool interrupted = state->interrupted != 0;
+    enum lk_stop interrupted = state->interrupted;
     free(state);
     return interrupted;
 }

@@ -68,20 +68,42 @@ public struct Parameter: Sendable {
     }
 }
 
-/// What calling a function changes outside the script; what permissions and `peerlab help` speak of.
-public enum Effect: String, Sendable, CaseIterable {
+/// What calling a function changes outside the script: what scenarios declare, permissions grant and `peerlab help` tells.
+public enum Effect: String, Sendable, CaseIterable, Comparable {
     /// Opens a device, which enables and on first open resets it.
     case open
-    /// Writes a device's region.
-    case regionWrite = "region write"
+    /// Writes a device's region, or maps it so that it can be written.
+    case regionWrite = "region_write"
     /// Writes a device's configuration space.
-    case configWrite = "config write"
+    case configWrite = "config_write"
     /// Resets a device.
     case reset
     /// Gives a device access to memory.
     case dma
-    /// Sends a request of the script's own making.
-    case raw = "raw request"
+    /// Sends a request of the script's own making, which may do anything that what is open can do.
+    case raw
+
+    /// In the order of this list.
+    public static func < (one: Effect, other: Effect) -> Bool { one.bit < other.bit }
+
+    var bit: UInt32 { 1 << UInt32(Effect.allCases.firstIndex(of: self) ?? 0) }
+}
+
+/// Effects that a function has instead of its others where an argument has a certain value.
+public struct SelectedEffects: Sendable {
+    /// The argument's name.
+    public let parameter: String
+    /// Its value.
+    public let value: Int64
+    /// The effects.
+    public let effects: [Effect]
+
+    /// `effects` where `parameter` is `value`.
+    public init(where parameter: String, is value: Int64, _ effects: [Effect]) {
+        self.parameter = parameter
+        self.value = value
+        self.effects = effects
+    }
 }
 
 /// One function that scripts can call: the only description of it.
@@ -94,6 +116,8 @@ public struct Function: Sendable {
     public let returns: String?
     /// What it changes outside the script.
     public let effects: [Effect]
+    /// What it changes instead for one value of an argument.
+    public let selectedEffects: SelectedEffects?
     /// Errno names worth knowing, each with its reason.
     public let errors: [(name: String, reason: String)]
     /// What it does.
@@ -103,12 +127,14 @@ public struct Function: Sendable {
     /// Describes a function. `entry` is called with the checked arguments, the receiver first.
     public init(
         _ name: String, _ parameters: [Parameter] = [], returns: String? = nil, effects: [Effect] = [],
-        errors: [(name: String, reason: String)] = [], _ doc: String, entry: @escaping lk_entry
+        selectedEffects: SelectedEffects? = nil, errors: [(name: String, reason: String)] = [], _ doc: String,
+        entry: @escaping lk_entry
     ) {
         self.name = name
         self.parameters = parameters
         self.returns = returns
         self.effects = effects
+        self.selectedEffects = selectedEffects
         self.errors = errors
         self.doc = doc
         self.entry = entry

@@ -34,9 +34,15 @@ final class DescriptionStorage {
         var parameters = function.parameters
         if let receiver { parameters.insert(Parameter("self", .object(receiver), .required, "the object"), at: 0) }
         precondition(parameters.count <= LK_PARAMETERS_MAX, "\(name) has too many parameters")
+        let selected = function.selectedEffects
+        let selector = parameters.firstIndex { $0.name == selected?.parameter }
+        precondition(selected == nil || selector != nil, "\(name) has no parameter of its selected effects")
+        func bits(_ effects: [Effect]) -> UInt32 { effects.reduce(0) { $0 | $1.bit } }
         let row = lk_function(
             name: string(name), parameters: array(parameters.map { field($0, classes) }),
-            count: CInt(parameters.count), entry: function.entry)
+            count: CInt(parameters.count), entry: function.entry, effects: bits(function.effects),
+            selector: CInt(selector ?? -1), selected: selected?.value ?? 0,
+            selected_effects: bits(selected?.effects ?? []))
         guard let pointer = array([row]) else { preconditionFailure("one element") }
         return pointer
     }

@@ -4,7 +4,7 @@ import CLuaShims
 /// A Lua state for one scenario. It belongs to one thread. Closing it closes every object a script left open.
 public final class LuaState {
     private var state: OpaquePointer?
-    private var wasInterrupted = false
+    private var stopped = LK_RUNS
     // The state holds both unretained.
     private let context: AnyObject
     private let find: (String) throws(ErrorValue) -> ModuleSource
@@ -62,7 +62,7 @@ public final class LuaState {
     /// Closes the state, and with it what the script left open. Nothing can be called afterwards.
     public func close() {
         guard let state else { return }
-        wasInterrupted = lk_close_state(state)
+        stopped = lk_close_state(state)
         self.state = nil
     }
 
@@ -73,11 +73,64 @@ public final class LuaState {
     /// Gives the signals back.
     public func ignoreSignals() { lk_interrupt_on_signals(nil) }
 
+    /// Bytes that the script's values may take. More is its "not enough memory" error; what functions of ours return may
+    /// exceed it until the next call.
+    public func limitMemory(_ bytes: UInt64) { lk_limit_memory(raw, Int(clamping: bytes)) }
+
+    private var permit: ((Effect, String) throws(ErrorValue) -> Bool)?
+    private var permitted: UInt32 = 0
+
+    /// From now on `permit` is asked before a function, whose name it gets, has an effect: it throws, or says whether the
+    /// effect is permitted from now on without asking. Without it every effect is permitted.
+    public func askForEffects(_ permit: @escaping (Effect, String) throws(ErrorValue) -> Bool) {
+        self.permit = permit
+        lk_ask_for_effects(raw) { LuaState.of($0).decide($0, String(cString: $1), $2) }
+    }
+
+    private func decide(_ state: OpaquePointer, _ function: String, _ effects: UInt32) -> CInt {
+        do throws(ErrorValue) {
+            for effect in Effect.allCases where effects & effect.bit != 0 {
+                if try permit?(effect, function) ?? true { permitted |= effect.bit }
+            }
+        } catch {
+            pushError(state, error)
+            return -1
+        }
+        lk_permit_effects(state, permitted)
+        return 0
+    }
+
+    /// Why a script was told to stop.
+    public enum Stop: Sendable {
+        /// A signal.
+        case interrupt
+        /// Its time is over.
+        case timeout
+        /// It printed too much.
+        case output
+    }
+
     /// Stops the running script as a signal would.
-    public func interrupt() { lk_interrupt(state) }
+    public func interrupt(_ why: Stop = .interrupt) {
+        let reasons: [Stop: lk_stop] = [.interrupt: LK_INTERRUPTED, .timeout: LK_TIMEOUT, .output: LK_OUTPUT]
+        lk_interrupt(state, reasons[why] ?? LK_INTERRUPTED)
+    }
+
+    /// Stops the script whose state has the signals, from any thread: its time is over.
+    public static func endTime() { lk_end_time() }
+
+    /// Whether it was told to stop, and why; known after it is closed, too.
+    public var stop: Stop? {
+        switch state.map({ lk_interrupted($0) }) ?? stopped {
+        case LK_RUNS: nil
+        case LK_TIMEOUT: .timeout
+        case LK_OUTPUT: .output
+        default: .interrupt
+        }
+    }
 
     /// Whether it was told to stop; known after it is closed, too.
-    public var isInterrupted: Bool { state.map { lk_interrupted($0) } ?? wasInterrupted }
+    public var isInterrupted: Bool { stop != nil }
 
     static func of(_ state: OpaquePointer) -> LuaState {
         Unmanaged<LuaState>.fromOpaque(lk_owner(state)).takeUnretainedValue()

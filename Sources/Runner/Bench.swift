@@ -13,6 +13,8 @@ public struct Bench: Sendable {
     public let tph: TPHChoice
     /// What is known of the machine, for results to keep; empty for a simulated one.
     public let machine: @Sendable () -> [String: String]
+    /// What the kernel keeps this process from; nil where nothing was asked of it.
+    public var sandbox: Sandbox?
     /// A kernel for one scenario.
     public let makeKernel: @Sendable () -> any Kernel
 
@@ -33,5 +35,6 @@ public struct Bench: Sendable {
     /// The first line of every report.
     public var line: String {
         "bench: \(kind) (\(description))" + (isSimulated ? "; simulated, not a hardware result" : "")
+            + (sandbox.map { "; \($0.line)" } ?? "")
     }
 }

@@ -56,6 +56,31 @@ struct DeviceChoice {
         return taken.filter { !$0.isVFIO }.map(\.address)
     }
 
+    /// Of these the ones that are granted, those that options name first asked for. An error where none is left to choose.
+    static func granted(
+        _ functions: [PCIFunction], _ scenario: Scenario, _ values: [String: LuaValue], _ host: Host
+    ) throws(ErrorValue) -> [PCIFunction] {
+        let permissions = host.permissions
+        for option in scenario.options {
+            guard case .string(let name)? = values[option.name], name != "auto" else { continue }
+            switch option.kind {
+            case .pci: try permissions.permit(device: PCIAddress(name).map { "\($0)" } ?? name, scenario.name)
+            case .rdma: try permissions.permit(device: name, scenario.name)
+            default: continue
+            }
+        }
+        let granted = functions.filter { permissions.allows(device: "\($0.address)") }
+        let vfio: [Need] = [.vfio, .dmabuf, .dmabufTPH]
+        let usesDevices =
+            scenario.needs.contains(where: vfio.contains)
+            || scenario.options.contains { if case .pci = $0.kind { true } else { false } }
+        if usesDevices, granted.isEmpty, let first = functions.first {
+            try permissions.permit(device: "\(first.address)", scenario.name)
+            return [first]
+        }
+        return granted
+    }
+
     init(
         _ options: [OptionSchema], needs: [Need], from functions: [PCIFunction], _ values: [String: LuaValue],
         _ host: Host
@@ -81,7 +106,7 @@ struct DeviceChoice {
         }
         let usesNIC = needs.contains { [.rdma, .regDmabufMR].contains($0) }
         if usesNIC || options.contains(where: { if case .rdma = $0.kind { true } else { false } }) {
-            try chooseNIC(options, kernel)
+            try chooseNIC(options, kernel, host.permissions)
         }
     }
 
@@ -100,13 +125,22 @@ struct DeviceChoice {
         values[option.name] = .string("\(free.remove(at: index).address)")
     }
 
-    private mutating func chooseNIC(_ options: [OptionSchema], _ kernel: any Kernel) throws(SkipReason) {
-        let devices = (try? RDMADevice.all(kernel: kernel)) ?? []
+    private mutating func chooseNIC(_ options: [OptionSchema], _ kernel: any Kernel, _ permissions: Permissions)
+        throws(SkipReason)
+    {
+        let devices = ((try? RDMADevice.all(kernel: kernel)) ?? []).filter { permissions.allows(device: $0.name) }
         subjects.nic = devices.first?.name
         for option in options {
             guard case .rdma = option.kind else { continue }
             if values[option.name] == .string("auto") {
-                guard let nic = devices.first else { throw SkipReason(reason: "\(option.name): \(Need.noNIC(kernel))") }
+                guard let nic = devices.first else {
+                    let others = (try? RDMADevice.all(kernel: kernel))?.map(\.name) ?? []
+                    let reason =
+                        others.isEmpty
+                        ? Need.noNIC(kernel)
+                        : "none is granted of \(others.joined(separator: ", ")): --allow device=NAME"
+                    throw SkipReason(reason: "\(option.name): \(reason)")
+                }
                 values[option.name] = .string(nic.name)
             }
             if case .string(let name)? = values[option.name] { subjects.nic = name }

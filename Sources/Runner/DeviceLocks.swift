@@ -4,8 +4,8 @@ import Kernel
 import LuaKit
 
 /// What a scenario uses of this machine, for itself alone: no other peerlab, of no other user, uses it meanwhile. Locks are
-/// flock(2) on files in /run/lock, or /tmp where that is not there; the kernel lets go of them with the process.
-struct DeviceLocks: ~Copyable {
+/// flock(2) on files in /run/lock, or in /tmp where that is not there; the kernel lets go of them with the process.
+public struct DeviceLocks: ~Copyable {
     private var descriptors: [Int32] = []
 
     /// Waits until all of `names` are free; `waiting` is told of the first one that is not. Always in the same order, so that
@@ -43,8 +43,17 @@ struct DeviceLocks: ~Copyable {
         return devices + (nic.map { ["rdma-\($0)-1"] } ?? [])
     }
 
+    /// Where the files are; made where it is not there.
+    public static var folder: String {
+        if access("/run/lock", W_OK) == 0 { return "/run/lock" }
+        let folder = "/tmp/peerlab.locks"
+        // For every user, whatever the umask of the first is.
+        if mkdir(folder, 0o1777) == 0 { chmod(folder, 0o1777) }
+        return folder
+    }
+
     private static func file(_ name: String) throws(ErrorValue) -> Int32 {
-        let folder = access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp"
+        let folder = DeviceLocks.folder
         let path = "\(folder)/peerlab.\(name).lock"
         // Another user's file in a folder that everybody writes cannot be opened to be made (fs.protected_regular).
         var descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)

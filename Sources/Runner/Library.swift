@@ -17,11 +17,11 @@ public struct Library: Sendable {
             parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
         else { throw ErrorValue(kind: "script", "require: '\(name)' is no module name") }
         let file = parts.joined(separator: "/") + ".lua"
-        if let text = Library.read("\(folder)/\(file)") {
+        if let text = try Library.read(file, in: folder, name) {
             return LuaState.ModuleSource(text: text, path: "@\(folder)/\(file)")
         }
         for place in stdlib {
-            guard let text = Library.read("\(place)/\(file)") else { continue }
+            guard let text = try Library.read(file, in: place, name) else { continue }
             return LuaState.ModuleSource(text: text, path: "=stdlib/\(file)")
         }
         throw ErrorValue(
@@ -32,6 +32,27 @@ public struct Library: Sendable {
     /// A file of the stdlib ("benches/standard.lua").
     public func stdlibFile(_ path: String) -> String? {
         stdlib.map { "\($0)/\(path)" }.first { access($0, R_OK) == 0 }
+    }
+
+    /// The folders that modules are read from beside a script's own.
+    public var folders: [String] { stdlib }
+
+    /// A module's text; nil where it is not there. A link that leads out of the folder is refused.
+    private static func read(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
+        guard let place = resolved("\(folder)/\(file)") else { return nil }
+        guard let root = resolved(folder), place.hasPrefix(root == "/" ? root : root + "/") else {
+            throw ErrorValue(
+                kind: "script",
+                "require: \(folder)/\(file), module '\(name)', is a link out of its folder; name the folder that it is in "
+                    + "with --lib")
+        }
+        return read(place)
+    }
+
+    private static func resolved(_ path: String) -> String? {
+        guard let resolved = realpath(path, nil) else { return nil }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     static func read(_ path: String) -> [UInt8]? { try? contents(of: path) }
@@ -71,6 +92,7 @@ extension Library {
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let state = LuaState(
             context: NoContext(), find: { name throws(ErrorValue) in try find(name, from: folder) }, print: { _ in })
+        state.limitMemory(Limits.defaultMemory)
         guard case .table(let fields, _) = try state.run(text, name: "@" + path) else { return .none }
         return .table(fields)
     }

@@ -88,6 +88,8 @@ public struct ScenarioResult: Codable, Sendable {
     public let bench_description: String
     /// Whether a model answered.
     public let simulated: Bool
+    /// What the kernel kept the run's process from; absent where nothing was asked of it.
+    public var sandbox: Sandbox?
     /// What `math.random` began with, in the first role.
     public var seed: Int64?
     /// Option values as text, after `auto` was resolved.

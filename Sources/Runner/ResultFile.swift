@@ -3,10 +3,12 @@ public import Kernel
 
 /// A file that results are written to: a regular one whole or not at all, anything else (a terminal, a pipe, /dev/null)
 /// as it stands, for renaming over it would replace the device itself.
-public struct ResultFile {
+public struct ResultFile: Sendable {
     private let path: String
     /// Where a regular file is, links followed; nil where it is something else.
     private let place: String?
+    /// Opened before it is written, and the temporary file's path.
+    private var opened: (descriptor: Int32, temporary: String?)?
 
     /// Throws where it could not be written, so that nothing is run for results that would be lost.
     public init(_ path: String) throws(Failure) {
@@ -29,8 +31,9 @@ public struct ResultFile {
             return
         }
         let resolved = ResultFile.resolved(path)
-        let folder = resolved.lastIndex(of: "/").map { String(resolved[...$0]) } ?? "."
-        guard access(folder, W_OK | X_OK) == 0 else { throw Failure("open", Errno(errno), object: path) }
+        guard access(ResultFile.folder(of: resolved), W_OK | X_OK) == 0 else {
+            throw Failure("open", Errno(errno), object: path)
+        }
         place = resolved
     }
 
@@ -45,25 +48,40 @@ public struct ResultFile {
 
     /// Writes what `body` adds, piece by piece.
     public func write(_ body: (inout Pieces) -> Void) throws(Failure) {
+        let (descriptor, temporary) = if let opened { opened } else { try make() }
+        do throws(Failure) {
+            try put(body, descriptor)
+            guard let temporary, let place else { return }
+            guard rename(temporary, place) == 0 else { throw Failure("rename", Errno(errno), object: path) }
+        } catch {
+            if let temporary { unlink(temporary) }
+            throw error
+        }
+    }
+
+    /// Opens what is written later, for a process that may open nothing then; only once.
+    public mutating func open() throws(Failure) { opened = try make() }
+
+    /// The folder in which it is renamed; nil where it is not.
+    public var folder: String? { place.map(ResultFile.folder) }
+
+    private static func folder(of path: String) -> String { path.lastIndex(of: "/").map { String(path[...$0]) } ?? "." }
+
+    private func make() throws(Failure) -> (descriptor: Int32, temporary: String?) {
         guard let place else {
-            let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+            let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
             guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
-            return try put(body, descriptor)
+            return (descriptor, nil)
         }
         var temporary = Array("\(place).XXXXXX".utf8CString)
         let descriptor = mkstemp(&temporary)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
-        do throws(Failure) {
-            let mask = umask(0)
-            umask(mask)
-            var before = stat()
-            fchmod(descriptor, stat(place, &before) == 0 ? before.st_mode & 0o777 : 0o666 & ~mask)
-            try put(body, descriptor)
-            guard rename(temporary, place) == 0 else { throw Failure("rename", Errno(errno), object: path) }
-        } catch {
-            unlink(temporary)
-            throw error
-        }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        let mask = umask(0)
+        umask(mask)
+        var before = stat()
+        fchmod(descriptor, stat(place, &before) == 0 ? before.st_mode & 0o777 : 0o666 & ~mask)
+        return (descriptor, String(decoding: temporary.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
     }
 
     private func put(_ body: (inout Pieces) -> Void, _ descriptor: Int32) throws(Failure) {

@@ -1,4 +1,4 @@
-import LuaKit
+public import LuaKit
 
 /// A scenario as its file declares it.
 public struct Scenario {
@@ -17,6 +17,8 @@ public struct Scenario {
     public let options: [OptionSchema]
     /// What the bench must be able to do.
     public let needs: [Need]
+    /// What it changes outside the script; nil where it declares nothing, and so is held to nothing.
+    public let effects: Set<Effect>?
     /// Names of the threads that run each case together; empty where one is enough.
     public let roles: [String]
     /// In the order in which the file defines them.
@@ -30,7 +32,7 @@ public struct Scenario {
     public let matrix: [MatrixRow]
 
     static let keys: Set<String> = [
-        "name", "about", "options", "needs", "roles", "cases", "tags", "timeout", "memory", "matrix",
+        "name", "about", "options", "needs", "effects", "roles", "cases", "tags", "timeout", "memory", "matrix",
     ]
 
     /// Reads the table that a scenario's file returned.
@@ -42,6 +44,7 @@ public struct Scenario {
         about = try Scenario.text("about", fields) ?? ""
         options = try Scenario.options(fields["options"])
         needs = try Scenario.needs(fields["needs"])
+        effects = try Scenario.effects(fields["effects"])
         roles = try Scenario.roles(fields["roles"])
         cases = try Scenario.cases(fields["cases"], functions["cases"] ?? [:])
         tags = try Scenario.tags(fields["tags"])
@@ -86,6 +89,26 @@ public struct Scenario {
             needs.append(need)
         }
         return needs
+    }
+
+    private static func effects(_ value: LuaValue?) throws(ErrorValue) -> Set<Effect>? {
+        guard let value else { return nil }
+        guard value != .table([:]) else { return [] }
+        guard case .list(let list) = value else {
+            throw ErrorValue(kind: "script", "'effects' must be a list of names, not a \(value.typeName)")
+        }
+        var effects: Set<Effect> = []
+        for entry in list {
+            guard case .string(let name) = entry, let effect = Effect(rawValue: name) else {
+                let name = plainText(entry)
+                let known = Effect.allCases.map(\.rawValue)
+                let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
+                throw ErrorValue(
+                    kind: "script", "unknown effect '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+            }
+            effects.insert(effect)
+        }
+        return effects
     }
 
     private static func roles(_ value: LuaValue?) throws(ErrorValue) -> [String] {

@@ -15,6 +15,10 @@ public struct Limits: Sendable, Equatable, Codable {
 
     /// Seconds that a limit may be.
     static let times = 0.001...8_640_000.0
+    /// What a script's values may take where nobody says anything, bytes.
+    public static let defaultMemory: UInt64 = 1 << 30
+    /// What a script may print in one run, bytes.
+    static let output = 64 << 20
     /// Bytes that a limit may be: a process that does nothing takes some.
     public static let memories: ClosedRange<UInt64> = (32 << 20)...(1 << 50)
 

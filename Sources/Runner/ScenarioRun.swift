@@ -1,4 +1,4 @@
-import Bindings
+public import Bindings
 import Devices
 public import Kernel
 public import LuaKit
@@ -23,6 +23,14 @@ public final class ScenarioRun {
     private var crew: Crew?
     private var link: RoleLink?
     private var seat: RoleRendezvous?
+    /// What ends it where it takes too long.
+    private let deadline: Deadline?
+    private let limits: Limits
+    /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
+    public var isForeign = false
+    private let permissions: () -> Permissions
+    /// What the script changed, in every role.
+    public private(set) var effects: [Effect: [String]] = [:]
     /// Called where it must wait for devices that another one uses.
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
@@ -39,13 +47,17 @@ public final class ScenarioRun {
     ///   - another: gives further handles of that kernel: each role of a scenario has its own.
     ///   - seed: what `math.random` begins with; another one each time where it is nil.
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
+    ///   - limits: the time and memory it may have; a scenario's own count where they are less.
+    ///   - permissions: what the script may change; each role has some of its own, made by `another`.
+    ///   - deadline: what keeps the time; nil where a process outside does.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report.
     ///   - print: takes each line that the script prints; nil where `emit` does.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
-        featureFound: @escaping (Feature) -> Void,
+        limits: Limits = Limits(), deadline: Deadline? = nil,
+        permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
@@ -53,6 +65,9 @@ public final class ScenarioRun {
         self.bench = bench
         self.settings = settings
         self.place = place
+        self.limits = limits
+        self.deadline = deadline
+        self.permissions = permissions
         self.another = another
         self.library = library
         self.featureFound = featureFound
@@ -60,17 +75,31 @@ public final class ScenarioRun {
         self.note = note
         let tph = TPHResolver(bench.tph)
         tph.found = featureFound
-        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph)
+        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph, permissions: permissions())
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
             context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
-            print: print ?? emit)
+            print: ScenarioRun.counted(print ?? emit, by: host))
+        host.stop = { [unowned state] in state.interrupt(.output) }
+        state.limitMemory(limits.memory ?? Limits.defaultMemory)
+        state.askForEffects { [host] effect, function throws(ErrorValue) in
+            try host.permissions.permit(effect, function)
+        }
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
             file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,
             simulated: bench.isSimulated)
         result.seed = state.seed
+        result.sandbox = bench.sandbox
+    }
+
+    /// What a script prints, up to a limit: then it is stopped.
+    private static func counted(_ print: @escaping (String) -> Void, by host: Host) -> (String) -> Void {
+        { line in
+            host.printed += line.utf8.count + 1
+            if host.printed > Limits.output { host.stop?() } else { print(line) }
+        }
     }
 
     /// What the file declares, without running any of it; nil for a plain script.
@@ -111,6 +140,15 @@ public final class ScenarioRun {
     public func run() throws(ErrorValue) -> ScenarioResult {
         state.stopOnSignals()
         defer { state.ignoreSignals() }
+        guard !isForeign || host.permissions.grants.trusts else {
+            throw ErrorValue(
+                kind: "permission",
+                "\(file) came from elsewhere: it runs on the simulated bench and the lab, and on this machine's devices only "
+                    + "with --trust")
+        }
+        deadline?.begin(limits.timeout)
+        deadline?.note(result)
+        defer { deadline?.finish() }
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = host.realKernel.monotonic()
         do throws(ErrorValue) {
@@ -147,11 +185,14 @@ public final class ScenarioRun {
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
         result.name = scenario.name
+        if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
+        limitMemory(of: scenario)
+        try host.permissions.declare(scenario.effects, of: scenario.name)
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
-        let functions: [PCIFunction]
+        var functions: [PCIFunction]
         var unbound: [PCIAddress] = []
         do throws(Failure) {
             if binding?.choice == .automatic {
@@ -166,6 +207,7 @@ public final class ScenarioRun {
         } catch {
             return record("the machine's devices", error.luaError, since: host.realKernel.monotonic())
         }
+        functions = try DeviceChoice.granted(functions, scenario, values, host)
         let resolved: DeviceChoice
         do throws(SkipReason) {
             resolved = try DeviceChoice(
@@ -216,6 +258,10 @@ public final class ScenarioRun {
         return binder(binding.folders).restore(bound)
     }
 
+    private func limitMemory(of scenario: Scenario) {
+        if let memory = scenario.limits.memory, memory < limits.memory ?? .max { state.limitMemory(memory) }
+    }
+
     /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
     /// their own the first has the locks.
     private func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction])
@@ -250,14 +296,20 @@ public final class ScenarioRun {
 
     /// The scenario's functions must be gone before the state is closed.
     private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
-        if let scenario = try load() { run(scenario.cases, values) }
+        guard let scenario = try load() else { return }
+        limitMemory(of: scenario)
+        try host.permissions.declare(scenario.effects, of: scenario.name)
+        run(scenario.cases, values)
     }
 
     private func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
         for (index, one) in cases.enumerated() {
             seat?.index = index
-            guard !state.isInterrupted else {
-                let error = ErrorValue(kind: "interrupt", "not run: interrupted")
+            guard state.stop == nil else {
+                let error =
+                    state.stop == .interrupt
+                    ? ErrorValue(kind: "interrupt", "not run: interrupted")
+                    : ErrorValue(kind: "timeout", "not run: the scenario was stopped before")
                 record(one.name, error, since: host.realKernel.monotonic())
                 continue
             }
@@ -272,18 +324,21 @@ public final class ScenarioRun {
         let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
         self.crew = crew
         sit(roles[0], crew.table)
-        seat?.interrupted = {
-            crew.interrupt()
+        seat?.interrupted = { [state] in
+            crew.interrupt(state.stop ?? .interrupt)
             return true
         }
-        crew.watch { [state] in if state.isInterrupted { crew.interrupt() } }
+        crew.watch { [state] in if let why = state.stop { crew.interrupt(why) } }
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
-            let run = { [file, bench, another, library, featureFound, note, emit] () throws(ErrorValue) in
+            let run = {
+                [file, bench, another, library, limits, permissions, featureFound, note, emit] () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
-                    seed: seed,
-                    featureFound: featureFound, note: note, emit: { _ in }, print: { emit("[\(role)] \($0)") })
+                    seed: seed, limits: limits,
+                    permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
+                    print: { emit("[\(role)] \($0)") })
+                defer { crew.add(follower.host.permissions.used) }
                 try follower.follow(role, crew, values)
             }
             guard crew.start(number, role, run) else {
@@ -366,12 +421,13 @@ public final class ScenarioRun {
         one.evidence = host.evidence
         host.clearFindings()
         if let seat {
-            if verdict == .interrupted { crew?.interrupt() }
+            if let why = state.stop { crew?.interrupt(why) }
             let all = seat.end(one)
             guard crew != nil || link != nil else { return }
             one = CaseResult.merged(all, seat.roles, leader: one)
         }
         result.cases.append(one)
+        deadline?.note(result)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
 
@@ -381,6 +437,7 @@ public final class ScenarioRun {
         if !bench.isSimulated { result.environment.merge(host.facts) { before, _ in before } }
         crew?.finish()
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
+        effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
         result.collecting = state.failuresWhileCollecting.map(\.line)
         result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
         result.tph = host.tph.summary
@@ -394,7 +451,7 @@ public final class ScenarioRun {
 
     private func overall() -> Verdict {
         let verdicts = result.cases.map(\.verdict)
-        if verdicts.contains(.interrupted) || state.isInterrupted { return .interrupted }
+        if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
         if verdicts.contains(.fail) || !result.left_open.isEmpty { return .fail }
         return verdicts.contains(.pass) ? .pass : .skip
     }

@@ -49,6 +49,8 @@ struct BenchOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
+    @OptionGroup(title: "Permissions") var grants: GrantOptions
+
     /// Set by the lab bench for the peerlab in its guest: what to call the bench.
     @Option(help: .hidden)
     var insideLab: String?

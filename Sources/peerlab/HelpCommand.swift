@@ -36,9 +36,10 @@ struct Help: ParsableCommand {
     private func describe(_ file: String) throws {
         let bench = Bench(
             kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
+        let library = Library(stdlib: StdlibFolders.all(extra: []))
+        _ = Confinement(simulated: [file], library, memory: Confinement.modelMemory).apply()
         let run = try ScenarioRun(
-            file: file, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
-            library: Library(stdlib: StdlibFolders.all(extra: [])),
+            file: file, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel, library: library,
             settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
         guard let scenario = try run.describe() else {
             print("\(file): a plain script; it declares no options", to: STDOUT_FILENO)

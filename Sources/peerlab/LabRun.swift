@@ -91,12 +91,15 @@ struct LabRun {
         var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", LabRun.inside]
         words += ["--tph-abi", options.on.tphAbi]
         for setting in options.on.settings { words += ["--set", setting] }
+        for effect in options.on.grants.deny { words += ["--deny", effect] }
         for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
         if options.record != nil {
             words += ["--record", "\(LabJob.share)/record", "--record-model", options.on.labModel]
         }
         for device in options.bind { words += ["--bind", device] }
+        if let timeout = options.timeout { words += ["--timeout", timeout] }
+        if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
         if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
         return words + ["--"] + options.files

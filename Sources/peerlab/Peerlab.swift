@@ -18,7 +18,8 @@ struct Peerlab: ParsableCommand {
             """,
         version: "peerlab \(version)",
         subcommands: [
-            Run.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self, ABCommand.self,
+            Run.self, PlanCommand.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self,
+            ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
             Help.self, Stubs.self,
         ])

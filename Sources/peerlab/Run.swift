@@ -1,5 +1,6 @@
 import Commands
 import ArgumentParser
+import Bindings
 import Devices
 import FoundationEssentials
 import Glibc
@@ -9,6 +10,7 @@ import LuaKit
 import Records
 import Runner
 import SimKernel
+import Synchronization
 
 /// `peerlab run`
 struct Run: ParsableCommand {
@@ -71,25 +73,34 @@ struct Run: ParsableCommand {
             """, valueName: "ADDRESS|auto"))
     var bind: [String] = []
 
-    @Flag(help: "Let a bundle, which came from somebody else, have another bench than a simulated one.")
-    var trust = false
+    @Option(
+        help: ArgumentHelp("End what takes longer; a scenario's own timeout counts where it is less.", valueName: "30s")
+    )
+    var timeout: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Memory for a script's values; a scenario's own limit counts where it is less. Default: 1G.",
+            valueName: "256M"))
+    var memory: String?
 
     @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
     var files: [String]
 
     mutating func run() throws {
-        if files.count == 1, let bundle = try BundleRun(files[0], on: on, trusted: trust) {
-            defer { bundle.end() }
+        if files.count == 1, let bundle = try BundleRun(files[0], on: on) {
+            try bundle.continueInChild()
             files = [bundle.path]
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
             if !isNamed, let model = bundle.model { on.bench = model }
             on.settings = bundle.settings + on.settings
-            return try runFiles()
+            return try runFiles(isForeign: true)
         }
-        try runFiles()
+        try runFiles(isForeign: false)
     }
 
-    private mutating func runFiles() throws {
+    /// `isForeign` of what came in a bundle.
+    private mutating func runFiles(isForeign: Bool) throws {
         do {
             let tph = try on.tph()
             let pairs = try on.pairs()
@@ -119,6 +130,7 @@ struct Run: ParsableCommand {
                     throw ValidationError("--cpu \(cpu): none of them is here for this program (\(error.name))")
                 }
             }
+            let limits = try Limits(timeout: timeout, memory: memory)
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = on.library
             switch try BenchChoice(on.bench) {
@@ -126,10 +138,10 @@ struct Run: ParsableCommand {
                 throw ExitCode(try LabRun(self).run())
             case .host:
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
-                throw ExitCode(try runHere(bench, pairs, library, place, nil, output))
+                throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits, isForeign))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output))
+                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits, isForeign))
             }
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -164,22 +176,46 @@ struct Run: ParsableCommand {
 
     private func runHere(
         _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
-        _ faults: FaultPlan?, _ output: ResultFile?
+        _ faults: FaultPlan?, _ output: ResultFile?, _ limits: Limits,
+        _ isForeign: Bool
     ) throws -> Int32 {
-        let recordFile = try record.map {
-            try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
-        }
-        print(bench.line, to: STDOUT_FILENO)
-        var results: [ScenarioResult] = []
-        var unusable = 0
         guard let traceFile = TraceFile(trace), let tlpFile = TraceFile(tlp) else {
             print("peerlab: cannot write \(trace ?? tlp ?? "")", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
         }
+        let recordFile = try record.map {
+            try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
+        }
+        var output = output
+        try output?.open()
+        var bench = bench
+        var grants = try on.grants.grants(needsGrants: bench.kind == "host")
+        let confinement = confinement(bench, library, place, output, limits, grants)
+        if bench.kind == "host" { grants.paths = confinement.paths }
+        bench.sandbox = confinement.apply()
+        let permissions = { [grants] in
+            Permissions(grants, ask: bench.kind == "host" ? GrantOptions.question : nil)
+        }
+        print(bench.line, to: STDOUT_FILENO)
+        var results: [ScenarioResult] = []
+        var unusable = 0
+        // Another thread writes them where a run never ends.
+        let before = Mutex<[ScenarioResult]>([])
+        let deadline = Deadline { [files, output] late in
+            print(
+                "peerlab: \(late?.file ?? files[0]): its time was over and it could not be stopped, so the process ends; "
+                    + "the kernel closes what was open", to: STDERR_FILENO)
+            if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
+            _exit(ExitStatus.fail.rawValue)
+        }
         for file in files {
             do {
-                let watchers = Watchers(trace: traceFile, tlps: tlpFile, record: recordFile)
-                results.append(try run(file, bench, settings, library, place, faults, watchers))
+                let watchers = Watchers(
+                    trace: traceFile, tlps: tlpFile, record: recordFile, isForeign: isForeign)
+                results.append(
+                    try run(
+                        file, bench, settings, library, place, faults, limits, deadline, permissions, watchers))
+                before.withLock { [results] in $0 = results }
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
                 unusable += 1
@@ -188,13 +224,14 @@ struct Run: ParsableCommand {
         }
         recordFile?.finish()
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
-        if let output, !writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ place: RolePlace?, _ faults: FaultPlan?, _ watchers: Watchers
+        _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline,
+        _ permissions: @escaping () -> Permissions, _ watchers: Watchers
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
@@ -216,7 +253,8 @@ struct Run: ParsableCommand {
                 // Roles on a simulated bench share its kernel.
                 let other = bench.isSimulated ? kernel : bench.makeKernel()
                 return wrap(other) ?? other
-            }, library: library, settings: settings, seed: seed, place: place,
+            }, library: library, settings: settings, seed: seed, place: place, limits: limits, deadline: deadline,
+            permissions: permissions,
             featureFound: { tracing?.know($0) },
             note: {
                 tracing?.note($0)
@@ -226,10 +264,26 @@ struct Run: ParsableCommand {
             // A simulated kernel has its own files, as short-lived as itself.
             run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : Folders.bindings(nil))
         }
+        run.isForeign = watchers.isForeign
         return try run.run()
     }
 
-    private func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
+    private func confinement(
+        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
+        _ grants: Grants
+    ) -> Confinement {
+        guard bench.isSimulated else {
+            return Confinement(
+                real: files, library, insideLab: on.insideLab != nil,
+                granted: GrantOptions.question == nil ? grants.devices : nil,
+                results: output, port: place?.address.port, journals: bind.isEmpty ? [] : Folders.bindings(nil))
+        }
+        // What the model takes comes on top of what scripts have.
+        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
+        return Confinement(simulated: files, library, results: output, memory: memory)
+    }
+
+    private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
         do {
             try output.write(try Report.json(results, version: Peerlab.version))
             return true
@@ -257,6 +311,8 @@ private struct Watchers {
     let trace: TraceFile
     let tlps: TraceFile
     let record: RecordFile?
+    /// Whether what runs came in a bundle.
+    let isForeign: Bool
 }
 
 /// Where trace lines go.

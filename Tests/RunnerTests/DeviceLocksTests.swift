@@ -11,7 +11,7 @@ import Testing
 @Suite struct DeviceLocksTests {
     @Test func theSecondWaitsForTheFirst() throws {
         let name = "test-\(getpid())"
-        defer { for folder in ["/run/lock", "/tmp"] { unlink("\(folder)/peerlab.\(name).lock") } }
+        defer { for folder in ["/run/lock", "/tmp/peerlab.locks"] { unlink("\(folder)/peerlab.\(name).lock") } }
         let order = Mutex<[String]>([])
         func note(_ text: String) { order.withLock { $0.append(text) } }
         let done = Atomic<Int>(0)

@@ -1,3 +1,4 @@
+import Bindings
 import Devices
 import Glibc
 import Kernel
@@ -75,6 +76,27 @@ struct Outcome {
             """)
         #expect(outcome.result?.cases.map(\.name) == ["z first", "a second", "m third"])
         #expect(outcome.result?.verdict == .pass)
+    }
+
+    @Test func aForeignFileNeedsTrust() throws {
+        let script = TemporaryScript("return { cases = { fine = function() end } }")
+        let bench = Bench(
+            kind: "host", description: "test", isSimulated: false, tph: .off, makeKernel: { SimKernel(.standard) })
+        for isTrusted in [false, true] {
+            var grants = Grants()
+            grants.trusts = isTrusted
+            let run = try ScenarioRun(
+                file: script.path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
+                library: Library(stdlib: []), settings: [], permissions: { [grants] in Permissions(grants) },
+                featureFound: { _ in }, note: { _ in }, emit: { _ in })
+            run.isForeign = true
+            if isTrusted {
+                #expect(try run.run().verdict == .pass)
+            } else {
+                let error = #expect(throws: ErrorValue.self) { try run.run() }
+                #expect(error?.kind == "permission")
+            }
+        }
     }
 
     @Test func aFailedCaseDoesNotStopTheNext() throws {

@@ -43,6 +43,7 @@ return {
     region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "dma", "raw" },
   cases = {
     ["neither"] = case(function(sends)
       expect.equal(sends {}, "none", "what is sent")

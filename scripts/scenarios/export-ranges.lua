@@ -37,6 +37,7 @@ return {
     region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR of at least 1 MiB" },
   },
   needs = { "vfio.dma_buf" },
+  effects = { "open", "raw" },
   cases = {
     ["one range"] = taken(0x10000, { { offset = 0, length = 0x10000 } }),
     ["one range in the middle"] = taken(PAGE, { { offset = 0x8000, length = PAGE } }),

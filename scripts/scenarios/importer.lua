@@ -82,6 +82,7 @@ return {
     length = { type = "size", default = 10000, min = 1, max = "64K", about = "bytes to copy" },
   },
   needs = { "vfio.dma_buf" },
+  effects = { "open", "region_write", "config_write", "reset", "raw" },
   cases = {
     ["attach without peer-to-peer"] = refused { peer2peer = false },
     ["attach without an invalidate callback"] = refused { invalidate = false },

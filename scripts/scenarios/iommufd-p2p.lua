@@ -30,6 +30,7 @@ return {
     length = { type = "size", default = 4096, min = 1, max = 4096, about = "bytes to move" },
   },
   needs = { "vfio.dma_buf", "iommufd" },
+  effects = { "open", "region_write", "config_write", "dma" },
   cases = {
     ["the engine reads the exporter's BAR"] = function(t, opt)
       with_engine(opt, function(exporter, engine, host)

@@ -53,5 +53,6 @@ return {
     batch = { type = "integer", default = 1, min = 1, max = 1024, about = "messages posted at once" },
   },
   needs = { "rdma" },
+  effects = { "open", "dma" },
   cases = { ["write"] = bandwidth "write", ["read"] = bandwidth "read", ["send"] = bandwidth "send" },
 }

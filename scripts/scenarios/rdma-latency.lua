@@ -38,5 +38,6 @@ return {
     inline = { type = "boolean", default = false, about = "bytes are taken at once" },
   },
   needs = { "rdma" },
+  effects = { "open", "dma" },
   cases = { ["write"] = latency "write", ["send"] = latency "send" },
 }

@@ -71,6 +71,7 @@ return {
     corrupt = { type = "boolean", default = false, about = "spoil two bytes of the first window, to see them found" },
   },
   needs = { "rdma" },
+  effects = { "open", "dma" },
   cases = {
     ["write"] = verified("initiator", function(side, w, t)
       stream(side, w, "write", FROM, INTO)

@@ -61,6 +61,7 @@ return {
     count = { type = "integer", default = 20000, min = 1000, max = 100000000, about = "messages, more than fit in the time" },
   },
   needs = { "vfio.dma_buf", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "config_write", "reset", "dma" },
   cases = {
     ["memory decode off"] = case(function(dev, register, t)
       set_memory(dev, false)

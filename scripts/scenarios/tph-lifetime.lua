@@ -58,6 +58,7 @@ return {
     second = { type = "integer", default = 0x43, min = 1, max = 255, about = "tag set afterwards" },
   },
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "reset", "dma", "raw" },
   cases = {
     ["a tag set after registration is not used"] = case(function(_, f)
       local mr <close> = f.register()

@@ -15,6 +15,7 @@ return {
     ph = { type = "enum", values = hints, default = "target", about = "processing hint" },
   },
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "dma", "raw" },
   cases = {
     ["the MR carries the tag"] = function(t, opt)
       local dev <close> = vfio.open(opt.exporter)

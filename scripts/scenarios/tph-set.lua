@@ -49,6 +49,7 @@ return {
     region = { type = "integer", default = 2, min = 0, max = 5, about = "BAR to export" },
   },
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
+  effects = { "open", "config_write", "raw" },
   cases = {
     ["every processing hint, smallest and largest tag"] = case(function(_, f)
       for _, ph in ipairs { "bidirectional", "requester", "target", "target-priority" } do

@@ -19,6 +19,7 @@ return {
     count = { type = "integer", default = 500, min = 1, max = 10000000, about = "messages of each combination" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "dma" },
   cases = {
     ["sweep"] = function(t, opt)
       local target = t:role() == "target"

@@ -73,6 +73,7 @@ return {
     region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
+  effects = { "open", "reset", "dma", "raw" },
   cases = {
     ["a write carries tag and hint"] = case(function(rig, opt)
       local buf <close> = rig.export()

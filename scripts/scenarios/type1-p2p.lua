@@ -26,6 +26,7 @@ return {
     length = { type = "size", default = 4096, min = 1, max = 4096, about = "bytes to move" },
   },
   needs = { "type1" },
+  effects = { "open", "region_write", "config_write", "dma" },
   cases = {
     ["the engine reads the exporter's BAR"] = function(t, opt)
       with_engine(opt, function(bar, engine, host)

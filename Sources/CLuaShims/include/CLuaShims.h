@@ -66,6 +66,11 @@ typedef struct lk_function {
     const lk_field *_Nullable parameters;
     int count;
     lk_entry entry;
+    uint32_t effects; /* what it changes outside the script, a bit each */
+    /* Where the parameter `selector` has the value `selected`, it has these instead; -1 for none. */
+    int selector;
+    int64_t selected;
+    uint32_t selected_effects;
 } lk_function;
 
 enum { LK_PARAMETERS_MAX = 8 };
@@ -100,20 +105,31 @@ void lk_seal(lua_State *L, const char *what);
 /* The name of a module in; its loader chunk pushed (1), the module set by lk_set_module (0), or an error table pushed
  * (-1). */
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
+/* Asked before a function with effects that are not permitted yet is called: 0, or an error table pushed (-1). */
+typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 
 /* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
  * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. `seed`
  * is what math.random begins with. */
 lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed);
+/* Why a script was told to stop. */
+enum lk_stop { LK_RUNS, LK_INTERRUPTED, LK_TIMEOUT, LK_OUTPUT };
 /* lua_close, which finalizes every object, and the rest. Whether it was interrupted, up to the end. */
-bool lk_close_state(lua_State *L);
+enum lk_stop lk_close_state(lua_State *L);
+/* Bytes that Lua may have; more is its "not enough memory" error. What Swift gives it may exceed that, until the next call. */
+void lk_limit_memory(lua_State *L, size_t bytes);
 /* What lk_new_state was given, from any coroutine of the state. */
 void *lk_context(lua_State *L);
 void *lk_owner(lua_State *L);
-/* Makes the running script stop with an "interrupt" error; safe in a signal handler. NULL does nothing. */
-void lk_interrupt(lua_State *_Nullable L);
-bool lk_interrupted(lua_State *L);
+/* From now on `permit` is asked before effects, but for those in `permitted`. Without it every effect is permitted. */
+void lk_ask_for_effects(lua_State *L, lk_permit permit);
+void lk_permit_effects(lua_State *L, uint32_t permitted);
+/* Makes the running script stop with an error that says why; safe in a signal handler. NULL does nothing. */
+void lk_interrupt(lua_State *_Nullable L, enum lk_stop why);
+enum lk_stop lk_interrupted(lua_State *L);
+/* From any thread: the state that signals interrupt stops with a "timeout" error, and a call in which it waits returns. */
+void lk_end_time(void);
 /* Not 0 once it is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
 /* SIGINT and SIGTERM interrupt this state, which runs in the calling thread, from now on; the third ends the process.

@@ -53,6 +53,16 @@ final class Crew: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
+    /// What roles have changed.
+    private(set) var effects: [Effect: [String]] = [:]
+
+    /// Tells what a role has changed.
+    func add(_ used: [Effect: [String]]) {
+        pthread_mutex_lock(mutex)
+        effects.merge(used) { Array(Set($0 + $1)) }
+        pthread_mutex_unlock(mutex)
+    }
+
     /// Tells what a role has left open.
     func leave(open: [String]) {
         pthread_mutex_lock(mutex)
@@ -61,9 +71,9 @@ final class Crew: @unchecked Sendable {
     }
 
     /// Stops every role's script as Ctrl-C stops the first's.
-    func interrupt() {
+    func interrupt(_ why: LuaState.Stop) {
         pthread_mutex_lock(mutex)
-        for state in states { state.interrupt() }
+        for state in states { state.interrupt(why) }
         pthread_mutex_unlock(mutex)
     }
 

@@ -181,7 +181,8 @@ public struct RolePlace: Sendable {
         case rank(Int, of: Int)
     }
     let choice: Choice
-    let address: SocketAddress
+    /// Where the first role listens.
+    public let address: SocketAddress
     /// Seconds to wait for the other roles to come.
     let patience: Int
 

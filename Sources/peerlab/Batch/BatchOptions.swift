@@ -111,25 +111,29 @@ struct BatchRunning: ParsableArguments {
     var resume = false
 
     func validate() throws {
-        guard Limits.seconds(timeout) != nil else {
-            throw ValidationError("--timeout is 1ms to 100 days (2400h), such as 30s, 5m or 2h")
-        }
-        if let memory {
-            guard let bytes = parseSize(memory), bytes > 0, Limits.memories.contains(UInt64(bytes)) else {
-                throw ValidationError("--memory is 32M to 1024T: a process that does nothing takes nearly as much")
-            }
-        }
+        _ = try Limits(timeout: timeout, memory: memory)
         guard (1...4096).contains(jobs ?? 1) else { throw ValidationError("--jobs is 1 to 4096") }
         guard (0...1000).contains(retries) else { throw ValidationError("--retries is 0 to 1000") }
         guard (0...100_000).contains(failureTrace) else { throw ValidationError("--failure-trace is 0 to 100000") }
     }
 
-    var limits: Limits {
-        Limits(
-            timeout: Limits.seconds(timeout), memory: memory.flatMap(parseSize).map { UInt64(clamping: $0) })
-    }
+    var limits: Limits { (try? Limits(timeout: timeout, memory: memory)) ?? Limits() }
 
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+}
+
+extension Limits {
+    /// `--timeout` and `--memory`.
+    init(timeout: String?, memory: String?) throws {
+        self.init(
+            timeout: timeout.flatMap(Limits.seconds), memory: memory.flatMap(parseSize).map { UInt64(clamping: $0) })
+        guard timeout == nil || self.timeout != nil else {
+            throw ValidationError("--timeout is 1ms to 100 days (2400h), such as 30s, 5m or 2h")
+        }
+        guard memory == nil || Limits.memories.contains(self.memory ?? 0) else {
+            throw ValidationError("--memory is 32M to 1024T: a process that does nothing takes nearly as much")
+        }
+    }
 }
 
 /// Where a batch's results go.

@@ -157,6 +157,7 @@ struct BatchPlan {
         let bench = Bench(
             kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let encoder = Record.encoder
+        _ = Confinement(simulated: files[first..<end].map(\.path), library, memory: 0).apply()
         for index in first..<end {
             var one = Metadata(file: index)
             do throws(ErrorValue) {

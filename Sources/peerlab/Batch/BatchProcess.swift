@@ -1,5 +1,6 @@
 import Commands
 import ArgumentParser
+import Bindings
 import Batch
 import FoundationEssentials
 import Glibc
@@ -16,6 +17,7 @@ final class BatchProcess {
     private let on: BenchOptions
     private let failureTrace: Int
     private let library: Library
+    private let grants: Grants
 
     /// `failureTrace`: how many of the last calls a failure's result has.
     init(_ on: BenchOptions, failureTrace: Int) throws {
@@ -28,12 +30,13 @@ final class BatchProcess {
         case .host: bench = HostBench.make(tph: tph, insideLab: on.insideLab)
         case .lab: bench = nil
         }
+        grants = try on.grants.grants(needsGrants: bench?.kind == "host")
     }
 
     /// Runs nothing once, so that every process finds what the language looks up once already looked up.
     func warmUp() {
         guard let bench, bench.isSimulated else { return }
-        _ = ChildReport(report(on: bench, "/dev/null", [], emit: { _ in }).bytes)
+        _ = ChildReport(report(on: bench, "/dev/null", [], Grants(), emit: { _ in }).bytes)
     }
 
     /// In the child.
@@ -41,8 +44,17 @@ final class BatchProcess {
         let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
         let report: ChildReport
-        if let bench {
-            report = self.report(on: bench, file, all) { print($0, to: STDOUT_FILENO) }
+        if var bench {
+            let confinement =
+                bench.isSimulated
+                ? Confinement(simulated: [file], library, memory: 0)
+                : Confinement(
+                    real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices, results: nil,
+                    port: nil)
+            var grants = grants
+            if bench.kind == "host" { grants.paths = confinement.paths }
+            bench.sandbox = confinement.apply()
+            report = self.report(on: bench, file, all, grants) { print($0, to: STDOUT_FILENO) }
         } else {
             report = runInLab(file, all)
         }
@@ -66,7 +78,8 @@ final class BatchProcess {
     }
 
     private func report(
-        on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], emit: @escaping (String) -> Void
+        on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], _ grants: Grants,
+        emit: @escaping (String) -> Void
     ) -> ChildReport {
         let ring = TraceRing(limit: failureTrace)
         let keep: ((String) -> Void)? = failureTrace > 0 ? { ring.add($0) } : nil
@@ -76,7 +89,7 @@ final class BatchProcess {
             let run = try ScenarioRun(
                 file: file, bench: bench, kernel: tracing,
                 another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
-                library: library, settings: settings,
+                library: library, settings: settings, permissions: { Permissions(grants) },
                 featureFound: { tracing.know($0) },
                 note: { tracing.note($0) }, emit: emit)
             // Its time begins when it has its devices.

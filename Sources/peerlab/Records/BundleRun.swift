@@ -1,4 +1,5 @@
 import ArgumentParser
+import CKernel
 import Glibc
 import Kernel
 import Records
@@ -15,10 +16,10 @@ struct BundleRun {
     let model: String?
 
     /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
-    init?(_ file: String, on options: BenchOptions, trusted: Bool) throws {
+    init?(_ file: String, on options: BenchOptions) throws {
         // What cannot be read is told of by whoever reads it first.
         guard let text = try? RecordText.text(of: file), Bundle.isBundle(text) else { return nil }
-        guard trusted || options.bench.hasPrefix("sim") else {
+        guard options.grants.trust || options.bench.hasPrefix("sim") else {
             throw ValidationError(
                 "\(file) is a bundle: what came by mail runs on simulated benches; --trust lets it have --bench \(options.bench)"
             )
@@ -43,5 +44,22 @@ struct BundleRun {
         }
     }
 
-    func end() { folder.remove() }
+    /// Goes on in a process of its own, which gives up what it does not need; this one waits for it, takes the files away, and
+    /// ends as it did.
+    func continueInChild() throws {
+        let child = process_fork()
+        guard child >= 0 else {
+            folder.remove()
+            throw ValidationError("a bundle runs in a process of its own: \(Errno(Int32(-child)).name)")
+        }
+        if child == 0 { return }
+        // The child hears of it too, and ends first.
+        signal(SIGINT, SIG_IGN)
+        signal(SIGTERM, SIG_IGN)
+        var status: Int32 = 0
+        while waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
+        folder.remove()
+        let signal = status & 0x7f
+        throw ExitCode(signal == 0 ? status >> 8 & 0xff : 128 + signal)
+    }
 }

@@ -1,0 +1,147 @@
+import CKernel
+import Commands
+import Glibc
+import Kernel
+import Runner
+
+/// Gives up what a run does not need, for good, before the first line of a script: a script that breaks out of Lua finds a
+/// process that can do nothing. See CKernel/sandbox.h.
+struct Confinement {
+    private let isSimulated: Bool
+    private let readable: [String]
+    private let devices: [String]
+    private let replaceable: [String]
+    private let port: UInt16?
+    private let memory: UInt64
+
+    /// What a simulated bench may take itself, bytes.
+    static let modelMemory: UInt64 = 8 << 30
+
+    /// A simulated bench touches nothing but the scripts' folders.
+    /// - Parameters:
+    ///   - files: scripts; what is beside them may be read.
+    ///   - results: what is renamed over the results of before.
+    ///   - memory: bytes that scripts may have.
+    init(simulated files: [String], _ library: Library, results: ResultFile? = nil, memory: UInt64) {
+        isSimulated = true
+        readable = Confinement.scripts(files) + library.folders
+        devices = []
+        replaceable = [results?.folder].compactMap { $0 }
+        port = nil
+        self.memory = memory
+    }
+
+    /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
+    /// `granted` are the devices that scripts may use; nil for all. `journals` are where drivers that are changed are
+    /// written down; none where none is changed.
+    init(
+        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
+        port: UInt16?, journals: [String] = []
+    ) {
+        isSimulated = false
+        // What is not there could not be made later.
+        for folder in journals { _ = try? Folders.make(folder) }
+        let loaders = getenv("LD_LIBRARY_PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
+        let resolver = ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
+            "/etc/\($0)"
+        }
+        readable =
+            Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
+                "/sys", "/proc/self", "/proc/sys/kernel", "/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64",
+                "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
+            ]
+        // A guest of the lab is a machine of its own.
+        devices =
+            insideLab
+            ? ["/dev", "/sys", "/proc"] + journals
+            : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
+                + (journals.isEmpty ? [] : ["/sys"] + journals)
+                + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
+                    "/dev/vfio", "/dev/infiniband",
+                ])
+        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 } + journals
+        self.port = port
+        memory = 0
+    }
+
+    /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
+    private static func nodes(of device: String) -> [String] {
+        func names(_ folder: String) -> [String] {
+            guard let directory = opendir(folder) else { return [] }
+            defer { closedir(directory) }
+            var names: [String] = []
+            while let entry = readdir(directory) {
+                let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                if !name.hasPrefix(".") { names.append(name) }
+            }
+            return names
+        }
+        let function = "/sys/bus/pci/devices/\(device)"
+        var group = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = max(0, readlink("\(function)/iommu_group", &group, group.count))
+        let number = String(decoding: group[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
+            separator: "/")
+        return names("\(function)/vfio-dev").map { "/dev/vfio/devices/\($0)" }
+            + (number.last.map { ["/dev/vfio/\($0)"] } ?? [])
+            + names("/sys/class/infiniband/\(device)/device/infiniband_verbs").map { "/dev/infiniband/\($0)" }
+    }
+
+    /// What may be opened by path, for the bindings to hold scripts to as well.
+    var paths: [String] {
+        (readable + devices).compactMap { path in
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            let text = String(cString: resolved)
+            return text.hasPrefix("/proc/") && !text.hasPrefix("/proc/sys/") ? nil : text
+        }
+    }
+
+    /// Files and their folders, but not what the kernel shows as files: `peerlab run /dev/stdin`.
+    private static func scripts(_ files: [String]) -> [String] {
+        files.flatMap { file in
+            let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
+            return folder.hasPrefix("/dev/") || folder.hasPrefix("/proc/") ? [file] : [file, folder]
+        }
+    }
+
+    /// From here on. Call it while this process has one thread.
+    func apply() -> Sandbox {
+        if memory > 0 { _ = sandbox_limit_memory(memory) }
+        var missing: [String] = []
+        let version = files()
+        if version < 0 { missing.append("files, for landlock: \(Confinement.reason(version))") }
+        var calls: UInt32 = isSimulated ? 0 : UInt32(SANDBOX_DEVICES.rawValue)
+        if port != nil { calls |= UInt32(SANDBOX_SOCKETS.rawValue) }
+        if !replaceable.isEmpty { calls |= UInt32(SANDBOX_RESULTS.rawValue) }
+        let filter = sandbox_filter(calls)
+        if filter < 0 { missing.append("calls, for seccomp: \(Confinement.reason(filter))") }
+        return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)
+    }
+
+    /// Landlock's version, or a negated errno.
+    private func files() -> Int {
+        let rules = sandbox_rules()
+        guard rules >= 0 else { return rules }
+        let descriptor = Int32(truncatingIfNeeded: rules)
+        defer { close(descriptor) }
+        func allow(_ paths: [String], _ access: sandbox_access) {
+            // What is not there cannot be opened either.
+            for path in Set(paths) { _ = sandbox_allow(descriptor, path, UInt32(access.rawValue)) }
+        }
+        allow(readable, SANDBOX_READ)
+        allow(devices, SANDBOX_READ)
+        allow(devices, SANDBOX_WRITE)
+        allow(replaceable, SANDBOX_REPLACE)
+        if let port { _ = sandbox_allow_port(descriptor, port) }
+        let result = sandbox_restrict(descriptor)
+        return result < 0 ? result : sandbox_landlock()
+    }
+
+    private static func reason(_ result: Int) -> String {
+        guard let errno = Errno(result: result) else { return "" }
+        return ["ENOSYS", "EOPNOTSUPP", "EINVAL"].contains(errno.name)
+            ? "this kernel has none (\(errno.name))" : "\(errno.message) (\(errno.name))"
+    }
+}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Bindings
+import Commands
+import Devices
+import Glibc
+import LuaKit
+import Runner
+
+/// What scripts may change, on this machine. On the simulated bench and in the lab's guest nothing has to be granted.
+struct GrantOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Let scripts use a device of this machine (device=0000:01:00.0, device=mlx5_0), or change something: open, \
+            region_write, config_write, reset, dma, raw; or all.
+            """, valueName: "GRANT"))
+    var allow: [String] = []
+
+    @Option(help: ArgumentHelp("Refuse an effect on any bench, whatever is allowed.", valueName: "EFFECT"))
+    var deny: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Take grants from FILE: lines such as 'allow reset' and 'deny raw'.", valueName: "FILE"))
+    var rules: String?
+
+    @Flag(help: "Let scripts that came from elsewhere, in a bundle, use this machine's devices.")
+    var trust = false
+
+    /// What is granted on a bench; `needsGrants` is true for this machine alone.
+    func grants(needsGrants: Bool) throws -> Grants {
+        var effects: Set<Effect> = []
+        var devices: Set<String> = []
+        var denied: Set<Effect> = []
+        var isAll = false
+        for (word, value) in try words() {
+            if word == "deny" {
+                denied.insert(try GrantOptions.effect(value, "deny"))
+            } else if value == "all" {
+                isAll = true
+            } else if value.hasPrefix("device=") {
+                let name = String(value.dropFirst(7))
+                guard !name.isEmpty else { throw ValidationError("--allow device= names no device") }
+                devices.insert(GrantOptions.canonical(name))
+            } else {
+                effects.insert(try GrantOptions.effect(value, "allow"))
+            }
+        }
+        let all = !needsGrants || isAll
+        var grants = Grants(effects: all ? nil : effects, devices: all ? nil : devices)
+        grants.denied = denied
+        grants.trusts = !needsGrants || trust
+        return grants
+    }
+
+    /// Asks where somebody is there to answer; nil where nobody is.
+    static var question: ((String) -> Bool)? {
+        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return nil }
+        return { what in
+            _ = writeAll(Array("peerlab: allow on this machine? \(what) [y/N] ".utf8), to: STDERR_FILENO)
+            return ["y", "yes"].contains(readLine()?.lowercased() ?? "")
+        }
+    }
+
+    private func words() throws -> [(word: String, value: String)] {
+        var words = allow.map { (word: "allow", value: $0) } + deny.map { (word: "deny", value: $0) }
+        guard let rules else { return words }
+        guard let file = fopen(rules, "re") else {
+            throw ValidationError("--rules: cannot read \(rules): \(String(cString: strerror(errno)))")
+        }
+        defer { fclose(file) }
+        var line: UnsafeMutablePointer<CChar>?
+        var size = 0
+        defer { free(line) }
+        var number = 0
+        while getline(&line, &size, file) >= 0, let line {
+            number += 1
+            let text = String(cString: line).prefix { $0 != "#" }
+            let parts = text.split(whereSeparator: \.isWhitespace).map(String.init)
+            guard !parts.isEmpty else { continue }
+            guard parts.count == 2, ["allow", "deny"].contains(parts[0]) else {
+                throw ValidationError("\(rules):\(number): a line is 'allow GRANT' or 'deny EFFECT'")
+            }
+            words.append((parts[0], parts[1]))
+        }
+        return words
+    }
+
+    private static func effect(_ name: String, _ option: String) throws -> Effect {
+        if let effect = Effect(rawValue: name) { return effect }
+        let known = Effect.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError(
+            "--\(option) takes \(option == "allow" ? "device=ADDRESS, all, or an effect" : "an effect") (\(known)), not '\(name)'"
+        )
+    }
+
+    /// Addresses as the kernel writes them; names as they are.
+    private static func canonical(_ name: String) -> String { PCIAddress(name).map { "\($0)" } ?? name }
+}

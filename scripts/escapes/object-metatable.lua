@@ -1,0 +1,5 @@
+-- an object's metatable, whose __gc frees what is still used (LuaSocket's and lgi's old bugs)
+local dev = require("vfio").open("0000:01:00.0")
+getmetatable(dev).__gc(dev)
+dev:info()
+print("ESC" .. "APED")

@@ -1,0 +1,3 @@
+-- require of an absolute name
+print(require "/etc/passwd")
+print("ESC" .. "APED")

@@ -1,0 +1,3 @@
+-- require with '..' in the name, as package.path templates allow
+print(require "../canary")
+print("ESC" .. "APED")

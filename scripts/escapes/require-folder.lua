@@ -1,0 +1,3 @@
+-- a folder that is a link
+print(require "folder.canary")
+print("ESC" .. "APED")

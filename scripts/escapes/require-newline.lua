@@ -1,0 +1,3 @@
+-- a name with a line break, a wildcard, a blank
+print(require "can\nary * ")
+print("ESC" .. "APED")
