@@ -142,6 +142,7 @@ public final class ScenarioRun {
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
         result.name = scenario.name
+        (result.concerns, result.expected, result.seen) = (scenario.concerns, scenario.expected, scenario.seen)
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let place, try !meet(place, scenario) { return }
