@@ -45,7 +45,8 @@ return {
       end
       -- All others are taken, so what is registered next has an entry only where that of the last region were free.
       for i = 1, free - 1 do
-        expect.equal(f:sends(keep(f:register(keep(table_entries.tagged(f, 0x80 + i))))), ("0x%02x target"):format(0x80 + i), "tag " .. i)
+        local mr = keep(f:register(keep(table_entries.tagged(f, 0x80 + i))))
+        expect.equal(f:sends(mr), ("0x%02x target"):format(0x80 + i), "tag " .. i)
       end
       local other = keep(table_entries.tagged(f, 0x43))
       local without <close> = f:register(other)

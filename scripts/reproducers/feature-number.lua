@@ -31,9 +31,10 @@ return {
   name = "feature-number",
   about = "feature number 13 is ZPCI_ERROR in Linux 7.3 and DMA_BUF_TPH in the series: what tells them apart",
   concerns = "Linux 7.3 and later, DMA_BUF_TPH v2 to v11",
-  expected = "DMA_BUF_TPH has a number of its own. PROBE of SET answers 0 for it and EINVAL for ZPCI_ERROR, PROBE of GET "
-    .. "the other way round; without CONFIG_VFIO_PCI_ZDEV_KVM 13 is ENOTTY",
-  seen = "PROBE alone answers 0 for both, and a program that GETs 13 then has the kernel write where its data points to",
+  expected = "DMA_BUF_TPH has a number of its own. PROBE of SET answers 0 for it and EINVAL for ZPCI_ERROR, PROBE of "
+    .. "GET the other way round; without CONFIG_VFIO_PCI_ZDEV_KVM 13 is ENOTTY",
+  seen = "PROBE alone answers 0 for both, and a program that GETs 13 then has the kernel write where its data "
+    .. "points to",
   options = reproducing.options(),
   needs = { "vfio" },
   cases = {
@@ -71,7 +72,8 @@ return {
     ["a PROBE changes nothing and needs no data"] = reproducing.case(function(f)
       local _, before = kind(f.dev, 13)
       for _, flags in ipairs { 0, SET, GET } do
-        local long = sys.ioctl(f.dev:fd(), "VFIO_DEVICE_FEATURE", string.pack("<I4I4", 24, PROBE | flags | 13) .. ("\xff"):rep(16))
+        local request = string.pack("<I4I4", 24, PROBE | flags | 13) .. ("\xff"):rep(16)
+        local long = sys.ioctl(f.dev:fd(), "VFIO_DEVICE_FEATURE", request)
         expect.equal(long.name or tostring(long.result), probe(f.dev, flags | 13), "PROBE with data")
         expect.equal((long.bytes or ""):sub(9), ("\xff"):rep(16), "the data")
       end

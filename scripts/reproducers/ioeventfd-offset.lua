@@ -2,21 +2,23 @@
 -- Also --bench lab; Linux 7.3.4 is right.
 --
 -- VFIO_DEVICE_IOEVENTFD takes a u64 offset, which vfio_pci_ioeventfd() gets as a signed loff_t. The region is what
--- VFIO_PCI_OFFSET_TO_INDEX makes of it, and the only check before the region is used as an index of pdev->resource[] and
--- vdev->barmap[] is `bar > VFIO_PCI_BAR5_REGION_INDEX`, of an int. In 7.3.4 the macro casts to u64 before it shifts by 40
--- bits, so bit 63 makes an index from 0x800000 on and EINVAL; vfio_pci_core_get_iomap() would refuse it once more. Before
--- the cast the shift was that of a signed number: bit 63 made a negative index, which passes.
+-- VFIO_PCI_OFFSET_TO_INDEX makes of it, and the only check before it is used as an index of pdev->resource[] and
+-- vdev->barmap[] is `bar > VFIO_PCI_BAR5_REGION_INDEX`, of an int. In 7.3.4 the macro casts to u64 before it shifts by
+-- 40 bits, so bit 63 makes an index from 0x800000 on and EINVAL; vfio_pci_core_get_iomap() would refuse it once more.
+-- Before the cast the shift was that of a signed number: bit 63 made a negative index, which passes.
 --
--- Harmless where that is so: descriptor -1 asks to remove what was never set, so nothing is installed and nothing is ever
--- written; and an index of -1 is read within struct pci_dev and struct vfio_pci_core_device. `--set far=true` asks for
--- other indices too, which such a kernel would read from up to 512 MiB in front of them: only for kernels known to be right.
+-- Harmless where that is so: descriptor -1 asks to remove what was never set, so nothing is installed and nothing is
+-- ever written; and an index of -1 is read within struct pci_dev and struct vfio_pci_core_device. `--set far=true` asks
+-- for other indices too, which such a kernel would read from up to 512 MiB in front of them: only for kernels known to
+-- be right.
 local sys, expect, reproducing = require "sys", require "expect", require "reproducing"
 
 local BIT_63 = math.mininteger
 
 --- What removing a write by an eventfd that was never set answers; `offset` as 64 bits.
 local function remove(f, offset, size)
-  local answer = sys.ioctl(f.dev:fd(), "VFIO_DEVICE_IOEVENTFD", string.pack("<I4I4i8I8i4I4", 32, size, offset, 0, -1, 0))
+  local request = string.pack("<I4I4i8I8i4I4", 32, size, offset, 0, -1, 0)
+  local answer = sys.ioctl(f.dev:fd(), "VFIO_DEVICE_IOEVENTFD", request)
   return answer.name or tostring(answer.result)
 end
 

@@ -1,9 +1,10 @@
 -- peerlab run --bench sim:lab-importer-tph-v6-at-14 scripts/reproducers/namespaces.lua
--- Also sim:lab-importer-tph-v2 and sim:tph-v3 to sim:tph-v11 (a NIC of 8-bit tags), sim:mlx5-extended (one of 16-bit tags),
--- and --bench lab --lab-importer --lab-tph v2 or v6@14.
+-- Also sim:lab-importer-tph-v2, sim:tph-v3 to sim:tph-v11 (a NIC of 8-bit tags), sim:mlx5-extended (one of 16-bit
+-- tags), and --bench lab --lab-importer --lab-tph v2 or v6@14.
 local expect, reproducing = require "expect", require "reproducing"
 
---- A case: `body(told, f)` with a function that sets hints, one after the other, on a dma-buf and looks who is told what.
+--- A case: `body(tells, structure, t)`, where `tells` sets hints on a dma-buf, one after the other, and looks who is
+--- told what.
 local function case(body)
   return reproducing.case(function(f, _, t)
     local buf <close> = f:export()
@@ -42,9 +43,9 @@ return {
   name = "namespaces",
   about = "8-bit and 16-bit tags are namespaces of their own: whoever asks for one is never told the other",
   concerns = "DMA_BUF_TPH v2 to v11",
-  expected = "v3 to v11: a requester of 8-bit tags is told the 8-bit tag or nothing, one of 16-bit tags the 16-bit tag or "
-    .. "nothing, and each SET replaces both. v2 has one tag, for both.",
-  seen = "a tag of one namespace in requests of the other: the completer steers by a number that was never meant for it",
+  expected = "v3 to v11: a requester of 8-bit tags is told the 8-bit tag or nothing, one of 16-bit tags the 16-bit tag "
+    .. "or nothing, and each SET replaces both. v2 has one tag, for both.",
+  seen = "a tag of one namespace in requests of the other: the completer steers by a number never meant for it",
   options = reproducing.nic_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {

@@ -83,8 +83,8 @@ return {
   name = "re-registration-after-reset",
   about = "after a reset, or memory decode off and on, a region registered again has the tag that was set last",
   concerns = "DMA_BUF_TPH v2 to v11, mlx5",
-  expected = "the hint of a dma-buf outlives a revocation; whoever maps again after it asks for the hint again, be it by "
-    .. "registering anew or by the NIC's next access",
+  expected = "the hint of a dma-buf outlives a revocation; whoever maps again after it asks for the hint again, be it "
+    .. "by registering anew or by the NIC's next access",
   seen = "v2 to v11: mlx5 maps again at the next access without asking, so a region keeps a tag that was replaced "
     .. "(review of v11, 9 July 2026; its author agreed)",
   options = reproducing.nic_options {

@@ -24,8 +24,8 @@ function reproducing.nic_options(more)
   return options
 end
 
---- An answer that kernels with a known bug give. The `wrong` one is what is expected today; the `right` one fails the case
---- too, as then the bug is gone and its reproducer out of date.
+--- An answer that kernels with a known bug give. The `wrong` one is what is expected today; the `right` one fails the
+--- case too, as then the bug is gone and its reproducer out of date.
 function reproducing.bug(t, found, wrong, right, what)
   if found == right then
     case.fail(("the bug is gone: %s is %s, as a right kernel has it; expect that from now on"):format(what, right))
@@ -169,7 +169,7 @@ end
 function Exporter:attach(buf)
   local ok, file = pcall(sys.open, importer.path)
   if not ok then
-    self.t:skip("no importer: cannot open " .. importer.path .. " (--bench lab --lab-importer, --bench sim:lab-importer)")
+    self.t:skip(("no importer: cannot open %s (--bench lab --lab-importer, sim:lab-importer)"):format(importer.path))
   end
   file:close()
   return importer.attach(buf)

@@ -1,6 +1,6 @@
 -- peerlab run --bench sim:tph-v11 scripts/reproducers/set-races-registration.lua
--- On a simulated bench the roles take turns, so only a model that keeps tag and hint apart could fail; on a real one they
--- are threads that run at once.
+-- On a simulated bench the roles take turns, so only a model that keeps tag and hint apart could fail; on a real one
+-- they are threads that run at once.
 local sys = require "sys"
 local expect, feature, reproducing = require "expect", require "tph_feature", require "reproducing"
 
@@ -24,7 +24,9 @@ local function flip(t, opt)
   local structure = feature.structures[given.layout]
   local requests = {}
   for i, pair in ipairs(PAIRS) do
-    local data = feature.pack(structure, { fd = given.dmabuf, st = pair.st, st_ext = pair.st, ph = pair.ph, flags = given.flags })
+    local data = feature.pack(structure, {
+      fd = given.dmabuf, flags = given.flags, st = pair.st, st_ext = pair.st, ph = pair.ph,
+    })
     requests[i] = string.pack("<I4I4", 8 + #data, SET | given.number) .. data
   end
   local flips, refused = 0, nil
@@ -84,8 +86,8 @@ return {
   roles = { "registrar", "setter" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5; v2 and v3 read without a lock what SET replaces",
   expected = "every region has the tag and the processing hint of one SET; in v4 a second SET is EBUSY",
-  seen = "v2, v3: a region may have the tag of one SET with the processing hint of another (never seen by us: it takes a "
-    .. "kernel with the series and a ConnectX)",
+  seen = "v2, v3: a region may have the tag of one SET with the processing hint of another (never seen by us: it takes "
+    .. "a kernel with the series and a ConnectX)",
   options = reproducing.nic_options {
     rounds = { type = "integer", default = 8, min = 1, max = 1000000, about = "how often both start at once" },
     flips = { type = "integer", default = 7, min = 1, max = 1000000, about = "SETs of a round; an odd number" },

@@ -1,6 +1,6 @@
 -- peerlab run --bench sim:mlx5-extended scripts/reproducers/silent-truncation.lua
--- Also sim:standard (v2), sim:tph-v3 to sim:tph-v11, sim:lab-importer-tph-v2, and --bench lab --lab-importer --lab-tph v2
--- or v6@14.
+-- Also sim:standard (v2), sim:tph-v3 to sim:tph-v11, sim:lab-importer-tph-v2, and --bench lab --lab-importer --lab-tph
+-- v2 or v6@14.
 local expect, feature, reproducing = require "expect", require "tph_feature", require "reproducing"
 
 local WIDE = 0x1234
@@ -11,8 +11,8 @@ return {
   concerns = "DMA_BUF_TPH v2 and v3, whose 8-bit tag is a field of 16 bits; v2 to v11 with mlx5 in direct mode, whose "
     .. "memory key has 8 bits for it",
   expected = "a tag that does not fit is refused, or the region is registered without a hint",
-  seen = "v3 tells a requester of 8-bit tags all 16 bits; the memory key of mlx5 keeps the low 8, so 0x1234 becomes 0x34, "
-    .. "another tag, and nothing tells",
+  seen = "v3 tells a requester of 8-bit tags all 16 bits; the memory key of mlx5 keeps the low 8, so 0x1234 becomes "
+    .. "0x34, another tag, and nothing tells",
   options = reproducing.nic_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {
@@ -48,7 +48,8 @@ return {
         buf:set_tph { st_ext = WIDE, ph = "target" }
       else
         local number = f:feature()
-        expect.equal(feature.answer(f.dev, number, feature.pack(structure, { fd = buf:fd(), st = WIDE, ph = 2 })), "0", "SET")
+        local data = feature.pack(structure, { fd = buf:fd(), st = WIDE, ph = 2 })
+        expect.equal(feature.answer(f.dev, number, data), "0", "SET")
       end
       local told, by = f:told(buf)
       if not told[16] then

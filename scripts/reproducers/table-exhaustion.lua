@@ -20,8 +20,8 @@ return {
   name = "table-exhaustion",
   about = "more tags at once than the NIC's steering table has entries",
   concerns = "DMA_BUF_TPH v2 to v11, mlx5 with a steering table",
-  expected = "registration of one tag too many succeeds and the region sends no hint; those that were there keep theirs; "
-    .. "once a region is gone, the next one has its entry",
+  expected = "registration of one tag too many succeeds and the region sends no hint; those that were there keep "
+    .. "theirs; once a region is gone, the next one has its entry",
   seen = "v2: entries are not given back, so after as many tags as entries no new one is ever sent; v7: not before the "
     .. "pooled memory key goes. In no revision is the program told that the hint was left out.",
   options = table_entries.options(),
