@@ -66,14 +66,16 @@ for name, ranges in pairs {
   end)
 end
 
-cases["one range maps, before and after a refusal"] = reproducing.case(function(f, _, t)
-  local by = route(f) or t:skip("the kernel knows no peer-to-peer route between the two devices")
+-- The name is first in order, so that the last refusal of a record is that of a case about two ranges.
+cases["A single range maps, whatever became of two before it"] = reproducing.case(function(f, _, t)
+  if not route(f) then
+    t:skip("the kernel knows no peer-to-peer route between the two devices")
+  end
   local one <close> = f:export { 4, 2 }
   local two <close> = f:export({ 0, 1 }, { 4, 2 })
   for round = 1, 16 do
     local refused <close> = f:attach(two)
-    local ok, err = pcall(refused.map, refused)
-    expect.equal(ok and "0" or err.name, by == "IOMMU" and "EADDRINUSE" or "0", "two ranges, round " .. round)
+    pcall(refused.map, refused)
     local attached <close> = f:attach(one)
     local pieces, count = attached:map()
     expect.equal(count, 1, "pieces, round " .. round)
