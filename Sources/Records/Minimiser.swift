@@ -55,7 +55,7 @@ public struct Minimiser {
         dropInParts()
         simplify()
         dropInParts()
-        return record
+        return record.withoutEmptyCases
     }
 
     private var count: Int { record.operations.count }
@@ -129,6 +129,21 @@ extension Record.Entry {
 }
 
 extension Record {
+    /// Without the names and logs of cases that have no operation left.
+    var withoutEmptyCases: Record {
+        var result = self
+        var hasOperation = false
+        result.entries = entries.reversed().filter { entry in
+            guard case .comment(let text) = entry.kind else {
+                hasOperation = hasOperation || entry.isOperation
+                return true
+            }
+            defer { if !text.hasPrefix("|") { hasOperation = false } }
+            return hasOperation
+        }.reversed()
+        return result
+    }
+
     /// Without these lines, and without what needs what they made; nothing that `line` needs goes.
     func without(_ lines: Set<Int>, keeping line: Int) -> Record {
         var result = self

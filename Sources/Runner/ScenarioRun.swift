@@ -185,6 +185,8 @@ public final class ScenarioRun {
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
         result.name = scenario.name
+        result.about = scenario.about.isEmpty ? nil : scenario.about
+        (result.concerns, result.expected, result.seen) = (scenario.concerns, scenario.expected, scenario.seen)
         if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
         limitMemory(of: scenario)
         try host.permissions.declare(scenario.effects, of: scenario.name)

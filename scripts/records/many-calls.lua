@@ -4,6 +4,7 @@ local vfio, iommufd, memory = require "vfio", require "iommufd", require "memory
 return {
   name = "many-calls",
   about = "host memory mapped twice at one address, among much else",
+  effects = { "open", "dma" },
   options = { exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" } },
   needs = { "vfio.dma_buf" },
   cases = {

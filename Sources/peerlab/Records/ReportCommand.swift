@@ -27,8 +27,7 @@ struct ReportCommand: ParsableCommand {
             let document = try? JSONDecoder().decode(Document.self, from: Data(json.utf8)),
             let result = document.results.first
         else { throw ValidationError("\(file): the bundle has no result") }
-        let told = try? JSONDecoder().decode(ToldDocument.self, from: Data(json.utf8)).results.first
-        print(Mail(bundle, result, told ?? Told(), file: file).text, to: STDOUT_FILENO)
+        print(Mail(bundle, result, file: file).text, to: STDOUT_FILENO)
     }
 
     private struct Document: Decodable {
@@ -36,28 +35,14 @@ struct ReportCommand: ParsableCommand {
     }
 }
 
-/// What a reproducer says of itself, where it does.
-private struct Told: Decodable {
-    var about: String?
-    var concerns: String?
-    var expected: String?
-    var seen: String?
-}
-
-private struct ToldDocument: Decodable {
-    let results: [Told]
-}
-
 /// What a mail says.
 private struct Mail {
     private let bundle: Bundle
     private let result: ScenarioResult
-    private let told: Told
     private let file: String
     private let record: Record?
 
-    init(_ bundle: Bundle, _ result: ScenarioResult, _ told: Told, file: String) {
-        self.told = told
+    init(_ bundle: Bundle, _ result: ScenarioResult, file: String) {
         self.bundle = bundle
         self.result = result
         self.file = file
@@ -72,27 +57,27 @@ private struct Mail {
     private var isSimulated: Bool { result.simulated }
 
     private var what: [String] {
-        ["Subject: \(result.name)\(told.about.map { ": \($0)" } ?? "")", ""]
+        ["Subject: \(result.name)\(result.about.map { ": \($0)" } ?? "")", ""]
             + (isSimulated
                 ? [
                     "NOTE: this ran on a simulated bench. It shows what a model does, and is no evidence about a kernel.",
                     "",
                 ]
-                : []) + ["What", ""] + [told.about ?? result.name]
+                : []) + ["What", ""] + [result.about ?? result.name]
     }
 
     private var place: [String] {
         var lines = ["Where", ""]
         lines.append("bench: \(result.bench) (\(result.bench_description))")
-        if let concerns = told.concerns { lines.append("concerns: \(concerns)") }
+        if let concerns = result.concerns { lines.append("concerns: \(concerns)") }
         return lines
     }
 
-    private var expected: [String] { told.expected.map { ["Expected", "", $0] } ?? [] }
+    private var expected: [String] { result.expected.map { ["Expected", "", $0] } ?? [] }
 
     private var seen: [String] {
         var lines = ["Seen", ""]
-        if let seen = told.seen { lines += [seen, ""] }
+        if let seen = result.seen { lines += [seen, ""] }
         for one in result.cases where one.verdict != .skip {
             lines.append("- \(one.name): \(one.verdict.rawValue)")
             if let message = one.message { lines.append("    \(message)") }
