@@ -7,22 +7,22 @@ public import LuaKit
 public final class ScenarioRun {
     private let file: String
     private let text: [UInt8]
-    private let bench: Bench
+    let bench: Bench
     private let settings: [(name: String, value: String)]
-    private let host: Host
-    private let state: LuaState
-    private let emit: (String) -> Void
+    let host: Host
+    let state: LuaState
+    let emit: (String) -> Void
     private let note: (String) -> Void
-    private var result: ScenarioResult
+    var result: ScenarioResult
     /// Another handle of the bench's kernel, for a role.
     private let another: () -> any Kernel
     private let library: Library
     private let featureFound: (Feature) -> Void
     /// Where this process is one role of several.
-    private let place: RolePlace?
+    let place: RolePlace?
     private var crew: Crew?
     private var link: RoleLink?
-    private var seat: RoleRendezvous?
+    var seat: RoleRendezvous?
     /// What ends it where it takes too long.
     private let deadline: Deadline?
     private let limits: Limits
@@ -37,7 +37,7 @@ public final class ScenarioRun {
     public var whenClaimed: (() -> Void)?
     /// What to bind before it begins, and the folders for what undoes that; nil for nothing.
     public var binding: (choice: BindingChoice, folders: [String])?
-    private var bound: BoundDevices?
+    var bound: BoundDevices?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -240,60 +240,8 @@ public final class ScenarioRun {
         run(scenario.cases, resolved.values)
     }
 
-    // MARK: Drivers
-
-    private func binder(_ folders: [String]) -> DeviceBinder {
-        DeviceBinder(
-            kernel: host.realKernel, folders: folders, isShared: !bench.isSimulated,
-            isInterrupted: { [state] in state.isInterrupted }, emit: { [emit] in emit("  \($0)") })
-    }
-
-    private func bind(_ addresses: [PCIAddress]) throws(ErrorValue) {
-        guard let binding, !addresses.isEmpty else { return }
-        bound = try binder(binding.folders).bind(addresses, owner: .run)
-    }
-
-    /// Once nothing is open any more. What could not be restored, in words.
-    private func restoreDevices() -> [String] {
-        guard let binding, let bound else { return [] }
-        self.bound = nil
-        return binder(binding.folders).restore(bound)
-    }
-
     private func limitMemory(of scenario: Scenario) {
         if let memory = scenario.limits.memory, memory < limits.memory ?? .max { state.limitMemory(memory) }
-    }
-
-    /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
-    /// their own the first has the locks.
-    private func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction])
-        throws(ErrorValue) -> DeviceLocks?
-    {
-        guard !bench.isSimulated, place == nil || seat?.role == scenario.roles.first else { return nil }
-        let names = DeviceLocks.names(addresses(scenario, chosen), nic: chosen.subjects.nic, from: functions)
-        let locks = try DeviceLocks(names, isInterrupted: { [state] in state.isInterrupted }) { name in
-            emit("  waits for \(name), which another peerlab uses")
-            whenWaiting?()
-        }
-        whenClaimed?()
-        return locks
-    }
-
-    private func addresses(_ scenario: Scenario, _ chosen: DeviceChoice) -> [PCIAddress] {
-        scenario.options.compactMap { option in
-            guard case .pci = option.kind, case .string(let text)? = chosen.values[option.name] else { return nil }
-            return PCIAddress(text)
-        }
-    }
-
-    private func record(environmentOf scenario: Scenario, _ chosen: DeviceChoice) {
-        guard !bench.isSimulated else { return }
-        let environment = Environment(
-            machine: bench.machine(), nic: chosen.subjects.nic, functions: addresses(scenario, chosen),
-            kernel: host.realKernel)
-        result.environment = environment.facts
-        result.warnings = environment.warnings
-        for warning in environment.warnings { emit("  WARNING: \(warning)") }
     }
 
     /// The scenario's functions must be gone before the state is closed.
