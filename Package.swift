@@ -75,6 +75,8 @@ let package = Package(
         .executableTarget(
             name: "Benchmark", dependencies: ["LuaKit", "CBenchmark", "SimKernel", "Kernel", "CKernel"],
             swiftSettings: swift),
+        .executableTarget(
+            name: "Fuzz", dependencies: ["Records", "Runner", "Devices", "SimKernel", "Kernel"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],

@@ -1,0 +1,191 @@
+import Devices
+import Glibc
+import Kernel
+import Records
+import Runner
+import SimKernel
+
+/// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, reads them, and does with what can be read what
+/// peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash or a hang ends it with what it
+/// was at in `fuzz.input`; what it has left of memory at its end is told.
+@main
+struct Fuzz {
+    private var random: UInt64
+    private let seeds: [[UInt8]]
+    private let library: Library
+    private var counts: [String: Int] = [:]
+
+    static func main() {
+        let arguments = CommandLine.arguments
+        guard arguments.count > 4, let count = Int(arguments[1]), let seed = UInt64(arguments[2]) else {
+            print("Fuzz COUNT SEED STDLIB FILE...")
+            exit(2)
+        }
+        var fuzz = Fuzz(seed, files: arguments.dropFirst(4), stdlib: arguments[3])
+        let deadline = Deadline { _ in
+            print("hangs at what is in fuzz.input")
+            exit(1)
+        }
+        var early = 0
+        for number in 0..<count {
+            if number == count / 10 { early = Fuzz.resident() }
+            fuzz.step(deadline)
+            if number % 100_000 == 99_999 {
+                print(
+                    "\(number + 1): \(fuzz.counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))"
+                )
+            }
+        }
+        let late = Fuzz.resident()
+        print("\(count) inputs, memory \(early / 1024) KiB after a tenth, \(late / 1024) KiB at the end")
+        exit(late > early * 2 + (64 << 20) ? 1 : 0)
+    }
+
+    private init(_ seed: UInt64, files: some Sequence<String>, stdlib: String) {
+        random = seed
+        seeds = files.compactMap { path in
+            guard let file = fopen(path, "re") else { return nil }
+            defer { fclose(file) }
+            var bytes = [UInt8](repeating: 0, count: 1 << 16)
+            return Array(bytes[..<fread(&bytes, 1, bytes.count, file)])
+        }
+        library = Library(stdlib: [stdlib])
+    }
+
+    /// SplitMix64, below `limit`.
+    private mutating func below(_ limit: Int) -> Int {
+        random &+= 0x9e37_79b9_7f4a_7c15
+        var value = random
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return Int((value ^ value >> 31) % UInt64(max(1, limit)))
+    }
+
+    private static func resident() -> Int {
+        guard let file = fopen("/proc/self/statm", "re") else { return 0 }
+        defer { fclose(file) }
+        var text = [CChar](repeating: 0, count: 128)
+        fgets(&text, 128, file)
+        let words = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            .split(separator: " ")
+        return (words.count > 1 ? Int(words[1]) ?? 0 : 0) * 4096
+    }
+
+    // MARK: Mutation
+
+    private mutating func input() -> [UInt8] {
+        var bytes = seeds[below(seeds.count)]
+        for _ in 0..<(1 + below(6)) {
+            if below(2) == 0 { changeLines(&bytes) } else { changeBytes(&bytes) }
+        }
+        return bytes
+    }
+
+    private mutating func changeBytes(_ bytes: inout [UInt8]) {
+        guard !bytes.isEmpty else { return }
+        let place = below(bytes.count)
+        switch below(5) {
+        case 0: bytes[place] = UInt8(below(256))
+        case 1: bytes.removeSubrange(place..<min(bytes.count, place + 1 + below(8)))
+        case 2: bytes.insert(contentsOf: Array("{}[]()<>=,\"&-#*0x9|".utf8)[...].shuffled(below(20)), at: place)
+        case 3:
+            // Another number.
+            let digits = bytes[place...].prefix { (0x30...0x39).contains($0) }
+            let numbers = ["0", "1", "-1", "0xffffffffffffffff", "4294967295", "9223372036854775808", "7"]
+            if !digits.isEmpty {
+                bytes.replaceSubrange(digits.indices, with: Array(numbers[below(numbers.count)].utf8))
+            }
+        default: bytes[place] = bytes[below(bytes.count)]
+        }
+    }
+
+    private mutating func changeLines(_ bytes: inout [UInt8]) {
+        var lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
+        let place = below(lines.count)
+        switch below(4) {
+        case 0: lines.remove(at: place)
+        case 1: lines.insert(lines[below(lines.count)], at: place)
+        case 2: lines.swapAt(place, below(lines.count))
+        default:
+            let other = seeds[below(seeds.count)].split(separator: 10, omittingEmptySubsequences: false)
+            if let line = other.indices.contains(below(other.count)) ? other[below(other.count)] : nil {
+                lines[place] = line
+            }
+        }
+        bytes = Array(lines.joined(separator: [10]))
+    }
+
+    // MARK: What is done with it
+
+    private mutating func step(_ deadline: Deadline) {
+        let bytes = input()
+        Fuzz.keep(bytes)
+        let text = String(decoding: bytes, as: UTF8.self)
+        if text.hasPrefix("peerlab record") {
+            record(text)
+        } else if text.hasPrefix("peerlab bundle") {
+            counts["bundles", default: 0] += 1
+            if let bundle = try? Bundle(parsing: text) {
+                counts["bundles read", default: 0] += 1
+                _ = try? Record(parsing: bundle.file("record") ?? "")
+                _ = bundle.text
+            }
+        } else if text.utf8.count < 200 {
+            counts["expressions", default: 0] += 1
+            _ = try? FailureExpression(text)
+        } else {
+            script(deadline)
+        }
+    }
+
+    /// For whoever looks into a crash.
+    private static func keep(_ bytes: [UInt8]) {
+        let file = open("fuzz.input", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+        _ = write(file, bytes, bytes.count)
+        close(file)
+    }
+
+    private mutating func record(_ text: String) {
+        counts["records", default: 0] += 1
+        guard let record = try? Record(parsing: text) else { return }
+        counts["records read", default: 0] += 1
+        precondition((try? Record(parsing: record.text))?.text == record.text, "what is written reads otherwise")
+        if below(8) == 0 { _ = CExport(record, kselftest: below(2) == 0).text }
+        let replay = Replay(on: SimKernel(topology()), isReal: false)
+        for entry in record.entries { _ = replay.answer(entry) }
+        counts["calls", default: 0] += record.operations.count
+    }
+
+    private mutating func script(_ deadline: Deadline) {
+        counts["scenarios", default: 0] += 1
+        let bench = Bench(
+            kind: "sim", description: "fuzz", isSimulated: true, tph: .auto,
+            makeKernel: { [topology = topology()] in SimKernel(topology) })
+        let kernel = TracingKernel(bench.makeKernel())
+        let run = try? ScenarioRun(
+            file: "fuzz.input", bench: bench, kernel: kernel, another: { TracingKernel(kernel) }, library: library,
+            settings: [], seed: 1, limits: Limits(timeout: 1, memory: 64 << 20), deadline: deadline,
+            featureFound: { _ in }, note: { _ in }, emit: { _ in })
+        if (try? run?.run()) != nil { counts["scenarios run", default: 0] += 1 }
+    }
+
+    private func topology() -> Topology {
+        var bench = Topology(name: "fuzz", tph: .v2)
+        bench.devices = [
+            Topology.Device(
+                address: "0000:01:00.0", vendor: 0x1af4, device: 0x1110, classCode: 0x050000, group: 10,
+                bars: [Topology.BAR(2, size: 1 << 20, is64Bit: true, prefetchable: true)], completer: .extended,
+                tphRequester: true),
+            Topology.Device(
+                address: "0000:03:00.0", vendor: 0x15b3, device: 0x1021, classCode: 0x020000, driver: "mlx5_core",
+                group: 12, bars: [Topology.BAR(0, size: 1 << 25, is64Bit: true)], tphRequester: true, kind: .nic),
+        ]
+        bench.nics = [Topology.NIC(name: "mlx5_0", address: "0000:03:00.0")]
+        return bench
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// A part of it that `number` picks.
+    fileprivate func shuffled(_ number: Int) -> [UInt8] { Array(dropFirst(number % count).prefix(1 + number % 3)) }
+}
