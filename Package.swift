@@ -38,6 +38,7 @@ let package = Package(
             ], swiftSettings: swift),
         .target(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Records", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
             name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
@@ -61,7 +62,8 @@ let package = Package(
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Batch", "Commands", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit", "LiveKernel",
+                "Batch", "Commands", "Records", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit",
+                "LiveKernel",
                 "SimKernel",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -88,6 +90,9 @@ let package = Package(
         .testTarget(
             name: "RunnerTests",
             dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "RecordsTests", dependencies: ["Records", "Kernel", "SimKernel", "CKernel", "TestBench"],
             swiftSettings: swift),
         .testTarget(name: "BatchTests", dependencies: ["Batch", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(

@@ -7,10 +7,12 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,6 +72,10 @@ long sys_poll(int fd, short events) {
     return result < 0 ? result : one.revents;
 }
 long sys_eventfd(unsigned count) { return result_of(eventfd(count, EFD_CLOEXEC)); }
+long sys_fsync(int fd) { return result_of(fsync(fd)); }
+long sys_mkdir(const char *path) { return result_of(mkdir(path, 0700)); }
+long sys_rename(const char *from, const char *to) { return result_of(rename(from, to)); }
+long sys_unlink(const char *path) { return result_of(unlink(path)); }
 long sys_readlink(const char *path, char *buffer, size_t size) { return result_of(readlink(path, buffer, size)); }
 
 long sys_sleep(uint64_t nanoseconds) {

@@ -8,6 +8,15 @@ public enum Folders {
     /// For what is worth keeping.
     public static var data: String { base("XDG_DATA_HOME", "/.local/share") + "/peerlab" }
 
+    /// Where it is written down how bound devices were: the user's state, or what is there until the next boot where that
+    /// cannot be written; `named` alone where the user names a folder.
+    public static func bindings(_ named: String?) -> [String] {
+        guard let named else { return ["\(state)/bindings", "/run/peerlab/bindings"] }
+        guard !named.hasPrefix("/"), let here = getcwd(nil, 0) else { return [named] }
+        defer { free(here) }
+        return ["\(String(cString: here))/\(named)"]
+    }
+
     /// Where the store of results is, unless the user names another place.
     public static func store() throws(Failure) -> String { try make(data) + "/results.sqlite" }
 

@@ -33,19 +33,13 @@ public struct Completion: Sendable {
         immediate = hasImmediate ? UInt32(bigEndian: completion.imm_data) : nil
     }
 
-    private static let names = [
-        "SUCCESS", "LOC_LEN_ERR", "LOC_QP_OP_ERR", "LOC_EEC_OP_ERR", "LOC_PROT_ERR", "WR_FLUSH_ERR", "MW_BIND_ERR",
-        "BAD_RESP_ERR", "LOC_ACCESS_ERR", "REM_INV_REQ_ERR", "REM_ACCESS_ERR", "REM_OP_ERR", "RETRY_EXC_ERR",
-        "RNR_RETRY_EXC_ERR", "LOC_RDD_VIOL_ERR", "REM_INV_RD_REQ_ERR", "REM_ABORT_ERR", "INV_EECN_ERR",
-        "INV_EEC_STATE_ERR", "FATAL_ERR", "RESP_TIMEOUT_ERR", "GENERAL_ERR", "TM_ERR", "TM_RNDV_INCOMPLETE",
-    ]
-
     /// The C name without IBV_WC_: "REM_ACCESS_ERR".
     public var statusName: String { Completion.name(ofStatus: status) }
 
     /// See ``statusName``.
     public static func name(ofStatus status: UInt32) -> String {
-        names.indices.contains(Int(status)) ? names[Int(status)] : "status \(status)"
+        let names = Layout.completionStatuses
+        return names.indices.contains(Int(status)) ? names[Int(status)] : "status \(status)"
     }
 
     /// "write", "read", "send", "compare_swap", "fetch_add", "recv", "recv_write_imm"

@@ -86,16 +86,15 @@ public struct MappedMemory: ~Copyable {
     public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
         try check("load", offset, buffer.count)
         guard let to = buffer.baseAddress, !buffer.isEmpty else { return }
-        let result = sys_copy_or_fault(to, base + Int(offset), buffer.count)
-        if let errno = Errno(result: result) { throw fault("load", errno) }
+        let errno = Errno(result: sys_copy_or_fault(to, base + Int(offset), buffer.count))
+        kernel.accessed(MemoryAccess(.load, at: address &+ offset, UnsafeRawBufferPointer(buffer), errno))
+        if let errno { throw fault("load", errno) }
     }
 
     /// Copies to the memory, likewise.
     public func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(Failure) {
         try check("store", offset, buffer.count)
-        guard let from = buffer.baseAddress, !buffer.isEmpty else { return }
-        let result = sys_copy_or_fault(base + Int(offset), from, buffer.count)
-        if let errno = Errno(result: result) { throw fault("store", errno) }
+        if let errno = store(buffer, at: offset) { throw fault("store", errno) }
     }
 
     /// Sets bytes to a value, likewise.
@@ -105,12 +104,19 @@ public struct MappedMemory: ~Copyable {
         var done = 0
         while done < count {
             let length = min(piece.count, count - done)
-            let result = piece.withUnsafeBytes { bytes in
-                bytes.baseAddress.map { sys_copy_or_fault(base + Int(offset) + done, $0, length) } ?? 0
+            let written = piece.withUnsafeBytes {
+                store(UnsafeRawBufferPointer(rebasing: $0[..<length]), at: offset + UInt64(done))
             }
-            if let errno = Errno(result: result) { throw fault("store", errno) }
+            if let errno = written { throw fault("store", errno) }
             done += length
         }
+    }
+
+    private func store(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Errno? {
+        guard let from = buffer.baseAddress, !buffer.isEmpty else { return nil }
+        let errno = Errno(result: sys_copy_or_fault(base + Int(offset), from, buffer.count))
+        kernel.accessed(MemoryAccess(.store, at: address &+ offset, buffer, errno))
+        return errno
     }
 
     private func fault(_ call: String, _ errno: Errno) -> Failure {

@@ -126,10 +126,15 @@ public struct PCIFunction: Sendable {
         }
     }
 
+    /// Drivers of ports, and stubs, do no DMA of their own: drivers whose driver_managed_dma is set.
+    private static let harmlessDrivers = ["pcieport", "pci-stub"]
+
     /// Other functions of the same IOMMU group that a driver other than VFIO has: they make the group unusable.
     func siblingsInUse(kernel: any Kernel) -> [PCIFunction] {
         guard let group, let names = try? kernel.list("/sys/kernel/iommu_groups/\(group)/devices") else { return [] }
         return names.compactMap { PCIAddress($0) }.filter { $0 != address }
-            .compactMap { try? PCIFunction($0, kernel: kernel) }.filter { $0.driver != nil && !$0.isVFIO }
+            .compactMap { try? PCIFunction($0, kernel: kernel) }.filter { other in
+                other.driver.map { !other.isVFIO && !PCIFunction.harmlessDrivers.contains($0) } ?? false
+            }
     }
 }

@@ -1,5 +1,8 @@
-/// Text of requests, as traces and errors show them: fields by name, in the kernel's words.
-public struct Decoder {
+import CKernel
+
+/// Requests as named members, and back: traces, errors and records show the kernel's words, never raw bytes where there
+/// are words for them.
+public struct Decoder: Sendable {
     /// The features whose data can be decoded, by number. The TPH revision in use is added when it is known.
     public var features: [UInt32: Feature]
 
@@ -8,57 +11,184 @@ public struct Decoder {
         features = Dictionary(uniqueKeysWithValues: Feature.released.map { ($0.number, $0) })
     }
 
-    /// "{argsz=32, index=2}" for what goes in, or for what came out.
-    func text(_ layout: Layout, _ bytes: UnsafeRawBufferPointer, _ direction: Field.Direction) -> String {
-        "{" + members(layout, bytes, direction).joined(separator: ", ") + "}"
+    /// The layout of an argument; nil where it is no structure that we know.
+    public func layout(_ request: Request, _ bytes: UnsafeRawBufferPointer) -> Layout? {
+        switch request.argument {
+        case .structure(let layout): return layout
+        case .feature:
+            guard bytes.count >= 8 else { return nil }
+            return layout(ofFeature: UInt32(bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self)), bytes.count)
+        default: return nil
+        }
     }
 
-    private func members(_ layout: Layout, _ bytes: UnsafeRawBufferPointer, _ direction: Field.Direction) -> [String] {
-        var parts = layout.fields.filter { $0.direction == direction || $0.direction == .both }.map {
-            "\($0.name)=" + ($0.value(in: bytes).map($0.format.text) ?? "?")
+    /// The layout of a vfio_device_feature with that number, of which `count` bytes are there.
+    public func layout(ofFeature number: UInt32, _ count: Int) -> Layout {
+        let names = Format.names(features.values.map { .init(Int($0.number), $0.name) })
+        var fields = [
+            Field("argsz", offset: 0, size: 4, .input, .decimal), Field("feature", offset: 4, size: 2, .input, names),
+            Field("operation", offset: 6, size: 2, .input, Feature.operations),
+        ]
+        let feature = features[number]
+        let name = "vfio_device_feature" + (feature.map { "_" + $0.name.lowercased() } ?? "")
+        guard let data = feature?.layout, count - 8 >= data.size else {
+            return Layout("vfio_device_feature", size: 8, fields)
         }
-        func value(_ name: String) -> UInt64? { layout.fields.first { $0.name == name }?.value(in: bytes) }
+        fields += data.fields.map {
+            Field($0.name, offset: $0.offset + 8, size: $0.size, signed: $0.signed, $0.direction, $0.format)
+        }
+        return Layout(name, size: data.size + 8, fields, trailing: data.trailing)
+    }
+
+    /// The members that go in, or those that come out.
+    public func members(
+        _ layout: Layout, _ bytes: UnsafeRawBufferPointer, _ direction: Field.Direction
+    ) -> [Operation.Member] {
+        var members = layout.fields.filter { $0.direction == direction || $0.direction == .both }.compactMap { field in
+            field.value(in: bytes).map { Operation.Member(field.name, .number($0, field.format)) }
+        }
         for trailing in layout.trailing where trailing.fields.contains(where: { $0.direction == direction }) {
-            if let (field, bit) = trailing.onlyWith, value(field).map({ $0 & UInt64(bit) == 0 }) ?? true { continue }
-            guard let count = value(trailing.countField) else { continue }
-            parts.append(elements(trailing, count: count, bytes, from: layout.size, direction))
+            if let list = elements(layout, trailing, bytes, direction), !list.isEmpty {
+                members.append(.init(trailing.name, .list(list)))
+            }
         }
-        return parts
+        return members
     }
 
     private func elements(
-        _ trailing: Layout.Trailing, count: UInt64, _ bytes: UnsafeRawBufferPointer, from start: Int,
-        _ direction: Field.Direction
-    ) -> String {
-        let shown = min(count, 8)
-        var parts: [String] = []
-        for index in 0..<Int(shown) {
-            let place = start + index * trailing.elementSize
-            guard place + trailing.elementSize <= bytes.count else { break }
-            let element = UnsafeRawBufferPointer(rebasing: bytes[place..<(place + trailing.elementSize)])
-            parts.append(text(Layout(size: trailing.elementSize, trailing.fields), element, direction))
+        _ layout: Layout, _ trailing: Layout.Trailing, _ bytes: UnsafeRawBufferPointer, _ direction: Field.Direction
+    ) -> [Operation.Value]? {
+        if let (field, bit) = trailing.onlyWith,
+            layout.value(of: field, in: bytes).map({ $0 & UInt64(bit) == 0 }) ?? true
+        {
+            return nil
         }
-        if UInt64(parts.count) < count { parts.append("...") }
-        return "[" + parts.joined(separator: ", ") + "]"
-    }
-
-    /// The whole argument of `request` going in.
-    public func input(_ request: Request, _ argument: IoctlArgument) -> String {
-        switch (request.argument, argument) {
-        case (.value(let format), .value(let value)): return format.text(UInt64(value))
-        case (.structure(let layout), .memory(let bytes)): return text(layout, UnsafeRawBufferPointer(bytes), .input)
-        case (.feature, .memory(let bytes)): return feature(UnsafeRawBufferPointer(bytes))
-        case (.string, .memory(let bytes)): return "\"" + string(UnsafeRawBufferPointer(bytes)) + "\""
-        default: return Decoder.raw(argument)
+        guard let count = layout.value(of: trailing.countField, in: bytes) else { return nil }
+        let room = UInt64(max(0, bytes.count - layout.size) / trailing.elementSize)
+        let element = Layout(size: trailing.elementSize, trailing.fields)
+        return (0..<Int(min(count, room))).map { index in
+            let place = layout.size + index * trailing.elementSize
+            let part = UnsafeRawBufferPointer(rebasing: bytes[place..<(place + trailing.elementSize)])
+            return .structure(members(element, part, direction))
         }
     }
 
-    /// What the kernel wrote back; nil where it writes nothing.
-    public func output(_ request: Request, _ argument: IoctlArgument) -> String? {
-        guard case .structure(let layout) = request.argument, case .memory(let bytes) = argument,
-            layout.fields.contains(where: { $0.direction != .input })
+    /// An argument as it goes in. `reading` brings what its addresses point to, instead of them.
+    public func argument(_ request: Request?, _ argument: IoctlArgument, reading: Bool = false) -> Operation.Value {
+        switch (request?.argument, argument) {
+        case (_, .none): return .number(0, .decimal)
+        case (.value(let format)?, .value(let value)): return .number(UInt64(value), format)
+        case (_, .value(let value)): return .number(UInt64(value), .hexadecimal)
+        case (.string?, .memory(let bytes)) where bytes.firstIndex(of: 0) == bytes.count - 1:
+            return .text(String(decoding: bytes.dropLast(), as: UTF8.self))
+        case (_, .memory(let bytes)):
+            let bytes = UnsafeRawBufferPointer(bytes)
+            guard let request, let layout = layout(request, bytes) else { return .bytes(Array(bytes)) }
+            var all = members(layout, bytes, .input) + rest(request, layout, bytes)
+            if reading { read(layout, bytes, into: &all) }
+            return .structure(all)
+        }
+    }
+
+    /// What members point to, where that is memory.
+    private func read(_ layout: Layout, _ bytes: UnsafeRawBufferPointer, into members: inout [Operation.Member]) {
+        for pointed in layout.pointed {
+            guard let place = members.firstIndex(where: { $0.name == pointed.field }),
+                let data = data(pointed, layout, bytes, count: pointed.count(layout, bytes))
+            else { continue }
+            members[place].value = .pointer(data, layout.value(of: pointed.field, in: bytes) ?? 0)
+        }
+    }
+
+    private func data(
+        _ pointed: Layout.Pointed, _ layout: Layout, _ bytes: UnsafeRawBufferPointer, count: UInt64?
+    ) -> [UInt8]? {
+        guard let address = layout.value(of: pointed.field, in: bytes), address != 0, let count,
+            count > 0, count <= UInt64(1 << 20 / pointed.elementSize)
         else { return nil }
-        return text(layout, UnsafeRawBufferPointer(bytes), .output)
+        var data = [UInt8](repeating: 0, count: Int(count) * pointed.elementSize)
+        let result = data.withUnsafeMutableBytes { buffer in
+            buffer.baseAddress.map { sys_copy_from_address($0, address, buffer.count) } ?? 0
+        }
+        return result < 0 ? nil : data
+    }
+
+    /// Where members do not say it all, the bytes that differ from what they say: "at8=<01>"; and how many there are.
+    private func rest(
+        _ request: Request, _ layout: Layout, _ bytes: UnsafeRawBufferPointer
+    ) -> [Operation.Member] {
+        let said = encode(members(layout, bytes, .input), layout, count: bytes.count)
+        var result = Decoder.differences(said, Array(bytes), except: [])
+        var whole = layout.size
+        if case .feature = request.argument, let number = layout.value(of: "feature", in: bytes) {
+            whole = self.layout(ofFeature: UInt32(number), .max).size
+        }
+        if bytes.count != whole + trailingSize(layout, bytes) {
+            result.append(.init("bytes", .number(UInt64(bytes.count), .decimal)))
+        }
+        return result
+    }
+
+    private func trailingSize(_ layout: Layout, _ bytes: UnsafeRawBufferPointer) -> Int {
+        layout.trailing.map { (elements(layout, $0, bytes, $0.fields[0].direction)?.count ?? 0) * $0.elementSize }
+            .reduce(0, +)
+    }
+
+    /// Where `new` differs from `old`, in runs, without the places that `known` names.
+    static func differences(_ old: [UInt8], _ new: [UInt8], except known: [Range<Int>]) -> [Operation.Member] {
+        var result: [Operation.Member] = []
+        var place = 0
+        func differs(_ at: Int) -> Bool { old[at] != new[at] && !known.contains { $0.contains(at) } }
+        while place < new.count {
+            guard differs(place) else {
+                place += 1
+                continue
+            }
+            var end = place + 1
+            while end < new.count, differs(end) { end += 1 }
+            result.append(.init("at\(place)", .bytes(Array(new[place..<end]))))
+            place = end
+        }
+        return result
+    }
+
+    /// What the kernel wrote back, `before` being what went in. Of what was refused only what it changed.
+    public func outputs(
+        _ request: Request, before: [UInt8], _ after: UnsafeRawBufferPointer, changedOnly: Bool, reading: Bool = false
+    ) -> [Operation.Member] {
+        guard let layout = layout(request, after) else { return [] }
+        var known: [Range<Int>] = []
+        for field in layout.fields where field.direction != .input {
+            known.append(field.offset..<(field.offset + field.size))
+        }
+        var trailingEnd = layout.size
+        for trailing in layout.trailing where trailing.fields.contains(where: { $0.direction == .output }) {
+            trailingEnd += (elements(layout, trailing, after, .output)?.count ?? 0) * trailing.elementSize
+        }
+        if trailingEnd > layout.size { known.append(layout.size..<trailingEnd) }
+        var found = members(layout, after, .output)
+        if changedOnly {
+            let old = before.withUnsafeBytes { members(layout, $0, .output) }
+            found = zip(found, old).filter { !Decoder.isSame($0.value, $1.value) }.map(\.0)
+        }
+        for pointed in layout.pointed where pointed.isOutput && reading {
+            // No more than there was room for.
+            let room = before.withUnsafeBytes { pointed.count(layout, $0) } ?? 0
+            let count = pointed.count(layout, after).map { min($0, room) }
+            if let data = data(pointed, layout, after, count: count), !changedOnly {
+                let address = layout.value(of: pointed.field, in: after) ?? 0
+                found.append(.init(pointed.field, .pointer(data, address)))
+            }
+        }
+        return found + Decoder.differences(before, Array(after), except: known)
+    }
+
+    private static func isSame(_ one: Operation.Value, _ other: Operation.Value) -> Bool {
+        switch (one, other) {
+        case (.number(let first, _), .number(let second, _)): first == second
+        case (.list(let first), .list(let second)): first.count == second.count
+        default: false
+        }
     }
 
     /// What errors call a request: its name, and what of a feature it asks for.
@@ -72,45 +202,77 @@ public struct Decoder {
         guard bytes.count >= 8 else { return "?" }
         let flags = bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
         let name = features[flags & 0xffff]?.name ?? "FEATURE_\(flags & 0xffff)"
-        return name + " " + Feature.operations.text(UInt64(flags & ~0xffff))
+        return name + " " + Feature.operations.text(UInt64(flags >> 16))
     }
 
-    private func feature(_ bytes: UnsafeRawBufferPointer) -> String {
-        guard bytes.count >= 8 else { return Decoder.hexBytes(bytes) }
-        let argsz = bytes.loadUnaligned(as: UInt32.self)
-        let flags = bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-        let operation = featureName(bytes).replacing(" ", with: "|")
-        let data = UnsafeRawBufferPointer(rebasing: bytes[8...])
-        var parts = ["argsz=\(argsz)", "flags=\(operation)"]
-        if let layout = features[flags & 0xffff]?.layout, data.count >= layout.size {
-            parts += members(layout, data, .input)
-        } else if !data.isEmpty {
-            parts.append("data=" + Decoder.hexBytes(data))
-        }
-        return "{" + parts.joined(separator: ", ") + "}"
-    }
-
-    private func string(_ bytes: UnsafeRawBufferPointer) -> String {
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-    }
-
-    static func raw(_ argument: IoctlArgument) -> String {
-        switch argument {
-        case .none: return "0"
-        case .value(let value): return hex(value)
-        case .memory(let bytes): return hexBytes(UnsafeRawBufferPointer(bytes))
-        }
-    }
-
-    /// At most 64 bytes as hex pairs.
-    static func hexBytes(_ bytes: some Collection<UInt8>) -> String {
-        let text = bytes.prefix(64).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
-        return "<" + text + (bytes.count > 64 ? " ..." : "") + ">"
+    /// The whole argument of `request` going in, as errors show it.
+    public func input(_ request: Request, _ argument: IoctlArgument) -> String {
+        Operation(.ioctl, []).text(self.argument(request, argument), PlainNames())
     }
 }
 
-extension String {
-    fileprivate func replacing(_ character: Character, with other: Character) -> String {
-        String(map { $0 == character ? other : $0 })
+/// Numbers as they are; long lists and data are cut.
+struct PlainNames: OperationNames {
+    var limits: (bytes: Int, elements: Int) { (64, 8) }
+    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
+}
+
+/// Members to bytes.
+extension Decoder {
+    /// The bytes that members name; "atN" puts bytes at N. What has no place in the layout is left out.
+    public func encode(_ members: [Operation.Member], _ layout: Layout, count: Int) -> [UInt8] {
+        var result = [UInt8](repeating: 0, count: count)
+        result.withUnsafeMutableBytes { bytes in
+            for member in members {
+                switch member.value {
+                case .number(let value, _):
+                    layout.fields.first { $0.name == member.name }?.store(value, in: bytes)
+                case .list(let elements):
+                    if let trailing = layout.trailing.first(where: { $0.name == member.name && fits($0, elements) }) {
+                        encode(elements, trailing, from: layout.size, bytes)
+                    }
+                case .bytes(let data):
+                    guard member.name.hasPrefix("at"), let place = Int(member.name.dropFirst(2)), place >= 0,
+                        place <= bytes.count
+                    else { continue }
+                    for (index, byte) in data.enumerated() where place + index < bytes.count {
+                        bytes[place + index] = byte
+                    }
+                default: continue
+                }
+            }
+        }
+        return result
+    }
+
+    private func fits(_ trailing: Layout.Trailing, _ elements: [Operation.Value]) -> Bool {
+        guard case .structure(let members)? = elements.first else { return true }
+        return members.allSatisfy { member in trailing.fields.contains { $0.name == member.name } }
+    }
+
+    private func encode(
+        _ elements: [Operation.Value], _ trailing: Layout.Trailing, from start: Int,
+        _ bytes: UnsafeMutableRawBufferPointer
+    ) {
+        let layout = Layout(size: trailing.elementSize, trailing.fields)
+        for (index, element) in elements.enumerated() {
+            let place = start + index * trailing.elementSize
+            guard case .structure(let members) = element, place + trailing.elementSize <= bytes.count else { return }
+            bytes[place..<(place + trailing.elementSize)].copyBytes(
+                from: encode(members, layout, count: trailing.elementSize))
+        }
+    }
+}
+
+extension Layout.Pointed {
+    func count(_ layout: Layout, _ bytes: UnsafeRawBufferPointer) -> UInt64? {
+        countField.map { layout.value(of: $0, in: bytes) } ?? 1
+    }
+}
+
+extension Layout {
+    /// The value of a member; nil where there is none, or the bytes end before it.
+    public func value(of field: String, in bytes: UnsafeRawBufferPointer) -> UInt64? {
+        fields.first { $0.name == field }?.value(in: bytes)
     }
 }

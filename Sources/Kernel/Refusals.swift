@@ -33,7 +33,7 @@ public struct Refusal: Sendable {
 
     private static let table: [String: [Refusal]] = {
         var table = calls
-        for part in [vfio, iommufd, verbs] { table.merge(part) { one, _ in one } }
+        for part in [vfio, iommufd, verbs, buffers] { table.merge(part) { one, _ in one } }
         return table
     }()
 
@@ -56,7 +56,7 @@ public struct Refusal: Sendable {
         "read": [Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"), Refusal("EINVAL"), Refusal("EFAULT")],
         "write": [
             Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"), Refusal("EINVAL"), Refusal("EFAULT"),
-            Refusal("ENOSPC"),
+            Refusal("ENOSPC"), Refusal("EBUSY"), Refusal("ENODEV"),
         ],
         "pread": access, "pwrite": access,
         "lseek": [Refusal("EINVAL"), Refusal("ESPIPE")],
@@ -74,6 +74,10 @@ public struct Refusal: Sendable {
         "readlink": [Refusal("ENOENT"), Refusal("EACCES"), Refusal("EINVAL")],
         "getdents": [Refusal("ENOENT"), Refusal("EACCES"), Refusal("ENOTDIR")],
         "nanosleep": [Refusal("EINTR")],
+        "fsync": [Refusal("EIO"), Refusal("ENOSPC")],
+        "mkdir": [Refusal("EACCES"), Refusal("EEXIST"), Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EROFS")],
+        "rename": [Refusal("EACCES"), Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EROFS")],
+        "unlink": [Refusal("EACCES"), Refusal("ENOENT"), Refusal("EROFS")],
     ]
 
     private static let access = [

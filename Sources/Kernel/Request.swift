@@ -14,11 +14,25 @@ public enum Format: Sendable {
     case descriptor
     /// An address in this process.
     case pointer
+    /// A libibverbs object of that kind ("mr"), by its address.
+    case handle(String)
+    /// The id of an object in an iommufd.
+    case identity
+    /// An address that devices use.
+    case iova
+    /// An address on the bus, which no two machines need to share.
+    case busAddress
+    /// A memory region's key.
+    case key
+    /// A queue pair's number.
+    case queueNumber
 
     /// A bit, or a value, and its name.
     public struct Flag: Sendable {
-        let value: UInt64
-        let name: String
+        /// The bit, or the value.
+        public let value: UInt64
+        /// The C name without what all of them begin with.
+        public let name: String
         /// A bit or a value (0 or more) by the name that traces show.
         public init(_ value: Int, _ name: String) {
             self.value = UInt64(value)
@@ -29,9 +43,10 @@ public enum Format: Sendable {
     /// The text of `value`, which is sign-extended where the field is signed.
     public func text(_ value: UInt64) -> String {
         switch self {
-        case .decimal: return String(value)
+        case .decimal, .identity: return String(value)
         case .descriptor: return String(Int64(bitPattern: value))
-        case .hexadecimal, .pointer: return value < 10 ? String(value) : hex(value)
+        case .hexadecimal, .pointer, .handle, .iova, .busAddress, .key, .queueNumber:
+            return value < 10 ? String(value) : hex(value)
         case .names(let names): return names.first { $0.value == value }?.name ?? hex(value)
         case .flags(let flags):
             var rest = value
@@ -62,7 +77,8 @@ public struct Field: Sendable {
     let signed: Bool
     /// Who writes it.
     public let direction: Direction
-    let format: Format
+    /// How it is written.
+    public let format: Format
 
     /// A field whose place is data (the TPH revisions); `size` is 1, 2, 4 or 8 bytes.
     public init(
@@ -89,6 +105,14 @@ public struct Field: Sendable {
             name, offset: offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
     }
 
+    /// Puts a value at this field's place; nothing where `bytes` end before it.
+    public func store(_ value: UInt64, in bytes: UnsafeMutableRawBufferPointer) {
+        guard offset + size <= bytes.count else { return }
+        withUnsafeBytes(of: value.littleEndian) { source in
+            for index in 0..<size { bytes[offset + index] = source[index] }
+        }
+    }
+
     /// The value at this field's place in `bytes`, sign-extended; nil where they end before it.
     public func value(in bytes: UnsafeRawBufferPointer) -> UInt64? {
         guard offset + size <= bytes.count else { return nil }
@@ -106,27 +130,52 @@ public struct Field: Sendable {
 
 /// The structure of a request, or of a feature's data.
 public struct Layout: Sendable {
+    /// The C structure's name; empty where it has none.
+    public let name: String
     /// Members in order.
     public let fields: [Field]
     /// Bytes of the fixed part.
     public let size: Int
     /// What may follow the fixed part.
     public let trailing: [Trailing]
+    /// What members point to.
+    public let pointed: [Pointed]
+
+    /// What a member points to: as many elements as another member says.
+    public struct Pointed: Sendable {
+        /// The member that is an address.
+        public let field: String
+        /// The member that counts; nil for one element.
+        public var countField: String?
+        /// Bytes.
+        public let elementSize: Int
+        /// Whether the kernel fills it in.
+        public var isOutput = false
+    }
 
     /// Elements behind the fixed part of a structure; their number is `countField`'s value.
     public struct Trailing: Sendable {
-        let countField: String
-        let elementSize: Int
-        let fields: [Field]
+        /// The C name of the array.
+        public let name: String
+        /// The member that counts.
+        public let countField: String
+        /// Bytes.
+        public let elementSize: Int
+        /// Of each element.
+        public let fields: [Field]
         /// A bit of a field without which they are not there.
-        var onlyWith: (field: String, bit: Int)?
+        public var onlyWith: (field: String, bit: Int)?
     }
 
     /// A layout of `size` bytes.
-    public init(size: Int, _ fields: [Field], trailing: [Trailing] = []) {
+    public init(
+        _ name: String = "", size: Int, _ fields: [Field], trailing: [Trailing] = [], pointed: [Pointed] = []
+    ) {
+        self.name = name
         self.fields = fields
         self.size = size
         self.trailing = trailing
+        self.pointed = pointed
     }
 }
 
@@ -137,7 +186,24 @@ public enum FileKind: String, Sendable {
     case device = "vfio device"
     case iommufd = "iommufd"
     case dmabuf = "dma-buf"
+    case udmabuf = "udmabuf"
+    case heap = "dma heap"
+    case importer = "edu importer"
     case other = "file"
+
+    /// What opening a path gives.
+    public init(opening path: String) {
+        switch path {
+        case "/dev/vfio/vfio": self = .container
+        case "/dev/iommu": self = .iommufd
+        case "/dev/udmabuf": self = .udmabuf
+        case "/dev/edu-importer": self = .importer
+        case _ where path.hasPrefix("/dev/dma_heap/"): self = .heap
+        case _ where path.hasPrefix("/dev/vfio/devices/"): self = .device
+        case _ where path.hasPrefix("/dev/vfio/"): self = .group
+        default: self = .other
+        }
+    }
 }
 
 /// One ioctl: number, argument, result. The one description of it: the typed operations name it, traces and errors
@@ -183,12 +249,15 @@ public struct Request: Sendable {
     /// The row for a number on a kind of file; rows of that kind win over a lone row of another kind.
     public static func find(_ number: UInt, on file: FileKind) -> Request? {
         let rows = all.filter { $0.number == number }
-        return rows.first { $0.file == file } ?? (rows.count == 1 ? rows.first : nil)
+        // An iommufd answers what a container is asked (iommufd/vfio_compat.c).
+        let compatible = file == .iommufd ? FileKind.container : file
+        return rows.first { $0.file == file } ?? rows.first { $0.file == compatible }
+            ?? (rows.count == 1 ? rows.first : nil)
     }
 
     /// The row with that C name.
     public static func find(named name: String) -> Request? { all.first { $0.name == name } }
 
     /// Every request we know.
-    public static let all: [Request] = vfio + iommufd + dmabuf
+    public static let all: [Request] = vfio + iommufd + dmabuf + buffers + importer
 }

@@ -80,11 +80,11 @@ extension Request {
                 ],
                 trailing: [
                     Layout.Trailing(
-                        countField: "count", elementSize: 1,
+                        name: "data", countField: "count", elementSize: 1,
                         fields: [Field("raised", offset: 0, size: 1, .input, .decimal)],
                         onlyWith: ("flags", VFIO_IRQ_SET_DATA_BOOL)),
                     Layout.Trailing(
-                        countField: "count", elementSize: 4,
+                        name: "data", countField: "count", elementSize: 4,
                         fields: [Field("fd", offset: 0, size: 4, signed: true, .input, .descriptor)],
                         onlyWith: ("flags", VFIO_IRQ_SET_DATA_EVENTFD)),
                 ])),
@@ -105,7 +105,7 @@ extension Request {
                 ],
                 trailing: [
                     Layout.Trailing(
-                        countField: "count", elementSize: MemoryLayout<Dependent>.size,
+                        name: "devices", countField: "count", elementSize: MemoryLayout<Dependent>.size,
                         fields: [
                             Field("group_id", \Dependent.group_id, .output, .decimal),
                             Field("segment", \Dependent.segment, .output), Field("bus", \Dependent.bus, .output),
@@ -122,7 +122,7 @@ extension Request {
                 ],
                 trailing: [
                     Layout.Trailing(
-                        countField: "count", elementSize: 4,
+                        name: "group_fds", countField: "count", elementSize: 4,
                         fields: [Field("group_fd", offset: 0, size: 4, signed: true, .input, .descriptor)])
                 ])),
         Request(
@@ -150,15 +150,16 @@ extension Request {
                 [
                     Field("argsz", \Bind.argsz, .input, .decimal), Field("flags", \Bind.flags),
                     Field("iommufd", \Bind.iommufd, .input, .descriptor),
-                    Field("out_devid", \Bind.out_devid, .output, .decimal),
-                ])),
+                    Field("out_devid", \Bind.out_devid, .output, .identity),
+                    Field("token_uuid_ptr", \Bind.token_uuid_ptr, .input, .pointer),
+                ], pointed: [.init(field: "token_uuid_ptr", elementSize: 16)])),
         Request(
             "VFIO_DEVICE_ATTACH_IOMMUFD_PT", VFIO_DEVICE_ATTACH_IOMMUFD_PT, on: .device,
             structure(
                 Attach.self,
                 [
                     Field("argsz", \Attach.argsz, .input, .decimal), Field("flags", \Attach.flags),
-                    Field("pt_id", \Attach.pt_id, .both, .decimal),
+                    Field("pt_id", \Attach.pt_id, .both, .identity),
                 ])),
         Request(
             "VFIO_DEVICE_DETACH_IOMMUFD_PT", VFIO_DEVICE_DETACH_IOMMUFD_PT, on: .device,

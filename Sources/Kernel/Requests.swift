@@ -8,8 +8,10 @@ private typealias DMAMap = vfio_iommu_type1_dma_map
 private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
 
 /// The layout of a C structure, of whose fields those count that are named, and of what follows it.
-func structure<S>(_ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = []) -> Request.Argument {
-    .structure(Layout(size: MemoryLayout<S>.size, fields, trailing: trailing))
+func structure<S>(
+    _ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = [], pointed: [Layout.Pointed] = []
+) -> Request.Argument {
+    .structure(Layout("\(S.self)", size: MemoryLayout<S>.size, fields, trailing: trailing, pointed: pointed))
 }
 
 private let dmaFlags = Format.flags([
@@ -18,7 +20,9 @@ private let dmaFlags = Format.flags([
 extension Request {
     /// Flags of open(2), as traces show them.
     static let openFlags = Format.flags([
-        .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o4000, "O_NONBLOCK"), .init(0o2000000, "O_CLOEXEC"),
+        .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o100, "O_CREAT"), .init(0o200, "O_EXCL"),
+        .init(0o1000, "O_TRUNC"), .init(0o200000, "O_DIRECTORY"), .init(0o4000, "O_NONBLOCK"),
+        .init(0o2000000, "O_CLOEXEC"),
     ])
 }
 
@@ -46,7 +50,7 @@ extension Request {
                     [
                         Field("argsz", \DMAMap.argsz, .input, .decimal),
                         Field("flags", \DMAMap.flags, .input, dmaFlags),
-                        Field("vaddr", \DMAMap.vaddr, .input, .pointer), Field("iova", \DMAMap.iova),
+                        Field("vaddr", \DMAMap.vaddr, .input, .pointer), Field("iova", \DMAMap.iova, .input, .iova),
                         Field("size", \DMAMap.size),
                     ])),
             Request(
@@ -55,7 +59,7 @@ extension Request {
                     DMAUnmap.self,
                     [
                         Field("argsz", \DMAUnmap.argsz, .input, .decimal), Field("flags", \DMAUnmap.flags),
-                        Field("iova", \DMAUnmap.iova), Field("size", \DMAUnmap.size, .both),
+                        Field("iova", \DMAUnmap.iova, .input, .iova), Field("size", \DMAUnmap.size, .both),
                     ])),
             Request(
                 "VFIO_GROUP_GET_STATUS", VFIO_GROUP_GET_STATUS, on: .group,
@@ -138,15 +142,15 @@ public struct Feature: Sendable {
         ],
         trailing: [
             Layout.Trailing(
-                countField: "nr_ranges", elementSize: MemoryLayout<vfio_region_dma_range>.size,
+                name: "dma_ranges", countField: "nr_ranges", elementSize: MemoryLayout<vfio_region_dma_range>.size,
                 fields: [
                     Field("offset", \vfio_region_dma_range.offset), Field("length", \vfio_region_dma_range.length),
                 ])
         ])
 
-    /// The operation bits of vfio_device_feature.flags.
+    /// The operation bits, the upper half of vfio_device_feature.flags; the lower is the feature.
     static let operations = Format.flags([
-        .init(VFIO_DEVICE_FEATURE_GET, "GET"), .init(VFIO_DEVICE_FEATURE_SET, "SET"),
-        .init(VFIO_DEVICE_FEATURE_PROBE, "PROBE"),
+        .init(VFIO_DEVICE_FEATURE_GET >> 16, "GET"), .init(VFIO_DEVICE_FEATURE_SET >> 16, "SET"),
+        .init(VFIO_DEVICE_FEATURE_PROBE >> 16, "PROBE"),
     ])
 }

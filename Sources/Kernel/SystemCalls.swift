@@ -16,7 +16,7 @@ public enum IoctlArgument {
 ///
 /// A kernel belongs to one thread, as the Lua state that uses it does.
 public protocol SystemCalls: AnyObject {
-    /// open(2). `flags` are O_RDWR and the like; O_CLOEXEC is the caller's to give.
+    /// open(2). `flags` are O_RDWR and the like; O_CLOEXEC is the caller's to give. What O_CREAT makes is this user's alone.
     func open(_ path: String, flags: Int32) -> Int
     /// close(2). The descriptor is gone whatever the result.
     func close(_ descriptor: Int32) -> Int
@@ -47,6 +47,14 @@ public protocol SystemCalls: AnyObject {
         -> UnsafeMutableRawPointer
     /// munmap(2).
     func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int
+    /// fsync(2) of a file, or of a folder for the names in it.
+    func fsync(_ descriptor: Int32) -> Int
+    /// mkdir(2), for this user alone.
+    func mkdir(_ path: String) -> Int
+    /// rename(2).
+    func rename(_ path: String, to other: String) -> Int
+    /// unlink(2).
+    func unlink(_ path: String) -> Int
     /// readlink(2): the link's text.
     func readlink(_ path: String) throws(Errno) -> String
     /// The names in a directory, sorted, without "." and "..".

@@ -1,20 +1,12 @@
 public import CKernel
 
-private func address(_ pointer: UnsafeMutableRawPointer?) -> UInt64 { UInt64(UInt(bitPattern: pointer)) }
-
-private func signed(_ value: Int32) -> UInt64 { UInt64(bitPattern: Int64(value)) }
-
-private func region(_ mr: UnsafeMutablePointer<ibv_mr>) -> String {
-    "\(hex(address(mr))) {lkey=\(hex(mr.pointee.lkey)), rkey=\(hex(mr.pointee.rkey))}"
-}
-
-private func pointer<Pointee>(_ value: UnsafeMutablePointer<Pointee>) -> String { hex(address(value)) }
-
 /// The verbs half of the trace. See ``VerbsCalls``.
 extension TracingKernel {
     /// See ``VerbsCalls``.
     public func ibv_get_device_list() throws(Errno) -> [UnsafeMutablePointer<ibv_device>] {
-        try verb(.getDeviceList, [], { "\($0.count) devices" }) { (kernel) throws(Errno) in
+        try verb(.getDeviceList, []) { devices, operation in
+            operation.outputs = [.init("devices", .devices(devices))]
+        } _: { () throws(Errno) in
             try kernel.ibv_get_device_list()
         }
     }
@@ -23,21 +15,24 @@ extension TracingKernel {
     public func ibv_open_device(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno)
         -> UnsafeMutablePointer<ibv_context>
     {
-        try verb(.openDevice, [address(device)], pointer) { (kernel) throws(Errno) in
+        let context = try verb(.openDevice, [address(device)]) { () throws(Errno) in
             try kernel.ibv_open_device(device)
         }
+        dataPath?.watch(context)
+        return context
     }
 
     /// See ``VerbsCalls``.
     public func ibv_close_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) {
-        try verb(.closeDevice, [address(context)], { "0" }) { (kernel) throws(Errno) in
+        dataPath?.forget(context)
+        try verb(.closeDevice, [address(context)]) { () throws(Errno) in
             try kernel.ibv_close_device(context)
         }
     }
 
     /// See ``VerbsCalls``.
     public func ibv_query_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> ibv_device_attr {
-        try verb(.queryDevice, [address(context)], { _ in "0" }) { (kernel) throws(Errno) in
+        try verb(.queryDevice, [address(context)]) { () throws(Errno) in
             try kernel.ibv_query_device(context)
         }
     }
@@ -46,7 +41,7 @@ extension TracingKernel {
     public func ibv_query_port(_ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8) throws(Errno)
         -> ibv_port_attr
     {
-        try verb(.queryPort, [address(context), UInt64(port)], { _ in "0" }) { (kernel) throws(Errno) in
+        try verb(.queryPort, [address(context), UInt64(port)]) { () throws(Errno) in
             try kernel.ibv_query_port(context, port)
         }
     }
@@ -55,19 +50,19 @@ extension TracingKernel {
     public func ibv_alloc_pd(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
         -> UnsafeMutablePointer<ibv_pd>
     {
-        try verb(.allocPD, [address(context)], pointer) { (kernel) throws(Errno) in try kernel.ibv_alloc_pd(context) }
+        try verb(.allocPD, [address(context)]) { () throws(Errno) in try kernel.ibv_alloc_pd(context) }
     }
 
     /// See ``VerbsCalls``.
     public func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
-        try verb(.deallocPD, [address(pd)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_dealloc_pd(pd) }
+        try verb(.deallocPD, [address(pd)]) { () throws(Errno) in try kernel.ibv_dealloc_pd(pd) }
     }
 
     /// See ``VerbsCalls``.
     public func ibv_reg_mr(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ addr: UInt64, _ length: UInt64, _ access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        try verb(.regMR, [address(pd), addr, length, signed(access)], region) { (kernel) throws(Errno) in
+        try verb(.regMR, [address(pd), addr, length, signed(access)]) { () throws(Errno) in
             try kernel.ibv_reg_mr(pd, addr, length, access)
         }
     }
@@ -78,14 +73,14 @@ extension TracingKernel {
         _ access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let arguments = [address(pd), offset, length, iova, signed(descriptor), signed(access)]
-        return try verb(.regDmabufMR, arguments, region) { (kernel) throws(Errno) in
+        return try verb(.regDmabufMR, arguments) { () throws(Errno) in
             try kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, descriptor, access)
         }
     }
 
     /// See ``VerbsCalls``.
     public func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
-        try verb(.deregMR, [address(mr)], { "0" }) { (kernel) throws(Errno) in try kernel.ibv_dereg_mr(mr) }
+        try verb(.deregMR, [address(mr)]) { () throws(Errno) in try kernel.ibv_dereg_mr(mr) }
     }
 
     /// See ``VerbsCalls``.
@@ -96,7 +91,7 @@ extension TracingKernel {
             address(pd), attributes.length, signed(attributes.access), attributes.comp_mask, attributes.iova,
             address(attributes.addr), signed(attributes.fd), attributes.fd_offset, address(attributes.dmah),
         ]
-        return try verb(.regMREx, arguments, region) { (kernel) throws(Errno) in
+        return try verb(.regMREx, arguments) { () throws(Errno) in
             try kernel.ibv_reg_mr_ex(pd, attributes)
         }
     }
@@ -109,14 +104,14 @@ extension TracingKernel {
             address(context), UInt64(attributes.comp_mask), UInt64(attributes.cpu_id), UInt64(attributes.ph),
             UInt64(attributes.tph_mem_type),
         ]
-        return try verb(.allocDMAH, arguments, { hex(address($0)) }) { (kernel) throws(Errno) in
+        return try verb(.allocDMAH, arguments) { () throws(Errno) in
             try kernel.ibv_alloc_dmah(context, attributes)
         }
     }
 
     /// See ``VerbsCalls``.
     public func ibv_dealloc_dmah(_ dmah: UnsafeMutableRawPointer) throws(Errno) {
-        try verb(.deallocDMAH, [address(dmah)], { "0" }) { (kernel) throws(Errno) in
+        try verb(.deallocDMAH, [address(dmah)]) { () throws(Errno) in
             try kernel.ibv_dealloc_dmah(dmah)
         }
     }
@@ -129,14 +124,16 @@ extension TracingKernel {
         let arguments = [
             address(pd), offset, length, iova, signed(descriptor), signed(access), signed(mlx5Access),
         ]
-        return try verb(.mlx5dvRegDmabufMR, arguments, region) { (kernel) throws(Errno) in
+        return try verb(.mlx5dvRegDmabufMR, arguments) { () throws(Errno) in
             try kernel.mlx5dv_reg_dmabuf_mr(pd, offset, length, iova, descriptor, access, mlx5Access)
         }
     }
 
     /// See ``VerbsCalls``.
     public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
-        try verb(.mkeyContext, [address(mr)], { Decoder.hexBytes($0) }) { (kernel) throws(Errno) in
+        try verb(.mkeyContext, [address(mr)]) { bytes, operation in
+            operation.outputs = [.init("mkc", .bytes(bytes))]
+        } _: { () throws(Errno) in
             try kernel.mkeyContext(mr)
         }
     }

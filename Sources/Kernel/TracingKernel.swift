@@ -1,17 +1,27 @@
-/// Passes every call on to another kernel and writes a line about it, as strace would: name, decoded arguments, result,
-/// duration in seconds; and refuses those that a plan names. Reading sysfs and proc is left out of both: it changes
-/// nothing and would bury the rest.
+import CKernel
+
+/// Passes every call on to another kernel and tells what was asked and answered: lines for a trace, as strace would write
+/// them, and operations for a record; and refuses those that a plan names. Reading sysfs and proc is left out of all: it
+/// changes nothing and would bury the rest.
 public final class TracingKernel: Kernel {
-    private let kernel: any Kernel
+    let kernel: any Kernel
     private let emit: ((String) -> Void)?
+    /// Gets each operation once it is over; nil where nothing is recorded. Set before the first call.
+    public var record: ((Operation) -> Void)? { didSet { dataPath = record == nil ? nil : DataPathRecord(self) } }
+    /// Gives the place of an operation whose effects others see before it returns: of posting work.
+    public var recordBegins: (() -> Int)?
+    /// Hears of a feature whose number and layout were found out.
+    public var recordFeature: ((Feature) -> Void)?
     /// Which calls are refused instead of being made; nil for none.
     public var faults: FaultPlan?
     /// How many calls a plan has refused so far.
     public private(set) var callsRefused = 0
-    /// How requests are decoded; the TPH feature is added to it once its ABI is known.
-    public var decoder = Decoder()
-    private var files: [Int32: (kind: FileKind, name: String)] = [:]
+    /// How requests are decoded; see ``know(_:)``.
+    private var decoder = Decoder()
+    private var files = DescriptorNames()
     private var hidden: Set<Int32> = []
+    /// While set, what data loops post and poll past this object comes here too.
+    private(set) var dataPath: DataPathRecord?
 
     /// Traces `kernel`; `emit` gets each line, without a newline. Without it nothing is written, and only a plan matters.
     public init(_ kernel: any Kernel, emit: ((String) -> Void)? = nil) {
@@ -29,271 +39,268 @@ public final class TracingKernel: Kernel {
     public func clearTLPs() { kernel.clearTLPs() }
     /// See ``Kernel/whenIdle(_:)``.
     public func whenIdle(_ action: (() -> Void)?) { kernel.whenIdle(action) }
-
-    private func label(_ descriptor: Int32) -> String {
-        files[descriptor].map { "\(descriptor)<\($0.name)>" } ?? String(descriptor)
-    }
-
-    private func seconds(since start: UInt64) -> String {
-        let elapsed = (kernel.monotonic() &- start) / 1000
-        let micros = String(elapsed % 1_000_000)
-        return "<\(elapsed / 1_000_000)." + String(repeating: "0", count: 6 - micros.count) + micros + ">"
-    }
-
-    /// When a call began; not asked for where nothing is written.
-    private func start() -> UInt64 { emit == nil ? 0 : kernel.monotonic() }
-
-    private func line(_ call: @autoclosure () -> String, _ result: @autoclosure () -> String, since start: UInt64) {
-        emit?("\(call()) = \(result()) \(seconds(since: start))")
-    }
-
-    /// The answer that the plan has for a call; its line is written here.
-    private func refusal(of operation: String, _ call: @autoclosure () -> String) -> Errno? {
-        guard let errno = faults?.refusal(of: operation) else { return nil }
-        callsRefused += 1
-        emit?("\(call()) = \(result(errno.result)) (injected)")
-        return errno
-    }
-
-    private func result(_ value: Int, hexadecimal: Bool = false) -> String {
-        guard let errno = Errno(result: value) else { return hexadecimal ? hex(value) : String(value) }
-        return "-1 \(errno.name) (\(errno.message))"
-    }
-
-    private func traced(_ operation: String, _ call: @autoclosure () -> String, _ body: () -> Int) -> Int {
-        if let refusal = refusal(of: operation, call()) { return refusal.result }
-        return timed(call(), body)
-    }
-
-    private func timed(_ call: @autoclosure () -> String, _ body: () -> Int) -> Int {
-        let start = start()
-        let value = body()
-        line(call(), result(value), since: start)
-        return value
-    }
-
-    private func kind(of path: String) -> FileKind {
-        if path == "/dev/vfio/vfio" { return .container }
-        if path.hasPrefix("/dev/vfio/devices/") { return .device }
-        if path.hasPrefix("/dev/vfio/") { return .group }
-        return path == "/dev/iommu" ? .iommufd : .other
-    }
-
-    private func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
+    /// See ``SystemCalls``; not traced.
+    public func monotonic() -> UInt64 { kernel.monotonic() }
 
     /// Writes a comment, such as the name of the case that begins.
     public func note(_ text: String) { emit?("# " + text) }
+
+    /// Decodes a feature from now on.
+    public func know(_ feature: Feature) {
+        decoder.features[feature.number] = feature
+        recordFeature?(feature)
+    }
+
+    // MARK: What becomes of a call
+
+    /// Whether anybody looks.
+    var watches: Bool { emit != nil || record != nil }
+
+    /// Tells of a call that is over.
+    func tell(_ operation: Operation) {
+        if let emit {
+            let elapsed = operation.duration / 1000
+            let micros = String(elapsed % 1_000_000)
+            let seconds = "\(elapsed / 1_000_000)." + String(repeating: "0", count: 6 - micros.count) + micros
+            emit(operation.text(files) + (operation.isInjected ? "" : " <\(seconds)>"))
+        }
+        record?(operation)
+    }
+
+    /// The answer that the plan has for a call, of which it tells.
+    private func refusal(of operation: inout Operation) -> Errno? {
+        guard let errno = faults?.refusal(of: operation.name) else { return nil }
+        callsRefused += 1
+        operation.errno = errno
+        operation.isInjected = true
+        operation.start = watches ? kernel.monotonic() : 0
+        if watches { tell(operation) }
+        return errno
+    }
+
+    /// Makes a call, and tells of it.
+    /// - Parameters:
+    ///   - answer: adds what a success gave to the operation.
+    ///   - refused: adds what a refusal gave all the same.
+    func call<Value>(
+        _ operation: @autoclosure () -> Operation, _ answer: (Value, inout Operation) -> Void = { _, _ in },
+        refused: (inout Operation) -> Void = { _ in }, _ body: () throws(Errno) -> Value
+    ) throws(Errno) -> Value {
+        guard watches || faults != nil else { return try body() }
+        var operation = operation()
+        if let refusal = refusal(of: &operation) { throw refusal }
+        guard watches else { return try body() }
+        operation.start = kernel.monotonic()
+        if operation.signature.isPost { operation.ticket = recordBegins?() }
+        do throws(Errno) {
+            let value = try body()
+            operation.duration = kernel.monotonic() &- operation.start
+            answer(value, &operation)
+            tell(operation)
+            return value
+        } catch {
+            operation.duration = kernel.monotonic() &- operation.start
+            operation.errno = error
+            refused(&operation)
+            tell(operation)
+            throw error
+        }
+    }
+
+    /// The same of a system call, whose result is a number or a negated errno.
+    func system(
+        _ operation: @autoclosure () -> Operation, _ answer: (Int, inout Operation) -> Void = { _, _ in },
+        refused: (inout Operation) -> Void = { _ in }, _ body: () -> Int
+    ) -> Int {
+        guard watches || faults != nil else { return body() }
+        let answered = { (value: Int, operation: inout Operation) in
+            operation.result = .number(UInt64(value), operation.signature.result)
+            answer(value, &operation)
+        }
+        do throws(Errno) {
+            return try call(operation(), answered, refused: refused) { () throws(Errno) in
+                let value = body()
+                if let errno = Errno(result: value) { throw errno }
+                return value
+            }
+        } catch {
+            return error.result
+        }
+    }
+
+    /// The call of a function with numbers.
+    func numbers(_ signature: Signature, _ values: [UInt64]) -> Operation {
+        Operation(signature, zip(signature.parameters, values).map { .number($1, $0.format) })
+    }
+
+    func isHidden(_ descriptor: Int32) -> Bool { hidden.contains(descriptor) }
+    /// Whether it is a file of sysfs.
+    func isOfText(_ descriptor: Int32) -> Bool { files.path(descriptor).map(isHidden) ?? false }
+    func remember(_ descriptor: Int32, _ name: String) { files.set(descriptor, .other, name) }
+    func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
 
     // MARK: System calls
 
     /// See ``SystemCalls``.
     public func open(_ path: String, flags: Int32) -> Int {
-        if isHidden(path) {
+        if isHidden(path), flags & 3 == 0 {
             let value = kernel.open(path, flags: flags)
             if value >= 0 { hidden.insert(Int32(value)) }
             return value
         }
-        let text = emit == nil ? "" : Request.openFlags.text(UInt64(UInt32(bitPattern: flags)))
-        let value = traced("open", "open(\"\(path)\", \(text))") { kernel.open(path, flags: flags) }
-        if value >= 0 { files[Int32(value)] = (kind(of: path), path) }
-        return value
+        let arguments = [Operation.Value.text(path), .number(UInt64(UInt32(bitPattern: flags)), Request.openFlags)]
+        return system(Operation(.open, arguments)) { value, _ in
+            files.set(Int32(value), FileKind(opening: path), path)
+        } _: {
+            kernel.open(path, flags: flags)
+        }
     }
 
     /// See ``SystemCalls``. One that the plan refuses is made all the same: the descriptor is gone whatever the result.
     public func close(_ descriptor: Int32) -> Int {
         if hidden.remove(descriptor) != nil { return kernel.close(descriptor) }
-        let name = label(descriptor)
-        files[descriptor] = nil
-        if let refusal = refusal(of: "close", "close(\(name))") {
-            let value = kernel.close(descriptor)
-            return value < 0 ? value : refusal.result
+        defer { files.forget(descriptor) }
+        var wasMade = false
+        let value = system(numbers(.close, [signed(descriptor)])) {
+            wasMade = true
+            return kernel.close(descriptor)
         }
-        return timed("close(\(name))") { kernel.close(descriptor) }
+        guard !wasMade else { return value }
+        let made = kernel.close(descriptor)
+        return made < 0 ? made : value
     }
 
     /// See ``SystemCalls``.
     public func ioctl(_ descriptor: Int32, _ number: UInt, _ argument: IoctlArgument) -> Int {
-        let request = Request.find(number, on: files[descriptor]?.kind ?? .other)
-        let input = emit == nil ? "" : request.map { decoder.input($0, argument) } ?? Decoder.raw(argument)
-        let call = { (text: String) in
-            "ioctl(\(self.label(descriptor)), \(request?.name ?? hex(number)), \(text))"
+        guard watches || faults != nil else { return kernel.ioctl(descriptor, number, argument) }
+        let request = Request.find(number, on: files.kind(descriptor))
+        let before: [UInt8] = if case .memory(let bytes) = argument, watches { Array(bytes) } else { [] }
+        let value = system(operation(descriptor, number, request, argument)) { value, operation in
+            if let request { operation.result = .number(UInt64(value), result(of: request, argument)) }
+            remember(value, of: request, argument)
+            operation.outputs += outputs(request, before, argument, changedOnly: false)
+        } refused: { operation in
+            if !operation.isInjected { operation.outputs = outputs(request, before, argument, changedOnly: true) }
+        } _: {
+            kernel.ioctl(descriptor, number, argument)
         }
-        if faults != nil, let request,
-            let refusal = refusal(of: decoder.operation(request, argument), call(input))
-        {
-            return refusal.result
-        }
-        let start = start()
-        let value = kernel.ioctl(descriptor, number, argument)
-        if emit != nil {
-            var text = input
-            if value >= 0, let output = request.flatMap({ decoder.output($0, argument) }) { text += " => \(output)" }
-            line(call(text), result(value), since: start)
-        }
-        if value >= 0 { remember(value, of: request, argument) }
         return value
+    }
+
+    private func operation(
+        _ descriptor: Int32, _ number: UInt, _ request: Request?, _ argument: IoctlArgument
+    ) -> Operation {
+        let name = request.map { Format.names([.init(Int($0.number), $0.name)]) } ?? .hexadecimal
+        var operation = Operation(
+            .ioctl,
+            [
+                .number(signed(descriptor), .descriptor), .number(UInt64(number), name),
+                watches ? decoder.argument(request, argument, reading: record != nil) : .number(0, .decimal),
+            ])
+        operation.request = request
+        // The plan knows the requests that we know.
+        operation.name = request.map { decoder.operation($0, argument) } ?? hex(number)
+        return operation
+    }
+
+    private func outputs(
+        _ request: Request?, _ before: [UInt8], _ argument: IoctlArgument, changedOnly: Bool
+    ) -> [Operation.Member] {
+        guard let request, case .memory(let bytes) = argument else { return [] }
+        return decoder.outputs(
+            request, before: before, UnsafeRawBufferPointer(bytes), changedOnly: changedOnly,
+            reading: record != nil)
+    }
+
+    private func result(of request: Request, _ argument: IoctlArgument) -> Format {
+        switch request.result {
+        case .zero, .value: .decimal
+        case .descriptor: .descriptor
+        case .feature: isExport(argument) ? .descriptor : .decimal
+        }
+    }
+
+    private func isExport(_ argument: IoctlArgument) -> Bool {
+        guard case .memory(let bytes) = argument else { return false }
+        return decoder.featureName(UnsafeRawBufferPointer(bytes)) == "DMA_BUF GET"
     }
 
     /// A descriptor that an ioctl returned is named by what it was asked for.
     private func remember(_ value: Int, of request: Request?, _ argument: IoctlArgument) {
         switch request?.result {
-        case .descriptor(let kind): files[Int32(value)] = (kind, kind.rawValue)
-        case .feature:
-            guard case .memory(let bytes) = argument,
-                decoder.featureName(UnsafeRawBufferPointer(bytes)) == "DMA_BUF GET"
-            else { return }
-            files[Int32(value)] = (.dmabuf, FileKind.dmabuf.rawValue)
+        case .descriptor(let kind): files.set(Int32(value), kind, kind.rawValue)
+        case .feature where isExport(argument): files.set(Int32(value), .dmabuf, FileKind.dmabuf.rawValue)
         default: break
         }
     }
+}
 
-    /// See ``SystemCalls``.
-    public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
-        if hidden.contains(descriptor) { return kernel.read(descriptor, buffer) }
-        return traced("read", "read(\(label(descriptor)), \(buffer.count))") { kernel.read(descriptor, buffer) }
-    }
+/// What traces call descriptors: by what was opened.
+struct DescriptorNames: OperationNames {
+    private var files: [Int32: (kind: FileKind, name: String)] = [:]
+    var limits: (bytes: Int, elements: Int) { (64, 8) }
 
-    /// See ``SystemCalls``.
-    public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
-        traced("write", "write(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count))") {
-            kernel.write(descriptor, buffer)
+    mutating func set(_ descriptor: Int32, _ kind: FileKind, _ name: String) { files[descriptor] = (kind, name) }
+    mutating func forget(_ descriptor: Int32) { files[descriptor] = nil }
+    func path(_ descriptor: Int32) -> String? { files[descriptor]?.name }
+    func kind(_ descriptor: Int32) -> FileKind { files[descriptor]?.kind ?? .other }
+
+    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? {
+        guard !isResult, case .descriptor = format, let file = files[Int32(truncatingIfNeeded: value)] else {
+            return nil
         }
+        return "\(Int64(bitPattern: value))<\(file.name)>"
     }
+}
 
-    /// See ``SystemCalls``.
-    public func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
-        let call = { (data: String) in "pread(\(self.label(descriptor)), \(data), \(buffer.count), \(hex(offset)))" }
-        if let refusal = refusal(of: "pread", call("<>")) { return refusal.result }
-        let start = start()
-        let value = kernel.pread(descriptor, buffer, at: offset)
-        line(call(value > 0 ? Decoder.hexBytes(buffer.prefix(value)) : "<>"), result(value), since: start)
-        return value
-    }
+func signed(_ value: Int32) -> UInt64 { UInt64(bitPattern: Int64(value)) }
 
-    /// See ``SystemCalls``.
-    public func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
-        traced("pwrite", "pwrite(\(label(descriptor)), \(Decoder.hexBytes(buffer)), \(buffer.count), \(hex(offset)))") {
-            kernel.pwrite(descriptor, buffer, at: offset)
-        }
-    }
+func address<Pointee>(_ pointer: UnsafeMutablePointer<Pointee>?) -> UInt64 { UInt64(UInt(bitPattern: pointer)) }
+func address(_ pointer: UnsafeMutableRawPointer?) -> UInt64 { UInt64(UInt(bitPattern: pointer)) }
 
-    /// See ``SystemCalls``.
-    public func lseek(_ descriptor: Int32, _ offset: Int64, _ whence: Int32) -> Int {
-        traced("lseek", "lseek(\(label(descriptor)), \(offset), \(whence))") {
-            kernel.lseek(descriptor, offset, whence)
-        }
-    }
-
-    /// See ``SystemCalls``.
-    public func memfd(flags: UInt32) -> Int {
-        new("memfd", "memfd_create", "memfd_create(\"peerlab\", \(hex(flags)))") { kernel.memfd(flags: flags) }
-    }
-
-    /// See ``SystemCalls``.
-    public func truncate(_ descriptor: Int32, _ length: Int64) -> Int {
-        traced("ftruncate", "ftruncate(\(label(descriptor)), \(hex(length)))") { kernel.truncate(descriptor, length) }
-    }
-
-    /// See ``SystemCalls``.
-    public func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int {
-        traced("fcntl", "fcntl(\(label(descriptor)), \(command), \(hex(argument)))") {
-            kernel.fcntl(descriptor, command, argument)
-        }
-    }
-
-    /// See ``SystemCalls``.
-    public func poll(_ descriptor: Int32, _ events: Int16) -> Int {
-        traced("poll", "poll(\(label(descriptor)), \(hex(events)))") { kernel.poll(descriptor, events) }
-    }
-
-    /// See ``SystemCalls``.
-    public func eventfd(_ count: UInt32) -> Int {
-        new("eventfd", "eventfd", "eventfd(\(count))") { kernel.eventfd(count) }
-    }
-
-    private func new(_ name: String, _ operation: String, _ call: String, _ body: () -> Int) -> Int {
-        let value = traced(operation, call, body)
-        if value >= 0 { files[Int32(value)] = (.other, name) }
-        return value
-    }
-
-    /// See ``SystemCalls``.
-    public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
-        throws(Errno) -> UnsafeMutableRawPointer
-    {
-        let call = "mmap(NULL, \(hex(length)), \(hex(protection)), \(hex(flags)), \(label(descriptor)), \(hex(offset)))"
-        if let refusal = refusal(of: "mmap", call) { throw refusal }
-        let start = start()
-        do throws(Errno) {
-            let address = try kernel.mmap(
-                length: length, protection: protection, flags: flags, descriptor, at: offset)
-            line(call, hex(UInt(bitPattern: address)), since: start)
-            return address
-        } catch {
-            line(call, result(error.result), since: start)
-            throw error
-        }
-    }
-
-    /// See ``SystemCalls``.
-    public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
-        traced("munmap", "munmap(\(hex(UInt(bitPattern: address))), \(hex(length)))") {
-            kernel.munmap(address, length: length)
-        }
-    }
-
-    /// See ``SystemCalls``.
-    public func readlink(_ path: String) throws(Errno) -> String {
-        try looked("readlink", path, { $0 }) { () throws(Errno) in try kernel.readlink(path) }
-    }
-
-    /// See ``SystemCalls``.
-    public func list(_ path: String) throws(Errno) -> [String] {
-        try looked("getdents", path, { "\($0.count) entries" }) { () throws(Errno) in try kernel.list(path) }
-    }
-
-    private func looked<Value>(
-        _ name: String, _ path: String, _ text: (Value) -> String, _ body: () throws(Errno) -> Value
-    ) throws(Errno) -> Value {
-        if isHidden(path) { return try body() }
-        if let refusal = refusal(of: name, "\(name)(\"\(path)\")") { throw refusal }
-        let start = start()
-        do throws(Errno) {
-            let value = try body()
-            line("\(name)(\"\(path)\")", text(value), since: start)
-            return value
-        } catch {
-            line("\(name)(\"\(path)\")", result(error.result), since: start)
-            throw error
-        }
-    }
-
-    /// See ``SystemCalls``; not traced.
-    public func monotonic() -> UInt64 { kernel.monotonic() }
-
-    /// See ``SystemCalls``.
-    public func sleep(nanoseconds: UInt64) -> Int {
-        traced("nanosleep", "nanosleep(\(nanoseconds))") { kernel.sleep(nanoseconds: nanoseconds) }
-    }
-
-    // MARK: Verbs
-
+/// Verbs with numbers alone.
+extension TracingKernel {
     func verb<Value>(
-        _ verb: Verb, _ arguments: [UInt64], _ text: (Value) -> String, _ body: (any Kernel) throws(Errno) -> Value
+        _ signature: Signature, _ values: @autoclosure () -> [UInt64],
+        _ answer: (Value, inout Operation) -> Void = { _, _ in }, _ body: () throws(Errno) -> Value
     ) throws(Errno) -> Value {
-        let call = {
-            let list = zip(verb.parameters, arguments).map { "\($0.name)=\($0.format.text($1))" }
-            return "\(verb.name)(\(list.joined(separator: ", ")))"
+        try call(numbers(signature, values()), answer, body)
+    }
+
+    /// What gives an object.
+    func verb<Object>(
+        _ signature: Signature, _ values: @autoclosure () -> [UInt64],
+        _ body: () throws(Errno) -> UnsafeMutablePointer<Object>
+    ) throws(Errno) -> UnsafeMutablePointer<Object> {
+        let answer = { (object: UnsafeMutablePointer<Object>, operation: inout Operation) in
+            operation.result = .number(address(object), signature.result)
         }
-        if let refusal = refusal(of: verb.name, call()) { throw refusal }
-        let start = start()
-        do throws(Errno) {
-            let value = try body(kernel)
-            line(call(), text(value), since: start)
-            return value
-        } catch {
-            line(call(), result(error.result), since: start)
-            throw error
+        return try call(numbers(signature, values()), answer, body)
+    }
+
+    /// What gives an object whose structure nobody knows.
+    func verb(
+        _ signature: Signature, _ values: @autoclosure () -> [UInt64],
+        _ body: () throws(Errno) -> UnsafeMutableRawPointer
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        let answer = { (object: UnsafeMutableRawPointer, operation: inout Operation) in
+            operation.result = .number(address(object), signature.result)
         }
+        return try call(numbers(signature, values()), answer, body)
+    }
+
+    /// What gives a region, with its keys.
+    func verb(
+        _ signature: Signature, _ values: @autoclosure () -> [UInt64],
+        _ body: () throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
+        let answer = { (mr: UnsafeMutablePointer<ibv_mr>, operation: inout Operation) in
+            operation.result = .number(address(mr), signature.result)
+            operation.outputs = [
+                .init("lkey", .number(UInt64(mr.pointee.lkey), .key)),
+                .init("rkey", .number(UInt64(mr.pointee.rkey), .key)),
+            ]
+        }
+        return try call(numbers(signature, values()), answer, body)
     }
 }

@@ -145,6 +145,8 @@ public struct AsyncEvent: Sendable, Equatable {
     public var name: String {
         AsyncEvent.names.indices.contains(Int(type)) ? AsyncEvent.names[Int(type)] : "event \(type)"
     }
+    /// The names of ``type``.
+    public static let types = Format.names(names.enumerated().map { .init($0.offset, $0.element) })
     /// Whether `element` is a queue pair's number.
     public var isOfQueuePair: Bool { (1...7).contains(type) || type == 16 }
     /// Whether `element` is a port's number.
@@ -165,6 +167,31 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:)``, an empty completion queue):
     /// another thread may use it meanwhile, but no two at a time. A real kernel needs no such thing.
     func whenIdle(_ action: (() -> Void)?)
+    /// Hears of each access to mapped memory by this program: no call, but a device may answer it.
+    func accessed(_ access: MemoryAccess)
+}
+
+/// Bytes that this program read from, or wrote to, memory that it has mapped.
+public struct MemoryAccess {
+    /// Which way they went.
+    public enum Kind: Sendable { case load, store }
+
+    /// Which way they went.
+    public let kind: Kind
+    /// Of the first byte.
+    public let address: UInt64
+    /// What was read or written; valid during the call.
+    public let bytes: UnsafeRawBufferPointer
+    /// EIO where the device behind the memory did not answer.
+    public let errno: Errno?
+
+    /// An access that is over.
+    public init(_ kind: Kind, at address: UInt64, _ bytes: UnsafeRawBufferPointer, _ errno: Errno?) {
+        self.kind = kind
+        self.address = address
+        self.bytes = bytes
+        self.errno = errno
+    }
 }
 
 extension Kernel {
@@ -174,4 +201,6 @@ extension Kernel {
     public func clearTLPs() {}
     /// A real kernel runs by itself.
     public func whenIdle(_ action: (() -> Void)?) {}
+    /// Nobody asked.
+    public func accessed(_ access: MemoryAccess) {}
 }

@@ -131,6 +131,18 @@ public final class LiveKernel: Kernel {
     }
 
     /// See ``SystemCalls``.
+    public func fsync(_ descriptor: Int32) -> Int { sys_fsync(descriptor) }
+
+    /// See ``SystemCalls``.
+    public func mkdir(_ path: String) -> Int { sys_mkdir(path) }
+
+    /// See ``SystemCalls``.
+    public func rename(_ path: String, to other: String) -> Int { sys_rename(path, other) }
+
+    /// See ``SystemCalls``.
+    public func unlink(_ path: String) -> Int { sys_unlink(path) }
+
+    /// See ``SystemCalls``.
     public func readlink(_ path: String) throws(Errno) -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = sys_readlink(path, &buffer, buffer.count)

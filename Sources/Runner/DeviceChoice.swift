@@ -34,6 +34,28 @@ struct DeviceChoice {
         return usesDevices ? try PCIFunction.all(kernel: host.realKernel).filter(\.isVFIO) : []
     }
 
+    /// The functions that options name, by address or by id, and no VFIO driver has. A device that only has a large enough
+    /// BAR could be anybody's.
+    static func unbound(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(Failure)
+        -> [PCIAddress]
+    {
+        var free = try PCIFunction.all(kernel: host.realKernel)
+        var taken: [PCIFunction] = []
+        func take(_ fits: (PCIFunction) -> Bool) {
+            let index = free.firstIndex { $0.isVFIO && fits($0) } ?? free.firstIndex(where: fits)
+            if let index { taken.append(free.remove(at: index)) }
+        }
+        for option in options {
+            guard case .pci = option.kind, case .string(let text)? = values[option.name], let address = PCIAddress(text)
+            else { continue }
+            take { $0.address == address }
+        }
+        for option in options {
+            if case .pci(let id?, _) = option.kind, values[option.name] == .string("auto") { take { $0.id == id } }
+        }
+        return taken.filter { !$0.isVFIO }.map(\.address)
+    }
+
     /// Of these the ones that are granted, those that options name first asked for. An error where none is left to choose.
     static func granted(
         _ functions: [PCIFunction], _ scenario: Scenario, _ values: [String: LuaValue], _ host: Host

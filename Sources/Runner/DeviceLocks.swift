@@ -27,6 +27,12 @@ public struct DeviceLocks: ~Copyable {
         }
     }
 
+    /// One alone, without waiting; nil where another one has it.
+    init?(ifFree name: String) throws(ErrorValue) {
+        descriptors = [try DeviceLocks.file(name)]
+        guard flock(descriptors[0], LOCK_EX | LOCK_NB) == 0 else { return nil }
+    }
+
     deinit { for descriptor in descriptors { close(descriptor) } }
 
     /// A function's whole IOMMU group, for none of its devices can be used beside another's user; a NIC's first port.

@@ -80,8 +80,16 @@ public struct ScenarioResult: Codable, Sendable {
     public let file: String
     /// The scenario's name.
     public var name: String
+    /// Of a reproducer: which kernel releases or revisions of a series it concerns.
+    public var concerns: String?
+    /// Of a reproducer: what a right kernel does.
+    public var expected: String?
+    /// Of a reproducer: what a wrong one does.
+    public var seen: String?
     /// The worst of its cases.
     public var verdict: Verdict
+    /// What it shows, in a line.
+    public var about: String?
     /// "sim", "lab" or "host".
     public let bench: String
     /// The bench's description.

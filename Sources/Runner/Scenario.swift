@@ -13,6 +13,12 @@ public struct Scenario {
     public let name: String
     /// One sentence; empty where there is none.
     public let about: String
+    /// Of a reproducer: which kernel releases or revisions of a series it concerns.
+    public let concerns: String?
+    /// Of a reproducer: what a right kernel does.
+    public let expected: String?
+    /// Of a reproducer: what a wrong one does.
+    public let seen: String?
     /// By name.
     public let options: [OptionSchema]
     /// What the bench must be able to do.
@@ -32,7 +38,8 @@ public struct Scenario {
     public let matrix: [MatrixRow]
 
     static let keys: Set<String> = [
-        "name", "about", "options", "needs", "effects", "roles", "cases", "tags", "timeout", "memory", "matrix",
+        "name", "about", "concerns", "expected", "seen", "options", "needs", "effects", "roles", "cases", "tags",
+        "timeout", "memory", "matrix",
     ]
 
     /// Reads the table that a scenario's file returned.
@@ -42,6 +49,9 @@ public struct Scenario {
         }
         name = try Scenario.text("name", fields) ?? file
         about = try Scenario.text("about", fields) ?? ""
+        concerns = try Scenario.text("concerns", fields)
+        expected = try Scenario.text("expected", fields)
+        seen = try Scenario.text("seen", fields)
         options = try Scenario.options(fields["options"])
         needs = try Scenario.needs(fields["needs"])
         effects = try Scenario.effects(fields["effects"])

@@ -7,22 +7,22 @@ public import LuaKit
 public final class ScenarioRun {
     private let file: String
     private let text: [UInt8]
-    private let bench: Bench
+    let bench: Bench
     private let settings: [(name: String, value: String)]
-    private let host: Host
-    private let state: LuaState
-    private let emit: (String) -> Void
+    let host: Host
+    let state: LuaState
+    let emit: (String) -> Void
     private let note: (String) -> Void
-    private var result: ScenarioResult
+    var result: ScenarioResult
     /// Another handle of the bench's kernel, for a role.
     private let another: () -> any Kernel
     private let library: Library
     private let featureFound: (Feature) -> Void
     /// Where this process is one role of several.
-    private let place: RolePlace?
+    let place: RolePlace?
     private var crew: Crew?
     private var link: RoleLink?
-    private var seat: RoleRendezvous?
+    var seat: RoleRendezvous?
     /// What ends it where it takes too long.
     private let deadline: Deadline?
     private let limits: Limits
@@ -35,6 +35,9 @@ public final class ScenarioRun {
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
     public var whenClaimed: (() -> Void)?
+    /// What to bind before it begins, and the folders for what undoes that; nil for nothing.
+    public var binding: (choice: BindingChoice, folders: [String])?
+    var bound: BoundDevices?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -149,6 +152,7 @@ public final class ScenarioRun {
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = host.realKernel.monotonic()
         do throws(ErrorValue) {
+            if case .devices(let addresses)? = binding?.choice { try bind(addresses) }
             if let scenario = try load() {
                 host.refusal = nil
                 try run(scenario)
@@ -172,6 +176,7 @@ public final class ScenarioRun {
         guard error.kind != "usage", state.isInterrupted else {
             link?.finish(because: error.line)
             state.close()
+            for problem in restoreDevices() { emit("  LEFT BOUND: \(problem)") }
             throw error
         }
         record(result.name, error, since: start)
@@ -180,6 +185,8 @@ public final class ScenarioRun {
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
         result.name = scenario.name
+        result.about = scenario.about.isEmpty ? nil : scenario.about
+        (result.concerns, result.expected, result.seen) = (scenario.concerns, scenario.expected, scenario.seen)
         if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
         limitMemory(of: scenario)
         try host.permissions.declare(scenario.effects, of: scenario.name)
@@ -188,6 +195,15 @@ public final class ScenarioRun {
         if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         var functions: [PCIFunction]
+        var unbound: [PCIAddress] = []
+        do throws(Failure) {
+            if binding?.choice == .automatic {
+                unbound = try DeviceChoice.unbound(scenario.options, values, host)
+            }
+        } catch {
+            throw error.luaError
+        }
+        try bind(unbound)
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {
@@ -226,38 +242,6 @@ public final class ScenarioRun {
 
     private func limitMemory(of scenario: Scenario) {
         if let memory = scenario.limits.memory, memory < limits.memory ?? .max { state.limitMemory(memory) }
-    }
-
-    /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of
-    /// their own the first has the locks.
-    private func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction])
-        throws(ErrorValue) -> DeviceLocks?
-    {
-        guard !bench.isSimulated, place == nil || seat?.role == scenario.roles.first else { return nil }
-        let names = DeviceLocks.names(addresses(scenario, chosen), nic: chosen.subjects.nic, from: functions)
-        let locks = try DeviceLocks(names, isInterrupted: { [state] in state.isInterrupted }) { name in
-            emit("  waits for \(name), which another peerlab uses")
-            whenWaiting?()
-        }
-        whenClaimed?()
-        return locks
-    }
-
-    private func addresses(_ scenario: Scenario, _ chosen: DeviceChoice) -> [PCIAddress] {
-        scenario.options.compactMap { option in
-            guard case .pci = option.kind, case .string(let text)? = chosen.values[option.name] else { return nil }
-            return PCIAddress(text)
-        }
-    }
-
-    private func record(environmentOf scenario: Scenario, _ chosen: DeviceChoice) {
-        guard !bench.isSimulated else { return }
-        let environment = Environment(
-            machine: bench.machine(), nic: chosen.subjects.nic, functions: addresses(scenario, chosen),
-            kernel: host.realKernel)
-        result.environment = environment.facts
-        result.warnings = environment.warnings
-        for warning in environment.warnings { emit("  WARNING: \(warning)") }
     }
 
     /// The scenario's functions must be gone before the state is closed.
@@ -405,12 +389,12 @@ public final class ScenarioRun {
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
         result.collecting = state.failuresWhileCollecting.map(\.line)
-        result.left_open = host.realKernel.open + (crew?.open ?? [])
+        result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty { result.verdict = overall() }
+        if result.skipped.isEmpty || !result.left_open.isEmpty { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }
         return result
     }

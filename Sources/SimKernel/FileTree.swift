@@ -5,8 +5,13 @@ import Kernel
 final class Directory {
     var entries: [String: Node] = [:]
     unowned let parent: Directory?
+    /// Whether it is a tmpfs, where files can be made.
+    let isTemporary: Bool
 
-    init(in parent: Directory?) { self.parent = parent }
+    init(in parent: Directory?, isTemporary: Bool = false) {
+        self.parent = parent
+        self.isTemporary = isTemporary || parent?.isTemporary == true
+    }
 
     /// The directory at a path below this one, made where it is missing.
     func directory(_ path: String) -> Directory {
@@ -30,6 +35,12 @@ enum Node {
     case directory(Directory)
     case link(String)
     case text(() -> [UInt8])
+    /// A file of sysfs that can be written, read, or both.
+    case attribute(show: (() -> String)?, store: ((String) throws(Errno) -> Void)?)
+    /// A file of a tmpfs.
+    case file(TemporaryContents)
+    /// A block device that somebody has claimed, as a file system does that is mounted.
+    case claimed
     /// A character device; the closure is its open operation.
     case device((_ flags: Int32) throws(Errno) -> OpenFile)
 }

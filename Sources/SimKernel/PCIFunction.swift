@@ -14,13 +14,33 @@ final class PCIFunction {
         // drivers/iommu/intel/iommu.c: translations are asked for while there is a domain
         didSet { config.isATSEnabled = space != nil }
     }
+    /// The bound driver; nil for none.
+    var driver: String? {
+        didSet {
+            isVFIO = driver?.hasPrefix("vfio") == true
+            let ours = ConfigSpace.memoryEnable | ConfigSpace.busMasterEnable
+            if !isVFIO {
+                // A host driver enables the device, and disables it when it goes (pci_disable_device).
+                config.command = driver == nil ? config.command & ~ConfigSpace.busMasterEnable : config.command | ours
+                space = driver == nil ? nil : AddressSpace()
+            }
+        }
+    }
+    /// The one driver that may have it; nil for whichever knows its id.
+    var driverOverride: String?
+    /// Whether drivers may have its virtual functions as soon as they are there.
+    var probesVirtualFunctions = true
     /// Whether VFIO has it.
-    let isVFIO: Bool
+    private(set) var isVFIO: Bool
 
     init(_ device: Topology.Device, slot: Int) {
         self.device = device
         addresses = PCIFunction.place(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
+        driver = device.driver
+        // Who gave it to such a driver has said so.
+        let isOverridden = device.driver != nil && device.driver != device.nativeDriver
+        driverOverride = isOverridden ? device.driver : nil
         isVFIO = device.driver?.hasPrefix("vfio") == true
         if device.driver != nil, !isVFIO { space = AddressSpace() }
         if case .edu(let mask) = device.kind { engine = EduEngine(dmaMask: mask) } else { engine = nil }

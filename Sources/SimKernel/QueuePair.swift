@@ -271,10 +271,11 @@ final class QueuePair {
         // A shared queue has its place back already.
         entry.receives = shared == nil ? 1 : 0
         entry.isSolicited = send.map { $0.flags & IBV_SEND_SOLICITED.rawValue != 0 } ?? false
-        if let sender {
+        // sw/rxe/rxe_resp.c:do_complete: there, whatever came.
+        if sender != nil || (nic.driver == .rxe && status == IBV_WC_SUCCESS) {
             entry.completion.wc_flags = IBV_WC_GRH.rawValue
-            entry.completion.src_qp = sender
         }
+        if let sender { entry.completion.src_qp = sender }
         if let send, send.opcode == IBV_WR_SEND_WITH_IMM || writes {
             entry.completion.wc_flags |= IBV_WC_WITH_IMM.rawValue
             entry.completion.imm_data = send.immediate

@@ -15,22 +15,25 @@ extension SimKernel {
             VFIOContainerFile(self, flags: flags)
         }
         _ = root.directory("sys/bus/pci/devices")
-        var number = 0
+        addDrivers()
         for device in topology.devices.sorted(by: { $0.address < $1.address }) {
             guard let function = functions[device.address], let group = groups[device.group] else { continue }
-            let directory = add(function, group)
-            if device.driver == EduImporterFile.driver { addImporter(function) }
-            guard function.isVFIO else { continue }
-            addVFIO(VFIODevice(function, group, number: number, self), directory)
-            number += 1
+            add(function, group)
+            if let driver = device.driver { link(function, driver) }
         }
+        for device in topology.devices {
+            let virtual = virtualFunctions(of: device.address)
+            if let function = functions[device.address], !virtual.isEmpty { addSRIOV(function, virtual) }
+        }
+        root.entries["run"] = .directory(Directory(in: root, isTemporary: true))
         for nic in topology.nics { add(nic) }
         addProcess()
+        addFurtherFiles()
         tphModule?.addFiles(self)
     }
 
     /// The function's sysfs directory. drivers/pci/pci-sysfs.c
-    private func add(_ function: PCIFunction, _ group: VFIOGroup) -> Directory {
+    private func add(_ function: PCIFunction, _ group: VFIOGroup) {
         let device = function.device
         let directory = root.directory("sys/devices/pci0000:00/\(device.address)")
         let back = "devices/pci0000:00/\(device.address)"
@@ -41,43 +44,15 @@ extension SimKernel {
         text("class", "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) + "\n")
         text("resource", ConfigSpace.resources(device, function.addresses))
         text("numa_node", "\(device.node)\n")
-        let isOverridden = function.isVFIO || device.driver == EduImporterFile.driver
-        text("driver_override", (isOverridden ? device.driver ?? "" : "(null)") + "\n")
+        addOverride(function, directory)
         text("reset_method", "flr\n")
         directory.entries["config"] = .text { function.config.bytes }
-        if let driver = device.driver {
-            directory.entries["driver"] = .link("../../../bus/pci/drivers/\(driver)")
-            root.directory("sys/bus/pci/drivers/\(driver)").entries[device.address] = .link("../../../../\(back)")
-        }
         directory.entries["iommu_group"] = .link("../../../kernel/iommu_groups/\(group.number)")
         let groupDirectory = root.directory("sys/kernel/iommu_groups/\(group.number)")
         groupDirectory.directory("devices").entries[device.address] = .link("../../../../\(back)")
         groupDirectory.entries["type"] = .text { Array("DMA-FQ\n".utf8) }
         groupDirectory.entries["reserved_regions"] = .text {
             Array("0x00000000fee00000 0x00000000feefffff msi\n".utf8)
-        }
-        return directory
-    }
-
-    private func addVFIO(_ device: VFIODevice, _ directory: Directory) {
-        let group = device.group
-        group.devices.append(device)
-        let name = "vfio\(device.number)"
-        _ = directory.directory("vfio-dev/\(name)")
-        root.directory("dev/vfio/devices").entries[name] = .device { [unowned self] (flags) throws(Errno) in
-            VFIODeviceFile(self, device, flags: flags)
-        }
-        root.directory("dev/vfio").entries[String(group.number)] = .device { [unowned self] (flags) throws(Errno) in
-            try VFIOGroupFile(self, group, flags: flags)
-        }
-    }
-
-    // scripts/lab/edu-importer/importer.c:edu_probe takes one device
-    private func addImporter(_ function: PCIFunction) {
-        let dev = root.directory("dev")
-        guard let engine = function.engine, dev.entries["edu-importer"] == nil else { return }
-        dev.entries["edu-importer"] = .device { [unowned self] (flags) throws(Errno) in
-            EduImporterFile(self, function, engine, flags: flags)
         }
     }
 
@@ -94,9 +69,23 @@ extension SimKernel {
         classDirectory.entries[nic.name] = .link("../../\(path)")
     }
 
+    private func addFurtherFiles() {
+        func add(_ path: String, _ node: Node) {
+            let parts = path.split(separator: "/")
+            guard let name = parts.last else { return }
+            root.directory(parts.dropLast().joined(separator: "/")).entries[String(name)] = node
+        }
+        for (path, text) in topology.files { add(path, .text { Array(text.utf8) }) }
+        for (path, target) in topology.links { add(path, .link(target)) }
+        for path in topology.claimed { add(path, .claimed) }
+    }
+
     private func addProcess() {
         let release = topology.release
         root.directory("proc/sys/kernel").entries["osrelease"] = .text { Array((release + "\n").utf8) }
+        root.directory("proc/sys/kernel/random").entries["boot_id"] = .text {
+            Array("5f0a7d31-6d2c-4c0e-9b1e-2f7d3a9c8e10\n".utf8)
+        }
         var symbols: [(name: String, module: String?)] = [("vfio_pci_core_feature_dma_buf", "vfio_pci_core")]
         if let revision = topology.tph {
             symbols += tphModule == nil ? revision.symbols : TPHModule.symbols(revision)

@@ -163,8 +163,27 @@ public final class SimKernel: Kernel {
         call { () throws(Errno) in
             let closes = flags & O_CLOEXEC != 0
             if let file = try processFile(path, flags: flags) { return install(file, closesOnExec: closes) }
+            if flags & O_CREAT != 0 { try create(path, exclusively: flags & O_EXCL != 0) }
             switch try root.find(path) {
-            case .directory, .link: throw Errno(EISDIR)
+            case .directory(let directory):
+                guard flags & O_ACCMODE == O_RDONLY else { throw Errno(EISDIR) }
+                guard directory.isTemporary else { throw notModelled("opening the folder \(path)", EISDIR) }
+                return install(TextFile(self, path, flags: flags, []), closesOnExec: closes)
+            case .link: throw Errno(ELOOP)
+            case .attribute(let show, let store):
+                // fs/kernfs/file.c:kernfs_fop_open
+                guard flags & O_ACCMODE == O_WRONLY || show != nil, flags & O_ACCMODE == O_RDONLY || store != nil else {
+                    throw Errno(EACCES)
+                }
+                return install(
+                    AttributeFile(self, path, flags: flags, Array((show?() ?? "").utf8), store), closesOnExec: closes)
+            case .file(let contents):
+                if flags & O_TRUNC != 0 { contents.bytes = [] }
+                return install(TemporaryFile(self, path, flags: flags, contents), closesOnExec: closes)
+            case .claimed:
+                // block/bdev.c:bd_may_claim
+                guard flags & O_EXCL == 0 else { throw Errno(EBUSY) }
+                return install(TextFile(self, path, flags: flags, []), closesOnExec: closes)
             case .text(let contents):
                 return install(TextFile(self, path, flags: flags, contents()), closesOnExec: closes)
             case .device(let open):

@@ -31,6 +31,15 @@ public struct Topology: Sendable {
     /// How the links carry packets, which decides what headers look like.
     public var linkMode = TLP.Mode.nonFlit
 
+    /// Further files of /proc and /sys, by path, and what they hold.
+    public var files: [String: String] = [:]
+    /// Further links, by path, and where they lead.
+    public var links: [String: String] = [:]
+    /// Drivers that nobody binds or unbinds by hand (suppress_bind_attrs).
+    public var fixedDrivers: Set<String> = []
+    /// Block devices that a file system, or something else, has claimed, by path.
+    public var claimed: [String] = []
+
     /// A bench of these parts.
     public init(
         name: String = "bench", release: String = "7.3.4", tph: TPHRevision? = nil, tphFeature: UInt32 = 13,
@@ -115,6 +124,10 @@ public struct Topology: Sendable {
         public var classCode: UInt32
         /// The bound driver; nil for none.
         public var driver: String?
+        /// The driver that knows its id; nil for none.
+        public var nativeDriver: String?
+        /// The address of the function whose virtual function it is.
+        public var physicalFunction: String?
         /// IOMMU group number.
         public var group: Int
         /// Base address registers.
@@ -152,6 +165,8 @@ public struct Topology: Sendable {
             self.device = device
             self.classCode = classCode
             self.driver = driver
+            // Those take what they are told to.
+            nativeDriver = driver.flatMap { $0.hasPrefix("vfio") || $0 == EduImporterFile.driver ? nil : $0 }
             self.group = group
             self.bars = bars
             self.completer = completer

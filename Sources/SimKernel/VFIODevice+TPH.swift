@@ -44,7 +44,7 @@ extension VFIODevice {
     }
 
     /// Whether this function has the feature: all have it of the series, those bound to the module of that.
-    var servesTPH: Bool { kernel.tphModule == nil || function.device.driver == TPHModule.driver }
+    var servesTPH: Bool { kernel.tphModule == nil || function.driver == TPHModule.driver }
 
     /// scripts/lab/vfio-tph/driver.c:tph_close_device; a hint of the series lives as long as its dma-buf
     func forgetHints(of buffers: [RegionBuffer]) {

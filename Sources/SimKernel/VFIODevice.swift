@@ -10,6 +10,8 @@ final class VFIODevice {
     /// The N of /dev/vfio/devices/vfioN.
     let number: Int
     private(set) var openCount = 0
+    /// Whether VFIO would wait before it lets go of the device: it is open, or a dma-buf of it is there.
+    var isUsed: Bool { openCount > 0 || !buffers.isEmpty }
     var isLowPower = false
     /// What to tell when something wakes it from low power.
     var wakeEvent: EventFile?

@@ -23,10 +23,13 @@ final class VFIOGroup {
     /// drivers/iommu/iommu.c:iommu_device_use_default_domain: a host driver's claim. Port drivers make none.
     var isHeldByHost: Bool {
         functions.contains { function in
-            guard let driver = function.device.driver else { return false }
+            guard let driver = function.driver else { return false }
             return !driver.hasPrefix("vfio") && driver != "pcieport" && driver != "pci-stub"
         }
     }
+
+    /// Whether somebody other than a host driver may use its DMA.
+    var isOwned: Bool { owner != nil }
 
     /// drivers/iommu/iommu.c:iommu_group_dma_owner_claimed
     var isClaimed: Bool { isHeldByHost || owner != nil }

@@ -55,6 +55,10 @@ struct BenchOptions: ParsableArguments {
     @Option(help: .hidden)
     var insideLab: String?
 
+    /// Set with it: the simulated bench that models the guest.
+    @Option(help: .hidden)
+    var recordModel: String?
+
     /// Refuses what does not go with the bench.
     func check() throws {
         if bench != "lab", labTph != nil || labImporter || labMachine != nil || labClock != nil {

@@ -1,4 +1,5 @@
 import CKernel
+import Commands
 import Glibc
 import Kernel
 import Runner
@@ -31,12 +32,15 @@ struct Confinement {
     }
 
     /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
-    /// `granted` are the devices that scripts may use; nil for all.
+    /// `granted` are the devices that scripts may use; nil for all. `journals` are where drivers that are changed are
+    /// written down; none where none is changed.
     init(
         real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
-        port: UInt16?
+        port: UInt16?, journals: [String] = []
     ) {
         isSimulated = false
+        // What is not there could not be made later.
+        for folder in journals { _ = try? Folders.make(folder) }
         let loaders = getenv("LD_LIBRARY_PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
         let resolver = ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
             "/etc/\($0)"
@@ -49,12 +53,13 @@ struct Confinement {
         // A guest of the lab is a machine of its own.
         devices =
             insideLab
-            ? ["/dev", "/sys", "/proc"]
+            ? ["/dev", "/sys", "/proc"] + journals
             : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
+                + (journals.isEmpty ? [] : ["/sys"] + journals)
                 + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
                     "/dev/vfio", "/dev/infiniband",
                 ])
-        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 }
+        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 } + journals
         self.port = port
         memory = 0
     }

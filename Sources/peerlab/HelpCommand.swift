@@ -46,6 +46,10 @@ struct Help: ParsableCommand {
             return
         }
         print("\(scenario.name)" + (scenario.about.isEmpty ? "" : ": \(scenario.about)"), to: STDOUT_FILENO)
+        let claims = [("concerns", scenario.concerns), ("expected", scenario.expected), ("seen", scenario.seen)]
+        for (key, claim) in claims {
+            if let claim { print("  \(key): \(claim)", to: STDOUT_FILENO) }
+        }
         if !scenario.options.isEmpty { print("\noptions (--set NAME=VALUE):", to: STDOUT_FILENO) }
         let width = scenario.options.map(\.name.count).max() ?? 0
         for option in scenario.options {

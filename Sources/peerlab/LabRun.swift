@@ -13,6 +13,8 @@ struct LabRun {
     private let on: BenchOptions
     private let command: [String]
     private let results: [(name: String, destination: String)]
+    /// Whether the devices for vfio-pci are left to the guest's peerlab.
+    private var bindsItself = false
 
     /// `command` is run in the guest; what it writes as `results` to its share goes where they say.
     init(_ on: BenchOptions, command: [String], results: [(name: String, destination: String)]) {
@@ -27,14 +29,16 @@ struct LabRun {
         var files: [(name: String, destination: String)] = []
         if let json = options.json { files.append(("results.json", LabRun.absolute(json))) }
         if let trace = options.trace, trace != "-" { files.append(("trace", LabRun.absolute(trace))) }
+        if let record = options.record { files.append(("record", LabRun.absolute(record))) }
         self.init(options.on, command: LabRun.command(options), results: files)
+        bindsItself = !options.bind.isEmpty
     }
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
             tph: on.labTph, importer: on.labImporter, fabric: on.labMachine, clock: on.labClock ?? .host,
-            folder: LabRun.absolute(LabBench.builtModules))
+            bindsItself: bindsItself, folder: LabRun.absolute(LabBench.builtModules))
         let kernel = on.labKernel ?? LabBench.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
@@ -90,6 +94,10 @@ struct LabRun {
         for effect in options.on.grants.deny { words += ["--deny", effect] }
         for folder in options.on.lib { words += ["--lib", folder] }
         if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
+        if options.record != nil {
+            words += ["--record", "\(LabJob.share)/record", "--record-model", options.on.labModel]
+        }
+        for device in options.bind { words += ["--bind", device] }
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }

@@ -18,7 +18,10 @@ struct Peerlab: ParsableCommand {
             """,
         version: "peerlab \(version)",
         subcommands: [
-            Run.self, PlanCommand.self, BatchCommand.self, ResultsCommand.self, ABCommand.self, Help.self, Stubs.self,
+            Run.self, PlanCommand.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self,
+            ABCommand.self,
+            ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
+            Help.self, Stubs.self,
         ])
 
     static func main() {

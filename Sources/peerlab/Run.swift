@@ -7,6 +7,7 @@ import Glibc
 import Kernel
 import LiveKernel
 import LuaKit
+import Records
 import Runner
 import SimKernel
 import Synchronization
@@ -38,6 +39,11 @@ struct Run: ParsableCommand {
             valueName: "FAULT"))
     var inject: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Write every ioctl and verb to FILE, to be replayed, made smaller, or turned into C.", valueName: "FILE"))
+    var record: String?
+
     @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
     var json: String?
 
@@ -60,6 +66,14 @@ struct Run: ParsableCommand {
     var seed: Int64?
 
     @Option(
+        help: ArgumentHelp(
+            """
+            Bind this device to vfio-pci for the run and bring it back afterwards; auto: those that options name, by \
+            address or by id. After a crash, peerlab restore brings them back.
+            """, valueName: "ADDRESS|auto"))
+    var bind: [String] = []
+
+    @Option(
         help: ArgumentHelp("End what takes longer; a scenario's own timeout counts where it is less.", valueName: "30s")
     )
     var timeout: String?
@@ -70,10 +84,23 @@ struct Run: ParsableCommand {
             valueName: "256M"))
     var memory: String?
 
-    @ArgumentParser.Argument(help: "Scenario files.")
+    @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
     var files: [String]
 
     mutating func run() throws {
+        if files.count == 1, let bundle = try BundleRun(files[0], on: on) {
+            try bundle.continueInChild()
+            files = [bundle.path]
+            let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
+            if !isNamed, let model = bundle.model { on.bench = model }
+            on.settings = bundle.settings + on.settings
+            return try runFiles(isForeign: true)
+        }
+        try runFiles(isForeign: false)
+    }
+
+    /// `isForeign` of what came in a bundle.
+    private mutating func runFiles(isForeign: Bool) throws {
         do {
             let tph = try on.tph()
             let pairs = try on.pairs()
@@ -82,10 +109,15 @@ struct Run: ParsableCommand {
             if !on.bench.hasPrefix("sim"), tlp != nil || faults != nil {
                 throw ValidationError("--tlp and --inject are for simulated benches")
             }
+            let binding = try BindingFolder.choice(bind)
             let place = try Launcher().place(role: role, rendezvous: rendezvous)
             if on.bench != "host", place != nil, role != nil || rendezvous != nil {
                 throw ValidationError(
                     "--role is for --bench host: sim and lab are whole machines with every role inside")
+            }
+            if place != nil, binding != nil {
+                throw ValidationError(
+                    "--bind is for a run with all roles; for others, peerlab bind and peerlab restore")
             }
             if let cpu {
                 guard on.bench != "lab" else {
@@ -106,10 +138,10 @@ struct Run: ParsableCommand {
                 throw ExitCode(try LabRun(self).run())
             case .host:
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
-                throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits))
+                throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits, isForeign))
             case .sim(let name):
                 let bench = try SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits))
+                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits, isForeign))
             }
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -144,11 +176,15 @@ struct Run: ParsableCommand {
 
     private func runHere(
         _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
-        _ faults: FaultPlan?, _ output: ResultFile?, _ limits: Limits
+        _ faults: FaultPlan?, _ output: ResultFile?, _ limits: Limits,
+        _ isForeign: Bool
     ) throws -> Int32 {
         guard let traceFile = TraceFile(trace), let tlpFile = TraceFile(tlp) else {
             print("peerlab: cannot write \(trace ?? tlp ?? "")", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
+        }
+        let recordFile = try record.map {
+            try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
         }
         var output = output
         try output?.open()
@@ -174,12 +210,11 @@ struct Run: ParsableCommand {
         }
         for file in files {
             do {
+                let watchers = Watchers(
+                    trace: traceFile, tlps: tlpFile, record: recordFile, isForeign: isForeign)
                 results.append(
                     try run(
-                        file, bench, settings, library, place, faults, limits, deadline, permissions, trace: traceFile,
-                        tlps: tlpFile
-                    )
-                )
+                        file, bench, settings, library, place, faults, limits, deadline, permissions, watchers))
                 before.withLock { [results] in $0 = results }
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
@@ -187,6 +222,7 @@ struct Run: ParsableCommand {
             }
             if results.last?.verdict == .interrupted { break }
         }
+        recordFile?.finish()
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
@@ -195,32 +231,40 @@ struct Run: ParsableCommand {
     private func run(
         _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
         _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline,
-        _ permissions: @escaping () -> Permissions, trace traceFile: TraceFile,
-        tlps: TraceFile
+        _ permissions: @escaping () -> Permissions, _ watchers: Watchers
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
-            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { tlps.write(line) } }
+            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { watchers.tlps.write(line) } }
         }
+        let isWatched = trace != nil || record != nil
         // A simulated bench is always wrapped: bench:inject refuses calls there.
-        var tracing: TracingKernel?
-        if trace != nil {
-            tracing = TracingKernel(kernel) { traceFile.write($0) }
-        } else if bench.isSimulated {
-            tracing = TracingKernel(kernel)
+        let wrap = { (kernel: any Kernel) -> TracingKernel? in
+            guard isWatched || bench.isSimulated else { return nil }
+            let tracing = TracingKernel(kernel, emit: trace.map { _ in { watchers.trace.write($0) } })
+            watchers.record?.watch(tracing)
+            return tracing
         }
+        let tracing = wrap(kernel)
         tracing?.faults = faults
         let run = try ScenarioRun(
             file: file, bench: bench, kernel: tracing ?? kernel,
             another: {
                 // Roles on a simulated bench share its kernel.
                 let other = bench.isSimulated ? kernel : bench.makeKernel()
-                guard trace != nil || bench.isSimulated else { return other }
-                return TracingKernel(other, emit: trace.map { _ in { traceFile.write($0) } })
+                return wrap(other) ?? other
             }, library: library, settings: settings, seed: seed, place: place, limits: limits, deadline: deadline,
             permissions: permissions,
-            featureFound: { feature in tracing?.decoder.features[feature.number] = feature },
-            note: { tracing?.note($0) }, emit: { print($0, to: STDOUT_FILENO) })
+            featureFound: { tracing?.know($0) },
+            note: {
+                tracing?.note($0)
+                watchers.record?.recorder.note($0)
+            }, emit: { print($0, to: STDOUT_FILENO) })
+        if let choice = try? BindingFolder.choice(bind) {
+            // A simulated kernel has its own files, as short-lived as itself.
+            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : Folders.bindings(nil))
+        }
+        run.isForeign = watchers.isForeign
         return try run.run()
     }
 
@@ -232,7 +276,7 @@ struct Run: ParsableCommand {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
                 granted: GrantOptions.question == nil ? grants.devices : nil,
-                results: output, port: place?.address.port)
+                results: output, port: place?.address.port, journals: bind.isEmpty ? [] : Folders.bindings(nil))
         }
         // What the model takes comes on top of what scripts have.
         let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
@@ -261,6 +305,15 @@ struct Run: ParsableCommand {
 
 extension LabMachine.Fabric: ExpressibleByArgument {}
 extension LabMachine.Clock: ExpressibleByArgument {}
+
+/// Who sees what a run does.
+private struct Watchers {
+    let trace: TraceFile
+    let tlps: TraceFile
+    let record: RecordFile?
+    /// Whether what runs came in a bundle.
+    let isForeign: Bool
+}
 
 /// Where trace lines go.
 struct TraceFile: Sendable {

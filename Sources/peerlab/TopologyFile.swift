@@ -27,7 +27,10 @@ enum TopologyFile {
     }
 
     private static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
-        try fields.allow(["name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links"])
+        try fields.allow([
+            "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
+            "symlinks", "claimed",
+        ])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
         let iommu = try fields.table("iommu")
@@ -46,6 +49,9 @@ enum TopologyFile {
         }
         for device in try fields.list("devices") { try add(device, to: &bench) }
         try addFabric(fields, to: &bench)
+        bench.files = try fields.texts("files")
+        bench.links = try fields.texts("symlinks")
+        bench.claimed = try fields.values("claimed", "paths") { if case .string(let path) = $0 { path } else { nil } }
         return bench
     }
 
@@ -75,7 +81,8 @@ enum TopologyFile {
     private static func add(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
-            "rdma", "config", "config_size", "config_keeps_writes", "config_writable", "parent", "acs",
+            "rdma", "config", "config_size", "config_keeps_writes", "config_writable", "parent", "acs", "native_driver",
+            "physical_function",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
@@ -93,6 +100,10 @@ enum TopologyFile {
             driver: try entry("driver", fields, "vfio-pci"),
             group: Int(try number("group", fields, 0...Int64(Int32.max), 0)))
         if device.driver == "none" { device.driver = nil }
+        if let native = try fields.text("native_driver") { device.nativeDriver = native }
+        if let physical = try fields.text("physical_function") {
+            device.physicalFunction = PCIAddress(physical)?.description
+        }
         device.completer = try support("completer", fields)
         device.tphRequester = try fields.boolean("tph_requester") ?? false
         switch try fields.text("kind") ?? "memory" {
@@ -202,6 +213,14 @@ struct Fields {
         guard let value = values[key] else { return nil }
         guard case .string(let text) = value else { throw wrong(key, "a string") }
         return text
+    }
+
+    /// A table of texts by name.
+    func texts(_ key: String) throws(ErrorValue) -> [String: String] {
+        let table = try table(key)
+        var texts: [String: String] = [:]
+        for name in table.values.keys { texts[name] = try table.text(name) }
+        return texts
     }
 
     func integer(_ key: String) throws(ErrorValue) -> Int64? {

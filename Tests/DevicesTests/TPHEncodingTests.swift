@@ -190,8 +190,8 @@ import Testing
         #expect(failure.object == "0000:3b:00.0 dma-buf")
         #expect(failure.hint?.contains("one tag per dma-buf") == true)
         #expect(
-            failure.request == "{argsz=20, flags=DMA_BUF_TPH|SET, dmabuf_fd=40, flags=ST|ST_EXT, steering_tag=0x12, "
-                + "ph=target, steering_tag_ext=0x12}")
+            failure.request == "{argsz=20, feature=DMA_BUF_TPH, operation=SET, dmabuf_fd=40, flags=ST|ST_EXT, "
+                + "steering_tag=0x12, ph=target, steering_tag_ext=0x12}")
     }
 
     @Test func closedDescriptor() {
@@ -204,6 +204,7 @@ import Testing
         }
         #expect(failure.errno == Errno(EBADF))
         #expect(
-            failure.request == "{argsz=16, flags=DMA_BUF_TPH|SET, dmabuf_fd=99, steering_tag=0x12, ph=requester}")
+            failure.request
+                == "{argsz=16, feature=DMA_BUF_TPH, operation=SET, dmabuf_fd=99, steering_tag=0x12, ph=requester}")
     }
 }

@@ -92,6 +92,11 @@ final class TPHKernel: Kernel {
         return Int(descriptor)
     }
 
+    func fsync(_ descriptor: Int32) -> Int { -Int(EROFS) }
+    func mkdir(_ path: String) -> Int { -Int(EROFS) }
+    func rename(_ path: String, to other: String) -> Int { -Int(EROFS) }
+    func unlink(_ path: String) -> Int { -Int(EROFS) }
+
     func close(_ descriptor: Int32) -> Int {
         positions.removeValue(forKey: descriptor) == nil ? -Int(EBADF) : 0
     }

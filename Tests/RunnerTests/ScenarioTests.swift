@@ -99,6 +99,21 @@ struct Outcome {
         }
     }
 
+    @Test func resultsCarryWhatAReproducerClaims() throws {
+        let outcome = try Outcome(
+            """
+            return {
+              concerns = "v2 to v11", expected = "EINVAL", seen = "0", cases = { ["one"] = function() end },
+            }
+            """)
+        let result = try #require(outcome.result)
+        let json = String(decoding: try Report.json([result], version: "1"), as: UTF8.self)
+        for line in [#""concerns" : "v2 to v11","#, #""expected" : "EINVAL","#, #""seen" : "0","#] {
+            #expect(json.contains(line))
+        }
+        #expect(try Outcome("return { seen = {}, cases = { one = function() end } }").result?.verdict != .pass)
+    }
+
     @Test func aFailedCaseDoesNotStopTheNext() throws {
         let outcome = try Outcome(
             """

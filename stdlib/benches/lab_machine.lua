@@ -4,6 +4,7 @@
 --- `machine` ("bridge", "no-route", "below-switch").
 local express = {
   address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 11, kind = "memory",
+  native_driver = "virtio-pci",
   -- The MSI-X table is in the first. Of virtio's registers, which are in the second, only some of what they show is here.
   bars = {
     { index = 1, size = "4K" },

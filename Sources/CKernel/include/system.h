@@ -28,6 +28,11 @@ long sys_fcntl(int fd, int command, long argument);
 /* Does not wait. */
 long sys_poll(int fd, short events);
 long sys_eventfd(unsigned count);
+/* The rest of what a file needs to be there after a power cut: made, flushed, renamed; and gone again. */
+long sys_fsync(int fd);
+long sys_mkdir(const char *_Nonnull path);
+long sys_rename(const char *_Nonnull from, const char *_Nonnull to);
+long sys_unlink(const char *_Nonnull path);
 long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size);
 /* Milliseconds; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);

@@ -90,7 +90,7 @@ final class BatchProcess {
                 file: file, bench: bench, kernel: tracing,
                 another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
                 library: library, settings: settings, permissions: { Permissions(grants) },
-                featureFound: { feature in tracing.decoder.features[feature.number] = feature },
+                featureFound: { tracing.know($0) },
                 note: { tracing.note($0) }, emit: emit)
             // Its time begins when it has its devices.
             run.whenWaiting = { _ = writeAll([BatchTask.waits], to: 3) }

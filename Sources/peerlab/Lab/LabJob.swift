@@ -45,7 +45,8 @@ struct LabJob: Sendable {
     /// Writes what guest-init reads: the modules to load and the devices to bind.
     func write(modules: [LabModule], devices: [LabMachine.Device]) throws(Failure) {
         try write("modules", modules.map { "\($0.path)\t\($0.parameters.joined(separator: " "))\n" }.joined())
-        try write("devices", devices.map { "\($0.identity) \($0.driver)\n" }.joined())
+        try write(
+            "devices", devices.compactMap { device in device.driver.map { "\(device.identity) \($0)\n" } }.joined())
     }
 
     /// The command's exit code, once guest-init has written it.

@@ -26,8 +26,8 @@ struct LabMachine: Sendable {
         var model: String
         /// What has to exist before it: `-object` of QEMU.
         var object: String?
-        /// The driver to bind it to.
-        var driver = "vfio-pci"
+        /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
+        var driver: String? = "vfio-pci"
     }
 
     /// Identities of the devices under test.

@@ -14,13 +14,19 @@ struct LabSetup {
     private(set) var modules: [LabModule] = []
 
     /// The modules are looked for in `folder`.
-    init(tph: String?, importer: Bool, fabric: LabMachine.Fabric?, clock: LabMachine.Clock, folder: String)
-        throws(ValidationError)
-    {
+    init(
+        tph: String?, importer: Bool, fabric: LabMachine.Fabric?, clock: LabMachine.Clock,
+        bindsItself: Bool, folder: String
+    ) throws(ValidationError) {
         if let tph { try add(tph: tph, folder) }
         if importer { try addImporter(folder) }
         if let fabric { machine.fabric = fabric }
         machine.clock = clock
+        if bindsItself {
+            for index in machine.devices.indices where machine.devices[index].driver == "vfio-pci" {
+                machine.devices[index].driver = nil
+            }
+        }
         // The switch has the two whose traffic it is about, and no port more.
         if fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }

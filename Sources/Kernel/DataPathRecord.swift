@@ -1,0 +1,110 @@
+import CKernel
+import Synchronization
+
+/// What data loops post and poll: they call through the context (verbs.h), past every kernel object. While a context is
+/// recorded, its functions are ours, which pass on to the provider's.
+final class DataPathRecord {
+    private unowned let kernel: TracingKernel
+    /// The kernel's own calls reach the same functions; they are told of already.
+    private var pauses = 0
+
+    init(_ kernel: TracingKernel) { self.kernel = kernel }
+
+    func pause() { pauses += 1 }
+    func resume() { pauses -= 1 }
+
+    /// A context and what it called before.
+    private struct Entry: @unchecked Sendable {
+        let record: DataPathRecord
+        let operations: ibv_context_ops
+    }
+
+    /// By the context's address. Contexts of all threads are here; each is used by one.
+    private static let entries = Mutex<[UInt: Entry]>([:])
+
+    /// Records what is done in this context from now on.
+    func watch(_ context: UnsafeMutablePointer<ibv_context>) {
+        let before = context.pointee.ops
+        DataPathRecord.entries.withLock {
+            $0[UInt(bitPattern: context)] = Entry(record: self, operations: before)
+        }
+        context.pointee.ops.post_send = DataPathRecord.postSend
+        context.pointee.ops.post_recv = DataPathRecord.postReceive
+        context.pointee.ops.poll_cq = DataPathRecord.pollQueue
+    }
+
+    /// The context is about to go.
+    func forget(_ context: UnsafeMutablePointer<ibv_context>) {
+        let entry = DataPathRecord.entries.withLock { $0.removeValue(forKey: UInt(bitPattern: context)) }
+        if let entry { context.pointee.ops = entry.operations }
+    }
+
+    private static func entry(_ context: UnsafeMutablePointer<ibv_context>?) -> Entry? {
+        entries.withLock { $0[UInt(bitPattern: context)] }
+    }
+
+    /// A post that is about to be made; nil where it is told of already.
+    private func begin(
+        _ signature: Signature, _ qp: UnsafeMutablePointer<ibv_qp>, _ work: @autoclosure () -> Operation.Value
+    ) -> Operation? {
+        guard pauses == 0 else { return nil }
+        var operation = Operation(signature, [.number(address(qp), .handle("qp")), work()])
+        operation.start = kernel.monotonic()
+        operation.ticket = kernel.recordBegins?()
+        return operation
+    }
+
+    private func end(_ operation: Operation?, _ result: Int32) {
+        guard var operation else { return }
+        operation.duration = kernel.monotonic() &- operation.start
+        if result != 0 { operation.errno = Errno(result > 0 ? result : 5) }
+        kernel.tell(operation)
+    }
+
+    private static let postSend:
+        @convention(c) (
+            UnsafeMutablePointer<ibv_qp>?, UnsafeMutablePointer<ibv_send_wr>?,
+            UnsafeMutablePointer<UnsafeMutablePointer<ibv_send_wr>?>?
+        ) -> Int32 = { qp, request, bad in
+            guard let qp, let request, let entry = entry(qp.pointee.context),
+                let post = entry.operations.post_send
+            else { return 22 }
+            let operation = entry.record.begin(.postSend, qp, .work(request, on: qp))
+            let result = post(qp, request, bad)
+            entry.record.end(operation, result)
+            return result
+        }
+
+    private static let postReceive:
+        @convention(c) (
+            UnsafeMutablePointer<ibv_qp>?, UnsafeMutablePointer<ibv_recv_wr>?,
+            UnsafeMutablePointer<UnsafeMutablePointer<ibv_recv_wr>?>?
+        ) -> Int32 = { qp, request, bad in
+            guard let qp, let request, let entry = entry(qp.pointee.context),
+                let post = entry.operations.post_recv
+            else { return 22 }
+            let operation = entry.record.begin(.postRecv, qp, .work(request))
+            let result = post(qp, request, bad)
+            entry.record.end(operation, result)
+            return result
+        }
+
+    private static let pollQueue:
+        @convention(c) (UnsafeMutablePointer<ibv_cq>?, Int32, UnsafeMutablePointer<ibv_wc>?) -> Int32 = {
+            cq, count, completions in
+            guard let cq, let entry = entry(cq.pointee.context), let poll = entry.operations.poll_cq else {
+                return -1
+            }
+            let found = poll(cq, count, completions)
+            // An empty queue says nothing of the kernel, and is asked without end.
+            guard found > 0, entry.record.pauses == 0 else { return found }
+            var operation = Operation(
+                .pollCQ,
+                [.number(address(cq), .handle("cq")), .number(UInt64(UInt32(bitPattern: count)), .decimal)])
+            operation.start = entry.record.kernel.monotonic()
+            operation.result = .number(UInt64(found), .decimal)
+            operation.outputs = [.init("wc", .completions(UnsafeBufferPointer(start: completions, count: Int(found))))]
+            entry.record.kernel.tell(operation)
+            return found
+        }
+}

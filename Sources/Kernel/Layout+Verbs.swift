@@ -1,0 +1,245 @@
+public import CKernel
+
+private typealias Attributes = ibv_qp_attr
+private typealias Path = ibv_ah_attr
+private typealias Work = ibv_send_wr
+
+/// A field at a member that Swift knows, of a width that it does not: of enumerations.
+private func enumeration<Structure, Value>(
+    _ name: String, _ path: KeyPath<Structure, Value>, _ format: Format = .decimal
+) -> Field {
+    Field(name, offset: place(path), size: 4, .input, format)
+}
+
+private func place<Structure, Value>(_ path: KeyPath<Structure, Value>) -> Int {
+    guard let offset = MemoryLayout<Structure>.offset(of: path) else { preconditionFailure("it is not stored") }
+    return offset
+}
+
+/// Structures of verbs.h: the one description of their members.
+extension Layout {
+    /// struct ibv_qp_attr, and which bit of attr_mask (IBV_QP_*) each member belongs to; 0 for the path, which is IBV_QP_AV.
+    public static let queuePairAttributes: [(bit: Int, field: Field)] = [
+        (1 << 0, enumeration("qp_state", \Attributes.qp_state, Signature.queueStates)),
+        (1 << 1, enumeration("cur_qp_state", \Attributes.cur_qp_state, Signature.queueStates)),
+        (1 << 8, enumeration("path_mtu", \Attributes.path_mtu, .names(mtus))),
+        (1 << 18, enumeration("path_mig_state", \Attributes.path_mig_state)),
+        (1 << 6, Field("qkey", \Attributes.qkey)), (1 << 12, Field("rq_psn", \Attributes.rq_psn)),
+        (1 << 16, Field("sq_psn", \Attributes.sq_psn)),
+        (1 << 20, Field("dest_qp_num", \Attributes.dest_qp_num, .input, .queueNumber)),
+        (
+            1 << 3,
+            Field("qp_access_flags", offset: place(\Attributes.qp_access_flags), size: 4, .input, Signature.access)
+        ),
+        (1 << 4, Field("pkey_index", \Attributes.pkey_index, .input, .decimal)),
+        (1 << 2, Field("en_sqd_async_notify", \Attributes.en_sqd_async_notify, .input, .decimal)),
+        (1 << 13, Field("max_rd_atomic", \Attributes.max_rd_atomic, .input, .decimal)),
+        (1 << 17, Field("max_dest_rd_atomic", \Attributes.max_dest_rd_atomic, .input, .decimal)),
+        (1 << 15, Field("min_rnr_timer", \Attributes.min_rnr_timer, .input, .decimal)),
+        (1 << 5, Field("port_num", \Attributes.port_num, .input, .decimal)),
+        (1 << 9, Field("timeout", \Attributes.timeout, .input, .decimal)),
+        (1 << 10, Field("retry_cnt", \Attributes.retry_cnt, .input, .decimal)),
+        (1 << 11, Field("rnr_retry", \Attributes.rnr_retry, .input, .decimal)),
+    ]
+    /// IBV_QP_AV: with it, modify_qp takes a path.
+    public static let pathBit = 1 << 7
+    private static let mtus: [Format.Flag] = [
+        .init(1, "256"), .init(2, "512"), .init(3, "1024"), .init(4, "2048"), .init(5, "4096"),
+    ]
+
+    /// struct ibv_ah_attr, whose GID is bytes (see ``pathGID``).
+    public static let path = Layout(
+        size: MemoryLayout<ibv_ah_attr>.size,
+        [
+            Field("sgid_index", offset: place(\Path.grh.sgid_index), size: 1, .input, .decimal),
+            Field("flow_label", offset: place(\Path.grh.flow_label), size: 4),
+            Field("hop_limit", offset: place(\Path.grh.hop_limit), size: 1, .input, .decimal),
+            Field("traffic_class", offset: place(\Path.grh.traffic_class), size: 1, .input, .decimal),
+            Field("dlid", \Path.dlid, .input, .decimal), Field("sl", \Path.sl, .input, .decimal),
+            Field("src_path_bits", \Path.src_path_bits, .input, .decimal),
+            Field("static_rate", \Path.static_rate, .input, .decimal),
+            Field("is_global", \Path.is_global, .input, .decimal), Field("port_num", \Path.port_num, .input, .decimal),
+        ])
+    /// The members of struct ibv_wc.
+    public static let completionFields: [Field] = {
+        var failed = ibv_wc()
+        failed.status = IBV_WC_FATAL_ERR
+        var received = ibv_wc()
+        received.opcode = IBV_WC_RECV
+        received.wc_flags = IBV_WC_WITH_IMM.rawValue | IBV_WC_GRH.rawValue
+        received.src_qp = 1
+        return completion(failed).fields + completion(received).fields
+    }()
+    /// Where the 16 bytes of the destination's GID lie in struct ibv_ah_attr.
+    public static let pathGID = place(\Path.grh.dgid)
+
+    /// struct ibv_sge
+    public static let piece = Layout(
+        size: MemoryLayout<ibv_sge>.size,
+        [
+            Field("addr", \ibv_sge.addr, .input, .pointer), Field("length", \ibv_sge.length),
+            Field("lkey", \ibv_sge.lkey, .input, .key),
+        ])
+
+    /// struct ibv_send_wr without its lists. Its unions are no members in Swift: imm_data follows send_flags, and of wr each
+    /// operation has its own view (verbs.h).
+    public static func work(_ opcode: UInt32) -> Layout {
+        let immediate = place(\Work.send_flags) + 4
+        let union = place(\Work.wr)
+        var fields = [
+            Field("wr_id", \Work.wr_id), enumeration("opcode", \Work.opcode, workRequests),
+            Field("send_flags", offset: place(\Work.send_flags), size: 4, .input, sendFlags),
+        ]
+        if opcode == IBV_WR_RDMA_WRITE_WITH_IMM.rawValue || opcode == IBV_WR_SEND_WITH_IMM.rawValue {
+            fields.append(Field("imm_data", offset: immediate, size: 4))
+        }
+        switch ibv_wr_opcode(rawValue: opcode) {
+        case IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_RDMA_READ:
+            fields += [
+                Field("remote_addr", offset: union, size: 8, .input, .pointer),
+                Field("rkey", offset: union + 8, size: 4, .input, .key),
+            ]
+        case IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD:
+            fields += [
+                Field("remote_addr", offset: union, size: 8, .input, .pointer),
+                Field("compare_add", offset: union + 8, size: 8), Field("swap", offset: union + 16, size: 8),
+                Field("rkey", offset: union + 24, size: 4, .input, .key),
+            ]
+        default:
+            fields += [
+                Field("ah", offset: union, size: 8, .input, .handle("ah")),
+                Field("remote_qpn", offset: union + 8, size: 4, .input, .queueNumber),
+                Field("remote_qkey", offset: union + 12, size: 4),
+            ]
+        }
+        return Layout(size: MemoryLayout<ibv_send_wr>.size, fields)
+    }
+    private static let workRequests = Format.names([
+        .init(0, "RDMA_WRITE"), .init(1, "RDMA_WRITE_WITH_IMM"), .init(2, "SEND"), .init(3, "SEND_WITH_IMM"),
+        .init(4, "RDMA_READ"), .init(5, "ATOMIC_CMP_AND_SWP"), .init(6, "ATOMIC_FETCH_AND_ADD"),
+    ])
+    private static let sendFlags = Format.flags([
+        .init(1, "FENCE"), .init(2, "SIGNALED"), .init(4, "SOLICITED"), .init(8, "INLINE"), .init(16, "IP_CSUM"),
+    ])
+
+    /// struct ibv_recv_wr without its lists.
+    public static let receive = Layout(
+        size: MemoryLayout<ibv_recv_wr>.size, [Field("wr_id", \ibv_recv_wr.wr_id)])
+
+    private static let completions = Format.names([
+        .init(0, "SEND"), .init(1, "RDMA_WRITE"), .init(2, "RDMA_READ"), .init(3, "COMP_SWAP"), .init(4, "FETCH_ADD"),
+        .init(128, "RECV"), .init(129, "RECV_RDMA_WITH_IMM"),
+    ])
+    /// Names of enum ibv_wc_status without IBV_WC_.
+    public static let completionStatuses = [
+        "SUCCESS", "LOC_LEN_ERR", "LOC_QP_OP_ERR", "LOC_EEC_OP_ERR", "LOC_PROT_ERR", "WR_FLUSH_ERR", "MW_BIND_ERR",
+        "BAD_RESP_ERR", "LOC_ACCESS_ERR", "REM_INV_REQ_ERR", "REM_ACCESS_ERR", "REM_OP_ERR", "RETRY_EXC_ERR",
+        "RNR_RETRY_EXC_ERR", "LOC_RDD_VIOL_ERR", "REM_INV_RD_REQ_ERR", "REM_ABORT_ERR", "INV_EECN_ERR",
+        "INV_EEC_STATE_ERR", "FATAL_ERR", "RESP_TIMEOUT_ERR", "GENERAL_ERR", "TM_ERR", "TM_RNDV_INCOMPLETE",
+    ]
+    private static let statuses = Format.names(
+        completionStatuses.enumerated().map { .init($0.offset, $0.element) })
+
+    /// struct ibv_wc: of a success what verbs.h defines for its kind, of a failure what is valid then.
+    public static func completion(_ wc: ibv_wc) -> Layout {
+        var fields = [
+            Field("wr_id", \ibv_wc.wr_id), enumeration("status", \ibv_wc.status, statuses),
+            Field("qp_num", \ibv_wc.qp_num, .input, .queueNumber),
+        ]
+        if wc.status != IBV_WC_SUCCESS {
+            fields.append(Field("vendor_err", \ibv_wc.vendor_err))
+        } else {
+            fields.append(enumeration("opcode", \ibv_wc.opcode, completions))
+            if wc.opcode.rawValue & IBV_WC_RECV.rawValue != 0 {
+                fields.append(Field("byte_len", \ibv_wc.byte_len))
+                fields.append(Field("wc_flags", offset: place(\ibv_wc.wc_flags), size: 4))
+            }
+            if wc.wc_flags & IBV_WC_WITH_IMM.rawValue != 0 {
+                fields.append(Field("imm_data", offset: place(\ibv_wc.byte_len) + 4, size: 4))
+            }
+            if wc.wc_flags & IBV_WC_GRH.rawValue != 0, wc.src_qp != 0 {
+                fields.append(Field("src_qp", \ibv_wc.src_qp, .input, .queueNumber))
+            }
+        }
+        return Layout(size: MemoryLayout<ibv_wc>.size, fields)
+    }
+}
+
+/// Structures of verbs.h as values of an operation.
+extension Operation.Value {
+    private static func members<Structure>(_ layout: Layout, _ structure: Structure) -> [Operation.Member] {
+        withUnsafeBytes(of: structure) { Decoder().members(layout, $0, .input) }
+    }
+
+    static func attributes(_ attributes: ibv_qp_attr, _ mask: Int32) -> Operation.Value {
+        let fields = Layout.queuePairAttributes.filter { Int(mask) & $0.bit != 0 }.map(\.field)
+        var members = members(Layout(size: MemoryLayout<ibv_qp_attr>.size, fields), attributes)
+        if Int(mask) & Layout.pathBit != 0 { members.append(.init("ah_attr", path(attributes.ah_attr))) }
+        return .structure(members)
+    }
+
+    static func path(_ attributes: ibv_ah_attr) -> Operation.Value {
+        let gid = withUnsafeBytes(of: attributes) { Array($0[Layout.pathGID..<(Layout.pathGID + 16)]) }
+        return .structure([.init("dgid", .bytes(gid))] + members(.path, attributes))
+    }
+
+    private static func pieces(_ list: UnsafeMutablePointer<ibv_sge>?, _ count: Int32) -> Operation.Member {
+        let pieces = UnsafeBufferPointer(start: list, count: list == nil ? 0 : Int(max(0, count)))
+        return .init("sg_list", .list(pieces.map { .structure(members(.piece, $0)) }))
+    }
+
+    static func work(
+        _ request: UnsafeMutablePointer<ibv_send_wr>, on qp: UnsafeMutablePointer<ibv_qp>
+    ) -> Operation.Value {
+        let isDatagram = qp.pointee.qp_type == IBV_QPT_UD
+        var list: [Operation.Value] = []
+        var next: UnsafeMutablePointer<ibv_send_wr>? = request
+        while let wr = next, list.count < 1 << 16 {
+            var members = members(.work(wr.pointee.opcode.rawValue), wr.pointee)
+            // Only datagrams have an address; others may have anything in its place.
+            if !isDatagram { members.removeAll { ["ah", "remote_qpn", "remote_qkey"].contains($0.name) } }
+            list.append(.structure(members + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
+            next = wr.pointee.next
+        }
+        return .list(list)
+    }
+
+    static func work(_ request: UnsafeMutablePointer<ibv_recv_wr>) -> Operation.Value {
+        var list: [Operation.Value] = []
+        var next: UnsafeMutablePointer<ibv_recv_wr>? = request
+        while let wr = next, list.count < 1 << 16 {
+            list.append(.structure(members(.receive, wr.pointee) + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
+            next = wr.pointee.next
+        }
+        return .list(list)
+    }
+
+    /// Completions as they are compared.
+    public static func completions(_ list: some Collection<ibv_wc>) -> Operation.Value {
+        .list(list.map { .structure(members(.completion($0), $0)) })
+    }
+
+    static func devices(_ devices: [UnsafeMutablePointer<ibv_device>]) -> Operation.Value {
+        .list(
+            devices.map { device in
+                let name = withUnsafeBytes(of: device.pointee.name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                return .structure([
+                    .init("name", .text(name)), .init("device", .number(address(device), .handle("device"))),
+                ])
+            })
+    }
+
+    static func gids(_ entries: [ibv_gid_entry]) -> Operation.Value {
+        .list(
+            entries.map { entry in
+                let gid = withUnsafeBytes(of: entry.gid) { Array($0) }
+                return .structure([
+                    .init("gid", .bytes(gid)), .init("gid_index", .number(UInt64(entry.gid_index), .decimal)),
+                    .init("port_num", .number(UInt64(entry.port_num), .decimal)),
+                    .init("gid_type", .number(UInt64(entry.gid_type), .decimal)),
+                ])
+            })
+    }
+}

@@ -1,0 +1,150 @@
+/// One call of the seam as it was made and answered: what traces show, and records keep.
+public struct Operation: Sendable {
+    /// A value that went in or came out.
+    public indirect enum Value: Sendable {
+        /// A number, sign-extended where it is signed.
+        case number(UInt64, Format)
+        /// What a record calls an object, a key or an address, and how far behind it this is.
+        case symbol(String, UInt64)
+        /// A path or a name.
+        case text(String)
+        /// Bytes of memory.
+        case bytes([UInt8])
+        /// Bytes that are too many to keep: FNV-1a of them, in 64 bits, and their number.
+        case digest(UInt64, Int)
+        /// What an address in this process points to, and the address, which means nothing elsewhere.
+        case pointer([UInt8], UInt64)
+        /// A structure's members in order.
+        case structure([Member])
+        /// Elements in order.
+        case list([Value])
+    }
+
+    /// A named value.
+    public struct Member: Sendable {
+        /// The C name.
+        public var name: String
+        /// What it holds.
+        public var value: Value
+
+        /// A member.
+        public init(_ name: String, _ value: Value) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// What is called.
+    public let signature: Signature
+    /// Of an ioctl the request; nil where it is none that we know.
+    public var request: Request?
+    /// What faults call it: an ioctl by its request.
+    public var name: String
+    /// One for each parameter.
+    public var arguments: [Value]
+    /// What a success gave.
+    public var result = Value.number(0, .decimal)
+    /// What else came out, by name.
+    public var outputs: [Member] = []
+    /// Why it was refused; nil for a success.
+    public var errno: Errno?
+    /// Whether a fault plan refused it.
+    public var isInjected = false
+    /// When it began, by ``SystemCalls/monotonic()``.
+    public var start: UInt64 = 0
+    /// Nanoseconds it took.
+    public var duration: UInt64 = 0
+    /// Its place among others, where what it does is seen before it is over; see ``TracingKernel/recordBegins``.
+    public var ticket: Int?
+    /// How often it was made until it gave this answer, with pauses between.
+    public var times = 1
+
+    /// A call that has not been made.
+    public init(_ signature: Signature, _ arguments: [Value]) {
+        self.signature = signature
+        self.arguments = arguments
+        name = signature.name
+    }
+}
+
+/// How values become text.
+public protocol OperationNames {
+    /// What is written for a number instead of its digits; nil for those. `isResult` of what came out.
+    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String?
+    /// At most so many bytes and elements are written.
+    var limits: (bytes: Int, elements: Int) { get }
+}
+
+extension Operation {
+    /// "ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {size=12, flags=0} => {out_ioas_id=1}) = 0", as strace would write it.
+    public func text(_ names: some OperationNames) -> String {
+        var parts: [String] = []
+        for (parameter, value) in zip(signature.parameters, arguments) {
+            let text = self.text(value, names)
+            parts.append(signature.namesParameters ? "\(parameter.name)=\(text)" : text)
+        }
+        var after = ""
+        if !outputs.isEmpty {
+            let text = self.text(.structure(outputs), names, isResult: true)
+            if signature.name == Signature.ioctl.name {
+                parts.append("\(parts.removeLast()) => \(text)")
+            } else {
+                after = " " + text
+            }
+        }
+        return "\(signature.name)(\(parts.joined(separator: ", "))) = \(answer(names))\(after)"
+    }
+
+    private func answer(_ names: some OperationNames) -> String {
+        guard let errno else { return text(result, names, isResult: true) }
+        return "-1 \(errno.name) (\(errno.message))" + (isInjected ? " (injected)" : "")
+    }
+
+    /// A value as it stands in the operation's text.
+    public func text(_ value: Value, _ names: some OperationNames, isResult: Bool = false) -> String {
+        switch value {
+        case .number(let number, let format):
+            names.name(of: number, format, in: self, isResult: isResult) ?? format.text(number)
+        case .symbol(let name, let offset): offset == 0 ? name : "\(name)+\(hex(offset))"
+        case .text(let text): Operation.quoted(text)
+        case .bytes(let bytes): Operation.text(bytes, names.limits.bytes)
+        case .digest(let hash, let count): "<#" + String(hash, radix: 16) + "*\(count)>"
+        case .pointer(let bytes, _): "&" + Operation.text(bytes, names.limits.bytes)
+        case .structure(let members):
+            "{" + members.map { "\($0.name)=\(text($0.value, names, isResult: isResult))" }.joined(separator: ", ")
+                + "}"
+        case .list(let values):
+            "["
+                + (values.prefix(names.limits.elements).map { text($0, names, isResult: isResult) }
+                + (values.count > names.limits.elements ? ["..."] : [])).joined(separator: ", ") + "]"
+        }
+    }
+
+    /// Bytes as hex pairs, at most `limit` of them; four or more alike in a row as "00*16".
+    static func text(_ bytes: some Collection<UInt8>, _ limit: Int) -> String {
+        var parts: [String] = []
+        var rest = bytes.prefix(limit)[...]
+        while let byte = rest.first {
+            let run = rest.prefix { $0 == byte }.count
+            rest = rest.dropFirst(run)
+            let pair = (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            if run >= 4 { parts.append("\(pair)*\(run)") } else { parts += Array(repeating: pair, count: run) }
+        }
+        if bytes.count > limit { parts.append("...") }
+        return "<" + parts.joined(separator: " ") + ">"
+    }
+
+    /// In quotes, what is no printable ASCII as \xNN.
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): result += "\\" + String(UnicodeScalar(byte))
+            case 10: result += "\\n"
+            case 0x20..<0x7f: result += String(UnicodeScalar(byte))
+            default: result += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,159 @@
+/// Everything that shows a failure, in one plain text that a mailing list takes: scenario, modules, options, record, result.
+/// Each line of a file begins with a space, or, where it goes on from the line before, with a backslash, so that nothing of
+/// it is a mail's own.
+public struct Bundle: Sendable {
+    static let mark = "peerlab bundle 1"
+    /// Bytes that lists take without asking.
+    public static let longest = 100_000
+    private static let longestLine = 900
+
+    /// One file.
+    public struct File: Sendable {
+        /// A name without folders, or of a module in folders below.
+        public let name: String
+        /// Text: printable, with tabs and line ends.
+        public let text: String
+
+        /// A file of that name.
+        public init(name: String, text: String) {
+            self.name = name
+            self.text = text
+        }
+    }
+
+    /// "scenario", "options" and the like, in order.
+    public var header: [(key: String, value: String)]
+    /// The scenario first.
+    public var files: [File]
+
+    /// A bundle of these parts.
+    public init(header: [(key: String, value: String)], files: [File]) {
+        self.header = header
+        self.files = files
+    }
+
+    /// The header's first value; nil where it has none.
+    public subscript(key: String) -> String? { header.first { $0.key == key }?.value }
+    /// All values of a key that may come again.
+    public func all(_ key: String) -> [String] { header.filter { $0.key == key }.map(\.value) }
+    /// A file's text.
+    public func file(_ name: String) -> String? { files.first { $0.name == name }?.text }
+
+    /// Whether a text says that it is one.
+    public static func isBundle(_ text: String) -> Bool { text.hasPrefix(mark + "\n") || text.hasPrefix(mark + "\r\n") }
+
+    /// The whole text.
+    public var text: String {
+        var lines = [Bundle.mark] + header.map { "\($0.key): \(Record.oneLine($0.value))" }
+        for file in files {
+            let content = Bundle.lines(file.text)
+            lines.append("--- file \(file.name) \(content.count) lines \(Bundle.sum(file.text))")
+            lines += content
+        }
+        lines.append("--- end")
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func lines(_ text: String) -> [String] {
+        var result: [String] = []
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast(text.hasSuffix("\n") ? 1 : 0)
+        {
+            var rest = Array(line.utf8)[...]
+            var first = true
+            repeat {
+                // Between characters.
+                var end = min(rest.count, longestLine)
+                while end < rest.count, end > 0, rest[rest.startIndex + end] & 0xc0 == 0x80 { end -= 1 }
+                let part = rest.prefix(max(end, 1))
+                result.append((first ? " " : "\\") + String(decoding: part, as: UTF8.self))
+                rest = rest.dropFirst(part.count)
+                first = false
+            } while !rest.isEmpty
+        }
+        return result
+    }
+
+    /// FNV-1a of what mailers leave alone: all but blanks at the ends of lines.
+    private static func sum(_ text: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for line in text.split(separator: "\n", omittingEmptySubsequences: true) {
+            var bytes = Array(line.utf8)
+            while let last = bytes.last, [0x20, 0x09, 0x0d].contains(last) { bytes.removeLast() }
+            for byte in bytes + [10] where bytes.count > 0 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        }
+        return String(hash, radix: 16)
+    }
+
+    /// Whether a file's text can be in one: no control characters.
+    public static func isPlain(_ text: String) -> Bool {
+        text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f || $0 == "\n" || $0 == "\t" }
+    }
+
+    /// Reads a bundle, also one with what mailers add: a reply's quotes are not removed, line ends may be CR LF.
+    public init(parsing text: String) throws(RecordError) {
+        self.init(header: [], files: [])
+        var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }[...]
+        guard lines.first.map({ $0 == Bundle.mark }) ?? false else {
+            throw RecordError(line: 1, message: "no bundle: its first line would be '\(Bundle.mark)'")
+        }
+        lines.removeFirst()
+        var number = 1
+        while let line = lines.first, !line.hasPrefix("--- ") {
+            number += 1
+            lines.removeFirst()
+            guard let colon = line.firstIndex(of: ":") else {
+                throw RecordError(line: number, message: "'key: value' or '--- file' comes here")
+            }
+            header.append((String(line[..<colon]), String(line[line.index(after: colon)...].drop { $0 == " " })))
+        }
+        while let line = lines.popFirst() {
+            number += 1
+            if line == "--- end" { return }
+            let words = line.split(separator: " ")
+            guard words.count == 6, words[0] == "---", words[1] == "file", words[4] == "lines",
+                let count = Int(words[3]), count >= 0, count <= lines.count
+            else { throw RecordError(line: number, message: "'--- file NAME N lines SUM' or '--- end' comes here") }
+            let name = String(words[2])
+            guard Bundle.isName(name), file(name) == nil else {
+                throw RecordError(line: number, message: "'\(name.prefix(60))' is no name for a file in a bundle")
+            }
+            let text = try Bundle.join(lines.prefix(count), from: number + 1)
+            guard Bundle.sum(text) == words[5] else {
+                throw RecordError(line: number, message: "\(name) was changed on its way: its sum is another")
+            }
+            files.append(File(name: name, text: text))
+            lines = lines.dropFirst(count)
+            number += count
+        }
+        throw RecordError(line: number, message: "it ends before '--- end': a part is missing")
+    }
+
+    /// Words of letters, with slashes between and a dot before the last: nothing above the folder it is put into.
+    private static func isName(_ name: String) -> Bool {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        return name.utf8.count <= 200 && !parts.isEmpty
+            && parts.allSatisfy { part in
+                !part.isEmpty && part.first != "."
+                    && part.utf8.allSatisfy { byte in
+                        switch byte {
+                        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+                        default: false
+                        }
+                    }
+            }
+    }
+
+    private static func join(_ lines: ArraySlice<Substring>, from number: Int) throws(RecordError) -> String {
+        var text = ""
+        for (index, line) in lines.enumerated() {
+            // Mailers cut blank lines to nothing.
+            switch line.first {
+            case " ", nil: text += (text.isEmpty && index == 0 ? "" : "\n") + line.dropFirst()
+            case "\\" where index > 0: text += line.dropFirst()
+            default:
+                throw RecordError(line: number + index, message: "a file's line begins with a space or a backslash")
+            }
+        }
+        return lines.isEmpty ? "" : text + "\n"
+    }
+}

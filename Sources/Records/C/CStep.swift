@@ -1,0 +1,252 @@
+import Kernel
+
+/// One operation in C: a block that makes the call, keeps what it gave, and compares its answer.
+struct CStep {
+    let operation: Operation
+    let line: Int
+    /// With one tab before each.
+    private(set) var lines: [String] = []
+
+    init(_ operation: Operation, line: Int) {
+        self.operation = operation
+        self.line = line
+    }
+
+    var name: String { operation.name }
+    private var wantedErrno: String { operation.errno?.name ?? "0" }
+
+    mutating func write(_ file: inout CExport, _ decoder: Decoder) {
+        let missing = inputs.filter { !file.hasMade($0) }
+        guard missing.isEmpty else {
+            lines = ["\t/* line \(line): \(name) needs \(missing.joined(separator: ", ")), which nothing gave */"]
+            return
+        }
+        lines.append("\t/* \(CText.comment(String(operation.text(ShortNames()).prefix(400)))) */")
+        switch operation.signature.name {
+        case "ioctl": ioctl(&file, decoder)
+        case "load", "store": access()
+        case _ where system(&file): break
+        case _ where verb(&file): break
+        default: lines.append("\t/* not in C: it is no call of libibverbs */")
+        }
+    }
+
+    /// Names of the record that go in.
+    private var inputs: [String] {
+        zip(operation.signature.parameters, operation.arguments).flatMap { $0.isOutput ? [] : CStep.symbols($1) }
+    }
+
+    static func symbols(_ value: Operation.Value) -> [String] {
+        switch value {
+        case .symbol(let name, _): [name]
+        case .structure(let members): members.flatMap { symbols($0.value) }
+        case .list(let values): values.flatMap(symbols)
+        default: []
+        }
+    }
+
+    // MARK: Text
+
+    mutating func put(_ text: String) { lines.append("\t" + text) }
+
+    /// A value as an expression.
+    func text(_ value: Operation.Value) -> String {
+        switch value {
+        case .number(let number, .descriptor): return String(Int64(bitPattern: number))
+        case .number(let number, let format):
+            let digits = CText.number(number)
+            switch format {
+            case .names, .flags:
+                let name = format.text(number)
+                return name == digits || name == "0" ? digits : "\(digits) /* \(name) */"
+            default: return digits
+            }
+        case .symbol(let name, let offset):
+            let variable = CText.identifier(name)
+            if name.hasPrefix("map") {
+                return "(uintptr_t)\(variable)" + (offset > 0 ? " + \(CText.number(offset))" : "")
+            }
+            return offset > 0 ? "\(variable) + \(CText.number(offset))" : variable
+        default: return "0"
+        }
+    }
+
+    func argument(_ index: Int) -> String {
+        operation.arguments.indices.contains(index) ? text(operation.arguments[index]) : "0"
+    }
+
+    func bytes(_ index: Int) -> [UInt8]? {
+        guard operation.arguments.indices.contains(index) else { return nil }
+        if case .bytes(let bytes) = operation.arguments[index] { return bytes }
+        return nil
+    }
+
+    /// Compares what came back and is no name.
+    mutating func compareResult(_ value: String) {
+        put("refused(\(line), \(CText.quoted(name)), \(value), \(wantedErrno));")
+        guard operation.errno == nil, case .number(let wanted, _) = operation.result else { return }
+        put("if (\(value) >= 0)")
+        put("\tequal(\(line), \(CText.quoted(name)), (unsigned long long)\(value), \(CText.number(wanted)));")
+    }
+
+    // MARK: System calls
+
+    /// A call whose result is a number or a descriptor.
+    private mutating func call(_ text: String, _ file: inout CExport) {
+        put("{")
+        put("\tlong got = result(\(text));")
+        put("")
+        lines.append(contentsOf: indented { $0.compareResult("got") })
+        if case .symbol(let made, _) = operation.result {
+            let variable = file.declare(made, "int")
+            put("\t\(variable) = (int)got;")
+        }
+        put("}")
+    }
+
+    /// What `body` puts, one tab further in.
+    private func indented(_ body: (inout CStep) -> Void) -> [String] {
+        var inner = CStep(operation, line: line)
+        body(&inner)
+        return inner.lines.map { "\t" + $0 }
+    }
+
+    private mutating func system(_ file: inout CExport) -> Bool {
+        switch operation.signature.name {
+        case "open":
+            guard case .text(let path)? = operation.arguments.first else { return false }
+            call("open(paths[\(file.index(ofPath: path))], (int)(\(argument(1))))", &file)
+        case "close": call("close(\(argument(0)))", &file)
+        case "lseek": call("lseek(\(argument(0)), (off_t)\(argument(1)), \(argument(2)))", &file)
+        case "memfd_create": call("memfd_create(\"record\", \(argument(1)))", &file)
+        case "ftruncate": call("ftruncate(\(argument(0)), (off_t)\(argument(1)))", &file)
+        case "fcntl": call("fcntl(\(argument(0)), (int)\(argument(1)), \(argument(2)))", &file)
+        case "eventfd": call("eventfd(\(argument(0)), EFD_CLOEXEC)", &file)
+        case "nanosleep": put("usleep(\(microseconds));")
+        case "poll": pollDescriptor()
+        case "mmap": map(&file)
+        case "munmap": call("munmap((void *)(\(argument(0))), \(argument(1)))", &file)
+        case "read": look("read(\(argument(0)), data, sizeof(data))")
+        case "pread": look("pread(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))")
+        case "write": send("write(\(argument(0)), data, sizeof(data))", &file)
+        case "pwrite": send("pwrite(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))", &file)
+        case "readlink", "getdents": put("/* reads a folder of this machine */")
+        default: return false
+        }
+        return true
+    }
+
+    private var microseconds: String {
+        guard case .number(let nanoseconds, _)? = operation.arguments.first else { return "0" }
+        return String(min(nanoseconds / 1000, 999_999))
+    }
+
+    private mutating func pollDescriptor() {
+        put("{")
+        put("\tstruct pollfd what = { .fd = \(argument(0)), .events = (short)\(argument(1)) };")
+        put("\tlong got = result(poll(&what, 1, 0));")
+        put("")
+        put("\tif (got >= 0)")
+        put("\t\tgot = what.revents;")
+        lines.append(contentsOf: indented { $0.compareResult("got") })
+        put("}")
+    }
+
+    private mutating func map(_ file: inout CExport) {
+        put("{")
+        put(
+            "\tvoid *got = mmap(NULL, \(argument(0)), (int)\(argument(1)), (int)\(argument(2)), \(argument(3)), "
+                + "(off_t)\(argument(4)));")
+        put("")
+        put("\trefused(\(line), \"mmap\", got == MAP_FAILED ? -errno : 0, \(wantedErrno));")
+        if case .symbol(let made, _) = operation.result {
+            put("\t\(file.declare(made, "void *")) = got == MAP_FAILED ? NULL : got;")
+        }
+        put("}")
+    }
+
+    private var count: Int {
+        if operation.arguments.count > 2, case .number(let count, _) = operation.arguments[2] {
+            return Int(min(count, 1 << 26))
+        }
+        return 0
+    }
+
+    /// Reads, and reads again what was waited for.
+    private mutating func look(_ text: String) {
+        let wanted = operation.errno == nil ? bytes(1) : nil
+        put("{")
+        put("\tstatic uint8_t data[\(max(count, 1))];")
+        if let wanted, !wanted.isEmpty {
+            put("\tstatic const uint8_t wanted[\(wanted.count)] = \(CText.bytes(wanted));")
+        }
+        put("\tlong got = result(\(text));")
+        put("")
+        if operation.times > 1, let wanted, !wanted.isEmpty {
+            put("\tfor (int i = 0; i < 5000 && got > 0 && memcmp(data, wanted, sizeof(wanted)); i++) {")
+            put("\t\tusleep(1000);")
+            put("\t\tgot = result(\(text));")
+            put("\t}")
+        }
+        lines.append(contentsOf: indented { $0.compareResult("got") })
+        if let wanted, !wanted.isEmpty {
+            put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
+        } else if operation.errno == nil {
+            put("\t/* too long to keep: its bytes are not compared */")
+        }
+        put("}")
+    }
+
+    private mutating func send(_ text: String, _ file: inout CExport) {
+        guard let data = bytes(1) else {
+            put("/* what it wrote is too long to keep */")
+            return
+        }
+        put("{")
+        put("\tstatic const uint8_t data[\(max(data.count, 1))] = \(CText.bytes(data));")
+        put("\tlong got = result(\(data.isEmpty ? text.replacingSize : text));")
+        put("")
+        lines.append(contentsOf: indented { $0.compareResult("got") })
+        put("}")
+    }
+
+    private mutating func access() {
+        let isLoad = operation.signature.name == "load"
+        guard let data = bytes(1), !isLoad || operation.errno != nil || !data.isEmpty else {
+            put("/* too long to keep */")
+            return
+        }
+        put("{")
+        put(
+            "\tstatic\(isLoad ? "" : " const") uint8_t data[\(max(count, 1))]\(isLoad ? "" : " = \(CText.bytes(data))");"
+        )
+        if isLoad, operation.errno == nil {
+            put("\tstatic const uint8_t wanted[\(data.count)] = \(CText.bytes(data));")
+        }
+        let place = "(void *)(\(argument(0)))"
+        put("\tlong got = \(isLoad ? "copy(data, \(place), sizeof(data))" : "copy(\(place), data, sizeof(data))");")
+        put("")
+        if isLoad, operation.times > 1, operation.errno == nil {
+            put("\tfor (int i = 0; i < 5000 && !got && memcmp(data, wanted, sizeof(wanted)); i++) {")
+            put("\t\tusleep(1000);")
+            put("\t\tgot = copy(data, \(place), sizeof(data));")
+            put("\t}")
+        }
+        put("\trefused(\(line), \"\(name)\", got, \(wantedErrno));")
+        if isLoad, operation.errno == nil {
+            put("\tsame_bytes(\(line), \"\(name)\", data, wanted, sizeof(wanted));")
+        }
+        put("}")
+    }
+}
+
+extension String {
+    /// Nothing is written.
+    fileprivate var replacingSize: String { split(separator: "sizeof(data)").joined(separator: "0") }
+}
+
+/// An operation in a comment.
+struct ShortNames: OperationNames {
+    var limits: (bytes: Int, elements: Int) { (8, 4) }
+    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
+}

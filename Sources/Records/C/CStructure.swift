@@ -1,0 +1,104 @@
+import Kernel
+
+/// C structures from layouts.
+enum CStructure {
+    /// An array behind a structure's fixed part.
+    struct Array {
+        let name: String
+        let trailing: Layout.Trailing
+        let elements: [Operation.Value]
+
+        /// "struct { uint64_t offset; uint64_t length; } dma_ranges[2]"
+        var declaration: String {
+            let layout = Layout(size: trailing.elementSize, trailing.fields)
+            return "struct { \(CStructure.members(layout).joined(separator: " ")) } __attribute__((packed)) "
+                + "\(name)[\(elements.count)]"
+        }
+    }
+
+    static func type(_ field: Field) -> String {
+        (field.format.isSigned && field.size == 4 ? "int" : "uint") + "\(field.size * 8)_t"
+    }
+
+    /// Members in order, with gaps as bytes.
+    static func members(_ layout: Layout) -> [String] {
+        var result: [String] = []
+        var place = 0
+        for field in layout.fields.sorted(by: { $0.offset < $1.offset }) where field.offset >= place {
+            if field.offset > place { result.append("uint8_t gap_\(place)[\(field.offset - place)];") }
+            result.append("\(type(field)) \(field.name);")
+            place = field.offset + field.size
+        }
+        if layout.size > place { result.append("uint8_t gap_\(place)[\(layout.size - place)];") }
+        return result
+    }
+
+    static func arrays(_ layout: Layout, _ members: [Operation.Member]) -> [Array] {
+        members.compactMap { member in
+            guard case .list(let elements) = member.value, !elements.isEmpty else { return nil }
+            let trailing = layout.trailing.first { trailing in
+                guard trailing.name == member.name, case .structure(let first) = elements[0] else { return false }
+                return first.allSatisfy { one in trailing.fields.contains { $0.name == one.name } }
+            }
+            return trailing.map { Array(name: member.name, trailing: $0, elements: elements) }
+        }
+    }
+
+    /// How many bytes there were, where members do not tell.
+    static func said(_ members: [Operation.Member]) -> Int? {
+        guard case .number(let size, _)? = members.first(where: { $0.name == "bytes" })?.value else { return nil }
+        return Int(min(size, 1 << 20))
+    }
+
+    static func said(_ operation: Operation) -> Int? {
+        guard case .structure(let members)? = operation.arguments.last else { return nil }
+        return said(members)
+    }
+
+    /// Where the bytes of "atN" go.
+    static func place(_ member: Operation.Member) -> Int? {
+        member.name.hasPrefix("at") ? Int(member.name.dropFirst(2)) : nil
+    }
+
+    /// Bytes behind it all that were there too.
+    static func room(_ layout: Layout, _ members: [Operation.Member], _ arrays: [Array]) -> Int? {
+        let size = layout.size + arrays.reduce(0) { $0 + $1.elements.count * $1.trailing.elementSize }
+        guard let said = said(members), said > size else { return nil }
+        return said - size
+    }
+}
+
+extension Format {
+    fileprivate var isSigned: Bool {
+        if case .descriptor = self { true } else { false }
+    }
+}
+
+extension CText {
+    /// Bytes as a string constant.
+    static func quotedBytes(_ bytes: [UInt8]) -> String {
+        var result = "\""
+        for byte in bytes {
+            let digits = String(byte, radix: 8)
+            result += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
+        }
+        return result + "\""
+    }
+}
+
+extension CExport {
+    /// Declares a structure; the result is its name.
+    mutating func structure(_ layout: Layout) -> String {
+        let name = layout.name.isEmpty ? "argument" : layout.name
+        let text =
+            (["struct \(name) {"] + CStructure.members(layout).map { "\t" + $0 } + ["} __attribute__((packed));"])
+            .joined(separator: "\n")
+        if !structures.contains(where: { $0.name == name }) { structures.append((name, text)) }
+        return name
+    }
+
+    func hasMade(_ symbol: String) -> Bool {
+        let name = CText.identifier(symbol)
+        return variables.contains { $0.name == name }
+    }
+}

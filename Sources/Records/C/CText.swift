@@ -1,0 +1,211 @@
+import Kernel
+
+/// Pieces of C.
+enum CText {
+    static func number(_ value: UInt64) -> String {
+        if value < 10 { return String(value) }
+        let digits = "0x" + String(value, radix: 16)
+        return value > 0xffff_ffff ? digits + "ULL" : value > 0x7fff_ffff ? digits + "U" : digits
+    }
+
+    static func identifier(_ symbol: String) -> String {
+        String(symbol.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+    }
+
+    /// As text in a comment: it cannot end it.
+    static func comment(_ text: String) -> String {
+        String(text.unicodeScalars.map { $0.value < 0x20 || $0.value > 0x7e ? "?" : Character($0) })
+            .split(separator: "*/", omittingEmptySubsequences: false).joined(separator: "* /")
+            .split(separator: "/*", omittingEmptySubsequences: false).joined(separator: "/ *")
+    }
+
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "?"):
+                result += "\\" + String(UnicodeScalar(byte))
+            case 0x20..<0x7f: result += String(UnicodeScalar(byte))
+            default:
+                // Three octal digits end by themselves, which hexadecimal ones do not.
+                let digits = String(byte, radix: 8)
+                result += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
+            }
+        }
+        return result + "\""
+    }
+
+    /// "{ 0x01, 0x02 }", cut where the rest is zeros.
+    static func bytes(_ bytes: [UInt8]) -> String {
+        let used = bytes.count - bytes.reversed().prefix { $0 == 0 }.count
+        let list = bytes[..<max(used, 1)].map { "0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        return "{ " + list.joined(separator: ", ") + " }"
+    }
+
+    static let includes = """
+        #define _GNU_SOURCE
+        #include <errno.h>
+        #include <fcntl.h>
+        #include <glob.h>
+        #include <poll.h>
+        #include <setjmp.h>
+        #include <signal.h>
+        #include <stdbool.h>
+        #include <stdint.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/eventfd.h>
+        #include <sys/ioctl.h>
+        #include <sys/mman.h>
+        #include <unistd.h>
+        """
+
+    static let verbs = """
+        #include <dlfcn.h>
+        #include <infiniband/verbs.h>
+        """
+
+    static let harness = """
+        #include "kselftest_harness.h"
+
+        static int differences;
+        """
+
+    static let helpers = """
+        static int differences;
+        """
+
+    static let checks = """
+        #define UNUSED __attribute__((unused))
+
+        /* A result as the kernel gives it: 0 or more, or a negated errno. */
+        UNUSED static long result(long value)
+        {
+        	return value < 0 ? -errno : value;
+        }
+
+        UNUSED static void differs(int line, const char *what, long long got, long long wanted)
+        {
+        	printf("line %d: %s is %lld, was %lld when it was recorded\\n", line, what, got, wanted);
+        	differences++;
+        }
+
+        /* Of a call: the errno that it was refused with, or 0. */
+        UNUSED static void refused(int line, const char *call, long value, int wanted)
+        {
+        	int got = value < 0 ? (int)-value : 0;
+
+        	if (got != wanted) {
+        		printf("line %d: %s: %s, was %s when it was recorded\\n", line, call, got ? strerror(got) : "no error",
+        		       wanted ? strerror(wanted) : "no error");
+        		differences++;
+        	}
+        }
+
+        UNUSED static void equal(int line, const char *what, unsigned long long got, unsigned long long wanted)
+        {
+        	if (got != wanted)
+        		differs(line, what, (long long)got, (long long)wanted);
+        }
+
+        UNUSED static void same_bytes(int line, const char *what, const void *got, const void *wanted, size_t count)
+        {
+        	if (memcmp(got, wanted, count)) {
+        		printf("line %d: %s holds other bytes than when it was recorded\\n", line, what);
+        		differences++;
+        	}
+        }
+
+        UNUSED static void lacking(int line, const char *what)
+        {
+        	printf("line %d: not done, as %s is not there\\n", line, what);
+        	differences++;
+        }
+
+        /* A copy that ends where readable memory ends: a kernel that reads on gets EFAULT. */
+        UNUSED static void *at_end_of_page(const void *bytes, size_t count)
+        {
+        	size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (count + page - 1) / page * page;
+        	char *memory = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        	if (memory == MAP_FAILED || mprotect(memory + whole, page, PROT_NONE))
+        		abort();
+        	return memcpy(memory + whole - count, bytes, count);
+        }
+
+        /* A device's memory answers with SIGBUS where the device does not. */
+        static sigjmp_buf no_answer;
+
+        static void on_bus_error(int number)
+        {
+        	(void)number;
+        	siglongjmp(no_answer, 1);
+        }
+
+        UNUSED static long copy(void *to, const void *from, size_t count)
+        {
+        	if (sigsetjmp(no_answer, 1))
+        		return -EIO;
+        	memcpy(to, from, count);
+        	return 0;
+        }
+
+        /* An argument in place of a device's path: another path, or a PCI address. */
+        UNUSED static void take(int index, const char *argument)
+        {
+        	char pattern[128];
+        	glob_t found;
+
+        	if (strchr(argument, '/')) {
+        		paths[index] = argument;
+        		return;
+        	}
+        	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", argument);
+        	if (!glob(pattern, 0, NULL, &found)) {
+        		static char names[16][64];
+
+        		snprintf(names[index % 16], sizeof(names[0]), "/dev/vfio/devices/%s",
+        			 strrchr(found.gl_pathv[0], '/') + 1);
+        		paths[index] = names[index % 16];
+        		globfree(&found);
+        	} else {
+        		fprintf(stderr, "%s is not bound to vfio-pci\\n", argument);
+        		exit(2);
+        	}
+        }
+
+        """
+
+    static let main = """
+        int main(int count, char **arguments)
+        {
+        	signal(SIGBUS, on_bus_error);
+        	for (int i = 1; i < count && paths[i - 1]; i++)
+        		take(i - 1, arguments[i]);
+        	run();
+        	printf(differences ? "%d answers differ\\n" : "all answers as recorded\\n", differences);
+        	return differences != 0;
+        }
+
+        """
+
+    static let harnessMain = """
+        TEST(recorded)
+        {
+        	const char *devices = getenv("DEVICES"); /* paths or PCI addresses, in order, with commas */
+        	char *list = devices ? strdup(devices) : NULL;
+        	int index = 0;
+
+        	signal(SIGBUS, on_bus_error);
+        	for (char *next = list ? strtok(list, ",") : NULL; next && paths[index]; next = strtok(NULL, ","))
+        		take(index++, next);
+        	run();
+        	EXPECT_EQ(0, differences);
+        	free(list);
+        }
+
+        TEST_HARNESS_MAIN
+
+        """
+}

@@ -1,0 +1,131 @@
+/// Which answer of a record is the failure: "operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE". Words are
+/// `operation` (the function's name, of an ioctl its request), `errno` (a name, or none), `verdict` (same, differs,
+/// impossible: against the record) and `line`; they are compared with == and !=, joined by && and ||, turned by !.
+public struct FailureExpression: Sendable {
+    indirect enum Node: Sendable {
+        case compare(String, String, isEqual: Bool)
+        case not(Node)
+        case both(Node, Node)
+        case either(Node, Node)
+    }
+    private let root: Node
+
+    /// Reads an expression.
+    public init(_ text: String) throws(RecordError) {
+        var parser = Parser(text)
+        root = try parser.either(0)
+        guard parser.next == nil else { throw parser.error("what is '\(parser.next ?? "")'?") }
+    }
+
+    /// Whether an answer is the failure.
+    public func matches(_ answer: Answer) -> Bool { FailureExpression.value(root, answer) }
+
+    private static func value(_ node: Node, _ answer: Answer) -> Bool {
+        switch node {
+        case .compare(let name, let wanted, let isEqual): (answer.word(name) == wanted) == isEqual
+        case .not(let inner): !value(inner, answer)
+        case .both(let one, let other): value(one, answer) && value(other, answer)
+        case .either(let one, let other): value(one, answer) || value(other, answer)
+        }
+    }
+
+    private struct Parser {
+        private var words: [String] = []
+        private var place = 0
+
+        init(_ text: String) {
+            var word = ""
+            func isWord(_ character: Character) -> Bool {
+                character.isLetter || character.isNumber || "_.-".contains(character)
+            }
+            var rest = Substring(text)
+            while let character = rest.first {
+                if isWord(character) {
+                    word.append(rest.removeFirst())
+                    continue
+                }
+                if !word.isEmpty { words.append(word) }
+                word = ""
+                if rest.hasPrefix("==") || rest.hasPrefix("!=") || rest.hasPrefix("&&") || rest.hasPrefix("||") {
+                    words.append(String(rest.prefix(2)))
+                    rest = rest.dropFirst(2)
+                } else if character == "\"" || character == "'" {
+                    rest.removeFirst()
+                    words.append(String(rest.prefix { $0 != character }))
+                    rest = rest.drop { $0 != character }.dropFirst()
+                } else {
+                    if !character.isWhitespace { words.append(String(character)) }
+                    rest.removeFirst()
+                }
+            }
+            if !word.isEmpty { words.append(word) }
+        }
+
+        var next: String? { words.indices.contains(place) ? words[place] : nil }
+
+        func error(_ message: String) -> RecordError { RecordError(line: 0, message: "in the expression: \(message)") }
+
+        private mutating func take(_ word: String) -> Bool {
+            guard next == word else { return false }
+            place += 1
+            return true
+        }
+
+        mutating func either(_ depth: Int) throws(RecordError) -> Node {
+            guard depth < 64 else { throw error("it is too deep") }
+            var node = try both(depth)
+            while take("||") { node = .either(node, try both(depth)) }
+            return node
+        }
+
+        private mutating func both(_ depth: Int) throws(RecordError) -> Node {
+            var node = try one(depth)
+            while take("&&") { node = .both(node, try one(depth)) }
+            return node
+        }
+
+        private mutating func one(_ depth: Int) throws(RecordError) -> Node {
+            guard depth < 64 else { throw error("it is too deep") }
+            if take("!") { return .not(try one(depth + 1)) }
+            if take("(") {
+                let node = try either(depth + 1)
+                guard take(")") else { throw error("')' is missing") }
+                return node
+            }
+            guard let name = next, Answer.words.contains(name) else {
+                throw error("\(Answer.words.joined(separator: ", ")) can be asked, not '\(next ?? "nothing")'")
+            }
+            place += 1
+            let isEqual = take("==")
+            guard isEqual || take("!="), let value = next else { throw error("'\(name)' takes == or !=, and a value") }
+            place += 1
+            return .compare(name, value, isEqual: isEqual)
+        }
+    }
+}
+
+/// How an operation of a record was answered when it was made again.
+public struct Answer: Sendable, Codable, Equatable {
+    /// The operation's line in the record.
+    public var line: Int
+    /// The function's name; of an ioctl its request.
+    public var operation: String
+    /// An errno's name; "none" of a success.
+    public var errno: String
+    /// "same" or "differs" from what is recorded; "impossible" where it could not be made.
+    public var verdict: String
+
+    static let words = ["operation", "errno", "verdict", "line"]
+
+    func word(_ name: String) -> String {
+        switch name {
+        case "operation": operation
+        case "errno": errno
+        case "verdict": verdict
+        default: String(line)
+        }
+    }
+
+    /// Whether it is the same failure of the same operation, and not another one that turned up meanwhile.
+    func isSameFailure(as other: Answer) -> Bool { self == other }
+}

@@ -1,0 +1,229 @@
+import Kernel
+
+/// Makes a record smaller that still fails in the same way: drops operations, together with those that need what they
+/// made, then makes sizes, ranges, flags and data simpler.
+public struct Minimiser {
+    /// What one try costs and brought.
+    public struct Progress: Sendable {
+        /// Candidates that were tried.
+        public var tries = 0
+        /// Operations that are left.
+        public var operations = 0
+    }
+
+    private var record: Record
+    /// Makes the calls of a candidate on a fresh kernel.
+    private let answers: (Record) -> [Answer]
+    /// Whether the budget is used up.
+    private let isOver: () -> Bool
+    private let report: (Progress) -> Void
+    private var failure: Answer
+    /// So far.
+    public private(set) var progress = Progress()
+
+    /// - Parameters:
+    ///   - answers: makes a candidate's calls on a fresh kernel; one answer for each that was made, by its line.
+    ///   - isOver: whether to stop with what there is.
+    ///   - report: hears of each success.
+    /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
+    ///   that differs from the record, or else the last refusal.
+    public init?(
+        _ record: Record, until expression: FailureExpression?, answers: @escaping (Record) -> [Answer],
+        isOver: @escaping () -> Bool, report: @escaping (Progress) -> Void
+    ) {
+        let all = answers(record)
+        let found: Answer? =
+            if let expression {
+                all.last(where: expression.matches)
+            } else {
+                all.last { $0.verdict == "differs" } ?? all.last { $0.errno != "none" && $0.verdict == "same" }
+            }
+        guard let found else { return nil }
+        self.record = record
+        self.answers = answers
+        self.isOver = isOver
+        self.report = report
+        failure = found
+    }
+
+    /// What fails, and how.
+    public var signature: Answer { failure }
+
+    /// The smallest record found.
+    public mutating func run() -> Record {
+        dropBehindFailure()
+        dropInParts()
+        simplify()
+        dropInParts()
+        return record.withoutEmptyCases
+    }
+
+    private var count: Int { record.operations.count }
+
+    /// Takes a candidate where it fails in the same way.
+    private mutating func accept(_ candidate: Record) -> Bool {
+        guard !isOver() else { return false }
+        progress.tries += 1
+        guard answers(candidate).contains(where: { $0.isSameFailure(as: failure) }) else { return false }
+        record = candidate
+        progress.operations = count
+        report(progress)
+        return true
+    }
+
+    // MARK: Fewer operations
+
+    private mutating func dropBehindFailure() {
+        var candidate = record
+        candidate.entries.removeAll { $0.line > failure.line && $0.isOperation }
+        if candidate.entries.count < record.entries.count { _ = accept(candidate) }
+    }
+
+    /// Delta debugging (Zeller): parts of a half, a quarter, and so on, down to single operations, until none can go.
+    private mutating func dropInParts() {
+        var size = max(1, count / 2)
+        while !isOver() {
+            var hasDropped = false
+            var end = count
+            // From the end: what is needed stands before what needs it.
+            while end > 0, !isOver() {
+                let lines = record.operations.map { record.entries[$0.place].line }
+                let part = Set(lines[max(0, end - size)..<end]).subtracting([failure.line])
+                end -= size
+                guard !part.isEmpty, accept(record.without(part, keeping: failure.line)) else { continue }
+                hasDropped = true
+                end = min(end, count)
+            }
+            if size == 1, !hasDropped { return }
+            size = max(1, size / 2)
+        }
+    }
+
+    // MARK: Simpler values
+
+    private mutating func simplify() {
+        for line in record.operations.map({ record.entries[$0.place].line }) {
+            var isSimpler = true
+            while isSimpler, !isOver() {
+                isSimpler = false
+                guard let place = record.entries.firstIndex(where: { $0.line == line && $0.isOperation }),
+                    case .operation(let operation) = record.entries[place].kind
+                else { break }
+                for simpler in operation.simplerOnes {
+                    var candidate = record
+                    candidate.entries[place].kind = .operation(simpler)
+                    if accept(candidate) {
+                        isSimpler = true
+                        break
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Record.Entry {
+    var isOperation: Bool {
+        if case .operation = kind { true } else { false }
+    }
+}
+
+extension Record {
+    /// Without the names and logs of cases that have no operation left.
+    var withoutEmptyCases: Record {
+        var result = self
+        var hasOperation = false
+        result.entries = entries.reversed().filter { entry in
+            guard case .comment(let text) = entry.kind else {
+                hasOperation = hasOperation || entry.isOperation
+                return true
+            }
+            defer { if !text.hasPrefix("|") { hasOperation = false } }
+            return hasOperation
+        }.reversed()
+        return result
+    }
+
+    /// Without these lines, and without what needs what they made; nothing that `line` needs goes.
+    func without(_ lines: Set<Int>, keeping line: Int) -> Record {
+        var result = self
+        var gone: Set<String> = []
+        result.entries = entries.filter { entry in
+            guard case .operation(let operation) = entry.kind else { return true }
+            guard lines.contains(entry.line) || !gone.isDisjoint(with: operation.needs) else { return true }
+            gone.formUnion(operation.makes)
+            return false
+        }
+        return result
+    }
+}
+
+extension Operation {
+    /// Names that go in.
+    var needs: [String] {
+        zip(signature.parameters, arguments).flatMap { $0.isOutput ? [] : CStep.symbols($1) }
+    }
+
+    /// Names that come out, of which some may have been there before.
+    var makes: [String] {
+        (CStep.symbols(result) + outputs.flatMap { CStep.symbols($0.value) }).filter { !needs.contains($0) }
+    }
+
+    /// The same operation with one value made simpler, the simplest first.
+    var simplerOnes: [Operation] {
+        var result: [Operation] = []
+        for (index, parameter) in signature.parameters.enumerated() where !parameter.isOutput {
+            if signature.name == "ioctl", index == 1 { continue }
+            for value in Operation.simpler(arguments[index]) {
+                var operation = self
+                operation.arguments[index] = value
+                result.append(operation)
+            }
+        }
+        return result
+    }
+
+    private static func simpler(_ value: Value) -> [Value] {
+        switch value {
+        case .number(let number, let format): return numbers(number, format).map { .number($0, format) }
+        case .symbol(let name, let offset):
+            // An address may do without what was mapped there.
+            return (name.hasPrefix("iova") ? [.number(0, .iova)] : []) + (offset > 0 ? [.symbol(name, 0)] : [])
+        case .bytes(let bytes) where bytes.contains { $0 != 0 }:
+            return [.bytes([UInt8](repeating: 0, count: bytes.count))]
+        case .structure(let members):
+            return members.indices.flatMap { index in
+                // A structure's size is no choice.
+                ["argsz", "size", "bytes", "feature", "operation"].contains(members[index].name)
+                    ? []
+                    : simpler(members[index].value).map { value in
+                        var changed = members
+                        changed[index].value = value
+                        return .structure(changed)
+                    }
+            }
+        case .list(let values):
+            return values.indices.flatMap { index in
+                simpler(values[index]).map { value in
+                    var changed = values
+                    changed[index] = value
+                    return .list(changed)
+                }
+            }
+        default: return []
+        }
+    }
+
+    private static func numbers(_ number: UInt64, _ format: Format) -> [UInt64] {
+        guard number != 0 else { return [] }
+        switch format {
+        case .descriptor, .handle, .identity, .key, .queueNumber, .names: return []
+        case .flags:
+            return (0..<64).filter { number >> $0 & 1 == 1 }.map { number & ~(1 << UInt64($0)) }
+        default:
+            // Whole pages stay whole pages.
+            let steps: [UInt64] = [0, 1, 0x1000, number / 2]
+            return steps.filter { $0 < number }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+public import Kernel
+
+/// What was asked of a kernel and what it answered, to be read, compared, replayed, made smaller, and turned into C. A plain
+/// text: a first line, "key: value" lines, an empty line, then an operation a line; "#" begins a comment.
+public struct Record: Sendable {
+    /// The first line.
+    static let mark = "peerlab record 1"
+
+    /// One line behind the header.
+    public struct Entry: Sendable {
+        /// What stands there.
+        public enum Kind: Sendable {
+            /// A call with names for what is no plain number.
+            case operation(Operation)
+            /// How a feature's data is laid out from here on.
+            case feature(Feature)
+            /// What a person reads.
+            case comment(String)
+        }
+        /// From 1, in the file.
+        public var line: Int
+        /// What stands there.
+        public var kind: Kind
+
+        /// A line.
+        public init(line: Int, _ kind: Kind) {
+            self.line = line
+            self.kind = kind
+        }
+    }
+
+    /// "kernel", "bench" and the like, in order.
+    public var header: [(key: String, value: String)]
+    /// Everything behind it.
+    public var entries: [Entry]
+
+    /// A record of these parts.
+    public init(header: [(key: String, value: String)] = [], entries: [Entry] = []) {
+        self.header = header
+        self.entries = entries
+    }
+
+    /// The header's value; nil where it has none.
+    public subscript(key: String) -> String? { header.first { $0.key == key }?.value }
+
+    /// The operations with their places among the entries.
+    public var operations: [(place: Int, operation: Operation)] {
+        entries.enumerated().compactMap { place, entry in
+            if case .operation(let operation) = entry.kind { (place, operation) } else { nil }
+        }
+    }
+
+    /// The whole text.
+    public var text: String {
+        var lines = [Record.mark] + header.map { "\($0.key): \(Record.oneLine($0.value))" } + [""]
+        for entry in entries { lines.append(Record.line(entry.kind)) }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    static func line(_ kind: Entry.Kind) -> String {
+        switch kind {
+        case .operation(let operation): line(operation)
+        case .feature(let feature): line(feature)
+        case .comment(let text): "# " + oneLine(text)
+        }
+    }
+
+    static func oneLine(_ text: String) -> String {
+        String(text.map { $0.isNewline ? " " : $0 })
+    }
+
+    /// An operation as it stands in a record, with how long it took.
+    public static func line(_ operation: Operation) -> String {
+        let micros = operation.duration / 1000
+        let digits = String(micros % 1_000_000)
+        let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - digits.count) + digits
+        let times = operation.times > 1 ? " after \(operation.times) times" : ""
+        return operation.text(WholeNames()) + " <\(time)>" + times
+    }
+
+    /// "feature DMA_BUF_TPH number=13 size=8 dmabuf_fd=0:4:fd ...": the ABI is data.
+    static func line(_ feature: Feature) -> String {
+        let layout = feature.layout ?? Layout(size: 0, [])
+        let fields = layout.fields.map { field in
+            " \(field.name)=\(field.offset):\(field.size)" + kind(of: field.format)
+        }
+        return "feature \(feature.name) number=\(feature.number) size=\(layout.size)" + fields.joined()
+    }
+}
+
+extension Record {
+    /// ":fd", ":names(bidirectional=0|requester=1)", ":flags(ST=1|ST_EXT=2)", or nothing.
+    private static func kind(of format: Format) -> String {
+        func list(_ names: [Format.Flag]) -> String {
+            names.map { "\($0.name)=\($0.value)" }.joined(separator: "|")
+        }
+        switch format {
+        case .descriptor: return ":fd"
+        case .names(let names): return ":names(\(list(names)))"
+        case .flags(let names): return ":flags(\(list(names)))"
+        default: return ""
+        }
+    }
+
+    /// The format that such a kind is; nil for none.
+    static func format(_ kind: Substring) -> Format? {
+        if kind == "fd" { return .descriptor }
+        guard let open = kind.firstIndex(of: "("), kind.last == ")" else { return nil }
+        var names: [Format.Flag] = []
+        for part in kind[kind.index(after: open)...].dropLast().split(separator: "|") {
+            let pair = part.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, let value = Int(pair[1]), value >= 0 else { return nil }
+            names.append(.init(value, String(pair[0])))
+        }
+        switch kind[..<open] {
+        case "names": return .names(names)
+        case "flags": return .flags(names)
+        default: return nil
+        }
+    }
+}
+
+/// Symbols are in the values already; nothing is cut.
+struct WholeNames: OperationNames {
+    var limits: (bytes: Int, elements: Int) { (.max, .max) }
+    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
+}
+
+/// What of an operation is kept.
+extension Operation {
+    /// What came out and is longer is kept as a digest: enough to see that it is another.
+    private static let longestOutput = 64
+    /// What went in and is longer cannot be put in again.
+    private static let longestInput = 4096
+
+    /// With digests for data that is too long.
+    func shortened() -> Operation {
+        var result = self
+        for (index, parameter) in signature.parameters.enumerated() where index < arguments.count {
+            guard case .bytes(let bytes) = arguments[index] else { continue }
+            let longest = parameter.isOutput ? Operation.longestOutput : Operation.longestInput
+            if bytes.count > longest, !Operation.isPlain(bytes) {
+                result.arguments[index] = .digest(Operation.hash(bytes), bytes.count)
+            }
+        }
+        return result
+    }
+
+    /// The same byte again and again takes no room.
+    private static func isPlain(_ bytes: [UInt8]) -> Bool { bytes.allSatisfy { $0 == bytes.first } }
+
+    private static func hash(_ bytes: [UInt8]) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return hash
+    }
+
+    /// Whether data that went in is not kept.
+    var lacksData: Bool {
+        zip(signature.parameters, arguments).contains { parameter, value in
+            if case .digest = value { !parameter.isOutput } else { false }
+        }
+    }
+}

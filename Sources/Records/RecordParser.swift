@@ -1,0 +1,216 @@
+import Kernel
+
+extension Record {
+    /// Reads a record.
+    public init(parsing text: String) throws(RecordError) {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
+        guard lines.first.map({ $0 == Record.mark }) ?? false else {
+            throw RecordError(line: 1, message: "no record: its first line would be '\(Record.mark)'")
+        }
+        lines.removeFirst()
+        self.init()
+        var number = 1
+        while let line = lines.popFirst() {
+            number += 1
+            if line.isEmpty { break }
+            guard let colon = line.firstIndex(of: ":") else {
+                throw RecordError(line: number, message: "'key: value', or an empty line before the operations")
+            }
+            header.append((String(line[..<colon]), String(line[line.index(after: colon)...].drop { $0 == " " })))
+        }
+        var parser = RecordParser()
+        for line in lines {
+            number += 1
+            if line.isEmpty { continue }
+            entries.append(Entry(line: number, try parser.parse(line, number)))
+        }
+    }
+}
+
+/// Lines to entries. What a feature's data means comes from the record itself.
+struct RecordParser {
+    private var decoder = Decoder()
+    /// What descriptors are: some requests have one number on several kinds.
+    private var kinds: [String: FileKind] = [:]
+
+    mutating func parse(_ line: Substring, _ number: Int) throws(RecordError) -> Record.Entry.Kind {
+        if line.hasPrefix("#") { return .comment(String(line.dropFirst().drop { $0 == " " })) }
+        if line.hasPrefix("feature ") {
+            let feature = try RecordParser.feature(line, number)
+            decoder.features[feature.number] = feature
+            return .feature(feature)
+        }
+        return .operation(try operation(line, number))
+    }
+
+    private static func feature(_ line: Substring, _ number: Int) throws(RecordError) -> Feature {
+        let words = line.split(separator: " ")
+        var values: [(name: Substring, value: Substring)] = []
+        for word in words.dropFirst(2) {
+            guard let equals = word.firstIndex(of: "=") else {
+                throw RecordError(line: number, message: "'\(word)' is no name=value")
+            }
+            values.append((word[..<equals], word[word.index(after: equals)...]))
+        }
+        guard words.count > 2, values.count >= 2, values[0].name == "number", values[1].name == "size",
+            let feature = UInt32(values[0].value), feature <= 0xffff, let size = Int(values[1].value),
+            (0...4096).contains(size)
+        else {
+            throw RecordError(line: number, message: "a feature is: feature NAME number=N size=N FIELD=OFFSET:SIZE...")
+        }
+        var fields: [Field] = []
+        for (name, value) in values.dropFirst(2) {
+            let parts = value.split(separator: ":")
+            guard parts.count >= 2, let offset = Int(parts[0]), let width = Int(parts[1]),
+                [1, 2, 4, 8].contains(width),
+                offset >= 0, offset <= size - width
+            else { throw RecordError(line: number, message: "'\(name)' has no place in \(size) bytes") }
+            var format = Format.hexadecimal
+            if parts.count > 2 {
+                guard let known = Record.format(parts[2]) else {
+                    throw RecordError(line: number, message: "'\(parts[2].prefix(40))' is no kind of a field")
+                }
+                format = known
+            }
+            let isDescriptor = if case .descriptor = format { true } else { false }
+            fields.append(
+                Field(
+                    String(name), offset: offset, size: width, signed: isDescriptor && width == 4, .input,
+                    format))
+        }
+        return Feature(feature, String(words[1]), size > 0 ? Layout(size: size, fields) : nil)
+    }
+
+    private mutating func operation(_ line: Substring, _ number: Int) throws(RecordError) -> Operation {
+        var scanner = RecordScanner(line, number: number)
+        let name = try scanner.word()
+        guard let signature = Signature.all[name] else {
+            throw scanner.error("no operation '\(name.prefix(40))' is known")
+        }
+        try scanner.expect("(")
+        var nodes: [RecordScanner.Node] = []
+        var inside: RecordScanner.Node?
+        while !scanner.take(")") {
+            if !nodes.isEmpty { try scanner.expect(", ") }
+            guard nodes.count < signature.parameters.count else {
+                throw scanner.error("\(name) takes \(signature.parameters.count) arguments")
+            }
+            if signature.namesParameters {
+                let wanted = signature.parameters[nodes.count].name
+                guard try scanner.word() == wanted, scanner.take("=") else {
+                    throw scanner.error("'\(wanted)=' is missing")
+                }
+            }
+            nodes.append(try scanner.value())
+            if scanner.take(" => ") { inside = try scanner.value() }
+        }
+        guard nodes.count == signature.parameters.count else {
+            throw scanner.error("\(name) takes \(signature.parameters.count) arguments, not \(nodes.count)")
+        }
+        var operation = try call(signature, nodes, scanner)
+        try answer(&operation, inside, &scanner)
+        if case .symbol(let made, _) = operation.result { note(made, operation) }
+        return operation
+    }
+
+    private func call(
+        _ signature: Signature, _ nodes: [RecordScanner.Node], _ scanner: RecordScanner
+    ) throws(RecordError) -> Operation {
+        var operation = Operation(signature, [])
+        if signature.name == "ioctl" { return try ioctl(nodes, scanner) }
+        for (parameter, node) in zip(signature.parameters, nodes) {
+            operation.arguments.append(try RecordTyping(scanner, of: signature).value(node, parameter.format))
+        }
+        return operation
+    }
+
+    private func ioctl(_ nodes: [RecordScanner.Node], _ scanner: RecordScanner) throws(RecordError) -> Operation {
+        let typing = RecordTyping(scanner, of: .ioctl)
+        let descriptor = try typing.value(nodes[0], .descriptor)
+        guard case .word(let word) = nodes[1] else { throw scanner.error("an ioctl has a request") }
+        var operation = Operation(.ioctl, [descriptor])
+        if let request = Request.find(named: word) {
+            operation.request = request
+            operation.name = request.name
+            operation.arguments.append(
+                .number(UInt64(request.number), .names([.init(Int(request.number), request.name)])))
+            operation.arguments.append(try argument(of: request, nodes[2], typing))
+        } else {
+            operation.arguments.append(try typing.value(nodes[1], .hexadecimal))
+            operation.arguments.append(try typing.value(nodes[2], .hexadecimal))
+        }
+        return operation
+    }
+
+    private func argument(
+        of request: Request, _ node: RecordScanner.Node, _ typing: RecordTyping
+    ) throws(RecordError) -> Operation.Value {
+        switch (request.argument, node) {
+        case (.value(let format), .word): return try typing.value(node, format)
+        case (.structure(let layout), .structure): return try typing.structure(node, layout)
+        case (.feature, .structure(let members)):
+            return try typing.structure(node, decoder.layout(members, typing))
+        default: return try typing.value(node, .hexadecimal)
+        }
+    }
+
+    private func answer(
+        _ operation: inout Operation, _ inside: RecordScanner.Node?, _ scanner: inout RecordScanner
+    ) throws(RecordError) {
+        try scanner.expect(" = ")
+        let typing = RecordTyping(scanner, of: operation.signature)
+        if scanner.take("-1 ") {
+            let name = try scanner.word()
+            guard let errno = Errno(name: name) else { throw scanner.error("no error '\(name.prefix(20))' is known") }
+            operation.errno = errno
+            _ = scanner.take(" (\(errno.message))")
+            operation.isInjected = scanner.take(" (injected)")
+        } else {
+            operation.result = try typing.value(try scanner.value(), operation.signature.result)
+        }
+        if let inside { operation.outputs = try outputs(inside, operation, typing) }
+        while scanner.take(" ") {
+            if let time = scanner.time() {
+                operation.duration = time
+                if scanner.take(" after ") {
+                    guard let times = Int(try scanner.word()), (2...1 << 30).contains(times), scanner.take(" times")
+                    else { throw scanner.error("'after N times' is missing") }
+                    operation.times = times
+                }
+                break
+            }
+            operation.outputs += try outputs(try scanner.value(), operation, typing)
+        }
+        guard scanner.isAtEnd else { throw scanner.error("what is '\(scanner.rest.prefix(30))'?") }
+    }
+
+    private func outputs(
+        _ node: RecordScanner.Node, _ operation: Operation, _ typing: RecordTyping
+    ) throws(RecordError) -> [Operation.Member] {
+        let value: Operation.Value
+        switch operation.request?.argument {
+        case .structure(let layout): value = try typing.structure(node, layout)
+        default: value = try typing.value(node, .hexadecimal)
+        }
+        guard case .structure(let members) = value else { throw typing.scanner.error("outputs are {name=value}") }
+        return members
+    }
+
+    private mutating func note(_ made: String, _ operation: Operation) {
+        if case .text(let path)? = operation.arguments.first { kinds[made] = FileKind(opening: path) }
+    }
+}
+
+extension Decoder {
+    /// The layout of a feature's argument by its members.
+    func layout(
+        _ members: [(name: String, value: RecordScanner.Node)], _ typing: RecordTyping
+    ) throws(RecordError) -> Layout {
+        let header = layout(ofFeature: .max, 0)
+        guard let named = members.first(where: { $0.name == "feature" }),
+            case .structure(let first) = try typing.structure(.structure([named]), header),
+            case .number(let number, _)? = first.first?.value
+        else { return header }
+        return layout(ofFeature: UInt32(truncatingIfNeeded: number), .max)
+    }
+}

@@ -1,0 +1,127 @@
+import Kernel
+
+/// Words to values, by the formats that the tables give.
+struct RecordTyping {
+    let scanner: RecordScanner
+    /// Of what libibverbs call members are.
+    private let formats: [String: Format]
+
+    init(_ scanner: RecordScanner, of signature: Signature) {
+        self.scanner = scanner
+        formats = signature.name == "ibv_poll_cq" ? RecordTyping.completion : RecordTyping.others
+    }
+
+    private static let completion = Dictionary(
+        Layout.completionFields.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
+
+    /// Formats of structures' members in libibverbs' calls; they have one meaning wherever they stand.
+    private static let others: [String: Format] = {
+        var result: [String: Format] = [
+            "device": .handle("device"), "event_type": AsyncEvent.types, "element": .queueNumber,
+        ]
+        let works = [UInt32(0), 5, 2].flatMap { Layout.work($0).fields }
+        for field in Layout.queuePairAttributes.map(\.field) + Layout.path.fields + Layout.piece.fields + works {
+            result[field.name] = field.format
+        }
+        for signature in Signature.all.values {
+            for (name, format) in signature.outputs { result[name] = format }
+        }
+        return result
+    }()
+
+    func value(_ node: RecordScanner.Node, _ format: Format) throws(RecordError) -> Operation.Value {
+        switch node {
+        case .word(let word): return try self.word(word, format)
+        case .text(let text): return .text(text)
+        case .bytes(let bytes): return .bytes(bytes)
+        case .pointer(let bytes): return .pointer(bytes, 0)
+        case .digest(let hash, let count): return .digest(hash, count)
+        case .list(let nodes):
+            var values: [Operation.Value] = []
+            for node in nodes { values.append(try value(node, format)) }
+            return .list(values)
+        case .structure(let members):
+            var values: [Operation.Member] = []
+            for (name, node) in members {
+                values.append(.init(name, try value(node, formats[name] ?? .hexadecimal)))
+            }
+            return .structure(values)
+        }
+    }
+
+    /// A structure that a table describes.
+    func structure(_ node: RecordScanner.Node, _ layout: Layout) throws(RecordError) -> Operation.Value {
+        guard case .structure(let members) = node else { return try value(node, .hexadecimal) }
+        var values: [Operation.Member] = []
+        for (name, node) in members {
+            if let field = layout.fields.first(where: { $0.name == name }) {
+                values.append(.init(name, try value(node, field.format)))
+            } else if case .list(let elements) = node {
+                values.append(.init(name, .list(try self.elements(elements, name, layout))))
+            } else {
+                values.append(.init(name, try value(node, .decimal)))
+            }
+        }
+        return .structure(values)
+    }
+
+    private func elements(
+        _ nodes: [RecordScanner.Node], _ name: String, _ layout: Layout
+    ) throws(RecordError) -> [Operation.Value] {
+        var values: [Operation.Value] = []
+        for node in nodes {
+            guard case .structure(let members) = node else { throw scanner.error("'\(name)' is a list of structures") }
+            let wanted = Set(members.map(\.name))
+            let fields = layout.trailing.first { trailing in
+                trailing.name == name && wanted.isSubset(of: trailing.fields.map(\.name))
+            }
+            guard let fields else { throw scanner.error("'\(name)' has no such members") }
+            values.append(try structure(node, Layout(size: fields.elementSize, fields.fields)))
+        }
+        return values
+    }
+
+    private func word(_ word: String, _ format: Format) throws(RecordError) -> Operation.Value {
+        if let number = RecordTyping.number(word) { return .number(number, format) }
+        switch format {
+        case .names(let names):
+            if let found = names.first(where: { $0.name == word }) { return .number(found.value, format) }
+        case .flags(let names):
+            if let value = RecordTyping.flags(word, names) { return .number(value, format) }
+        default: break
+        }
+        guard let symbol = RecordTyping.symbol(word) else {
+            throw scanner.error("'\(word.prefix(40))' is no number, no name of a bit, and names no object")
+        }
+        return symbol
+    }
+
+    static func number(_ word: some StringProtocol) -> UInt64? {
+        if word.hasPrefix("0x") { return UInt64(word.dropFirst(2), radix: 16) }
+        if word.hasPrefix("-") { return Int64(word).map { UInt64(bitPattern: $0) } }
+        return word.first?.isNumber == true ? UInt64(word) : nil
+    }
+
+    private static func flags(_ word: String, _ names: [Format.Flag]) -> UInt64? {
+        var value: UInt64 = 0
+        for part in word.split(separator: "|", omittingEmptySubsequences: false) {
+            if let number = number(part) {
+                value |= number
+            } else {
+                guard let flag = names.first(where: { $0.name == part }) else { return nil }
+                value |= flag.value
+            }
+        }
+        return value
+    }
+
+    /// "mr1", "mr1.lkey", "map1+0x10"
+    private static func symbol(_ word: String) -> Operation.Value? {
+        let parts = word.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let name = parts.first, name.first?.isLetter == true, name.contains(where: \.isNumber),
+            name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "." || $0 == "_" }), name.utf8.count <= 64
+        else { return nil }
+        guard parts.count == 2 else { return .symbol(String(name), 0) }
+        return number(parts[1]).map { .symbol(String(name), $0) }
+    }
+}

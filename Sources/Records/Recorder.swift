@@ -1,0 +1,111 @@
+public import Kernel
+import Synchronization
+
+/// Writes a record while a program runs. The kernels of several threads may share one.
+public final class Recorder: Sendable {
+    /// What is known so far, and what is not written yet.
+    private struct State {
+        var symbols = Symbols()
+        /// Operations in order; nil for those that are not over.
+        var queue: [Operation?] = []
+        /// The ticket of the first of them.
+        var first = 0
+        /// A look at something that may be looked at again: only the last look of many is written.
+        var look: Operation?
+        /// The pause behind it.
+        var pause: Operation?
+    }
+    private let state = Mutex(State())
+    private let write: @Sendable (String) -> Void
+
+    /// Begins a record; `write` gets each line, without a newline.
+    public init(header: [(key: String, value: String)], write: @escaping @Sendable (String) -> Void) {
+        self.write = write
+        write(Record.mark)
+        for (key, value) in header { write("\(key): \(Record.oneLine(value))") }
+        write("")
+    }
+
+    /// Records what goes through this kernel from now on.
+    public func watch(_ kernel: TracingKernel) {
+        kernel.record = { self.add($0) }
+        kernel.recordBegins = { self.begin() }
+        kernel.recordFeature = { self.add(.feature($0)) }
+    }
+
+    /// A comment.
+    public func note(_ text: String) { add(.comment(text)) }
+
+    /// Writes what was held back.
+    public func finish() { state.withLock { flush(&$0) } }
+
+    private func add(_ kind: Record.Entry.Kind) {
+        state.withLock {
+            flush(&$0)
+            write(Record.line(kind))
+        }
+    }
+
+    private func flush(_ state: inout State) {
+        for operation in [state.look, state.pause] {
+            if let operation { write(Record.line(operation)) }
+        }
+        state.look = nil
+        state.pause = nil
+    }
+
+    /// Keeps a place.
+    private func begin() -> Int {
+        state.withLock { state in
+            state.queue.append(nil)
+            return state.first + state.queue.count - 1
+        }
+    }
+
+    private func add(_ operation: Operation) {
+        // An empty queue says nothing of the kernel, only of when it was asked.
+        if operation.signature.name == "ibv_poll_cq", operation.errno == nil, operation.outputs.isEmpty { return }
+        state.withLock { state in
+            if let ticket = operation.ticket {
+                state.queue[ticket - state.first] = operation
+            } else {
+                state.queue.append(operation)
+            }
+            while let next = state.queue.first, let next {
+                state.queue.removeFirst()
+                state.first += 1
+                put(next, &state)
+            }
+        }
+    }
+
+    private func put(_ operation: Operation, _ state: inout State) {
+        let named = state.symbols.named(operation.shortened())
+        if named.isPause, state.look != nil, state.pause == nil {
+            state.pause = named
+            return
+        }
+        if let look = state.look, state.pause != nil, look.isSameLook(as: named) {
+            state.look = named
+            state.look?.times = look.times + 1
+            state.pause = nil
+            return
+        }
+        flush(&state)
+        if named.isLook { state.look = named } else { write(Record.line(named)) }
+    }
+}
+
+extension Operation {
+    /// What changes nothing, and is made until it gives what is waited for.
+    fileprivate var isLook: Bool { ["pread", "load", "poll"].contains(signature.name) && errno == nil }
+    fileprivate var isPause: Bool { signature.name == "nanosleep" }
+
+    fileprivate func isSameLook(as other: Operation) -> Bool {
+        guard isLook, other.isLook, signature.name == other.signature.name else { return false }
+        let names = WholeNames()
+        return zip(signature.parameters, zip(arguments, other.arguments)).allSatisfy { parameter, values in
+            parameter.isOutput || text(values.0, names) == other.text(values.1, names)
+        }
+    }
+}

@@ -1,0 +1,85 @@
+/// Takes out of a text what tells who and where somebody is: names of hosts and users, addresses of networks and GUIDs. Each
+/// gets a name that is the same wherever it stood.
+public struct Redaction: Sendable {
+    private let words: [(word: String, kind: String)]
+    private var names: [String: String] = [:]
+    private var counts: [String: Int] = [:]
+
+    /// `hosts`, `users` and `folders` are this machine's.
+    public init(hosts: [String], users: [String], folders: [String]) {
+        // The longest first: a folder has a user's name in it.
+        words = (folders.map { ($0, "folder") } + hosts.map { ($0, "host") } + users.map { ($0, "user") })
+            .filter { $0.0.utf8.count > 2 && $0.0 != "root" && $0.0 != "localhost" }
+            .sorted { $0.0.utf8.count > $1.0.utf8.count }
+    }
+
+    /// What was taken out: "mac address: 2", sorted.
+    public var taken: [String] { counts.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" } }
+
+    /// The text without it.
+    public mutating func apply(_ text: String) -> String {
+        var lines: [String] = []
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            // A library's version looks like an address.
+            let isVersion = line.contains("libibverbs")
+            var result = ""
+            var token = ""
+            for character in line {
+                if Redaction.isPart(character) {
+                    token.append(character)
+                } else {
+                    result += replaced(token, isVersion) + String(character)
+                    token = ""
+                }
+            }
+            lines.append(words(in: result + replaced(token, isVersion)))
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func isPart(_ character: Character) -> Bool {
+        character.isHexDigit || character == ":" || character == "."
+    }
+
+    private mutating func name(_ kind: String, of word: String) -> String {
+        if let known = names[word] { return known }
+        counts[kind, default: 0] += 1
+        let name = "\(kind.filter { $0 != " " })-\(counts[kind, default: 0])"
+        names[word] = name
+        return name
+    }
+
+    /// A run of hexadecimal digits, colons and dots, which may be an address.
+    private mutating func replaced(_ token: String, _ isVersion: Bool) -> String {
+        guard let kind = Redaction.kind(of: token, isVersion) else { return token }
+        return name(kind, of: token)
+    }
+
+    private static func kind(of token: String, _ isVersion: Bool) -> String? {
+        let groups = token.split(separator: ":", omittingEmptySubsequences: false)
+        if groups.count == 6, groups.allSatisfy({ $0.utf8.count == 2 }) { return "mac address" }
+        // "0011:2233:4455:6677"; a PCI address has a dot.
+        if groups.count == 4, groups.allSatisfy({ $0.utf8.count == 4 }), !token.contains(".") { return "guid" }
+        if groups.count >= 3, groups.count <= 8, token.contains("::") || groups.count == 8,
+            groups.allSatisfy({ $0.utf8.count <= 4 && !$0.contains(".") }), token != "::"
+        {
+            return "ip address"
+        }
+        let numbers = token.split(separator: ".", omittingEmptySubsequences: false)
+        if !isVersion, numbers.count == 4, token != "127.0.0.1",
+            numbers.allSatisfy({ Int($0).map { (0...255).contains($0) } ?? false })
+        {
+            return "ip address"
+        }
+        return nil
+    }
+
+    private mutating func words(in line: String) -> String {
+        var line = line
+        for (word, kind) in words where line.contains(word) {
+            let name = name(kind, of: word)
+            line = line.split(separator: word, omittingEmptySubsequences: false).joined(separator: name)
+        }
+        return line
+    }
+}

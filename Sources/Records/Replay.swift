@@ -1,0 +1,430 @@
+import CKernel
+public import Kernel
+
+/// Makes the calls of a record again, on any kernel, and compares the answers.
+public final class Replay {
+    /// An operation that was answered in another way than when it was recorded.
+    public struct Difference: Sendable {
+        /// In the record's file.
+        public let line: Int
+        /// The recorded operation, and the same as it went now, as records write them.
+        public let recorded: String
+        /// See `recorded`.
+        public let answered: String
+    }
+
+    /// Why an operation could not even be tried: it needs what an earlier one did not give.
+    public struct Impossible: Error, Sendable {
+        /// The object, and what would have made it.
+        public let message: String
+    }
+
+    let kernel: TracingKernel
+    private let underneath: any Kernel
+    private var symbols = Symbols()
+    private var answered: Operation?
+    /// The latest answer, in the record's names.
+    private var latest: Operation?
+    private var decoder = Decoder()
+    /// Bytes that are mapped, by their first address.
+    private var mapped: [UInt64: UInt64] = [:]
+    /// What the kernel was given addresses of.
+    private var buffers: [(UnsafeMutableRawPointer, Int)] = []
+    /// Whether memory holds other data than it did then, as the record does not keep long data.
+    private var lacksData = false
+    /// How many answers were data that could not be compared for that.
+    public private(set) var notCompared = 0
+    /// Paths that are other ones here.
+    let paths: [String: String]
+    /// How long an answer that comes by itself (a completion) is waited for, in nanoseconds.
+    static let patience: UInt64 = 2_000_000_000
+
+    /// Whether what a record names is this machine's: a replay then opens devices and nothing else.
+    private let isReal: Bool
+
+    /// Replays on `kernel`, opening `paths`' values where the record opened its keys. `isReal` of this machine's kernel.
+    public init(on kernel: any Kernel, isReal: Bool, paths: [String: String] = [:]) {
+        underneath = kernel
+        self.isReal = isReal
+        self.paths = paths
+        self.kernel = TracingKernel(kernel)
+        self.kernel.record = { [unowned self] operation in answered = operation }
+    }
+
+    deinit { for (address, count) in buffers { sys_guarded_free(address, count) } }
+
+    /// Makes the call of an entry again.
+    /// - Returns: how its answer differs; nil where it does not, or where the entry is no call.
+    public func step(_ entry: Record.Entry) throws(Impossible) -> Difference? {
+        switch entry.kind {
+        case .comment: return nil
+        case .feature(let feature):
+            decoder.features[feature.number] = feature
+            kernel.know(feature)
+            return nil
+        case .operation(let recorded):
+            // A fault plan's answers say nothing of the kernel.
+            if recorded.isInjected { return nil }
+            if recorded.lacksData, recorded.signature.name == "store" {
+                lacksData = true
+                return nil
+            }
+            var answer = try make(recorded)
+            let end = underneath.monotonic() &+ Replay.patience
+            while recorded.times > 1, !Replay.isSame(recorded, answer), underneath.monotonic() < end {
+                _ = underneath.sleep(nanoseconds: 1_000_000)
+                answer = try make(recorded)
+            }
+            guard !Replay.isSame(recorded, answer) else { return nil }
+            // What was put there then is not known.
+            if lacksData, Replay.isOfData(recorded) {
+                notCompared += 1
+                return nil
+            }
+            return Difference(line: entry.line, recorded: Record.line(recorded), answered: Record.line(answer))
+        }
+    }
+
+    /// How the call of an entry is answered now; nil where the entry is no call, or one that cannot be compared.
+    public func answer(_ entry: Record.Entry) -> Answer? {
+        guard case .operation(let operation) = entry.kind, !operation.isInjected else {
+            _ = try? step(entry)
+            return nil
+        }
+        var answer = Answer(line: entry.line, operation: operation.name, errno: "none", verdict: "impossible")
+        do throws(Impossible) {
+            let difference = try step(entry)
+            answer.verdict = difference == nil ? "same" : "differs"
+            answer.errno = latest?.errno?.name ?? "none"
+        } catch {}
+        return answer
+    }
+
+    /// The operation as it goes now, in the record's names.
+    public func make(_ recorded: Operation) throws(Impossible) -> Operation {
+        answered = nil
+        let arguments = ReplayArguments(try resolved(recorded), recorded.signature)
+        switch recorded.signature.name {
+        case "ioctl": try ioctl(recorded, arguments)
+        case "ibv_poll_cq": poll(recorded, arguments)
+        case "load", "store": access(recorded, arguments)
+        default:
+            if !system(recorded.signature.name, arguments), !verb(recorded.signature.name, arguments) {
+                throw Impossible(message: "\(recorded.signature.name) cannot be made again")
+            }
+        }
+        guard var answered else { throw Impossible(message: "\(recorded.signature.name) gave no answer") }
+        answered.request = recorded.request
+        symbols.expect(recorded)
+        var result = symbols.named(answered.shortened())
+        // What went in is what was asked to, in the record's own words.
+        for (index, parameter) in recorded.signature.parameters.enumerated() where !parameter.isOutput {
+            result.arguments[index] = recorded.arguments[index]
+        }
+        latest = result
+        note(answered, recorded, arguments)
+        return result
+    }
+
+    /// What is there from now on, and what is not.
+    private func note(_ answered: Operation, _ recorded: Operation, _ arguments: ReplayArguments) {
+        guard answered.errno == nil else { return }
+        switch answered.signature.name {
+        case "mmap":
+            if case .number(let address, _) = answered.result { mapped[address] = arguments[0] }
+        case "munmap":
+            guard let length = mapped[arguments[0]] else { return }
+            let page: UInt64 = 4096
+            mapped[arguments[0]] = arguments[1] >= length ? nil : length
+            // A part may be gone: then no part is touched.
+            if arguments[1] < length, arguments[1] >= page { mapped[arguments[0]] = nil }
+        case "ibv_close_device", "ibv_dealloc_pd", "ibv_dereg_mr", "ibv_dealloc_dmah", "ibv_free_dm",
+            _ where answered.signature.name.hasPrefix("ibv_destroy_"):
+            if case .symbol(let name, _)? = recorded.arguments.first { symbols.forget(name) }
+        default: return
+        }
+    }
+
+    /// Whether an answer is the recorded one. Times, and how many completions one look found, do not matter.
+    public static func isSame(_ recorded: Operation, _ answer: Operation) -> Bool {
+        guard recorded.errno == answer.errno else { return false }
+        let names = WholeNames()
+        func text(_ operation: Operation) -> [String] {
+            var parts = operation.outputs.map { "\($0.name)=" + operation.text($0.value, names) }.sorted()
+            for (parameter, value) in zip(operation.signature.parameters, operation.arguments) where parameter.isOutput
+            {
+                parts.append(operation.text(value, names))
+            }
+            if operation.errno == nil { parts.append(operation.text(operation.result, names)) }
+            return parts
+        }
+        return text(recorded) == text(answer)
+    }
+
+    private static func isOfData(_ operation: Operation) -> Bool {
+        ["load", "pread", "read"].contains(operation.signature.name)
+    }
+
+    // MARK: Names to numbers
+
+    private func resolved(_ operation: Operation) throws(Impossible) -> [Operation.Value] {
+        try checkPath(operation)
+        var values: [Operation.Value] = []
+        for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
+            try check(parameter.name, value, parameter.format)
+            values.append(parameter.isOutput ? value : try resolved(value))
+        }
+        return values
+    }
+
+    private func resolved(_ value: Operation.Value) throws(Impossible) -> Operation.Value {
+        switch value {
+        case .symbol(let name, let offset):
+            if let bytes = symbols.bytes(of: name) { return .bytes(bytes) }
+            guard let number = symbols.value(of: name) else {
+                throw Impossible(message: "\(name) is not there: what made it failed, or is not in the record")
+            }
+            return .number(number &+ offset, .hexadecimal)
+        case .structure(let members):
+            var result: [Operation.Member] = []
+            for member in members {
+                if case .number(_, let format) = member.value { try check(member.name, member.value, format) }
+                if case .symbol = member.value, member.name == "ah" {
+                    try check(member.name, member.value, .handle("ah"))
+                }
+                result.append(.init(member.name, try resolved(member.value)))
+            }
+            return .structure(result)
+        case .list(let values):
+            var result: [Operation.Value] = []
+            for value in values { result.append(try resolved(value)) }
+            return .list(result)
+        case .pointer(let bytes, _): return .number(address(of: bytes), .pointer)
+        default: return value
+        }
+    }
+
+    /// The devices that scenarios use.
+    private static let devices = ["/dev/vfio/", "/dev/infiniband/", "/dev/dma_heap/"]
+    private static let files = ["/dev/iommu", "/dev/udmabuf", "/dev/edu-importer", "/dev/null", "/dev/zero"]
+
+    /// A stranger's record must not write this machine's files.
+    private func checkPath(_ operation: Operation) throws(Impossible) {
+        guard isReal, case .text(let recorded)? = operation.arguments.first,
+            operation.signature.parameters.first?.name == "path"
+        else { return }
+        let path = path(recorded)
+        let isDevice =
+            operation.signature.name == "open" && !path.contains("/../")
+            && (Replay.files.contains(path) || Replay.devices.contains { path.hasPrefix($0) })
+        guard isDevice else { throw Impossible(message: "a replay opens devices alone, not \(path)") }
+    }
+
+    /// Addresses must not be this program's own, objects must be what they are taken for, and descriptors the replay's.
+    private func check(_ name: String, _ value: Operation.Value, _ format: Format) throws(Impossible) {
+        switch (format, value) {
+        case (.handle(let kind), .symbol(let symbol, let offset)):
+            let made = kind == "device" ? "ibdev" : kind
+            guard offset == 0, symbol.hasPrefix(made), symbol.dropFirst(made.count).allSatisfy(\.isNumber) else {
+                throw Impossible(message: "\(symbol) is no \(kind)")
+            }
+        case (.handle(let kind), .number(let number, _)) where number != 0:
+            throw Impossible(message: "\(name) is the address of a \(kind) of the program that was recorded")
+        case (.pointer, .number(let address, _)):
+            guard Replay.addresses.contains(name), address >= 0x1000 else { return }
+            // What is nowhere gives what it gave then.
+            if name == "address" || sys_mapped(address & ~0xfff, 1) == 0 {
+                throw Impossible(message: "\(name) is an address of the program that was recorded")
+            }
+        case (.pointer, .symbol(let symbol, _)):
+            guard !Replay.addresses.contains(name) || symbol.hasPrefix("map") else {
+                throw Impossible(message: "\(symbol) is no memory")
+            }
+            if name == "address" { try checkExtent(symbol, value) }
+        case (.descriptor, .number(let number, _)):
+            let descriptor = Int32(truncatingIfNeeded: number)
+            if isReal, descriptor >= 0, underneath.fcntl(descriptor, 1, 0) >= 0 {
+                throw Impossible(message: "descriptor \(descriptor) is this program's own")
+            }
+        default: return
+        }
+    }
+
+    private static let addresses: Set<String> = [
+        "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "addr", "address",
+    ]
+
+    /// Bytes at an address that the kernel may use; what lies behind them cannot be read.
+    private func address(of bytes: [UInt8]) -> UInt64 {
+        guard !bytes.isEmpty, let place = sys_guarded_alloc(bytes.count) else { return 0 }
+        place.copyMemory(from: bytes, byteCount: bytes.count)
+        buffers.append((place, bytes.count))
+        return UInt64(UInt(bitPattern: place))
+    }
+
+    /// What this program touches itself must be mapped.
+    private func checkExtent(_ symbol: String, _ value: Operation.Value) throws(Impossible) {
+        guard let base = symbols.value(of: symbol), case .symbol(_, let offset) = value,
+            let length = mapped[base], offset < length
+        else { throw Impossible(message: "\(symbol) is not mapped there") }
+    }
+
+    // MARK: Calls with shapes of their own
+
+    private func ioctl(_ recorded: Operation, _ arguments: ReplayArguments) throws(Impossible) {
+        let number = UInt(arguments[1])
+        let descriptor = Int32(truncatingIfNeeded: arguments[0])
+        guard let request = recorded.request else {
+            _ = kernel.ioctl(descriptor, number, raw(arguments.values[2]))
+            return
+        }
+        let argument: IoctlArgument
+        switch (request.argument, arguments.values[2]) {
+        case (.string, .text(let text)): argument = memory(Array(text.utf8) + [0])
+        case (.structure(let layout), .structure(let members)): argument = memory(bytes(members, layout))
+        case (.feature, .structure(let members)):
+            var feature = UInt32.max
+            if case .number(let number, _)? = members.first(where: { $0.name == "feature" })?.value {
+                feature = UInt32(truncatingIfNeeded: number)
+            }
+            argument = memory(bytes(members, decoder.layout(ofFeature: feature, .max)))
+        default: argument = raw(arguments.values[2])
+        }
+        _ = kernel.ioctl(descriptor, number, argument)
+    }
+
+    private func bytes(_ members: [Operation.Member], _ layout: Layout) -> [UInt8] {
+        var count = layout.size
+        for trailing in layout.trailing {
+            guard case .list(let elements)? = members.first(where: { $0.name == trailing.name })?.value else {
+                continue
+            }
+            count = max(count, layout.size + elements.count * trailing.elementSize)
+        }
+        if case .number(let said, _)? = members.first(where: { $0.name == "bytes" })?.value {
+            count = Int(min(said, 1 << 24))
+        }
+        return decoder.encode(members, layout, count: count)
+    }
+
+    private func memory(_ bytes: [UInt8]) -> IoctlArgument {
+        let place = UnsafeMutableRawPointer(bitPattern: UInt(address(of: bytes)))
+        return .memory(UnsafeMutableRawBufferPointer(start: place, count: place == nil ? 0 : bytes.count))
+    }
+
+    private func raw(_ value: Operation.Value) -> IoctlArgument {
+        switch value {
+        case .number(let number, _): number == 0 ? .none : .value(UInt(number))
+        case .bytes(let bytes): memory(bytes)
+        default: .none
+        }
+    }
+
+    /// As many completions as were found then, however many looks that takes.
+    private func poll(_ recorded: Operation, _ arguments: ReplayArguments) {
+        guard let cq: UnsafeMutablePointer<ibv_cq> = arguments.object(0) else { return }
+        var operation = Operation(recorded.signature, recorded.arguments)
+        var wanted = 0
+        if case .number(let count, _) = recorded.result { wanted = Int(min(count, 1 << 16)) }
+        var found: [ibv_wc] = []
+        let end = underneath.monotonic() &+ Replay.patience
+        while found.count < max(wanted, 1), operation.errno == nil {
+            var room = [ibv_wc](repeating: ibv_wc(), count: max(wanted, 1) - found.count)
+            do throws(Errno) {
+                let count = try room.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+                    try underneath.ibv_poll_cq(cq, buffer)
+                }
+                found += room.prefix(count)
+                if wanted == 0 || (count == 0 && underneath.monotonic() >= end) { break }
+                if count == 0 { _ = underneath.sleep(nanoseconds: 100_000) }
+            } catch {
+                operation.errno = error
+            }
+        }
+        operation.result = .number(UInt64(found.count), .decimal)
+        if !found.isEmpty { operation.outputs = [.init("wc", .completions(found))] }
+        answered = operation
+    }
+
+    func mayUnmap(_ address: UInt64, _ length: UInt64) -> Bool {
+        guard let whole = mapped[address] else { return false }
+        return length <= (whole + 4095) & ~4095
+    }
+
+    private func isMapped(_ address: UInt64, _ count: Int) -> Bool {
+        mapped.contains { start, length in
+            address >= start && address - start <= length && UInt64(count) <= length - (address - start)
+        }
+    }
+
+    private func access(_ recorded: Operation, _ arguments: ReplayArguments) {
+        var operation = recorded
+        let count = Int(min(arguments[2], 1 << 26))
+        guard let place = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
+            return
+        }
+        var bytes = [UInt8](repeating: 0, count: count)
+        var errno: Errno?
+        if recorded.signature.name == "load" {
+            errno = bytes.withUnsafeMutableBytes { buffer in
+                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault($0, place, buffer.count)) }
+            }
+            operation.arguments[1] = .bytes(errno == nil ? bytes : [])
+        } else if case .bytes(let data) = arguments.values[1] {
+            errno = data.withUnsafeBytes { buffer in
+                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault(place, $0, buffer.count)) }
+            }
+        }
+        operation.errno = errno
+        answered = operation
+    }
+}
+
+/// Arguments with numbers for names.
+struct ReplayArguments {
+    let values: [Operation.Value]
+    private let signature: Signature
+
+    init(_ values: [Operation.Value], _ signature: Signature) {
+        self.values = values
+        self.signature = signature
+    }
+
+    subscript(_ index: Int) -> UInt64 {
+        if values.indices.contains(index), case .number(let number, _) = values[index] { number } else { 0 }
+    }
+
+    subscript(_ name: String) -> UInt64 {
+        signature.parameters.firstIndex { $0.name == name }.map { self[$0] } ?? 0
+    }
+
+    func int32(_ index: Int) -> Int32 { Int32(truncatingIfNeeded: self[index]) }
+    func uint32(_ name: String) -> UInt32 { UInt32(truncatingIfNeeded: self[name]) }
+
+    func text(_ index: Int) -> String {
+        if case .text(let text) = values[index] { text } else { "" }
+    }
+
+    func bytes(_ index: Int) -> [UInt8] {
+        if case .bytes(let bytes) = values[index] { bytes } else { [] }
+    }
+
+    func object<Object>(_ index: Int) -> UnsafeMutablePointer<Object>? {
+        UnsafeMutablePointer(bitPattern: UInt(self[index]))
+    }
+
+    func object<Object>(_ name: String) -> UnsafeMutablePointer<Object>? {
+        UnsafeMutablePointer(bitPattern: UInt(self[name]))
+    }
+
+    /// The members of a structure.
+    func members(_ index: Int) -> [Operation.Member] {
+        if case .structure(let members) = values[index] { members } else { [] }
+    }
+
+    /// The structures of a list.
+    func list(_ index: Int) -> [[Operation.Member]] {
+        guard case .list(let values) = values[index] else { return [] }
+        return values.map { if case .structure(let members) = $0 { members } else { [] } }
+    }
+}

@@ -1,0 +1,279 @@
+import Kernel
+
+/// What a record calls things: "device1", "ioas2", "map1+0x1000", "mr1.lkey". Numbers that only mean something in the
+/// process that made them become names, and stand for other numbers where the record is replayed.
+struct Symbols {
+    private var counts: [String: Int] = [:]
+    /// What names stand for.
+    private var values: [String: UInt64] = [:]
+    private var gidBytes: [String: [UInt8]] = [:]
+    /// The names that a recorded operation gave, for the same one that is made again.
+    private var wanted: [String] = []
+    private var descriptors: [Int32: String] = [:]
+    private var handles: [UInt64: String] = [:]
+    private var memory: [Extent] = []
+    private var spaces: [Extent] = []
+    private var keys: [UInt64: String] = [:]
+    private var queueNumbers: [UInt64: String] = [:]
+    private var gids: [[UInt8]: String] = [:]
+    /// Ids by the iommufd that gave them.
+    private var identities: [String: [UInt64: String]] = [:]
+    /// A device's iommufd.
+    private var iommufds: [String: String] = [:]
+
+    private struct Extent {
+        let start: UInt64
+        let length: UInt64
+        let name: String
+    }
+
+    private mutating func new(_ prefix: String, for value: UInt64) -> String {
+        let name: String
+        if let place = wanted.firstIndex(where: {
+            $0.hasPrefix(prefix) && $0.dropFirst(prefix.count).allSatisfy(\.isNumber)
+        }) {
+            name = wanted.remove(at: place)
+        } else {
+            counts[prefix, default: 0] += 1
+            name = prefix + String(counts[prefix, default: 0])
+        }
+        values[name] = value
+        return name
+    }
+
+    /// What a name stands for; nil where nothing has been called so.
+    func value(of name: String) -> UInt64? { values[name] }
+    /// What it stood for is gone.
+    mutating func forget(_ name: String) { values[name] = nil }
+    /// The GID that a name stands for.
+    func bytes(of name: String) -> [UInt8]? { gidBytes[name] }
+
+    /// The next operation is this one, made again: what it makes gets the same names.
+    mutating func expect(_ recorded: Operation) {
+        wanted = []
+        collect(recorded.result)
+        for member in recorded.outputs { collect(member.value) }
+        // What the record has not named gets names of its own.
+        for name in wanted {
+            let prefix = String(name.prefix { !$0.isNumber })
+            if let number = Int(name.dropFirst(prefix.count)) { counts[prefix] = max(counts[prefix] ?? 0, number) }
+        }
+    }
+
+    private mutating func collect(_ value: Operation.Value) {
+        switch value {
+        case .symbol(let name, 0) where values[name] == nil: wanted.append(name)
+        case .structure(let members): for member in members { collect(member.value) }
+        case .list(let list): for value in list { collect(value) }
+        default: break
+        }
+    }
+
+    private func place(_ value: UInt64, in extents: [Extent]) -> Operation.Value? {
+        guard value != 0 else { return nil }
+        // Of those that overlap, the latest; an end is a place too.
+        let inside = extents.last { value >= $0.start && value - $0.start < $0.length }
+        guard let found = inside ?? extents.last(where: { value == $0.start &+ $0.length }) else { return nil }
+        return .symbol(found.name, value - found.start)
+    }
+
+    /// The operation with names for numbers; what it made gets new ones.
+    mutating func named(_ operation: Operation) -> Operation {
+        var result = operation
+        let space = space(of: operation)
+        for (index, parameter) in operation.signature.parameters.enumerated() where index < result.arguments.count {
+            if !parameter.isOutput { result.arguments[index] = named(result.arguments[index], space) }
+        }
+        if operation.errno == nil { result.result = define(operation, result) }
+        result.outputs = operation.outputs.map { member in
+            .init(member.name, output(member, operation, result))
+        }
+        if operation.errno == nil { note(operation, result) }
+        return result
+    }
+
+    // MARK: What goes in
+
+    private func named(_ value: Operation.Value, _ space: String?, member: String = "") -> Operation.Value {
+        switch value {
+        case .number(let number, let format): name(of: number, format, space) ?? value
+        case .structure(let members):
+            .structure(members.map { .init($0.name, named($0.value, space, member: $0.name)) })
+        case .list(let values): .list(values.map { named($0, space, member: member) })
+        case .pointer(_, let address): place(address, in: memory) ?? value
+        case .bytes(let bytes) where member == "dgid": gids[bytes].map { .symbol($0, 0) } ?? value
+        default: value
+        }
+    }
+
+    private func name(of value: UInt64, _ format: Format, _ space: String?) -> Operation.Value? {
+        switch format {
+        case .descriptor: descriptors[Int32(truncatingIfNeeded: value)].map { .symbol($0, 0) }
+        case .handle: handles[value].map { .symbol($0, 0) }
+        case .pointer: place(value, in: memory)
+        case .iova: place(value, in: spaces)
+        case .key: keys[value].map { .symbol($0, 0) }
+        case .queueNumber: queueNumbers[value].map { .symbol($0, 0) }
+        case .identity: space.flatMap { identities[$0]?[value] }.map { .symbol($0, 0) }
+        default: nil
+        }
+    }
+
+    private func descriptor(_ operation: Operation) -> String? {
+        guard case .number(let value, .descriptor)? = operation.arguments.first else { return nil }
+        return descriptors[Int32(truncatingIfNeeded: value)]
+    }
+
+    /// The iommufd whose ids an operation means: itself, its device's, or what the device is bound to by it.
+    private func space(of operation: Operation) -> String? {
+        if case .structure(let members)? = operation.arguments.last,
+            case .number(let value, _)? = members.first(where: { $0.name == "iommufd" })?.value
+        {
+            return descriptors[Int32(truncatingIfNeeded: value)]
+        }
+        return descriptor(operation).map { iommufds[$0] ?? $0 }
+    }
+
+    // MARK: What comes out
+
+    private mutating func define(_ operation: Operation, _ named: Operation) -> Operation.Value {
+        guard case .number(let value, let format) = operation.result else { return operation.result }
+        switch format {
+        case .descriptor:
+            let name = new(prefix(of: operation), for: value)
+            descriptors[Int32(truncatingIfNeeded: value)] = name
+            return .symbol(name, 0)
+        case .handle(let kind):
+            let name = new(kind == "device" ? "ibdev" : kind, for: value)
+            handles[value] = name
+            return .symbol(name, 0)
+        case .pointer where operation.signature.name == "mmap":
+            guard case .number(let length, _)? = operation.arguments.first else { return operation.result }
+            let name = new("map", for: value)
+            memory.append(Extent(start: value, length: length, name: name))
+            return .symbol(name, 0)
+        default: return operation.result
+        }
+    }
+
+    private func prefix(of operation: Operation) -> String {
+        switch operation.signature.name {
+        case "open":
+            guard case .text(let path)? = operation.arguments.first else { return "file" }
+            switch FileKind(opening: path) {
+            case .container: return "container"
+            case .group: return "group"
+            case .device: return "device"
+            case .iommufd: return "iommufd"
+            case .importer: return "importer"
+            case .udmabuf: return "udmabuf"
+            case .heap: return "heap"
+            default: return "file"
+            }
+        case "memfd_create": return "memfd"
+        case "eventfd": return "eventfd"
+        default:
+            switch operation.request?.result {
+            case .descriptor(.device): return "device"
+            case .descriptor(.dmabuf): return "dmabuf"
+            case .feature: return "dmabuf"
+            default: return "file"
+            }
+        }
+    }
+
+    private mutating func output(
+        _ member: Operation.Member, _ operation: Operation, _ named: Operation
+    ) -> Operation.Value {
+        switch member.value {
+        case .pointer: return self.named(member.value, nil)
+        case .number(let value, let format): return output(member.name, value, format, operation, named) ?? member.value
+        case .list(let values):
+            return .list(
+                values.enumerated().map { index, value in
+                    guard case .structure(let members) = value else { return value }
+                    return .structure(members.map { element($0, index, operation, named) })
+                })
+        default: return member.value
+        }
+    }
+
+    private mutating func element(
+        _ member: Operation.Member, _ index: Int, _ operation: Operation, _ named: Operation
+    ) -> Operation.Member {
+        switch member.value {
+        case .number(let value, .handle("device")):
+            let name = handles[value] ?? new("ibdev", for: value)
+            handles[value] = name
+            return .init(member.name, .symbol(name, 0))
+        case .number(let value, .busAddress): return .init(member.name, .symbol(new("bus", for: value), 0))
+        case .bytes(let bytes) where member.name == "gid":
+            guard case .symbol(let context, _)? = named.arguments.first else { return member }
+            let name = gids[bytes] ?? "\(context).gid\(index)"
+            gids[bytes] = name
+            gidBytes[name] = bytes
+            return .init(member.name, .symbol(name, 0))
+        default: return .init(member.name, self.named(member.value, nil))
+        }
+    }
+
+    private mutating func output(
+        _ member: String, _ value: UInt64, _ format: Format, _ operation: Operation, _ named: Operation
+    ) -> Operation.Value? {
+        let space = space(of: operation)
+        switch format {
+        case .descriptor:
+            let name = new(operation.request?.file == .heap ? "dmabuf" : "file", for: value)
+            descriptors[Int32(truncatingIfNeeded: value)] = name
+            return .symbol(name, 0)
+        case .identity:
+            guard value != 0, let space else { return nil }
+            if let known = identities[space]?[value], !member.hasPrefix("out_") { return .symbol(known, 0) }
+            let name = new(prefix(ofIdentity: member), for: value)
+            identities[space, default: [:]][value] = name
+            return .symbol(name, 0)
+        case .iova:
+            guard let length = Symbols.extent(of: operation) else { return nil }
+            let name = new("iova", for: value)
+            spaces.append(Extent(start: value, length: length, name: name))
+            return .symbol(name, 0)
+        case .key:
+            guard case .symbol(let region, _) = named.result else { return nil }
+            keys[value] = "\(region).\(member)"
+            values["\(region).\(member)"] = value
+            return .symbol("\(region).\(member)", 0)
+        case .queueNumber:
+            if operation.signature.name == "ibv_create_qp", case .symbol(let pair, _) = named.result {
+                queueNumbers[value] = "\(pair).qp_num"
+                values["\(pair).qp_num"] = value
+            }
+            return queueNumbers[value].map { .symbol($0, 0) }
+        default: return name(of: value, format, space)
+        }
+    }
+
+    private func prefix(ofIdentity member: String) -> String {
+        switch member {
+        case "out_ioas_id", "ioas_id": "ioas"
+        case "out_devid": "dev"
+        case "out_hwpt_id", "pt_id": "hwpt"
+        default: "id"
+        }
+    }
+
+    /// How long a mapping is whose address the kernel chose; nil of one at a fixed address.
+    static func extent(of operation: Operation) -> UInt64? {
+        guard case .structure(let members)? = operation.arguments.last,
+            case .number(let flags, _)? = members.first(where: { $0.name == "flags" })?.value, flags & 1 == 0,
+            case .number(let length, _)? = members.first(where: { $0.name == "length" })?.value
+        else { return nil }
+        return length
+    }
+
+    /// What later operations are understood by.
+    private mutating func note(_ operation: Operation, _ named: Operation) {
+        if operation.request?.name == "VFIO_DEVICE_BIND_IOMMUFD", let device = descriptor(operation) {
+            iommufds[device] = space(of: operation)
+        }
+    }
+}

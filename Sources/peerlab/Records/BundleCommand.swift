@@ -1,0 +1,169 @@
+import ArgumentParser
+import Batch
+import Commands
+import FoundationEssentials
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `peerlab bundle`
+struct BundleCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bundle", abstract: "Run a scenario and put all that shows its outcome into one text file.",
+        discussion: """
+            The bundle has the scenario, modules from its folder, options, environment, record and result; it is plain text \
+            below 100 KB, for a mailing list. `peerlab run BUNDLE` runs it, `peerlab report BUNDLE` writes a mail.
+            """)
+
+    @OptionGroup var on: BenchOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Write it to FILE; default: stdout.", valueName: "FILE"))
+    var output: String?
+
+    @Flag(help: "Take out names of hosts and users, network addresses and GUIDs, and say how many.")
+    var redact = false
+
+    @ArgumentParser.Argument(help: "A scenario file.") var file: String
+
+    func run() throws {
+        try on.check()
+        let result = try output.map { path throws(Failure) in try ResultFile(path) }
+        let script = try RecordText.text(of: file)
+        guard !Bundle.isBundle(script) else { throw ValidationError("\(file) is a bundle already") }
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        let code = try runScenario(folder)
+        guard code == 0 || code == 1 || code == 4 else {
+            print("peerlab: the scenario did not run; there is nothing to bundle", to: STDERR_FILENO)
+            throw ExitCode(code)
+        }
+        var bundle = Bundle(header: header, files: try files(script, folder))
+        if redact { try redact(&bundle) }
+        leaveOut(&bundle)
+        let text = bundle.text
+        guard text.utf8.count <= Bundle.longest else {
+            throw ValidationError(
+                "the bundle would have \(text.utf8.count) bytes, and lists take \(Bundle.longest): bundle a smaller scenario"
+            )
+        }
+        if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+    }
+
+    private var header: [(key: String, value: String)] {
+        var header = [(key: "scenario", value: name(of: file)), ("bench", on.bench), ("peerlab", Peerlab.version)]
+        for setting in on.settings { header.append(("set", setting)) }
+        if on.tphAbi != "auto" { header.append(("tph-abi", on.tphAbi)) }
+        if on.bench == "lab" {
+            if let tph = on.labTph { header.append(("lab-tph", tph)) }
+            if on.labImporter { header.append(("lab-importer", "yes")) }
+            if let machine = on.labMachine { header.append(("lab-machine", machine.rawValue)) }
+            header.append(("model", on.labModel))
+        }
+        return header
+    }
+
+    private func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// The run, in a process of its own.
+    private func runScenario(_ folder: TemporaryFolder) throws -> Int32 {
+        var words = ["run", "--bench", on.bench, "--tph-abi", on.tphAbi]
+        for setting in on.settings { words += ["--set", setting] }
+        for place in on.lib { words += ["--lib", place] }
+        if let tph = on.labTph { words += ["--lab-tph", tph] }
+        if on.labImporter { words.append("--lab-importer") }
+        if let machine = on.labMachine { words += ["--lab-machine", machine.rawValue] }
+        if let kernel = on.labKernel { words += ["--lab-kernel", kernel] }
+        words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]
+        var ending: Ending?
+        var rest = [BatchTask(id: "run", index: 0, timeout: 3600)]
+        let workers = Workers(jobs: 1) { _ in
+            var arguments: [UnsafeMutablePointer<CChar>?] = ([StdlibFolders.program()] + words).map { strdup($0) }
+            arguments.append(nil)
+            execv(StdlibFolders.program(), arguments)
+            return 127
+        }
+        try workers.run(next: { rest.popLast() }, finished: { ending = $1 })
+        guard let ending else { return ExitStatus.software.rawValue }
+        print(ending.output.text + ending.errors.text, to: STDERR_FILENO)
+        return ending.exit ?? ExitStatus.software.rawValue
+    }
+
+    /// The scenario, modules of its folder that it requires, record and result.
+    private func files(_ script: String, _ folder: TemporaryFolder) throws -> [Bundle.File] {
+        var files = [Bundle.File(name: name(of: file), text: script)]
+        let place = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
+        var rest = [script]
+        while let text = rest.popLast() {
+            for module in BundleCommand.modules(required: text) {
+                let path = module.split(separator: ".").joined(separator: "/") + ".lua"
+                guard !files.contains(where: { $0.name == path }), access("\(place)/\(path)", R_OK) == 0 else {
+                    continue
+                }
+                let text = try RecordText.text(of: "\(place)/\(path)")
+                files.append(Bundle.File(name: path, text: text))
+                rest.append(text)
+            }
+        }
+        for (name, path) in [("record", folder.path("record")), ("result.json", folder.path("result.json"))]
+        where access(path, R_OK) == 0 {
+            files.append(Bundle.File(name: name, text: try RecordText.text(of: path)))
+        }
+        for file in files where !Bundle.isPlain(file.text) {
+            throw ValidationError("\(file.name) has control characters, which no mail carries")
+        }
+        return files
+    }
+
+    /// Names after `require`, as far as they stand there as they are.
+    static func modules(required text: String) -> [String] {
+        text.matches(of: /require\s*\(?\s*["']([A-Za-z0-9_.-]+)["']/).map { String($0.1) }
+    }
+
+    private func redact(_ bundle: inout Bundle) throws {
+        var names = utsname()
+        uname(&names)
+        let host = withUnsafeBytes(of: names.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let entry = getpwuid(getuid())
+        let user = entry.map { String(cString: $0.pointee.pw_name) }
+        let home = entry.map { String(cString: $0.pointee.pw_dir) }
+        var redaction = Redaction(
+            hosts: [host], users: [user, getenv("SUDO_USER").map { String(cString: $0) }].compactMap { $0 },
+            folders: [home, LabRun.absolute(".")].compactMap { $0 }.filter { $0 != "/" })
+        bundle.files = bundle.files.map { Bundle.File(name: $0.name, text: redaction.apply($0.text)) }
+        bundle.header = bundle.header.map { ($0.key, redaction.apply($0.value)) }
+        let taken = redaction.taken.isEmpty ? "nothing was found" : redaction.taken.joined(separator: ", ")
+        bundle.header.append(("redacted", taken))
+        print("redacted: \(taken)", to: STDERR_FILENO)
+    }
+
+    /// A record that is too long for a list stays out, and the bundle says so.
+    private func leaveOut(_ bundle: inout Bundle) {
+        guard bundle.text.utf8.count > Bundle.longest, let record = bundle.file("record") else { return }
+        bundle.files.removeAll { $0.name == "record" }
+        let lines = record.split(separator: "\n").count
+        bundle.header.append(("left out", "the record, of \(lines) lines and \(record.utf8.count) bytes"))
+        print(
+            "left out: the record has \(record.utf8.count) bytes; peerlab minimise makes records smaller",
+            to: STDERR_FILENO)
+    }
+}
+
+/// A folder that goes with what is in it.
+struct TemporaryFolder {
+    private let place: String
+
+    init() throws {
+        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(base)/peerlab.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else {
+            throw ValidationError(
+                "no folder for temporary files in \(base): \(Errno(errno).message) (\(Errno(errno).name))")
+        }
+        place = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    func path(_ name: String) -> String { "\(place)/\(name)" }
+
+    func remove() { try? FileManager.default.removeItem(atPath: place) }
+}

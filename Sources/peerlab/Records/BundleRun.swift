@@ -1,0 +1,65 @@
+import ArgumentParser
+import CKernel
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `peerlab run BUNDLE`: a stranger's scenario.
+struct BundleRun {
+    private let folder: TemporaryFolder
+    /// The scenario, on disk.
+    let path: String
+    /// Its options.
+    let settings: [String]
+    /// The simulated bench that models what it was made on.
+    let model: String?
+
+    /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
+    init?(_ file: String, on options: BenchOptions) throws {
+        // What cannot be read is told of by whoever reads it first.
+        guard let text = try? RecordText.text(of: file), Bundle.isBundle(text) else { return nil }
+        guard options.grants.trust || options.bench.hasPrefix("sim") else {
+            throw ValidationError(
+                "\(file) is a bundle: what came by mail runs on simulated benches; --trust lets it have --bench \(options.bench)"
+            )
+        }
+        let bundle: Bundle
+        do throws(RecordError) { bundle = try Bundle(parsing: text) } catch {
+            throw ValidationError("\(file): \(error.text)")
+        }
+        guard let name = bundle["scenario"], bundle.file(name) != nil else {
+            throw ValidationError("\(file): the bundle has no scenario")
+        }
+        folder = try TemporaryFolder()
+        path = folder.path(name)
+        settings = bundle.all("set")
+        model = [bundle["model"], bundle["bench"]].compactMap { $0 }.first { $0.hasPrefix("sim") }
+        for file in bundle.files where file.name.hasSuffix(".lua") {
+            let parts = file.name.split(separator: "/")
+            for count in parts.indices.dropFirst() {
+                mkdir(folder.path(parts[..<count].joined(separator: "/")), 0o700)
+            }
+            try ResultFile(folder.path(file.name)).write(Array(file.text.utf8))
+        }
+    }
+
+    /// Goes on in a process of its own, which gives up what it does not need; this one waits for it, takes the files away, and
+    /// ends as it did.
+    func continueInChild() throws {
+        let child = process_fork()
+        guard child >= 0 else {
+            folder.remove()
+            throw ValidationError("a bundle runs in a process of its own: \(Errno(Int32(-child)).name)")
+        }
+        if child == 0 { return }
+        // The child hears of it too, and ends first.
+        signal(SIGINT, SIG_IGN)
+        signal(SIGTERM, SIG_IGN)
+        var status: Int32 = 0
+        while waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
+        folder.remove()
+        let signal = status & 0x7f
+        throw ExitCode(signal == 0 ? status >> 8 & 0xff : 128 + signal)
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import Commands
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `peerlab export`
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export", abstract: "Turn a record into one C file that needs nothing of peerlab.",
+        discussion: """
+            The file makes the record's calls in their order and compares each answer with the recorded one. Devices are its \
+            arguments. Kept short data is compared; what only netlink answers is left out, with a comment.
+            """)
+
+    @Option(name: .customLong("c"), help: ArgumentHelp("Write C to FILE, - for stdout.", valueName: "FILE"))
+    var output: String
+
+    @Flag(help: "Make it a test of the kernel's kselftest_harness.h; devices come from the variable DEVICES.")
+    var kselftest = false
+
+    @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
+
+    func run() throws {
+        let text = CExport(try RecordText.load(file), kselftest: kselftest).text
+        guard output != "-" else { return print(text, to: STDOUT_FILENO) }
+        do throws(Failure) { try ResultFile(output).write(Array(text.utf8)) } catch {
+            throw ValidationError("cannot write the C file: \(error.message)")
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import ArgumentParser
+import Batch
+import Commands
+import FoundationEssentials
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `peerlab minimise`
+struct MinimiseCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "minimise", abstract: "Make a record smaller that still fails in the same way.",
+        discussion: """
+            The failure is the last answer for which --until holds; without it, the last that differs from the record, or \
+            else the last refusal. It asks for operation (a function, or an ioctl's request), errno (a name, or none), verdict \
+            (same, differs, impossible) and line, with ==, !=, &&, ||, ! and parentheses: \
+            'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE'. Exit codes: 0 made smaller, 1 no such failure, 2 no \
+            usable record.
+            """)
+
+    @OptionGroup var on: BenchOptions
+
+    @Option(
+        name: .customLong("on"),
+        help: ArgumentHelp("sim (what the record names), sim:NAME, lab, or host.", valueName: "BENCH"))
+    var place = "sim"
+
+    @Option(help: ArgumentHelp("Which answer is the failure.", valueName: "EXPRESSION"))
+    var until: String?
+
+    @Option(help: ArgumentHelp("Stop after so many seconds with what there is.", valueName: "SECONDS"))
+    var budget = 300
+
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Write the smaller record to FILE; default: stdout.", valueName: "FILE")
+    )
+    var output: String?
+
+    @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
+
+    func run() throws {
+        let record = try RecordText.load(file)
+        var expression: FailureExpression?
+        if let until {
+            do throws(RecordError) { expression = try FailureExpression(until) } catch {
+                throw ValidationError("--until \(error.message)")
+            }
+        }
+        let result = try output.map { path throws(Failure) in try ResultFile(path) }
+        let named = place == "sim" ? record["model"] ?? "sim" : place
+        switch try BenchChoice(named) {
+        case .lab:
+            var words = [StdlibFolders.program(), "minimise", "--on", "host", "--inside-lab", LabRun.inside]
+            words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"]
+            if let until { words += ["--until", until] }
+            let files = output.map { [("smaller", LabRun.absolute($0))] } ?? []
+            throw ExitCode(try LabRun(on, command: words + ["--", LabRun.absolute(file)], results: files).run())
+        case .host:
+            let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
+            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench) })
+        case .sim(let name):
+            let bench = try SimBench.make(name, tph: try on.tph(), library: on.library)
+            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
+        }
+    }
+
+    private func minimise(
+        _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?,
+        answers: @escaping (Record) -> [Answer]
+    ) -> Int32 {
+        let end = Date().addingTimeInterval(Double(budget))
+        let said = { (progress: Minimiser.Progress) in
+            print("\(progress.operations) operations left after \(progress.tries) tries", to: STDERR_FILENO)
+        }
+        guard
+            var minimiser = Minimiser(
+                record, until: expression, answers: answers, isOver: { Date() >= end }, report: said)
+        else {
+            print(
+                "peerlab: no answer of the record is the failure: \(until ?? "no refusal, no difference")",
+                to: STDERR_FILENO)
+            return 1
+        }
+        let failure = minimiser.signature
+        print(
+            "the failure: line \(failure.line), \(failure.operation), errno \(failure.errno), verdict \(failure.verdict)",
+            to: STDERR_FILENO)
+        var smaller = minimiser.run()
+        smaller.header.append((key: "failure", value: "\(failure.operation) \(failure.errno) \(failure.verdict)"))
+        let text = smaller.text
+        print(
+            "\(record.operations.count) operations to \(smaller.operations.count), \(minimiser.progress.tries) tries",
+            to: STDERR_FILENO)
+        do throws(Failure) {
+            if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+        } catch {
+            print("peerlab: cannot write the record: \(error.message)", to: STDERR_FILENO)
+            return ExitStatus.software.rawValue
+        }
+        return 0
+    }
+
+    /// Every answer of a record on a fresh kernel of the bench.
+    private static func answers(_ record: Record, _ bench: Bench) -> [Answer] {
+        let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated)
+        return record.entries.compactMap { replay.answer($0) }
+    }
+
+    /// The same in a process of its own: what a real kernel has open goes with it.
+    private static func inProcess(_ record: Record, _ bench: Bench) -> [Answer] {
+        var ending: Ending?
+        var rest = [BatchTask(id: "replay", index: 0, timeout: 60)]
+        let workers = Workers(jobs: 1) { _ in
+            guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }
+            return ResultPipe.write(Array(data)) ? 0 : 1
+        }
+        do throws(Errno) {
+            try workers.run(next: { rest.popLast() }, finished: { ending = $1 })
+        } catch { return [] }
+        return ending.flatMap { try? JSONDecoder().decode([Answer].self, from: Data($0.result)) } ?? []
+    }
+}
+
+/// Descriptor 3 of a worker's process.
+private enum ResultPipe {
+    static func write(_ bytes: [UInt8]) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(3, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
+    }
+}

@@ -1,0 +1,101 @@
+import ArgumentParser
+import Commands
+import Glibc
+import Kernel
+import Records
+import Runner
+import Synchronization
+
+/// `--record FILE`: a record that is written while a scenario runs.
+struct RecordFile {
+    let recorder: Recorder
+    private let output: RecordOutput
+
+    /// Begins the record of one file's run.
+    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
+        guard files.count == 1 else {
+            throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
+        }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+        }
+        var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
+        for setting in settings { header.append(("set", setting)) }
+        if let model { header.append(("model", model)) }
+        for (key, value) in bench.machine().sorted(by: { $0.key < $1.key }) { header.append((key, value)) }
+        if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") { header.append(("command line", line)) }
+        header.append(("peerlab", Peerlab.version))
+        let output = RecordOutput(descriptor)
+        self.output = output
+        recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { output.write($0) }
+    }
+
+    /// Writes what is left.
+    func finish() {
+        recorder.finish()
+        output.flush()
+    }
+
+    /// Records what goes through a kernel.
+    func watch(_ kernel: TracingKernel?) {
+        if let kernel { recorder.watch(kernel) }
+    }
+}
+
+/// The simulated bench that models what a record was made on; nil where none does.
+func recordModel(_ on: BenchOptions, _ bench: Bench) -> String? {
+    if bench.isSimulated { return on.bench == "sim" ? "sim:standard" : on.bench }
+    return on.recordModel
+}
+
+extension BenchOptions {
+    /// The bench of stdlib/benches that is the machine of the lab's options.
+    var labModel: String {
+        var name = "sim:lab"
+        if labImporter { name += "-importer" }
+        if let labMachine, labMachine != .bridge { name += "-\(labMachine.rawValue)" }
+        if let labTph { name += "-tph-" + labTph.split(separator: "@").joined(separator: "-at-") }
+        return name
+    }
+}
+
+private func firstLine(of path: String) -> String? {
+    guard let file = fopen(path, "re") else { return nil }
+    defer { fclose(file) }
+    var text = [CChar](repeating: 0, count: 4096)
+    guard fgets(&text, Int32(text.count), file) != nil else { return nil }
+    return String(decoding: text.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// Lines to a file. What a crash of the kernel would take is written at once; posted and polled work, of which there may be
+/// a lot, is gathered.
+private final class RecordOutput: Sendable {
+    private let descriptor: Int32
+    private let gathered = Mutex<[UInt8]>([])
+    private static let most = 1 << 16
+
+    init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+    func write(_ line: String) {
+        gathered.withLock { bytes in
+            bytes += line.utf8
+            bytes.append(10)
+            let isWork = line.hasPrefix("ibv_post_") || line.hasPrefix("ibv_poll_cq")
+            if !isWork || bytes.count > RecordOutput.most { RecordOutput.flush(&bytes, descriptor) }
+        }
+    }
+
+    func flush() { gathered.withLock { RecordOutput.flush(&$0, descriptor) } }
+
+    private static func flush(_ bytes: inout [UInt8], _ descriptor: Int32) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            rest = rest.dropFirst(count)
+        }
+        bytes = []
+    }
+}

@@ -1,0 +1,129 @@
+import ArgumentParser
+import Commands
+import FoundationEssentials
+import Glibc
+import Kernel
+import Records
+import Runner
+
+/// `peerlab report`
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report", abstract: "Write the text of a mail to a kernel list from a bundle.",
+        discussion: """
+            It says what, where, expected, seen, versions, and how to reproduce. Read it before you send it: what a machine \
+            wrote about a bug is a draft.
+            """)
+
+    @ArgumentParser.Argument(help: "A bundle, as `peerlab bundle` writes it.") var file: String
+
+    func run() throws {
+        let text = try RecordText.text(of: file)
+        let bundle: Bundle
+        do throws(RecordError) { bundle = try Bundle(parsing: text) } catch {
+            throw ValidationError("\(file): \(error.text)")
+        }
+        guard let json = bundle.file("result.json"),
+            let document = try? JSONDecoder().decode(Document.self, from: Data(json.utf8)),
+            let result = document.results.first
+        else { throw ValidationError("\(file): the bundle has no result") }
+        print(Mail(bundle, result, file: file).text, to: STDOUT_FILENO)
+    }
+
+    private struct Document: Decodable {
+        let results: [ScenarioResult]
+    }
+}
+
+/// What a mail says.
+private struct Mail {
+    private let bundle: Bundle
+    private let result: ScenarioResult
+    private let file: String
+    private let record: Record?
+
+    init(_ bundle: Bundle, _ result: ScenarioResult, file: String) {
+        self.bundle = bundle
+        self.result = result
+        self.file = file
+        record = bundle.file("record").flatMap { try? Record(parsing: $0) }
+    }
+
+    var text: String {
+        let sections = [what, place, expected, seen, calls, versions, reproduction]
+        return sections.filter { !$0.isEmpty }.map { $0.joined(separator: "\n") }.joined(separator: "\n\n")
+    }
+
+    private var isSimulated: Bool { result.simulated }
+
+    private var what: [String] {
+        ["Subject: \(result.name)\(result.about.map { ": \($0)" } ?? "")", ""]
+            + (isSimulated
+                ? [
+                    "NOTE: this ran on a simulated bench. It shows what a model does, and is no evidence about a kernel.",
+                    "",
+                ]
+                : []) + ["What", ""] + [result.about ?? result.name]
+    }
+
+    private var place: [String] {
+        var lines = ["Where", ""]
+        lines.append("bench: \(result.bench) (\(result.bench_description))")
+        if let concerns = result.concerns { lines.append("concerns: \(concerns)") }
+        return lines
+    }
+
+    private var expected: [String] { result.expected.map { ["Expected", "", $0] } ?? [] }
+
+    private var seen: [String] {
+        var lines = ["Seen", ""]
+        if let seen = result.seen { lines += [seen, ""] }
+        for one in result.cases where one.verdict != .skip {
+            lines.append("- \(one.name): \(one.verdict.rawValue)")
+            if let message = one.message { lines.append("    \(message)") }
+            lines += one.log.map { "    \($0)" }
+        }
+        for reason in result.skipped { lines.append("- not run: \(reason)") }
+        return lines
+    }
+
+    /// The refusals, with what led to the last of them.
+    private var calls: [String] {
+        guard let record else { return [] }
+        let refused = record.operations.filter { $0.operation.errno != nil }
+        guard let last = refused.last else { return [] }
+        let before = record.operations.filter { $0.place <= last.place }.suffix(12)
+        return ["Calls up to the last refusal", ""] + before.map { "    " + cut(Record.line($0.operation)) }
+    }
+
+    private func cut(_ line: String) -> String { line.utf8.count > 300 ? String(line.prefix(297)) + "..." : line }
+
+    private var versions: [String] {
+        var lines = ["Versions", ""]
+        for (key, value) in record?.header ?? [] where key != "script" && key != "set" {
+            lines.append("\(key): \(value)")
+        }
+        for (key, value) in result.environment.sorted(by: { $0.key < $1.key }) where record?[key] == nil {
+            lines.append("\(key): \(value)")
+        }
+        if let redacted = bundle["redacted"] { lines.append("redacted: \(redacted)") }
+        return lines
+    }
+
+    private var reproduction: [String] {
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        var options = bundle["bench"].map { " --bench \($0)" } ?? ""
+        if let tph = bundle["lab-tph"] { options += " --lab-tph \(tph)" }
+        if bundle["lab-importer"] != nil { options += " --lab-importer" }
+        if let machine = bundle["lab-machine"] { options += " --lab-machine \(machine)" }
+        let trust = options.contains("--bench sim") ? "" : " --trust"
+        var lines = ["How to reproduce", "", "The bundle (\(name)) is attached; with peerlab:", ""]
+        lines.append("    peerlab run\(options)\(trust) \(name)")
+        lines.append("    peerlab run \(name)                   # on a model of the machine; nothing is touched")
+        if record != nil {
+            lines += ["", "Without peerlab: its record can be turned into one C file:", ""]
+            lines.append("    peerlab export --c reproducer.c \(name)")
+        }
+        return lines
+    }
+}

@@ -1,0 +1,124 @@
+import CKernel
+import Kernel
+import SimKernel
+import Synchronization
+import TestBench
+import Testing
+
+@testable import Records
+
+/// What a program asks: a device, an iommufd, an export, host memory mapped for DMA, and one refusal.
+private func program(_ kernel: any Kernel) throws {
+    let device = Int32(kernel.open("/dev/vfio/devices/vfio0", flags: 2))
+    let iommufd = Int32(kernel.open("/dev/iommu", flags: 2))
+    var bind = vfio_device_bind_iommufd(argsz: 24, flags: 0, iommufd: iommufd, out_devid: 0, token_uuid_ptr: 0)
+    #expect(ask(kernel, device, VFIO_DEVICE_BIND_IOMMUFD, &bind) == 0)
+    var space = iommu_ioas_alloc(size: 12, flags: 0, out_ioas_id: 0)
+    #expect(ask(kernel, iommufd, IOMMU_IOAS_ALLOC, &space) == 0)
+    let memory = try kernel.mmap(length: 8192, protection: 3, flags: 0x22, -1, at: 0)
+    var map = iommu_ioas_map(
+        size: 40, flags: 6, ioas_id: space.out_ioas_id, reserved: 0, user_va: UInt64(UInt(bitPattern: memory)) + 4096,
+        length: 4096, iova: 0)
+    #expect(ask(kernel, iommufd, IOMMU_IOAS_MAP, &map) == 0)
+    var unmap = iommu_ioas_unmap(size: 24, ioas_id: space.out_ioas_id, iova: map.iova, length: 4096)
+    #expect(ask(kernel, iommufd, IOMMU_IOAS_UNMAP, &unmap) == 0)
+    #expect(ask(kernel, iommufd, IOMMU_IOAS_UNMAP, &unmap) == -2)
+    _ = kernel.munmap(memory, length: 8192)
+    _ = kernel.close(device)
+    _ = kernel.close(iommufd)
+}
+
+private func ask<Structure>(
+    _ kernel: any Kernel, _ descriptor: Int32, _ number: Int, _ structure: inout Structure
+) -> Int {
+    withUnsafeMutableBytes(of: &structure) { kernel.ioctl(descriptor, UInt(number), .memory($0)) }
+}
+
+/// The record of ``program(_:)`` on the standard bench.
+func standardRecord() throws -> Record {
+    let lines = Mutex<[String]>([])
+    let recorder = Recorder(header: [(key: "model", value: "sim:standard")]) { line in
+        lines.withLock { $0.append(line) }
+    }
+    let kernel = TracingKernel(SimKernel(.standard))
+    recorder.watch(kernel)
+    try program(kernel)
+    recorder.finish()
+    return try Record(parsing: lines.withLock { $0.joined(separator: "\n") } + "\n")
+}
+
+private func differences(_ record: Record) throws -> [Replay.Difference] {
+    let replay = Replay(on: SimKernel(.standard), isReal: false)
+    return try record.entries.compactMap { try replay.step($0) }
+}
+
+@Suite struct RecordTests {
+    @Test func numbersOfOneProcessHaveNames() throws {
+        let text = try standardRecord().text
+        #expect(text.contains("VFIO_DEVICE_BIND_IOMMUFD, {argsz=24, flags=0, iommufd=iommufd1, token_uuid_ptr=0}"))
+        #expect(text.contains("ioas_id=ioas1, user_va=map1+0x1000, length=0x1000, iova=0} => {iova=iova1}"))
+        #expect(text.contains("{size=24, ioas_id=ioas1, iova=iova1, length=0x1000}) = -1 ENOENT"))
+    }
+
+    @Test func aRecordReadIsTheRecordWritten() throws {
+        let record = try standardRecord()
+        #expect(try Record(parsing: record.text).text == record.text)
+    }
+
+    @Test func theSameKernelAnswersTheSame() throws { #expect(try differences(standardRecord()).isEmpty) }
+
+    @Test func anAnswerChangedByHandIsFoundAtItsLine() throws {
+        let text = try standardRecord().text
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        for (changed, original) in [
+            ("-1 EBUSY", "-1 ENOENT (No such file or directory)"), ("{length=0x2000}", "{length=0x1000}"),
+            ("= 1 <", "= 0 <"),
+        ] {
+            let place = try #require(lines.firstIndex { $0.contains(original) })
+            var copy = lines.map(String.init)
+            let parts = copy[place].split(separator: original, maxSplits: 1, omittingEmptySubsequences: false)
+            copy[place] = parts.joined(separator: changed)
+            let found = try differences(Record(parsing: copy.joined(separator: "\n")))
+            #expect(found.map(\.line) == [place + 1], "\(original)")
+        }
+    }
+
+    @Test(arguments: [
+        ("open(\"/dev/x\", 2) = 3", "line 3: no operation"), ("ioctl(device1)", "takes 3 arguments"),
+        ("close(frog) = 0", "is no number"), ("close(1) = 0 what", "what"),
+        ("pread(1, <0>, 1, 0) = 1", "two digits"), ("pread(1, <00*99999999999>, 1, 0) = 1", "too many"),
+        ("ioctl(1, IOMMU_DESTROY, {size={{{{{{{{{1}}}}}}}}}}) = 0", "missing"), ("close(1) = -1 EFROG", "no error"),
+        ("feature X number=70000 size=8", "a feature is"), ("feature X number=13 size=8 st=7:4", "no place"),
+    ])
+    func whatIsNoRecordIsRefused(_ line: String, _ message: String) {
+        let name = line.hasPrefix("open") ? line.replacingCharacters(with: "frog") : line
+        let error = #expect(throws: RecordError.self) { try Record(parsing: "peerlab record 1\n\n\(name)\n") }
+        #expect(error?.text.contains(message) == true, "\(error?.text ?? "nothing")")
+        #expect(error?.line == 3)
+    }
+
+    @Test func addressesOfTheRecordedProgramAreNotUsed() throws {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 8192, alignment: 4096)
+        defer { memory.deallocate() }
+        let address = String(UInt(bitPattern: memory), radix: 16)
+        let text = try standardRecord().text.split(separator: "user_va=map1+0x1000").joined(
+            separator: "user_va=0x\(address)")
+        let error = #expect(throws: Replay.Impossible.self) { _ = try differences(Record(parsing: text)) }
+        #expect(error?.message.contains("address of the program") == true)
+    }
+
+    @Test func whatAFailedCallWouldHaveMadeIsMissed() throws {
+        let text = try standardRecord().text
+        let without = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
+            !$0.contains("IOAS_ALLOC")
+        }
+        let error = #expect(throws: Replay.Impossible.self) {
+            _ = try differences(Record(parsing: without.joined(separator: "\n")))
+        }
+        #expect(error?.message.contains("ioas1 is not there") == true)
+    }
+}
+
+extension String {
+    fileprivate func replacingCharacters(with word: String) -> String { word + dropFirst(4) }
+}
