@@ -59,6 +59,8 @@ extension SimKernel {
         throws(Errno) -> UnsafeMutableRawPointer
     {
         pass(1000)
+        // Nobody runs what lies there, and a confined process may map no code.
+        let protection = protection & ~PROT_EXEC
         // mm/mmap.c:ksys_mmap_pgoff, do_mmap
         guard offset & 4095 == 0 else { throw Errno(EINVAL) }
         let file = flags & MAP_ANONYMOUS == 0 ? try file(descriptor) : nil
