@@ -35,7 +35,7 @@ return {
     .. "GET the other way round; without CONFIG_VFIO_PCI_ZDEV_KVM 13 is ENOTTY",
   seen = "PROBE alone answers 0 for both, and a program that GETs 13 then has the kernel write where its data "
     .. "points to",
-  options = reproducing.options(),
+  options = reproducing.exporter_options(),
   needs = { "vfio" },
   cases = {
     ["PROBEs tell what 13 is"] = reproducing.case(function(f, _, t)

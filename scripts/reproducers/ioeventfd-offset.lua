@@ -29,7 +29,7 @@ return {
   expected = "EINVAL, whatever the other bits are",
   seen = "ENODEV for a request to remove: the region was -1, and what is in front of the arrays was taken for a BAR. "
     .. "With an eventfd, a write by it would go to a kernel address.",
-  options = reproducing.options {
+  options = reproducing.exporter_options {
     far = { type = "boolean", default = false, about = "also indices that a wrong kernel reads far away" },
   },
   needs = { "vfio" },

@@ -90,7 +90,7 @@ return {
   expected = "each range is linked behind the one before in the I/O virtual addresses that are allocated for all of "
     .. "them; the importer's table has all of them",
   seen = "EADDRINUSE: every range is linked at offset 0 of these addresses, so the second meets the first",
-  options = reproducing.options(),
+  options = reproducing.exporter_options(),
   needs = { "vfio.dma_buf" },
   cases = cases,
 }
