@@ -20,7 +20,7 @@ return {
   seen = "v2: no entry is ever free again; v7: an entry lives with the pooled memory key, after its region is gone. "
     .. "Elsewhere it would be a region that sends another one's tag.",
   effects = { "open", "dma", "raw" },
-  options = table_entries.options {
+  options = table_entries.table_options {
     regions = { type = "integer", default = 8, min = 2, max = 1000, about = "regions with one tag" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },

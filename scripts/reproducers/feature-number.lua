@@ -36,7 +36,7 @@ return {
   seen = "PROBE alone answers 0 for both, and a program that GETs 13 then has the kernel write where its data "
     .. "points to",
   effects = { "open", "raw" },
-  options = reproducing.options(),
+  options = reproducing.exporter_options(),
   needs = { "vfio" },
   cases = {
     ["PROBEs tell what 13 is"] = reproducing.case(function(f, _, t)

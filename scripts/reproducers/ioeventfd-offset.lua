@@ -30,7 +30,7 @@ return {
   seen = "ENODEV for a request to remove: the region was -1, and what is in front of the arrays was taken for a BAR. "
     .. "With an eventfd, a write by it would go to a kernel address.",
   effects = { "open", "raw" },
-  options = reproducing.options {
+  options = reproducing.exporter_options {
     far = { type = "boolean", default = false, about = "also indices that a wrong kernel reads far away" },
   },
   needs = { "vfio" },

@@ -10,7 +10,7 @@ local COMMAND, MEMORY = 4, 2
 local HINTS = { [0] = "bidirectional", "requester", "target", "target-priority" }
 
 --- The options of a reproducer that exports.
-function reproducing.options(more)
+function reproducing.exporter_options(more)
   local options = more or {}
   options.exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" }
   options.region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" }
@@ -19,7 +19,7 @@ end
 
 --- The same of one that registers with a NIC.
 function reproducing.nic_options(more)
-  local options = reproducing.options(more)
+  local options = reproducing.exporter_options(more)
   options.nic = { type = "rdma", default = "auto", about = "who registers the dma-buf" }
   return options
 end

@@ -25,7 +25,7 @@ return {
   seen = "v2: entries are not given back, so after as many tags as entries no new one is ever sent; v7: not before the "
     .. "pooled memory key goes. In no revision is the program told that the hint was left out.",
   effects = { "open", "dma", "raw" },
-  options = table_entries.options(),
+  options = table_entries.table_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   cases = {
     ["one tag too many: a region without a hint"] = case(function(f, t, keep, mrs)

@@ -4,7 +4,7 @@ local expect, steering, reproducing = require "expect", require "steering", requ
 local table_entries = {}
 
 --- Options of a reproducer about the table.
-function table_entries.options(more)
+function table_entries.table_options(more)
   local options = reproducing.nic_options(more)
   options.revision = {
     type = "enum", values = { "auto", "v7" }, default = "auto",

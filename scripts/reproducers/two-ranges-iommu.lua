@@ -91,7 +91,7 @@ return {
     .. "them; the importer's table has all of them",
   seen = "EADDRINUSE: every range is linked at offset 0 of these addresses, so the second meets the first",
   effects = { "open", "raw" },
-  options = reproducing.options(),
+  options = reproducing.exporter_options(),
   needs = { "vfio.dma_buf" },
   cases = cases,
 }
