@@ -24,7 +24,11 @@ struct RecordFile {
         for setting in settings { header.append(("set", setting)) }
         if let model { header.append(("model", model)) }
         for (key, value) in bench.machine().sorted(by: { $0.key < $1.key }) { header.append((key, value)) }
-        if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") { header.append(("command line", line)) }
+        if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") {
+            // A guest's init is a file of the machine around it.
+            let words = line.split(separator: " ").filter { !$0.hasPrefix("init=") && !$0.hasPrefix("\"init=") }
+            header.append(("command line", words.joined(separator: " ")))
+        }
         header.append(("peerlab", Peerlab.version))
         let output = RecordOutput(descriptor)
         self.output = output
