@@ -107,7 +107,7 @@ private func ioctl(_ call: Call) throws -> CInt {
     }
     let kernel = try call.kernel()
     // What the typed functions would have asked for.
-    if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(request)) {
+    if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(truncatingIfNeeded: request)) {
         _ = try call.host.permissions.permit(.reset, "sys.ioctl")
     }
     let descriptor = call[0].int32

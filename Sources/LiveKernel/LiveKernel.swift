@@ -52,7 +52,7 @@ public final class LiveKernel: Kernel {
 
     /// Requests whose result is a new descriptor.
     private func noteDescriptor(_ result: Int, from request: UInt, _ argument: IoctlArgument) {
-        switch Int(request) {
+        switch Int(truncatingIfNeeded: request) {
         case VFIO_GROUP_GET_DEVICE_FD: openFiles[Int32(truncatingIfNeeded: result)] = "vfio device"
         case VFIO_DEVICE_FEATURE:
             guard case .memory(let bytes) = argument, bytes.count >= 8,
