@@ -28,6 +28,7 @@ struct Fuzz {
         }
         var early = 0
         for number in 0..<count {
+            if number % 100_000 == 1 { fflush(nil) }
             if number == count / 10 { early = Fuzz.resident() }
             fuzz.step(deadline)
             if number % 100_000 == 99_999 {
@@ -36,6 +37,7 @@ struct Fuzz {
                 )
             }
         }
+        fflush(nil)
         let late = Fuzz.resident()
         print("\(count) inputs, memory \(early / 1024) KiB after a tenth, \(late / 1024) KiB at the end")
         exit(late > early * 2 + (64 << 20) ? 1 : 0)

@@ -49,13 +49,14 @@ struct Confinement {
             Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
                 "/sys", "/proc/self", "/proc/sys/kernel", "/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
-            ]
+            ] + (journals.isEmpty ? [] : ["/proc/swaps", "/proc/1", "/proc/net"])
         // A guest of the lab is a machine of its own.
         devices =
             insideLab
             ? ["/dev", "/sys", "/proc"] + journals
             : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
-                + (journals.isEmpty ? [] : ["/sys"] + journals)
+                // What is bound has its node from then on.
+                + (journals.isEmpty ? [] : ["/sys", "/dev/vfio"] + journals)
                 + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
                     "/dev/vfio", "/dev/infiniband",
                 ])
