@@ -299,6 +299,10 @@ enum BatchVerdict {
         case .interrupted: return (.interrupted, "interrupted")
         case nil: break
         }
+        // The process may see it before this one does.
+        if report?.result?.cases.contains(where: { $0.error?.kind == "output" }) == true {
+            return (.output, "it printed more than \(task.output >> 20) MiB")
+        }
         if let signal = ending.signal {
             let said = ending.errors.text
             let lacksMemory = said.contains("out of memory") || said.contains("failed to allocate")
