@@ -46,7 +46,7 @@ return {
   expected = "v3 to v11: a requester of 8-bit tags is told the 8-bit tag or nothing, one of 16-bit tags the 16-bit tag "
     .. "or nothing, and each SET replaces both. v2 has one tag, for both.",
   seen = "a tag of one namespace in requests of the other: the completer steers by a number never meant for it",
-  effects = { "open", "raw" },
+  effects = { "open", "dma", "raw" },
   options = reproducing.nic_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {
