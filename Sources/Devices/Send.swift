@@ -58,16 +58,21 @@ extension Kernel {
 
     /// A whole small file, such as one of sysfs or fdinfo.
     public func contents(of path: String) throws(Errno) -> String {
+        String(decoding: try bytes(of: path), as: UTF8.self)
+    }
+
+    /// The same, where it is no text.
+    func bytes(of path: String) throws(Errno) -> [UInt8] {
         let descriptor = open(path, flags: 0)
         if let errno = Errno(result: descriptor) { throw errno }
         let owned = OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), self)
-        var text: [UInt8] = []
+        var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = chunk.withUnsafeMutableBytes { read(owned.raw, $0) }
             if let errno = Errno(result: count) { throw errno }
-            guard count > 0 else { return String(decoding: text, as: UTF8.self) }
-            text += chunk[..<count]
+            guard count > 0 else { return bytes }
+            bytes += chunk[..<count]
         }
     }
 }

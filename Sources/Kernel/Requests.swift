@@ -107,12 +107,15 @@ public struct Feature: Sendable {
     public let name: String
     /// The data behind the 8-byte header; nil where we do not decode it.
     public let layout: Layout?
+    /// Which revision of a posted series it is of, "v2"; nil for a released kernel's.
+    public let revision: String?
 
     /// A feature whose number or layout is data rather than a header's (DMA_BUF_TPH).
-    public init(_ number: UInt32, _ name: String, _ layout: Layout? = nil) {
+    public init(_ number: UInt32, _ name: String, _ layout: Layout? = nil, revision: String? = nil) {
         self.number = number
         self.name = name
         self.layout = layout
+        self.revision = revision
     }
 
     /// The features of released kernels that every x86-64 kernel numbers alike (vfio.h). 12 and 13 are left out: series

@@ -78,13 +78,14 @@ public struct Record: Sendable {
         return operation.text(WholeNames()) + " <\(time)>" + times
     }
 
-    /// "feature DMA_BUF_TPH number=13 size=8 dmabuf_fd=0:4:fd ...": the ABI is data.
+    /// "feature DMA_BUF_TPH number=13 size=8 revision=v2 dmabuf_fd=0:4:fd ...": the ABI is data.
     static func line(_ feature: Feature) -> String {
         let layout = feature.layout ?? Layout(size: 0, [])
         let fields = layout.fields.map { field in
             " \(field.name)=\(field.offset):\(field.size)" + kind(of: field.format)
         }
-        return "feature \(feature.name) number=\(feature.number) size=\(layout.size)" + fields.joined()
+        let revision = feature.revision.map { " revision=\($0)" } ?? ""
+        return "feature \(feature.name) number=\(feature.number) size=\(layout.size)\(revision)" + fields.joined()
     }
 }
 
@@ -130,15 +131,17 @@ struct WholeNames: OperationNames {
 extension Operation {
     /// What came out and is longer is kept as a digest: enough to see that it is another.
     private static let longestOutput = 64
-    /// What went in and is longer cannot be put in again.
-    private static let longestInput = 4096
+    /// What went in and is longer cannot be put in again. Of memory, which traffic fills, less is kept.
+    private static let longestInput = 16384
+    private static let longestStore = 4096
 
     /// With digests for data that is too long.
     func shortened() -> Operation {
         var result = self
         for (index, parameter) in signature.parameters.enumerated() where index < arguments.count {
             guard case .bytes(let bytes) = arguments[index] else { continue }
-            let longest = parameter.isOutput ? Operation.longestOutput : Operation.longestInput
+            let input = signature.name == "store" ? Operation.longestStore : Operation.longestInput
+            let longest = parameter.isOutput ? Operation.longestOutput : input
             if bytes.count > longest, !Operation.isPlain(bytes) {
                 result.arguments[index] = .digest(Operation.hash(bytes), bytes.count)
             }

@@ -59,7 +59,8 @@ struct RecordParser {
             throw RecordError(line: number, message: "a feature is: feature NAME number=N size=N FIELD=OFFSET:SIZE...")
         }
         var fields: [Field] = []
-        for (name, value) in values.dropFirst(2) {
+        let revision = values.first { $0.name == "revision" && !$0.value.contains(":") }?.value
+        for (name, value) in values.dropFirst(2) where name != "revision" || value.contains(":") {
             let parts = value.split(separator: ":")
             guard parts.count >= 2, let offset = Int(parts[0]), let width = Int(parts[1]),
                 [1, 2, 4, 8].contains(width),
@@ -78,7 +79,8 @@ struct RecordParser {
                     String(name), offset: offset, size: width, signed: isDescriptor && width == 4, .input,
                     format))
         }
-        return Feature(feature, String(words[1]), size > 0 ? Layout(size: size, fields) : nil)
+        return Feature(
+            feature, String(words[1]), size > 0 ? Layout(size: size, fields) : nil, revision: revision.map(String.init))
     }
 
     private mutating func operation(_ line: Substring, _ number: Int) throws(RecordError) -> Operation {

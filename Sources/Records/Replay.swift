@@ -65,9 +65,12 @@ public final class Replay {
         case .operation(let recorded):
             // A fault plan's answers say nothing of the kernel.
             if recorded.isInjected { return nil }
-            if recorded.lacksData, recorded.signature.name == "store" {
+            if recorded.lacksData {
                 lacksData = true
-                return nil
+                guard recorded.signature.name != "store" else { return nil }
+                guard !isReal else {
+                    throw Impossible(message: "its data is not in the record, and a real device gets no other")
+                }
             }
             var answer = try make(recorded)
             let end = underneath.monotonic() &+ Replay.patience
@@ -164,7 +167,7 @@ public final class Replay {
     }
 
     private static func isOfData(_ operation: Operation) -> Bool {
-        ["load", "pread", "read"].contains(operation.signature.name)
+        ["load", "pread", "read", "ibv_memcpy_from_dm"].contains(operation.signature.name)
     }
 
     // MARK: Names to numbers
@@ -187,6 +190,7 @@ public final class Replay {
                 throw Impossible(message: "\(name) is not there: what made it failed, or is not in the record")
             }
             return .number(number &+ offset, .hexadecimal)
+        case .digest(_, let count): return .bytes([UInt8](repeating: 0, count: min(count, 1 << 26)))
         case .structure(let members):
             var result: [Operation.Member] = []
             for member in members {

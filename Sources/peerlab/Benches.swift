@@ -4,6 +4,7 @@ import Glibc
 import Kernel
 import LiveKernel
 import LuaKit
+import Records
 import Runner
 import SimKernel
 
@@ -30,7 +31,24 @@ enum BenchChoice {
 enum SimBench {
     /// A bench by the name of a file in stdlib/benches, or by a path.
     static func make(_ name: String, tph: TPHChoice, library: Library) throws -> Bench {
-        let topology = try TopologyFile.load(name, library)
+        make(try TopologyFile.load(name, library), tph: tph)
+    }
+
+    /// The one that models what a record was made on.
+    static func make(for record: Record, tph: TPHChoice, library: Library) throws -> Bench {
+        if let model = record["model"] {
+            guard case .sim(let name) = try BenchChoice(model) else {
+                throw ValidationError("the record's model '\(model)' is no simulated bench")
+            }
+            return try make(name, tph: tph, library: library)
+        }
+        guard let topology = try RecordedTopology.topology(of: record) else {
+            return try make("standard", tph: tph, library: library)
+        }
+        return make(topology, tph: tph)
+    }
+
+    private static func make(_ topology: Topology, tph: TPHChoice) -> Bench {
         let kernel = topology.tph.map { "TPH \($0.rawValue) at feature \(topology.tphFeature)" } ?? "no TPH"
         return Bench(
             kind: "sim", description: "\(topology.name): modelled kernel \(topology.release), \(kernel)",

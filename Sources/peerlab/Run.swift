@@ -1,6 +1,6 @@
-import Commands
 import ArgumentParser
 import Bindings
+import Commands
 import Devices
 import FoundationEssentials
 import Glibc
@@ -94,13 +94,13 @@ struct Run: ParsableCommand {
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
             if !isNamed, let model = bundle.model { on.bench = model }
             on.settings = bundle.settings + on.settings
-            return try runFiles(isForeign: true)
+            return try runFiles(isForeign: true, on: isNamed ? nil : bundle.record)
         }
-        try runFiles(isForeign: false)
+        try runFiles(isForeign: false, on: nil)
     }
 
-    /// `isForeign` of what came in a bundle.
-    private mutating func runFiles(isForeign: Bool) throws {
+    /// `isForeign` of what came in a bundle; `record` may describe the machine it was made on.
+    private mutating func runFiles(isForeign: Bool, on record: Record?) throws {
         do {
             let tph = try on.tph()
             let pairs = try on.pairs()
@@ -140,7 +140,9 @@ struct Run: ParsableCommand {
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
                 throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits, isForeign))
             case .sim(let name):
-                let bench = try SimBench.make(name, tph: tph, library: library)
+                let bench =
+                    try record.map { try SimBench.make(for: $0, tph: tph, library: library) }
+                    ?? SimBench.make(name, tph: tph, library: library)
                 throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits, isForeign))
             }
         } catch let error as ErrorValue {

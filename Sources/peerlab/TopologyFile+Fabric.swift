@@ -4,7 +4,20 @@ import SimKernel
 
 /// NICs, and what is between devices.
 extension TopologyFile {
-    static func nic(_ fields: Fields, _ address: String) throws(ErrorValue) -> Topology.NIC {
+    /// An RDMA device; without a function it is software.
+    static func addNIC(_ fields: Fields, on address: String?, to bench: inout Topology) throws(ErrorValue) {
+        let nic = try nic(fields, address)
+        guard !bench.nics.contains(where: { $0.name == nic.name }) else {
+            throw ErrorValue(kind: "usage", "\(fields.place): there is another RDMA device named \(nic.name)")
+        }
+        guard address != nil || nic.driver == .rxe else {
+            throw ErrorValue(
+                kind: "usage", "\(fields.place): \(nic.driver.rawValue) is of a device; rxe alone needs none")
+        }
+        bench.nics.append(nic)
+    }
+
+    private static func nic(_ fields: Fields, _ address: String?) throws(ErrorValue) -> Topology.NIC {
         try fields.allow(["name", "driver", "odp", "requester", "steering_table", "data_direct", "raw_dumps"])
         let driver = try fields.choice(
             "driver", Topology.NIC.Driver.init(rawValue:), Topology.NIC.Driver.allCases.map(\.rawValue))

@@ -26,10 +26,11 @@ enum TopologyFile {
         }
     }
 
-    private static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
+    /// A bench of these fields.
+    static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
         try fields.allow([
             "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
-            "symlinks", "claimed",
+            "symlinks", "claimed", "rdma",
         ])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature"])
@@ -48,6 +49,7 @@ enum TopologyFile {
             bench.iommuRegisters = (UInt64(capability), UInt64(extended))
         }
         for device in try fields.list("devices") { try add(device, to: &bench) }
+        for nic in try fields.list("rdma") { try addNIC(nic, on: nil, to: &bench) }
         try addFabric(fields, to: &bench)
         bench.files = try fields.texts("files")
         bench.links = try fields.texts("symlinks")
@@ -82,7 +84,7 @@ enum TopologyFile {
         try fields.allow([
             "address", "id", "class", "driver", "group", "bars", "completer", "tph_requester", "kind", "dma_mask",
             "rdma", "config", "config_size", "config_keeps_writes", "config_writable", "parent", "acs", "native_driver",
-            "physical_function",
+            "physical_function", "node",
         ])
         let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
         guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
@@ -131,15 +133,11 @@ enum TopologyFile {
             device.bars.append(bar)
         }
         device.parent = try fields.text("parent")
+        if try fields.integer("node") != nil { device.node = Int(try number("node", fields, 0...1023, 0)) }
         device.acs = try acs(fields)
         bench.devices.append(device)
         let rdma = try fields.table("rdma")
-        guard !rdma.isEmpty else { return }
-        let nic = try nic(rdma, address)
-        guard !bench.nics.contains(where: { $0.name == nic.name }) else {
-            throw ErrorValue(kind: "usage", "\(rdma.place): there is another RDMA device named \(nic.name)")
-        }
-        bench.nics.append(nic)
+        if !rdma.isEmpty { try addNIC(rdma, on: address, to: &bench) }
     }
 
     /// Bytes in hexadecimal and where they go.
@@ -225,7 +223,7 @@ struct Fields {
 
     func integer(_ key: String) throws(ErrorValue) -> Int64? {
         guard let value = values[key] else { return nil }
-        guard case .integer(let number) = value, number >= 0 || key == "dma_mask" else {
+        guard case .integer(let number) = value, number >= 0 || ["dma_mask", "cap", "ecap"].contains(key) else {
             throw wrong(key, "a number of 0 or more")
         }
         return number

@@ -106,7 +106,7 @@ public struct TPHABI: Hashable, Sendable {
     }
 
     /// This revision under the number it has on one kernel, for ``Decoder/features``.
-    public func feature(number: UInt32) -> Feature { Feature(number, "DMA_BUF_TPH", layout) }
+    public func feature(number: UInt32) -> Feature { Feature(number, "DMA_BUF_TPH", layout, revision: name) }
 }
 
 /// A hint that a revision cannot carry, found before any call.

@@ -14,6 +14,8 @@ struct BundleRun {
     let settings: [String]
     /// The simulated bench that models what it was made on.
     let model: String?
+    /// What was recorded where that was a machine without a model of its own, but with a description.
+    let record: Record?
 
     /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
     init?(_ file: String, on options: BenchOptions) throws {
@@ -35,6 +37,7 @@ struct BundleRun {
         path = folder.path(name)
         settings = bundle.all("set")
         model = [bundle["model"], bundle["bench"]].compactMap { $0 }.first { $0.hasPrefix("sim") }
+        record = model == nil ? bundle.file("record").flatMap { try? Record(parsing: $0) } : nil
         for file in bundle.files where file.name.hasSuffix(".lua") {
             let parts = file.name.split(separator: "/")
             for count in parts.indices.dropFirst() {

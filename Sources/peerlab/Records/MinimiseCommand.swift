@@ -23,7 +23,7 @@ struct MinimiseCommand: ParsableCommand {
 
     @Option(
         name: .customLong("on"),
-        help: ArgumentHelp("sim (what the record names), sim:NAME, lab, or host.", valueName: "BENCH"))
+        help: ArgumentHelp("sim (what the record names or describes), sim:NAME, lab, or host.", valueName: "BENCH"))
     var place = "sim"
 
     @Option(help: ArgumentHelp("Which answer is the failure.", valueName: "EXPRESSION"))
@@ -48,8 +48,11 @@ struct MinimiseCommand: ParsableCommand {
             }
         }
         let result = try output.map { path throws(Failure) in try ResultFile(path) }
-        let named = place == "sim" ? record["model"] ?? "sim" : place
-        switch try BenchChoice(named) {
+        guard place != "sim" else {
+            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
+            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
+        }
+        switch try BenchChoice(place) {
         case .lab:
             var words = [StdlibFolders.program(), "minimise", "--on", "host", "--inside-lab", LabRun.inside]
             words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"]

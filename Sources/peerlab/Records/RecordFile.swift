@@ -1,5 +1,6 @@
 import ArgumentParser
 import Commands
+import Devices
 import Glibc
 import Kernel
 import Records
@@ -28,6 +29,18 @@ struct RecordFile {
             // A guest's init is a file of the machine around it.
             let words = line.split(separator: " ").filter { !$0.hasPrefix("init=") && !$0.hasPrefix("\"init=") }
             header.append(("command line", words.joined(separator: " ")))
+        }
+        if !bench.isSimulated {
+            let versions = MachineTopology.versions(kernel: bench.makeKernel())
+            header += versions.map { ($0.key, $0.fields) }
+        }
+        if !bench.isSimulated, model == nil {
+            do throws(Failure) {
+                let machine = try MachineTopology(kernel: bench.makeKernel())
+                header += machine.lines.map { ($0.key, $0.fields) }
+            } catch {
+                print("peerlab: the record does not describe this machine: \(error.message)", to: STDERR_FILENO)
+            }
         }
         header.append(("peerlab", Peerlab.version))
         let output = RecordOutput(descriptor)

@@ -12,7 +12,7 @@ struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay", abstract: "Make a record's calls again and compare the answers.",
         discussion: """
-            Without --bench, the simulated bench that the record names. Stops at the first answer that differs. Exit \
+            Without --bench, the simulated bench that the record names, or one made of the machine that it describes. Stops at the first answer that differs. Exit \
             codes: 0 all answers are the recorded ones, 1 one differs, 2 no usable record.
             """)
 
@@ -37,7 +37,11 @@ struct ReplayCommand: ParsableCommand {
             renamed[pair.name] = pair.value
         }
         let named = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
-        switch try BenchChoice(named ? on.bench : record["model"] ?? "sim") {
+        guard named else {
+            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
+            throw ExitCode(replay(record, bench, renamed))
+        }
+        switch try BenchChoice(on.bench) {
         case .lab:
             let words = [StdlibFolders.program(), "replay", "--bench", "host", "--inside-lab", LabRun.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }

@@ -1,0 +1,62 @@
+public import Kernel
+
+extension MachineTopology {
+    /// Options of the kernel's build that decide what peer-to-peer access can do.
+    private static let options = [
+        "PCI_P2PDMA", "PCIE_TPH", "VFIO_PCI", "VFIO_PCI_DMABUF", "VFIO_DEVICE_CDEV", "VFIO_GROUP", "IOMMUFD",
+        "IOMMUFD_VFIO_CONTAINER", "INTEL_IOMMU", "AMD_IOMMU", "IOMMU_DEFAULT_PASSTHROUGH", "DMA_SHARED_BUFFER",
+        "DMABUF_MOVE_NOTIFY", "UDMABUF", "DMABUF_HEAPS_SYSTEM", "INFINIBAND", "INFINIBAND_ON_DEMAND_PAGING",
+        "INFINIBAND_USER_ACCESS", "MLX5_INFINIBAND", "RDMA_RXE",
+    ]
+
+    /// What software runs the devices: the kernel's options ("kernel config"), as far as its distribution left them in a
+    /// file; drivers that are modules with a version ("driver"); firmware of RDMA devices ("firmware").
+    public static func versions(kernel: any Kernel) -> [Line] {
+        config(kernel) + drivers(kernel) + firmware(kernel)
+    }
+
+    private static func config(_ kernel: any Kernel) -> [Line] {
+        guard let release = try? kernel.attribute("/proc/sys/kernel/osrelease") else { return [] }
+        let places = [
+            "/boot/config-\(release)", "/lib/modules/\(release)/config", "/lib/modules/\(release)/build/.config",
+        ]
+        guard let text = places.lazy.compactMap({ try? kernel.contents(of: $0) }).first else { return [] }
+        var values: [Substring: Substring] = [:]
+        for line in text.split(separator: "\n") where line.hasPrefix("CONFIG_") {
+            guard let equals = line.firstIndex(of: "=") else { continue }
+            values[line[..<equals].dropFirst(7)] = line[line.index(after: equals)...]
+        }
+        var line = Line("kernel config")
+        for option in options { line.add(option, values[option[...]].map(String.init) ?? "n") }
+        return [line]
+    }
+
+    private static func drivers(_ kernel: any Kernel) -> [Line] {
+        let names = [
+            "mlx5_core", "mlx5_ib", "vfio_pci", "vfio_pci_core", "irdma", "bnxt_re", "efa", "ionic", "rdma_rxe",
+        ]
+        return names.compactMap { name in
+            var line = Line("driver")
+            line.add("module", name)
+            var isKnown = false
+            for attribute in ["version", "srcversion"] {
+                guard let value = try? kernel.attribute("/sys/module/\(name)/\(attribute)") else { continue }
+                line.add(attribute, value)
+                isKnown = true
+            }
+            return isKnown ? line : nil
+        }
+    }
+
+    private static func firmware(_ kernel: any Kernel) -> [Line] {
+        ((try? kernel.list("/sys/class/infiniband")) ?? []).sorted().compactMap { name in
+            let path = "/sys/class/infiniband/\(name)"
+            guard let version = try? kernel.attribute("\(path)/fw_ver"), !version.isEmpty else { return nil }
+            var line = Line("firmware")
+            line.add("rdma", name)
+            line.add("version", version)
+            if let board = try? kernel.attribute("\(path)/board_id") { line.add("board", board) }
+            return line
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Kernel
+import LuaKit
+import Records
+import Runner
+import SimKernel
+
+/// The simulated bench that the header of a record describes, line by line as `MachineTopology` wrote it.
+enum RecordedTopology {
+    /// Keys of lists of a bench, and of a device.
+    private static let lists = [
+        "host bridge": "host_bridges", "port": "ports", "device": "devices", "software rdma": "rdma",
+    ]
+    private static let parts = ["bar": "bars", "config": "config"]
+
+    /// The bench; nil where the header describes none.
+    static func topology(of record: Record) throws(ErrorValue) -> Topology? {
+        guard record["device"] != nil || record["platform"] != nil else { return nil }
+        var bench: [String: LuaValue] = ["name": .string("the recorded machine")]
+        var kernel: [String: LuaValue] = ["release": .string(record["kernel"] ?? "unknown")]
+        if let (number, revision) = hints(record) {
+            kernel["tph"] = .string(revision)
+            kernel["tph_feature"] = .integer(Int64(number))
+        }
+        bench["kernel"] = .table(kernel)
+        var found: [String: [[String: LuaValue]]] = [:]
+        for (key, value) in record.header {
+            if let list = lists[key] {
+                found[list, default: []].append(try fields(value, of: key))
+            } else if let part = parts[key] {
+                let line = LuaValue.table(try fields(value, of: key))
+                try change(&found, key) { device in
+                    if case .list(let before)? = device[part] {
+                        device[part] = .list(before + [line])
+                    } else {
+                        device[part] = .list([line])
+                    }
+                }
+            } else if key == "rdma" {
+                let line = LuaValue.table(try fields(value, of: key))
+                try change(&found, key) { $0[key] = line }
+            } else if key == "iommu" || key == "platform" {
+                bench[key] = .table(try fields(value, of: key))
+            }
+        }
+        for (list, tables) in found { bench[list] = .list(tables.map { .table($0) }) }
+        do throws(ErrorValue) { return try TopologyFile.topology(Fields(bench, at: "")) } catch {
+            throw ErrorValue(kind: "usage", "the machine in the record's header: \(error.message)")
+        }
+    }
+
+    /// The number and the revision of DMA_BUF_TPH that the record learned of.
+    private static func hints(_ record: Record) -> (UInt32, String)? {
+        for entry in record.entries {
+            if case .feature(let feature) = entry.kind, let revision = feature.revision {
+                return (feature.number, revision)
+            }
+        }
+        return nil
+    }
+
+    /// The device that the last line told of.
+    private static func change(
+        _ found: inout [String: [[String: LuaValue]]], _ key: String, _ body: (inout [String: LuaValue]) -> Void
+    ) throws(ErrorValue) {
+        guard let last = found["devices"]?.indices.last else {
+            throw ErrorValue(kind: "usage", "the record's header: a line '\(key)' follows the device it is of")
+        }
+        body(&found["devices", default: []][last])
+    }
+
+    /// `address="0000:01:00.0" group=3 tph_requester=false`
+    private static func fields(_ text: String, of key: String) throws(ErrorValue) -> [String: LuaValue] {
+        var fields: [String: LuaValue] = [:]
+        var rest = text[...].drop { $0 == " " }
+        while !rest.isEmpty {
+            guard let equals = rest.firstIndex(of: "=") else { throw wrong(rest, key) }
+            let name = String(rest[..<equals])
+            rest = rest[rest.index(after: equals)...]
+            if rest.first == "\"" {
+                rest = rest.dropFirst()
+                guard let end = rest.firstIndex(of: "\"") else { throw wrong(rest, key) }
+                let text = String(rest[..<end])
+                // The one field that is a list.
+                fields[name] =
+                    name == "acs" ? .list(text.split(separator: ",").map { .string(String($0)) }) : .string(text)
+                rest = rest[rest.index(after: end)...]
+            } else {
+                let word = rest.prefix { $0 != " " }
+                guard let value = value(word) else { throw wrong(word, key) }
+                fields[name] = value
+                rest = rest[word.endIndex...]
+            }
+            guard rest.isEmpty || rest.first == " " else { throw wrong(rest, key) }
+            rest = rest.drop { $0 == " " }
+        }
+        return fields
+    }
+
+    private static func value(_ word: Substring) -> LuaValue? {
+        if word == "true" || word == "false" { return .boolean(word == "true") }
+        if word.hasPrefix("0x") {
+            return UInt64(word.dropFirst(2), radix: 16).map { .integer(Int64(bitPattern: $0)) }
+        }
+        return Int64(word).map { .integer($0) }
+    }
+
+    private static func wrong(_ text: Substring, _ key: String) -> ErrorValue {
+        ErrorValue(
+            kind: "usage",
+            "the record's header, '\(key)': '\(text.prefix(40))' is no name=value with a number, true, false or \"text\""
+        )
+    }
+}
