@@ -31,7 +31,9 @@ enum BenchChoice {
 enum SimBench {
     /// A bench by the name of a file in stdlib/benches, or by a path.
     static func make(_ name: String, tph: TPHChoice, library: Library) throws -> Bench {
-        make(try TopologyFile.load(name, library), tph: tph)
+        do throws(ErrorValue) { return make(try TopologyFile.load(name, library), tph: tph) } catch {
+            throw ValidationError(error.line)
+        }
     }
 
     /// The one that models what a record was made on.
@@ -42,9 +44,11 @@ enum SimBench {
             }
             return try make(name, tph: tph, library: library)
         }
-        guard let topology = try RecordedTopology.topology(of: record) else {
-            return try make("standard", tph: tph, library: library)
+        let topology: Topology?
+        do throws(ErrorValue) { topology = try RecordedTopology.topology(of: record) } catch {
+            throw ValidationError(error.line)
         }
+        guard let topology else { return try make("standard", tph: tph, library: library) }
         return make(topology, tph: tph)
     }
 

@@ -26,21 +26,25 @@ import Testing
         var topology = Topology.standard
         topology.devices.append(
             Topology.Device(
-                address: "0000:04:00.0", vendor: 0x8086, device: 0x2922, classCode: 0x010601, driver: "ahci", group: 13))
+                address: "0000:04:00.0", vendor: 0x8086, device: 0x2922, classCode: 0x010601, driver: "ahci", group: 13)
+        )
         topology.devices.append(
             Topology.Device(
                 address: "0000:05:00.0", vendor: 0x8086, device: 0x2930, classCode: 0x0c0500, driver: nil, group: 12))
         let lines = try lines(topology)
         #expect(!lines.contains { $0.contains("0000:04:00.0") })
         // In the adapter's IOMMU group: it decides whether VFIO may have that.
-        #expect(lines.contains { $0.hasPrefix("device: address=\"0000:05:00.0\"") && $0.contains("driver=\"none\" group=12") })
+        #expect(
+            lines.contains {
+                $0.hasPrefix("device: address=\"0000:05:00.0\"") && $0.contains("driver=\"none\" group=12")
+            })
     }
 
     @Test func keepsNoSerialNumber() throws {
         var topology = Topology.standard
         topology.devices[0].tphRequester = false
         topology.devices[0].config = [
-            (at: 0x100, bytes: [0x03, 0, 1, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88]),
+            (at: 0x100, bytes: [0x03, 0, 1, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88])
         ]
         let lines = try lines(topology)
         #expect(lines.contains("config: at=0x100 bytes=\"03000100000000000000000000000000\""))
