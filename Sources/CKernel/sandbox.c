@@ -243,10 +243,11 @@ long sandbox_restrict(int rules) {
     return syscall(LANDLOCK_RESTRICT_SELF, rules, 0) == 0 ? 0 : -errno;
 }
 
-long sandbox_limit_memory(uint64_t bytes) {
+long sandbox_limit(enum sandbox_resource resource, uint64_t most) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_DATA, &limit) < 0) return -errno;
-    if (limit.rlim_cur <= bytes) return 0;
-    limit.rlim_cur = limit.rlim_max = bytes;
-    return setrlimit(RLIMIT_DATA, &limit) == 0 ? 0 : -errno;
+    if (resource == SANDBOX_FILE_SIZE && signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return -errno;
+    if (getrlimit((int)resource, &limit) < 0) return -errno;
+    if (limit.rlim_cur <= most) return 0;
+    limit.rlim_cur = limit.rlim_max = most;
+    return setrlimit((int)resource, &limit) == 0 ? 0 : -errno;
 }

@@ -13,7 +13,11 @@ struct Confinement {
     private let replaceable: [String]
     private let port: UInt16?
     private let memory: UInt64
+    /// Seconds of wall time that scripts have; nil without a limit.
+    var time: Double?
 
+    /// What one file may become, such as a trace, bytes.
+    static let longestFile: UInt64 = 4 << 30
     /// What a simulated bench may take itself, bytes.
     static let modelMemory: UInt64 = 8 << 30
 
@@ -109,7 +113,9 @@ struct Confinement {
 
     /// From here on. Call it while this process has one thread.
     func apply() -> Sandbox {
-        if memory > 0 { _ = sandbox_limit_memory(memory) }
+        if memory > 0 { _ = sandbox_limit(SANDBOX_MEMORY, memory) }
+        _ = sandbox_limit(SANDBOX_FILE_SIZE, Confinement.longestFile)
+        if let time { _ = sandbox_limit(SANDBOX_CPU_TIME, Confinement.processorTime(time)) }
         var missing: [String] = []
         let version = files()
         if version < 0 { missing.append("files, for landlock: \(Confinement.reason(version))") }
@@ -119,6 +125,11 @@ struct Confinement {
         let filter = sandbox_filter(calls)
         if filter < 0 { missing.append("calls, for seccomp: \(Confinement.reason(filter))") }
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)
+    }
+
+    /// What all processors can do in that time and a minute for the end, seconds: the kernel then ends what ours could not.
+    private static func processorTime(_ time: Double) -> UInt64 {
+        UInt64(time + 60) * UInt64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     }
 
     /// Landlock's version, or a negated errno.

@@ -74,7 +74,9 @@ struct Run: ParsableCommand {
     var bind: [String] = []
 
     @Option(
-        help: ArgumentHelp("End what takes longer; a scenario's own timeout counts where it is less.", valueName: "30s")
+        help: ArgumentHelp(
+            "End what takes longer; a scenario's own timeout counts where it is less. Default: none, 10m for a bundle.",
+            valueName: "30s")
     )
     var timeout: String?
 
@@ -130,7 +132,8 @@ struct Run: ParsableCommand {
                     throw ValidationError("--cpu \(cpu): none of them is here for this program (\(error.name))")
                 }
             }
-            let limits = try Limits(timeout: timeout, memory: memory)
+            // A stranger's may not take for ever.
+            let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
             let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = on.library
             switch try BenchChoice(on.bench) {
@@ -192,7 +195,8 @@ struct Run: ParsableCommand {
         try output?.open()
         var bench = bench
         var grants = try on.grants.grants(needsGrants: bench.kind == "host")
-        let confinement = confinement(bench, library, place, output, limits, grants)
+        var confinement = confinement(bench, library, place, output, limits, grants)
+        confinement.time = limits.timeout
         if bench.kind == "host" { grants.paths = confinement.paths }
         bench.sandbox = confinement.apply()
         let permissions = { [grants] in
@@ -224,9 +228,10 @@ struct Run: ParsableCommand {
             }
             if results.last?.verdict == .interrupted { break }
         }
-        recordFile?.finish()
+        let written = [recordFile?.finish(), traceFile.finish(), tlpFile.finish()]
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        if written.contains(false) { return ExitStatus.software.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
@@ -319,17 +324,22 @@ private struct Watchers {
 
 /// Where trace lines go.
 struct TraceFile: Sendable {
-    private let descriptor: Int32
+    private let file: LineFile?
 
     /// "-" is stderr, nil nowhere; nil where the file cannot be written.
     init?(_ path: String?) {
         guard let path else {
-            descriptor = -1
+            file = nil
             return
         }
-        descriptor = path == "-" ? STDERR_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        if descriptor < 0 { return nil }
+        let descriptor =
+            path == "-" ? STDERR_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { return nil }
+        file = LineFile(descriptor, path)
     }
 
-    func write(_ line: String) { print(line, to: descriptor) }
+    func write(_ line: String) { file?.write(line, .now) }
+
+    /// Whether all of it was written; says it where not.
+    func finish() -> Bool { file?.finish() ?? true }
 }

@@ -7,7 +7,9 @@ import Testing
 /// Lua. Forked from a program of many threads, they call C alone.
 @Suite(.serialized) struct SandboxTests {
     /// What a child did with a call: its result, or the negated errno.
-    private func child(_ calls: UInt32, readable: [StaticString] = [], _ body: @escaping () -> Int) throws -> Int {
+    private func child(
+        _ calls: UInt32, readable: [StaticString] = [], before: @escaping () -> Void = {}, _ body: @escaping () -> Int
+    ) throws -> Int {
         let endings = try WorkersTests.run([BatchTask(id: "confined", index: 0)], jobs: 1) { _ in
             let rules = Int32(truncatingIfNeeded: sandbox_rules())
             for path in readable {
@@ -17,6 +19,7 @@ import Testing
                 }
             }
             if rules >= 0, sandbox_restrict(rules) < 0 { return 99 }
+            before()
             if sandbox_filter(calls) < 0 { return 98 }
             return Int32(truncatingIfNeeded: -body())
         }
@@ -69,7 +72,16 @@ import Testing
     @Test func nobodyElseIsTouched() throws {
         #expect(try child(0) { Self.result(Int(Glibc.kill(getppid(), 0))) } == EPERM)
         #expect(try child(0) { Self.result(Int(Glibc.kill(getpid(), 0))) } == 0)
-        #expect(try child(0) { sandbox_limit_memory(1 << 40) } == EPERM)
+        #expect(try child(0) { sandbox_limit(SANDBOX_MEMORY, 1 << 40) } == EPERM)
+    }
+
+    @Test func noFileBecomesLongerThanItMay() throws {
+        #expect(
+            try child(0, before: { _ = sandbox_limit(SANDBOX_FILE_SIZE, 8192) }) {
+                let file = Int32(truncatingIfNeeded: sys_memfd(0))
+                guard Glibc.pwrite(file, "x", 1, 8191) == 1 else { return -1 }
+                return Self.result(Glibc.pwrite(file, "x", 1, 8192))
+            } == EFBIG)
     }
 
     @Test func noCodeIsMade() throws {

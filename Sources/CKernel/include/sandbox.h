@@ -3,6 +3,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 /* What the filter of calls lets through beyond computing, reading files, and writing what is open. */
 enum sandbox_calls {
@@ -32,5 +33,10 @@ long sandbox_allow_port(int rules, uint16_t port);
 /* Makes the rules hold for this thread and those that it starts: call it while there is no other. */
 long sandbox_restrict(int rules);
 
-/* At most so many bytes of private memory. */
-long sandbox_limit_memory(uint64_t bytes);
+enum sandbox_resource {
+    SANDBOX_MEMORY = RLIMIT_DATA,     /* bytes of private memory */
+    SANDBOX_FILE_SIZE = RLIMIT_FSIZE, /* bytes; a write past it is EFBIG, no signal */
+    SANDBOX_CPU_TIME = RLIMIT_CPU,    /* seconds of all threads; then the kernel ends the process */
+};
+/* At most so much of a resource, for good. */
+long sandbox_limit(enum sandbox_resource resource, uint64_t most);

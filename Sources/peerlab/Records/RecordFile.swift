@@ -5,12 +5,11 @@ import Glibc
 import Kernel
 import Records
 import Runner
-import Synchronization
 
 /// `--record FILE`: a record that is written while a scenario runs.
 struct RecordFile {
     let recorder: Recorder
-    private let output: RecordOutput
+    private let output: LineFile
 
     /// Begins the record of one file's run.
     init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
@@ -43,15 +42,19 @@ struct RecordFile {
             }
         }
         header.append(("peerlab", Peerlab.version))
-        let output = RecordOutput(descriptor)
+        let output = LineFile(descriptor, path)
         self.output = output
-        recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { output.write($0) }
+        recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { line in
+            // What a crash of the kernel would take is written at once; of posted and polled work there may be a lot.
+            let isWork = line.hasPrefix("ibv_post_") || line.hasPrefix("ibv_poll_cq")
+            output.write(line, isWork ? .later : .now)
+        }
     }
 
-    /// Writes what is left.
-    func finish() {
+    /// Writes what is left; false where something could not be written, which it says.
+    func finish() -> Bool {
         recorder.finish()
-        output.flush()
+        return output.finish()
     }
 
     /// Records what goes through a kernel.
@@ -83,36 +86,4 @@ private func firstLine(of path: String) -> String? {
     var text = [CChar](repeating: 0, count: 4096)
     guard fgets(&text, Int32(text.count), file) != nil else { return nil }
     return String(decoding: text.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-/// Lines to a file. What a crash of the kernel would take is written at once; posted and polled work, of which there may be
-/// a lot, is gathered.
-private final class RecordOutput: Sendable {
-    private let descriptor: Int32
-    private let gathered = Mutex<[UInt8]>([])
-    private static let most = 1 << 16
-
-    init(_ descriptor: Int32) { self.descriptor = descriptor }
-
-    func write(_ line: String) {
-        gathered.withLock { bytes in
-            bytes += line.utf8
-            bytes.append(10)
-            let isWork = line.hasPrefix("ibv_post_") || line.hasPrefix("ibv_poll_cq")
-            if !isWork || bytes.count > RecordOutput.most { RecordOutput.flush(&bytes, descriptor) }
-        }
-    }
-
-    func flush() { gathered.withLock { RecordOutput.flush(&$0, descriptor) } }
-
-    private static func flush(_ bytes: inout [UInt8], _ descriptor: Int32) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { break }
-            rest = rest.dropFirst(count)
-        }
-        bytes = []
-    }
 }
