@@ -7,7 +7,7 @@ import SimKernel
 
 /// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, reads them, and does with what can be read what
 /// peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash or a hang ends it with what it
-/// was at in `fuzz.input`; what it has left of memory at its end is told.
+/// was at in `fuzz.input`; what it has left of memory at its end is told. With a COUNT of 0 it takes the files as they are.
 @main
 struct Fuzz {
     private var random: UInt64
@@ -26,11 +26,12 @@ struct Fuzz {
             print("hangs at what is in fuzz.input")
             exit(1)
         }
+        if count == 0 { for seed in fuzz.seeds { fuzz.use(seed, deadline) } }
         var early = 0
         for number in 0..<count {
             if number % 100_000 == 1 { fflush(nil) }
             if number == count / 10 { early = Fuzz.resident() }
-            fuzz.step(deadline)
+            fuzz.use(fuzz.input(), deadline)
             if number % 100_000 == 99_999 {
                 print(
                     "\(number + 1): \(fuzz.counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))"
@@ -119,8 +120,7 @@ struct Fuzz {
 
     // MARK: What is done with it
 
-    private mutating func step(_ deadline: Deadline) {
-        let bytes = input()
+    private mutating func use(_ bytes: [UInt8], _ deadline: Deadline) {
         Fuzz.keep(bytes)
         let text = String(decoding: bytes, as: UTF8.self)
         if text.hasPrefix("peerlab record") {
@@ -151,11 +151,24 @@ struct Fuzz {
         counts["records", default: 0] += 1
         guard let record = try? Record(parsing: text) else { return }
         counts["records read", default: 0] += 1
-        precondition((try? Record(parsing: record.text))?.text == record.text, "what is written reads otherwise")
+        Fuzz.checkText(of: record)
         if below(8) == 0 { _ = CExport(record, kselftest: below(2) == 0).text }
         let replay = Replay(on: SimKernel(topology()), isReal: false)
         for entry in record.entries { _ = replay.answer(entry) }
         counts["calls", default: 0] += record.operations.count
+    }
+
+    /// What is written reads as it was.
+    private static func checkText(of record: Record) {
+        let text = record.text
+        let again: String
+        do throws(RecordError) { again = try Record(parsing: text).text } catch {
+            fatalError("what is written cannot be read: \(error.text)")
+        }
+        guard again != text else { return }
+        let lines = zip(text.split(separator: "\n"), again.split(separator: "\n"))
+        let pair = lines.first { $0 != $1 }
+        fatalError("what is written reads otherwise: \(pair?.0 ?? "its end")\nas: \(pair?.1 ?? "")")
     }
 
     private mutating func script(_ deadline: Deadline) {

@@ -82,10 +82,12 @@ struct RecordTyping {
     }
 
     private func word(_ word: String, _ format: Format) throws(RecordError) -> Operation.Value {
+        // Some names are numerals: an MTU of 1024 bytes is the number 3.
+        if case .names(let names) = format, let found = names.first(where: { $0.name == word }) {
+            return .number(found.value, format)
+        }
         if let number = RecordTyping.number(word) { return .number(number, format) }
         switch format {
-        case .names(let names):
-            if let found = names.first(where: { $0.name == word }) { return .number(found.value, format) }
         case .flags(let names):
             if let value = RecordTyping.flags(word, names) { return .number(value, format) }
         default: break

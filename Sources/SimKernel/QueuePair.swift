@@ -172,8 +172,16 @@ final class QueuePair {
         else { throw Errno(EINVAL) }
         // core/uverbs_cmd.c:modify_qp
         guard rest & IBV_QP_PORT.rawValue == 0 || new.port_num == 1 else { throw Errno(EINVAL) }
+        guard rest & IBV_QP_PATH_MTU.rawValue == 0 || takes(mtu: new.path_mtu) else { throw Errno(EINVAL) }
         take(new, rest)
         state = next
+    }
+
+    /// 1 (256 bytes) to 5 (4096), of which a byte reaches the kernel; rxe looks for the largest alone.
+    /// hw/mlx5/qp.c:__mlx5_ib_modify_qp, sw/rxe/rxe_qp.c:rxe_qp_chk_attr
+    private func takes(mtu: ibv_mtu) -> Bool {
+        let code = UInt8(truncatingIfNeeded: mtu.rawValue)
+        return code <= 5 && (code > 0 || domain.context.nic.driver == .rxe)
     }
 
     private func take(_ new: ibv_qp_attr, _ mask: UInt32) {

@@ -65,6 +65,19 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(try Record(parsing: record.text).text == record.text)
     }
 
+    @Test func aNumeralThatIsANameIsNotTakenForANumber() throws {
+        let line = "ibv_modify_qp(qp=qp1, attr={qp_state=RTR, path_mtu=1024}, attr_mask=STATE|PATH_MTU) = 0 <0.000001>"
+        let record = try Record(parsing: "peerlab record 1\n\n\(line)\n")
+        #expect(record.text.hasSuffix("\n\(line)\n"))
+        guard case .structure(let members)? = record.operations.first?.operation.arguments[1],
+            case .number(let mtu, _)? = members.first(where: { $0.name == "path_mtu" })?.value
+        else {
+            Issue.record("it was read otherwise")
+            return
+        }
+        #expect(mtu == 3)
+    }
+
     @Test func theSameKernelAnswersTheSame() throws { #expect(try differences(standardRecord()).isEmpty) }
 
     @Test func anAnswerChangedByHandIsFoundAtItsLine() throws {

@@ -44,12 +44,13 @@ import Testing
 
         func step(
             _ qp: UnsafeMutablePointer<ibv_qp>, _ state: ibv_qp_state, _ mask: UInt32, to peer: UInt32 = 0,
-            access: UInt32 = 14, rnrRetry: UInt8 = 7
+            access: UInt32 = 14, rnrRetry: UInt8 = 7, mtu: ibv_mtu = IBV_MTU_1024
         ) throws(Errno) {
             var attributes = ibv_qp_attr()
             attributes.qp_state = state
             attributes.port_num = 1
             attributes.qp_access_flags = access
+            attributes.path_mtu = mtu
             attributes.dest_qp_num = peer
             attributes.timeout = 14
             attributes.rnr_retry = rnrRetry
@@ -168,18 +169,21 @@ import Testing
 
     @Test func statesWantTheirAttributes() throws {
         let setup = try Setup()
-        let step = { (state: ibv_qp_state, mask: UInt32) in
-            errno { () throws(Errno) in try setup.step(setup.a, state, mask, to: setup.b.pointee.qp_num) }
+        let step = { (state: ibv_qp_state, mask: UInt32, mtu: ibv_mtu) in
+            errno { () throws(Errno) in try setup.step(setup.a, state, mask, to: setup.b.pointee.qp_num, mtu: mtu) }
         }
-        #expect(step(IBV_QPS_RTR, Setup.second) == EINVAL)
-        #expect(step(IBV_QPS_INIT, Setup.first & ~IBV_QP_PORT.rawValue) == EINVAL)
-        #expect(step(IBV_QPS_INIT, Setup.first | IBV_QP_AV.rawValue) == EINVAL)
-        #expect(step(IBV_QPS_INIT, Setup.first) == 0)
-        #expect(step(IBV_QPS_RTS, Setup.third) == EINVAL)
-        #expect(step(IBV_QPS_RTR, Setup.second) == 0)
+        let other = ibv_mtu(rawValue: 1024)
+        #expect(step(IBV_QPS_RTR, Setup.second, IBV_MTU_1024) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first & ~IBV_QP_PORT.rawValue, IBV_MTU_1024) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first | IBV_QP_AV.rawValue, IBV_MTU_1024) == EINVAL)
+        #expect(step(IBV_QPS_INIT, Setup.first, IBV_MTU_1024) == 0)
+        #expect(step(IBV_QPS_RTS, Setup.third, IBV_MTU_1024) == EINVAL)
+        // The number of bytes is not its code.
+        #expect(step(IBV_QPS_RTR, Setup.second, other) == EINVAL)
+        #expect(step(IBV_QPS_RTR, Setup.second, IBV_MTU_1024) == 0)
         #expect(errno { () throws(Errno) in try setup.post(setup.request(IBV_WR_RDMA_WRITE)) } == EINVAL)
-        #expect(step(IBV_QPS_RTS, Setup.third) == 0)
-        #expect(step(IBV_QPS_RESET, IBV_QP_STATE.rawValue) == 0)
+        #expect(step(IBV_QPS_RTS, Setup.third, IBV_MTU_1024) == 0)
+        #expect(step(IBV_QPS_RESET, IBV_QP_STATE.rawValue, IBV_MTU_1024) == 0)
         #expect(setup.a.pointee.state == IBV_QPS_RESET)
     }
 
