@@ -75,14 +75,15 @@ let package = Package(
         .executableTarget(
             name: "Benchmark", dependencies: ["LuaKit", "CBenchmark", "SimKernel", "Kernel", "CKernel"],
             swiftSettings: swift),
+        .target(name: "CHeap", cSettings: c),
         .executableTarget(
-            name: "Fuzz", dependencies: ["Records", "Runner", "Devices", "SimKernel", "Kernel"], swiftSettings: swift),
+            name: "Fuzz", dependencies: ["Records", "Runner", "Devices", "SimKernel", "Kernel", "CHeap"],
+            swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],
             swiftSettings: swift),
         .target(name: "TestBench", dependencies: ["SimKernel"], path: "Tests/TestBench", swiftSettings: swift),
-        .target(name: "CHeap", path: "Tests/CHeap", cSettings: c),
         .testTarget(
             name: "BindingsTests",
             dependencies: [

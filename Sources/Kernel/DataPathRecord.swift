@@ -39,6 +39,16 @@ final class DataPathRecord {
         if let entry { context.pointee.ops = entry.operations }
     }
 
+    /// The kernel is about to go, or is recorded no more: contexts that nobody closed call the provider again.
+    func end() {
+        DataPathRecord.entries.withLock { entries in
+            for (context, entry) in entries where entry.record === self {
+                UnsafeMutablePointer<ibv_context>(bitPattern: context)?.pointee.ops = entry.operations
+                entries[context] = nil
+            }
+        }
+    }
+
     private static func entry(_ context: UnsafeMutablePointer<ibv_context>?) -> Entry? {
         entries.withLock { $0[UInt(bitPattern: context)] }
     }

@@ -7,7 +7,12 @@ public final class TracingKernel: Kernel {
     let kernel: any Kernel
     private let emit: ((String) -> Void)?
     /// Gets each operation once it is over; nil where nothing is recorded. Set before the first call.
-    public var record: ((Operation) -> Void)? { didSet { dataPath = record == nil ? nil : DataPathRecord(self) } }
+    public var record: ((Operation) -> Void)? {
+        didSet {
+            dataPath?.end()
+            dataPath = record == nil ? nil : DataPathRecord(self)
+        }
+    }
     /// Gives the place of an operation whose effects others see before it returns: of posting work.
     public var recordBegins: (() -> Int)?
     /// Hears of a feature whose number and layout were found out.
@@ -28,6 +33,8 @@ public final class TracingKernel: Kernel {
         self.kernel = kernel
         self.emit = emit
     }
+
+    deinit { dataPath?.end() }
 
     /// See ``Kernel/notModelled``.
     public var notModelled: [(call: String, count: Int)] { kernel.notModelled }

@@ -111,6 +111,12 @@ final class CompletionQueue {
         first = 0
         entries.removeAll { $0.queuePair === queuePair }
     }
+
+    /// Lets go of what nobody polled: it holds queue pairs, which hold this queue.
+    func empty() {
+        entries = []
+        first = 0
+    }
 }
 
 /// Where events of completion queues are waited for.

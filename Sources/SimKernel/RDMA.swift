@@ -41,6 +41,7 @@ final class RDMA {
     }
 
     deinit {
+        for queue in queues.values { queue.empty() }
         for qp in queuePairs.keys { qp.deallocate() }
         for cq in queues.keys { cq.deallocate() }
         for srq in sharedQueues.keys { srq.deallocate() }

@@ -120,6 +120,22 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(error?.message.contains("address of the program") == true)
     }
 
+    /// Data loops call through the context: whoever recorded them is gone, but not the context.
+    @Test func aContextThatOutlivesItsRecordCallsItsProviderAgain() throws {
+        func polls(_ context: UnsafeMutablePointer<ibv_context>) -> UnsafeRawPointer {
+            unsafeBitCast(context.pointee.ops.poll_cq, to: UnsafeRawPointer.self)
+        }
+        let kernel = SimKernel(.standard)
+        let device = try #require(try kernel.ibv_get_device_list().first)
+        let other = try kernel.ibv_open_device(device)
+        var recording: TracingKernel? = TracingKernel(kernel)
+        recording?.record = { _ in }
+        let context = try #require(try recording?.ibv_open_device(device))
+        #expect(polls(context) != polls(other))
+        recording = nil
+        #expect(polls(context) == polls(other))
+    }
+
     @Test func whatAFailedCallWouldHaveMadeIsMissed() throws {
         let text = try standardRecord().text
         let without = text.split(separator: "\n", omittingEmptySubsequences: false).filter {

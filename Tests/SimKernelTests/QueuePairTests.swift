@@ -1,9 +1,10 @@
 import CKernel
 import Glibc
 import Kernel
-import SimKernel
 import TestBench
 import Testing
+
+@testable import SimKernel
 
 /// Reliable connections of the simulated NIC: InfiniBand Architecture Specification, volume 1, chapters 9 and 10.
 @Suite struct QueuePairTests {
@@ -264,5 +265,22 @@ import Testing
         try setup.kernel.ibv_destroy_cq(setup.cq)
         try setup.kernel.ibv_close_device(setup.verbs.context)
         #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
+    }
+
+    /// A program may end with completions that it never polled.
+    @Test func whatNobodyPolledGoesWithTheKernel() throws {
+        weak var queue: CompletionQueue?
+        weak var pair: QueuePair?
+        do {
+            let setup = try Setup()
+            try setup.connect()
+            try setup.post(setup.request(IBV_WR_RDMA_WRITE))
+            queue = try setup.kernel.rdma.queue(setup.cq)
+            pair = try setup.kernel.rdma.queuePair(setup.a)
+            let areThere = queue != nil && pair != nil
+            #expect(areThere)
+        }
+        let areGone = queue == nil && pair == nil
+        #expect(areGone)
     }
 }
