@@ -9,7 +9,7 @@ import SimKernel
 /// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, reads them, and does with what can be read what
 /// peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash, a hang or a leak ends it with
 /// what it was at in `fuzz.input`. With a COUNT of 0 it takes the files as they are. Memory that malloc keeps for later
-/// counts as in use: GLIBC_TUNABLES=glibc.malloc.tcache_count=0 leaves less of that.
+/// counts as in use: scripts/records/fuzz has it keep none.
 @main
 struct Fuzz {
     private var random: UInt64

@@ -274,11 +274,12 @@ public final class ScenarioRun {
         let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
         self.crew = crew
         sit(roles[0], crew.table)
-        seat?.interrupted = { [state] in
+        // The state holds its seat, and the crew what it watches.
+        seat?.interrupted = { [unowned state, unowned crew] in
             crew.interrupt(state.stop ?? .interrupt)
             return true
         }
-        crew.watch { [state] in if let why = state.stop { crew.interrupt(why) } }
+        crew.watch { [unowned state, unowned crew] in if let why = state.stop { crew.interrupt(why) } }
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
             let run = {
@@ -320,7 +321,7 @@ public final class ScenarioRun {
     private func sit(_ role: String, _ table: RoleTable) {
         let seat = RoleRendezvous(
             role, table, host.realKernel, isSimulated: bench.isSimulated && link == nil,
-            isInterrupted: { [state] in state.isInterrupted })
+            isInterrupted: { [unowned state] in state.isInterrupted })
         self.seat = seat
         host.rendezvous = seat
     }

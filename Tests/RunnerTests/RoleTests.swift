@@ -151,4 +151,16 @@ import Testing
         #expect(outcome.lines.contains("target is here"))
         #expect(outcome.lines.contains("[initiator] initiator is here"))
     }
+
+    /// Roles, their states and what they wait at know each other; none outlives the run.
+    @Test func nothingOfARunIsLeft() throws {
+        weak var kernel: SimKernel?
+        do {
+            let outcome = try Self.outcome("one = function(t) t:barrier() end")
+            #expect(outcome.result?.verdict == .pass)
+            kernel = outcome.kernel
+        }
+        let isGone = kernel == nil
+        #expect(isGone)
+    }
 }
