@@ -265,10 +265,15 @@ final class RDMA {
     {
         let domain = try domain(pd)
         guard let send = attributes.send_cq, let receive = attributes.recv_cq else { throw Errno(EINVAL) }
+        let (sendQueue, receiveQueue) = (try queue(send), try queue(receive))
+        let shared = try attributes.srq.map { (srq) throws(Errno) in try sharedQueue(srq) }
+        // core/rdma_core.c:lookup_get_idr_uobject: another context's are not there.
+        let context = domain.context
+        guard sendQueue.context === context, receiveQueue.context === context,
+            shared.map({ $0.domain.context === context }) ?? true
+        else { throw Errno(ENOENT) }
         nextQueuePair += 1
-        let pair = QueuePair(
-            kernel, domain, number: nextQueuePair, attributes, try queue(send), try queue(receive),
-            try attributes.srq.map { (srq) throws(Errno) in try sharedQueue(srq) })
+        let pair = QueuePair(kernel, domain, number: nextQueuePair, attributes, sendQueue, receiveQueue, shared)
         let qp = Modelled.allocate(ibv_qp.self, pair)
         qp.pointee.context = pd.pointee.context
         qp.pointee.qp_context = attributes.qp_context

@@ -267,6 +267,16 @@ import Testing
         #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
     }
 
+    @Test func aQueueOfAnotherContextIsNotThere() throws {
+        let setup = try Setup()
+        let context = try setup.kernel.ibv_open_device(setup.verbs.context.pointee.device)
+        let other = try setup.kernel.ibv_create_cq(context, 16, nil)
+        let error = #expect(throws: Errno.self) { _ = try Setup.queuePair(setup.verbs, other) }
+        #expect(error == Errno(ENOENT))
+        try setup.kernel.ibv_close_device(context)
+        #expect(setup.kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
+    }
+
     /// A program may end with completions that it never polled.
     @Test func whatNobodyPolledGoesWithTheKernel() throws {
         weak var queue: CompletionQueue?
