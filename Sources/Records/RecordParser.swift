@@ -3,7 +3,8 @@ import Kernel
 extension Record {
     /// Reads a record.
     public init(parsing text: String) throws(RecordError) {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)[...]
+        // Mail may have made CRLF of it.
+        var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }[...]
         guard lines.first.map({ $0 == Record.mark }) ?? false else {
             throw RecordError(line: 1, message: "no record: its first line would be '\(Record.mark)'")
         }
@@ -16,7 +17,7 @@ extension Record {
             guard let colon = line.firstIndex(of: ":") else {
                 throw RecordError(line: number, message: "'key: value', or an empty line before the operations")
             }
-            header.append((String(line[..<colon]), String(line[line.index(after: colon)...].drop { $0 == " " })))
+            header.append((String(line[..<colon]), RecordParser.text(line[line.index(after: colon)...])))
         }
         var parser = RecordParser()
         for line in lines {
@@ -34,7 +35,7 @@ struct RecordParser {
     private var kinds: [String: FileKind] = [:]
 
     mutating func parse(_ line: Substring, _ number: Int) throws(RecordError) -> Record.Entry.Kind {
-        if line.hasPrefix("#") { return .comment(String(line.dropFirst().drop { $0 == " " })) }
+        if line.hasPrefix("#") { return .comment(RecordParser.text(line.dropFirst())) }
         if line.hasPrefix("feature ") {
             let feature = try RecordParser.feature(line, number)
             decoder.features[feature.number] = feature
@@ -42,6 +43,9 @@ struct RecordParser {
         }
         return .operation(try operation(line, number))
     }
+
+    /// Without what it begins with that is written as space.
+    fileprivate static func text(_ rest: Substring) -> String { String(rest.drop { $0 == " " || $0.isNewline }) }
 
     private static func feature(_ line: Substring, _ number: Int) throws(RecordError) -> Feature {
         let words = line.split(separator: " ")

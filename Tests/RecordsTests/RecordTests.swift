@@ -136,6 +136,20 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(polls(context) == polls(other))
     }
 
+    @Test func mailMayChangeHowLinesEnd() throws {
+        let text = try standardRecord().text
+        #expect(
+            try Record(parsing: text.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\r\n"))
+                .text == text)
+    }
+
+    @Test(arguments: ["\r", "\u{c}", "\u{2028}"])
+    func aCommentThatBeginsWithALineEndReadsAsItIsWritten(_ end: String) throws {
+        let text = try Record(parsing: standardRecord().text + "\n#\(end)word\n").text
+        #expect(text.contains("# word"))
+        #expect(try Record(parsing: text).text == text)
+    }
+
     @Test func whatAFailedCallWouldHaveMadeIsMissed() throws {
         let text = try standardRecord().text
         let without = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
