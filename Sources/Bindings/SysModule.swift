@@ -1,4 +1,5 @@
 import CKernel
+import CLuaShims
 import Glibc
 import Kernel
 import LuaKit
@@ -71,7 +72,8 @@ let sysModule = Module(
             "Sleeps; on the simulated bench its clock jumps.",
             entry: {
                 Call($0, $1).run { call in
-                    _ = try call.kernel().sleep(nanoseconds: call[0].uint64 * 1_000_000)
+                    _ = try call.kernel().sleep(
+                        nanoseconds: call[0].uint64 * 1_000_000, stop: UnsafePointer(lk_interruption(call.state)))
                     return call.nothing
                 }
             }),

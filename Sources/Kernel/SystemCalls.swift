@@ -61,8 +61,14 @@ public protocol SystemCalls: AnyObject {
     func list(_ path: String) throws(Errno) -> [String]
     /// CLOCK_MONOTONIC in nanoseconds; on the simulated bench its virtual clock.
     func monotonic() -> UInt64
-    /// Sleeps; -EINTR where a signal ended it early. The simulated bench advances its clock instead.
-    func sleep(nanoseconds: UInt64) -> Int
+    /// Sleeps; -EINTR where a signal ended it early, or where `stop` is no longer 0 (seen within 50 ms, in any thread).
+    /// The simulated bench advances its clock instead, whatever `stop` is.
+    func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int
+}
+
+extension SystemCalls {
+    /// Sleeps; -EINTR where a signal ended it early.
+    public func sleep(nanoseconds: UInt64) -> Int { sleep(nanoseconds: nanoseconds, stop: nil) }
 }
 
 /// Verbs whose attributes are structures of ours because the libibverbs we build against is older than they are.

@@ -152,8 +152,8 @@ extension TracingKernel {
     }
 
     /// See ``SystemCalls``.
-    public func sleep(nanoseconds: UInt64) -> Int {
-        system(numbers(.sleep, [nanoseconds])) { kernel.sleep(nanoseconds: nanoseconds) }
+    public func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int {
+        system(numbers(.sleep, [nanoseconds])) { kernel.sleep(nanoseconds: nanoseconds, stop: stop) }
     }
 
     // MARK: Mapped memory

@@ -164,7 +164,7 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     var tlps: TLPLog? { get }
     /// Empties ``tlps``.
     func clearTLPs()
-    /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:)``, an empty completion queue):
+    /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:stop:)``, an empty completion queue):
     /// another thread may use it meanwhile, but no two at a time. A real kernel needs no such thing.
     func whenIdle(_ action: (() -> Void)?)
     /// Hears of each access to mapped memory by this program: no call, but a device may answer it.

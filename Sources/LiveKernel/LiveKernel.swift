@@ -168,5 +168,17 @@ public final class LiveKernel: Kernel {
     public func monotonic() -> UInt64 { sys_monotonic() }
 
     /// See ``SystemCalls``.
-    public func sleep(nanoseconds: UInt64) -> Int { sys_sleep(nanoseconds) }
+    public func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int {
+        guard let stop else { return sys_sleep(nanoseconds) }
+        // A signal wakes one thread, and may come just before it sleeps.
+        let end = sys_monotonic().addingReportingOverflow(nanoseconds)
+        let last = end.overflow ? .max : end.partialValue
+        while stop.pointee == 0 {
+            let now = sys_monotonic()
+            guard now < last else { return 0 }
+            let result = sys_sleep(min(last - now, 50_000_000))
+            guard result == 0 else { return result }
+        }
+        return -Int(EINTR)
+    }
 }

@@ -92,7 +92,7 @@ public final class SimKernel: Kernel {
     }
 
     /// See ``SystemCalls``.
-    public func sleep(nanoseconds: UInt64) -> Int {
+    public func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int {
         pass(nanoseconds)
         idle?()
         return 0

@@ -183,7 +183,7 @@ extension TPHKernel {
     func readlink(_ path: String) throws(Errno) -> String { throw Errno(ENOSYS) }
     func list(_ path: String) throws(Errno) -> [String] { throw Errno(ENOSYS) }
     func monotonic() -> UInt64 { 0 }
-    func sleep(nanoseconds: UInt64) -> Int { -Int(ENOSYS) }
+    func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int { -Int(ENOSYS) }
     func ibv_get_device_list() throws(Errno) -> [UnsafeMutablePointer<ibv_device>] { throw Errno(ENOSYS) }
     func ibv_open_device(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno)
         -> UnsafeMutablePointer<ibv_context>
