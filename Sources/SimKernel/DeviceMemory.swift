@@ -84,6 +84,8 @@ extension SimKernel {
         let domain = try rdma.domain(pd)
         guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         let memory = try rdma.deviceMemory(dm)
+        // core/rdma_core.c:lookup_get_idr_uobject
+        guard memory.context === domain.context else { throw Errno(ENOENT) }
         guard access & 0x20 != 0, access & 0xa == 0 || access & 1 != 0, memory.contains(offset, length),
             access & ~SimKernel.allowed == 0
         else { throw Errno(EINVAL) }

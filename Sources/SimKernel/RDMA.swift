@@ -237,8 +237,11 @@ final class RDMA {
         _ pointer: UnsafeMutablePointer<ibv_context>, entries: Int,
         _ channel: UnsafeMutablePointer<ibv_comp_channel>?, _ kernel: SimKernel
     ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
+        let context = try context(pointer)
         let events = try channel.map { (channel) throws(Errno) in try self.channel(channel) }
-        let queue = CompletionQueue(kernel, try context(pointer), capacity: entries, events)
+        // core/rdma_core.c:lookup_get_fd_uobject
+        if let events, events.context !== context { throw Errno(EBADF) }
+        let queue = CompletionQueue(kernel, context, capacity: entries, events)
         let cq = Modelled.allocate(ibv_cq.self, queue)
         cq.pointee.context = pointer
         cq.pointee.handle = handle()

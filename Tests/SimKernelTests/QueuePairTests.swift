@@ -267,14 +267,21 @@ import Testing
         #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
     }
 
-    @Test func aQueueOfAnotherContextIsNotThere() throws {
+    @Test func whatAnotherContextHasIsNotThere() throws {
         let setup = try Setup()
-        let context = try setup.kernel.ibv_open_device(setup.verbs.context.pointee.device)
-        let other = try setup.kernel.ibv_create_cq(context, 16, nil)
-        let error = #expect(throws: Errno.self) { _ = try Setup.queuePair(setup.verbs, other) }
-        #expect(error == Errno(ENOENT))
-        try setup.kernel.ibv_close_device(context)
-        #expect(setup.kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
+        let (kernel, verbs) = (setup.kernel, setup.verbs)
+        let context = try kernel.ibv_open_device(verbs.context.pointee.device)
+        let other = try kernel.ibv_create_cq(context, 16, nil)
+        let channel = try kernel.ibv_create_comp_channel(context)
+        let memory = try kernel.ibv_alloc_dm(context, 4096)
+        let errors = [
+            #expect(throws: Errno.self) { _ = try Setup.queuePair(verbs, other) },
+            #expect(throws: Errno.self) { _ = try kernel.ibv_create_cq(verbs.context, 16, channel) },
+            #expect(throws: Errno.self) { _ = try kernel.ibv_reg_dm_mr(verbs.pd, memory, 0, 4096, 0x20) },
+        ]
+        #expect(errors == [Errno(ENOENT), Errno(EBADF), Errno(ENOENT)])
+        try kernel.ibv_close_device(context)
+        #expect(kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
     }
 
     /// A program may end with completions that it never polled.
