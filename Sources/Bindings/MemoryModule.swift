@@ -1,3 +1,4 @@
+import CLuaShims
 public import Devices
 import Kernel
 public import LuaKit
@@ -85,7 +86,9 @@ private let mappingClass = ObjectClass(
             entry: {
                 Call($0, $1).run { call in
                     let byte = UInt8(truncatingIfNeeded: call[3].int64)
-                    try call.mapping.pointee.fill(at: call[1].uint64, count: call[2].int, with: byte)
+                    try call.mapping.pointee.fill(
+                        at: call[1].uint64, count: call[2].int, with: byte,
+                        stop: UnsafePointer(lk_interruption(call.state)))
                     return call.nothing
                 }
             }),

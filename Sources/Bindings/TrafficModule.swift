@@ -112,7 +112,8 @@ let trafficModule = Module(
             entry: {
                 Call($0, $1).run { call in
                     try stamp(call[0]).write(
-                        to: call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64)
+                        to: call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64,
+                        stop: UnsafePointer(lk_interruption(call.state)))
                     return call.nothing
                 }
             }),
@@ -289,7 +290,9 @@ private func stamp(_ place: Argument) throws -> Stamp {
 }
 
 private func check(_ call: Call) throws -> CInt {
-    let found = try stamp(call[0]).check(call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64)
+    let found = try stamp(call[0]).check(
+        call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64,
+        stop: UnsafePointer(lk_interruption(call.state)))
     guard let found else { return call.push(LuaValue.none) }
     func digits(_ byte: UInt8) -> String { "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
     return call.push(

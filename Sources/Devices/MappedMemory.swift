@@ -97,12 +97,15 @@ public struct MappedMemory: ~Copyable {
         if let errno = store(buffer, at: offset) { throw fault("store", errno) }
     }
 
-    /// Sets bytes to a value, likewise.
-    public func fill(at offset: UInt64, count: Int, with byte: UInt8) throws(Failure) {
+    /// Sets bytes to a value, likewise; EINTR where `stop` is no longer 0, between MiBs.
+    public func fill(
+        at offset: UInt64, count: Int, with byte: UInt8, stop: UnsafePointer<Int32>? = nil
+    ) throws(Failure) {
         try check("store", offset, count)
         let piece = [UInt8](repeating: byte, count: min(count, 1 << 20))
         var done = 0
         while done < count {
+            try goOn("store", stop)
             let length = min(piece.count, count - done)
             let written = piece.withUnsafeBytes {
                 store(UnsafeRawBufferPointer(rebasing: $0[..<length]), at: offset + UInt64(done))
@@ -110,6 +113,12 @@ public struct MappedMemory: ~Copyable {
             if let errno = written { throw fault("store", errno) }
             done += length
         }
+    }
+
+    /// Throws EINTR where `stop` is no longer 0: a slow device's memory takes minutes.
+    func goOn(_ call: String, _ stop: UnsafePointer<Int32>?) throws(Failure) {
+        guard let stop, stop.pointee != 0 else { return }
+        throw Failure(call, .interrupted, object: label)
     }
 
     private func store(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Errno? {

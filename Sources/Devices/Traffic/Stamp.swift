@@ -60,11 +60,14 @@ public struct Stamp: Sendable {
         }
     }
 
-    /// Stamps the messages into memory from `offset` on.
-    public func write(to memory: borrowing MappedMemory, at offset: UInt64) throws(Failure) {
+    /// Stamps the messages into memory from `offset` on; EINTR where `stop` is no longer 0, between messages.
+    public func write(
+        to memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
+    ) throws(Failure) {
         try memory.check("store", offset, size * slots)
         var bytes = [UInt8](repeating: 0, count: size)
         for slot in 0..<slots {
+            try memory.goOn("store", stop)
             let message = first &+ UInt64(slot)
             let count = length(message)
             bytes.withUnsafeMutableBytes { fill(.init(rebasing: $0[..<count]), message: message) }
@@ -78,10 +81,14 @@ public struct Stamp: Sendable {
         }
     }
 
-    /// Looks whether the messages are in memory from `offset` on; nil where all of their bytes are.
-    public func check(_ memory: borrowing MappedMemory, at offset: UInt64) throws(Failure) -> Mismatch? {
+    /// Looks whether the messages are in memory from `offset` on; nil where all of their bytes are. EINTR where `stop` is no
+    /// longer 0, between messages.
+    public func check(
+        _ memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
+    ) throws(Failure) -> Mismatch? {
         try memory.check("load", offset, size * slots)
         for slot in 0..<slots {
+            try memory.goOn("load", stop)
             let message = first &+ UInt64(slot)
             let count = length(message)
             var expected = [UInt8](repeating: 0, count: count)
