@@ -77,7 +77,8 @@ let package = Package(
             swiftSettings: swift),
         .target(name: "CHeap", cSettings: c),
         .executableTarget(
-            name: "Fuzz", dependencies: ["Records", "Runner", "Devices", "SimKernel", "Kernel", "CHeap"],
+            name: "Fuzz",
+            dependencies: ["Records", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel", "CHeap"],
             swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(

@@ -6,13 +6,13 @@ import Records
 import Runner
 import SimKernel
 
-/// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, reads them, and does with what can be read what
-/// peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash, a hang or a leak ends it with
-/// what it was at in `fuzz.input`. With a COUNT of 0 it takes the files as they are. Memory that malloc keeps for later
-/// counts as in use: scripts/records/fuzz has it keep none.
+/// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, makes scenarios of random calls, reads them, and
+/// does with what can be read what peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash,
+/// a hang or a leak ends it with what it was at in `fuzz.input`. With a COUNT of 0 it takes the files as they are. Memory
+/// that malloc keeps for later counts as in use: scripts/records/fuzz has it keep none.
 @main
 struct Fuzz {
-    private var random: UInt64
+    private var random: Random
     private let seeds: [[UInt8]]
     private let library: Library
     private var counts: [String: Int] = [:]
@@ -64,7 +64,7 @@ struct Fuzz {
     }
 
     private init(_ seed: UInt64, files: some Sequence<String>, stdlib: String) {
-        random = seed
+        random = Random(seed: seed)
         seeds = files.compactMap { path in
             guard let file = fopen(path, "re") else { return nil }
             defer { fclose(file) }
@@ -74,53 +74,48 @@ struct Fuzz {
         library = Library(stdlib: [stdlib])
     }
 
-    /// SplitMix64, below `limit`.
-    private mutating func below(_ limit: Int) -> Int {
-        random &+= 0x9e37_79b9_7f4a_7c15
-        var value = random
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return Int((value ^ value >> 31) % UInt64(max(1, limit)))
-    }
-
     // MARK: Mutation
 
     private mutating func input() -> [UInt8] {
-        var bytes = seeds[below(seeds.count)]
-        for _ in 0..<(1 + below(6)) {
-            if below(2) == 0 { changeLines(&bytes) } else { changeBytes(&bytes) }
+        if random.once(in: 16) {
+            var calls = RandomCalls(Random(seed: UInt64(random.below(.max))))
+            return Array(calls.script().utf8)
+        }
+        var bytes = seeds[random.below(seeds.count)]
+        for _ in 0..<(1 + random.below(6)) {
+            if random.below(2) == 0 { changeLines(&bytes) } else { changeBytes(&bytes) }
         }
         return bytes
     }
 
     private mutating func changeBytes(_ bytes: inout [UInt8]) {
         guard !bytes.isEmpty else { return }
-        let place = below(bytes.count)
-        switch below(5) {
-        case 0: bytes[place] = UInt8(below(256))
-        case 1: bytes.removeSubrange(place..<min(bytes.count, place + 1 + below(8)))
-        case 2: bytes.insert(contentsOf: Array("{}[]()<>=,\"&-#*0x9|".utf8)[...].shuffled(below(20)), at: place)
+        let place = random.below(bytes.count)
+        switch random.below(5) {
+        case 0: bytes[place] = UInt8(random.below(256))
+        case 1: bytes.removeSubrange(place..<min(bytes.count, place + 1 + random.below(8)))
+        case 2: bytes.insert(contentsOf: Array("{}[]()<>=,\"&-#*0x9|".utf8)[...].shuffled(random.below(20)), at: place)
         case 3:
             // Another number.
             let digits = bytes[place...].prefix { (0x30...0x39).contains($0) }
             let numbers = ["0", "1", "-1", "0xffffffffffffffff", "4294967295", "9223372036854775808", "7"]
             if !digits.isEmpty {
-                bytes.replaceSubrange(digits.indices, with: Array(numbers[below(numbers.count)].utf8))
+                bytes.replaceSubrange(digits.indices, with: Array(numbers[random.below(numbers.count)].utf8))
             }
-        default: bytes[place] = bytes[below(bytes.count)]
+        default: bytes[place] = bytes[random.below(bytes.count)]
         }
     }
 
     private mutating func changeLines(_ bytes: inout [UInt8]) {
         var lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
-        let place = below(lines.count)
-        switch below(4) {
+        let place = random.below(lines.count)
+        switch random.below(4) {
         case 0: lines.remove(at: place)
-        case 1: lines.insert(lines[below(lines.count)], at: place)
-        case 2: lines.swapAt(place, below(lines.count))
+        case 1: lines.insert(lines[random.below(lines.count)], at: place)
+        case 2: lines.swapAt(place, random.below(lines.count))
         default:
-            let other = seeds[below(seeds.count)].split(separator: 10, omittingEmptySubsequences: false)
-            if let line = other.indices.contains(below(other.count)) ? other[below(other.count)] : nil {
+            let other = seeds[random.below(seeds.count)].split(separator: 10, omittingEmptySubsequences: false)
+            if let line = other.indices.contains(random.below(other.count)) ? other[random.below(other.count)] : nil {
                 lines[place] = line
             }
         }
