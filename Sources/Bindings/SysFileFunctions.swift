@@ -99,7 +99,7 @@ let sysFileFunctions = [
                 ]), .required, "the mapping"),
         ],
         returns: "memory.mapping", effects: [.raw], errors: [("EINVAL", "not mappable, or not like this")],
-        "mmap(2). Touching it in a way that its protection forbids ends the program.",
+        "mmap(2). What its protection forbids answers EFAULT.",
         entry: {
             Call($0, $1).run { call in
                 let request = call[1]

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/process.h"
+#include "include/system.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,13 +22,13 @@ long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 static int above(int fd) { return fcntl(fd, F_DUPFD, 4); }
 
 long process_enter(const char *name, pid_t parent, int output, int errors, int result, uint64_t memory) {
-    /* Those of crashes too: a backtrace takes seconds, and may change how the process ends. SIGBUS stays as it is: copying
-     * from a device's memory survives it (system.c). */
+    /* Those of crashes too: a backtrace takes seconds, and may change how the process ends. */
     static const int caught[] = {
-        SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGQUIT
+        SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGQUIT
     };
     sigset_t none;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
+    sys_catch_faults();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);

@@ -155,28 +155,39 @@ long sys_copy_to_address(uint64_t address, const void *from, size_t count) {
 /* One jump target per thread; the handler jumps only while a copy is under way in that thread, and only over C. */
 static __thread sigjmp_buf fault_target;
 static __thread volatile sig_atomic_t copying;
-static struct sigaction previous_action;
+static struct sigaction previous_bus, previous_segv;
 
-static void on_bus_error(int number, siginfo_t *info, void *context) {
+static void on_fault(int number, siginfo_t *info, void *context) {
+    struct sigaction *previous = number == SIGBUS ? &previous_bus : &previous_segv;
     if (copying) {
         copying = 0;
-        siglongjmp(fault_target, 1);
+        siglongjmp(fault_target, number);
     }
-    if (previous_action.sa_flags & SA_SIGINFO) previous_action.sa_sigaction(number, info, context);
+    if (previous->sa_flags & SA_SIGINFO) previous->sa_sigaction(number, info, context);
     else signal(number, SIG_DFL); /* the instruction faults again and the process ends as it would have */
 }
 
-static void install_bus_handler(void) {
-    struct sigaction action = { .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER };
-    sigaction(SIGBUS, &action, &previous_action);
+static void catch_fault(int number, struct sigaction *previous) {
+    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK }, before;
+    sigaction(number, &action, &before);
+    if (before.sa_sigaction != on_fault) *previous = before;
+}
+
+void sys_catch_faults(void) {
+    catch_fault(SIGBUS, &previous_bus);
+    catch_fault(SIGSEGV, &previous_segv);
 }
 
 long sys_copy_or_fault(void *to, const void *from, size_t count) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install_bus_handler);
-    if (sigsetjmp(fault_target, 0) != 0) return -EIO;
+    pthread_once(&once, sys_catch_faults);
+    int fault = sigsetjmp(fault_target, 0);
+    if (fault != 0) return fault == SIGBUS ? -EIO : -EFAULT;
     copying = 1;
+    /* Or the compiler copies before or after. */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     memcpy(to, from, count);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     copying = 0;
     return 0;
 }

@@ -82,7 +82,8 @@ public struct MappedMemory: ~Copyable {
         }
     }
 
-    /// Copies from the memory. EIO where the device behind it does not answer (SIGBUS).
+    /// Copies from the memory. EIO where the device behind it does not answer (SIGBUS); EFAULT where it was mapped without
+    /// that access (SIGSEGV).
     public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
         try check("load", offset, buffer.count)
         guard let to = buffer.baseAddress, !buffer.isEmpty else { return }
@@ -130,7 +131,10 @@ public struct MappedMemory: ~Copyable {
 
     private func fault(_ call: String, _ errno: Errno) -> Failure {
         Failure(
-            call, errno, object: label, hint: "SIGBUS: the device's memory decode is off, or it is suspended or gone")
+            call, errno, object: label,
+            hint: errno.name == "EFAULT"
+                ? "SIGSEGV: it was mapped with a protection that does not permit this"
+                : "SIGBUS: the device's memory decode is off, or it is suspended or gone")
     }
 
     /// Unmaps it. What could not be unmapped stays open.

@@ -70,7 +70,7 @@ function sys.fcntl(fd, command, argument) end
 ---@return sys.result
 function sys.poll(fd, events) end
 
----mmap(2). Touching it in a way that its protection forbids ends the program.
+---mmap(2). What its protection forbids answers EFAULT.
 ---@param fd integer a descriptor
 ---@param request { length: integer|string, offset?: integer, protection?: integer, flags?: integer } the mapping
 ---@return memory.mapping

@@ -55,5 +55,8 @@ long sys_copy_to_address(uint64_t address, const void *_Nonnull from, size_t cou
 /* A byte that a device may change at any time. */
 static inline uint8_t sys_load8(const volatile uint8_t *_Nonnull address) { return *address; }
 
-/* memcpy that survives SIGBUS: -EIO where the device behind a mapping does not answer. */
+/* memcpy that survives SIGBUS and SIGSEGV: -EIO where the device behind a mapping does not answer, -EFAULT where the mapping
+ * does not permit it. */
 long sys_copy_or_fault(void *_Nonnull to, const void *_Nonnull from, size_t count);
+/* Makes it so from the first copy on; again where a process gave the signals other meanings since. */
+void sys_catch_faults(void);

@@ -134,21 +134,29 @@ enum CText {
         	return memcpy(memory + whole - count, bytes, count);
         }
 
-        /* A device's memory answers with SIGBUS where the device does not. */
-        static sigjmp_buf no_answer;
+        /* SIGBUS where the device behind a mapping does not answer, SIGSEGV where the mapping does not permit it. */
+        static sigjmp_buf fault;
+        static volatile sig_atomic_t copying;
 
-        static void on_bus_error(int number)
+        static void on_fault(int number)
         {
-        	(void)number;
-        	siglongjmp(no_answer, 1);
+        	if (copying)
+        		siglongjmp(fault, number);
+        	signal(number, SIG_DFL);
         }
 
         UNUSED static long copy(void *to, const void *from, size_t count)
         {
-        	if (sigsetjmp(no_answer, 1))
-        		return -EIO;
-        	memcpy(to, from, count);
-        	return 0;
+        	int number = sigsetjmp(fault, 1);
+
+        	if (!number) {
+        		copying = 1;
+        		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+        		memcpy(to, from, count);
+        		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+        	}
+        	copying = 0;
+        	return !number ? 0 : number == SIGBUS ? -EIO : -EFAULT;
         }
 
         /* An argument in place of a device's path: another path, or a PCI address. */
@@ -180,7 +188,8 @@ enum CText {
     static let main = """
         int main(int count, char **arguments)
         {
-        	signal(SIGBUS, on_bus_error);
+        	signal(SIGBUS, on_fault);
+        	signal(SIGSEGV, on_fault);
         	for (int i = 1; i < count && paths[i - 1]; i++)
         		take(i - 1, arguments[i]);
         	run();
@@ -197,7 +206,8 @@ enum CText {
         	char *list = devices ? strdup(devices) : NULL;
         	int index = 0;
 
-        	signal(SIGBUS, on_bus_error);
+        	signal(SIGBUS, on_fault);
+        	signal(SIGSEGV, on_fault);
         	for (char *next = list ? strtok(list, ",") : NULL; next && paths[index]; next = strtok(NULL, ","))
         		take(index++, next);
         	run();
