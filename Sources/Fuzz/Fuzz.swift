@@ -185,7 +185,7 @@ struct Fuzz {
         let kernel = TracingKernel(bench.makeKernel())
         let run = try? ScenarioRun(
             file: "fuzz.input", bench: bench, kernel: kernel, another: { TracingKernel(kernel) }, library: library,
-            settings: [], seed: 1, limits: Limits(timeout: 1, memory: 64 << 20), deadline: deadline,
+            settings: [], seed: 1, limits: Limits(timeout: 0.1, memory: 64 << 20), deadline: deadline,
             featureFound: { _ in }, note: { _ in }, emit: { _ in })
         if (try? run?.run()) != nil { counts["scenarios run", default: 0] += 1 }
     }

@@ -12,6 +12,9 @@ extension QueuePair {
     func progress() {
         while state == IBV_QPS_RTS, let send = sends.first {
             guard let status = execute(send) else { return }
+            // One that is its own peer may have failed as that, and flushed this one too.
+            // sw/rxe/rxe_comp.c:rxe_completer
+            guard state == IBV_QPS_RTS else { return }
             sends.removeFirst()
             complete(send, status)
             if status != IBV_WC_SUCCESS { fail() }

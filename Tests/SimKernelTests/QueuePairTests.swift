@@ -284,6 +284,16 @@ import Testing
         #expect(kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
     }
 
+    @Test func itsOwnPeerFlushesWhatItRefuses() throws {
+        let setup = try Setup()
+        try setup.step(setup.a, IBV_QPS_INIT, Setup.first)
+        try setup.step(setup.a, IBV_QPS_RTR, Setup.second, to: setup.a.pointee.qp_num)
+        try setup.step(setup.a, IBV_QPS_RTS, Setup.third)
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE))
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE) { $0.wr.rdma.rkey ^= 1 << 20 })
+        #expect(try setup.statuses() == [IBV_WC_SUCCESS, IBV_WC_WR_FLUSH_ERR])
+    }
+
     /// A program may end with completions that it never polled.
     @Test func whatNobodyPolledGoesWithTheKernel() throws {
         weak var queue: CompletionQueue?
