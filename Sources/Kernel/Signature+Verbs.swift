@@ -117,7 +117,8 @@ extension Signature {
     static let postSend = Signature("ibv_post_send", [("qp", .handle("qp")), ("wr", .hexadecimal)])
     static let postRecv = Signature("ibv_post_recv", [("qp", .handle("qp")), ("wr", .hexadecimal)])
     static let pollCQ = Signature("ibv_poll_cq", [("cq", .handle("cq")), ("num_entries", .decimal)])
-    static let mkeyContext = Signature("mkey_context", [("mr", .handle("mr"))])
+    static let mkeyContext = Signature(
+        "mkey_context", [("mr", .handle("mr"))], outputs: [("start_addr", .pointer)])
 
     static let verbs: [Signature] = [
         getDeviceList, openDevice, closeDevice, queryDevice, queryPort, allocPD, deallocPD, regMR, regDmabufMR,

@@ -132,7 +132,13 @@ extension TracingKernel {
     /// See ``VerbsCalls``.
     public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
         try verb(.mkeyContext, [address(mr)]) { bytes, operation in
-            operation.outputs = [.init("mkc", .bytes(bytes))]
+            // mlx5_ifc.h, struct mlx5_ifc_mkc_bits: 64 bits from bit 0x80 on. An address is this process's own.
+            var (context, start) = (bytes, UInt64(0))
+            for index in context.indices where (16..<24).contains(index) {
+                start = start << 8 | UInt64(context[index])
+                context[index] = 0
+            }
+            operation.outputs = [.init("start_addr", .number(start, .pointer)), .init("mkc", .bytes(context))]
         } _: { () throws(Errno) in
             try kernel.mkeyContext(mr)
         }

@@ -25,6 +25,8 @@ struct Symbols {
         let start: UInt64
         let length: UInt64
         let name: String
+        /// Unmapped: what lies there now is something else.
+        var isGone = false
     }
 
     private mutating func new(_ prefix: String, for value: UInt64) -> String {
@@ -100,7 +102,7 @@ struct Symbols {
         case .structure(let members):
             .structure(members.map { .init($0.name, named($0.value, space, member: $0.name)) })
         case .list(let values): .list(values.map { named($0, space, member: member) })
-        case .pointer(_, let address): place(address, in: memory) ?? value
+        case .pointer(_, let address): place(address, in: memory.filter { !$0.isGone }) ?? value
         case .bytes(let bytes) where member == "dgid": gids[bytes].map { .symbol($0, 0) } ?? value
         default: value
         }
@@ -272,6 +274,14 @@ struct Symbols {
 
     /// What later operations are understood by.
     private mutating func note(_ operation: Operation, _ named: Operation) {
+        if operation.signature.name == "munmap", case .number(let start, _)? = operation.arguments.first,
+            case .number(let length, _)? = operation.arguments.last
+        {
+            for index in memory.indices
+            where memory[index].start >= start && memory[index].start &+ memory[index].length <= start &+ length {
+                memory[index].isGone = true
+            }
+        }
         if operation.request?.name == "VFIO_DEVICE_BIND_IOMMUFD", let device = descriptor(operation) {
             iommufds[device] = space(of: operation)
         }

@@ -50,7 +50,7 @@ extension SimKernel {
         -> ibv_port_attr
     {
         pass(1000)
-        _ = try rdma.context(context)
+        let nic = try rdma.context(context).nic
         guard port == 1 else { throw Errno(EINVAL) }
         var attributes = ibv_port_attr()
         attributes.state = IBV_PORT_ACTIVE
@@ -58,7 +58,7 @@ extension SimKernel {
         attributes.active_mtu = IBV_MTU_1024
         attributes.gid_tbl_len = 256
         attributes.pkey_tbl_len = 1
-        attributes.max_msg_sz = 1 << 30
+        attributes.max_msg_sz = UInt32(nic.longestMessage)
         attributes.phys_state = 5
         attributes.link_layer = UInt8(IBV_LINK_LAYER_ETHERNET)
         return attributes

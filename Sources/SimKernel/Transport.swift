@@ -34,6 +34,7 @@ extension QueuePair {
             return IBV_WC_LOC_QP_OP_ERR
         }
         if type == IBV_QPT_UC, send.isFetching { return IBV_WC_LOC_QP_OP_ERR }
+        guard send.length <= nic.longestMessage else { return IBV_WC_LOC_LEN_ERR }
         // rxe's requester stops at once, and what it was at is flushed with the rest.
         guard let bytes = gather(send) else {
             return nic.driver == .rxe ? IBV_WC_WR_FLUSH_ERR : IBV_WC_LOC_PROT_ERR
@@ -70,6 +71,8 @@ extension QueuePair {
         guard !send.isFetching else {
             return send.pieces.allSatisfy { region($0, 1)?.isReachable == true } ? [] : nil
         }
+        // Of up to 4 GiB each: room is made for what is there.
+        guard send.pieces.allSatisfy({ region($0, 0) != nil }) else { return nil }
         var bytes = [UInt8](repeating: 0, count: send.length)
         return move(&bytes, send.pieces, toMemory: false) ? bytes : nil
     }
@@ -222,4 +225,9 @@ extension QueuePair.Send {
     var isFetching: Bool {
         [IBV_WR_RDMA_READ, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
     }
+}
+
+extension Topology.NIC {
+    /// max_msg_sz of its port, in bytes. sw/rxe/rxe_param.h:RXE_PORT_MAX_MSG_SZ; of mlx5 what log_max_msg commonly says.
+    var longestMessage: Int { driver == .rxe ? 1 << 31 : 1 << 30 }
 }

@@ -136,6 +136,29 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(polls(context) == polls(other))
     }
 
+    /// What lies where unmapped memory was is the program's own.
+    @Test func unmappedMemoryLendsItsNameToNothing() throws {
+        var symbols = Symbols()
+        func line(_ name: String, _ arguments: [UInt64], _ pointer: UInt64? = nil, result: UInt64 = 0) throws -> String
+        {
+            let signature = try #require(Signature.all[name])
+            var operation = Operation(
+                signature, zip(arguments, signature.parameters).map { .number($0, $1.format) })
+            operation.result = .number(result, signature.result)
+            if let pointer { operation.arguments.append(.structure([.init("ptr", .pointer([1], pointer))])) }
+            return Record.line(symbols.named(operation))
+        }
+        _ = try line("mmap", [8192, 3, 0x22, .max, 0], result: 0x7000)
+        #expect(try line("ioctl", [3, 0], 0x7010).contains("ptr=map1+0x10"))
+        _ = try line("munmap", [0x7000, 8192])
+        #expect(try line("ioctl", [3, 0], 0x7010).contains("ptr=&<01>"))
+    }
+
+    @Test func whatIsWrittenMayBeNothing() throws {
+        let text = "peerlab record 1\n\nmemfd_create(\"a\", 2) = memfd1\npwrite(memfd1, <>, 0, 0) = 0\n"
+        #expect(CExport(try Record(parsing: text), kselftest: false).text.contains("data[1] = { 0 };"))
+    }
+
     @Test func mailMayChangeHowLinesEnd() throws {
         let text = try standardRecord().text
         #expect(

@@ -284,6 +284,15 @@ import Testing
         #expect(kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
     }
 
+    /// Room for it would be 4 GiB.
+    @Test func whatIsLongerThanAPortSendsIsALengthError() throws {
+        let setup = try Setup()
+        try setup.connect()
+        let piece = ibv_sge(addr: address(setup.memory), length: 1 << 31, lkey: setup.mr.pointee.lkey)
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE), [piece, piece])
+        #expect(try setup.statuses() == [IBV_WC_LOC_LEN_ERR])
+    }
+
     @Test func itsOwnPeerFlushesWhatItRefuses() throws {
         let setup = try Setup()
         try setup.step(setup.a, IBV_QPS_INIT, Setup.first)

@@ -38,7 +38,9 @@ enum CText {
     /// "{ 0x01, 0x02 }", cut where the rest is zeros.
     static func bytes(_ bytes: [UInt8]) -> String {
         let used = bytes.count - bytes.reversed().prefix { $0 == 0 }.count
-        let list = bytes[..<max(used, 1)].map { "0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        // No list of C's is empty.
+        guard used > 0 else { return "{ 0 }" }
+        let list = bytes[..<used].map { "0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }
         return "{ " + list.joined(separator: ", ") + " }"
     }
 
