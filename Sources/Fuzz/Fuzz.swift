@@ -77,7 +77,7 @@ struct Fuzz {
     // MARK: Mutation
 
     private mutating func input() -> [UInt8] {
-        if random.once(in: 16) {
+        if random.once(in: 32) {
             var calls = RandomCalls(Random(seed: UInt64(random.below(.max))))
             return Array(calls.script().utf8)
         }
