@@ -34,9 +34,13 @@ final class Worker {
         }
         let parent = getpid()
         start = sys_monotonic()
+        // Before the fork: where there are other threads, one may hold a lock of Swift's runtime, which the child waits for in
+        // vain.
+        let name = Array(task.name.utf8CString)
+        let (output, errors, told, memory) = (ends[1], ends[3], ends[5], task.memory)
         let result = process_fork()
         if result == 0 {
-            guard process_enter(task.name, parent, ends[1], ends[3], ends[5], task.memory) == 0 else { _exit(125) }
+            guard process_enter(name, parent, output, errors, told, memory) == 0 else { _exit(125) }
             let status = body(task)
             fflush(nil)
             _exit(status)

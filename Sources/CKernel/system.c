@@ -163,8 +163,13 @@ static void on_fault(int number, siginfo_t *info, void *context) {
         copying = 0;
         siglongjmp(fault_target, number);
     }
-    if (previous->sa_flags & SA_SIGINFO) previous->sa_sigaction(number, info, context);
-    else signal(number, SIG_DFL); /* the instruction faults again and the process ends as it would have */
+    if (previous->sa_flags & SA_SIGINFO) {
+        previous->sa_sigaction(number, info, context);
+        return;
+    }
+    signal(number, SIG_DFL);
+    /* The instruction faults again, and the process ends as it would have; a signal that was sent is sent again. */
+    if (info->si_code <= 0) raise(number);
 }
 
 static void catch_fault(int number, struct sigaction *previous) {
