@@ -107,7 +107,7 @@ import Testing
                 #expect(!text.isEmpty)
                 switch form {
                 case .tap, .ktap:
-                    let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("not ok") })
+                    let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("not ok") }, "\(text)")
                     #expect(!line.contains("#"), "a name is no directive: \(line)")
                 case .junit:
                     #expect(
