@@ -290,6 +290,14 @@ import Testing
 
     // MARK: Other kinds of queues
 
+    /// The second message, which tells that all are done, would have its turn after twenty seconds.
+    @Test func aSlowRateKeepsNoStreamFromEnding() throws {
+        let fields = try Self.run(
+            "local r = stream { duration = 1, rate = 0.05, signal_every = 8 } "
+                + "return { messages = r.messages, early = r.elapsed < 20000000000 }")
+        #expect(fields["messages"] == .integer(2) && fields["early"] == .boolean(true))
+    }
+
     @Test func aDatagramComesWithItsSenderOrNotAtAll() throws {
         let fields = try Self.run(
             """

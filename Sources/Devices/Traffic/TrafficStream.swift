@@ -110,7 +110,8 @@ struct TrafficStream: ~Copyable {
         let gap = plan.rate > 0 ? UInt64(1e9 / plan.rate) &* UInt64(plan.batch) : 0
         while done < total {
             while sent < total, sent - done + plan.batch <= plan.depth {
-                if gap > 0 {
+                // The last one, which reports that all are done, does not wait for its turn.
+                if gap > 0, !isEnding {
                     guard TrafficClock.now() >= due else { break }
                     due &+= gap
                 }
