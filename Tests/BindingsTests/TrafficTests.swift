@@ -238,12 +238,14 @@ import Testing
         #expect(text.contains(message))
     }
 
-    @Test(arguments: [1, 7, 8, 9, 64, 4096])
+    @Test(arguments: [1, 7, 8, 9, 64, 4096, (1 << 20) + 9])
     func aStampIsFoundWhereItWasPutAndNowhereElse(_ size: Int) throws {
         let fields = try Self.run(
             """
+            local host = memory.alloc("4M")
             local w = { memory = host, offset = 3, size = \(size), slots = 3, first = 10, seed = 4 }
             traffic.stamp(w)
+            local repeats = \(size) > 1 << 20 and host:read(3, 9) == host:read(3 + (1 << 20), 9)
             local clean = traffic.check(w) == nil
             w.first = 11
             local shifted = traffic.check(w)
@@ -254,12 +256,13 @@ import Testing
             local byte = host:read(place, 1):byte()
             host:write(place, string.char(byte ~ 0x40))
             local wrong = traffic.check(w)
-            return { clean = clean, moved = shifted ~= nil and reseeded ~= nil, message = wrong.message, byte = wrong.byte,
+            return { clean = clean, repeats = repeats, moved = shifted ~= nil and reseeded ~= nil, message = wrong.message, byte = wrong.byte,
               offset = wrong.offset - place, same = wrong.expected == byte and wrong.found == byte ~ 0x40 }
             """)
         #expect(fields["clean"] == .boolean(true) && fields["moved"] == .boolean(true))
         #expect(fields["message"] == .integer(12) && fields["byte"] == .integer(Int64(size - 1)))
         #expect(fields["offset"] == .integer(0) && fields["same"] == .boolean(true))
+        #expect(fields["repeats"] == .boolean(false))
     }
 
     @Test func completionsOfOthersAreNotMistakenForItsOwn() throws {

@@ -1,3 +1,4 @@
+import Glibc
 public import Kernel
 
 /// Bytes that tell which message they belong to: of each message other ones, and none of them likely by chance.
@@ -41,12 +42,15 @@ public struct Stamp: Sendable {
         sizes.isEmpty ? size : sizes[Int(message % UInt64(sizes.count))]
     }
 
-    /// SplitMix64's sequence, from a start that message and seed decide.
-    private func fill(_ buffer: UnsafeMutableRawBufferPointer, message: UInt64) {
-        var state = (message &* 0xd134_2543_de82_ef95) ^ (seed &* 0x9e37_79b9_7f4a_7c15)
+    /// SplitMix64's sequence, from a start that message and seed decide; `place` is where in the message the buffer
+    /// begins, a multiple of 8.
+    private func fill(_ buffer: UnsafeMutableRawBufferPointer, message: UInt64, from place: Int) {
+        let step: UInt64 = 0x9e37_79b9_7f4a_7c15
+        var state = (message &* 0xd134_2543_de82_ef95) ^ (seed &* step)
+        state &+= step &* UInt64(place / 8)
         var place = 0
         while place < buffer.count {
-            state &+= 0x9e37_79b9_7f4a_7c15
+            state &+= step
             var word = state
             word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
             word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
@@ -60,54 +64,69 @@ public struct Stamp: Sendable {
         }
     }
 
-    /// Stamps the messages into memory from `offset` on; EINTR where `stop` is no longer 0, between messages.
+    /// A message of a gigabyte is not made at once.
+    private static let longestPiece = 1 << 20
+
+    /// A part of a message: its number, where the part begins in it and in the memory, and the bytes there are to be.
+    private struct Piece {
+        let message: UInt64
+        let place: Int
+        let offset: UInt64
+        let bytes: UnsafeMutableRawBufferPointer
+    }
+
+    /// All of them in order, until `body` gives something; EINTR where `stop` is no longer 0.
+    private func first<Found>(
+        _ call: String, in memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>?,
+        _ body: (Piece) throws(Failure) -> Found?
+    ) throws(Failure) -> Found? {
+        try memory.check(call, offset, size * slots)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: min(size, Stamp.longestPiece), alignment: 8)
+        defer { buffer.deallocate() }
+        for slot in 0..<slots {
+            let message = first &+ UInt64(slot)
+            let length = length(message)
+            for place in stride(from: 0, to: length, by: Stamp.longestPiece) {
+                try memory.goOn(call, stop)
+                let bytes = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[..<min(length - place, Stamp.longestPiece)])
+                fill(bytes, message: message, from: place)
+                let piece = Piece(
+                    message: message, place: place, offset: offset + UInt64(slot * size + place), bytes: bytes)
+                if let found = try body(piece) { return found }
+            }
+        }
+        return nil
+    }
+
+    /// Stamps the messages into memory from `offset` on; EINTR where `stop` is no longer 0, between MiBs.
     public func write(
         to memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
     ) throws(Failure) {
-        try memory.check("store", offset, size * slots)
-        var bytes = [UInt8](repeating: 0, count: size)
-        for slot in 0..<slots {
-            try memory.goOn("store", stop)
-            let message = first &+ UInt64(slot)
-            let count = length(message)
-            bytes.withUnsafeMutableBytes { fill(.init(rebasing: $0[..<count]), message: message) }
-            let result: Result<Void, Failure> = bytes.withUnsafeBytes { buffer in
-                do throws(Failure) {
-                    let part = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-                    return .success(try memory.write(at: offset + UInt64(slot * size), from: part))
-                } catch { return .failure(error) }
-            }
-            try result.get()
+        let _: Never? = try first("store", in: memory, at: offset, stop: stop) { piece throws(Failure) in
+            try memory.write(at: piece.offset, from: UnsafeRawBufferPointer(piece.bytes))
+            return nil
         }
     }
 
     /// Looks whether the messages are in memory from `offset` on; nil where all of their bytes are. EINTR where `stop` is no
-    /// longer 0, between messages.
+    /// longer 0, between MiBs.
     public func check(
         _ memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
     ) throws(Failure) -> Mismatch? {
-        try memory.check("load", offset, size * slots)
-        for slot in 0..<slots {
-            try memory.goOn("load", stop)
-            let message = first &+ UInt64(slot)
-            let count = length(message)
-            var expected = [UInt8](repeating: 0, count: count)
-            var found = [UInt8](repeating: 0, count: count)
-            let place = offset + UInt64(slot * size)
-            expected.withUnsafeMutableBytes { fill($0, message: message) }
-            let result: Result<Void, Failure> = found.withUnsafeMutableBytes { buffer in
-                do throws(Failure) { return .success(try memory.read(at: place, into: buffer)) } catch {
-                    return .failure(error)
-                }
-            }
-            try result.get()
-            guard found != expected, let byte = found.indices.first(where: { found[$0] != expected[$0] }) else {
-                continue
-            }
+        let there = UnsafeMutableRawBufferPointer.allocate(byteCount: min(size, Stamp.longestPiece), alignment: 8)
+        defer { there.deallocate() }
+        return try first("load", in: memory, at: offset, stop: stop) { piece throws(Failure) in
+            let found = UnsafeMutableRawBufferPointer(rebasing: there[..<piece.bytes.count])
+            try memory.read(at: piece.offset, into: found)
+            guard let one = found.baseAddress, let other = piece.bytes.baseAddress,
+                memcmp(one, other, found.count) != 0,
+                let byte = found.indices.first(where: { found[$0] != piece.bytes[$0] })
+            else { return nil }
             return Mismatch(
-                message: message, byte: byte, offset: place + UInt64(byte), expected: expected[byte],
-                found: found[byte])
+                message: piece.message, byte: piece.place + byte, offset: piece.offset + UInt64(byte),
+                expected: piece.bytes[byte], found: found[byte])
         }
-        return nil
     }
 }
