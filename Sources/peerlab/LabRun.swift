@@ -9,8 +9,8 @@ import Runner
 struct LabRun {
     /// What the guest's peerlab calls its bench.
     static let inside = "QEMU with emulated devices"
-    /// Seconds that a guest has, beside its command, to boot and to end.
-    static let boot = 120.0
+    /// Seconds that a guest has, beside its command, to load modules, bind devices and end.
+    static let setup = 15.0
     /// Seconds that a command has which says nothing of it.
     static let defaultTime = 3600.0
 
@@ -57,7 +57,7 @@ struct LabRun {
         let spools = try LabSpools(results)
         let image = try image(setup)
         let bench = LabBench(
-            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.boot, files: results.count)
+            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.setup, files: results.count)
         let signals = SignalCount()
         let show = output ?? LabRun.show
         let verdict = bench.run(
