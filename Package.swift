@@ -19,7 +19,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
         .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -30,6 +29,7 @@ let package = Package(
         .target(name: "Devices", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "LabBench", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
             name: "Bindings",
             dependencies: [
@@ -63,11 +63,9 @@ let package = Package(
             name: "peerlab",
             dependencies: [
                 "Batch", "Commands", "Records", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit",
-                "LiveKernel",
-                "SimKernel",
+                "LabBench", "LiveKernel", "SimKernel",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
         .target(

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "include/guest.h"
 #include "include/rdma_netlink.h"
 #include <errno.h>
 #include <linux/netlink.h>
@@ -176,6 +177,25 @@ long rdma_frmr_pools(const char *device, void *buffer, size_t size) {
         if (result == -EINVAL) result = -EOPNOTSUPP;
         if (result == 0) result = pools.length ? (long)pools.length : -ENODATA;
     }
+    close(fd);
+    return result;
+}
+
+static long visit_nothing(const void *attributes, size_t length, void *context) {
+    (void)attributes, (void)length, (void)context;
+    return 0;
+}
+
+long guest_add_rdma_link(const char *name, const char *kind, const char *interface) {
+    size_t lengths = NLA_ALIGN(strlen(name) + 5) + NLA_ALIGN(strlen(kind) + 5) + NLA_ALIGN(strlen(interface) + 5);
+    struct question question = { .header.nlmsg_len = NLMSG_HDRLEN };
+    if (lengths > sizeof question.attributes) return -ENAMETOOLONG;
+    int fd = open_netlink();
+    if (fd < 0) return -errno;
+    add(&question, RDMA_NLDEV_ATTR_DEV_NAME, name, strlen(name) + 1);
+    add(&question, RDMA_NLDEV_ATTR_LINK_TYPE, kind, strlen(kind) + 1);
+    add(&question, RDMA_NLDEV_ATTR_NDEV_NAME, interface, strlen(interface) + 1);
+    long result = ask(fd, RDMA_NLDEV_CMD_NEWLINK, 0, &question, visit_nothing, NULL);
     close(fd);
     return result;
 }

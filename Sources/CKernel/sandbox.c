@@ -226,6 +226,7 @@ long sandbox_allow(int rules, const char *path, unsigned access) {
     if (access & SANDBOX_READ) rule.access |= READ_FILE | (folder ? READ_DIR : 0);
     if (access & SANDBOX_WRITE) rule.access |= WRITE_FILE | IOCTL_DEVICE | TRUNCATE;
     if ((access & SANDBOX_REPLACE) && folder) rule.access |= MAKE_REG | REMOVE_FILE;
+    if (access & SANDBOX_EXECUTE) rule.access |= EXECUTE;
     rule.access &= known_files(sandbox_landlock());
     long result = syscall(LANDLOCK_ADD_RULE, rules, RULE_PATH, &rule, 0) == 0 ? 0 : -errno;
     close(fd);

@@ -59,9 +59,8 @@ public enum Report {
     }
 
     /// The results in such a document; nil where it is none.
-    public static func results(at path: String) -> [ScenarioResult]? {
-        guard let bytes = Library.read(path) else { return nil }
-        return try? JSONDecoder().decode(Document.self, from: Data(bytes)).results
+    public static func results(in bytes: [UInt8]) -> [ScenarioResult]? {
+        try? JSONDecoder().decode(Document.self, from: Data(bytes)).results
     }
 
     private struct Document: Codable {

@@ -17,34 +17,7 @@ struct BenchOptions: ParsableArguments {
     )
     var tphAbi = "auto"
 
-    @Option(
-        help: ArgumentHelp(
-            "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
-            valueName: "FILE"))
-    var labKernel: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
-            valueName: "v2|v6[@NUMBER]"))
-    var labTph: String?
-
-    @Flag(help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
-    var labImporter = false
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
-            it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
-            """, valueName: "MACHINE"))
-    var labMachine: LabMachine.Fabric?
-
-    @Option(
-        help: ArgumentHelp(
-            "What moves the lab's clock: host, or the instructions of one processor, so that times repeat.",
-            valueName: "CLOCK"))
-    var labClock: LabMachine.Clock?
+    @OptionGroup(title: "Lab") var lab: LabOptions
 
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
@@ -61,7 +34,7 @@ struct BenchOptions: ParsableArguments {
 
     /// Refuses what does not go with the bench.
     func check() throws {
-        if bench != "lab", labTph != nil || labImporter || labMachine != nil || labClock != nil {
+        if bench != "lab", lab.isGiven {
             throw ValidationError("--lab-tph, --lab-importer, --lab-machine and --lab-clock are for --bench lab")
         }
     }

@@ -63,7 +63,8 @@ struct GrantOptions: ParsableArguments {
         }
     }
 
-    private func words() throws -> [(word: String, value: String)] {
+    /// What is allowed and denied, by options and rules: "allow" or "deny", and what.
+    func words() throws -> [(word: String, value: String)] {
         var words = allow.map { (word: "allow", value: $0) } + deny.map { (word: "deny", value: $0) }
         guard let rules else { return words }
         guard let file = fopen(rules, "re") else {

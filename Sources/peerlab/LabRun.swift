@@ -1,114 +1,184 @@
-import Commands
 import ArgumentParser
-import CKernel
-import Dispatch
+import Commands
 import Glibc
-import Synchronization
+import Kernel
+import LabBench
+import Runner
 
-/// `peerlab run --bench lab`: the same command with the host bench, inside the guest.
+/// A command of this program, or of an image of the user's, in the lab's guest.
 struct LabRun {
     /// What the guest's peerlab calls its bench.
     static let inside = "QEMU with emulated devices"
+    /// Seconds that a guest has, beside its command, to boot and to end.
+    static let boot = 120.0
+    /// Seconds that a command has which says nothing of it.
+    static let defaultTime = 3600.0
 
-    private let on: BenchOptions
-    private let command: [String]
-    private let results: [(name: String, destination: String)]
+    /// The words behind the program's name, or a whole command where `program` is set.
+    let command: [String]
+    private let lab: LabOptions
+    /// Further folders of Lua modules.
+    private let lib: [String]
+    /// A program of the user's image to run instead of this one.
+    var program: String?
+    /// Scenarios: each comes with the Lua files of its folder.
+    var scripts: [String] = []
+    /// Other files that the command reads, at the same paths in the guest.
+    var inputs: [String] = []
+    /// Archives of the user's own, whose programs are in the guest too.
+    var images: [String] = []
+    /// What the command writes to `GuestJob.result(_:)`, and what becomes of it here.
+    var results: [LabResult] = []
+    /// Seconds that the command has.
+    var time = LabRun.defaultTime
     /// Whether the devices for vfio-pci are left to the guest's peerlab.
-    private var bindsItself = false
+    var bindsItself = false
+    /// What the command prints, where it is not shown.
+    var output: ((_ isError: Bool, [UInt8]) -> Void)?
 
-    /// `command` is run in the guest; what it writes as `results` to its share goes where they say.
-    init(_ on: BenchOptions, command: [String], results: [(name: String, destination: String)]) {
-        self.on = on
+    /// `command` are words for the guest.
+    init(_ lab: LabOptions, lib: [String] = [], _ command: [String]) {
+        self.lab = lab
+        self.lib = lib
         self.command = command
-        self.results = results
-    }
-
-    /// `peerlab run`, in the guest.
-    init(_ options: Run) {
-        // Files are written to the job's share; the bench takes them from there to where the user wants them.
-        var files: [(name: String, destination: String)] = []
-        if let json = options.json { files.append(("results.json", LabRun.absolute(json))) }
-        if let trace = options.trace, trace != "-" { files.append(("trace", LabRun.absolute(trace))) }
-        if let record = options.record { files.append(("record", LabRun.absolute(record))) }
-        self.init(options.on, command: LabRun.command(options), results: files)
-        bindsItself = !options.bind.isEmpty
     }
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
         let setup = try LabSetup(
-            tph: on.labTph, importer: on.labImporter, fabric: on.labMachine, clock: on.labClock ?? .host,
-            bindsItself: bindsItself, folder: LabRun.absolute(LabBench.builtModules))
-        let kernel = on.labKernel ?? LabBench.builtKernel
+            tph: lab.tph, importer: lab.importer, fabric: lab.machine, clock: lab.clock ?? .host,
+            bindsItself: bindsItself, folder: LabSetup.builtModules)
+        let kernel = lab.kernel ?? LabSetup.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
                 "the lab bench has no kernel image at \(kernel): name one with --lab-kernel FILE or "
                     + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one")
         }
-        guard let guestInit = LabBench.installedGuestInit else {
-            throw ValidationError("scripts/lab/guest-init is not beside this program")
-        }
-        // Before there is a second thread.
-        let watch = process_watch()
-        defer { if watch >= 0 { process_watch_end(Int32(truncatingIfNeeded: watch)) } }
+        let spools = try LabSpools(results)
+        let image = try image(setup)
         let bench = LabBench(
-            kernel: LabRun.absolute(kernel), guestInit: guestInit, command: command,
-            workingDirectory: LabRun.absolute("."),
-            results: results, machine: setup.machine, watch: Int32(clamping: watch), modules: setup.modules)
+            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.boot, files: results.count)
         let signals = SignalCount()
-        let verdict = waiting { await bench.run { signals.value } }
+        let show = output ?? LabRun.show
+        let verdict = bench.run(
+            image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
+        try spools.finish()
+        return status(verdict)
+    }
+
+    private func status(_ verdict: LabVerdict) -> Int32 {
         switch verdict {
         case .finished(let code): return code
-        case .interrupted:
+        case .interrupted, .timedOut:
             print("peerlab: \(verdict)", to: STDERR_FILENO)
+            if case .timedOut = verdict { return ExitStatus.fail.rawValue }
             return ExitStatus.interrupted.rawValue
         case .noQEMU, .noKernel:
             print("peerlab: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
+        case .refused:
+            print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
+            return ExitStatus.fail.rawValue
         default:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue
         }
     }
 
-    /// Only the lab needs concurrency, so the rest of the program starts without it. Nothing of the task runs on this
-    /// thread, which therefore may wait.
-    private func waiting(_ body: @escaping @Sendable () async -> LabVerdict) -> LabVerdict {
-        let done = DispatchSemaphore(value: 0)
-        let verdict = Mutex<LabVerdict>(.qemuFailed(stderr: "not started"))
-        Task.detached {
-            let value = await body()
-            verdict.withLock { $0 = value }
-            done.signal()
-        }
-        done.wait()
-        return verdict.withLock { $0 }
+    /// What the guest is to have of this machine.
+    private func image(_ setup: LabSetup) throws -> [[UInt8]] {
+        do throws(Failure) {
+            var image = try GuestImage(stdlib: StdlibFolders.all(extra: []))
+            for folder in lib { image.addModules(of: folder, at: LabRun.place(folder)) }
+            for file in scripts {
+                image.addModules(of: LabRun.folder(of: file), at: LabRun.folder(of: LabRun.place(file)))
+                try image.add(file, at: LabRun.place(file))
+            }
+            for file in inputs { try image.add(file, at: LabRun.place(file)) }
+            for archive in images { try image.append(archive: archive) }
+            for module in setup.modules { try image.add(module.file, at: module.path) }
+            for note in image.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
+            return try image.bytes(
+                GuestJob(
+                    command: program.map { [$0] + command } ?? [GuestImage.program] + command,
+                    environment: image.environment + LabRun.environment, directory: LabRun.directory(),
+                    modules: setup.modules.map { GuestJob.Module(path: $0.path, parameters: $0.parameters) },
+                    bindings: setup.machine.devices.compactMap { device in
+                        device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
+                    }, files: results.count))
+        } catch { throw ValidationError(error.message) }
     }
 
-    private static func command(_ options: Run) -> [String] {
-        // For scripts/lab/bench, which runs other programs beside this one in a guest.
-        if let command = getenv("PEERLAB_LAB_COMMAND") { return ["/bin/sh", "-c", String(cString: command)] }
-        var words = [StdlibFolders.program(), "run", "--bench", "host", "--inside-lab", LabRun.inside]
-        words += ["--tph-abi", options.on.tphAbi]
-        for setting in options.on.settings { words += ["--set", setting] }
-        for effect in options.on.grants.deny { words += ["--deny", effect] }
-        for folder in options.on.lib { words += ["--lib", folder] }
-        if let trace = options.trace { words.append(trace == "-" ? "--trace=-" : "--trace=\(LabJob.share)/trace") }
-        if options.record != nil {
-            words += ["--record", "\(LabJob.share)/record", "--record-model", options.on.labModel]
+    /// Of our own variables those that say how to write for the user.
+    private static var environment: [String] {
+        ["TERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR"].compactMap { (name: String) in
+            getenv(name).map { "\(name)=\(String(cString: $0))" }
+        }
+    }
+
+    /// The folder of the guest in which the command runs: the same as here, but for those that its kernel makes.
+    private static func directory() -> String {
+        let folder = absolute(".")
+        return isKernels(folder) ? "/root" : folder
+    }
+
+    /// Where a file of this machine is in the guest.
+    static func place(_ path: String) -> String {
+        let path = absolute(path)
+        guard isKernels(path) else { return path }
+        return "/root/" + (path.split(separator: "/").last.map(String.init) ?? "file")
+    }
+
+    private static func isKernels(_ path: String) -> Bool {
+        ["/dev", "/proc", "/sys"].contains { path == $0 || path.hasPrefix($0 + "/") }
+    }
+
+    private static func folder(of path: String) -> String {
+        path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    }
+
+    private static func show(_ isError: Bool, _ bytes: [UInt8]) {
+        writeAll(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
+    }
+
+    static func absolute(_ path: String) -> String {
+        let absolute = FormOptions.absolute(path)
+        guard absolute.hasSuffix("/.") else { return absolute }
+        return absolute == "/." ? "/" : String(absolute.dropLast(2))
+    }
+}
+
+extension LabRun {
+    /// `peerlab run`, in the guest. `read` takes the JSON of its results, where somebody wants that.
+    init(_ options: Run, _ limits: Limits, results read: (([UInt8]) -> Void)? = nil) throws {
+        var results: [LabResult] = []
+        /// The path in the guest of what goes to a file here.
+        func result(_ destination: String, _ kind: LabResult.Kind) throws(Failure) -> String {
+            results.append(try LabResult(destination, kind))
+            return GuestJob.result(results.count - 1)
+        }
+        let on = options.on
+        var words = ["run", "--bench", "host", "--inside-lab", LabRun.inside, "--tph-abi", on.tphAbi]
+        for setting in on.settings { words += ["--set", setting] }
+        words += try on.grants.words().flatMap { ["--\($0.word)", $0.value] }
+        for folder in on.lib { words += ["--lib", LabRun.place(folder)] }
+        if let trace = options.trace { words.append("--trace=" + (trace == "-" ? "-" : try result(trace, .text))) }
+        if let record = options.record {
+            words += ["--record", try result(record, .record), "--record-model", on.lab.model]
         }
         for device in options.bind { words += ["--bind", device] }
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
-        if options.json != nil { words += ["--json", "\(LabJob.share)/results.json"] }
-        return words + ["--"] + options.files
-    }
-
-    static func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/") else { return path }
-        guard let folder = getcwd(nil, 0) else { return path }
-        defer { free(folder) }
-        return path == "." ? String(cString: folder) : String(cString: folder) + "/" + path
+        if let json = options.json { words += ["--json", try result(json, .results)] }
+        if let read {
+            results.append(LabResult("the results", .results, read: read))
+            words += ["--json", GuestJob.result(results.count - 1)]
+        }
+        self.init(on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
+        self.results = results
+        scripts = options.files
+        bindsItself = !options.bind.isEmpty
+        time = (limits.timeout ?? LabRun.defaultTime) * Double(options.files.count)
     }
 }

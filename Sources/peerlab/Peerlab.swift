@@ -2,6 +2,7 @@ import Commands
 import ArgumentParser
 import Glibc
 import Kernel
+import LabBench
 import Synchronization
 
 /// The command line.
@@ -21,10 +22,11 @@ struct Peerlab: ParsableCommand {
             Run.self, PlanCommand.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self,
             ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
-            Help.self, Stubs.self,
+            LabCommand.self, Help.self, Stubs.self,
         ])
 
     static func main() {
+        if GuestInit.isWanted { GuestInit.main() }
         var arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
         // The parser looks at every subcommand's options before it looks at one's own; the one that must start fast is its
         // own root.

@@ -134,15 +134,16 @@ struct Run: ParsableCommand {
             }
             // A stranger's may not take for ever.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
-            let output = try json.map { path throws(Failure) in try ResultFile(path) }
             let library = on.library
             switch try BenchChoice(on.bench) {
             case .lab:
-                throw ExitCode(try LabRun(self).run())
+                throw ExitCode(try LabRun(self, limits).run())
             case .host:
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+                let output = try json.map { path throws(Failure) in try ResultFile(path) }
                 throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits, isForeign))
             case .sim(let name):
+                let output = try json.map { path throws(Failure) in try ResultFile(path) }
                 let bench =
                     try record.map { try SimBench.make(for: $0, tph: tph, library: library) }
                     ?? SimBench.make(name, tph: tph, library: library)
@@ -308,9 +309,6 @@ struct Run: ParsableCommand {
         return verdicts.contains(.pass) ? .pass : .skipped
     }
 }
-
-extension LabMachine.Fabric: ExpressibleByArgument {}
-extension LabMachine.Clock: ExpressibleByArgument {}
 
 /// Who sees what a run does.
 private struct Watchers {

@@ -20,6 +20,7 @@ enum sandbox_access {
     SANDBOX_READ = 1,    /* files and folders */
     SANDBOX_WRITE = 2,   /* existing files; of devices also their ioctls */
     SANDBOX_REPLACE = 4, /* making files and renaming them over others, in this folder */
+    SANDBOX_EXECUTE = 8, /* programs and libraries */
 };
 
 /* The version of landlock that the kernel has; EOPNOTSUPP where it is switched off. */

@@ -62,7 +62,7 @@ final class BatchProcess {
     }
 
     /// In the child: a guest for this run alone, in which its limits hold.
-    func runInGuest(_ id: String, _ arguments: [String]) -> Int32 {
+    func runInGuest(_ id: String, of file: String, _ arguments: [String]) -> Int32 {
         var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
         let descriptor = mkstemp(&place)
         close(descriptor)
@@ -70,7 +70,7 @@ final class BatchProcess {
         let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var report = ChildReport(unusable: "the guest has no result of it")
         do {
-            try LabGuest(on, arguments).run([id], beside: path).each { report = ChildReport($0) }
+            try LabGuest(on, arguments).run([id], of: [file], beside: path).each { report = ChildReport($0) }
         } catch {
             report = ChildReport(unusable: Run.message(for: error))
         }
@@ -101,20 +101,14 @@ final class BatchProcess {
         }
     }
 
-    /// The guest's results come back in a file, as for `peerlab run --bench lab --json`.
     private func runInLab(_ file: String, _ settings: [(name: String, value: String)]) -> ChildReport {
-        var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
-        let descriptor = mkstemp(&place)
-        guard descriptor >= 0 else { return ChildReport(unusable: "no temporary file: \(Errno(errno).name)") }
-        close(descriptor)
-        defer { unlink(place) }
-        let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         do {
-            guard var run = try Run.parse(["--json", path, file]) as Run? else { return ChildReport(unusable: "") }
+            guard var run = try Run.parse([file]) as Run? else { return ChildReport(unusable: "") }
             run.on = on
             run.on.settings = settings.map { "\($0.name)=\($0.value)" }
-            let status = try LabRun(run).run()
-            guard let result = Report.results(at: path)?.first else {
+            var result: ScenarioResult?
+            let status = try LabRun(run, Limits(), results: { result = Report.results(in: $0)?.first }).run()
+            guard let result else {
                 return ChildReport(unusable: "the lab ended with \(status) and without a result")
             }
             return ChildReport(result, trace: [])

@@ -114,7 +114,7 @@ final class BatchRun {
         let workers = Workers(jobs: command.running.workers) { [process, plan, arguments] task in
             let cell = plan.cells[task.index]
             guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings) }
-            return process.runInGuest(cell.id, arguments)
+            return process.runInGuest(cell.id, of: plan.files[cell.file].path, arguments)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
         do throws(Errno) {
@@ -134,7 +134,8 @@ final class BatchRun {
     /// in it along; --resume boots another one.
     private func runInGuest() throws {
         let guest = LabGuest(command.on, arguments)
-        let reader = try guest.run(waiting.map { plan.cells[$0].id }, beside: journal.path)
+        let files = Set(waiting.map { plan.files[plan.cells[$0].file].path }).sorted()
+        let reader = try guest.run(waiting.map { plan.cells[$0].id }, of: files, beside: journal.path)
         reader.each { record in
             totals.add(record)
             keep { try self.journal.add(record) }

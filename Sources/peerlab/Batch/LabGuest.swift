@@ -1,6 +1,7 @@
 import Commands
 import Glibc
 import Kernel
+import LabBench
 import Results
 import Runner
 
@@ -17,8 +18,8 @@ struct LabGuest {
         self.arguments = arguments
     }
 
-    /// Runs those with these ids. Files that host and guest share are made beside `path` and go again.
-    func run(_ ids: [String], beside path: String) throws -> JournalReader {
+    /// Runs those with these ids, of these files. Files of ids and of what came of them are made beside `path` and go again.
+    func run(_ ids: [String], of scripts: [String], beside path: String) throws -> JournalReader {
         let wanted = LabRun.absolute(path + ".ids"), part = LabRun.absolute(path + ".guest")
         defer {
             unlink(wanted)
@@ -26,11 +27,16 @@ struct LabGuest {
         }
         try ResultFile(wanted).write(Array(ids.joined(separator: "\0").utf8))
         let batch =
-            ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", "\(LabJob.share)/journal.jsonl"]
+            try ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", GuestJob.result(0)]
             + ["--no-store", "--only", wanted] + LabGuest.own(arguments)
+            + on.grants.words().flatMap { ["--\($0.word)", $0.value] }
+        var lab = LabRun(on.lab, lib: on.lib, batch)
+        lab.scripts = scripts
+        lab.inputs = [wanted]
+        lab.results = [try LabResult(part, .text)]
         // Its summary is not this batch's.
-        let words = ["/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/null", StdlibFolders.program()] + batch
-        let status = try LabRun(on, command: words, results: [("journal.jsonl", part)]).run()
+        lab.output = { if $0 { writeAll($1, to: STDERR_FILENO) } }
+        let status = try lab.run()
         guard access(part, R_OK) == 0 else {
             throw Failure("lab", Errno(EIO), object: "the guest", hint: "it ended with \(status) and without results")
         }
@@ -42,6 +48,7 @@ struct LabGuest {
         let values = [
             "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--journal", "--store", "--ktap",
             "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
+            "--allow", "--deny", "--rules",
         ]
         let flags = ["--lab-share", "--lab-importer", "--no-store", "--resume", "--shuffle", "--fail-fast"]
         return SlurmJob.without(values, arguments).filter { !flags.contains($0) }

@@ -1,10 +1,14 @@
 import ArgumentParser
 import Glibc
+import LabBench
 
-/// A kernel module for the guest: its file on the host, and "name=value" for each of its parameters.
+/// A kernel module for the guest: its file here, and "name=value" for each of its parameters.
 struct LabModule: Equatable, Sendable {
-    let path: String
+    let file: String
     var parameters: [String] = []
+
+    /// Where it is in the guest.
+    var path: String { "/lib/modules/" + (file.split(separator: "/").last.map(String.init) ?? file) }
 }
 
 /// What the options `--lab-...` make of the lab: the machine, the modules to load, and which
@@ -64,6 +68,29 @@ struct LabSetup {
                 "there is no kernel module \(path): scripts/lab/build-modules makes it, PEERLAB_LAB_MODULES names "
                     + "another folder")
         }
-        modules.append(LabModule(path: path, parameters: parameters))
+        modules.append(LabModule(file: path, parameters: parameters))
+    }
+}
+
+extension LabSetup {
+    /// The kernel to boot where the user names none: PEERLAB_LAB_KERNEL, or where scripts/lab/build-kernel leaves its own.
+    static var builtKernel: String {
+        variable("PEERLAB_LAB_KERNEL") ?? "\(cache)/bzImage"
+    }
+
+    /// Where the lab's kernel modules are: PEERLAB_LAB_MODULES, or where scripts/lab/build-modules leaves them.
+    static var builtModules: String {
+        variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
+    }
+
+    private static var cache: String {
+        if let cache = variable("PEERLAB_CACHE") { return cache }
+        let caches = variable("XDG_CACHE_HOME") ?? "\(variable("HOME") ?? "")/.cache"
+        return "\(caches)/peerlab"
+    }
+
+    /// An empty variable counts as none.
+    private static func variable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 }

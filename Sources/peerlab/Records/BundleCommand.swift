@@ -4,6 +4,7 @@ import Commands
 import FoundationEssentials
 import Glibc
 import Kernel
+import LabBench
 import Records
 import Runner
 
@@ -55,10 +56,10 @@ struct BundleCommand: ParsableCommand {
         for setting in on.settings { header.append(("set", setting)) }
         if on.tphAbi != "auto" { header.append(("tph-abi", on.tphAbi)) }
         if on.bench == "lab" {
-            if let tph = on.labTph { header.append(("lab-tph", tph)) }
-            if on.labImporter { header.append(("lab-importer", "yes")) }
-            if let machine = on.labMachine { header.append(("lab-machine", machine.rawValue)) }
-            header.append(("model", on.labModel))
+            if let tph = on.lab.tph { header.append(("lab-tph", tph)) }
+            if on.lab.importer { header.append(("lab-importer", "yes")) }
+            if let machine = on.lab.machine { header.append(("lab-machine", machine.rawValue)) }
+            header.append(("model", on.lab.model))
         }
         return header
     }
@@ -70,10 +71,10 @@ struct BundleCommand: ParsableCommand {
         var words = ["run", "--bench", on.bench, "--tph-abi", on.tphAbi]
         for setting in on.settings { words += ["--set", setting] }
         for place in on.lib { words += ["--lib", place] }
-        if let tph = on.labTph { words += ["--lab-tph", tph] }
-        if on.labImporter { words.append("--lab-importer") }
-        if let machine = on.labMachine { words += ["--lab-machine", machine.rawValue] }
-        if let kernel = on.labKernel { words += ["--lab-kernel", kernel] }
+        if let tph = on.lab.tph { words += ["--lab-tph", tph] }
+        if on.lab.importer { words.append("--lab-importer") }
+        if let machine = on.lab.machine { words += ["--lab-machine", machine.rawValue] }
+        if let kernel = on.lab.kernel { words += ["--lab-kernel", kernel] }
         words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]
         var ending: Ending?
         var rest = [BatchTask(id: "run", index: 0, timeout: 3600)]

@@ -4,6 +4,7 @@ import Commands
 import FoundationEssentials
 import Glibc
 import Kernel
+import LabBench
 import Records
 import Runner
 
@@ -54,11 +55,13 @@ struct MinimiseCommand: ParsableCommand {
         }
         switch try BenchChoice(place) {
         case .lab:
-            var words = [StdlibFolders.program(), "minimise", "--on", "host", "--inside-lab", LabRun.inside]
-            words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"]
+            var words = ["minimise", "--on", "host", "--inside-lab", LabRun.inside, "--budget", String(budget)]
             if let until { words += ["--until", until] }
-            let files = output.map { [("smaller", LabRun.absolute($0))] } ?? []
-            throw ExitCode(try LabRun(on, command: words + ["--", LabRun.absolute(file)], results: files).run())
+            if output != nil { words += ["-o", GuestJob.result(0)] }
+            var lab = LabRun(on.lab, words + ["--", LabRun.place(file)])
+            lab.inputs = [file]
+            lab.results = try output.map { [try LabResult($0, .record)] } ?? []
+            throw ExitCode(try lab.run())
         case .host:
             let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
             throw ExitCode(minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench) })

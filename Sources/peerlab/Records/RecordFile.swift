@@ -69,17 +69,6 @@ func recordModel(_ on: BenchOptions, _ bench: Bench) -> String? {
     return on.recordModel
 }
 
-extension BenchOptions {
-    /// The bench of stdlib/benches that is the machine of the lab's options.
-    var labModel: String {
-        var name = "sim:lab"
-        if labImporter { name += "-importer" }
-        if let labMachine, labMachine != .bridge { name += "-\(labMachine.rawValue)" }
-        if let labTph { name += "-tph-" + labTph.split(separator: "@").joined(separator: "-at-") }
-        return name
-    }
-}
-
 private func firstLine(of path: String) -> String? {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }

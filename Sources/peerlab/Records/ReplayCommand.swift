@@ -43,9 +43,11 @@ struct ReplayCommand: ParsableCommand {
         }
         switch try BenchChoice(on.bench) {
         case .lab:
-            let words = [StdlibFolders.program(), "replay", "--bench", "host", "--inside-lab", LabRun.inside]
+            let words = ["replay", "--bench", "host", "--inside-lab", LabRun.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
-            throw ExitCode(try LabRun(on, command: words + more + ["--", LabRun.absolute(file)], results: []).run())
+            var lab = LabRun(on.lab, words + more + ["--", LabRun.place(file)])
+            lab.inputs = [file]
+            throw ExitCode(try lab.run())
         case .host:
             let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
             throw ExitCode(replay(record, bench, renamed))

@@ -1,7 +1,7 @@
 /// The machine that QEMU emulates for the lab bench, as QEMU's arguments.
-struct LabMachine: Sendable {
+public struct LabMachine: Sendable {
     /// What is between the devices under test, and so whether a kernel driver may map one's memory for the other.
-    enum Fabric: String, CaseIterable, Sendable {
+    public enum Fabric: String, CaseIterable, Sendable {
         /// A host bridge that Linux knows to pass peer-to-peer requests on.
         case bridge
         /// One that it does not know.
@@ -11,7 +11,7 @@ struct LabMachine: Sendable {
     }
 
     /// What moves the guest's clock.
-    enum Clock: String, CaseIterable, Sendable {
+    public enum Clock: String, CaseIterable, Sendable {
         /// The host's clock: times tell of the host, too.
         case host
         /// Instructions of the guest's one processor, two nanoseconds each: times repeat, whatever the host does.
@@ -19,25 +19,25 @@ struct LabMachine: Sendable {
     }
 
     /// A PCI device to test in the guest; each sits alone below its port, so it can be reset and moved alone.
-    struct Device: Sendable {
+    public struct Device: Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
-        let identity: String
+        public let identity: String
         /// QEMU's name of the model, with its properties.
-        var model: String
+        public var model: String
         /// What has to exist before it: `-object` of QEMU.
-        var object: String?
+        public var object: String?
         /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
-        var driver: String? = "vfio-pci"
+        public var driver: String? = "vfio-pci"
     }
 
     /// Identities of the devices under test.
-    static let exporter = "1af4:1110"
-    static let engine = "1234:11e8"
-    static let express = "1af4:1044"
+    public static let exporter = "1af4:1110"
+    public static let engine = "1234:11e8"
+    public static let express = "1af4:1044"
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
     /// Express function, with power states, function-level reset, MSI-X, error reporting and address translation.
-    var devices = [
+    public var devices = [
         Device(
             identity: Self.exporter, model: "ivshmem-plain,memdev=bar",
             object: "memory-backend-memfd,id=bar,size=1M,share=on"),
@@ -45,22 +45,29 @@ struct LabMachine: Sendable {
         Device(identity: Self.express, model: "virtio-rng-pci,disable-legacy=on,aer=on,ats=on"),
     ]
     /// What the guest's time is.
-    var clock = Clock.host
+    public var clock = Clock.host
     /// What is between the devices under test.
-    var fabric = Fabric.noRoute
-    /// The guest's memory.
-    var memory = "1G"
+    public var fabric = Fabric.noRoute
+    /// The guest's memory, MiB.
+    public var memory = 1024
     /// More options for the guest kernel's command line.
-    var kernelOptions: [String] = []
+    public var kernelOptions: [String] = []
 
-    /// The arguments that boot `kernel` on this machine, to do `job`.
-    func arguments(kernel: String, guestInit: String, job: LabJob) -> [String] {
-        // A remapping IOMMU has to come before every device it translates for.
+    /// The lab's machine where nothing else is asked for.
+    public init() {}
+
+    /// The arguments that boot a kernel on this machine with an initial file system, both files, and with its two
+    /// connections as descriptors: what the kernel's console says, and the port of frames.
+    func arguments(kernel: String, image: String, console: Int32, frames: Int32) -> [String] {
+        // A remapping IOMMU has to come before every device it translates for. The devices on the root bus have fixed
+        // places, which simulated benches and records know.
         base + ["-device", "intel-iommu,intremap=on,device-iotlb=on"]
-            + ["-kernel", kernel, "-append", commandLine(guestInit)]
-            + share("/", tag: "hostroot", options: ",readonly=on") + share(job.directory, tag: "job") + ports(job)
+            + ["-kernel", kernel, "-initrd", image, "-append", commandLine]
+            + ["-chardev", "socket,id=console,fd=\(console)", "-serial", "chardev:console"]
+            + ["-chardev", "socket,id=frames,fd=\(frames)", "-device", "virtio-serial-pci,addr=3"]
+            + ["-device", "virtserialport,chardev=frames,name=\(GuestJob.port)"]
             // A network that swallows everything; a hub without a second port would stall the transmit queue.
-            + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net"]
+            + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net,addr=4"]
             + (fabric == .belowSwitch ? upstreamPort : []) + devices.enumerated().flatMap { attach($1, number: $0 + 1) }
     }
 
@@ -70,7 +77,8 @@ struct LabMachine: Sendable {
     private var base: [String] {
         [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,kernel-irqchip=split", "-cpu", processor, "-m", memory,
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            "-machine", "q35,kernel-irqchip=split", "-cpu", processor, "-m", "\(memory)M",
         ] + execution
     }
 
@@ -82,49 +90,26 @@ struct LabMachine: Sendable {
         }
     }
 
-    /// cache=loose saves a third of a run: the host's programs are read once. Nobody else writes to what is read.
-    private func commandLine(_ guestInit: String) -> String {
-        let root = "root=hostroot rootfstype=9p ro rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose"
+    private var commandLine: String {
         // With -no-reboot, a panic that reboots at once ends QEMU at once.
-        let options = ["init=\"\(guestInit)\"", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
+        let options = ["rdinit=\(GuestImage.program)", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
         // QEMU's threads now and then lose the race against a kernel that patches its own code, as it does most while
-        // it boots, and the boot ends in "Oops: int3". So guest-init starts the other processors.
+        // it boots, and the boot ends in "Oops: int3". So the guest's first program starts the other processors.
         // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that; and that its timer
         // ticks, which it would panic over.
-        return ([root] + options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(
-            separator: " ")
-    }
-
-    private func share(_ path: String, tag: String, options: String = "") -> [String] {
-        ["-virtfs", "local,path=\(escaped(path)),mount_tag=\(tag),security_model=none,multidevs=remap\(options)"]
-    }
-
-    /// Output goes to files: QEMU never has to wait for them, so nothing is lost when the guest powers off.
-    private func ports(_ job: LabJob) -> [String] {
-        let files = ["console", "stdout", "stderr"].flatMap {
-            ["-chardev", "file,id=\($0),path=\(escaped(job.path($0)))"]
-        }
-        let ports = ["stdout", "stderr", "control"].flatMap {
-            ["-device", "virtserialport,chardev=\($0),name=peerlab.\($0)"]
-        }
-        return files + ["-chardev", "stdio,id=control,signal=off", "-serial", "chardev:console"]
-            + ["-device", "virtio-serial-pci"] + ports
+        return (options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(separator: " ")
     }
 
     private var upstreamPort: [String] {
-        ["-device", "pcie-root-port,id=root,chassis=0,slot=0", "-device", "x3130-upstream,id=switch,bus=root"]
+        ["-device", "pcie-root-port,id=root,chassis=0,slot=0,addr=5", "-device", "x3130-upstream,id=switch,bus=root"]
     }
 
     /// Behind a faster root port, the kernel waits in vain for the link after a hot reset: QEMU 7.2 never shows it active.
     private func attach(_ device: Device, number: Int) -> [String] {
-        let port = fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port,x-speed=5"
+        let port =
+            fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port,x-speed=5,addr=\(4 + number)"
         return (device.object.map { ["-object", $0] } ?? [])
             + ["-device", "\(port),id=port\(number),chassis=\(number),slot=\(number)"]
             + ["-device", "\(device.model),bus=port\(number)"]
-    }
-
-    /// A comma ends a value in QEMU's options, two are one.
-    private func escaped(_ path: String) -> String {
-        path.split(separator: ",", omittingEmptySubsequences: false).joined(separator: ",,")
     }
 }

@@ -1,6 +1,6 @@
 /// How a run in the lab bench's guest ended. `consoleTail` is the end of the guest kernel's log.
-enum LabVerdict: Equatable, Sendable {
-    /// The command ended, or guest-init could not set the guest up: exit code 70, with the reason on standard error.
+public enum LabVerdict: Equatable, Sendable {
+    /// The command ended, or the guest's first program could not set the guest up: exit code 70, with the reason on standard error.
     case finished(exitCode: Int32)
     /// The guest's kernel panicked, or the machine reset itself while the command ran.
     case panicked(consoleTail: String)
@@ -10,6 +10,10 @@ enum LabVerdict: Equatable, Sendable {
     case neverBooted(consoleTail: String)
     /// The command did not end within its grace after an interrupt, or had not been started yet.
     case interrupted(consoleTail: String)
+    /// It did not end in the time that it had.
+    case timedOut(seconds: Double)
+    /// What the guest sent is not what a guest of ours sends.
+    case refused(reason: String)
     /// There is no QEMU to run.
     case noQEMU(message: String)
     /// There is no kernel to boot.
@@ -20,7 +24,7 @@ enum LabVerdict: Equatable, Sendable {
 
 extension LabVerdict: CustomStringConvertible {
     /// What to tell the user.
-    var description: String {
+    public var description: String {
         switch self {
         case .finished(let exitCode): "the command ended with exit code \(exitCode)"
         case .panicked(let tail): "the guest's kernel died; its last words:\n\(tail)"
@@ -28,6 +32,8 @@ extension LabVerdict: CustomStringConvertible {
             "the guest was up, but QEMU stands still, which its version 7.2 does now and then; the console's end:\n\(tail)"
         case .neverBooted(let tail): "the guest did not reach user space in time; the console's end:\n\(tail)"
         case .interrupted(let tail): "interrupted, and the guest was stopped by force; the console's end:\n\(tail)"
+        case .timedOut(let seconds): "the guest's time, \(seconds) s, was over, and it was ended"
+        case .refused(let reason): "the guest was ended: \(reason)"
         case .noQEMU(let message), .noKernel(let message): message
         case .qemuFailed(let stderr): "QEMU failed: \(stderr)"
         }

@@ -1,0 +1,65 @@
+/// What the lab's guest and its host tell each other over their one port.
+///
+/// A frame is a header of eight bytes and its contents. The header: the kind, one byte; the number of a file, one byte, 0
+/// of other kinds; two bytes of zero; the length of the contents, four bytes, little-endian.
+public struct Frame: Equatable, Sendable {
+    /// What a frame says.
+    public enum Kind: UInt8, CaseIterable, Sendable {
+        /// From the guest: user space was reached. No contents; the first frame, and there is one.
+        case started = 1
+        /// From the guest: output of the command.
+        case output = 2
+        /// From the guest: errors of the command, and what the guest's first program has to say.
+        case errors = 3
+        /// From the guest: the next part of one of the command's files, by its number among those that the job names.
+        case file = 4
+        /// From the guest: the command's exit code, four bytes, little-endian. The last frame.
+        case end = 5
+        /// To the guest: a Ctrl-C for the command. No contents.
+        case interrupt = 6
+        /// To the guest: show on the console where the command is. No contents.
+        case report = 7
+    }
+
+    /// What it says.
+    public let kind: Kind
+    /// Which file a part is of; 0 of other kinds.
+    public let file: UInt8
+    /// The bytes behind the header.
+    public let contents: [UInt8]
+
+    /// How many bytes a header has.
+    public static let headerLength = 8
+    /// The most contents of one frame, bytes.
+    public static let mostContents = 64 << 10
+
+    /// A frame; `contents` has at most `mostContents` bytes.
+    public init(_ kind: Kind, file: UInt8 = 0, _ contents: [UInt8] = []) {
+        self.kind = kind
+        self.file = file
+        self.contents = contents
+    }
+
+    /// The end of a command.
+    public init(end code: Int32) {
+        self.init(.end, withUnsafeBytes(of: code.littleEndian) { Array($0) })
+    }
+
+    /// The frame as it goes over the port.
+    public var bytes: [UInt8] {
+        [kind.rawValue, file, 0, 0] + withUnsafeBytes(of: UInt32(contents.count).littleEndian) { Array($0) } + contents
+    }
+
+    /// Of a frame `end`, the exit code; nil of another one.
+    public var exitCode: Int32? {
+        guard kind == .end, contents.count == 4 else { return nil }
+        return contents.reversed().reduce(0) { $0 << 8 | Int32($1) }
+    }
+
+    /// As many frames as it takes for `bytes`.
+    public static func parts(_ kind: Kind, file: UInt8 = 0, _ bytes: [UInt8]) -> [Frame] {
+        stride(from: 0, to: bytes.count, by: mostContents).map {
+            Frame(kind, file: file, Array(bytes[$0..<min($0 + mostContents, bytes.count)]))
+        }
+    }
+}

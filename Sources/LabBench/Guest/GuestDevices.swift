@@ -1,0 +1,71 @@
+import CKernel
+import FoundationEssentials
+import Glibc
+import Kernel
+
+/// Modules, drivers, the network and the processors of a guest.
+enum GuestDevices {
+    static func load(_ module: GuestJob.Module) throws(GuestInit.Mistake) {
+        let descriptor = open(module.path, O_RDONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        let result =
+            descriptor < 0 ? -Int(errno) : guest_load_module(descriptor, module.parameters.joined(separator: " "))
+        guard result == 0 else {
+            throw GuestInit.Mistake(
+                text: "cannot load \(module.path): \(Errno(Int32(-result)).message): was it built for this kernel "
+                    + "(scripts/lab/build-modules)?")
+        }
+    }
+
+    static func bind(_ binding: GuestJob.Binding) throws(GuestInit.Mistake) {
+        let driver = "/sys/bus/pci/drivers/\(binding.driver)"
+        guard access(driver, F_OK) == 0 else {
+            throw GuestInit.Mistake(
+                text: "this kernel has no \(binding.driver); vfio-pci comes with CONFIG_VFIO_PCI=y, others are modules")
+        }
+        var count = 0
+        for address in names(in: "/sys/bus/pci/devices") {
+            let device = "/sys/bus/pci/devices/\(address)"
+            guard "\(number(device, "vendor")):\(number(device, "device"))" == binding.identity else { continue }
+            GuestInit.put(binding.driver, at: "\(device)/driver_override")
+            if access("\(device)/driver", F_OK) == 0 { GuestInit.put(address, at: "\(device)/driver/unbind") }
+            GuestInit.put(address, at: "/sys/bus/pci/drivers_probe")
+            guard access("\(driver)/\(address)", F_OK) == 0 else {
+                throw GuestInit.Mistake(text: "\(binding.driver) did not take \(address)")
+            }
+            count += 1
+        }
+        guard count > 0 else { throw GuestInit.Mistake(text: "the guest has no PCI device \(binding.identity)") }
+    }
+
+    /// An attribute such as "0x1af4\n", without what is around its digits.
+    private static func number(_ device: String, _ attribute: String) -> String {
+        let text = String(decoding: LabFile.contents(of: "\(device)/\(attribute)") ?? [], as: UTF8.self)
+        return String(text.drop { $0 == "0" }.dropFirst().prefix { $0.isHexDigit })
+    }
+
+    /// Scenarios without RDMA need none of this, so what is missing is said and no more.
+    static func startNetwork(_ say: (String) -> Void) {
+        if guest_interface_up("lo", 0, 0) < 0 { say("cannot bring up lo") }
+        guard let interface = names(in: "/sys/class/net").first(where: { access("/sys/class/net/\($0)/device", F_OK) == 0 })
+        else { return say("the guest has no network interface: no rxe0") }
+        let up = guest_interface_up(interface, inet_addr("10.77.0.1"), inet_addr("255.255.255.0"))
+        guard up == 0 else { return say("cannot bring up \(interface): \(Errno(Int32(-up)).message)") }
+        let added = guest_add_rdma_link("rxe0", "rxe", interface)
+        if added < 0 { say("cannot add rxe0: \(Errno(Int32(-added)).message): is CONFIG_RDMA_RXE built in?") }
+    }
+
+    /// Why the kernel was told to leave them alone: LabMachine.swift.
+    static func startProcessors(_ say: (String) -> Void) {
+        for name in names(in: "/sys/devices/system/cpu") where name.hasPrefix("cpu") {
+            let online = "/sys/devices/system/cpu/\(name)/online"
+            guard LabFile.contents(of: online) == Array("0\n".utf8) else { continue }
+            if !GuestInit.put("1", at: online) { say("cannot start a processor: \(online)") }
+        }
+    }
+
+    /// What is in a folder, sorted.
+    static func names(in folder: String) -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+    }
+}

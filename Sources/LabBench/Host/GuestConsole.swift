@@ -1,0 +1,28 @@
+/// The end of what a guest's kernel said on its console; of a kernel that died, what it said of that. Bounded, however much
+/// it says.
+struct GuestConsole {
+    private static let most = 256 << 10
+    private static let deaths = ["Kernel panic - not syncing", "] Oops: ", "] BUG: "]
+    private var bytes: [UInt8] = []
+
+    mutating func add(_ more: some Collection<UInt8>) {
+        bytes += more
+        if bytes.count > 2 * GuestConsole.most { bytes.removeFirst(bytes.count - GuestConsole.most) }
+    }
+
+    private var lines: [Substring] {
+        // The serial line ends lines with "\r\n", which is one Character.
+        String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+    }
+
+    /// The last lines; of a kernel that died, those around the first sign of it.
+    var tail: String {
+        let lines = lines
+        let death = lines.firstIndex { line in GuestConsole.deaths.contains { line.contains($0) } }
+        let tail = death.map { lines[max(0, $0 - 5)...].prefix(100) } ?? lines.suffix(40)
+        return tail.joined(separator: "\n")
+    }
+
+    /// Whether the kernel said that it gave up.
+    var hasPanicked: Bool { lines.contains { $0.contains("Kernel panic - not syncing") } }
+}

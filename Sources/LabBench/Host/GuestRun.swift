@@ -1,0 +1,146 @@
+import Glibc
+
+/// One guest from its start to its end: frames are taken, the console is kept, the clock is watched.
+struct GuestRun {
+    let frames: Int32
+    let console: Int32
+    let messages: Int32
+    let ended: Int32
+    let pid: pid_t
+    private var reader: FrameReader
+    private var watch: GuestWatch
+    private var consoleText = GuestConsole()
+    private var emulatorText: [UInt8] = []
+    private var exitCode: Int32?
+    private var refusal: FrameReader.Refusal?
+    private var stop: GuestWatch.Stop?
+    private var isOver = false
+    private var looked = ContinuousClock.now
+
+    init(
+        frames: Int32, console: Int32, messages: Int32, ended: Int32, pid: pid_t, limits: FrameReader.Limits,
+        watch: GuestWatch
+    ) {
+        (self.frames, self.console, self.messages) = (frames, console, messages)
+        (self.ended, self.pid) = (ended, pid)
+        reader = FrameReader(fromGuest: limits)
+        self.watch = watch
+    }
+
+    /// Returns when the command has ended, the emulator has, or the guest has to be ended.
+    mutating func attend(
+        _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void
+    ) {
+        while exitCode == nil, refusal == nil, stop == nil, !isOver {
+            var polled = [frames, console, messages, ended].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            _ = poll(&polled, nfds_t(polled.count), 100)
+            // What it said last is still there when it has ended.
+            let hasEnded = polled[3].revents != 0
+            repeat {
+                let count = take(polled[0].revents, output, file)
+                if refusal != nil || exitCode != nil || !hasEnded || count == 0 { break }
+            } while true
+            consoleText.add(bytes(of: console, most: 1 << 20))
+            emulatorText = (emulatorText + bytes(of: messages, most: 1 << 16)).suffix(8192)
+            isOver = hasEnded
+            judge(interrupts)
+        }
+        consoleText.add(bytes(of: console, most: 1 << 20))
+    }
+
+    /// Takes some of the frames that are there; how many bytes these had.
+    private mutating func take(
+        _ events: Int16, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void
+    ) -> Int {
+        let bytes = bytes(of: frames, most: 1 << 20)
+        var code: Int32?
+        var hasStarted = false
+        do throws(FrameReader.Refusal) {
+            try reader.read(bytes) { frame in
+                switch frame.kind {
+                case .started: hasStarted = true
+                case .output, .errors: output(frame.kind == .errors, frame.contents)
+                case .file: file(LabBench.ReturnedFile(number: Int(frame.file), bytes: frame.contents))
+                case .end: code = frame.exitCode
+                case .interrupt, .report: break
+                }
+            }
+        } catch { refusal = error }
+        if hasStarted { watch.start(at: .now) }
+        exitCode = code
+        return bytes.count
+    }
+
+    private mutating func judge(_ interrupts: () -> Int) {
+        guard exitCode == nil, refusal == nil, !isOver else { return }
+        let now = ContinuousClock.now, count = interrupts()
+        if looked.duration(to: now) > .seconds(1) {
+            looked = now
+            watch.uses(GuestRun.processorTime(of: pid), at: now)
+        }
+        if watch.passesOn(interrupts: count, at: now) { tell(.interrupt) }
+        stop = watch.stop(interrupts: count, at: now)
+        // Where a command hangs in the kernel, the stacks of the blocked tasks say where.
+        if stop == .interrupted, watch.hasStarted {
+            tell(.report)
+            let end = now.advanced(by: .seconds(1))
+            while ContinuousClock.now < end {
+                var polled = pollfd(fd: console, events: Int16(POLLIN), revents: 0)
+                guard poll(&polled, 1, 200) > 0, polled.revents & Int16(POLLIN) != 0 else { continue }
+                consoleText.add(bytes(of: console, most: 1 << 20))
+            }
+        }
+    }
+
+    /// A guest that takes nothing is not waited for.
+    private func tell(_ kind: Frame.Kind) {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        _ = Frame(kind).bytes.withUnsafeBytes { send(frames, $0.baseAddress, $0.count, flags) }
+    }
+
+    /// What there is, without waiting.
+    private func bytes(of descriptor: Int32, most: Int) -> [UInt8] {
+        var all: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while all.count < most {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            all += buffer[..<count]
+        }
+        return all
+    }
+
+    /// Clock ticks of a process, of its own and of the kernel for it. Source: proc_pid_stat(5), fields 14 and 15.
+    private static func processorTime(of pid: pid_t) -> UInt64? {
+        guard let bytes = LabFile.contents(of: "/proc/\(pid)/stat") else { return nil }
+        // The name, in parentheses, may hold anything.
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12]) else { return nil }
+        return user &+ system
+    }
+
+    /// What became of it; `status` is the emulator's, as wait(2) gives it.
+    func verdict(status: Int32, timeLimit: Double) -> LabVerdict {
+        if let refusal { return .refused(reason: "\(refusal)") }
+        if let exitCode { return .finished(exitCode: exitCode) }
+        let tail = consoleText.tail
+        switch stop {
+        case .interrupted: return .interrupted(consoleTail: tail)
+        case .bootTimeout: return .neverBooted(consoleTail: tail)
+        case .standstill: return .hung(consoleTail: tail)
+        case .timeLimit: return .timedOut(seconds: timeLimit)
+        case nil: break
+        }
+        if consoleText.hasPanicked { return .panicked(consoleTail: tail) }
+        let signal = status & 0x7f
+        if signal == SIGXCPU || signal == SIGKILL, watch.hasStarted { return .timedOut(seconds: timeLimit) }
+        guard status == 0 else {
+            let end = signal == 0 ? "exit code \(status >> 8 & 0xff)" : "signal \(signal)"
+            return .qemuFailed(stderr: "\(String(decoding: emulatorText, as: UTF8.self))(\(end))")
+        }
+        return watch.hasStarted ? .panicked(consoleTail: tail) : .neverBooted(consoleTail: tail)
+    }
+}

@@ -1,0 +1,74 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Runs a command inside an emulated machine with its own kernel and its own devices under test. The guest has an image made
+/// for the run and nothing else of the host; what comes back are frames, read as a stranger's.
+public struct LabBench {
+    /// A part of one of the files that come back.
+    public struct ReturnedFile: Sendable {
+        /// Which of the job's files.
+        public let number: Int
+        /// Its next bytes.
+        public let bytes: [UInt8]
+    }
+
+    /// The kernel image to boot: what scripts/lab/build-kernel makes.
+    public let kernel: String
+    /// The machine to emulate.
+    public let machine: LabMachine
+    /// How long the guest may take to reach user space.
+    public var bootTimeout: Duration = .seconds(60)
+    /// How long the guest may be there altogether, seconds; its emulator gets no more processor time than that allows
+    /// either.
+    public var timeLimit: Double
+    /// How much the guest may send.
+    public var limits: FrameReader.Limits
+
+    /// A bench of one machine, for a job of `files` files.
+    public init(kernel: String, machine: LabMachine, timeLimit: Double, files: Int) {
+        self.kernel = kernel
+        self.machine = machine
+        self.timeLimit = timeLimit
+        limits = FrameReader.Limits(fileCount: UInt8(clamping: files))
+    }
+
+    /// Boots the guest with `image` and runs the image's job. The guest is gone when this returns, whatever the verdict.
+    ///
+    /// - Parameters:
+    ///   - interrupts: how many times the user has asked to stop; asked ten times a second. The first is passed on: the
+    ///     command gets a SIGINT and has ten seconds to release its devices and exit. The second, or one before the guest
+    ///     is up, ends the guest.
+    ///   - output: what the command prints, as it comes: true for its errors. The bytes are a stranger's.
+    ///   - file: parts of the job's files, in order.
+    public func run(
+        image: [[UInt8]], interrupts: () -> Int = { 0 }, output: (_ isError: Bool, [UInt8]) -> Void,
+        file: (ReturnedFile) -> Void
+    ) -> LabVerdict {
+        guard let text = LabFile.contents(of: kernel) else {
+            return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
+        }
+        guard let program = Emulator.program("qemu-system-x86_64") else {
+            return .noQEMU(message: "qemu-system-x86_64 is not in PATH: install QEMU (Debian: qemu-system-x86)")
+        }
+        do throws(Failure) {
+            let arguments = machine.arguments(
+                kernel: Emulator.kernel, image: Emulator.image, console: Emulator.consoleNumber,
+                frames: Emulator.framesNumber)
+            let emulator = try Emulator(
+                program, arguments, kernel: text, image: image, memory: UInt64(machine.memory) << 20,
+                time: processorTime)
+            var guest = GuestRun(
+                frames: emulator.frames, console: emulator.console, messages: emulator.messages, ended: emulator.ended,
+                pid: emulator.pid, limits: limits,
+                watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(timeLimit), begin: .now))
+            guest.attend(interrupts, output, file)
+            return guest.verdict(status: emulator.end(), timeLimit: timeLimit)
+        } catch {
+            return .qemuFailed(stderr: error.message)
+        }
+    }
+
+    /// What the machine's processors, and QEMU's own thread, can use in that time.
+    private var processorTime: UInt64 { UInt64(clamping: Int64(min(timeLimit, 1e9) * 3) + 60) }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import LabBench
+import Runner
+
+/// `peerlab lab`
+struct LabCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lab", _superCommandName: "peerlab",
+        abstract: "Run a program of your own in the lab's guest, beside its devices.",
+        discussion: """
+            The guest has this program, the stdlib and the archives and files that are named; nothing else of this machine. \
+            `peerlab` is a program of it too. What the program prints is printed; its exit code is this command's.
+            """)
+
+    @OptionGroup var machine: LabOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Programs for the guest: a cpio archive, as scripts/lab/image makes one.", valueName: "ARCHIVE"))
+    var image: [String] = []
+
+    @Option(help: ArgumentHelp("A scenario that comes along, with the Lua files of its folder.", valueName: "FILE"))
+    var script: [String] = []
+
+    @Option(help: ArgumentHelp("A file that comes along, at the same path.", valueName: "FILE"))
+    var file: [String] = []
+
+    @Flag(help: "Leave devices to their own drivers instead of giving them to vfio-pci.")
+    var unbound = false
+
+    @Option(help: ArgumentHelp("End what takes longer; default: 1h.", valueName: "30s"))
+    var timeout: String?
+
+    @ArgumentParser.Argument(parsing: .captureForPassthrough, help: "The program, an absolute path, and its arguments.")
+    var command: [String] = []
+
+    func run() throws {
+        let words = command.first == "--" ? Array(command.dropFirst()) : command
+        guard let program = words.first, program.hasPrefix("/") else {
+            throw ValidationError("name a program of the guest by its path behind --, such as -- /usr/bin/peerlab --version")
+        }
+        var run = LabRun(machine, Array(words.dropFirst()))
+        run.program = program
+        run.scripts = script
+        run.inputs = file
+        run.images = image
+        run.bindsItself = unbound
+        run.time = try Limits(timeout: timeout, memory: nil).timeout ?? LabRun.defaultTime
+        throw ExitCode(try run.run())
+    }
+}

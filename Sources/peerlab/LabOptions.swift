@@ -1,0 +1,45 @@
+public import ArgumentParser
+public import LabBench
+
+/// What the lab's guest is.
+struct LabOptions: ParsableArguments {
+    @Option(name: .customLong("lab-kernel"), help: ArgumentHelp(
+            "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
+            valueName: "FILE"))
+    var kernel: String?
+
+    @Option(name: .customLong("lab-tph"), help: ArgumentHelp(
+            "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
+            valueName: "v2|v6[@NUMBER]"))
+    var tph: String?
+
+    @Flag(name: .customLong("lab-importer"), help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
+    var importer = false
+
+    @Option(name: .customLong("lab-machine"), help: ArgumentHelp(
+            """
+            What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
+            it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
+            """, valueName: "MACHINE"))
+    var machine: LabMachine.Fabric?
+
+    @Option(name: .customLong("lab-clock"), help: ArgumentHelp(
+            "What moves the lab's clock: host, or the instructions of one processor, so that times repeat.",
+            valueName: "CLOCK"))
+    var clock: LabMachine.Clock?
+
+    /// Whether any of them says what the machine is; a kernel image may be named for all runs.
+    var isGiven: Bool { tph != nil || importer || machine != nil || clock != nil }
+
+    /// The bench of stdlib/benches that is this machine.
+    var model: String {
+        var name = "sim:lab"
+        if importer { name += "-importer" }
+        if let machine, machine != .bridge { name += "-\(machine.rawValue)" }
+        if let tph { name += "-tph-" + tph.split(separator: "@").joined(separator: "-at-") }
+        return name
+    }
+}
+
+extension LabMachine.Fabric: ExpressibleByArgument {}
+extension LabMachine.Clock: ExpressibleByArgument {}
