@@ -78,6 +78,7 @@ let package = Package(
             name: "Fuzz",
             dependencies: ["Records", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel", "CHeap"],
             swiftSettings: swift),
+        .testTarget(name: "KernelTests", dependencies: ["Kernel"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],

@@ -13,12 +13,20 @@ public enum CommandLineProgram {
         } catch let status as ExitCode {
             end(status.rawValue)
         } catch {
-            let text = root.fullMessage(for: error)
             let succeeded = root.exitCode(for: error).isSuccess
-            if !text.isEmpty { print(text, to: succeeded ? STDOUT_FILENO : STDERR_FILENO) }
+            let text = succeeded ? root.fullMessage(for: error) : failure(root, error)
+            if !text.isEmpty { printDocument(text, to: succeeded ? STDOUT_FILENO : STDERR_FILENO) }
             end(succeeded ? ExitStatus.pass.rawValue : ExitStatus.usage.rawValue)
         }
         end(ExitStatus.pass.rawValue)
+    }
+
+    /// The message, in which there may be names of files and words of the command line, and how the command is used.
+    private static func failure(_ root: any ParsableCommand.Type, _ error: any Error) -> String {
+        let message = root.message(for: error), whole = root.fullMessage(for: error)
+        let shown = PrintableText.lines(message).joined(separator: "\n    \(foreignMark)")
+        guard let range = whole.firstRange(of: message) else { return shown }
+        return whole[..<range.lowerBound] + shown + whole[range.upperBound...]
     }
 
     /// A full disk must not look like a pass. A reader that wanted no more (EPIPE) has what it wanted.

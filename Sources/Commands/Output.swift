@@ -1,4 +1,5 @@
 import Glibc
+import Kernel
 public import Synchronization
 
 /// What the process ends with.
@@ -17,9 +18,28 @@ public enum ExitStatus: Int32, Sendable {
     case interrupted = 130
 }
 
-/// Writes a line at once: what is shown must be there when a guest or a device takes the machine down.
-public func print(_ line: String, to descriptor: Int32) {
-    guard !writeAll(Array((line + "\n").utf8), to: descriptor), descriptor == STDOUT_FILENO else { return }
+/// What stands before lines that are not peerlab's own: none of its own begins so, blanks aside.
+public let foreignMark = "| "
+
+/// Writes a line at once: what is shown must be there when a guest or a device takes the machine down. Text of others in it
+/// is shown as ``PrintableText`` has it; where it brings further lines, each has the mark of what is not peerlab's own.
+/// `lead` is written before it as it is: a word in colour.
+public func print(_ line: String, to descriptor: Int32, after lead: String = "") {
+    put(lead + PrintableText.lines(line).joined(separator: "\n    \(foreignMark)") + "\n", to: descriptor)
+}
+
+/// Writes lines that another program has printed, such as another peerlab, in which nothing is marked anew.
+public func printRelayed(_ text: String, to descriptor: Int32) {
+    put(PrintableText.lines(text).map { $0 + "\n" }.joined(), to: descriptor)
+}
+
+/// Writes what is peerlab's own, such as help, or has an escaping writer of its own: a record, C, JSON.
+public func printDocument(_ text: String, to descriptor: Int32) {
+    put(text.hasSuffix("\n") ? text : text + "\n", to: descriptor)
+}
+
+private func put(_ text: String, to descriptor: Int32) {
+    guard !writeAll(Array(text.utf8), to: descriptor), descriptor == STDOUT_FILENO else { return }
     lostOutput.store(errno, ordering: .relaxed)
 }
 

@@ -1,23 +1,17 @@
 import Bindings
+import Kernel
 public import Results
 import Runner
 
 /// Lines of text about results.
 public enum ResultsText {
-    /// Text of a script's, without what a terminal would obey.
-    public static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { $0.value < 32 || (127...159).contains($0.value) ? "\u{fffd}" : $0 }))
-    }
-
     /// All that is known of a run, indented.
     public static func details(_ record: Record) -> [String] {
         var lines: [String] = []
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {
             lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
-            lines += one.log.map { "        | \($0)" }
+            lines += one.log.flatMap(PrintableText.lines).map { "        | \($0)" }
             lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
         }
         for attempt in record.attempts {
@@ -25,8 +19,9 @@ public enum ResultsText {
             lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
         }
         lines += record.trace.map { "  trace: \($0)" }
-        for line in record.errors?.split(separator: "\n") ?? [] { lines.append("  errors: \(line)") }
-        return lines.map(printable)
+        let errors = PrintableText.lines(record.errors ?? "").filter { !$0.isEmpty }
+        lines += errors.map { "  errors: \($0)" }
+        return lines.map { PrintableText.line($0) }
     }
 
     /// A number with three digits behind the point, and k, M, G or T.

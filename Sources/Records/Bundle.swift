@@ -1,3 +1,5 @@
+import Kernel
+
 /// Everything that shows a failure, in one plain text that a mailing list takes: scenario, modules, options, record, result.
 /// Each line of a file begins with a space, or, where it goes on from the line before, with a backslash, so that nothing of
 /// it is a mail's own.
@@ -84,9 +86,9 @@ public struct Bundle: Sendable {
         return String(hash, radix: 16)
     }
 
-    /// Whether a file's text can be in one: no control characters.
+    /// Whether a file's text can be in one: a reader of the mail sees all of it.
     public static func isPlain(_ text: String) -> Bool {
-        text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f || $0 == "\n" || $0 == "\t" }
+        text.unicodeScalars.allSatisfy { $0 == "\n" || PrintableText.isShown($0) }
     }
 
     /// Reads a bundle, also one with what mailers add: a reply's quotes are not removed, line ends may be CR LF.

@@ -66,7 +66,7 @@ public struct Record: Sendable {
     }
 
     static func oneLine(_ text: String) -> String {
-        String(text.map { $0.isNewline ? " " : $0 })
+        PrintableText.line(text.unicodeScalars.contains("\n") ? String(text.map { $0.isNewline ? " " : $0 }) : text)
     }
 
     /// An operation as it stands in a record, with how long it took.
@@ -110,7 +110,9 @@ extension Record {
         var names: [Format.Flag] = []
         for part in kind[kind.index(after: open)...].dropLast().split(separator: "|") {
             let pair = part.split(separator: "=", maxSplits: 1)
-            guard pair.count == 2, let value = Int(pair[1]), value >= 0 else { return nil }
+            guard pair.count == 2, RecordParser.isWord(pair[0]), let value = Int(pair[1]), value >= 0 else {
+                return nil
+            }
             names.append(.init(value, String(pair[0])))
         }
         switch kind[..<open] {

@@ -47,6 +47,17 @@ struct RecordParser {
     /// Without what it begins with that is written as space.
     fileprivate static func text(_ rest: Substring) -> String { String(rest.drop { $0 == " " || $0.isNewline }) }
 
+    /// Letters, digits, "_", "-" and ".": what revisions, bits and values are called.
+    static func isWord(_ text: some StringProtocol) -> Bool {
+        !text.isEmpty && text.utf8.count <= 64
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+                default: false
+                }
+            }
+    }
+
     private static func feature(_ line: Substring, _ number: Int) throws(RecordError) -> Feature {
         let words = line.split(separator: " ")
         var values: [(name: Substring, value: Substring)] = []
@@ -62,9 +73,18 @@ struct RecordParser {
         else {
             throw RecordError(line: number, message: "a feature is: feature NAME number=N size=N FIELD=OFFSET:SIZE...")
         }
+        guard CText.isName(words[1]) else {
+            throw RecordError(line: number, message: "'\(words[1].prefix(40))' is no name of a feature")
+        }
         var fields: [Field] = []
         let revision = values.first { $0.name == "revision" && !$0.value.contains(":") }?.value
+        if let revision, !isWord(revision) {
+            throw RecordError(line: number, message: "'\(revision.prefix(40))' is no name of a revision")
+        }
         for (name, value) in values.dropFirst(2) where name != "revision" || value.contains(":") {
+            guard CText.isName(name), !fields.contains(where: { $0.name == name }) else {
+                throw RecordError(line: number, message: "'\(name.prefix(40))' is no name of a field, or a second time")
+            }
             let parts = value.split(separator: ":")
             guard parts.count >= 2, let offset = Int(parts[0]), let width = Int(parts[1]),
                 [1, 2, 4, 8].contains(width),

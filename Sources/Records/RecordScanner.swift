@@ -102,6 +102,7 @@ struct RecordScanner {
         while !take("}") {
             if !members.isEmpty { try expect(", ") }
             let name = try word()
+            guard CText.isName(name) else { throw error("'\(name.prefix(40))' is no name of a member") }
             try expect("=")
             members.append((name, try value(depth + 1)))
         }

@@ -120,9 +120,7 @@ struct RecordTyping {
     /// "mr1", "mr1.lkey", "map1+0x10"
     private static func symbol(_ word: String) -> Operation.Value? {
         let parts = word.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let name = parts.first, name.first?.isLetter == true, name.contains(where: \.isNumber),
-            name.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "." || $0 == "_" }), name.utf8.count <= 64
-        else { return nil }
+        guard let name = parts.first, Symbols.isName(name) else { return nil }
         guard parts.count == 2 else { return .symbol(String(name), 0) }
         return number(parts[1]).map { .symbol(String(name), $0) }
     }

@@ -96,6 +96,32 @@ struct Symbols {
 
     // MARK: What goes in
 
+    /// What names begin with, before a number.
+    private static let kinds: Set<String> = {
+        var kinds: Set = [
+            "file", "container", "group", "device", "iommufd", "importer", "udmabuf", "heap", "memfd", "eventfd",
+            "dmabuf", "ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id",
+        ]
+        for signature in Signature.all.values {
+            for format in [signature.result] + signature.parameters.map(\.format) + signature.outputs.map(\.format) {
+                if case .handle(let kind) = format { kinds.insert(kind) }
+            }
+        }
+        return kinds
+    }()
+
+    /// Whether a record may call something so: "mr1", "mr1.lkey", "context1.gid0".
+    static func isName(_ text: some StringProtocol) -> Bool {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard text.utf8.count <= 64, let first = parts.first, parts.count <= 2 else { return false }
+        let number = first.utf8.drop { !(0x30...0x39).contains($0) }
+        let kind = first.utf8.prefix(first.utf8.count - number.count)
+        guard kinds.contains(String(decoding: kind, as: UTF8.self)), !number.isEmpty,
+            number.allSatisfy({ (0x30...0x39).contains($0) })
+        else { return false }
+        return parts.count == 1 || CText.isName(parts[1])
+    }
+
     private func named(_ value: Operation.Value, _ space: String?, member: String = "") -> Operation.Value {
         switch value {
         case .number(let number, let format): name(of: number, format, space) ?? value

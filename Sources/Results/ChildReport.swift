@@ -52,7 +52,7 @@ public struct ChildReport: Codable, Sendable {
     }
 
     /// As it goes through the pipe.
-    public var bytes: [UInt8] { (try? [UInt8](Record.encoder.encode(self))) ?? [] }
+    public var bytes: [UInt8] { (try? Record.encoder.encode(self)) ?? [] }
 
     /// Reads it; nil where it is cut or none.
     public init?(_ bytes: [UInt8]) {

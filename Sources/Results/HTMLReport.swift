@@ -7,7 +7,7 @@ enum HTMLReport {
         var page = pieces
         let encoder = Record.encoder
         func json(_ value: some Encodable) -> [UInt8] {
-            safe((try? [UInt8](encoder.encode(value))) ?? Array("null".utf8))
+            safe((try? encoder.encode(value)) ?? Array("null".utf8))
         }
         let batch = Batch(header: journal.header, totals: journal.totals, complete: journal.isEnded)
         var rest = PackageResources.report_html[...]

@@ -1,3 +1,4 @@
+import Kernel
 import Runner
 
 /// JUnit's XML: a suite for each run, a test case for each case.
@@ -90,7 +91,7 @@ enum JUnit {
         var numbers = Numbers()
         numbers.add(record)
         text.add(
-            "  <testsuite name=\"\(escaped(record.id))\" \(numbers.attributes) skipped=\"\(numbers.skipped)\" timestamp=\"\(record.started.dropLast())\" "
+            "  <testsuite name=\"\(escaped(record.id))\" \(numbers.attributes) skipped=\"\(numbers.skipped)\" timestamp=\"\(escaped(String(record.started.dropLast())))\" "
                 + "hostname=\"\(escaped(record.result?.environment["host"] ?? "localhost"))\">\n    <properties>\n")
         var properties = record.settings.map { ("set.\($0.key)", $0.value) } + [("sha256", record.hash)]
         properties += [("outcome", record.outcome.rawValue), ("flaky", String(record.flaky))]
@@ -144,10 +145,10 @@ enum JUnit {
         return "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - rest.count) + rest
     }
 
-    /// Text for XML 1.0, which has no way to write most control characters.
+    /// Text for XML 1.0, which has no way to write most control characters: they are shown as ``PrintableText`` has them.
     static func escaped(_ text: String) -> String {
         var result = ""
-        for scalar in text.unicodeScalars {
+        for scalar in PrintableText.lines(text).joined(separator: "\n").unicodeScalars {
             switch scalar {
             case "&": result += "&amp;"
             case "<": result += "&lt;"
@@ -155,10 +156,7 @@ enum JUnit {
             case "\"": result += "&quot;"
             case "\n": result += "&#10;"
             case "\t": result += "&#9;"
-            default:
-                let value = scalar.value
-                let isAllowed = value >= 0x20 && value != 0xfffe && value != 0xffff
-                result.unicodeScalars.append(isAllowed ? scalar : "\u{fffd}")
+            default: result.unicodeScalars.append(scalar)
             }
         }
         return result

@@ -1,6 +1,7 @@
-public import FoundationEssentials
+import FoundationEssentials
 import Glibc
 public import Kernel
+public import Runner
 
 /// The first line of a batch's journal: what is run.
 public struct BatchHeader: Codable, Sendable {
@@ -101,7 +102,7 @@ public final class Journal {
     }
 
     private func add(line: some Encodable) throws(Failure) {
-        guard var bytes = try? [UInt8](encoder.encode(line)) else {
+        guard var bytes = try? encoder.encode(line) else {
             throw Failure("write", Errno(EINVAL), object: path, hint: "a result has a number that JSON has not")
         }
         bytes.append(0x0a)
@@ -237,11 +238,7 @@ public final class JournalReader {
 
 extension Record {
     /// One line, keys in the same order each time.
-    public static var encoder: JSONEncoder {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return encoder
-    }
+    public static var encoder: JSONText { JSONText() }
 }
 
 extension Journal {

@@ -37,18 +37,12 @@ public enum ResultForm: String, Sendable, CaseIterable {
 /// What all forms of test lines share.
 enum TestLine {
     /// A description: one line, without what a reader would take for a directive.
-    static func name(_ text: String) -> String {
-        String(text.map { $0 == "#" || $0.isNewline || $0.unicodeScalars.contains { $0.value < 32 } ? "_" : $0 })
-    }
+    static func name(_ text: String) -> String { PrintableText.line(text).replacing("#", with: "_") }
 
     static func reason(_ record: Record) -> String { record.reason ?? record.outcome.rawValue }
 
-    /// Lines of a text, none of them with control characters.
-    static func lines(_ text: String) -> [String] {
-        text.split(whereSeparator: \.isNewline).map { line in
-            String(String.UnicodeScalarView(line.unicodeScalars.map { $0.value < 32 && $0 != "\t" ? "\u{fffd}" : $0 }))
-        }
-    }
+    /// Lines of a text.
+    static func lines(_ text: String) -> [String] { PrintableText.lines(text).filter { !$0.isEmpty } }
 }
 
 enum KTAP {
@@ -95,7 +89,7 @@ enum TAP {
             text.add("  ---\n  outcome: \(record.outcome.rawValue)\n  flaky: \(record.flaky)\n")
             text.add("  message: \(quoted(TestLine.reason(record)))\n")
             text.add("  duration_ms: \(record.wall / 1_000_000)\n")
-            if let signal = record.attempts.last?.signal { text.add("  signal: \(signal)\n") }
+            if let signal = record.attempts.last?.signal { text.add("  signal: \(quoted(signal))\n") }
             if let exit = record.attempts.last?.exit { text.add("  exit: \(exit)\n") }
             block("errors", record.errors.map(TestLine.lines) ?? [], &text)
             block("trace", record.trace.flatMap(TestLine.lines), &text)
@@ -106,13 +100,14 @@ enum TAP {
 
     private static func block(_ name: String, _ lines: [String], _ text: inout ResultFile.Pieces) {
         guard !lines.isEmpty else { return }
-        text.add("  \(name): |\n")
+        // The indentation is said, as the first line may begin with blanks.
+        text.add("  \(name): |2\n")
         for line in lines { text.add("    \(line)\n") }
     }
 
-    /// A YAML string in double quotes.
+    /// A YAML string in double quotes, which show a text as ``PrintableText`` does.
     private static func quoted(_ text: String) -> String {
-        "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n") + "\""
+        "\"" + PrintableText.line(text).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
     }
 }
 
@@ -131,7 +126,7 @@ enum JSONForm {
     static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
         let encoder = Record.encoder
-        func encoded(_ value: some Encodable) -> [UInt8] { (try? [UInt8](encoder.encode(value))) ?? Array("null".utf8) }
+        func encoded(_ value: some Encodable) -> [UInt8] { (try? encoder.encode(value)) ?? Array("null".utf8) }
         text.add("{\"tool\":\"peerlab\",\n\"batch\":")
         text.add(encoded(journal.header))
         text.add(",\n\"complete\":\(journal.isEnded),\n\"totals\":")

@@ -75,9 +75,7 @@ struct ResultsCommand: ParsableCommand {
                 found = true
                 let reason = record.reason.map { ": \($0)" } ?? ""
                 print(
-                    ResultsText.printable(
-                        "\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)"), to: STDOUT_FILENO
-                )
+                    "\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)", to: STDOUT_FILENO)
                 if name != nil { ResultsText.details(record).forEach { print($0, to: STDOUT_FILENO) } }
             }
             if let name, !found { throw ValidationError("the batch has no run '\(name)'") }
@@ -135,12 +133,12 @@ struct ResultsCommand: ParsableCommand {
                 print("\(record.id): \(before.rawValue) before, \(record.outcome.rawValue) now", to: STDOUT_FILENO)
                 if before.isGood, !record.outcome.isGood { isWorse = true }
             }
-            for id in outcomes.keys.sorted() { print(ResultsText.printable("\(id): missing now"), to: STDOUT_FILENO) }
+            for id in outcomes.keys.sorted() { print("\(id): missing now", to: STDOUT_FILENO) }
             if outcomes.values.contains(where: \.isGood) { isWorse = true }
             let changes = Samples.compare(samples.0, samples.1)
             let onlyBefore = samples.0.names.subtracting(samples.1.names)
             for name in onlyBefore.sorted() {
-                print(ResultsText.printable("not measured now: \(name)"), to: STDOUT_FILENO)
+                print("not measured now: \(name)", to: STDOUT_FILENO)
             }
             for change in changes where all || change.verdict != .same {
                 print(ResultsText.line(change), to: STDOUT_FILENO)
@@ -208,7 +206,7 @@ struct ResultsCommand: ParsableCommand {
                 let number = add ? try store.add(reader) : nil
                 return KeptBatch(number: number, store: store.path, history: history)
             }
-            print(String(decoding: try Record.encoder.encode(answer), as: UTF8.self), to: STDOUT_FILENO)
+            printDocument(String(decoding: try Record.encoder.encode(answer), as: UTF8.self), to: STDOUT_FILENO)
         }
     }
 }

@@ -81,7 +81,7 @@ public struct DeviceBinder {
             try BindingCheck(kernel: kernel).objections(to: addresses)
         }
         guard objections.isEmpty else {
-            throw ErrorValue(kind: "usage", objections.map(\.description).joined(separator: "\npeerlab: "))
+            throw ErrorValue(kind: "usage", objections.map(\.description).joined(separator: "; "))
         }
     }
 

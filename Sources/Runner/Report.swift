@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Kernel
 
 /// Results as people and programs read them.
 public enum Report {
@@ -10,10 +11,12 @@ public enum Report {
             case .skip: "skip "
             case .interrupted: "stop "
             }
-        var lines = ["  \(mark) \(one.name)  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"]
-        if let message = one.message { lines.append("        " + message) }
+        var lines = [
+            "  \(mark) \(PrintableText.line(one.name))  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"
+        ]
+        if let message = one.message { lines += PrintableText.lines(message).map { "        " + $0 } }
         if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
-        lines += one.log.map { "        | \($0)" }
+        lines += one.log.flatMap(PrintableText.lines).map { "        | \($0)" }
         return lines
     }
 
@@ -68,8 +71,6 @@ public enum Report {
 
     /// One JSON document with all results.
     public static func json(_ results: [ScenarioResult], version: String) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return [UInt8](try encoder.encode(Document(tool: "peerlab", version: version, results: results))) + [0x0a]
+        try JSONText(pretty: true).encode(Document(tool: "peerlab", version: version, results: results)) + [0x0a]
     }
 }

@@ -51,8 +51,8 @@ public final class ScenarioRun {
     ///   - permissions: what the script may change; each role has some of its own, made by `another`.
     ///   - deadline: what keeps the time; nil where a process outside does.
     ///   - note: takes the name of each case that begins, for a trace.
-    ///   - emit: takes each line of the report.
-    ///   - print: takes each line that the script prints; nil where `emit` does.
+    ///   - emit: takes each line of the report, as ``PrintableText`` shows it.
+    ///   - print: takes each line that the script prints; nil where `emit` does, with a mark before it.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
         settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
@@ -71,6 +71,7 @@ public final class ScenarioRun {
         self.another = another
         self.library = library
         self.featureFound = featureFound
+        let emit = { (line: String) in emit(PrintableText.line(line)) }
         self.emit = emit
         self.note = note
         let tph = TPHResolver(bench.tph)
@@ -79,7 +80,7 @@ public final class ScenarioRun {
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
             context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
-            print: ScenarioRun.counted(print ?? emit, by: host))
+            print: ScenarioRun.counted(print ?? { emit(ScenarioRun.printed($0)) }, by: host))
         host.stop = { [unowned state] in state.interrupt(.output) }
         state.limitMemory(limits.memory ?? Limits.defaultMemory)
         state.askForEffects { [host] effect, function throws(ErrorValue) in
@@ -94,11 +95,15 @@ public final class ScenarioRun {
         result.sandbox = bench.sandbox
     }
 
-    /// What a script prints, up to a limit: then it is stopped.
+    /// A line of a script's, marked so that it cannot be taken for one of the report's.
+    private static func printed(_ line: String) -> String { line.isEmpty ? "|" : "| " + line }
+
+    /// What a script prints, line by line, up to a limit: then it is stopped.
     private static func counted(_ print: @escaping (String) -> Void, by host: Host) -> (String) -> Void {
-        { line in
-            host.printed += line.utf8.count + 1
-            if host.printed > Limits.output { host.stop?() } else { print(line) }
+        { text in
+            let lines = PrintableText.lines(text)
+            host.printed += max(text.utf8.count + 1, lines.reduce(0) { $0 + $1.utf8.count + 3 })
+            if host.printed > Limits.output { host.stop?() } else { lines.forEach(print) }
         }
     }
 
@@ -288,7 +293,7 @@ public final class ScenarioRun {
                     file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
                     seed: seed, limits: limits,
                     permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
-                    print: { emit("[\(role)] \($0)") })
+                    print: { emit(ScenarioRun.printed("[\(role)] \($0)")) })
                 defer { crew.add(follower.host.permissions.used) }
                 try follower.follow(role, crew, values)
             }

@@ -2,6 +2,7 @@ import FoundationEssentials
 import GRDB
 public import Kernel
 public import Results
+import Runner
 
 /// Results of many batches, in a SQLite database.
 public final class Store {

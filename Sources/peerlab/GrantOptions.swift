@@ -55,12 +55,11 @@ struct GrantOptions: ParsableArguments {
         return grants
     }
 
-    /// Asks where somebody is there to answer; nil where nobody is.
-    static var question: ((String) -> Bool)? {
-        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return nil }
-        return { what in
-            _ = writeAll(Array("peerlab: allow on this machine? \(what) [y/N] ".utf8), to: STDERR_FILENO)
-            return ["y", "yes"].contains(readLine()?.lowercased() ?? "")
+    /// Asks on a terminal. Lines with a mark are the script's, also where they look like a question.
+    static func question(on terminal: Terminal) -> (String) -> Bool {
+        { what in
+            terminal.agrees(
+                to: "peerlab asks (lines above that begin with '|' are the script's): allow on this machine? \(what)")
         }
     }
 

@@ -19,11 +19,11 @@ struct Help: ParsableCommand {
 
     func run() throws {
         guard let topic else {
-            print(Peerlab.helpMessage(), to: STDOUT_FILENO)
+            printDocument(Peerlab.helpMessage(), to: STDOUT_FILENO)
             return
         }
         if let module = modules.first(where: { $0.name == topic }) {
-            for line in Reference.lines(module) { print(line, to: STDOUT_FILENO) }
+            printDocument(Reference.lines(module).joined(separator: "\n"), to: STDOUT_FILENO)
             return
         }
         do {
@@ -50,7 +50,7 @@ struct Help: ParsableCommand {
         for (key, claim) in claims {
             if let claim { print("  \(key): \(claim)", to: STDOUT_FILENO) }
         }
-        if !scenario.options.isEmpty { print("\noptions (--set NAME=VALUE):", to: STDOUT_FILENO) }
+        if !scenario.options.isEmpty { printDocument("\noptions (--set NAME=VALUE):", to: STDOUT_FILENO) }
         let width = scenario.options.map(\.name.count).max() ?? 0
         for option in scenario.options {
             let name = option.name + String(repeating: " ", count: width - option.name.count)
@@ -58,9 +58,9 @@ struct Help: ParsableCommand {
             print("  \(name)  \(option.about) (\(option.typeText)\(fallback))", to: STDOUT_FILENO)
         }
         if !scenario.needs.isEmpty {
-            print("\nneeds: " + scenario.needs.map(\.rawValue).joined(separator: ", "), to: STDOUT_FILENO)
+            printDocument("\nneeds: " + scenario.needs.map(\.rawValue).joined(separator: ", "), to: STDOUT_FILENO)
         }
-        print("\ncases:", to: STDOUT_FILENO)
+        printDocument("\ncases:", to: STDOUT_FILENO)
         for one in scenario.cases { print("  \(one.name)", to: STDOUT_FILENO) }
     }
 }
@@ -78,6 +78,6 @@ struct Stubs: ParsableCommand {
         guard let module = modules.first(where: { $0.name == module }) else {
             throw ValidationError("no module '\(module)': \(modules.map(\.name).joined(separator: ", "))")
         }
-        print(Reference.stubs(module), to: STDOUT_FILENO)
+        printDocument(Reference.stubs(module), to: STDOUT_FILENO)
     }
 }

@@ -196,13 +196,12 @@ struct Run: ParsableCommand {
         try output?.open()
         var bench = bench
         var grants = try on.grants.grants(needsGrants: bench.kind == "host")
-        var confinement = confinement(bench, library, place, output, limits, grants)
+        let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
+        var confinement = confinement(bench, library, place, output, limits, question == nil ? grants.devices : nil)
         confinement.time = limits.timeout
         if bench.kind == "host" { grants.paths = confinement.paths }
         bench.sandbox = confinement.apply()
-        let permissions = { [grants] in
-            Permissions(grants, ask: bench.kind == "host" ? GrantOptions.question : nil)
-        }
+        let permissions = { [grants] in Permissions(grants, ask: question) }
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
         var unusable = 0
@@ -278,12 +277,12 @@ struct Run: ParsableCommand {
 
     private func confinement(
         _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
-        _ grants: Grants
+        _ granted: Set<String>?
     ) -> Confinement {
         guard bench.isSimulated else {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
-                granted: GrantOptions.question == nil ? grants.devices : nil,
+                granted: granted,
                 results: output, port: place?.address.port, journals: bind.isEmpty ? [] : Folders.bindings(nil))
         }
         // What the model takes comes on top of what scripts have.
@@ -336,7 +335,10 @@ struct TraceFile: Sendable {
         file = LineFile(descriptor, path)
     }
 
-    func write(_ line: String) { file?.write(line, .now) }
+    func write(_ line: String) { file?.write(PrintableText.line(line, longest: TraceFile.longest), .now) }
+
+    /// Bytes of a line before it is cut; of data that goes in or comes out, traces have less.
+    private static let longest = 1 << 20
 
     /// Whether all of it was written; says it where not.
     func finish() -> Bool { file?.finish() ?? true }

@@ -148,8 +148,8 @@ import Testing
 
     @Test func everyRoleCanPrint() throws {
         let outcome = try Self.outcome("one = function(t) print(t:role() .. ' is here') end")
-        #expect(outcome.lines.contains("target is here"))
-        #expect(outcome.lines.contains("[initiator] initiator is here"))
+        #expect(outcome.lines.contains("| target is here"))
+        #expect(outcome.lines.contains("| [initiator] initiator is here"))
     }
 
     /// Roles, their states and what they wait at know each other; none outlives the run.

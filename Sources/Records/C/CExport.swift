@@ -88,7 +88,8 @@ public struct CExport {
 
     private mutating func add(_ operation: Operation, _ line: Int) {
         if operation.isInjected {
-            lines.append("\t/* line \(line): \(operation.name) was refused by a fault plan, not by the kernel */")
+            lines.append(
+                "\t/* line \(line): \(CText.comment(operation.name)) was refused by a fault plan, not by the kernel */")
             return
         }
         var step = CStep(operation, line: line)
@@ -115,6 +116,11 @@ public struct CExport {
         if !variables.contains(where: { $0.name == name }) { variables.append((type, name)) }
         return name
     }
+
+    /// Bytes of what was mapped.
+    private var mappings: [String: UInt64] = [:]
+    mutating func keep(mapping symbol: String, of length: UInt64) { mappings[symbol] = length }
+    func length(ofMapping symbol: String) -> UInt64? { mappings[symbol] }
 
     mutating func needVerbs() { usesVerbs = true }
 }

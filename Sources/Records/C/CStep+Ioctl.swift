@@ -55,7 +55,7 @@ extension CStep {
         put("\t\t},")
         for array in arrays { elements(array) }
         put("\t};")
-        patches(members)
+        patches(members, within: CStructure.size(layout, members))
         var address = "&arg"
         if let size = CStructure.said(members) {
             put("\tvoid *place = at_end_of_page(&arg, \(min(size, 1 << 20)));")
@@ -66,8 +66,9 @@ extension CStep {
 
     private mutating func pointed(_ members: [Operation.Member], _ layout: Layout) {
         for member in members {
-            guard case .pointer(let bytes, _) = member.value else { continue }
-            put("\tstatic uint8_t \(member.name)[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
+            guard case .pointer(let bytes, _) = member.value, layout.fields.contains(where: { $0.name == member.name })
+            else { continue }
+            put("\tstatic uint8_t \(memory(member))[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
         }
     }
 
@@ -76,10 +77,13 @@ extension CStep {
         switch member.value {
         case .number(0, let format):
             if case .descriptor = format { put("\t\t\t.\(member.name) = 0,") }
-        case .pointer: put("\t\t\t.\(member.name) = (uintptr_t)\(member.name),")
+        case .pointer: put("\t\t\t.\(member.name) = (uintptr_t)\(memory(member)),")
         default: put("\t\t\t.\(member.name) = \(cast(field))\(text(member.value)),")
         }
     }
+
+    /// The variable for what a member points to: no name that something else has.
+    private func memory(_ member: Operation.Member) -> String { "\(member.name)_memory" }
 
     /// What a variable holds may be wider.
     private func cast(_ field: Field) -> String { "(\(CStructure.type(field)))" }
@@ -93,10 +97,12 @@ extension CStep {
         put("\t\t},")
     }
 
-    private mutating func patches(_ members: [Operation.Member]) {
+    private mutating func patches(_ members: [Operation.Member], within size: Int) {
         for member in members {
-            guard case .bytes(let bytes) = member.value, let place = CStructure.place(member) else { continue }
-            put("\tmemcpy((uint8_t *)&arg + \(place), \(CText.quotedBytes(bytes)), \(bytes.count));")
+            guard case .bytes(let bytes) = member.value,
+                let place = CStructure.place(member, bytes, within: size)
+            else { continue }
+            put("\tmemcpy((uint8_t *)&arg + \(place), \(CText.quoted(bytes)), \(bytes.count));")
         }
     }
 
@@ -122,32 +128,40 @@ extension CStep {
                 "\tmemcpy(&arg, place, sizeof(arg) < \(CStructure.said(operation) ?? 0) ? sizeof(arg) : "
                     + "\(CStructure.said(operation) ?? 0));")
         }
+        var inputs: [Operation.Member] = []
+        if case .structure(let members)? = operation.arguments.last { inputs = members }
+        let size = min(CStructure.size(layout, inputs), CStructure.said(inputs) ?? .max)
         for member in operation.outputs {
+            let what = CText.quoted("\(name): \(member.name)")
             switch member.value {
             case .number(let wanted, _):
                 guard layout.fields.contains(where: { $0.name == member.name }) else { continue }
                 put(
-                    "\tequal(\(line), \"\(name): \(member.name)\", (unsigned long long)arg.fixed.\(member.name), "
+                    "\tequal(\(line), \(what), (unsigned long long)arg.fixed.\(member.name), "
                         + "\(CText.number(wanted)));")
-            case .symbol(let symbol, 0):
+            case .symbol(let symbol, 0) where layout.fields.contains(where: { $0.name == member.name }):
                 let isDescriptor = symbol.hasPrefix("dmabuf") || symbol.hasPrefix("file")
                 let type = symbol.hasPrefix("iova") ? "uint64_t" : isDescriptor ? "int" : "uint32_t"
                 if file.hasMade(symbol) {
                     put(
-                        "\tequal(\(line), \"\(name): \(member.name)\", arg.fixed.\(member.name), "
+                        "\tequal(\(line), \(what), arg.fixed.\(member.name), "
                             + "\(CText.identifier(symbol)));")
                 } else {
                     put("\t\(file.declare(symbol, type)) = (\(type))arg.fixed.\(member.name);")
                 }
             case .pointer(let bytes, _):
+                guard layout.fields.contains(where: { $0.name == member.name }),
+                    case .pointer(let given, _)? = inputs.first(where: { $0.name == member.name })?.value,
+                    bytes.count <= max(1, given.count)
+                else { continue }
                 put(
-                    "\tsame_bytes(\(line), \"\(name): \(member.name)\", \(member.name), "
-                        + "\(CText.quotedBytes(bytes)), \(bytes.count));")
+                    "\tsame_bytes(\(line), \(what), \(memory(member)), "
+                        + "\(CText.quoted(bytes)), \(bytes.count));")
             case .bytes(let bytes):
-                guard let place = CStructure.place(member) else { continue }
+                guard let place = CStructure.place(member, bytes, within: size) else { continue }
                 put(
-                    "\tsame_bytes(\(line), \"\(name)\", (uint8_t *)\(address) + \(place), "
-                        + "\(CText.quotedBytes(bytes)), \(bytes.count));")
+                    "\tsame_bytes(\(line), \(CText.quoted(name)), (uint8_t *)\(address) + \(place), "
+                        + "\(CText.quoted(bytes)), \(bytes.count));")
             default: continue
             }
         }

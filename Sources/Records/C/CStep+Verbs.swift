@@ -98,11 +98,13 @@ extension CStep {
     private mutating func make(_ type: String, _ text: String, _ file: inout CExport) {
         put("\t\(type)got = \(text);")
         put("")
-        put("\trefused(\(line), \"\(operation.signature.name)\", got ? 0 : -errno, \(wanted));")
+        put("\trefused(\(line), \(CText.quoted(operation.signature.name)), got ? 0 : -errno, \(wanted));")
         guard case .symbol(let made, _) = operation.result else { return }
         put("\t\(file.declare(made, type)) = got;")
         for member in operation.outputs {
-            guard case .symbol(let name, _) = member.value else { continue }
+            guard case .symbol(let name, _) = member.value, ["lkey", "rkey", "qp_num"].contains(member.name) else {
+                continue
+            }
             put("\tif (got)")
             put("\t\t\(file.declare(name, "uint32_t")) = got->\(member.name);")
         }
@@ -113,7 +115,8 @@ extension CStep {
         put("\tint got = \(text);")
         put("")
         put(
-            "\trefused(\(line), \"\(operation.signature.name)\", got > 0 ? -got : got < 0 ? -errno : 0, \(wanted));")
+            "\trefused(\(line), \(CText.quoted(operation.signature.name)), got > 0 ? -got : got < 0 ? -errno : 0, \(wanted));"
+        )
     }
 
     private mutating func deviceList(_ file: inout CExport) {
@@ -260,7 +263,7 @@ extension CStep {
             put("\tif (found > \(index)) {")
             for member in members {
                 put(
-                    "\t\tequal(\(line), \"\(member.name)\", (unsigned long long)wc[\(index)].\(member.name), "
+                    "\t\tequal(\(line), \(CText.quoted(member.name)), (unsigned long long)wc[\(index)].\(member.name), "
                         + "\(text(member.value)));")
             }
             put("\t}")

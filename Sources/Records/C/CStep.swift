@@ -18,13 +18,14 @@ struct CStep {
     mutating func write(_ file: inout CExport, _ decoder: Decoder) {
         let missing = inputs.filter { !file.hasMade($0) }
         guard missing.isEmpty else {
-            lines = ["\t/* line \(line): \(name) needs \(missing.joined(separator: ", ")), which nothing gave */"]
+            let names = CText.comment(missing.joined(separator: ", "))
+            lines = ["\t/* line \(line): \(CText.comment(name)) needs \(names), which nothing gave */"]
             return
         }
         lines.append("\t/* \(CText.comment(String(operation.text(ShortNames()).prefix(400)))) */")
         switch operation.signature.name {
         case "ioctl": ioctl(&file, decoder)
-        case "load", "store": access()
+        case "load", "store": access(file)
         case _ where system(&file): break
         case _ where verb(&file): break
         default: lines.append("\t/* not in C: it is no call of libibverbs */")
@@ -58,7 +59,7 @@ struct CStep {
             switch format {
             case .names, .flags:
                 let name = format.text(number)
-                return name == digits || name == "0" ? digits : "\(digits) /* \(name) */"
+                return name == digits || name == "0" ? digits : "\(digits) /* \(CText.comment(name)) */"
             default: return digits
             }
         case .symbol(let name, let offset):
@@ -161,6 +162,7 @@ struct CStep {
         put("\trefused(\(line), \"mmap\", got == MAP_FAILED ? -errno : 0, \(wantedErrno));")
         if case .symbol(let made, _) = operation.result {
             put("\t\(file.declare(made, "void *")) = got == MAP_FAILED ? NULL : got;")
+            if case .number(let length, _)? = operation.arguments.first { file.keep(mapping: made, of: length) }
         }
         put("}")
     }
@@ -174,7 +176,7 @@ struct CStep {
 
     /// Reads, and reads again what was waited for.
     private mutating func look(_ text: String) {
-        let wanted = operation.errno == nil ? bytes(1) : nil
+        let wanted = operation.errno == nil ? bytes(1).flatMap { $0.count <= max(count, 1) ? $0 : nil } : nil
         put("{")
         put("\tstatic uint8_t data[\(max(count, 1))];")
         if let wanted, !wanted.isEmpty {
@@ -210,8 +212,16 @@ struct CStep {
         put("}")
     }
 
-    private mutating func access() {
+    private mutating func access(_ file: CExport) {
         let isLoad = operation.signature.name == "load"
+        // Elsewhere there is this program's own memory.
+        guard case .symbol(let mapping, let offset)? = operation.arguments.first,
+            let length = file.length(ofMapping: mapping), offset <= length, UInt64(max(count, 1)) <= length - offset,
+            bytes(1).map({ $0.count <= max(count, 1) }) ?? true
+        else {
+            put("/* outside of what is mapped: not made */")
+            return
+        }
         guard let data = bytes(1), !isLoad || operation.errno != nil || !data.isEmpty else {
             put("/* too long to keep */")
             return
@@ -232,9 +242,9 @@ struct CStep {
             put("\t\tgot = copy(data, \(place), sizeof(data));")
             put("\t}")
         }
-        put("\trefused(\(line), \"\(name)\", got, \(wantedErrno));")
+        put("\trefused(\(line), \(CText.quoted(name)), got, \(wantedErrno));")
         if isLoad, operation.errno == nil {
-            put("\tsame_bytes(\(line), \"\(name)\", data, wanted, sizeof(wanted));")
+            put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
         }
         put("}")
     }

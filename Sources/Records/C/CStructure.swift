@@ -55,9 +55,19 @@ enum CStructure {
         return said(members)
     }
 
-    /// Where the bytes of "atN" go.
-    static func place(_ member: Operation.Member) -> Int? {
-        member.name.hasPrefix("at") ? Int(member.name.dropFirst(2)) : nil
+    /// Where the bytes of "atN" go, within `size` bytes.
+    static func place(_ member: Operation.Member, _ bytes: [UInt8], within size: Int) -> Int? {
+        guard member.name.hasPrefix("at"), let place = Int(member.name.dropFirst(2)),
+            (0...size).contains(place), bytes.count <= size - place
+        else { return nil }
+        return place
+    }
+
+    /// The bytes of `arg`: the structure, its arrays, and what was behind them.
+    static func size(_ layout: Layout, _ members: [Operation.Member]) -> Int {
+        let arrays = arrays(layout, members)
+        let size = layout.size + arrays.reduce(0) { $0 + $1.elements.count * $1.trailing.elementSize }
+        return size + (room(layout, members, arrays) ?? 0)
     }
 
     /// Bytes behind it all that were there too.
@@ -71,18 +81,6 @@ enum CStructure {
 extension Format {
     fileprivate var isSigned: Bool {
         if case .descriptor = self { true } else { false }
-    }
-}
-
-extension CText {
-    /// Bytes as a string constant.
-    static func quotedBytes(_ bytes: [UInt8]) -> String {
-        var result = "\""
-        for byte in bytes {
-            let digits = String(byte, radix: 8)
-            result += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
-        }
-        return result + "\""
     }
 }
 

@@ -12,17 +12,54 @@ enum CText {
         String(symbol.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
     }
 
-    /// As text in a comment: it cannot end it.
-    static func comment(_ text: String) -> String {
-        String(text.unicodeScalars.map { $0.value < 0x20 || $0.value > 0x7e ? "?" : Character($0) })
-            .split(separator: "*/", omittingEmptySubsequences: false).joined(separator: "* /")
-            .split(separator: "/*", omittingEmptySubsequences: false).joined(separator: "/ *")
+    /// Whether a text is a name in C that a program may give: an identifier, and no keyword.
+    static func isName(_ text: some StringProtocol) -> Bool {
+        let isIdentifier = text.utf8.enumerated().allSatisfy { index, byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"): true
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): index > 0
+            default: false
+            }
+        }
+        return isIdentifier && !text.isEmpty && text.utf8.count <= 64 && !keywords.contains(String(text))
     }
 
-    static func quoted(_ text: String) -> String {
+    /// Of C23 and of GNU C.
+    private static let keywords: Set<String> = [
+        "alignas", "alignof", "asm", "auto", "bool", "break", "case", "char", "const", "constexpr", "continue",
+        "default", "do", "double", "else", "enum", "extern", "false", "float", "for", "goto", "if", "inline", "int",
+        "long", "nullptr", "register", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert",
+        "struct", "switch", "thread_local", "true", "typedef", "typeof", "typeof_unqual", "union", "unsigned", "void",
+        "volatile", "while", "_Alignas", "_Alignof", "_Atomic", "_BitInt", "_Bool", "_Complex", "_Decimal128",
+        "_Decimal32", "_Decimal64", "_Generic", "_Imaginary", "_Noreturn", "_Static_assert", "_Thread_local",
+        "__asm__", "__attribute__", "__extension__", "__typeof__", "_Pragma", "linux", "unix",
+    ]
+
+    /// As text in a comment: it cannot end it, nor go on in the next line, nor hold a trigraph.
+    static func comment(_ text: String) -> String {
+        var result = ""
+        var last: Unicode.Scalar = " "
+        for scalar in PrintableText.line(text).unicodeScalars {
+            let shown = scalar.isASCII ? scalar : "?"
+            switch (last, shown) {
+            case ("*", "/"), ("/", "*"), ("?", "?"): result += " "
+            default: break
+            }
+            result.unicodeScalars.append(shown)
+            last = shown
+        }
+        return last == "\\" ? result + "." : result
+    }
+
+    /// A string constant.
+    static func quoted(_ text: String) -> String { quoted(Array(text.utf8)) }
+
+    /// The same of bytes.
+    static func quoted(_ bytes: [UInt8]) -> String {
         var result = "\""
-        for byte in text.utf8 {
+        for byte in bytes {
             switch byte {
+            // Two question marks begin a trigraph.
             case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "?"):
                 result += "\\" + String(UnicodeScalar(byte))
             case 0x20..<0x7f: result += String(UnicodeScalar(byte))

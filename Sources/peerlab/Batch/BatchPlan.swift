@@ -176,7 +176,7 @@ struct BatchPlan {
                     one.isModule = run.returnsNoScenario
                 }
             } catch {}
-            guard var line = try? [UInt8](encoder.encode(one)) else { continue }
+            guard var line = try? encoder.encode(one) else { continue }
             line.append(0x0a)
             _ = writeAll(line, to: 3)
         }

@@ -148,7 +148,7 @@ final class BatchRun {
         for cell in plan.cells {
             let tags = plan.files[cell.file].metadata?.tags ?? []
             print(
-                ResultsText.printable(cell.id) + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"),
+                cell.id + (tags.isEmpty ? "" : "  (\(tags.joined(separator: ", ")))"),
                 to: STDOUT_FILENO)
         }
         return ExitStatus.pass.rawValue
@@ -341,8 +341,7 @@ enum BatchSummary {
             let word = record.flaky ? "FLAKY" : record.outcome.rawValue.uppercased()
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
             print(
-                "\(mark) \(ResultsText.printable("\(record.id): \(record.reason ?? "passed when it was tried again")"))",
-                to: descriptor)
+                " \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor, after: mark)
         }
     }
 }

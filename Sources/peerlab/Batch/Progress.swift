@@ -1,5 +1,6 @@
 import Commands
 import Glibc
+import Kernel
 import Results
 
 func monotonicNanoseconds() -> UInt64 {
@@ -37,8 +38,8 @@ struct Progress {
         var text = "\(done)/\(total) done, \(running.count) running"
         if totals.bad > 0 { text += ", \(colored("\(totals.bad) not passed", 31))" }
         if let left = left(done, at: now) { text += ", \(left) left" }
-        guard isTerminal else { return print(text, to: STDERR_FILENO) }
-        if let first = running.first { text += "  \(first)" }
+        guard isTerminal else { return print("", to: STDERR_FILENO, after: text) }
+        if let first = running.first { text += "  \(PrintableText.line(first))" }
         var size = winsize()
         let width = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 10 ? Int(size.ws_col) : 80
         // Colours have no width, so what is cut too early is at most a name.
@@ -62,7 +63,7 @@ struct Progress {
         end()
         let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.rawValue, 31)
         let text = "\(record.id): \(record.reason ?? "passed when it was tried again")"
-        print("\(word): \(ResultsText.printable(text))", to: STDERR_FILENO)
+        print(": \(text)", to: STDERR_FILENO, after: word)
     }
 
     /// Takes the changing line away.

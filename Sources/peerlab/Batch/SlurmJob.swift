@@ -59,15 +59,13 @@ struct SlurmJob {
         return kept
     }
 
-    private static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
-
     /// What each task runs. It becomes peerlab, so that Slurm's SIGTERM reaches it, and devices are released.
     private var script: String {
-        let program = SlurmJob.quoted(StdlibFolders.program())
-        let words = arguments.map(SlurmJob.quoted).joined(separator: " ")
+        let program = ShellWord.quoted(StdlibFolders.program())
+        let words = ShellWord.line(arguments)
         return """
             #!/bin/sh
-            journal=\(SlurmJob.quoted(folder))/part-$SLURM_ARRAY_TASK_ID.jsonl
+            journal=\(ShellWord.quoted(folder))/part-$SLURM_ARRAY_TASK_ID.jsonl
             if [ -s "$journal" ]; then exec \(program) batch --resume --journal "$journal"; fi
             exec \(program) batch --shard auto --journal "$journal" --no-store \(words)
 
@@ -99,9 +97,10 @@ struct SlurmJob {
                 "sbatch", Errno(EIO), object: "the job",
                 hint: ending?.exit == 127 ? "sbatch is not installed, or not in PATH" : said)
         }
-        print(ending.output.text.split(separator: "\n").joined(separator: "\n"), to: STDOUT_FILENO)
-        print("journals: \(folder)/part-*.jsonl; when all tasks have ended:", to: STDERR_FILENO)
-        print("peerlab results merge --output \(folder)/whole.jsonl \(folder)/part-*.jsonl", to: STDERR_FILENO)
+        printRelayed(ending.output.text, to: STDOUT_FILENO)
+        let place = ShellWord.quoted(folder)
+        print("journals: \(place)/part-*.jsonl; when all tasks have ended:", to: STDERR_FILENO)
+        print("peerlab results merge --output \(place)/whole.jsonl \(place)/part-*.jsonl", to: STDERR_FILENO)
         return ExitStatus.pass.rawValue
     }
 }

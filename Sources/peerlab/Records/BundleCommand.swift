@@ -48,7 +48,7 @@ struct BundleCommand: ParsableCommand {
                 "the bundle would have \(text.utf8.count) bytes, and lists take \(Bundle.longest): bundle a smaller scenario"
             )
         }
-        if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+        if let result { try result.write(Array(text.utf8)) } else { printDocument(text, to: STDOUT_FILENO) }
     }
 
     private var header: [(key: String, value: String)] {
@@ -86,7 +86,7 @@ struct BundleCommand: ParsableCommand {
         }
         try workers.run(next: { rest.popLast() }, finished: { ending = $1 })
         guard let ending else { return ExitStatus.software.rawValue }
-        print(ending.output.text + ending.errors.text, to: STDERR_FILENO)
+        printRelayed(ending.output.text + ending.errors.text, to: STDERR_FILENO)
         return ending.exit ?? ExitStatus.software.rawValue
     }
 

@@ -24,7 +24,7 @@ struct ExportCommand: ParsableCommand {
 
     func run() throws {
         let text = CExport(try RecordText.load(file), kselftest: kselftest).text
-        guard output != "-" else { return print(text, to: STDOUT_FILENO) }
+        guard output != "-" else { return printDocument(text, to: STDOUT_FILENO) }
         do throws(Failure) { try ResultFile(output).write(Array(text.utf8)) } catch {
             throw ValidationError("cannot write the C file: \(error.message)")
         }

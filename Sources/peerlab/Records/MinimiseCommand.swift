@@ -99,7 +99,7 @@ struct MinimiseCommand: ParsableCommand {
             "\(record.operations.count) operations to \(smaller.operations.count), \(minimiser.progress.tries) tries",
             to: STDERR_FILENO)
         do throws(Failure) {
-            if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+            if let result { try result.write(Array(text.utf8)) } else { printDocument(text, to: STDOUT_FILENO) }
         } catch {
             print("peerlab: cannot write the record: \(error.message)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue

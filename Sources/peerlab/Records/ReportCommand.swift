@@ -27,7 +27,8 @@ struct ReportCommand: ParsableCommand {
             let document = try? JSONDecoder().decode(Document.self, from: Data(json.utf8)),
             let result = document.results.first
         else { throw ValidationError("\(file): the bundle has no result") }
-        print(Mail(bundle, result, file: file).text, to: STDOUT_FILENO)
+        // What the bundle brings in further lines is marked, so that it adds none to the mail's head or sections.
+        for line in Mail(bundle, result, file: file).lines { print(line, to: STDOUT_FILENO) }
     }
 
     private struct Document: Decodable {
@@ -49,9 +50,9 @@ private struct Mail {
         record = bundle.file("record").flatMap { try? Record(parsing: $0) }
     }
 
-    var text: String {
+    var lines: [String] {
         let sections = [what, place, expected, seen, calls, versions, reproduction]
-        return sections.filter { !$0.isEmpty }.map { $0.joined(separator: "\n") }.joined(separator: "\n\n")
+        return Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
     }
 
     private var isSimulated: Bool { result.simulated }
@@ -112,17 +113,21 @@ private struct Mail {
 
     private var reproduction: [String] {
         let name = file.split(separator: "/").last.map(String.init) ?? file
-        var options = bundle["bench"].map { " --bench \($0)" } ?? ""
-        if let tph = bundle["lab-tph"] { options += " --lab-tph \(tph)" }
-        if bundle["lab-importer"] != nil { options += " --lab-importer" }
-        if let machine = bundle["lab-machine"] { options += " --lab-machine \(machine)" }
-        let trust = options.contains("--bench sim") ? "" : " --trust"
+        let bench = bundle["bench"]
+        var words = bench.map { ["--bench", $0] } ?? []
+        if let tph = bundle["lab-tph"] { words += ["--lab-tph", tph] }
+        if bundle["lab-importer"] != nil { words.append("--lab-importer") }
+        if let machine = bundle["lab-machine"] { words += ["--lab-machine", machine] }
+        if bench?.hasPrefix("sim") != true { words.append("--trust") }
         var lines = ["How to reproduce", "", "The bundle (\(name)) is attached; with peerlab:", ""]
-        lines.append("    peerlab run\(options)\(trust) \(name)")
-        lines.append("    peerlab run \(name)                   # on a model of the machine; nothing is touched")
+        let bundle = [name.hasPrefix("-") ? "./\(name)" : name]
+        lines.append("    " + ShellWord.line(["peerlab", "run"] + words + bundle))
+        lines.append(
+            "    " + ShellWord.line(["peerlab", "run"] + bundle)
+                + "                   # on a model of the machine; nothing is touched")
         if record != nil {
             lines += ["", "Without peerlab: its record can be turned into one C file:", ""]
-            lines.append("    peerlab export --c reproducer.c \(name)")
+            lines.append("    " + ShellWord.line(["peerlab", "export", "--c", "reproducer.c"] + bundle))
         }
         return lines
     }

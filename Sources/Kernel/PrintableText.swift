@@ -1,0 +1,84 @@
+/// Text of others as it may be shown on a terminal or stand in a text file. What a terminal would obey, what reorders or
+/// hides text, and what cannot be seen stands there as an escape ("\x1b", "\u{202e}"); a line that is too long is cut, with
+/// a mark. Everything that prints such text, or writes it to a form that people read, takes it from here.
+public enum PrintableText {
+    /// Bytes of a line before it is cut.
+    public static let longest = 8192
+
+    /// What a line that is cut leaves, for the mark and for what is put before it: it is not cut again.
+    private static let room = 192
+
+    /// One line: line ends within it are escaped too.
+    public static func line(_ text: some StringProtocol, longest: Int = longest) -> String {
+        let bytes = text.utf8
+        if bytes.count <= longest, bytes.allSatisfy({ (0x20..<0x7f).contains($0) || $0 == 0x09 }) {
+            return String(text)
+        }
+        var result = ""
+        var read = 0
+        for scalar in text.unicodeScalars {
+            guard result.utf8.count < longest - room else {
+                return result + "... [\(bytes.count - read) more bytes]"
+            }
+            read += UTF8.width(scalar)
+            if isShown(scalar) { result.unicodeScalars.append(scalar) } else { result += escape(scalar) }
+        }
+        return result
+    }
+
+    /// The lines of a text, each as ``line(_:longest:)`` shows it. A line ends with LF or CR LF.
+    public static func lines(_ text: String) -> [String] {
+        var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+        if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }
+        return lines.map { scalars in
+            line(String(scalars.last == "\r" ? scalars.dropLast() : scalars))
+        }
+    }
+
+    /// Whether a character stands for itself: it is seen, and changes nothing around it. Tabs are; line ends are not.
+    public static func isShown(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x09, 0x20..<0x7f: return true
+        case ..<0xa0: return false
+        default: break
+        }
+        // The last two of each plane, and 32 others, are no characters, and XML has no place for them.
+        if scalar.value & 0xfffe == 0xfffe || (0xfdd0...0xfdef).contains(scalar.value) { return false }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: return false
+        default: return !scalar.properties.isDefaultIgnorableCodePoint
+        }
+    }
+
+    private static func escape(_ scalar: Unicode.Scalar) -> String {
+        let digits = String(scalar.value, radix: 16)
+        switch scalar {
+        case "\n": return "\\n"
+        case "\r": return "\\r"
+        default: return scalar.value < 0x80 ? "\\x" + (scalar.value < 16 ? "0" : "") + digits : "\\u{\(digits)}"
+        }
+    }
+}
+
+/// Words for sh(1).
+public enum ShellWord {
+    /// A word that a shell takes as it is: in single quotes, unless nothing in it means anything to a shell.
+    public static func quoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "/"), UInt8(ascii: ":"), UInt8(ascii: ","), UInt8(ascii: "@"), UInt8(ascii: "+"),
+                UInt8(ascii: "="), UInt8(ascii: "%"):
+                true
+            default: false
+            }
+        }
+        // NAME=VALUE as a first word would be an assignment, and nobody puts one there.
+        if isPlain, !word.isEmpty { return word }
+        return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+
+    /// A command line of such words.
+    public static func line(_ words: [String]) -> String { words.map(quoted).joined(separator: " ") }
+}
