@@ -95,7 +95,10 @@ enum { PATIENCE = 3 };
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
 static volatile sig_atomic_t signals_seen, installed, time_is_over;
-static struct sigaction previous_int, previous_term;
+/* What ends a program; SIGPIPE where nobody reads its output any more. */
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+enum { ENDING = sizeof ending / sizeof *ending };
+static struct sigaction previous[ENDING];
 static sigset_t previous_mask;
 
 /* The kernel picks any thread of the process. The state's own is told too, so that a call in which it waits returns with
@@ -103,7 +106,9 @@ static sigset_t previous_mask;
 static void on_signal(int number, siginfo_t *info, void *context) {
     static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
     (void)context;
-    if (info->si_code != SI_TKILL && ++signals_seen >= PATIENCE) {
+    /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
+    bool counts = number != SIGPIPE && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
+    if (counts && ++signals_seen >= PATIENCE) {
         /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
         if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
         _exit(130);
@@ -122,21 +127,18 @@ void lk_interrupt_on_signals(lua_State *L) {
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
     sigset_t ours;
     sigemptyset(&ours);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGTERM);
+    for (int i = 0; i < ENDING; i++) sigaddset(&ours, ending[i]);
     signal_target = L ? state_of(L) : NULL;
     if (L && !installed) {
         signal_thread = pthread_self();
         signals_seen = 0;
         time_is_over = 0;
-        sigaction(SIGINT, &action, &previous_int);
-        sigaction(SIGTERM, &action, &previous_term);
+        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &action, &previous[i]);
         /* libdispatch's threads block every signal. */
         pthread_sigmask(SIG_UNBLOCK, &ours, &previous_mask);
     } else if (!L && installed) {
         pthread_sigmask(SIG_SETMASK, &previous_mask, NULL);
-        sigaction(SIGINT, &previous_int, NULL);
-        sigaction(SIGTERM, &previous_term, NULL);
+        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &previous[i], NULL);
     }
     installed = L != NULL;
 }

@@ -35,9 +35,10 @@ public final class ScenarioRun {
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
     public var whenClaimed: (() -> Void)?
-    /// What to bind before it begins, and the folders for what undoes that; nil for nothing.
-    public var binding: (choice: BindingChoice, folders: [String])?
-    var bound: BoundDevices?
+    /// What to bind before it begins, and who does that; a simulated kernel's devices are bound here. nil for nothing.
+    public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
+    /// Who has bound devices for it.
+    var broker: (any BindingBroker)?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 

@@ -36,15 +36,13 @@ struct Confinement {
     }
 
     /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
-    /// `granted` are the devices that scripts may use; nil for all. `journals` are where drivers that are changed are
-    /// written down; none where none is changed.
+    /// `granted` are the devices that scripts may use; nil for all. `binds` where devices are bound for the run, which
+    /// another process does. `isRaw` where scripts may open any file.
     init(
         real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
-        port: UInt16?, journals: [String] = []
+        port: UInt16?, binds: Bool = false, isRaw: Bool = false
     ) {
         isSimulated = false
-        // What is not there could not be made later.
-        for folder in journals { _ = try? Folders.make(folder) }
         let loaders = getenv("LD_LIBRARY_PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
         let resolver = ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
             "/etc/\($0)"
@@ -53,18 +51,18 @@ struct Confinement {
             Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
                 "/sys", "/proc/self", "/proc/sys/kernel", "/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
-            ] + (journals.isEmpty ? [] : ["/proc/swaps", "/proc/1", "/proc/net"])
-        // A guest of the lab is a machine of its own.
-        devices =
-            insideLab
-            ? ["/dev", "/sys", "/proc"] + journals
+            ]
+        devices// A guest of the lab is a machine of its own, and a script with every right changes all of it.
+        =
+            insideLab && isRaw
+            ? ["/dev", "/sys", "/proc"]
             : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
                 // What is bound has its node from then on.
-                + (journals.isEmpty ? [] : ["/sys", "/dev/vfio"] + journals)
+                + (binds ? ["/dev/vfio"] : [])
                 + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
                     "/dev/vfio", "/dev/infiniband",
                 ])
-        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 } + journals
+        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 }
         self.port = port
         memory = 0
     }

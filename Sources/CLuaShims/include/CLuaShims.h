@@ -132,8 +132,8 @@ enum lk_stop lk_interrupted(lua_State *L);
 void lk_end_time(void);
 /* Not 0 once it is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
-/* SIGINT and SIGTERM interrupt this state, which runs in the calling thread, from now on; the third ends the process.
- * NULL restores what they did before. */
+/* SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, from now on; the
+ * third ends the process, but for SIGPIPE. NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
 /* A full collection; finalizers never raise. */
 void lk_collect(lua_State *L);
