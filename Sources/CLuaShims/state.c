@@ -26,7 +26,7 @@ static void *allocate(void *owner, void *block, size_t old, size_t size) {
         state->used -= before;
         return NULL;
     }
-    if (size > before && state->used + (size - before) > state->limit && !would_unwind(state)) return NULL;
+    if (size > before && !lk_has_room(state, size - before) && !would_unwind(state)) return NULL;
     void *result = realloc(block, size);
     if (result) {
         state->used += size - before;
@@ -45,11 +45,22 @@ void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitte
 
 void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
 
+bool lk_hold(lua_State *L, size_t bytes) {
+    lk_state *state = state_of(L);
+    /* What nobody needs any more may hold some. */
+    if (!lk_has_room(state, bytes)) lua_gc(L, LUA_GCCOLLECT);
+    if (!lk_has_room(state, bytes)) return false;
+    state->held += bytes;
+    return true;
+}
+void lk_release(lua_State *L, size_t bytes) { state_of(L)->held -= bytes; }
+size_t lk_memory_limit(lua_State *L) { return state_of(L)->limit; }
+
 int lk_check_memory(lua_State *L) {
     lk_state *state = state_of(L);
     lua_gc(L, LUA_GCCOLLECT);
-    if (state->used <= state->limit) return 0;
-    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB are used up",
+    if (lk_has_room(state, 0)) return 0;
+    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB (--memory) are used up",
                     (LUAI_UACINT)(state->limit >> 20));
 }
 
@@ -359,7 +370,16 @@ int lk_function_line(lua_State *L, int index) {
     return lua_getinfo(L, ">S", &info) ? info.linedefined : 0;
 }
 
+/* A collection looks at all there is: with ten thousand cases, each time, at ten thousand functions. */
+enum { SMALL = 1 << 20 };
+
 void lk_collect(lua_State *L) {
-    lua_gc(L, LUA_GCCOLLECT);
-    lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
+    lk_state *state = state_of(L);
+    bool small = state->used <= SMALL;
+    if (state->open_of_period > 0 || (small && state->open_objects > 0)) {
+        lua_gc(L, LUA_GCCOLLECT);
+        if (small) lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
+    }
+    state->period++;
+    state->open_of_period = 0;
 }

@@ -379,7 +379,7 @@ public final class ScenarioRun {
             one = CaseResult.merged(all, seat.roles, leader: one)
         }
         result.cases.append(one)
-        deadline?.note(result)
+        deadline?.note(result, adding: one)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
 

@@ -294,15 +294,15 @@ struct Run: ParsableCommand {
         _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
         _ grants: Grants
     ) -> Confinement {
+        // What the process takes itself comes on top of what scripts have.
+        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
         guard bench.isSimulated else {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
                 granted: GrantOptions.question == nil ? grants.devices : nil,
                 results: output, port: place?.address.port, binds: !bind.isEmpty,
-                isRaw: grants.allows(.raw))
+                isRaw: grants.allows(.raw), memory: memory)
         }
-        // What the model takes comes on top of what scripts have.
-        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
         return Confinement(simulated: files, library, results: output, memory: memory)
     }
 
