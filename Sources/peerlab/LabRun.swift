@@ -33,8 +33,8 @@ struct LabRun {
     var time = LabRun.defaultTime
     /// Whether the devices for vfio-pci are left to the guest's peerlab.
     var bindsItself = false
-    /// What the command prints, where it is not shown.
-    var output: ((_ isError: Bool, [UInt8]) -> Void)?
+    /// Whether what the command prints, beside errors, is not shown.
+    var isQuiet = false
 
     /// `command` are words for the guest.
     init(_ lab: LabOptions, lib: [String] = [], _ command: [String]) {
@@ -59,9 +59,16 @@ struct LabRun {
         let bench = LabBench(
             kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.setup, files: results.count)
         let signals = SignalCount()
-        let show = output ?? LabRun.show
+        let guestOutput = GuestOutput(), guestErrors = GuestOutput()
+        let show = { (isError: Bool, bytes: [UInt8]) in
+            if isError || !isQuiet {
+                (isError ? guestErrors : guestOutput).add(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
+            }
+        }
         let verdict = bench.run(
             image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
+        guestOutput.end(to: STDOUT_FILENO)
+        guestErrors.end(to: STDERR_FILENO)
         try spools.finish()
         return status(verdict)
     }
@@ -135,10 +142,6 @@ struct LabRun {
 
     private static func folder(of path: String) -> String {
         path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    }
-
-    private static func show(_ isError: Bool, _ bytes: [UInt8]) {
-        writeAll(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
     }
 
     static func absolute(_ path: String) -> String {

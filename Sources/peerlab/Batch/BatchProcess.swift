@@ -50,7 +50,7 @@ final class BatchProcess {
                 ? Confinement(simulated: [file], library, memory: 0)
                 : Confinement(
                     real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices, results: nil,
-                    port: nil)
+                    port: nil, isRaw: grants.allows(.raw))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }
             bench.sandbox = confinement.apply()
