@@ -44,7 +44,8 @@ struct LabCommand: ParsableCommand {
     func run() throws {
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         guard let program = words.first, program.hasPrefix("/") else {
-            throw ValidationError("name a program of the guest by its path behind --, such as -- /usr/bin/peerlab --version")
+            throw ValidationError(
+                "name a program of the guest by its path behind --, such as -- /usr/bin/peerlab --version")
         }
         var run = LabRun(machine, Array(words.dropFirst()))
         run.program = program

@@ -178,7 +178,8 @@ extension LabRun {
             results.append(LabResult("the results", .results, read: read))
             words += ["--json", GuestJob.result(results.count - 1)]
         }
-        self.init(on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
+        self.init(
+            on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
         self.results = results
         scripts = options.files
         bindsItself = !options.bind.isEmpty

@@ -67,7 +67,8 @@ import Testing
         ),
         (
             "too much of errors",
-            header + Frame(.output, [1]).bytes + Frame.parts(.errors, Array(repeating: 1, count: 100_000)).flatMap(\.bytes),
+            header + Frame(.output, [1]).bytes
+                + Frame.parts(.errors, Array(repeating: 1, count: 100_000)).flatMap(\.bytes),
             .output(100_000)
         ),
         (

@@ -67,7 +67,9 @@ import Testing
         image.addModules(of: folder, at: "/scenario")
         let job = GuestJob(
             command: ["/x"], environment: [], directory: "/scenario", modules: [], bindings: [], files: 0)
-        let found = try entries(try image.bytes(job)[0]).filter { $0.name.hasPrefix("scenario/") && $0.mode & 0o100000 != 0 }
+        let found = try entries(try image.bytes(job)[0]).filter {
+            $0.name.hasPrefix("scenario/") && $0.mode & 0o100000 != 0
+        }
         #expect(found.map(\.name) == ["scenario/module.lua", "scenario/below/other.lua"])
         #expect(image.notes.isEmpty)
     }
@@ -119,10 +121,12 @@ import Testing
     }
 
     /// Headers that lie about where things are leave a file as it is.
-    @Test(arguments: [
-        (32, [255, 255, 255, 255, 255, 255, 255, 127]), (56, [255, 255]), (54, [0, 0]), (64 + 32, [255, 255, 255, 255, 255, 255, 255, 255]),
-        (64 + 8, [0, 0, 0, 0, 0, 0, 0, 128]),
-    ] as [(Int, [UInt8])])
+    @Test(
+        arguments: [
+            (32, [255, 255, 255, 255, 255, 255, 255, 127]), (56, [255, 255]), (54, [0, 0]),
+            (64 + 32, [255, 255, 255, 255, 255, 255, 255, 255]),
+            (64 + 8, [0, 0, 0, 0, 0, 0, 0, 128]),
+        ] as [(Int, [UInt8])])
     func whatIsNoProgramStaysAsItIs(at place: Int, bytes: [UInt8]) throws {
         var program = Array(try #require(LabFile.contents(of: "/proc/self/exe")).prefix(4096))
         program.replaceSubrange(place..<(place + bytes.count), with: bytes)
