@@ -59,9 +59,12 @@ struct LabRun {
         let bench = LabBench(
             kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.boot, files: results.count)
         let signals = SignalCount()
-        let show = output ?? LabRun.show
+        let shown = RelayedOutput(STDOUT_FILENO), errors = RelayedOutput(STDERR_FILENO)
+        let show = output ?? { isError, bytes in (isError ? errors : shown).add(bytes) }
         let verdict = bench.run(
             image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
+        shown.finish()
+        errors.finish()
         try spools.finish()
         return status(verdict)
     }
@@ -135,10 +138,6 @@ struct LabRun {
 
     private static func folder(of path: String) -> String {
         path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    }
-
-    private static func show(_ isError: Bool, _ bytes: [UInt8]) {
-        writeAll(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
     }
 
     static func absolute(_ path: String) -> String {
