@@ -5,10 +5,14 @@ import Synchronization
 
 /// A program's whole run, with the exit codes that all of ours have.
 public enum CommandLineProgram {
-    /// Parses, runs and exits.
-    public static func run(_ root: any ParsableCommand.Type, _ arguments: [String]) -> Never {
+    /// Parses, checks, runs and exits; `check` may refuse what the parser takes.
+    public static func run(
+        _ root: any ParsableCommand.Type, _ arguments: [String],
+        check: (any ParsableCommand) throws -> Void = { _ in }
+    ) -> Never {
         do {
             var command = try root.parseAsRoot(arguments)
+            try check(command)
             try command.run()
         } catch let status as ExitCode {
             end(status.rawValue)

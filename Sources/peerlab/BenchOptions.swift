@@ -3,6 +3,20 @@ import Devices
 import LuaKit
 import Runner
 
+/// What decides where a record is asked again, beside the bench.
+struct RecordBench: ParsableArguments {
+    @OptionGroup(title: "Lab") var lab: LabOptions
+
+    @Option(help: ArgumentHelp("Further folder of Lua modules, for a bench's file.", valueName: "DIR"))
+    var lib: [String] = []
+
+    /// See ``BenchOptions/insideLab``.
+    @Option(help: .hidden)
+    var insideLab: String?
+
+    var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
+}
+
 /// What decides where scenarios run; the same for one run and for a batch.
 struct BenchOptions: ParsableArguments {
     @Option(help: "sim[:NAME or FILE], lab, or host.")
@@ -31,13 +45,6 @@ struct BenchOptions: ParsableArguments {
     /// Set with it: the simulated bench that models the guest.
     @Option(help: .hidden)
     var recordModel: String?
-
-    /// Refuses what does not go with the bench.
-    func check() throws {
-        if bench != "lab", lab.isGiven {
-            throw ValidationError("--lab-tph, --lab-importer, --lab-machine and --lab-clock are for --bench lab")
-        }
-    }
 
     /// `--tph-abi`.
     func tph() throws -> TPHChoice {

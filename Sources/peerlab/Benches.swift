@@ -29,15 +29,15 @@ enum BenchChoice {
 }
 
 enum SimBench {
-    /// A bench by the name of a file in stdlib/benches, or by a path.
-    static func make(_ name: String, tph: TPHChoice, library: Library) throws -> Bench {
+    /// A bench by the name of a file in stdlib/benches, or by a path; `tph` is for scenarios.
+    static func make(_ name: String, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         do throws(ErrorValue) { return make(try TopologyFile.load(name, library), tph: tph) } catch {
             throw ValidationError(error.line)
         }
     }
 
     /// The one that models what a record was made on.
-    static func make(for record: Record, tph: TPHChoice, library: Library) throws -> Bench {
+    static func make(for record: Record, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         if let model = record["model"] {
             guard case .sim(let name) = try BenchChoice(model) else {
                 throw ValidationError("the record's model '\(model)' is no simulated bench")
@@ -62,7 +62,7 @@ enum SimBench {
 
 enum HostBench {
     /// This machine; `insideLab` is what the lab bench calls itself in its guest.
-    static func make(tph: TPHChoice, insideLab: String?) -> Bench {
+    static func make(tph: TPHChoice = .auto, insideLab: String?) -> Bench {
         var names = utsname()
         uname(&names)
         let release = withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

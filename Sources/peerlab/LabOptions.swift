@@ -38,9 +38,6 @@ struct LabOptions: ParsableArguments {
             valueName: "CLOCK"))
     var clock: LabMachine.Clock?
 
-    /// Whether any of them says what the machine is; a kernel image may be named for all runs.
-    var isGiven: Bool { tph != nil || importer || machine != nil || clock != nil }
-
     /// The bench of stdlib/benches that is this machine.
     var model: String {
         var name = "sim:lab"

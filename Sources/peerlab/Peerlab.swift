@@ -35,7 +35,7 @@ struct Peerlab: ParsableCommand {
             root = Run.self
             arguments.removeFirst()
         }
-        CommandLineProgram.run(root, arguments)
+        CommandLineProgram.run(root, arguments) { try OptionTable.check($0, arguments) }
     }
 
     /// `--trace` alone is `--trace=-`: the argument parser knows no option whose value may be left out.

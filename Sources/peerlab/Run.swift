@@ -118,25 +118,17 @@ struct Run: ParsableCommand {
         do {
             let tph = try on.tph()
             let pairs = try on.pairs()
-            try on.check()
             let faults = try faultPlan()
-            if !on.bench.hasPrefix("sim"), tlp != nil || faults != nil {
-                throw ValidationError("--tlp and --inject are for simulated benches")
+            if on.grants.trust, !isForeign {
+                throw ValidationError("--trust is for a bundle: what the command line names is trusted")
             }
             let binding = try BindingFolder.choice(bind)
             let place = try Launcher().place(role: role, rendezvous: rendezvous)
-            if on.bench != "host", place != nil, role != nil || rendezvous != nil {
-                throw ValidationError(
-                    "--role is for --bench host: sim and lab are whole machines with every role inside")
-            }
             if place != nil, binding != nil {
                 throw ValidationError(
                     "--bind is for a run with all roles; for others, peerlab bind and peerlab restore")
             }
             if let cpu {
-                guard on.bench != "lab" else {
-                    throw ValidationError("--cpu is for this machine, not for the lab's guest")
-                }
                 guard let cpus = Machine.cpus(cpu) else {
                     throw ValidationError("--cpu takes CPU numbers, such as 3 or 0,2 or 4-7, not '\(cpu)'")
                 }

@@ -81,21 +81,8 @@ import Testing
     }
 
     private func run(_ command: String) -> [Substring] {
-        let script =
-            "export PEERLAB_PROGRAM='\(TranscriptTests.program)' XDG_STATE_HOME='\(TranscriptTests.results)' "
-            + "XDG_DATA_HOME='\(TranscriptTests.results)'; cd '\(TranscriptTests.root)' && { \(command); } 2>&1 </dev/null; echo \"[$?]\""
-        // Threads of a pool block signals, and a shell that inherits that waits for its children in vain.
-        var (none, blocked) = (sigset_t(), sigset_t())
-        pthread_sigmask(SIG_SETMASK, &none, &blocked)
-        defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
-        guard let pipe = popen(script, "r") else { return ["cannot run a shell"] }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&buffer, 1, buffer.count, pipe), count > 0 { bytes += buffer[..<count] }
-        pclose(pipe)
-        var lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-        if lines.last == "" { lines.removeLast() }
-        return lines
+        let run = Shell.run(command, results: TranscriptTests.results)
+        return (run.output + "[\(run.status)]").split(separator: "\n", omittingEmptySubsequences: false)
     }
 
     private func contents(_ path: String) throws -> String {

@@ -35,7 +35,6 @@ struct ABCommand: ParsableCommand {
     }
 
     func run() throws {
-        try on.check()
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()

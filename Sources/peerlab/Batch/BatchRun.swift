@@ -31,10 +31,6 @@ final class BatchRun {
     init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
         self.command = command
         self.arguments = arguments
-        try command.on.check()
-        if command.running.labShare, command.on.bench != "lab" {
-            throw ValidationError("--lab-share is for --bench lab")
-        }
         files = try command.output.forms.files()
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
         var plan = try BatchPlan(command)

@@ -28,7 +28,6 @@ struct BundleCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "A scenario file.") var file: String
 
     func run() throws {
-        try on.check()
         let result = try output.map { path throws(Failure) in try ResultFile(path) }
         let script = try RecordText.text(of: file)
         guard !Bundle.isBundle(script) else { throw ValidationError("\(file) is a bundle already") }
@@ -71,6 +70,10 @@ struct BundleCommand: ParsableCommand {
         var words = ["run", "--bench", on.bench, "--tph-abi", on.tphAbi]
         for setting in on.settings { words += ["--set", setting] }
         for place in on.lib { words += ["--lib", place] }
+        for grant in on.grants.allow { words += ["--allow", grant] }
+        for effect in on.grants.deny { words += ["--deny", effect] }
+        if let rules = on.grants.rules { words += ["--rules", rules] }
+        if let clock = on.lab.clock { words += ["--lab-clock", clock.rawValue] }
         if let tph = on.lab.tph { words += ["--lab-tph", tph] }
         if on.lab.importer { words.append("--lab-importer") }
         if let machine = on.lab.machine { words += ["--lab-machine", machine.rawValue] }

@@ -20,7 +20,7 @@ struct MinimiseCommand: ParsableCommand {
             usable record.
             """)
 
-    @OptionGroup var on: BenchOptions
+    @OptionGroup var on: RecordBench
 
     @Option(
         name: .customLong("on"),
@@ -50,7 +50,7 @@ struct MinimiseCommand: ParsableCommand {
         }
         let result = try output.map { path throws(Failure) in try ResultFile(path) }
         guard place != "sim" else {
-            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
+            let bench = try SimBench.make(for: record, library: on.library)
             throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
         }
         switch try BenchChoice(place) {
@@ -63,10 +63,10 @@ struct MinimiseCommand: ParsableCommand {
             lab.results = try output.map { [try LabResult($0, .record)] } ?? []
             throw ExitCode(try lab.run())
         case .host:
-            let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
+            let bench = HostBench.make(insideLab: on.insideLab)
             throw ExitCode(minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench) })
         case .sim(let name):
-            let bench = try SimBench.make(name, tph: try on.tph(), library: on.library)
+            let bench = try SimBench.make(name, library: on.library)
             throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
         }
     }

@@ -16,7 +16,10 @@ struct ReplayCommand: ParsableCommand {
             codes: 0 all answers are the recorded ones, 1 one differs, 2 no usable record.
             """)
 
-    @OptionGroup var on: BenchOptions
+    @Option(help: "sim[:NAME or FILE], lab, or host.")
+    var bench: String?
+
+    @OptionGroup var on: RecordBench
 
     @Flag(help: "Go on behind answers that differ, and show them all.")
     var loose = false
@@ -30,18 +33,16 @@ struct ReplayCommand: ParsableCommand {
 
     func run() throws {
         let record = try RecordText.load(file)
-        try on.check()
         var renamed: [String: String] = [:]
         for path in paths {
             let pair = try BenchOptions.pair(path)
             renamed[pair.name] = pair.value
         }
-        let named = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
-        guard named else {
-            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
+        guard let bench else {
+            let bench = try SimBench.make(for: record, library: on.library)
             throw ExitCode(replay(record, bench, renamed))
         }
-        switch try BenchChoice(on.bench) {
+        switch try BenchChoice(bench) {
         case .lab:
             let words = ["replay", "--bench", "host", "--inside-lab", LabRun.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
@@ -49,10 +50,10 @@ struct ReplayCommand: ParsableCommand {
             lab.inputs = [file]
             throw ExitCode(try lab.run())
         case .host:
-            let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
+            let bench = HostBench.make(insideLab: on.insideLab)
             throw ExitCode(replay(record, bench, renamed))
         case .sim(let name):
-            let bench = try SimBench.make(name, tph: try on.tph(), library: on.library)
+            let bench = try SimBench.make(name, library: on.library)
             throw ExitCode(replay(record, bench, renamed))
         }
     }
