@@ -83,7 +83,7 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Memory for a script's values; a scenario's own limit counts where it is less. Default: 1G.",
+            "Memory for a script, and for what it makes the process hold; a scenario's own limit counts where it is less. Default: 1G.",
             valueName: "256M"))
     var memory: String?
 
