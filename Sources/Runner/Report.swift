@@ -57,7 +57,7 @@ public enum Report {
 
     /// The results in such a document; nil where it is none.
     public static func results(at path: String) -> [ScenarioResult]? {
-        guard let bytes = Library.read(path) else { return nil }
+        guard let bytes = try? InputFile.bytes(of: path, limit: InputFile.Limit.results) else { return nil }
         return try? JSONDecoder().decode(Document.self, from: Data(bytes)).results
     }
 

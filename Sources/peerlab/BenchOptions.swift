@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Devices
 import LuaKit
 import Runner
@@ -79,6 +80,14 @@ struct BenchOptions: ParsableArguments {
             throw ValidationError("--set takes option=value, not '\(text)'")
         }
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    /// What these options read: no output may be one of these files.
+    func read(into files: inout OutputFiles) {
+        if let rules = grants.rules { files.read("the rules", rules) }
+        if bench.hasPrefix("sim:") { files.read("the bench", String(bench.dropFirst(4))) }
+        if let labKernel { files.read("the kernel", labKernel) }
+        for folder in lib { files.read("the modules", folder) }
     }
 
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }

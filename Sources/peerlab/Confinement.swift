@@ -24,13 +24,13 @@ struct Confinement {
     /// A simulated bench touches nothing but the scripts' folders.
     /// - Parameters:
     ///   - files: scripts; what is beside them may be read.
-    ///   - results: what is renamed over the results of before.
+    ///   - outputs: what is renamed over what was there before.
     ///   - memory: bytes that scripts may have.
-    init(simulated files: [String], _ library: Library, results: ResultFile? = nil, memory: UInt64) {
+    init(simulated files: [String], _ library: Library, outputs: [ResultFile] = [], memory: UInt64) {
         isSimulated = true
         readable = Confinement.scripts(files) + library.folders
         devices = []
-        replaceable = [results?.folder].compactMap { $0 }
+        replaceable = outputs.compactMap(\.folder)
         port = nil
         self.memory = memory
     }
@@ -39,7 +39,7 @@ struct Confinement {
     /// `granted` are the devices that scripts may use; nil for all. `journals` are where drivers that are changed are
     /// written down; none where none is changed.
     init(
-        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
+        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, outputs: [ResultFile] = [],
         port: UInt16?, journals: [String] = []
     ) {
         isSimulated = false
@@ -64,7 +64,7 @@ struct Confinement {
                 + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
                     "/dev/vfio", "/dev/infiniband",
                 ])
-        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 } + journals
+        replaceable = outputs.compactMap(\.folder) + [DeviceLocks.folder] + journals
         self.port = port
         memory = 0
     }

@@ -46,7 +46,8 @@ enum TopologyFile {
         bench.linkMode =
             try fields.choice("links", TLP.Mode.init(rawValue:), TLP.Mode.allCases.map(\.rawValue)) ?? .nonFlit
         if let capability = try iommu.integer("cap"), let extended = try iommu.integer("ecap") {
-            bench.iommuRegisters = (UInt64(capability), UInt64(extended))
+            // Registers are bits, and so may be below 0 as Lua has them.
+            bench.iommuRegisters = (UInt64(bitPattern: capability), UInt64(bitPattern: extended))
         }
         for device in try fields.list("devices") { try add(device, to: &bench) }
         for nic in try fields.list("rdma") { try addNIC(nic, on: nil, to: &bench) }

@@ -28,7 +28,10 @@ struct BundleCommand: ParsableCommand {
 
     func run() throws {
         try on.check()
-        let result = try output.map { path throws(Failure) in try ResultFile(path) }
+        var outputs = OutputFiles()
+        outputs.read(scripts: [file])
+        on.read(into: &outputs)
+        let result = try outputs.write("--output", output ?? "-")
         let script = try RecordText.text(of: file)
         guard !Bundle.isBundle(script) else { throw ValidationError("\(file) is a bundle already") }
         let folder = try TemporaryFolder()
@@ -47,7 +50,7 @@ struct BundleCommand: ParsableCommand {
                 "the bundle would have \(text.utf8.count) bytes, and lists take \(Bundle.longest): bundle a smaller scenario"
             )
         }
-        if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+        try result?.write(Array(text.utf8))
     }
 
     private var header: [(key: String, value: String)] {

@@ -20,7 +20,9 @@ struct BundleRun {
     /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
     init?(_ file: String, on options: BenchOptions) throws {
         // What cannot be read is told of by whoever reads it first.
-        guard let text = try? RecordText.text(of: file), Bundle.isBundle(text) else { return nil }
+        guard let text = try? InputFile.text(of: file, limit: InputFile.Limit.bundle), Bundle.isBundle(text) else {
+            return nil
+        }
         guard options.grants.trust || options.bench.hasPrefix("sim") else {
             throw ValidationError(
                 "\(file) is a bundle: what came by mail runs on simulated benches; --trust lets it have --bench \(options.bench)"

@@ -23,9 +23,11 @@ struct ExportCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
     func run() throws {
+        var files = OutputFiles()
+        files.read("the record", file)
+        let result = try files.write("--c", output)
         let text = CExport(try RecordText.load(file), kselftest: kselftest).text
-        guard output != "-" else { return print(text, to: STDOUT_FILENO) }
-        do throws(Failure) { try ResultFile(output).write(Array(text.utf8)) } catch {
+        do throws(Failure) { try result?.write(Array(text.utf8)) } catch {
             throw ValidationError("cannot write the C file: \(error.message)")
         }
     }

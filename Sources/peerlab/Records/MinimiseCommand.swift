@@ -47,7 +47,10 @@ struct MinimiseCommand: ParsableCommand {
                 throw ValidationError("--until \(error.message)")
             }
         }
-        let result = try output.map { path throws(Failure) in try ResultFile(path) }
+        var files = OutputFiles()
+        files.read("the record", file)
+        on.read(into: &files)
+        let result = try files.write("--output", output ?? "-")
         guard place != "sim" else {
             let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
             throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
@@ -96,7 +99,7 @@ struct MinimiseCommand: ParsableCommand {
             "\(record.operations.count) operations to \(smaller.operations.count), \(minimiser.progress.tries) tries",
             to: STDERR_FILENO)
         do throws(Failure) {
-            if let result { try result.write(Array(text.utf8)) } else { print(text, to: STDOUT_FILENO) }
+            try result?.write(Array(text.utf8))
         } catch {
             print("peerlab: cannot write the record: \(error.message)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue

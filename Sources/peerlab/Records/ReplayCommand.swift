@@ -84,9 +84,6 @@ struct ReplayCommand: ParsableCommand {
 
 /// Records from files.
 enum RecordText {
-    /// At most so much of a file is read.
-    private static let longest = 256 << 20
-
     /// A record, or that of a bundle.
     static func load(_ path: String) throws -> Record {
         do {
@@ -101,19 +98,10 @@ enum RecordText {
         }
     }
 
-    static func text(of path: String) throws -> String {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw ValidationError("\(path): \(Errno(errno).message) (\(Errno(errno).name))") }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count < longest {
-            let count = read(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw ValidationError("\(path): \(Errno(errno).message) (\(Errno(errno).name))") }
-            if count == 0 { break }
-            bytes += buffer[..<count]
+    static func text(of path: String, limit: Int = InputFile.Limit.record) throws -> String {
+        do throws(Failure) { return try InputFile.text(of: path, limit: limit, mayBeStream: true) } catch {
+            throw ValidationError(
+                "\(path): \(error.errno.message) (\(error.errno.name))\(error.hint.map { ": \($0)" } ?? "")")
         }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }
