@@ -174,7 +174,7 @@ struct RecordScanner {
                     "the record stands for more than \(RecordParser.mostBytes >> 20) MiB of data up to this line")
             }
             room -= count
-            data.append(contentsOf: repeatElement(byte, count: count))
+            data += [UInt8](repeating: byte, count: count)
         }
         return data
     }

@@ -88,9 +88,7 @@ public enum InputFile {
         default:
             throw Failure(
                 "open", Errno(EINVAL), object: path,
-                hint:
-                    "it is no regular file; of what is none, /dev/stdin alone is read, and only where a command line names it"
-            )
+                hint: "it is no regular file; of others only /dev/stdin is read, where a command line names it")
         }
     }
 
@@ -111,11 +109,10 @@ public enum ModuleFile {
     /// Its text; nil where it is not there. ELOOP where it is a link, or lies behind one.
     /// - Parameter path: "engines/edu.lua": names with slashes between.
     public static func bytes(of path: String, in folder: String) throws(Failure) -> [UInt8]? {
-        var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         let whole = "\(folder)/\(path)"
-        guard let name = parts.popLast(), !name.isEmpty, name != ".", name != "..",
-            parts.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." })
-        else { throw Failure("open", Errno(EINVAL), object: whole) }
+        var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard path.hasSuffix(".lua"), let name = parts.popLast(), (parts + [String(name.dropLast(4))]).allSatisfy(isName)
+        else { throw Failure("open", Errno(EINVAL), object: whole, hint: "it is no module's name") }
         var place = Glibc.open(folder, openPath | O_DIRECTORY | O_CLOEXEC)
         guard place >= 0 else { return nil }
         defer { close(place) }
@@ -136,6 +133,11 @@ public enum ModuleFile {
         // It may have become another one.
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw irregular(whole) }
         return try InputFile.bytes(from: descriptor, whole, limit: InputFile.Limit.script)
+    }
+
+    /// Whether `require` takes it between dots: nothing that leaves the folder.
+    static func isName(_ part: some StringProtocol) -> Bool {
+        !part.isEmpty && part.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" }
     }
 
     /// What a name is; nil where there is none.

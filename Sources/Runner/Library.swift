@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 public import LuaKit
+import Synchronization
 
 /// Where `require` finds Lua files: the script's own folder first, then the stdlib.
 public struct Library: Sendable {
@@ -10,14 +11,17 @@ public struct Library: Sendable {
     public init(stdlib: [String]) { self.stdlib = stdlib }
 
     /// The text of module `name` ("engines.edu" is engines/edu.lua).
-    func find(_ name: String, from folder: String) throws(ErrorValue) -> LuaState.ModuleSource {
+    func find(
+        _ name: String, from folder: String, loaded: LoadedModules? = nil
+    ) throws(ErrorValue) -> LuaState.ModuleSource {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         // Nothing but names: a module never leaves the folders it is looked for in.
-        guard
-            parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
-        else { throw ErrorValue(kind: "script", "require: '\(name)' is no module name") }
+        guard parts.allSatisfy(ModuleFile.isName) else {
+            throw ErrorValue(kind: "script", "require: '\(name)' is no module name")
+        }
         let file = parts.joined(separator: "/") + ".lua"
         if let text = try Library.own(file, in: folder, name) {
+            loaded?.add(file)
             return LuaState.ModuleSource(text: text, path: "@\(folder)/\(file)")
         }
         for place in stdlib {
@@ -90,6 +94,19 @@ extension Library {
         guard case .table(let fields, _) = try state.run(text, name: "@" + path) else { return .none }
         return .table(fields)
     }
+}
+
+/// The modules from its own folder that a script has loaded, in all of its roles.
+public final class LoadedModules: Sendable {
+    private let names = Mutex<Set<String>>([])
+
+    /// None yet.
+    public init() {}
+
+    func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
+
+    /// "engines/edu.lua", sorted.
+    var sorted: [String] { names.withLock { $0.sorted() } }
 }
 
 /// A file of data calls nothing of ours.

@@ -69,6 +69,11 @@ struct Confinement {
         memory = 0
     }
 
+    /// For a record that is replayed on this machine's devices.
+    static func devices(_ on: BenchOptions, _ library: Library) -> Confinement {
+        Confinement(real: [], library, insideLab: on.insideLab != nil, granted: nil, port: nil)
+    }
+
     /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
     private static func nodes(of device: String) -> [String] {
         func names(_ folder: String) -> [String] {

@@ -94,9 +94,12 @@ struct Run: ParsableCommand {
             // Before there is another process: the bundle is one of the files that are read.
             _ = try RunOutputs(self)
             try bundle.continueInChild()
+            let named = files[0]
             files = [bundle.path]
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
-            if !isNamed, let model = bundle.model { on.bench = model }
+            if !isNamed, let model = bundle.model {
+                on.bench = "sim:" + (try SimBench.shipped(model, in: named))
+            }
             on.settings = bundle.settings + on.settings
             return try runFiles(isForeign: true, on: isNamed ? nil : bundle.record)
         }

@@ -9,14 +9,17 @@ enum TopologyFile {
     /// Loads a bench by name or path.
     static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
         let path: String
+        let value: LuaValue
         if name.contains("/") || name.hasSuffix(".lua") {
             path = name
+            value = try BenchFile.table(of: path, library)
         } else if let found = library.stdlibFile("benches/\(name).lua") {
             path = found
+            value = try library.table(of: path)
         } else {
             throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
         }
-        guard case .table(let fields) = try library.table(of: path) else {
+        guard case .table(let fields) = value else {
             throw ErrorValue(kind: "usage", "\(path): a bench returns a table")
         }
         do throws(ErrorValue) {

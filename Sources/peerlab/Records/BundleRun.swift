@@ -32,8 +32,8 @@ struct BundleRun {
         do throws(RecordError) { bundle = try Bundle(parsing: text) } catch {
             throw ValidationError("\(file): \(error.text)")
         }
-        guard let name = bundle["scenario"], bundle.file(name) != nil else {
-            throw ValidationError("\(file): the bundle has no scenario")
+        guard let name = bundle["scenario"], name.hasSuffix(".lua"), bundle.file(name) != nil else {
+            throw ValidationError("\(file): the bundle has no scenario, or one that is no .lua file")
         }
         folder = try TemporaryFolder()
         path = folder.path(name)

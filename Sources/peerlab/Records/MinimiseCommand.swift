@@ -39,8 +39,9 @@ struct MinimiseCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let record = try RecordText.load(file)
         var expression: FailureExpression?
         if let until {
             do throws(RecordError) { expression = try FailureExpression(until) } catch {
@@ -51,24 +52,31 @@ struct MinimiseCommand: ParsableCommand {
         files.read("the record", file)
         on.read(into: &files)
         let result = try files.write("--output", output ?? "-")
-        guard place != "sim" else {
-            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
-        }
-        switch try BenchChoice(place) {
-        case .lab:
+        let choice = place == "sim" ? nil : try BenchChoice(place)
+        if case .lab = choice {
             var words = [StdlibFolders.program(), "minimise", "--on", "host", "--inside-lab", LabRun.inside]
             words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"]
             if let until { words += ["--until", until] }
             let files = output.map { [("smaller", LabRun.absolute($0))] } ?? []
             throw ExitCode(try LabRun(on, command: words + ["--", LabRun.absolute(file)], results: files).run())
-        case .host:
-            let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench) })
-        case .sim(let name):
-            let bench = try SimBench.make(name, tph: try on.tph(), library: on.library)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
         }
+        let text = try RecordText.text(of: file)
+        let (library, tph) = (on.library, try on.tph())
+        try result?.open()
+        if case .host = choice {
+            // Each try is a process of its own, which is confined; this one makes no call.
+            let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+            let record = try RecordText.record(text, file)
+            throw ExitCode(
+                minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench, .devices(on, library)) })
+        }
+        var named: Bench?
+        if case .sim(let name) = choice { named = try SimBench.make(name, tph: tph, library: library) }
+        let confinement = Confinement(simulated: [], library, outputs: [result].compactMap { $0 }, memory: 0)
+        _ = try limits.hold("minimise", confinement)
+        let record = try RecordText.record(text, file)
+        let bench = try named ?? SimBench.make(for: record, tph: tph, library: library)
+        throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
     }
 
     private func minimise(
@@ -114,10 +122,11 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     /// The same in a process of its own: what a real kernel has open goes with it.
-    private static func inProcess(_ record: Record, _ bench: Bench) -> [Answer] {
+    private static func inProcess(_ record: Record, _ bench: Bench, _ confinement: Confinement) -> [Answer] {
         var ending: Ending?
         var rest = [BatchTask(id: "replay", index: 0, timeout: 60)]
         let workers = Workers(jobs: 1) { _ in
+            _ = confinement.apply()
             guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }
             return ResultPipe.write(Array(data)) ? 0 : 1
         }

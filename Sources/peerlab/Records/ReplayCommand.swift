@@ -28,8 +28,9 @@ struct ReplayCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let record = try RecordText.load(file)
         try on.check()
         var renamed: [String: String] = [:]
         for path in paths {
@@ -37,22 +38,32 @@ struct ReplayCommand: ParsableCommand {
             renamed[pair.name] = pair.value
         }
         let named = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
-        guard named else {
-            let bench = try SimBench.make(for: record, tph: try on.tph(), library: on.library)
-            throw ExitCode(replay(record, bench, renamed))
-        }
-        switch try BenchChoice(on.bench) {
-        case .lab:
+        let choice = named ? try BenchChoice(on.bench) : nil
+        if case .lab = choice {
             let words = [StdlibFolders.program(), "replay", "--bench", "host", "--inside-lab", LabRun.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
             throw ExitCode(try LabRun(on, command: words + more + ["--", LabRun.absolute(file)], results: []).run())
-        case .host:
-            let bench = HostBench.make(tph: try on.tph(), insideLab: on.insideLab)
-            throw ExitCode(replay(record, bench, renamed))
-        case .sim(let name):
-            let bench = try SimBench.make(name, tph: try on.tph(), library: on.library)
-            throw ExitCode(replay(record, bench, renamed))
         }
+        let text = try RecordText.text(of: file)
+        let (library, tph) = (on.library, try on.tph())
+        var bench: Bench
+        let record: Record
+        switch choice {
+        case .host:
+            bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+            bench.sandbox = try limits.hold("replay", .devices(on, library))
+            record = try RecordText.record(text, file)
+        case .sim(let name):
+            bench = try SimBench.make(name, tph: tph, library: library)
+            bench.sandbox = try limits.hold("replay", Confinement(simulated: [], library, memory: 0))
+            record = try RecordText.record(text, file)
+        default:
+            let sandbox = try limits.hold("replay", Confinement(simulated: [], library, memory: 0))
+            record = try RecordText.record(text, file)
+            bench = try SimBench.make(for: record, tph: tph, library: library)
+            bench.sandbox = sandbox
+        }
+        throw ExitCode(replay(record, bench, renamed))
     }
 
     private func replay(_ record: Record, _ bench: Bench, _ paths: [String: String]) -> Int32 {
@@ -84,10 +95,9 @@ struct ReplayCommand: ParsableCommand {
 
 /// Records from files.
 enum RecordText {
-    /// A record, or that of a bundle.
-    static func load(_ path: String) throws -> Record {
+    /// A record, or that of a bundle; `path` is for messages.
+    static func record(_ text: String, _ path: String) throws -> Record {
         do {
-            let text = try text(of: path)
             guard Bundle.isBundle(text) else { return try Record(parsing: text) }
             guard let record = try Bundle(parsing: text).file("record") else {
                 throw ValidationError("\(path): the bundle has no record")
