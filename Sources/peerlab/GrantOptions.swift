@@ -3,6 +3,7 @@ import Bindings
 import Commands
 import Devices
 import Glibc
+import Kernel
 import LuaKit
 import Runner
 
@@ -67,21 +68,18 @@ struct GrantOptions: ParsableArguments {
     func words() throws -> [(word: String, value: String)] {
         var words = allow.map { (word: "allow", value: $0) } + deny.map { (word: "deny", value: $0) }
         guard let rules else { return words }
-        guard let file = fopen(rules, "re") else {
-            throw ValidationError("--rules: cannot read \(rules): \(String(cString: strerror(errno)))")
+        let text: String
+        do throws(Failure) {
+            text = try InputFile.text(of: rules, limit: InputFile.Limit.rules, mayBeStream: true)
+        } catch {
+            throw ValidationError("--rules: cannot read \(rules): \(error.message)")
         }
-        defer { fclose(file) }
-        var line: UnsafeMutablePointer<CChar>?
-        var size = 0
-        defer { free(line) }
-        var number = 0
-        while getline(&line, &size, file) >= 0, let line {
-            number += 1
-            let text = String(cString: line).prefix { $0 != "#" }
-            let parts = text.split(whereSeparator: \.isWhitespace).map(String.init)
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (index, line) in lines.enumerated() {
+            let parts = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
             guard !parts.isEmpty else { continue }
             guard parts.count == 2, ["allow", "deny"].contains(parts[0]) else {
-                throw ValidationError("\(rules):\(number): a line is 'allow GRANT' or 'deny EFFECT'")
+                throw ValidationError("\(rules):\(index + 1): a line is 'allow GRANT' or 'deny EFFECT'")
             }
             words.append((parts[0], parts[1]))
         }

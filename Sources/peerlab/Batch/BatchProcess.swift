@@ -49,7 +49,7 @@ final class BatchProcess {
                 bench.isSimulated
                 ? Confinement(simulated: [file], library, memory: 0)
                 : Confinement(
-                    real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices, results: nil,
+                    real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices,
                     port: nil, isRaw: grants.allows(.raw))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }

@@ -12,13 +12,9 @@ struct RecordFile {
     private let output: LineFile
 
     /// Begins the record of one file's run.
-    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
+    init(_ file: ResultFile, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
         guard files.count == 1 else {
             throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
-        }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
         }
         var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
         for setting in settings { header.append(("set", setting)) }
@@ -42,7 +38,7 @@ struct RecordFile {
             }
         }
         header.append(("peerlab", Peerlab.version))
-        let output = LineFile(descriptor, path)
+        let output = try LineFile(file)
         self.output = output
         recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { line in
             // What a crash of the kernel would take is written at once; of posted and polled work there may be a lot.
@@ -56,6 +52,9 @@ struct RecordFile {
         recorder.finish()
         return output.finish()
     }
+
+    /// The same where the process ends now.
+    func finishNow() { output.finishNow() }
 
     /// Records what goes through a kernel.
     func watch(_ kernel: TracingKernel?) {
