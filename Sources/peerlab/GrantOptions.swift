@@ -28,10 +28,11 @@ struct GrantOptions: ParsableArguments {
     @Flag(help: "Let scripts that came from elsewhere, in a bundle, use this machine's devices.")
     var trust = false
 
-    /// What is granted on a bench; `needsGrants` is true for this machine alone.
-    func grants(needsGrants: Bool) throws -> Grants {
+    /// What is granted on a bench of a kind: on this machine ("host") what is allowed; in the lab's guest ("lab") as well
+    /// where anything is, and else all, as on a simulated bench.
+    func grants(on kind: String) throws -> Grants {
         // Most runs: nothing to look up.
-        if !needsGrants, allow.isEmpty, deny.isEmpty, rules == nil { return Grants() }
+        if kind != "host", allow.isEmpty, deny.isEmpty, rules == nil { return Grants() }
         var effects: Set<Effect> = []
         var devices: Set<String> = []
         var denied: Set<Effect> = []
@@ -49,10 +50,14 @@ struct GrantOptions: ParsableArguments {
                 effects.insert(try GrantOptions.effect(value, "allow"))
             }
         }
-        let all = !needsGrants || isAll
-        var grants = Grants(effects: all ? nil : effects, devices: all ? nil : devices)
+        let isLab = kind == "lab"
+        let isOpen = kind != "host" && !(isLab && !(effects.isEmpty && devices.isEmpty))
+        let all = isOpen || isAll
+        // The guest's devices are all there for the run.
+        var grants = Grants(
+            effects: all ? nil : effects, devices: all || isLab && devices.isEmpty ? nil : devices)
         grants.denied = denied
-        grants.trusts = !needsGrants || trust
+        grants.trusts = kind != "host" || trust
         return grants
     }
 

@@ -200,7 +200,7 @@ struct Run: ParsableCommand {
         let output = outputs.json
         try output?.open()
         var bench = bench
-        var grants = try on.grants.grants(needsGrants: bench.kind == "host")
+        var grants = try on.grants.grants(on: bench.kind)
         let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
         var confinement = confinement(
             bench, library, place, outputs.all, limits, question == nil ? grants.devices : nil, grants)

@@ -30,7 +30,7 @@ final class BatchProcess {
         case .host: bench = HostBench.make(tph: tph, insideLab: on.insideLab)
         case .lab: bench = nil
         }
-        grants = try on.grants.grants(needsGrants: bench?.kind == "host")
+        grants = try on.grants.grants(on: bench?.kind ?? "lab")
     }
 
     /// Runs nothing once, so that every process finds what the language looks up once already looked up.

@@ -15,6 +15,12 @@ struct ForeignLimits: ParsableArguments {
 
     func validate() throws { _ = try Limits(timeout: timeout, memory: memory) }
 
+    /// The same options, for the program in the lab's guest.
+    var words: [String] { ["--timeout", timeout, "--memory", memory] }
+
+    /// `--timeout`, seconds.
+    var seconds: Double { get throws { try Limits(timeout: timeout, memory: memory).timeout ?? LabRun.defaultTime } }
+
     /// Memory that the watching thread must not be the last to notice, bytes.
     private static let slack: UInt64 = 256 << 20
 

@@ -57,9 +57,11 @@ struct MinimiseCommand: ParsableCommand {
         if case .lab = choice {
             var words = ["minimise", "--on", "host", "--inside-lab", LabRun.inside, "--budget", String(budget)]
             if let until { words += ["--until", until] }
+            words += limits.words
             if output != nil { words += ["-o", GuestJob.result(0)] }
             var lab = LabRun(on.lab, words + ["--", LabRun.place(file)])
             lab.inputs = [file]
+            lab.time = try limits.seconds
             lab.results = try output.map { [try LabResult($0, .record)] } ?? []
             throw ExitCode(try lab.run())
         }

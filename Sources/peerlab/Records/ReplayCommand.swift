@@ -42,9 +42,10 @@ struct ReplayCommand: ParsableCommand {
         let choice = try bench.map(BenchChoice.init)
         if case .lab = choice {
             let words = ["replay", "--bench", "host", "--inside-lab", LabRun.inside]
-            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
+            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] } + limits.words
             var lab = LabRun(on.lab, words + more + ["--", LabRun.place(file)])
             lab.inputs = [file]
+            lab.time = try limits.seconds
             throw ExitCode(try lab.run())
         }
         let text = try RecordText.text(of: file)
