@@ -5,7 +5,7 @@ import Glibc
 import Kernel
 import Runner
 
-/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. Sources/walls.md has its
+/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. peerlab.docc/Walls.md has its
 /// output, which a test compares.
 struct WallsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
