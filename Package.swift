@@ -77,7 +77,8 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "LabBench", "Records", "Results", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel", "CHeap",
+                "LabBench", "Records", "Results", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel",
+                "CHeap",
             ],
             swiftSettings: swift),
         .testTarget(name: "KernelTests", dependencies: ["Kernel"], swiftSettings: swift),

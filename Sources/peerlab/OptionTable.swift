@@ -62,7 +62,8 @@ enum OptionTable {
         "plan": [Row([.sim], "set lib"), Row(all, "bench")],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
-        "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [], "stubs": [], "results": [],
+        "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
+        "stubs": [], "results": [],
     ]
 
     /// Options that another one makes useless.
