@@ -103,6 +103,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "CommandTests", dependencies: ["peerlab"], exclude: ["Transcripts"], swiftSettings: swift),
+        .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

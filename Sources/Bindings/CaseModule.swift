@@ -29,6 +29,7 @@ let caseModule = Module(
                     guard call.host.logged <= Host.longestLog else {
                         throw ErrorValue(kind: "memory", "case:log: more than 64 MiB in one case")
                     }
+                    try call.hold(call[1].count + 64, "case:log")
                     call.host.log.append(call[1].string)
                     (call.host.realKernel as? TracingKernel)?.note("| " + call[1].string)
                     return call.nothing
@@ -77,6 +78,7 @@ private func metric(_ call: Call) throws -> CInt {
     guard call.host.metrics.count < Host.mostMetrics else {
         throw ErrorValue(kind: "memory", "case:metric: more than \(Host.mostMetrics) in one case")
     }
+    try call.hold(256, "case:metric")
     let labels = call[3].isPresent ? call[3] : nil
     func label(_ index: Int) -> Argument? { labels.flatMap { $0[index].isPresent ? $0[index] : nil } }
     call.host.metrics.append(
@@ -93,6 +95,7 @@ private func latencies(_ call: Call) throws -> CInt {
     guard histogram.totalCount > 0 else {
         throw ErrorValue(kind: "argument", "case:latencies: '\(name)' has none")
     }
+    try call.hold(2048, "case:latencies")
     func value(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) }
     call.host.distributions.append(
         Distribution(

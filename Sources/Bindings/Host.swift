@@ -1,3 +1,4 @@
+import Glibc
 public import Kernel
 public import LuaKit
 
@@ -25,6 +26,8 @@ public final class Host {
     /// Bytes of ``log``, and so many may be; numbers that may be measured in a case.
     static let longestLog = 64 << 20, mostMetrics = 1_000_000
     var logged = 0
+    /// Sizes of the anonymous files that the script made.
+    var memoryFiles: [Int32: UInt64] = [:]
 
     /// What a case measured.
     public var metrics: [Metric] = []
@@ -70,6 +73,29 @@ public final class Host {
 }
 
 extension Call {
+    /// A descriptor's number that a script gave; none of this program's own files (results, sockets, the terminal).
+    func descriptor(_ argument: Argument, _ function: String) throws -> Int32 {
+        try check(descriptor: argument.int32, function)
+        return argument.int32
+    }
+
+    /// What is kept of a result until its run ends.
+    func keep(_ found: Evidence) throws {
+        try hold(512, "mr:tph")
+        host.add(found)
+    }
+
+    func check(descriptor: Int32, _ function: String) throws {
+        guard try kernel().isForeign(descriptor) else { return }
+        var error = ErrorValue(
+            kind: "permission",
+            "\(function): descriptor \(descriptor) is not the script's: it did not open it, nor was it given it")
+        error.operation = function
+        error.errno = EBADF
+        error.name = "EBADF"
+        throw error
+    }
+
     var host: Host { context(Host.self) }
     /// See ``Host/kernel()``.
     func kernel() throws -> any Kernel { try host.kernel() }

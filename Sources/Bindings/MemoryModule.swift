@@ -39,11 +39,14 @@ let memoryModule = Module(
             "Zeroed memory of this process.",
             entry: {
                 Call($0, $1).run { call in
-                    let memory = try MappedMemory(
-                        hostMemory: call[0].int, pages: MappedMemory.PageSize(rawValue: call[1].int64) ?? .ordinary,
-                        kernel: try call.kernel())
-                    let length = memory.length
-                    return call.push(object: memory, parent: 0, label: "of \(length) bytes")
+                    let pages = MappedMemory.PageSize(rawValue: call[1].int64) ?? .ordinary
+                    let unit = Int(pages.rawValue)
+                    let kernel = try call.kernel()
+                    return try call.holding((call[0].int + unit - 1) / unit * unit, "memory.alloc") {
+                        let memory = try MappedMemory(hostMemory: call[0].int, pages: pages, kernel: kernel)
+                        let length = memory.length
+                        return call.push(object: memory, parent: 0, label: "of \(length) bytes")
+                    }
                 }
             })
     ],

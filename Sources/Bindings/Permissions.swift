@@ -20,6 +20,9 @@ public struct Grants: Sendable, Equatable {
         self.devices = devices
     }
 
+    /// Whether an effect is granted, and not denied.
+    public func allows(_ effect: Effect) -> Bool { has(effect) && !denied.contains(effect) }
+
     func has(_ effect: Effect) -> Bool {
         guard let effects else { return true }
         return effects.contains(effect) || effect == .open && devices?.isEmpty == false
@@ -88,6 +91,9 @@ public final class Permissions {
         }
         grants.devices?.insert(device)
     }
+
+    /// A device that somebody else has asked about.
+    public func grant(device: String) { grants.devices?.insert(device) }
 
     /// Whether a device may be used without asking.
     public func allows(device: String) -> Bool { grants.devices?.contains(device) ?? true }

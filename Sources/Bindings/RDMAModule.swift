@@ -269,7 +269,7 @@ private let mrClass = ObjectClass(
 private func tph(_ call: Call) throws -> CInt {
     let (hint, source, reason) = call[0].object(MemoryRegion.self).pointee.tph()
     guard let hint else {
-        call.host.add(
+        try call.keep(
             Evidence(verified: false, enabled: nil, st: nil, ph: nil, source: nil, reason: reason))
         return call.push(.table(["verified": .boolean(false), "reason": .string(reason)]))
     }
@@ -277,7 +277,7 @@ private func tph(_ call: Call) throws -> CInt {
         verified: true, enabled: hint.enabled, st: hint.enabled ? Int64(hint.index) : nil,
         ph: hint.enabled ? ProcessingHint(rawValue: hint.ph)?.name ?? "?" : nil,
         source: sourceName(source, isSimulated: call.host.isSimulated), reason: nil)
-    call.host.add(found)
+    try call.keep(found)
     return call.push(
         .table([
             "verified": .boolean(true), "enabled": .boolean(hint.enabled), "st": found.st.map { .integer($0) } ?? .none,

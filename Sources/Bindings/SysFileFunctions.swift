@@ -20,11 +20,12 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
+                let descriptor = try call.descriptor(call[0], "sys.read")
                 let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: call[1].int, alignment: 8)
                 defer { buffer.deallocate() }
                 let result =
                     call[2].isPresent
-                    ? kernel.pread(call[0].int32, buffer, at: call[2].uint64) : kernel.read(call[0].int32, buffer)
+                    ? kernel.pread(descriptor, buffer, at: call[2].uint64) : kernel.read(descriptor, buffer)
                 return answer(call, result, result < 0 ? nil : Array(buffer.prefix(result)))
             }
         }),
@@ -38,10 +39,13 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
+                let descriptor = try call.descriptor(call[0], "sys.write")
+                let place = call[2].isPresent ? call[2].uint64 : nil
+                try call.growMemoryFile(descriptor, by: call[1].bytes.count, at: place)
                 let result =
                     call[2].isPresent
-                    ? kernel.pwrite(call[0].int32, call[1].bytes, at: call[2].uint64)
-                    : kernel.write(call[0].int32, call[1].bytes)
+                    ? kernel.pwrite(descriptor, call[1].bytes, at: call[2].uint64)
+                    : kernel.write(descriptor, call[1].bytes)
                 return answer(call, result, nil)
             }
         }),
@@ -54,7 +58,9 @@ let sysFileFunctions = [
         returns: "sys.result", effects: [.raw], "lseek(2).",
         entry: {
             Call($0, $1).run { call in
-                answer(call, try call.kernel().lseek(call[0].int32, call[1].int64, call[2].int32), nil)
+                answer(
+                    call, try call.kernel().lseek(call.descriptor(call[0], "sys.seek"), call[1].int64, call[2].int32),
+                    nil)
             }
         }),
     Function(
@@ -67,7 +73,9 @@ let sysFileFunctions = [
         returns: "sys.result", effects: [.raw], "fcntl(2).",
         entry: {
             Call($0, $1).run { call in
-                answer(call, try call.kernel().fcntl(call[0].int32, call[1].int32, call[2].int), nil)
+                answer(
+                    call, try call.kernel().fcntl(call.descriptor(call[0], "sys.fcntl"), call[1].int32, call[2].int),
+                    nil)
             }
         }),
     Function(
@@ -80,7 +88,7 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let events = Int16(truncatingIfNeeded: call[1].int64)
-                return answer(call, try call.kernel().poll(call[0].int32, events), nil)
+                return answer(call, try call.kernel().poll(call.descriptor(call[0], "sys.poll"), events), nil)
             }
         }),
     Function(
@@ -103,9 +111,15 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let request = call[1]
+                // A file's memory is counted where the file is made.
+                let isMemory =
+                    request[3].uint32 & UInt32(MAP_ANONYMOUS) != 0 || request[3].uint32 & UInt32(MAP_PRIVATE) != 0
+                if isMemory { try call.hold(request[0].int, "sys.mmap") }
                 let mapping = try MappedMemory(
-                    of: call[0].int32, length: request[0].int, protection: request[2].int32, flags: request[3].int32,
+                    of: call.descriptor(call[0], "sys.mmap"), length: request[0].int, protection: request[2].int32,
+                    flags: request[3].int32,
                     at: request[1].uint64, kernel: try call.kernel())
+                defer { if isMemory { call.holdUntilClosed(request[0].int) } }
                 return call.push(object: mapping, parent: 0, label: "of descriptor \(call[0].int32)")
             }
         }),
@@ -120,12 +134,15 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
-                let result = kernel.memfd(flags: call[1].uint32)
-                if let errno = Errno(result: result) { throw Failure("memfd_create", errno, object: "memfd") }
-                let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
-                let sized = kernel.truncate(file.descriptor.raw, call[0].int64)
-                if let errno = Errno(result: sized) { throw Failure("ftruncate", errno, object: "memfd") }
-                return call.push(object: file, parent: 0, label: "memfd")
+                return try call.holding(call[0].int, "sys.memfd") {
+                    let result = kernel.memfd(flags: call[1].uint32)
+                    if let errno = Errno(result: result) { throw Failure("memfd_create", errno, object: "memfd") }
+                    let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
+                    let sized = kernel.truncate(file.descriptor.raw, call[0].int64)
+                    if let errno = Errno(result: sized) { throw Failure("ftruncate", errno, object: "memfd") }
+                    call.host.memoryFiles[file.descriptor.raw] = call[0].uint64
+                    return call.push(object: file, parent: 0, label: "memfd")
+                }
             }
         }),
     Function(
@@ -155,3 +172,16 @@ let sysFileFunctions = [
             }
         }),
 ]
+
+extension Call {
+    /// A memfd that grows takes memory until the run ends, since duplicates may outlive it. Where write(2) writes is not
+    /// known, and taken for its end.
+    fileprivate func growMemoryFile(_ descriptor: Int32, by count: Int, at place: UInt64?) throws {
+        guard let size = host.memoryFiles[descriptor] else { return }
+        let end = (place ?? size).addingReportingOverflow(UInt64(count))
+        // The kernel refuses it.
+        guard !end.overflow, end.partialValue > size else { return }
+        try hold(Int(min(end.partialValue - size, UInt64(count))), "sys.write")
+        host.memoryFiles[descriptor] = end.partialValue
+    }
+}

@@ -60,7 +60,8 @@ let sysModule = Module(
             returns: "sys.file", effects: [.raw], "Takes over a descriptor, so that it is closed.",
             entry: {
                 Call($0, $1).run { call in
-                    let file = RawFile(descriptor: OwnedDescriptor(call[0].int32, try call.kernel()))
+                    let descriptor = try call.descriptor(call[0], "sys.adopt")
+                    let file = RawFile(descriptor: OwnedDescriptor(descriptor, try call.kernel()))
                     return call.push(object: file, parent: 0, label: "descriptor \(call[0].int32)")
                 }
             }),
@@ -112,7 +113,7 @@ private func ioctl(_ call: Call) throws -> CInt {
     if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(truncatingIfNeeded: request)) {
         _ = try call.host.permissions.permit(.reset, "sys.ioctl")
     }
-    let descriptor = call[0].int32
+    let descriptor = try call.descriptor(call[0], "sys.ioctl")
     guard call[2].isPresent else { return answer(call, kernel.ioctl(descriptor, request, .none), nil) }
     if let bytes = call.bytes(of: call[2]) {
         guard let memory = sys_guarded_alloc(bytes.count) else {
@@ -121,6 +122,13 @@ private func ioctl(_ call: Call) throws -> CInt {
         defer { sys_guarded_free(memory, bytes.count) }
         let buffer = UnsafeMutableRawBufferPointer(start: memory, count: bytes.count)
         buffer.copyBytes(from: bytes)
+        for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named >= 0 {
+            try call.check(descriptor: named, "sys.ioctl")
+        }
+        // A heap's buffer is there at once, until nobody has it open: the run's end at the latest.
+        if Request.find(named: "DMA_HEAP_IOCTL_ALLOC")?.number == request, bytes.count >= 8 {
+            try call.hold(Int(clamping: bytes.loadUnaligned(as: UInt64.self)), "sys.ioctl")
+        }
         let result = kernel.ioctl(descriptor, request, .memory(buffer))
         return answer(call, result, Array(buffer))
     }

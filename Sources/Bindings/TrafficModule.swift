@@ -12,6 +12,8 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
     /// Nothing to close but memory.
     public private(set) var isOpen = true
     let histogram: Histogram<UInt64>
+    /// Bytes that one takes, about.
+    static let size = 128 << 10
 
     init(_ latencies: [UInt32]) {
         var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
@@ -207,7 +209,9 @@ private func stream(_ call: Call) throws -> CInt {
     let result = try call[0][0].object(QueuePair.self).pointee.stream(plan)
     _ = call.push(table(result))
     guard plan.keepsLatencies else { return 1 }
-    _ = call.push(object: LatencyHistogram(result.latencies), parent: 0, label: "of \(result.messages) messages")
+    _ = try call.holding(LatencyHistogram.size, "traffic.stream") {
+        call.push(object: LatencyHistogram(result.latencies), parent: 0, label: "of \(result.messages) messages")
+    }
     return 2
 }
 
@@ -275,7 +279,9 @@ private func pingPong(_ call: Call) throws -> CInt {
     let (latencies, failure) = try qp.pointee.pingPong(plan)
     _ = call.push(
         .table(["messages": .integer(Int64(latencies.count)), "failure": failure?.table ?? .none]))
-    _ = call.push(object: LatencyHistogram(latencies), parent: 0, label: "of \(latencies.count) messages")
+    _ = try call.holding(LatencyHistogram.size, "traffic.ping_pong") {
+        call.push(object: LatencyHistogram(latencies), parent: 0, label: "of \(latencies.count) messages")
+    }
     return 2
 }
 

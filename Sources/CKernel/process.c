@@ -81,6 +81,7 @@ uint64_t process_resident(pid_t pid) {
     return sscanf(text, "%llu %llu", &size, &resident) == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 static volatile sig_atomic_t signals, terminated;
 
 static void count(int number) {
@@ -90,9 +91,7 @@ static void count(int number) {
 
 void process_count_signals(void) {
     struct sigaction action = { .sa_handler = count };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigaction(ending[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }
@@ -134,4 +133,60 @@ void process_watch_for(int watch, pid_t pid) { tell(watch, pid); }
 void process_watch_end(int watch) {
     tell(watch, 0);
     close(watch);
+}
+
+/* --- A child that goes on in this process's place ----------------------------------------------------------------- */
+
+static volatile pid_t successor;
+static volatile sig_atomic_t asked, successor_ended;
+enum { PATIENCE = 3 };
+
+/* Queued, so that the child can tell it from what the terminal sent to both. */
+static void pass_on(int number) {
+    int before = errno;
+    if (number == SIGCHLD) {
+        successor_ended = 1;
+    } else if (++asked >= PATIENCE) {
+        if (successor > 0) kill(successor, SIGKILL);
+    } else if (successor > 0) {
+        sigqueue(successor, number, (union sigval){ .sival_int = 0 });
+    }
+    errno = before;
+}
+
+long process_succeed(void) {
+    sigset_t all, before;
+    pid_t parent = getpid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(137); /* it died before that */
+    } else if (child > 0) {
+        /* Without SA_RESTART: whoever waits for a lock looks again. */
+        struct sigaction action = { .sa_handler = pass_on, .sa_flags = SA_NOCLDSTOP };
+        successor = child;
+        sigaction(SIGCHLD, &action, NULL);
+        for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigaction(ending[i], &action, NULL);
+        signal(SIGPIPE, SIG_IGN);
+    }
+    int error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return child < 0 ? -error : child;
+}
+
+int process_was_asked_to_end(void) { return asked || successor_ended; }
+
+int process_end_of_successor(void) {
+    siginfo_t info;
+    int status;
+    /* Its number is its own until it is waited for. */
+    while (waitid(P_PID, (id_t)successor, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {}
+    pid_t child = successor;
+    successor = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return 70;
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    return asked ? 130 : 128 + WTERMSIG(status);
 }

@@ -120,8 +120,12 @@ static void put_processes(struct program *p) {
     ONE_OF(p, SYS_process_vm_readv, 0, true, self);
     ONE_OF(p, SYS_process_vm_writev, 0, true, self);
     ONE_OF(p, SYS_prctl, 0, true, PR_SET_NAME, PR_GET_NAME, 0x53564d41 /* PR_SET_VMA: names of mappings */);
-    /* Its limits may be read. */
+    /* Its own limits may be read. */
     begin = begin_call(p, SYS_prlimit64);
+    load_argument(p, 0);
+    put(p, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 0);
+    put(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, self);
+    refuse(p, EPERM);
     for (size_t half = 0; half < 8; half += 4) {
         load(p, offsetof(struct seccomp_data, args[2]) + half);
         put(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);

@@ -293,7 +293,7 @@ static void ask(lua_State *L, const lk_function *f, const lk_value *values) {
 
 static inline int call_entry(lua_State *L, const lk_function *f, const lk_value *values) {
     lk_state *state = state_of(L);
-    if (state->used > state->limit) lk_check_memory(L);
+    if (!lk_has_room(state, 0)) lk_check_memory(L);
     if ((f->effects | f->selected_effects) & ~state->permitted) ask(L, f, values);
     lk_crossing before = lk_cross(L);
     int results = f->entry(L, values);

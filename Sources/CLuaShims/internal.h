@@ -14,6 +14,9 @@ typedef struct lk_state {
     lua_State *foreign_thread;
     const void *foreign_call;
     size_t used, limit; /* bytes of Lua's memory */
+    size_t held;        /* bytes elsewhere that are the script's too */
+    int period;         /* between two calls of lk_collect */
+    size_t open_objects, open_of_period;
     lk_permit permit;
     uint32_t permitted; /* effects */
     const void *error_metatable;
@@ -53,7 +56,8 @@ static inline void lk_return(lua_State *L, lk_crossing before) {
 typedef struct lk_object {
     const lk_class *class_;
     int open;
-    int closed_line;
+    int closed_line; /* while it is open, the period in which it came: see lk_collect */
+    size_t held;     /* bytes outside Lua, until it is closed */
 } lk_object;
 
 /* Raises the error table at the top, after giving it a position and a traceback. Stack effect [-1, +0, e]. */
@@ -72,6 +76,18 @@ void lk_open_coroutines(lua_State *L);
 void lk_check_interrupt(lua_State *L);
 /* Collects, and raises where the limit is still exceeded: what Swift made is only counted. */
 int lk_check_memory(lua_State *L);
+
+static inline bool lk_has_room(const lk_state *state, size_t more) {
+    return more <= state->limit && state->used + state->held <= state->limit - more;
+}
+
+/* An object is closed for good. */
+static inline void lk_count_closed(lua_State *L, const lk_object *object) {
+    lk_state *state = state_of(L);
+    state->open_objects--;
+    state->held -= object->held;
+    if (object->closed_line == state->period) state->open_of_period--;
+}
 
 /* The object at a stack index, or NULL for anything else. No library of a state of ours makes userdata but lk_new_object,
  * so a block that is large enough has our header. */

@@ -15,7 +15,10 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
     lua_setiuservalue(L, -2, 2);
     object->class_ = class_;
     object->open = 1;
-    object->closed_line = 0;
+    object->closed_line = state_of(L)->period;
+    object->held = 0;
+    state_of(L)->open_objects++;
+    state_of(L)->open_of_period++;
     /* From here on the collector may finalize it, so the caller fills the payload before it allocates again. */
     lua_rawgetp(L, LUA_REGISTRYINDEX, class_);
     lua_setmetatable(L, -2);
@@ -25,6 +28,11 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
 void lk_keep(lua_State *L, int place, int index) {
     lua_pushvalue(L, index);
     lua_setiuservalue(L, -2, 3 + place);
+}
+
+void lk_hold_until_closed(lua_State *L, size_t bytes) {
+    lk_object *object = lua_touserdata(L, -1);
+    object->held += bytes;
 }
 
 void lk_push_label(lua_State *L, int index) {
@@ -60,6 +68,7 @@ static int close_object(lua_State *L) {
     if (result == LK_STILL_OPEN) {
         object->open = 1;
     } else {
+        lk_count_closed(L, object);
         object->closed_line = current_line(L);
         object->class_->destroy(object + 1);
     }
@@ -73,6 +82,8 @@ static int collect_object(lua_State *L) {
     lk_crossing before = lk_cross(L);
     object->class_->close(L, object + 1, true);
     lk_return(L, before);
+    lk_count_closed(L, object);
+    object->closed_line = 0;
     object->class_->destroy(object + 1);
     return 0;
 }

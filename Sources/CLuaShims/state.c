@@ -26,7 +26,7 @@ static void *allocate(void *owner, void *block, size_t old, size_t size) {
         state->used -= before;
         return NULL;
     }
-    if (size > before && state->used + (size - before) > state->limit && !would_unwind(state)) return NULL;
+    if (size > before && !lk_has_room(state, size - before) && !would_unwind(state)) return NULL;
     void *result = realloc(block, size);
     if (result) {
         state->used += size - before;
@@ -45,11 +45,22 @@ void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitte
 
 void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
 
+bool lk_hold(lua_State *L, size_t bytes) {
+    lk_state *state = state_of(L);
+    /* What nobody needs any more may hold some. */
+    if (!lk_has_room(state, bytes)) lua_gc(L, LUA_GCCOLLECT);
+    if (!lk_has_room(state, bytes)) return false;
+    state->held += bytes;
+    return true;
+}
+void lk_release(lua_State *L, size_t bytes) { state_of(L)->held -= bytes; }
+size_t lk_memory_limit(lua_State *L) { return state_of(L)->limit; }
+
 int lk_check_memory(lua_State *L) {
     lk_state *state = state_of(L);
     lua_gc(L, LUA_GCCOLLECT);
-    if (state->used <= state->limit) return 0;
-    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB are used up",
+    if (lk_has_room(state, 0)) return 0;
+    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB (--memory) are used up",
                     (LUAI_UACINT)(state->limit >> 20));
 }
 
@@ -95,7 +106,10 @@ enum { PATIENCE = 3 };
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
 static volatile sig_atomic_t signals_seen, installed, time_is_over;
-static struct sigaction previous_int, previous_term;
+/* What ends a program; SIGPIPE where nobody reads its output any more. */
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+enum { ENDING = sizeof ending / sizeof *ending };
+static struct sigaction previous[ENDING];
 static sigset_t previous_mask;
 
 /* The kernel picks any thread of the process. The state's own is told too, so that a call in which it waits returns with
@@ -103,7 +117,9 @@ static sigset_t previous_mask;
 static void on_signal(int number, siginfo_t *info, void *context) {
     static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
     (void)context;
-    if (info->si_code != SI_TKILL && ++signals_seen >= PATIENCE) {
+    /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
+    bool counts = number != SIGPIPE && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
+    if (counts && ++signals_seen >= PATIENCE) {
         /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
         if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
         _exit(130);
@@ -122,21 +138,18 @@ void lk_interrupt_on_signals(lua_State *L) {
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
     sigset_t ours;
     sigemptyset(&ours);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGTERM);
+    for (int i = 0; i < ENDING; i++) sigaddset(&ours, ending[i]);
     signal_target = L ? state_of(L) : NULL;
     if (L && !installed) {
         signal_thread = pthread_self();
         signals_seen = 0;
         time_is_over = 0;
-        sigaction(SIGINT, &action, &previous_int);
-        sigaction(SIGTERM, &action, &previous_term);
+        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &action, &previous[i]);
         /* libdispatch's threads block every signal. */
         pthread_sigmask(SIG_UNBLOCK, &ours, &previous_mask);
     } else if (!L && installed) {
         pthread_sigmask(SIG_SETMASK, &previous_mask, NULL);
-        sigaction(SIGINT, &previous_int, NULL);
-        sigaction(SIGTERM, &previous_term, NULL);
+        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &previous[i], NULL);
     }
     installed = L != NULL;
 }
@@ -357,7 +370,16 @@ int lk_function_line(lua_State *L, int index) {
     return lua_getinfo(L, ">S", &info) ? info.linedefined : 0;
 }
 
+/* A collection looks at all there is: with ten thousand cases, each time, at ten thousand functions. */
+enum { SMALL = 1 << 20 };
+
 void lk_collect(lua_State *L) {
-    lua_gc(L, LUA_GCCOLLECT);
-    lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
+    lk_state *state = state_of(L);
+    bool small = state->used <= SMALL;
+    if (state->open_of_period > 0 || (small && state->open_objects > 0)) {
+        lua_gc(L, LUA_GCCOLLECT);
+        if (small) lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
+    }
+    state->period++;
+    state->open_of_period = 0;
 }

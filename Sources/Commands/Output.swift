@@ -33,31 +33,6 @@ public func printRelayed(_ text: String, to descriptor: Int32) {
     put(PrintableText.lines(text).map { $0 + "\n" }.joined(), to: descriptor)
 }
 
-/// The same of what comes in pieces: a guest's output. A line is written once it is whole, or too long.
-public final class RelayedOutput {
-    private let descriptor: Int32
-    private var rest: [UInt8] = []
-
-    /// Lines for a descriptor.
-    public init(_ descriptor: Int32) { self.descriptor = descriptor }
-
-    /// Adds a piece.
-    public func add(_ bytes: some Collection<UInt8>) {
-        rest += bytes
-        let end = rest.count > PrintableText.longest ? rest.count : rest.lastIndex(of: 0x0a).map { $0 + 1 } ?? 0
-        write(end)
-    }
-
-    /// Writes what is left.
-    public func finish() { write(rest.count) }
-
-    private func write(_ end: Int) {
-        guard end > 0 else { return }
-        printRelayed(String(decoding: rest[..<end], as: UTF8.self), to: descriptor)
-        rest.removeFirst(end)
-    }
-}
-
 /// Writes what is peerlab's own, such as help, or has an escaping writer of its own: a record, C, JSON.
 public func printDocument(_ text: String, to descriptor: Int32) {
     put(text.hasSuffix("\n") ? text : text + "\n", to: descriptor)

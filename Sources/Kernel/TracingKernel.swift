@@ -40,6 +40,8 @@ public final class TracingKernel: Kernel {
     public var notModelled: [(call: String, count: Int)] { kernel.notModelled }
     /// See ``Kernel/open``.
     public var open: [String] { kernel.open }
+    /// See ``Kernel/isForeign(_:)``.
+    public func isForeign(_ descriptor: Int32) -> Bool { kernel.isForeign(descriptor) }
     /// See ``Kernel/tlps``.
     public var tlps: TLPLog? { kernel.tlps }
     /// See ``Kernel/clearTLPs()``.

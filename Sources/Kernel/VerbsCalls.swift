@@ -159,6 +159,9 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     var notModelled: [(call: String, count: Int)] { get }
     /// Descriptors, mappings and verbs objects that are still open, one description each.
     var open: [String] { get }
+    /// Whether a number names what this process has open for itself, and did not come through this kernel: no script may use
+    /// it. False for one that names nothing.
+    func isForeign(_ descriptor: Int32) -> Bool
     /// What the bench's functions sent over their links; nil where nothing sees that, as on a real machine without an
     /// analyzer.
     var tlps: TLPLog? { get }

@@ -34,35 +34,64 @@ public final class LiveKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func close(_ descriptor: Int32) -> Int {
-        openFiles[descriptor] = nil
+        // Whoever closes twice would close what has the number by now.
+        guard openFiles.removeValue(forKey: descriptor) != nil else { return -Int(EBADF) }
         return sys_close(descriptor)
+    }
+
+    /// See ``Kernel/isForeign(_:)``.
+    public func isForeign(_ descriptor: Int32) -> Bool {
+        openFiles[descriptor] == nil && sys_fcntl(descriptor, F_GETFD, 0) >= 0
     }
 
     /// See ``SystemCalls``.
     public func ioctl(_ descriptor: Int32, _ request: UInt, _ argument: IoctlArgument) -> Int {
+        let given = argument.descriptors(request, .output)
+        let free = Request.isKnown(request) ? -1 : lowestFree()
         let result: Int
         switch argument {
         case .none: result = sys_ioctl_value(descriptor, request, 0)
         case .value(let value): result = sys_ioctl_value(descriptor, request, value)
         case .memory(let bytes): result = sys_ioctl_pointer(descriptor, request, bytes.baseAddress)
         }
-        if result > 0 { noteDescriptor(result, from: request, argument) }
+        if result >= 0, Request.givesDescriptors(request) {
+            noteDescriptor(result, from: request, argument)
+            // One that was there before was not given now.
+            for new in argument.descriptors(request, .output) where !given.contains(new) { note(new, "ioctl") }
+            if free >= 0, result == free { note(free, "ioctl") }
+        }
         return result
+    }
+
+    private func note(_ descriptor: Int32, _ name: String) {
+        if openFiles[descriptor] == nil, sys_fcntl(descriptor, F_GETFD, 0) >= 0 { openFiles[descriptor] = name }
+    }
+
+    /// What the next descriptor will be: an unknown request that returns it has made one.
+    private func lowestFree() -> Int32 {
+        let result = sys_eventfd(0)
+        if result >= 0 { _ = sys_close(Int32(truncatingIfNeeded: result)) }
+        return Int32(truncatingIfNeeded: result)
     }
 
     /// Requests whose result is a new descriptor.
     private func noteDescriptor(_ result: Int, from request: UInt, _ argument: IoctlArgument) {
+        let descriptor = Int32(truncatingIfNeeded: result)
         switch Int(truncatingIfNeeded: request) {
-        case VFIO_GROUP_GET_DEVICE_FD: openFiles[Int32(truncatingIfNeeded: result)] = "vfio device"
+        case VFIO_GROUP_GET_DEVICE_FD: note(descriptor, "vfio device")
         case VFIO_DEVICE_FEATURE:
             guard case .memory(let bytes) = argument, bytes.count >= 8,
                 bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
                     == UInt32(VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET)
             else { return }
-            openFiles[Int32(truncatingIfNeeded: result)] = "dma-buf"
+            note(descriptor, "dma-buf")
+        case LiveKernel.createBuffer, LiveKernel.createBuffers: note(descriptor, "dma-buf")
         default: break
         }
     }
+
+    /// include/uapi/linux/udmabuf.h
+    private static let createBuffer = 0x4018_7542, createBuffers = 0x4008_7543
 
     /// See ``SystemCalls``.
     public func read(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
@@ -180,5 +209,13 @@ public final class LiveKernel: Kernel {
             guard result == 0 else { return result }
         }
         return -Int(EINTR)
+    }
+}
+
+extension IoctlArgument {
+    /// The descriptors that known requests of that number have in these bytes.
+    fileprivate func descriptors(_ request: UInt, _ direction: Field.Direction) -> [Int32] {
+        guard case .memory(let bytes) = self else { return [] }
+        return Request.descriptors(request, in: UnsafeRawBufferPointer(bytes), direction)
     }
 }

@@ -177,6 +177,37 @@ extension Call {
         return 1
     }
 
+    /// Counts bytes that are kept for the script outside Lua against its memory; a "memory" error where there is no room.
+    /// ``release(_:)`` or an object that holds them gives them back.
+    public func hold(_ bytes: Int, _ function: String) throws(ErrorValue) {
+        guard !lk_hold(state, bytes) else { return }
+        let limit = lk_memory_limit(state)
+        let unit = limit >= 1 << 20 ? "\(limit >> 20) MiB" : "\(limit) bytes"
+        throw ErrorValue(
+            kind: "memory",
+            "\(function): not enough memory: \(bytes) bytes are more than is left of the \(unit) that the script may have (--memory, or the "
+                + "scenario's own limit)")
+    }
+
+    /// Gives back what was counted.
+    public func release(_ bytes: Int) { lk_release(state, bytes) }
+
+    /// The object just pushed holds bytes that are counted, until it is closed.
+    public func holdUntilClosed(_ bytes: Int) { lk_hold_until_closed(state, bytes) }
+
+    /// Counts bytes while something of them is made, which then holds them until it is closed.
+    public func holding(_ bytes: Int, _ function: String, _ make: () throws -> CInt) throws -> CInt {
+        try hold(bytes, function)
+        do {
+            let results = try make()
+            holdUntilClosed(bytes)
+            return results
+        } catch {
+            release(bytes)
+            throw error
+        }
+    }
+
     /// Keeps an object argument alive as long as the object just pushed, which uses it. `place` is 0 to 2, a different one for
     /// each.
     public func keep(_ argument: Argument, at place: CInt = 0) {

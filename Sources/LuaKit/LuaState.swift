@@ -66,8 +66,8 @@ public final class LuaState {
         self.state = nil
     }
 
-    /// Makes SIGINT and SIGTERM stop the running script with an "interrupt" error, until `ignoreSignals`. One state of
-    /// the process at a time.
+    /// Makes signals that end a program (SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE where its output has no reader) stop the
+    /// running script with an "interrupt" error, until `ignoreSignals`. One state of the process at a time.
     public func stopOnSignals() { lk_interrupt_on_signals(state) }
 
     /// Gives the signals back.

@@ -39,9 +39,11 @@ public enum LuaValue: Sendable, Equatable {
     /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
     static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8, keepsBytes: Bool = false) -> LuaValue {
         // A table that holds itself has no end.
-        var reading = Reading(room: 100_000, keepsBytes: keepsBytes)
+        var reading = Reading(room: 1_000_000, keepsBytes: keepsBytes)
         return read(state, index, depth, &reading)
     }
+
+    private static let tooLarge = "table that is too large (1,000,000 values)"
 
     private struct Reading {
         /// How many values may still be read.
@@ -65,7 +67,7 @@ public enum LuaValue: Sendable, Equatable {
         case LUA_TTABLE where depth > 0 && reading.room > 0:
             return readTable(state, lua_absindex(state, index), depth - 1, &reading)
         case LUA_TTABLE:
-            return .other(depth > 0 ? "table that is too large (100,000 values)" : "table that is nested too deep")
+            return .other(depth > 0 ? tooLarge : "table that is nested too deep")
         default: return .other(String(cString: lua_typename(state, lua_type(state, index))))
         }
     }
@@ -82,7 +84,7 @@ public enum LuaValue: Sendable, Equatable {
             if lua_type(state, -1) == LUA_TNIL { break }
             list.append(read(state, -1, depth, &reading))
         }
-        guard reading.room > 0 else { return .other("table that is too large (100,000 values)") }
+        guard reading.room > 0 else { return .other(tooLarge) }
         if !list.isEmpty {
             // Of what goes on to another Lua state nothing is left out in silence.
             return reading.keepsBytes && hasMore(state, index, than: list.count)
@@ -93,7 +95,7 @@ public enum LuaValue: Sendable, Equatable {
         while lk_next(state, index) {
             guard reading.room > 0 else {
                 lk_pop(state, 2)
-                break
+                return .other(tooLarge)
             }
             guard let name = name(state, -2), fields[name] == nil else {
                 let wrong = describe(state, -2)

@@ -10,7 +10,9 @@ public final class Deadline: Sendable {
         var isRunning = false
         var deadline: UInt64 = .max
         var isTold = false
+        /// Without its cases, which are added one by one: a copy of all with each would cost more with each.
         var result: ScenarioResult?
+        var cases: [CaseResult] = []
         var hasThread = false
     }
     private let watched = Mutex(Watched())
@@ -30,6 +32,7 @@ public final class Deadline: Sendable {
             $0.isTold = false
             $0.deadline = .max
             $0.result = nil
+            $0.cases = []
         }
         if let seconds { limit(seconds) }
     }
@@ -45,8 +48,15 @@ public final class Deadline: Sendable {
         condition.wake()
     }
 
-    /// What to tell where the process must be ended now.
-    func note(_ result: ScenarioResult) { watched.withLock { $0.result = result } }
+    /// What to tell where the process must be ended now: a result whose latest case is `one`.
+    func note(_ result: ScenarioResult, adding one: CaseResult? = nil) {
+        var result = result
+        result.cases = []
+        watched.withLock {
+            $0.result = result
+            if let one { $0.cases.append(one) }
+        }
+    }
 
     /// It has ended in time.
     func finish() {
@@ -75,7 +85,7 @@ public final class Deadline: Sendable {
         while true {
             condition.wait(until: watched.withLock(\.deadline))
             let now = Deadline.now
-            let (isLate, isTold, result) = watched.withLock { watched in
+            let (isLate, isTold, result) = watched.withLock { watched -> (Bool, Bool, ScenarioResult?) in
                 let isLate = watched.isRunning && now >= watched.deadline
                 defer {
                     if isLate {
@@ -83,7 +93,10 @@ public final class Deadline: Sendable {
                         watched.deadline = now + Deadline.grace
                     }
                 }
-                return (isLate, watched.isTold, watched.result)
+                // All its cases are needed at its end alone.
+                guard isLate, watched.isTold, var result = watched.result else { return (isLate, watched.isTold, nil) }
+                result.cases = watched.cases
+                return (isLate, true, result)
             }
             if isLate, isTold { end(result.map(Deadline.stuck)) }
             if isLate { LuaState.endTime() }

@@ -5,22 +5,27 @@ import LuaKit
 
 /// Devices of a run: bound for it, nobody else's meanwhile, and what they are.
 extension ScenarioRun {
-    private func binder(_ folders: [String]) -> DeviceBinder {
-        DeviceBinder(
-            kernel: host.realKernel, folders: folders, isShared: !bench.isSimulated,
-            isInterrupted: { [state] in state.isInterrupted }, emit: { [emit] in emit("  \($0)") })
-    }
+    /// A simulated kernel has its own files, as short-lived as itself.
+    private static let simulatedJournals = ["/run/peerlab"]
 
     func bind(_ addresses: [PCIAddress]) throws(ErrorValue) {
         guard let binding, !addresses.isEmpty else { return }
-        bound = try binder(binding.folders).bind(addresses, owner: .run)
+        let broker =
+            binding.broker
+            ?? OwnBindings { [host] emit in
+                DeviceBinder(
+                    kernel: host.realKernel, folders: ScenarioRun.simulatedJournals, isShared: false, emit: emit)
+            }
+        try broker.bind(addresses) { emit("  \($0)") }
+        self.broker = broker
+        // Who could be asked was asked where it was bound.
+        if binding.choice == .automatic { for address in addresses { host.permissions.grant(device: "\(address)") } }
     }
 
     /// Once nothing is open any more. What could not be restored, in words.
     func restoreDevices() -> [String] {
-        guard let binding, let bound else { return [] }
-        self.bound = nil
-        return binder(binding.folders).restore(bound)
+        defer { broker = nil }
+        return broker?.restore { emit("  \($0)") } ?? []
     }
 
     /// Takes what the scenario names for itself. A simulated bench is nobody else's anyway; of roles that are processes of

@@ -35,9 +35,10 @@ public final class ScenarioRun {
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
     public var whenClaimed: (() -> Void)?
-    /// What to bind before it begins, and the folders for what undoes that; nil for nothing.
-    public var binding: (choice: BindingChoice, folders: [String])?
-    var bound: BoundDevices?
+    /// What to bind before it begins, and who does that; a simulated kernel's devices are bound here. nil for nothing.
+    public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
+    /// Who has bound devices for it.
+    var broker: (any BindingBroker)?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -383,7 +384,7 @@ public final class ScenarioRun {
             one = CaseResult.merged(all, seat.roles, leader: one)
         }
         result.cases.append(one)
-        deadline?.note(result)
+        deadline?.note(result, adding: one)
         for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
     }
 

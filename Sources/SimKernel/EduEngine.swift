@@ -157,7 +157,7 @@ final class EduEngine {
             if fault != nil, !toMemory { _ = part.initializeMemory(as: UInt8.self, repeating: 0) }
             return fault
         }
-        guard let fault else { return }
+        guard let fault, kernel.iommuFaults.count < SimKernel.mostFaults else { return }
         kernel.iommuFaults.append(
             "\(function.device.address): \(toMemory ? "write" : "read") of \(count) bytes at IOVA "
                 + "0x\(String(iova, radix: 16)): \(fault)")

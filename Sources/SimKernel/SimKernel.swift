@@ -10,6 +10,8 @@ public import Kernel
 public final class SimKernel: Kernel {
     /// The bench this kernel runs.
     public let topology: Topology
+    /// No more faults are kept than these.
+    static let mostFaults = 10_000
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
     var wire = TLPLog()
@@ -135,6 +137,9 @@ public final class SimKernel: Kernel {
     }
 
     // MARK: Descriptors
+
+    /// Its descriptors are its own: none is of this process.
+    public func isForeign(_ descriptor: Int32) -> Bool { false }
 
     /// fs/open.c:force_o_largefile; glibc's own O_LARGEFILE is 0.
     static let largeFile: Int32 = 0o100000

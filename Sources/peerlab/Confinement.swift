@@ -18,8 +18,8 @@ struct Confinement {
 
     /// What one file may become, such as a trace, bytes.
     static let longestFile: UInt64 = 4 << 30
-    /// What a simulated bench may take itself, bytes.
-    static let modelMemory: UInt64 = 8 << 30
+    /// What this program, or the bench that it simulates, may take itself, bytes.
+    static let modelMemory: UInt64 = 1 << 30
 
     /// A simulated bench touches nothing but the scripts' folders.
     /// - Parameters:
@@ -36,15 +36,13 @@ struct Confinement {
     }
 
     /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
-    /// `granted` are the devices that scripts may use; nil for all. `journals` are where drivers that are changed are
-    /// written down; none where none is changed.
+    /// `granted` are the devices that scripts may use; nil for all. `binds` where devices are bound for the run, which
+    /// another process does. `isRaw` where scripts may open any file.
     init(
         real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
-        port: UInt16?, journals: [String] = []
+        port: UInt16?, binds: Bool = false, isRaw: Bool = false, memory: UInt64 = 0
     ) {
         isSimulated = false
-        // What is not there could not be made later.
-        for folder in journals { _ = try? Folders.make(folder) }
         let loaders = getenv("LD_LIBRARY_PATH").map { String(cString: $0).split(separator: ":").map(String.init) } ?? []
         let resolver = ["hosts", "resolv.conf", "nsswitch.conf", "host.conf", "gai.conf", "services"].map {
             "/etc/\($0)"
@@ -53,20 +51,18 @@ struct Confinement {
             Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
                 "/sys", "/proc/self", "/proc/sys/kernel", "/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
-            ] + (journals.isEmpty ? [] : ["/proc/swaps", "/proc/1", "/proc/net"])
-        // A guest of the lab is a machine of its own.
+            ]
+        // What is bound has its node from then on.
+        let used =
+            (binds ? ["/dev/vfio"] : [])
+            + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? ["/dev/vfio", "/dev/infiniband"])
+        // A guest of the lab is a machine of its own, and a script with every right changes all of it.
+        let all = insideLab && isRaw
         devices =
-            insideLab
-            ? ["/dev", "/sys", "/proc"] + journals
-            : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"]
-                // What is bound has its node from then on.
-                + (journals.isEmpty ? [] : ["/sys", "/dev/vfio"] + journals)
-                + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? [
-                    "/dev/vfio", "/dev/infiniband",
-                ])
-        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 } + journals
+            all ? ["/dev", "/sys", "/proc"] : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"] + used
+        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 }
         self.port = port
-        memory = 0
+        self.memory = memory
     }
 
     /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Kernel
 import LabBench
 import Runner
 
@@ -25,6 +26,12 @@ struct LabCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A file that comes along, at the same path.", valueName: "FILE"))
     var file: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Write to FILE what the program writes to /run/results/0; a second time for /run/results/1, and so on.",
+            valueName: "FILE"))
+    var result: [String] = []
+
     @Flag(help: "Leave devices to their own drivers instead of giving them to vfio-pci.")
     var unbound = false
 
@@ -37,7 +44,8 @@ struct LabCommand: ParsableCommand {
     func run() throws {
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         guard let program = words.first, program.hasPrefix("/") else {
-            throw ValidationError("name a program of the guest by its path behind --, such as -- /usr/bin/peerlab --version")
+            throw ValidationError(
+                "name a program of the guest by its path behind --, such as -- /usr/bin/peerlab --version")
         }
         var run = LabRun(machine, Array(words.dropFirst()))
         run.program = program
@@ -45,6 +53,7 @@ struct LabCommand: ParsableCommand {
         run.inputs = file
         run.images = image
         run.bindsItself = unbound
+        run.results = try result.map { path throws(Failure) in try LabResult(path, .text) }
         run.time = try Limits(timeout: timeout, memory: nil).timeout ?? LabRun.defaultTime
         throw ExitCode(try run.run())
     }

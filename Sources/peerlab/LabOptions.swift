@@ -3,27 +3,37 @@ public import LabBench
 
 /// What the lab's guest is.
 struct LabOptions: ParsableArguments {
-    @Option(name: .customLong("lab-kernel"), help: ArgumentHelp(
+    @Option(
+        name: .customLong("lab-kernel"),
+        help: ArgumentHelp(
             "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
             valueName: "FILE"))
     var kernel: String?
 
-    @Option(name: .customLong("lab-tph"), help: ArgumentHelp(
+    @Option(
+        name: .customLong("lab-tph"),
+        help: ArgumentHelp(
             "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
             valueName: "v2|v6[@NUMBER]"))
     var tph: String?
 
-    @Flag(name: .customLong("lab-importer"), help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
+    @Flag(
+        name: .customLong("lab-importer"),
+        help: "Give the lab's engine to an in-kernel importer of dma-bufs (engines.edu_importer) instead of VFIO.")
     var importer = false
 
-    @Option(name: .customLong("lab-machine"), help: ArgumentHelp(
+    @Option(
+        name: .customLong("lab-machine"),
+        help: ArgumentHelp(
             """
             What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
             it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
             """, valueName: "MACHINE"))
     var machine: LabMachine.Fabric?
 
-    @Option(name: .customLong("lab-clock"), help: ArgumentHelp(
+    @Option(
+        name: .customLong("lab-clock"),
+        help: ArgumentHelp(
             "What moves the lab's clock: host, or the instructions of one processor, so that times repeat.",
             valueName: "CLOCK"))
     var clock: LabMachine.Clock?

@@ -60,7 +60,8 @@ struct LabResult {
             return record["bench"]?.hasPrefix("lab ") == true ? nil : "it says that it is not the lab's"
         case .results:
             guard let results = Report.results(in: bytes) else { return "it is no document of results" }
-            return results.allSatisfy { $0.bench == "lab" && !$0.simulated } ? nil : "it has results that are not the lab's"
+            return results.allSatisfy { $0.bench == "lab" && !$0.simulated }
+                ? nil : "it has results that are not the lab's"
         }
     }
 }
@@ -89,15 +90,20 @@ final class LabSpools {
 
     /// Each to where it goes; what did not come leaves what is there as it is.
     func finish() throws {
-        if let failure { throw ValidationError("the guest's files cannot be kept: \(failure.message) (\(failure.name))") }
+        if let failure {
+            throw ValidationError("the guest's files cannot be kept: \(failure.message) (\(failure.name))")
+        }
         for (result, descriptor) in zip(results, descriptors) {
             lseek(descriptor, 0, SEEK_SET)
             var bytes: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 1 << 20)
-            while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+            while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 {
+                bytes += buffer[..<count]
+            }
             guard !bytes.isEmpty else { continue }
             if let objection = result.objection(to: bytes) {
-                throw ValidationError("\(result.name) is not written, for what the guest sent is not to be kept: \(objection)")
+                throw ValidationError(
+                    "\(result.name) is not written, for what the guest sent is not to be kept: \(objection)")
             }
             result.read?(bytes)
             do throws(Failure) { try result.file?.write(result.shown(bytes)) } catch {

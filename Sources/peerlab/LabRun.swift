@@ -9,8 +9,8 @@ import Runner
 struct LabRun {
     /// What the guest's peerlab calls its bench.
     static let inside = "QEMU with emulated devices"
-    /// Seconds that a guest has, beside its command, to boot and to end.
-    static let boot = 120.0
+    /// Seconds that a guest has, beside its command, to load modules, bind devices and end.
+    static let setup = 15.0
     /// Seconds that a command has which says nothing of it.
     static let defaultTime = 3600.0
 
@@ -33,8 +33,8 @@ struct LabRun {
     var time = LabRun.defaultTime
     /// Whether the devices for vfio-pci are left to the guest's peerlab.
     var bindsItself = false
-    /// What the command prints, where it is not shown.
-    var output: ((_ isError: Bool, [UInt8]) -> Void)?
+    /// Whether what the command prints, beside errors, is not shown.
+    var isQuiet = false
 
     /// `command` are words for the guest.
     init(_ lab: LabOptions, lib: [String] = [], _ command: [String]) {
@@ -57,14 +57,18 @@ struct LabRun {
         let spools = try LabSpools(results)
         let image = try image(setup)
         let bench = LabBench(
-            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.boot, files: results.count)
+            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.setup, files: results.count)
         let signals = SignalCount()
-        let shown = RelayedOutput(STDOUT_FILENO), errors = RelayedOutput(STDERR_FILENO)
-        let show = output ?? { isError, bytes in (isError ? errors : shown).add(bytes) }
+        let guestOutput = GuestOutput(), guestErrors = GuestOutput()
+        let show = { (isError: Bool, bytes: [UInt8]) in
+            if isError || !isQuiet {
+                (isError ? guestErrors : guestOutput).add(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
+            }
+        }
         let verdict = bench.run(
             image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
-        shown.finish()
-        errors.finish()
+        guestOutput.end(to: STDOUT_FILENO)
+        guestErrors.end(to: STDERR_FILENO)
         try spools.finish()
         return status(verdict)
     }
@@ -174,7 +178,8 @@ extension LabRun {
             results.append(LabResult("the results", .results, read: read))
             words += ["--json", GuestJob.result(results.count - 1)]
         }
-        self.init(on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
+        self.init(
+            on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
         self.results = results
         scripts = options.files
         bindsItself = !options.bind.isEmpty

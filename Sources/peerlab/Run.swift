@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bindings
+import CKernel
 import Commands
 import Devices
 import FoundationEssentials
@@ -82,16 +83,27 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Memory for a script's values; a scenario's own limit counts where it is less. Default: 1G.",
+            "Memory for a script, and for what it makes the process hold; a scenario's own limit counts where it is less. Default: 1G.",
             valueName: "256M"))
     var memory: String?
 
     @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
     var files: [String]
 
+    /// Who binds devices of this machine.
+    private var broker: BindingClient?
+
+    private enum CodingKeys: CodingKey {
+        case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
+    }
+
     mutating func run() throws {
-        if files.count == 1, let bundle = try BundleRun(files[0], on: on) {
-            try bundle.continueInChild()
+        let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
+        let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
+        if bundle != nil || rights != nil {
+            broker = try OuterProcess.goOnInside(rights, atEnd: { bundle?.remove() })
+        }
+        if let bundle {
             files = [bundle.path]
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
             if !isNamed, let model = bundle.model { on.bench = model }
@@ -189,7 +201,8 @@ struct Run: ParsableCommand {
         var bench = bench
         var grants = try on.grants.grants(needsGrants: bench.kind == "host")
         let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
-        var confinement = confinement(bench, library, place, output, limits, question == nil ? grants.devices : nil)
+        var confinement = confinement(
+            bench, library, place, output, limits, question == nil ? grants.devices : nil, grants)
         confinement.time = limits.timeout
         if bench.kind == "host" { grants.paths = confinement.paths }
         bench.sandbox = confinement.apply()
@@ -206,7 +219,10 @@ struct Run: ParsableCommand {
             if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
             _exit(ExitStatus.fail.rawValue)
         }
+        process_count_signals()
         for file in files {
+            // One that came between two runs.
+            if process_signals() > 0 { break }
             do {
                 let watchers = Watchers(
                     trace: traceFile, tlps: tlpFile, record: recordFile, isForeign: isForeign)
@@ -224,6 +240,7 @@ struct Run: ParsableCommand {
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
         if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
         if written.contains(false) { return ExitStatus.software.rawValue }
+        if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
     }
 
@@ -260,8 +277,7 @@ struct Run: ParsableCommand {
                 watchers.record?.recorder.note($0)
             }, emit: { print($0, to: STDOUT_FILENO) })
         if let choice = try? BindingFolder.choice(bind) {
-            // A simulated kernel has its own files, as short-lived as itself.
-            run.binding = (choice, bench.isSimulated ? ["/run/peerlab"] : Folders.bindings(nil))
+            run.binding = (choice, broker)
         }
         run.isForeign = watchers.isForeign
         return try run.run()
@@ -269,16 +285,16 @@ struct Run: ParsableCommand {
 
     private func confinement(
         _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
-        _ granted: Set<String>?
+        _ granted: Set<String>?, _ grants: Grants
     ) -> Confinement {
+        // What the process takes itself comes on top of what scripts have.
+        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
         guard bench.isSimulated else {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
-                granted: granted,
-                results: output, port: place?.address.port, journals: bind.isEmpty ? [] : Folders.bindings(nil))
+                granted: granted, results: output, port: place?.address.port, binds: !bind.isEmpty,
+                isRaw: grants.allows(.raw), memory: memory)
         }
-        // What the model takes comes on top of what scripts have.
-        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
         return Confinement(simulated: files, library, results: output, memory: memory)
     }
 

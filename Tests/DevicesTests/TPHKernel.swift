@@ -82,6 +82,7 @@ final class TPHKernel: Kernel {
     }
 
     var notModelled: [(call: String, count: Int)] { [] }
+    func isForeign(_ descriptor: Int32) -> Bool { false }
     var open: [String] { positions.values.map(\.path) }
 
     func open(_ path: String, flags: Int32) -> Int {

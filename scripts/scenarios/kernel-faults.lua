@@ -107,6 +107,7 @@ return {
     nic = { type = "rdma", default = "auto", about = "RDMA device" },
     region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
   },
+  effects = { "open", "region_write", "config_write", "reset", "dma", "raw" },
   needs = { "vfio.dma_buf", "iommufd", "rdma" },
   cases = {
     ["a call that a signal cut short"] = function(t, opt)

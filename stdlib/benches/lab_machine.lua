@@ -3,7 +3,7 @@
 --- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `tph` ("v2" or "v6") and its number `tph_feature`, and
 --- `machine` ("bridge", "no-route", "below-switch").
 local express = {
-  address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 11, kind = "memory",
+  address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 9, kind = "memory",
   native_driver = "virtio-pci",
   -- The MSI-X table is in the first. Of virtio's registers, which are in the second, only some of what they show is here.
   bars = {
@@ -39,12 +39,12 @@ return function(name, flags)
   bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
   local exporter, engine, nic = table.unpack(bench.devices)
 
-  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 9, nil, nil, 256
+  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 7, nil, nil, 256
   exporter.config =
     { { at = 0x04, bytes = "0301 0000 01" }, { at = 0x2c, bytes = "f41a 0011" }, { at = 0x3d, bytes = "00" } }
   exporter.driver = flags.tph and "vfio_tph" or "vfio-pci"
 
-  engine.group, engine.config_size = 10, 256
+  engine.group, engine.config_size = 8, 256
   engine.config = {
     { at = 0x04, bytes = flags.importer and "0701 1000 10" or "0301 1000 10" },
     { at = 0x2c, bytes = "f41a 0011" }, { at = 0x34, bytes = "40" }, { at = 0x3c, bytes = "0b 01" },

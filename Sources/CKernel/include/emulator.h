@@ -7,9 +7,9 @@
 
 struct emulator {
     const char *_Nonnull program; /* an absolute path */
-    char *_Nullable const *_Nonnull arguments;
-    char *_Nullable const *_Nonnull environment;
-    const int *_Nonnull descriptors; /* become 2, 3, and so on; nothing else is open but /dev/null as 0 and 1 */
+    char *_Nullable const *_Nullable arguments;
+    char *_Nullable const *_Nullable environment;
+    const int *_Nullable descriptors; /* become 2, 3, and so on; nothing else is open but /dev/null as 0 and 1 */
     size_t count;                    /* of them, at most 13 */
     int rules;                       /* of landlock (sandbox.h); -1 for none */
     uid_t user;                      /* of it and its group; 0 to stay who it is */

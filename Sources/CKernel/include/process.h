@@ -29,7 +29,7 @@ long process_reap(pid_t pid, struct process_end *_Nonnull end);
 /* Bytes that are in memory of a process; 0 where that is not known. */
 uint64_t process_resident(pid_t pid);
 
-/* SIGINT, SIGTERM and SIGHUP are counted from now on. */
+/* SIGINT, SIGTERM, SIGHUP and SIGQUIT are counted from now on; SIGPIPE is ignored. */
 void process_count_signals(void);
 int process_signals(void);
 /* Whether the first of them was another one than SIGINT. */
@@ -42,3 +42,11 @@ void process_pretend_signal(void);
 long process_watch(void);
 void process_watch_for(int watch, pid_t pid);
 void process_watch_end(int watch);
+
+/* Goes on in a child, which dies with this process: 0 there. Here its number, or a negated errno; signals that end a program
+ * are passed on to it from now on, and the third kills it. To be called while this program has one thread. */
+long process_succeed(void);
+/* Whether such a signal came, or the child has ended. */
+int process_was_asked_to_end(void);
+/* Waits for the child's end: its exit code, 128 and the signal that killed it, or 130 where that was asked for. */
+int process_end_of_successor(void);

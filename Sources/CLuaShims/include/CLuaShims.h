@@ -119,6 +119,12 @@ enum lk_stop { LK_RUNS, LK_INTERRUPTED, LK_TIMEOUT, LK_OUTPUT };
 enum lk_stop lk_close_state(lua_State *L);
 /* Bytes that Lua may have; more is its "not enough memory" error. What Swift gives it may exceed that, until the next call. */
 void lk_limit_memory(lua_State *L, size_t bytes);
+/* Counts bytes outside Lua against that limit, until they are released; false, and nothing is counted, where there is no room. */
+bool lk_hold(lua_State *L, size_t bytes);
+void lk_release(lua_State *L, size_t bytes);
+/* They are released with the object at the top, when it is closed. */
+void lk_hold_until_closed(lua_State *L, size_t bytes);
+size_t lk_memory_limit(lua_State *L);
 /* What lk_new_state was given, from any coroutine of the state. */
 void *lk_context(lua_State *L);
 void *lk_owner(lua_State *L);
@@ -132,10 +138,11 @@ enum lk_stop lk_interrupted(lua_State *L);
 void lk_end_time(void);
 /* Not 0 once it is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
-/* SIGINT and SIGTERM interrupt this state, which runs in the calling thread, from now on; the third ends the process.
- * NULL restores what they did before. */
+/* SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, from now on; the
+ * third ends the process, but for SIGPIPE. NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
-/* A full collection; finalizers never raise. */
+/* Closes what nobody holds any more: objects that came since the last call, and, where there is little else, all others. By
+ * a full collection; finalizers never raise. */
 void lk_collect(lua_State *L);
 /* Registers the table at the top of the stack as module `name`, and takes it. */
 void lk_set_module(lua_State *L, const char *name);

@@ -109,10 +109,20 @@ public struct DriverBinding {
         }
         guard now.driver != state.driver else { return }
         if let driver = now.driver {
-            try PCIFunction(state.address, kernel: kernel).checkUnused(kernel)
+            try waitUntilUnused(PCIFunction(state.address, kernel: kernel))
             try kernel.store(name, in: "/sys/bus/pci/drivers/\(driver)/unbind", hint: DriverBinding.hint)
         }
         if let driver = state.driver { try attach(state.address, to: driver) }
+    }
+
+    /// A run that was killed may still be closing what it had open.
+    private func waitUntilUnused(_ function: PCIFunction) throws(Failure) {
+        for _ in 0..<40 {
+            do throws(Failure) { return try function.checkUnused(kernel) } catch {
+                guard error.errno == .busy, kernel.sleep(nanoseconds: 50_000_000) >= 0 else { throw error }
+            }
+        }
+        try function.checkUnused(kernel)
     }
 
     private func attach(_ address: PCIAddress, to driver: String) throws(Failure) {

@@ -47,7 +47,10 @@ enum GuestDevices {
     /// Scenarios without RDMA need none of this, so what is missing is said and no more.
     static func startNetwork(_ say: (String) -> Void) {
         if guest_interface_up("lo", 0, 0) < 0 { say("cannot bring up lo") }
-        guard let interface = names(in: "/sys/class/net").first(where: { access("/sys/class/net/\($0)/device", F_OK) == 0 })
+        guard
+            let interface = names(in: "/sys/class/net").first(where: {
+                access("/sys/class/net/\($0)/device", F_OK) == 0
+            })
         else { return say("the guest has no network interface: no rxe0") }
         let up = guest_interface_up(interface, inet_addr("10.77.0.1"), inet_addr("255.255.255.0"))
         guard up == 0 else { return say("cannot bring up \(interface): \(Errno(Int32(-up)).message)") }

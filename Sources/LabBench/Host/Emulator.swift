@@ -94,7 +94,8 @@ struct Emulator: ~Copyable {
         guard rules >= 0 else { return -1 }
         // QEMU's own files are beside its folder, wherever it was installed or built.
         let folder = program.split(separator: "/").dropLast()
-        let near = folder.count > 1 ? "/" + folder.dropLast().joined(separator: "/") : "/" + folder.joined(separator: "/")
+        let near =
+            folder.count > 1 ? "/" + folder.dropLast().joined(separator: "/") : "/" + folder.joined(separator: "/")
         for path in [near, program, "/usr", "/lib", "/lib64"] {
             _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue | SANDBOX_EXECUTE.rawValue)
         }
@@ -124,8 +125,8 @@ struct Emulator: ~Copyable {
                         var result = -Int(EPERM)
                         for user in users where result == -Int(EPERM) || result == -Int(EINVAL) {
                             var emulator = emulator(
-                                program: program, arguments: words.baseAddress!, environment: variables.baseAddress!,
-                                descriptors: descriptors.baseAddress!, count: descriptors.count, rules: rules,
+                                program: program, arguments: words.baseAddress, environment: variables.baseAddress,
+                                descriptors: descriptors.baseAddress, count: descriptors.count, rules: rules,
                                 user: user, address_space: memory + (3 << 30), cpu_time: time,
                                 file_size: max(memory, 1 << 30))
                             result = emulator_start(&emulator)

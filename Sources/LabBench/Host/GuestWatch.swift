@@ -18,14 +18,14 @@ struct GuestWatch {
     private static let longestStandstill: Duration = .seconds(60)
 
     let bootTimeout: Duration
-    /// How long the guest may be there altogether; nil without a limit.
-    let timeLimit: Duration?
+    /// How long the guest may be there from the moment that user space was reached.
+    let timeLimit: Duration
     private let begin: ContinuousClock.Instant
     private var started: ContinuousClock.Instant?
     private(set) var interrupted: ContinuousClock.Instant?
     private var used: (time: UInt64?, since: ContinuousClock.Instant)
 
-    init(bootTimeout: Duration, timeLimit: Duration?, begin: ContinuousClock.Instant) {
+    init(bootTimeout: Duration, timeLimit: Duration, begin: ContinuousClock.Instant) {
         self.bootTimeout = bootTimeout
         self.timeLimit = timeLimit
         self.begin = begin
@@ -55,8 +55,8 @@ struct GuestWatch {
     func stop(interrupts count: Int, at now: ContinuousClock.Instant) -> Stop? {
         if count > 1 || count == 1 && started == nil { return .interrupted }
         if let interrupted, interrupted.duration(to: now) > GuestWatch.grace { return .interrupted }
-        if let timeLimit, begin.duration(to: now) > timeLimit { return .timeLimit }
         guard let started else { return begin.duration(to: now) > bootTimeout ? .bootTimeout : nil }
+        if started.duration(to: now) > timeLimit { return .timeLimit }
         return max(used.since, started).duration(to: now) > GuestWatch.longestStandstill ? .standstill : nil
     }
 }

@@ -19,8 +19,8 @@ public struct LabBench {
     public let machine: LabMachine
     /// How long the guest may take to reach user space.
     public var bootTimeout: Duration = .seconds(60)
-    /// How long the guest may be there altogether, seconds; its emulator gets no more processor time than that allows
-    /// either.
+    /// How long the guest may be there from the moment that user space was reached, seconds; the processor time of its
+    /// emulator is limited by it as well.
     public var timeLimit: Double
     /// How much the guest may send.
     public var limits: FrameReader.Limits
@@ -70,5 +70,5 @@ public struct LabBench {
     }
 
     /// What the machine's processors, and QEMU's own thread, can use in that time.
-    private var processorTime: UInt64 { UInt64(clamping: Int64(min(timeLimit, 1e9) * 3) + 60) }
+    private var processorTime: UInt64 { UInt64(clamping: Int64(min(timeLimit, 1e9) * 3) + 300) }
 }

@@ -30,9 +30,11 @@ public struct LabMachine: Sendable {
         public var driver: String? = "vfio-pci"
     }
 
-    /// Identities of the devices under test.
+    /// The identity of the exporter, ivshmem.
     public static let exporter = "1af4:1110"
+    /// The identity of the engine, edu.
     public static let engine = "1234:11e8"
+    /// The identity of the PCI Express function, virtio-rng.
     public static let express = "1af4:1044"
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI

@@ -14,7 +14,7 @@ enum ELFFile {
         }
         var end = 64
         for index in 0..<count {
-            guard let header = table.adding(index * size), let offset = number(header + 8, 8),
+            guard let header = table.adding(index * size), header <= program.count, let offset = number(header + 8, 8),
                 let length = number(header + 32, 8), let last = offset.adding(length), last <= program.count
             else { return program }
             end = max(end, last, header + size)

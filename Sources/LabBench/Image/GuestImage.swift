@@ -122,7 +122,9 @@ public struct GuestImage {
     private static func loadedLibraries() -> [String] {
         var buffer = [CChar](repeating: 0, count: 1 << 16)
         let count = min(guest_libraries(&buffer, buffer.count), buffer.count)
-        return buffer[..<count].split(separator: 0).map { String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self) }
+        return buffer[..<count].split(separator: 0).map {
+            String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
     }
 
     /// libibverbs looks for providers in a folder beside itself, by the names in /etc/libibverbs.d.

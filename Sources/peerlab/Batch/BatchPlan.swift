@@ -89,7 +89,8 @@ struct BatchPlan {
         }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
         if let only = command.selection.only {
-            let ids = Set(try RecordText.text(of: only).utf8.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
+            let ids = Set(
+                try RecordText.text(of: only).utf8.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
             cells.removeAll { !ids.contains($0.id) }
         }
     }

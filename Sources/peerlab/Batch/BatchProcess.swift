@@ -50,7 +50,7 @@ final class BatchProcess {
                 ? Confinement(simulated: [file], library, memory: 0)
                 : Confinement(
                     real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices, results: nil,
-                    port: nil)
+                    port: nil, isRaw: grants.allows(.raw))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }
             bench.sandbox = confinement.apply()
@@ -62,7 +62,7 @@ final class BatchProcess {
     }
 
     /// In the child: a guest for this run alone, in which its limits hold.
-    func runInGuest(_ id: String, of file: String, _ arguments: [String]) -> Int32 {
+    func runInGuest(_ id: String, of file: String, _ guest: LabGuest) -> Int32 {
         var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
         let descriptor = mkstemp(&place)
         close(descriptor)
@@ -70,7 +70,7 @@ final class BatchProcess {
         let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var report = ChildReport(unusable: "the guest has no result of it")
         do {
-            try LabGuest(on, arguments).run([id], of: [file], beside: path).each { report = ChildReport($0) }
+            try guest.run([id], of: [file], beside: path).each { report = ChildReport($0) }
         } catch {
             report = ChildReport(unusable: Run.message(for: error))
         }

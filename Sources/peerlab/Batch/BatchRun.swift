@@ -103,14 +103,15 @@ final class BatchRun {
             return ExitStatus.usage.rawValue
         }
         process.warmUp()
+        let guest = LabGuest(command.on, arguments, paths: command.paths)
         if process.bench == nil, command.running.labShare {
-            try runInGuest()
+            try runIn(guest)
             return try finish()
         }
-        let workers = Workers(jobs: command.running.workers) { [process, plan, arguments] task in
+        let workers = Workers(jobs: command.running.workers) { [process, plan, guest] task in
             let cell = plan.cells[task.index]
             guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings) }
-            return process.runInGuest(cell.id, of: plan.files[cell.file].path, arguments)
+            return process.runInGuest(cell.id, of: plan.files[cell.file].path, guest)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
         do throws(Errno) {
@@ -128,8 +129,7 @@ final class BatchRun {
 
     /// One guest runs what is left, and its results are added to this batch's. A guest that dies takes only what was running
     /// in it along; --resume boots another one.
-    private func runInGuest() throws {
-        let guest = LabGuest(command.on, arguments)
+    private func runIn(_ guest: LabGuest) throws {
         let files = Set(waiting.map { plan.files[plan.cells[$0].file].path }).sorted()
         let reader = try guest.run(waiting.map { plan.cells[$0].id }, of: files, beside: journal.path)
         reader.each { record in

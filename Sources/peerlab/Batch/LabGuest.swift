@@ -11,11 +11,13 @@ struct LabGuest {
     static let boot = 180.0
     private let on: BenchOptions
     private let arguments: [String]
+    private let paths: [String]
 
-    /// `arguments` is the batch's command line.
-    init(_ on: BenchOptions, _ arguments: [String]) {
+    /// `arguments` is the batch's command line, `paths` are those of its words that name scenarios.
+    init(_ on: BenchOptions, _ arguments: [String], paths: [String]) {
         self.on = on
         self.arguments = arguments
+        self.paths = paths
     }
 
     /// Runs those with these ids, of these files. Files of ids and of what came of them are made beside `path` and go again.
@@ -28,14 +30,14 @@ struct LabGuest {
         try ResultFile(wanted).write(Array(ids.joined(separator: "\0").utf8))
         let batch =
             try ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", GuestJob.result(0)]
-            + ["--no-store", "--only", wanted] + LabGuest.own(arguments)
-            + on.grants.words().flatMap { ["--\($0.word)", $0.value] }
+            + ["--no-store", "--only", wanted] + own()
+            + on.grants.words().flatMap { ["--\($0.word)", $0.value] } + ["--"] + scripts
         var lab = LabRun(on.lab, lib: on.lib, batch)
         lab.scripts = scripts
         lab.inputs = [wanted]
         lab.results = [try LabResult(part, .text)]
         // Its summary is not this batch's.
-        lab.output = { if $0 { writeAll($1, to: STDERR_FILENO) } }
+        lab.isQuiet = true
         let status = try lab.run()
         guard access(part, R_OK) == 0 else {
             throw Failure("lab", Errno(EIO), object: "the guest", hint: "it ended with \(status) and without results")
@@ -43,8 +45,12 @@ struct LabGuest {
         return try JournalReader(part)
     }
 
-    /// The command line without what the host does.
-    private static func own(_ arguments: [String]) -> [String] {
+    /// The command line without what the host does, and without what names scenarios: a guest has only its own.
+    private func own() -> [String] {
+        var arguments = arguments
+        // An option's value may read alike, and stands before.
+        for path in paths { if let last = arguments.lastIndex(of: path) { arguments.remove(at: last) } }
+        arguments.removeAll { $0 == "--" }
         let values = [
             "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--journal", "--store", "--ktap",
             "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CKernel
 import Glibc
 import Kernel
 import Records
@@ -47,22 +46,6 @@ struct BundleRun {
         }
     }
 
-    /// Goes on in a process of its own, which gives up what it does not need; this one waits for it, takes the files away, and
-    /// ends as it did.
-    func continueInChild() throws {
-        let child = process_fork()
-        guard child >= 0 else {
-            folder.remove()
-            throw ValidationError("a bundle runs in a process of its own: \(Errno(Int32(-child)).name)")
-        }
-        if child == 0 { return }
-        // The child hears of it too, and ends first.
-        signal(SIGINT, SIG_IGN)
-        signal(SIGTERM, SIG_IGN)
-        var status: Int32 = 0
-        while waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
-        folder.remove()
-        let signal = status & 0x7f
-        throw ExitCode(signal == 0 ? status >> 8 & 0xff : 128 + signal)
-    }
+    /// Takes the files away.
+    func remove() { folder.remove() }
 }

@@ -1,0 +1,76 @@
+import ArgumentParser
+import Bindings
+import CKernel
+import Commands
+import Devices
+import Glibc
+import Kernel
+import LiveKernel
+import LuaKit
+import Runner
+
+/// Which devices of this machine a run may have bound for it, by the user's command line.
+struct BindingRights {
+    private let choice: BindingChoice
+    private let permissions: Permissions
+
+    /// nil where nothing is to be bound.
+    init?(_ choice: BindingChoice?, _ options: GrantOptions) throws {
+        guard let choice else { return nil }
+        self.choice = choice
+        permissions = Permissions(try options.grants(needsGrants: true), ask: Terminal().map(GrantOptions.question))
+    }
+
+    /// Of devices that a scenario's options name, those that are granted.
+    func permit(_ address: PCIAddress) throws(ErrorValue) {
+        switch choice {
+        case .automatic: try permissions.permit(device: "\(address)", "--bind auto")
+        case .devices(let named):
+            guard !named.contains(address) else { return }
+            throw ErrorValue(kind: "permission", "--bind does not name \(address)")
+        }
+    }
+}
+
+/// What stays outside when a run goes on in a process that gives up its rights. It alone changes drivers and writes the
+/// journal of that; it passes signals on, and whatever becomes of the run, it brings devices back, takes files away, and ends
+/// as the run did. Where it is killed itself the run dies too, and `peerlab restore` has the journal.
+enum OuterProcess {
+    /// Returns in the inner process: who binds for it, nil without `rights`. Call it while this program has one thread.
+    static func goOnInside(_ rights: BindingRights?, atEnd: () -> Void) throws -> BindingClient? {
+        var ends: [Int32] = [-1, -1]
+        let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
+        let inner = rights == nil || socketpair(AF_UNIX, kind, 0, &ends) == 0 ? process_succeed() : -Int(errno)
+        if let errno = Errno(result: inner) {
+            atEnd()
+            throw ValidationError("the run has no process of its own: \(errno.message) (\(errno.name))")
+        }
+        if inner == 0 {
+            guard rights != nil else { return nil }
+            close(ends[0])
+            return BindingClient(ends[1])
+        }
+        var problems: [String] = []
+        var code: Int32
+        if let rights {
+            close(ends[1])
+            let server = BindingServer(
+                ends[0], permit: { address throws(ErrorValue) in try rights.permit(address) },
+                binder: { emit in
+                    DeviceBinder(
+                        kernel: LiveKernel(), folders: Folders.bindings(nil),
+                        isInterrupted: { process_was_asked_to_end() != 0 }, emit: emit)
+                }, print: { print("  \($0)", to: STDOUT_FILENO) })
+            server.serve()
+            // It may have closed the socket and go on, with devices open.
+            code = process_end_of_successor()
+            problems = server.restore()
+        } else {
+            code = process_end_of_successor()
+        }
+        for problem in problems { print("  LEFT BOUND: \(problem)", to: STDERR_FILENO) }
+        if !problems.isEmpty, code == 0 { code = ExitStatus.fail.rawValue }
+        atEnd()
+        throw ExitCode(code)
+    }
+}

@@ -1,0 +1,4 @@
+# The first program ends.
+# verdict: the guest's kernel died
+start
+exit 0
