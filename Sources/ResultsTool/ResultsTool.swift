@@ -34,7 +34,8 @@ struct ResultsCommand: ParsableCommand {
         /// Refuses a store that nothing is read from: journals are read from their files.
         func check(for names: [String], or isNeeded: Bool = false) throws {
             guard store == nil || isNeeded || names.contains(where: { Int64($0) != nil }) else {
-                throw ValidationError("--store is where batches are that are named by number, and does nothing for journals")
+                throw ValidationError(
+                    "--store is where batches are that are named by number, and does nothing for journals")
             }
         }
 

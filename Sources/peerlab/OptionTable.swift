@@ -60,7 +60,7 @@ enum OptionTable {
         "replay": records + [Row(all, "bench loose path")],
         "minimise": records + [Row(all, "on until budget output")],
         "plan": [Row([.sim], "set lib"), Row(all, "bench")],
-        "lab": [Row(all, lab.options.joined(separator: " ") + " image script file unbound timeout")],
+        "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest")], "report": [], "help": [], "stubs": [], "results": [],
     ]
