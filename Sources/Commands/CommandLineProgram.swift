@@ -16,6 +16,9 @@ public enum CommandLineProgram {
             try command.run()
         } catch let status as ExitCode {
             end(status.rawValue)
+        } catch let error as Failure {
+            print("peerlab: \(error.message)", to: STDERR_FILENO)
+            end(ExitStatus.usage.rawValue)
         } catch {
             let succeeded = root.exitCode(for: error).isSuccess
             let text = succeeded ? root.fullMessage(for: error) : failure(root, error)

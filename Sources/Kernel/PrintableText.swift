@@ -27,11 +27,11 @@ public enum PrintableText {
     }
 
     /// The lines of a text, each as ``line(_:longest:)`` shows it. A line ends with LF or CR LF.
-    public static func lines(_ text: String) -> [String] {
+    public static func lines(_ text: String, longest: Int = longest) -> [String] {
         var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
         if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }
         return lines.map { scalars in
-            line(String(scalars.last == "\r" ? scalars.dropLast() : scalars))
+            line(String(scalars.last == "\r" ? scalars.dropLast() : scalars), longest: longest)
         }
     }
 

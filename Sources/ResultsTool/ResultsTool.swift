@@ -31,6 +31,14 @@ struct ResultsCommand: ParsableCommand {
             return try Store(try Folders.store())
         }
 
+        /// Refuses a store that nothing is read from: journals are read from their files.
+        func check(for names: [String], or isNeeded: Bool = false) throws {
+            guard store == nil || isNeeded || names.contains(where: { Int64($0) != nil }) else {
+                throw ValidationError(
+                    "--store is where batches are that are named by number, and does nothing for journals")
+            }
+        }
+
         /// A batch by number or journal.
         func source(_ name: String) throws -> any RecordSource {
             guard let number = Int64(name) else { return try JournalReader(name) }
@@ -66,6 +74,8 @@ struct ResultsCommand: ParsableCommand {
         @ArgumentParser.Argument(help: "The batch.") var batch: String
         @ArgumentParser.Argument(help: "A run's name.") var name: String?
 
+        func validate() throws { try place.check(for: [batch]) }
+
         func run() throws {
             let source = try ResultsCommand.saying { try place.source(batch) }
             print(source.header.bench, to: STDOUT_FILENO)
@@ -88,6 +98,8 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @OptionGroup(title: "Forms") var output: FormOptions
         @ArgumentParser.Argument(help: "The batch.") var batch: String
+
+        func validate() throws { try place.check(for: [batch], or: output.html != nil) }
 
         func run() throws {
             try ResultsCommand.saying {
@@ -116,6 +128,8 @@ struct ResultsCommand: ParsableCommand {
         @ArgumentParser.Argument(help: "The batch before.") var before: String
         @ArgumentParser.Argument(help: "The batch after.") var after: String
         @Flag(help: "Show what has not changed too.") var all = false
+
+        func validate() throws { try place.check(for: [before, after]) }
 
         func run() throws {
             let (one, other) = try ResultsCommand.saying { (try place.source(before), try place.source(after)) }
@@ -161,6 +175,9 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup(title: "Forms") var forms: FormOptions
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "Journals.") var journals: [String]
+
+
+        func validate() throws { try place.check(for: [], or: keep) }
 
         func run() throws {
             let merged = try ResultsCommand.saying {

@@ -16,8 +16,9 @@ public struct JSONText: Sendable {
         return JSONText.escaped([UInt8](try encoder.encode(value)))
     }
 
-    /// Beyond ASCII there is something in strings alone, where an escape means the same.
-    private static func escaped(_ bytes: [UInt8]) -> [UInt8] {
+    /// JSON that others wrote, or that an encoder made: beyond ASCII there is something in strings alone, where an escape
+    /// means the same.
+    public static func escaped(_ bytes: [UInt8]) -> [UInt8] {
         guard bytes.contains(where: { $0 >= 0x7f }) else { return bytes }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)

@@ -40,6 +40,13 @@ struct LabResult {
         self.read = read
     }
 
+    /// As it is written: text of others, in whole lines.
+    func shown(_ bytes: [UInt8]) -> [UInt8] {
+        guard kind != .results else { return JSONText.escaped(bytes) }
+        let lines = PrintableText.lines(String(decoding: bytes, as: UTF8.self), longest: .max)
+        return lines.flatMap { Array($0.utf8) + [0x0a] }
+    }
+
     /// Why what came is not kept; nil where it is what it has to be. A guest that calls itself something else than a lab
     /// would show emulated results as another machine's.
     func objection(to bytes: [UInt8]) -> String? {
@@ -99,7 +106,7 @@ final class LabSpools {
                     "\(result.name) is not written, for what the guest sent is not to be kept: \(objection)")
             }
             result.read?(bytes)
-            do throws(Failure) { try result.file?.write(bytes) } catch {
+            do throws(Failure) { try result.file?.write(result.shown(bytes)) } catch {
                 throw ValidationError("cannot write the results: \(error.message)")
             }
         }
