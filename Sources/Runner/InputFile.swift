@@ -111,7 +111,8 @@ public enum ModuleFile {
     public static func bytes(of path: String, in folder: String) throws(Failure) -> [UInt8]? {
         let whole = "\(folder)/\(path)"
         var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        guard path.hasSuffix(".lua"), let name = parts.popLast(), (parts + [String(name.dropLast(4))]).allSatisfy(isName)
+        guard path.hasSuffix(".lua"), let name = parts.popLast(),
+            (parts + [String(name.dropLast(4))]).allSatisfy(isName)
         else { throw Failure("open", Errno(EINVAL), object: whole, hint: "it is no module's name") }
         var place = Glibc.open(folder, openPath | O_DIRECTORY | O_CLOEXEC)
         guard place >= 0 else { return nil }

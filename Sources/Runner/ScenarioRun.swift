@@ -57,7 +57,8 @@ public final class ScenarioRun {
     ///   - print: takes each line that the script prints; nil where `emit` does.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
-        loaded: LoadedModules = LoadedModules(), settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
+        loaded: LoadedModules = LoadedModules(), settings: [(name: String, value: String)], seed: Int64? = nil,
+        place: RolePlace? = nil,
         limits: Limits = Limits(), deadline: Deadline? = nil,
         permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil

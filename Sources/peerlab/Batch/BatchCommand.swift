@@ -55,6 +55,7 @@ struct BatchCommand: ParsableCommand {
         let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
         let before = try JournalReader(place)
         let wanted = output.forms.absolute
+        if output.journal != nil { try BatchCommand.ask(before.header, place, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {
             throw ValidationError("--resume: cannot go to \(before.header.directory), where the batch was started")
         }
@@ -63,5 +64,27 @@ struct BatchCommand: ParsableCommand {
         command.output.forms = wanted.filled(from: command.output.forms)
         throw ExitCode(
             try BatchRun(command, arguments: before.header.arguments, journal: place, resumed: before).run())
+    }
+
+    /// A command line that a journal may have; what is longer is not shown, and so not run.
+    private static let longestCommand = 1 << 16
+
+    /// A journal that was named may come from elsewhere, and says what is run: that is shown, and asked.
+    private static func ask(_ header: BatchHeader, _ place: String, isAgreed: Bool) throws {
+        let words = (["peerlab", "batch"] + header.arguments).map(SlurmJob.quoted).joined(separator: " ")
+        guard words.utf8.count + header.directory.utf8.count <= longestCommand else {
+            throw ValidationError("\(place): its command has more than \(longestCommand >> 10) KiB, and is not run")
+        }
+        print(
+            "\(ResultsText.printable(place)) goes on with this command, in \(ResultsText.printable(header.directory)):\n  "
+                + ResultsText.printable(words), to: STDERR_FILENO)
+        guard !isAgreed else { return }
+        guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
+            throw ValidationError("--resume --journal asks on a terminal, and here is none: --yes runs the command above")
+        }
+        writeAll(Array("Run it? [y/N] ".utf8), to: STDERR_FILENO)
+        guard ["y", "yes"].contains(readLine()?.lowercased() ?? "") else {
+            throw ExitCode(ExitStatus.usage.rawValue)
+        }
     }
 }

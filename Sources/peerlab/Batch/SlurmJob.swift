@@ -59,7 +59,8 @@ struct SlurmJob {
         return kept
     }
 
-    private static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
+    /// As a shell takes it for one word.
+    static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: "'\\''") + "'" }
 
     /// What each task runs. It becomes peerlab, so that Slurm's SIGTERM reaches it, and devices are released.
     private var script: String {
@@ -68,7 +69,7 @@ struct SlurmJob {
         return """
             #!/bin/sh
             journal=\(SlurmJob.quoted(folder))/part-$SLURM_ARRAY_TASK_ID.jsonl
-            if [ -s "$journal" ]; then exec \(program) batch --resume --journal "$journal"; fi
+            if [ -s "$journal" ]; then exec \(program) batch --resume --yes --journal "$journal"; fi
             exec \(program) batch --shard auto --journal "$journal" --no-store \(words)
 
             """
