@@ -43,6 +43,26 @@ public struct BatchHeader: Codable, Sendable {
     static let mark = "peerlab batch"
 }
 
+/// A file of a batch as it was when the batch was begun, and its runs.
+public struct PlannedFile: Codable, Sendable {
+    /// As it was named.
+    public let planned: String
+    /// Its SHA-256, hexadecimal; empty where it is not known.
+    public let hash: String
+    /// nil where there is one, which is called as the file is.
+    private let runs: [String]?
+
+    /// A file and the ids of its runs.
+    public init(_ path: String, hash: String, ids: [String]) {
+        planned = path
+        self.hash = hash
+        runs = ids == [path] ? nil : ids
+    }
+
+    /// The ids of its runs.
+    public var ids: [String] { runs ?? [planned] }
+}
+
 /// The last line of a journal that came to its end.
 private struct BatchEnd: Codable {
     let ended: String
@@ -101,11 +121,16 @@ public final class Journal {
         guard ftruncate(descriptor, size) == 0 else { throw Failure("ftruncate", Errno(errno), object: path) }
     }
 
-    private func add(line: some Encodable) throws(Failure) {
-        guard var bytes = try? encoder.encode(line) else {
+    private func add(line: some Encodable) throws(Failure) { try put(try bytes(line)) }
+
+    private func bytes(_ line: some Encodable) throws(Failure) -> [UInt8] {
+        guard let bytes = try? encoder.encode(line) else {
             throw Failure("write", Errno(EINVAL), object: path, hint: "a result has a number that JSON has not")
         }
-        bytes.append(0x0a)
+        return bytes + [0x0a]
+    }
+
+    private func put(_ bytes: [UInt8]) throws(Failure) {
         // In one piece: a line is there or not.
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -114,6 +139,19 @@ public final class Journal {
             if count < 0, errno != EINTR { throw Failure("write", Errno(errno), object: path) }
         }
         isDirty = true
+    }
+
+    /// Says what the batch will run: all of it, before the first run.
+    public func add(_ files: [PlannedFile]) throws(Failure) {
+        var text: [UInt8] = []
+        for file in files {
+            text += try bytes(file)
+            if text.count > 1 << 16 {
+                try put(text)
+                text = []
+            }
+        }
+        try put(text)
     }
 
     /// Adds a run that has ended.
@@ -138,7 +176,7 @@ public final class Journal {
 
 /// A journal that is read: its runs one by one, sorted by their ids, however many there are.
 public final class JournalReader {
-    private let file: UnsafeMutablePointer<FILE>
+    private let file: JournalLines
     /// What was run.
     public let header: BatchHeader
     private struct Line {
@@ -149,45 +187,58 @@ public final class JournalReader {
     }
     /// Where each run's line begins, sorted by id: of many runs this is all that is kept.
     private var lines: [Line] = []
+    /// At most so many, whoever wrote them.
+    private static let mostLines = 5_000_000
     /// How they ended.
     public private(set) var totals = Totals()
     /// Whether the batch came to its end.
     public private(set) var isEnded = false
+    /// The files that the batch had when it was begun; empty where the journal does not tell of all of them.
+    public private(set) var planned: [PlannedFile] = []
 
     private struct Head: Decodable {
         let id: String?
         let outcome: Outcome?
         let flaky: Bool?
         let ended: String?
+        let planned: String?
     }
 
-    /// Opens one. EPROTO where it is none. Of several lines of a run the last counts; a cut one is left out.
+    /// Opens one. EPROTO where it is none, EFBIG where a line or their number is beyond what a batch writes. Of several lines
+    /// of a run the last counts; a cut one is left out.
     public init(_ path: String) throws(Failure) {
-        guard let file = fopen(path, "re") else { throw Failure("open", Errno(errno), object: path) }
-        self.file = file
-        guard let line = JournalReader.line(file),
+        file = try JournalLines(path)
+        guard let (line, next) = try file.line(at: 0),
             let header = try? JSONDecoder().decode(BatchHeader.self, from: line), header.journal == BatchHeader.mark
         else {
-            fclose(file)
             throw Failure("read", Errno(EPROTO), object: path, hint: "it is no journal of peerlab batch")
         }
         self.header = header
-        index()
+        try index(path, from: next)
     }
 
-    deinit { fclose(file) }
-
-    private func index() {
+    private func index(_ path: String, from start: Int) throws(Failure) {
         let decoder = JSONDecoder()
-        while true {
-            let offset = ftell(file)
-            guard let line = JournalReader.line(file) else { break }
+        var offset = start
+        var runs = 0
+        while let (line, next) = try file.line(at: offset) {
+            defer { offset = next }
             guard let head = try? decoder.decode(Head.self, from: line) else { continue }
             if head.ended != nil { isEnded = true }
+            if head.planned != nil, let one = try? decoder.decode(PlannedFile.self, from: line) {
+                runs += one.ids.count
+                planned.append(one)
+            }
             if let id = head.id, let outcome = head.outcome {
                 lines.append(Line(id: id, offset: offset, outcome: outcome, isFlaky: head.flaky ?? false))
             }
+            guard max(lines.count, runs) <= JournalReader.mostLines else {
+                throw Failure(
+                    "read", Errno(EFBIG), object: path, hint: "it has more than \(JournalReader.mostLines) runs")
+            }
         }
+        // A batch that was killed while it wrote them has run nothing.
+        if runs != header.runs { planned = [] }
         lines.sort { ($0.id, $0.offset) < ($1.id, $1.offset) }
         var kept = 0
         for index in lines.indices where index + 1 == lines.count || lines[index + 1].id != lines[index].id {
@@ -198,24 +249,19 @@ public final class JournalReader {
         for line in lines { totals.add(line.outcome, flaky: line.isFlaky) }
     }
 
-    /// Whether a run came to an end of its own, and was not interrupted.
-    public func hasFinished(_ id: String) -> Bool {
+    /// How a run ended, and whether it is flaky; nil where nothing is known of it.
+    public func outcome(of id: String) -> (outcome: Outcome, isFlaky: Bool)? {
         var (low, high) = (0, lines.count)
         while low < high {
             let middle = (low + high) / 2
             if lines[middle].id < id { low = middle + 1 } else { high = middle }
         }
-        return low < lines.count && lines[low].id == id && lines[low].outcome != .interrupted
+        return low < lines.count && lines[low].id == id ? (lines[low].outcome, lines[low].isFlaky) : nil
     }
 
-    private static func line(_ file: UnsafeMutablePointer<FILE>) -> Data? {
-        var text: UnsafeMutablePointer<CChar>?
-        var room = 0
-        defer { free(text) }
-        let count = getline(&text, &room, file)
-        // One that was cut by a kill or a power cut is none.
-        guard count > 0, let text, text[count - 1] == 0x0a else { return nil }
-        return Data(bytes: text, count: count)
+    /// Whether a run came to an end of its own: it was run, and was not interrupted.
+    public func hasFinished(_ id: String) -> Bool {
+        outcome(of: id).map { $0.outcome != .interrupted && $0.outcome != .notRun } ?? false
     }
 
     /// The ids of all runs, sorted.
@@ -227,10 +273,9 @@ public final class JournalReader {
     public func each(_ body: (Record) -> Void) {
         let decoder = JSONDecoder()
         for line in lines {
-            fseek(file, line.offset, SEEK_SET)
-            guard let data = JournalReader.line(file), let record = try? decoder.decode(Record.self, from: data) else {
-                continue
-            }
+            guard let data = try? file.line(at: line.offset)?.text,
+                let record = try? decoder.decode(Record.self, from: data)
+            else { continue }
             body(record)
         }
     }

@@ -20,6 +20,11 @@ public enum Outcome: String, Codable, Sendable, CaseIterable {
     case output
     /// Ctrl-C or SIGTERM.
     case interrupted
+    /// It was planned and could not be run: its file is gone, or another one than when the batch was begun.
+    case notRun = "not_run"
+
+    /// For people: "not run".
+    public var word: String { self == .notRun ? "not run" : rawValue }
 
     /// Whether it is as hoped for, or at least no fault of the scenario's.
     public var isGood: Bool { self == .pass || self == .skip }
@@ -131,7 +136,7 @@ public struct Totals: Codable, Sendable, Equatable {
         let words: [(Outcome, String)] = [
             (.pass, "passed"), (.fail, "failed"), (.skip, "skipped"), (.error, "could not be run"),
             (.crash, "crashed"), (.timeout, "timed out"), (.memory, "ran out of memory"),
-            (.output, "printed too much"), (.interrupted, "interrupted"),
+            (.output, "printed too much"), (.interrupted, "interrupted"), (.notRun, "not run"),
         ]
         var parts = words.compactMap { outcome, word in
             count(outcome) > 0 || outcome == .pass || outcome == .fail ? "\(count(outcome)) \(word)" : nil

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import Kernel
 import Results
@@ -91,6 +92,77 @@ import Testing
             let error = #expect(throws: Failure.self) { _ = try JournalReader(path) }
             #expect(error?.hint == "it is no journal of peerlab batch")
         }
+    }
+
+    @Test func whatWasPlannedIsKnownWhereAllOfItIs() throws {
+        try Self.withFile { path in
+            let header = BatchHeader(
+                version: "1", arguments: [], directory: "/", started: "", bench: "bench: sim", simulated: true, runs: 3)
+            let journal = try Journal(path, header: header)
+            try journal.add([
+                PlannedFile("a", hash: "1", ids: ["a"]), PlannedFile("b", hash: "2", ids: ["b#1", "b#2"]),
+            ])
+            var lost = Self.record("b#2", .notRun, reason: "b is gone")
+            lost.attempts = []
+            for record in [Self.record("a"), lost] { try journal.add(record) }
+            let reader = try JournalReader(path)
+            #expect(reader.planned.flatMap(\.ids) == ["a", "b#1", "b#2"])
+            #expect(reader.hasFinished("a") && !reader.hasFinished("b#2"), "what was not run may be run yet")
+            #expect(reader.totals.text == "1 passed, 0 failed, 1 not run" && reader.totals.bad == 1)
+            // A kill between two lines of the plan.
+            let lines = try Self.text(of: path).split(separator: "\n")
+            try ResultFile(path).write(
+                Array((lines.filter { !$0.contains("b#1") }.joined(separator: "\n") + "\n").utf8))
+            #expect(try JournalReader(path).planned.isEmpty)
+        }
+    }
+
+    /// Journals that somebody wrote to do harm.
+    @Test func aJournalOfAnybodysIsReadWithinLimits() throws {
+        try Self.withFile { path in
+            do { _ = try Journal(path, header: Self.header) }
+            let file: UnsafeMutablePointer<FILE> = fopen(path, "a")
+            let record = String(decoding: try Record.encoder.encode(Self.record("a")), as: UTF8.self)
+            fputs(record.replacing("1234567", with: "18446744073709551615") + "\n", file)
+            fputs(record.replacing("\"id\":\"a\"", with: "\"id\":\"b\"").replacing("1234567", with: "-1") + "\n", file)
+            fputs(String(repeating: "[", count: 100_000) + "\n{\"id\":\"c\",\"outcome\":\"frog\"}\n\n", file)
+            fclose(file)
+            let reader = try JournalReader(path)
+            #expect(reader.ids == ["a", "b"])
+            for form in ResultForm.allCases {
+                let output = path + "." + form.rawValue
+                defer { unlink(output) }
+                try form.write(reader, to: ResultFile(output))
+            }
+            truncate(path, 200 << 20)
+            #expect(throws: Failure.self) { _ = try JournalReader(path) }
+        }
+    }
+
+    @Test func whatIsNoFileIsNotReadAtAll() throws {
+        try Self.withFile { path in
+            mkfifo(path, 0o600)
+            for place in [path, "/dev/zero", "/", path + "/none"] {
+                #expect(throws: Failure.self) { _ = try JournalReader(place) }
+            }
+        }
+    }
+
+    @Test func noNumberOfPartsIsTooLarge() throws {
+        try Self.withFile { path in
+            let header = BatchHeader(
+                version: "1", arguments: [], directory: "/", started: "", bench: "", simulated: true,
+                shard: "1/9223372036854775807")
+            do { _ = try Journal(path, header: header) }
+            #expect(Journal.missingParts([try JournalReader(path)]).isEmpty)
+        }
+    }
+
+    @Test func numbersAtTheEndOfTheScaleAreCompared() {
+        let huge = [Double](repeating: .greatestFiniteMagnitude, count: 6)
+        let comparison = Comparison(huge, huge.map { -$0 })
+        #expect(comparison?.medians.0 == .greatestFiniteMagnitude)
+        #expect(Comparison([0, .leastNonzeroMagnitude, 0, 0, 0], huge) != nil)
     }
 
     @Test func whatFormsCannotHoldIsReplaced() throws {

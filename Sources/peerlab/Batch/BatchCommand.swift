@@ -55,6 +55,7 @@ struct BatchCommand: ParsableCommand {
         let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
         let before = try JournalReader(place)
         let wanted = output.forms.absolute
+        if output.journal != nil { try BatchCommand.ask(before.header, place, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {
             throw ValidationError("--resume: cannot go to \(before.header.directory), where the batch was started")
         }
@@ -63,5 +64,25 @@ struct BatchCommand: ParsableCommand {
         command.output.forms = wanted.filled(from: command.output.forms)
         throw ExitCode(
             try BatchRun(command, arguments: before.header.arguments, journal: place, resumed: before).run())
+    }
+
+    /// A command line that a journal may have; what is longer is not shown, and so not run.
+    private static let longestCommand = 1 << 16
+
+    /// A journal that was named may come from elsewhere, and says what is run: that is shown, and asked.
+    private static func ask(_ header: BatchHeader, _ place: String, isAgreed: Bool) throws {
+        let words = ShellWord.line(["peerlab", "batch"] + header.arguments)
+        guard words.utf8.count + header.directory.utf8.count <= longestCommand else {
+            throw ValidationError("\(place): its command has more than \(longestCommand >> 10) KiB, and is not run")
+        }
+        print("\(place) goes on with this command, in \(header.directory):", to: STDERR_FILENO)
+        // Whole, as what is not seen cannot be agreed to.
+        let shown = PrintableText.line(words, longest: 8 * longestCommand)
+        writeAll(Array("  \(shown)\n".utf8), to: STDERR_FILENO)
+        guard !isAgreed else { return }
+        guard let terminal = Terminal() else {
+            throw ValidationError("--resume --journal asks on a terminal, and here is none: --yes runs the command above")
+        }
+        guard terminal.agrees(to: "Run it?") else { throw ExitCode(ExitStatus.usage.rawValue) }
     }
 }

@@ -110,7 +110,11 @@ struct BatchRunning: ParsableArguments {
     @Flag(help: "Go on with the last batch that was killed or interrupted, or with --journal's.")
     var resume = false
 
+    @Flag(help: "With --resume --journal FILE: run what the journal says without asking.")
+    var yes = false
+
     func validate() throws {
+        guard !yes || resume else { throw ValidationError("--yes goes with --resume") }
         _ = try Limits(timeout: timeout, memory: memory)
         guard (1...4096).contains(jobs ?? 1) else { throw ValidationError("--jobs is 1 to 4096") }
         guard (0...1000).contains(retries) else { throw ValidationError("--retries is 0 to 1000") }

@@ -53,8 +53,12 @@ struct BatchPlan {
     private static let patience = 3.0
     private static let chunk = 32
 
-    init(_ command: BatchCommand) throws {
-        let selection = try Selection(command.paths)
+    /// Runs that were planned and cannot be run, and why.
+    private(set) var lost: [(id: String, file: String, reason: String)] = []
+
+    /// `planned` is what a batch that goes on had when it was begun; empty of a new one.
+    init(_ command: BatchCommand, planned: [PlannedFile] = []) throws {
+        let selection = try Selection(planned.isEmpty ? command.paths : BatchPlan.present(planned))
         let selected = selection.files
         unreadableNames = selection.unreadableNames
         files = selected.map { File(path: $0.path) }
@@ -87,11 +91,57 @@ struct BatchPlan {
         for row in rows where !used.contains(row.option) && !cells.isEmpty {
             throw ValidationError("--matrix: no scenario that is selected has an option '\(row.option)'")
         }
+        guard planned.isEmpty else {
+            keep(planned)
+            return
+        }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
         if let only = command.selection.only {
             let list = try InputFile.bytes(of: only, limit: InputFile.Limit.list)
             let ids = Set(list.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
             cells.removeAll { !ids.contains($0.id) }
+        }
+    }
+
+    /// Those that are still files.
+    private static func present(_ planned: [PlannedFile]) -> [String] {
+        planned.map(\.planned).filter { path in
+            var status = stat()
+            return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        }
+    }
+
+    /// The runs that were planned, of files that are as they were then; the others are lost.
+    private mutating func keep(_ planned: [PlannedFile]) {
+        var hashes: [String: String] = [:]
+        for file in files { hashes[file.path] = file.hash.text }
+        var wanted: Set<String> = []
+        var refused: [String: String] = [:]
+        for file in planned {
+            let now = hashes[file.planned]
+            let isChanged = now.map { !$0.isEmpty && !file.hash.isEmpty && $0 != file.hash } ?? false
+            if now == nil || isChanged {
+                refused[file.planned] = "\(file.planned) \(now == nil ? "is gone" : "has changed") since the batch was begun"
+            } else {
+                wanted.formUnion(file.ids)
+            }
+        }
+        cells.removeAll { !wanted.contains($0.id) }
+        let found = Set(cells.map(\.id))
+        for file in planned {
+            for id in file.ids where !found.contains(id) {
+                let reason = refused[file.planned] ?? "\(file.planned) has no such run any more"
+                lost.append((id, file.planned, reason))
+            }
+        }
+    }
+
+    /// The files and their runs, as a journal keeps them.
+    var planned: [PlannedFile] {
+        var ids: [Int: [String]] = [:]
+        for cell in cells { ids[cell.file, default: []].append(cell.id) }
+        return ids.sorted { $0.key < $1.key }.map {
+            PlannedFile(files[$0.key].path, hash: files[$0.key].hash.text, ids: $0.value)
         }
     }
 

@@ -27,6 +27,8 @@ final class BatchRun {
     private var progress: Progress
     private var lastFlush: UInt64 = 0
     private var lost: Failure?
+    /// Runs of files that are gone, or other ones, since the batch was begun.
+    private var lostRuns: [(id: String, file: String, reason: String)] = []
 
     init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
         self.command = command
@@ -38,7 +40,7 @@ final class BatchRun {
         if let store = command.output.store { try all.append("--store", store) }
         files = try command.output.forms.files(&all)
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
-        var plan = try BatchPlan(command)
+        var plan = try BatchPlan(command, planned: resumed?.planned ?? [])
         if Workers.isInterrupted {
             print("peerlab: interrupted before anything was run", to: STDERR_FILENO)
             throw ExitCode(ExitStatus.interrupted.rawValue)
@@ -56,18 +58,22 @@ final class BatchRun {
         let isListed = command.selection.list
         journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
         if let resumed {
-            totals = resumed.totals
-            totals.outcomes[Outcome.interrupted.rawValue] = nil
+            for id in Set(resumed.ids).union(plan.lost.map(\.id)) where resumed.hasFinished(id) {
+                if let run = resumed.outcome(of: id) { totals.add(run.outcome, flaky: run.isFlaky) }
+            }
+            lostRuns = plan.lost.filter { !resumed.hasFinished($0.id) }
             BatchRun.tellChanges(resumed, plan)
+        } else if !isListed {
+            try journal.add(plan.planned)
         }
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
-            total: plan.cells.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
+            total: plan.cells.count + plan.lost.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
     }
 
     /// What is otherwise than when the batch was begun.
     private static func tellChanges(_ before: JournalReader, _ plan: BatchPlan) {
-        if let runs = before.header.runs, runs != plan.cells.count {
+        if before.planned.isEmpty, let runs = before.header.runs, runs != plan.cells.count {
             print(
                 "the batch had \(runs) runs when it was begun, and has \(plan.cells.count) now: files have come or gone",
                 to: STDERR_FILENO)
@@ -76,7 +82,7 @@ final class BatchRun {
         for file in plan.files { hashes[file.path] = file.hash.text }
         var changed: Set<String> = []
         before.each { record in
-            if let now = hashes[record.file], now != record.hash, record.outcome != .interrupted {
+            if let now = hashes[record.file], now != record.hash, before.hasFinished(record.id) {
                 changed.insert(record.file)
             }
         }
@@ -103,9 +109,17 @@ final class BatchRun {
         if plan.unreadableNames > 0 {
             print("left out: \(plan.unreadableNames) whose names are not UTF-8", to: STDERR_FILENO)
         }
-        guard !plan.cells.isEmpty else {
+        guard !plan.cells.isEmpty || !plan.lost.isEmpty else {
             print("peerlab: no scenario is selected", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
+        }
+        for run in lostRuns {
+            var record = Record(
+                id: run.id, file: run.file, outcome: .notRun, started: Journal.timestamp(), limits: Limits())
+            record.reason = run.reason
+            totals.add(record)
+            keep { try self.journal.add(record) }
+            progress.tell(record)
         }
         process.warmUp()
         let guest = LabGuest(command.on, arguments, paths: command.paths)
@@ -228,16 +242,16 @@ final class BatchRun {
 
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
-        if !isInterrupted, lost == nil, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
+        if !isInterrupted, lost == nil, lostRuns.isEmpty, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
         if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
         let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
         BatchSummary.write(reader, color: command.output.color.isOn(place), to: place)
-        let missing = plan.cells.count { !reader.hasFinished($0.id) }
-        var text = totals.text
-        let unknown = missing - totals.count(.interrupted)
-        if unknown > 0 { text += ", \(unknown) not run" }
-        print(text, to: place)
+        let missing = plan.cells.count { !reader.hasFinished($0.id) } + lostRuns.count
+        var all = totals
+        let notRun = missing - totals.count(.interrupted)
+        all.outcomes[Outcome.notRun.rawValue] = notRun > 0 ? notRun : nil
+        print(all.text, to: place)
         if missing > 0 {
             print("the rest: peerlab batch --resume --journal \(journal.path)", to: STDERR_FILENO)
         } else {
@@ -339,7 +353,7 @@ enum BatchSummary {
     static func write(_ reader: JournalReader, color: Bool, to descriptor: Int32) {
         reader.each { record in
             guard !record.outcome.isGood || record.flaky else { return }
-            let word = record.flaky ? "FLAKY" : record.outcome.rawValue.uppercased()
+            let word = record.flaky ? "FLAKY" : record.outcome.word.uppercased()
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
             print(
                 " \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor, after: mark)

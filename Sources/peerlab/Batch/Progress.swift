@@ -61,7 +61,7 @@ struct Progress {
     /// A run that did not pass, or only when it was tried again.
     mutating func tell(_ record: Record) {
         end()
-        let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.rawValue, 31)
+        let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.word, 31)
         let text = "\(record.id): \(record.reason ?? "passed when it was tried again")"
         print(": \(text)", to: STDERR_FILENO, after: word)
     }

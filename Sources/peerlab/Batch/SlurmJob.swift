@@ -66,7 +66,7 @@ struct SlurmJob {
         return """
             #!/bin/sh
             journal=\(ShellWord.quoted(folder))/part-$SLURM_ARRAY_TASK_ID.jsonl
-            if [ -s "$journal" ]; then exec \(program) batch --resume --journal "$journal"; fi
+            if [ -s "$journal" ]; then exec \(program) batch --resume --yes --journal "$journal"; fi
             exec \(program) batch --shard auto --journal "$journal" --no-store \(words)
 
             """

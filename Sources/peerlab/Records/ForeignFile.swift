@@ -21,8 +21,8 @@ struct ForeignLimits: ParsableArguments {
     /// `--timeout`, seconds.
     var seconds: Double { get throws { try Limits(timeout: timeout, memory: memory).timeout ?? LabRun.defaultTime } }
 
-    /// Memory that the watching thread must not be the last to notice, bytes.
-    private static let slack: UInt64 = 256 << 20
+    /// What the kernel lets it have beyond, until the watching thread has noticed, bytes.
+    private static let slack: UInt64 = 1 << 30
 
     /// Gives up what the command does not need, and watches time and memory, from here on. Call it while there is one thread,
     /// before anything of the file's text is understood.
