@@ -13,9 +13,6 @@ struct RecordFile {
 
     /// Begins the record of one file's run.
     init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
-        guard files.count == 1 else {
-            throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
-        }
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
