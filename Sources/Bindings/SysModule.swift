@@ -122,7 +122,7 @@ private func ioctl(_ call: Call) throws -> CInt {
         defer { sys_guarded_free(memory, bytes.count) }
         let buffer = UnsafeMutableRawBufferPointer(start: memory, count: bytes.count)
         buffer.copyBytes(from: bytes)
-        for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named >= 0 {
+        for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named > 2 {
             try call.check(descriptor: named, "sys.ioctl")
         }
         // A heap's buffer is there at once, until nobody has it open: the run's end at the latest.

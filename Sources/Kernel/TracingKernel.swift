@@ -52,7 +52,7 @@ public final class TracingKernel: Kernel {
     public func monotonic() -> UInt64 { kernel.monotonic() }
 
     /// Writes a comment, such as the name of the case that begins.
-    public func note(_ text: String) { emit?("# " + text) }
+    public func note(_ text: String) { emit?("# " + PrintableText.line(text)) }
 
     /// Decodes a feature from now on.
     public func know(_ feature: Feature) {

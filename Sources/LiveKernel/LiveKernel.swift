@@ -9,8 +9,13 @@ public final class LiveKernel: Kernel {
     var openVerbs: [UnsafeMutableRawPointer: String] = [:]
     var deviceList: UnsafeMutablePointer<UnsafeMutablePointer<ibv_device>?>?
 
+    /// The program's own, open before anything was asked of this kernel.
+    private let openBefore: Set<Int32>
+
     /// Nothing is opened yet.
-    public init() {}
+    public init() {
+        openBefore = Set((0..<1024).filter { sys_fcntl($0, F_GETFD, 0) >= 0 })
+    }
 
     deinit {
         if let deviceList { shim_ibv_free_device_list(deviceList) }
@@ -41,7 +46,18 @@ public final class LiveKernel: Kernel {
 
     /// See ``Kernel/isForeign(_:)``.
     public func isForeign(_ descriptor: Int32) -> Bool {
-        openFiles[descriptor] == nil && sys_fcntl(descriptor, F_GETFD, 0) >= 0
+        guard openFiles[descriptor] == nil, sys_fcntl(descriptor, F_GETFD, 0) >= 0 else { return false }
+        // A request that we do not know may have given it, as it gives sync files.
+        return openBefore.contains(descriptor) || !isKernelObject(descriptor)
+    }
+
+    /// Whether a descriptor is of what has no path of its own, as what requests make.
+    private func isKernelObject(_ descriptor: Int32) -> Bool {
+        var buffer = [CChar](repeating: 0, count: 128)
+        let count = sys_readlink("/proc/self/fd/\(descriptor)", &buffer, buffer.count)
+        guard count > 0 else { return false }
+        let name = String(decoding: buffer[..<min(count, buffer.count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return name.hasPrefix("anon_inode:") || name.hasPrefix("/dmabuf:")
     }
 
     /// See ``SystemCalls``.

@@ -97,6 +97,12 @@ struct Run: ParsableCommand {
         case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
     }
 
+    func validate() throws {
+        guard record == nil || files.count == 1 else {
+            throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
+        }
+    }
+
     mutating func run() throws {
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil

@@ -12,9 +12,16 @@ struct RecordFile {
     private let output: LineFile
 
     /// Begins the record of one file's run.
+<<<<<<< HEAD
     init(_ file: ResultFile, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
         guard files.count == 1 else {
             throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
+=======
+    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+>>>>>>> text
         }
         var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
         for setting in settings { header.append(("set", setting)) }
