@@ -12,24 +12,14 @@ struct RecordFile {
     private let output: LineFile
 
     /// Begins the record of one file's run.
-<<<<<<< HEAD
     init(_ file: ResultFile, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
-        guard files.count == 1 else {
-            throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
-=======
-    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
->>>>>>> text
-        }
         var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
         for setting in settings { header.append(("set", setting)) }
         if let model { header.append(("model", model)) }
         for (key, value) in bench.machine().sorted(by: { $0.key < $1.key }) { header.append((key, value)) }
         if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") {
-            // A guest's init is a file of the machine around it.
-            let words = line.split(separator: " ").filter { !$0.hasPrefix("init=") && !$0.hasPrefix("\"init=") }
+            // The first program of a guest says nothing of its kernel.
+            let words = line.split(separator: " ").filter { !$0.hasPrefix("rdinit=") }
             header.append(("command line", words.joined(separator: " ")))
         }
         if !bench.isSimulated {
