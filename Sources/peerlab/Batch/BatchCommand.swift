@@ -80,7 +80,8 @@ struct BatchCommand: ParsableCommand {
                 + ResultsText.printable(words), to: STDERR_FILENO)
         guard !isAgreed else { return }
         guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
-            throw ValidationError("--resume --journal asks on a terminal, and here is none: --yes runs the command above")
+            throw ValidationError(
+                "--resume --journal asks on a terminal, and here is none: --yes runs the command above")
         }
         writeAll(Array("Run it? [y/N] ".utf8), to: STDERR_FILENO)
         guard ["y", "yes"].contains(readLine()?.lowercased() ?? "") else {
