@@ -15,6 +15,9 @@ struct ForeignLimits: ParsableArguments {
 
     func validate() throws { _ = try Limits(timeout: timeout, memory: memory) }
 
+    /// The same for a peerlab in a guest.
+    var words: [String] { ["--timeout", timeout, "--memory", memory] }
+
     /// What the kernel lets it have beyond, until the watching thread has noticed, bytes.
     private static let slack: UInt64 = 1 << 30
 

@@ -55,7 +55,7 @@ struct MinimiseCommand: ParsableCommand {
         let choice = place == "sim" ? nil : try BenchChoice(place)
         if case .lab = choice {
             var words = [StdlibFolders.program(), "minimise", "--on", "host", "--inside-lab", LabRun.inside]
-            words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"]
+            words += ["--budget", String(budget), "-o", "\(LabJob.share)/smaller"] + limits.words
             if let until { words += ["--until", until] }
             let files = output.map { [("smaller", LabRun.absolute($0))] } ?? []
             throw ExitCode(try LabRun(on, command: words + ["--", LabRun.absolute(file)], results: files).run())
@@ -67,8 +67,12 @@ struct MinimiseCommand: ParsableCommand {
             // Each try is a process of its own, which is confined; this one makes no call.
             let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
             let record = try RecordText.record(text, file)
+            let most = try Limits(timeout: limits.timeout, memory: limits.memory)
+            let task = BatchTask(id: "replay", index: 0, timeout: 60, memory: most.memory ?? 0)
             throw ExitCode(
-                minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench, .devices(on, library)) })
+                minimise(record, expression, result, seconds: most.timeout) {
+                    MinimiseCommand.inProcess($0, bench, .devices(on, library), task)
+                })
         }
         var named: Bench?
         if case .sim(let name) = choice { named = try SimBench.make(name, tph: tph, library: library) }
@@ -80,10 +84,10 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     private func minimise(
-        _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?,
+        _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?, seconds: Double? = nil,
         answers: @escaping (Record) -> [Answer]
     ) -> Int32 {
-        let end = Date().addingTimeInterval(Double(budget))
+        let end = Date().addingTimeInterval(min(Double(budget), seconds ?? .infinity))
         let said = { (progress: Minimiser.Progress) in
             print("\(progress.operations) operations left after \(progress.tries) tries", to: STDERR_FILENO)
         }
@@ -122,9 +126,11 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     /// The same in a process of its own: what a real kernel has open goes with it.
-    private static func inProcess(_ record: Record, _ bench: Bench, _ confinement: Confinement) -> [Answer] {
+    private static func inProcess(
+        _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask
+    ) -> [Answer] {
         var ending: Ending?
-        var rest = [BatchTask(id: "replay", index: 0, timeout: 60)]
+        var rest = [task]
         let workers = Workers(jobs: 1) { _ in
             _ = confinement.apply()
             guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }

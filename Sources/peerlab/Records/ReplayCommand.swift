@@ -41,7 +41,7 @@ struct ReplayCommand: ParsableCommand {
         let choice = named ? try BenchChoice(on.bench) : nil
         if case .lab = choice {
             let words = [StdlibFolders.program(), "replay", "--bench", "host", "--inside-lab", LabRun.inside]
-            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
+            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] } + limits.words
             throw ExitCode(try LabRun(on, command: words + more + ["--", LabRun.absolute(file)], results: []).run())
         }
         let text = try RecordText.text(of: file)
