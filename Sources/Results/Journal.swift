@@ -84,10 +84,12 @@ public final class Journal {
         let flags = header == nil ? O_RDWR : O_RDWR | O_CREAT
         descriptor = open(path, flags | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
+        var status = stat()
+        guard path == "/dev/null" || (fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG) else {
+            throw Failure("open", Errno(EINVAL), object: path, hint: "a journal is a regular file")
+        }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            let error = Errno(errno)
-            close(descriptor)
-            throw Failure("flock", error, object: path, hint: "another peerlab is writing it")
+            throw Failure("flock", Errno(errno), object: path, hint: "another peerlab is writing it")
         }
         if let header {
             try Journal.checkOverwriting(path)

@@ -142,6 +142,7 @@ import Testing
     @Test func whatIsNoFileIsNotReadAtAll() throws {
         try Self.withFile { path in
             mkfifo(path, 0o600)
+            #expect(throws: Failure.self) { _ = try Journal(path, header: Self.header) }
             for place in [path, "/dev/zero", "/", path + "/none"] {
                 #expect(throws: Failure.self) { _ = try JournalReader(place) }
             }

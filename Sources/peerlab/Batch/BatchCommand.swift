@@ -81,7 +81,8 @@ struct BatchCommand: ParsableCommand {
         writeAll(Array("  \(shown)\n".utf8), to: STDERR_FILENO)
         guard !isAgreed else { return }
         guard let terminal = Terminal() else {
-            throw ValidationError("--resume --journal asks on a terminal, and here is none: --yes runs the command above")
+            throw ValidationError(
+                "--resume --journal asks on a terminal, and here is none: --yes runs the command above")
         }
         guard terminal.agrees(to: "Run it?") else { throw ExitCode(ExitStatus.usage.rawValue) }
     }

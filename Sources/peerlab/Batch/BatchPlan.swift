@@ -121,7 +121,8 @@ struct BatchPlan {
             let now = hashes[file.planned]
             let isChanged = now.map { !$0.isEmpty && !file.hash.isEmpty && $0 != file.hash } ?? false
             if now == nil || isChanged {
-                refused[file.planned] = "\(file.planned) \(now == nil ? "is gone" : "has changed") since the batch was begun"
+                refused[file.planned] =
+                    "\(file.planned) \(now == nil ? "is gone" : "has changed") since the batch was begun"
             } else {
                 wanted.formUnion(file.ids)
             }

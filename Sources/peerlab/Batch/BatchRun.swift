@@ -68,7 +68,8 @@ final class BatchRun {
         }
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
-            total: plan.cells.count + plan.lost.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO))
+            total: plan.cells.count + plan.lost.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO)
+        )
     }
 
     /// What is otherwise than when the batch was begun.
@@ -242,7 +243,9 @@ final class BatchRun {
 
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
-        if !isInterrupted, lost == nil, lostRuns.isEmpty, next >= waiting.count { try journal.end(at: Journal.timestamp()) }
+        if !isInterrupted, lost == nil, lostRuns.isEmpty, next >= waiting.count {
+            try journal.end(at: Journal.timestamp())
+        }
         if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
         let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO

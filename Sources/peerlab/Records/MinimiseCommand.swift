@@ -72,8 +72,12 @@ struct MinimiseCommand: ParsableCommand {
             // Each try is a process of its own, which is confined; this one makes no call.
             let bench = HostBench.make(insideLab: on.insideLab)
             let record = try RecordText.record(text, file)
+            let most = try Limits(timeout: limits.timeout, memory: limits.memory)
+            let task = BatchTask(id: "replay", index: 0, timeout: 60, memory: most.memory ?? 0)
             throw ExitCode(
-                minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench, .devices(on, library)) })
+                minimise(record, expression, result, seconds: most.timeout) {
+                    MinimiseCommand.inProcess($0, bench, .devices(on, library), task)
+                })
         }
         var named: Bench?
         if case .sim(let name) = choice { named = try SimBench.make(name, library: library) }
@@ -85,10 +89,10 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     private func minimise(
-        _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?,
+        _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?, seconds: Double? = nil,
         answers: @escaping (Record) -> [Answer]
     ) -> Int32 {
-        let end = Date().addingTimeInterval(Double(budget))
+        let end = Date().addingTimeInterval(min(Double(budget), seconds ?? .infinity))
         let said = { (progress: Minimiser.Progress) in
             print("\(progress.operations) operations left after \(progress.tries) tries", to: STDERR_FILENO)
         }
@@ -127,9 +131,11 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     /// The same in a process of its own: what a real kernel has open goes with it.
-    private static func inProcess(_ record: Record, _ bench: Bench, _ confinement: Confinement) -> [Answer] {
+    private static func inProcess(
+        _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask
+    ) -> [Answer] {
         var ending: Ending?
-        var rest = [BatchTask(id: "replay", index: 0, timeout: 60)]
+        var rest = [task]
         let workers = Workers(jobs: 1) { _ in
             _ = confinement.apply()
             guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }

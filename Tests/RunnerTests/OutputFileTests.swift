@@ -1,0 +1,175 @@
+import Glibc
+import Kernel
+import Runner
+import Testing
+
+/// What a command writes is there whole or not at all, and nothing else is touched.
+@Suite struct OutputFileTests {
+    private static func withFolder(_ body: (String) throws -> Void) throws {
+        var template = Array("/tmp/peerlab-output.XXXXXX".utf8CString)
+        let made = try #require(mkdtemp(&template))
+        let folder = String(cString: made)
+        defer { _ = system("rm -r '\(folder)'") }
+        try body(folder)
+    }
+
+    private static func put(_ text: String, _ path: String) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o640)
+        _ = text.withCString { write(descriptor, $0, strlen($0)) }
+        close(descriptor)
+    }
+
+    private static func text(_ path: String) -> String? { try? InputFile.text(of: path, limit: 1 << 20) }
+
+    private static func names(_ folder: String) -> [String] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    @Test func whatWasThereStaysUntilAllIsWritten() throws {
+        try Self.withFolder { folder in
+            Self.put("before", folder + "/f")
+            do {
+                let file = try ResultFile(folder + "/f")
+                try file.open()
+                file.append(Array("half".utf8))
+                #expect(Self.text(folder + "/f") == "before")
+                #expect(Self.names(folder).count == 2)
+            }
+            #expect(Self.text(folder + "/f") == "before")
+            #expect(Self.names(folder) == ["f"], "nothing is left of what was not ended")
+            try ResultFile(folder + "/f").write(Array("after".utf8))
+            #expect(Self.text(folder + "/f") == "after")
+            var status = stat()
+            stat(folder + "/f", &status)
+            #expect(status.st_mode & 0o777 == 0o640)
+        }
+    }
+
+    @Test func aLinkIsFollowedOnceAtTheStart() throws {
+        try Self.withFolder { folder in
+            Self.put("mine", folder + "/precious")
+            Self.put("before", folder + "/real")
+            symlink("real", folder + "/link")
+            let file = try ResultFile(folder + "/link")
+            unlink(folder + "/link")
+            symlink("precious", folder + "/link")
+            try file.write(Array("after".utf8))
+            #expect(Self.text(folder + "/real") == "after" && Self.text(folder + "/precious") == "mine")
+        }
+    }
+
+    @Test func whatHasBecomeALinkIsNotReplacedNorFollowed() throws {
+        try Self.withFolder { folder in
+            Self.put("mine", folder + "/precious")
+            for kind in ["link", "fifo"] {
+                let path = folder + "/" + kind
+                let file = try ResultFile(path)
+                if kind == "link" { symlink("precious", path) } else { mkfifo(path, 0o600) }
+                let error = #expect(throws: Failure.self) { try file.write(Array("after".utf8)) }
+                #expect(error?.hint?.contains("no regular file") == true)
+            }
+            #expect(Self.text(folder + "/precious") == "mine")
+            #expect(Self.names(folder) == ["fifo", "link", "precious"])
+        }
+    }
+
+    @Test func theFolderIsTheOneThatWasThere() throws {
+        try Self.withFolder { folder in
+            mkdir(folder + "/a", 0o700)
+            mkdir(folder + "/b", 0o700)
+            let file = try ResultFile(folder + "/a/f")
+            rename(folder + "/a", folder + "/c")
+            symlink("b", folder + "/a")
+            try file.write(Array("after".utf8))
+            #expect(Self.names(folder + "/c") == ["f"] && Self.names(folder + "/b").isEmpty)
+        }
+    }
+
+    @Test func namesOfOneFileAreOneIdentity() throws {
+        try Self.withFolder { folder in
+            Self.put("x", folder + "/f")
+            link(folder + "/f", folder + "/hard")
+            symlink(folder + "/f", folder + "/soft")
+            let names = ["f", "hard", "soft", "./f", "../\(folder.split(separator: "/").last ?? "")/f"]
+            let files = try names.map { try ResultFile("\(folder)/\($0)").identity }
+            #expect(Set(files).count == 1)
+            symlink("new", folder + "/dangling")
+            let missing = try ["new", "dangling", "newer"].map { try ResultFile("\(folder)/\($0)").identity }
+            #expect(missing[0] == missing[1] && missing[0] != missing[2])
+            let null = try ResultFile("/dev/null")
+            #expect(null.identity == nil)
+        }
+    }
+
+    @Test(arguments: ["", "/", "/tmp", "/nonexistent/f", "/tmp/"])
+    func whatCannotBeWrittenIsSaidAtTheStart(_ path: String) {
+        #expect(throws: Failure.self) { _ = try ResultFile(path) }
+    }
+}
+
+/// How files are read that somebody else may have put there.
+@Suite struct InputFileTests {
+    private static func inFolder(_ body: (String) throws -> Void) throws {
+        var template = Array("/tmp/peerlab-input.XXXXXX".utf8CString)
+        let made = try #require(mkdtemp(&template))
+        let folder = String(cString: made)
+        defer { _ = system("rm -r '\(folder)'") }
+        try body(folder)
+    }
+
+    @Test func onlySoMuchOfAFileIsRead() throws {
+        try Self.inFolder { folder in
+            try ResultFile(folder + "/f").write([UInt8](repeating: 1, count: 100))
+            #expect(try InputFile.bytes(of: folder + "/f", limit: 100).count == 100)
+            let error = #expect(throws: Failure.self) { try InputFile.bytes(of: folder + "/f", limit: 99) }
+            #expect(error?.errno.name == "EFBIG")
+            // A file without blocks that says it is large.
+            truncate(folder + "/f", 1 << 40)
+            #expect(throws: Failure.self) { try InputFile.bytes(of: folder + "/f", limit: 1 << 30) }
+        }
+    }
+
+    @Test func whatIsNoFileIsRefusedBeforeItIsRead() throws {
+        try Self.inFolder { folder in
+            mkfifo(folder + "/fifo", 0o600)
+            symlink("fifo", folder + "/link")
+            for path in [folder, folder + "/fifo", folder + "/link", "/dev/zero", "/dev/tty", "/dev/null"] {
+                #expect(throws: Failure.self) { try InputFile.bytes(of: path, limit: 100) }
+            }
+            let nothing = try InputFile.bytes(of: "/dev/null", limit: 100, mayBeStream: true)
+            #expect(nothing.isEmpty)
+            #expect(throws: Failure.self) {
+                try InputFile.bytes(of: folder + "/fifo", limit: 100, mayBeStream: true)
+            }
+        }
+    }
+
+    @Test func aModuleLiesBelowItsFolderWithoutLinks() throws {
+        try Self.inFolder { folder in
+            mkdir(folder + "/sub", 0o700)
+            try ResultFile(folder + "/sub/m.lua").write([1])
+            symlink("sub", folder + "/linked")
+            symlink("sub/m.lua", folder + "/m.lua")
+            mkfifo(folder + "/fifo.lua", 0o600)
+            mkdir(folder + "/folder.lua", 0o700)
+            #expect(try ModuleFile.bytes(of: "sub/m.lua", in: folder) == [1])
+            #expect(try ModuleFile.bytes(of: "sub/none.lua", in: folder) == nil)
+            #expect(try ModuleFile.bytes(of: "none/m.lua", in: folder) == nil)
+            let refused = [
+                "m.lua", "linked/m.lua", "fifo.lua", "folder.lua", "../m.lua", "/etc/passwd", "sub//m.lua",
+                "sub/./m.lua",
+                "sub/m", ".lua", "", "sub/m.lua/",
+            ]
+            for path in refused { #expect(throws: Failure.self) { _ = try ModuleFile.bytes(of: path, in: folder) } }
+        }
+    }
+}
