@@ -76,7 +76,10 @@ let package = Package(
         .target(name: "CHeap", cSettings: c),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Records", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel", "CHeap"],
+            dependencies: [
+                "LabBench", "Records", "Results", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel",
+                "CHeap",
+            ],
             swiftSettings: swift),
         .testTarget(name: "KernelTests", dependencies: ["Kernel"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),

@@ -22,6 +22,9 @@ public struct BatchTask: Sendable {
         return String(file.hasSuffix(".lua") ? file.dropLast(4) : file)
     }
 
+    /// ``timeout``, which may be any number: a scenario says it.
+    var nanoseconds: UInt64 { UInt64(exactly: (timeout * 1e9).rounded()) ?? (timeout > 0 ? 1 << 62 : 0) }
+
     /// A task.
     public init(id: String, index: Int, timeout: Double = 300, memory: UInt64 = 0, output: UInt64 = 64 << 20) {
         self.id = id

@@ -50,7 +50,7 @@ final class Worker {
         pipes = [ends[0], ends[2], ends[4], Int32(truncatingIfNeeded: process)]
         self.task = task
         pid = pid_t(truncatingIfNeeded: result)
-        deadline = start &+ UInt64(task.timeout * 1e9)
+        deadline = start &+ task.nanoseconds
         guard process >= 0 else {
             for pipe in pipes where pipe >= 0 { close(pipe) }
             if result > 0 { Glibc.kill(pid, SIGKILL) }
@@ -90,7 +90,7 @@ final class Worker {
             bytes.removeFirst()
             guard !isTold else { continue }
             start = sys_monotonic()
-            deadline = first == BatchTask.waits ? .max : start &+ UInt64(task.timeout * 1e9)
+            deadline = first == BatchTask.waits ? .max : start &+ task.nanoseconds
         }
         if ending.result.count < Worker.longestResult { ending.result += bytes }
     }

@@ -75,6 +75,7 @@ private let mappingClass = ObjectClass(
             errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes in.",
             entry: {
                 Call($0, $1).run { call in
+                    try call.write(call[2].count, "memory:write")
                     try call.mapping.pointee.write(at: call[1].uint64, from: call[2].bytes)
                     return call.nothing
                 }
@@ -88,6 +89,7 @@ private let mappingClass = ObjectClass(
             errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
             entry: {
                 Call($0, $1).run { call in
+                    try call.write(call[2].int, "memory:fill")
                     let byte = UInt8(truncatingIfNeeded: call[3].int64)
                     try call.mapping.pointee.fill(
                         at: call[1].uint64, count: call[2].int, with: byte,

@@ -179,7 +179,8 @@ private let deviceAccess: [Function] = [
         "Writes bytes to a region; returns how many.",
         entry: {
             Call($0, $1).run { call in
-                call.push(
+                try call.write(call[3].count, "dev:write")
+                return call.push(
                     Int64(try call.device.pointee.write(call[1].uint32, at: call[2].uint64, from: call[3].bytes)))
             }
         }),

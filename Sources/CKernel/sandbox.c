@@ -41,7 +41,7 @@ static const int for_sockets[] = {
 static const int for_netlink[] = {
     SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
 };
-static const int for_results[] = { SYS_mkdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink };
+static const int for_results[] = { SYS_mkdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat };
 
 struct program {
     struct sock_filter code[600];

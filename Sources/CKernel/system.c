@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -195,4 +196,9 @@ long sys_copy_or_fault(void *to, const void *from, size_t count) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     copying = 0;
     return 0;
+}
+
+uint64_t sys_peak_memory(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }

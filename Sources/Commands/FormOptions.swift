@@ -1,6 +1,5 @@
 public import ArgumentParser
 import Glibc
-public import Kernel
 public import Results
 public import Runner
 
@@ -52,20 +51,17 @@ public struct FormOptions: ParsableArguments {
         [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
     }
 
-    /// Every file that is named.
-    public var named: [String] { FormOptions.paths.compactMap { self[keyPath: $0] } }
-
     /// Whether one of them goes to standard output ("-"), which then has nothing else.
     public var takesOutput: Bool { FormOptions.paths.contains { self[keyPath: $0] == "-" } }
 
-    /// Each form that is wanted, with its file, which can be written.
-    public func files() throws(Failure) -> [(form: ResultForm, file: ResultFile)] {
+    /// Each form that is wanted, with its file, which can be written and is none of the command's other files.
+    public func files(_ all: inout OutputFiles) throws -> [(form: ResultForm, file: ResultFile)] {
         let wanted: [(ResultForm, String?)] = [
             (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
         ]
         var files: [(form: ResultForm, file: ResultFile)] = []
         for (form, path) in wanted {
-            if let path { files.append((form, try ResultFile(path == "-" ? "/dev/stdout" : path))) }
+            if let file = try all.write("--\(form.rawValue)", path) { files.append((form, file)) }
         }
         return files
     }

@@ -2,12 +2,13 @@ import CHeap
 import Devices
 import Glibc
 import Kernel
+import LabBench
 import Records
 import Runner
 import SimKernel
 
-/// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles and scenarios, makes scenarios of random calls, reads them, and
-/// does with what can be read what peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash,
+/// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles, journals, frames of a guest and scenarios, makes scenarios of
+/// random calls, reads them, and does with what can be read what peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash,
 /// a hang or a leak ends it with what it was at in `fuzz.input`. With a COUNT of 0 it takes the files as they are. Memory
 /// that malloc keeps for later counts as in use: scripts/records/fuzz has it keep none.
 @main
@@ -15,7 +16,8 @@ struct Fuzz {
     private var random: Random
     private let seeds: [[UInt8]]
     private let library: Library
-    private var counts: [String: Int] = [:]
+    /// What was done how often.
+    var counts: [String: Int] = [:]
 
     static func main() {
         let arguments = CommandLine.arguments
@@ -127,7 +129,11 @@ struct Fuzz {
     private mutating func use(_ bytes: [UInt8], _ deadline: Deadline) {
         Fuzz.keep(bytes)
         let text = String(decoding: bytes, as: UTF8.self)
-        if text.hasPrefix("peerlab record") {
+        if bytes.starts(with: Frame(.started).bytes.prefix(4)) {
+            frames(bytes)
+        } else if text.hasPrefix("{") {
+            journal()
+        } else if text.hasPrefix("peerlab record") {
             record(text)
         } else if text.hasPrefix("peerlab bundle") {
             counts["bundles", default: 0] += 1
@@ -142,6 +148,24 @@ struct Fuzz {
         } else {
             script(deadline)
         }
+    }
+
+    /// However the bytes come, the same frames are taken and the same is refused.
+    private mutating func frames(_ bytes: [UInt8]) {
+        counts["frames", default: 0] += 1
+        func read(by step: Int) -> (frames: [Frame], refusal: FrameReader.Refusal?) {
+            var reader = FrameReader(fromGuest: FrameReader.Limits(output: 4096, files: 4096, fileCount: 3))
+            var frames: [Frame] = []
+            do throws(FrameReader.Refusal) {
+                for start in stride(from: 0, to: bytes.count, by: step) {
+                    try reader.read(bytes[start..<min(bytes.count, start + step)]) { frames.append($0) }
+                }
+            } catch { return (frames, error) }
+            return (frames, nil)
+        }
+        let whole = read(by: max(bytes.count, 1)), parts = read(by: 1 + bytes.count % 7)
+        guard whole == parts else { fatalError("frames depend on how their bytes come") }
+        counts["frames taken", default: 0] += whole.frames.count
     }
 
     /// For whoever looks into a crash.

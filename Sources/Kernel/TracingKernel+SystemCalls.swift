@@ -96,7 +96,7 @@ extension TracingKernel {
     public func mmap(length: Int, protection: Int32, flags: Int32, _ descriptor: Int32, at offset: UInt64)
         throws(Errno) -> UnsafeMutableRawPointer
     {
-        let values = [UInt64(length), signed(protection), signed(flags), signed(descriptor), offset]
+        let values = [UInt64(bitPattern: Int64(length)), signed(protection), signed(flags), signed(descriptor), offset]
         return try call(numbers(.mmap, values)) { address, operation in
             operation.result = .number(UInt64(UInt(bitPattern: address)), .pointer)
         } _: { () throws(Errno) in
@@ -106,7 +106,7 @@ extension TracingKernel {
 
     /// See ``SystemCalls``.
     public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
-        system(numbers(.munmap, [UInt64(UInt(bitPattern: address)), UInt64(length)])) {
+        system(numbers(.munmap, [UInt64(UInt(bitPattern: address)), UInt64(bitPattern: Int64(length))])) {
             kernel.munmap(address, length: length)
         }
     }

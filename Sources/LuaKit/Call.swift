@@ -181,13 +181,16 @@ extension Call {
     /// ``release(_:)`` or an object that holds them gives them back.
     public func hold(_ bytes: Int, _ function: String) throws(ErrorValue) {
         guard !lk_hold(state, bytes) else { return }
-        let limit = lk_memory_limit(state)
+        let limit = memoryLimit
         let unit = limit >= 1 << 20 ? "\(limit >> 20) MiB" : "\(limit) bytes"
         throw ErrorValue(
             kind: "memory",
             "\(function): not enough memory: \(bytes) bytes are more than is left of the \(unit) that the script may have (--memory, or the "
                 + "scenario's own limit)")
     }
+
+    /// The memory that the script may have, bytes; all ones where nothing limits it.
+    public var memoryLimit: UInt64 { UInt64(UInt(bitPattern: lk_memory_limit(state))) }
 
     /// Gives back what was counted.
     public func release(_ bytes: Int) { lk_release(state, bytes) }

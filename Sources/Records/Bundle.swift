@@ -8,6 +8,8 @@ public struct Bundle: Sendable {
     /// Bytes that lists take without asking.
     public static let longest = 100_000
     private static let longestLine = 900
+    /// So many files, and lines before them.
+    private static let mostParts = 1000
 
     /// One file.
     public struct File: Sendable {
@@ -106,6 +108,9 @@ public struct Bundle: Sendable {
             guard let colon = line.firstIndex(of: ":") else {
                 throw RecordError(line: number, message: "'key: value' or '--- file' comes here")
             }
+            guard header.count < Bundle.mostParts else {
+                throw RecordError(line: number, message: "a bundle has at most \(Bundle.mostParts) lines here")
+            }
             header.append((String(line[..<colon]), String(line[line.index(after: colon)...].drop { $0 == " " })))
         }
         while let line = lines.popFirst() {
@@ -118,6 +123,9 @@ public struct Bundle: Sendable {
             let name = String(words[2])
             guard Bundle.isName(name), file(name) == nil else {
                 throw RecordError(line: number, message: "'\(name.prefix(60))' is no name for a file in a bundle")
+            }
+            guard files.count < Bundle.mostParts else {
+                throw RecordError(line: number, message: "a bundle has at most \(Bundle.mostParts) files")
             }
             let text = try Bundle.join(lines.prefix(count), from: number + 1)
             guard Bundle.sum(text) == words[5] else {

@@ -33,6 +33,9 @@ struct RecordParser {
     private var decoder = Decoder()
     /// What descriptors are: some requests have one number on several kinds.
     private var kinds: [String: FileKind] = [:]
+    /// A line of few bytes may stand for many: all lines together stand for at most so many.
+    static let mostBytes = 1 << 28
+    private var room = RecordParser.mostBytes
 
     mutating func parse(_ line: Substring, _ number: Int) throws(RecordError) -> Record.Entry.Kind {
         if line.hasPrefix("#") { return .comment(RecordParser.text(line.dropFirst())) }
@@ -108,7 +111,8 @@ struct RecordParser {
     }
 
     private mutating func operation(_ line: Substring, _ number: Int) throws(RecordError) -> Operation {
-        var scanner = RecordScanner(line, number: number)
+        var scanner = RecordScanner(line, number: number, room: room)
+        defer { room = scanner.room }
         let name = try scanner.word()
         guard let signature = Signature.all[name] else {
             throw scanner.error("no operation '\(name.prefix(40))' is known")

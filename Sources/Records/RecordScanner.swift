@@ -29,10 +29,13 @@ struct RecordScanner {
     private static let deepest = 8
     /// A line stands for at most so many bytes of memory.
     private static let mostBytes = 1 << 26
+    /// How many bytes of memory this line and all after it may stand for.
+    private(set) var room: Int
 
-    init(_ line: Substring, number: Int) {
+    init(_ line: Substring, number: Int, room: Int = mostBytes) {
         bytes = Array(line.utf8)
         self.line = number
+        self.room = room
     }
 
     func error(_ message: String) -> RecordError { RecordError(line: line, message: message) }
@@ -167,7 +170,12 @@ struct RecordScanner {
             guard let count = Int(digits), count > 0, count <= RecordScanner.mostBytes - data.count else {
                 throw error("so many bytes are too many: \(digits.prefix(20))")
             }
-            data.append(contentsOf: repeatElement(byte, count: count))
+            guard count <= room else {
+                throw error(
+                    "the record stands for more than \(RecordParser.mostBytes >> 20) MiB of data up to this line")
+            }
+            room -= count
+            data += [UInt8](repeating: byte, count: count)
         }
         return data
     }

@@ -30,6 +30,11 @@ public final class Replay {
     private var mapped: [UInt64: UInt64] = [:]
     /// What the kernel was given addresses of.
     private var buffers: [(UnsafeMutableRawPointer, Int)] = []
+    /// Arguments of one call, which no kernel looks at behind it.
+    private var passing: [(UnsafeMutableRawPointer, Int)] = []
+    /// Bytes of `buffers` with the pages around them.
+    private var held = 0
+    private static let mostHeld = 1 << 28
     /// Whether memory holds other data than it did then, as the record does not keep long data.
     private var lacksData = false
     /// How many answers were data that could not be compared for that.
@@ -51,7 +56,7 @@ public final class Replay {
         self.kernel.record = { [unowned self] operation in answered = operation }
     }
 
-    deinit { for (address, count) in buffers { sys_guarded_free(address, count) } }
+    deinit { for (address, count) in buffers + passing { sys_guarded_free(address, count) } }
 
     /// Makes the call of an entry again.
     /// - Returns: how its answer differs; nil where it does not, or where the entry is no call.
@@ -108,6 +113,11 @@ public final class Replay {
     /// The operation as it goes now, in the record's names.
     public func make(_ recorded: Operation) throws(Impossible) -> Operation {
         answered = nil
+        for (address, count) in passing { sys_guarded_free(address, count) }
+        passing = []
+        guard held < Replay.mostHeld else {
+            throw Impossible(message: "a replay keeps at most \(Replay.mostHeld >> 20) MiB that calls point to")
+        }
         let arguments = ReplayArguments(try resolved(recorded), recorded.signature)
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
@@ -265,6 +275,7 @@ public final class Replay {
         guard !bytes.isEmpty, let place = sys_guarded_alloc(bytes.count) else { return 0 }
         place.copyMemory(from: bytes, byteCount: bytes.count)
         buffers.append((place, bytes.count))
+        held += (bytes.count + 4095) & ~4095 + 4096
         return UInt64(UInt(bitPattern: place))
     }
 
@@ -314,8 +325,12 @@ public final class Replay {
     }
 
     private func memory(_ bytes: [UInt8]) -> IoctlArgument {
-        let place = UnsafeMutableRawPointer(bitPattern: UInt(address(of: bytes)))
-        return .memory(UnsafeMutableRawBufferPointer(start: place, count: place == nil ? 0 : bytes.count))
+        guard !bytes.isEmpty, let place = sys_guarded_alloc(bytes.count) else {
+            return .memory(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+        }
+        place.copyMemory(from: bytes, byteCount: bytes.count)
+        passing.append((place, bytes.count))
+        return .memory(UnsafeMutableRawBufferPointer(start: place, count: bytes.count))
     }
 
     private func raw(_ value: Operation.Value) -> IoctlArgument {

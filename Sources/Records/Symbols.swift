@@ -58,7 +58,9 @@ struct Symbols {
         // What the record has not named gets names of its own.
         for name in wanted {
             let prefix = String(name.prefix { !$0.isNumber })
-            if let number = Int(name.dropFirst(prefix.count)) { counts[prefix] = max(counts[prefix] ?? 0, number) }
+            if let number = UInt32(name.dropFirst(prefix.count)) {
+                counts[prefix] = max(counts[prefix] ?? 0, Int(number))
+            }
         }
     }
 

@@ -22,7 +22,7 @@ enum JUnit {
         var wall: UInt64 = 0
 
         mutating func add(_ record: Record) {
-            wall += record.wall
+            wall &+= record.wall
             for one in JUnit.tests(of: record) {
                 tests += 1
                 switch one.kind {

@@ -274,10 +274,15 @@ extension Journal {
         if isComplete { try journal.end(at: timestamp()) } else { try journal.flush() }
     }
 
+    /// What a batch can have: as many as Slurm's largest array has tasks.
+    private static let mostParts = 4_000_000
+
     /// Parts of the whole that none of the journals is: "3/5".
     public static func missingParts(_ readers: [JournalReader]) -> [String] {
         let shards = Set(readers.compactMap(\.header.shard))
-        guard let count = shards.first?.split(separator: "/").last.flatMap({ Int($0) }) else { return [] }
-        return (1...max(count, 1)).map { "\($0)/\(count)" }.filter { !shards.contains($0) }
+        guard let count = shards.first?.split(separator: "/").last.flatMap({ Int($0) }),
+            (1...mostParts).contains(count)
+        else { return [] }
+        return (1...count).map { "\($0)/\(count)" }.filter { !shards.contains($0) }
     }
 }

@@ -47,7 +47,7 @@ public struct Comparison: Sendable {
 
     static func median(_ sorted: [Double]) -> Double {
         let middle = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+        return sorted.count % 2 == 1 ? sorted[middle] : sorted[middle - 1] / 2 + sorted[middle] / 2
     }
 
     private static func probability(_ first: [Double], _ second: [Double]) -> Double {

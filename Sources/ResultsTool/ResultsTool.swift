@@ -103,7 +103,10 @@ struct ResultsCommand: ParsableCommand {
 
         func run() throws {
             try ResultsCommand.saying {
-                let files = try output.files()
+                var all = OutputFiles()
+                if Int64(batch) == nil { all.read("the journal", batch) }
+                if let store = place.store { all.read("the store", store) }
+                let files = try output.files(&all)
                 guard !files.isEmpty else {
                     throw ValidationError("name a form: --html FILE, --junit FILE, --tap FILE and so on")
                 }
@@ -173,14 +176,15 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "Journals.") var journals: [String]
 
-        func validate() throws {
-            if journals.contains(output) { throw ValidationError("--output is one of the journals that are merged") }
-            try place.check(for: [], or: keep)
-        }
+        func validate() throws { try place.check(for: [], or: keep) }
 
         func run() throws {
             let merged = try ResultsCommand.saying {
-                let files = try forms.files()
+                var all = OutputFiles()
+                for journal in journals { all.read("the journal", journal) }
+                if let store = place.store { all.read("the store", store) }
+                try all.append("--output", output)
+                let files = try forms.files(&all)
                 let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
                 try Journal.merge(readers, to: output)
                 let missing = Journal.missingParts(readers)

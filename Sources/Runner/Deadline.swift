@@ -55,6 +55,8 @@ public final class Deadline: Sendable {
         watched.withLock {
             $0.result = result
             if let one { $0.cases.append(one) }
+            // The script was stopped, and what it did not come to is being told.
+            if $0.isTold, $0.isRunning { $0.deadline = Deadline.now + Deadline.grace }
         }
     }
 

@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 public import LuaKit
+import Synchronization
 
 /// Where `require` finds Lua files: the script's own folder first, then the stdlib.
 public struct Library: Sendable {
@@ -10,14 +11,17 @@ public struct Library: Sendable {
     public init(stdlib: [String]) { self.stdlib = stdlib }
 
     /// The text of module `name` ("engines.edu" is engines/edu.lua).
-    func find(_ name: String, from folder: String) throws(ErrorValue) -> LuaState.ModuleSource {
+    func find(
+        _ name: String, from folder: String, loaded: LoadedModules? = nil
+    ) throws(ErrorValue) -> LuaState.ModuleSource {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         // Nothing but names: a module never leaves the folders it is looked for in.
-        guard
-            parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" } })
-        else { throw ErrorValue(kind: "script", "require: '\(name)' is no module name") }
+        guard parts.allSatisfy(ModuleFile.isName) else {
+            throw ErrorValue(kind: "script", "require: '\(name)' is no module name")
+        }
         let file = parts.joined(separator: "/") + ".lua"
-        if let text = try Library.read(file, in: folder, name) {
+        if let text = try Library.own(file, in: folder, name) {
+            loaded?.add(file)
             return LuaState.ModuleSource(text: text, path: "@\(folder)/\(file)")
         }
         for place in stdlib {
@@ -37,7 +41,18 @@ public struct Library: Sendable {
     /// The folders that modules are read from beside a script's own.
     public var folders: [String] { stdlib }
 
-    /// A module's text; nil where it is not there. A link that leads out of the folder is refused.
+    /// A module beside the script; nil where there is none.
+    private static func own(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
+        do throws(Failure) { return try ModuleFile.bytes(of: file, in: folder) } catch {
+            guard error.errno.name == "ELOOP" else { throw ErrorValue(kind: "script", "require: \(error.message)") }
+            throw ErrorValue(
+                kind: "script",
+                "require: \(folder)/\(file), module '\(name)', is a link, or lies behind one; name the folder that it is in "
+                    + "with --lib")
+        }
+    }
+
+    /// A module of a folder that the user named; nil where it is not there. A link that leads out of the folder is refused.
     private static func read(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
         guard let place = resolved("\(folder)/\(file)") else { return nil }
         guard let root = resolved(folder), place.hasPrefix(root == "/" ? root : root + "/") else {
@@ -46,7 +61,7 @@ public struct Library: Sendable {
                 "require: \(folder)/\(file), module '\(name)', is a link out of its folder; name the folder that it is in "
                     + "with --lib")
         }
-        return read(place)
+        return try? InputFile.bytes(of: place, limit: InputFile.Limit.script)
     }
 
     private static func resolved(_ path: String) -> String? {
@@ -55,32 +70,15 @@ public struct Library: Sendable {
         return String(cString: resolved)
     }
 
-    static func read(_ path: String) -> [UInt8]? { try? contents(of: path) }
-
-    /// The bytes of a file, which may be a pipe.
-    static func contents(of path: String) throws(Failure) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
-        defer { close(descriptor) }
-        var text: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 16384)
-        while true {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw Failure("read", Errno(errno), object: path) }
-            if count == 0 { return text }
-            text += chunk[..<count]
-            // /dev/zero has no end.
-            guard text.count <= 1 << 30 else { throw Failure("read", Errno(EFBIG), object: path) }
-        }
-    }
-
     /// The same for a file that the user named.
     static func named(_ path: String) throws(ErrorValue) -> [UInt8] {
         do throws(Failure) {
-            return try contents(of: path)
+            return try InputFile.bytes(of: path, limit: InputFile.Limit.script, mayBeStream: true)
         } catch {
-            throw ErrorValue(kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
+            let isRefused = ["EINVAL", "EISDIR", "EFBIG"].contains(error.errno.name)
+            let reason = isRefused ? error.hint.map { ": \($0)" } ?? "" : ""
+            throw ErrorValue(
+                kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))\(reason)")
         }
     }
 }
@@ -96,6 +94,19 @@ extension Library {
         guard case .table(let fields, _) = try state.run(text, name: "@" + path) else { return .none }
         return .table(fields)
     }
+}
+
+/// The modules from its own folder that a script has loaded, in all of its roles.
+public final class LoadedModules: Sendable {
+    private let names = Mutex<Set<String>>([])
+
+    /// None yet.
+    public init() {}
+
+    func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
+
+    /// "engines/edu.lua", sorted.
+    var sorted: [String] { names.withLock { $0.sorted() } }
 }
 
 /// A file of data calls nothing of ours.

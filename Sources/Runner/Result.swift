@@ -102,6 +102,8 @@ public struct ScenarioResult: Codable, Sendable {
     public var seed: Int64?
     /// Option values as text, after `auto` was resolved.
     public var options: [String: String] = [:]
+    /// Modules of its own folder that it loaded, "engines/edu.lua"; absent where it loaded none.
+    public var modules: [String]?
     /// What the machine and the devices used were; empty on a simulated bench.
     public var environment: [String: String] = [:]
     /// What makes measurements worth less than they could be.

@@ -7,6 +7,11 @@ public struct Limits: Sendable, Equatable, Codable {
     /// Bytes; nil for the batch's own limit.
     public var memory: UInt64?
 
+    /// Whether they are what a scenario may declare.
+    public var areUsable: Bool {
+        (timeout.map(Limits.times.contains) ?? true) && (memory.map(Limits.memories.contains) ?? true)
+    }
+
     /// None.
     public init(timeout: Double? = nil, memory: UInt64? = nil) {
         self.timeout = timeout

@@ -17,6 +17,7 @@ public final class ScenarioRun {
     /// Another handle of the bench's kernel, for a role.
     private let another: () -> any Kernel
     private let library: Library
+    private let loaded: LoadedModules
     private let featureFound: (Feature) -> Void
     /// Where this process is one role of several.
     let place: RolePlace?
@@ -50,13 +51,15 @@ public final class ScenarioRun {
     ///   - place: the one role to run, and where the others are met; nil runs all of them here.
     ///   - limits: the time and memory it may have; a scenario's own count where they are less.
     ///   - permissions: what the script may change; each role has some of its own, made by `another`.
+    ///   - loaded: takes the modules that it loads from its own folder; roles share it.
     ///   - deadline: what keeps the time; nil where a process outside does.
     ///   - note: takes the name of each case that begins, for a trace.
     ///   - emit: takes each line of the report, as ``PrintableText`` shows it.
     ///   - print: takes each line that the script prints; nil where `emit` does, with a mark before it.
     public init(
         file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
-        settings: [(name: String, value: String)], seed: Int64? = nil, place: RolePlace? = nil,
+        loaded: LoadedModules = LoadedModules(), settings: [(name: String, value: String)], seed: Int64? = nil,
+        place: RolePlace? = nil,
         limits: Limits = Limits(), deadline: Deadline? = nil,
         permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
         note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
@@ -71,6 +74,7 @@ public final class ScenarioRun {
         self.permissions = permissions
         self.another = another
         self.library = library
+        self.loaded = loaded
         self.featureFound = featureFound
         let emit = { (line: String) in emit(PrintableText.line(line)) }
         self.emit = emit
@@ -80,7 +84,8 @@ public final class ScenarioRun {
         host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph, permissions: permissions())
         let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         state = LuaState(
-            context: host, seed: seed, find: { name throws(ErrorValue) in try library.find(name, from: folder) },
+            context: host, seed: seed,
+            find: { name throws(ErrorValue) in try library.find(name, from: folder, loaded: loaded) },
             print: ScenarioRun.counted(print ?? { emit(ScenarioRun.printed($0)) }, by: host))
         host.stop = { [unowned state] in state.interrupt(.output) }
         state.limitMemory(limits.memory ?? Limits.defaultMemory)
@@ -289,10 +294,11 @@ public final class ScenarioRun {
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
             let run = {
-                [file, bench, another, library, limits, permissions, featureFound, note, emit] () throws(ErrorValue) in
+                [file, bench, another, library, loaded, limits, permissions, featureFound, note, emit]
+                () throws(ErrorValue) in
                 let follower = try ScenarioRun(
-                    file: file, bench: bench, kernel: another(), another: another, library: library, settings: [],
-                    seed: seed, limits: limits,
+                    file: file, bench: bench, kernel: another(), another: another, library: library, loaded: loaded,
+                    settings: [], seed: seed, limits: limits,
                     permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
                     print: { emit(ScenarioRun.printed("[\(role)] \($0)")) })
                 defer { crew.add(follower.host.permissions.used) }
@@ -397,6 +403,7 @@ public final class ScenarioRun {
         effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
         result.collecting = state.failuresWhileCollecting.map(\.line)
         result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
+        result.modules = loaded.sorted.isEmpty ? nil : loaded.sorted
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []

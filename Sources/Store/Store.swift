@@ -164,7 +164,8 @@ public final class Store {
                 let rows = try Row.fetchAll(statement, arguments: [id, header.simulated, header.started])
                 let past = rows.reversed().compactMap { row in
                     Outcome(rawValue: row["outcome"]).map {
-                        PastRun(started: row["started"], outcome: $0, wall_ns: UInt64(row["wall_ns"] as Int64))
+                        PastRun(
+                            started: row["started"], outcome: $0, wall_ns: UInt64(clamping: row["wall_ns"] as Int64))
                     }
                 }
                 if !past.isEmpty { history[id] = past }

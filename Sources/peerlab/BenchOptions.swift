@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Devices
 import LuaKit
 import Runner
@@ -13,6 +14,12 @@ struct RecordBench: ParsableArguments {
     /// See ``BenchOptions/insideLab``.
     @Option(help: .hidden)
     var insideLab: String?
+
+    /// See ``BenchOptions/read(into:)``.
+    func read(into files: inout OutputFiles) {
+        lab.read(into: &files)
+        for folder in lib { files.read("the modules", folder) }
+    }
 
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
 }
@@ -59,6 +66,14 @@ struct BenchOptions: ParsableArguments {
             throw ValidationError("--set takes option=value, not '\(text)'")
         }
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    /// What these options read: no output may be one of these files.
+    func read(into files: inout OutputFiles) {
+        if let rules = grants.rules { files.read("the rules", rules) }
+        if bench.hasPrefix("sim:") { files.read("the bench", String(bench.dropFirst(4))) }
+        lab.read(into: &files)
+        for folder in lib { files.read("the modules", folder) }
     }
 
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }

@@ -36,13 +36,25 @@ enum SimBench {
         }
     }
 
+    /// A bench that a file from elsewhere names: one of those that come with peerlab, never a path, which would be a bench
+    /// of this machine's.
+    static func shipped(_ text: String, in file: String) throws -> String {
+        if text == "sim" { return "standard" }
+        let name = text.dropFirst(4)
+        guard text.hasPrefix("sim:"), !name.isEmpty, name.utf8.count <= 64,
+            name.utf8.allSatisfy({ isalnum(Int32($0)) != 0 || $0 == 0x2d || $0 == 0x5f })
+        else {
+            throw ValidationError(
+                "\(file) names the bench '\(text.prefix(80))': a file may name sim, or sim:NAME of a bench that comes with "
+                    + "peerlab; another one is yours to name, with --bench")
+        }
+        return String(name)
+    }
+
     /// The one that models what a record was made on.
     static func make(for record: Record, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         if let model = record["model"] {
-            guard case .sim(let name) = try BenchChoice(model) else {
-                throw ValidationError("the record's model '\(model)' is no simulated bench")
-            }
-            return try make(name, tph: tph, library: library)
+            return try make(try shipped(model, in: "the record"), tph: tph, library: library)
         }
         let topology: Topology?
         do throws(ErrorValue) { topology = try RecordedTopology.topology(of: record) } catch {

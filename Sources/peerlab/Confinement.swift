@@ -24,13 +24,13 @@ struct Confinement {
     /// A simulated bench touches nothing but the scripts' folders.
     /// - Parameters:
     ///   - files: scripts; what is beside them may be read.
-    ///   - results: what is renamed over the results of before.
+    ///   - outputs: what is renamed over what was there before.
     ///   - memory: bytes that scripts may have.
-    init(simulated files: [String], _ library: Library, results: ResultFile? = nil, memory: UInt64) {
+    init(simulated files: [String], _ library: Library, outputs: [ResultFile] = [], memory: UInt64) {
         isSimulated = true
         readable = Confinement.scripts(files) + library.folders
         devices = []
-        replaceable = [results?.folder].compactMap { $0 }
+        replaceable = outputs.compactMap(\.folder)
         port = nil
         self.memory = memory
     }
@@ -39,7 +39,7 @@ struct Confinement {
     /// `granted` are the devices that scripts may use; nil for all. `binds` where devices are bound for the run, which
     /// another process does. `isRaw` where scripts may open any file.
     init(
-        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, results: ResultFile?,
+        real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, outputs: [ResultFile] = [],
         port: UInt16?, binds: Bool = false, isRaw: Bool = false, memory: UInt64 = 0
     ) {
         isSimulated = false
@@ -60,9 +60,14 @@ struct Confinement {
         let all = insideLab && isRaw
         devices =
             all ? ["/dev", "/sys", "/proc"] : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"] + used
-        replaceable = [results?.folder, DeviceLocks.folder].compactMap { $0 }
+        replaceable = outputs.compactMap(\.folder) + [DeviceLocks.folder]
         self.port = port
         self.memory = memory
+    }
+
+    /// For a record that is replayed on this machine's devices.
+    static func devices(_ on: RecordBench, _ library: Library) -> Confinement {
+        Confinement(real: [], library, insideLab: on.insideLab != nil, granted: nil, port: nil)
     }
 
     /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.

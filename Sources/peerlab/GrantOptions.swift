@@ -3,6 +3,7 @@ import Bindings
 import Commands
 import Devices
 import Glibc
+import Kernel
 import LuaKit
 import Runner
 
@@ -27,10 +28,11 @@ struct GrantOptions: ParsableArguments {
     @Flag(help: "Let scripts that came from elsewhere, in a bundle, use this machine's devices.")
     var trust = false
 
-    /// What is granted on a bench; `needsGrants` is true for this machine alone.
-    func grants(needsGrants: Bool) throws -> Grants {
+    /// What is granted on a bench of a kind: on this machine ("host") what is allowed; in the lab's guest ("lab") as well
+    /// where anything is, and else all, as on a simulated bench.
+    func grants(on kind: String) throws -> Grants {
         // Most runs: nothing to look up.
-        if !needsGrants, allow.isEmpty, deny.isEmpty, rules == nil { return Grants() }
+        if kind != "host", allow.isEmpty, deny.isEmpty, rules == nil { return Grants() }
         var effects: Set<Effect> = []
         var devices: Set<String> = []
         var denied: Set<Effect> = []
@@ -48,10 +50,14 @@ struct GrantOptions: ParsableArguments {
                 effects.insert(try GrantOptions.effect(value, "allow"))
             }
         }
-        let all = !needsGrants || isAll
-        var grants = Grants(effects: all ? nil : effects, devices: all ? nil : devices)
+        let isLab = kind == "lab"
+        let isOpen = kind != "host" && !(isLab && !(effects.isEmpty && devices.isEmpty))
+        let all = isOpen || isAll
+        // The guest's devices are all there for the run.
+        var grants = Grants(
+            effects: all ? nil : effects, devices: all || isLab && devices.isEmpty ? nil : devices)
         grants.denied = denied
-        grants.trusts = !needsGrants || trust
+        grants.trusts = kind != "host" || trust
         return grants
     }
 
@@ -67,21 +73,18 @@ struct GrantOptions: ParsableArguments {
     func words() throws -> [(word: String, value: String)] {
         var words = allow.map { (word: "allow", value: $0) } + deny.map { (word: "deny", value: $0) }
         guard let rules else { return words }
-        guard let file = fopen(rules, "re") else {
-            throw ValidationError("--rules: cannot read \(rules): \(String(cString: strerror(errno)))")
+        let text: String
+        do throws(Failure) {
+            text = try InputFile.text(of: rules, limit: InputFile.Limit.rules, mayBeStream: true)
+        } catch {
+            throw ValidationError("--rules: cannot read \(rules): \(error.message)")
         }
-        defer { fclose(file) }
-        var line: UnsafeMutablePointer<CChar>?
-        var size = 0
-        defer { free(line) }
-        var number = 0
-        while getline(&line, &size, file) >= 0, let line {
-            number += 1
-            let text = String(cString: line).prefix { $0 != "#" }
-            let parts = text.split(whereSeparator: \.isWhitespace).map(String.init)
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (index, line) in lines.enumerated() {
+            let parts = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
             guard !parts.isEmpty else { continue }
             guard parts.count == 2, ["allow", "deny"].contains(parts[0]) else {
-                throw ValidationError("\(rules):\(number): a line is 'allow GRANT' or 'deny EFFECT'")
+                throw ValidationError("\(rules):\(index + 1): a line is 'allow GRANT' or 'deny EFFECT'")
             }
             words.append((parts[0], parts[1]))
         }

@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Commands
 public import LabBench
 
 /// What the lab's guest is.
@@ -37,6 +38,11 @@ struct LabOptions: ParsableArguments {
             "What moves the lab's clock: host, or the instructions of one processor, so that times repeat.",
             valueName: "CLOCK"))
     var clock: LabMachine.Clock?
+
+    /// What these options read: no output may be one of these files.
+    func read(into files: inout OutputFiles) {
+        if let kernel { files.read("the kernel", kernel) }
+    }
 
     /// The bench of stdlib/benches that is this machine.
     var model: String {

@@ -1,54 +1,53 @@
 import Commands
 import Glibc
 import Kernel
+import Runner
 import Synchronization
 
-/// Lines to a file: traces and records. Of one that cannot be written it remembers why.
+/// Lines to a file: traces and records. The file is in its place once all are written, also where a run fails or is
+/// interrupted.
 final class LineFile: Sendable {
     /// When a line goes to the file.
     enum Moment { case now, later }
 
-    private let descriptor: Int32
-    private let path: String
-    private let state = Mutex<(bytes: [UInt8], failure: Errno?)>(([], nil))
+    private let file: ResultFile
+    private let waiting = Mutex<[UInt8]>([])
     private static let most = 1 << 16
 
-    /// The descriptor of an open file, and what to call it.
-    init(_ descriptor: Int32, _ path: String) {
-        self.descriptor = descriptor
-        self.path = path
+    /// Opens it.
+    init(_ file: ResultFile) throws(Failure) {
+        self.file = file
+        try file.open()
     }
 
     func write(_ line: String, _ moment: Moment) {
-        state.withLock { state in
-            state.bytes += line.utf8
-            state.bytes.append(10)
-            if moment == .now || state.bytes.count > LineFile.most { flush(&state) }
+        waiting.withLock { waiting in
+            waiting += line.utf8
+            waiting.append(10)
+            if moment == .now || waiting.count > LineFile.most { flush(&waiting) }
         }
     }
 
-    /// Writes what is left; false where something could not be written, which it says.
-    func finish() -> Bool {
-        let failure = state.withLock { state in
-            flush(&state)
-            return state.failure
-        }
-        guard let failure else { return true }
-        print("peerlab: \(path) is not complete: \(failure.message) (\(failure.name))", to: STDERR_FILENO)
-        return false
+    private func flush(_ waiting: inout [UInt8]) {
+        file.append(waiting)
+        waiting.removeAll(keepingCapacity: true)
     }
 
-    /// Behind a hole nothing follows.
-    private func flush(_ state: inout (bytes: [UInt8], failure: Errno?)) {
-        var rest = state.bytes[...]
-        while !rest.isEmpty, state.failure == nil {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count >= 0 {
-                rest = rest.dropFirst(count)
-            } else if errno != EINTR {
-                state.failure = Errno(errno)
-            }
+    /// Writes what is left and puts the file in its place; false where something could not be written, which it says.
+    func finish() -> Bool { waiting.withLock { end(&$0) } }
+
+    /// The same where the process ends now: a thread that is stuck in writing is not waited for.
+    func finishNow() { _ = waiting.withLockIfAvailable { end(&$0) } }
+
+    private func end(_ waiting: inout [UInt8]) -> Bool {
+        flush(&waiting)
+        do throws(Failure) {
+            try file.finish()
+            return true
+        } catch {
+            print(
+                "peerlab: \(file.path) is not written: \(error.errno.message) (\(error.errno.name))", to: STDERR_FILENO)
+            return false
         }
-        state.bytes = []
     }
 }

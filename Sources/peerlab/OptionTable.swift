@@ -57,12 +57,13 @@ enum OptionTable {
         ],
         "ab": scenarios + [untold, Row(all, "runs timeout set-b")],
         "bundle": scenarios + [untold, Row(all, "output redact")],
-        "replay": records + [Row(all, "bench loose path")],
-        "minimise": records + [Row(all, "on until budget output")],
+        "replay": records + [Row(all, "bench loose path timeout memory")],
+        "minimise": records + [Row(all, "on until budget output timeout memory")],
         "plan": [Row([.sim], "set lib"), Row(all, "bench")],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
-        "export": [Row(all, "c kselftest")], "report": [], "help": [], "stubs": [], "results": [],
+        "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
+        "stubs": [], "results": [],
     ]
 
     /// Options that another one makes useless.

@@ -18,7 +18,7 @@ struct BindingRights {
     init?(_ choice: BindingChoice?, _ options: GrantOptions) throws {
         guard let choice else { return nil }
         self.choice = choice
-        permissions = Permissions(try options.grants(needsGrants: true), ask: Terminal().map(GrantOptions.question))
+        permissions = Permissions(try options.grants(on: "host"), ask: Terminal().map(GrantOptions.question))
     }
 
     /// Of devices that a scenario's options name, those that are granted.

@@ -107,12 +107,17 @@ struct Run: ParsableCommand {
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
         if bundle != nil || rights != nil {
+            // Before there is another process: the bundle is one of the files that are read.
+            _ = try RunOutputs(self)
             broker = try OuterProcess.goOnInside(rights, atEnd: { bundle?.remove() })
         }
         if let bundle {
+            let named = files[0]
             files = [bundle.path]
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
-            if !isNamed, let model = bundle.model { on.bench = model }
+            if !isNamed, let model = bundle.model {
+                on.bench = "sim:" + (try SimBench.shipped(model, in: named))
+            }
             on.settings = bundle.settings + on.settings
             return try runFiles(isForeign: true, on: isNamed ? nil : bundle.record)
         }
@@ -144,20 +149,19 @@ struct Run: ParsableCommand {
             }
             // A stranger's may not take for ever.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
+            let outputs = try RunOutputs(self)
             let library = on.library
             switch try BenchChoice(on.bench) {
             case .lab:
                 throw ExitCode(try LabRun(self, limits).run())
             case .host:
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
-                let output = try json.map { path throws(Failure) in try ResultFile(path) }
-                throw ExitCode(try runHere(bench, pairs, library, place, nil, output, limits, isForeign))
+                throw ExitCode(try runHere(bench, pairs, library, place, nil, outputs, limits, isForeign))
             case .sim(let name):
-                let output = try json.map { path throws(Failure) in try ResultFile(path) }
                 let bench =
                     try record.map { try SimBench.make(for: $0, tph: tph, library: library) }
                     ?? SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(try runHere(bench, pairs, library, nil, faults, output, limits, isForeign))
+                throw ExitCode(try runHere(bench, pairs, library, nil, faults, outputs, limits, isForeign))
             }
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -192,23 +196,20 @@ struct Run: ParsableCommand {
 
     private func runHere(
         _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
-        _ faults: FaultPlan?, _ output: ResultFile?, _ limits: Limits,
+        _ faults: FaultPlan?, _ outputs: RunOutputs, _ limits: Limits,
         _ isForeign: Bool
     ) throws -> Int32 {
-        guard let traceFile = TraceFile(trace), let tlpFile = TraceFile(tlp) else {
-            print("peerlab: cannot write \(trace ?? tlp ?? "")", to: STDERR_FILENO)
-            return ExitStatus.usage.rawValue
-        }
-        let recordFile = try record.map {
+        let traceFile = try TraceFile(outputs.trace), tlpFile = try TraceFile(outputs.tlp)
+        let recordFile = try outputs.record.map {
             try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
         }
-        var output = output
+        let output = outputs.json
         try output?.open()
         var bench = bench
-        var grants = try on.grants.grants(needsGrants: bench.kind == "host")
+        var grants = try on.grants.grants(on: bench.kind)
         let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
         var confinement = confinement(
-            bench, library, place, output, limits, question == nil ? grants.devices : nil, grants)
+            bench, library, place, outputs.all, limits, question == nil ? grants.devices : nil, grants)
         confinement.time = limits.timeout
         if bench.kind == "host" { grants.paths = confinement.paths }
         bench.sandbox = confinement.apply()
@@ -223,6 +224,9 @@ struct Run: ParsableCommand {
                 "peerlab: \(late?.file ?? files[0]): its time was over and it could not be stopped, so the process ends; "
                     + "the kernel closes what was open", to: STDERR_FILENO)
             if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
+            recordFile?.finishNow()
+            traceFile.finishNow()
+            tlpFile.finishNow()
             _exit(ExitStatus.fail.rawValue)
         }
         process_count_signals()
@@ -290,7 +294,7 @@ struct Run: ParsableCommand {
     }
 
     private func confinement(
-        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ output: ResultFile?, _ limits: Limits,
+        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ outputs: [ResultFile], _ limits: Limits,
         _ granted: Set<String>?, _ grants: Grants
     ) -> Confinement {
         // What the process takes itself comes on top of what scripts have.
@@ -298,10 +302,10 @@ struct Run: ParsableCommand {
         guard bench.isSimulated else {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
-                granted: granted, results: output, port: place?.address.port, binds: !bind.isEmpty,
+                granted: granted, outputs: outputs, port: place?.address.port, binds: !bind.isEmpty,
                 isRaw: grants.allows(.raw), memory: memory)
         }
-        return Confinement(simulated: files, library, results: output, memory: memory)
+        return Confinement(simulated: files, library, outputs: outputs, memory: memory)
     }
 
     private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
@@ -337,16 +341,9 @@ private struct Watchers {
 struct TraceFile: Sendable {
     private let file: LineFile?
 
-    /// "-" is stderr, nil nowhere; nil where the file cannot be written.
-    init?(_ path: String?) {
-        guard let path else {
-            file = nil
-            return
-        }
-        let descriptor =
-            path == "-" ? STDERR_FILENO : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { return nil }
-        file = LineFile(descriptor, path)
+    /// nil is nowhere.
+    init(_ file: ResultFile?) throws(Failure) {
+        self.file = try file.map { file throws(Failure) in try LineFile(file) }
     }
 
     func write(_ line: String) { file?.write(PrintableText.line(line, longest: TraceFile.longest), .now) }
@@ -356,4 +353,28 @@ struct TraceFile: Sendable {
 
     /// Whether all of it was written; says it where not.
     func finish() -> Bool { file?.finish() ?? true }
+
+    /// The same where the process ends now.
+    func finishNow() { file?.finishNow() }
+}
+
+/// The files that a run writes.
+struct RunOutputs {
+    let json: ResultFile?
+    let trace: ResultFile?
+    let tlp: ResultFile?
+    let record: ResultFile?
+
+    /// All of them can be written, and none is a file that the run reads.
+    init(_ run: Run) throws {
+        var files = OutputFiles()
+        files.read(scripts: run.files)
+        run.on.read(into: &files)
+        json = try files.write("--json", run.json)
+        record = try files.write("--record", run.record)
+        trace = try files.write("--trace", run.trace, dash: STDERR_FILENO)
+        tlp = try files.write("--tlp", run.tlp, dash: STDERR_FILENO)
+    }
+
+    var all: [ResultFile] { [json, trace, tlp, record].compactMap { $0 } }
 }

@@ -9,14 +9,17 @@ enum TopologyFile {
     /// Loads a bench by name or path.
     static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
         let path: String
+        let value: LuaValue
         if name.contains("/") || name.hasSuffix(".lua") {
             path = name
+            value = try BenchFile.table(of: path, library)
         } else if let found = library.stdlibFile("benches/\(name).lua") {
             path = found
+            value = try library.table(of: path)
         } else {
             throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
         }
-        guard case .table(let fields) = try library.table(of: path) else {
+        guard case .table(let fields) = value else {
             throw ErrorValue(kind: "usage", "\(path): a bench returns a table")
         }
         do throws(ErrorValue) {
@@ -46,7 +49,8 @@ enum TopologyFile {
         bench.linkMode =
             try fields.choice("links", TLP.Mode.init(rawValue:), TLP.Mode.allCases.map(\.rawValue)) ?? .nonFlit
         if let capability = try iommu.integer("cap"), let extended = try iommu.integer("ecap") {
-            bench.iommuRegisters = (UInt64(capability), UInt64(extended))
+            // Registers are bits, and so may be below 0 as Lua has them.
+            bench.iommuRegisters = (UInt64(bitPattern: capability), UInt64(bitPattern: extended))
         }
         for device in try fields.list("devices") { try add(device, to: &bench) }
         for nic in try fields.list("rdma") { try addNIC(nic, on: nil, to: &bench) }

@@ -5,7 +5,7 @@ import Glibc
 import Kernel
 import Runner
 
-/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. Sources/walls.md has its
+/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. peerlab.docc/Walls.md has its
 /// output, which a test compares.
 struct WallsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -27,7 +27,7 @@ struct WallsCommand: ParsableCommand {
         let library = Library(stdlib: StdlibFolders.all(extra: []))
         func real(lab: Bool = false, port: UInt16? = nil, raw: Bool = false) -> Confinement {
             Confinement(
-                real: [own], library, insideLab: lab, granted: [], results: nil, port: port, isRaw: raw,
+                real: [own], library, insideLab: lab, granted: [], port: port, isRaw: raw,
                 memory: Confinement.modelMemory)
         }
         let confinements: [(name: String, of: () -> Confinement)] = [

@@ -37,6 +37,8 @@ long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size)
 /* Milliseconds; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);
 uint64_t sys_monotonic(void);
+/* The most bytes of memory that this process had so far. */
+uint64_t sys_peak_memory(void);
 /* The CPU this thread runs on, and its node. */
 long sys_getcpu(unsigned *_Nonnull cpu, unsigned *_Nonnull node);
 /* Keeps this thread, and those it starts, on these CPUs. */

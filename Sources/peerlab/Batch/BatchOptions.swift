@@ -147,13 +147,6 @@ struct BatchOutput: ParsableArguments {
     var store: String?
     @Flag(help: "Keep the results in no store.")
     var noStore = false
-    func validate() throws {
-        let paths = forms.named + [journal, store].compactMap { $0 }
-        for (index, path) in paths.enumerated() where path != "/dev/null" && paths[..<index].contains(path) {
-            throw ValidationError("'\(path)' is named for two things")
-        }
-    }
-
     @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")
     var color: ColorChoice = .auto
 }

@@ -89,8 +89,8 @@ struct BatchPlan {
         }
         if let part = try command.selection.part() { cells = part.part(of: cells) }
         if let only = command.selection.only {
-            let ids = Set(
-                try RecordText.text(of: only).utf8.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
+            let list = try InputFile.bytes(of: only, limit: InputFile.Limit.list)
+            let ids = Set(list.split(separator: 0).map { String(decoding: $0, as: UTF8.self) })
             cells.removeAll { !ids.contains($0.id) }
         }
     }
@@ -142,7 +142,10 @@ struct BatchPlan {
                 guard let range = current[Int(task.id) ?? 0] else { return }
                 var next = range.lowerBound
                 for line in ending.result.split(separator: 0x0a) {
-                    guard let one = try? JSONDecoder().decode(Metadata.self, from: Data(line)) else { continue }
+                    // It comes from a process that a script may have taken over.
+                    guard let one = try? JSONDecoder().decode(Metadata.self, from: Data(line)),
+                        range.contains(one.file), one.limits.areUsable
+                    else { continue }
                     results[one.file] = one
                     next = one.file + 1
                 }

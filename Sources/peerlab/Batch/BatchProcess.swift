@@ -30,7 +30,7 @@ final class BatchProcess {
         case .host: bench = HostBench.make(tph: tph, insideLab: on.insideLab)
         case .lab: bench = nil
         }
-        grants = try on.grants.grants(needsGrants: bench?.kind == "host")
+        grants = try on.grants.grants(on: bench?.kind ?? "lab")
     }
 
     /// Runs nothing once, so that every process finds what the language looks up once already looked up.
@@ -49,7 +49,7 @@ final class BatchProcess {
                 bench.isSimulated
                 ? Confinement(simulated: [file], library, memory: 0)
                 : Confinement(
-                    real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices, results: nil,
+                    real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices,
                     port: nil, isRaw: grants.allows(.raw))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }

@@ -31,7 +31,12 @@ final class BatchRun {
     init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
         self.command = command
         self.arguments = arguments
-        files = try command.output.forms.files()
+        var all = OutputFiles()
+        all.read(batch: command.paths)
+        command.on.read(into: &all)
+        try all.append("--journal", command.selection.list || resumed != nil ? nil : place)
+        if let store = command.output.store { try all.append("--store", store) }
+        files = try command.output.forms.files(&all)
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
         var plan = try BatchPlan(command)
         if Workers.isInterrupted {

@@ -13,7 +13,7 @@ struct BundleCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bundle", abstract: "Run a scenario and put all that shows its outcome into one text file.",
         discussion: """
-            The bundle has the scenario, modules from its folder, options, environment, record and result; it is plain text \
+            The bundle has the scenario, the modules of its folder that it loaded, options, environment, record and result; it is plain text \
             below 100 KB, for a mailing list. `peerlab run BUNDLE` runs it, `peerlab report BUNDLE` writes a mail.
             """)
 
@@ -28,8 +28,11 @@ struct BundleCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "A scenario file.") var file: String
 
     func run() throws {
-        let result = try output.map { path throws(Failure) in try ResultFile(path) }
-        let script = try RecordText.text(of: file)
+        var outputs = OutputFiles()
+        outputs.read(scripts: [file])
+        on.read(into: &outputs)
+        let result = try outputs.write("--output", output ?? "-")
+        let script = try RecordText.text(of: file, limit: InputFile.Limit.script)
         guard !Bundle.isBundle(script) else { throw ValidationError("\(file) is a bundle already") }
         let folder = try TemporaryFolder()
         defer { folder.remove() }
@@ -41,13 +44,14 @@ struct BundleCommand: ParsableCommand {
         var bundle = Bundle(header: header, files: try files(script, folder))
         if redact { try redact(&bundle) }
         leaveOut(&bundle)
+        for file in bundle.files { print("goes in: \(file.name), \(file.text.utf8.count) bytes", to: STDERR_FILENO) }
         let text = bundle.text
         guard text.utf8.count <= Bundle.longest else {
             throw ValidationError(
                 "the bundle would have \(text.utf8.count) bytes, and lists take \(Bundle.longest): bundle a smaller scenario"
             )
         }
-        if let result { try result.write(Array(text.utf8)) } else { printDocument(text, to: STDOUT_FILENO) }
+        try result?.write(Array(text.utf8))
     }
 
     private var header: [(key: String, value: String)] {
@@ -93,20 +97,21 @@ struct BundleCommand: ParsableCommand {
         return ending.exit ?? ExitStatus.software.rawValue
     }
 
-    /// The scenario, modules of its folder that it requires, record and result.
+    /// The scenario, the modules of its folder that its run loaded, record and result; each is told of.
     private func files(_ script: String, _ folder: TemporaryFolder) throws -> [Bundle.File] {
         var files = [Bundle.File(name: name(of: file), text: script)]
         let place = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
-        var rest = [script]
-        while let text = rest.popLast() {
-            for module in BundleCommand.modules(required: text) {
-                let path = module.split(separator: ".").joined(separator: "/") + ".lua"
-                guard !files.contains(where: { $0.name == path }), access("\(place)/\(path)", R_OK) == 0 else {
-                    continue
-                }
-                let text = try RecordText.text(of: "\(place)/\(path)")
-                files.append(Bundle.File(name: path, text: text))
-                rest.append(text)
+        let loaded =
+            (try? InputFile.bytes(of: folder.path("result.json"), limit: InputFile.Limit.results)).flatMap(
+                Report.results)?
+            .flatMap { $0.modules ?? [] } ?? []
+        for module in loaded where !files.contains(where: { $0.name == module }) {
+            do throws(Failure) {
+                // Exactly what the run's `require` would load.
+                guard let bytes = try ModuleFile.bytes(of: module, in: place) else { continue }
+                files.append(Bundle.File(name: module, text: String(decoding: bytes, as: UTF8.self)))
+            } catch {
+                throw ValidationError("the module \(module): \(error.message)")
             }
         }
         for (name, path) in [("record", folder.path("record")), ("result.json", folder.path("result.json"))]
@@ -117,11 +122,6 @@ struct BundleCommand: ParsableCommand {
             throw ValidationError("\(file.name) has control characters, which no mail carries")
         }
         return files
-    }
-
-    /// Names after `require`, as far as they stand there as they are.
-    static func modules(required text: String) -> [String] {
-        text.matches(of: /require\s*\(?\s*["']([A-Za-z0-9_.-]+)["']/).map { String($0.1) }
     }
 
     private func redact(_ bundle: inout Bundle) throws {

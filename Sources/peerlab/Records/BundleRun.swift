@@ -19,7 +19,9 @@ struct BundleRun {
     /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
     init?(_ file: String, on options: BenchOptions) throws {
         // What cannot be read is told of by whoever reads it first.
-        guard let text = try? RecordText.text(of: file), Bundle.isBundle(text) else { return nil }
+        guard let text = try? InputFile.text(of: file, limit: InputFile.Limit.bundle), Bundle.isBundle(text) else {
+            return nil
+        }
         guard options.grants.trust || options.bench.hasPrefix("sim") else {
             throw ValidationError(
                 "\(file) is a bundle: what came by mail runs on simulated benches; --trust lets it have --bench \(options.bench)"
@@ -29,8 +31,8 @@ struct BundleRun {
         do throws(RecordError) { bundle = try Bundle(parsing: text) } catch {
             throw ValidationError("\(file): \(error.text)")
         }
-        guard let name = bundle["scenario"], bundle.file(name) != nil else {
-            throw ValidationError("\(file): the bundle has no scenario")
+        guard let name = bundle["scenario"], name.hasSuffix(".lua"), bundle.file(name) != nil else {
+            throw ValidationError("\(file): the bundle has no scenario, or one that is no .lua file")
         }
         folder = try TemporaryFolder()
         path = folder.path(name)

@@ -22,10 +22,17 @@ struct ExportCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let text = CExport(try RecordText.load(file), kselftest: kselftest).text
-        guard output != "-" else { return printDocument(text, to: STDOUT_FILENO) }
-        do throws(Failure) { try ResultFile(output).write(Array(text.utf8)) } catch {
+        var files = OutputFiles()
+        files.read("the record", file)
+        let result = try files.write("--c", output)
+        let record = try RecordText.text(of: file)
+        try result?.open()
+        try limits.hold("export", outputs: [result].compactMap { $0 })
+        let text = CExport(try RecordText.record(record, file), kselftest: kselftest).text
+        do throws(Failure) { try result?.write(Array(text.utf8)) } catch {
             throw ValidationError("cannot write the C file: \(error.message)")
         }
     }

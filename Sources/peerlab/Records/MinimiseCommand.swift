@@ -40,35 +40,48 @@ struct MinimiseCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let record = try RecordText.load(file)
         var expression: FailureExpression?
         if let until {
             do throws(RecordError) { expression = try FailureExpression(until) } catch {
                 throw ValidationError("--until \(error.message)")
             }
         }
-        let result = try output.map { path throws(Failure) in try ResultFile(path) }
-        guard place != "sim" else {
-            let bench = try SimBench.make(for: record, library: on.library)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
-        }
-        switch try BenchChoice(place) {
-        case .lab:
+        var files = OutputFiles()
+        files.read("the record", file)
+        on.read(into: &files)
+        let result = try files.write("--output", output ?? "-")
+        let choice = place == "sim" ? nil : try BenchChoice(place)
+        if case .lab = choice {
             var words = ["minimise", "--on", "host", "--inside-lab", LabRun.inside, "--budget", String(budget)]
             if let until { words += ["--until", until] }
+            words += limits.words
             if output != nil { words += ["-o", GuestJob.result(0)] }
             var lab = LabRun(on.lab, words + ["--", LabRun.place(file)])
             lab.inputs = [file]
+            lab.time = try limits.seconds
             lab.results = try output.map { [try LabResult($0, .record)] } ?? []
             throw ExitCode(try lab.run())
-        case .host:
-            let bench = HostBench.make(insideLab: on.insideLab)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench) })
-        case .sim(let name):
-            let bench = try SimBench.make(name, library: on.library)
-            throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
         }
+        let text = try RecordText.text(of: file)
+        let library = on.library
+        try result?.open()
+        if case .host = choice {
+            // Each try is a process of its own, which is confined; this one makes no call.
+            let bench = HostBench.make(insideLab: on.insideLab)
+            let record = try RecordText.record(text, file)
+            throw ExitCode(
+                minimise(record, expression, result) { MinimiseCommand.inProcess($0, bench, .devices(on, library)) })
+        }
+        var named: Bench?
+        if case .sim(let name) = choice { named = try SimBench.make(name, library: library) }
+        let confinement = Confinement(simulated: [], library, outputs: [result].compactMap { $0 }, memory: 0)
+        _ = try limits.hold("minimise", confinement)
+        let record = try RecordText.record(text, file)
+        let bench = try named ?? SimBench.make(for: record, library: library)
+        throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
     }
 
     private func minimise(
@@ -99,7 +112,7 @@ struct MinimiseCommand: ParsableCommand {
             "\(record.operations.count) operations to \(smaller.operations.count), \(minimiser.progress.tries) tries",
             to: STDERR_FILENO)
         do throws(Failure) {
-            if let result { try result.write(Array(text.utf8)) } else { printDocument(text, to: STDOUT_FILENO) }
+            try result?.write(Array(text.utf8))
         } catch {
             print("peerlab: cannot write the record: \(error.message)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue
@@ -114,10 +127,11 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     /// The same in a process of its own: what a real kernel has open goes with it.
-    private static func inProcess(_ record: Record, _ bench: Bench) -> [Answer] {
+    private static func inProcess(_ record: Record, _ bench: Bench, _ confinement: Confinement) -> [Answer] {
         var ending: Ending?
         var rest = [BatchTask(id: "replay", index: 0, timeout: 60)]
         let workers = Workers(jobs: 1) { _ in
+            _ = confinement.apply()
             guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }
             return ResultPipe.write(Array(data)) ? 0 : 1
         }

@@ -12,11 +12,7 @@ struct RecordFile {
     private let output: LineFile
 
     /// Begins the record of one file's run.
-    init(_ path: String, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw ValidationError("--record \(path): \(Errno(errno).message) (\(Errno(errno).name))")
-        }
+    init(_ file: ResultFile, of files: [String], on bench: Bench, model: String?, settings: [String]) throws {
         var header = [("script", files[0]), ("bench", String(bench.line.dropFirst("bench: ".count)))]
         for setting in settings { header.append(("set", setting)) }
         if let model { header.append(("model", model)) }
@@ -39,7 +35,7 @@ struct RecordFile {
             }
         }
         header.append(("peerlab", Peerlab.version))
-        let output = LineFile(descriptor, path)
+        let output = try LineFile(file)
         self.output = output
         recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { line in
             // What a crash of the kernel would take is written at once; of posted and polled work there may be a lot.
@@ -53,6 +49,9 @@ struct RecordFile {
         recorder.finish()
         return output.finish()
     }
+
+    /// The same where the process ends now.
+    func finishNow() { output.finishNow() }
 
     /// Records what goes through a kernel.
     func watch(_ kernel: TracingKernel?) {

@@ -31,31 +31,43 @@ struct ReplayCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A record, as `run --record` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let record = try RecordText.load(file)
         var renamed: [String: String] = [:]
         for path in paths {
             let pair = try BenchOptions.pair(path)
             renamed[pair.name] = pair.value
         }
-        guard let bench else {
-            let bench = try SimBench.make(for: record, library: on.library)
-            throw ExitCode(replay(record, bench, renamed))
-        }
-        switch try BenchChoice(bench) {
-        case .lab:
+        let choice = try bench.map(BenchChoice.init)
+        if case .lab = choice {
             let words = ["replay", "--bench", "host", "--inside-lab", LabRun.inside]
-            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] }
+            let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] } + limits.words
             var lab = LabRun(on.lab, words + more + ["--", LabRun.place(file)])
             lab.inputs = [file]
+            lab.time = try limits.seconds
             throw ExitCode(try lab.run())
-        case .host:
-            let bench = HostBench.make(insideLab: on.insideLab)
-            throw ExitCode(replay(record, bench, renamed))
-        case .sim(let name):
-            let bench = try SimBench.make(name, library: on.library)
-            throw ExitCode(replay(record, bench, renamed))
         }
+        let text = try RecordText.text(of: file)
+        let library = on.library
+        var bench: Bench
+        let record: Record
+        switch choice {
+        case .host:
+            bench = HostBench.make(insideLab: on.insideLab)
+            bench.sandbox = try limits.hold("replay", .devices(on, library))
+            record = try RecordText.record(text, file)
+        case .sim(let name):
+            bench = try SimBench.make(name, library: library)
+            bench.sandbox = try limits.hold("replay", Confinement(simulated: [], library, memory: 0))
+            record = try RecordText.record(text, file)
+        default:
+            let sandbox = try limits.hold("replay", Confinement(simulated: [], library, memory: 0))
+            record = try RecordText.record(text, file)
+            bench = try SimBench.make(for: record, library: library)
+            bench.sandbox = sandbox
+        }
+        throw ExitCode(replay(record, bench, renamed))
     }
 
     private func replay(_ record: Record, _ bench: Bench, _ paths: [String: String]) -> Int32 {
@@ -87,13 +99,9 @@ struct ReplayCommand: ParsableCommand {
 
 /// Records from files.
 enum RecordText {
-    /// At most so much of a file is read.
-    private static let longest = 256 << 20
-
-    /// A record, or that of a bundle.
-    static func load(_ path: String) throws -> Record {
+    /// A record, or that of a bundle; `path` is for messages.
+    static func record(_ text: String, _ path: String) throws -> Record {
         do {
-            let text = try text(of: path)
             guard Bundle.isBundle(text) else { return try Record(parsing: text) }
             guard let record = try Bundle(parsing: text).file("record") else {
                 throw ValidationError("\(path): the bundle has no record")
@@ -104,19 +112,10 @@ enum RecordText {
         }
     }
 
-    static func text(of path: String) throws -> String {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw ValidationError("\(path): \(Errno(errno).message) (\(Errno(errno).name))") }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count < longest {
-            let count = read(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw ValidationError("\(path): \(Errno(errno).message) (\(Errno(errno).name))") }
-            if count == 0 { break }
-            bytes += buffer[..<count]
+    static func text(of path: String, limit: Int = InputFile.Limit.record) throws -> String {
+        do throws(Failure) { return try InputFile.text(of: path, limit: limit, mayBeStream: true) } catch {
+            throw ValidationError(
+                "\(path): \(error.errno.message) (\(error.errno.name))\(error.hint.map { ": \($0)" } ?? "")")
         }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

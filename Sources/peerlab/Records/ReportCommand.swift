@@ -17,8 +17,11 @@ struct ReportCommand: ParsableCommand {
 
     @ArgumentParser.Argument(help: "A bundle, as `peerlab bundle` writes it.") var file: String
 
+    @OptionGroup(title: "Limits") var limits: ForeignLimits
+
     func run() throws {
-        let text = try RecordText.text(of: file)
+        let text = try RecordText.text(of: file, limit: InputFile.Limit.bundle)
+        try limits.hold("report", outputs: [])
         let bundle: Bundle
         do throws(RecordError) { bundle = try Bundle(parsing: text) } catch {
             throw ValidationError("\(file): \(error.text)")

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Glibc
+import Kernel
+public import Runner
+
+/// All files that a command writes, checked together before anything is run or opened for writing: none may be a file that
+/// the command reads, under whatever name, and no two may be one file.
+public struct OutputFiles {
+    private var inputs: [ResultFile.Identity: String] = [:]
+    private var folders: [String] = []
+    private var outputs: [ResultFile.Identity: String] = [:]
+
+    /// Nothing is read, nothing written.
+    public init() {}
+
+    /// A file that is read: "the scenario", "the record". Of a folder each Lua file in it and below is.
+    public mutating func read(_ what: String, _ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            folders.append(path)
+        } else if status.st_mode & S_IFMT == S_IFREG {
+            inputs[ResultFile.Identity(status)] = "\(what) \(path)"
+        }
+    }
+
+    /// Scripts, and the modules that may lie beside them.
+    public mutating func read(scripts: [String]) {
+        for path in scripts {
+            read("the scenario", path)
+            let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+            // Not the folder of what the kernel shows as files: `peerlab run /dev/stdin`.
+            if !folder.hasPrefix("/dev/"), !folder.hasPrefix("/proc/") { folders.append(folder) }
+        }
+    }
+
+    /// What a batch's paths stand for: files, folders and patterns.
+    public mutating func read(batch paths: [String]) {
+        for path in paths {
+            var status = stat()
+            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+                folders.append(path)
+            } else if stat(path, &status) == 0 {
+                read(scripts: [path])
+            } else {
+                let plain = path.prefix { !"*?[".contains($0) }
+                folders.append(plain.lastIndex(of: "/").map { String(plain[...$0]) } ?? ".")
+            }
+        }
+    }
+
+    /// A file that is written, nil for none, by the name of its option. "-" is the descriptor `dash`.
+    public mutating func write(_ option: String, _ path: String?, dash: Int32 = 1) throws -> ResultFile? {
+        guard let path else { return nil }
+        let file: ResultFile
+        do throws(Failure) { file = try ResultFile(path == "-" ? "/dev/fd/\(dash)" : path) } catch {
+            throw ValidationError("\(option): cannot write there: \(error.message)")
+        }
+        try claim(option, path, file)
+        return file
+    }
+
+    /// A file that is added to, such as a journal.
+    public mutating func append(_ option: String, _ path: String?) throws { _ = try write(option, path) }
+
+    private mutating func claim(_ option: String, _ path: String, _ file: ResultFile) throws {
+        guard let identity = file.identity else { return }
+        if let input = inputs[identity] {
+            throw ValidationError("\(option) \(path) is \(input), which would be lost: name another file")
+        }
+        if let other = outputs.updateValue(option, forKey: identity) {
+            throw ValidationError("'\(path)' is named for two things, \(other) and \(option)")
+        }
+        guard !file.isModule(below: folders) else {
+            throw ValidationError(
+                "\(option) \(path) is a Lua file that a scenario may load, which would be lost: name another file")
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Batch
+import CKernel
+import Commands
+import FoundationEssentials
+import Glibc
+import Kernel
+import LuaKit
+import Runner
+
+/// A bench file that was named by its path is Lua of whoever wrote it. It runs in a process of its own, which can do nothing
+/// but read the file's folder; only the plain values that it returns come back, and they are read as anybody's.
+enum BenchFile {
+    /// What it may take: seconds, bytes of memory, bytes that it prints, and bytes of what it returns.
+    private static let time = 5.0
+    private static let memory: UInt64 = 256 << 20
+    private static let output: UInt64 = 1 << 20
+    private static let longest = 8 << 20
+
+    private struct Answer: Codable {
+        var error: String?
+        var value: Plain?
+    }
+
+    /// What the file returns.
+    static func table(of path: String, _ library: Library) throws(ErrorValue) -> LuaValue {
+        // Said here, as anything that is wrong with the command line.
+        do throws(Failure) { close(try InputFile.open(path)) } catch {
+            throw ErrorValue(kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
+        }
+        let signals = [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ].map { number in
+            var action = sigaction()
+            sigaction(number, nil, &action)
+            return (number, action)
+        }
+        defer { for (number, var action) in signals { sigaction(number, &action, nil) } }
+        var rest = [BatchTask(id: path, index: 0, timeout: time, memory: memory, output: output)]
+        var ending: Ending?
+        let workers = Workers(jobs: 1) { _ in
+            let bytes = answer(path, library)
+            return writeAll(bytes, to: 3) ? 0 : 1
+        }
+        do throws(Errno) { try workers.run(next: { rest.popLast() }, finished: { ending = $1 }) } catch {
+            throw ErrorValue(kind: "usage", "\(path): a bench file runs in a process of its own: \(error.message)")
+        }
+        guard let ending else { throw ErrorValue(kind: "usage", "\(path): interrupted") }
+        return try value(of: ending, path)
+    }
+
+    /// In the child.
+    private static func answer(_ path: String, _ library: Library) -> [UInt8] {
+        _ = Confinement(simulated: [path], library, memory: 0).apply()
+        _ = sandbox_limit(SANDBOX_CPU_TIME, UInt64(time) * 2)
+        var answer = Answer()
+        do throws(ErrorValue) { answer.value = try Plain(try library.table(of: path)) } catch {
+            answer.error = String(error.line.prefix(1000))
+        }
+        return (try? [UInt8](JSONEncoder().encode(answer))) ?? []
+    }
+
+    private static func value(of ending: Ending, _ path: String) throws(ErrorValue) -> LuaValue {
+        let reason: String
+        switch ending.reason {
+        case .timeout: reason = "did not end in \(Int(time)) seconds"
+        case .memory: reason = "took more than \(memory >> 20) MiB of memory"
+        case .output: reason = "printed more than \(output >> 20) MiB"
+        case .interrupted: reason = "was interrupted"
+        case nil:
+            guard ending.exit == 0, !ending.result.isEmpty, ending.result.count <= longest,
+                let answer = try? JSONDecoder().decode(Answer.self, from: Data(ending.result))
+            else {
+                reason =
+                    "returned no table that could be read: it is too large, or its process ended"
+                    + (ending.signal.map { " by signal \($0), as it does where memory is short" } ?? "")
+                break
+            }
+            if let error = answer.error { throw ErrorValue(kind: "usage", error) }
+            return answer.value?.luaValue ?? .none
+        }
+        throw ErrorValue(kind: "usage", "\(path): the bench file \(reason)")
+    }
+}
+
+/// A plain value of Lua's on its way out of a process.
+private indirect enum Plain: Codable {
+    case none
+    case boolean(Bool)
+    case integer(Int64)
+    case number(Double)
+    case string(String)
+    case list([Plain])
+    case table([String: Plain])
+    /// What is no plain value, by its type's name.
+    case other(String)
+
+    init(_ value: LuaValue) throws(ErrorValue) {
+        switch value {
+        case .none: self = .none
+        case .boolean(let flag): self = .boolean(flag)
+        case .integer(let number): self = .integer(number)
+        case .number(let number):
+            guard number.isFinite else { throw ErrorValue(kind: "usage", "a bench has a number that is none") }
+            self = .number(number)
+        case .string(let text): self = .string(text)
+        case .bytes(let bytes): self = .string(String(decoding: bytes, as: UTF8.self))
+        case .list(let values):
+            var list: [Plain] = []
+            for value in values { list.append(try Plain(value)) }
+            self = .list(list)
+        case .table(let fields):
+            var table: [String: Plain] = [:]
+            for (name, value) in fields { table[name] = try Plain(value) }
+            self = .table(table)
+        case .other(let type): self = .other(type)
+        }
+    }
+
+    var luaValue: LuaValue {
+        switch self {
+        case .none: .none
+        case .boolean(let flag): .boolean(flag)
+        case .integer(let number): .integer(number)
+        case .number(let number): .number(number)
+        case .string(let text): .string(text)
+        case .list(let values): .list(values.map(\.luaValue))
+        case .table(let fields): .table(fields.mapValues(\.luaValue))
+        case .other(let type): .other(type)
+        }
+    }
+}
