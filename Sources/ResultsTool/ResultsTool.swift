@@ -176,7 +176,6 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "Journals.") var journals: [String]
 
-
         func validate() throws { try place.check(for: [], or: keep) }
 
         func run() throws {
