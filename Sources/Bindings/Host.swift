@@ -47,6 +47,31 @@ public final class Host {
         return !overflow && sys_peak_memory() > memoryBefore &+ most.addingSaturated(Host.unaccounted)
     }
 
+    /// Heaps of dma-bufs that the script has open.
+    var heaps: Set<Int32> = []
+
+    /// A number is a new file's.
+    func noteOpened(_ descriptor: Int32, _ path: String) {
+        let resolved = realpath(path, nil).map { pointer in
+            defer { free(pointer) }
+            return String(cString: pointer)
+        }
+        memoryFiles[descriptor] = nil
+        if (resolved ?? path).hasPrefix("/dev/dma_heap/") {
+            heaps.insert(descriptor)
+        } else {
+            heaps.remove(descriptor)
+        }
+    }
+
+    /// Bytes that a request asks a heap for; 0 for any other. drivers/dma-buf/dma-heap.c:dma_heap_ioctl looks at the request's
+    /// number alone, and refuses what has no size in pages.
+    func heapBuffer(_ descriptor: Int32, _ request: UInt, _ bytes: UnsafeRawBufferPointer) -> Int {
+        guard heaps.contains(descriptor), request & 0xff == 0, bytes.count >= 8 else { return 0 }
+        let (end, overflow) = bytes.loadUnaligned(as: UInt64.self).addingReportingOverflow(4095)
+        return overflow ? 0 : Int(clamping: end & ~4095)
+    }
+
     /// Sizes of the anonymous files that the script made.
     var memoryFiles: [Int32: UInt64] = [:]
 

@@ -73,9 +73,14 @@ let sysFileFunctions = [
         returns: "sys.result", effects: [.raw], "fcntl(2).",
         entry: {
             Call($0, $1).run { call in
-                answer(
-                    call, try call.kernel().fcntl(call.descriptor(call[0], "sys.fcntl"), call[1].int32, call[2].int),
-                    nil)
+                let descriptor = try call.descriptor(call[0], "sys.fcntl")
+                let result = try call.kernel().fcntl(descriptor, call[1].int32, call[2].int)
+                if result >= 0, [F_DUPFD, F_DUPFD_CLOEXEC].contains(call[1].int32) {
+                    let copy = Int32(truncatingIfNeeded: result)
+                    call.host.memoryFiles[copy] = call.host.memoryFiles[descriptor]
+                    if call.host.heaps.contains(descriptor) { call.host.heaps.insert(copy) }
+                }
+                return answer(call, result, nil)
             }
         }),
     Function(

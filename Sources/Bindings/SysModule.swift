@@ -51,6 +51,7 @@ let sysModule = Module(
                     let result = kernel.open(path, flags: call[1].int32)
                     if let errno = Errno(result: result) { throw Failure("open", errno, object: path) }
                     let file = RawFile(descriptor: OwnedDescriptor(Int32(truncatingIfNeeded: result), kernel))
+                    call.host.noteOpened(file.descriptor.raw, path)
                     return call.push(object: file, parent: 0, label: path)
                 }
             }),
@@ -126,10 +127,10 @@ private func ioctl(_ call: Call) throws -> CInt {
             try call.check(descriptor: named, "sys.ioctl")
         }
         // A heap's buffer is there at once, until nobody has it open: the run's end at the latest.
-        if Request.find(named: "DMA_HEAP_IOCTL_ALLOC")?.number == request, bytes.count >= 8 {
-            try call.hold(Int(clamping: bytes.loadUnaligned(as: UInt64.self)), "sys.ioctl")
-        }
+        let size = call.host.heapBuffer(descriptor, request, UnsafeRawBufferPointer(buffer))
+        try call.hold(size, "sys.ioctl")
         let result = kernel.ioctl(descriptor, request, .memory(buffer))
+        if result < 0 { call.release(size) }
         return answer(call, result, Array(buffer))
     }
     guard case .integer(let value) = call.value(of: call[2]) else {
