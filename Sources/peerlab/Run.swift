@@ -90,9 +90,9 @@ struct Run: ParsableCommand {
     var files: [String]
 
     mutating func run() throws {
+        // A bundle is one of the files that are read, and is taken apart below.
+        _ = try RunOutputs(self)
         if files.count == 1, let bundle = try BundleRun(files[0], on: on) {
-            // Before there is another process: the bundle is one of the files that are read.
-            _ = try RunOutputs(self)
             try bundle.continueInChild()
             let named = files[0]
             files = [bundle.path]
