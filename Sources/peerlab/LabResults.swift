@@ -32,6 +32,13 @@ struct LabResult {
         file = try ResultFile(path)
     }
 
+    /// Goes to a file that was looked at when the command began.
+    init(_ file: ResultFile, _ name: String, _ kind: Kind) {
+        self.kind = kind
+        self.name = name
+        self.file = file
+    }
+
     /// Is read by `read`.
     init(_ name: String, _ kind: Kind, read: @escaping ([UInt8]) -> Void) {
         self.kind = kind

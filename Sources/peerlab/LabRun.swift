@@ -153,11 +153,13 @@ struct LabRun {
 
 extension LabRun {
     /// `peerlab run`, in the guest. `read` takes the JSON of its results, where somebody wants that.
-    init(_ options: Run, _ limits: Limits, results read: (([UInt8]) -> Void)? = nil) throws {
+    init(
+        _ options: Run, _ limits: Limits, _ outputs: RunOutputs? = nil, results read: (([UInt8]) -> Void)? = nil
+    ) throws {
         var results: [LabResult] = []
         /// The path in the guest of what goes to a file here.
-        func result(_ destination: String, _ kind: LabResult.Kind) throws(Failure) -> String {
-            results.append(try LabResult(destination, kind))
+        func result(_ file: ResultFile, _ name: String, _ kind: LabResult.Kind) -> String {
+            results.append(LabResult(file, name, kind))
             return GuestJob.result(results.count - 1)
         }
         let on = options.on
@@ -165,15 +167,19 @@ extension LabRun {
         for setting in on.settings { words += ["--set", setting] }
         words += try on.grants.words().flatMap { ["--\($0.word)", $0.value] }
         for folder in on.lib { words += ["--lib", LabRun.place(folder)] }
-        if let trace = options.trace { words.append("--trace=" + (trace == "-" ? "-" : try result(trace, .text))) }
-        if let record = options.record {
-            words += ["--record", try result(record, .record), "--record-model", on.lab.model]
+        if options.trace == "-" {
+            words.append("--trace=-")
+        } else if let trace = outputs?.trace {
+            words.append("--trace=" + result(trace, "--trace", .text))
+        }
+        if let record = outputs?.record {
+            words += ["--record", result(record, "--record", .record), "--record-model", on.lab.model]
         }
         for device in options.bind { words += ["--bind", device] }
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
-        if let json = options.json { words += ["--json", try result(json, .results)] }
+        if let json = outputs?.json { words += ["--json", result(json, "--json", .results)] }
         if let read {
             results.append(LabResult("the results", .results, read: read))
             words += ["--json", GuestJob.result(results.count - 1)]

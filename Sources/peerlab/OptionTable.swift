@@ -53,7 +53,7 @@ enum OptionTable {
             Row(
                 all,
                 "tag matrix list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"),
-            Row(all, "resume journal store no-store color slurm sbatch " + forms), Row([.lab], "lab-share"),
+            Row(all, "resume yes journal store no-store color slurm sbatch " + forms), Row([.lab], "lab-share"),
         ],
         "ab": scenarios + [untold, Row(all, "runs timeout set-b")],
         "bundle": scenarios + [untold, Row(all, "output redact")],
@@ -96,7 +96,7 @@ enum OptionTable {
     ]
 
     /// What `--resume` reads, as the rest is the journal's.
-    private static let resumed = Set(("resume journal " + forms).split(separator: " ").map(String.init))
+    private static let resumed = Set(("resume yes journal " + forms).split(separator: " ").map(String.init))
 
     /// The options of a command that have a row.
     static func options(of command: String) -> Set<String> {

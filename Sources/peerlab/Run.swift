@@ -104,11 +104,11 @@ struct Run: ParsableCommand {
     }
 
     mutating func run() throws {
+        // A bundle is one of the files that are read, and is taken apart below; and there may be another process then.
+        _ = try RunOutputs(self)
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
         if bundle != nil || rights != nil {
-            // Before there is another process: the bundle is one of the files that are read.
-            _ = try RunOutputs(self)
             broker = try OuterProcess.goOnInside(rights, atEnd: { bundle?.remove() })
         }
         if let bundle {
@@ -153,7 +153,7 @@ struct Run: ParsableCommand {
             let library = on.library
             switch try BenchChoice(on.bench) {
             case .lab:
-                throw ExitCode(try LabRun(self, limits).run())
+                throw ExitCode(try LabRun(self, limits, outputs).run())
             case .host:
                 let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
                 throw ExitCode(try runHere(bench, pairs, library, place, nil, outputs, limits, isForeign))
