@@ -46,7 +46,7 @@ enum OptionTable {
     private static let rows: [String: [Row]] = [
         "run": scenarios + [
             Row(all, "trace record json seed bind timeout memory"), Row([.sim], "tlp inject"),
-            Row([.sim, .host], "cpu"), Row([.lab, .host], "trust"), Row([.host], "role rendezvous record-model"),
+            Row([.sim, .host], "cpu"), Row([.host], "trust role rendezvous record-model"),
         ],
         "batch": scenarios + [
             untold,

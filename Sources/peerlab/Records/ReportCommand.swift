@@ -121,7 +121,7 @@ private struct Mail {
         if let tph = bundle["lab-tph"] { words += ["--lab-tph", tph] }
         if bundle["lab-importer"] != nil { words.append("--lab-importer") }
         if let machine = bundle["lab-machine"] { words += ["--lab-machine", machine] }
-        if bench?.hasPrefix("sim") != true { words.append("--trust") }
+        if bench == "host" { words.append("--trust") }
         var lines = ["How to reproduce", "", "The bundle (\(name)) is attached; with peerlab:", ""]
         let bundle = [name.hasPrefix("-") ? "./\(name)" : name]
         lines.append("    " + ShellWord.line(["peerlab", "run"] + words + bundle))
