@@ -14,6 +14,8 @@ public struct Selection: Sendable {
     public private(set) var files: [File] = []
     /// How many names in folders are no UTF-8; what has them is left out.
     public private(set) var unreadableNames = 0
+    /// Links to files below folders, which are left out: they may lead anywhere.
+    public private(set) var links = 0
 
     /// Files, folders (every .lua file in them and below, hidden ones left out) and patterns such as "tph-*.lua". Throws
     /// where one stands for nothing.
@@ -72,9 +74,10 @@ public struct Selection: Sendable {
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
-            // Links to folders are not followed: they could lead round in circles.
+            // Links are not followed: to folders they could lead round in circles, to files out of what the user named.
             if status.st_mode & S_IFMT == S_IFDIR { files += try below(path) }
-            guard name.hasSuffix(".lua"), stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
+            if name.hasSuffix(".lua"), status.st_mode & S_IFMT == S_IFLNK { links += 1 }
+            guard name.hasSuffix(".lua"), status.st_mode & S_IFMT == S_IFREG else { continue }
             files.append(path)
         }
         return files

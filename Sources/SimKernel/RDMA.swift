@@ -39,8 +39,12 @@ final class RDMA {
         self.devices = devices
         self.adapters = adapters
     }
+    /// Structures of objects that went with their context, kept until this goes.
+    private var retired: [UnsafeMutableRawPointer] = []
+    private var isClosing = false
 
     deinit {
+        for structure in retired { structure.deallocate() }
         for queue in queues.values { queue.empty() }
         for qp in queuePairs.keys { qp.deallocate() }
         for cq in queues.keys { cq.deallocate() }
@@ -97,9 +101,17 @@ final class RDMA {
         return context
     }
 
+    /// A structure whose object is gone. What a closed context takes along is still named by whoever had it, who may look
+    /// into it: that is an error to be told, not memory to be used again.
+    private func free(_ structure: UnsafeMutableRawPointer) {
+        if isClosing { retired.append(structure) } else { structure.deallocate() }
+    }
+
     /// drivers/infiniband/core/rdma_core.c:uverbs_destroy_ufile_hw: closing destroys what was left.
     func closeContext(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) {
         let context = try context(pointer)
+        isClosing = true
+        defer { isClosing = false }
         for (qp, pair) in queuePairs where pair.domain.context === context { remove(qp, pair) }
         for (cq, queue) in queues where queue.context === context { remove(cq) }
         for (channel, model) in channels where model.context === context { remove(channel) }
@@ -110,7 +122,7 @@ final class RDMA {
         for (pd, domain) in domains where domain.context === context { remove(pd) }
         for (dmah, handle) in handles where handle.context === context { remove(dmah) }
         contexts[pointer] = nil
-        pointer.deallocate()
+        free(pointer)
     }
 
     func addDomain(_ pointer: UnsafeMutablePointer<ibv_context>) throws(Errno) -> UnsafeMutablePointer<ibv_pd> {
@@ -129,7 +141,7 @@ final class RDMA {
 
     func remove(_ pd: UnsafeMutablePointer<ibv_pd>) {
         domains[pd] = nil
-        pd.deallocate()
+        free(pd)
     }
 
     /// A region's C structure; `address` is what mr->addr holds.
@@ -189,7 +201,7 @@ final class RDMA {
 
     func remove(_ pointer: UnsafeMutableRawPointer) {
         handles[pointer] = nil
-        pointer.deallocate()
+        free(pointer)
     }
 
     func add(_ memory: DeviceMemory, _ context: UnsafeMutablePointer<ibv_context>) -> UnsafeMutablePointer<ibv_dm> {
@@ -207,7 +219,7 @@ final class RDMA {
 
     func remove(_ dm: UnsafeMutablePointer<ibv_dm>) {
         deviceMemories[dm] = nil
-        dm.deallocate()
+        free(dm)
     }
 
     // MARK: Queues
@@ -230,7 +242,7 @@ final class RDMA {
 
     func remove(_ channel: UnsafeMutablePointer<ibv_comp_channel>) {
         channels[channel] = nil
-        channel.deallocate()
+        free(channel)
     }
 
     func addQueue(
@@ -260,7 +272,7 @@ final class RDMA {
         queues[cq]?.channel?.users -= 1
         queues[cq]?.context.forget(of: UInt64(UInt(bitPattern: cq)))
         queues[cq] = nil
-        cq.deallocate()
+        free(cq)
     }
 
     func addQueuePair(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_qp_init_attr, _ kernel: SimKernel)
@@ -301,7 +313,7 @@ final class RDMA {
         pair.end()
         queuePairs[qp] = nil
         pairsByNumber[pair.number] = nil
-        qp.deallocate()
+        free(qp)
     }
 
     // MARK: Shared receive queues and addresses
@@ -329,7 +341,7 @@ final class RDMA {
         queue.domain.queuePairs -= 1
         queue.domain.context.forget(of: queue.address)
         sharedQueues[srq] = nil
-        srq.deallocate()
+        free(srq)
     }
 
     func addAddress(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
@@ -361,7 +373,7 @@ final class RDMA {
     func remove(_ ah: UnsafeMutablePointer<ibv_ah>, _ address: AddressHandle) {
         address.domain.queuePairs -= 1
         addresses[ah] = nil
-        ah.deallocate()
+        free(ah)
     }
 
     /// Who takes a datagram for this number at this GID.

@@ -23,10 +23,18 @@ final class GuestOutput {
         if !line.isEmpty { show(to: descriptor) }
     }
 
+    /// Whether a line could be taken for the one that says where a report comes from, and is not the lab's: no guest is
+    /// another bench. Blanks, marks and what joins to a letter before it do not count.
+    static func namesBench(_ text: String) -> Bool {
+        let letters = text.unicodeScalars.lazy.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+        let start = String(String.UnicodeScalarView(letters.prefix(5)))
+        guard start.lowercased() == "bench" else { return false }
+        return !text.utf8.starts(with: "bench: lab (kernel ".utf8) || !text.contains(" in \(LabRun.inside))")
+    }
+
     private func show(to descriptor: Int32) {
         var text = String(decoding: line, as: UTF8.self)
-        // The one that stands before a report says where it comes from, and no guest is another bench than the lab.
-        if text.hasPrefix("bench:"), !text.hasPrefix("bench: lab ") { text = "guest> " + text }
+        if GuestOutput.namesBench(text) { text = "guest> " + text }
         if dropped > 0 { text += " [\(dropped) more bytes]" }
         printRelayed(text, to: descriptor)
         line = []

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Kernel
 import LabBench
 import Runner
@@ -53,7 +54,13 @@ struct LabCommand: ParsableCommand {
         run.inputs = file
         run.images = image
         run.bindsItself = unbound
-        run.results = try result.map { path throws(Failure) in try LabResult(path, .text) }
+        var outputs = OutputFiles()
+        for path in image + file { outputs.read("the file", path) }
+        outputs.read(scripts: script)
+        machine.read(into: &outputs)
+        for path in result {
+            if let file = try outputs.write("--result", path) { run.results.append(LabResult(file, path, .text)) }
+        }
         run.time = try Limits(timeout: timeout, memory: nil).timeout ?? LabRun.defaultTime
         throw ExitCode(try run.run())
     }

@@ -3,72 +3,112 @@ import CKernel
 import Commands
 import Glibc
 import Kernel
-import Records
 import Runner
 
 /// A file that a guest sends, and where it goes.
 struct LabResult {
     /// What it has to be: nothing else is kept of it.
     enum Kind {
-        /// Lines of a trace.
+        /// Lines, of a trace or of a program of the user's own.
         case text
         /// A record, of the lab.
         case record
         /// Results as JSON, of the lab.
         case results
+        /// A batch's journal, which whoever reads it checks.
+        case journal
+
+        /// The most of it, bytes: what is understood here takes many times as much memory.
+        fileprivate var limit: Int {
+            switch self {
+            case .text, .record: 256 << 20
+            case .results: 32 << 20
+            case .journal: 64 << 20
+            }
+        }
+    }
+
+    /// Why what came is not kept.
+    struct Objection: Error {
+        let text: String
     }
 
     let kind: Kind
-    /// nil where somebody here reads it and no file is written.
-    let file: ResultFile?
     let name: String
-    /// Who reads it.
-    var read: (([UInt8]) -> Void)?
-
-    /// Goes to `path`, which can be written.
-    init(_ path: String, _ kind: Kind) throws(Failure) {
-        self.kind = kind
-        name = path
-        file = try ResultFile(path)
-    }
+    private let file: ResultFile?
+    private let read: (([UInt8]) -> Void)?
 
     /// Goes to a file that was looked at when the command began.
     init(_ file: ResultFile, _ name: String, _ kind: Kind) {
         self.kind = kind
         self.name = name
         self.file = file
+        read = nil
     }
 
     /// Is read by `read`.
     init(_ name: String, _ kind: Kind, read: @escaping ([UInt8]) -> Void) {
         self.kind = kind
         self.name = name
-        file = nil
         self.read = read
+        file = nil
     }
 
-    /// As it is written: text of others, in whole lines.
-    func shown(_ bytes: [UInt8]) -> [UInt8] {
-        guard kind != .results else { return JSONText.escaped(bytes) }
-        let lines = PrintableText.lines(String(decoding: bytes, as: UTF8.self), longest: .max)
-        return lines.flatMap { Array($0.utf8) + [0x0a] }
-    }
-
-    /// Why what came is not kept; nil where it is what it has to be. A guest that calls itself something else than a lab
-    /// would show emulated results as another machine's.
-    func objection(to bytes: [UInt8]) -> String? {
+    /// Takes what came, and no more than what was understood of it: nothing that another reader understands otherwise.
+    func take(_ bytes: [UInt8]) throws {
+        guard bytes.count <= kind.limit else {
+            throw Objection(text: "it has \(bytes.count) bytes, and at most \(kind.limit) are taken")
+        }
         switch kind {
-        case .text: return nil
+        case .text: try write(linesOf: bytes)
         case .record:
-            let record: Record
-            do throws(RecordError) { record = try Record(parsing: String(decoding: bytes, as: UTF8.self)) } catch {
-                return "it is no record: \(error.text)"
-            }
-            return record["bench"]?.hasPrefix("lab ") == true ? nil : "it says that it is not the lab's"
+            try LabResult.checkHeader(bytes)
+            try write(linesOf: bytes)
         case .results:
-            guard let results = Report.results(in: bytes) else { return "it is no document of results" }
-            return results.allSatisfy { $0.bench == "lab" && !$0.simulated }
-                ? nil : "it has results that are not the lab's"
+            let text = try Report.json(try LabResult.results(in: bytes), version: Peerlab.version)
+            read?(text)
+            try file?.write(text)
+        case .journal: read?(bytes)
+        }
+    }
+
+    /// Whether results are what a guest's are: a guest that calls itself something else than a lab would show emulated
+    /// results as another machine's.
+    static func areLabs(_ result: ScenarioResult) -> Bool {
+        result.bench == "lab" && !result.simulated && result.bench_description.hasPrefix("kernel ")
+            && result.bench_description.hasSuffix(" in \(LabRun.inside)")
+    }
+
+    static func results(in bytes: [UInt8]) throws -> [ScenarioResult] {
+        guard let results = Report.results(in: bytes) else { throw Objection(text: "it is no document of results") }
+        guard results.allSatisfy(areLabs) else { throw Objection(text: "it has results that are not the lab's") }
+        return results
+    }
+
+    /// Of a record only the header is looked at here, which says where it is from; its calls are read when it is replayed.
+    private static func checkHeader(_ bytes: [UInt8]) throws {
+        let lines = bytes.prefix(1 << 16).split(separator: 10, omittingEmptySubsequences: false).prefix { !$0.isEmpty }
+            .map { String(decoding: $0, as: UTF8.self) }
+        guard lines.first == "peerlab record 1" else { throw Objection(text: "it is no record") }
+        func values(_ key: String) -> [Substring] {
+            lines.filter { $0.utf8.starts(with: "\(key):".utf8) }.map { $0.dropFirst(key.count + 1).drop { $0 == " " } }
+        }
+        let benches = values("bench"), models = values("model")
+        guard benches.count == 1, benches.allSatisfy({ $0.hasPrefix("lab (kernel ") }), models.count <= 1,
+            models.allSatisfy({ $0 == "sim:lab" || $0.hasPrefix("sim:lab-") })
+        else { throw Objection(text: "it does not say that it is the lab's") }
+    }
+
+    /// Line by line, as text of others is shown.
+    private func write(linesOf bytes: [UInt8]) throws(Failure) {
+        try file?.write { pieces in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let end = rest.firstIndex(of: 10) ?? rest.endIndex
+                pieces.add(PrintableText.line(String(decoding: rest[..<end], as: UTF8.self), longest: .max))
+                pieces.add("\n")
+                rest = rest[end...].dropFirst()
+            }
         }
     }
 }
@@ -95,27 +135,30 @@ final class LabSpools {
         if !writeAll(bytes, to: descriptors[number]) { failure = Errno(errno) }
     }
 
-    /// Each to where it goes; what did not come leaves what is there as it is.
-    func finish() throws {
-        if let failure {
-            throw ValidationError("the guest's files cannot be kept: \(failure.message) (\(failure.name))")
+    /// Each to where it goes; what did not come, or cannot be kept, leaves what is there as it is. The result says why, of
+    /// each.
+    func finish() -> [String] {
+        if let failure { return ["the guest's files cannot be kept: \(failure.message) (\(failure.name))"] }
+        return zip(results, descriptors).compactMap { result, descriptor in
+            let bytes = LabSpools.contents(descriptor)
+            let missing = "\(result.name) is not written: "
+            guard !bytes.isEmpty else { return missing + "the guest sent none" }
+            do {
+                try result.take(bytes)
+                return nil
+            } catch let objection as LabResult.Objection {
+                return missing + "what the guest sent is not kept, as \(objection.text)"
+            } catch let failure as Failure {
+                return missing + failure.message
+            } catch { return missing + "\(error)" }
         }
-        for (result, descriptor) in zip(results, descriptors) {
-            lseek(descriptor, 0, SEEK_SET)
-            var bytes: [UInt8] = []
-            var buffer = [UInt8](repeating: 0, count: 1 << 20)
-            while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 {
-                bytes += buffer[..<count]
-            }
-            guard !bytes.isEmpty else { continue }
-            if let objection = result.objection(to: bytes) {
-                throw ValidationError(
-                    "\(result.name) is not written, for what the guest sent is not to be kept: \(objection)")
-            }
-            result.read?(bytes)
-            do throws(Failure) { try result.file?.write(result.shown(bytes)) } catch {
-                throw ValidationError("cannot write the results: \(error.message)")
-            }
-        }
+    }
+
+    private static func contents(_ descriptor: Int32) -> [UInt8] {
+        lseek(descriptor, 0, SEEK_SET)
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+        return bytes
     }
 }

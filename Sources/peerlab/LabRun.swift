@@ -11,6 +11,8 @@ struct LabRun {
     static let inside = "QEMU with emulated devices"
     /// Seconds that a guest has, beside its command, to load modules, bind devices and end.
     static let setup = 15.0
+    /// The most of a file or an archive that a guest is given, bytes.
+    private static let longestInput = 1 << 30
     /// Seconds that a command has which says nothing of it.
     static let defaultTime = 3600.0
 
@@ -25,6 +27,8 @@ struct LabRun {
     var scripts: [String] = []
     /// Other files that the command reads, at the same paths in the guest.
     var inputs: [String] = []
+    /// Files that are only the guest's: where, and what is in them.
+    var made: [(place: String, contents: [UInt8])] = []
     /// Archives of the user's own, whose programs are in the guest too.
     var images: [String] = []
     /// What the command writes to `GuestJob.result(_:)`, and what becomes of it here.
@@ -69,13 +73,17 @@ struct LabRun {
             image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
         guestOutput.end(to: STDOUT_FILENO)
         guestErrors.end(to: STDERR_FILENO)
-        try spools.finish()
-        return status(verdict)
+        let problems = spools.finish()
+        for problem in problems { print("peerlab: \(problem)", to: STDERR_FILENO) }
+        let code = status(verdict)
+        // What the guest says of its end is not to hide that something is missing.
+        return code == ExitStatus.pass.rawValue && !problems.isEmpty ? ExitStatus.software.rawValue : code
     }
 
     private func status(_ verdict: LabVerdict) -> Int32 {
         switch verdict {
-        case .finished(let code): return code
+        // exit(3) takes eight bits, and 256 is not 0.
+        case .finished(let code): return (0...255).contains(code) ? code : ExitStatus.software.rawValue
         case .interrupted, .timedOut:
             print("peerlab: \(verdict)", to: STDERR_FILENO)
             if case .timedOut = verdict { return ExitStatus.fail.rawValue }
@@ -99,11 +107,19 @@ struct LabRun {
             for folder in lib { image.addModules(of: folder, at: LabRun.place(folder)) }
             for file in scripts {
                 image.addModules(of: LabRun.folder(of: file), at: LabRun.folder(of: LabRun.place(file)))
-                try image.add(file, at: LabRun.place(file))
+                let text = try InputFile.bytes(of: file, limit: InputFile.Limit.script, mayBeStream: true)
+                image.add(text, at: LabRun.place(file))
             }
-            for file in inputs { try image.add(file, at: LabRun.place(file)) }
-            for archive in images { try image.append(archive: archive) }
-            for module in setup.modules { try image.add(module.file, at: module.path) }
+            for file in inputs {
+                image.add(try InputFile.bytes(of: file, limit: LabRun.longestInput), at: LabRun.place(file))
+            }
+            for (place, contents) in made { image.add(contents, at: place) }
+            for archive in images {
+                try image.append(archive: try InputFile.bytes(of: archive, limit: LabRun.longestInput), from: archive)
+            }
+            for module in setup.modules {
+                image.add(try InputFile.bytes(of: module.file, limit: LabRun.longestInput), at: module.path)
+            }
             for note in image.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
             return try image.bytes(
                 GuestJob(

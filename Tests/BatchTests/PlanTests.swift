@@ -60,12 +60,16 @@ import Testing
             fclose(fopen("\(folder)/\(path)", "w"))
         }
         symlink(folder, "\(folder)/b/loop")
+        // A stranger's folder may have links out of it.
+        symlink("/etc/passwd", "\(folder)/b/link.lua")
         func names(_ paths: [String]) throws -> [String] {
             try Selection(paths.map { "\(folder)/\($0)" }).files.map { String($0.path.dropFirst(folder.count + 1)) }
         }
         #expect(try names([""]) == ["b/a.lua", "c/long name.lua", "z.lua"])
+        #expect(try Selection(["\(folder)/b"]).links == 1)
         #expect(try names(["z.lua", "", "z.lua"]) == ["z.lua", "b/a.lua", "c/long name.lua"])
-        #expect(try names(["*/*.lua"]) == ["b/a.lua", "c/long name.lua"])
+        // A pattern names what it matches.
+        #expect(try names(["*/*.lua"]) == ["b/a.lua", "b/link.lua", "c/long name.lua"])
         #expect(try Selection(["\(folder)/z.lua"]).files[0].isFound == false)
         #expect(throws: Failure.self) { _ = try names(["none.lua"]) }
         #expect(throws: Failure.self) { _ = try names(["*.none"]) }

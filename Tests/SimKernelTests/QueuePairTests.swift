@@ -267,6 +267,17 @@ import Testing
         #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
     }
 
+    /// A record may name what went with its context: that is refused, and what it was is not looked at in freed memory.
+    @Test func whatWentWithItsContextIsRefused() throws {
+        let setup = try Setup()
+        let tracing = TracingKernel(setup.kernel, emit: { _ in })
+        try tracing.ibv_close_device(setup.verbs.context)
+        var request = ibv_send_wr()
+        #expect(errno { () throws(Errno) in try tracing.ibv_post_send(setup.a, &request) } == EINVAL)
+        #expect(errno { () throws(Errno) in try tracing.ibv_destroy_qp(setup.a) } == EINVAL)
+        #expect(setup.a.pointee.qp_type == IBV_QPT_RC)
+    }
+
     @Test func whatAnotherContextHasIsNotThere() throws {
         let setup = try Setup()
         let (kernel, verbs) = (setup.kernel, setup.verbs)

@@ -10,7 +10,7 @@ public struct FrameReader: Sendable {
         public var fileCount: UInt8
 
         /// Limits of a job that names `fileCount` files.
-        public init(output: Int = 64 << 20, files: Int = 512 << 20, fileCount: UInt8) {
+        public init(output: Int = 64 << 20, files: Int = 256 << 20, fileCount: UInt8) {
             self.output = output
             self.files = files
             self.fileCount = fileCount

@@ -92,11 +92,7 @@ struct Emulator: ~Copyable {
     private static func rules(for program: String) -> Int32 {
         let rules = Int32(truncatingIfNeeded: sandbox_rules())
         guard rules >= 0 else { return -1 }
-        // QEMU's own files are beside its folder, wherever it was installed or built.
-        let folder = program.split(separator: "/").dropLast()
-        let near =
-            folder.count > 1 ? "/" + folder.dropLast().joined(separator: "/") : "/" + folder.joined(separator: "/")
-        for path in [near, program, "/usr", "/lib", "/lib64"] {
+        for path in [program, "/usr", "/lib", "/lib64"] + ownFolders(program) {
             _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue | SANDBOX_EXECUTE.rawValue)
         }
         for path in ["/etc/ld.so.cache", "/dev/urandom", "/dev/zero"] {
@@ -104,6 +100,19 @@ struct Emulator: ~Copyable {
         }
         _ = sandbox_allow(rules, "/dev/null", SANDBOX_READ.rawValue | SANDBOX_WRITE.rawValue)
         return rules
+    }
+
+    /// Where QEMU's firmware and modules are, wherever it was installed or built; not what else is beside it, which may be
+    /// somebody's home.
+    private static func ownFolders(_ program: String) -> [String] {
+        guard let resolved = realpath(program, nil) else { return [] }
+        defer { free(resolved) }
+        let path = String(cString: resolved)
+        let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+        let installed = ["share/qemu", "share/seabios", "lib/qemu", "lib64/qemu", "libexec/qemu"].map {
+            "\(folder)/../\($0)"
+        }
+        return [path] + installed + ["pc-bios", "qemu-bundle"].map { "\(folder)/\($0)" }
     }
 
     /// A user that nobody else is, so that no other process is in its reach; where this process cannot become any (in a

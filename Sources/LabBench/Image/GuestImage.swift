@@ -41,14 +41,6 @@ public struct GuestImage {
         ["PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root", "LD_LIBRARY_PATH=\(libraries.joined(separator: ":"))"]
     }
 
-    /// Adds a file of the host at `place`; it has to be there.
-    public mutating func add(_ path: String, at place: String) throws(Failure) {
-        guard let contents = LabFile.contents(of: path) else {
-            throw Failure("read", Errno(errno == 0 ? EFBIG : errno), object: path)
-        }
-        archive.file(place, contents)
-    }
-
     /// Adds bytes as a file.
     public mutating func add(_ contents: [UInt8], at place: String) { archive.file(place, contents) }
 
@@ -56,10 +48,7 @@ public struct GuestImage {
     public mutating func add(folder place: String) { archive.folder(place) }
 
     /// Adds an archive that the user made, whole: programs of their own, by name. Where both have a path, this one counts.
-    public mutating func append(archive path: String) throws(Failure) {
-        guard let contents = LabFile.contents(of: path) else {
-            throw Failure("read", Errno(errno == 0 ? EFBIG : errno), object: path)
-        }
+    public mutating func append(archive contents: [UInt8], from path: String) throws(Failure) {
         guard contents.starts(with: Array("07070".utf8)) else {
             throw Failure(
                 "read", Errno(EINVAL), object: path, hint: "it is no cpio archive; scripts/lab/image makes one")

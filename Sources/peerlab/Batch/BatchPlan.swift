@@ -48,6 +48,7 @@ struct BatchPlan {
     private(set) var leftOut = 0
     /// Names in folders that are no UTF-8.
     private(set) var unreadableNames = 0
+    private(set) var links = 0
 
     /// How long a file may take to say what it is, seconds; one that takes longer has said nothing.
     private static let patience = 3.0
@@ -61,6 +62,7 @@ struct BatchPlan {
         let selection = try Selection(planned.isEmpty ? command.paths : BatchPlan.present(planned))
         let selected = selection.files
         unreadableNames = selection.unreadableNames
+        links = selection.links
         files = selected.map { File(path: $0.path) }
         var found: [Metadata?] = Array(repeating: nil, count: files.count)
         try BatchPlan.read(files, command, into: &found)

@@ -63,16 +63,11 @@ final class BatchProcess {
 
     /// In the child: a guest for this run alone, in which its limits hold.
     func runInGuest(_ id: String, of file: String, _ guest: LabGuest) -> Int32 {
-        var place = Array("\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/peerlab-batch.XXXXXX".utf8CString)
-        let descriptor = mkstemp(&place)
-        close(descriptor)
-        defer { unlink(place) }
-        let path = String(decoding: place.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var report = ChildReport(unusable: "the guest has no result of it")
         do {
-            try guest.run([id], of: [file], beside: path).each { report = ChildReport($0) }
+            _ = try guest.run([id], of: [file]) { report = ChildReport($0) }
         } catch {
-            report = ChildReport(unusable: Run.message(for: error))
+            report = ChildReport(unusable: (error as? Failure)?.message ?? Run.message(for: error))
         }
         return writeAll(report.bytes, to: 3) ? 0 : 1
     }

@@ -107,6 +107,10 @@ final class BatchRun {
             let files = plan.leftOut == 1 ? "1 file is a module" : "\(plan.leftOut) files are modules"
             print("left out: \(files)", to: STDERR_FILENO)
         }
+        if plan.links > 0 {
+            let files = plan.links == 1 ? "1 file is a link" : "\(plan.links) files are links"
+            print("left out: \(files); name them to run them", to: STDERR_FILENO)
+        }
         if plan.unreadableNames > 0 {
             print("left out: \(plan.unreadableNames) whose names are not UTF-8", to: STDERR_FILENO)
         }
@@ -151,13 +155,12 @@ final class BatchRun {
     /// in it along; --resume boots another one.
     private func runIn(_ guest: LabGuest) throws {
         let files = Set(waiting.map { plan.files[plan.cells[$0].file].path }).sorted()
-        let reader = try guest.run(waiting.map { plan.cells[$0].id }, of: files, beside: journal.path)
-        reader.each { record in
+        let isEnded = try guest.run(waiting.map { plan.cells[$0].id }, of: files) { record in
             totals.add(record)
             keep { try self.journal.add(record) }
         }
         if let lost { throw lost }
-        next = reader.isEnded ? waiting.count : next
+        next = isEnded ? waiting.count : next
     }
 
     private func list() -> Int32 {

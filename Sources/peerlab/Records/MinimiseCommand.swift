@@ -58,11 +58,11 @@ struct MinimiseCommand: ParsableCommand {
             var words = ["minimise", "--on", "host", "--inside-lab", LabRun.inside, "--budget", String(budget)]
             if let until { words += ["--until", until] }
             words += limits.words
-            if output != nil { words += ["-o", GuestJob.result(0)] }
+            words += ["-o", GuestJob.result(0)]
             var lab = LabRun(on.lab, words + ["--", LabRun.place(file)])
             lab.inputs = [file]
             lab.time = try limits.seconds
-            lab.results = try output.map { [try LabResult($0, .record)] } ?? []
+            lab.results = result.map { [LabResult($0, output ?? "the record", .record)] } ?? []
             throw ExitCode(try lab.run())
         }
         let text = try RecordText.text(of: file)
