@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/emulator.h"
+#include "include/process.h"
 #include "include/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -92,9 +93,7 @@ static void become(const struct emulator *emulator, pid_t parent, int failure) {
         close_range((unsigned)(2 + emulator->count), ~0U, CLOSE_RANGE_CLOEXEC);
         execve(emulator->program, emulator->arguments, emulator->environment);
     }
-    int error = errno;
-    ssize_t written = write(told, &error, sizeof error);
-    _exit(written == sizeof error ? 127 : 126);
+    process_failed(told);
 }
 
 long emulator_start(const struct emulator *emulator) {
@@ -103,15 +102,5 @@ long emulator_start(const struct emulator *emulator) {
     if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
     pid_t parent = getpid(), child = fork();
     if (child == 0) become(emulator, parent, ends[1]);
-    int error = child < 0 ? errno : 0;
-    close(ends[1]);
-    if (child > 0) {
-        int told;
-        if (read(ends[0], &told, sizeof told) == sizeof told) {
-            error = told;
-            waitpid(child, NULL, 0);
-        }
-    }
-    close(ends[0]);
-    return error ? -error : child;
+    return process_started(child, ends);
 }

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "include/guest.h"
+#include "include/process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -67,9 +68,7 @@ static void become(char *const *arguments, char *const *environment, int output,
     dup3(told, 3, O_CLOEXEC);
     close_range(4, ~0U, 0);
     execve(arguments[0], arguments, environment);
-    int error = errno;
-    ssize_t written = write(3, &error, sizeof error);
-    _exit(written == sizeof error ? 127 : 126);
+    process_failed(3);
 }
 
 long guest_start(char *const *arguments, char *const *environment, int output, int errors) {
@@ -77,17 +76,7 @@ long guest_start(char *const *arguments, char *const *environment, int output, i
     if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
     pid_t child = fork();
     if (child == 0) become(arguments, environment, output, errors, ends[1]);
-    int error = child < 0 ? errno : 0;
-    close(ends[1]);
-    if (child > 0) {
-        int told;
-        if (read(ends[0], &told, sizeof told) == sizeof told) {
-            error = told;
-            waitpid(child, NULL, 0);
-        }
-    }
-    close(ends[0]);
-    return error ? -error : child;
+    return process_started(child, ends);
 }
 
 long guest_reap(int *status) {

@@ -99,40 +99,24 @@ int process_signals(void) { return signals; }
 int process_was_terminated(void) { return terminated; }
 void process_pretend_signal(void) { count(SIGINT); }
 
-long process_watch(void) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
-    pid_t child = fork();
-    if (child < 0) {
-        int error = errno;
-        close(ends[0]), close(ends[1]);
-        return -error;
-    }
+long process_started(pid_t child, const int *ends) {
+    int error = child < 0 ? errno : 0;
+    close(ends[1]);
     if (child > 0) {
-        close(ends[0]);
-        return ends[1];
+        int told;
+        if (read(ends[0], &told, sizeof told) == sizeof told) {
+            error = told;
+            waitpid(child, NULL, 0);
+        }
     }
-    /* Twice, so that nobody has to wait for it; and in a session of its own, which no signal to a group reaches. */
-    if (fork() != 0) _exit(0);
-    setsid();
-    int input = fcntl(ends[0], F_DUPFD, 4);
-    for (int fd = 0; fd < 3; fd++) close(fd);
-    if (dup2(input, 0) < 0 || close_range(1, ~0U, 0) < 0) _exit(1);
-    pid_t whom = 0, next;
-    ssize_t count;
-    while ((count = read(0, &next, sizeof next)) == sizeof next || (count < 0 && errno == EINTR))
-        if (count > 0) whom = next;
-    if (whom > 0) kill(whom, SIGKILL);
-    _exit(0);
+    close(ends[0]);
+    return error ? -error : child;
 }
 
-static void tell(int watch, pid_t pid) {
-    while (write(watch, &pid, sizeof pid) < 0 && errno == EINTR) {}
-}
-void process_watch_for(int watch, pid_t pid) { tell(watch, pid); }
-void process_watch_end(int watch) {
-    tell(watch, 0);
-    close(watch);
+void process_failed(int failure) {
+    int error = errno;
+    ssize_t written = write(failure, &error, sizeof error);
+    _exit(written == sizeof error ? 127 : 126);
 }
 
 /* --- A child that goes on in this process's place ----------------------------------------------------------------- */

@@ -40,7 +40,7 @@ enum TopologyFile {
         let iommu = try fields.table("iommu")
         try iommu.allow(["aperture_bits", "forces_snooping", "translates", "cap", "ecap"])
         var bench = Topology(
-            name: try fields.text("name") ?? "unnamed", release: try kernel.text("release") ?? "7.3.4",
+            name: try label("name", fields, "unnamed"), release: try label("release", kernel, "7.3.4"),
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
             tphFeature: UInt32(try number("tph_feature", kernel, 1...0xffff, 13)),
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
@@ -72,6 +72,20 @@ enum TopologyFile {
                 kind: "usage", "'\(place)' must be \(range.lowerBound) to \(range.upperBound), not \(value)")
         }
         return value
+    }
+
+    /// A word that stands in a report's first line, where it must not be taken for more.
+    private static func label(_ key: String, _ fields: Fields, _ fallback: String) throws(ErrorValue) -> String {
+        let text = try fields.text(key) ?? fallback
+        guard (1...64).contains(text.utf8.count),
+            text.utf8.allSatisfy({
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0 & 0xdf) || "-_.+@~ ".utf8.contains($0)
+            })
+        else {
+            throw ErrorValue(
+                kind: "usage", "'\(key)' is 1 to 64 letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'")
+        }
+        return text
     }
 
     /// A name that becomes an entry of a directory.
@@ -118,7 +132,11 @@ enum TopologyFile {
         case "nic": device.kind = .nic
         case let other: throw ErrorValue(kind: "usage", "\(fields.place).kind is memory, edu or nic, not '\(other)'")
         }
-        device.configSize = try fields.integer("config_size") == 256 ? 256 : 4096
+        let configSize = try fields.integer("config_size") ?? 4096
+        guard configSize == 256 || configSize == 4096 else {
+            throw ErrorValue(kind: "usage", "\(fields.place).config_size is 256 or 4096, not \(configSize)")
+        }
+        device.configSize = Int(configSize)
         device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
         for patch in try fields.list("config") { device.config.append(try self.patch(patch, device.configSize)) }
         for patch in try fields.list("config_writable") {

@@ -37,11 +37,11 @@ int process_was_terminated(void);
 /* As if SIGINT had come, for tests. */
 void process_pretend_signal(void);
 
-/* Starts a process that kills another one when this one dies without having said that all is well, even by SIGKILL. To be
- * called while this program has one thread. A descriptor to say whom, and that all is well; or a negated errno. */
-long process_watch(void);
-void process_watch_for(int watch, pid_t pid);
-void process_watch_end(int watch);
+/* In the parent of a child that executes a program: the child's number, or a negated errno where fork or the child failed,
+ * which it tells through a pipe that is closed on exec. `ends` are the pipe's, closed here. */
+long process_started(pid_t child, const int *_Nonnull ends);
+/* In the child: tells errno and ends. */
+void process_failed(int failure) __attribute__((noreturn));
 
 /* Goes on in a child, which dies with this process: 0 there. Here its number, or a negated errno; signals that end a program
  * are passed on to it from now on, and the third kills it. To be called while this program has one thread. */

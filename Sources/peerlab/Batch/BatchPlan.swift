@@ -59,7 +59,8 @@ struct BatchPlan {
 
     /// `planned` is what a batch that goes on had when it was begun; empty of a new one.
     init(_ command: BatchCommand, planned: [PlannedFile] = []) throws {
-        let selection = try Selection(planned.isEmpty ? command.paths : BatchPlan.present(planned))
+        let selection = try Selection(
+            planned.isEmpty ? command.paths : BatchPlan.present(planned, named: command.paths))
         let selected = selection.files
         unreadableNames = selection.unreadableNames
         links = selection.links
@@ -105,12 +106,11 @@ struct BatchPlan {
         }
     }
 
-    /// Those that are still files.
-    private static func present(_ planned: [PlannedFile]) -> [String] {
-        planned.map(\.planned).filter { path in
-            var status = stat()
-            return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-        }
+    /// Those that are still what the command names: what a journal adds to that was not agreed to.
+    private static func present(_ planned: [PlannedFile], named paths: [String]) -> [String] {
+        // A path that stands for nothing any more takes no other along.
+        let selected = Set(paths.flatMap { path in (try? Selection([path]).files.map(\.path)) ?? [] })
+        return planned.map(\.planned).filter(selected.contains)
     }
 
     /// The runs that were planned, of files that are as they were then; the others are lost.
@@ -123,8 +123,11 @@ struct BatchPlan {
             let now = hashes[file.planned]
             let isChanged = now.map { !$0.isEmpty && !file.hash.isEmpty && $0 != file.hash } ?? false
             if now == nil || isChanged {
+                let isThere = access(file.planned, F_OK) == 0
                 refused[file.planned] =
-                    "\(file.planned) \(now == nil ? "is gone" : "has changed") since the batch was begun"
+                    now == nil && isThere
+                    ? "\(file.planned) is not what the batch's command names"
+                    : "\(file.planned) \(now == nil ? "is gone" : "has changed") since the batch was begun"
             } else {
                 wanted.formUnion(file.ids)
             }

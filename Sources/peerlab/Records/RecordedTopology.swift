@@ -12,11 +12,16 @@ enum RecordedTopology {
     ]
     private static let parts = ["bar": "bars", "config": "config"]
 
+    /// A kernel's release as a bench may have it: a redacted one has brackets.
+    private static func release(_ text: String) -> String {
+        String(text.prefix(64).map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.+~".contains($0)) ? $0 : "-" })
+    }
+
     /// The bench; nil where the header describes none.
     static func topology(of record: Record) throws(ErrorValue) -> Topology? {
         guard record["device"] != nil || record["platform"] != nil else { return nil }
         var bench: [String: LuaValue] = ["name": .string("the recorded machine")]
-        var kernel: [String: LuaValue] = ["release": .string(record["kernel"] ?? "unknown")]
+        var kernel: [String: LuaValue] = ["release": .string(release(record["kernel"] ?? "unknown"))]
         if let (number, revision) = hints(record) {
             kernel["tph"] = .string(revision)
             kernel["tph_feature"] = .integer(Int64(number))
