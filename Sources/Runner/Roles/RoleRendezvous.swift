@@ -38,7 +38,7 @@ final class RoleRendezvous: Rendezvous {
 
     func send(_ value: LuaValue, to role: String) throws(ErrorValue) {
         try check(role)
-        table.post(value, from: self.role, to: role, at: index)
+        try table.post(value, from: self.role, to: role, at: index)
     }
 
     func receive(from role: String, timeout: UInt64) throws(ErrorValue) -> LuaValue {

@@ -17,6 +17,10 @@ final class RoleTable: @unchecked Sendable {
     let roles: [String]
     private var progress: [Progress] = []
     private var gone: [String: String] = [:]
+    /// What was sent and not received, bytes; roles of other processes send too.
+    private var waiting = 0
+    /// The most of it. A sender that is never heard would fill the memory.
+    private static let mostWaiting = 16 << 20
     /// Takes what this process's role does, for roles of other processes.
     var tell: ((RoleEvent) -> Void)?
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -59,7 +63,13 @@ final class RoleTable: @unchecked Sendable {
         return locked { $0.progress[index].barriers[role] ?? 0 }
     }
 
-    func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) {
+    func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) throws(ErrorValue) {
+        guard locked({ $0.waiting + value.weight <= RoleTable.mostWaiting }) else {
+            throw ErrorValue(
+                kind: "memory",
+                "case:send: not enough memory: \(RoleTable.mostWaiting >> 20) MiB were sent and not received; receive them first"
+            )
+        }
         report(.post(value: SentValue(value), from: role, to: peer, index: index))
     }
 
@@ -84,6 +94,12 @@ final class RoleTable: @unchecked Sendable {
                 table.progress[index].barriers[role, default: 0] += 1
             case .post(let value, let role, let peer, let index):
                 guard table.reach(index) else { return }
+                let weight = value.value.weight
+                guard table.waiting + weight <= RoleTable.mostWaiting else {
+                    if table.gone[role] == nil { table.gone[role] = "it sends more than is received" }
+                    break
+                }
+                table.waiting += weight
                 table.progress[index].mail["\(role)>\(peer)", default: []].append(value.value)
             case .end(let role, let result, let index):
                 guard table.reach(index) else { return }
@@ -114,7 +130,9 @@ final class RoleTable: @unchecked Sendable {
             table.reach(index)
             let name = "\(role)>\(peer)"
             if let list = table.progress[index].mail[name], !list.isEmpty {
-                return table.progress[index].mail[name]?.removeFirst()
+                let value = table.progress[index].mail[name]?.removeFirst()
+                table.waiting -= value?.weight ?? 0
+                return value
             }
             try table.checkAlive(role, index, "sending anything more")
             return nil
@@ -163,6 +181,19 @@ final class RoleTable: @unchecked Sendable {
         locked { _ in
             var time = timespec(in: 50_000_000)
             pthread_cond_timedwait(condition, mutex, &time)
+        }
+    }
+}
+
+extension LuaValue {
+    /// About how many bytes it takes.
+    fileprivate var weight: Int {
+        switch self {
+        case .string(let text): 48 + text.utf8.count
+        case .bytes(let bytes): 48 + bytes.count
+        case .list(let values): values.reduce(48) { $0 + $1.weight }
+        case .table(let values): values.reduce(48) { $0 + 48 + $1.key.utf8.count + $1.value.weight }
+        default: 48
         }
     }
 }
