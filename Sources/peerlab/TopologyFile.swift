@@ -83,7 +83,8 @@ enum TopologyFile {
             })
         else {
             throw ErrorValue(
-                kind: "usage", "'\(key)' is 1 to 64 letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'")
+                kind: "usage", "'\(key)' is 1 to 64 letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'"
+            )
         }
         return text
     }
