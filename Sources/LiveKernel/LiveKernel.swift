@@ -40,15 +40,19 @@ public final class LiveKernel: Kernel {
     /// See ``SystemCalls``.
     public func close(_ descriptor: Int32) -> Int {
         // Whoever closes twice would close what has the number by now.
-        guard openFiles.removeValue(forKey: descriptor) != nil else { return -Int(EBADF) }
+        guard openFiles.removeValue(forKey: descriptor) != nil || isGivenUnseen(descriptor) else { return -Int(EBADF) }
         return sys_close(descriptor)
     }
 
     /// See ``Kernel/isForeign(_:)``.
     public func isForeign(_ descriptor: Int32) -> Bool {
         guard openFiles[descriptor] == nil, sys_fcntl(descriptor, F_GETFD, 0) >= 0 else { return false }
-        // A request that we do not know may have given it, as it gives sync files.
-        return openBefore.contains(descriptor) || !isKernelObject(descriptor)
+        return !isGivenUnseen(descriptor)
+    }
+
+    /// Whether a request that we do not know may have given a descriptor, as one gives sync files.
+    private func isGivenUnseen(_ descriptor: Int32) -> Bool {
+        !openBefore.contains(descriptor) && isKernelObject(descriptor)
     }
 
     /// Whether a descriptor is of what has no path of its own, as what requests make.
