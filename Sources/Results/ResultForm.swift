@@ -100,9 +100,9 @@ enum TAP {
 
     private static func block(_ name: String, _ lines: [String], _ text: inout ResultFile.Pieces) {
         guard !lines.isEmpty else { return }
-        // The indentation is said, as the first line may begin with blanks.
-        text.add("  \(name): |2\n")
-        for line in lines { text.add("    \(line)\n") }
+        // The first line says how far a block is indented, so it has no blanks of its own; TAP's readers know no other way.
+        text.add("  \(name): |\n    \(lines[0].drop { $0 == " " || $0 == "\t" })\n")
+        for line in lines.dropFirst() { text.add("    \(line)\n") }
     }
 
     /// A YAML string in double quotes, which show a text as ``PrintableText`` does.
