@@ -195,7 +195,8 @@ public final class JournalReader {
     public private(set) var totals = Totals()
     /// Whether the batch came to its end.
     public private(set) var isEnded = false
-    /// The files that the batch had when it was begun; empty where the journal does not tell of all of them.
+    /// The files that the batch had when it was begun, where they are wanted; empty where the journal does not tell of all
+    /// of them.
     public private(set) var planned: [PlannedFile] = []
 
     private struct Head: Decodable {
@@ -207,8 +208,8 @@ public final class JournalReader {
     }
 
     /// Opens one. EPROTO where it is none, EFBIG where a line or their number is beyond what a batch writes. Of several lines
-    /// of a run the last counts; a cut one is left out.
-    public init(_ path: String) throws(Failure) {
+    /// of a run the last counts; a cut one is left out. `keepsPlan` where ``planned`` is wanted: of many runs it is much.
+    public init(_ path: String, keepsPlan: Bool = false) throws(Failure) {
         file = try JournalLines(path)
         guard let (line, next) = try file.line(at: 0),
             let header = try? JSONDecoder().decode(BatchHeader.self, from: line), header.journal == BatchHeader.mark
@@ -216,10 +217,10 @@ public final class JournalReader {
             throw Failure("read", Errno(EPROTO), object: path, hint: "it is no journal of peerlab batch")
         }
         self.header = header
-        try index(path, from: next)
+        try index(path, from: next, keepsPlan: keepsPlan)
     }
 
-    private func index(_ path: String, from start: Int) throws(Failure) {
+    private func index(_ path: String, from start: Int, keepsPlan: Bool) throws(Failure) {
         let decoder = JSONDecoder()
         var offset = start
         var runs = 0
@@ -229,7 +230,7 @@ public final class JournalReader {
             if head.ended != nil { isEnded = true }
             if head.planned != nil, let one = try? decoder.decode(PlannedFile.self, from: line) {
                 runs += one.ids.count
-                planned.append(one)
+                if keepsPlan { planned.append(one) }
             }
             if let id = head.id, let outcome = head.outcome {
                 lines.append(Line(id: id, offset: offset, outcome: outcome, isFlaky: head.flaky ?? false))

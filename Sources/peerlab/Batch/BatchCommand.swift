@@ -53,7 +53,7 @@ struct BatchCommand: ParsableCommand {
             throw ValidationError("--resume takes the paths of the batch that it goes on with; name none")
         }
         let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
-        let before = try JournalReader(place)
+        let before = try JournalReader(place, keepsPlan: true)
         let wanted = output.forms.absolute
         if output.journal != nil { try BatchCommand.ask(before.header, place, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {

@@ -142,12 +142,22 @@ struct BatchPlan {
         }
     }
 
-    /// The files and their runs, as a journal keeps them.
-    var planned: [PlannedFile] {
-        var ids: [Int: [String]] = [:]
-        for cell in cells { ids[cell.file, default: []].append(cell.id) }
-        return ids.sorted { $0.key < $1.key }.map {
-            PlannedFile(files[$0.key].path, hash: files[$0.key].hash.text, ids: $0.value)
+    /// Writes the files and their runs; a few at a time, as there may be very many.
+    func write(to journal: Journal) throws(Failure) {
+        let order = cells.indices.sorted { (cells[$0].file, $0) < (cells[$1].file, $1) }
+        var next = 0
+        while next < order.count {
+            var some: [PlannedFile] = []
+            while next < order.count, some.count < 64 {
+                let file = cells[order[next]].file
+                var ids: [String] = []
+                while next < order.count, cells[order[next]].file == file {
+                    ids.append(cells[order[next]].id)
+                    next += 1
+                }
+                some.append(PlannedFile(files[file].path, hash: files[file].hash.text, ids: ids))
+            }
+            try journal.add(some)
         }
     }
 

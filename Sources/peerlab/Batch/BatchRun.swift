@@ -64,7 +64,7 @@ final class BatchRun {
             lostRuns = plan.lost.filter { !resumed.hasFinished($0.id) }
             BatchRun.tellChanges(resumed, plan)
         } else if !isListed {
-            try journal.add(plan.planned)
+            try plan.write(to: journal)
         }
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
