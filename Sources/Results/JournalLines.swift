@@ -14,6 +14,8 @@ final class JournalLines {
     /// Bytes that a line may have: a run's result has 64 MiB at most.
     private static let longest = 128 << 20
     private static let chunk = 1 << 16
+    /// Bytes that have been read as lines and are dropped only together: each time moves the rest.
+    private static let kept = 1 << 20
 
     /// A regular file alone is opened.
     init(_ path: String) throws(Failure) {
@@ -29,7 +31,7 @@ final class JournalLines {
         if offset < start || offset > start + window.count {
             start = offset
             window = []
-        } else if offset - start > JournalLines.longest {
+        } else if offset - start > JournalLines.kept {
             window.removeFirst(offset - start)
             start = offset
         }
