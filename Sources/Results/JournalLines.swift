@@ -15,7 +15,7 @@ final class JournalLines {
     private static let longest = 128 << 20
     private static let chunk = 1 << 16
     /// Bytes that have been read as lines and are dropped only together: each time moves the rest.
-    private static let kept = 1 << 20
+    private static let kept = 1 << 17
 
     /// A regular file alone is opened.
     init(_ path: String) throws(Failure) {
