@@ -303,7 +303,7 @@ struct Run: ParsableCommand {
             return Confinement(
                 real: files, library, insideLab: on.insideLab != nil,
                 granted: granted, outputs: outputs, port: place?.address.port, binds: !bind.isEmpty,
-                isRaw: grants.allows(.raw), memory: memory)
+                isRaw: RawDeclaration.opensAnyFile(files, grants, library, on: bench), memory: memory)
         }
         return Confinement(simulated: files, library, outputs: outputs, memory: memory)
     }

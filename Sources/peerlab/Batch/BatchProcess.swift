@@ -50,7 +50,7 @@ final class BatchProcess {
                 ? Confinement(simulated: [file], library, memory: 0)
                 : Confinement(
                     real: [file], library, insideLab: on.insideLab != nil, granted: grants.devices,
-                    port: nil, isRaw: grants.allows(.raw))
+                    port: nil, isRaw: RawDeclaration.opensAnyFile([file], grants, library, on: bench))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }
             bench.sandbox = confinement.apply()
