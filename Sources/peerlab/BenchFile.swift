@@ -18,7 +18,7 @@ enum BenchFile {
 
     private struct Answer: Codable {
         var error: String?
-        var value: Plain?
+        var value: SentValue?
     }
 
     /// What the file returns.
@@ -51,10 +51,12 @@ enum BenchFile {
         _ = Confinement(simulated: [path], library, memory: 0).apply()
         _ = sandbox_limit(SANDBOX_CPU_TIME, UInt64(time) * 2)
         var answer = Answer()
-        do throws(ErrorValue) { answer.value = try Plain(try library.table(of: path)) } catch {
+        do throws(ErrorValue) { answer.value = SentValue(try library.table(of: path)) } catch {
             answer.error = String(error.line.prefix(1000))
         }
-        return (try? [UInt8](JSONEncoder().encode(answer))) ?? []
+        let encoder = JSONEncoder()
+        if let bytes = try? encoder.encode(answer) { return [UInt8](bytes) }
+        return (try? [UInt8](encoder.encode(Answer(error: "\(path): a bench has a number that is none")))) ?? []
     }
 
     private static func value(of ending: Ending, _ path: String) throws(ErrorValue) -> LuaValue {
@@ -74,56 +76,8 @@ enum BenchFile {
                 break
             }
             if let error = answer.error { throw ErrorValue(kind: "usage", error) }
-            return answer.value?.luaValue ?? .none
+            return answer.value?.value ?? .none
         }
         throw ErrorValue(kind: "usage", "\(path): the bench file \(reason)")
-    }
-}
-
-/// A plain value of Lua's on its way out of a process.
-private indirect enum Plain: Codable {
-    case none
-    case boolean(Bool)
-    case integer(Int64)
-    case number(Double)
-    case string(String)
-    case list([Plain])
-    case table([String: Plain])
-    /// What is no plain value, by its type's name.
-    case other(String)
-
-    init(_ value: LuaValue) throws(ErrorValue) {
-        switch value {
-        case .none: self = .none
-        case .boolean(let flag): self = .boolean(flag)
-        case .integer(let number): self = .integer(number)
-        case .number(let number):
-            guard number.isFinite else { throw ErrorValue(kind: "usage", "a bench has a number that is none") }
-            self = .number(number)
-        case .string(let text): self = .string(text)
-        case .bytes(let bytes): self = .string(String(decoding: bytes, as: UTF8.self))
-        case .list(let values):
-            var list: [Plain] = []
-            for value in values { list.append(try Plain(value)) }
-            self = .list(list)
-        case .table(let fields):
-            var table: [String: Plain] = [:]
-            for (name, value) in fields { table[name] = try Plain(value) }
-            self = .table(table)
-        case .other(let type): self = .other(type)
-        }
-    }
-
-    var luaValue: LuaValue {
-        switch self {
-        case .none: .none
-        case .boolean(let flag): .boolean(flag)
-        case .integer(let number): .integer(number)
-        case .number(let number): .number(number)
-        case .string(let text): .string(text)
-        case .list(let values): .list(values.map(\.luaValue))
-        case .table(let fields): .table(fields.mapValues(\.luaValue))
-        case .other(let type): .other(type)
-        }
     }
 }
