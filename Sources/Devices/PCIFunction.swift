@@ -122,7 +122,7 @@ public struct PCIFunction: Sendable {
         resource.split(separator: "\n").prefix(6).map { line in
             let words = line.split(separator: " ").map { UInt64($0.dropFirst(2), radix: 16) ?? 0 }
             guard words.count == 3, words[2] & 0x200 != 0, words[1] > words[0] else { return 0 }
-            return words[1] - words[0] + 1
+            return words[1] - words[0] &+ 1
         }
     }
 

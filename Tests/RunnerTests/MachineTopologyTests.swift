@@ -22,6 +22,12 @@ import Testing
         #expect(lines[nic + 1] == "bar: index=0 size=33554432 bits=64 prefetchable=true")
     }
 
+    @Test func groupsWithTheHighestNumberLeaveAnotherForWhoHasNone() throws {
+        var topology = Topology.standard
+        topology.devices[0].group = .max
+        #expect(try lines(topology).contains { $0.contains("group=\(Int.max)") })
+    }
+
     @Test func leavesOutWhatExperimentsDoNotTouch() throws {
         var topology = Topology.standard
         topology.devices.append(

@@ -44,7 +44,7 @@ public struct MachineTopology {
         addPlatform()
         addIOMMU(functions)
         for function in functions { addBridges(above: function.address) }
-        var spare = (functions.compactMap(\.group).max() ?? 0) + 1
+        var spare = (functions.compactMap(\.group).max() ?? 0) &+ 1
         for function in functions {
             add(function, spare: &spare)
         }
@@ -103,8 +103,8 @@ public struct MachineTopology {
         // "0-63"
         let present = try? kernel.attribute("/sys/devices/system/cpu/present")
         if let last = present?.split(whereSeparator: { $0 == "-" || $0 == "," }).last.flatMap({ Int($0) }) {
-            line.add("cpus", last + 1)
-            line.add("allowed_cpus", last + 1)
+            line.add("cpus", last &+ 1)
+            line.add("allowed_cpus", last &+ 1)
         }
         lines.append(line)
     }
@@ -199,7 +199,7 @@ public struct MachineTopology {
         }
         line.add("driver", function.driver ?? "none")
         line.add("group", function.group ?? spare)
-        if function.group == nil { spare += 1 }
+        if function.group == nil { spare &+= 1 }
         if let parent = parent(of: address) { line.add("parent", parent) }
         if let node = self.line("numa_node", address).flatMap({ Int($0) }), node >= 0 { line.add("node", node) }
         if let physical = try? kernel.readlink("\(PCIFunction.path(address))/physfn").split(separator: "/").last {
@@ -230,8 +230,8 @@ public struct MachineTopology {
         for (index, text) in (line("resource", address) ?? "").split(separator: "\n").prefix(6).enumerated() {
             let words = text.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) }
             guard words.count == 3, words[1] > words[0], words[2] & 0x300 != 0 else { continue }
-            let size = words[1] - words[0] + 1
-            guard size & (size - 1) == 0 else { continue }
+            let size = words[1] - words[0] &+ 1
+            guard size != 0, size & (size - 1) == 0 else { continue }
             var line = Line("bar")
             line.add("index", index)
             line.add("size", size)
