@@ -220,20 +220,15 @@ public final class Replay {
         }
     }
 
-    /// The devices that scenarios use.
-    private static let devices = ["/dev/vfio/", "/dev/infiniband/", "/dev/dma_heap/"]
-    private static let files = ["/dev/iommu", "/dev/udmabuf", "/dev/edu-importer", "/dev/null", "/dev/zero"]
-
     /// A stranger's record must not write this machine's files.
     private func checkPath(_ operation: Operation) throws(Impossible) {
         guard isReal, case .text(let recorded)? = operation.arguments.first,
             operation.signature.parameters.first?.name == "path"
         else { return }
         let path = path(recorded)
-        let isDevice =
-            operation.signature.name == "open" && !path.contains("/../")
-            && (Replay.files.contains(path) || Replay.devices.contains { path.hasPrefix($0) })
-        guard isDevice else { throw Impossible(message: "a replay opens devices alone, not \(path)") }
+        guard let opened = operation.opened, DevicePath.mayOpen(path, flags: opened.flags) else {
+            throw Impossible(message: "a replay opens devices alone, not \(path)")
+        }
     }
 
     /// Addresses must not be this program's own, objects must be what they are taken for, and descriptors the replay's.

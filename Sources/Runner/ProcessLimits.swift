@@ -1,14 +1,22 @@
+import CKernel
 import Glibc
 
 /// Time and memory that this process may take, watched by a thread of its own.
 public enum ProcessLimits {
-    /// What was exceeded.
-    public enum Reason: Sendable { case time, memory }
+    /// Why it has to end.
+    public enum Reason: Sendable {
+        /// It took too long.
+        case time
+        /// It holds too much memory.
+        case memory
+        /// A signal came, where signals are counted.
+        case signal
+    }
 
     /// How often memory is looked at, nanoseconds.
     private static let interval = 10_000_000
 
-    /// Calls `end` where the process takes more.
+    /// Calls `end` where the process takes more, or a signal that is counted came (`process_count_signals`).
     /// - Parameters:
     ///   - seconds: from now on; nil for as long as it takes.
     ///   - memory: bytes that are resident.
@@ -23,6 +31,7 @@ public enum ProcessLimits {
                 var pause = timespec(tv_sec: 0, tv_nsec: interval)
                 nanosleep(&pause, nil)
                 if let deadline, now >= deadline { end(.time) }
+                if process_signals() > 0 { end(.signal) }
                 if resident(statm) > memory / page { end(.memory) }
             }
         }

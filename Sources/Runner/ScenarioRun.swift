@@ -252,7 +252,7 @@ public final class ScenarioRun {
     }
 
     private func limitMemory(of scenario: Scenario) {
-        if let memory = scenario.limits.memory, memory < limits.memory ?? .max { state.limitMemory(memory) }
+        if let memory = scenario.limits.memory, memory < limits.memory ?? Limits.defaultMemory { state.limitMemory(memory) }
     }
 
     /// The scenario's functions must be gone before the state is closed.

@@ -43,6 +43,10 @@ struct PlanCommand: ParsableCommand {
             _ = Confinement(
                 simulated: files, library, memory: Limits.defaultMemory + Confinement.modelMemory
             ).apply()
+            ProcessLimits.watch(seconds: PlanCommand.patience * Double(files.count + 1), memory: .max, statm: -1) { _ in
+                print("peerlab: plan: loading what the files say does not end", to: STDERR_FILENO)
+                _exit(ExitStatus.fail.rawValue)
+            }
             for file in files {
                 do throws(ErrorValue) {
                     try plan(file, bench, library, pairs)

@@ -293,9 +293,15 @@ struct Fields {
         return result
     }
 
+    /// Of devices, ports or rows of configuration space no machine has more.
+    static let longestList = 1024
+
     func list(_ key: String) throws(ErrorValue) -> [Fields] {
         guard let value = values[key], value != .table([:]) else { return [] }
         guard case .list(let list) = value else { throw wrong(key, "a list") }
+        guard list.count <= Fields.longestList else {
+            throw wrong(key, "a list of at most \(Fields.longestList), which has \(list.count)")
+        }
         var tables: [Fields] = []
         for (index, element) in list.enumerated() {
             guard case .table(let table) = element else { throw wrong(key, "a list of tables") }

@@ -10,6 +10,25 @@ import Testing
     }
 
     @Test(arguments: [
+        "open(\"/etc/passwd\", O_RDWR|O_TRUNC)", "open(\"/dev/sda\", O_RDWR)", "open(\"/dev/vfio/../sda\", O_RDWR)",
+        "open(\"/dev/vfio/new\", O_RDWR|O_CREAT)",
+    ])
+    func theCOfARecordOpensDevicesAlone(call: String) throws {
+        let c = try CExport(Record(parsing: "peerlab record 1\n\n\(call) = fd1 <0.1>\n")).text
+        #expect(!c.contains("open(paths["))
+        #expect(c.contains("is no device"))
+    }
+
+    @Test func aRecordDoesNotBecomeMuchMoreC() throws {
+        let text =
+            "peerlab record 1\n\nopen(\"/dev/iommu\", O_RDWR) = iommufd1 <0.1>\n"
+            + "pwrite(iommufd1, <01*20000000>, 20000000, 0) = 1 <0.1>\n"
+        let c = try CExport(Record(parsing: text)).text
+        #expect(c.utf8.count < 100_000)
+        #expect(c.contains("its data are 20000000 bytes"))
+    }
+
+    @Test(arguments: [
         "feature DMA_BUF_TPH number=13 size=8 x;};__attribute__((constructor))static\tvoid\tp(void){}struct\tq{int\ty=0:4",
         "feature DMA_BUF_TPH number=13 size=8 9st=0:4", "feature DMA_BUF_TPH number=13 size=8 int=0:4",
         "feature DMA_BUF_TPH number=13 size=8 st=0:4 st=4:4", "feature A*/B number=13 size=8 st=0:4",

@@ -92,9 +92,30 @@ public struct CExport {
                 "\t/* line \(line): \(CText.comment(operation.name)) was refused by a fault plan, not by the kernel */")
             return
         }
+        if let reason = reasonNotToMake(operation) {
+            lines.append("\t/* line \(line): \(CText.comment(operation.name)) is not made: \(CText.comment(reason)) */")
+            return
+        }
         var step = CStep(operation, line: line)
         step.write(&self, decoder)
         lines += step.lines
+    }
+
+    /// Bytes of data that one call may have, of which a recorder keeps 16 KiB, and all together.
+    private static let mostOfCall = 64 << 10, mostOfAll = 16 << 20
+    private var dataSize = 0
+
+    /// What whoever builds and runs the file must not be made to do.
+    private mutating func reasonNotToMake(_ operation: Operation) -> String? {
+        if let (path, flags) = operation.opened, !DevicePath.mayOpen(path, flags: flags) {
+            return "\(path) is no device"
+        }
+        let size = operation.dataSize
+        guard size <= CExport.mostOfCall, dataSize + size <= CExport.mostOfAll else {
+            return "its data are \(size) bytes"
+        }
+        dataSize += size
+        return nil
     }
 
     // MARK: What steps declare

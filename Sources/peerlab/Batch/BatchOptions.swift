@@ -89,10 +89,16 @@ struct BatchRunning: ParsableArguments {
         name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
     var jobs: Int?
 
-    @Option(help: ArgumentHelp("How long a scenario may take that says nothing of it.", valueName: "30s"))
-    var timeout = "5m"
+    @Option(
+        help: ArgumentHelp(
+            "How long a scenario may take; its own timeout counts where it is less. Default: its own, up to 1h, else 5m.",
+            valueName: "30s"))
+    var timeout: String?
 
-    @Option(help: ArgumentHelp("How much memory one may have that says nothing of it.", valueName: "256M"))
+    @Option(
+        help: ArgumentHelp(
+            "How much memory a run's process may have; a scenario's own limit counts where it is less. Default: 2G.",
+            valueName: "256M"))
     var memory: String?
 
     @Option(help: ArgumentHelp("Try what does not pass so often again; what passes then is flaky.", valueName: "N"))
@@ -121,7 +127,17 @@ struct BatchRunning: ParsableArguments {
         guard (0...100_000).contains(failureTrace) else { throw ValidationError("--failure-trace is 0 to 100000") }
     }
 
-    var limits: Limits { (try? Limits(timeout: timeout, memory: memory)) ?? Limits() }
+    /// What the process of a run may have whose scenario declares `own`.
+    func limits(for own: Limits) -> Limits {
+        let given = (try? Limits(timeout: timeout, memory: memory)) ?? Limits()
+        let time = own.timeout ?? given.timeout ?? BatchRunning.usualTime
+        let memory = given.memory ?? Limits.defaultMemory + Confinement.modelMemory
+        return Limits(
+            timeout: min(time, given.timeout ?? BatchRunning.longestTime), memory: min(own.memory ?? memory, memory))
+    }
+
+    /// Seconds for a scenario that says nothing, and the most where the command line says nothing.
+    private static let usualTime = 300.0, longestTime = 3600.0
 
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }

@@ -181,15 +181,12 @@ final class BatchRun {
         let limits = limits(of: index)
         return BatchTask(
             id: plan.cells[index].id, index: index,
-            timeout: (limits.timeout ?? 300) + (process.bench == nil ? LabGuest.boot : 0),
+            timeout: (limits.timeout ?? 0) + (process.bench == nil ? LabGuest.boot : 0),
             memory: process.bench == nil ? 0 : limits.memory ?? 0)
     }
 
     private func limits(of index: Int) -> Limits {
-        var limits = plan.files[plan.cells[index].file].metadata?.limits ?? Limits()
-        limits.timeout = limits.timeout ?? command.running.limits.timeout
-        limits.memory = limits.memory ?? command.running.limits.memory
-        return limits
+        command.running.limits(for: plan.files[plan.cells[index].file].metadata?.limits ?? Limits())
     }
 
     private func tick(_ workers: Workers) {

@@ -39,6 +39,13 @@ struct BundleRun {
         settings = bundle.all("set")
         model = [bundle["model"], bundle["bench"]].compactMap { $0 }.first { $0.hasPrefix("sim") }
         record = model == nil ? bundle.file("record").flatMap { try? Record(parsing: $0) } : nil
+        do { try write(bundle) } catch {
+            folder.remove()
+            throw error
+        }
+    }
+
+    private func write(_ bundle: Bundle) throws {
         for file in bundle.files where file.name.hasSuffix(".lua") {
             let parts = file.name.split(separator: "/")
             for count in parts.indices.dropFirst() {

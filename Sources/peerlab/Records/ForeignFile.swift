@@ -26,7 +26,8 @@ struct ForeignLimits: ParsableArguments {
 
     /// Gives up what the command does not need, and watches time and memory, from here on. Call it while there is one thread,
     /// before anything of the file's text is understood.
-    func hold(_ command: String, _ confinement: Confinement) throws -> Sandbox {
+    /// Of `outputs` nothing is left where it is ended.
+    func hold(_ command: String, _ confinement: Confinement, outputs: [ResultFile] = []) throws -> Sandbox {
         let limits = try Limits(timeout: timeout, memory: memory)
         var confinement = confinement
         confinement.time = limits.timeout
@@ -36,6 +37,8 @@ struct ForeignLimits: ParsableArguments {
         _ = sandbox_limit(SANDBOX_MEMORY, most.addingReportingOverflow(ForeignLimits.slack).partialValue)
         let (time, size) = (timeout, memory)
         ProcessLimits.watch(seconds: limits.timeout, memory: most, statm: resident) { reason in
+            for output in outputs { output.discard() }
+            guard reason != .signal else { _exit(ExitStatus.interrupted.rawValue) }
             let option = reason == .time ? "longer than --timeout \(time)" : "more memory than --memory \(size)"
             print("peerlab: \(command) takes \(option), and was ended", to: STDERR_FILENO)
             _exit(ExitStatus.fail.rawValue)
@@ -45,8 +48,9 @@ struct ForeignLimits: ParsableArguments {
 
     /// The same for a command that works on text alone; what is not enforced it says.
     func hold(_ command: String, outputs: [ResultFile]) throws {
+        process_count_signals()
         let sandbox = try hold(
-            command, Confinement(simulated: [], Library(stdlib: []), outputs: outputs, memory: 0))
+            command, Confinement(simulated: [], Library(stdlib: []), outputs: outputs, memory: 0), outputs: outputs)
         if !sandbox.missing.isEmpty { print("peerlab: \(sandbox.line)", to: STDERR_FILENO) }
     }
 }

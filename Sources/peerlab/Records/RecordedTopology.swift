@@ -30,15 +30,14 @@ enum RecordedTopology {
         var found: [String: [[String: LuaValue]]] = [:]
         for (key, value) in record.header {
             if let list = lists[key] {
+                try check(count: found[list]?.count ?? 0, key)
                 found[list, default: []].append(try fields(value, of: key))
             } else if let part = parts[key] {
                 let line = LuaValue.table(try fields(value, of: key))
-                try change(&found, key) { device in
-                    if case .list(let before)? = device[part] {
-                        device[part] = .list(before + [line])
-                    } else {
-                        device[part] = .list([line])
-                    }
+                try change(&found, key) { device throws(ErrorValue) in
+                    guard case .list(let before)? = device[part] else { return device[part] = .list([line]) }
+                    try check(count: before.count, key)
+                    device[part] = .list(before + [line])
                 }
             } else if key == "rdma" {
                 let line = LuaValue.table(try fields(value, of: key))
@@ -65,12 +64,20 @@ enum RecordedTopology {
 
     /// The device that the last line told of.
     private static func change(
-        _ found: inout [String: [[String: LuaValue]]], _ key: String, _ body: (inout [String: LuaValue]) -> Void
+        _ found: inout [String: [[String: LuaValue]]], _ key: String,
+        _ body: (inout [String: LuaValue]) throws(ErrorValue) -> Void
     ) throws(ErrorValue) {
         guard let last = found["devices"]?.indices.last else {
             throw ErrorValue(kind: "usage", "the record's header: a line '\(key)' follows the device it is of")
         }
-        body(&found["devices", default: []][last])
+        try body(&found["devices", default: []][last])
+    }
+
+    /// Before another line is kept.
+    private static func check(count: Int, _ key: String) throws(ErrorValue) {
+        guard count < Fields.longestList else {
+            throw ErrorValue(kind: "usage", "the record's header has more than \(Fields.longestList) lines '\(key)'")
+        }
     }
 
     /// `address="0000:01:00.0" group=3 tph_requester=false`

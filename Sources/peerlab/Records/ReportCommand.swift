@@ -105,22 +105,22 @@ private struct Mail {
     private var versions: [String] {
         var lines = ["Versions", ""]
         for (key, value) in record?.header ?? [] where key != "script" && key != "set" {
-            lines.append("\(key): \(value)")
+            lines.append("    \(key): \(value)")
         }
         for (key, value) in result.environment.sorted(by: { $0.key < $1.key }) where record?[key] == nil {
-            lines.append("\(key): \(value)")
+            lines.append("    \(key): \(value)")
         }
-        if let redacted = bundle["redacted"] { lines.append("redacted: \(redacted)") }
+        if let redacted = bundle["redacted"] { lines.append("    redacted: \(redacted)") }
         return lines
     }
 
     private var reproduction: [String] {
         let name = file.split(separator: "/").last.map(String.init) ?? file
         let bench = bundle["bench"]
-        var words = bench.map { ["--bench", $0] } ?? []
-        if let tph = bundle["lab-tph"] { words += ["--lab-tph", tph] }
+        var words = bench.map { ["--bench=\($0)"] } ?? []
+        if let tph = bundle["lab-tph"] { words.append("--lab-tph=\(tph)") }
         if bundle["lab-importer"] != nil { words.append("--lab-importer") }
-        if let machine = bundle["lab-machine"] { words += ["--lab-machine", machine] }
+        if let machine = bundle["lab-machine"] { words.append("--lab-machine=\(machine)") }
         if bench == "host" { words.append("--trust") }
         var lines = ["How to reproduce", "", "The bundle (\(name)) is attached; with peerlab:", ""]
         let bundle = [name.hasPrefix("-") ? "./\(name)" : name]

@@ -1,0 +1,39 @@
+import Glibc
+import Kernel
+
+/// Which files a record's calls may open where they are made again, here or by the C made of it: the devices that scenarios
+/// use. A stranger's record must not write, make or empty any other file.
+enum DevicePath {
+    private static let folders = ["/dev/vfio/", "/dev/infiniband/", "/dev/dma_heap/"]
+    private static let files = ["/dev/iommu", "/dev/udmabuf", "/dev/edu-importer", "/dev/null", "/dev/zero"]
+    private static let making = UInt64(O_CREAT | O_TRUNC | O_APPEND)
+
+    /// `flags` are those of open(2).
+    static func mayOpen(_ path: String, flags: UInt64) -> Bool {
+        !path.contains("/../") && flags & making == 0
+            && (files.contains(path) || folders.contains { path.hasPrefix($0) })
+    }
+}
+
+extension Operation {
+    /// The file that the call opens, with its flags; nil of any other call.
+    var opened: (path: String, flags: UInt64)? {
+        guard signature.name == "open", case .text(let path)? = arguments.first else { return nil }
+        guard arguments.count > 1, case .number(let flags, _) = arguments[1] else { return (path, .max) }
+        return (path, flags)
+    }
+
+    /// Bytes of data that go in or came back.
+    var dataSize: Int {
+        func size(_ value: Value) -> Int {
+            switch value {
+            case .bytes(let bytes): bytes.count
+            case .structure(let members): members.reduce(0) { $0 + size($1.value) }
+            case .list(let values): values.reduce(0) { $0 + size($1) }
+            case .pointer(let bytes, _): bytes.count
+            default: 0
+            }
+        }
+        return arguments.reduce(0) { $0 + size($1) }
+    }
+}
