@@ -274,6 +274,18 @@ import Testing
         #expect(fields["first"] == .string("RETRY_EXC_ERR"))
     }
 
+    @Test func withoutATimeoutAPeerThatIsGoneIsWaitedFor() throws {
+        let fields = try Self.run(
+            """
+            local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq }
+            c:connect { to = d:endpoint(), timeout = 0 }
+            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            local waiting = select(2, pcall(cq.wait, cq, 1, 5)).name
+            return { waiting = waiting }
+            """)
+        #expect(fields["waiting"] == .string("ETIMEDOUT"))
+    }
+
     @Test func whatNobodyReceivesIsALostPeer() throws {
         let fields = try Self.run(
             """
