@@ -50,7 +50,8 @@ function rdma_pair.connect(t, with)
     side.peer = t:exchange {
       endpoint = endpoint, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
     }
-    side.qp:connect { to = side.peer.endpoint, gid_index = with.gid_index }
+    -- A second, eight times: a peer whose machine is busy is none that is gone.
+    side.qp:connect { to = side.peer.endpoint, gid_index = with.gid_index, timeout = 18 }
     for _, gid in ipairs(side.context:gids()) do
       if with.gid_index and gid.index == with.gid_index or rdma_pair.text(endpoint.gid) == gid.gid then
         side.gid = gid

@@ -58,7 +58,8 @@ let caseModule = Module(
                 caseParameter, Parameter("name", .string(1...200), .required, "what was measured"),
                 Parameter("histogram", .object(LatencyHistogram.self), .required, "as `traffic` gives it"),
             ],
-            "Keeps a distribution of latencies in the result, and its p50 and p99 as metrics.",
+            "Keeps a distribution of latencies in the result, and its p50 and p99 as metrics. Of a paced stream's the name says "
+                + "from what they count: \"from post\", \"from due\".",
             entry: { Call($0, $1).run(latencies) }),
         Function(
             "fail", [Parameter("message", .string, .required, "what was expected and what was found")],
@@ -91,7 +92,7 @@ private func metric(_ call: Call) throws -> CInt {
 
 private func latencies(_ call: Call) throws -> CInt {
     let histogram = call[2].object(LatencyHistogram.self).pointee.histogram
-    let name = call[1].string
+    let name = call[1].string + call[2].object(LatencyHistogram.self).pointee.label
     guard histogram.totalCount > 0 else {
         throw ErrorValue(kind: "argument", "case:latencies: '\(name)' has none")
     }

@@ -79,6 +79,15 @@ public final class Host {
     public var metrics: [Metric] = []
     /// See ``metrics``.
     public var distributions: [Distribution] = []
+    /// What makes the numbers of a case worth less than they look.
+    public private(set) var warnings: [String] = []
+    private static let mostWarnings = 20
+
+    /// Adds to ``warnings``, where there are not too many.
+    func warn(_ text: String) {
+        if warnings.count < Host.mostWarnings { warnings.append(text) }
+    }
+
     /// What a case found out about hints, each once.
     public private(set) var evidence: [Evidence] = []
 
@@ -98,6 +107,7 @@ public final class Host {
         metrics = []
         distributions = []
         evidence = []
+        warnings = []
     }
 
     /// What a result depends on and only came up while it ran, such as the GID that was chosen: names and text.

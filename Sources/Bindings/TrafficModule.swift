@@ -12,10 +12,23 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
     /// Nothing to close but memory.
     public private(set) var isOpen = true
     let histogram: Histogram<UInt64>
+    /// From what they are counted; nil of what has one way to count.
+    let from: Origin?
+    /// What tells it from the other histogram of the same stream.
+    var label: String { from.map { " from \($0.rawValue)" } ?? "" }
+
+    /// Where a paced stream's latencies begin.
+    enum Origin: String {
+        /// A message was posted.
+        case post
+        /// It was its turn to be posted.
+        case due
+    }
     /// Bytes that one takes, about.
     static let size = 128 << 10
 
-    init(_ latencies: [UInt32]) {
+    init(_ latencies: [UInt32], from: Origin? = nil) {
+        self.from = from
         var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
         for latency in latencies { histogram.record(UInt64(latency)) }
         self.histogram = histogram
@@ -47,8 +60,12 @@ private let streamKeys = [
     Parameter(
         "signal_every", .integer(1...65536), .absent, "every so many-th reports its completion; default: half of depth"),
     Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
-    Parameter("rate", .number, .absent, "messages per second, at most"),
-    Parameter("latency", .boolean, .integer(0), "keep the time from post to completion; sets signal_every to 1"),
+    Parameter(
+        "rate", .number, .absent,
+        "messages per second, at most; one that is late is posted at once, until it has caught up"),
+    Parameter(
+        "latency", .boolean, .integer(0),
+        "keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1"),
     Parameter("slots", .integer(1...(1 << 30)), .integer(1), "messages lie in so many places side by side, in turn"),
     Parameter(
         "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a completion: the peer is lost"),
@@ -91,14 +108,17 @@ let trafficModule = Module(
     functions: [
         Function(
             "stream", [Parameter("plan", .record(streamKeys), .required, "what is sent, and how")],
-            returns: "traffic.result, traffic.latency?", effects: [.dma],
+            returns: "traffic.result, traffic.latency?, traffic.latency?", effects: [.dma],
             errors: [
                 ("ETIMEDOUT", "no completion came for too long"),
                 ("EINVAL", "not connected"),
             ],
             "Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), "
-                + "messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it); and "
-                + "with `latency` a histogram.",
+                + "messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it), with "
+                + "`rate` rate_asked, rate_reached (messages posted per second) and late (how many were posted when the next was "
+                + "due already); with `latency` a histogram from each post to its completion; with both, another one from when "
+                + "each was due, which has the time that messages waited because others were late. A rate that is missed by more "
+                + "than 1 % is a warning of the case.",
             entry: { Call($0, $1).run(stream) }),
         Function(
             "ping_pong", [Parameter("plan", .record(pingPongKeys), .required, "what goes to and fro")],
@@ -133,28 +153,33 @@ private let latencyClass = ObjectClass(
     methods: [
         Function(
             "quantile", [Parameter("q", .number, .required, "0 to 1: 0.5, 0.999")], returns: "integer",
-            "What so many of them did not exceed.",
+            "What so many of them did not exceed; of none there is no quantile.",
             entry: {
                 Call($0, $1).run { call in
                     let q = call[1].double
                     guard (0...1).contains(q) else {
                         throw ErrorValue(kind: "argument", "latency:quantile: a quantile is 0 to 1, not \(q)")
                     }
-                    let value = call[0].object(LatencyHistogram.self).pointee.histogram.valueAtPercentile(q * 100)
-                    return call.push(Int64(clamping: value))
+                    let histogram = call[0].object(LatencyHistogram.self).pointee.histogram
+                    guard histogram.totalCount > 0 else {
+                        throw ErrorValue(
+                            kind: "argument", "latency:quantile: of no latencies there is none; look at count first")
+                    }
+                    return call.push(Int64(clamping: histogram.valueAtPercentile(q * 100)))
                 }
             }),
         Function(
-            "summary", returns: "traffic.summary", "count, min, max, mean, and p50, p90, p99, p999.",
+            "summary", returns: "traffic.summary",
+            "count, and of more than none min, max, mean, and p50, p90, p99, p999; from (\"post\" or \"due\") of a paced stream's.",
             entry: { Call($0, $1).run(summary) }),
     ],
     close: { closeObject($0, $1, $2, LatencyHistogram.self) }, destroy: { destroyObject($0, LatencyHistogram.self) })
 
 private func summary(_ call: Call) throws -> CInt {
     let histogram = call[0].object(LatencyHistogram.self).pointee.histogram
-    var fields: [String: LuaValue] = [
-        "count": .integer(Int64(clamping: histogram.totalCount)), "mean": .number(histogram.mean),
-    ]
+    var fields: [String: LuaValue] = ["count": .integer(Int64(clamping: histogram.totalCount))]
+    if let from = call[0].object(LatencyHistogram.self).pointee.from { fields["from"] = .string(from.rawValue) }
+    if histogram.totalCount > 0 { fields["mean"] = .number(histogram.mean) }
     let quantiles = [("min", 0.0), ("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9), ("max", 100)]
     for (name, percentile) in quantiles where histogram.totalCount > 0 {
         fields[name] = .integer(Int64(clamping: histogram.valueAtPercentile(percentile)))
@@ -210,12 +235,27 @@ private func stream(_ call: Call) throws -> CInt {
         Int(clamping: UInt64(plan.size).multipliedReportingOverflow(by: UInt64(clamping: plan.slots)).partialValue),
         "traffic.stream")
     let result = try call[0][0].object(QueuePair.self).pointee.stream(plan)
+    if let pace = result.pace, pace.isMissed { call.host.warn(warning(pace)) }
     _ = call.push(table(result))
     guard plan.keepsLatencies else { return 1 }
-    _ = try call.holding(LatencyHistogram.size, "traffic.stream") {
-        call.push(object: LatencyHistogram(result.latencies), parent: 0, label: "of \(result.messages) messages")
+    let origins: [LatencyHistogram.Origin?] = result.pace == nil ? [nil] : [.post, .due]
+    for from in origins {
+        _ = try call.holding(LatencyHistogram.size, "traffic.stream") {
+            let histogram = LatencyHistogram(from == .due ? result.dueLatencies : result.latencies, from: from)
+            let label = histogram.label
+            return call.push(object: histogram, parent: 0, label: "of \(result.messages) messages\(label)")
+        }
     }
-    return 2
+    return CInt(1 + origins.count)
+}
+
+private func warning(_ pace: TrafficResult.Pace) -> String {
+    func number(_ rate: Double) -> String {
+        rate < 1000 ? "\((rate * 1000).rounded() / 1000)" : "\(Int64(min(rate, 1e18)))"
+    }
+    return
+        "traffic.stream was to post \(number(pace.asked)) messages a second and posted \(number(pace.reached)): \(pace.late) "
+        + "were late, and latencies from the post leave out how long they waited; those from when each was due have it"
 }
 
 private func table(_ result: TrafficResult) -> LuaValue {
@@ -224,13 +264,19 @@ private func table(_ result: TrafficResult) -> LuaValue {
     for (status, count) in result.failures {
         failures[Completion.name(ofStatus: status)] = .integer(Int64(count))
     }
-    return .table([
+    var fields: [String: LuaValue] = [
         "messages": .integer(Int64(result.messages)), "bytes": .integer(Int64(clamping: result.bytes)),
         "elapsed": .integer(Int64(clamping: result.elapsed)), "cpu": .integer(Int64(clamping: result.processorTime)),
         "messages_per_s": .number(Double(result.messages) / seconds),
         "bytes_per_s": .number(Double(result.bytes) / seconds), "failures": .table(failures),
         "failure": result.firstFailure?.table ?? .none,
-    ])
+    ]
+    if let pace = result.pace {
+        fields["rate_asked"] = .number(pace.asked)
+        fields["rate_reached"] = .number(pace.reached)
+        fields["late"] = .integer(Int64(pace.late))
+    }
+    return .table(fields)
 }
 
 /// What a simulated bench's time goes on by while a loop waits.

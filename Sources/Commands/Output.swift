@@ -10,6 +10,8 @@ public enum ExitStatus: Int32, Sendable {
     case fail = 1
     /// The command line, a scenario file or an option is wrong; nothing of it was run.
     case usage = 2
+    /// What was compared is not worse, as far as it can be said: of something nothing can.
+    case undecided = 3
     /// Every case was skipped.
     case skipped = 4
     /// A fault of peerlab's own, or of the lab bench's guest.

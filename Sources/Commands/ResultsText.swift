@@ -11,6 +11,7 @@ public enum ResultsText {
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {
             lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
+            lines += (one.warnings ?? []).map { "        WARNING: \($0)" }
             lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
             lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
         }
@@ -41,22 +42,65 @@ public enum ResultsText {
     /// What became of one measurement.
     public static func line(_ change: Change) -> String {
         let comparison = change.comparison
-        let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
-        let probability =
-            comparison.probability < 0.001 ? "p < 0.001" : "p = \((comparison.probability * 1000).rounded() / 1000)"
-        return "\(change.verdict.rawValue): \(change.name): \(number(comparison.medians.0)) -> "
-            + "\(number(comparison.medians.1)) \(change.unit), \(percent(comparison.effect)) (\(range)), \(probability), "
-            + "n = \(comparison.counts.0), \(comparison.counts.1)"
+        let effect = comparison.effect
+        func text(_ value: Double) -> String {
+            effect.isShare ? percent(value) : (value > 0 ? "+" : "") + "\(number(value)) \(change.unit)".trimmed
+        }
+        let range = effect.interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" } ?? "no bounds"
+        let found = comparison.test.probability
+        let probability = found < 0.001 ? "p < 0.001" : "p = \((found * 1000).rounded() / 1000)"
+        let medians = "\(number(comparison.medians.0)) -> \(number(comparison.medians.1)) \(change.unit)".trimmed
+        return
+            "\(change.verdict.rawValue): \(change.name): \(medians), \(text(effect.value)) (\(range)), \(probability), "
+            + "n = \(comparison.counts.0), \(comparison.counts.1)" + (change.doubt.map { "; \(reason($0))" } ?? "")
+    }
+
+    private static func reason(_ doubt: Change.Doubt) -> String {
+        switch doubt {
+        case .needs(let count): "needs at least \(count) runs of each to show anything"
+        case .shapes: "most values moved one way and their median the other"
+        case .unconfirmed: "worse at first and not again; more runs would tell"
+        }
     }
 
     /// How many measurements became what.
     public static func summary(_ changes: [Change]) -> String {
         func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
-        var text =
-            "\(count(.worse)) worse, \(count(.better)) better, \(count(.changed)) changed, \(count(.same)) the same"
-        if count(.few) > 0 {
-            text += ", \(count(.few)) with fewer than \(Comparison.fewest) values (--repeat gives more)"
-        }
-        return text
+        let undecided = count(.undecided)
+        return "\(count(.worse)) worse, \(count(.better)) better, \(count(.changed)) changed, \(count(.same)) the same"
+            + (undecided > 0 ? ", \(undecided) undecided" : "")
     }
+
+    /// What became of one run.
+    public static func line(_ run: BatchComparison.RunChange) -> String {
+        "\(word(run.kind)): \(run.name): \(run.before) before, \(run.now) now"
+    }
+
+    private static func word(_ kind: BatchComparison.RunChange.Kind) -> String {
+        switch kind {
+        case .fails: "fails now"
+        case .flaky: "flaky now"
+        case .skipped: "skipped now"
+        case .missing: "missing now"
+        case .otherwise: "fails otherwise"
+        case .mended: "passes now"
+        case .new: "new"
+        }
+    }
+
+    /// All that became of two batches' runs and measurements, in a line.
+    public static func summary(_ comparison: BatchComparison) -> String {
+        let runs = BatchComparison.RunChange.Kind.allCases.compactMap { kind in
+            let count = comparison.runs.count { $0.kind == kind }
+            return count > 0 ? "\(count) \(word(kind))" : nil
+        }
+        let gone = comparison.unmeasured.count
+        return "runs: \(runs.isEmpty ? "none ended otherwise" : runs.joined(separator: ", ")); measurements: "
+            + summary(comparison.changes) + (gone > 0 ? ", \(gone) no longer measured" : "")
+    }
+}
+
+extension String {
+    /// Without the blank that a number without a unit leaves.
+    fileprivate var trimmed: String { hasSuffix(" ") ? String(dropLast()) : self }
 }

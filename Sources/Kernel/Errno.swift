@@ -4,20 +4,35 @@ import Glibc
 public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
     /// The positive number, 1 to 4095.
     public let code: Int32
+    private let file: StaticString
+    private let line: UInt32
 
     /// Wraps a positive errno number.
-    public init(_ code: Int32) { self.code = code }
+    public init(_ code: Int32, file: StaticString = #fileID, line: UInt32 = #line) {
+        self.code = code
+        self.file = file
+        self.line = line
+    }
 
     /// The errno of a negative system call result; nil where the call succeeded.
     public init?(result: Int) {
         guard result < 0 else { return nil }
-        code = Int32(truncatingIfNeeded: -result)
+        self.init(Int32(truncatingIfNeeded: -result))
     }
+
+    /// The line of this program that gave it: of a simulated kernel's, the check that refused. It tells two refusals of one
+    /// run apart and means nothing else.
+    public var origin: String { "\(file):\(line)" }
+
+    /// Wherever they come from.
+    public static func == (one: Errno, other: Errno) -> Bool { one.code == other.code }
+    /// See ``==(_:_:)``.
+    public func hash(into hasher: inout Hasher) { hasher.combine(code) }
 
     /// The errno with that C name ("EINVAL"); nil for a name this table lacks.
     public init?(name: String) {
         guard let entry = Errno.names.first(where: { $0.value == name }) else { return nil }
-        code = entry.key
+        self.init(entry.key)
     }
 
     /// The C name, or "errno N" where the table has none.

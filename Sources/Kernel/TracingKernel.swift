@@ -36,6 +36,8 @@ public final class TracingKernel: Kernel {
 
     deinit { dataPath?.end() }
 
+    /// See ``Kernel/refusal``.
+    public var refusal: Errno? { kernel.refusal }
     /// See ``Kernel/notModelled``.
     public var notModelled: [(call: String, count: Int)] { kernel.notModelled }
     /// See ``Kernel/open``.
@@ -129,7 +131,10 @@ public final class TracingKernel: Kernel {
         do throws(Errno) {
             return try call(operation(), answered, refused: refused) { () throws(Errno) in
                 let value = body()
-                if let errno = Errno(result: value) { throw errno }
+                if let errno = Errno(result: value) {
+                    let refusal = kernel.refusal
+                    throw refusal == errno ? refusal ?? errno : errno
+                }
                 return value
             }
         } catch {

@@ -172,6 +172,9 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     func whenIdle(_ action: (() -> Void)?)
     /// Hears of each access to mapped memory by this program: no call, but a device may answer it.
     func accessed(_ access: MemoryAccess)
+    /// What refused the latest system call that was refused, with the check it came from (``Errno/origin``); nil of a real
+    /// kernel, which does not tell.
+    var refusal: Errno? { get }
 }
 
 /// Bytes that this program read from, or wrote to, memory that it has mapped.
@@ -206,4 +209,6 @@ extension Kernel {
     public func whenIdle(_ action: (() -> Void)?) {}
     /// Nobody asked.
     public func accessed(_ access: MemoryAccess) {}
+    /// A real kernel tells no more than the number.
+    public var refusal: Errno? { nil }
 }

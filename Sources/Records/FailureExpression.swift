@@ -1,6 +1,10 @@
+import Kernel
+
 /// Which answer of a record is the failure: "operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE". Words are
 /// `operation` (the function's name, of an ioctl its request), `errno` (a name, or none), `verdict` (same, differs,
-/// impossible: against the record) and `line`; they are compared with == and !=, joined by && and ||, turned by !.
+/// impossible: against the record), `line`, `argument.NAME` and `output.NAME` (as records name them, lists' elements from 0:
+/// argument.dma_ranges.2.offset, output.result); they are compared with == and !=, joined by && and ||, turned by !. What an
+/// operation does not have equals nothing.
 public struct FailureExpression: Sendable {
     indirect enum Node: Sendable {
         case compare(String, String, isEqual: Bool)
@@ -17,12 +21,23 @@ public struct FailureExpression: Sendable {
         guard parser.next == nil else { throw parser.error("what is '\(parser.next ?? "")'?") }
     }
 
+    /// Whether arguments or outputs are asked for.
+    public var asksValues: Bool { FailureExpression.asksValues(root) }
+
+    private static func asksValues(_ node: Node) -> Bool {
+        switch node {
+        case .compare(let name, _, _): Answer.isValue(name)
+        case .not(let inner): asksValues(inner)
+        case .both(let one, let other), .either(let one, let other): asksValues(one) || asksValues(other)
+        }
+    }
+
     /// Whether an answer is the failure.
     public func matches(_ answer: Answer) -> Bool { FailureExpression.value(root, answer) }
 
     private static func value(_ node: Node, _ answer: Answer) -> Bool {
         switch node {
-        case .compare(let name, let wanted, let isEqual): (answer.word(name) == wanted) == isEqual
+        case .compare(let name, let wanted, let isEqual): answer.word(name).contains(Answer.plain(wanted)) == isEqual
         case .not(let inner): !value(inner, answer)
         case .both(let one, let other): value(one, answer) && value(other, answer)
         case .either(let one, let other): value(one, answer) || value(other, answer)
@@ -92,8 +107,10 @@ public struct FailureExpression: Sendable {
                 guard take(")") else { throw error("')' is missing") }
                 return node
             }
-            guard let name = next, Answer.words.contains(name) else {
-                throw error("\(Answer.words.joined(separator: ", ")) can be asked, not '\(next ?? "nothing")'")
+            guard let name = next, Answer.words.contains(name) || Answer.isValue(name) else {
+                throw error(
+                    "\(Answer.words.joined(separator: ", ")), argument.NAME and output.NAME can be asked, not "
+                        + "'\(next ?? "nothing")'")
             }
             place += 1
             let isEqual = take("==")
@@ -115,17 +132,64 @@ public struct Answer: Sendable, Codable, Equatable {
     /// "same" or "differs" from what is recorded; "impossible" where it could not be made.
     public var verdict: String
 
+    /// Which check refused, where a simulated kernel did.
+    public var check: String?
+    /// Arguments and outputs by name, where they are wanted: the text, and of a number the plain digits.
+    public var values: [String: [String]]?
+
     static let words = ["operation", "errno", "verdict", "line"]
 
-    func word(_ name: String) -> String {
+    static func isValue(_ word: String) -> Bool { word.hasPrefix("argument.") || word.hasPrefix("output.") }
+
+    /// A number's plain digits; any other text as it is.
+    static func plain(_ text: String) -> String {
+        let digits = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+        return digits.map { String($0) } ?? text
+    }
+
+    /// What a word may be compared with.
+    func word(_ name: String) -> [String] {
         switch name {
-        case "operation": operation
-        case "errno": errno
-        case "verdict": verdict
-        default: String(line)
+        case "operation": [operation]
+        case "errno": [errno]
+        case "verdict": [verdict]
+        case "line": [String(line)]
+        default: values?[name] ?? []
         }
     }
 
     /// Whether it is the same failure of the same operation, and not another one that turned up meanwhile.
-    func isSameFailure(as other: Answer) -> Bool { self == other }
+    func isSameFailure(as other: Answer) -> Bool {
+        var other = other
+        other.values = values
+        return self == other
+    }
+}
+
+extension Operation {
+    /// Arguments and outputs by their names, as ``FailureExpression`` asks for them.
+    var values: [String: [String]] {
+        var found: [String: [String]] = [:]
+        func add(_ name: String, _ value: Value) {
+            var texts = [text(value, WholeNames())]
+            switch value {
+            case .number(let number, _): texts.append(String(number))
+            case .text(let text): texts.append(text)
+            case .structure(let members): for member in members { add("\(name).\(member.name)", member.value) }
+            case .list(let values): for (index, value) in values.enumerated() { add("\(name).\(index)", value) }
+            default: break
+            }
+            found[name] = texts
+        }
+        for (parameter, value) in zip(signature.parameters, arguments) {
+            if case .structure(let members) = value, !parameter.isOutput {
+                for member in members { add("argument.\(member.name)", member.value) }
+            } else {
+                add(parameter.isOutput ? "output.\(parameter.name)" : "argument.\(parameter.name)", value)
+            }
+        }
+        for output in outputs { add("output.\(output.name)", output.value) }
+        if errno == nil { add("output.result", result) }
+        return found
+    }
 }

@@ -17,18 +17,26 @@ public struct Minimiser {
     /// Whether the budget is used up.
     private let isOver: () -> Bool
     private let report: (Progress) -> Void
+    private let expression: FailureExpression?
+    /// Whether answers tell which check refused.
+    private let knowsChecks: Bool
     private var failure: Answer
     /// So far.
     public private(set) var progress = Progress()
 
+    /// The reason is kept: of a simulated kernel the check that refused. A real one tells a number alone, so the failing request
+    /// keeps its arguments, as does what made its objects; and what made them ready for use stays.
+    ///
     /// - Parameters:
+    ///   - knowsChecks: whether answers tell which check refused: those of a simulated kernel do.
     ///   - answers: makes a candidate's calls on a fresh kernel; one answer for each that was made, by its line.
     ///   - isOver: whether to stop with what there is.
     ///   - report: hears of each success.
     /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
     ///   that differs from the record, or else the last refusal.
     public init?(
-        _ record: Record, until expression: FailureExpression?, answers: @escaping (Record) -> [Answer],
+        _ record: Record, until expression: FailureExpression?, knowsChecks: Bool,
+        answers: @escaping (Record) -> [Answer],
         isOver: @escaping () -> Bool, report: @escaping (Progress) -> Void
     ) {
         let all = answers(record)
@@ -40,6 +48,8 @@ public struct Minimiser {
             }
         guard let found else { return nil }
         self.record = record
+        self.expression = expression
+        self.knowsChecks = knowsChecks
         self.answers = answers
         self.isOver = isOver
         self.report = report
@@ -64,7 +74,10 @@ public struct Minimiser {
     private mutating func accept(_ candidate: Record) -> Bool {
         guard !isOver() else { return false }
         progress.tries += 1
-        guard answers(candidate).contains(where: { $0.isSameFailure(as: failure) }) else { return false }
+        let isSame = { (answer: Answer) in
+            answer.isSameFailure(as: failure) && expression?.matches(answer) ?? true
+        }
+        guard answers(candidate).contains(where: isSame) else { return false }
         record = candidate
         progress.operations = count
         report(progress)
@@ -82,13 +95,14 @@ public struct Minimiser {
     /// Delta debugging (Zeller): parts of a half, a quarter, and so on, down to single operations, until none can go.
     private mutating func dropInParts() {
         var size = max(1, count / 2)
+        let kept = self.kept
         while !isOver() {
             var hasDropped = false
             var end = count
             // From the end: what is needed stands before what needs it.
             while end > 0, !isOver() {
                 let lines = record.operations.map { record.entries[$0.place].line }
-                let part = Set(lines[max(0, end - size)..<end]).subtracting([failure.line])
+                let part = Set(lines[max(0, end - size)..<end]).subtracting(kept)
                 end -= size
                 guard !part.isEmpty, accept(record.without(part, keeping: failure.line)) else { continue }
                 hasDropped = true
@@ -99,10 +113,14 @@ public struct Minimiser {
         }
     }
 
+    /// Lines that stay: the failure's, and without checks what readies its objects.
+    private var kept: Set<Int> { knowsChecks ? [failure.line] : record.meaning(of: failure.line).readies }
+
     // MARK: Simpler values
 
     private mutating func simplify() {
-        for line in record.operations.map({ record.entries[$0.place].line }) {
+        let fixed = knowsChecks ? [] : record.meaning(of: failure.line).makes
+        for line in record.operations.map({ record.entries[$0.place].line }) where !fixed.contains(line) {
             var isSimpler = true
             while isSimpler, !isOver() {
                 isSimpler = false
@@ -119,6 +137,25 @@ public struct Minimiser {
                 }
             }
         }
+    }
+}
+
+extension Record {
+    /// What the request at a line means, beyond the number it was refused with: the lines of what made its objects, and theirs,
+    /// and the same with what made those objects ready for use. The request itself is in both.
+    func meaning(of line: Int) -> (makes: Set<Int>, readies: Set<Int>) {
+        var needed: Set<String> = []
+        var makes: Set<Int> = [], readies: Set<Int> = []
+        for entry in entries.reversed() where entry.line <= line {
+            guard case .operation(let operation) = entry.kind else { continue }
+            let isMaker = entry.line == line || !needed.isDisjoint(with: operation.makes)
+            let isReady = operation.errno == nil && Operation.readying.contains(operation.name)
+            guard isMaker || isReady && !needed.isDisjoint(with: operation.needs) else { continue }
+            needed.formUnion(operation.needs)
+            readies.insert(entry.line)
+            if isMaker { makes.insert(entry.line) }
+        }
+        return (makes, readies)
     }
 }
 
@@ -159,6 +196,12 @@ extension Record {
 }
 
 extension Operation {
+    /// Without these, requests on what they ready are refused for that alone.
+    fileprivate static let readying: Set<String> = [
+        "VFIO_DEVICE_BIND_IOMMUFD", "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
+        "ibv_modify_qp",
+    ]
+
     /// Names that go in.
     var needs: [String] {
         zip(signature.parameters, arguments).flatMap { $0.isOutput ? [] : CStep.symbols($1) }

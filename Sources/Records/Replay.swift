@@ -93,8 +93,9 @@ public final class Replay {
         }
     }
 
-    /// How the call of an entry is answered now; nil where the entry is no call, or one that cannot be compared.
-    public func answer(_ entry: Record.Entry) -> Answer? {
+    /// How the call of an entry is answered now; nil where the entry is no call, or one that cannot be compared. With its
+    /// arguments and outputs where they are wanted.
+    public func answer(_ entry: Record.Entry, values: Bool = false) -> Answer? {
         guard case .operation(let operation) = entry.kind, !operation.isInjected else {
             _ = try? step(entry)
             return nil
@@ -106,6 +107,8 @@ public final class Replay {
             let difference = try step(entry)
             answer.verdict = difference == nil ? "same" : "differs"
             answer.errno = latest?.errno?.name ?? "none"
+            if !isReal { answer.check = latest?.errno?.origin }
+            if values { answer.values = latest?.values }
         } catch {}
         return answer
     }

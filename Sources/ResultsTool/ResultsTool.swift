@@ -119,10 +119,12 @@ struct ResultsCommand: ParsableCommand {
 
     struct Compare: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Compare what two batches measured.",
+            abstract: "Compare how two batches ended and what they measured.",
             discussion: """
-                Runs that were repeated (--repeat) are the sample. Mann-Whitney's U, corrected for the number of \
-                measurements; the interval is one of 99 %. Exit codes: 0 nothing is worse, 1 something is, or passes no more.
+                Runs that were repeated (--repeat) are the sample; how often does not matter. Mann-Whitney's U, exact, \
+                corrected for the number of measurements (Holm, Tarone); percentages are of medians. Exit codes: 0 nothing is \
+                worse, 1 something is worse, fails, is flaky, skipped or missing now, or no longer measured, 3 nothing is worse \
+                but something cannot be decided.
                 """)
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "The batch before.") var before: String
@@ -137,32 +139,20 @@ struct ResultsCommand: ParsableCommand {
                 throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
             }
             if one.header.simulated { print("simulated: these are no hardware results", to: STDOUT_FILENO) }
-            var samples = (Samples(), Samples())
-            var outcomes: [String: Outcome] = [:]
-            one.each {
-                samples.0.add($0)
-                outcomes[$0.id] = $0.outcome
+            let comparison = BatchComparison(one, other)
+            for line in comparison.differences { print("differs: \(line)", to: STDOUT_FILENO) }
+            for run in comparison.runs where all || run.kind != .new {
+                print(ResultsText.line(run), to: STDOUT_FILENO)
             }
-            var isWorse = false
-            other.each { record in
-                samples.1.add(record)
-                guard let before = outcomes.removeValue(forKey: record.id), before != record.outcome else { return }
-                print("\(record.id): \(before.rawValue) before, \(record.outcome.rawValue) now", to: STDOUT_FILENO)
-                if before.isGood, !record.outcome.isGood { isWorse = true }
-            }
-            for id in outcomes.keys.sorted() { print("\(id): missing now", to: STDOUT_FILENO) }
-            if outcomes.values.contains(where: \.isGood) { isWorse = true }
-            let changes = Samples.compare(samples.0, samples.1)
-            let onlyBefore = samples.0.names.subtracting(samples.1.names)
-            for name in onlyBefore.sorted() {
-                print("not measured now: \(name)", to: STDOUT_FILENO)
-            }
-            for change in changes where all || change.verdict != .same {
+            for name in comparison.unmeasured { print("not measured now: \(name)", to: STDOUT_FILENO) }
+            for name in comparison.measuredAnew where all { print("not measured before: \(name)", to: STDOUT_FILENO) }
+            for change in comparison.changes where all || change.isWorthALine {
                 print(ResultsText.line(change), to: STDOUT_FILENO)
             }
-            if changes.contains(where: { $0.verdict == .worse }) { isWorse = true }
-            print(ResultsText.summary(changes), to: STDOUT_FILENO)
-            throw ExitCode(isWorse ? ExitStatus.fail.rawValue : ExitStatus.pass.rawValue)
+            print(ResultsText.summary(comparison), to: STDOUT_FILENO)
+            let status: ExitStatus =
+                comparison.isWorse ? .fail : comparison.undecided.isEmpty ? .pass : .undecided
+            throw ExitCode(status.rawValue)
         }
     }
 

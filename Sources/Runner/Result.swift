@@ -31,6 +31,8 @@ public struct CaseResult: Codable, Sendable {
     public var distributions: [Distribution] = []
     /// What it found out about hints.
     public var evidence: [Evidence] = []
+    /// What makes its numbers worth less than they look; absent where there is nothing.
+    public var warnings: [String]?
     /// Nanoseconds by the bench's clock: virtual on the simulated bench.
     public let duration_ns: UInt64
 }

@@ -382,6 +382,7 @@ public final class ScenarioRun {
         one.metrics = host.metrics
         one.distributions = host.distributions
         one.evidence = host.evidence
+        one.warnings = host.warnings.isEmpty ? nil : host.warnings
         host.clearFindings()
         if let seat {
             if let why = state.stop { crew?.interrupt(why) }

@@ -120,9 +120,10 @@ class DMABuf: OpenFile {
     // dma_buf_ioctl; no fence to wait for
     private func synchronize(_ user: UserMemory) throws(Errno) -> Int {
         let flags = try user.load(dma_buf_sync.self).flags
-        guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0,
-            flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0
-        else { throw Errno(EINVAL) }
+        guard flags & ~UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE | DMA_BUF_SYNC_END) == 0 else {
+            throw Errno(EINVAL)
+        }
+        guard flags & UInt64(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE) != 0 else { throw Errno(EINVAL) }
         try prepareForCPU(ends: flags & UInt64(DMA_BUF_SYNC_END) != 0)
         return 0
     }
@@ -130,7 +131,8 @@ class DMABuf: OpenFile {
     private func syncFileFlags(_ user: UserMemory) throws(Errno) {
         _ = try user.bytes(at: 0, count: 8)
         let flags = try user.load(UInt32.self)
-        guard flags & ~3 == 0, flags & 3 != 0 else { throw Errno(EINVAL) }
+        guard flags & ~3 == 0 else { throw Errno(EINVAL) }
+        guard flags & 3 != 0 else { throw Errno(EINVAL) }
     }
 
     // dma_buf_export_sync_file

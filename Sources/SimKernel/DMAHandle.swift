@@ -40,9 +40,9 @@ extension SimKernel {
         // providers/mlx5/verbs.c:mlx5_alloc_dmah
         let mask = attributes.comp_mask
         let wantsTag = mask & (SimKernel.cpu | SimKernel.memoryType)
-        guard mask & ~7 == 0, mask & SimKernel.hint != 0,
-            wantsTag == 0 || wantsTag == SimKernel.cpu | SimKernel.memoryType
-        else { throw Errno(EINVAL) }
+        guard mask & ~7 == 0 else { throw Errno(EINVAL) }
+        guard mask & SimKernel.hint != 0 else { throw Errno(EINVAL) }
+        guard wantsTag == 0 || wantsTag == SimKernel.cpu | SimKernel.memoryType else { throw Errno(EINVAL) }
         // hw/mlx5/main.c: the object is only there with mdev->st
         guard let steering = context.adapter.steering else { throw Errno(EPROTONOSUPPORT) }
         // core/uverbs_std_types_dmah.c:UVERBS_METHOD_DMAH_ALLOC

@@ -86,9 +86,10 @@ extension SimKernel {
         let memory = try rdma.deviceMemory(dm)
         // core/rdma_core.c:lookup_get_idr_uobject
         guard memory.context === domain.context else { throw Errno(ENOENT) }
-        guard access & 0x20 != 0, access & 0xa == 0 || access & 1 != 0, memory.contains(offset, length),
-            access & ~SimKernel.allowed == 0
-        else { throw Errno(EINVAL) }
+        guard access & 0x20 != 0 else { throw Errno(EINVAL) }
+        guard access & 0xa == 0 || access & 1 != 0 else { throw Errno(EINVAL) }
+        guard memory.contains(offset, length) else { throw Errno(EINVAL) }
+        guard access & ~SimKernel.allowed == 0 else { throw Errno(EINVAL) }
         let region = MemoryRegion(
             domain, start: 0, length: length, access: access,
             memory: UInt64(UInt(bitPattern: memory.bytes.baseAddress)) + offset, device: memory)

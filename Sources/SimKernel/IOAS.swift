@@ -57,8 +57,8 @@ final class IOAS {
 
     /// iopt_reserve_iova
     func reserve(_ range: ClosedRange<UInt64>, for owner: ObjectIdentifier) throws(Errno) {
-        guard !space.areas.overlaps(range.lowerBound, range.upperBound), !allowed.contains(where: range.overlaps)
-        else { throw Errno(EADDRINUSE) }
+        guard !space.areas.overlaps(range.lowerBound, range.upperBound) else { throw Errno(EADDRINUSE) }
+        guard !allowed.contains(where: range.overlaps) else { throw Errno(EADDRINUSE) }
         reserved.append((range, owner))
     }
 
@@ -140,7 +140,8 @@ final class IOAS {
 
     /// io_pagetable.c:iopt_alloc_area_pages: checks the place, or finds one.
     func place(_ iova: UInt64, _ length: UInt64, fixed: Bool, start: UInt64) throws(Errno) -> UInt64 {
-        guard length % alignment == 0, !fixed || iova % alignment == 0 else { throw Errno(EINVAL) }
+        guard length % alignment == 0 else { throw Errno(EINVAL) }
+        guard !fixed || iova % alignment == 0 else { throw Errno(EINVAL) }
         guard fixed else {
             return try space.allocate(length, start: start, alignment: alignment, ranges: searched)
         }

@@ -54,7 +54,8 @@ extension IOMMUFDFile {
     // ioas.c:iommufd_ioas_noiommu_get_pa, io_pagetable.c:iopt_get_phys: every device here has an IOMMU
     func physicalAddress(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_ioas_noiommu_get_pa.self, user)
-        guard command.flags == 0, command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.length != 0 else { throw Errno(EINVAL) }
         guard command.iova != .max else { throw Errno(EOVERFLOW) }
         guard let entry = try context.ioas(command.ioas_id).space.areas.find(command.iova) else { throw Errno(ENOENT) }
@@ -119,7 +120,8 @@ extension IOMMUFDFile {
     // iommufd_vfio_map_dma
     private func mapCompatibly(_ user: UserMemory) throws(Errno) -> Int {
         let map = try user.load(vfio_iommu_type1_dma_map.self)
-        guard map.argsz >= 32, map.flags & ~3 == 0 else { throw Errno(EINVAL) }
+        guard map.argsz >= 32 else { throw Errno(EINVAL) }
+        guard map.flags & ~3 == 0 else { throw Errno(EINVAL) }
         var flags = UInt32(IOMMU_IOAS_MAP_FIXED_IOVA)
         if map.flags & UInt32(VFIO_DMA_MAP_FLAG_READ) != 0 { flags |= UInt32(IOMMU_IOAS_MAP_READABLE) }
         if map.flags & UInt32(VFIO_DMA_MAP_FLAG_WRITE) != 0 { flags |= UInt32(IOMMU_IOAS_MAP_WRITEABLE) }
@@ -130,11 +132,13 @@ extension IOMMUFDFile {
     // iommufd_vfio_unmap_dma
     private func unmapCompatibly(_ user: UserMemory) throws(Errno) -> Int {
         var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
-        guard unmap.argsz >= 24, unmap.flags & ~2 == 0 else { throw Errno(EINVAL) }
+        guard unmap.argsz >= 24 else { throw Errno(EINVAL) }
+        guard unmap.flags & ~2 == 0 else { throw Errno(EINVAL) }
         let ioas = try compatibleIOAS()
         var failure: Errno?
         if unmap.flags & 2 != 0 {
-            guard unmap.iova == 0, unmap.size == 0 else { throw Errno(EINVAL) }
+            guard unmap.iova == 0 else { throw Errno(EINVAL) }
+            guard unmap.size == 0 else { throw Errno(EINVAL) }
             unmap.size = ioas.unmapAll()
         } else {
             // iopt_cut_iova

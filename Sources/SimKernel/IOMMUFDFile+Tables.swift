@@ -44,7 +44,8 @@ extension IOMMUFDFile {
         case .hwpt?:
             // iommufd_hwpt_nested_alloc; no table here can be a parent
             let known = IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID
-            guard flags & ~known == 0, command.data_len > 0 else { throw Errno(EOPNOTSUPP) }
+            guard flags & ~known == 0 else { throw Errno(EOPNOTSUPP) }
+            guard command.data_len > 0 else { throw Errno(EOPNOTSUPP) }
             throw Errno(EINVAL)
         default: throw Errno(EINVAL)
         }
@@ -53,17 +54,15 @@ extension IOMMUFDFile {
     /// iommufd_hwpt_paging_alloc, drivers/iommu/intel/iommu.c:intel_iommu_domain_alloc_paging_flags in legacy mode: no
     /// nesting, no tracking of writes, no data.
     private func checkFlags(_ flags: Int, hasData: Bool) throws(Errno) {
-        guard flags & ~(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID) == 0, !hasData else {
-            throw Errno(EOPNOTSUPP)
-        }
+        guard flags & ~(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID) == 0 else { throw Errno(EOPNOTSUPP) }
+        guard !hasData else { throw Errno(EOPNOTSUPP) }
     }
 
     // device.c:iommufd_get_hw_info, drivers/iommu/intel/iommu.c:intel_iommu_hw_info
     private func hardwareInformation(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_hw_info.self, user, minimum: 32)
-        guard command.flags & ~UInt32(IOMMU_HW_INFO_FLAG_INPUT_TYPE) == 0, command.reserved == (0, 0, 0) else {
-            throw Errno(EOPNOTSUPP)
-        }
+        guard command.flags & ~UInt32(IOMMU_HW_INFO_FLAG_INPUT_TYPE) == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.reserved == (0, 0, 0) else { throw Errno(EOPNOTSUPP) }
         let wanted = command.flags == 0 ? 0 : command.out_data_type
         let function = try context.device(command.dev_id)
         var data: [UInt8] = []
@@ -108,15 +107,16 @@ extension IOMMUFDFile {
     // hw_pagetable.c:iommufd_hwpt_get_dirty_bitmap, io_pagetable.c:iommufd_check_iova_range
     private func readWrites(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_hwpt_get_dirty_bitmap.self, user)
-        guard command.flags & ~1 == 0, command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         let ioas = try context.table(command.hwpt_id).ioas
         guard command.length != 0 else { throw Errno(EINVAL) }
         let (last, overflow) = command.iova.addingReportingOverflow(command.length - 1)
         guard !overflow else { throw Errno(EOVERFLOW) }
         let ends = command.iova | (last &+ 1)
-        guard ends & (ioas.alignment - 1) == 0, command.page_size != 0, ends & (command.page_size - 1) == 0 else {
-            throw Errno(EINVAL)
-        }
+        guard ends & (ioas.alignment - 1) == 0 else { throw Errno(EINVAL) }
+        guard command.page_size != 0 else { throw Errno(EINVAL) }
+        guard ends & (command.page_size - 1) == 0 else { throw Errno(EINVAL) }
         throw Errno(EOPNOTSUPP)
     }
 
@@ -148,7 +148,8 @@ extension IOMMUFDFile {
     // viommu.c:iommufd_viommu_alloc_ioctl; VT-d has no viommu_init
     private func allocateIOMMU(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_viommu_alloc.self, user, minimum: 24)
-        guard command.flags == 0, command.type != 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.type != 0 else { throw Errno(EOPNOTSUPP) }
         _ = try context.device(command.dev_id)
         throw Errno(EOPNOTSUPP)
     }
@@ -162,7 +163,9 @@ extension IOMMUFDFile {
     // eventq.c:iommufd_veventq_alloc
     private func allocateEvents(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_veventq_alloc.self, user, minimum: 28)
-        guard command.flags == 0, command.reserved == 0, command.type != 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.type != 0 else { throw Errno(EOPNOTSUPP) }
         guard (1...1 << 19).contains(command.veventq_depth) else { throw Errno(EINVAL) }
         throw Errno(ENOENT)
     }
@@ -170,7 +173,8 @@ extension IOMMUFDFile {
     // viommu.c:iommufd_hw_queue_alloc_ioctl
     private func allocateQueue(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_hw_queue_alloc.self, user)
-        guard command.flags == 0, command.type != 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.type != 0 else { throw Errno(EOPNOTSUPP) }
         guard command.length != 0 else { throw Errno(EINVAL) }
         guard !command.nesting_parent_iova.addingReportingOverflow(command.length - 1).overflow else {
             throw Errno(EOVERFLOW)

@@ -117,7 +117,8 @@ final class IOMMUFDFile: OpenFile {
     // ioas.c:iommufd_ioas_map, io_pagetable.c:iopt_map_user_pages
     private func map(_ user: UserMemory) throws(Errno) {
         var command = try load(iommu_ioas_map.self, user)
-        guard command.flags & ~IOMMUFDFile.mapFlags == 0, command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags & ~IOMMUFDFile.mapFlags == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         try checkMap(command.flags, addresses: [command.iova, command.length])
         let ioas = try context.ioas(command.ioas_id)
         command.iova = try ioas.mapUser(
@@ -174,7 +175,8 @@ final class IOMMUFDFile: OpenFile {
         if command.iova == 0, command.length == .max {
             command.length = ioas.unmapAll()
         } else {
-            guard command.iova != .max, command.length != .max else { throw Errno(EOVERFLOW) }
+            guard command.iova != .max else { throw Errno(EOVERFLOW) }
+            guard command.length != .max else { throw Errno(EOVERFLOW) }
             let (length, failure) = try ioas.unmap(command.iova, command.length)
             if let failure { throw failure }
             guard length > 0 else { throw Errno(ENOENT) }

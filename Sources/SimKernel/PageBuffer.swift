@@ -126,9 +126,12 @@ final class UDMABufFile: OpenFile {
     private func part(_ item: Item) throws(Errno) -> PageBuffer.Part {
         guard let file = kernel.files[item.memfd] as? MemoryFile else { throw Errno(EBADFD) }
         let seals = file.seals
-        guard seals & UDMABufFile.sealShrink != 0, seals & UDMABufFile.sealsDenied == 0 else { throw Errno(EINVAL) }
+        guard seals & UDMABufFile.sealShrink != 0 else { throw Errno(EINVAL) }
+        guard seals & UDMABufFile.sealsDenied == 0 else { throw Errno(EINVAL) }
         let (end, wraps) = item.offset.addingReportingOverflow(item.size)
-        guard item.size > 0, !wraps, end <= file.length else { throw Errno(EINVAL) }
+        guard item.size > 0 else { throw Errno(EINVAL) }
+        guard !wraps else { throw Errno(EINVAL) }
+        guard end <= file.length else { throw Errno(EINVAL) }
         return PageBuffer.Part(file: file, offset: item.offset, length: item.size)
     }
 }
@@ -162,7 +165,9 @@ final class DMAHeapFile: OpenFile {
         }
         let (length, descriptor) = (word(0), UInt32(truncatingIfNeeded: word(8)))
         let flags = Int32(truncatingIfNeeded: word(8) >> 32)
-        guard descriptor == 0, flags & ~(O_CLOEXEC | O_ACCMODE) == 0, word(16) == 0 else { throw Errno(EINVAL) }
+        guard descriptor == 0 else { throw Errno(EINVAL) }
+        guard flags & ~(O_CLOEXEC | O_ACCMODE) == 0 else { throw Errno(EINVAL) }
+        guard word(16) == 0 else { throw Errno(EINVAL) }
         let size = (length &+ 4095) & ~4095
         guard size != 0 else { throw Errno(EINVAL) }
         let file = try MemoryFile(kernel, sealFlags: 0)

@@ -167,9 +167,9 @@ final class QueuePair {
             guard rest == 0 else { throw Errno(EINVAL) }
             return next == IBV_QPS_RESET ? reset() : fail()
         }
-        guard let step = steps[Step(state, next)], rest & step.required == step.required,
-            rest & ~(step.required | step.optional) == 0
-        else { throw Errno(EINVAL) }
+        guard let step = steps[Step(state, next)] else { throw Errno(EINVAL) }
+        guard rest & step.required == step.required else { throw Errno(EINVAL) }
+        guard rest & ~(step.required | step.optional) == 0 else { throw Errno(EINVAL) }
         // core/uverbs_cmd.c:modify_qp
         guard rest & IBV_QP_PORT.rawValue == 0 || new.port_num == 1 else { throw Errno(EINVAL) }
         guard rest & IBV_QP_PATH_MTU.rawValue == 0 || takes(mtu: new.path_mtu) else { throw Errno(EINVAL) }

@@ -284,9 +284,9 @@ final class RDMA {
         let shared = try attributes.srq.map { (srq) throws(Errno) in try sharedQueue(srq) }
         // core/rdma_core.c:lookup_get_idr_uobject: another context's are not there.
         let context = domain.context
-        guard sendQueue.context === context, receiveQueue.context === context,
-            shared.map({ $0.domain.context === context }) ?? true
-        else { throw Errno(ENOENT) }
+        guard sendQueue.context === context else { throw Errno(ENOENT) }
+        guard receiveQueue.context === context else { throw Errno(ENOENT) }
+        guard shared.map({ $0.domain.context === context }) ?? true else { throw Errno(ENOENT) }
         nextQueuePair += 1
         let pair = QueuePair(kernel, domain, number: nextQueuePair, attributes, sendQueue, receiveQueue, shared)
         let qp = Modelled.allocate(ibv_qp.self, pair)

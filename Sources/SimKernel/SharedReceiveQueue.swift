@@ -58,7 +58,8 @@ final class SharedReceiveQueue {
         var next: UnsafeMutablePointer<ibv_recv_wr>? = first
         while let request = next {
             refused = request
-            guard request.pointee.num_sge >= 0, request.pointee.num_sge <= capacity.max_sge else { throw Errno(EINVAL) }
+            guard request.pointee.num_sge >= 0 else { throw Errno(EINVAL) }
+            guard request.pointee.num_sge <= capacity.max_sge else { throw Errno(EINVAL) }
             guard receives.count < capacity.max_wr else { throw Errno(ENOMEM) }
             receives.append(
                 QueuePair.Receive(

@@ -101,7 +101,10 @@ extension SimKernel {
     public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
         call { () throws(Errno) in
             let first = UInt64(UInt(bitPattern: address))
-            guard first & 4095 == 0, first < 1 << 47, length > 0, length < 1 << 47 else { throw Errno(EINVAL) }
+            guard first & 4095 == 0 else { throw Errno(EINVAL) }
+            guard first < 1 << 47 else { throw Errno(EINVAL) }
+            guard length > 0 else { throw Errno(EINVAL) }
+            guard length < 1 << 47 else { throw Errno(EINVAL) }
             let last = first + (UInt64(length) + 4095) & ~4095 - 1
             let indices = mappings.overlapping(first, last)
             guard let start = indices.first, let end = indices.last,

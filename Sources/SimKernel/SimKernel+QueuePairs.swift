@@ -33,9 +33,11 @@ extension SimKernel {
     {
         pass(1000)
         let cap = attributes.cap
-        guard cap.max_send_wr <= 1 << 15, cap.max_recv_wr <= 1 << 15, cap.max_send_sge <= 30, cap.max_recv_sge <= 30,
-            cap.max_inline_data <= 1024
-        else { throw Errno(EINVAL) }
+        guard cap.max_send_wr <= 1 << 15 else { throw Errno(EINVAL) }
+        guard cap.max_recv_wr <= 1 << 15 else { throw Errno(EINVAL) }
+        guard cap.max_send_sge <= 30 else { throw Errno(EINVAL) }
+        guard cap.max_recv_sge <= 30 else { throw Errno(EINVAL) }
+        guard cap.max_inline_data <= 1024 else { throw Errno(EINVAL) }
         guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.qp_type) else {
             throw notModelled("queue pairs other than RC, UC and UD", EOPNOTSUPP)
         }
@@ -54,9 +56,9 @@ extension SimKernel {
     {
         pass(1000)
         let types = try rdma.domain(pd).context.nic.driver == .rxe ? 2 : 4
-        guard attributes.port_num == 1, attributes.is_global != 0, attributes.grh.sgid_index < types else {
-            throw Errno(EINVAL)
-        }
+        guard attributes.port_num == 1 else { throw Errno(EINVAL) }
+        guard attributes.is_global != 0 else { throw Errno(EINVAL) }
+        guard attributes.grh.sgid_index < types else { throw Errno(EINVAL) }
         return try rdma.addAddress(pd, attributes)
     }
 
@@ -71,9 +73,8 @@ extension SimKernel {
         -> UnsafeMutablePointer<ibv_srq>
     {
         pass(1000)
-        guard (1...(1 << 15)).contains(attributes.attr.max_wr), (1...30).contains(attributes.attr.max_sge) else {
-            throw Errno(EINVAL)
-        }
+        guard (1...(1 << 15)).contains(attributes.attr.max_wr) else { throw Errno(EINVAL) }
+        guard (1...30).contains(attributes.attr.max_sge) else { throw Errno(EINVAL) }
         return try rdma.addSharedQueue(pd, attributes.attr, self)
     }
 
@@ -147,7 +148,8 @@ extension QueuePair {
     /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
     private func post(_ request: ibv_send_wr) throws(Errno) {
         guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
-        guard request.num_sge >= 0, request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
+        guard request.num_sge >= 0 else { throw Errno(EINVAL) }
+        guard request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
         guard sendsPosted < capacity.max_send_wr else { throw Errno(ENOMEM) }
         // sw/rxe's provider: validate_send_wr
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
@@ -177,9 +179,9 @@ extension QueuePair {
     private func postReceive(_ request: ibv_recv_wr) throws(Errno) {
         // core/verbs.h: a queue pair with a shared queue has none of its own.
         guard shared == nil else { throw Errno(EINVAL) }
-        guard state != IBV_QPS_RESET, request.num_sge >= 0, request.num_sge <= capacity.max_recv_sge else {
-            throw Errno(EINVAL)
-        }
+        guard state != IBV_QPS_RESET else { throw Errno(EINVAL) }
+        guard request.num_sge >= 0 else { throw Errno(EINVAL) }
+        guard request.num_sge <= capacity.max_recv_sge else { throw Errno(EINVAL) }
         guard receivesPosted < capacity.max_recv_wr else { throw Errno(ENOMEM) }
         let receive = Receive(id: request.wr_id, pieces: QueuePair.pieces(request.sg_list, request.num_sge))
         receivesPosted += 1

@@ -26,12 +26,12 @@ extension SimKernel {
         if domain.context.nic.driver == .rxe, access & 0xa0 != 0 { throw Errno(EOPNOTSUPP) }
         // ib_check_mr_access, mlx5/mr.c:mlx5_ib_reg_user_mr
         if access & 0x40 != 0 {
-            guard domain.context.nic.handlesPageFaults, handle == nil else {
-                throw Errno(EOPNOTSUPP)
-            }
+            guard domain.context.nic.handlesPageFaults else { throw Errno(EOPNOTSUPP) }
+            guard handle == nil else { throw Errno(EOPNOTSUPP) }
         }
         // core/umem.c:ib_umem_get
-        guard length > 0, !address.addingReportingOverflow(length).overflow else { throw Errno(EINVAL) }
+        guard length > 0 else { throw Errno(EINVAL) }
+        guard !address.addingReportingOverflow(length).overflow else { throw Errno(EINVAL) }
         let isPinned = access & 0x40 == 0
         guard
             !isPinned
@@ -74,7 +74,8 @@ extension SimKernel {
         let (end, overflow) = offset.addingReportingOverflow(length)
         guard !overflow else { throw Errno(EINVAL) }
         guard let buffer = try file(descriptor) as? DMABuf else { throw Errno(EINVAL) }
-        guard buffer.size >= end, length > 0 else { throw Errno(EINVAL) }
+        guard buffer.size >= end else { throw Errno(EINVAL) }
+        guard length > 0 else { throw Errno(EINVAL) }
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, buffer: buffer, offset: offset, handle: handle,
             isPinned: dataDirect)
@@ -121,7 +122,8 @@ extension SimKernel {
         pass(1000)
         let domain = try rdma.domain(pd)
         let mask = attributes.comp_mask
-        guard domain.context.nic.driver == .mlx5, mask & ~0x1f == 0 else { throw Errno(EOPNOTSUPP) }
+        guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        guard mask & ~0x1f == 0 else { throw Errno(EOPNOTSUPP) }
         let handle = mask & 16 != 0 ? try self.handle(attributes.dmah, domain.context) : nil
         // libibverbs/cmd_mr.c:ibv_cmd_reg_mr_ex
         switch mask & 0xe {
@@ -146,7 +148,8 @@ extension SimKernel {
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         pass(1000)
         // hw/mlx5/mr.c:mlx5_ib_reg_user_mr_dmabuf; the function is of the mlx5 provider, which knows no other device
-        guard try rdma.domain(pd).context.nic.driver == .mlx5, mlx5Access & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
+        guard try rdma.domain(pd).context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        guard mlx5Access & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
         return try register(
             pd, offset, length, iova, descriptor, access, handle: nil, dataDirect: mlx5Access & 1 != 0)
     }

@@ -44,6 +44,11 @@ extension SimKernel {
         text("class", "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) + "\n")
         text("resource", ConfigSpace.resources(device, function.addresses))
         text("numa_node", "\(device.node)\n")
+        // drivers/base/power/sysfs.c:runtime_status_show; vfio_pci_core.c lets a function sleep that nobody has open
+        directory.directory("power").entries["runtime_status"] = .text { [unowned self] in
+            let sleeps = self.device(of: function).map { $0.isLowPower || $0.openCount == 0 } ?? false
+            return Array((sleeps ? "suspended\n" : "active\n").utf8)
+        }
         addOverride(function, directory)
         text("reset_method", "flr\n")
         directory.entries["config"] = .text { function.config.bytes }

@@ -16,6 +16,8 @@ public final class SimKernel: Kernel {
     public internal(set) var iommuFaults: [String] = []
     var wire = TLPLog()
     private(set) var idle: (() -> Void)?
+    /// See ``Kernel/refusal``.
+    public private(set) var refusal: Errno?
     private var posts = 0
 
     /// On a busy bench the others run now and then too.
@@ -160,7 +162,10 @@ public final class SimKernel: Kernel {
 
     func call(_ body: () throws(Errno) -> Int) -> Int {
         pass(1000)
-        do throws(Errno) { return try body() } catch { return error.result }
+        do throws(Errno) { return try body() } catch {
+            refusal = error
+            return error.result
+        }
     }
 
     /// See ``SystemCalls``.

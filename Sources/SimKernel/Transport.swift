@@ -42,6 +42,8 @@ extension QueuePair {
         if type == IBV_QPT_UD { return sendDatagram(bytes, send) }
         if type == IBV_QPT_UC { return sendUnreliably(bytes, send) }
         guard let peer = kernel.rdma.peer(of: self) else {
+            // sw/rxe/rxe_req.c: without a timeout no timer runs, and nothing ends it.
+            if attributes.timeout == 0 { return nil }
             // The longest that a request is tried: 4.096 us * 2^timeout, each time.
             let tries = UInt64(attributes.retry_cnt) + 1
             kernel.pass(tries * 4096 << UInt64(min(attributes.timeout, 31)))

@@ -119,10 +119,12 @@ final class VFIOContainerFile: OpenFile {
     // vfio_iommu_type1_map_dma, vfio_dma_do_map
     private func map(_ user: UserMemory) throws(Errno) -> Int {
         let map = try user.load(vfio_iommu_type1_dma_map.self)
-        guard map.argsz >= 32, map.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        guard map.argsz >= 32 else { throw Errno(EINVAL) }
+        guard map.flags & ~7 == 0 else { throw Errno(EINVAL) }
         guard map.size != 0 else { throw Errno(EINVAL) }
         let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
-        guard !wraps, !map.vaddr.addingReportingOverflow(map.size - 1).overflow else { throw Errno(EOVERFLOW) }
+        guard !wraps else { throw Errno(EOVERFLOW) }
+        guard !map.vaddr.addingReportingOverflow(map.size - 1).overflow else { throw Errno(EOVERFLOW) }
         let updates = map.flags & 4 != 0
         guard updates == (map.flags & 3 == 0) else { throw Errno(EINVAL) }
         guard (map.size | map.iova | map.vaddr) & 4095 == 0 else { throw Errno(EINVAL) }
@@ -156,7 +158,8 @@ final class VFIOContainerFile: OpenFile {
     // vfio_iommu_type1_unmap_dma, vfio_dma_do_unmap
     private func unmap(_ user: UserMemory) throws(Errno) -> Int {
         var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
-        guard unmap.argsz >= 24, unmap.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        guard unmap.argsz >= 24 else { throw Errno(EINVAL) }
+        guard unmap.flags & ~7 == 0 else { throw Errno(EINVAL) }
         // The dirty bitmap's own structure follows.
         guard unmap.flags & 1 == 0 || unmap.argsz >= 48 && unmap.flags & 6 == 0 else { throw Errno(EINVAL) }
         guard unmap.flags & 5 == 0 else {
@@ -164,9 +167,11 @@ final class VFIOContainerFile: OpenFile {
         }
         var indices = container.space.areas.entries.indices
         if unmap.flags & 2 != 0 {
-            guard unmap.iova == 0, unmap.size == 0 else { throw Errno(EINVAL) }
+            guard unmap.iova == 0 else { throw Errno(EINVAL) }
+            guard unmap.size == 0 else { throw Errno(EINVAL) }
         } else {
-            guard unmap.size != 0, (unmap.iova | unmap.size) & 4095 == 0 else { throw Errno(EINVAL) }
+            guard unmap.size != 0 else { throw Errno(EINVAL) }
+            guard (unmap.iova | unmap.size) & 4095 == 0 else { throw Errno(EINVAL) }
             let (last, wraps) = unmap.iova.addingReportingOverflow(unmap.size - 1)
             guard !wraps else { throw Errno(EOVERFLOW) }
             indices = try unmapped(unmap.iova, last)

@@ -20,13 +20,15 @@ extension VFIODevice {
     func setWriteByEvent(_ user: UserMemory) throws(Errno) -> Int {
         let minimum = 28
         let request = try user.load(vfio_device_ioeventfd.self, count: minimum)
-        guard request.argsz >= UInt32(minimum), request.flags & ~UInt32(VFIO_DEVICE_IOEVENTFD_SIZE_MASK) == 0,
-            request.flags.nonzeroBitCount == 1, request.fd >= -1
-        else { throw Errno(EINVAL) }
+        guard request.argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
+        guard request.flags & ~UInt32(VFIO_DEVICE_IOEVENTFD_SIZE_MASK) == 0 else { throw Errno(EINVAL) }
+        guard request.flags.nonzeroBitCount == 1 else { throw Errno(EINVAL) }
+        guard request.fd >= -1 else { throw Errno(EINVAL) }
         let size = Int(request.flags)
         let index = Int(request.offset >> 40)
         let offset = request.offset & (1 << 40 - 1)
-        guard let bar = function.bar(index), offset + UInt64(size) <= bar.size else { throw Errno(EINVAL) }
+        guard let bar = function.bar(index) else { throw Errno(EINVAL) }
+        guard offset + UInt64(size) <= bar.size else { throw Errno(EINVAL) }
         if let table = function.config.msixTable, table.bar == index,
             table.bytes.overlaps(offset..<(offset + UInt64(size)))
         {

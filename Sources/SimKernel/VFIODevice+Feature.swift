@@ -16,9 +16,11 @@ extension VFIODevice {
 
         /// include/linux/vfio.h:vfio_check_feature. False where nothing is left to do (PROBE).
         func check(get: Bool = false, set: Bool = false, size: Int) throws(Errno) -> Bool {
-            guard get || !isGet, set || !isSet else { throw Errno(EINVAL) }
+            guard get || !isGet else { throw Errno(EINVAL) }
+            guard set || !isSet else { throw Errno(EINVAL) }
             if isProbe { return false }
-            guard isGet || isSet, Int(argsz) - 8 >= size else { throw Errno(EINVAL) }
+            guard isGet || isSet else { throw Errno(EINVAL) }
+            guard Int(argsz) - 8 >= size else { throw Errno(EINVAL) }
             return true
         }
 
@@ -92,9 +94,8 @@ extension VFIODevice {
         let request = try call.load(vfio_device_feature_dma_buf.self)
         guard request.nr_ranges > 0, request.flags == 0 else { throw Errno(EINVAL) }
         // vfio_pci_core_barmap: not only the ROM and beyond, but empty BARs too
-        guard request.region_index < UInt32(VFIO_PCI_ROM_REGION_INDEX),
-            let bar = function.bar(Int(request.region_index))
-        else { throw Errno(ENODEV) }
+        guard request.region_index < UInt32(VFIO_PCI_ROM_REGION_INDEX) else { throw Errno(ENODEV) }
+        guard let bar = function.bar(Int(request.region_index)) else { throw Errno(ENODEV) }
         // memdup_array_user: kmalloc has a limit; argsz is not compared with the count
         guard request.nr_ranges <= 262_144 else { throw Errno(ENOMEM) }
         let ranges = try loadRanges(call.user, Int(request.nr_ranges))
@@ -122,7 +123,9 @@ extension VFIODevice {
     private static func total(_ ranges: [vfio_region_dma_range]) throws(Errno) -> UInt64 {
         var size: UInt64 = 0
         for range in ranges {
-            guard range.length != 0, range.offset & 4095 == 0, range.length & 4095 == 0 else { throw Errno(EINVAL) }
+            guard range.length != 0 else { throw Errno(EINVAL) }
+            guard range.offset & 4095 == 0 else { throw Errno(EINVAL) }
+            guard range.length & 4095 == 0 else { throw Errno(EINVAL) }
             let (sum, overflow) = size.addingReportingOverflow(range.length)
             guard !overflow else { throw Errno(EINVAL) }
             size = sum

@@ -53,7 +53,8 @@ extension VFIODevice {
     /// vfio_pci_ioctl_get_irq_info
     func interruptInformation(_ user: UserMemory) throws(Errno) -> Int {
         var info = try user.load(vfio_irq_info.self)
-        guard info.argsz >= 16, let kind = Interrupts.Kind(rawValue: info.index) else { throw Errno(EINVAL) }
+        guard info.argsz >= 16 else { throw Errno(EINVAL) }
+        guard let kind = Interrupts.Kind(rawValue: info.index) else { throw Errno(EINVAL) }
         info.flags = UInt32(VFIO_IRQ_INFO_EVENTFD)
         info.count = interruptCount(kind)
         switch kind {
@@ -70,9 +71,10 @@ extension VFIODevice {
     func setInterrupts(_ user: UserMemory) throws(Errno) -> Int {
         let request = try user.load(vfio_irq_set.self)
         let known = UInt32(VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK)
-        guard request.argsz >= 20, let kind = Interrupts.Kind(rawValue: request.index),
-            request.count < UInt32.max - request.start, request.flags & ~known == 0
-        else { throw Errno(EINVAL) }
+        guard request.argsz >= 20 else { throw Errno(EINVAL) }
+        guard let kind = Interrupts.Kind(rawValue: request.index) else { throw Errno(EINVAL) }
+        guard request.count < UInt32.max - request.start else { throw Errno(EINVAL) }
+        guard request.flags & ~known == 0 else { throw Errno(EINVAL) }
         let count = interruptCount(kind)
         guard request.start < count, request.start + request.count <= count else { throw Errno(EINVAL) }
         let signal = try loadSignal(user, request)

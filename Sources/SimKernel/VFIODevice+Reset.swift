@@ -84,7 +84,8 @@ extension VFIODevice {
     /// vfio_pci_ioctl_pci_hot_reset
     func hotReset(_ user: UserMemory, _ context: IOMMUFD?) throws(Errno) -> Int {
         let request = try user.load(vfio_pci_hot_reset.self)
-        guard request.argsz >= 12, request.flags == 0 else { throw Errno(EINVAL) }
+        guard request.argsz >= 12 else { throw Errno(EINVAL) }
+        guard request.flags == 0 else { throw Errno(EINVAL) }
         guard (request.count == 0) == (context != nil) else { throw Errno(EINVAL) }
         guard hasResettableBus else { throw Errno(ENODEV) }
         if let context { return try resetBus { $0.owned(by: context) != nil } }

@@ -20,7 +20,8 @@ extension VFIODevice {
         let (descriptor, metadata) = TPHMetadata.decode(data, layout)
         let flags = metadata.flags
         guard data[layout.reserved].allSatisfy({ $0 == 0 }) else { throw Errno(EINVAL) }
-        guard flags & ~3 == 0, flags != 0 || revision.acceptsNoFlags else { throw Errno(EINVAL) }
+        guard flags & ~3 == 0 else { throw Errno(EINVAL) }
+        guard flags != 0 || revision.acceptsNoFlags else { throw Errno(EINVAL) }
         guard metadata.hint <= 3 || !revision.checksHint else { throw Errno(EINVAL) }
         if revision == .v7 {
             guard function.device.completer != .none else { throw Errno(EOPNOTSUPP) }

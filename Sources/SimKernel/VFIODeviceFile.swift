@@ -74,7 +74,9 @@ final class VFIODeviceFile: OpenFile {
         let size = MemoryLayout<vfio_device_bind_iommufd>.size
         try user.checkZero(from: UInt64(size), to: UInt64(argsz))
         var bind = try user.load(vfio_device_bind_iommufd.self, count: Int(argsz))
-        guard bind.iommufd >= 0, bind.flags & ~1 == 0, groupFile == nil else { throw Errno(EINVAL) }
+        guard bind.iommufd >= 0 else { throw Errno(EINVAL) }
+        guard bind.flags & ~1 == 0 else { throw Errno(EINVAL) }
+        guard groupFile == nil else { throw Errno(EINVAL) }
         // vfio_device_block_group
         guard device.group.file == nil else { throw Errno(EBUSY) }
         guard context == nil else { throw Errno(EINVAL) }
@@ -139,7 +141,8 @@ final class VFIODeviceFile: OpenFile {
 
     /// Whether the request has a PASID.
     private func checkPASID(_ user: UserMemory, argsz: UInt32, minimum: UInt32, flags: UInt32) throws(Errno) -> Bool {
-        guard argsz >= minimum, flags & ~1 == 0 else { throw Errno(EINVAL) }
+        guard argsz >= minimum else { throw Errno(EINVAL) }
+        guard flags & ~1 == 0 else { throw Errno(EINVAL) }
         guard flags & 1 != 0 else { return false }
         guard argsz >= minimum + 4 else { throw Errno(EINVAL) }
         return true
@@ -193,12 +196,14 @@ final class VFIODeviceFile: OpenFile {
         -> (UnsafeMutableRawPointer, BARPlace?)
     {
         // mm/mmap.c:do_mmap takes VM_SHARED from the mapping of a file that cannot be written.
-        guard isReady, offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS), flags & MAP_SHARED != 0, isWritable else {
-            throw Errno(EINVAL)
-        }
+        guard isReady else { throw Errno(EINVAL) }
+        guard offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS) else { throw Errno(EINVAL) }
+        guard flags & MAP_SHARED != 0 else { throw Errno(EINVAL) }
+        guard isWritable else { throw Errno(EINVAL) }
         let index = Int(offset >> 40)
         let position = offset & (1 << 40 - 1)
-        guard let bar = device.function.bar(index), bar.kind != .io else { throw Errno(EINVAL) }
+        guard let bar = device.function.bar(index) else { throw Errno(EINVAL) }
+        guard bar.kind != .io else { throw Errno(EINVAL) }
         let span = (bar.size + 4095) & ~4095
         guard position <= span, UInt64(length) <= span - position else { throw Errno(EINVAL) }
         guard bar.kind == .memory else { throw kernel.notModelled("mmap of engine registers", EOPNOTSUPP) }

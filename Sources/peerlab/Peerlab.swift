@@ -15,7 +15,7 @@ struct Peerlab: ParsableCommand {
         abstract: "Scripted experiments with PCIe peer-to-peer memory: VFIO dma-bufs, TPH, RDMA.",
         discussion: """
             Exit codes: 0 passed (some cases may be skipped), 1 failed, 2 wrong usage or an unusable file, \
-            4 everything skipped, 70 internal error, 130 interrupted.
+            3 nothing is worse but something cannot be decided (ab, results compare), 4 everything skipped, 70 internal error, 130 interrupted.
             """,
         version: "peerlab \(version)",
         subcommands: [

@@ -30,6 +30,12 @@ import Testing
 
     /// Runs a script; `interrupting` as if Ctrl-C were pressed when it first waits for a completion.
     static func run(_ script: String, interrupting: Bool = false) throws(ErrorValue) -> [String: LuaValue] {
+        try runWithWarnings(script, interrupting: interrupting).fields
+    }
+
+    static func runWithWarnings(
+        _ script: String, interrupting: Bool = false
+    ) throws(ErrorValue) -> (fields: [String: LuaValue], warnings: [String]) {
         let kernel = SimKernel(.standard)
         let host = Host(kernel: TracingKernel(kernel), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
@@ -40,7 +46,7 @@ import Testing
         guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@traffic.lua") else {
             throw ErrorValue(kind: "script", "no table")
         }
-        return fields
+        return (fields, host.warnings)
     }
 
     @Test(arguments: [
@@ -198,6 +204,59 @@ import Testing
         #expect(fields["wrong"] == .boolean(false))
     }
 
+    @Test func ofNoLatenciesThereIsNoQuantile() throws {
+        let fields = try Self.run(
+            """
+            local r, latency = stream { latency = true, rkey = 1 }
+            local s = latency:summary()
+            local ok, err = pcall(latency.quantile, latency, 0.5)
+            return { messages = r.messages, count = s.count, none = s.p50 == nil and s.mean == nil and s.max == nil,
+              ok = ok, kind = err.kind }
+            """)
+        #expect(fields["messages"] == .integer(0) && fields["count"] == .integer(0))
+        #expect(fields["none"] == .boolean(true))
+        #expect(fields["ok"] == .boolean(false) && fields["kind"] == .string("argument"))
+    }
+
+    /// One message in ten nanoseconds is more than any machine posts; and the first message of all is never late.
+    @Test(arguments: [("count = 300, rate = 1e8", true), ("count = 1, rate = 1", false)])
+    func aRateThatIsMissedIsSaidAndCountedFromWhenMessagesWereDue(_ plan: String, _ isMissed: Bool) throws {
+        let (fields, warnings) = try Self.runWithWarnings(
+            """
+            local r, post, due = stream { \(plan), latency = true, depth = 1 }
+            local p, d = post:summary(), due:summary()
+            return { asked = r.rate_asked, reached = r.rate_reached, late = r.late, post = p.from, due = d.from,
+              counts = p.count == d.count and p.count == r.messages, longer = d.min >= p.min and d.max > p.max,
+              waited = d.p99 > 2 * p.p50 }
+            """)
+        #expect(fields["post"] == .string("post") && fields["due"] == .string("due"))
+        #expect(fields["counts"] == .boolean(true))
+        guard case .number(let asked)? = fields["asked"], case .number(let reached)? = fields["reached"] else {
+            Issue.record("no rates")
+            return
+        }
+        #expect(reached <= asked && (reached < 0.99 * asked) == isMissed)
+        #expect(fields["late"] != .integer(0) || !isMissed)
+        if isMissed { #expect(fields["longer"] == .boolean(true) && fields["waited"] == .boolean(true)) }
+        #expect(warnings.count == (isMissed ? 1 : 0))
+        #expect(warnings.allSatisfy { $0.contains("was to post 100000000 messages a second and posted ") })
+    }
+
+    @Test func whatIsNotPacedHasOneHistogramAndNoRate() throws {
+        let fields = try Self.run(
+            """
+            local list = { stream { latency = true } }
+            return { count = #list, from = list[2]:summary().from == nil, rate = list[1].rate_asked == nil }
+            """)
+        #expect(fields == ["count": .integer(2), "from": .boolean(true), "rate": .boolean(true)])
+    }
+
+    @Test func aRateOfAnySizeIsNoTrap() throws {
+        let fields = try Self.run(
+            "return { fast = stream { rate = 1e300 }.messages, slow = stream { rate = 1e-3, count = 1 }.messages }")
+        #expect(fields["fast"] == .integer(100) && fields["slow"] == .integer(1))
+    }
+
     @Test func aRefusedMessageEndsTheStreamAndIsNamed() throws {
         let fields = try Self.run(
             """
@@ -213,6 +272,18 @@ import Testing
     @Test func aPeerThatIsGoneIsAnErrorOfTheConnection() throws {
         let fields = try Self.run("b:close() local r = stream {} return { first = r.failure.status }")
         #expect(fields["first"] == .string("RETRY_EXC_ERR"))
+    }
+
+    @Test func withoutATimeoutAPeerThatIsGoneIsWaitedFor() throws {
+        let fields = try Self.run(
+            """
+            local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq }
+            c:connect { to = d:endpoint(), timeout = 0 }
+            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            local waiting = select(2, pcall(cq.wait, cq, 1, 5)).name
+            return { waiting = waiting }
+            """)
+        #expect(fields["waiting"] == .string("ETIMEDOUT"))
     }
 
     @Test func whatNobodyReceivesIsALostPeer() throws {

@@ -1,3 +1,4 @@
+import CKernel
 import Kernel
 import SimKernel
 import TestBench
@@ -7,15 +8,17 @@ import Testing
 
 private func answers(_ record: Record) -> [Answer] {
     let replay = Replay(on: SimKernel(.standard), isReal: false)
-    return record.entries.compactMap { replay.answer($0) }
+    return record.entries.compactMap { replay.answer($0, values: true) }
 }
 
 @Suite struct MinimiserTests {
-    private func minimise(_ record: Record, _ expression: String?) throws -> (Record, Minimiser.Progress)? {
+    private func minimise(
+        _ record: Record, _ expression: String?, knowsChecks: Bool = true
+    ) throws -> (Record, Minimiser.Progress)? {
         guard
             var minimiser = Minimiser(
-                record, until: try expression.map { try FailureExpression($0) }, answers: answers, isOver: { false },
-                report: { _ in })
+                record, until: try expression.map { try FailureExpression($0) }, knowsChecks: knowsChecks,
+                answers: answers, isOver: { false }, report: { _ in })
         else { return nil }
         return (minimiser.run(), minimiser.progress)
     }
@@ -40,16 +43,68 @@ private func answers(_ record: Record) -> [Answer] {
         #expect(smaller.operations.count == 3)
     }
 
+    /// An export of three ranges of a device's BAR, of which the last begins between pages.
+    private func unaligned() throws -> Record {
+        try recorded { kernel in
+            let device = Int32(kernel.open("/dev/vfio/devices/vfio0", flags: 2))
+            let iommufd = Int32(kernel.open("/dev/iommu", flags: 2))
+            var bind = vfio_device_bind_iommufd(argsz: 24, flags: 0, iommufd: iommufd, out_devid: 0, token_uuid_ptr: 0)
+            #expect(ask(kernel, device, VFIO_DEVICE_BIND_IOMMUFD, &bind) == 0)
+            let ranges: [(UInt64, UInt64)] = [(0x10000, 0x20000), (0x80000, 0x2000), (4097, 4096)]
+            var bytes: [UInt8] = []
+            func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value) { bytes += $0 } }
+            put(UInt32(24 + 16 * ranges.count))
+            put(UInt32(VFIO_DEVICE_FEATURE_GET) | UInt32(VFIO_DEVICE_FEATURE_DMA_BUF))
+            for word: UInt32 in [2, 0x80002, 0, UInt32(ranges.count)] { put(word) }
+            for (offset, length) in ranges {
+                put(offset)
+                put(length)
+            }
+            let answer = bytes.withUnsafeMutableBytes { kernel.ioctl(device, UInt(VFIO_DEVICE_FEATURE), .memory($0)) }
+            #expect(answer == -22)
+        }
+    }
+
+    /// What a record asks with its last operation, as text.
+    private func last(_ record: Record) -> String { record.operations.last.map { Record.line($0.operation) } ?? "" }
+
+    @Test func theReasonStaysTheSame() throws {
+        let (smaller, _) = try #require(try minimise(unaligned(), "errno == EINVAL"))
+        // Only an offset between pages: neither no ranges at all, nor an empty one, which are EINVAL too.
+        #expect(last(smaller).contains("nr_ranges=3") && last(smaller).contains("offset=1,"))
+        #expect(!last(smaller).contains("length=0}"))
+    }
+
+    @Test func withoutChecksTheRequestKeepsItsArguments() throws {
+        let record = try unaligned()
+        let (smaller, _) = try #require(try minimise(record, "errno == EINVAL", knowsChecks: false))
+        let asked = try #require(record.operations.last { $0.operation.errno != nil })
+        #expect(last(smaller) == Record.line(asked.operation))
+        // Without its iommufd a device answers EINVAL to everything.
+        #expect(smaller.operations.map(\.operation.name).contains("VFIO_DEVICE_BIND_IOMMUFD"))
+    }
+
+    @Test func anExpressionHoldsArguments() throws {
+        let expression = "operation == IOMMU_IOAS_UNMAP && errno == ENOENT && argument.length == 4096"
+        let (smaller, _) = try #require(try minimise(standardRecord(), expression))
+        #expect(last(smaller).contains("length=0x1000"))
+        #expect(try minimise(standardRecord(), "argument.length == 4097") == nil)
+        #expect(try minimise(standardRecord(), "output.out_ioas_id == ioas1 && argument.flags == 0") != nil)
+    }
+
     @Test func whatNeverFailsIsNotMinimised() throws {
         #expect(try minimise(standardRecord(), "errno == EADDRINUSE") == nil)
     }
 
     @Test(arguments: [
         ("errno == EINVAL", true), ("errno != EINVAL", false), ("!(errno == ENOENT) && line == 7", true),
+        ("argument.dma_ranges.1.offset == 4096", true), ("output.result != 5", false), ("argument.none == 0", false),
         ("operation == 'ibv_reg_mr' || verdict == same", true), ("operation==IOMMU_IOAS_MAP&&verdict==differs", false),
     ])
     func expressionsAskOfAnswers(_ text: String, _ holds: Bool) throws {
-        let answer = Answer(line: 7, operation: "IOMMU_IOAS_MAP", errno: "EINVAL", verdict: "same")
+        let answer = Answer(
+            line: 7, operation: "IOMMU_IOAS_MAP", errno: "EINVAL", verdict: "same",
+            values: ["argument.dma_ranges.1.offset": ["0x1000", "4096"], "output.result": ["5"]])
         #expect(try FailureExpression(text).matches(answer) == holds)
     }
 

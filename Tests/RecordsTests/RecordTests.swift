@@ -28,14 +28,17 @@ private func program(_ kernel: any Kernel) throws {
     _ = kernel.close(iommufd)
 }
 
-private func ask<Structure>(
+func ask<Structure>(
     _ kernel: any Kernel, _ descriptor: Int32, _ number: Int, _ structure: inout Structure
 ) -> Int {
     withUnsafeMutableBytes(of: &structure) { kernel.ioctl(descriptor, UInt(number), .memory($0)) }
 }
 
 /// The record of ``program(_:)`` on the standard bench.
-func standardRecord() throws -> Record {
+func standardRecord() throws -> Record { try recorded(program) }
+
+/// The record of a program on the standard bench.
+func recorded(_ program: (any Kernel) throws -> Void) throws -> Record {
     let lines = Mutex<[String]>([])
     let recorder = Recorder(header: [(key: "model", value: "sim:standard")]) { line in
         lines.withLock { $0.append(line) }

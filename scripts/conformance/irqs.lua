@@ -18,7 +18,8 @@ end
 
 --- A case for the device that an option names. Its body gets the device, its descriptor, a recorder and, by their numbers,
 --- the descriptors of four eventfds; `set(name, ...)` records the answer to a request, `events(name)` what the eventfds
---- have counted, which it empties, and `wait(name, index)` the same once that one has counted, or after a while.
+--- have counted, which it empties, and `wait(name, index)` the same once that one has counted. It always does: however slow
+--- the machine is, only an interrupt that is lost is given up.
 function irqs.case(option, body)
   return function(t, opt)
     local answer = answers.new(t)
@@ -46,7 +47,7 @@ function irqs.case(option, body)
     end
 
     function with.wait(what, index)
-      local give_up = sys.now() + 300 * 1000000
+      local give_up = sys.now() + 120 * 1000000000
       while sys.poll(with[index], 1).result ~= 1 and sys.now() < give_up do
         sys.sleep(1)
       end

@@ -22,7 +22,7 @@ function case.log(case, text) end
 ---@param labels? { unit?: string, better?: ("higher"|"lower"), size?: integer|string, st?: integer, ph?: ("bidirectional"|"requester"|"target"|"target-priority") } what it depends on
 function case.metric(case, name, value, labels) end
 
----Keeps a distribution of latencies in the result, and its p50 and p99 as metrics.
+---Keeps a distribution of latencies in the result, and its p50 and p99 as metrics. Of a paced stream's the name says from what they count: "from post", "from due".
 ---@param case any the case
 ---@param name string what was measured
 ---@param histogram traffic.latency as `traffic` gives it

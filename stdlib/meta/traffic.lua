@@ -5,9 +5,9 @@
 ---@class traffic
 local traffic = {}
 
----Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it); and with `latency` a histogram.
+---Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it), with `rate` rate_asked, rate_reached (messages posted per second) and late (how many were posted when the next was due already); with `latency` a histogram from each post to its completion; with both, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
 ---@param plan { qp: rdma.qp, op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), from: rdma.mr, offset?: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, duration?: integer, warmup?: integer, depth?: integer, batch?: integer, signal_every?: integer, inline?: boolean, rate?: number, latency?: boolean, slots?: integer, patience?: integer, sizes?: integer|string[] } what is sent, and how
----@return traffic.result, traffic.latency?
+---@return traffic.result, traffic.latency?, traffic.latency?
 function traffic.stream(plan) end
 
 ---Messages to and fro between two roles, one at a time; both call it. Returns messages and failure, and a histogram of half of each round trip.
@@ -28,12 +28,12 @@ function traffic.check(where) end
 ---@class traffic.latency
 local traffic_latency = {}
 
----What so many of them did not exceed.
+---What so many of them did not exceed; of none there is no quantile.
 ---@param q number 0 to 1: 0.5, 0.999
 ---@return integer
 function traffic_latency:quantile(q) end
 
----count, min, max, mean, and p50, p90, p99, p999.
+---count, and of more than none min, max, mean, and p50, p90, p99, p999; from ("post" or "due") of a paced stream's.
 ---@return traffic.summary
 function traffic_latency:summary() end
 

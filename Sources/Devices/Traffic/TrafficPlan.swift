@@ -94,8 +94,25 @@ public struct TrafficResult: Sendable {
     public var elapsed: UInt64 = 0
     /// Processor time of the thread meanwhile, nanoseconds.
     public var processorTime: UInt64 = 0
-    /// Nanoseconds of each message that was timed, in order.
+    /// Nanoseconds of each message that was timed, from its post to its completion, in order.
     public var latencies: [UInt32] = []
+    /// Of a paced stream the same from when each message was due: a message that had to wait for its turn has waited. Without
+    /// it a stall is counted once, though it delays every message behind it ("coordinated omission").
+    public var dueLatencies: [UInt32] = []
+    /// How well a paced stream kept its rate; nil where it had none.
+    public var pace: Pace?
+
+    /// A paced stream's rate.
+    public struct Pace: Sendable {
+        /// Messages per second that it was to post.
+        public var asked: Double
+        /// That it posted; never more.
+        public var reached: Double
+        /// Messages that were posted when the next one was due already.
+        public var late: Int
+        /// Whether it fell behind by more than 1 %.
+        public var isMissed: Bool { reached < 0.99 * asked }
+    }
     /// How many completions ended how badly: by status.
     public var failures: [UInt32: Int] = [:]
     /// The first bad one.

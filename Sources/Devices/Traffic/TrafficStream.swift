@@ -17,12 +17,22 @@ struct TrafficStream: ~Copyable {
     /// Sizes that messages have in turn, and how many; none where all have the same.
     private let sizes: UnsafeMutablePointer<UInt32>
     private let sizeCount: Int
+    /// When it was due, of a paced stream.
+    private let due: UnsafeMutablePointer<UInt64>
     private let latencies: UnsafeMutablePointer<UInt32>
+    /// The same from when each was due.
+    private let dueLatencies: UnsafeMutablePointer<UInt32>
     private let latencyLimit: Int
     private var latencyCount = 0
+    /// Nanoseconds that the paced posts took, those that their rate gives them, and messages posted when the next was due.
+    private var posting: UInt64 = 0
+    private var planned = 0.0
+    private var late = 0
     private var failures: [UInt32: Int] = [:]
     private var firstFailure: Completion?
 
+    /// Nanoseconds after which no turn comes: 31 years.
+    private static let longest = 1e18
     /// At most so many latencies are kept; of more, the first.
     private static let mostLatencies = 1 << 24
 
@@ -34,9 +44,11 @@ struct TrafficStream: ~Copyable {
         pieces = .allocate(capacity: plan.batch)
         completions = .allocate(capacity: Int(TrafficStream.pollBatch))
         posted = .allocate(capacity: plan.depth)
+        due = .allocate(capacity: plan.depth)
         let expected = plan.count > 0 ? plan.count / plan.signalEvery + 2 : TrafficStream.mostLatencies
         latencyLimit = plan.keepsLatencies ? min(expected, TrafficStream.mostLatencies) : 0
         latencies = .allocate(capacity: max(latencyLimit, 1))
+        dueLatencies = .allocate(capacity: plan.rate > 0 ? max(latencyLimit, 1) : 1)
         sizeCount = plan.sizes.count
         sizes = .allocate(capacity: max(sizeCount, 1))
         for (index, size) in plan.sizes.enumerated() { (sizes + index).initialize(to: size) }
@@ -48,7 +60,9 @@ struct TrafficStream: ~Copyable {
         pieces.deallocate()
         completions.deallocate()
         posted.deallocate()
+        due.deallocate()
         latencies.deallocate()
+        dueLatencies.deallocate()
         sizes.deallocate()
     }
 
@@ -92,6 +106,11 @@ struct TrafficStream: ~Copyable {
         result.failures = failures
         result.firstFailure = firstFailure
         result.latencies = Array(UnsafeBufferPointer(start: latencies, count: latencyCount))
+        guard plan.rate > 0 else { return result }
+        result.dueLatencies = Array(UnsafeBufferPointer(start: dueLatencies, count: latencyCount))
+        result.pace = TrafficResult.Pace(
+            asked: plan.rate, reached: plan.rate * min(1, planned / max(Double(posting), 1)), late: late)
+        if planned == 0 { result.pace?.reached = plan.rate }
         return result
     }
 
@@ -106,17 +125,25 @@ struct TrafficStream: ~Copyable {
         var idle = 0
         var idleSince: UInt64 = 0
         var isEnding = false
-        var due = TrafficClock.now()
-        let gap = plan.rate > 0 ? UInt64(1e9 / plan.rate) &* UInt64(plan.batch) : 0
+        let begin = TrafficClock.now()
+        // Nanoseconds from one message's turn to the next one's; what is behind time is posted at once, until it has caught up.
+        let gap = plan.rate > 0 ? 1e9 / plan.rate : 0
+        late = 0
         while done < total {
             while sent < total, sent - done + plan.batch <= plan.depth {
                 // The last one, which reports that all are done, does not wait for its turn.
-                if gap > 0, !isEnding {
-                    guard TrafficClock.now() >= due else { break }
-                    due &+= gap
-                }
                 let count = min(plan.batch, total - sent)
-                try post(sent, count, last: total, keeps: keeps)
+                var turn = begin
+                if gap > 0 {
+                    let now = TrafficClock.now()
+                    let wait = min(Double(sent) * gap, TrafficStream.longest)
+                    turn &+= UInt64(wait)
+                    guard now >= turn || isEnding else { break }
+                    if !isEnding { (posting, planned) = (now &- begin, wait) }
+                    if Double(now &- begin) > wait + gap * Double(count), now > turn { late += count }
+                    turn = min(turn, now)
+                }
+                try post(sent, count, last: total, keeps: keeps, due: turn)
                 sent += count
             }
             let found = Int(ibv_poll_cq(cq, TrafficStream.pollBatch, completions))
@@ -169,7 +196,7 @@ struct TrafficStream: ~Copyable {
 
     /// Posts `count` requests from number `first` on; every so many-th and the last of all report their completion.
     @inline(__always)
-    private func post(_ first: Int, _ count: Int, last: Int, keeps: Bool) throws(Errno) {
+    private func post(_ first: Int, _ count: Int, last: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
         let inline = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
         for index in 0..<count {
             let number = first + index
@@ -178,7 +205,10 @@ struct TrafficStream: ~Copyable {
             requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
             if plan.slots > 1 { place(index, slot: number % plan.slots) }
             if sizeCount > 0 { pieces[index].length = sizes[number % sizeCount] }
-            if latencyLimit > 0, keeps, reports { posted[number % plan.depth] = TrafficClock.now() }
+            if latencyLimit > 0, keeps, reports {
+                posted[number % plan.depth] = TrafficClock.now()
+                due[number % plan.depth] = turn
+            }
         }
         let after = requests[count - 1].next
         requests[count - 1].next = nil
@@ -197,7 +227,9 @@ struct TrafficStream: ~Copyable {
     @inline(__always)
     private mutating func keep(_ number: Int) {
         guard latencyCount < latencyLimit else { return }
-        latencies[latencyCount] = UInt32(clamping: TrafficClock.now() &- posted[number % plan.depth])
+        let now = TrafficClock.now()
+        latencies[latencyCount] = UInt32(clamping: now &- posted[number % plan.depth])
+        if plan.rate > 0 { dueLatencies[latencyCount] = UInt32(clamping: now &- due[number % plan.depth]) }
         latencyCount += 1
     }
 

@@ -103,6 +103,8 @@ extension CaseResult {
         merged.metrics = all.flatMap(\.result.metrics)
         merged.distributions = all.flatMap(\.result.distributions)
         merged.evidence = all.flatMap(\.result.evidence)
+        let warnings = all.flatMap { entry in (entry.result.warnings ?? []).map { "[\(entry.role)] \($0)" } }
+        merged.warnings = warnings.isEmpty ? nil : warnings
         return merged
     }
 }

@@ -15,7 +15,8 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. Exit codes: 0 B is not worse, 1 it is, 2 a run did not pass.
+            --set-b option=value. Exit codes: 0 B is not worse, 1 it is, or measures less, 2 a run did not pass, 3 it is not \
+            worse, as far as it can be said: of some measurement nothing can.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -27,8 +28,9 @@ struct ABCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "The scenario after.") var b: String
 
     func validate() throws {
-        guard (Comparison.fewest...100_000).contains(runs) else {
-            throw ValidationError("--runs is \(Comparison.fewest) to 100000: fewer show nothing")
+        let fewest = MannWhitney.fewest(level: Samples.level)
+        guard (fewest...100_000).contains(runs) else {
+            throw ValidationError("--runs is \(fewest) to 100000: fewer cannot show any difference")
         }
         guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
         _ = try settingsB.map(BenchOptions.pair)
@@ -38,30 +40,52 @@ struct ABCommand: ParsableCommand {
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()
-        let first = try changes(process)
-        var isWorse = first.contains { $0.verdict == .worse }
-        for change in first { print(ResultsText.line(change), to: STDOUT_FILENO) }
-        if isWorse {
-            print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
-            let again = try changes(process)
-            let names = Set(first.filter { $0.verdict == .worse }.map(\.name))
-            let confirmed = again.filter { $0.verdict == .worse && names.contains($0.name) }
-            for change in again where names.contains(change.name) {
-                print("again: " + ResultsText.line(change), to: STDOUT_FILENO)
-            }
-            isWorse = !confirmed.isEmpty
-            print(isWorse ? "confirmed: B is worse" : "not confirmed: it was chance, or has passed", to: STDOUT_FILENO)
+        let samples = try samples(process)
+        var changes = Samples.compare(samples[0], samples[1])
+        let gone = samples[0].declared.subtracting(samples[1].declared).sorted()
+        for name in gone { print("not measured by B: \(name)", to: STDOUT_FILENO) }
+        for name in samples[1].declared.subtracting(samples[0].declared).sorted() {
+            print("not measured by A: \(name)", to: STDOUT_FILENO)
         }
-        print(ResultsText.summary(first), to: STDOUT_FILENO)
-        throw ExitCode(isWorse ? ExitStatus.fail.rawValue : ExitStatus.pass.rawValue)
+        let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
+        for change in changes where change.isDeclared || change.verdict != .undecided {
+            print(ResultsText.line(change), to: STDOUT_FILENO)
+        }
+        if !worse.isEmpty {
+            print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
+            let more = try self.samples(process)
+            let again = Samples.compare(more[0].only(worse), more[1].only(worse))
+            for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
+            let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
+            changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
+            print(
+                confirmed.isEmpty ? "not confirmed: it was chance, or has passed" : "confirmed: B is worse",
+                to: STDOUT_FILENO)
+        }
+        print(
+            ResultsText.summary(changes) + (gone.isEmpty ? "" : ", \(gone.count) no longer measured"), to: STDOUT_FILENO
+        )
+        let isWorse = !gone.isEmpty || changes.contains { $0.verdict == .worse }
+        let isOpen = changes.contains { $0.verdict == .undecided }
+        throw ExitCode((isWorse ? ExitStatus.fail : isOpen ? .undecided : .pass).rawValue)
     }
 
-    private func changes(_ process: BatchProcess) throws -> [Change] {
+    /// A verdict of N runs has to share the level with the other measurements, of which the first two runs tell.
+    private func check(_ count: Int) throws {
+        let needed = MannWhitney.fewest(level: Samples.level / Double(max(count, 1)))
+        guard runs < needed else { return }
+        throw ValidationError(
+            "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
+    }
+
+    /// Runs both in turn, and gives what each measured.
+    private func samples(_ process: BatchProcess) throws -> [Samples] {
         var samples = [Samples(), Samples()]
         // A B B A A B B A
         let order = (0..<(2 * runs)).map { ($0 + 1) / 2 % 2 }
         var next = 0
         var failure: String?
+        var refusal: (any Error)?
         let extra = try settingsB.map(BenchOptions.pair)
         let workers = Workers(jobs: 1) { [a, b] task in
             let isB = order[task.index] == 1
@@ -69,7 +93,7 @@ struct ABCommand: ParsableCommand {
         }
         try workers.run(
             next: {
-                guard failure == nil, next < order.count else { return nil }
+                guard failure == nil, refusal == nil, next < order.count else { return nil }
                 next += 1
                 return BatchTask(
                     id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: Limits.seconds(timeout) ?? 300)
@@ -85,12 +109,16 @@ struct ABCommand: ParsableCommand {
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
                 samples[order[task.index]].add("", record)
+                if task.index == 1 {
+                    do { try check(max(samples[0].count, samples[1].count)) } catch { refusal = error }
+                }
             })
         if Workers.isInterrupted { throw ExitCode(ExitStatus.interrupted.rawValue) }
         if let failure {
             print("peerlab: \(failure)", to: STDERR_FILENO)
             throw ExitCode(ExitStatus.usage.rawValue)
         }
-        return Samples.compare(samples[0], samples[1])
+        if let refusal { throw refusal }
+        return samples
     }
 }

@@ -15,9 +15,11 @@ struct MinimiseCommand: ParsableCommand {
         discussion: """
             The failure is the last answer for which --until holds; without it, the last that differs from the record, or \
             else the last refusal. It asks for operation (a function, or an ioctl's request), errno (a name, or none), verdict \
-            (same, differs, impossible) and line, with ==, !=, &&, ||, ! and parentheses: \
-            'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE'. Exit codes: 0 made smaller, 1 no such failure, 2 no \
-            usable record.
+            (same, differs, impossible), line, argument.NAME and output.NAME, with ==, !=, &&, ||, ! and parentheses: \
+            'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE && argument.length == 0x1000'. \
+            The reason stays the same: on a simulated bench the check that refused. A real kernel does not tell that: there the \
+            failing request keeps its arguments, and so does what made its objects. \
+            Exit codes: 0 made smaller, 1 no such failure, 2 no usable record.
             """)
 
     @OptionGroup var on: RecordBench
@@ -49,6 +51,7 @@ struct MinimiseCommand: ParsableCommand {
                 throw ValidationError("--until \(error.message)")
             }
         }
+        let values = expression?.asksValues ?? false
         var files = OutputFiles()
         files.read("the record", file)
         on.read(into: &files)
@@ -75,8 +78,8 @@ struct MinimiseCommand: ParsableCommand {
             let most = try Limits(timeout: limits.timeout, memory: limits.memory)
             let task = BatchTask(id: "replay", index: 0, timeout: 60, memory: most.memory ?? 0)
             throw ExitCode(
-                minimise(record, expression, result, seconds: most.timeout) {
-                    MinimiseCommand.inProcess($0, bench, .devices(on, library), task)
+                minimise(record, expression, result, seconds: most.timeout, knowsChecks: false) {
+                    MinimiseCommand.inProcess($0, bench, .devices(on, library), task, values)
                 })
         }
         var named: Bench?
@@ -85,11 +88,13 @@ struct MinimiseCommand: ParsableCommand {
         _ = try limits.hold("minimise", confinement)
         let record = try RecordText.record(text, file)
         let bench = try named ?? SimBench.make(for: record, library: library)
-        throw ExitCode(minimise(record, expression, result) { MinimiseCommand.answers($0, bench) })
+        throw ExitCode(
+            minimise(record, expression, result, knowsChecks: true) { MinimiseCommand.answers($0, bench, values) })
     }
 
     private func minimise(
         _ record: Record, _ expression: FailureExpression?, _ result: ResultFile?, seconds: Double? = nil,
+        knowsChecks: Bool,
         answers: @escaping (Record) -> [Answer]
     ) -> Int32 {
         let end = Date().addingTimeInterval(min(Double(budget), seconds ?? .infinity))
@@ -98,7 +103,8 @@ struct MinimiseCommand: ParsableCommand {
         }
         guard
             var minimiser = Minimiser(
-                record, until: expression, answers: answers, isOver: { Date() >= end }, report: said)
+                record, until: expression, knowsChecks: knowsChecks, answers: answers, isOver: { Date() >= end },
+                report: said)
         else {
             print(
                 "peerlab: no answer of the record is the failure: \(until ?? "no refusal, no difference")",
@@ -125,20 +131,20 @@ struct MinimiseCommand: ParsableCommand {
     }
 
     /// Every answer of a record on a fresh kernel of the bench.
-    private static func answers(_ record: Record, _ bench: Bench) -> [Answer] {
+    private static func answers(_ record: Record, _ bench: Bench, _ values: Bool) -> [Answer] {
         let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated)
-        return record.entries.compactMap { replay.answer($0) }
+        return record.entries.compactMap { replay.answer($0, values: values) }
     }
 
     /// The same in a process of its own: what a real kernel has open goes with it.
     private static func inProcess(
-        _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask
+        _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask, _ values: Bool
     ) -> [Answer] {
         var ending: Ending?
         var rest = [task]
         let workers = Workers(jobs: 1) { _ in
             _ = confinement.apply()
-            guard let data = try? JSONEncoder().encode(answers(record, bench)) else { return 1 }
+            guard let data = try? JSONEncoder().encode(answers(record, bench, values)) else { return 1 }
             return ResultPipe.write(Array(data)) ? 0 : 1
         }
         do throws(Errno) {

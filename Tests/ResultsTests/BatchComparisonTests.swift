@@ -1,0 +1,106 @@
+import Bindings
+import Foundation
+import Results
+import Runner
+import Testing
+
+/// What two batches are said to differ in.
+@Suite struct BatchComparisonTests {
+    /// A batch that is nowhere but here.
+    struct Batch: RecordSource {
+        var header = JournalTests.header
+        var records: [Record]
+        var totals: Totals { records.reduce(into: Totals()) { $0.add($1) } }
+        var isEnded: Bool { true }
+        var count: Int { records.count }
+        func each(_ body: (Record) -> Void) { records.forEach(body) }
+    }
+
+    static func record(_ file: String, _ number: Int? = nil, _ outcome: Outcome = .pass) -> Record {
+        var record = JournalTests.record(number.map { "\(file)#\($0)" } ?? file, outcome)
+        record.file = file
+        record.hash = String(repeating: "a", count: 64)
+        return record
+    }
+
+    static func compare(_ before: [Record], _ now: [Record]) -> BatchComparison {
+        BatchComparison(Batch(records: before), Batch(records: now))
+    }
+
+    @Test func howOftenARunWasRepeatedDoesNotMatter() {
+        let comparison = Self.compare(
+            [Self.record("a"), Self.record("b", 1), Self.record("b", 2)],
+            (1...5).map { Self.record("a", $0) } + [Self.record("b")])
+        #expect(comparison.runs.isEmpty && comparison.unmeasured.isEmpty && !comparison.isWorse)
+        // A file may be called so.
+        #expect(Self.record("a#1").group == "a#1" && Self.record("a#1", 2).group == "a#1")
+    }
+
+    @Test(arguments: [
+        ([Outcome.pass], [Outcome.fail], BatchComparison.RunChange.Kind.fails, true),
+        ([.pass, .pass], [.pass, .crash], .fails, true), ([.pass], [], .missing, true),
+        ([.pass], [.skip], .skipped, true),
+        ([.fail], [.timeout], .otherwise, false), ([.fail], [.pass], .mended, false),
+        ([.skip], [.pass], .mended, false),
+        ([], [.pass], .new, false), ([], [.fail], .fails, true), ([.fail], [.fail, .pass], .flaky, true),
+    ])
+    func whatBecameOfARunIsSaid(
+        _ before: [Outcome], _ now: [Outcome], _ kind: BatchComparison.RunChange.Kind, _ isWorse: Bool
+    ) {
+        func records(_ outcomes: [Outcome]) -> [Record] {
+            outcomes.enumerated().map { Self.record("a", $0 + 1, $1) } + [Self.record("b")]
+        }
+        let comparison = Self.compare(records(before), records(now))
+        #expect(comparison.runs.map(\.kind) == [kind] && comparison.isWorse == isWorse)
+    }
+
+    @Test func whatPassesOnlyWhenTriedAgainIsNewlyFlaky() {
+        var flaky = Self.record("a")
+        flaky.flaky = true
+        #expect(Self.compare([Self.record("a")], [flaky]).runs.map(\.kind) == [.flaky])
+        #expect(Self.compare([flaky], [flaky]).runs.isEmpty)
+        #expect(Self.compare([flaky], [Self.record("a")]).runs.map(\.kind) == [.mended])
+    }
+
+    @Test func whatIsNoLongerMeasuredCounts() throws {
+        let one = try StatisticsTests.record([]), other = try StatisticsTests.samplesRecord(["m": 5])
+        let comparison = Self.compare([other], [one])
+        #expect(comparison.unmeasured == ["a.lua > one > m"] && comparison.isWorse)
+        #expect(Self.compare([one], [other]).measuredAnew == ["a.lua > one > m"])
+    }
+
+    @Test func inWhatBatchesDifferIsSaid() throws {
+        var one = Batch(records: [Self.record("a", 1), Self.record("a", 2), Self.record("gone")])
+        var other = Batch(records: [Self.record("a")])
+        #expect(BatchComparison(one, other).differences.isEmpty)
+        other.header = BatchHeader(
+            version: "2", arguments: [], directory: "/", started: "", bench: "bench: other", simulated: true)
+        other.records[0].hash = String(repeating: "b", count: 64)
+        other.records[0].settings = ["size": "64"]
+        other.records[0].limits.timeout = 5
+        other.records[0].seed = 7
+        one.records[0].settings = ["size": "4K"]
+        one.records[1].settings = ["size": "4K"]
+        one.records[0].settings["rate"] = "1"
+        other.records[0].settings["rate"] = "1.0"
+        #expect(
+            BatchComparison(one, other).differences == [
+                "bench: bench: sim before, bench: other now", "order: not shuffled before, shuffled with --seed 7 now",
+                "peerlab: 1 before, 2 now", "a: file: sha256 aaaaaaaaaaaa before, sha256 bbbbbbbbbbbb now",
+                "a: option size: 4K before, 64 now", "a: timeout: none before, 5.0 s now",
+            ])
+    }
+
+    @Test func kernelsAndSeedsAreToldApart() throws {
+        func record(_ kernel: String, _ seed: Int64) throws -> Record {
+            var record = try StatisticsTests.record([])
+            record.result?.environment = ["kernel": kernel]
+            record.result?.seed = seed
+            return record
+        }
+        #expect(
+            Self.compare([try record("6.1", 1)], [try record("7.3", 2)]).differences == [
+                "kernel: 6.1 before, 7.3 now", "math.random: other seeds in 1 run",
+            ])
+    }
+}
