@@ -59,8 +59,9 @@ public final class SimKernel: Kernel {
     public init(_ topology: Topology) {
         self.topology = topology
         var functions: [String: PCIFunction] = [:]
+        var windows = Windows(functions: topology.devices.count)
         for (slot, device) in topology.devices.enumerated() where functions[device.address] == nil {
-            functions[device.address] = PCIFunction(device, slot: slot)
+            functions[device.address] = PCIFunction(device, slot: slot, &windows)
         }
         self.functions = functions
         engines = functions.values.compactMap { function in function.engine.map { (function, $0) } }
