@@ -21,6 +21,12 @@ public struct Failure: Error, Sendable {
         self.hint = hint ?? Refusal.hint(for: operation, errno)
     }
 
+    /// The same with another hint, where there is one.
+    public func explained(_ hint: String?) -> Failure {
+        guard let hint else { return self }
+        return Failure(operation, errno, object: object, request: request, hint: hint)
+    }
+
     /// One line: operation, errno, object, hint.
     public var message: String {
         let head = "\(operation): \(errno.name) (\(errno.message)) on \(object)"
