@@ -60,7 +60,7 @@ struct MappingCauses {
         }
         if let known { place(in: known.ranges, "ioas:iova_ranges()", &causes) }
         causes.leave(
-            "an attached device's IOMMU has larger pages, or the kernel knows a limit that is not in the table")
+            "the memory's own address is not aligned as the IOVA is, or an attached device's IOMMU has larger pages")
         return causes.hint
     }
 

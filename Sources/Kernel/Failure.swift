@@ -18,7 +18,7 @@ public struct Failure: Error, Sendable {
         self.errno = errno
         self.object = object
         self.request = request
-        self.hint = hint ?? Refusal.hint(for: operation, errno)
+        self.hint = hint ?? Refusal.hint(for: operation, errno, on: object)
     }
 
     /// The same with another hint, where there is one.

@@ -22,7 +22,10 @@ public struct Refusal: Sendable {
     /// Every operation whose refusals are known.
     public static var operations: [String] { table.keys.sorted() }
 
-    static func hint(for operation: String, _ errno: Errno) -> String? {
+    /// What a refusal's errno alone tells; nil where that is nothing. Of a file of the user's, ENOENT says it all.
+    static func hint(for operation: String, _ errno: Errno, on object: String) -> String? {
+        let isOfKernel = ["/dev/", "/sys/", "/proc/"].contains { object.hasPrefix($0) }
+        if errno.name == "ENOENT", files.contains(operation), !isOfKernel { return nil }
         if let known = all(of: operation).first(where: { $0.name == errno.name }) { return known.hint }
         guard operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_") else { return common[errno.name] }
         switch errno.name {
@@ -33,6 +36,8 @@ public struct Refusal: Sendable {
         default: return common[errno.name]
         }
     }
+
+    private static let files: Set = ["open", "readlink", "getdents", "mkdir", "rename", "unlink"]
 
     private static let table: [String: [Refusal]] = {
         var table = calls
@@ -68,7 +73,7 @@ public struct Refusal: Sendable {
         "write": [
             Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"),
             Refusal("EINVAL", "the file does not take this text or length"), Refusal("EFAULT"),
-            Refusal("ENOSPC", "the file system is full"),
+            Refusal("ENOSPC", "no room is left in the file system, or in what the file stands for"),
             Refusal("EBUSY", "what the file stands for is in use: another driver has it, or a program"),
             Refusal("ENODEV", "no such device, or the driver does not take it"),
         ],

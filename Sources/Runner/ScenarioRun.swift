@@ -206,10 +206,6 @@ public final class ScenarioRun {
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let place, try !meet(place, scenario) { return }
-        // What `--inject` names is refused to the cases.
-        let kernel = host.realKernel as? TracingKernel
-        kernel?.isProbing = true
-        defer { kernel?.isProbing = false }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         var functions: [PCIFunction]
         var unbound: [PCIAddress] = []
@@ -221,6 +217,10 @@ public final class ScenarioRun {
             throw error.luaError
         }
         try bind(unbound)
+        // What `--inject` names is refused to the cases.
+        let kernel = host.realKernel as? TracingKernel
+        kernel?.isProbing = true
+        defer { kernel?.isProbing = false }
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {

@@ -18,8 +18,12 @@ extension SimKernel {
                 driver.unmodelled = ["module", "new_id", "remove_id", "uevent"]
             }
         }
-        // This kernel has no type information, and the bench no block device or network interface but what it lists.
-        for path in ["kernel/btf", "class/block", "class/net", "class/nvme-subsystem", "bus/virtio/drivers"] {
+        // This kernel has no type information and injects no faults; the bench has no block device or network interface
+        // but those it lists.
+        for path in [
+            "kernel/btf", "kernel/debug/fail_function", "kernel/debug/fail_page_alloc", "kernel/debug/failslab",
+            "class/block", "class/net", "class/nvme-subsystem", "bus/virtio/drivers",
+        ] {
             root.directory("sys/\(path)").isComplete = true
         }
         addParameters()

@@ -16,7 +16,7 @@ import Testing
             #expect(!refusal.hint.isEmpty, "\(operation): \(refusal.name) has no hint")
             let errno = try #require(Errno(name: refusal.name), "\(refusal.name) is no errno")
             // What a script is shown.
-            #expect(Failure(operation, errno, object: "it").hint == refusal.hint)
+            #expect(Failure(operation, errno, object: "/dev/it").hint == refusal.hint)
         }
         #expect(Set(refusals.map(\.name)).count == refusals.count, "\(operation) names an errno twice")
     }
