@@ -21,11 +21,12 @@ let benchModule = Module(
                         Parameter("target", .string(1...16), .absent, "sent to: \"0000:01:00.0\", or \"memory\""),
                         Parameter("hinted", .boolean, .absent, "with a processing hint, or without"),
                         Parameter("from", .integer(1...Int64.max), .integer(1), "skips the requests before that one"),
+                        Parameter("relaxed_ordering", .boolean, .absent, "with that attribute, or without"),
                     ]), .absent, "default: all"),
             ],
             returns: "bench.tlp[]", errors: [("EOPNOTSUPP", "this bench sees no links")],
             "Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, "
-                + "address, length; ph, st and extended with a hint; mode and words, the header's double words.",
+                + "address, length, relaxed_ordering; ph, st and extended with a hint; mode and words, the header's double words.",
             entry: { Call($0, $1).run(tlps) }),
         Function(
             "clear_tlps", [benchParameter], errors: [("EOPNOTSUPP", "this bench sees no links")],
@@ -73,13 +74,25 @@ let benchModule = Module(
         Function(
             "refusals",
             [benchParameter, Parameter("operation", .string(1...64), .required, "as errors name it")],
-            returns: "string[]", "The errors that an operation can give, as far as they are known.",
+            returns: "string[]", "The errors that an operation can give. One that is not known is refused.",
             entry: {
                 Call($0, $1).run { call in
-                    call.push(.list(Refusal.all(of: call[1].string).map { .string($0.name) }))
+                    let errors = Refusal.all(of: call[1].string)
+                    guard !errors.isEmpty else { throw unknownOperation(call[1].string) }
+                    return call.push(.list(errors.map { .string($0.name) }))
                 }
             }),
     ])
+
+private func unknownOperation(_ name: String) -> ErrorValue {
+    let near = Refusal.operations.first {
+        $0.lowercased().contains(name.lowercased()) || name.lowercased().contains($0.lowercased())
+    }
+    return ErrorValue(
+        kind: "argument",
+        "bench:refusals: no operation '\(name)' is known" + (near.map { "; did you mean '\($0)'?" } ?? "")
+            + ": they are named as errors and traces name them")
+}
 
 private func inject(_ call: Call) throws -> CInt {
     let fault = call[1]
@@ -145,6 +158,7 @@ private func tlps(_ call: Call) throws -> CInt {
 private func matches(_ request: TLP, _ isHinted: Bool, _ filter: Argument) -> Bool {
     if filter[0].isPresent, filter[0].bool != request.isWrite { return false }
     if filter[1].isPresent, filter[1].string != request.requesterAddress { return false }
+    if filter[5].isPresent, filter[5].bool != request.isRelaxed { return false }
     if filter[2].isPresent, filter[2].string != request.target?.function ?? "memory" { return false }
     return !filter[3].isPresent || filter[3].bool == isHinted
 }
@@ -156,6 +170,7 @@ private func table(_ request: TLP, _ number: Int, _ header: TLPHeader?, _ hint: 
         "target": .string(request.target?.function ?? "memory"),
         "address": .integer(Int64(bitPattern: request.address)), "length": .integer(Int64(request.length)),
         "mode": .string(request.mode.rawValue),
+        "relaxed_ordering": .boolean(header?.isRelaxed ?? request.isRelaxed),
     ]
     if let target = request.target {
         fields["region"] = .integer(Int64(target.region))

@@ -16,6 +16,8 @@ extension TPHError: LuaError {
     public var luaError: ErrorValue {
         switch self {
         case .kernel(let failure): failure.luaError
+        case .abi(.cannotClear(let abi)):
+            ErrorValue(kind: "argument", "dmabuf:clear_tph: " + TPHABIError.cannotClear(abi).message)
         case .abi(let error): ErrorValue(kind: "argument", "dmabuf:set_tph: " + error.message)
         }
     }
@@ -115,9 +117,10 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
     guard device.isOpen || call.host.tph.known != nil else {
         throw Failure(
             "VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", Errno(9), object: object,
-            hint: "the exporting device is closed, and only it can set a hint")
+            hint: "the exporting device is closed, and only it can set a hint or take it back")
     }
-    let feature = try call.host.tph.feature(device: device.raw, object: object, kernel: kernel)
+    let function = hint == nil ? "dmabuf:clear_tph" : "dmabuf:set_tph"
+    let feature = try call.host.tph.feature(device: device.raw, object: object, kernel: kernel, for: function)
     try Devices.setTPH(
         hint, dmabuf: call.dmabuf.pointee.descriptor, device: device.raw, feature: feature, object: object,
         kernel: kernel)

@@ -27,20 +27,20 @@ public final class Host {
     /// Bytes of ``log``, and so many may be; numbers that may be measured in a case.
     static let longestLog = 64 << 20, mostMetrics = 1_000_000
     var logged = 0
-    /// Bytes of memory that the process had before the script, and that the script has written since that was last looked at.
+    /// Bytes of memory that the process had before the script, and that the script has touched since that was last looked at.
     private let memoryBefore = sys_peak_memory()
-    private var written = 0
+    private var touched = 0
 
     /// What a run takes beside what is counted: copies of what is read and written, results.
     private static let unaccounted: UInt64 = 256 << 20
 
     /// Whether the process holds more than a script with that limit may make it hold. Pages of a device's memory come only
-    /// when they are written, a model's too.
-    func isOverfull(writing count: Int, limit: UInt64) -> Bool {
+    /// when they are written, a model's when they are read too.
+    func isOverfull(touching count: Int, limit: UInt64) -> Bool {
         // At least a page each time, and not looked at for every register.
-        written += min(max(count, 4096), 1 << 30)
-        guard written >= 1 << 20 else { return false }
-        written = 0
+        touched += min(max(count, 4096), 1 << 30)
+        guard touched >= 1 << 20 else { return false }
+        touched = 0
         // Each role has its own limit, and all one process.
         let roles = UInt64(1 + (rendezvous?.peers.count ?? 0))
         let (most, overflow) = limit.multipliedReportingOverflow(by: roles)
@@ -136,10 +136,10 @@ extension UInt64 {
 }
 
 extension Call {
-    /// Before a script writes memory that was counted nowhere: a device's.
-    func write(_ count: Int, _ function: String) throws {
+    /// Before a script reads or writes memory that was counted nowhere: a device's. A model's pages come with either.
+    func touch(_ count: Int, _ function: String) throws {
         let limit = memoryLimit
-        guard host.isOverfull(writing: count, limit: limit) else { return }
+        guard host.isOverfull(touching: count, limit: limit) else { return }
         throw ErrorValue(
             kind: "memory",
             "\(function): not enough memory: the process holds more than the \(limit >> 20) MiB that the script may have (--memory, "

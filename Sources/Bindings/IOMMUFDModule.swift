@@ -149,7 +149,8 @@ private let ioasClass = ObjectClass(
             }),
         Function(
             "iova_ranges", returns: "iommufd.ranges",
-            "The usable addresses: a list of {first, last}, and the alignment mappings need.",
+            "A table: `ranges`, the usable addresses, a list of {first, last}, and `alignment`, which mappings need. Numbers are "
+                + "unsigned: -1 is 2^64-1, the last of all while no device is attached.",
             entry: { Call($0, $1).run(ranges) }),
     ],
     close: { closeObject($0, $1, $2, IOAS.self) }, destroy: { destroyObject($0, IOAS.self) })

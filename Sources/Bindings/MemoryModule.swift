@@ -63,6 +63,7 @@ private let mappingClass = ObjectClass(
                 Call($0, $1).run { call in
                     let offset = call[1].uint64
                     try call.mapping.pointee.check("load", offset, call[2].int)
+                    try call.touch(call[2].int, "memory:read")
                     var bytes = [UInt8](repeating: 0, count: call[2].int)
                     try reading(&bytes) { buffer throws(Failure) in
                         try call.mapping.pointee.read(at: offset, into: buffer)
@@ -75,7 +76,7 @@ private let mappingClass = ObjectClass(
             errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes in.",
             entry: {
                 Call($0, $1).run { call in
-                    try call.write(call[2].count, "memory:write")
+                    try call.touch(call[2].count, "memory:write")
                     try call.mapping.pointee.write(at: call[1].uint64, from: call[2].bytes)
                     return call.nothing
                 }
@@ -89,7 +90,7 @@ private let mappingClass = ObjectClass(
             errors: [("EINVAL", "outside the mapping")], "Sets bytes to a value.",
             entry: {
                 Call($0, $1).run { call in
-                    try call.write(call[2].int, "memory:fill")
+                    try call.touch(call[2].int, "memory:fill")
                     let byte = UInt8(truncatingIfNeeded: call[3].int64)
                     try call.mapping.pointee.fill(
                         at: call[1].uint64, count: call[2].int, with: byte,

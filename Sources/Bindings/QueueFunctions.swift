@@ -358,6 +358,8 @@ private func postSend(_ call: Call) throws -> CInt {
         wr.wr.rdma.remote_addr = request[4].uint64
         wr.wr.rdma.rkey = request[5].uint32
     }
-    try call[0].object(QueuePair.self).pointee.post(wr, [try piece(request, from: 1, "qp:post_send")])
+    let piece = try piece(request, from: 1, "qp:post_send")
+    try call.touch(Int(piece.length), "qp:post_send")
+    try call[0].object(QueuePair.self).pointee.post(wr, [piece])
     return call.nothing
 }

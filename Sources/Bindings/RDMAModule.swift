@@ -220,7 +220,7 @@ private func regMR(_ call: Call) throws -> CInt {
             "pd:reg_mr: offset \(request[1].uint64) and length \(length) reach outside \(whole) bytes of memory")
     }
     let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(
-        address: address, length: length, access: request[3].int32)
+        address: address, length: length, access: request[3].int32, region: memory.pointee.region)
     // The NIC may use the memory for as long as the region lives.
     defer { call.keep(request[0]) }
     return push(mr, call)

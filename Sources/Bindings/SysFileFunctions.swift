@@ -21,6 +21,7 @@ let sysFileFunctions = [
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
                 let descriptor = try call.descriptor(call[0], "sys.read")
+                try call.touch(call[1].int, "sys.read")
                 let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: call[1].int, alignment: 8)
                 defer { buffer.deallocate() }
                 let result =
@@ -41,6 +42,7 @@ let sysFileFunctions = [
                 let kernel = try call.kernel()
                 let descriptor = try call.descriptor(call[0], "sys.write")
                 let place = call[2].isPresent ? call[2].uint64 : nil
+                try call.touch(call[1].bytes.count, "sys.write")
                 try call.growMemoryFile(descriptor, by: call[1].bytes.count, at: place)
                 let result =
                     call[2].isPresent

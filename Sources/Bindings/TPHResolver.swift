@@ -37,14 +37,14 @@ public final class TPHResolver {
         return outcome
     }
 
-    /// The feature, or an error that says why there is none.
-    func feature(device: Int32, object: String, kernel: any Kernel) throws -> TPHFeature {
+    /// The feature, or an error that says why there is none; `function` is what the script called.
+    func feature(device: Int32, object: String, kernel: any Kernel, for function: String) throws -> TPHFeature {
         switch resolve(device: device, object: object, kernel: kernel) {
         case .available(let feature): return feature
         case .absent(let reason):
             throw Failure("VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", Errno(25), object: object, hint: reason)
         case .refused(let reason):
-            throw ErrorValue(kind: "argument", "dmabuf:set_tph: not sent: \(reason)")
+            throw ErrorValue(kind: "argument", "\(function): not sent: \(reason)")
         }
     }
 }

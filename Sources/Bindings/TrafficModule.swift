@@ -231,7 +231,7 @@ private func stream(_ call: Call) throws -> CInt {
     do throws(TrafficPlan.Mistake) { try plan.check() } catch {
         throw ErrorValue(kind: "argument", "traffic.stream: \(error.message)")
     }
-    try call.write(
+    try call.touch(
         Int(clamping: UInt64(plan.size).multipliedReportingOverflow(by: UInt64(clamping: plan.slots)).partialValue),
         "traffic.stream")
     let result = try call[0][0].object(QueuePair.self).pointee.stream(plan)

@@ -165,6 +165,7 @@ private let deviceAccess: [Function] = [
                 var bytes = [UInt8](repeating: 0, count: call[3].int)
                 let region = call[1].uint32
                 let offset = call[2].uint64
+                try call.touch(bytes.count, "dev:read")
                 let count = try reading(&bytes) { buffer throws(Failure) in
                     try call.device.pointee.read(region, at: offset, into: buffer)
                 }
@@ -179,7 +180,7 @@ private let deviceAccess: [Function] = [
         "Writes bytes to a region; returns how many.",
         entry: {
             Call($0, $1).run { call in
-                try call.write(call[3].count, "dev:write")
+                try call.touch(call[3].count, "dev:write")
                 return call.push(
                     Int64(try call.device.pointee.write(call[1].uint32, at: call[2].uint64, from: call[3].bytes)))
             }
@@ -190,6 +191,7 @@ private let deviceAccess: [Function] = [
         entry: {
             Call($0, $1).run { call in
                 let size = try width(call[3], "device:load")
+                try call.touch(size, "dev:load")
                 return call.push(try call.device.pointee.load(call[1].uint32, at: call[2].uint64, size: size))
             }
         }),
@@ -202,6 +204,7 @@ private let deviceAccess: [Function] = [
         entry: {
             Call($0, $1).run { call in
                 let size = try width(call[3], "device:store")
+                try call.touch(size, "dev:store")
                 try call.device.pointee.store(call[1].uint32, at: call[2].uint64, size: size, call[4].uint64)
                 return call.nothing
             }

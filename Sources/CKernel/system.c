@@ -54,6 +54,18 @@ long sys_mmap(void **result, size_t length, int protection, int flags, int fd, u
 long sys_remap(void *address, size_t length, int protection, int fd, uint64_t offset) {
     return mmap(address, length, protection, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -(long)errno : 0;
 }
+/* A mapping of length 0 that grows is another one of the same pages, if they are shared. */
+long sys_map_again(void **result, void *fixed, void *source, size_t length, int protection) {
+    void *address = mremap(source, 0, length, MREMAP_MAYMOVE | (fixed ? MREMAP_FIXED : 0), fixed);
+    if (address == MAP_FAILED) return -(long)errno;
+    if (protection != (PROT_READ | PROT_WRITE) && mprotect(address, length, protection) != 0) {
+        long error = -(long)errno;
+        if (!fixed) munmap(address, length);
+        return error;
+    }
+    *result = address;
+    return 0;
+}
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
 long sys_mapped(uint64_t address, uint64_t length) {
     uint64_t first = address & ~UINT64_C(4095);

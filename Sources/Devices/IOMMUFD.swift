@@ -69,6 +69,13 @@ public struct IOAS: ~Copyable {
     private var object: String { "ioas \(id)" }
     private var kernel: any Kernel { iommufd.kernel }
 
+    private func causes(_ aligned: [(name: String, value: UInt64)], _ length: UInt64, _ access: Access) -> MappingCauses
+    {
+        MappingCauses(
+            aligned: (access.iova.map { [("iova", $0)] } ?? []) + aligned, length: length, iova: access.iova,
+            hasAccess: access.read || access.write)
+    }
+
     /// Maps memory of this process; returns the I/O virtual address.
     public func map(address: UInt64, length: UInt64, _ access: Access) throws(Failure) -> UInt64 {
         var map = iommu_ioas_map()
@@ -78,7 +85,12 @@ public struct IOAS: ~Copyable {
         map.user_va = address
         map.length = length
         map.iova = access.iova ?? 0
-        try kernel.send(IOMMU_IOAS_MAP, on: .iommufd, iommufd.raw, &map, object: object)
+        do throws(Failure) {
+            try kernel.send(IOMMU_IOAS_MAP, on: .iommufd, iommufd.raw, &map, object: object)
+        } catch {
+            guard error.errno == .invalid else { throw error }
+            throw error.explained(causes([("length", length)], length, access).hint(self))
+        }
         return map.iova
     }
 
@@ -92,7 +104,15 @@ public struct IOAS: ~Copyable {
         map.start = start
         map.length = length
         map.iova = access.iova ?? 0
-        try kernel.send(IOMMU_IOAS_MAP_FILE, on: .iommufd, iommufd.raw, &map, object: object)
+        do throws(Failure) {
+            try kernel.send(IOMMU_IOAS_MAP_FILE, on: .iommufd, iommufd.raw, &map, object: object)
+        } catch {
+            guard error.errno == .invalid else { throw error }
+            let size = kernel.lseek(file, 0, Int32(SEEK_END))
+            throw error.explained(
+                causes([("offset", start), ("length", length)], length, access).hint(
+                    self, start: start, size: size < 0 ? nil : UInt64(size)))
+        }
         return map.iova
     }
 

@@ -11,10 +11,15 @@ public struct MappedMemory: ~Copyable {
     public let length: Int
     /// How messages call it.
     public let label: String
+    /// Whose memory it is, "0000:01:00.0 region 2"; nil for the machine's.
+    public let region: String?
     /// Whether it is mapped.
     public private(set) var isOpen = true
 
-    init(_ base: UnsafeMutableRawPointer, length: Int, label: String, _ kernel: any Kernel) {
+    init(
+        _ base: UnsafeMutableRawPointer, length: Int, label: String, region: String? = nil, _ kernel: any Kernel
+    ) {
+        self.region = region
         self.base = base
         self.kernel = kernel
         self.length = length

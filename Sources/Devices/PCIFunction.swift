@@ -69,7 +69,7 @@ public struct PCIFunction: Sendable {
         } catch {
             throw Failure(
                 "open", error, object: "\(address)",
-                hint: error == .noEntry ? "no such PCI function here; `lspci -D` lists them" : nil)
+                hint: error == .noEntry ? "no such PCI function here; there \(PCIFunction.listed(kernel))" : nil)
         }
         /// What is there; nil where nothing is. Any other refusal must not look like that.
         func found<Value>(_ name: String, _ body: (String) throws(Errno) -> Value) throws(Failure) -> Value? {
@@ -95,6 +95,16 @@ public struct PCIFunction: Sendable {
         group = try last("iommu_group").flatMap { Int($0) }
         memoryBARs = PCIFunction.memoryBARs(try text("resource") ?? "")
         cdev = try found("vfio-dev") { (path) throws(Errno) in try kernel.list(path) }?.first
+    }
+
+    /// "are 0000:01:00.0 and 0000:02:00.0", the first of many.
+    private static func listed(_ kernel: any Kernel) -> String {
+        let all = ((try? kernel.list("/sys/bus/pci/devices")) ?? []).compactMap { PCIAddress($0) }.sorted()
+        let most = 12
+        guard !all.isEmpty else { return "are none" }
+        let names = all.prefix(most).map(\.description).joined(separator: ", ")
+        return "\(all.count == 1 ? "is" : "are") \(names)"
+            + (all.count > most ? " and \(all.count - most) more (/sys/bus/pci/devices)" : "")
     }
 
     /// All functions of the machine, by address; none where it has no PCI.

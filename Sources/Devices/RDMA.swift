@@ -106,7 +106,11 @@ public struct RDMAContext: ~Copyable {
             let dmah = try kernel.ibv_alloc_dmah(context, attributes)
             return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
         } catch {
-            throw Failure("ibv_alloc_dmah", error, object: label)
+            throw Failure(
+                "ibv_alloc_dmah", error, object: label,
+                request: "comp_mask=\(attributes.comp_mask), cpu_id=\(attributes.cpu_id), ph=\(attributes.ph), "
+                    + "tph_mem_type=\(attributes.tph_mem_type)",
+                hint: DMAHandleCauses.hint(error, attributes, kernel))
         }
     }
 
@@ -123,7 +127,9 @@ public struct RDMAContext: ~Copyable {
             return CompletionQueue(kernel, cq, channel, in: children, label: label)
         } catch {
             if let channel { try? kernel.ibv_destroy_comp_channel(channel) }
-            throw Failure("ibv_create_cq", error, object: label, request: "cqe=\(entries)")
+            throw Failure(
+                "ibv_create_cq", error, object: label, request: "cqe=\(entries)",
+                hint: error == .invalid ? QueueLimits(context, kernel).hint(entries: entries) : nil)
         }
     }
 
@@ -207,20 +213,24 @@ public struct ProtectionDomain: ~Copyable {
     }
 
     private func registered(
-        _ call: String, start: UInt64, _ request: @autoclosure () -> String,
+        _ call: String, start: UInt64, _ request: @autoclosure () -> String, _ asked: @autoclosure () -> Registration,
         _ body: () throws(Errno) -> UnsafeMutablePointer<ibv_mr>
     ) throws(Failure) -> MemoryRegion {
         do throws(Errno) {
             return MemoryRegion(kernel, try body(), start: start, in: siblings, label: label)
         } catch {
-            throw Failure(call, error, object: label, request: request())
+            throw Failure(
+                call, error, object: label, request: request(), hint: asked().hint(error, label, kernel))
         }
     }
 
-    /// ibv_reg_mr(3). `access` is IBV_ACCESS_*.
-    public func regMR(address: UInt64, length: UInt64, access: Int32) throws(Failure) -> MemoryRegion {
+    /// ibv_reg_mr(3). `access` is IBV_ACCESS_*. `region` says what the memory is, where it is a device's.
+    public func regMR(address: UInt64, length: UInt64, access: Int32, region: String? = nil) throws(Failure)
+        -> MemoryRegion
+    {
         try registered(
-            "ibv_reg_mr", start: address, "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)"
+            "ibv_reg_mr", start: address, "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)",
+            Registration(length: length, iova: address, access: access, region: region)
         ) { () throws(Errno) in try kernel.ibv_reg_mr(pd, address, length, access) }
     }
 
@@ -230,7 +240,8 @@ public struct ProtectionDomain: ~Copyable {
     {
         try registered(
             "ibv_reg_dmabuf_mr", start: iova,
-            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
+            Registration(descriptor: dmabuf, offset: offset, length: length, iova: iova, access: access)
         ) { () throws(Errno) in try kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access) }
     }
 
@@ -238,7 +249,10 @@ public struct ProtectionDomain: ~Copyable {
     public func regMREx(_ attributes: MRInitAttributes) throws(Failure) -> MemoryRegion {
         try registered(
             "ibv_reg_mr_ex", start: attributes.iova,
-            "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)"
+            "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)",
+            Registration(
+                descriptor: attributes.comp_mask & 4 != 0 ? attributes.fd : nil, offset: attributes.fd_offset,
+                length: attributes.length, iova: attributes.iova, access: attributes.access)
         ) { () throws(Errno) in try kernel.ibv_reg_mr_ex(pd, attributes) }
     }
 
@@ -248,7 +262,9 @@ public struct ProtectionDomain: ~Copyable {
     ) throws(Failure) -> MemoryRegion {
         try registered(
             "mlx5dv_reg_dmabuf_mr", start: iova,
-            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)"
+            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
+            Registration(
+                descriptor: dmabuf, offset: offset, length: length, iova: iova, access: access, dataDirect: dataDirect)
         ) { () throws(Errno) in
             try kernel.mlx5dv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
         }
@@ -275,7 +291,9 @@ public struct ProtectionDomain: ~Copyable {
                 kernel, try kernel.ibv_create_srq(pd, attributes), in: siblings, label: label)
         } catch {
             throw Failure(
-                "ibv_create_srq", error, object: label, request: "max_wr=\(requests), max_sge=\(pieces)")
+                "ibv_create_srq", error, object: label, request: "max_wr=\(requests), max_sge=\(pieces)",
+                hint: error == .invalid
+                    ? QueueLimits(pd.pointee.context, kernel).hint(requests: requests, pieces: pieces) : nil)
         }
     }
 
@@ -311,7 +329,8 @@ public struct ProtectionDomain: ~Copyable {
                 "ibv_create_qp", error, object: label,
                 request: "max_send_wr=\(capacity.max_send_wr), max_recv_wr=\(capacity.max_recv_wr), "
                     + "max_send_sge=\(capacity.max_send_sge), max_recv_sge=\(capacity.max_recv_sge), "
-                    + "max_inline_data=\(capacity.max_inline_data)")
+                    + "max_inline_data=\(capacity.max_inline_data)",
+                hint: error == .invalid ? QueueLimits(pd.pointee.context, kernel).hint(capacity) : nil)
         }
     }
 

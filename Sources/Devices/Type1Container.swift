@@ -35,7 +35,16 @@ public struct Type1Container: ~Copyable {
         map.vaddr = address
         map.iova = iova
         map.size = length
-        try domain.descriptor.kernel.send(VFIO_IOMMU_MAP_DMA, on: .container, descriptor, &map, object: "container")
+        let kernel = domain.descriptor.kernel
+        do throws(Failure) {
+            try kernel.send(VFIO_IOMMU_MAP_DMA, on: .container, descriptor, &map, object: "container")
+        } catch {
+            guard error.errno == .invalid else { throw error }
+            let causes = MappingCauses(
+                aligned: [("iova", iova), ("length", length), ("address", address)], length: length, iova: iova,
+                hasAccess: read || write)
+            throw error.explained(causes.hint(container: descriptor, hasDevice: domain.hasIOMMU, kernel))
+        }
     }
 
     /// Unmaps; returns the bytes that were mapped.
@@ -44,8 +53,14 @@ public struct Type1Container: ~Copyable {
         unmap.argsz = UInt32(MemoryLayout<vfio_iommu_type1_dma_unmap>.size)
         unmap.iova = iova
         unmap.size = length
-        try domain.descriptor.kernel.send(
-            VFIO_IOMMU_UNMAP_DMA, on: .container, descriptor, &unmap, object: "container")
+        do throws(Failure) {
+            try domain.descriptor.kernel.send(
+                VFIO_IOMMU_UNMAP_DMA, on: .container, descriptor, &unmap, object: "container")
+        } catch {
+            guard error.errno == .invalid else { throw error }
+            let causes = MappingCauses(aligned: [("iova", iova), ("length", length)], length: length, iova: iova)
+            throw error.explained(causes.unmapHint(hasDevice: domain.hasIOMMU))
+        }
         return unmap.size
     }
 

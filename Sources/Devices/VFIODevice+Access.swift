@@ -60,7 +60,7 @@ extension VFIODevice {
         do throws(Errno) {
             let address = try kernel.mmap(
                 length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, descriptor, at: place)
-            return MappedMemory(address, length: length, label: object, kernel)
+            return MappedMemory(address, length: length, label: object, region: object, kernel)
         } catch {
             throw Failure(
                 "mmap", error, object: object,

@@ -47,8 +47,9 @@ public struct VFIODevice: ~Copyable {
             let driver = function.driver.map { "bound to the driver \($0)" } ?? "bound to no driver"
             throw Failure(
                 "open", .noDevice, object: "\(address)",
-                hint: "it is \(driver), not to vfio-pci; write vfio-pci to its driver_override in sysfs, unbind it, "
-                    + "and write its address to /sys/bus/pci/drivers_probe")
+                hint:
+                    "it is \(driver), not to vfio-pci; `peerlab bind \(address)` looks whether anything uses it and binds it, "
+                    + "as `--bind` does for one run")
         }
         let wantsCdev = container == nil && (path == .cdev || (path == .present && function.cdev != nil))
         if wantsCdev { return try VFIODevice(cdev: function, iommufd, kernel) }

@@ -18,7 +18,13 @@ public struct Failure: Error, Sendable {
         self.errno = errno
         self.object = object
         self.request = request
-        self.hint = hint ?? Refusal.hint(for: operation, errno)
+        self.hint = hint ?? Refusal.hint(for: operation, errno, on: object)
+    }
+
+    /// The same with another hint, where there is one.
+    public func explained(_ hint: String?) -> Failure {
+        guard let hint else { return self }
+        return Failure(operation, errno, object: object, request: request, hint: hint)
     }
 
     /// One line: operation, errno, object, hint.

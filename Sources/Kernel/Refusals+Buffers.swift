@@ -21,17 +21,18 @@ extension Refusal {
         "EDU_COPY": [
             nothing, Refusal("ENXIO", "it is not mapped, or the exporter has taken the mapping"),
             Refusal("ERANGE", "beyond the dma-buf"), Refusal("ETIMEDOUT", "the device does not finish"),
-            Refusal("ENODEV"), Refusal("EFAULT"),
+            unplugged, Refusal("EFAULT"),
         ],
-        "EDU_UNMAP": [nothing, Refusal("ENODEV")], "EDU_DETACH": [nothing, Refusal("ENODEV")],
-        "EDU_STATE": [nothing, Refusal("ENODEV"), Refusal("EFAULT")],
+        "EDU_UNMAP": [nothing, unplugged], "EDU_DETACH": [nothing, unplugged],
+        "EDU_STATE": [nothing, unplugged, Refusal("EFAULT")],
         "EDU_HINT": [
             nothing, Refusal("ENOENT", "vfio_tph is not loaded"),
             Refusal("EOPNOTSUPP", "no hint was set, or none for this namespace"),
-            Refusal("EINVAL", "the tag has more bits than were asked for"), Refusal("ENODEV"), Refusal("EFAULT"),
+            Refusal("EINVAL", "the tag has more bits than were asked for"), unplugged, Refusal("EFAULT"),
         ],
     ]
 
+    private static let unplugged = Refusal("ENODEV", "the importing device is gone")
     private static let gone = Refusal(
         "ENODEV", "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed")
     private static let nothing = Refusal("EBADFD", "nothing is attached")

@@ -2,13 +2,16 @@
 public struct Refusal: Sendable {
     /// "EINVAL"
     public let name: String
-    /// Why that usually happens and what to do next; nil where the errno says it all.
-    public let hint: String?
+    /// Why that usually happens and what to do next. Where the arguments tell more, whoever makes the call says it: ``Causes``.
+    public let hint: String
 
-    init(_ name: String, _ hint: String? = nil) {
+    init(_ name: String, _ hint: String) {
         self.name = name
         self.hint = hint
     }
+
+    /// A refusal that means the same of every operation.
+    init(_ name: String) { self.init(name, Refusal.common[name] ?? "") }
 
     /// All refusals of an operation as `Failure` names it, in no order; empty for one that is not known.
     public static func all(of operation: String) -> [Refusal] {
@@ -19,17 +22,22 @@ public struct Refusal: Sendable {
     /// Every operation whose refusals are known.
     public static var operations: [String] { table.keys.sorted() }
 
-    static func hint(for operation: String, _ errno: Errno) -> String? {
+    /// What a refusal's errno alone tells; nil where that is nothing. Of a file of the user's, ENOENT says it all.
+    static func hint(for operation: String, _ errno: Errno, on object: String) -> String? {
+        let isOfKernel = ["/dev/", "/sys/", "/proc/"].contains { object.hasPrefix($0) }
+        if errno.name == "ENOENT", files.contains(operation), !isOfKernel { return nil }
         if let known = all(of: operation).first(where: { $0.name == errno.name }) { return known.hint }
-        guard operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_") else { return nil }
+        guard operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_") else { return common[errno.name] }
         switch errno.name {
         case "ENOSYS": return "the installed libibverbs has no \(operation); newer rdma-core has"
         case "EPROTONOSUPPORT": return "this kernel lacks the uverbs method"
         case "ENOENT" where operation.hasPrefix("ibv_de"):
             return "the kernel knows it no more: it ended it before, and could not say so"
-        default: return nil
+        default: return common[errno.name]
         }
     }
+
+    private static let files: Set = ["open", "readlink", "getdents", "mkdir", "rename", "unlink"]
 
     private static let table: [String: [Refusal]] = {
         var table = calls
@@ -37,7 +45,10 @@ public struct Refusal: Sendable {
         return table
     }()
 
-    private static let frame = [Refusal("EINVAL"), Refusal("EFAULT")]
+    private static let frame = [
+        Refusal("EINVAL", "the structure's size is too small, or a flag or a field is set that must be 0"),
+        Refusal("EFAULT"),
+    ]
     private static let memory = [Refusal("ENOMEM", "no memory, or over the locked memory limit (ulimit -l)")]
     private static let descriptors = [
         Refusal("EMFILE", "this process has no descriptor left (ulimit -n)"), Refusal("ENFILE"),
@@ -50,72 +61,135 @@ public struct Refusal: Sendable {
             Refusal("EACCES", "no permission; run as root or give yourself the device node (udev rule, chown)"),
             Refusal("EPERM", "no permission; run as root or give yourself the device node (udev rule, chown)"),
             Refusal("EBUSY", "in use: the group is open already, or one of its devices is open through its cdev"),
-            Refusal("ENOENT"), Refusal("ENODEV"), Refusal("EINTR"), Refusal("ENOMEM"), Refusal("ENXIO"),
+            Refusal("ENOENT", "no such file: is the driver or module loaded, and the device bound to it?"),
+            Refusal("ENODEV", "the file is there, and no device behind it: its driver has gone"), Refusal("EINTR"),
+            Refusal("ENOMEM"), Refusal("ENXIO", "no device is behind the file"),
         ] + descriptors,
         "close": [Refusal("EIO"), Refusal("EINTR")],
-        "read": [Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"), Refusal("EINVAL"), Refusal("EFAULT")],
+        "read": [
+            Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"),
+            Refusal("EINVAL", "this kind of file is not read so, or not with this length"), Refusal("EFAULT"),
+        ],
         "write": [
-            Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"), Refusal("EINVAL"), Refusal("EFAULT"),
-            Refusal("ENOSPC"), Refusal("EBUSY"), Refusal("ENODEV"),
+            Refusal("EIO"), Refusal("EINTR"), Refusal("EAGAIN"),
+            Refusal("EINVAL", "the file does not take this text or length"), Refusal("EFAULT"),
+            Refusal("ENOSPC", "no room is left in the file system, or in what the file stands for"),
+            Refusal("EBUSY", "what the file stands for is in use: another driver has it, or a program"),
+            Refusal("ENODEV", "no such device, or the driver does not take it"),
         ],
         "pread": access, "pwrite": access,
-        "lseek": [Refusal("EINVAL"), Refusal("ESPIPE")],
+        "lseek": [
+            Refusal("EINVAL", "the place is none: of a dma-buf only its start and end can be sought"),
+            Refusal("ESPIPE", "this kind of file has no position"),
+        ],
         "memfd_create": descriptors + memory,
-        "ftruncate": [Refusal("EPERM", "the file is sealed"), Refusal("EINVAL"), Refusal("EFBIG")],
-        "fcntl": [Refusal("EINVAL"), Refusal("EPERM"), Refusal("EBUSY", "a writable mapping of it is there")]
-            + descriptors,
+        "ftruncate": [
+            Refusal("EPERM", "the file is sealed"), Refusal("EINVAL", "the length is below 0, or the file has none"),
+            Refusal("EFBIG", "longer than files may be here (ulimit -f)"),
+        ],
+        "fcntl": [
+            Refusal("EINVAL", "the file has no such command, or the argument is none of it"),
+            Refusal("EPERM", "the file is sealed against that"), Refusal("EBUSY", "a writable mapping of it is there"),
+        ] + descriptors,
         "poll": [Refusal("EINTR"), Refusal("ENOMEM")],
         "eventfd": descriptors + memory,
         "mmap": [
-            Refusal("EINVAL"), Refusal("EACCES"), Refusal("ENODEV"), Refusal("EBUSY"),
+            Refusal("EINVAL", "the range is not inside what can be mapped, not page aligned, or not MAP_SHARED"),
+            Refusal("EACCES", "the file is not open for that: mapping it writable takes O_RDWR"),
+            Refusal("ENODEV", "this kind of file cannot be mapped"),
+            Refusal("EBUSY", "the region is in use otherwise, or the page the device's alone"),
             Refusal("ENOMEM", "no address space or memory, or too many mappings"),
         ],
-        "munmap": [Refusal("EINVAL"), Refusal("ENOMEM")],
-        "readlink": [Refusal("ENOENT"), Refusal("EACCES"), Refusal("EINVAL")],
-        "getdents": [Refusal("ENOENT"), Refusal("EACCES"), Refusal("ENOTDIR")],
+        "munmap": [
+            Refusal("EINVAL", "the address is not page aligned, or the length 0"),
+            Refusal("ENOMEM", "it would leave more mappings than a process may have (vm.max_map_count)"),
+        ],
+        "readlink": [
+            Refusal("ENOENT", "no such link"), Refusal("EACCES", noPermission), Refusal("EINVAL", "it is no link"),
+        ],
+        "getdents": [
+            Refusal("ENOENT", "no such folder"), Refusal("EACCES", noPermission), Refusal("ENOTDIR", "it is no folder"),
+        ],
         "nanosleep": [Refusal("EINTR")],
-        "fsync": [Refusal("EIO"), Refusal("ENOSPC")],
-        "mkdir": [Refusal("EACCES"), Refusal("EEXIST"), Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EROFS")],
-        "rename": [Refusal("EACCES"), Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EROFS")],
-        "unlink": [Refusal("EACCES"), Refusal("ENOENT"), Refusal("EROFS")],
+        "fsync": [Refusal("EIO"), Refusal("ENOSPC", "the file system is full")],
+        "mkdir": [
+            Refusal("EACCES", noPermission), Refusal("EEXIST", "something of that name is there"),
+            Refusal("ENOENT", "the folder above it is missing"), Refusal("ENOSPC", "the file system is full"),
+            Refusal("EROFS"),
+        ],
+        "rename": [
+            Refusal("EACCES", noPermission), Refusal("ENOENT", "one of the two folders, or the file, is missing"),
+            Refusal("ENOSPC", "the file system is full"), Refusal("EROFS"),
+        ],
+        "unlink": [Refusal("EACCES", noPermission), Refusal("ENOENT", "it is gone already"), Refusal("EROFS")],
     ]
 
     private static let access = [
         Refusal("EIO", "the device's memory decode is off (PCI_COMMAND bit 1), or it is suspended"),
         Refusal("EFAULT", "outside the configuration space"),
-        Refusal("EINVAL", "no such region, or an offset beyond its end"), Refusal("ENOMEM"), Refusal("EBUSY"),
+        Refusal("EINVAL", "no such region, or an offset beyond its end"), Refusal("ENOMEM"),
+        Refusal("EBUSY", "the host's driver uses these ports, or the device resets"),
     ]
+
+    private static let noPermission = "no permission; run as root or as the file's owner"
 
     // MARK: VFIO
 
+    private static let groupIsGone = "the group's last device is gone"
+
     private static let feature =
         frame + [
-            Refusal("ENOTTY", "this kernel or driver has no such feature"), Refusal("EOPNOTSUPP"), Refusal("EIO"),
+            Refusal("ENOTTY", "this kernel or driver has no such feature"),
+            Refusal("EOPNOTSUPP", "the device, or its driver, does not support the feature"), Refusal("EIO"),
         ]
 
     private static let vfio: [String: [Refusal]] = [
         "VFIO_GET_API_VERSION": [Refusal("ENOTTY")],
         "VFIO_CHECK_EXTENSION": [Refusal("ENOTTY")],
-        "VFIO_SET_IOMMU": [Refusal("EINVAL"), Refusal("ENODEV"), Refusal("EBUSY")] + memory,
+        "VFIO_SET_IOMMU": [
+            Refusal("EINVAL", "no group has joined the container, or it has an IOMMU already"),
+            Refusal("ENODEV", "no such kind of IOMMU here: is vfio_iommu_type1 loaded?"),
+            Refusal("EBUSY", "a device of the group has another owner of its DMA"),
+        ] + memory,
         "VFIO_IOMMU_GET_INFO": frame,
-        "VFIO_IOMMU_MAP_DMA": mapping + [Refusal("ENOSPC"), Refusal("EOVERFLOW")],
-        "VFIO_IOMMU_UNMAP_DMA": frame + [Refusal("EOVERFLOW"), Refusal("ENOENT")],
-        "VFIO_GROUP_GET_STATUS": frame + [Refusal("ENODEV")],
+        "VFIO_IOMMU_MAP_DMA": mapping + [
+            Refusal(
+                "ENOSPC",
+                "the container has as many mappings as it may (65535; dma_entry_limit of vfio_iommu_type1): map larger "
+                    + "pieces, or unmap some"), Refusal("EOVERFLOW"),
+        ],
+        "VFIO_IOMMU_UNMAP_DMA": [
+            Refusal(
+                "EINVAL",
+                "size 0, not page aligned, or the range begins or ends inside a mapping: one is taken back whole, as it was "
+                    + "made; or no device has joined"), Refusal("EFAULT"), Refusal("EOVERFLOW"),
+            Refusal("ENOENT", "nothing is mapped there"),
+        ],
+        "VFIO_GROUP_GET_STATUS": frame + [Refusal("ENODEV", groupIsGone)],
         // drivers/iommu/iommu.c:iommu_group_claim_dma_owner
         "VFIO_GROUP_SET_CONTAINER": frame + [
             Refusal(
                 "EPERM", "another function of the IOMMU group is bound to a host driver; bind all of them to vfio-pci"),
-            Refusal("EBUSY", "the group is in use by another process"), Refusal("EBADF"), Refusal("EBADFD"),
-            Refusal("ENODEV"),
+            Refusal("EBUSY", "the group is in use by another process"), Refusal("EBADF"),
+            Refusal("EBADFD", "the descriptor is no VFIO container's or iommufd's"), Refusal("ENODEV", groupIsGone),
         ],
-        "VFIO_GROUP_UNSET_CONTAINER": [Refusal("EINVAL"), Refusal("EBUSY")],
+        "VFIO_GROUP_UNSET_CONTAINER": [
+            Refusal("EINVAL", "the group has joined no container"),
+            Refusal("EBUSY", "a device of the group is still open: close it first"),
+        ],
         "VFIO_GROUP_GET_DEVICE_FD": frame + [
-            Refusal("ENODEV", "that device is not in the group"), Refusal("EACCES"), Refusal("EAGAIN"),
-            Refusal("ENOMEM"),
+            Refusal("ENODEV", "that device is not in the group"),
+            Refusal("EACCES", "the virtual function wants the token of its physical one (vfio_token in its name)"),
+            Refusal("EAGAIN", "the group has no IOMMU yet: VFIO_SET_IOMMU comes first"), Refusal("ENOMEM"),
         ] + descriptors,
         "VFIO_DEVICE_GET_INFO": frame,
-        "VFIO_DEVICE_GET_REGION_INFO": frame,
-        "VFIO_DEVICE_GET_IRQ_INFO": frame,
+        "VFIO_DEVICE_GET_REGION_INFO": [
+            Refusal("EINVAL", "the device has no region of that index (0 to 8; info tells how many)"),
+            Refusal("EFAULT"),
+        ],
+        "VFIO_DEVICE_GET_IRQ_INFO": [
+            Refusal("EINVAL", "the device has no interrupt of that index (0 to 4)"), Refusal("EFAULT"),
+        ],
         // drivers/vfio/pci/vfio_pci_core.c
         "VFIO_DEVICE_RESET": [
             Refusal("EINVAL", "the device has no function reset (its info lacks RESET)"),
@@ -129,11 +203,23 @@ public struct Refusal: Sendable {
                 "EPERM",
                 "another function of its IOMMU group is in use by a host driver, or MSI is not isolated"),
             Refusal("ENODEV", "the device has no IOMMU group; is the IOMMU on (intel_iommu=on)?"), Refusal("EBADF"),
-            Refusal("EBADFD"), Refusal("EACCES"), Refusal("EAGAIN"), Refusal("EFAULT"),
+            Refusal("EBADFD", "the descriptor is no iommufd's"),
+            Refusal("EACCES", "the virtual function wants the token of its physical one"), Refusal("EAGAIN"),
+            Refusal("EFAULT"),
         ],
-        "VFIO_DEVICE_ATTACH_IOMMUFD_PT": frame + [
-            Refusal("ENOENT"), Refusal("EADDRINUSE", "an attached device's reserved range is there"),
-            Refusal("EBUSY"), Refusal("ENOTTY"),
+        "VFIO_DEVICE_ATTACH_IOMMUFD_PT": [
+            Refusal(
+                "EINVAL",
+                "the device was opened through its group; or the id is none of an address space or page table in the context "
+                    + "that the device is bound to (vfio.open(address, { iommufd = context })); or another function of its "
+                    + "IOMMU group is attached elsewhere"),
+            Refusal("EFAULT"),
+            Refusal("ENOENT", "the context that the device is bound to has no address space or page table of that id"),
+            Refusal(
+                "EADDRINUSE",
+                "something is mapped where the device reserves addresses (MSI), or where its IOMMU has none: see "
+                    + "ioas:iova_ranges() of one that it is attached to"),
+            Refusal("EBUSY", "the device is attached to another page table: detach it first"), Refusal("ENOTTY"),
         ] + memory,
         "VFIO_DEVICE_DETACH_IOMMUFD_PT": frame + [Refusal("ENOTTY")],
         // drivers/vfio/vfio_main.c:vfio_set_irqs_validate_and_prepare, drivers/vfio/pci/vfio_pci_intrs.c
@@ -188,7 +274,8 @@ public struct Refusal: Sendable {
     // drivers/vfio/pci/vfio_pci_core.c
     private static let hotReset =
         frame + [
-            Refusal("EPERM"), Refusal("EBADF"), Refusal("EBUSY"),
+            Refusal("EPERM", "the reset takes along a device that is not the program's: open all of the bus first"),
+            Refusal("EBADF"), Refusal("EBUSY", "a device of the bus is in use"),
             Refusal("ENODEV", "the bus cannot be reset: no port is above it"),
             Refusal("ENOSPC", "the buffer is too small for the devices of the bus; their count was written"),
             Refusal("ENOTTY", "the link to the device did not come back"),
@@ -197,21 +284,28 @@ public struct Refusal: Sendable {
     private static let mapping = [
         Refusal("EFAULT", "the memory cannot be pinned; a BAR goes through a dma-buf (map_file), not its address"),
         Refusal("EEXIST", "that IOVA range is already mapped"),
-        Refusal("EINVAL", "size 0, not page aligned, or a reserved IOVA range"),
+        Refusal(
+            "EINVAL", "size 0, not page aligned, neither read nor write, or an IOVA that is reserved or not translated"),
         Refusal("ENOMEM", "over the locked memory limit (ulimit -l)"),
         Refusal("EADDRINUSE", "an attached device's reserved range is there"),
     ]
 
     // MARK: iommufd
 
+    private static let noObject = Refusal("ENOENT", "the context has no object of that id, or it is of another kind")
     private static let unknown = [
-        Refusal("EOPNOTSUPP", "this IOMMU or kernel does not know a flag, option or type"),
-        Refusal("ENOENT", "no such object"),
+        Refusal("EOPNOTSUPP", "this IOMMU or kernel does not know a flag, option or type"), noObject,
     ]
+    private static let noRoom = Refusal(
+        "ENOSPC",
+        "no free range of that length among the usable addresses (ioas:iova_ranges()): unmap something, or map less")
 
     private static let iommufd: [String: [Refusal]] = [
-        "IOMMU_DESTROY": frame + [Refusal("EBUSY", "a device is attached to it"), Refusal("ENOENT")],
-        "IOMMU_IOAS_ALLOC": frame + [Refusal("EOPNOTSUPP"), Refusal("ENOMEM")],
+        "IOMMU_DESTROY": frame + [
+            Refusal("EBUSY", "a device is attached to it, or a page table made of it: detach, or destroy that, first"),
+            noObject,
+        ],
+        "IOMMU_IOAS_ALLOC": frame + [Refusal("EOPNOTSUPP", "the kernel knows no flag here"), Refusal("ENOMEM")],
         // drivers/iommu/iommufd/{ioas,hw_pagetable,device}.c
         "IOMMU_IOAS_ALLOW_IOVAS": unknown + [
             Refusal("EADDRINUSE", "an attached device or page table reserves part of a range"),
@@ -220,7 +314,7 @@ public struct Refusal: Sendable {
         "IOMMU_OPTION": unknown + [
             Refusal("EBUSY", "accounting is chosen before the context has any object"),
             Refusal("EINVAL", "the value is 0 or 1; with a page table, only while nothing is mapped"),
-            Refusal("EPERM"), Refusal("EFAULT"),
+            Refusal("EPERM", "without accounting of memory is root's to choose (CAP_SYS_RESOURCE)"), Refusal("EFAULT"),
         ],
         "IOMMU_HWPT_ALLOC": unknown + frame + [
             Refusal("EADDRINUSE", "something is mapped, or allowed, where the IOMMU has no addresses"),
@@ -235,13 +329,22 @@ public struct Refusal: Sendable {
         "IOMMU_VDEVICE_ALLOC": unknown + frame + [Refusal("ENOMEM")],
         "IOMMU_VEVENTQ_ALLOC": unknown + frame + [Refusal("ENOMEM")],
         "IOMMU_HW_QUEUE_ALLOC": unknown + frame + [Refusal("ENOMEM")],
-        "IOMMU_VFIO_IOAS": [Refusal("ENODEV"), Refusal("EINVAL"), Refusal("EOPNOTSUPP"), Refusal("EFAULT")],
-        "IOMMU_IOAS_COPY": mapping + [
-            Refusal("ENOENT"), Refusal("EPERM"), Refusal("ENOSPC"), Refusal("EOVERFLOW"), Refusal("EOPNOTSUPP"),
+        "IOMMU_VFIO_IOAS": [
+            Refusal("ENODEV", "the context has no address space that VFIO's old interface stands for"),
+            Refusal("EINVAL", "the operation is get, set or clear, and reserved fields are 0"),
+            Refusal("EOPNOTSUPP", "this kernel was built without it (CONFIG_IOMMUFD_VFIO_CONTAINER)"),
+            Refusal("EFAULT"),
         ],
-        "IOMMU_IOAS_IOVA_RANGES": frame + [Refusal("ENOENT"), Refusal("EMSGSIZE")],
+        "IOMMU_IOAS_COPY": mapping + [
+            Refusal("ENOENT", "the source does not map all of that range, or is no address space of this context"),
+            Refusal("EPERM", "the source may not be written by devices, and the copy shall be"), noRoom,
+            Refusal("EOVERFLOW"), Refusal("EOPNOTSUPP", "a flag that this kernel does not know"),
+        ],
+        "IOMMU_IOAS_IOVA_RANGES": frame + [
+            noObject, Refusal("EMSGSIZE", "there are more ranges than the array has room for; num_iovas says how many"),
+        ],
         "IOMMU_IOAS_MAP": mapping + [
-            Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EOVERFLOW"), Refusal("EOPNOTSUPP"),
+            noObject, noRoom, Refusal("EOVERFLOW"), Refusal("EOPNOTSUPP", "a flag that this kernel does not know"),
         ],
         // drivers/iommu/iommufd/{io_pagetable,pages}.c
         "IOMMU_IOAS_MAP_FILE": [
@@ -250,10 +353,11 @@ public struct Refusal: Sendable {
             Refusal(
                 "EINVAL", "start and length must lie inside the dma-buf; iova and length must be page aligned"),
             Refusal("ENOTTY", "this kernel has no IOMMU_IOAS_MAP_FILE (6.13 and later)"), Refusal("EBADF"),
-            Refusal("ENOENT"), Refusal("ENOSPC"), Refusal("EOVERFLOW"),
+            noObject, noRoom, Refusal("EOVERFLOW"),
         ] + mapping.filter { $0.name != "EINVAL" },
         "IOMMU_IOAS_UNMAP": frame + [
-            Refusal("ENOENT", "nothing is mapped there, or a mapping reaches outside the range"), Refusal("EBUSY"),
+            Refusal("ENOENT", "nothing is mapped there, or a mapping reaches outside the range"),
+            Refusal("EBUSY", "a driver of the kernel's uses the mapping (an emulated device's access)"),
             Refusal("EOVERFLOW"),
         ],
     ]

@@ -62,6 +62,8 @@ public struct TLP: Sendable, Equatable {
     public var length: Int
     /// nil without a hint.
     public var hint: Hint?
+    /// Whether later requests may overtake it, or it earlier ones: Attr[1], relaxed ordering.
+    public var isRelaxed = false
     /// nil for host memory.
     public var target: Target?
 
@@ -97,7 +99,9 @@ public struct TLP: Sendable, Equatable {
 
     /// A prefix comes first where the tag has 16 bits.
     private var nonFlitHeader: [UInt32] {
-        var words: [UInt32] = [(isWrite ? 0x4000_0000 : 0) | (isLong ? 0x2000_0000 : 0) | doubleWords]
+        var words: [UInt32] = [
+            (isWrite ? 0x4000_0000 : 0) | (isLong ? 0x2000_0000 : 0) | (isRelaxed ? 1 << 13 : 0) | doubleWords
+        ]
         var tag: UInt32 = 0
         var enables = byteEnables
         var low = UInt32(truncatingIfNeeded: address) & ~3
@@ -117,7 +121,8 @@ public struct TLP: Sendable, Equatable {
     private var flitHeader: [UInt32]? {
         guard isWrite, isLong, address & 3 == 0, length & 3 == 0, hint?.isExtended != true else { return nil }
         var words: [UInt32] = [
-            0x6000_0000 | doubleWords, UInt32(requester) << 16, UInt32(truncatingIfNeeded: address >> 32),
+            0x6000_0000 | (isRelaxed ? 1 << 11 : 0) | doubleWords, UInt32(requester) << 16,
+            UInt32(truncatingIfNeeded: address >> 32),
             UInt32(truncatingIfNeeded: address),
         ]
         if let hint {

@@ -6,6 +6,8 @@ public struct TLPHeader: Sendable {
     public private(set) var fields: [[Field]] = []
     /// The hint; nil where the header has none.
     public private(set) var hint: TLP.Hint?
+    /// Whether it has the relaxed ordering attribute.
+    public private(set) var isRelaxed = false
     /// "MWr(64)", "MRd(32)"
     public private(set) var name = ""
 
@@ -49,6 +51,7 @@ public struct TLPHeader: Sendable {
         guard rest.count == (isLong ? 4 : 3) else { return false }
         let header = Array(rest)
         let hasHint = bits(first, 16, 16) == 1
+        isRelaxed = bits(first, 13, 13) == 1
         name = "\(isWrite ? "MWr" : "MRd")(\(isLong ? 64 : 32))"
         fields.append([
             ("Fmt", hex(bits(first, 31, 29))), ("Type", hex(bits(first, 28, 24))), ("TC", "\(bits(first, 22, 20))"),
@@ -81,6 +84,7 @@ public struct TLPHeader: Sendable {
         guard let first = words.first, first >> 24 == 0x60, words.count >= 4 else { return false }
         let orthogonal = bits(first, 20, 16)
         guard orthogonal & ~2 == 0, words.count == (orthogonal == 0 ? 4 : 5) else { return false }
+        isRelaxed = bits(first, 11, 11) == 1
         name = "MWr(64)"
         fields = [
             [
@@ -118,6 +122,7 @@ extension TLP {
         var summary = "\(seconds) \(TLPHeader.function(requester)) > \(place) "
         summary += "\(decoded?.name ?? (isWrite ? "MWr" : "MRd")) \(length) bytes"
         if let hint { summary += " PH=\(hint.name) ST=\(hex(hint.tag))" }
+        if isRelaxed { summary += " RO" }
         guard let words, let decoded else {
             return [summary, "    header not shown: how \(mode.rawValue) mode carries this is not known for certain"]
         }

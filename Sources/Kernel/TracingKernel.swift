@@ -19,6 +19,8 @@ public final class TracingKernel: Kernel {
     public var recordFeature: ((Feature) -> Void)?
     /// Which calls are refused instead of being made; nil for none.
     public var faults: FaultPlan?
+    /// Whether calls go past the plan, as they are not the script's: what a bench can do is being found out.
+    public var isProbing = false
     /// How many calls a plan has refused so far.
     public private(set) var callsRefused = 0
     /// How requests are decoded; see ``know(_:)``.
@@ -80,7 +82,7 @@ public final class TracingKernel: Kernel {
 
     /// The answer that the plan has for a call, of which it tells.
     private func refusal(of operation: inout Operation) -> Errno? {
-        guard let errno = faults?.refusal(of: operation.name) else { return nil }
+        guard !isProbing, let errno = faults?.refusal(of: operation.name) else { return nil }
         callsRefused += 1
         operation.errno = errno
         operation.isInjected = true

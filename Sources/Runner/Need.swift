@@ -1,6 +1,7 @@
 import Bindings
 import CKernel
 import Devices
+import Glibc
 import Kernel
 
 /// Something that a bench may be able to do, found out by asking it.
@@ -17,7 +18,7 @@ public enum Need: String, CaseIterable, Sendable {
     case type1
     /// There is an RDMA device.
     case rdma
-    /// The NIC's driver registers dma-bufs.
+    /// The NIC registers dma-bufs, those of the device that would export where there is one.
     case regDmabufMR = "rdma.reg_dmabuf_mr"
 
     /// What must be known to ask.
@@ -47,7 +48,7 @@ public enum Need: String, CaseIterable, Sendable {
         case .rdma: return subjects.nic == nil ? Need.noNIC(kernel) : nil
         case .regDmabufMR:
             guard let nic = subjects.nic else { return Need.noNIC(kernel) }
-            return Need.regDmabufMRMissing(nic, kernel)
+            return regDmabufMRMissing(nic, subjects, kernel)
         }
     }
 
@@ -89,22 +90,48 @@ public enum Need: String, CaseIterable, Sendable {
         }
     }
 
-    /// Descriptor -1 names no dma-buf: a driver that has the operation says EBADF, one that lacks it EOPNOTSUPP.
-    private static func regDmabufMRMissing(_ nic: String, _ kernel: any Kernel) -> String? {
+    /// Whether a driver takes a dma-buf depends on who exported it, so a page of the device's is registered. Without a
+    /// device that exports, descriptor -1 tells as much as can be known: a driver that has the operation says EBADF, one
+    /// that lacks it EOPNOTSUPP. Whatever else is refused is no lack of the NIC's, such as a route to the device.
+    private func regDmabufMRMissing(_ nic: String, _ subjects: Subjects, _ kernel: any Kernel) -> String? {
+        if let refusal = Need.refusal(of: -1, by: nic, kernel) { return refusal }
+        // Where nothing could be exported, the case says so itself.
+        guard let address = subjects.device,
+            var device = try? VFIODevice.open(address, via: .present, kernel: kernel),
+            let buffer = Need.onePage(&device)
+        else { return nil }
+        return Need.refusal(of: buffer.descriptor, by: nic, kernel).map { "a dma-buf of \(address): \($0)" }
+    }
+
+    /// A dma-buf of the first page that the device exports; nil where it exports none.
+    private static func onePage(_ device: inout VFIODevice) -> DMABuf? {
+        for index in 0..<UInt32(6) {
+            guard let region = try? device.region(index), region.isMappable, region.size >= 4096 else { continue }
+            let range = vfio_region_dma_range(offset: 0, length: 4096)
+            let flags = UInt32(O_CLOEXEC | O_RDWR)
+            guard let buffer = try? device.exportDMABuf(region: index, ranges: [range], openFlags: flags) else {
+                continue
+            }
+            return buffer
+        }
+        return nil
+    }
+
+    private static func refusal(of buffer: Int32, by nic: String, _ kernel: any Kernel) -> String? {
         do throws(Failure) {
             var context = try RDMAContext(nic, kernel: kernel)
             var pd = try context.allocPD()
             var answer: Failure?
             do throws(Failure) {
-                var mr = try pd.regDmabufMR(dmabuf: -1, offset: 0, length: 4096, iova: 0, access: 1)
+                var mr = try pd.regDmabufMR(dmabuf: buffer, offset: 0, length: 4096, iova: 0, access: 1)
                 try mr.close()
             } catch {
                 answer = error
             }
             try pd.close()
             try context.close()
-            guard let answer, answer.errno.name != "EBADF" else { return nil }
-            return answer.message
+            let lacks = buffer < 0 ? answer?.errno.name != "EBADF" : answer?.errno.name == "EOPNOTSUPP"
+            return lacks ? answer?.message : nil
         } catch {
             return error.message
         }

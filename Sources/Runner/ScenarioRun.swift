@@ -24,6 +24,8 @@ public final class ScenarioRun {
     private var crew: Crew?
     private var link: RoleLink?
     var seat: RoleRendezvous?
+    /// What is open since a case has ended, and which.
+    private var openSince: [String: String] = [:]
     /// What ends it where it takes too long.
     private let deadline: Deadline?
     private let limits: Limits
@@ -215,6 +217,10 @@ public final class ScenarioRun {
             throw error.luaError
         }
         try bind(unbound)
+        // What `--inject` names is refused to the cases.
+        let kernel = host.realKernel as? TracingKernel
+        kernel?.isProbing = true
+        defer { kernel?.isProbing = false }
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {
@@ -247,6 +253,7 @@ public final class ScenarioRun {
         } catch {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
+        kernel?.isProbing = false
         if !scenario.roles.isEmpty, place == nil { try start(scenario.roles, resolved.values) }
         run(scenario.cases, resolved.values)
     }
@@ -350,6 +357,8 @@ public final class ScenarioRun {
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
         note(one.name)
         let start = host.realKernel.monotonic()
+        let before = Set(host.realKernel.open)
+        openSince = openSince.filter { before.contains($0.key) }
         do throws(ErrorValue) {
             try state.call(one.function, module: "case", [.table(values)])
             record(one.name, nil, since: start)
@@ -358,6 +367,9 @@ public final class ScenarioRun {
         }
         // What the case left to the collector is closed now, so that the next case finds the devices free.
         state.collect()
+        for object in host.realKernel.open where openSince[object] == nil && !before.contains(object) {
+            openSince[object] = one.name
+        }
     }
 
     private func skip(_ reasons: [String]) {
@@ -379,6 +391,9 @@ public final class ScenarioRun {
         one.message = error.map { verdict == .skip ? $0.message : $0.line }
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
         one.log = host.log
+        if verdict == .fail {
+            one.log += openSince.sorted { $0.key < $1.key }.map { "still open since the case '\($0.value)': \($0.key)" }
+        }
         one.metrics = host.metrics
         one.distributions = host.distributions
         one.evidence = host.evidence

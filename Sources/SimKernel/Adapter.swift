@@ -27,6 +27,12 @@ final class Adapter {
             : [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number]
     }
 
+    /// The port's table, as far as it is filled.
+    var gids: [(gid: [UInt8], type: ibv_gid_type)] {
+        let types = nic.driver == .rxe ? [IBV_GID_TYPE_ROCE_V2] : [IBV_GID_TYPE_ROCE_V1, IBV_GID_TYPE_ROCE_V2]
+        return (0..<(2 * types.count)).map { (gid(isIPv4: $0 >= types.count), types[$0 % types.count]) }
+    }
+
     func has(gid: [UInt8]) -> Bool { gid == self.gid(isIPv4: true) || gid == self.gid(isIPv4: false) }
 }
 

@@ -189,9 +189,9 @@ extension SimKernel {
     /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
     func reach(
         _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, by requester: PCIFunction,
-        _ hint: TLP.Hint? = nil
+        _ attributes: WireAttributes = .none
     ) {
-        record(.bar(place), bytes.count, isWrite: toMemory, by: requester, hint)
+        record(.bar(place), bytes.count, isWrite: toMemory, by: requester, attributes)
         guard place.device.function.decodesMemory, let bar = place.device.function.bar(place.index),
             place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
         else {

@@ -2,38 +2,30 @@ import CKernel
 import Glibc
 import Kernel
 
-/// The bytes behind a BAR: a memfd, so that a program's mapping, pread and a peer's DMA see the same memory.
+/// The bytes behind a BAR: shared memory, so that a program's mapping, pread and a peer's DMA see the same. It is no file,
+/// whose length the process's limit would bound; a page is there from the first access on.
 final class BARMemory {
     let size: UInt64
     let base: UnsafeMutableRawPointer
-    private let descriptor: Int32
     private let span: Int
 
     init(size: UInt64) throws(Errno) {
         guard size > 0, size <= 1 << 46 else { throw Errno(ENOMEM) }
         span = Int((size + 4095) & ~4095)
-        let created = sys_memfd_create("bar")
-        if let errno = Errno(result: created) { throw errno }
-        descriptor = Int32(truncatingIfNeeded: created)
         var address: UnsafeMutableRawPointer?
-        guard ftruncate(descriptor, span) == 0,
-            sys_mmap(&address, span, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == 0, let address
-        else {
-            _ = sys_close(descriptor)
+        let flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE
+        guard sys_mmap(&address, span, PROT_READ | PROT_WRITE, flags, -1, 0) == 0, let address else {
             throw Errno(ENOMEM)
         }
         self.size = size
         base = address
     }
 
-    deinit {
-        _ = sys_munmap(base, span)
-        _ = sys_close(descriptor)
-    }
+    deinit { _ = sys_munmap(base, span) }
 
     func map(length: Int, protection: Int32, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
-        let result = sys_mmap(&address, length, protection, MAP_SHARED, descriptor, offset)
+        let result = sys_map_again(&address, nil, base + Int(offset), length, protection)
         guard result == 0, let address else { throw Errno(result: result) ?? Errno(ENOMEM) }
         return address
     }
@@ -44,7 +36,9 @@ final class BARMemory {
     func show(_ shown: Bool, at address: UnsafeMutableRawPointer, length: Int, protection: Int32, from offset: UInt64)
         -> Int
     {
-        sys_remap(address, length, protection, shown ? descriptor : BARMemory.nothing, shown ? offset : 0)
+        guard shown else { return sys_remap(address, length, protection, BARMemory.nothing, 0) }
+        var result: UnsafeMutableRawPointer?
+        return sys_map_again(&result, address, base + Int(offset), length, protection)
     }
 
     /// The caller has checked that the bytes lie inside.

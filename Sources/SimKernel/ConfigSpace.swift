@@ -4,6 +4,8 @@ struct ConfigSpace {
     static let memoryEnable: UInt16 = 2
     static let busMasterEnable: UInt16 = 4
     static let hints = 0x100
+    private static let relaxedOrdering: UInt8 = 0x10
+    private static let noSnoop: UInt8 = 0x08
 
     private(set) var bytes: [UInt8]
     /// The bits that keep what is written to them.
@@ -49,7 +51,11 @@ struct ConfigSpace {
         kept[ConfigSpace.command + 1] = 0x05
         kept[0x0c] = 0xff
         if let power { kept[power + 4] = 0x03 }
-        if let express { kept[express + 8] = 0x0f }
+        if let express {
+            // A function that does without relaxed ordering, or no snoop, has 0 there for good; the others start with 1.
+            kept[express + 8] = 0x0f | bytes[express + 8] & ConfigSpace.relaxedOrdering
+            kept[express + 9] = bytes[express + 9] & ConfigSpace.noSnoop
+        }
         if device.keepsConfigWrites {
             for place in kept.indices where map.owners[place] == .nothing { kept[place] = 0xff }
         }
@@ -89,6 +95,11 @@ struct ConfigSpace {
     var powerState: UInt8 {
         get { power.map { bytes[$0 + 4] & 3 } ?? 0 }
         set { if let power { bytes[power + 4] = bytes[power + 4] & ~3 | newValue & 3 } }
+    }
+
+    /// Whether the device control register lets it send requests with relaxed ordering.
+    var enablesRelaxedOrdering: Bool {
+        express.map { bytes[$0 + 8] & ConfigSpace.relaxedOrdering != 0 } ?? false
     }
 
     /// Whether a function that comes back from D3hot has kept its state (No_Soft_Reset).
@@ -179,6 +190,8 @@ struct ConfigSpace {
         // Version 2, endpoint; function-level reset; 8 GT/s x8.
         self[place + 0x02, UInt16.self] = 0x0002
         self[place + 0x04, UInt32.self] = 1 << 28 | 0x8000
+        // Device control as after power on: relaxed ordering, no snoop, read requests of 512 bytes.
+        self[place + 0x08, UInt16.self] = 0x2810
         self[place + 0x0c, UInt32.self] = 0x83
         self[place + 0x12, UInt16.self] = 0x83
         let completer: UInt32

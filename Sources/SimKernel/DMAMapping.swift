@@ -42,9 +42,9 @@ extension SimKernel {
     /// drivers/iommu/dma-iommu.c:iova_reserve_pci_windows
     private var translatable: [iommu_iova_range] {
         [
-            iommu_iova_range(start: 0, last: PCIFunction.lowWindow - 1),
+            iommu_iova_range(start: 0, last: Windows.low - 1),
             iommu_iova_range(
-                start: 1 << 32, last: min(PCIFunction.highWindow, 1 << UInt64(min(topology.apertureBits, 63))) - 1),
+                start: 1 << 32, last: min(Windows.high, 1 << UInt64(min(topology.apertureBits, 63))) - 1),
         ]
     }
 

@@ -5,6 +5,10 @@ import Kernel
 final class Directory {
     var entries: [String: Node] = [:]
     unowned let parent: Directory?
+    /// Whether a name that is missing is missing in the kernel too.
+    var isComplete = false
+    /// Names that the kernel has all the same; they are not listed.
+    var unmodelled: Set<String> = []
     /// Whether it is a tmpfs, where files can be made.
     let isTemporary: Bool
 
@@ -46,15 +50,27 @@ enum Node {
 }
 
 extension Directory {
-    /// fs/namei.c:path_lookupat. `follow` says whether a link at the end is followed.
-    func find(_ path: String, follow: Bool = true) throws(Errno) -> Node {
-        guard path.utf8.count < 4096 else { throw Errno(ENAMETOOLONG) }
-        guard path.hasPrefix("/") else { throw Errno(ENOENT) }
-        var links = 0
-        return try walk(from: self, path, follow: follow || path.hasSuffix("/"), &links)
+    /// What is met on the way to a node.
+    struct Walk {
+        fileprivate var links = 0
+        /// Whether a name was missing that a real kernel may have.
+        fileprivate(set) var isUnknown = false
     }
 
-    private func walk(from start: Directory, _ path: String, follow: Bool, _ links: inout Int) throws(Errno) -> Node {
+    /// fs/namei.c:path_lookupat. `follow` says whether a link at the end is followed.
+    func find(_ path: String, follow: Bool = true) throws(Errno) -> Node {
+        var walk = Walk()
+        return try find(path, follow: follow, &walk)
+    }
+
+    /// The same; `walk` tells more of a refusal.
+    func find(_ path: String, follow: Bool = true, _ walk: inout Walk) throws(Errno) -> Node {
+        guard path.utf8.count < 4096 else { throw Errno(ENAMETOOLONG) }
+        guard path.hasPrefix("/") else { throw Errno(ENOENT) }
+        return try self.walk(from: self, path, follow: follow || path.hasSuffix("/"), &walk)
+    }
+
+    private func walk(from start: Directory, _ path: String, follow: Bool, _ walk: inout Walk) throws(Errno) -> Node {
         var node = Node.directory(path.hasPrefix("/") ? self : start)
         let components = path.split(separator: "/")
         for (index, component) in components.enumerated() {
@@ -65,12 +81,15 @@ extension Directory {
                 continue
             }
             guard component.utf8.count <= 255 else { throw Errno(ENAMETOOLONG) }
-            guard let next = directory.entries[String(component)] else { throw Errno(ENOENT) }
+            guard let next = directory.entries[String(component)] else {
+                walk.isUnknown = !directory.isComplete || directory.unmodelled.contains(String(component))
+                throw Errno(ENOENT)
+            }
             node = next
             if case .link(let target) = next, follow || index < components.count - 1 {
-                links += 1
-                guard links <= 40 else { throw Errno(ELOOP) }
-                node = try walk(from: directory, target, follow: true, &links)
+                walk.links += 1
+                guard walk.links <= 40 else { throw Errno(ELOOP) }
+                node = try self.walk(from: directory, target, follow: true, &walk)
             }
         }
         if path.hasSuffix("/"), path != "/" {

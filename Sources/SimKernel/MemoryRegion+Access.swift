@@ -9,10 +9,14 @@ extension MemoryRegion {
         address >= start && UInt64(length) <= self.length && address - start <= self.length - UInt64(length)
     }
 
-    /// The hint of its requests: what the key's index stands for, while the function's TPH is enabled.
-    var wireHint: TLP.Hint? {
-        guard let hint, let steering = domain.context.adapter.steering else { return nil }
-        return steering.hint(index: UInt8(truncatingIfNeeded: hint.index), ph: hint.ph)
+    /// What its requests carry: the hint that the key's index stands for, while the function's TPH is enabled, and
+    /// relaxed ordering, where the key has it and the function may.
+    private func attributes(of function: PCIFunction) -> WireAttributes {
+        var attributes = WireAttributes(hint: nil, isRelaxed: isRelaxed && function.config.enablesRelaxedOrdering)
+        if let hint, let steering = domain.context.adapter.steering {
+            attributes.hint = steering.hint(index: UInt8(truncatingIfNeeded: hint.index), ph: hint.ph)
+        }
+        return attributes
     }
 
     /// Moves bytes by the NIC's DMA. False where its page fault finds no memory; then nothing was moved. The caller has
@@ -26,7 +30,9 @@ extension MemoryRegion {
         guard let exported = buffer as? RegionBuffer, let function else {
             // What is in the NIC itself takes no request.
             if let function, device == nil {
-                kernel.record(.hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function, wireHint)
+                kernel.record(
+                    .hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function,
+                    attributes(of: function))
             }
             guard let pages = buffer as? PageBuffer else {
                 return moveHost(bytes, memory &+ place, toMemory: toMemory, kernel)
@@ -34,12 +40,12 @@ extension MemoryRegion {
             pages.transfer(bytes, at: offset + place, toMemory: toMemory)
             return true
         }
-        let hint = wireHint
+        let attributes = attributes(of: function)
         var done = 0
         while done < bytes.count, let (place, count) = exported.place(at: offset + place + UInt64(done)) {
             let part = UnsafeMutableRawBufferPointer(
                 rebasing: bytes[done..<(done + Int(min(count, UInt64(bytes.count - done))))])
-            kernel.reach(place, part, toMemory: toMemory, by: function, hint)
+            kernel.reach(place, part, toMemory: toMemory, by: function, attributes)
             done += part.count
         }
         return true

@@ -19,6 +19,8 @@ final class MemoryRegion: Importer {
     /// The NIC's own memory, where it is of that.
     let device: DeviceMemory?
     private let isPinned: Bool
+    /// Whether the memory key asks for relaxed ordering.
+    let isRelaxed: Bool
     /// The hint of the memory key, read once at registration.
     private(set) var hint: (ph: UInt8, index: UInt16)?
     /// The entry of the NIC's steering tags that it gives back in the end.
@@ -45,6 +47,8 @@ final class MemoryRegion: Importer {
         self.offset = offset
         dmaHandle = handle
         self.isPinned = isPinned
+        // hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct: the data direct function's key has it not
+        isRelaxed = access & (1 << 20) != 0 && domain.context.nic.driver.asksForRelaxedOrdering && !isPinned
     }
 
     deinit {

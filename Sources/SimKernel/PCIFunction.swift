@@ -33,9 +33,9 @@ final class PCIFunction {
     /// Whether VFIO has it.
     private(set) var isVFIO: Bool
 
-    init(_ device: Topology.Device, slot: Int) {
+    init(_ device: Topology.Device, slot: Int, _ windows: inout Windows) {
         self.device = device
-        addresses = PCIFunction.place(device.bars, slot: slot)
+        addresses = windows.place(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
         driver = device.driver
         // Who gave it to such a driver has said so.
@@ -50,36 +50,10 @@ final class PCIFunction {
         }
     }
 
-    /// Where memory BARs begin, below and above 4 GiB.
-    static let lowWindow: UInt64 = 0x8000_0000
-    static let highWindow: UInt64 = 1 << 40
-
     /// Whom an interrupt of the function reaches: its driver.
     var tellInterrupt: (() -> Void)?
     /// Whether it asserts its INTx, which it does not where it sends messages.
     var assertsLine: Bool { engine?.isInterrupting == true && !config.isMSIEnabled }
-
-    /// Every function has windows of its own, so no BAR shares a page with another (a sub-page BAR stays mappable).
-    private static func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
-        var low = lowWindow + UInt64(slot & 0x1ff) << 22
-        var high = highWindow + UInt64(slot) << 36
-        var port = 0x1000 + UInt64(slot & 0x1ff) << 6
-        var result: [Int: UInt64] = [:]
-        for bar in bars where bar.size > 0 && bar.size <= 1 << 46 && (0..<6).contains(bar.index) {
-            let alignment = max(bar.size.nextPowerOfTwo, bar.kind == .io ? 4 : 4096)
-            func take(_ cursor: inout UInt64) -> UInt64 {
-                let start = (cursor + alignment - 1) & ~(alignment - 1)
-                cursor = start + alignment
-                return start
-            }
-            switch (bar.kind, bar.is64Bit) {
-            case (.io, _): result[bar.index] = take(&port)
-            case (_, true): result[bar.index] = take(&high)
-            case (_, false): result[bar.index] = take(&low)
-            }
-        }
-        return result
-    }
 
     func bar(_ index: Int) -> Topology.BAR? {
         addresses[index] == nil ? nil : device.bars.first { $0.index == index }
@@ -96,6 +70,48 @@ final class PCIFunction {
     /// Whether it answers requests to its memory.
     var decodesMemory: Bool { config.command & ConfigSpace.memoryEnable != 0 && config.powerState < 3 }
     var busMaster: Bool { config.command & ConfigSpace.busMasterEnable != 0 }
+}
+
+/// Bus addresses. Every function has windows of its own, so no BAR shares a page with another (a sub-page BAR stays
+/// mappable); what does not fit there comes above all windows.
+struct Windows {
+    /// Where memory BARs begin, below and above 4 GiB.
+    static let low: UInt64 = 0x8000_0000
+    static let high: UInt64 = 1 << 40
+    private static let lowSize: UInt64 = 1 << 22
+    private static let highSize: UInt64 = 1 << 36
+
+    private var aboveLow: UInt64
+    private var aboveHigh: UInt64
+
+    init(functions: Int) {
+        aboveLow = Windows.low + UInt64(min(functions, 0x200)) * Windows.lowSize
+        aboveHigh = Windows.high + UInt64(functions) * Windows.highSize
+    }
+
+    /// Addresses by index.
+    mutating func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
+        var low = Windows.low + UInt64(slot & 0x1ff) * Windows.lowSize
+        var high = Windows.high + UInt64(slot) * Windows.highSize
+        let (lowEnd, highEnd) = (low + Windows.lowSize, high + Windows.highSize)
+        var port = 0x1000 + UInt64(slot & 0x1ff) << 6
+        var result: [Int: UInt64] = [:]
+        for bar in bars where bar.size > 0 && bar.size <= 1 << 46 && (0..<6).contains(bar.index) {
+            let alignment = max(bar.size.nextPowerOfTwo, bar.kind == .io ? 4 : 4096)
+            func take(_ cursor: inout UInt64, before end: UInt64 = .max) -> UInt64? {
+                let start = (cursor + alignment - 1) & ~(alignment - 1)
+                guard start + alignment <= end else { return nil }
+                cursor = start + alignment
+                return start
+            }
+            switch (bar.kind, bar.is64Bit) {
+            case (.io, _): result[bar.index] = take(&port)
+            case (_, true): result[bar.index] = take(&high, before: highEnd) ?? take(&aboveHigh)
+            case (_, false): result[bar.index] = take(&low, before: lowEnd) ?? take(&aboveLow)
+            }
+        }
+        return result
+    }
 }
 
 extension UInt64 {

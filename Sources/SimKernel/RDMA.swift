@@ -22,6 +22,8 @@ final class RDMA {
     /// Where kernel drivers' mappings of host memory begin, as devices see them.
     private var nextAddress: UInt64 = 1 << 32
 
+    func adapter(named name: String) -> Adapter? { adapters.values.first { $0.nic.name == name } }
+
     init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: PeerRoutes) {
         var adapters: [UnsafeMutablePointer<ibv_device>: Adapter] = [:]
         var devices: [UnsafeMutablePointer<ibv_device>] = []

@@ -169,7 +169,7 @@ extension SimKernel {
     public func readlink(_ path: String) throws(Errno) -> String {
         pass(1000)
         if let text = try processLink(path) { return text }
-        guard case .link(let target) = try root.find(path, follow: false) else { throw Errno(EINVAL) }
+        guard case .link(let target) = try node(path, follow: false) else { throw Errno(EINVAL) }
         return target
     }
 

@@ -8,14 +8,12 @@ extension SimKernel {
     /// v2.
     public func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
         pass(1000)
-        let adapter = try rdma.context(context).adapter
-        let types = adapter.nic.driver == .rxe ? [IBV_GID_TYPE_ROCE_V2] : [IBV_GID_TYPE_ROCE_V1, IBV_GID_TYPE_ROCE_V2]
-        return (0..<(2 * types.count)).map { index in
+        return try rdma.context(context).adapter.gids.enumerated().map { index, one in
             var entry = ibv_gid_entry()
             entry.gid_index = UInt32(index)
             entry.port_num = 1
-            entry.gid_type = UInt32(types[index % types.count].rawValue)
-            withUnsafeMutableBytes(of: &entry.gid) { $0.copyBytes(from: adapter.gid(isIPv4: index >= types.count)) }
+            entry.gid_type = UInt32(one.type.rawValue)
+            withUnsafeMutableBytes(of: &entry.gid) { $0.copyBytes(from: one.gid) }
             return entry
         }
     }

@@ -28,6 +28,7 @@ extension SimKernel {
         root.entries["run"] = .directory(Directory(in: root, isTemporary: true))
         for nic in topology.nics { add(nic) }
         addProcess()
+        addMachine()
         addFurtherFiles()
         tphModule?.addFiles(self)
     }
@@ -38,39 +39,31 @@ extension SimKernel {
         let directory = root.directory("sys/devices/pci0000:00/\(device.address)")
         let back = "devices/pci0000:00/\(device.address)"
         root.directory("sys/bus/pci/devices").entries[device.address] = .link("../../../\(back)")
-        func text(_ name: String, _ contents: String) { directory.entries[name] = .text { Array(contents.utf8) } }
-        text("vendor", "0x" + hexadecimal(device.vendor, width: 4) + "\n")
-        text("device", "0x" + hexadecimal(device.device, width: 4) + "\n")
-        text("class", "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) + "\n")
-        text("resource", ConfigSpace.resources(device, function.addresses))
-        text("numa_node", "\(device.node)\n")
-        // drivers/base/power/sysfs.c:runtime_status_show; vfio_pci_core.c lets a function sleep that nobody has open
-        directory.directory("power").entries["runtime_status"] = .text { [unowned self] in
-            let sleeps = self.device(of: function).map { $0.isLowPower || $0.openCount == 0 } ?? false
-            return Array((sleeps ? "suspended\n" : "active\n").utf8)
-        }
+        addFiles(of: function, directory)
         addOverride(function, directory)
-        text("reset_method", "flr\n")
-        directory.entries["config"] = .text { function.config.bytes }
         directory.entries["iommu_group"] = .link("../../../kernel/iommu_groups/\(group.number)")
         let groupDirectory = root.directory("sys/kernel/iommu_groups/\(group.number)")
         groupDirectory.directory("devices").entries[device.address] = .link("../../../../\(back)")
-        groupDirectory.entries["type"] = .text { Array("DMA-FQ\n".utf8) }
-        groupDirectory.entries["reserved_regions"] = .text {
-            Array("0x00000000fee00000 0x00000000feefffff msi\n".utf8)
+        groupDirectory.isComplete = true
+        groupDirectory.entries["type"] = .attribute(show: { "DMA-FQ\n" }) { [unowned self] (_) throws(Errno) in
+            throw notModelled("write to the type of an IOMMU group", EOPNOTSUPP)
         }
+        groupDirectory.entries["reserved_regions"] = .attribute(
+            show: { "0x00000000fee00000 0x00000000feefffff msi\n" }, store: nil)
     }
 
     private func add(_ nic: Topology.NIC) {
         let classDirectory = root.directory("sys/class/infiniband")
-        guard let address = nic.address, functions[address] != nil else {
+        guard nic.driver != .rxe, let address = nic.address, functions[address] != nil else {
             // A software device hangs below the virtual bus.
-            _ = root.directory("sys/devices/virtual/infiniband/\(nic.name)")
+            addFiles(of: nic, root.directory("sys/devices/virtual/infiniband/\(nic.name)"))
             classDirectory.entries[nic.name] = .link("../../devices/virtual/infiniband/\(nic.name)")
             return
         }
         let path = "devices/pci0000:00/\(address)/infiniband/\(nic.name)"
-        root.directory("sys/\(path)").entries["device"] = .link("../../../\(address)")
+        let directory = root.directory("sys/\(path)")
+        directory.entries["device"] = .link("../../../\(address)")
+        addFiles(of: nic, directory)
         classDirectory.entries[nic.name] = .link("../../\(path)")
     }
 

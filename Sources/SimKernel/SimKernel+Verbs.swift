@@ -42,6 +42,12 @@ extension SimKernel {
         attributes.max_qp = 1 << 17
         attributes.max_cq = 1 << 24
         attributes.phys_port_cnt = 1
+        attributes.max_qp_wr = 1 << 15
+        attributes.max_sge = 30
+        attributes.max_cqe = 1 << 22
+        attributes.max_srq = 1 << 23
+        attributes.max_srq_wr = 1 << 15
+        attributes.max_srq_sge = 30
         return attributes
     }
 

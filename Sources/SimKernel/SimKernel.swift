@@ -12,6 +12,8 @@ public final class SimKernel: Kernel {
     public let topology: Topology
     /// No more faults are kept than these.
     static let mostFaults = 10_000
+    /// No more different calls are told of than these.
+    static let mostUnmodelled = 1000
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
     var wire = TLPLog()
@@ -61,8 +63,9 @@ public final class SimKernel: Kernel {
     public init(_ topology: Topology) {
         self.topology = topology
         var functions: [String: PCIFunction] = [:]
+        var windows = Windows(functions: topology.devices.count)
         for (slot, device) in topology.devices.enumerated() where functions[device.address] == nil {
-            functions[device.address] = PCIFunction(device, slot: slot)
+            functions[device.address] = PCIFunction(device, slot: slot, &windows)
         }
         self.functions = functions
         engines = functions.values.compactMap { function in function.engine.map { (function, $0) } }
@@ -123,7 +126,10 @@ public final class SimKernel: Kernel {
 
     /// Counts a call that this kernel does not model, and gives the error it answers.
     func notModelled(_ call: String, _ errno: Int32) -> Errno {
-        unmodelled[call, default: 0] += 1
+        let isKnown = unmodelled[call] != nil
+        // Names of files are a script's to make up.
+        let name = isKnown || unmodelled.count < SimKernel.mostUnmodelled ? call : "further calls"
+        unmodelled[name, default: 0] += 1
         return Errno(errno)
     }
 
@@ -174,7 +180,7 @@ public final class SimKernel: Kernel {
             let closes = flags & O_CLOEXEC != 0
             if let file = try processFile(path, flags: flags) { return install(file, closesOnExec: closes) }
             if flags & O_CREAT != 0 { try create(path, exclusively: flags & O_EXCL != 0) }
-            switch try root.find(path) {
+            switch try node(path) {
             case .directory(let directory):
                 guard flags & O_ACCMODE == O_RDONLY else { throw Errno(EISDIR) }
                 guard directory.isTemporary else { throw notModelled("opening the folder \(path)", EISDIR) }
@@ -200,6 +206,15 @@ public final class SimKernel: Kernel {
                 return install(
                     try open(flags & (O_ACCMODE | O_NONBLOCK) | SimKernel.largeFile), closesOnExec: closes)
             }
+        }
+    }
+
+    /// What a path names. A file of sysfs or procfs that is not here and that a real kernel may have is told of.
+    func node(_ path: String, follow: Bool = true) throws(Errno) -> Node {
+        var walk = Directory.Walk()
+        do throws(Errno) { return try root.find(path, follow: follow, &walk) } catch {
+            guard walk.isUnknown, path.hasPrefix("/sys/") || path.hasPrefix("/proc/") else { throw error }
+            throw notModelled("the file \(path)", ENOENT)
         }
     }
 

@@ -70,6 +70,10 @@ extension Topology.NIC.Driver {
     /// hw/irdma/verbs.c:irdma_umem_dmabuf_revoke: the key is deregistered.
     var diesWhenInvalidated: Bool { self == .irdma }
 
+    /// Whether IB_ACCESS_RELAXED_ORDERING gets into its memory keys: hw/mlx5/mr.c:set_mkc_access_pd_addr_fields,
+    /// hw/bnxt_re/ib_verbs.c:bnxt_re_check_and_set_relaxed_ordering. It is optional, and the others let it be.
+    var asksForRelaxedOrdering: Bool { self == .mlx5 || self == .bnxtRE }
+
     /// hw/irdma/main.h:IRDMA_MAX_MR_SIZE
     static let irdmaLongest: UInt64 = 1 << 45
 }

@@ -10,6 +10,15 @@ extension PCIFunction {
     }
 }
 
+/// What requests of a function carry besides their place.
+struct WireAttributes {
+    var hint: TLP.Hint?
+    /// Relaxed ordering.
+    var isRelaxed: Bool
+
+    static let none = WireAttributes(hint: nil, isRelaxed: false)
+}
+
 /// Where a request goes, as its completer is addressed.
 enum WireTarget {
     case bar(BARPlace)
@@ -37,9 +46,11 @@ extension SimKernel {
     /// An access of a function as the requests it makes, whatever comes of them: none crosses a multiple of the largest
     /// size.
     func record(
-        _ target: WireTarget, _ length: Int, isWrite: Bool, by requester: PCIFunction, _ hint: TLP.Hint? = nil
+        _ target: WireTarget, _ length: Int, isWrite: Bool, by requester: PCIFunction,
+        _ attributes: WireAttributes = .none
     ) {
-        var part = TLP(isWrite: isWrite, requester: requester.requesterID, address: 0, length: 0, hint: hint)
+        var part = TLP(isWrite: isWrite, requester: requester.requesterID, address: 0, length: 0, hint: attributes.hint)
+        part.isRelaxed = attributes.isRelaxed
         part.requesterAddress = requester.device.address
         part.time = now
         part.mode = topology.linkMode

@@ -186,10 +186,12 @@ enum TopologyFile {
     private static func bar(_ fields: Fields) throws(ErrorValue) -> Topology.BAR {
         try fields.allow(["index", "size", "kind", "bits", "prefetchable", "contents"])
         guard let index = try fields.integer("index"), (0...5).contains(index), let size = try fields.size("size"),
-            size > 0, size & (size - 1) == 0, size <= 1 << 46
+            size > 0, size & (size - 1) == 0 || size % (1 << 30) == 0, size <= 1 << 46
         else {
+            // Drivers of devices with memory of their own show as much as there is, such as 96 GiB.
             throw ErrorValue(
-                kind: "usage", "\(fields.place) needs an index, 0 to 5, and a size, a power of two of at most 64T")
+                kind: "usage",
+                "\(fields.place) needs an index, 0 to 5, and a size, a power of two or whole GiB, of at most 64T")
         }
         let bits = try fields.integer("bits") ?? 32
         guard bits == 32 || bits == 64 else {

@@ -97,6 +97,7 @@ private let working: [String: String] = {
         "sys.open": "sys.open('/dev/iommu')",
         "sys.mmap": "sys.mmap(device:fd(), { length = 4096, offset = 2 << 40, protection = 3, flags = 1 })",
         "sys.readlink": "sys.readlink('/sys/bus/pci/devices/0000:01:00.0/driver')",
+        "bench.refusals": "require('bench'):refusals('ibv_reg_mr')",
         "bench.inject": "require('bench'):inject { operation = 'eventfd', error = 'EMFILE' }",
     ]
 }()

@@ -62,6 +62,48 @@ import Testing
         Row(request: request(write: false, 0x8000_0000, 4096), header: [0, 0x0310_00ff, 0x8000_0000], flit: nil),
     ]
 
+    @Test func relaxedOrderingIsTheSecondAttribute() throws {
+        var request = Self.request(Self.long, 32, TLP.Hint(tag: 0x42, ph: 2))
+        request.isRelaxed = true
+        #expect(request.header?[0] == 0x6001_2008)
+        #expect(TLPHeader(try #require(request.header), .nonFlit)?.isRelaxed == true)
+        #expect(request.lines[0].hasSuffix(" RO") && request.lines[1].contains("Attr=2"))
+        request.mode = .flit
+        #expect(request.header?[0] == 0x6002_0808)
+        #expect(TLPHeader(try #require(request.header), .flit)?.isRelaxed == true)
+        request.isRelaxed = false
+        #expect(TLPHeader(try #require(request.header), .flit)?.isRelaxed == false)
+    }
+
+    /// BARs of every size, each function's in the order of the bench: none reaches into another's addresses.
+    @Test func largeBARsDoNotOverlap() throws {
+        var topology = Topology(name: "large")
+        for (index, size) in [1 << 37, 1 << 20, 1 << 43, 96 << 30, 1 << 46, 1 << 36].enumerated()
+            as EnumeratedSequence<[UInt64]>
+        {
+            topology.devices.append(
+                Topology.Device(
+                    address: "0000:0\(index + 1):00.0", vendor: 0x1af4, device: 0x1110, classCode: 0x050000,
+                    group: index,
+                    bars: [
+                        Topology.BAR(0, size: 1 << 24), Topology.BAR(2, size: size, is64Bit: true, prefetchable: true),
+                        Topology.BAR(4, size: 4096, is64Bit: true),
+                    ]))
+        }
+        let bench = Bench(topology)
+        var ranges: [ClosedRange<UInt64>] = []
+        for device in topology.devices {
+            for line in bench.text("/sys/bus/pci/devices/\(device.address)/resource").split(separator: "\n") {
+                let words = line.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) }
+                if words[1] > 0 { ranges.append(words[0]...words[1]) }
+            }
+        }
+        #expect(ranges.count == 18)
+        for (index, range) in ranges.enumerated() {
+            #expect(!ranges[..<index].contains { $0.overlaps(range) }, "\(range)")
+        }
+    }
+
     @Test(arguments: rows)
     func headers(_ row: Row) {
         var request = row.request

@@ -63,7 +63,7 @@ return function(name, flags)
 
   local machine = flags.machine or flags.importer and "bridge" or "no-route"
   bench.host_bridges = { { name = "pci0000:00", peer_to_peer = "none" } }
-  bench.platform = { zen = machine == "bridge" }
+  bench.platform = { zen = machine == "bridge", cpus = 2 }
   if machine == "below-switch" then
     bench.ports = {
       { address = "0000:00:05.0" },

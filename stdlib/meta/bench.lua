@@ -5,9 +5,9 @@
 ---@class bench
 local bench = {}
 
----Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, address, length; ph, st and extended with a hint; mode and words, the header's double words.
+---Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, address, length, relaxed_ordering; ph, st and extended with a hint; mode and words, the header's double words.
 ---@param bench any the module: functions are called with a colon
----@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, from?: integer } default: all
+---@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, from?: integer, relaxed_ordering?: boolean } default: all
 ---@return bench.tlp[]
 function bench.tlps(bench, filter) end
 
@@ -25,7 +25,7 @@ function bench.inject(bench, fault) end
 ---@return integer
 function bench.clear_faults(bench) end
 
----The errors that an operation can give, as far as they are known.
+---The errors that an operation can give. One that is not known is refused.
 ---@param bench any the module: functions are called with a colon
 ---@param operation string as errors name it
 ---@return string[]

@@ -53,7 +53,7 @@ function iommufd_ioas:copy(request) end
 ---@return integer
 function iommufd_ioas:unmap(iova, length) end
 
----The usable addresses: a list of {first, last}, and the alignment mappings need.
+---A table: `ranges`, the usable addresses, a list of {first, last}, and `alignment`, which mappings need. Numbers are unsigned: -1 is 2^64-1, the last of all while no device is attached.
 ---@return iommufd.ranges
 function iommufd_ioas:iova_ranges() end
 

@@ -16,6 +16,9 @@ long sys_lseek(int fd, int64_t offset, int whence);
 long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, int flags, int fd, uint64_t offset);
 /* Shared, in place of what is mapped there. */
 long sys_remap(void *_Nonnull address, size_t length, int protection, int fd, uint64_t offset);
+/* Another mapping of the shared memory at `source`, at `fixed` if that is not null, else anywhere. */
+long sys_map_again(
+    void *_Nullable *_Nonnull result, void *_Nullable fixed, void *_Nonnull source, size_t length, int protection);
 long sys_munmap(void *_Nonnull address, size_t length);
 /* 0 where something is mapped at every page of the range, or -ENOMEM. */
 long sys_mapped(uint64_t address, uint64_t length);

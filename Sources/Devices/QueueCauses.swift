@@ -1,0 +1,108 @@
+import CKernel
+import Kernel
+
+/// What a NIC's queues may have, held against what was asked for: ibv_query_device(3).
+struct QueueLimits {
+    private let device: ibv_device_attr?
+
+    /// Nothing is known where the device is not asked successfully.
+    init(_ context: UnsafeMutablePointer<ibv_context>?, _ kernel: any Kernel) {
+        device = context.flatMap { try? kernel.ibv_query_device($0) }
+    }
+
+    /// One number of a request, and the most that the device allows.
+    private static func compare(_ name: String, _ asked: UInt32, _ most: Int32?, _ causes: inout Causes) {
+        guard let most, most > 0 else { return }
+        causes.decide(
+            asked > UInt32(most), "\(name) is \(asked), and the device allows \(most)",
+            else: "\(name) is within \(most)")
+    }
+
+    private static func wants(_ name: String, _ asked: UInt32, _ causes: inout Causes) {
+        causes.decide(asked == 0, "\(name) is 0", else: "\(name) is not 0")
+    }
+
+    /// Of ibv_create_qp's EINVAL. The inline limit no device tells.
+    func hint(_ asked: ibv_qp_cap) -> String {
+        var causes = Causes()
+        QueueLimits.compare("send_wr", asked.max_send_wr, device?.max_qp_wr, &causes)
+        QueueLimits.compare("recv_wr", asked.max_recv_wr, device?.max_qp_wr, &causes)
+        QueueLimits.compare("send_sge", asked.max_send_sge, device?.max_sge, &causes)
+        QueueLimits.compare("recv_sge", asked.max_recv_sge, device?.max_sge, &causes)
+        if asked.max_inline_data > 0 {
+            causes.leave(
+                "inline data of \(asked.max_inline_data) bytes are more than the NIC's driver takes (try less)")
+        }
+        causes.leave(
+            "work requests as large as these fit fewer in a queue than the device's most (try fewer, or fewer pieces)")
+        causes.leave("this type of queue pair is not the NIC's")
+        return causes.hint
+    }
+
+    /// Of ibv_create_cq's EINVAL.
+    func hint(entries: Int32) -> String {
+        var causes = Causes()
+        causes.decide(entries <= 0, "a completion queue has at least 1 entry", else: "it has an entry")
+        QueueLimits.compare("entries", UInt32(max(entries, 0)), device?.max_cqe, &causes)
+        causes.leave("the completion channel is another device's")
+        return causes.hint
+    }
+
+    /// Of ibv_create_srq's EINVAL.
+    func hint(requests: UInt32, pieces: UInt32) -> String {
+        var causes = Causes()
+        QueueLimits.wants("wr", requests, &causes)
+        QueueLimits.compare("wr", requests, device?.max_srq_wr, &causes)
+        QueueLimits.wants("sge", pieces, &causes)
+        QueueLimits.compare("sge", pieces, device?.max_srq_sge, &causes)
+        causes.leave("the device has no shared receive queues")
+        return causes.hint
+    }
+}
+
+/// Why a DMA handle was refused. drivers/infiniband/core/uverbs_std_types_dmah.c, drivers/pci/tph.c:pcie_tph_get_cpu_st
+enum DMAHandleCauses {
+    private static let cpu: UInt32 = 1
+    private static let ph: UInt32 = 2
+    private static let memoryType: UInt32 = 4
+
+    /// nil where the table's hint says as much.
+    static func hint(_ errno: Errno, _ asked: DMAHInitAttributes, _ kernel: any Kernel) -> String? {
+        let mask = asked.comp_mask
+        let wantsTag = mask & (cpu | memoryType)
+        switch errno.name {
+        case "EINVAL":
+            var causes = Causes()
+            causes.decide(
+                mask & ph == 0, "a handle needs a processing hint: ph = \"target\", say",
+                else: "it has a processing hint")
+            causes.decide(
+                wantsTag == cpu || wantsTag == memoryType,
+                wantsTag == cpu
+                    ? "cpu_id goes with mem_type (\"volatile\" or \"persistent\")" : "mem_type goes with cpu_id",
+                else: "cpu_id and mem_type go together")
+            guard wantsTag == cpu | memoryType else { return causes.hint }
+            let present = (try? kernel.attribute("/sys/devices/system/cpu/possible"))
+            if let present, let last = lastNumber(of: present) {
+                causes.decide(
+                    asked.cpu_id > last, "cpu_id is \(asked.cpu_id), and the machine has the CPUs \(present)",
+                    else: "the machine has CPU \(asked.cpu_id)")
+            } else {
+                causes.leave("the machine has no CPU \(asked.cpu_id)")
+            }
+            causes.leave(
+                "the firmware tells no steering tags of CPUs: the NIC's root port has no _DSM for them (ACPI; BIOS setting "
+                    + "TPH or cache stashing). A handle of ph alone needs none")
+            return causes.hint
+        case "ENODEV":
+            return "the NIC's root port completes no hints, so no tag of a CPU helps; a handle of ph alone needs none"
+        case "EPERM": return "this program may not run on CPU \(asked.cpu_id) (taskset, cpuset of the container)"
+        default: return nil
+        }
+    }
+
+    /// The last of "0-3,8-11".
+    private static func lastNumber(of list: String) -> UInt32? {
+        list.split(whereSeparator: { ",-".contains($0) }).last.flatMap { UInt32($0) }
+    }
+}
