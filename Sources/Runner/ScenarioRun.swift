@@ -259,7 +259,8 @@ public final class ScenarioRun {
     }
 
     private func limitMemory(of scenario: Scenario) {
-        if let memory = scenario.limits.memory, memory < limits.memory ?? Limits.defaultMemory { state.limitMemory(memory) }
+        guard let memory = scenario.limits.memory, memory < limits.memory ?? Limits.defaultMemory else { return }
+        state.limitMemory(memory)
     }
 
     /// The scenario's functions must be gone before the state is closed.

@@ -96,7 +96,8 @@ struct ABCommand: ParsableCommand {
                 guard failure == nil, refusal == nil, next < order.count else { return nil }
                 next += 1
                 return BatchTask(
-                    id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: Limits.seconds(timeout) ?? 300)
+                    id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: Limits.seconds(timeout) ?? 300,
+                    memory: process.bench == nil ? 0 : BatchRunning.usualMemory)
             },
             finished: { task, ending in
                 let report = ChildReport(ending.result)

@@ -131,10 +131,13 @@ struct BatchRunning: ParsableArguments {
     func limits(for own: Limits) -> Limits {
         let given = (try? Limits(timeout: timeout, memory: memory)) ?? Limits()
         let time = own.timeout ?? given.timeout ?? BatchRunning.usualTime
-        let memory = given.memory ?? Limits.defaultMemory + Confinement.modelMemory
+        let memory = given.memory ?? BatchRunning.usualMemory
         return Limits(
             timeout: min(time, given.timeout ?? BatchRunning.longestTime), memory: min(own.memory ?? memory, memory))
     }
+
+    /// Bytes of a run's process where the command line says nothing.
+    static let usualMemory = Limits.defaultMemory + Confinement.modelMemory
 
     /// Seconds for a scenario that says nothing, and the most where the command line says nothing.
     private static let usualTime = 300.0, longestTime = 3600.0
