@@ -63,7 +63,7 @@ return {
   needs = { "vfio.dma_buf", "rdma.reg_dmabuf_mr" },
   effects = { "open", "config_write", "reset", "dma" },
   cases = {
-    ["memory decode off"] = case(function(dev, register, t)
+    { "memory decode off", case(function(dev, register, t)
       set_memory(dev, false)
       expect.errno("ENODEV", register)
       t:barrier() -- until the initiator has seen it
@@ -72,13 +72,13 @@ return {
     end, function(...)
       refused(...)
       select(3, ...):barrier()
-    end),
-    ["the device is closed"] = case(function(dev, register)
+    end) },
+    { "the device is closed", case(function(dev, register)
       dev:close()
       expect.errno("ENODEV", register)
-    end, refused),
+    end, refused) },
     -- mlx5 maps again at the next page fault. Drivers that cannot lose the region with the first revocation.
-    ["a reset is a pause, or the end"] = case(function(dev, register)
+    { "a reset is a pause, or the end", case(function(dev, register)
       dev:reset()
       register():close()
     end, function(result, opt, t)
@@ -87,6 +87,6 @@ return {
       end
       expect.equal(result.messages, opt.count, "messages")
       t:log "every message was written: the region was mapped again"
-    end),
+    end) },
   },
 }
