@@ -11,8 +11,9 @@ public enum ResultsText {
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {
             lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
+            lines += (one.further ?? []).flatMap { PrintableText.lines($0.line) }.map { "        \($0)" }
             lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
-            lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
+            lines += one.metrics.map { "        \($0.label) = \(amount($0.value, $0.unit))" }
         }
         for attempt in record.attempts {
             let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
@@ -24,12 +25,27 @@ public enum ResultsText {
         return lines.map { PrintableText.line($0) }
     }
 
-    /// A number with three digits behind the point, and k, M, G or T.
-    public static func number(_ value: Double) -> String {
+    /// A number with its unit as people write it: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
+    public static func amount(_ value: Double, _ unit: String) -> String {
+        let times: [(Double, String)] = [(1e9, "s"), (1e6, "ms"), (1e3, "us")]
         let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
-        let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
-        let digits = (value / scale.0 * 1000).rounded() / 1000
-        return "\(digits)\(scale.1)"
+        if unit == "ns" {
+            // Longer times stay seconds.
+            let time = times.first { abs(value) >= $0.0 } ?? (1, "ns")
+            return "\(digits(value / time.0)) \(time.1)"
+        }
+        // A size is a power of two as often as not, and is read better whole.
+        let scale = unit == "B" ? nil : scales.first { abs(value) >= $0.0 }
+        let name = (scale?.1 ?? "") + unit
+        return digits(value / (scale?.0 ?? 1)) + (name.isEmpty ? "" : " " + name)
+    }
+
+    /// Three digits at least; those before the point are all there.
+    private static func digits(_ value: Double) -> String {
+        guard value.isFinite else { return "\(value)" }
+        let places = abs(value) >= 100 ? 1.0 : abs(value) >= 10 ? 10.0 : abs(value) >= 1 ? 100.0 : 1000.0
+        let rounded = (value * places).rounded() / places
+        return rounded == rounded.rounded() && abs(rounded) < 1e15 ? "\(Int64(rounded))" : "\(rounded)"
     }
 
     /// A share as a signed percentage.
@@ -44,8 +60,8 @@ public enum ResultsText {
         let range = "\(percent(comparison.interval.lowerBound)) to \(percent(comparison.interval.upperBound))"
         let probability =
             comparison.probability < 0.001 ? "p < 0.001" : "p = \((comparison.probability * 1000).rounded() / 1000)"
-        return "\(change.verdict.rawValue): \(change.name): \(number(comparison.medians.0)) -> "
-            + "\(number(comparison.medians.1)) \(change.unit), \(percent(comparison.effect)) (\(range)), \(probability), "
+        return "\(change.verdict.rawValue): \(change.name): \(amount(comparison.medians.0, change.unit)) -> "
+            + "\(amount(comparison.medians.1, change.unit)), \(percent(comparison.effect)) (\(range)), \(probability), "
             + "n = \(comparison.counts.0), \(comparison.counts.1)"
     }
 

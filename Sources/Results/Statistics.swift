@@ -137,7 +137,7 @@ public struct Samples: Sendable {
     /// difference must be to count (Holm's method): all verdicts together are wrong in `level` of all cases at most.
     public static func compare(_ before: Samples, _ after: Samples, level: Double = 0.01) -> [Change] {
         var changes: [Change] = []
-        for (name, one) in before.values.sorted(by: { $0.key < $1.key }) {
+        for (name, one) in before.values.sorted(by: { NaturalOrder.precedes($0.key, $1.key) }) {
             guard let other = after.values[name], let comparison = Comparison(one.list, other.list) else { continue }
             let isFew = min(one.list.count, other.list.count) < Comparison.fewest
             changes.append(

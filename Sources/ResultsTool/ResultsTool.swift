@@ -150,11 +150,11 @@ struct ResultsCommand: ParsableCommand {
                 print("\(record.id): \(before.rawValue) before, \(record.outcome.rawValue) now", to: STDOUT_FILENO)
                 if before.isGood, !record.outcome.isGood { isWorse = true }
             }
-            for id in outcomes.keys.sorted() { print("\(id): missing now", to: STDOUT_FILENO) }
+            for id in outcomes.keys.sorted(by: NaturalOrder.precedes) { print("\(id): missing now", to: STDOUT_FILENO) }
             if outcomes.values.contains(where: \.isGood) { isWorse = true }
             let changes = Samples.compare(samples.0, samples.1)
             let onlyBefore = samples.0.names.subtracting(samples.1.names)
-            for name in onlyBefore.sorted() {
+            for name in onlyBefore.sorted(by: NaturalOrder.precedes) {
                 print("not measured now: \(name)", to: STDOUT_FILENO)
             }
             for change in changes where all || change.verdict != .same {
