@@ -184,6 +184,7 @@ static void wrap_value(lua_State *L) {
         lua_pushvalue(L, 1); /* a table has no text of its own: its fields are shown */
         set(L, "value");
     }
+    lua_settop(L, 3); /* the value, its text, the table */
     lua_replace(L, 1);
     lua_settop(L, 1);
 }

@@ -36,7 +36,8 @@ public enum NaturalOrder {
             index += 1
         }
         guard index < text.count, let unit = Array("KMGT".utf8).firstIndex(of: text[index]) else { return value }
-        let next = index + 1
+        var next = index + 1
+        if text[next...].starts(with: "iB".utf8) { next += 2 }
         // A unit ends the word: "4Kernel" has none.
         if next < text.count, isLetter(text[next]) { return value }
         index = next

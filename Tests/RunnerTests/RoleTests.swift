@@ -34,7 +34,6 @@ import Testing
             { "closing", function(t)
               local x <close> = setmetatable({}, { __close = function() error(t:role() .. " closing", 0) end })
               if t:role() == "initiator" then error("alone", 0) end
-              x = nil
             end }
             """)
         let cases = try #require(outcome.result?.cases)

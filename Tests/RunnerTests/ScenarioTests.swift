@@ -141,7 +141,7 @@ struct Outcome {
             """
             return { cases = {
               { "close", function() local x <close> = setmetatable({}, { __close = function() error("from close", 0) end }) end },
-              { "finalizer", function() setmetatable({}, { __gc = function() error("from gc", 0) end }) end },
+              { "finalizer", function() setmetatable({}, { __gc = function() error("from gc", 0) end }) collectgarbage() end },
               { "skipped", function(t)
                 local x <close> = setmetatable({}, { __close = function() error("from close", 0) end })
                 t:skip("not here")
@@ -265,7 +265,7 @@ struct Outcome {
 
     @Test(arguments: [
         ("return 5", "this one returns: integer"),
-        ("return {}", "'cases' must be a table of functions"),
+        ("return {}", "'cases' must be a list"),
         ("return { cases = { a = 5 } }", "cases[\"a\"] must be a function, not a integer"),
         (
             "return { cases = { a = print }, option = {} }",
@@ -288,7 +288,7 @@ struct Outcome {
         ),
         (
             "local t = { 'vfio' } for i = 0, 40 do t[1 << i] = 5 end return { cases = { a = print }, needs = t }",
-            "integer"
+            "both a list and has names"
         ),
         ("local x = = 2", "unexpected symbol near '='"),
         ("\u{1B}LuaS", "binary chunk"),
