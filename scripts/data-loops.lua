@@ -6,7 +6,7 @@ return {
   roles = { "target", "initiator" },
   options = { nic = { type = "rdma", default = "auto", about = "RDMA device" } },
   cases = {
-    ["streams and ping-pong"] = function(t, opt)
+    { "streams and ping-pong", function(t, opt)
       local first = t:role() == "initiator"
       local side <close> = rdma_pair.connect(t, { nic = opt.nic })
       if first then
@@ -28,6 +28,6 @@ return {
         }
         t:barrier()
       end
-    end,
+    end },
   },
 }

@@ -17,11 +17,39 @@ local function prefix(what)
   return what and what .. ": " or ""
 end
 
+local function integer(value)
+  return math.type(value) == "integer"
+end
+
+--- Why a tag of 16 bits comes back as one of 8.
+local function cut(found, expected)
+  if integer(found) and integer(expected) and expected > 0xff and expected <= 0xffff and found == expected & 0xff then
+    return ", its low 8 bits: of a steering tag mlx5 keeps 8 bits in direct mode; use a steering table, or a tag up to 0xff"
+  end
+  return ""
+end
+
 --- `found` must equal `expected` (==); `what` says what they are.
 function expect.equal(found, expected, what)
   if found ~= expected then
-    case.fail(("%sexpected %s, found %s"):format(prefix(what), show(expected), show(found)))
+    local a, b = show(expected), show(found)
+    if integer(expected) and integer(found) and (expected > 0xff or found > 0xff) then
+      a, b = ("%s (0x%x)"):format(a, expected), ("%s (0x%x)"):format(b, found)
+    end
+    case.fail(("%sexpected %s, found %s%s"):format(prefix(what), a, b, cut(found, expected)))
   end
+end
+
+local function tag(value)
+  return integer(value) and ("0x%02x"):format(value) or show(value)
+end
+
+--- A steering tag must be that one (nil for none).
+function expect.tag(found, expected, what)
+  if found == expected then
+    return
+  end
+  case.fail(("%sexpected %s, found %s%s"):format(prefix(what), tag(expected), tag(found), cut(found, expected)))
 end
 
 --- `found` must not equal `other`.

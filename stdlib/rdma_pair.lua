@@ -6,11 +6,12 @@ local rdma_pair = {}
 local Side = {}
 Side.__index = Side
 
---- Closes all of it, last made first; twice is harmless.
+--- Closes all of it, last made first; twice is harmless. What cannot be closed keeps nothing else from it.
 function Side:close()
-  for i = #self.opened, 1, -1 do
-    self.opened[i]:close()
-    self.opened[i] = nil
+  local object = table.remove(self.opened)
+  if object then
+    local _rest <close> = self
+    object:close()
   end
 end
 Side.__close = Side.close
@@ -21,12 +22,20 @@ function Side:keep(object)
   return object
 end
 
+local KEYS = { nic = true, memory = true, gid_index = true, register = true, send_wr = true, recv_wr = true, inline = true }
+
 --- Connects this role with the other one. `with`: `nic` (a device's name), `memory` (bytes of host memory that both may
 --- write, read and do atomics on; default 64K), `gid_index`, `register` (a function of the side, called once it has a `pd`,
---- that returns the region which the other one shall reach instead of the host memory's), and keys of `pd:create_qp`. The
---- NIC's GID that was chosen is logged. What comes back is to be closed and has `context`, `pd`, `cq` (sends), `recv_cq`,
---- `qp`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other's region.
+--- that returns the region which the other one shall reach instead of the host memory's), and `send_wr`, `recv_wr` and
+--- `inline` of `pd:create_qp`. The NIC's GID that was chosen is logged. What comes back is to be closed and has `context`,
+--- `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of
+--- the other's region.
 function rdma_pair.connect(t, with)
+  for key in pairs(with) do
+    if not KEYS[key] then
+      error(("rdma_pair.connect: unknown key '%s'"):format(tostring(key)), 2)
+    end
+  end
   local side = setmetatable({ opened = {} }, Side)
   local ok, err = pcall(function()
     side.context = side:keep(rdma.open(with.nic))
@@ -61,7 +70,7 @@ function rdma_pair.connect(t, with)
     t:barrier()
   end)
   if not ok then
-    side:close()
+    local _failed <close> = side
     error(err, 0)
   end
   return side

@@ -20,18 +20,23 @@ let caseModule = Module(
             "log",
             [
                 Parameter("case", .any, .required, "the case"),
-                Parameter("text", .string, .required, "a line for the report"),
+                Parameter(
+                    "value", .any, .required, "a line for the report; of what is no text, what tostring makes of it"),
             ],
             "Adds a line to the case's report.",
             entry: {
                 Call($0, $1).run { call in
-                    call.host.logged += call[1].count + 64
+                    guard !call.isNil(call[1]) else {
+                        throw ErrorValue(kind: "argument", "case:log: 'value' is nil; there is nothing to log")
+                    }
+                    let text = call.text(of: call[1])
+                    call.host.logged += text.utf8.count + 64
                     guard call.host.logged <= Host.longestLog else {
                         throw ErrorValue(kind: "memory", "case:log: more than 64 MiB in one case")
                     }
-                    try call.hold(call[1].count + 64, "case:log")
-                    call.host.log.append(call[1].string)
-                    (call.host.realKernel as? TracingKernel)?.note("| " + call[1].string)
+                    try call.hold(text.utf8.count + 64, "case:log")
+                    call.host.log.append(text)
+                    (call.host.realKernel as? TracingKernel)?.note("| " + text)
                     return call.nothing
                 }
             }),

@@ -75,7 +75,9 @@ public final class Permissions {
             guard ask?("\(function): \(effect.rawValue)") == true else {
                 throw refusal(
                     function,
-                    "'\(effect.rawValue)' is not granted on this machine; add \(Permissions.option(effect))")
+                    "'\(effect.rawValue)' is not granted on this machine; add "
+                        + (Permissions.opensDevice(function)
+                            ? Permissions.option(effect) : "--allow \(effect.rawValue)"))
             }
             grants.effects?.insert(effect)
         }
@@ -138,6 +140,9 @@ public final class Permissions {
         }
         grants.effects?.formUnion(missing)
     }
+
+    /// Whether what a function opens is a device with an address of its own; iommufd and containers have none.
+    private static func opensDevice(_ function: String) -> Bool { ["vfio.open", "rdma.open"].contains(function) }
 
     /// What grants an effect on the command line.
     public static func option(_ effect: Effect) -> String {

@@ -335,21 +335,45 @@ private func piece(_ request: Argument, from first: Int, _ name: String) throws 
         addr: mr.pointee.start &+ offset, length: UInt32(truncatingIfNeeded: length), lkey: mr.pointee.lkey)
 }
 
+/// What an operation has no place for is not dropped.
+private func checkUsed(_ request: Argument, isAtomic: Bool, isDatagram: Bool) throws(ErrorValue) {
+    let op = request[0].int64
+    let opName = operations.first { $0.value == op }?.name ?? ""
+    func refuse(_ key: String, _ what: String) -> ErrorValue {
+        ErrorValue(kind: "argument", "qp:post_send: '\(key)' is \(what); '\(opName)' has no place for it")
+    }
+    if !isAtomic, request[11].int64 != 0 { throw refuse("compare_add", "for compare_swap and fetch_add") }
+    if op != Int64(IBV_WR_ATOMIC_CMP_AND_SWP.rawValue), request[12].int64 != 0 {
+        throw refuse("swap", "for compare_swap")
+    }
+    let hasImmediate = [IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE_WITH_IMM].contains { Int64($0.rawValue) == op }
+    if !hasImmediate, request[10].int64 != 0 { throw refuse("imm", "for write_imm and send_imm") }
+    if !isDatagram, request[14].isPresent || request[15].int64 != 0 {
+        throw ErrorValue(
+            kind: "argument",
+            "qp:post_send: '\(request[14].isPresent ? "ah" : "remote_qpn")' is for datagrams; this queue pair is connected"
+        )
+    }
+}
+
 private func postSend(_ call: Call) throws -> CInt {
     let request = call[1]
     var wr = ibv_send_wr()
     wr.opcode = ibv_wr_opcode(rawValue: request[0].uint32)
+    let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode)
+    let isDatagram = call[0].object(QueuePair.self).pointee.isDatagram
+    try checkUsed(request, isAtomic: isAtomic, isDatagram: isDatagram)
     wr.wr_id = request[6].uint64
     wr.send_flags =
         (request[7].bool ? IBV_SEND_SIGNALED.rawValue : 0) | (request[8].bool ? IBV_SEND_INLINE.rawValue : 0)
         | (request[9].bool ? IBV_SEND_FENCE.rawValue : 0)
         | (request[13].bool ? IBV_SEND_SOLICITED.rawValue : 0)
     wr.imm_data = request[10].uint32.bigEndian
-    if call[0].object(QueuePair.self).pointee.isDatagram {
+    if isDatagram {
         wr.wr.ud.ah = request[14].isPresent ? request[14].object(AddressHandle.self).pointee.ah : nil
         wr.wr.ud.remote_qpn = request[15].uint32
         wr.wr.ud.remote_qkey = request[16].uint32
-    } else if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(wr.opcode) {
+    } else if isAtomic {
         wr.wr.atomic.remote_addr = request[4].uint64
         wr.wr.atomic.rkey = request[5].uint32
         wr.wr.atomic.compare_add = request[11].uint64

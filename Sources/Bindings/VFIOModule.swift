@@ -204,6 +204,7 @@ private let deviceAccess: [Function] = [
         entry: {
             Call($0, $1).run { call in
                 let size = try width(call[3], "device:store")
+                try checkFit(call[4].int64, size, "device:store")
                 try call.touch(size, "dev:store")
                 try call.device.pointee.store(call[1].uint32, at: call[2].uint64, size: size, call[4].uint64)
                 return call.nothing
@@ -243,6 +244,20 @@ private func width(_ argument: Argument, _ operation: String) throws(ErrorValue)
         throw ErrorValue(kind: "argument", "\(operation): 'size' must be 1, 2, 4 or 8, not \(argument.int)")
     }
     return argument.int
+}
+
+/// A number is stored as it stands or not at all: -1 is all ones at every width.
+private func checkFit(_ value: Int64, _ size: Int, _ operation: String) throws(ErrorValue) {
+    guard size < 8 else { return }
+    let bits = Int64(size * 8)
+    let range: ClosedRange<Int64> = -(1 << (bits - 1))...((1 << bits) - 1)
+    guard !range.contains(value) else { return }
+    let mask = String(range.upperBound, radix: 16)
+    throw ErrorValue(
+        kind: "argument",
+        "\(operation): 'value' must fit \(size) byte\(size == 1 ? "" : "s") (\(range.lowerBound) to \(range.upperBound)), not "
+            + "\(value) (0x\(String(UInt64(bitPattern: value), radix: 16))); for its low bits alone write value & 0x\(mask)"
+    )
 }
 
 private let deviceControl: [Function] = [

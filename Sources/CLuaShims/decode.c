@@ -34,7 +34,23 @@ static int refuse(lua_State *L, const lk_function *f, const place *at) { /* mess
     return lk_raise(L, "argument", f->name, "the argument %s", lua_tostring(L, -2));
 }
 
+/* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}", and "vfio:open" is "vfio.open". */
+static void check_call(lua_State *L, const lk_function *f, const place *at, int index) {
+    const char *colon = strchr(f->name, ':'), *dot = strchr(f->name, '.');
+    if (at->parent || index != 1) return;
+    if (colon && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))
+        lk_raise(L, "argument", f->name, "it is a method and has no object here; call it with a colon, %s(...)", f->name);
+    if (!colon && dot && lua_istable(L, 1)) {
+        lua_pushlstring(L, f->name, (size_t)(dot - f->name));
+        lk_get_module(L, lua_tostring(L, -1));
+        if (lua_rawequal(L, 1, -1))
+            lk_raise(L, "argument", f->name, "it is no method; call it with a dot, %s(...)", f->name);
+        lua_pop(L, 2);
+    }
+}
+
 static int wrong_type(lua_State *L, const lk_function *f, const place *at, int index, const char *expected) {
+    check_call(L, f, at, index);
     const char *given = luaL_typename(L, index);
     if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) given = lua_tostring(L, -1);
     if (lua_isnoneornil(L, index)) lua_pushfstring(L, "is missing; it must be %s", expected);
@@ -82,10 +98,47 @@ static int64_t decode_name(lua_State *L, const lk_function *f, const place *at, 
     return 0;
 }
 
+static bool has_name(const lk_type *type, const char *word) {
+    for (int i = 0; i < type->count; i++)
+        if (same(word, type->kind == LK_RECORD ? type->fields[i].name : type->names[i])) return true;
+    return false;
+}
+
+/* A list's keys are 1 to `count`, every one of them: what else the table has would be dropped. */
+static void check_sequence(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+                           lua_Integer count) {
+    lua_Integer entries = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_isinteger(L, -2)) {
+            entries++;
+            continue;
+        }
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            lua_pushfstring(L, "must be a list, and has a key of type %s", luaL_typename(L, -2));
+            refuse(L, f, at);
+        }
+        const char *key = lua_tostring(L, -2);
+        if (type->kind == LK_FLAGS && has_name(type, key))
+            lua_pushfstring(L, "must be a list of names, and has the key '%s'; write { \"%s\" }", key, key);
+        else if (type->kind == LK_LIST && type->element->kind == LK_RECORD && has_name(type->element, key))
+            lua_pushfstring(L, "must be a list, and has the key '%s'; write { { %s = ... } }, a table for each element", key,
+                            key);
+        else lua_pushfstring(L, "must be a list, and has the key '%s'", key);
+        refuse(L, f, at);
+    }
+    if (entries == count) return;
+    lua_Integer hole = 1;
+    while (lua_rawgeti(L, index, hole) != LUA_TNIL) lua_pop(L, 1), hole++;
+    lua_pushfstring(L, "must be a list without holes, and has nothing at [%I] but %I elements in all", (LUAI_UACINT)hole,
+                    (LUAI_UACINT)entries);
+    refuse(L, f, at);
+}
+
 static void decode_flags(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
                          lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list of names");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+    check_sequence(L, f, at, type, index, count);
     out->integer = 0;
     for (lua_Integer i = 1; i <= count; i++) {
         place element = { at, NULL, i };
@@ -93,8 +146,6 @@ static void decode_flags(lua_State *L, const lk_function *f, const place *at, co
         out->integer |= decode_name(L, f, &element, type, lua_gettop(L));
         lua_pop(L, 1);
     }
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
-        if (!lua_isinteger(L, -2)) wrong_type(L, f, at, index, "a list of names (it has a named key)");
 }
 
 /* Room for items in the trampoline's frame: most calls need no more, and an error frees it. */
@@ -120,6 +171,7 @@ static void decode_list(lua_State *L, const lk_function *f, room *room, const pl
                         lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+    check_sequence(L, f, at, type, index, count);
     if (count < type->minimum || count > type->maximum) {
         lua_pushfstring(L, "must have %I to %I elements, not %I", (LUAI_UACINT)type->minimum,
                         (LUAI_UACINT)type->maximum, (LUAI_UACINT)count);
@@ -150,7 +202,10 @@ static void spread(lua_State *L, const lk_function *f, const place *at, const lk
     for (int i = 0; i < type->count; i++) fields[i].count = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_insert(L, -2)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
-            lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
+            if (lua_isinteger(L, -2))
+                lua_pushfstring(L, "has an element [%I] without a name; its keys are names, '%s' for one",
+                                (LUAI_UACINT)lua_tointeger(L, -2), type->count ? type->fields[0].name : "");
+            else lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
             refuse(L, f, at);
         }
         const char *key = lua_tostring(L, -2);
@@ -343,6 +398,8 @@ static int trampoline(lua_State *L) {
     int given = lua_gettop(L);
     if (given > f->count)
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
+    if (f->count > 0 && strcmp(f->parameters[0].name, "case") == 0 && !lua_istable(L, 1))
+        lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, '.') + 1);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
         place argument = { NULL, f->parameters[i].name, 0 };

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-static const char error_key = 0;
+static const char error_key = 0, closing_key = 0;
 
 static const char *field(lua_State *L, int index, const char *name) {
     lua_pushstring(L, name);
@@ -19,16 +19,31 @@ static int error_text(lua_State *L) {
     return 1;
 }
 
+/* "before: " .. error: as if it were its text. [-0, +1, e] */
+static int error_concat(lua_State *L) {
+    for (int i = 1; i <= 2; i++) {
+        if (!lk_is_error(L, i)) continue;
+        luaL_tolstring(L, i, NULL);
+        lua_replace(L, i);
+    }
+    lua_concat(L, 2);
+    return 1;
+}
+
 void lk_open_errors(lua_State *L) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_pushcfunction(L, error_text);
     lua_setfield(L, -2, "__tostring");
+    lua_pushcfunction(L, error_concat);
+    lua_setfield(L, -2, "__concat");
     lua_pushliteral(L, "error");
     lua_setfield(L, -2, "__name");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     state_of(L)->error_metatable = lua_topointer(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &error_key);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &closing_key);
 }
 
 void lk_make_error(lua_State *L) {
@@ -55,6 +70,17 @@ static void set(lua_State *L, const char *name) { /* [-1, +0, m]: table below th
     lua_rawset(L, -3);
 }
 
+static void new_error(lua_State *L, const char *kind, const char *operation) {
+    lua_createtable(L, 0, 8);
+    lua_pushstring(L, kind);
+    set(L, "kind");
+    if (operation) {
+        lua_pushstring(L, operation);
+        set(L, "operation");
+    }
+    lk_make_error(L);
+}
+
 /* The position of the script's line: a module of the stdlib (whose chunk name begins with =) is looked through.
  * [-0, +1, m] */
 static void push_where(lua_State *L) {
@@ -68,7 +94,8 @@ static void push_where(lua_State *L) {
     lua_pushliteral(L, "");
 }
 
-int lk_throw(lua_State *L) {
+/* Gives the error table at the top a position and a traceback, where it has none. */
+static void complete(lua_State *L) {
     if (lacks(L, "where")) {
         push_where(L);
         set(L, "where");
@@ -77,18 +104,57 @@ int lk_throw(lua_State *L) {
         luaL_traceback(L, L, NULL, 1);
         set(L, "traceback");
     }
+}
+
+int lk_throw(lua_State *L) {
+    complete(L);
     return lua_error(L);
 }
 
-static void new_error(lua_State *L, const char *kind, const char *operation) {
-    lua_createtable(L, 0, 8);
-    lua_pushstring(L, kind);
-    set(L, "kind");
-    if (operation) {
-        lua_pushstring(L, operation);
-        set(L, "operation");
+static void append(lua_State *L, int list) { /* [-1, +0, m] */
+    list = lua_absindex(L, list);
+    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+}
+
+static void keep_closing(lua_State *L) { /* [-1, +0, m] */
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
+    lua_insert(L, -2);
+    append(L, -2);
+    lua_pop(L, 1);
+}
+
+void lk_keep_closing(lua_State *L) {
+    luaL_checkstack(L, 12, NULL);
+    complete(L);
+    keep_closing(L);
+}
+
+/* Called by the collector: allocates nothing that would call it again, and finds no more room on the stack than Lua leaves
+ * itself. */
+void lk_keep_finalizing(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
+    lua_pushvalue(L, -2);
+    append(L, -2);
+    lua_pop(L, 1);
+}
+
+void lk_take_closing(lua_State *L) {
+    lua_checkstack(L, 12);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &closing_key);
+    int list = lua_gettop(L);
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list); i++) {
+        lua_rawgeti(L, list, i);
+        if (!lk_is_error(L, -1)) { /* a finalizer's */
+            lk_push_text(L, -1);
+            new_error(L, "script", "__gc");
+            lua_pushfstring(L, "in a finalizer (__gc): %s", lua_tostring(L, -2));
+            set(L, "message");
+            lua_rawseti(L, list, i);
+        }
+        lua_settop(L, list);
     }
-    lk_make_error(L);
 }
 
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...) {
@@ -106,36 +172,113 @@ int lk_raise(lua_State *L, const char *kind, const char *operation, const char *
     return lk_throw(L);
 }
 
-/* Message handler: whatever was raised becomes an error table with a traceback. */
-static int handle(lua_State *L) {
-    if (!lk_is_error(L, 1)) {
-        luaL_tolstring(L, 1, NULL);
-        new_error(L, "script", NULL);
-        lua_pushvalue(L, -2);
-        set(L, "message");
-        lua_pushliteral(L, ""); /* Lua's own messages carry their position */
-        set(L, "where");
-        lua_replace(L, 1);
+/* Makes an error table of any value at index 1. */
+static void wrap_value(lua_State *L) {
+    luaL_tolstring(L, 1, NULL);
+    new_error(L, "script", NULL);
+    lua_pushvalue(L, -2);
+    set(L, "message");
+    lua_pushliteral(L, ""); /* Lua's own messages carry their position */
+    set(L, "where");
+    if (lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL) {
+        lua_pushvalue(L, 1); /* a table has no text of its own: its fields are shown */
+        set(L, "value");
     }
+    lua_settop(L, 3); /* the value, its text, the table */
+    lua_replace(L, 1);
     lua_settop(L, 1);
+}
+
+/* Whether what was called is left already. What ended it then went past the handler, as only "not enough memory" does.
+ * Upvalue 2 is the function that was called. */
+static bool is_left(lua_State *L) {
+    lua_Debug info;
+    int low = 0, high = 1;
+    while (lua_getstack(L, high, &info)) low = high, high *= 2;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (lua_getstack(L, middle, &info)) low = middle;
+        else high = middle;
+    }
+    if (!lua_getstack(L, low, &info)) return false;
+    lua_getinfo(L, "ft", &info);
+    bool is_same = info.istailcall || lua_rawequal(L, -1, lua_upvalueindex(2));
+    lua_pop(L, 1);
+    return !is_same;
+}
+
+static bool has(lua_State *L, int list, int index) {
+    bool found = false;
+    for (lua_Integer i = (lua_Integer)lua_rawlen(L, list); i > 0 && !found; i--) {
+        lua_rawgeti(L, list, i);
+        found = lua_rawequal(L, -1, index);
+        lua_pop(L, 1);
+    }
+    return found;
+}
+
+/* Message handler: whatever was raised becomes an error table with a traceback. It is called for what ends the call, and
+ * then for each error of closing what that leaves, which replaces the first in Lua. Upvalue 1 lists them in order. */
+static int handle(lua_State *L) {
+    lua_settop(L, 1);
+    if (!lk_is_error(L, 1)) wrap_value(L);
     if (lacks(L, "traceback")) {
         luaL_traceback(L, L, NULL, 1);
         set(L, "traceback");
     }
+    if (has(L, lua_upvalueindex(1), 1)) return 1;
+    if (lua_rawlen(L, lua_upvalueindex(1)) == 0) {
+        if (is_left(L)) {
+            new_error(L, "memory", NULL);
+            lua_pushliteral(L, "not enough memory");
+            set(L, "message");
+            lua_pushvalue(L, -1);
+            append(L, lua_upvalueindex(1));
+        }
+        lk_crossing before = lk_cross(L);
+        if (state_of(L)->raised) state_of(L)->raised(L);
+        lk_return(L, before);
+    }
+    lua_pushvalue(L, 1);
+    append(L, lua_upvalueindex(1));
     return 1;
+}
+
+/* Replaces the error at the top by the first of the list below it, which goes; the others are kept as errors of closing. */
+static void settle(lua_State *L) {
+    int list = lua_gettop(L) - 1;
+    if (!has(L, list, list + 1)) {
+        lua_pushvalue(L, list + 1);
+        append(L, list);
+    }
+    for (lua_Integer i = 2; i <= (lua_Integer)lua_rawlen(L, list); i++) {
+        lua_rawgeti(L, list, i);
+        keep_closing(L);
+    }
+    lua_rawgeti(L, list, 1);
+    lua_replace(L, list);
+    lua_pop(L, 1);
 }
 
 int lk_call(lua_State *L, int arguments, int results) {
     int base = lua_gettop(L) - arguments;
-    lua_pushcfunction(L, handle);
+    lua_newtable(L);
     lua_insert(L, base);
+    lua_pushvalue(L, base);
+    lua_pushvalue(L, base + 1);
+    lua_pushcclosure(L, handle, 2);
+    lua_insert(L, base + 1);
     int foreign = lk_enter(L);
-    int status = lua_pcall(L, arguments, results, base);
+    int status = lua_pcall(L, arguments, results, base + 1);
     state_of(L)->foreign = foreign;
-    lua_remove(L, base);
-    if (status != LUA_OK && !lk_is_error(L, -1)) { /* out of memory, or an error in the handler itself */
+    lua_remove(L, base + 1);
+    if (status == LUA_OK) {
+        lua_remove(L, base);
+        return status;
+    }
+    if (!lk_is_error(L, -1)) { /* out of memory, or an error in the handler itself */
         lk_push_text(L, -1);
-        new_error(L, "script", NULL);
+        new_error(L, status == LUA_ERRMEM ? "memory" : "script", NULL);
         lua_pushvalue(L, -2);
         set(L, "message");
         lua_pushliteral(L, ""); /* nothing is left to trace */
@@ -143,6 +286,7 @@ int lk_call(lua_State *L, int arguments, int results) {
         lua_replace(L, -3);
         lua_pop(L, 1);
     }
+    settle(L);
     return status;
 }
 

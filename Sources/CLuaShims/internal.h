@@ -18,6 +18,9 @@ typedef struct lk_state {
     int period;         /* between two calls of lk_collect */
     size_t open_objects, open_of_period;
     lk_permit permit;
+    lk_raised raised;
+    lk_printer finalizing; /* what a finalizer raises while the state is closed */
+    bool closing;
     uint32_t permitted; /* effects */
     const void *error_metatable;
 } lk_state;
@@ -64,6 +67,10 @@ typedef struct lk_object {
 int lk_throw(lua_State *L);
 /* Raises an error of `kind` about `operation`, `format` as for lua_pushfstring. [-0, +0, e] */
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...);
+/* Keeps the error table at the top, of closing something while an error is on its way already. [-1, +0, m] */
+void lk_keep_closing(lua_State *L);
+/* Keeps the error at the top, of a finalizer; it stays. [-0, +0, m] */
+void lk_keep_finalizing(lua_State *L);
 /* What the object at a stack index is called after its class. [-0, +1, m] */
 void lk_push_label(lua_State *L, int index);
 /* Appends "; did you mean 'x'?" to the string at the top where a name is near. [-1, +1, m] */

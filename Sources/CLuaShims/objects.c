@@ -57,9 +57,10 @@ static int current_line(lua_State *L) {
     return lua_getstack(L, 1, &info) && lua_getinfo(L, "l", &info) ? info.currentline : 0;
 }
 
-static int close_object(lua_State *L) {
+/* Closes the object at 1; false where that failed, with the error table at the top. */
+static bool close_own(lua_State *L) {
     lk_object *object = own(L);
-    if (!object->open) return 0;
+    if (!object->open) return true;
     /* Pushing an error allocates, and so may run a finalizer that closes this object again. */
     object->open = 0;
     lk_crossing before = lk_cross(L);
@@ -72,7 +73,18 @@ static int close_object(lua_State *L) {
         object->closed_line = current_line(L);
         object->class_->destroy(object + 1);
     }
-    return result == LK_CLOSED ? 0 : lk_throw(L);
+    return result == LK_CLOSED;
+}
+
+static int close_object(lua_State *L) { return close_own(L) ? 0 : lk_throw(L); }
+
+/* __close: where an error is on its way (2), that one stays the error. */
+static int leave_object(lua_State *L) {
+    bool is_failing = !lua_isnoneornil(L, 2);
+    if (close_own(L)) return 0;
+    if (!is_failing) return lk_throw(L);
+    lk_keep_closing(L);
+    return 0;
 }
 
 static int collect_object(lua_State *L) {
@@ -135,7 +147,7 @@ void lk_seal(lua_State *L, const char *what) {
 void lk_register_class(lua_State *L, lk_class *class_) {
     lua_createtable(L, 0, 6); /* methods, metatable */
     lua_pushlightuserdata(L, class_);
-    set_closure(L, "__close", close_object);
+    set_closure(L, "__close", leave_object);
     set_closure(L, "__gc", collect_object);
     set_closure(L, "__tostring", object_text);
     lua_pushcclosure(L, close_object, 1);

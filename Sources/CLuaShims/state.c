@@ -41,6 +41,10 @@ void lk_ask_for_effects(lua_State *L, lk_permit permit) {
     state_of(L)->permit = permit;
     state_of(L)->permitted = 0;
 }
+void lk_tell_errors(lua_State *L, lk_raised raised, lk_printer finalizing) {
+    state_of(L)->raised = raised;
+    state_of(L)->finalizing = finalizing;
+}
 void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitted = permitted; }
 
 void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
@@ -64,10 +68,38 @@ int lk_check_memory(lua_State *L) {
                     (LUAI_UACINT)(state->limit >> 20));
 }
 
-/* What Lua warns of: errors in a script's finalizers, which have nobody to go to. It comes in pieces. */
-static void warn(void *unused, const char *text, int more) {
-    static _Thread_local int continued;
-    (void)unused;
+/* The state is closed, and no collection can begin any more. */
+static void tell_finalizing(lk_state *state) {
+    size_t length;
+    lk_push_text(state->main, -1);
+    const char *text = lua_tolstring(state->main, -1, &length);
+    lk_crossing before = lk_cross(state->main);
+    if (state->finalizing) state->finalizing(state->main, text, length);
+    lk_return(state->main, before);
+    lua_pop(state->main, 1);
+}
+
+/* What a script or Lua warns of, in pieces. Lua does of errors in a script's finalizers, which have nobody to go to: they
+ * are kept, as tables, where the error still is at the top of the stack of what runs. */
+static void warn(void *owner, const char *text, int more) {
+    static _Thread_local int continued, finalizer;
+    lk_state *state = owner;
+    if (!continued && more && strcmp(text, "error in ") == 0) {
+        finalizer = 1;
+        return;
+    }
+    if (finalizer == 1 && more && strcmp(text, "__gc") == 0) {
+        finalizer = 2;
+        return;
+    }
+    if (finalizer == 2) {
+        if (more) return;
+        finalizer = 0;
+        if (state->closing) tell_finalizing(state);
+        else lk_keep_finalizing(state->running);
+        return;
+    }
+    if (finalizer == 1) fputs("peerlab: warning: error in ", stderr), finalizer = 0, continued = 1;
     if (!continued && !more && text[0] == '@') return; /* a control message */
     if (!continued) fputs("peerlab: warning: ", stderr);
     fputs(text, stderr);
@@ -163,6 +195,12 @@ static int undeclared(lua_State *L) {
     if (lua_type(L, 2) != LUA_TSTRING) return 0;
     const char *word = lua_tostring(L, 2), *best = NULL;
     int least = INT_MAX;
+    lk_crossing before = lk_cross(L);
+    bool is_module = state_of(L)->finder(L, word, strlen(word)) >= 0;
+    lk_return(L, before);
+    if (is_module)
+        return lk_raise(L, "script", NULL, "undeclared variable '%s'; write: local %s = require \"%s\"", word, word, word);
+    lua_settop(L, 2);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         int distance = lua_type(L, -2) == LUA_TSTRING ? lk_distance(word, lua_tostring(L, -2)) : INT_MAX;
         if (distance < least) least = distance, best = lua_tostring(L, -2);
@@ -334,7 +372,7 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
     state->main = state->running = state->foreign_thread = L;
     state->finder = finder, state->printer = printer;
     *(lk_state **)lua_getextraspace(L) = state;
-    lua_setwarnf(L, warn, NULL);
+    lua_setwarnf(L, warn, state);
     lua_pushcfunction(L, open_state);
     lua_pushinteger(L, seed);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
@@ -348,6 +386,7 @@ lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer
 
 enum lk_stop lk_close_state(lua_State *L) {
     lk_state *state = state_of(L);
+    state->closing = true;
     lua_close(L);
     if (signal_target == state) signal_target = NULL;
     enum lk_stop interrupted = state->interrupted;
@@ -368,6 +407,12 @@ int lk_function_line(lua_State *L, int index) {
     lua_Debug info;
     lua_pushvalue(L, index);
     return lua_getinfo(L, ">S", &info) ? info.linedefined : 0;
+}
+
+const char *lk_function_source(lua_State *L, int index) {
+    lua_Debug info;
+    lua_pushvalue(L, index);
+    return lua_getinfo(L, ">S", &info) ? info.source : NULL; /* of the function, which stays on the stack */
 }
 
 /* A collection looks at all there is: with ten thousand cases, each time, at ten thousand functions. */

@@ -12,8 +12,9 @@ public enum ResultsText {
         for one in record.result?.cases ?? [] {
             lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
             lines += (one.warnings ?? []).map { "        WARNING: \($0)" }
+            lines += (one.further ?? []).flatMap { PrintableText.lines($0.line) }.map { "        \($0)" }
             lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
-            lines += one.metrics.map { "        \($0.label) = \(number($0.value)) \($0.unit)" }
+            lines += one.metrics.map { "        \($0.label) = \(amount($0.value, $0.unit))" }
         }
         for attempt in record.attempts {
             let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
@@ -25,12 +26,27 @@ public enum ResultsText {
         return lines.map { PrintableText.line($0) }
     }
 
-    /// A number with three digits behind the point, and k, M, G or T.
-    public static func number(_ value: Double) -> String {
+    /// A number with its unit as people write it: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
+    public static func amount(_ value: Double, _ unit: String) -> String {
+        let times: [(Double, String)] = [(1e9, "s"), (1e6, "ms"), (1e3, "us")]
         let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
-        let scale = scales.first { abs(value) >= $0.0 } ?? (1, "")
-        let digits = (value / scale.0 * 1000).rounded() / 1000
-        return "\(digits)\(scale.1)"
+        if unit == "ns" {
+            // Longer times stay seconds.
+            let time = times.first { abs(value) >= $0.0 } ?? (1, "ns")
+            return "\(digits(value / time.0)) \(time.1)"
+        }
+        // A size is a power of two as often as not, and is read better whole.
+        let scale = unit == "B" ? nil : scales.first { abs(value) >= $0.0 }
+        let name = (scale?.1 ?? "") + unit
+        return digits(value / (scale?.0 ?? 1)) + (name.isEmpty ? "" : " " + name)
+    }
+
+    /// Three digits at least; those before the point are all there.
+    private static func digits(_ value: Double) -> String {
+        guard value.isFinite else { return "\(value)" }
+        let places = abs(value) >= 100 ? 1.0 : abs(value) >= 10 ? 10.0 : abs(value) >= 1 ? 100.0 : 1000.0
+        let rounded = (value * places).rounded() / places
+        return rounded == rounded.rounded() && abs(rounded) < 1e15 ? "\(Int64(rounded))" : "\(rounded)"
     }
 
     /// A share as a signed percentage.
@@ -44,12 +60,12 @@ public enum ResultsText {
         let comparison = change.comparison
         let effect = comparison.effect
         func text(_ value: Double) -> String {
-            effect.isShare ? percent(value) : (value > 0 ? "+" : "") + "\(number(value)) \(change.unit)".trimmed
+            effect.isShare ? percent(value) : (value > 0 ? "+" : "") + amount(value, change.unit)
         }
         let range = effect.interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" } ?? "no bounds"
         let found = comparison.test.probability
         let probability = found < 0.001 ? "p < 0.001" : "p = \((found * 1000).rounded() / 1000)"
-        let medians = "\(number(comparison.medians.0)) -> \(number(comparison.medians.1)) \(change.unit)".trimmed
+        let medians = "\(amount(comparison.medians.0, change.unit)) -> \(amount(comparison.medians.1, change.unit))"
         return
             "\(change.verdict.rawValue): \(change.name): \(medians), \(text(effect.value)) (\(range)), \(probability), "
             + "n = \(comparison.counts.0), \(comparison.counts.1)" + (change.doubt.map { "; \(reason($0))" } ?? "")
@@ -98,9 +114,4 @@ public enum ResultsText {
         return "runs: \(runs.isEmpty ? "none ended otherwise" : runs.joined(separator: ", ")); measurements: "
             + summary(comparison.changes) + (gone > 0 ? ", \(gone) no longer measured" : "")
     }
-}
-
-extension String {
-    /// Without the blank that a number without a unit leaves.
-    fileprivate var trimmed: String { hasSuffix(" ") ? String(dropLast()) : self }
 }

@@ -260,6 +260,17 @@ extension Call {
     /// The same with what is in tables; strings that are no text stay bytes.
     public func deepValue(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, keepsBytes: true) }
 
+    /// Whether nothing, or nil, was given.
+    public func isNil(_ argument: Argument) -> Bool { lua_type(state, argument.index) <= LUA_TNIL }
+
+    /// What tostring makes of it.
+    public func text(of argument: Argument) -> String {
+        lua_checkstack(state, 8)
+        lk_push_text(state, argument.index)
+        defer { lk_pop(state, 1) }
+        return LuaValue.text(state, -1)
+    }
+
     /// The bytes of a string, valid during the call; nil where it is none.
     public func bytes(of argument: Argument) -> UnsafeRawBufferPointer? {
         var length = 0

@@ -19,6 +19,8 @@ public struct ErrorValue: Error, Sendable {
     public var request: String?
     /// The likely reason and what to do.
     public var hint: String?
+    /// Of a module that was not found: its name, and files there are instead.
+    public var absentModule: (name: String, known: [String])?
     /// Lua's stack at the error.
     public var traceback: String?
 
@@ -26,6 +28,13 @@ public struct ErrorValue: Error, Sendable {
     public init(kind: String, _ message: String) {
         self.kind = kind
         self.message = message
+    }
+
+    /// What a script's finalizer raised.
+    static func finalizer(_ text: String) -> ErrorValue {
+        var error = ErrorValue(kind: "script", "in a finalizer (__gc): \(text)")
+        error.operation = "__gc"
+        return error
     }
 
     /// Position and message.

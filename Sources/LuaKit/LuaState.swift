@@ -23,6 +23,15 @@ public final class LuaState {
     private var latestClass = 0
     /// What went wrong when the collector closed objects that a script had left open.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
+    /// The same; they are told once.
+    public func takeFailuresOfCollecting() -> [ErrorValue] {
+        defer { failuresWhileCollecting = [] }
+        return failuresWhileCollecting
+    }
+    /// What the script's own finalizers raised while the state was closed.
+    public internal(set) var failuresOfFinalizers: [ErrorValue] = []
+    /// Told of the first error that ends a call, before anything is closed that it leaves open.
+    public var raised: ((ErrorValue) -> Void)?
 
     /// The text of a module and where it was found.
     public struct ModuleSource {
@@ -55,6 +64,15 @@ public final class LuaState {
         state = lk_new_state(
             Unmanaged.passUnretained(context).toOpaque(), Unmanaged.passUnretained(self).toOpaque(),
             { LuaState.of($0).loadModule($0, named: $1, $2) }, { LuaState.of($0).printed($1, $2) }, self.seed)
+        if let state {
+            lk_tell_errors(
+                state, { LuaState.of($0).raised?(readError($0)) },
+                { state, text, length in
+                    let text = String(
+                        decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self)
+                    LuaState.of(state).finalizerFailed(text)
+                })
+        }
     }
 
     deinit { close() }
@@ -145,6 +163,9 @@ public final class LuaState {
         print(String(decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self))
     }
 
+    /// While the state is closed; before that, errors of finalizers are kept as those of closing are.
+    private func finalizerFailed(_ text: String) { failuresOfFinalizers.append(.finalizer(text)) }
+
     private func loadModule(_ state: OpaquePointer, named name: UnsafePointer<CChar>, _ length: Int) -> CInt {
         let name = String(decoding: UnsafeRawBufferPointer(start: name, count: length), as: UTF8.self)
         if let module = offered.removeValue(forKey: name) {
@@ -156,6 +177,10 @@ public final class LuaState {
             try load(state, source.text, name: source.path)
             return 1
         } catch {
+            var error = error
+            if let absent = error.absentModule, let near = nearest(to: absent.name, in: moduleNames + absent.known) {
+                error.message += "; did you mean '\(near)'?"
+            }
             pushError(state, error)
             return -1
         }
@@ -185,9 +210,13 @@ public final class LuaState {
     public func offer(_ modules: [Module]) {
         for module in modules {
             offered[module.name] = module
+            moduleNames.append(module.name)
             for description in module.classes { declare(description) }
         }
     }
+
+    /// Names of the modules that are described.
+    private var moduleNames: [String] = []
 
     private func register(_ module: Module) {
         lua_createtable(raw, 0, CInt(module.functions.count + module.constants.count))

@@ -35,6 +35,23 @@ public enum LuaValue: Sendable, Equatable {
         }
     }
 
+    /// As Lua would write it, for messages; names of a table in order.
+    var shown: String {
+        switch self {
+        case .none: return "nil"
+        case .boolean(let value): return "\(value)"
+        case .integer(let value): return "\(value)"
+        case .number(let value): return "\(value)"
+        case .string(let value): return "\"\(value)\""
+        case .bytes(let bytes): return "\(bytes.count) bytes"
+        case .list(let values): return "{" + values.map(\.shown).joined(separator: ", ") + "}"
+        case .table(let fields):
+            let sorted = fields.sorted { $0.key < $1.key }
+            return "{" + sorted.map { "\($0.key) = \($0.value.shown)" }.joined(separator: ", ") + "}"
+        case .other(let name): return "a \(name)"
+        }
+    }
+
     /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`. What no script means
     /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
     static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8, keepsBytes: Bool = false) -> LuaValue {
@@ -86,8 +103,8 @@ public enum LuaValue: Sendable, Equatable {
         }
         guard reading.room > 0 else { return .other(tooLarge) }
         if !list.isEmpty {
-            // Of what goes on to another Lua state nothing is left out in silence.
-            return reading.keepsBytes && hasMore(state, index, than: list.count)
+            // Nothing is left out in silence.
+            return hasMore(state, index, than: list.count)
                 ? .other("table that is both a list and has names (or a list with holes)") : .list(list)
         }
         var fields: [String: LuaValue] = [:]

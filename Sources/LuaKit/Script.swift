@@ -7,22 +7,36 @@ public final class LuaFunction {
     fileprivate let reference: CInt
     /// The line of its file on which it is defined; 0 for a chunk.
     public let line: Int
+    /// The chunk that it is of, as messages call it.
+    public let source: String
 
     fileprivate init(_ owner: LuaState, poppingFrom state: OpaquePointer) {
         self.owner = owner
         line = Int(lk_function_line(state, -1))
+        source = lk_function_source(state, -1).map { String(cString: $0) } ?? ""
         reference = luaL_ref(state, lk_registry())
     }
 
     deinit { luaL_unref(owner.raw, lk_registry(), reference) }
 }
 
+/// The functions of a table.
+public struct FunctionTable {
+    /// By name.
+    public var named: [String: LuaFunction] = [:]
+    /// Of a list whose elements are `{ name, function }`: by the elements' places, from 0.
+    public var listed: [Int: LuaFunction] = [:]
+
+    /// None.
+    public init() {}
+}
+
 /// What a script's file returned.
 public enum ScriptResult {
     /// Nothing: the file was the script.
     case none
-    /// A table with names for keys; functions found in the table `cases` are returned apart, by name.
-    case table([String: LuaValue], functions: [String: [String: LuaFunction]])
+    /// A table with names for keys; functions found in tables of it are returned apart.
+    case table([String: LuaValue], functions: [String: FunctionTable])
     /// Anything else, by its type's name.
     case other(String)
 }
@@ -37,6 +51,7 @@ extension LuaState {
         case .none: return .none
         case .table(let fields): return .table(fields, functions: functions(inTables: fields))
         case .list: return .other("list")
+        case .other(let what) where what.hasPrefix("table"): return .other(what)
         case let value: return .other(value.typeName)
         }
     }
@@ -50,16 +65,38 @@ extension LuaState {
     }
 
     /// The functions in the tables of the table at the top.
-    private func functions(inTables fields: [String: LuaValue]) -> [String: [String: LuaFunction]] {
-        var result: [String: [String: LuaFunction]] = [:]
-        for case (let key, .table(let inner)) in fields {
+    private func functions(inTables fields: [String: LuaValue]) -> [String: FunctionTable] {
+        var result: [String: FunctionTable] = [:]
+        for (key, value) in fields {
             LuaKit.push(raw, key)
             lua_rawget(raw, -2)
-            for case (let name, .other("function")) in inner {
-                LuaKit.push(raw, name)
-                lua_rawget(raw, -2)
-                result[key, default: [:]][name] = LuaFunction(self, poppingFrom: raw)
+            defer { lk_pop(raw, 1) }
+            switch value {
+            case .table(let inner): result[key] = functions(named: inner)
+            case .list(let elements): result[key] = functions(listed: elements)
+            default: break
             }
+        }
+        return result
+    }
+
+    private func functions(named inner: [String: LuaValue]) -> FunctionTable {
+        var result = FunctionTable()
+        for case (let name, .other("function")) in inner {
+            LuaKit.push(raw, name)
+            lua_rawget(raw, -2)
+            result.named[name] = LuaFunction(self, poppingFrom: raw)
+        }
+        return result
+    }
+
+    private func functions(listed elements: [LuaValue]) -> FunctionTable {
+        var result = FunctionTable()
+        for case (let index, .list(let pair)) in elements.enumerated() {
+            guard pair.count == 2, case .other("function") = pair[1] else { continue }
+            lua_rawgeti(raw, -1, lua_Integer(index) + 1)
+            lua_rawgeti(raw, -1, 2)
+            result.listed[index] = LuaFunction(self, poppingFrom: raw)
             lk_pop(raw, 1)
         }
         return result
@@ -73,6 +110,21 @@ extension LuaState {
         for argument in arguments { argument.push(to: raw) }
         try call(arguments: CInt(arguments.count) + 1, results: 0)
     }
+
+    /// What failed since the last call beside an error that was on its way, when that closed what it left, and what the
+    /// script's own finalizers raised.
+    public func takeFailuresOfClosing() -> [ErrorValue] {
+        lk_take_closing(raw)
+        defer { lk_pop(raw, 1) }
+        return (0..<lua_rawlen(raw, -1)).map { index in
+            lua_rawgeti(raw, -1, lua_Integer(index) + 1)
+            defer { lk_pop(raw, 1) }
+            return readError(raw)
+        }
+    }
+
+    /// What ``takeFailuresOfClosing()`` would give belongs to no case any more.
+    public func keepFailuresOfFinalizers() { failuresOfFinalizers += takeFailuresOfClosing() }
 
     /// Runs a full collection, so that objects nobody holds are closed.
     public func collect() { lk_collect(raw) }
@@ -93,6 +145,13 @@ func readError(_ state: OpaquePointer) -> ErrorValue {
         return nil
     }
     var error = ErrorValue(kind: text("kind") ?? "script", text("message") ?? "an error without a message")
+    // A script raised a plain table.
+    push(state, "value")
+    lua_rawget(state, -2)
+    if lua_type(state, -1) == LUA_TTABLE {
+        error.message = String(LuaValue.read(state, -1, depth: 3).shown.prefix(1000))
+    }
+    lk_pop(state, 1)
     error.position = text("where") ?? ""
     error.operation = text("operation")
     error.name = text("name")

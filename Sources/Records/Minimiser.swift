@@ -33,7 +33,8 @@ public struct Minimiser {
     ///   - isOver: whether to stop with what there is.
     ///   - report: hears of each success.
     /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
-    ///   that differs from the record, or else the last refusal.
+    ///   that differs from the record, or else the refusal that failed the script, or of a script that did not fail the last
+    ///   one. What a script's clean-up was answered is none.
     public init?(
         _ record: Record, until expression: FailureExpression?, knowsChecks: Bool,
         answers: @escaping (Record) -> [Answer],
@@ -44,7 +45,7 @@ public struct Minimiser {
             if let expression {
                 all.last(where: expression.matches)
             } else {
-                all.last { $0.verdict == "differs" } ?? all.last { $0.errno != "none" && $0.verdict == "same" }
+                Minimiser.failure(of: record, all)
             }
         guard let found else { return nil }
         self.record = record
@@ -54,6 +55,23 @@ public struct Minimiser {
         self.isOver = isOver
         self.report = report
         failure = found
+    }
+
+    private static func failure(of record: Record, _ all: [Answer]) -> Answer? {
+        let cleaning = record.linesOfCleaningUp
+        let answers = all.filter { !cleaning.contains($0.line) }
+        if let other = answers.last(where: { $0.verdict == "differs" }) { return other }
+        let refusals = answers.filter { $0.errno != "none" && $0.verdict == "same" }
+        guard !record.failures.isEmpty else { return refusals.last }
+        for (place, failure) in record.failures.reversed() {
+            guard let call = failure.call else { continue }
+            let line = record.entries[place].line
+            let found = refusals.last {
+                $0.line < line && $0.operation == call.operation && $0.errno == call.errno
+            }
+            if let found { return found }
+        }
+        return nil
     }
 
     /// What fails, and how.

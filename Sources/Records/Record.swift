@@ -16,6 +16,8 @@ public struct Record: Sendable {
             case feature(Feature)
             /// What a person reads.
             case comment(String)
+            /// Here the script failed: what follows of the case is its clean-up.
+            case failure(ScriptFailure)
         }
         /// From 1, in the file.
         public var line: Int
@@ -27,6 +29,58 @@ public struct Record: Sendable {
             self.line = line
             self.kind = kind
         }
+    }
+
+    /// The first thing that went wrong in a case. Written as a comment that no script's text can be: "#! failed OPERATION
+    /// ERRNO: message", or "#! failed: message" where it was no call that was refused.
+    public struct ScriptFailure: Sendable, Equatable {
+        static let mark = "#! failed"
+        /// The refused call and the errno's name; nil where the script failed otherwise.
+        public var call: (operation: String, errno: String)?
+        /// What the script was told.
+        public var message: String
+
+        /// A failure.
+        public init(call: (operation: String, errno: String)?, message: String) {
+            self.call = call
+            self.message = message
+        }
+
+        /// Whether both are the same.
+        public static func == (one: ScriptFailure, other: ScriptFailure) -> Bool { one.text == other.text }
+
+        var text: String { (call.map { " \($0.operation) \($0.errno)" } ?? "") + ": " + message }
+
+        /// Reads a line; nil where it is none.
+        init?(_ line: Substring) {
+            guard line.hasPrefix(ScriptFailure.mark), let colon = line.firstIndex(of: ":") else { return nil }
+            let words = line[..<colon].dropFirst(ScriptFailure.mark.count).split(separator: " ")
+            guard words.isEmpty || words.count == 2 else { return nil }
+            call = words.isEmpty ? nil : (String(words[0]), String(words[1]))
+            message = String(line[line.index(after: colon)...].drop { $0 == " " })
+        }
+    }
+
+    /// Where the script failed, with the places among the entries.
+    public var failures: [(place: Int, failure: ScriptFailure)] {
+        entries.enumerated().compactMap { place, entry in
+            if case .failure(let failure) = entry.kind { (place, failure) } else { nil }
+        }
+    }
+
+    /// The lines of operations that cleaned up behind a failure.
+    var linesOfCleaningUp: Set<Int> {
+        var lines: Set<Int> = []
+        var isBehind = false
+        for entry in entries {
+            switch entry.kind {
+            case .failure: isBehind = true
+            case .comment(let text): if !text.hasPrefix("|") { isBehind = false }
+            case .operation: if isBehind { lines.insert(entry.line) }
+            case .feature: break
+            }
+        }
+        return lines
     }
 
     /// "kernel", "bench" and the like, in order.
@@ -62,6 +116,7 @@ public struct Record: Sendable {
         case .operation(let operation): line(operation)
         case .feature(let feature): line(feature)
         case .comment(let text): "# " + oneLine(text)
+        case .failure(let failure): ScriptFailure.mark + oneLine(failure.text)
         }
     }
 

@@ -38,6 +38,7 @@ struct RecordParser {
     private var room = RecordParser.mostBytes
 
     mutating func parse(_ line: Substring, _ number: Int) throws(RecordError) -> Record.Entry.Kind {
+        if let failure = Record.ScriptFailure(line) { return .failure(failure) }
         if line.hasPrefix("#") { return .comment(RecordParser.text(line.dropFirst())) }
         if line.hasPrefix("feature ") {
             let feature = try RecordParser.feature(line, number)

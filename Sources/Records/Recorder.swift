@@ -36,6 +36,11 @@ public final class Recorder: Sendable {
     /// A comment.
     public func note(_ text: String) { add(.comment(text)) }
 
+    /// The script failed here: by a refused call, or otherwise.
+    public func fail(call: (operation: String, errno: String)?, _ message: String) {
+        add(.failure(Record.ScriptFailure(call: call, message: message)))
+    }
+
     /// Writes what was held back.
     public func finish() { state.withLock { flush(&$0) } }
 

@@ -62,7 +62,7 @@ public final class Replay {
     /// - Returns: how its answer differs; nil where it does not, or where the entry is no call.
     public func step(_ entry: Record.Entry) throws(Impossible) -> Difference? {
         switch entry.kind {
-        case .comment: return nil
+        case .comment, .failure: return nil
         case .feature(let feature):
             decoder.features[feature.number] = feature
             kernel.know(feature)

@@ -52,12 +52,12 @@ public struct BatchComparison: Sendable {
     public init(_ before: some RecordSource, _ after: some RecordSource) {
         let (one, other) = (Side(before), Side(after))
         differences = Side.differences(one, other)
-        runs = Set(one.groups.keys).union(other.groups.keys).sorted().compactMap { name in
+        runs = Set(one.groups.keys).union(other.groups.keys).sorted(by: NaturalOrder.precedes).compactMap { name in
             BatchComparison.change(name, one.groups[name], other.groups[name])
         }
         changes = Samples.compare(one.samples, other.samples)
-        unmeasured = one.samples.declared.subtracting(other.samples.declared).sorted()
-        measuredAnew = other.samples.declared.subtracting(one.samples.declared).sorted()
+        unmeasured = one.samples.declared.subtracting(other.samples.declared).sorted(by: NaturalOrder.precedes)
+        measuredAnew = other.samples.declared.subtracting(one.samples.declared).sorted(by: NaturalOrder.precedes)
     }
 
     /// Whether anything is worse than before, or is no longer known.

@@ -46,7 +46,11 @@ public struct ChildReport: Codable, Sendable {
     private static func reason(of result: ScenarioResult) -> String? {
         if let reason = result.skipped.first { return reason }
         let bad = result.cases.first { $0.verdict == .fail || $0.verdict == .interrupted }
-        if let bad { return "\(bad.name): \(bad.message ?? bad.verdict.rawValue)" }
+        if let bad {
+            let further = (bad.further ?? []).map { "; \($0.line)" }.joined()
+            return "\(bad.name): \(bad.message ?? bad.verdict.rawValue)" + further
+        }
+        if result.verdict == .fail, result.left_open.isEmpty, let failure = result.collecting.first { return failure }
         if !result.left_open.isEmpty { return "left open: \(result.left_open.joined(separator: ", "))" }
         return result.cases.first { $0.verdict == .skip }?.message
     }

@@ -65,9 +65,10 @@ enum JUnit {
                     case .skip: .skipped
                     case .interrupted: .error
                     }
+                let text = (one.further ?? []).map(\.line) + [one.error?.traceback ?? ""].filter { !$0.isEmpty }
                 return Test(
-                    name: one.name, kind: kind, message: one.message ?? "", text: one.error?.traceback ?? "",
-                    log: one.log, wall: one.duration_ns)
+                    name: one.name, kind: kind, message: one.message ?? "", text: text.joined(separator: "\n"),
+                    log: (kind == .none ? (one.further ?? []).map(\.line) : []) + one.log, wall: one.duration_ns)
             }
         }
         let isTold = tests.contains { $0.kind == .failure || $0.kind == .error }

@@ -242,7 +242,7 @@ public final class JournalReader {
         }
         // A batch that was killed while it wrote them has run nothing.
         if runs != header.runs { planned = [] }
-        lines.sort { ($0.id, $0.offset) < ($1.id, $1.offset) }
+        lines.sort { $0.id == $1.id ? $0.offset < $1.offset : NaturalOrder.precedes($0.id, $1.id) }
         var kept = 0
         for index in lines.indices where index + 1 == lines.count || lines[index + 1].id != lines[index].id {
             lines[kept] = lines[index]
@@ -257,7 +257,7 @@ public final class JournalReader {
         var (low, high) = (0, lines.count)
         while low < high {
             let middle = (low + high) / 2
-            if lines[middle].id < id { low = middle + 1 } else { high = middle }
+            if NaturalOrder.precedes(lines[middle].id, id) { low = middle + 1 } else { high = middle }
         }
         return low < lines.count && lines[low].id == id ? (lines[low].outcome, lines[low].isFlaky) : nil
     }

@@ -101,6 +101,11 @@ public struct Record: Codable, Sendable {
         self.limits = limits
     }
 
+    /// What failed beside its cases' first failures: "CASE: and while closing: ...".
+    var further: [String] {
+        (result?.cases ?? []).flatMap { one in (one.further ?? []).map { "\(one.name): \($0.line)" } }
+    }
+
     /// Wall-clock time of its last attempt, nanoseconds.
     public var wall: UInt64 { attempts.last?.wall_ns ?? 0 }
 }

@@ -59,6 +59,7 @@ enum KTAP {
                     if one.verdict != .pass, one.verdict != .skip, let message = one.message {
                         for line in TestLine.lines(message) { text.add("  # \(line)\n") }
                     }
+                    for line in (one.further ?? []).flatMap({ TestLine.lines($0.line) }) { text.add("  # \(line)\n") }
                     let good = one.verdict == .pass || one.verdict == .skip
                     let skip = one.verdict == .skip ? " # SKIP \(TestLine.name(one.message ?? ""))" : ""
                     text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\n")
@@ -91,6 +92,7 @@ enum TAP {
             text.add("  duration_ms: \(record.wall / 1_000_000)\n")
             if let signal = record.attempts.last?.signal { text.add("  signal: \(quoted(signal))\n") }
             if let exit = record.attempts.last?.exit { text.add("  exit: \(exit)\n") }
+            block("further", record.further.flatMap(TestLine.lines), &text)
             block("errors", record.errors.map(TestLine.lines) ?? [], &text)
             block("trace", record.trace.flatMap(TestLine.lines), &text)
             text.add("  ...\n")

@@ -61,7 +61,7 @@ public struct Samples: Sendable {
     /// is Holm's, with Tarone's regard for measurements which have too few values to show anything: those count as none.
     public static func compare(_ before: Samples, _ after: Samples, level: Double = Samples.level) -> [Change] {
         var found: [(name: String, one: Sample, other: Sample, test: MannWhitney)] = []
-        for (name, one) in before.samples.sorted(by: { $0.key < $1.key }) {
+        for (name, one) in before.samples.sorted(by: { NaturalOrder.precedes($0.key, $1.key) }) {
             guard let other = after.samples[name], let test = Comparison.test(one.values, other.values) else {
                 continue
             }

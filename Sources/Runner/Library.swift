@@ -28,9 +28,27 @@ public struct Library: Sendable {
             guard let text = try Library.read(file, in: place, name) else { continue }
             return LuaState.ModuleSource(text: text, path: "=stdlib/\(file)")
         }
-        throw ErrorValue(
+        var error = ErrorValue(
             kind: "script",
             "require: no module '\(name)': no \(file) in \(([folder] + stdlib).joined(separator: ", "))")
+        error.absentModule = (name, ([folder] + stdlib).flatMap { Library.modules(in: $0, below: parts.dropLast()) })
+        throw error
+    }
+
+    /// Names of the Lua files beside one that was looked for.
+    private static func modules(in folder: String, below parts: ArraySlice<Substring>) -> [String] {
+        guard let directory = opendir(([folder] + parts.map(String.init)).joined(separator: "/")) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory), names.count < 1000 {
+            let file = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if file.hasSuffix(".lua"), ModuleFile.isName(file.dropLast(4)) {
+                names.append((parts + [file.dropLast(4)]).joined(separator: "."))
+            }
+        }
+        return names.sorted()
     }
 
     /// A file of the stdlib ("benches/standard.lua").

@@ -43,6 +43,18 @@ public struct OptionSchema: Sendable {
         }
     }
 
+    /// The value as it was written, where it is a number: "512K" and 0x1234 stay what they are. nil where nobody wrote a
+    /// text.
+    func written(_ settings: [(name: String, value: String)]) -> String? {
+        switch kind {
+        case .integer, .size, .number: break
+        default: return nil
+        }
+        if let setting = settings.last(where: { $0.name == name }) { return setting.value }
+        if case .string(let text)? = fallback { return text }
+        return nil
+    }
+
     /// A value from the command line.
     func parse(_ text: String) throws(ErrorValue) -> LuaValue {
         switch kind {

@@ -16,6 +16,7 @@ public enum Report {
         ]
         if let message = one.message { lines += PrintableText.lines(message).map { "        " + $0 } }
         if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
+        for failure in one.further ?? [] { lines += PrintableText.lines(failure.line).map { "        " + $0 } }
         lines += (one.warnings ?? []).map { "        WARNING: " + PrintableText.line($0) }
         lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
         return lines

@@ -13,6 +13,27 @@ public enum Verdict: String, Codable, Sendable {
     case interrupted
 }
 
+/// A failure beside a case's first one.
+public struct FurtherFailure: Codable, Sendable, Equatable {
+    /// When it came: "while closing" what the case left, or "in role 'b'".
+    public let when: String
+    /// What failed, in one line.
+    public let message: String
+    /// The error's fields.
+    public let error: ErrorFields?
+
+    init(_ when: String, _ message: String, _ error: ErrorFields?) {
+        self.when = when
+        self.message = message
+        self.error = error
+    }
+
+    init(_ when: String, _ error: ErrorValue) { self.init(when, error.line, ErrorFields(error)) }
+
+    /// "and while closing: IOMMU_DESTROY: EBUSY ..."
+    public var line: String { "and \(when): \(message)" }
+}
+
 /// One case's end.
 public struct CaseResult: Codable, Sendable {
     /// The case.
@@ -23,6 +44,8 @@ public struct CaseResult: Codable, Sendable {
     public var message: String?
     /// The error's fields, where it failed with one.
     public var error: ErrorFields?
+    /// What failed besides, in order: what was closed behind the first error, other roles; absent where nothing did.
+    public var further: [FurtherFailure]?
     /// Lines it logged.
     public var log: [String] = []
     /// Numbers it measured.
@@ -38,7 +61,7 @@ public struct CaseResult: Codable, Sendable {
 }
 
 /// An error, as results carry it.
-public struct ErrorFields: Codable, Sendable {
+public struct ErrorFields: Codable, Sendable, Equatable {
     /// See `ErrorValue`.
     public let kind: String
     /// The call.

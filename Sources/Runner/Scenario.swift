@@ -4,7 +4,7 @@ public import LuaKit
 public struct Scenario {
     /// One thing to try: its name and what to call.
     public struct Case {
-        /// The key in the `cases` table.
+        /// What the `cases` table calls it.
         public let name: String
         let function: LuaFunction
     }
@@ -27,7 +27,7 @@ public struct Scenario {
     public let effects: Set<Effect>?
     /// Names of the threads that run each case together; empty where one is enough.
     public let roles: [String]
-    /// In the order in which the file defines them.
+    /// In the order of the `cases` list.
     public let cases: [Case]
 
     /// What batches select by.
@@ -43,7 +43,7 @@ public struct Scenario {
     ]
 
     /// Reads the table that a scenario's file returned.
-    init(_ fields: [String: LuaValue], functions: [String: [String: LuaFunction]], file: String) throws(ErrorValue) {
+    init(_ fields: [String: LuaValue], functions: [String: FunctionTable], file: String) throws(ErrorValue) {
         for key in fields.keys.sorted() where !Scenario.keys.contains(key) {
             throw unknownKey(key, in: "the scenario", of: Scenario.keys)
         }
@@ -56,7 +56,7 @@ public struct Scenario {
         needs = try Scenario.needs(fields["needs"])
         effects = try Scenario.effects(fields["effects"])
         roles = try Scenario.roles(fields["roles"])
-        cases = try Scenario.cases(fields["cases"], functions["cases"] ?? [:])
+        cases = try Scenario.cases(fields["cases"], functions["cases"] ?? FunctionTable())
         tags = try Scenario.tags(fields["tags"])
         limits = try Limits(fields)
         matrix = try MatrixRow.rows(fields["matrix"], options)
@@ -134,21 +134,6 @@ public struct Scenario {
             names.append(name)
         }
         return names
-    }
-
-    private static func cases(_ value: LuaValue?, _ functions: [String: LuaFunction]) throws(ErrorValue) -> [Case] {
-        if case .other(let type)? = value, type != "function" {
-            throw ErrorValue(kind: "script", "'cases' must be a table of functions, not a \(type)")
-        }
-        guard case .table(let table)? = value, !table.isEmpty else {
-            throw ErrorValue(
-                kind: "script", "'cases' must be a table of functions, [\"what is shown\"] = function(t, opt)")
-        }
-        for (name, value) in table.sorted(by: { $0.key < $1.key }) where functions[name] == nil {
-            throw ErrorValue(kind: "script", "cases[\"\(name)\"] must be a function, not a \(value.typeName)")
-        }
-        let cases = functions.map { Case(name: $0.key, function: $0.value) }
-        return cases.sorted { ($0.function.line, $0.name) < ($1.function.line, $1.name) }
     }
 
     /// Values for the options: defaults, then what `--set` gives.

@@ -129,6 +129,18 @@ public struct MatrixRow: Sendable, Equatable, Codable {
     }
 }
 
+extension Scenario {
+    /// That a run has one combination of a matrix only; nil where it is one that was asked for, as a batch does.
+    func matrixWarning(_ settings: [(name: String, value: String)], file: String) -> String? {
+        let open = matrix.filter { row in !settings.contains { $0.name == row.option } }
+        guard !open.isEmpty else { return nil }
+        let count = open.reduce(1) { $0 * $1.values.count }
+        let names = open.map(\.option).joined(separator: ", ")
+        return "the matrix has \(count) combination\(count == 1 ? "" : "s") of \(names); this run takes the option"
+            + "\(open.count == 1 ? "'s default" : "s' defaults"): `peerlab batch \(file)` runs them all, --set one of them"
+    }
+}
+
 /// A plain value as `--set` takes it.
 public func plainText(_ value: LuaValue) -> String {
     switch value {

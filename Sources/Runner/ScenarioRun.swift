@@ -12,7 +12,7 @@ public final class ScenarioRun {
     let host: Host
     let state: LuaState
     let emit: (String) -> Void
-    private let note: (String) -> Void
+    private let note: (CaseNote) -> Void
     var result: ScenarioResult
     /// Another handle of the bench's kernel, for a role.
     private let another: () -> any Kernel
@@ -55,7 +55,7 @@ public final class ScenarioRun {
     ///   - permissions: what the script may change; each role has some of its own, made by `another`.
     ///   - loaded: takes the modules that it loads from its own folder; roles share it.
     ///   - deadline: what keeps the time; nil where a process outside does.
-    ///   - note: takes the name of each case that begins, for a trace.
+    ///   - note: takes the name of each case that begins, and its first error, for a trace.
     ///   - emit: takes each line of the report, as ``PrintableText`` shows it.
     ///   - print: takes each line that the script prints; nil where `emit` does, with a mark before it.
     public init(
@@ -64,7 +64,7 @@ public final class ScenarioRun {
         place: RolePlace? = nil,
         limits: Limits = Limits(), deadline: Deadline? = nil,
         permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
-        note: @escaping (String) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
+        note: @escaping (CaseNote) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
     ) throws(ErrorValue) {
         text = try Library.named(file)
         self.file = file
@@ -90,6 +90,7 @@ public final class ScenarioRun {
             find: { name throws(ErrorValue) in try library.find(name, from: folder, loaded: loaded) },
             print: ScenarioRun.counted(print ?? { emit(ScenarioRun.printed($0)) }, by: host))
         host.stop = { [unowned state] in state.interrupt(.output) }
+        state.raised = { error in if error.kind != "skip" { note(.fails(error)) } }
         state.limitMemory(limits.memory ?? Limits.defaultMemory)
         state.askForEffects { [host] effect, function throws(ErrorValue) in
             try host.permissions.permit(effect, function)
@@ -205,6 +206,10 @@ public final class ScenarioRun {
         try host.permissions.declare(scenario.effects, of: scenario.name)
         let values = try scenario.values(settings)
         emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
+        if let warning = scenario.matrixWarning(settings, file: file) {
+            result.warnings.append(warning)
+            emit("  NOTE: \(warning)")
+        }
         if let place, try !meet(place, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         var functions: [PCIFunction]
@@ -235,7 +240,8 @@ public final class ScenarioRun {
             return skip([error.reason])
         }
         for option in scenario.options {
-            result.options[option.name] = resolved.values[option.name].map(plainText)
+            let found = resolved.values[option.name].map(plainText)
+            result.options[option.name] = option.written(self.settings) ?? found
         }
         let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
@@ -352,22 +358,30 @@ public final class ScenarioRun {
         sit(role, crew.table)
         try runCases(values)
         state.close()
+        crew.leave(failuresOfEnd.map { "[\(role)] \($0)" }, isFailure: hasFailedAtEnd)
         if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
-        note(one.name)
+        note(.begins(one.name))
         let start = host.realKernel.monotonic()
         let before = Set(host.realKernel.open)
         openSince = openSince.filter { before.contains($0.key) }
+        var failure: ErrorValue?
         do throws(ErrorValue) {
             try state.call(one.function, module: "case", [.table(values)])
-            record(one.name, nil, since: start)
         } catch {
-            record(one.name, error, since: start)
+            failure = error
         }
-        // What the case left to the collector is closed now, so that the next case finds the devices free.
-        state.collect()
+        let end = host.realKernel.monotonic()
+        // What the case left to the collector is closed now, so that the next case finds the devices free. Other roles may
+        // still use it: there it is closed once all have ended.
+        if seat == nil { state.collect() }
+        record(one.name, failure, since: start, until: end)
+        if seat != nil {
+            state.collect()
+            state.keepFailuresOfFinalizers()
+        }
         for object in host.realKernel.open where openSince[object] == nil && !before.contains(object) {
             openSince[object] = one.name
         }
@@ -379,7 +393,8 @@ public final class ScenarioRun {
         for reason in reasons { emit("  skip  \(reason)") }
     }
 
-    private func record(_ name: String, _ error: ErrorValue?, since start: UInt64) {
+    private func record(_ name: String, _ first: ErrorValue?, since start: UInt64, until end: UInt64? = nil) {
+        let (error, further) = failures(first)
         let verdict: Verdict
         switch error?.kind {
         case nil: verdict = .pass
@@ -387,10 +402,11 @@ public final class ScenarioRun {
         case "interrupt": verdict = .interrupted
         default: verdict = .fail
         }
-        let end = host.realKernel.monotonic()
+        let end = end ?? host.realKernel.monotonic()
         var one = CaseResult(name: name, verdict: verdict, duration_ns: end &- start)
         one.message = error.map { verdict == .skip ? $0.message : $0.line }
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
+        one.further = further
         one.log = host.log
         if verdict == .fail {
             one.log += openSince.sorted { $0.key < $1.key }.map { "still open since the case '\($0.value)': \($0.key)" }
@@ -418,14 +434,14 @@ public final class ScenarioRun {
         crew?.finish()
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
-        result.collecting = state.failuresWhileCollecting.map(\.line)
+        result.collecting = failuresOfEnd + (crew?.failures ?? [])
         result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
         result.modules = loaded.sorted.isEmpty ? nil : loaded.sorted
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty || !result.left_open.isEmpty { result.verdict = overall() }
+        if result.skipped.isEmpty || !result.left_open.isEmpty || hasFailedAtEnd { result.verdict = overall() }
         for line in Report.ending(result) { emit(line) }
         return result
     }
@@ -433,7 +449,8 @@ public final class ScenarioRun {
     private func overall() -> Verdict {
         let verdicts = result.cases.map(\.verdict)
         if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
-        if verdicts.contains(.fail) || !result.left_open.isEmpty { return .fail }
+        let hasFailedAtEnd = hasFailedAtEnd || crew?.hasFailedAtEnd == true
+        if verdicts.contains(.fail) || !result.left_open.isEmpty || hasFailedAtEnd { return .fail }
         return verdicts.contains(.pass) ? .pass : .skip
     }
 }

@@ -142,9 +142,10 @@ public final class Store {
             }
             let decoder = JSONDecoder()
             let records = try String.fetchAll(
-                db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id", arguments: [number]
+                db, sql: "SELECT record FROM run WHERE batch = ?", arguments: [number]
             ).map { try decoder.decode(Results.Record.self, from: Data($0.utf8)) }
-            return StoredBatch(try Store.batch(row), records)
+            return StoredBatch(
+                try Store.batch(row), records.sorted { NaturalOrder.precedes($0.id, $1.id) })
         }
     }
 

@@ -283,8 +283,8 @@ struct Run: ParsableCommand {
             permissions: permissions,
             featureFound: { tracing?.know($0) },
             note: {
-                tracing?.note($0)
-                watchers.record?.recorder.note($0)
+                tracing?.note($0.text)
+                watchers.record?.note($0)
             }, emit: { print($0, to: STDOUT_FILENO) })
         if let choice = try? BindingFolder.choice(bind) {
             run.binding = (choice, broker)

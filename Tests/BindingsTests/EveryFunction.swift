@@ -22,6 +22,63 @@ func text(_ type: LuaType) -> String {
     }
 }
 
+/// Calls with one list or table argument made wrong, each with what is wrong: a key that no list has, a hole, a key that
+/// nobody knows, an element without a name, a number beyond its range.
+func wrongTexts(_ type: LuaType) -> [String] {
+    switch type {
+    case .list(let element, _):
+        let good = text(element)
+        return ["{\(good), unknown_key = 1}", "{[2] = \(good)}", "{[0] = \(good), \(good)}", "{unknown_key = 1}"]
+            + wrongTexts(element).map { "{\($0)}" }
+    case .flags(let names): return ["{\"\(names[0].name)\", unknown_key = 1}", "{[2] = \"\(names[0].name)\"}"]
+    case .record(let fields):
+        let all = fields.map { "\($0.name) = \(text($0.type))" }
+        let good = all.joined(separator: ", ")
+        return ["{\(good), unknown_key = 1}", "{\(good), 1}"]
+            + fields.enumerated().flatMap { place, field in
+                wrongTexts(field.type).map { wrong in
+                    var changed = all
+                    changed[place] = "\(field.name) = \(wrong)"
+                    return "{" + changed.joined(separator: ", ") + "}"
+                }
+            }
+    case .integer(let range), .size(let range):
+        return (range.lowerBound > .min ? ["\(range.lowerBound - 1)"] : [])
+            + (range.upperBound < .max ? ["\(range.upperBound + 1)"] : []) + ["1.5"]
+    default: return []
+    }
+}
+
+/// Every function with one of its arguments wrong.
+let wrongCalls: [(name: String, call: String)] = modules.flatMap { module in
+    module.functions.flatMap { function in
+        wrong(function.parameters).map {
+            (name: "\(module.name).\(function.name)", call: "require(\"\(module.name)\").\(function.name)(\($0))")
+        }
+    }
+        + module.classes.flatMap { description in
+            description.methods.flatMap { method in
+                wrong(method.parameters).map { list in
+                    let receiver = "objects[\"\(description.name)\"]"
+                    return (
+                        name: "\(description.short):\(method.name)",
+                        call: "\(receiver).\(method.name)(\(receiver), \(list))"
+                    )
+                }
+            }
+        }
+}
+
+private func wrong(_ parameters: [Parameter]) -> [String] {
+    parameters.indices.flatMap { place in
+        wrongTexts(parameters[place].type).map { wrong in
+            parameters.indices.map { index in
+                index == place ? wrong : parameters[index].name == "case" ? "{}" : text(parameters[index].type)
+            }.joined(separator: ", ")
+        }
+    }
+}
+
 /// Opens one object of each class on the simulated bench.
 let openObjects = """
     local vfio, iommufd, type1, memory, rdma, sys = require "vfio", require "iommufd", require "type1",

@@ -36,6 +36,29 @@ private func answers(_ record: Record) -> [Answer] {
         #expect(smaller.operations.last?.operation.errno?.name == "ENOENT")
     }
 
+    /// The standard record's last refusal, behind a failure of the script.
+    private func failed(_ line: String) throws -> Record {
+        var lines = try standardRecord().text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let last = try #require(lines.lastIndex { $0.contains("-1 ENOENT") })
+        lines.insert(line, at: last)
+        return try Record(parsing: lines.joined(separator: "\n"))
+    }
+
+    @Test func whatCleaningUpIsRefusedIsNotTheFailure() throws {
+        #expect(try minimise(failed("#! failed: expected 2, found 1"), nil) == nil)
+    }
+
+    @Test func theRefusalThatFailedTheScriptIsTheFailure() throws {
+        var lines = try standardRecord().text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let last = try #require(lines.lastIndex { $0.contains("-1 ENOENT") })
+        lines.insert("#! failed IOMMU_IOAS_UNMAP ENOENT: nothing there", at: last + 1)
+        let record = try Record(parsing: lines.joined(separator: "\n"))
+        #expect(record.failures.map(\.failure.call?.errno) == ["ENOENT"])
+        #expect(try Record(parsing: record.text).failures.map(\.failure) == record.failures.map(\.failure))
+        let (smaller, _) = try #require(try minimise(record, nil))
+        #expect(smaller.operations.last?.operation.name == "IOMMU_IOAS_UNMAP")
+    }
+
     @Test func aDifferenceFromTheRecordIsAFailure() throws {
         let text = try standardRecord().text.split(separator: "-1 ENOENT (No such file or directory)")
             .joined(separator: "-1 EBUSY (Device or resource busy)")

@@ -26,6 +26,35 @@ import Testing
             ])
     }
 
+    @Test func whatEveryRoleFailsOfIsTold() throws {
+        let outcome = try Self.outcome(
+            """
+            { "both", function(t) error(t:role() .. " broke", 0) end },
+            { "one", function(t) if t:role() == "target" then error("alone", 0) else t:barrier() end end },
+            { "closing", function(t)
+              local x <close> = setmetatable({}, { __close = function() error(t:role() .. " closing", 0) end })
+              if t:role() == "initiator" then error("alone", 0) end
+            end }
+            """)
+        let cases = try #require(outcome.result?.cases)
+        #expect(cases[0].message == "[target] target broke")
+        #expect(cases[0].further?.map(\.line) == ["and in role 'initiator': initiator broke"])
+        #expect(cases[1].message == "[target] alone")
+        #expect(cases[1].further == nil)
+        #expect(cases[2].further?.last?.line == "and while closing in role 'initiator': initiator closing")
+    }
+
+    @Test func aFinalizerOfAnotherRoleFailsTheRun() throws {
+        let outcome = try Outcome(
+            """
+            return { roles = { "target", "initiator" }, cases = { { "one", function(t)
+              if t:role() == "initiator" then setmetatable({}, { __gc = function() error("late", 0) end }) end
+            end } } }
+            """)
+        #expect(outcome.result?.verdict == .fail)
+        #expect(outcome.result?.collecting == ["[initiator] in a finalizer (__gc): late"])
+    }
+
     @Test func messagesKeepTheirOrderAndAreOfOneCase() throws {
         let outcome = try Self.outcome(
             """

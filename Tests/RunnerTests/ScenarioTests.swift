@@ -78,6 +78,121 @@ struct Outcome {
         #expect(outcome.result?.verdict == .pass)
     }
 
+    @Test func aListOfCasesRunsInItsOrder() throws {
+        let outcome = try Outcome(
+            """
+            local cases = {}
+            for _, size in ipairs { 64, 128, 1024, 8 } do
+              cases[#cases + 1] = { "size " .. size, function(t) t:log(size) end }
+            end
+            return { cases = cases }
+            """)
+        #expect(outcome.result?.cases.map(\.name) == ["size 64", "size 128", "size 1024", "size 8"])
+        #expect(outcome.result?.cases.map(\.log) == [["64"], ["128"], ["1024"], ["8"]])
+    }
+
+    @Test(arguments: [
+        (
+            "local function f(n) return function() end end return { cases = { b = f(1), a = f(2) } }",
+            "the order of the cases \"a\" and \"b\" is not known: a table of names has none, and their functions are defined "
+                + "on one line. Make 'cases' a list: cases = { { \"a\", function(t, opt) ... end }, ... }"
+        ),
+        (
+            "return { cases = { { \"a\" } } }",
+            "cases[1] must be { \"what is shown\", function(t, opt) ... end }, not { a string }"
+        ),
+        ("return { cases = { function() end } }", "cases[1] must be"),
+        ("return { cases = { { \"a\", print }, { \"a\", print } } }", "cases[2]: there is a case \"a\" already"),
+        ("return { cases = { { \"a\", print }, b = print } }", "both a list and has names"),
+        ("return { cases = { { \"a\", print } }, needs = { \"vfio\", x = 1 } }", "both a list and has names"),
+        ("return { cases = {} }", "'cases' must be a list"),
+    ])
+    func casesWithoutACertainOrderAreRefused(_ text: String, _ message: String) throws {
+        let outcome = try Outcome(text)
+        #expect(outcome.error?.message.contains(message) == true, "\(outcome.error?.message ?? "none")")
+    }
+
+    @Test func aFailedCheckComesBeforeWhatItsCloseIsRefused() throws {
+        let outcome = try Outcome(
+            """
+            local vfio, iommufd, expect = require "vfio", require "iommufd", require "expect"
+            return { cases = { { "one", function(t)
+              local context <close> = iommufd.open()
+              local engine <close> = vfio.open("0000:02:00.0", { iommufd = context })
+              local ioas <close> = context:alloc_ioas()
+              engine:attach(ioas)
+              expect.equal(1, 2, "sum")
+            end } } }
+            """)
+        let result = try #require(outcome.result), one = try #require(result.cases.first)
+        #expect(one.message?.hasSuffix("sum: expected 2, found 1") == true)
+        #expect(one.error?.kind == "expectation")
+        #expect(one.further?.map(\.when) == ["while closing"])
+        #expect(one.further?.first?.error?.name == "EBUSY")
+        #expect(one.further?.first?.error?.operation == "IOMMU_DESTROY")
+        let place = try #require(outcome.lines.firstIndex { $0.contains("expected 2, found 1") })
+        #expect(outcome.lines[place + 1].hasPrefix("        and while closing: IOMMU_DESTROY: EBUSY"))
+        let json = String(decoding: try Report.json([result], version: "1"), as: UTF8.self)
+        #expect(json.contains(#""when" : "while closing""#))
+    }
+
+    @Test func aCloseOrFinalizerThatFailsAloneFailsTheCase() throws {
+        let outcome = try Outcome(
+            """
+            return { cases = {
+              { "close", function() local x <close> = setmetatable({}, { __close = function() error("from close", 0) end }) end },
+              { "finalizer", function() setmetatable({}, { __gc = function() error("from gc", 0) end }) collectgarbage() end },
+              { "skipped", function(t)
+                local x <close> = setmetatable({}, { __close = function() error("from close", 0) end })
+                t:skip("not here")
+              end },
+              { "good", function() end },
+            } }
+            """)
+        let cases = try #require(outcome.result?.cases)
+        #expect(cases.map(\.verdict) == [.fail, .fail, .fail, .pass])
+        #expect(cases.map(\.message) == ["from close", "in a finalizer (__gc): from gc", "from close", nil])
+        #expect(cases.allSatisfy { $0.further == nil })
+    }
+
+    @Test func aFinalizerThatFailsAtTheEndFailsTheRun() throws {
+        let outcome = try Outcome(
+            """
+            local kept = setmetatable({}, { __gc = function() error("at the end", 0) end })
+            return { cases = { { "good", function() return kept end } } }
+            """)
+        #expect(outcome.result?.cases.map(\.verdict) == [.pass])
+        #expect(outcome.result?.verdict == .fail)
+        #expect(outcome.result?.collecting == ["in a finalizer (__gc): at the end"])
+    }
+
+    @Test func optionsAreShownAsTheyWereWritten() throws {
+        let outcome = try Outcome(
+            """
+            return { options = {
+              length = { type = "size", default = "64K" }, st = { type = "integer", default = 1 },
+              other = { type = "size", default = 4096 },
+            }, cases = { { "one", function(t, opt) t:log(opt.length + opt.st) end } } }
+            """, [("st", "0x1234")])
+        #expect(outcome.result?.options == ["length": "64K", "st": "0x1234", "other": "4096"])
+        #expect(outcome.result?.cases.first?.log == ["70196"])
+    }
+
+    @Test(arguments: [nil, "64"] as [String?])
+    func aRunOfOneCombinationSaysSo(_ size: String?) throws {
+        let isTold = size == nil
+        let outcome = try Outcome(
+            """
+            return { options = { size = { type = "size", default = 64 } }, matrix = { size = { "64", "4K" } },
+              cases = { { "one", function() end } } }
+            """, size.map { [("size", $0)] } ?? [])
+        let warning = outcome.result?.warnings.first
+        #expect(
+            (warning?.hasPrefix("the matrix has 2 combinations of size; this run takes the option's default") == true)
+                == isTold)
+        #expect(outcome.lines.contains { $0.contains("peerlab batch") } == isTold)
+    }
+
     @Test func aForeignFileNeedsTrust() throws {
         let script = TemporaryScript("return { cases = { fine = function() end } }")
         let bench = Bench(
@@ -150,7 +265,7 @@ struct Outcome {
 
     @Test(arguments: [
         ("return 5", "this one returns: integer"),
-        ("return {}", "'cases' must be a table of functions"),
+        ("return {}", "'cases' must be a list"),
         ("return { cases = { a = 5 } }", "cases[\"a\"] must be a function, not a integer"),
         (
             "return { cases = { a = print }, option = {} }",
@@ -173,7 +288,7 @@ struct Outcome {
         ),
         (
             "local t = { 'vfio' } for i = 0, 40 do t[1 << i] = 5 end return { cases = { a = print }, needs = t }",
-            "integer"
+            "both a list and has names"
         ),
         ("local x = = 2", "unexpected symbol near '='"),
         ("\u{1B}LuaS", "binary chunk"),

@@ -41,7 +41,7 @@ local function operations(number, data)
 end
 
 local cases = {
-  ["header"] = function(t, opt)
+  { "header", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local fd = dev:fd()
@@ -60,9 +60,9 @@ local cases = {
     answer:ioctl("argsz 7 of an unknown feature", fd, FEATURE, request(99 | GET, "", 7))
     answer:ioctl("nothing of an unknown feature", fd, FEATURE, request(99))
     answer:ioctl("the number with direction bits", fd, 0xc0003b75, request(11 | PROBE | GET))
-  end,
+  end },
 
-  ["low power states"] = function(t, opt)
+  { "low power states", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local fd = dev:fd()
@@ -76,9 +76,9 @@ local cases = {
     answer:ioctl("entry after an access", fd, FEATURE, request(3 | SET))
     answer:ioctl("probe while it sleeps", fd, FEATURE, request(3 | SET | PROBE))
     answer:ioctl("exit", fd, FEATURE, request(5 | SET))
-  end,
+  end },
 
-  ["low power with wake-up"] = function(t, opt)
+  { "low power with wake-up", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local fd = dev:fd()
@@ -98,14 +98,14 @@ local cases = {
     answer("config read wakes it", dev.load, dev, 7, 0, 4)
     answer:value("events after the access", sys.poll(event:fd(), 1).result)
     answer:ioctl("exit", fd, FEATURE, request(5 | SET))
-  end,
+  end },
 }
 
 for i, name in ipairs(names) do
   local number = math.tointeger(name) or i - 1
   -- Data that is refused for its contents (descriptor -1) where the feature takes any.
   local data = number == 4 and string.pack("<i4I4", -1, 0) or ("\0"):rep(number == 11 and 16 or 32)
-  cases[("feature %02d (%s)"):format(number, name)] = operations(number, data)
+  cases[#cases + 1] = { ("feature %02d (%s)"):format(number, name), operations(number, data) }
 end
 
 return {

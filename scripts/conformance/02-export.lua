@@ -41,7 +41,7 @@ return {
     engine = { type = "pci", default = "auto", id = "1234:11e8", about = "device whose BAR 0 holds registers" },
   },
   cases = {
-    ["regions"] = function(t, opt)
+    { "regions", function(t, opt)
       with_exports(t, opt, function(export)
         for region = 0, 10 do
           export("region " .. region, region, { 0, PAGE })
@@ -55,17 +55,17 @@ return {
         export("no range of region 7", 7, {})
         export("flags for region 7", 7, { 0, PAGE }, { flags = 1 })
       end)
-    end,
+    end },
 
-    ["regions of the engine"] = function(t, opt)
+    { "regions of the engine", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.engine)
       for region = 0, 6 do
         answer:closed("region " .. region, dev:fd(), FEATURE, request(region, { 0, PAGE }))
       end
-    end,
+    end },
 
-    ["ranges"] = function(t, opt)
+    { "ranges", function(t, opt)
       with_exports(t, opt, function(export)
         export("a page", 2, { 0, PAGE })
         export("the whole BAR", 2, { 0, MIB })
@@ -101,9 +101,9 @@ return {
         export("past the end, then wrapping", 2, { MIB, PAGE, -PAGE, PAGE })
         export("wrapping, then past the end", 2, { -PAGE, PAGE, MIB, PAGE })
       end)
-    end,
+    end },
 
-    ["counts and argsz"] = function(t, opt)
+    { "counts and argsz", function(t, opt)
       with_exports(t, opt, function(export, dev, answer)
         export("count 0", 2, {}, {})
         export("count 0 with a range", 2, { 0, PAGE }, { count = 0 })
@@ -129,18 +129,18 @@ return {
         answer:closed("15 bytes of data, argsz 40", dev:fd(), FEATURE, request(2, {}, { argsz = 40 }):sub(1, 23))
         answer:closed("half a range", dev:fd(), FEATURE, request(2, { 0, PAGE }):sub(1, 32))
       end)
-    end,
+    end },
 
-    ["flags"] = function(t, opt)
+    { "flags", function(t, opt)
       with_exports(t, opt, function(export)
         export("flags 1", 2, { 0, PAGE }, { flags = 1 })
         export("flags 2^31", 2, { 0, PAGE }, { flags = 1 << 31 })
         export("flags 1 and no range", 2, {}, { flags = 1 })
         export("flags 1, ranges unreadable", 2, { 0, PAGE }, { flags = 1, count = 2 })
       end)
-    end,
+    end },
 
-    ["open flags"] = function(t, opt)
+    { "open flags", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.exporter)
       for _, flags in ipairs { 0, 1, 2, 3, 0x800, 0x802, 0x80000, 0x80002, 0x400, 0x200002, 0x4000, 0xffffffff } do
@@ -155,9 +155,9 @@ return {
           answer(name .. ", mmap to write", sys.mmap, file:fd(), { length = PAGE, protection = 2 })
         end
       end
-    end,
+    end },
 
-    ["what it is"] = function(t, opt)
+    { "what it is", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE }, { offset = 0, length = MIB } } }
@@ -174,14 +174,14 @@ return {
       dev:close()
       answer:value("fdinfo, device closed", fdinfo(buf:fd()))
       answer("size, device closed", sys.seek, buf:fd(), 0, 2)
-    end,
+    end },
 
-    ["inodes differ"] = function(t, opt)
+    { "inodes differ", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.exporter)
       local one <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
       local two <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
       answer:value("the same inode", one:info().inode == two:info().inode)
-    end,
+    end },
   },
 }

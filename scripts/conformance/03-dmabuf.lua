@@ -29,7 +29,7 @@ return {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR 2 is exported" },
   },
   cases = {
-    ["lseek"] = with_buffer(function(answer, fd)
+    { "lseek", with_buffer(function(answer, fd)
       answer("SEEK_END 0", sys.seek, fd, 0, 2)
       answer("SEEK_SET 0", sys.seek, fd, 0, 0)
       answer("SEEK_CUR 0", sys.seek, fd, 0, 1)
@@ -40,9 +40,9 @@ return {
       answer("SEEK_HOLE 0", sys.seek, fd, 0, 4)
       answer("whence 5", sys.seek, fd, 0, 5)
       answer("whence 99", sys.seek, fd, 0, 99)
-    end),
+    end) },
 
-    ["sync"] = with_buffer(function(answer, fd)
+    { "sync", with_buffer(function(answer, fd)
       for flags = 0, 9 do
         answer:ioctl("flags " .. flags, fd, SYNC, u64(flags))
       end
@@ -52,9 +52,9 @@ return {
       answer:ioctl("7 bytes", fd, SYNC, ("\1"):rep(7))
       answer:ioctl("no bytes", fd, SYNC, "")
       answer("NULL", sys.ioctl, fd, SYNC, 0)
-    end),
+    end) },
 
-    ["name"] = with_buffer(function(answer, fd, buf)
+    { "name", with_buffer(function(answer, fd, buf)
       local function name(what, text, request)
         answer:ioctl(what, fd, request or NAME, text)
         answer:value(what .. ", name now", buf:info().name or "none")
@@ -71,9 +71,9 @@ return {
       name("a slash and blanks", "a / b\0")
       answer("NULL", sys.ioctl, fd, NAME, 0)
       answer("link", sys.readlink, "/proc/self/fd/" .. fd)
-    end),
+    end) },
 
-    ["sync files"] = with_buffer(function(answer, fd)
+    { "sync files", with_buffer(function(answer, fd)
       for flags = 0, 5 do
         local data = answer:ioctl("export, flags " .. flags, fd, EXPORT, sync_file(flags))
         if data then
@@ -95,22 +95,22 @@ return {
       answer:ioctl("import, flags 4 before the descriptor", fd, IMPORT, sync_file(4, 999))
       answer:ioctl("import, no bytes", fd, IMPORT, "")
       answer("poll after imports", sys.poll, fd, 5)
-    end),
+    end) },
 
-    ["poll"] = with_buffer(function(answer, fd)
+    { "poll", with_buffer(function(answer, fd)
       for _, events in ipairs { 0, 1, 4, 5, 2, 0x40, 0x100, 0x145, 8, 16, 0x2000 } do
         answer(("events 0x%x"):format(events), sys.poll, fd, events)
       end
-    end),
+    end) },
 
-    ["poll while revoked"] = with_buffer(function(answer, fd, _, dev)
+    { "poll while revoked", with_buffer(function(answer, fd, _, dev)
       dev:store(7, 4, 2, 0)
       answer("events 5", sys.poll, fd, 5)
       answer:ioctl("sync", fd, SYNC, u64(1))
       answer("size", sys.seek, fd, 0, 2)
-    end),
+    end) },
 
-    ["mmap"] = with_buffer(function(answer, fd)
+    { "mmap", with_buffer(function(answer, fd)
       answer("shared", sys.mmap, fd, { length = PAGE })
       answer("private", sys.mmap, fd, { length = PAGE, flags = 2 })
       answer("to read", sys.mmap, fd, { length = PAGE, protection = 1 })
@@ -122,9 +122,9 @@ return {
       answer("offset past the end", sys.mmap, fd, { length = PAGE, offset = 1 << 30 })
       answer("neither shared nor private", sys.mmap, fd, { length = PAGE, flags = 0 })
       answer("shared, validated", sys.mmap, fd, { length = PAGE, flags = 3 })
-    end),
+    end) },
 
-    ["read and write"] = with_buffer(function(answer, fd)
+    { "read and write", with_buffer(function(answer, fd)
       answer("read", sys.read, fd, 8)
       answer("read nothing", sys.read, fd, 0)
       answer("pread", sys.read, fd, 8, 0)
@@ -133,9 +133,9 @@ return {
       answer("write nothing", sys.write, fd, "")
       answer("pwrite", sys.write, fd, "12345678", 0)
       answer("pwrite at -1", sys.write, fd, "1", -1)
-    end),
+    end) },
 
-    ["other requests"] = with_buffer(function(answer, fd)
+    { "other requests", with_buffer(function(answer, fd)
       answer:ioctl("number 4", fd, 0x40086204, u64(1))
       answer:ioctl("number 255", fd, 0x400862ff, u64(1))
       answer:ioctl("sync without size", fd, 0x6200, u64(1))
@@ -145,18 +145,18 @@ return {
       answer:ioctl("of iommufd", fd, "IOMMU_IOAS_ALLOC", ("\0"):rep(12))
       answer:ioctl("FIONREAD", fd, 0x541b, ("\0"):rep(4))
       answer:ioctl("0", fd, 0, "")
-    end),
+    end) },
 
-    ["fcntl"] = with_buffer(function(answer, fd)
+    { "fcntl", with_buffer(function(answer, fd)
       answer("F_GETFL", sys.fcntl, fd, 3)
       answer("F_GETFD", sys.fcntl, fd, 1)
       answer("F_SETFD 0", sys.fcntl, fd, 2, 0)
       answer("F_GETFD then", sys.fcntl, fd, 1)
       answer("F_GET_SEALS", sys.fcntl, fd, 1034)
       answer("F_ADD_SEALS", sys.fcntl, fd, 1033, 2)
-    end),
+    end) },
 
-    ["what is no dma-buf"] = function(t)
+    { "what is no dma-buf", function(t)
       local answer = answers.new(t)
       answer("lseek of nothing", sys.seek, 999, 0, 0)
       answer("poll of nothing", sys.poll, 999, 1)
@@ -171,6 +171,6 @@ return {
       answer("lseek of an eventfd", sys.seek, event:fd(), 0, 0)
       answer("read of an eventfd", sys.read, event:fd(), 8)
       answer("poll of an eventfd", sys.poll, event:fd(), 5)
-    end,
+    end },
   },
 }

@@ -45,11 +45,11 @@ end
 --- Adds the case without a device and with one.
 local cases = {}
 local function both(name, body)
-  cases[name] = with_ioas(false, body)
-  cases[name .. ", attached"] = with_ioas(true, body)
+  cases[#cases + 1] = { name, with_ioas(false, body) }
+  cases[#cases + 1] = { name .. ", attached", with_ioas(true, body) }
 end
 
-cases["how requests are read"] = with_ioas(false, function(answer, fd, ioas)
+cases[#cases + 1] = { "how requests are read", with_ioas(false, function(answer, fd, ioas)
   answer:ioctl("no bytes", fd, ALLOC, "")
   answer:ioctl("3 bytes", fd, ALLOC, "\12\0\0")
   answer:ioctl("size 12, 8 bytes", fd, ALLOC, string.pack("<I4I4", 12, 0))
@@ -82,9 +82,9 @@ cases["how requests are read"] = with_ioas(false, function(answer, fd, ioas)
   answer("lseek", sys.seek, fd, 0, 0)
   answer("mmap", sys.mmap, fd, { length = PAGE })
   answer("poll", sys.poll, fd, 5)
-end)
+end) }
 
-cases["destroy"] = function(t, opt)
+cases[#cases + 1] = { "destroy", function(t, opt)
   local answer = answers.new(t)
   local context <close> = iommufd.open()
   local fd = context:fd()
@@ -110,7 +110,7 @@ cases["destroy"] = function(t, opt)
   answer:ioctl("ranges of the page table", fd, RANGES, ranges(table_id, 0, 0))
   device:detach()
   destroy("the page table, detached", table_id)
-end
+end }
 
 both("map", function(answer, fd, ioas, va)
   local function try(name, ...)

@@ -76,33 +76,33 @@ local writes = {
 }
 
 local cases = {
-  ["nothing happens"] = with_importer(function(with)
+  { "nothing happens", with_importer(function(with)
     with.both("at first")
-  end),
+  end) },
 
-  ["reset"] = with_importer(function(with)
+  { "reset", with_importer(function(with)
     with.answer("reset", with.dev.reset, with.dev)
     with.held("after it")
     with.both("after it")
-  end),
+  end) },
 
-  ["memory decode off, and on"] = with_importer(function(with)
+  { "memory decode off, and on", with_importer(function(with)
     with.dev:store(7, 4, 2, 0)
     with.both("off")
     with.answer("size", sys.seek, with.buf:fd(), 0, 2)
     with.dev:store(7, 4, 2, 2)
     with.both("on")
-  end),
+  end) },
 
-  ["memory decode off, reset"] = with_importer(function(with)
+  { "memory decode off, reset", with_importer(function(with)
     with.dev:store(7, 4, 2, 0)
     with.answer("reset", with.dev.reset, with.dev)
     with.map("after it")
     with.dev:store(7, 4, 2, 2)
     with.map("on")
-  end),
+  end) },
 
-  ["memory decode off, export"] = with_importer(function(with)
+  { "memory decode off, export", with_importer(function(with)
     with.dev:store(7, 4, 2, 0)
     local born <close> = with.answer("an export", with.dev.export_dmabuf, with.dev,
       { region = 2, ranges = { { offset = 0, length = PAGE } } })
@@ -115,9 +115,9 @@ local cases = {
     with.map("on", born)
     with.dev:store(7, 4, 2, 2)
     with.map("on again", born)
-  end),
+  end) },
 
-  ["low power"] = with_importer(function(with)
+  { "low power", with_importer(function(with)
     feature(with, "entry", 3)
     with.both("asleep")
     local born <close> = with.answer("an export", with.dev.export_dmabuf, with.dev,
@@ -128,9 +128,9 @@ local cases = {
     feature(with, "exit", 5)
     with.both("awake")
     with.map("exported asleep, awake", born)
-  end),
+  end) },
 
-  ["a refused entry"] = with_importer(function(with)
+  { "a refused entry", with_importer(function(with)
     feature(with, "entry", 3)
     feature(with, "exit", 5)
     with.map("awake")
@@ -141,18 +141,18 @@ local cases = {
     with.map("asleep, memory decode written")
     feature(with, "exit", 5)
     with.map("awake again")
-  end),
+  end) },
 
-  ["exit without entry"] = with_importer(function(with)
+  { "exit without entry", with_importer(function(with)
     feature(with, "exit", 5)
     with.both("after it")
     with.dev:store(7, 4, 2, 0)
     feature(with, "exit, memory decode off", 5)
     with.map("memory decode off")
     with.dev:store(7, 4, 2, 2)
-  end),
+  end) },
 
-  ["low power with wake-up"] = with_importer(function(with)
+  { "low power with wake-up", with_importer(function(with)
     local event <close> = sys.eventfd()
     local entry = string.pack("<I4I4i4I4", 16, 4 | 1 << 17, event:fd(), 0)
     with.answer:ioctl("entry", with.dev:fd(), FEATURE, entry)
@@ -164,17 +164,17 @@ local cases = {
     with.answer:ioctl("entry with a bad eventfd", with.dev:fd(), FEATURE,
       string.pack("<I4I4i4I4", 16, 4 | 1 << 17, 999, 0))
     with.map("after a bad eventfd")
-  end),
+  end) },
 
-  ["reset asleep"] = with_importer(function(with)
+  { "reset asleep", with_importer(function(with)
     feature(with, "entry", 3)
     with.answer("reset", with.dev.reset, with.dev)
     with.map("after it")
     feature(with, "exit", 5)
     with.map("awake")
-  end),
+  end) },
 
-  ["close"] = with_importer(function(with)
+  { "close", with_importer(function(with)
     with.dev:close()
     with.both("closed")
     with.answer("size", sys.seek, with.buf:fd(), 0, 2)
@@ -182,9 +182,9 @@ local cases = {
     with.answer:ioctl("sync", with.buf:fd(), 0x40086200, string.pack("<I8", 1))
     with.answer("poll", sys.poll, with.buf:fd(), 5)
     with.answer("count", function() return with.buf:info().count end)
-  end),
+  end) },
 
-  ["close and open again"] = function(t, opt)
+  { "close and open again", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
@@ -195,9 +195,9 @@ local cases = {
     answer("the old dma-buf", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = NEW })
     local other <close> = again:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
     answer("a new one", ioas.map_file, ioas, { dmabuf = other, length = PAGE, iova = NEW })
-  end,
+  end },
 
-  ["two ranges, revoked"] = function(t, opt)
+  { "two ranges, revoked", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local ranges = { { offset = 0, length = PAGE }, { offset = 0, length = PAGE } }
@@ -209,9 +209,9 @@ local cases = {
     answer("memory off", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = NEW })
     answer("memory off, past the end", ioas.map_file, ioas, { dmabuf = buf, length = 4 * PAGE, iova = NEW })
     dev:store(7, 4, 2, 2)
-  end,
+  end },
 
-  ["importers and the count"] = function(t, opt)
+  { "importers and the count", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
@@ -235,19 +235,19 @@ local cases = {
     count("its copy too")
     ioas:unmap(0x20000, PAGE)
     count("all unmapped")
-  end,
+  end },
 
-  ["copies of a dead mapping"] = with_importer(function(with)
+  { "copies of a dead mapping", with_importer(function(with)
     with.dev:reset()
     with.answer("a copy", with.ioas.copy, with.ioas, { source = with.ioas, from = OLD, length = PAGE, iova = NEW })
     with.answer("its place is taken", with.ioas.map_file, with.ioas, { dmabuf = with.buf, length = PAGE, iova = NEW })
     with.answer("unmapping it", with.ioas.unmap, with.ioas, NEW, PAGE)
-  end),
+  end) },
 }
 
 for _, write in ipairs(writes) do
   local name, offset, width, value = table.unpack(write)
-  cases["write of " .. name] = with_importer(function(with)
+  cases[#cases + 1] = { "write of " .. name, with_importer(function(with)
     local before, old = with.dev:load(7, 4, 2), with.dev:load(7, offset, width)
     with.dev:store(7, offset, width, value)
     with.answer:value("memory decode", with.dev:load(7, 4, 2) & 2)
@@ -255,7 +255,7 @@ for _, write in ipairs(writes) do
     with.dev:store(7, offset, width, old)
     with.dev:store(7, 4, 2, before)
     with.both("command as before")
-  end)
+  end) }
 end
 
 return {

@@ -50,7 +50,7 @@ return {
   },
   needs = { "iommufd" },
   cases = {
-    ["unbound"] = with_unbound(function(answer, fd)
+    { "unbound", with_unbound(function(answer, fd)
       for _, request in ipairs(requests) do
         answer:ioctl(request, fd, request, ("\32\0\0\0"):rep(8))
         answer:ioctl(request .. ", no bytes", fd, request, "")
@@ -64,9 +64,9 @@ return {
       answer("mmap", sys.mmap, fd, { length = 4096, offset = 2 << 40 })
       answer("lseek", sys.seek, fd, 0, 0)
       answer("poll", sys.poll, fd, 5)
-    end),
+    end) },
 
-    ["bind misused"] = with_unbound(function(answer, fd, context)
+    { "bind misused", with_unbound(function(answer, fd, context)
       local theirs = context:fd()
       answer:ioctl("no bytes", fd, BIND, "")
       answer:ioctl("3 bytes", fd, BIND, "\24\0\0")
@@ -97,18 +97,18 @@ return {
       answer:ioctl("again, a closed descriptor", fd, BIND, bind(999))
       answer:ioctl("again, iommufd -1", fd, BIND, bind(-1))
       answer:ioctl("again, argsz 15", fd, BIND, bind(theirs, { argsz = 15 }))
-    end),
+    end) },
 
-    ["bind of 16 bytes"] = with_unbound(function(answer, fd, context)
+    { "bind of 16 bytes", with_unbound(function(answer, fd, context)
       answer:ioctl("argsz 16", fd, BIND, bind(context:fd(), { argsz = 16 }):sub(1, 16))
       answer:ioctl("info", fd, "VFIO_DEVICE_GET_INFO", string.pack("<I4I4I4I4", 16, 0, 0, 0), "<I4I4I4I4")
-    end),
+    end) },
 
-    ["bind with a zero tail"] = with_unbound(function(answer, fd, context)
+    { "bind with a zero tail", with_unbound(function(answer, fd, context)
       answer:ioctl("argsz 32", fd, BIND, bind(context:fd(), { argsz = 32 }) .. ("\0"):rep(8))
-    end),
+    end) },
 
-    ["who excludes whom"] = with_unbound(function(answer, fd, context, cdev, group)
+    { "who excludes whom", with_unbound(function(answer, fd, context, cdev, group)
       local second <close> = answer("a second open", sys.open, cdev)
       local open_group <close> = answer("the group, device unbound", sys.open, group)
       answer:ioctl("bind, group open", fd, BIND, bind(context:fd()))
@@ -120,9 +120,9 @@ return {
       answer:ioctl("bind of the second to another", second:fd(), BIND, bind(other:fd()))
       answer:ioctl("info of the second", second:fd(), "VFIO_DEVICE_GET_INFO", string.pack("<I4I4I4I4", 16, 0, 0, 0))
       answer("open of nothing", sys.open, "/dev/vfio/devices/vfio99")
-    end),
+    end) },
 
-    ["open modes"] = function(t, opt)
+    { "open modes", function(t, opt)
       local answer = answers.new(t)
       local cdev, group = paths(opt.exporter)
       for _, path in ipairs { cdev, group, "/dev/vfio/vfio", "/dev/iommu" } do
@@ -138,9 +138,9 @@ return {
       end
       answer("the folder", sys.open, "/dev/vfio", 2)
       answer("a path below a device", sys.open, cdev .. "/x")
-    end,
+    end },
 
-    ["bound to read only"] = function(t, opt)
+    { "bound to read only", function(t, opt)
       local answer = answers.new(t)
       local cdev = paths(opt.exporter)
       local file <close> = sys.open(cdev, 0)
@@ -151,17 +151,17 @@ return {
       answer("mmap to read", sys.mmap, file:fd(), { length = 4096, offset = 2 << 40, protection = 1 })
       answer("mmap to write", sys.mmap, file:fd(), { length = 4096, offset = 2 << 40 })
       answer:ioctl("reset", file:fd(), "VFIO_DEVICE_RESET", "")
-    end,
+    end },
 
-    ["iommufd closed while bound"] = with_unbound(function(answer, fd, context)
+    { "iommufd closed while bound", with_unbound(function(answer, fd, context)
       answer:ioctl("bind", fd, BIND, bind(context:fd()))
       context:close()
       answer:ioctl("attach", fd, ATTACH, attach(1))
       answer:ioctl("detach", fd, DETACH, detach())
       answer("read", sys.read, fd, 4, 7 << 40)
-    end),
+    end) },
 
-    ["attach and detach misused"] = function(t, opt)
+    { "attach and detach misused", function(t, opt)
       local answer = answers.new(t)
       local context <close> = iommufd.open()
       local dev <close> = vfio.open(opt.exporter, { iommufd = context })
@@ -195,9 +195,9 @@ return {
       answer:ioctl("detach, PASID 0, again", fd, DETACH, detach { flags = 1 })
       answer:ioctl("detach without attach", fd, DETACH, detach())
       answer:ioctl("detach, argsz 8", fd, DETACH, detach({ argsz = 8 }):sub(1, 8))
-    end,
+    end },
 
-    ["attach"] = function(t, opt)
+    { "attach", function(t, opt)
       local answer = answers.new(t)
       local context <close> = iommufd.open()
       local dev <close> = vfio.open(opt.exporter, { iommufd = context })
@@ -220,9 +220,9 @@ return {
       answer:value("the second page table is gone", try("attach to the second page table", second) == nil)
       answer:ioctl("detach again", fd, DETACH, detach())
       answer("destroy of the other", other.close, other)
-    end,
+    end },
 
-    ["two devices, one address space"] = function(t, opt)
+    { "two devices, one address space", function(t, opt)
       local answer = answers.new(t)
       local context <close> = iommufd.open()
       local dev <close> = vfio.open(opt.exporter, { iommufd = context })
@@ -234,9 +234,9 @@ return {
       dev:detach()
       answer("destroy while one is there", ioas.close, ioas)
       engine:detach()
-    end,
+    end },
 
-    ["attach to what is mapped badly"] = function(t, opt)
+    { "attach to what is mapped badly", function(t, opt)
       local answer = answers.new(t)
       local context <close> = iommufd.open()
       local dev <close> = vfio.open(opt.exporter, { iommufd = context })
@@ -259,6 +259,6 @@ return {
       ioas:map { memory = host, iova = 0x10000 }
       host:close()
       answer("memory that is gone", function() return dev:attach(ioas) ~= 0 end)
-    end,
+    end },
   },
 }

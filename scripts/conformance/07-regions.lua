@@ -15,19 +15,19 @@ end
 local cases = {}
 local function both(name, body)
   for _, device in ipairs { "exporter", "engine" } do
-    cases[name .. ", " .. device] = function(t, opt)
+    cases[#cases + 1] = { name .. ", " .. device, function(t, opt)
       local dev <close> = vfio.open(opt[device])
       body(answers.new(t), dev:fd(), dev)
-    end
+    end }
   end
 end
 
 --- The same for the exporter alone.
 local function exporter(name, body)
-  cases[name] = function(t, opt)
+  cases[#cases + 1] = { name, function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
     body(answers.new(t), dev:fd(), dev)
-  end
+  end }
 end
 
 both("device info", function(answer, fd)

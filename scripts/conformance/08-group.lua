@@ -54,7 +54,7 @@ local function with_type1(kind, body)
 end
 
 local cases = {
-  ["empty container"] = function(t)
+  { "empty container", function(t)
     local answer = answers.new(t)
     local file <close> = sys.open("/dev/vfio/vfio")
     local fd = file:fd()
@@ -73,9 +73,9 @@ local cases = {
     answer("lseek", sys.seek, fd, 0, 0)
     answer("mmap", sys.mmap, fd, { length = PAGE })
     answer("poll", sys.poll, fd, 5)
-  end,
+  end },
 
-  ["group without a container"] = with_group(function(answer, group, container, opt, names)
+  { "group without a container", with_group(function(answer, group, container, opt, names)
     answer:ioctl("status", group, STATUS, status(), "<I4I4")
     for _, argsz in ipairs { 0, 4, 7, 16 } do
       answer:ioctl("status, argsz " .. argsz, group, STATUS, status(argsz))
@@ -95,9 +95,9 @@ local cases = {
     answer("mmap", sys.mmap, group, { length = PAGE })
     answer("a second open", sys.open, names.group)
     answer("a group that is not there", sys.open, "/dev/vfio/999")
-  end),
+  end) },
 
-  ["SET_CONTAINER"] = with_group(function(answer, group, container)
+  { "SET_CONTAINER", with_group(function(answer, group, container)
     answer:ioctl("no bytes", group, SET_CONTAINER, "")
     answer("NULL", sys.ioctl, group, SET_CONTAINER, 0)
     answer:ioctl("-1", group, SET_CONTAINER, descriptor(-1))
@@ -113,9 +113,9 @@ local cases = {
     answer:ioctl("UNSET_CONTAINER again", group, UNSET, "")
     answer:ioctl("status then", group, STATUS, status(), "<I4I4")
     answer:ioctl("another time", group, SET_CONTAINER, descriptor(container))
-  end),
+  end) },
 
-  ["SET_IOMMU"] = with_group(function(answer, group, container)
+  { "SET_IOMMU", with_group(function(answer, group, container)
     sys.ioctl(group, SET_CONTAINER, descriptor(container))
     for number = 0, 12 do
       answer("extension " .. number, sys.ioctl, container, "VFIO_CHECK_EXTENSION", number)
@@ -135,9 +135,9 @@ local cases = {
     answer:ioctl("MAP_DMA, container empty", container, MAP, map(0, 0, PAGE))
     answer:ioctl("SET_CONTAINER again", group, SET_CONTAINER, descriptor(container))
     answer("type 1 then", sys.ioctl, container, "VFIO_SET_IOMMU", 1)
-  end),
+  end) },
 
-  ["GET_DEVICE_FD"] = with_group(function(answer, group, container, opt, names)
+  { "GET_DEVICE_FD", with_group(function(answer, group, container, opt, names)
     sys.ioctl(group, SET_CONTAINER, descriptor(container))
     answer:closed("before SET_IOMMU", group, DEVICE_FD, opt.exporter .. "\0")
     sys.ioctl(container, "VFIO_SET_IOMMU", 3)
@@ -165,9 +165,9 @@ local cases = {
     answer("read of configuration space", sys.read, device:fd(), 4, 7 << 40)
     device:close()
     answer:ioctl("UNSET_CONTAINER, device closed", group, UNSET, "")
-  end),
+  end) },
 
-  ["what closing leaves"] = function(t, opt)
+  { "what closing leaves", function(t, opt)
     local answer = answers.new(t)
     local path = group_of(opt.exporter)
     local group = sys.open(path)
@@ -182,9 +182,9 @@ local cases = {
     answer("read, container closed", sys.read, device:fd(), 4, 7 << 40)
     device:close()
     answer("the group, all closed", sys.open, path)
-  end,
+  end },
 
-  ["two groups in one container"] = with_group(function(answer, group, container, opt)
+  { "two groups in one container", with_group(function(answer, group, container, opt)
     local path = group_of(opt.engine)
     local other <close> = sys.open(path)
     answer:ioctl("the first", group, SET_CONTAINER, descriptor(container))
@@ -196,12 +196,12 @@ local cases = {
     answer:ioctl("unmap", container, UNMAP, unmap(0x10000, PAGE), SIZE)
     answer:ioctl("the second leaves", other:fd(), UNSET, "")
     answer:ioctl("unmap, all left", container, UNMAP, unmap(0x10000, PAGE))
-  end),
+  end) },
 }
 
 local function both(name, body)
-  cases[name .. ", type1v2"] = with_type1(3, body)
-  cases[name .. ", type1"] = with_type1(1, body)
+  cases[#cases + 1] = { name .. ", type1v2", with_type1(3, body) }
+  cases[#cases + 1] = { name .. ", type1", with_type1(1, body) }
 end
 
 both("map", function(answer, fd, va, device)
@@ -299,7 +299,7 @@ both("info", function(answer, fd)
   answer:ioctl("an unknown request", fd, 0x3bff, "")
 end)
 
-cases["what a device's memory is to type1"] = function(t, opt)
+cases[#cases + 1] = { "what a device's memory is to type1", function(t, opt)
   local answer = answers.new(t)
   local container <close> = type1.open()
   local dev <close> = vfio.open(opt.exporter, { via = "group", container = container })
@@ -310,7 +310,7 @@ cases["what a device's memory is to type1"] = function(t, opt)
   answer("MAP_FILE of a group's device", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = 0x10000 })
   dev:close()
   answer("MAP_FILE, device closed", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = 0x20000 })
-end
+end }
 
 return {
   name = "conformance-group",

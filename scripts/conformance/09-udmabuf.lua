@@ -81,7 +81,7 @@ return {
   },
   needs = { "iommufd" },
   cases = {
-    ["create"] = with_udmabuf(function(answer, fd, memfd, opt)
+    { "create", with_udmabuf(function(answer, fd, memfd, opt)
       local function try(name, ...)
         answer:closed(name, fd, CREATE, create(...))
       end
@@ -116,9 +116,9 @@ return {
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
       try("a VFIO dma-buf", buf:fd(), 0, PAGE)
-    end),
+    end) },
 
-    ["seals"] = with_udmabuf(function(answer, fd)
+    { "seals", with_udmabuf(function(answer, fd)
       for _, seals in ipairs { 0, 1, SHRINK, GROW, WRITE, SHRINK | GROW, SHRINK | WRITE, SHRINK | FUTURE, SHRINK | 1, SHRINK | 32 } do
         local file <close> = sealed(2, seals)
         answer:closed(("seals 0x%x"):format(seals), fd, CREATE, create(file:fd(), 0, PAGE))
@@ -126,9 +126,9 @@ return {
       local unsealable <close> = sys.memfd(PAGE, 0)
       answer:closed("a memfd without seals", fd, CREATE, create(unsealable:fd(), 0, PAGE))
       answer("its seals", sys.fcntl, unsealable:fd(), 1034)
-    end),
+    end) },
 
-    ["memfd"] = function(t)
+    { "memfd", function(t)
       local answer = answers.new(t)
       local file <close> = sys.memfd(2 * PAGE)
       local fd = file:fd()
@@ -142,9 +142,9 @@ return {
       answer("write", sys.write, fd, "1234", 0)
       answer("read", sys.read, fd, 4, 0)
       answer("F_GETFL", sys.fcntl, fd, 3)
-    end,
+    end },
 
-    ["create from a list"] = with_udmabuf(function(answer, fd, memfd)
+    { "create from a list", with_udmabuf(function(answer, fd, memfd)
       local function try(name, ...)
         answer:closed(name, fd, CREATE_LIST, list(...))
       end
@@ -164,16 +164,16 @@ return {
       try("flags 2^32 - 1", 0xffffffff, { { memfd, 0, PAGE } })
       answer:closed("no bytes", fd, CREATE_LIST, "")
       answer:closed("4 bytes", fd, CREATE_LIST, "\1\0\0\0")
-    end),
+    end) },
 
-    ["operations of a udmabuf"] = with_udmabuf(function(answer, fd, memfd)
+    { "operations of a udmabuf", with_udmabuf(function(answer, fd, memfd)
       sys.write(memfd, "from the memfd", PAGE)
       local buf <close> = sys.adopt(sys.ioctl(fd, CREATE, create(memfd, PAGE, 2 * PAGE)).result)
       operations(answer, buf:fd(), 2 * PAGE)
       answer("the memfd", sys.read, memfd, 8, PAGE)
-    end),
+    end) },
 
-    ["a udmabuf outlives"] = function(t)
+    { "a udmabuf outlives", function(t)
       local answer = answers.new(t)
       local device = sys.open("/dev/udmabuf")
       local memory = sealed(2, SHRINK)
@@ -183,9 +183,9 @@ return {
       memory:close()
       local map <close> = sys.mmap(buf:fd(), { length = PAGE })
       answer("its bytes", map.read, map, 0, 4)
-    end,
+    end },
 
-    ["heap"] = function(t)
+    { "heap", function(t)
       local answer = answers.new(t)
       local file <close> = sys.open("/dev/dma_heap/system")
       local fd = file:fd()
@@ -225,14 +225,14 @@ return {
       answer("read", sys.read, fd, 4)
       answer("mmap", sys.mmap, fd, { length = PAGE })
       answer("a heap that is not there", sys.open, "/dev/dma_heap/nothing")
-    end,
+    end },
 
-    ["operations of a heap's dma-buf"] = function(t)
+    { "operations of a heap's dma-buf", function(t)
       local answer = answers.new(t)
       local file <close> = sys.open("/dev/dma_heap/system")
       local data = sys.ioctl(file:fd(), ALLOC, heap(2 * PAGE)).bytes
       local buf <close> = sys.adopt((string.unpack("<I4", data, 9)))
       operations(answer, buf:fd(), 2 * PAGE)
-    end,
+    end },
   },
 }

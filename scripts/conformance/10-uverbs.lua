@@ -38,7 +38,7 @@ return {
     nic = { type = "rdma", default = "auto", about = "RDMA device" },
   },
   cases = {
-    ["devices"] = function(t, opt)
+    { "devices", function(t, opt)
       local answer = answers.new(t)
       answer("devices", function() return #rdma.devices() end)
       answer("a device that is not there", rdma.open, "nothing0")
@@ -50,9 +50,9 @@ return {
       answer("port 2", context.query_port, context, 2)
       answer("port 255", context.query_port, context, 255)
       answer("query", function() return context:query() ~= nil end)
-    end,
+    end },
 
-    ["protection domains"] = with_pd(function(answer, pd, context)
+    { "protection domains", with_pd(function(answer, pd, context)
       local second <close> = answer("a second", context.alloc_pd, context)
       local host <close> = memory.alloc(PAGE)
       local mr <close> = answer("a region", pd.reg_mr, pd, { memory = host })
@@ -60,32 +60,32 @@ return {
       mr:close()
       answer("close without", pd.close, pd)
       answer("close of the second", second.close, second)
-    end),
+    end) },
 
-    ["access flags"] = with_pd(function(answer, pd)
+    { "access flags", with_pd(function(answer, pd)
       local host <close> = memory.alloc(2 * PAGE)
       for _, access in ipairs(accesses) do
         local name = #access == 0 and "none" or table.concat(access, "|")
         register(answer, name, pd.reg_mr, pd, { memory = host, access = access })
       end
-    end),
+    end) },
 
-    ["ranges"] = with_pd(function(answer, pd)
+    { "ranges", with_pd(function(answer, pd)
       local host <close> = memory.alloc(4 * PAGE)
       register(answer, "whole", pd.reg_mr, pd, { memory = host })
       register(answer, "a byte", pd.reg_mr, pd, { memory = host, length = 1 })
       register(answer, "unaligned", pd.reg_mr, pd, { memory = host, offset = 100, length = 5000 })
       register(answer, "the same twice", pd.reg_mr, pd, { memory = host })
-    end),
+    end) },
 
-    ["a BAR"] = with_pd(function(answer, pd, _, opt)
+    { "a BAR", with_pd(function(answer, pd, _, opt)
       local dev <close> = vfio.open(opt.exporter)
       local bar <close> = dev:mmap(2, { length = PAGE })
       register(answer, "to read", pd.reg_mr, pd, { memory = bar })
       register(answer, "to write", pd.reg_mr, pd, { memory = bar, access = { "local_write" } })
-    end),
+    end) },
 
-    ["dma-bufs"] = with_pd(function(answer, pd, _, opt)
+    { "dma-bufs", with_pd(function(answer, pd, _, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
       for _, access in ipairs(accesses) do
@@ -99,6 +99,6 @@ return {
       dev:store(7, 4, 2, 2)
       dev:close()
       register(answer, "device closed", pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = PAGE })
-    end),
+    end) },
   },
 }

@@ -13,10 +13,10 @@ local cases = {}
 
 --- Adds a case that is given a recorder, the device's descriptor, the device.
 local function case(name, body)
-  cases[name] = function(t, opt)
+  cases[#cases + 1] = { name, function(t, opt)
     local dev <close> = vfio.open(opt.express)
     body(answers.new(t), dev:fd(), dev)
-  end
+  end }
 end
 
 local function export(dev, region, length)

@@ -28,7 +28,7 @@ end
 --- What a case works with: `map(name)` records whether the dma-buf can be mapped now, `old(name)` whether the engine
 --- still reads the registers through the mapping made at the start.
 local function importer(name, body)
-  cases[name] = function(t, opt)
+  cases[#cases + 1] = { name, function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.express)
     local buf <close> = export(dev, 4)
@@ -67,7 +67,7 @@ local function importer(name, body)
     body(with)
     answer("the old mapping is unmapped", ioas.unmap, ioas, OLD, PAGE)
     device:detach()
-  end
+  end }
 end
 
 importer("nothing happens", function(with)

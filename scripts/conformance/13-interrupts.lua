@@ -12,7 +12,7 @@ local cases = {}
 
 --- Adds a case for the device that an option names.
 local function case(option, name, body)
-  cases[name .. ", " .. option] = irqs.case(option, body)
+  cases[#cases + 1] = { name .. ", " .. option, irqs.case(option, body) }
 end
 
 local function each(name, body)

@@ -34,7 +34,7 @@ local function info_refusals(answer, fd)
 end
 
 for _, option in ipairs { "exporter", "engine", "express" } do
-  cases["character device, " .. option] = function(t, opt)
+  cases[#cases + 1] = { "character device, " .. option, function(t, opt)
     local answer = answers.new(t)
     local context <close> = iommufd.open()
     local dev <close> = vfio.open(opt[option], { iommufd = context })
@@ -53,9 +53,9 @@ for _, option in ipairs { "exporter", "engine", "express" } do
     answer:ioctl("reset, argsz 64", fd, RESET, reset { argsz = 64 })
     answer("command", dev.load, dev, 7, 4, 2)
     answer("vendor and device", dev.load, dev, 7, 0, 4)
-  end
+  end }
 
-  cases["group, " .. option] = function(t, opt)
+  cases[#cases + 1] = { "group, " .. option, function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt[option], { via = "group" })
     local fd = dev:fd()
@@ -71,7 +71,7 @@ for _, option in ipairs { "exporter", "engine", "express" } do
     answer:ioctl("reset, a closed descriptor", fd, RESET, reset { fds = { 999 } })
     answer:ioctl("reset, -1", fd, RESET, reset { fds = { -1 } })
     answer:ioctl("reset, the device itself", fd, RESET, reset { fds = { fd } })
-  end
+  end }
 end
 
 --- The group files of two devices and their container, all ready for use.
@@ -94,7 +94,7 @@ local function with_groups(body)
   end
 end
 
-cases["reset by groups"] = with_groups(function(answer, fd, group, other, container)
+cases[#cases + 1] = { "reset by groups", with_groups(function(answer, fd, group, other, container)
   answer:ioctl("info", fd, INFO, info(20), "<I4I4I4I4I2I1I1")
   answer:ioctl("its group", fd, RESET, reset { fds = { group } })
   answer:ioctl("another group", fd, RESET, reset { fds = { other } })
@@ -119,9 +119,9 @@ cases["reset by groups"] = with_groups(function(answer, fd, group, other, contai
   answer("command", sys.read, fd, 2, (7 << 40) + 4)
   sys.write(fd, "\2\0", (7 << 40) + 4)
   map("map, memory on")
-end)
+end) }
 
-cases["ids of the iommufd"] = function(t, opt)
+cases[#cases + 1] = { "ids of the iommufd", function(t, opt)
   local answer = answers.new(t)
   local context <close> = iommufd.open()
   local first <close> = vfio.open(opt.engine, { iommufd = context })
@@ -131,9 +131,9 @@ cases["ids of the iommufd"] = function(t, opt)
   context:close()
   answer:ioctl("iommufd closed", second:fd(), INFO, info(20), "<I4I4I4I4I2I1I1")
   answer:ioctl("reset, iommufd closed", second:fd(), RESET, reset {})
-end
+end }
 
-cases["what it does to a dma-buf"] = function(t, opt)
+cases[#cases + 1] = { "what it does to a dma-buf", function(t, opt)
   local answer = answers.new(t)
   local edu = require "engines.edu"
   local pattern = require "pattern"
@@ -166,9 +166,9 @@ cases["what it does to a dma-buf"] = function(t, opt)
   answer:ioctl("reset asleep", dev:fd(), RESET, reset {})
   answer("a new mapping, asleep", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = 0x400000 })
   device:detach()
-end
+end }
 
-cases["power state and configuration"] = function(t, opt)
+cases[#cases + 1] = { "power state and configuration", function(t, opt)
   local answer = answers.new(t)
   local dev <close> = vfio.open(opt.express)
   local buf <close> = dev:export_dmabuf { region = 4, ranges = { { offset = 0, length = PAGE } } }
@@ -188,7 +188,7 @@ cases["power state and configuration"] = function(t, opt)
   dev:store(7, 0x48, 2, 0)
   dev:store(7, 0x0c, 1, 0)
   dev:store(7, 0xe8, 4, 0)
-end
+end }
 
 return {
   name = "conformance-hot-reset",

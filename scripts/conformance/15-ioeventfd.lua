@@ -28,7 +28,7 @@ return {
     express = { type = "pci", default = "auto", id = "1af4:1044", about = "device with an MSI-X table in BAR 1" },
   },
   cases = {
-    ["refusals"] = with_event("exporter", function(answer, fd, _, event)
+    { "refusals", with_event("exporter", function(answer, fd, _, event)
       local function try(name, ...)
         answer:ioctl(name, fd, REQUEST, request(...))
       end
@@ -53,16 +53,16 @@ return {
       try("far past the end", BAR + (1 << 39), 0, 4, event)
       try("a closed descriptor past the end", BAR + MIB, 0, 4, 999)
       try("256 bytes of BAR 0", 256, 0, 4, event)
-    end),
+    end) },
 
-    ["argsz 28"] = with_event("exporter", function(answer, fd, dev, event)
+    { "argsz 28", with_event("exporter", function(answer, fd, dev, event)
       dev:store(2, 0x100, 4, 0)
       answer:ioctl("28 bytes", fd, REQUEST, request(BAR + 0x100, 7, 4, event, 28):sub(1, 28))
       signal(event)
       answer("then", dev.load, dev, 2, 0x100, 4)
-    end),
+    end) },
 
-    ["writes"] = with_event("exporter", function(answer, fd, dev, event)
+    { "writes", with_event("exporter", function(answer, fd, dev, event)
       for i, size in ipairs { 1, 2, 4, 8 } do
         local place = 0x100 * i
         dev:write(2, place, ("\xee"):rep(16))
@@ -91,9 +91,9 @@ return {
       dev:store(2, 0x300, 4, 0)
       signal(event)
       answer("nothing is left", dev.load, dev, 2, 0x300, 4)
-    end),
+    end) },
 
-    ["when nothing is written"] = with_event("exporter", function(answer, fd, dev, event, file)
+    { "when nothing is written", with_event("exporter", function(answer, fd, dev, event, file)
       dev:store(2, 0x100, 4, 0)
       signal(event)
       answer:ioctl("an eventfd that counts", fd, REQUEST, request(BAR + 0x100, 0x11, 4, event))
@@ -119,18 +119,18 @@ return {
       answer("device closed", sys.poll, other:fd(), 1)
       local again <close> = vfio.open(address)
       answer:ioctl("open again, without it", again:fd(), REQUEST, request(BAR + 0x100, 0x22, 4, -1))
-    end),
+    end) },
 
-    ["by an interrupt"] = with_event("exporter", function(answer, fd, dev, event)
+    { "by an interrupt", with_event("exporter", function(answer, fd, dev, event)
       dev:store(2, 0x100, 4, 0)
       answer:ioctl("a write", fd, REQUEST, request(BAR + 0x100, 0x33, 4, event))
       answer:ioctl("requests", fd, "VFIO_DEVICE_SET_IRQS", string.pack("<I4I4I4I4I4i4", 24, 36, 4, 0, 1, event))
       answer:ioctl("trigger", fd, "VFIO_DEVICE_SET_IRQS", string.pack("<I4I4I4I4I4", 20, 33, 4, 0, 1))
       answer("written", dev.load, dev, 2, 0x100, 4)
       answer("the eventfd", sys.poll, event, 1)
-    end),
+    end) },
 
-    ["too many"] = with_event("exporter", function(answer, fd, _, event)
+    { "too many", with_event("exporter", function(answer, fd, _, event)
       local refused
       for i = 1, 1001 do
         local result = sys.ioctl(fd, REQUEST, request(BAR, i, 4, event))
@@ -143,9 +143,9 @@ return {
       answer:ioctl("one less", fd, REQUEST, request(BAR, 1, 4, -1))
       answer:ioctl("one more", fd, REQUEST, request(BAR, 2000, 4, event))
       answer:ioctl("and another", fd, REQUEST, request(BAR, 2001, 4, event))
-    end),
+    end) },
 
-    ["the MSI-X table"] = with_event("express", function(answer, fd, _, event)
+    { "the MSI-X table", with_event("express", function(answer, fd, _, event)
       local function try(name, offset, size)
         answer:ioctl(name, fd, REQUEST, request((1 << 40) + offset, 0, size, event))
       end
@@ -155,6 +155,6 @@ return {
       try("behind it", 32, 4)
       try("the pending bits", 0x800, 8)
       try("at the end", 4096, 1)
-    end),
+    end) },
   },
 }

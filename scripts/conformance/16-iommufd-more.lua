@@ -7,7 +7,7 @@ local option, destroy, VALUE = spaces.option, spaces.destroy, spaces.VALUE
 
 local cases = {}
 
-cases["allowed ranges, refusals"] = spaces.case(function(with)
+cases[#cases + 1] = { "allowed ranges, refusals", spaces.case(function(with)
   with:allow("size 23", {}, { size = 23 })
   with:allow("reserved 1", {}, { reserved = 1 })
   with:allow("reserved 1, no address space", {}, { reserved = 1, ioas = 1000 })
@@ -27,9 +27,9 @@ cases["allowed ranges, refusals"] = spaces.case(function(with)
   with:allow("a bad one after a good one", { { 0, 0xfff }, { 0x2000, 0x1000 } })
   with:allow("a bad one after an unreadable one", { { 0x2000, 0x1000 } }, { count = 1000 })
   with:allow("the interrupt window", { { WINDOW, WINDOW + 0xfffff } })
-end)
+end) }
 
-cases["allowed ranges, where addresses are found"] = spaces.case(function(with)
+cases[#cases + 1] = { "allowed ranges, where addresses are found", spaces.case(function(with)
   with:anywhere("at first")
   with:allow("from 16M", { { 0x1000000, 0x1ffffff } })
   with:anywhere("from 16M")
@@ -59,9 +59,9 @@ cases["allowed ranges, where addresses are found"] = spaces.case(function(with)
   with:anywhere("a page, still at the end")
   with:allow("no ranges", {})
   with:anywhere("anywhere again")
-end)
+end) }
 
-cases["allowed ranges and devices"] = spaces.case(function(with)
+cases[#cases + 1] = { "allowed ranges and devices", spaces.case(function(with)
   with:allow("the interrupt window", { { WINDOW, WINDOW + PAGE } })
   with:attach("attach", with.ioas)
   with:allow("beyond the aperture", { { 1 << 52, (1 << 52) + PAGE } })
@@ -79,10 +79,10 @@ cases["allowed ranges and devices"] = spaces.case(function(with)
   with:detach("detach")
   with:allow("the interrupt window, detached", { { WINDOW, WINDOW + PAGE } })
   with:anywhere("in the window")
-end)
+end) }
 
 for _, attached in ipairs { false, true } do
-  cases[attached and "options, attached" or "options"] = spaces.case(function(with)
+  cases[#cases + 1] = { attached and "options, attached" or "options", spaces.case(function(with)
     if attached then
       with:attach("attach", with.ioas)
     end
@@ -114,10 +114,10 @@ for _, attached in ipairs { false, true } do
     with.answer:ioctl("size 23", with.fd, OPTION, string.pack("<I4", 23) .. bytes:sub(5))
     with.answer:ioctl("size 32, tail 1", with.fd, OPTION, string.pack("<I4", 32) .. bytes:sub(5) .. ("\1"):rep(8))
     with.answer:ioctl("size 32, tail 0", with.fd, OPTION, string.pack("<I4", 32) .. bytes:sub(5) .. ("\0"):rep(8))
-  end)
+  end) }
 end
 
-cases["accounting without objects"] = spaces.case(function(with)
+cases[#cases + 1] = { "accounting without objects", spaces.case(function(with)
   local function try(name, ...)
     with.answer:ioctl(name, with.fd, OPTION, option(...), VALUE)
   end
@@ -130,9 +130,9 @@ cases["accounting without objects"] = spaces.case(function(with)
   with.answer:ioctl("an address space", with.fd, "IOMMU_IOAS_ALLOC", string.pack("<I4I4I4", 12, 0, 0))
   try("set 1, an address space there", 0, 0, 0, 1)
   try("get, an address space there", 0, 1, 0, 5)
-end, true)
+end, true) }
 
-cases["large pages and what is mapped badly"] = spaces.case(function(with)
+cases[#cases + 1] = { "large pages and what is mapped badly", spaces.case(function(with)
   with:fixed("16 bytes", 0x10010, { va = with.va + 16, length = 16 })
   with.answer:ioctl("no large pages", with.fd, OPTION, option(1, 0, with.ioas, 0))
   with.answer:ioctl("large pages", with.fd, OPTION, option(1, 1, with.ioas, 5), VALUE)
@@ -143,9 +143,9 @@ cases["large pages and what is mapped badly"] = spaces.case(function(with)
   with:unmap_all("unmap")
   with.answer:ioctl("no large pages", with.fd, OPTION, option(1, 0, with.ioas, 0))
   with:fixed("a page from its middle", 0x10000, { va = with.va + 16 })
-end)
+end) }
 
-cases["change of process"] = spaces.case(function(with)
+cases[#cases + 1] = { "change of process", spaces.case(function(with)
   local function try(name, reserved)
     with.answer:ioctl(name, with.fd, "IOMMU_IOAS_CHANGE_PROCESS", string.pack("<I4I4", 8, reserved or 0))
   end
@@ -157,9 +157,9 @@ cases["change of process"] = spaces.case(function(with)
   try("a memfd mapped")
   with:fixed("map memory", 0x20000)
   try("memory mapped")
-end)
+end) }
 
-cases["physical addresses"] = spaces.case(function(with)
+cases[#cases + 1] = { "physical addresses", spaces.case(function(with)
   local function try(name, iova, length, how)
     how = how or {}
     with.answer:ioctl(name, with.fd, "IOMMU_IOAS_NOIOMMU_GET_PA", string.pack("<I4I4I4I4I8I8I8", 40, how.flags or 0,
@@ -175,9 +175,9 @@ cases["physical addresses"] = spaces.case(function(with)
   try("no address space", 0x10000, PAGE, { ioas = 1000 })
   with:attach("attach", with.ioas)
   try("attached", 0x10000, PAGE)
-end)
+end) }
 
-cases["requests made for containers"] = spaces.case(function(with)
+cases[#cases + 1] = { "requests made for containers", spaces.case(function(with)
   local answer, fd, ioas = with.answer, with.fd, with.ioas
   local function compatible(what, op, id, reserved)
     return answer:ioctl(what, fd, COMPATIBLE, string.pack("<I4I4I2I2", 12, id or 0, op, reserved or 0))
@@ -243,7 +243,7 @@ cases["requests made for containers"] = spaces.case(function(with)
   with:detach("detach")
   answer:ioctl("destroy", fd, DESTROY, destroy(ioas))
   compatible("get, destroyed", 0)
-end)
+end) }
 
 return {
   name = "conformance-iommufd-more",

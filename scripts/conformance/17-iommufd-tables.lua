@@ -10,7 +10,7 @@ local table_of, destroy = spaces.table_of, spaces.destroy
 
 local cases = {}
 
-cases["page tables, refusals"] = spaces.case(function(with)
+cases[#cases + 1] = { "page tables, refusals", spaces.case(function(with)
   local answer, fd, id, ioas = with.answer, with.fd, with.id, with.ioas
   for _, size in ipairs { 0, 20, 23 } do
     answer:ioctl("size " .. size, fd, TABLE, string.pack("<I4", size) .. table_of(id, ioas):sub(5))
@@ -31,9 +31,9 @@ cases["page tables, refusals"] = spaces.case(function(with)
   with:table("data", ioas, { type = 1, length = 8, data = with.va })
   with:table("data and flag 1", ioas, { type = 1, length = 8, data = with.va, flags = 1 })
   answer:ioctl("none was made", fd, DESTROY, destroy(ioas))
-end)
+end) }
 
-cases["page tables"] = spaces.case(function(with)
+cases[#cases + 1] = { "page tables", spaces.case(function(with)
   local answer, fd, ioas = with.answer, with.fd, with.ioas
   with:ranges("at first")
   local first = with:table("a page table", ioas)
@@ -60,9 +60,9 @@ cases["page tables"] = spaces.case(function(with)
   answer:ioctl("the third is gone", fd, DESTROY, destroy(automatic))
   with:ranges("at last")
   answer:ioctl("destroy the address space", fd, DESTROY, destroy(ioas))
-end)
+end) }
 
-cases["page tables of what is mapped badly"] = spaces.case(function(with)
+cases[#cases + 1] = { "page tables of what is mapped badly", spaces.case(function(with)
   local answer, fd = with.answer, with.fd
   with:fixed("map in the interrupt window", WINDOW)
   local made = with:table("a page table", with.ioas)
@@ -85,10 +85,10 @@ cases["page tables of what is mapped badly"] = spaces.case(function(with)
   made = with:table("a page table", with.ioas)
   with:attach("attach", made or with.ioas)
   answer:ioctl("destroy", fd, DESTROY, destroy(made or 0))
-end)
+end) }
 
 for _, name in ipairs { "engine", "express" } do
-  cases["what the IOMMU tells, " .. name] = function(t, opt)
+  cases[#cases + 1] = { "what the IOMMU tells, " .. name, function(t, opt)
     local answer = answers.new(t)
     local context <close> = iommufd.open()
     local fd = context:fd()
@@ -122,10 +122,10 @@ for _, name in ipairs { "engine", "express" } do
     end
     dev:close()
     try("device closed")
-  end
+  end }
 end
 
-cases["tracking of writes"] = spaces.case(function(with)
+cases[#cases + 1] = { "tracking of writes", spaces.case(function(with)
   local answer, fd = with.answer, with.fd
   local made = with:table("a page table", with.ioas)
   local function track(what, flags, id, reserved)
@@ -154,9 +154,9 @@ cases["tracking of writes"] = spaces.case(function(with)
   read("IOVA 16", made, { iova = 16 })
   read("length 16", made, { length = 16 })
   read("wrapping", made, { iova = -PAGE, length = 2 * PAGE })
-end)
+end) }
 
-cases["what needs nested translation"] = spaces.case(function(with)
+cases[#cases + 1] = { "what needs nested translation", spaces.case(function(with)
   local answer, fd = with.answer, with.fd
   local made = with:table("a page table", with.ioas)
   local function invalidate(what, id, how)
@@ -206,10 +206,10 @@ cases["what needs nested translation"] = spaces.case(function(with)
   queue("queue, length 0", 0, 1, 0, 0)
   queue("queue, wrapping", 0, 1, -PAGE, 2 * PAGE)
   answer:ioctl("faults, flags 1", fd, "IOMMU_FAULT_QUEUE_ALLOC", string.pack("<I4I4I4I4", 16, 1, 0, 0))
-end)
+end) }
 
 -- The sizes that a request may say, and those it may not.
-cases["frames"] = spaces.case(function(with)
+cases[#cases + 1] = { "frames", spaces.case(function(with)
   local frames = {
     { "IOMMU_IOAS_ALLOW_IOVAS", 24, 24 }, { "IOMMU_OPTION", 24, 24 }, { "IOMMU_VFIO_IOAS", 12, 12 }, { TABLE, 24, 48 }, { INFO, 32, 40 },
     { "IOMMU_HWPT_SET_DIRTY_TRACKING", 16, 16 }, { "IOMMU_HWPT_GET_DIRTY_BITMAP", 48, 48 },
@@ -230,7 +230,7 @@ cases["frames"] = spaces.case(function(with)
     local number = sys.request(request)
     with.answer:ioctl(request .. " with direction bits", with.fd, number | 0xc0000000, string.pack("<I4", 64) .. ("\0"):rep(60))
   end
-end)
+end) }
 
 return {
   name = "conformance-iommufd-tables",

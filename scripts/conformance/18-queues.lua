@@ -120,7 +120,7 @@ return {
   about = "queue pairs, shared receive queues and datagrams of a software RDMA device",
   options = { nic = { type = "rdma", default = "auto", about = "RDMA device" } },
   cases = {
-    ["what may be created"] = with_queues(function(answer, q)
+    { "what may be created", with_queues(function(answer, q)
       for _, kind in ipairs { "rc", "uc", "ud" } do
         local qp <close> = answer("create " .. kind, create, q, { type = kind })
         answer:value(kind .. " has a number", qp and qp:endpoint().qpn > 0)
@@ -132,9 +132,9 @@ return {
       local qp <close> = answer("create with SRQ", create, q, { srq = srq })
       answer("close the SRQ in use", srq.close, srq)
       answer("receive on its own queue", qp.post_recv, qp, { mr = q.mr, length = 8 })
-    end),
+    end) },
 
-    ["order of closing"] = with_queues(function(answer, q)
+    { "order of closing", with_queues(function(answer, q)
       local qp <close> = create(q)
       answer("cq in use", q.cq.close, q.cq)
       answer("pd in use", q.pd.close, q.pd)
@@ -148,9 +148,9 @@ return {
       answer("pd with an address", q.pd.close, q.pd)
       ah:close()
       answer("pd with nothing", q.pd.close, q.pd)
-    end),
+    end) },
 
-    ["states"] = with_queues(function(answer, q)
+    { "states", with_queues(function(answer, q)
       local a, b = create(q), create(q)
       answer("send in RESET", a.post_send, a, { op = "send", mr = q.mr, length = 8 })
       answer("receive in RESET", a.post_recv, a, { mr = q.mr, length = 8 })
@@ -164,12 +164,12 @@ return {
           a:post_send { op = "write", mr = q.mr, length = 8, signaled = false }
         end
       end)
-    end),
+    end) },
 
-    ["reliable connection"] = operations "rc",
-    ["unreliable connection"] = operations "uc",
+    { "reliable connection", operations "rc" },
+    { "unreliable connection", operations "uc" },
 
-    ["reads and atomics"] = with_queues(function(answer, q)
+    { "reads and atomics", with_queues(function(answer, q)
       local a, _b = pair(q, "rc")
       local function post(name, with)
         local request = { mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32768, rkey = q.mr:rkey() }
@@ -190,32 +190,32 @@ return {
       answer("an atomic between words", a.post_send, a, {
         op = "fetch_add", mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32769, rkey = q.mr:rkey(), id = 4,
       })
-    end),
+    end) },
 
-    ["a key that grants nothing"] = with_queues(function(answer, q)
+    { "a key that grants nothing", with_queues(function(answer, q)
       local a, _b = pair(q, "rc")
       local closed <close> = q.pd:reg_mr { memory = q.host, access = { "local_write" } }
       a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = closed:addr(), rkey = closed:rkey(), id = 1 }
       ends(answer, "write", q.cq, 1)
-    end),
+    end) },
 
-    ["a local key of another domain"] = with_queues(function(answer, q)
+    { "a local key of another domain", with_queues(function(answer, q)
       local a, _b = pair(q, "rc")
       local other <close> = q.context:alloc_pd()
       local foreign <close> = other:reg_mr { memory = q.host, access = ALL }
       a:post_send { op = "write", mr = foreign, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = 1 }
       ends(answer, "write", q.cq, 1)
-    end),
+    end) },
 
-    ["a receive that is too short"] = with_queues(function(answer, q)
+    { "a receive that is too short", with_queues(function(answer, q)
       local a, b = pair(q, "rc")
       b:post_recv { mr = q.mr, offset = 16384, length = 8, id = 1 }
       a:post_send { op = "send", mr = q.mr, length = 64, id = 2 }
       ends(answer, "send", q.cq, 1)
       ends(answer, "recv", q.recv_cq, 1)
-    end),
+    end) },
 
-    ["datagrams"] = with_queues(function(answer, q)
+    { "datagrams", with_queues(function(answer, q)
       local a, b = create(q, { type = "ud" }), create(q, { type = "ud" })
       a:activate {}
       b:activate { qkey = KEY }
@@ -244,9 +244,9 @@ return {
       answer:value("immediate", got.imm)
       answer("without an address", a.post_send, a, { op = "send", mr = q.mr, length = 8 })
       answer("connect", a.connect, a, { to = b:endpoint() })
-    end),
+    end) },
 
-    ["a shared receive queue"] = with_queues(function(answer, q)
+    { "a shared receive queue", with_queues(function(answer, q)
       local srq = q.pd:create_srq { wr = 4 }
       q.made[1] = srq
       local a, _b = pair(q, "rc", { srq = srq })
@@ -261,9 +261,9 @@ return {
       ends(answer, "from the second", q.cq, 1)
       ends(answer, "recv of the second", q.recv_cq, 1)
       answer("one more receive", srq.post_recv, srq, { mr = q.mr, length = 64, id = 5 })
-    end),
+    end) },
 
-    ["completion events"] = with_queues(function(answer, q)
+    { "completion events", with_queues(function(answer, q)
       local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
       q.made[1] = events
       local plain = q.recv_cq
@@ -292,9 +292,9 @@ return {
       answer("completions", function() return #events:poll(16) end)
       answer("moderate", events.moderate, events, 4, 10)
       answer("close in use", events.close, events)
-    end),
+    end) },
 
-    ["what happened"] = with_queues(function(answer, q)
+    { "what happened", with_queues(function(answer, q)
       local srq = q.pd:create_srq { wr = 4 }
       q.made[1] = srq
       local function happened(name, with)
@@ -326,9 +326,9 @@ return {
       happened("the write was refused", b)
       happened("its queue pair takes no more from the shared queue", b)
       answer("no more", q.context.wait_event, q.context, 0)
-    end),
+    end) },
 
-    ["a completion queue that is too small"] = with_queues(function(answer, q)
+    { "a completion queue that is too small", with_queues(function(answer, q)
       local small = q.context:create_cq(2)
       q.made[1] = small
       local plain = q.cq
@@ -340,12 +340,16 @@ return {
         a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + 32768, rkey = q.mr:rkey(), id = id }
       end
       answer("what happened", function() return q.context:wait_event(PATIENCE).type end)
-    end),
+    end) },
 
-    ["memory of its own, and pools of keys"] = with_queues(function(answer, q)
-      answer("alloc_dm", q.context.alloc_dm, q.context, 4096)
+    { "memory of its own, and pools of keys", with_queues(function(answer, q)
+      answer("alloc_dm", function()
+        local dm = q.context:alloc_dm(4096)
+        q.made[#q.made + 1] = dm
+        return dm
+      end)
       answer("alloc_dm of nothing", q.context.alloc_dm, q.context, 0)
       answer("frmr_pools", q.context.frmr_pools, q.context)
-    end),
+    end) },
   },
 }

@@ -39,7 +39,7 @@ end
 
 local cases = {}
 
-cases["driver_override"] = function(t, opt)
+cases[#cases + 1] = { "driver_override", function(t, opt)
   local answer, path = answers.new(t), "devices/" .. opt.express .. "/driver_override"
   override(answer, "at first", opt.express)
   for _, text in ipairs {
@@ -54,9 +54,9 @@ cases["driver_override"] = function(t, opt)
   answer("read", sys.read, both:fd(), 100)
   answer("write", sys.write, both:fd(), "vfio-pci")
   back(opt.express)
-end
+end }
 
-cases["names"] = function(t, opt)
+cases[#cases + 1] = { "names", function(t, opt)
   local answer = answers.new(t)
   for _, name in ipairs {
     "", "\n", "x", "0000:1f:1f.7", opt.express .. " ", " " .. opt.express, opt.express .. "\n\n", opt.express:sub(6),
@@ -73,9 +73,9 @@ cases["names"] = function(t, opt)
   end
   answer("no driver", sys.open, BUS .. "drivers/no-such-driver/bind", WRITE)
   back(opt.express)
-end
+end }
 
-cases["from one to the other"] = function(t, opt)
+cases[#cases + 1] = { "from one to the other", function(t, opt)
   local answer, address = answers.new(t), opt.express
   local function try(name)
     store(answer, name .. ", bind to vfio-pci", "drivers/vfio-pci/bind", address)
@@ -108,7 +108,7 @@ cases["from one to the other"] = function(t, opt)
   driver(answer, "whose it is by its id", address)
   back(address)
   driver(answer, "at the end", address)
-end
+end }
 
 return {
   name = "conformance-drivers",

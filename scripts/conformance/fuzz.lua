@@ -359,7 +359,7 @@ return {
     variants = { type = "string", default = "", about = "several such lists, separated by ';': each is a sequence" },
   },
   cases = {
-    ["all sequences"] = function(t, opt)
+    { "all sequences", function(t, opt)
       if opt.variants ~= "" then
         local lines = sequence(opt.seed, opt.length)
         for keep in opt.variants:gmatch "[^;]+" do
@@ -372,6 +372,6 @@ return {
         t:log(("== %d"):format(opt.seed + run))
         play(t, kept(sequence(opt.seed + run, opt.length), opt.keep))
       end
-    end,
+    end },
   },
 }

@@ -8,7 +8,7 @@ return {
     what = { type = "enum", values = { "passes", "fails", "waits" }, default = "passes", about = "what happens then" },
   },
   cases = {
-    ["the device is VFIO's"] = function(t, opt)
+    { "the device is VFIO's", function(t, opt)
       local _device <close> = vfio.open(opt.device)
       t:log(sys.readlink("/sys/bus/pci/devices/" .. opt.device .. "/driver"))
       if opt.what == "fails" then
@@ -17,6 +17,6 @@ return {
         print "waiting"
         sys.sleep(600000)
       end
-    end,
+    end },
   },
 }

@@ -7,7 +7,7 @@ return {
   options = { nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" } },
   needs = { "rdma" },
   cases = {
-    ["writes without end"] = function(t, opt)
+    { "writes without end", function(t, opt)
       local side <close> = rdma_pair.connect(t, { nic = opt.nic })
       print "connected"
       if t:role() == "initiator" then
@@ -20,9 +20,9 @@ return {
         expect.equal(next(result.failures), nil, "failures")
       end
       t:barrier(600000)
-    end,
-    ["comes after"] = function(t)
+    end },
+    { "comes after", function(t)
       t:barrier()
-    end,
+    end },
   },
 }

@@ -20,7 +20,7 @@ return {
     signal_every = { type = "integer", default = 64, min = 1, max = 4096, about = "completions" },
   },
   cases = {
-    measure = function(t, opt)
+    { "measure", function(t, opt)
       local first = t:role() == "initiator"
       if opt.kind == "registration" then
         if first then
@@ -57,6 +57,6 @@ return {
         end
       end
       t:barrier()
-    end,
+    end },
   },
 }

@@ -8,7 +8,7 @@ return {
   options = { exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" } },
   needs = { "vfio.dma_buf" },
   cases = {
-    ["one address twice"] = function(t, opt)
+    { "one address twice", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local fd <close> = iommufd.open()
       local ioas <close> = fd:alloc_ioas()
@@ -25,6 +25,6 @@ return {
         ioas:unmap(plain, 0x1000)
         ioas:unmap(mapped, 0x1000)
       end
-    end,
+    end },
   },
 }

@@ -25,7 +25,7 @@ return {
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   cases = {
-    ["regions with one tag share an entry"] = case(function(f, _, regions, keep)
+    { "regions with one tag share an entry", case(function(f, _, regions, keep)
       local buf = keep(table_entries.tagged(f, 0x42))
       local _, first = f:sends(keep(f:register(buf)))
       for i = 2, regions do
@@ -33,8 +33,8 @@ return {
         expect.equal(sent, "0x42 target", "region " .. i)
         expect.equal(index, first, "index of region " .. i)
       end
-    end),
-    ["the entry stays until the last region is gone"] = case(function(f, t, regions, keep, free)
+    end) },
+    { "the entry stays until the last region is gone", case(function(f, t, regions, keep, free)
       local buf = keep(table_entries.tagged(f, 0x42))
       local mrs = {}
       for i = 1, regions do
@@ -62,6 +62,6 @@ return {
       if sent ~= "none" then
         expect.equal(place, index, "its index")
       end
-    end),
+    end) },
   },
 }

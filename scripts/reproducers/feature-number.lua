@@ -39,12 +39,12 @@ return {
   options = reproducing.exporter_options(),
   needs = { "vfio" },
   cases = {
-    ["PROBEs tell what 13 is"] = reproducing.case(function(f, _, t)
+    { "PROBEs tell what 13 is", reproducing.case(function(f, _, t)
       local found, answers = kind(f.dev, 13)
       t:log(("13: PROBE, of SET, of GET: %s: %s"):format(answers, found or "unknown"))
       expect.truthy(found, "what answers so to PROBEs: " .. answers)
-    end),
-    ["PROBE alone is not enough"] = reproducing.case(function(f, _, t)
+    end) },
+    { "PROBE alone is not enough", reproducing.case(function(f, _, t)
       for number = FIRST, LAST do
         local found, answers = kind(f.dev, number)
         expect.truthy(found, ("what answers so to PROBEs of %d: %s"):format(number, answers))
@@ -56,8 +56,8 @@ return {
           t:log(("%d: %s"):format(number, found))
         end
       end
-    end),
-    ["one number at most is DMA_BUF_TPH"] = reproducing.case(function(f, _, t)
+    end) },
+    { "one number at most is DMA_BUF_TPH", reproducing.case(function(f, _, t)
       local numbers = {}
       for number = FIRST, LAST do
         if probe(f.dev, SET | number) == "0" then
@@ -69,8 +69,8 @@ return {
       if numbers[1] == 13 then
         t:log("13 is ZPCI_ERROR in Linux 7.3: a merged series needs another number")
       end
-    end),
-    ["a PROBE changes nothing and needs no data"] = reproducing.case(function(f)
+    end) },
+    { "a PROBE changes nothing and needs no data", reproducing.case(function(f)
       local _, before = kind(f.dev, 13)
       for _, flags in ipairs { 0, SET, GET } do
         local request = string.pack("<I4I4", 24, PROBE | flags | 13) .. ("\xff"):rep(16)
@@ -80,6 +80,6 @@ return {
       end
       local _, after = kind(f.dev, 13)
       expect.equal(after, before, "answers")
-    end),
+    end) },
   },
 }

@@ -35,10 +35,10 @@ return {
   },
   needs = { "vfio" },
   cases = {
-    ["the region itself"] = reproducing.case(function(f, opt)
+    { "the region itself", reproducing.case(function(f, opt)
       expect.equal(remove(f, opt.region << 40, 4), "ENODEV", "nothing was set there")
-    end),
-    ["region -1"] = reproducing.case(function(f, _, t)
+    end) },
+    { "region -1", reproducing.case(function(f, _, t)
       -- The last bytes of it, as what a wrong kernel takes for the length of the BAR is any number.
       for _, place in ipairs { 0, 1 << 20, (1 << 40) - 8 } do
         for _, size in ipairs { 1, 4, 8 } do
@@ -47,8 +47,8 @@ return {
           expect.equal(found, "EINVAL", "answer; ENODEV means that the index was taken for a region's")
         end
       end
-    end),
-    ["a region's offset with bit 63"] = reproducing.case(function(f, opt, t)
+    end) },
+    { "a region's offset with bit 63", reproducing.case(function(f, opt, t)
       if not opt.far then
         t:skip("a wrong kernel would read far in front of its structures; --set far=true where it is known to be right")
       end
@@ -58,11 +58,11 @@ return {
       for region = 0, 8 do
         expect.equal(remove(f, BIT_63 | region << 40, 4), "EINVAL", ("bit 63 and region %d"):format(region))
       end
-    end),
-    ["offsets without bit 63, of no region"] = reproducing.case(function(f)
+    end) },
+    { "offsets without bit 63, of no region", reproducing.case(function(f)
       for bits = 43, 62 do
         expect.equal(remove(f, 1 << bits, 4), "EINVAL", ("bit %d"):format(bits))
       end
-    end),
+    end) },
   },
 }

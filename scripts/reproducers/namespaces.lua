@@ -50,22 +50,22 @@ return {
   options = reproducing.nic_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {
-    ["an 8-bit tag alone"] = case(function(tells, structure)
+    { "an 8-bit tag alone", case(function(tells, structure)
       tells({ st = 0x42, ph = "target" }, "0x42 target", structure.flags and "none" or "0x42 target")
-    end),
-    ["a 16-bit tag alone"] = two(function(tells)
+    end) },
+    { "a 16-bit tag alone", two(function(tells)
       tells({ st_ext = 0x43, ph = "target" }, "none", "0x43 target")
-    end),
-    ["both, with different values"] = two(function(tells)
+    end) },
+    { "both, with different values", two(function(tells)
       tells({ st = 0x42, st_ext = 0x43, ph = "requester" }, "0x42 requester", "0x43 requester")
-    end),
-    ["a SET of one takes the other away"] = two(function(tells)
+    end) },
+    { "a SET of one takes the other away", two(function(tells)
       tells({ st = 0x42, st_ext = 0x43, ph = "target" }, "0x42 target", "0x43 target")
       tells({ st = 0x44, ph = "target" }, "0x44 target", "none", true)
       tells({ st_ext = 0x45, ph = "target" }, "none", "0x45 target", true)
-    end),
-    ["tag 0 is a tag"] = two(function(tells)
+    end) },
+    { "tag 0 is a tag", two(function(tells)
       tells({ st = 0, ph = "target" }, "0x00 target", "none")
-    end),
+    end) },
   },
 }

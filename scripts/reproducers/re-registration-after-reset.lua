@@ -18,9 +18,9 @@ end
 local cases = {}
 local function each(name, body)
   for way, revoke in pairs { ["a reset"] = reset, ["memory off and on"] = memory_off_and_on } do
-    cases[name:format(way)] = reproducing.nic_case(function(f, opt, t)
+    cases[#cases + 1] = { name:format(way), reproducing.nic_case(function(f, opt, t)
       body(f, opt, t, revoke)
-    end)
+    end) }
   end
 end
 
@@ -67,7 +67,7 @@ each("%s between two SETs", function(f, opt, _, revoke)
   expect.equal(f:sends(mr), taken and ("0x%02x target"):format(opt.second) or first(opt), "the new region")
 end)
 
-cases["with memory off: no registration, but a SET"] = reproducing.nic_case(function(f, opt)
+cases[#cases + 1] = { "with memory off: no registration, but a SET", reproducing.nic_case(function(f, opt)
   local buf <close> = f:export()
   f:set_memory(false)
   local refusal = select(2, pcall(f.register, f, buf))
@@ -77,7 +77,7 @@ cases["with memory off: no registration, but a SET"] = reproducing.nic_case(func
   expect.truthy(set, "a SET with memory off: " .. tostring(err))
   local mr <close> = f:register(buf)
   expect.equal(f:sends(mr), first(opt), "the region that is registered then")
-end)
+end) }
 
 return {
   name = "re-registration-after-reset",

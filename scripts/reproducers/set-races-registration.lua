@@ -96,12 +96,12 @@ return {
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   cases = {
-    ["no mixed pair"] = function(t, opt)
+    { "no mixed pair", function(t, opt)
       if t:role() == "setter" then
         flip(t, opt)
       else
         reproducing.nic_case(register)(t, opt)
       end
-    end,
+    end },
   },
 }

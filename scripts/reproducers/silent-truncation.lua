@@ -17,15 +17,15 @@ return {
   options = reproducing.nic_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {
-    ["peerlab refuses it before the kernel sees it"] = reproducing.case(function(f)
+    { "peerlab refuses it before the kernel sees it", reproducing.case(function(f)
       local buf <close> = f:export()
       for _, hint in ipairs { { st = 0x100, ph = "target" }, { st = 0x1ff, ph = "target" } } do
         local ok, err = pcall(buf.set_tph, buf, hint)
         expect.equal(ok, false, "taken")
         expect.equal(type(err) == "table" and err.errno, nil, "errno: the kernel was asked")
       end
-    end),
-    ["in the field of the 8-bit tag"] = reproducing.case(function(f, _, t)
+    end) },
+    { "in the field of the 8-bit tag", reproducing.case(function(f, _, t)
       local number, structure, layout = f:feature()
       if structure.size == 12 then
         t:skip("from v4 on the field has 8 bits")
@@ -41,8 +41,8 @@ return {
         expect.equal(told[8], "none", "a requester of 8-bit tags")
       end
       t:log("8 bits: " .. tostring(told[8]) .. ", 16 bits: " .. tostring(told[16]))
-    end),
-    ["BUG: a 16-bit tag in the memory key"] = reproducing.case(function(f, _, t)
+    end) },
+    { "BUG: a 16-bit tag in the memory key", reproducing.case(function(f, _, t)
       local _, structure = f:feature()
       local buf <close> = f:export()
       if structure.flags then
@@ -60,6 +60,6 @@ return {
       else
         reproducing.bug(t, told[16], "0x34 target", "none", "the memory key of " .. f.opt.nic)
       end
-    end),
+    end) },
   },
 }

@@ -28,7 +28,7 @@ return {
   options = table_entries.table_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   cases = {
-    ["one tag too many: a region without a hint"] = case(function(f, t, keep, mrs)
+    { "one tag too many: a region without a hint", case(function(f, t, keep, mrs)
       local buf = keep(table_entries.tagged(f, 0xfe))
       for _ = 1, 3 do
         local mr <close> = f:register(buf)
@@ -38,13 +38,13 @@ return {
       for i, mr in ipairs(mrs) do
         expect.equal(f:sends(mr), ("0x%02x target"):format(i), "region " .. i)
       end
-    end),
-    ["a tag that is in the table still finds its entry"] = case(function(f, _, keep, mrs)
+    end) },
+    { "a tag that is in the table still finds its entry", case(function(f, _, keep, mrs)
       local buf = keep(table_entries.tagged(f, #mrs))
       local mr <close> = f:register(buf)
       expect.equal(f:sends(mr), ("0x%02x target"):format(#mrs), "another region with the last tag")
-    end),
-    ["it recovers"] = case(function(f, t, keep, mrs)
+    end) },
+    { "it recovers", case(function(f, t, keep, mrs)
       local buf = keep(table_entries.tagged(f, 0xfe))
       f:register(buf):close()
       mrs[1]:close()
@@ -53,6 +53,6 @@ return {
       for i = 2, #mrs do
         expect.equal(f:sends(mrs[i]), ("0x%02x target"):format(i), "region " .. i)
       end
-    end),
+    end) },
   },
 }

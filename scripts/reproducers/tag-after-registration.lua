@@ -17,7 +17,7 @@ return {
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   cases = {
-    ["a region without a hint gets none by a later SET"] = case(function(f, opt)
+    { "a region without a hint gets none by a later SET", case(function(f, opt)
       local buf <close> = f:export()
       local before <close> = f:register(buf)
       buf:set_tph(f:hint(opt.first))
@@ -25,8 +25,8 @@ return {
       local after <close> = f:register(buf)
       expect.equal(f:sends(after), ("0x%02x target"):format(opt.first), "the next region")
       expect.equal(f:sends(before), "none", "the region that was there")
-    end),
-    ["a region keeps its hint when another is set"] = case(function(f, opt)
+    end) },
+    { "a region keeps its hint when another is set", case(function(f, opt)
       local buf <close> = f:export()
       buf:set_tph(f:hint(opt.first))
       local before <close> = f:register(buf)
@@ -36,8 +36,8 @@ return {
       local after <close> = f:register(buf)
       expect.equal(f:sends(after), taken and ("0x%02x requester"):format(opt.second) or first, "the next region")
       expect.equal(f:sends(before), first, "the region that was there")
-    end),
-    ["a region keeps its hint when that is cleared"] = case(function(f, opt, t)
+    end) },
+    { "a region keeps its hint when that is cleared", case(function(f, opt, t)
       local buf <close> = f:export()
       local _, structure = f:feature()
       if not structure.clears then
@@ -49,6 +49,6 @@ return {
       expect.equal(f:sends(before), ("0x%02x target"):format(opt.first), "the region that was there")
       local after <close> = f:register(buf)
       expect.equal(f:sends(after), "none", "the next region")
-    end),
+    end) },
   },
 }

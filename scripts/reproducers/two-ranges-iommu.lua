@@ -46,7 +46,7 @@ for name, ranges in pairs {
   ["three ranges"] = { { 8, 1 }, { 4, 1 }, { 0, 1 } },
   ["one range twice"] = { { 3, 1 }, { 3, 1 } },
 } do
-  cases["BUG: " .. name .. " through an IOMMU"] = reproducing.case(function(f, opt, t)
+  cases[#cases + 1] = { "BUG: " .. name .. " through an IOMMU", reproducing.case(function(f, opt, t)
     local by = route(f) or t:skip("the kernel knows no peer-to-peer route between the two devices")
     local buf <close> = f:export(table.unpack(ranges))
     local attached <close> = f:attach(buf)
@@ -63,11 +63,11 @@ for name, ranges in pairs {
       expect.equal(pieces[i].address, bar + range[1] * PAGE, "address of piece " .. i)
     end
     t:log("no IOMMU in between: mapped as it should be")
-  end)
+  end) }
 end
 
--- The name is first in order, so that the last refusal of a record is that of a case about two ranges.
-cases["A single range maps, whatever became of two before it"] = reproducing.case(function(f, _, t)
+-- First, so that the last refusal of a record is that of a case about two ranges.
+table.insert(cases, 1, { "A single range maps, whatever became of two before it", reproducing.case(function(f, _, t)
   if not route(f) then
     t:skip("the kernel knows no peer-to-peer route between the two devices")
   end
@@ -81,7 +81,7 @@ cases["A single range maps, whatever became of two before it"] = reproducing.cas
     expect.equal(count, 1, "pieces, round " .. round)
     expect.equal(pieces[1].length, 2 * PAGE, "length, round " .. round)
   end
-end)
+end) })
 
 return {
   name = "two-ranges-iommu",

@@ -45,24 +45,24 @@ return {
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "dma", "raw" },
   cases = {
-    ["neither"] = case(function(sends)
+    { "neither", case(function(sends)
       expect.equal(sends {}, "none", "what is sent")
-    end),
-    ["the exporter alone"] = case(function(sends, buf)
+    end) },
+    { "the exporter alone", case(function(sends, buf)
       buf:set_tph { st = 0x42, ph = "target" }
       expect.equal(sends {}, "0x42 target", "what is sent")
-    end),
-    ["the handle alone"] = case(function(sends, _, dmah)
+    end) },
+    { "the handle alone", case(function(sends, _, dmah)
       expect.equal(sends { dmah = dmah }, "0x00 requester", "what is sent")
-    end),
-    ["both"] = case(function(sends, buf, dmah)
+    end) },
+    { "both", case(function(sends, buf, dmah)
       buf:set_tph { st = 0x42, ph = "target" }
       expect.equal(sends { dmah = dmah }, "0x00 requester", "what is sent")
-    end),
-    ["the next region without the handle asks the exporter again"] = case(function(sends, buf, dmah)
+    end) },
+    { "the next region without the handle asks the exporter again", case(function(sends, buf, dmah)
       buf:set_tph { st = 0x42, ph = "target" }
       sends { dmah = dmah }
       expect.equal(sends {}, "0x42 target", "what is sent")
-    end),
+    end) },
   },
 }

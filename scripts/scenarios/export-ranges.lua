@@ -39,73 +39,73 @@ return {
   needs = { "vfio.dma_buf" },
   effects = { "open", "raw" },
   cases = {
-    ["one range"] = taken(0x10000, { { offset = 0, length = 0x10000 } }),
-    ["one range in the middle"] = taken(PAGE, { { offset = 0x8000, length = PAGE } }),
-    ["several ranges"] = taken(3 * PAGE, { { offset = 0, length = PAGE }, { offset = 0x4000, length = 2 * PAGE } }),
-    ["ranges that overlap"] = taken(4 * PAGE, { { offset = 0, length = 2 * PAGE }, { offset = PAGE, length = 2 * PAGE } }),
-    ["the same range twice"] = taken(2 * PAGE, { { offset = 0, length = PAGE }, { offset = 0, length = PAGE } }),
-    ["ranges in falling order"] = taken(2 * PAGE, { { offset = 0x4000, length = PAGE }, { offset = 0, length = PAGE } }),
-    ["open flags that mean nothing"] = taken(PAGE, { { offset = 0, length = PAGE } }, 0x80000002),
+    { "one range", taken(0x10000, { { offset = 0, length = 0x10000 } }) },
+    { "one range in the middle", taken(PAGE, { { offset = 0x8000, length = PAGE } }) },
+    { "several ranges", taken(3 * PAGE, { { offset = 0, length = PAGE }, { offset = 0x4000, length = 2 * PAGE } }) },
+    { "ranges that overlap", taken(4 * PAGE, { { offset = 0, length = 2 * PAGE }, { offset = PAGE, length = 2 * PAGE } }) },
+    { "the same range twice", taken(2 * PAGE, { { offset = 0, length = PAGE }, { offset = 0, length = PAGE } }) },
+    { "ranges in falling order", taken(2 * PAGE, { { offset = 0x4000, length = PAGE }, { offset = 0, length = PAGE } }) },
+    { "open flags that mean nothing", taken(PAGE, { { offset = 0, length = PAGE } }, 0x80000002) },
 
-    ["no range"] = refused("EINVAL", {}),
-    ["an empty range"] = refused("EINVAL", { { offset = 0, length = 0 } }),
-    ["an empty range after a good one"] = refused("EINVAL", { { offset = 0, length = PAGE }, { offset = 0, length = 0 } }),
-    ["an unaligned offset"] = refused("EINVAL", { { offset = 0x800, length = PAGE } }),
-    ["an unaligned length"] = refused("EINVAL", { { offset = 0, length = 0x800 } }),
-    ["a range past the end"] = refused("EINVAL", { { offset = "1M", length = PAGE } }),
-    ["a range that reaches past the end"] = refused("EINVAL", { { offset = 0xff000, length = 2 * PAGE } }),
-    ["a range that wraps around"] = refused("EOVERFLOW", { { offset = -PAGE, length = 2 * PAGE } }),
-    ["lengths whose sum wraps around"] = refused("EINVAL", {
+    { "no range", refused("EINVAL", {}) },
+    { "an empty range", refused("EINVAL", { { offset = 0, length = 0 } }) },
+    { "an empty range after a good one", refused("EINVAL", { { offset = 0, length = PAGE }, { offset = 0, length = 0 } }) },
+    { "an unaligned offset", refused("EINVAL", { { offset = 0x800, length = PAGE } }) },
+    { "an unaligned length", refused("EINVAL", { { offset = 0, length = 0x800 } }) },
+    { "a range past the end", refused("EINVAL", { { offset = "1M", length = PAGE } }) },
+    { "a range that reaches past the end", refused("EINVAL", { { offset = 0xff000, length = 2 * PAGE } }) },
+    { "a range that wraps around", refused("EOVERFLOW", { { offset = -PAGE, length = 2 * PAGE } }) },
+    { "lengths whose sum wraps around", refused("EINVAL", {
       { offset = 0, length = math.mininteger }, { offset = 0, length = math.mininteger },
-    }),
-    ["a total of 2^63 bytes"] = refused("EINVAL", { { offset = 0, length = math.mininteger } }),
-    ["a BAR that the device has not"] = refused("ENODEV", { { offset = 0, length = PAGE } }, 1),
-    ["the upper half of a 64-bit BAR"] = refused("ENODEV", { { offset = 0, length = PAGE } }, 3),
-    ["a BAR smaller than a page"] = refused("EINVAL", { { offset = 0, length = PAGE } }, 0),
-    ["the ROM"] = refused("ENODEV", { { offset = 0, length = PAGE } }, 6),
-    ["the configuration space"] = refused("ENODEV", { { offset = 0, length = PAGE } }, 7),
-    ["a region number without meaning"] = refused("ENODEV", { { offset = 0, length = PAGE } }, 0xffffffff),
-    ["a bad range of a region that is no BAR"] = refused("ENODEV", { { offset = 1, length = 1 } }, 7),
+    }) },
+    { "a total of 2^63 bytes", refused("EINVAL", { { offset = 0, length = math.mininteger } }) },
+    { "a BAR that the device has not", refused("ENODEV", { { offset = 0, length = PAGE } }, 1) },
+    { "the upper half of a 64-bit BAR", refused("ENODEV", { { offset = 0, length = PAGE } }, 3) },
+    { "a BAR smaller than a page", refused("EINVAL", { { offset = 0, length = PAGE } }, 0) },
+    { "the ROM", refused("ENODEV", { { offset = 0, length = PAGE } }, 6) },
+    { "the configuration space", refused("ENODEV", { { offset = 0, length = PAGE } }, 7) },
+    { "a region number without meaning", refused("ENODEV", { { offset = 0, length = PAGE } }, 0xffffffff) },
+    { "a bad range of a region that is no BAR", refused("ENODEV", { { offset = 1, length = 1 } }, 7) },
 
-    ["flags that are reserved"] = function(t, opt)
+    { "flags that are reserved", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       expect.errno("EINVAL", dev.feature, dev, { number = 11, operation = { "get" }, data = raw(opt, 1, 0, PAGE) })
-    end,
-    ["SET instead of GET"] = function(t, opt)
+    end },
+    { "SET instead of GET", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       expect.errno("EINVAL", dev.feature, dev, { number = 11, operation = { "set" }, data = raw(opt, 0, 0, PAGE) })
-    end,
-    ["data shorter than the fixed part"] = function(t, opt)
+    end },
+    { "data shorter than the fixed part", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       expect.errno("EINVAL", dev.feature, dev, { number = 11, operation = { "get" }, data = raw(opt, 0, 0, PAGE):sub(1, 12) })
-    end,
-    ["PROBE of GET"] = function(t, opt)
+    end },
+    { "PROBE of GET", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       expect.equal((dev:feature { number = 11, operation = { "probe", "get" } }), 0)
-    end,
-    ["PROBE of SET"] = function(t, opt)
+    end },
+    { "PROBE of SET", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       expect.errno("EINVAL", dev.feature, dev, { number = 11, operation = { "probe", "set" } })
-    end,
-    ["a name of 31 bytes, and one of 32"] = function(t, opt)
+    end },
+    { "a name of 31 bytes, and one of 32", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
       buf:set_name(("n"):rep(31))
       expect.equal(buf:info().name, ("n"):rep(31), "name")
       expect.errno("EINVAL", buf.set_name, buf, ("n"):rep(32))
-    end,
-    ["sync does nothing, and wants a direction"] = function(t, opt)
+    end },
+    { "sync does nothing, and wants a direction", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
       buf:sync { "start", "read" }
       buf:sync { "end", "read" }
       expect.errno("EINVAL", buf.sync, buf, { "start" })
-    end,
-    ["the dma-buf outlives its device"] = function(t, opt)
+    end },
+    { "the dma-buf outlives its device", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
       dev:close()
       expect.equal(buf:size(), PAGE, "size")
-    end,
+    end },
   },
 }

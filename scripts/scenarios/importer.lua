@@ -84,17 +84,17 @@ return {
   needs = { "vfio.dma_buf" },
   effects = { "open", "region_write", "config_write", "reset", "raw" },
   cases = {
-    ["attach without peer-to-peer"] = refused { peer2peer = false },
-    ["attach without an invalidate callback"] = refused { invalidate = false },
-    ["attach with neither"] = refused { peer2peer = false, invalidate = false },
-    ["attach to what is no dma-buf"] = case(function(_, dev)
+    { "attach without peer-to-peer", refused { peer2peer = false } },
+    { "attach without an invalidate callback", refused { invalidate = false } },
+    { "attach with neither", refused { peer2peer = false, invalidate = false } },
+    { "attach to what is no dma-buf", case(function(_, dev)
       expect.errno("EINVAL", importer.attach, dev)
-    end),
-    ["attach to a closed descriptor"] = case(function()
+    end) },
+    { "attach to a closed descriptor", case(function()
       local closed = { fd = function() return -1 end }
       expect.errno("EBADF", importer.attach, closed)
-    end),
-    ["attach and map while memory is off"] = mapping(function(_, dev, export)
+    end) },
+    { "attach and map while memory is off", mapping(function(_, dev, export)
       local buf <close> = export { 0, 1 }
       local attached <close> = importer.attach(buf)
       set_memory(dev, false)
@@ -104,9 +104,9 @@ return {
       expect.equal(late.name, "ENODEV", "attach")
       expect.equal(mapped.name, "ENODEV", "map")
       attached:map()
-    end),
+    end) },
 
-    ["one range is one piece"] = mapping(function(t, _, export)
+    { "one range is one piece", mapping(function(t, _, export)
       local buf <close> = export { 4, 16 }
       local attached <close> = importer.attach(buf)
       local pieces, count = attached:map()
@@ -119,9 +119,9 @@ return {
       attached:map()
       attached:detach()
       expect.errno("EBADFD", attached.map, attached)
-    end),
+    end) },
     -- The kernel links every range at the start of the I/O virtual addresses it has allocated for all of them.
-    ["two ranges"] = mapping(function(_, dev, export, opt, route)
+    { "two ranges", mapping(function(_, dev, export, opt, route)
       local buf <close> = export({ 0, 1 }, { 4, 2 })
       local attached <close> = importer.attach(buf)
       if route == "translated" then
@@ -136,15 +136,15 @@ return {
       expect.equal(pieces[1].length, PAGE, "the first one's length")
       expect.equal(pieces[2].address, bar + 4 * PAGE, "the second one's address")
       expect.equal(pieces[2].length, 2 * PAGE, "the second one's length")
-    end),
-    ["two importers at once"] = mapping(function(_, _, export, _, route)
+    end) },
+    { "two importers at once", mapping(function(_, _, export, _, route)
       local buf <close> = export { 0, 16 }
       local one <close> = importer.attach(buf)
       local two <close> = importer.attach(buf)
       expect.equal(one:map()[1].address == two:map()[1].address, route == "straight", "the same address")
-    end),
+    end) },
 
-    ["DMA within the BAR"] = mapping(function(_, dev, export, opt, route)
+    { "DMA within the BAR", mapping(function(_, dev, export, opt, route)
       local buf <close> = export { 1, 64 }
       local attached <close> = importer.attach(buf)
       attached:map()
@@ -154,17 +154,17 @@ return {
       attached:copy(0, 0x20000, opt.length)
       expect.bytes(dev:read(opt.region, 0x21000, opt.length), sent, copy_by(route))
       expect.bytes(dev:read(opt.region, 0x21000 + opt.length, 1), "\0", "behind the copy")
-    end),
-    ["DMA beyond the dma-buf, or without a mapping"] = mapping(function(_, _, export)
+    end) },
+    { "DMA beyond the dma-buf, or without a mapping", mapping(function(_, _, export)
       local buf <close> = export { 0, 2 }
       local attached <close> = importer.attach(buf)
       expect.errno("ENXIO", attached.copy, attached, 0, PAGE, 16)
       attached:map()
       expect.errno("ERANGE", attached.copy, attached, 0, 2 * PAGE - 8, 16)
       expect.errno("ERANGE", attached.copy, attached, math.mininteger, 0, 16)
-    end),
+    end) },
 
-    ["a reset takes the mapping, and it can be mapped again"] = mapping(function(_, dev, export, opt, route)
+    { "a reset takes the mapping, and it can be mapped again", mapping(function(_, dev, export, opt, route)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       attached:map()
@@ -177,8 +177,8 @@ return {
       attached:copy(0, PAGE, 16)
       expect.bytes(dev:read(opt.region, PAGE, 16), "sixteen bytes :)", copy_by(route))
       expect_state(attached, 2, true, "in the end")
-    end),
-    ["memory off takes the mapping, memory on tells once more"] = mapping(function(_, dev, export)
+    end) },
+    { "memory off takes the mapping, memory on tells once more", mapping(function(_, dev, export)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       attached:map()
@@ -188,8 +188,8 @@ return {
       expect.equal(count, 1, "invalidations with memory off")
       expect.equal(mapped, false, "mapped with memory off")
       expect_state(attached, 2, false, "with memory on")
-    end),
-    ["closing the device takes the mapping for good"] = mapping(function(_, dev, export)
+    end) },
+    { "closing the device takes the mapping for good", mapping(function(_, dev, export)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       attached:map()
@@ -197,16 +197,16 @@ return {
       expect_state(attached, 1, false, "afterwards")
       expect.errno("ENODEV", attached.map, attached)
       expect.errno("ENODEV", importer.attach, buf)
-    end),
-    ["closing the importer while it is mapped"] = mapping(function(_, dev, export)
+    end) },
+    { "closing the importer while it is mapped", mapping(function(_, dev, export)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       attached:map()
       attached:close()
       dev:reset()
-    end),
+    end) },
 
-    ["host memory needs no ability"] = case(function(t)
+    { "host memory needs no ability", case(function(t)
       local ok, heap = pcall(sys.open, "/dev/dma_heap/system")
       if not ok then
         t:skip("this kernel has no system heap")
@@ -218,8 +218,8 @@ return {
       local attached <close> = importer.attach(buf, { peer2peer = false, invalidate = false })
       attached:map()
       attached:copy(0, 0x8000, 64)
-    end),
-    ["the importer is told the hint"] = case(function(t, _, export)
+    end) },
+    { "the importer is told the hint", case(function(t, _, export)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       local ok, err = pcall(attached.hint, attached)
@@ -228,13 +228,13 @@ return {
       end
       expect.errno("EOPNOTSUPP", attached.hint, attached)
       buf:set_tph { st = 0x42, ph = "target" }
-      expect.equal(attached:hint().st, 0x42, "tag")
+      expect.tag(attached:hint().st, 0x42, "tag")
       expect.equal(attached:hint().ph, 2, "processing hint")
       buf:set_tph { st = 0x43, ph = "requester" }
-      expect.equal(attached:hint().st, 0x43, "tag after a second SET")
+      expect.tag(attached:hint().st, 0x43, "tag after a second SET")
       -- v2 has one tag, which fits 16 bits as well.
       local got, extended = pcall(attached.hint, attached, true)
       expect.equal(got and extended.st or extended.name, got and 0x43 or "EOPNOTSUPP", "16-bit tag")
-    end),
+    end) },
   },
 }

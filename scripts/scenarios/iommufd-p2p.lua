@@ -32,16 +32,16 @@ return {
   needs = { "vfio.dma_buf", "iommufd" },
   effects = { "open", "region_write", "config_write", "dma" },
   cases = {
-    ["the engine reads the exporter's BAR"] = function(t, opt)
+    { "the engine reads the exporter's BAR", function(t, opt)
       with_engine(opt, function(exporter, engine, host)
         local sent = pattern.bytes(opt.length, 1)
         exporter:write(opt.region, 0, sent)
         engine:copy(BAR, HOST, opt.length)
         expect.bytes(host:read(0, opt.length), sent, "host memory")
       end)
-    end,
+    end },
 
-    ["the engine writes the exporter's BAR"] = function(t, opt)
+    { "the engine writes the exporter's BAR", function(t, opt)
       with_engine(opt, function(exporter, engine, host)
         local sent = pattern.bytes(opt.length, 2)
         host:write(0, sent)
@@ -49,9 +49,9 @@ return {
         engine:copy(HOST, BAR + 0x2000, opt.length)
         expect.bytes(exporter:read(opt.region, 0x2000, opt.length), sent, "BAR")
       end)
-    end,
+    end },
 
-    ["from BAR to BAR, host memory untouched"] = function(t, opt)
+    { "from BAR to BAR, host memory untouched", function(t, opt)
       with_engine(opt, function(exporter, engine, host)
         local sent = pattern.bytes(opt.length, 3)
         exporter:write(opt.region, 0, sent)
@@ -59,6 +59,6 @@ return {
         expect.bytes(exporter:read(opt.region, 0x4000, opt.length), sent, "BAR")
         expect.bytes(host:read(0, opt.length), ("\0"):rep(opt.length), "host memory")
       end)
-    end,
+    end },
   },
 }

@@ -110,7 +110,7 @@ return {
   effects = { "open", "region_write", "config_write", "reset", "dma", "raw" },
   needs = { "vfio.dma_buf", "iommufd", "rdma" },
   cases = {
-    ["a call that a signal cut short"] = function(t, opt)
+    { "a call that a signal cut short", function(t, opt)
       local reason = faults.missing("fail_function")
       if reason then
         t:skip(reason)
@@ -121,54 +121,54 @@ return {
       expect.equal(err.name, "EINTR", "errno")
       expect.equal(err.operation, "VFIO_DEVICE_GET_INFO", "operation")
       dev:info()
-    end,
-    ["open and bind"] = case(function(opt, keep)
+    end },
+    { "open and bind", case(function(opt, keep)
       local context = keep(iommufd.open())
       return function()
         local _dev <close> = vfio.open(opt.exporter, { iommufd = context })
       end
-    end),
-    ["open through the group"] = case(function(opt)
+    end) },
+    { "open through the group", case(function(opt)
       return function()
         local container <close> = type1.open()
         local _dev <close> = vfio.open(opt.exporter, { container = container })
       end
-    end),
-    ["export"] = case(function(opt, keep)
+    end) },
+    { "export", case(function(opt, keep)
       local dev = bound(opt, keep)
       return function()
         local _buf <close> = exported(dev, opt)
       end
-    end),
-    ["device and region information"] = case(function(opt, keep)
+    end) },
+    { "device and region information", case(function(opt, keep)
       local dev = bound(opt, keep)
       return function()
         dev:info()
         dev:region_info(opt.region)
       end
-    end),
-    ["attach"] = case(function(opt, keep)
+    end) },
+    { "attach", case(function(opt, keep)
       local dev, ioas = attached(opt, keep)
       return function()
         dev:attach(ioas)
         dev:detach()
       end
-    end),
-    ["map a dma-buf"] = case(function(opt, keep)
+    end) },
+    { "map a dma-buf", case(function(opt, keep)
       local dev, ioas = attached(opt, keep)
       local buf = keep(exported(dev, opt))
       return function()
         undo(ioas.unmap, ioas, ioas:map_file { dmabuf = buf, length = PAGE }, PAGE)
       end
-    end),
-    ["map host memory"] = case(function(opt, keep)
+    end) },
+    { "map host memory", case(function(opt, keep)
       local _, ioas = attached(opt, keep)
       local host = keep(memory.alloc(16 * PAGE))
       return function()
         undo(ioas.unmap, ioas, ioas:map { memory = host }, 16 * PAGE)
       end
-    end),
-    ["map host memory, type 1"] = case(function(opt, keep)
+    end) },
+    { "map host memory, type 1", case(function(opt, keep)
       local container = keep(type1.open())
       keep(vfio.open(opt.exporter, { container = container }))
       local host = keep(memory.alloc(16 * PAGE))
@@ -176,28 +176,28 @@ return {
         container:map { memory = host, iova = 0x100000 }
         undo(container.unmap, container, 0x100000, 16 * PAGE)
       end
-    end),
-    ["name a dma-buf"] = case(function(opt, keep)
+    end) },
+    { "name a dma-buf", case(function(opt, keep)
       local buf = keep(exported(bound(opt, keep), opt))
       return function()
         buf:set_name("a name")
       end
-    end),
-    ["open an RDMA device"] = case(function(opt)
+    end) },
+    { "open an RDMA device", case(function(opt)
       return function()
         local context <close> = closing(rdma.open(opt.nic))
         context:query_port()
       end
-    end),
-    ["protection domain and memory region"] = case(function(opt, keep)
+    end) },
+    { "protection domain and memory region", case(function(opt, keep)
       local context = keep(rdma.open(opt.nic))
       local host = keep(memory.alloc(16 * PAGE))
       return function()
         local pd <close> = closing(context:alloc_pd())
         local _mr <close> = closing(pd:reg_mr { memory = host, access = { "local_write" } })
       end
-    end),
-    ["queues"] = case(function(opt, keep)
+    end) },
+    { "queues", case(function(opt, keep)
       local context = keep(rdma.open(opt.nic))
       local pd = keep(context:alloc_pd())
       return function()
@@ -205,6 +205,6 @@ return {
         local qp <close> = closing(pd:create_qp { send_cq = cq })
         qp:connect { to = qp:endpoint() }
       end
-    end),
+    end) },
   },
 }

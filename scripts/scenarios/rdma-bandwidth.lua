@@ -54,5 +54,5 @@ return {
   },
   needs = { "rdma" },
   effects = { "open", "dma" },
-  cases = { ["write"] = bandwidth "write", ["read"] = bandwidth "read", ["send"] = bandwidth "send" },
+  cases = { { "write", bandwidth "write" }, { "read", bandwidth "read" }, { "send", bandwidth "send" } },
 }

@@ -39,5 +39,5 @@ return {
   },
   needs = { "rdma" },
   effects = { "open", "dma" },
-  cases = { ["write"] = latency "write", ["send"] = latency "send" },
+  cases = { { "write", latency "write" }, { "send", latency "send" } },
 }

@@ -73,19 +73,19 @@ return {
   needs = { "rdma" },
   effects = { "open", "dma" },
   cases = {
-    ["write"] = verified("initiator", function(side, w, t)
+    { "write", verified("initiator", function(side, w, t)
       stream(side, w, "write", FROM, INTO)
       t:barrier()
     end, function(_, _, t)
       t:barrier()
-    end),
-    ["read"] = verified("target", function(_, _, t)
+    end) },
+    { "read", verified("target", function(_, _, t)
       t:barrier()
     end, function(side, w, t)
       stream(side, w, "read", INTO, FROM)
       t:barrier()
-    end),
-    ["send"] = verified("initiator", function(side, w, t)
+    end) },
+    { "send", verified("initiator", function(side, w, t)
       t:barrier()
       stream(side, w, "send", FROM, 0)
     end, function(side, w, t)
@@ -97,8 +97,8 @@ return {
         expect.truthy(completion.ok, completion.status)
         expect.equal(completion.bytes, w.size, "bytes received")
       end
-    end),
-    ["atomics"] = function(t, opt)
+    end) },
+    { "atomics", function(t, opt)
       local side <close> = rdma_pair.connect(t, { nic = opt.nic })
       local count = opt.slots * opt.windows
       if t:role() == "target" then
@@ -118,6 +118,6 @@ return {
         end
         t:barrier()
       end
-    end,
+    end },
   },
 }

@@ -83,20 +83,20 @@ return {
   needs = { "vfio.dma_buf", "rdma.reg_dmabuf_mr" },
   effects = { "open", "region_write", "config_write", "reset", "dma" },
   cases = {
-    ["memory decode off"] = case(function(dev, register, _, ended)
+    { "memory decode off", case(function(dev, register, _, ended)
       set_memory(dev, false)
       expect.errno("ENODEV", register)
       ended()
       set_memory(dev, true)
       register():close()
-    end),
-    ["the device is closed"] = case(function(dev, register, _, ended)
+    end) },
+    { "the device is closed", case(function(dev, register, _, ended)
       dev:close()
       expect.errno("ENODEV", register)
       ended()
-    end),
+    end) },
     -- mlx5 maps again at the next page fault. Drivers that cannot lose the region with the first revocation.
-    ["a reset is a pause, or the end"] = case(function(dev, register, comes, ended, t)
+    { "a reset is a pause, or the end", case(function(dev, register, comes, ended, t)
       dev:reset()
       register():close()
       if comes() then
@@ -106,6 +106,6 @@ return {
       else
         t:log "no message came after the reset"
       end
-    end),
+    end) },
   },
 }

@@ -27,11 +27,11 @@ local function case(body)
         t:skip("registered, but " .. hint.reason)
       end
       if not hint.enabled then
-        expect.equal("none", tag, what)
+        expect.tag("none", tag, what)
         return
       end
       local sent, reason = steering.tag(opt.nic, hint.st)
-      expect.equal(sent or t:skip("registered, but " .. tostring(reason)), tag, what)
+      expect.tag(sent or t:skip("registered, but " .. tostring(reason)), tag, what)
     end
     --- Sets a tag; skips where the revision sets only once.
     function f.set(st)
@@ -60,15 +60,15 @@ return {
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "reset", "dma", "raw" },
   cases = {
-    ["a tag set after registration is not used"] = case(function(_, f)
+    { "a tag set after registration is not used", case(function(_, f)
       local mr <close> = f.register()
       f.set(f.opt.first)
       f.carries(mr, "none", "tag of the region that was there first")
       local after <close> = f.register()
       f.carries(after, f.opt.first, "tag of a region registered after it")
       f.carries(mr, "none", "tag of the region that was there first")
-    end),
-    ["registering again takes the new tag"] = case(function(_, f)
+    end) },
+    { "registering again takes the new tag", case(function(_, f)
       f.set(f.opt.first)
       local mr <close> = f.register()
       f.set(f.opt.second)
@@ -76,8 +76,8 @@ return {
       mr:close()
       local again <close> = f.register()
       f.carries(again, f.opt.second, "tag of the new region")
-    end),
-    ["after a reset the old tag stays"] = case(function(_, f)
+    end) },
+    { "after a reset the old tag stays", case(function(_, f)
       f.set(f.opt.first)
       local mr <close> = f.register()
       f.set(f.opt.second)
@@ -86,8 +86,8 @@ return {
       f.carries(mr, f.opt.first, "tag after the reset")
       local again <close> = f.register()
       f.carries(again, f.opt.second, "tag of a region registered after the reset")
-    end),
-    ["a DMA handle wins over the exporter"] = case(function(t, f)
+    end) },
+    { "a DMA handle wins over the exporter", case(function(t, f)
       f.set(f.opt.first)
       f.register():close()
       local ok, dmah = pcall(f.ctx.alloc_dmah, f.ctx, { ph = "requester" })
@@ -100,8 +100,8 @@ return {
       if not hint.verified then
         t:skip("registered, but " .. hint.reason)
       end
-      expect.equal(hint.st, 0, "index of a handle without a tag")
+      expect.tag(hint.st, 0, "index of a handle without a tag")
       expect.equal(hint.ph, "requester", "processing hint")
-    end),
+    end) },
   },
 }

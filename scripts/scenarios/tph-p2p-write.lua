@@ -44,7 +44,7 @@ return {
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "region_write", "dma" },
   cases = {
-    ["every byte arrives, and the hint is told of"] = function(t, opt)
+    { "every byte arrives, and the hint is told of", function(t, opt)
       local slots, region, mapped = LENGTH // opt.size, nil, nil
       pcall(bench.clear_tlps, bench)
       local side <close> = rdma_pair.connect(t, {
@@ -82,6 +82,6 @@ return {
         t:log(evidence(region, opt))
       end
       t:barrier()
-    end,
+    end },
   },
 }

@@ -17,7 +17,7 @@ return {
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "dma", "raw" },
   cases = {
-    ["the MR carries the tag"] = function(t, opt)
+    { "the MR carries the tag", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
       buf:set_tph { st = opt.st, ph = opt.ph }
@@ -34,11 +34,11 @@ return {
         t:skip("registered, but " .. reason)
       end
       t:log(("the NIC sends st=0x%02x ph=%s (from the %s)"):format(sent, hint.ph or "none", hint.source))
-      expect.equal(sent, opt.st, "steering tag")
+      expect.tag(sent, opt.st, "steering tag")
       expect.equal(hint.ph, opt.ph, "processing hint")
-    end,
+    end },
 
-    ["without a hint the MR carries none"] = function(t, opt)
+    { "without a hint the MR carries none", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
       local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
       local ctx <close> = rdma.open(opt.nic)
@@ -49,6 +49,6 @@ return {
         t:skip("registered, but " .. hint.reason)
       end
       expect.equal(hint.enabled, false, "hint enabled")
-    end,
+    end },
   },
 }

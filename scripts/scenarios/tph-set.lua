@@ -51,15 +51,15 @@ return {
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   effects = { "open", "config_write", "raw" },
   cases = {
-    ["every processing hint, smallest and largest tag"] = case(function(_, f)
+    { "every processing hint, smallest and largest tag", case(function(_, f)
       for _, ph in ipairs { "bidirectional", "requester", "target", "target-priority" } do
         for _, st in ipairs { 0, 0xff } do
           local buf <close> = f.export()
           buf:set_tph { st = st, ph = ph }
         end
       end
-    end),
-    ["a 16-bit tag, alone and with an 8-bit one"] = case(function(_, f)
+    end) },
+    { "a 16-bit tag, alone and with an 8-bit one", case(function(_, f)
       local one <close> = f.export()
       local both <close> = f.export()
       if not f.structure.flags then
@@ -68,16 +68,16 @@ return {
       end
       one:set_tph { st_ext = 0x1234, ph = "target" }
       both:set_tph { st = 0x34, st_ext = 0x1234, ph = "target" }
-    end),
-    ["a second SET replaces the first"] = case(function(t, f)
+    end) },
+    { "a second SET replaces the first", case(function(t, f)
       local buf <close> = f.export()
       buf:set_tph { st = 1, ph = "target" }
       if f.structure == structures.v4 and answer(f.dev, f.number, f.data { fd = buf:fd() }) == "EBUSY" then
         t:skip("v4 sets once")
       end
       buf:set_tph { st = 2, ph = "requester" }
-    end),
-    ["clearing, before and after a SET"] = case(function(_, f)
+    end) },
+    { "clearing, before and after a SET", case(function(_, f)
       local buf <close> = f.export()
       if not f.structure.clears then
         expect.error("cannot clear", buf.clear_tph, buf)
@@ -87,58 +87,58 @@ return {
       buf:set_tph { st = 1, ph = "target" }
       buf:clear_tph()
       buf:set_tph { st = 2, ph = "target" }
-    end),
-    ["a SET while the dma-buf is revoked"] = case(function(_, f)
+    end) },
+    { "a SET while the dma-buf is revoked", case(function(_, f)
       local buf <close> = f.export()
       local command = f.dev:load(vfio.CONFIG, 4, 2)
       f.dev:store(vfio.CONFIG, 4, 2, command & ~2)
       local result = answer(f.dev, f.number, f.data { fd = buf:fd(), st = 1 })
       f.dev:store(vfio.CONFIG, 4, 2, command)
       expect.equal(result, "0", "answer")
-    end),
+    end) },
 
-    ["no flags"] = flags_case(function(_, f)
+    { "no flags", flags_case(function(_, f)
       f.answers(f.structure.clears and "0" or "EINVAL", { flags = 0 })
-    end),
-    ["a flag without meaning"] = flags_case(function(_, f)
+    end) },
+    { "a flag without meaning", flags_case(function(_, f)
       f.answers("EINVAL", { flags = ST | ST_EXT | 4 })
-    end),
-    ["a flag without meaning, of no dma-buf"] = flags_case(function(_, f)
+    end) },
+    { "a flag without meaning, of no dma-buf", flags_case(function(_, f)
       f.answers("EINVAL", { flags = 1 << 31, fd = -1 })
-    end),
-    ["a tag of 16 bits in the 8-bit namespace"] = case(function(t, f)
+    end) },
+    { "a tag of 16 bits in the 8-bit namespace", case(function(t, f)
       if f.structure.size == 12 then
         t:skip("the field has 8 bits")
       end
       f.answers("0", { st = 0x1ff })
-    end),
-    ["a hint above 3"] = case(function(_, f)
+    end) },
+    { "a hint above 3", case(function(_, f)
       -- v2 stores what no TLP can carry.
       f.answers(f.structure.flags and "EINVAL" or "0", { ph = 4 })
-    end),
-    ["a hint above 3, of no dma-buf"] = case(function(_, f)
+    end) },
+    { "a hint above 3, of no dma-buf", case(function(_, f)
       f.answers(f.structure.flags and "EINVAL" or "EBADF", { ph = 0xff, fd = -1 })
-    end),
-    ["a reserved byte"] = case(function(t, f)
+    end) },
+    { "a reserved byte", case(function(t, f)
       local offset = f.structure.reserved or t:skip("this revision reserves no byte")
       local buf <close> = f.export()
       expect.errno("EINVAL", f.set, patched(f.data { fd = buf:fd() }, offset, 1))
       expect.errno("EINVAL", f.set, patched(f.data { fd = -1 }, offset, 0x80))
-    end),
+    end) },
 
-    ["descriptor -1"] = case(function(_, f)
+    { "descriptor -1", case(function(_, f)
       f.answers("EBADF", { fd = -1 })
-    end),
-    ["a closed dma-buf"] = case(function(_, f)
+    end) },
+    { "a closed dma-buf", case(function(_, f)
       local buf = f.export()
       local fd = buf:fd()
       buf:close()
       expect.errno("EBADF", f.set, f.data { fd = fd })
-    end),
-    ["a descriptor of something else"] = case(function(_, f)
+    end) },
+    { "a descriptor of something else", case(function(_, f)
       f.answers("EINVAL", { fd = f.dev:fd() })
-    end),
-    ["a dma-buf of another exporter"] = case(function(t, f)
+    end) },
+    { "a dma-buf of another exporter", case(function(t, f)
       local ok, heap = pcall(sys.open, "/dev/dma_heap/system")
       if not ok then
         t:skip("no other exporter: " .. tostring(heap))
@@ -148,8 +148,8 @@ return {
       expect.equal(got.result, 0, "DMA_HEAP_IOCTL_ALLOC")
       local foreign <close> = sys.adopt((string.unpack("<I4", got.bytes, 9)))
       expect.errno("EINVAL", f.set, f.data { fd = foreign:fd() })
-    end),
-    ["a dma-buf of another VFIO device"] = case(function(t, f)
+    end) },
+    { "a dma-buf of another VFIO device", case(function(t, f)
       for _, found in ipairs(vfio.devices()) do
         if found.address ~= f.dev:address() then
           local other <close> = vfio.open(found.address)
@@ -162,32 +162,32 @@ return {
         end
       end
       t:skip("no other device here exports its BAR 0")
-    end),
+    end) },
 
-    ["data too short"] = case(function(_, f)
+    { "data too short", case(function(_, f)
       local buf <close> = f.export()
       local data = f.data { fd = buf:fd() }
       expect.errno("EINVAL", f.set, data:sub(1, -2))
       expect.errno("EINVAL", f.set, "")
-    end),
-    ["data longer than needed"] = case(function(_, f)
+    end) },
+    { "data longer than needed", case(function(_, f)
       local buf <close> = f.export()
       f.set(f.data { fd = buf:fd() } .. ("\xff"):rep(32))
-    end),
-    ["data that cannot be read"] = case(function(_, f)
+    end) },
+    { "data that cannot be read", case(function(_, f)
       -- The header alone lies before the unreadable page; SET is bit 17.
       local header = string.pack("<I4I4", 8 + f.structure.size, 1 << 17 | f.number)
       expect.equal(sys.ioctl(f.dev:fd(), "VFIO_DEVICE_FEATURE", header).name, "EFAULT", "errno")
-    end),
-    ["PROBE, and of SET"] = case(function(_, f)
+    end) },
+    { "PROBE, and of SET", case(function(_, f)
       expect.equal((f.dev:feature { number = f.number, operation = { "probe" } }), 0)
       expect.equal((f.dev:feature { number = f.number, operation = { "probe", "set" } }), 0)
-    end),
-    ["PROBE of GET"] = case(function(_, f)
+    end) },
+    { "PROBE of GET", case(function(_, f)
       expect.errno("EINVAL", f.dev.feature, f.dev, { number = f.number, operation = { "probe", "get" } })
-    end),
-    ["neither GET nor SET"] = case(function(_, f)
+    end) },
+    { "neither GET nor SET", case(function(_, f)
       expect.errno("EINVAL", f.dev.feature, f.dev, { number = f.number, operation = {}, data = f.data { fd = -1 } })
-    end),
+    end) },
   },
 }

@@ -21,7 +21,7 @@ return {
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "dma" },
   cases = {
-    ["sweep"] = function(t, opt)
+    { "sweep", function(t, opt)
       local target = t:role() == "target"
       local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = LENGTH })
       local dev = target and side:keep(vfio.open(opt.exporter)) or nil
@@ -64,6 +64,6 @@ return {
           combination(st, HINTS[i])
         end
       end
-    end,
+    end },
   },
 }

@@ -55,7 +55,7 @@ local function case(body)
     --- Every request of a write must carry this tag and hint; nil for none.
     function rig.carries(mr, st, ph, op)
       for _, request in ipairs(rig.requests(mr, op)) do
-        expect.equal(request.st, st, "tag of request " .. request.n)
+        expect.tag(request.st, st, "tag of request " .. request.n)
         expect.equal(request.ph, ph, "processing hint of request " .. request.n)
       end
     end
@@ -75,25 +75,25 @@ return {
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "reset", "dma", "raw" },
   cases = {
-    ["a write carries tag and hint"] = case(function(rig, opt)
+    { "a write carries tag and hint", case(function(rig, opt)
       local buf <close> = rig.export()
       rig.set(buf, 0x42, "target")
       local mr <close> = rig.register(buf)
       rig.carries(mr, 0x42, "target")
       expect.bytes(rig.dev:read(opt.region, 0, 256), pattern.bytes(256, 3), "what was written")
-    end),
-    ["a read carries them too"] = case(function(rig)
+    end) },
+    { "a read carries them too", case(function(rig)
       local buf <close> = rig.export()
       rig.set(buf, 0x43, "requester")
       local mr <close> = rig.register(buf)
       rig.carries(mr, 0x43, "requester", "read")
-    end),
-    ["without a hint nothing is carried"] = case(function(rig)
+    end) },
+    { "without a hint nothing is carried", case(function(rig)
       local buf <close> = rig.export()
       local mr <close> = rig.register(buf)
       rig.carries(mr, nil, nil)
-    end),
-    ["a tag set after registration is not used"] = case(function(rig)
+    end) },
+    { "a tag set after registration is not used", case(function(rig)
       local buf <close> = rig.export()
       local early <close> = rig.register(buf)
       rig.set(buf, 0x44, "target")
@@ -101,9 +101,9 @@ return {
       local late <close> = rig.register(buf)
       rig.carries(late, 0x44, "target")
       rig.carries(early, nil, nil)
-    end),
+    end) },
     -- v2 to v11: the page fault that maps the dma-buf again asks the exporter for no hint.
-    ["a reset does not make the NIC ask again"] = case(function(rig)
+    { "a reset does not make the NIC ask again", case(function(rig)
       local buf <close> = rig.export()
       rig.set(buf, 0x45, "target")
       local mr <close> = rig.register(buf)
@@ -116,9 +116,9 @@ return {
       rig.carries(mr, 0x45, "target")
       local again <close> = rig.register(buf)
       rig.carries(again, 0x46, "requester")
-    end),
+    end) },
     -- mlx5's memory key has 8 bits for the tag's index, so in direct mode the upper byte is lost.
-    ["a NIC asks for the tag of its own namespace"] = case(function(rig)
+    { "a NIC asks for the tag of its own namespace", case(function(rig)
       local buf <close> = rig.export()
       local ok, err = pcall(buf.set_tph, buf, { st = 0x49, st_ext = 0x4a, ph = "target" })
       if not ok and err.kind == "argument" then
@@ -127,10 +127,10 @@ return {
       expect.truthy(ok, err)
       local mr <close> = rig.register(buf)
       for _, request in ipairs(rig.requests(mr)) do
-        expect.equal(request.st, rig.mode == "extended" and 0x4a or 0x49, "tag of request " .. request.n)
+        expect.tag(request.st, rig.mode == "extended" and 0x4a or 0x49, "tag of request " .. request.n)
       end
-    end),
-    ["two regions of one BAR carry a tag each"] = case(function(rig)
+    end) },
+    { "two regions of one BAR carry a tag each", case(function(rig)
       local one <close> = rig.export()
       local two <close> = rig.export()
       rig.set(one, 0x47, "target")
@@ -139,6 +139,6 @@ return {
       local second <close> = rig.register(two)
       rig.carries(first, 0x47, "target")
       rig.carries(second, 0x48, "bidirectional")
-    end),
+    end) },
   },
 }

@@ -28,16 +28,16 @@ return {
   needs = { "type1" },
   effects = { "open", "region_write", "config_write", "dma" },
   cases = {
-    ["the engine reads the exporter's BAR"] = function(t, opt)
+    { "the engine reads the exporter's BAR", function(t, opt)
       with_engine(opt, function(bar, engine, host)
         local sent = pattern.bytes(opt.length, 4)
         bar:write(0, sent)
         engine:copy(BAR, HOST, opt.length)
         expect.bytes(host:read(0, opt.length), sent, "host memory")
       end)
-    end,
+    end },
 
-    ["the engine writes the exporter's BAR"] = function(t, opt)
+    { "the engine writes the exporter's BAR", function(t, opt)
       with_engine(opt, function(bar, engine, host)
         local sent = pattern.bytes(opt.length, 5)
         host:write(0, sent)
@@ -45,6 +45,6 @@ return {
         engine:copy(HOST, BAR + 0x2000, opt.length)
         expect.bytes(bar:read(0x2000, opt.length), sent, "BAR")
       end)
-    end,
+    end },
   },
 }

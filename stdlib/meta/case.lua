@@ -12,8 +12,8 @@ function case.skip(case, reason) end
 
 ---Adds a line to the case's report.
 ---@param case any the case
----@param text string a line for the report
-function case.log(case, text) end
+---@param value any a line for the report; of what is no text, what tostring makes of it
+function case.log(case, value) end
 
 ---Keeps a number that was measured in the result, to be charted and compared.
 ---@param case any the case

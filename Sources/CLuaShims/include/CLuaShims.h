@@ -107,6 +107,8 @@ void lk_seal(lua_State *L, const char *what);
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 /* Asked before a function with effects that are not permitted yet is called: 0, or an error table pushed (-1). */
 typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);
+/* Told of the first error that ends a protected call of Swift's, its table at the top, before anything is closed. */
+typedef void (*lk_raised)(lua_State *L);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 
 /* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
@@ -151,14 +153,22 @@ void lk_get_module(lua_State *L, const char *name);
 
 /* --- Calls from Swift, none of which raises ---------------------------------------------------------------------- */
 
-/* lua_pcall with a handler that makes every error an error table with a traceback. */
+/* lua_pcall with a handler that makes every error an error table with a traceback. The error is the first: what failed when
+ * that closed what it left is kept (lk_take_closing). */
 int lk_call(lua_State *L, int arguments, int results);
+/* Pushes the list of error tables that closing gave beside other errors, and of a script's own finalizers, since the last
+ * call. */
+void lk_take_closing(lua_State *L);
+/* `finalizing` gets the text of what finalizers raise while the state is closed. */
+void lk_tell_errors(lua_State *L, lk_raised raised, lk_printer finalizing);
 /* luaL_loadbufferx, text only. */
 int lk_load(lua_State *L, const char *text, size_t length, const char *name);
 /* lua_next on a table that nobody changes meanwhile. */
 bool lk_next(lua_State *L, int index);
 /* The line on which the function at `index` is defined. */
 int lk_function_line(lua_State *L, int index);
+/* The name of the chunk it is of; valid as long as the function is on the stack. */
+const char *_Nullable lk_function_source(lua_State *L, int index);
 /* Gives the table at the top of the stack the metatable of errors. */
 void lk_make_error(lua_State *L);
 bool lk_is_error(lua_State *L, int index);

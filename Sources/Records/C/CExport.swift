@@ -25,6 +25,8 @@ public struct CExport {
         for entry in record.entries {
             switch entry.kind {
             case .comment(let text): add(text)
+            case .failure(let failure):
+                lines.append("\t/* here the script failed\(CText.comment(failure.text)) */")
             case .feature(let feature): decoder.features[feature.number] = feature
             case .operation(let operation): add(operation, entry.line)
             }

@@ -70,6 +70,19 @@ final class Crew: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
+    /// What failed at roles' ends.
+    private(set) var failures: [String] = []
+    /// Whether that makes the run fail.
+    private(set) var hasFailedAtEnd = false
+
+    /// Tells what failed at a role's end.
+    func leave(_ failures: [String], isFailure: Bool) {
+        pthread_mutex_lock(mutex)
+        self.failures += failures
+        hasFailedAtEnd = hasFailedAtEnd || isFailure
+        pthread_mutex_unlock(mutex)
+    }
+
     /// Stops every role's script as Ctrl-C stops the first's.
     func interrupt(_ why: LuaState.Stop) {
         pthread_mutex_lock(mutex)
@@ -99,6 +112,7 @@ extension CaseResult {
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
         merged.message = worst.flatMap { worst in worst.result.message.map { "[\(worst.role)] \($0)" } }
+        merged.further = furtherFailures(of: all, worst: worst?.role)
         merged.log = all.flatMap { entry in entry.result.log.map { "[\(entry.role)] \($0)" } }
         merged.metrics = all.flatMap(\.result.metrics)
         merged.distributions = all.flatMap(\.result.distributions)
@@ -106,5 +120,21 @@ extension CaseResult {
         let warnings = all.flatMap { entry in (entry.result.warnings ?? []).map { "[\(entry.role)] \($0)" } }
         merged.warnings = warnings.isEmpty ? nil : warnings
         return merged
+    }
+
+    /// What the worst role failed besides, and what others failed of themselves.
+    private static func furtherFailures(of all: [(role: String, result: CaseResult)], worst: String?)
+        -> [FurtherFailure]?
+    {
+        let first = all.filter { $0.role == worst }
+        let further = (first + all.filter { $0.role != worst }).flatMap { role, result in
+            var failures: [FurtherFailure] = []
+            if role != worst, result.verdict == .fail, result.error?.kind != "peer" {
+                failures.append(FurtherFailure("in role '\(role)'", result.message ?? "it failed", result.error))
+            }
+            return failures
+                + (result.further ?? []).map { FurtherFailure("\($0.when) in role '\(role)'", $0.message, $0.error) }
+        }
+        return further.isEmpty ? nil : further
     }
 }

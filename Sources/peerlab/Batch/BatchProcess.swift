@@ -86,7 +86,7 @@ final class BatchProcess {
                 another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
                 library: library, settings: settings, permissions: { Permissions(grants) },
                 featureFound: { tracing.know($0) },
-                note: { tracing.note($0) }, emit: emit)
+                note: { tracing.note($0.text) }, emit: emit)
             // Its time begins when it has its devices.
             run.whenWaiting = { _ = writeAll([BatchTask.waits], to: 3) }
             run.whenClaimed = { _ = writeAll([BatchTask.begins], to: 3) }

@@ -14,7 +14,8 @@ struct MinimiseCommand: ParsableCommand {
         commandName: "minimise", abstract: "Make a record smaller that still fails in the same way.",
         discussion: """
             The failure is the last answer for which --until holds; without it, the last that differs from the record, or \
-            else the last refusal. It asks for operation (a function, or an ioctl's request), errno (a name, or none), verdict \
+            else the refusal that failed the script (of a script that did not fail, the last one), clean-up apart. It asks for \
+            operation (a function, or an ioctl's request), errno (a name, or none), verdict \
             (same, differs, impossible), line, argument.NAME and output.NAME, with ==, !=, &&, ||, ! and parentheses: \
             'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE && argument.length == 0x1000'. \
             The reason stays the same: on a simulated bench the check that refused. A real kernel does not tell that: there the \
@@ -106,9 +107,11 @@ struct MinimiseCommand: ParsableCommand {
                 record, until: expression, knowsChecks: knowsChecks, answers: answers, isOver: { Date() >= end },
                 report: said)
         else {
-            print(
-                "peerlab: no answer of the record is the failure: \(until ?? "no refusal, no difference")",
-                to: STDERR_FILENO)
+            var reason = until ?? "no refusal, no difference"
+            if until == nil, let failure = record.failures.last?.failure {
+                reason = "the script failed otherwise (\(failure.message)); name an answer with --until"
+            }
+            print("peerlab: no answer of the record is the failure: \(reason)", to: STDERR_FILENO)
             return 1
         }
         let failure = minimiser.signature

@@ -3,6 +3,7 @@ import Commands
 import Devices
 import Glibc
 import Kernel
+import LuaKit
 import Records
 import Runner
 
@@ -52,6 +53,16 @@ struct RecordFile {
 
     /// The same where the process ends now.
     func finishNow() { output.finishNow() }
+
+    /// Records which case begins, and where one failed.
+    func note(_ note: CaseNote) {
+        switch note {
+        case .begins(let name): recorder.note(name)
+        case .fails(let error):
+            let operation = error.errno == nil ? nil : error.operation
+            recorder.fail(call: operation.flatMap { name in error.name.map { (name, $0) } }, error.line)
+        }
+    }
 
     /// Records what goes through a kernel.
     func watch(_ kernel: TracingKernel?) {

@@ -85,15 +85,20 @@ private struct Mail {
         for one in result.cases where one.verdict != .skip {
             lines.append("- \(one.name): \(one.verdict.rawValue)")
             if let message = one.message { lines.append("    \(message)") }
+            lines += (one.further ?? []).map { "    \($0.line)" }
             lines += one.log.map { "    \($0)" }
         }
         for reason in result.skipped { lines.append("- not run: \(reason)") }
         return lines
     }
 
-    /// The refusals, with what led to the last of them.
+    /// What led to the script's failure, or to the last refusal.
     private var calls: [String] {
         guard let record else { return [] }
+        if let end = record.failures.last?.place {
+            let before = record.operations.filter { $0.place < end }.suffix(12)
+            return ["Calls up to the failure", ""] + before.map { "    " + cut(Record.line($0.operation)) }
+        }
         let refused = record.operations.filter { $0.operation.errno != nil }
         guard let last = refused.last else { return [] }
         let before = record.operations.filter { $0.place <= last.place }.suffix(12)

@@ -18,7 +18,7 @@ return {
   },
   needs = { "vfio.dma_buf" },
   cases = {
-    ["abilities"] = case(function(with)
+    { "abilities", case(function(with)
       local buf <close> = with.export { 0, 1 }
       local memory <close> = heap(PAGE)
       local pages <close> = udmabuf(PAGE)
@@ -38,9 +38,9 @@ return {
       each("given back", buf:fd())
       with.dev:close()
       each("its device closed", buf:fd())
-    end),
+    end) },
 
-    ["attach to something else"] = case(function(with)
+    { "attach to something else", case(function(with)
       local buf <close> = with.export { 0, 1 }
       local memory <close> = sys.memfd(PAGE)
       local event <close> = sys.eventfd()
@@ -62,18 +62,18 @@ return {
       one:attach("again, flags 4", buf:fd(), 4)
       one:attach("again, descriptor -1", -1)
       one:request("again, no bytes", requests.attach)
-    end),
+    end) },
 
-    ["requests before an attachment"] = case(function(with)
+    { "requests before an attachment", case(function(with)
       local one <close> = open(with)
       for _, name in ipairs { "map", "copy", "unmap", "detach", "state", "hint" } do
         one:request(name, requests[name])
       end
       one:request("an unknown one", 0xed07)
       one:request("of another type", 0xee00)
-    end),
+    end) },
 
-    ["unknown requests"] = case(function(with)
+    { "unknown requests", case(function(with)
       local buf <close> = with.export { 0, 1 }
       local one <close> = open(with)
       one:attach("attach", buf:fd())
@@ -85,9 +85,9 @@ return {
       one:request("of another type", 0x4008ee00, attach_bytes(buf:fd()))
       one:request("number 0", 0)
       one:state("afterwards")
-    end),
+    end) },
 
-    ["short arguments"] = case(function(with)
+    { "short arguments", case(function(with)
       local buf <close> = with.export { 0, 1 }
       local one <close> = open(with)
       one:attach("attach", buf:fd())
@@ -100,9 +100,9 @@ return {
       one:request("map again", requests.map, map_bytes:sub(2))
       one:request("unmap", requests.unmap)
       one:state("after unmap")
-    end),
+    end) },
 
-    ["the file"] = case(function(with)
+    { "the file", case(function(with)
       local one <close> = open(with)
       local fd = one.file:fd()
       local answer = with.answer
@@ -119,9 +119,9 @@ return {
       answer("F_GETFL of a second one", sys.fcntl, readonly.file:fd(), 3)
       readonly:attach("which attaches", buf:fd())
       one:state("the first")
-    end),
+    end) },
 
-    ["attach, detach, and the count"] = case(function(with)
+    { "attach, detach, and the count", case(function(with)
       local buf <close> = with.export { 0, 4 }
       local function count(name)
         with.answer:value(name, buf:info().count)
@@ -145,9 +145,9 @@ return {
       one.file:close()
       two.file:close()
       count("all closed")
-    end),
+    end) },
 
-    ["map and unmap"] = mapped(function(_, one)
+    { "map and unmap", mapped(function(_, one)
       one:map("again", { 0 })
       one:state("mapped")
       one:request("unmap", requests.unmap)
@@ -155,18 +155,18 @@ return {
       one:state("unmapped")
       one:map("once more", { 0 })
       one:state("once more")
-    end),
+    end) },
 
-    ["an importer outlives the descriptor"] = mapped(function(with, one, buf)
+    { "an importer outlives the descriptor", mapped(function(with, one, buf)
       buf:close()
       one:moves("closed")
       one:request("unmap", requests.unmap)
       one:map("map", { 0 })
       with.dev:reset()
       one:map("after a reset", { 0 })
-    end),
+    end) },
 
-    ["two importers at once"] = mapped(function(with, one, buf)
+    { "two importers at once", mapped(function(with, one, buf)
       local two <close> = open(with)
       two:attach("another", buf:fd())
       two:map("its map", { 0 })
@@ -177,18 +177,18 @@ return {
       two:map("map", { 0 })
       two:moves("the second")
       one:moves("the first")
-    end),
+    end) },
 
-    ["the same range in two dma-bufs"] = mapped(function(with, one)
+    { "the same range in two dma-bufs", mapped(function(with, one)
       local other <close> = with.export { 0, 16 }
       local two <close> = open(with)
       two:attach("another", other:fd())
       two:map("its map", { 0 })
       one:request("unmap the first", requests.unmap)
       two:moves("the second")
-    end),
+    end) },
 
-    ["copy"] = mapped(function(with, one)
+    { "copy", mapped(function(with, one)
       local dev, sent = with.dev, pattern.bytes(12300, 4)
       local function bytes(name, from, to, length)
         dev:write(2, from, sent:sub(1, length))
@@ -206,9 +206,9 @@ return {
       bytes("a byte more", 0, 2 * PAGE, 4089)
       bytes("pages and a half", 1, 8 * PAGE, 12300)
       bytes("to the end", 0, 16 * PAGE - 100, 99)
-    end),
+    end) },
 
-    ["copies that are refused"] = mapped(function(_, one)
+    { "copies that are refused", mapped(function(_, one)
       local all = 16 * PAGE
       for _, row in ipairs {
         { "nothing", 0, 0, 0 }, { "nothing, from the end", all, all, 0 },
@@ -226,9 +226,9 @@ return {
       one:copy("unmapped, nothing", 0, 0, 0)
       one:copy("unmapped, a byte", 0, 1, 1)
       one:copy("unmapped, over the end", 0, all, 1)
-    end),
+    end) },
 
-    ["copies between ranges"] = case(function(with)
+    { "copies between ranges", case(function(with)
       local buf <close> = with.export({ 4, 1 }, { 2, 1 }, { 9, 2 })
       local one <close> = open(with)
       one:attach("attach", buf:fd())
@@ -239,10 +239,10 @@ return {
       one:copy("a page over all", 100, 2 * PAGE - 50, PAGE)
       one:copy("beyond the end", 0, 3 * PAGE, PAGE + 1)
       one:state("in the end")
-    end),
+    end) },
 
     -- Longer ones are cut where their pages do not lie side by side, which is chance.
-    ["host memory, up to 64 KiB"] = case(function(with)
+    { "host memory, up to 64 KiB", case(function(with)
       local function try(name, buf)
         local _buf <close> = buf
         local one <close> = open(with)
@@ -256,9 +256,9 @@ return {
         try(("a heap's %d pages"):format(pages), heap(pages * PAGE))
         try(("udmabuf of %d pages"):format(pages), udmabuf(pages * PAGE))
       end
-    end),
+    end) },
 
-    ["host memory, its bytes"] = case(function(with)
+    { "host memory, its bytes", case(function(with)
       local memory <close> = heap(4 * PAGE)
       local window <close> = sys.mmap(memory:fd(), { length = 4 * PAGE })
       local sent = pattern.bytes(6000, 9)
@@ -269,9 +269,9 @@ return {
       one:copy("copy", 0, 2 * PAGE, 6000)
       with.answer:value("the bytes are there", window:read(2 * PAGE, 6000) == sent)
       with.answer:value("the byte behind them", window:read(2 * PAGE + 6000, 1))
-    end),
+    end) },
 
-    ["a hint"] = case(function(with)
+    { "a hint", case(function(with)
       local buf <close> = with.export { 0, 1 }
       local memory <close> = heap(PAGE)
       for _, row in ipairs { { "VFIO", buf }, { "heap", memory } } do
@@ -283,6 +283,6 @@ return {
         end
         one:request(name .. ", no bytes", requests.hint)
       end
-    end),
+    end) },
   },
 }

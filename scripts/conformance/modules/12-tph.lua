@@ -111,15 +111,15 @@ return {
   },
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   cases = {
-    ["the feature"] = case(function(c)
+    { "the feature", case(function(c)
       c.answer:value("number", c.number)
       c.answer:value("structure", c.revision)
       for number = 13, 20 do
         c.answer:ioctl(("PROBE SET of %d"):format(number), c.dev:fd(), FEATURE, request(number | PROBE | SET, ""))
       end
-    end),
+    end) },
 
-    ["operations"] = case(function(c)
+    { "operations", case(function(c)
       operations(c, "", c.dev)
       for _, found in ipairs(vfio.devices()) do
         if found.address ~= c.dev:address() then
@@ -128,10 +128,10 @@ return {
         end
       end
       c:show("in the end")
-    end),
+    end) },
 
     -- v6 asks whether the device can send hints; neither the lab's exporter nor any conventional PCI function can.
-    ["a device that is no requester"] = case(function(c)
+    { "a device that is no requester", case(function(c)
       local buf <close> = c:export("a")
       c:set("before", buf, { st = 1 })
       local path = "/sys/module/vfio_tph/parameters/requester"
@@ -150,9 +150,9 @@ return {
       c.answer("written back", sys.write, again:fd(), "Y\n", 0)
       c:set("afterwards", buf, { st = 3 })
       c:show("afterwards")
-    end),
+    end) },
 
-    ["sizes"] = case(function(c)
+    { "sizes", case(function(c)
       local size = c.structure.size
       local buf <close> = c:export("a")
       for count = 0, size do
@@ -174,9 +174,9 @@ return {
       c.answer:ioctl("argsz a byte short", c.dev:fd(), FEATURE,
         request(c.number | SET, c:data { fd = buf:fd(), st = 0x43 }, 7 + size))
       c:show("in the end")
-    end),
+    end) },
 
-    ["descriptors"] = case(function(c)
+    { "descriptors", case(function(c)
       local buf <close> = c:export("a")
       local memory <close> = importing.heap(PAGE)
       local pages <close> = importing.udmabuf(PAGE)
@@ -196,9 +196,9 @@ return {
       local copy <close> = sys.adopt(sys.fcntl(buf:fd(), 1030, 0).result)
       c:set_bytes("a duplicate", c:data { fd = copy:fd(), st = 0x12 })
       c:show("in the end")
-    end),
+    end) },
 
-    ["dma-bufs of others"] = case(function(c)
+    { "dma-bufs of others", case(function(c)
       for _, found in ipairs(vfio.devices()) do
         if found.address ~= c.dev:address() then
           local other <close> = vfio.open(found.address)
@@ -218,9 +218,9 @@ return {
       local again <close> = vfio.open(c.opt.exporter)
       c:set_bytes("the device opened again", c:data { fd = buf:fd() }, again)
       c:show("opened again")
-    end),
+    end) },
 
-    ["flags and the reserved byte"] = case(function(c)
+    { "flags and the reserved byte", case(function(c)
       local buf <close> = c:export("a")
       local reserved = c.structure.reserved
       local function each(try)
@@ -248,9 +248,9 @@ return {
         c:set_bytes("no flags, no dma-buf", c:data { fd = -1, flags = 0 })
       end
       c:show("in the end")
-    end),
+    end) },
 
-    ["processing hints"] = case(function(c)
+    { "processing hints", case(function(c)
       local buf <close> = c:export("a")
       for _, ph in ipairs { 5, 7, 8, 0x7f, 0x80, 0xfe } do
         c:set(("hint %d"):format(ph), buf, { ph = ph, st = ph })
@@ -261,9 +261,9 @@ return {
         c:show(("hint %d"):format(ph))
         c:set_bytes(("hint %d, no dma-buf"):format(ph), c:data { fd = -1, ph = ph })
       end
-    end),
+    end) },
 
-    ["tags"] = case(function(c)
+    { "tags", case(function(c)
       local buf <close> = c:export("a")
       local widest = c.structure.size == 8 and 0xffff or 0xff
       for _, st in ipairs { 0, 1, 0x7f, 0x80, 0xff, 0x100, 0x1ff, 0x8000, 0xff00, 0xffff } do
@@ -278,17 +278,17 @@ return {
           c:show(("both tags, 0x%x"):format(st))
         end
       end
-    end),
+    end) },
 
-    ["typed"] = case(function(c)
+    { "typed", case(function(c)
       local buf <close> = c:export("a")
       for _, ph in ipairs { "bidirectional", "requester", "target", "target-priority" } do
         c.answer(ph, buf.set_tph, buf, { st = 0x42, ph = ph })
         c:show(ph)
       end
-    end),
+    end) },
 
-    ["replacing and clearing"] = case(function(c)
+    { "replacing and clearing", case(function(c)
       local buf <close> = c:export("a")
       c:show("before any")
       c:set("a first", buf, { st = 1, ph = 1 })
@@ -307,9 +307,9 @@ return {
       end
       c:set("a refused one", buf, { st = 0x55, ph = 1, flags = 0x100, pad = 1 })
       c:show("a refused one")
-    end),
+    end) },
 
-    ["several dma-bufs"] = case(function(c)
+    { "several dma-bufs", case(function(c)
       local a <close> = c:export("a", 1)
       local b = c:export("b", 2)
       local d <close> = c:export("d", 256)
@@ -339,9 +339,9 @@ return {
       c:show("a new one")
       c:set("e", e, { st = 5 })
       c:show("e set")
-    end),
+    end) },
 
-    ["a revoke keeps the hint"] = case(function(c)
+    { "a revoke keeps the hint", case(function(c)
       local buf <close> = c:export("a")
       c:set("set", buf, { st = 0x42, ph = 2 })
       c.answer("reset", c.dev.reset, c.dev)
@@ -358,9 +358,9 @@ return {
       c:show("set asleep")
       c.answer:ioctl("low power's end", c.dev:fd(), FEATURE, request(5 | SET, ""))
       c:show("awake")
-    end),
+    end) },
 
-    ["debugfs"] = case(function(c)
+    { "debugfs", case(function(c)
       local answer, path = c.answer, "/sys/kernel/debug/vfio_tph/dmabufs"
       local file <close> = sys.open(path, 0)
       answer("empty", sys.read, file:fd(), 100)
@@ -372,6 +372,6 @@ return {
       answer:value("the rest of the line", line:match(" ([^\n]*)\n$"))
       answer("at its end", sys.read, second:fd(), 100)
       answer("another part", function() return #sys.read(second:fd(), 4, #line - 4).bytes end)
-    end),
+    end) },
   },
 }

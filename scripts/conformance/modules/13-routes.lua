@@ -20,7 +20,7 @@ for name, ranges in pairs {
   ["two that overlap"] = { { 3, 2 }, { 4, 2 } },
   ["three"] = { { 1, 1 }, { 3, 1 }, { 5, 1 } },
 } do
-  cases["ranges: " .. name] = case(function(with)
+  cases[#cases + 1] = { "ranges: " .. name, case(function(with)
     local buf <close> = with.export(table.unpack(ranges))
     local one <close> = open(with)
     one:attach("attach", buf:fd())
@@ -36,11 +36,11 @@ for name, ranges in pairs {
     set_command(with, 2)
     one:map("memory on", places)
     one:state("memory on")
-  end)
+  end) }
 end
 
 for _, count in ipairs { 31, 32, 33, 100 } do
-  cases[("ranges: %d"):format(count)] = case(function(with)
+  cases[#cases + 1] = { ("ranges: %d"):format(count), case(function(with)
     local ranges, places = {}, {}
     for i = 1, count do
       ranges[i] = { 2 * i % 256, 1 }
@@ -52,7 +52,7 @@ for _, count in ipairs { 31, 32, 33, 100 } do
     one:map("map", places)
     one:copy("copy from the first to the last", 0, (count - 1) * PAGE, 16)
     one:state("mapped")
-  end)
+  end) }
 end
 
 --- What takes a mapping away: a name, and what is done.
@@ -91,7 +91,7 @@ for name, steps in pairs {
   ["asleep, closed"] = { feature(3), close },
   ["reset, closed"] = { reset, close },
 } do
-  cases["revoke: " .. name] = mapped(function(with, one, buf)
+  cases[#cases + 1] = { "revoke: " .. name, mapped(function(with, one, buf)
     for i, step in ipairs(steps) do
       local what = ("step %d"):format(i)
       step(with)
@@ -109,7 +109,7 @@ for name, steps in pairs {
       one:map("opened again, map", { 0 })
       with.answer:value("opened again, memory", again:load(vfio.CONFIG, 4, 2) & 2)
     end
-  end)
+  end) }
 end
 
 return {

@@ -2,8 +2,8 @@ return {
   name = "fails",
   tags = { "quick", "bad" },
   cases = {
-    ["is equal"] = function()
+    { "is equal", function()
       require("expect").equal(1, 2)
-    end,
+    end },
   },
 }

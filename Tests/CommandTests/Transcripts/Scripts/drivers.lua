@@ -6,9 +6,9 @@ return {
         second = { type = "pci", default = "auto", id = "1af4:1110", about = "another one" },
     },
     cases = {
-        ["both open"] = function(_, opt)
+        { "both open", function(_, opt)
             local _first <close> = vfio.open(opt.first)
             local _second <close> = vfio.open(opt.second)
-        end,
+        end },
     },
 }

@@ -4,13 +4,13 @@ return {
     name = "killed",
     roles = { "a", "b" },
     cases = {
-        ["waits"] = function(t)
+        { "waits", function(t)
             t:barrier()
             if t:role() == "a" then return t:receive("b", 60000) end
             print "ready"
             sys.sleep(60000)
-        end,
-        ["comes too late"] = function(t) t:barrier() end,
-        ["asks nothing of the other"] = function() end,
+        end },
+        { "comes too late", function(t) t:barrier() end },
+        { "asks nothing of the other", function() end },
     },
 }

@@ -21,37 +21,37 @@ end
 return {
   name = "memory",
   cases = {
-    ["a memory that is kept"] = function()
+    { "a memory that is kept", function()
       until_refused("memory.alloc", function()
         return memory.alloc("16M")
       end)
-    end,
-    ["b memory that is closed or dropped"] = function()
+    end },
+    { "b memory that is closed or dropped", function()
       for _ = 1, 100 do
         memory.alloc("16M"):close()
         memory.alloc("16M")
       end
-    end,
-    ["c an anonymous mapping"] = function()
+    end },
+    { "c an anonymous mapping", function()
       until_refused("sys.mmap", function()
         return sys.mmap(-1, { length = #MIB, flags = MAP_PRIVATE_ANONYMOUS })
       end)
-    end,
-    ["d anonymous files"] = function()
+    end },
+    { "d anonymous files", function()
       until_refused("sys.memfd", function()
         return sys.memfd(#MIB)
       end)
-    end,
-    ["e a file that grows"] = function()
+    end },
+    { "e a file that grows", function()
       local file <close> = sys.memfd(0)
       until_refused("sys.write", function(n)
         sys.write(file:fd(), MIB, (n - 1) * #MIB)
       end)
-    end,
-    ["f the log"] = function(t)
+    end },
+    { "f the log", function(t)
       until_refused("case:log", function()
         t:log(MIB)
       end)
-    end,
+    end },
   },
 }

@@ -4,7 +4,7 @@ return {
     about = "three roles, each a process",
     roles = { "a", "b", "c" },
     cases = {
-        ["values and barriers"] = function(t)
+        { "values and barriers", function(t)
             if t:role() == "a" then
                 t:send({ bytes = "\xff\0", list = { 1, 2.5, { deep = true } }, nan = 0 / 0 }, "b")
                 t:send("for all")
@@ -14,11 +14,11 @@ return {
             end
             if t:role() ~= "a" then t:log(t:receive("a")) end
             t:barrier()
-        end,
-        ["one fails, the others hear why"] = function(t)
+        end },
+        { "one fails, the others hear why", function(t)
             if t:role() == "b" then error("broken on purpose", 0) end
             t:barrier()
-        end,
-        ["the next case begins anew"] = function(t) t:barrier() end,
+        end },
+        { "the next case begins anew", function(t) t:barrier() end },
     },
 }

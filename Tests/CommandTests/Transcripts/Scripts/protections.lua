@@ -3,7 +3,7 @@ local sys = require "sys"
 return {
     name = "protections",
     cases = {
-        one = function()
+        { "one", function()
             local file <close> = sys.memfd(4096)
             for protection = 0, 1 do
                 local map <close> = sys.mmap(file:fd(), { length = 4096, protection = protection })
@@ -11,6 +11,6 @@ return {
                 print(pcall(function() map:write(0, "x") end))
                 print(pcall(function() map:fill(1, 5, 1) end))
             end
-        end,
+        end },
     },
 }

@@ -4,9 +4,9 @@ return {
   timeout = 0.3,
   tags = { "slow" },
   cases = {
-    ["never ends"] = function()
+    { "never ends", function()
       while true do
       end
-    end,
+    end },
   },
 }

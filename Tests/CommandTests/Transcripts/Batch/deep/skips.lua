@@ -2,8 +2,8 @@ return {
   name = "skips",
   tags = { "slow" },
   cases = {
-    ["one"] = function(t)
+    { "one", function(t)
       t:skip "not here"
-    end,
+    end },
   },
 }

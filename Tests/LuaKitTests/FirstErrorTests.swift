@@ -1,0 +1,166 @@
+import LuaKit
+import Testing
+
+/// What ends a call is the first error; what fails while that closes things stands beside it.
+@Suite struct FirstErrorTests {
+    /// Runs a chunk that fails: the error's line, and the messages of what failed besides.
+    private func failure(_ text: String, _ fixture: Fixture = Fixture()) -> (line: String, further: [String]) {
+        let line = fixture.run("local t = require 'test'\n" + text)
+        return (line, fixture.state.takeFailuresOfClosing().map(\.message))
+    }
+
+    @Test func whatAnObjectIsRefusedStandsBesideTheError() {
+        let found = failure("local h <close> = t.open(1) error 'real'")
+        #expect(found.line == "test.lua:2: real")
+        #expect(found.further == ["still busy"])
+    }
+
+    @Test func whatClosingRaisesStandsBesideTheErrorInOrder() {
+        let found = failure(
+            """
+            local function closing(text) return setmetatable({}, { __close = function() error(text, 0) end }) end
+            local a <close>, b = closing 'third', 0
+            local c <close> = closing 'second'
+            error('first', 0)
+            """)
+        #expect(found.line == "first")
+        #expect(found.further == ["second", "third"])
+    }
+
+    @Test func theErrorThatClosingRaisesAgainIsToldOnce() {
+        let found = failure(
+            """
+            local a <close> = setmetatable({}, { __close = function(_, e) error(e, 0) end })
+            t.fail()
+            """)
+        #expect(found.line == "test.lua:3: op: EINVAL on thing")
+        #expect(found.further == [])
+    }
+
+    @Test func aRefusalWithoutAnErrorIsTheError() {
+        let found = failure("do local h <close> = t.open(1) end print 'not reached'")
+        #expect(found.line == "test.lua:2: still busy")
+        #expect(found.further == [])
+    }
+
+    @Test func aScriptThatCatchesGetsTheFirstError() {
+        let found = failure(
+            """
+            local ok, err = pcall(function() local h <close> = t.open(1) error('real', 0) end)
+            print(ok, err)
+            """)
+        #expect(found.line == "false\treal")
+        #expect(found.further == ["still busy"])
+    }
+
+    @Test func whatACoroutineClosesIsToldToo() {
+        let found = failure(
+            """
+            coroutine.wrap(function() local h <close> = t.open(1) error('real', 0) end)()
+            """)
+        #expect(found.line.hasSuffix("real"))
+        #expect(found.further == ["still busy"])
+    }
+
+    @Test func whenMemoryIsOverThatIsTheError() {
+        let fixture = Fixture()
+        fixture.state.limitMemory(8 << 20)
+        let found = failure(
+            """
+            local a <close> = setmetatable({}, { __close = function() error('closing', 0) end })
+            local list = {}
+            for i = 1, 1e8 do list[i] = { i } end
+            """, fixture)
+        #expect(found.line.hasSuffix("not enough memory"))
+        #expect(found.further == ["closing"])
+    }
+
+    @Test func anErrorFarDownIsTold() {
+        let found = failure(
+            """
+            local a <close> = setmetatable({}, { __close = function() error('closing', 0) end })
+            local function down(n) return 1 + down(n + 1) end
+            down(1)
+            """)
+        #expect(found.line.contains("stack overflow"))
+        #expect(found.further == ["closing"])
+    }
+
+    @Test(arguments: [("error('lost', 0)", "lost"), ("t.fail()", "test.lua:2: op: EINVAL on thing")])
+    func whatAFinalizerRaisesIsTold(_ body: String, _ message: String) {
+        let found = failure("setmetatable({}, { __gc = function() \(body) end }) collectgarbage() print 'here'")
+        #expect(found.line == "here")
+        #expect(found.further == ["in a finalizer (__gc): \(message)"])
+    }
+
+    @Test func whatAFinalizerRaisesAtTheEndIsTold() {
+        let fixture = Fixture()
+        _ = fixture.run(
+            "kept = nil local t = setmetatable({}, { __gc = function() error('late', 0) end }) require 'test'")
+        _ = fixture.run("local t = setmetatable({}, { __gc = function() error({ code = 5 }) end })")
+        fixture.state.close()
+        #expect(Set(fixture.state.failuresOfFinalizers.map(\.message)).contains("in a finalizer (__gc): late"))
+    }
+
+    @Test func theErrorIsToldBeforeAnythingIsClosed() {
+        let fixture = Fixture()
+        var order: [String] = []
+        fixture.state.raised = { order.append("\($0.message), \(fixture.counter.closings) closed") }
+        _ = failure("local h <close> = t.open(1) error('real', 0)", fixture)
+        #expect(order == ["real, 0 closed"])
+        #expect(fixture.counter.closings > 0)
+    }
+
+    @Test(arguments: [
+        ("error({ code = 5, list = { 1, 'a' } })", #"{code = 5, list = {1, "a"}}"#), ("error({ 1, 2 })", "{1, 2}"),
+        ("error(setmetatable({}, { __tostring = function() return 'told' end }))", "told"), ("error(nil)", "nil"),
+    ])
+    func anErrorThatIsNoTextIsShown(_ text: String, _ message: String) {
+        #expect(failure(text).line == message)
+    }
+
+    @Test func anErrorJoinsTexts() {
+        let found = failure(
+            """
+            local _, err = pcall(t.fail)
+            print("x: " .. err, err .. "!", err .. 5)
+            """)
+        #expect(
+            found.line == "x: test.lua:2: op: EINVAL on thing\ttest.lua:2: op: EINVAL on thing!\t"
+                + "test.lua:2: op: EINVAL on thing5")
+    }
+}
+
+/// Arguments that a description would have to change to take are refused, with what was meant.
+@Suite struct RefusedArgumentTests {
+    @Test(arguments: [
+        (
+            "t.ranges { ranges = { offset = 0, length = 1 } }",
+            "'request.ranges' must be a list, and has the key '%'; write { { % = ... } }, a table for each element"
+        ),
+        ("t.ranges { ranges = { { offset = 0, length = 1 }, extra = 4 } }", "must be a list, and has the key 'extra'"),
+        (
+            "t.ranges { ranges = { [2] = { offset = 0, length = 1 } } }",
+            "must be a list without holes, and has nothing at [1] but 1 elements in all"
+        ),
+        ("t.ranges { ranges = { [1.5] = 1 } }", "must be a list, and has a key of type number"),
+        ("t.ranges { { offset = 0, length = 1 } }", "has an element [1] without a name"),
+        ("t.flags { two = true }", "must be a list of names, and has the key 'two'; write { \"two\" }"),
+        ("t.flags { [3] = 'two' }", "must be a list without holes"),
+        (
+            "t.open().poke()",
+            "handle:poke: it is a method and has no object here; call it with a colon, handle:poke(...)"
+        ),
+        ("t:add(1)", "test.add: it is no method; call it with a dot, test.add(...)"),
+    ])
+    func sayWhatWasMeant(_ call: String, _ message: String) {
+        let found = Fixture().run("local t = require 'test'\n" + call)
+        let parts = message.split(separator: "%").map(String.init)
+        #expect(parts.allSatisfy { found.contains($0) }, "\(found)")
+    }
+
+    @Test func anUndeclaredModuleIsToBeRequired() {
+        let found = Fixture(modules: ["expect": "return {}"]).run("expect.equal(1, 1)")
+        #expect(found.hasSuffix("undeclared variable 'expect'; write: local expect = require \"expect\""))
+    }
+}
