@@ -56,7 +56,7 @@ extension ScenarioRun {
             machine: bench.machine(), nic: chosen.subjects.nic, functions: addresses(scenario, chosen),
             kernel: host.realKernel)
         result.environment = environment.facts
-        result.warnings = environment.warnings
+        result.warnings += environment.warnings
         for warning in environment.warnings { emit("  WARNING: \(warning)") }
     }
 }

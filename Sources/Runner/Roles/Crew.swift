@@ -93,8 +93,8 @@ extension CaseResult {
             all.first { $0.result.verdict == verdict && ($0.result.error?.kind == "peer") == ofPeer }
         }
         let worst =
-            first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.skip, ofPeer: false)
-            ?? first(.fail, ofPeer: true)
+            first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.notRun, ofPeer: false)
+            ?? first(.skip, ofPeer: false) ?? first(.fail, ofPeer: true)
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
@@ -103,6 +103,7 @@ extension CaseResult {
         merged.metrics = all.flatMap(\.result.metrics)
         merged.distributions = all.flatMap(\.result.distributions)
         merged.evidence = all.flatMap(\.result.evidence)
+        merged.kernel = KernelFindings.merged(all.map { ($0.role, $0.result.kernel) })
         return merged
     }
 }
