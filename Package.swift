@@ -105,7 +105,8 @@ let package = Package(
             name: "ResultsTests", dependencies: ["Results", "Store", "Runner", "Bindings", "Kernel"],
             swiftSettings: swift),
         .testTarget(
-            name: "CommandTests", dependencies: ["peerlab", "Runner"], exclude: ["Transcripts"], swiftSettings: swift),
+            name: "CommandTests", dependencies: ["peerlab", "LabBench", "Results", "Runner"],
+            exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],

@@ -1,3 +1,5 @@
+import CKernel
+
 /// One process of a batch: what it runs, and what it may use.
 public struct BatchTask: Sendable {
     /// What reports call it; of each attempt the same.
@@ -11,9 +13,15 @@ public struct BatchTask: Sendable {
     /// What its process is to do; a value of the caller's.
     public let index: Int
 
-    /// A byte before a result: the process waits for devices, which takes none of its time.
+    /// Whether its process runs a scenario. Its result is lines without control characters, so that ``waits`` and ``begins`` may
+    /// come anywhere; and SIGALRM tells it that its time is over, a second one to say where its script is. Others get SIGINT.
+    public var runsScenario = false
+    /// What it may take, in words that name what says so; nil where nobody knows.
+    public var timeLimit: String?
+
+    /// A byte in a scenario's result: the process waits for devices, which takes none of its time.
     public static let waits: UInt8 = 5
-    /// A byte before a result: it has its devices and begins.
+    /// A byte in a scenario's result: it has its devices and begins.
     public static let begins: UInt8 = 6
 
     /// What ps(1) calls its process: the file's name without its folder and ending.
@@ -37,6 +45,9 @@ public struct BatchTask: Sendable {
 
 /// How a task's process ended.
 public struct Ending: Sendable {
+    /// What a process exits with that could have no more memory: CKernel's PROCESS_OUT_OF_MEMORY.
+    public static let outOfMemory = Int32(PROCESS_OUT_OF_MEMORY)
+
     /// Why it was ended from outside.
     public enum Reason: String, Sendable {
         /// It took longer than its time.

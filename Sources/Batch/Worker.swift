@@ -14,10 +14,14 @@ final class Worker {
     /// When it is told to end, and when it is ended.
     private var deadline: UInt64
     private var isTold = false
+    /// Whether it was asked where it is.
+    private var isAsked = false
     private var hasEnded: Bool { pipes[3] < 0 }
 
     /// What an interrupted process has to release its devices.
     private static let grace: UInt64 = 5_000_000_000
+    /// What it has to say where it is.
+    private static let answer: UInt64 = 1_000_000_000
     /// At most so much of a result is kept.
     private static let longestResult = 64 << 20
 
@@ -85,13 +89,19 @@ final class Worker {
     }
 
     private func take(_ bytes: ArraySlice<UInt8>) {
-        var bytes = bytes
-        while ending.result.isEmpty, let first = bytes.first, first == BatchTask.waits || first == BatchTask.begins {
-            bytes.removeFirst()
+        var rest = bytes
+        while task.runsScenario, let mark = rest.firstIndex(where: { $0 == BatchTask.waits || $0 == BatchTask.begins })
+        {
+            keep(rest[..<mark])
+            rest = rest[mark...].dropFirst()
             guard !isTold else { continue }
             start = sys_monotonic()
-            deadline = first == BatchTask.waits ? .max : start &+ task.nanoseconds
+            deadline = bytes[mark] == BatchTask.waits ? .max : start &+ task.nanoseconds
         }
+        keep(rest)
+    }
+
+    private func keep(_ bytes: ArraySlice<UInt8>) {
         if ending.result.count < Worker.longestResult { ending.result += bytes }
     }
 
@@ -104,7 +114,15 @@ final class Worker {
         }
         if task.memory > 0, process_resident(pid) > task.memory { return kill(for: .memory) }
         guard now >= deadline else { return }
-        if isTold { kill(for: ending.reason ?? .timeout) } else { tell(.timeout, at: now) }
+        if isTold, !isAsked, ending.reason == .timeout, task.runsScenario {
+            isAsked = true
+            deadline = now &+ Worker.answer
+            Glibc.kill(pid, SIGALRM)
+        } else if isTold {
+            kill(for: ending.reason ?? .timeout)
+        } else {
+            tell(.timeout, at: now)
+        }
     }
 
     /// Asks it to end, as Ctrl-C does; a scenario releases its devices.
@@ -113,7 +131,7 @@ final class Worker {
         isTold = true
         if ending.reason == nil { ending.reason = reason }
         deadline = now &+ Worker.grace
-        Glibc.kill(pid, SIGINT)
+        Glibc.kill(pid, reason == .timeout && task.runsScenario ? SIGALRM : SIGINT)
     }
 
     /// Ends it and all it started at once.

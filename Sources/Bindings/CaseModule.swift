@@ -67,6 +67,35 @@ let caseModule = Module(
                 + "from what they count: \"from post\", \"from due\".",
             entry: { Call($0, $1).run(latencies) }),
         Function(
+            "expect_kernel_log",
+            [
+                caseParameter,
+                Parameter("pattern", .string(1...1000), .required, "a Lua pattern that a line of the kernel's log has"),
+                Parameter(
+                    "sometimes", .boolean, .absent,
+                    "whether the kernel may leave it out: it limits how often it reports an IOMMU fault, for one"),
+            ],
+            "Declares that the kernel will complain while the case runs, or has just done so: a complaint (WARNING, BUG, a report of "
+                + "lockdep or KASAN, an IOMMU fault, a new taint flag) that no pattern fits fails the case, and so does a pattern "
+                + "that nothing fits. Where nobody can see a kernel's log, as on a simulated bench, the result says that this "
+                + "was not checked.",
+            entry: {
+                Call($0, $1).run { call in
+                    let count = call.host.expectedKernelLog.count + call.host.allowedKernelLog.count
+                    guard count < Host.mostKernelPatterns else {
+                        throw ErrorValue(
+                            kind: "memory",
+                            "case:expect_kernel_log: more than \(Host.mostKernelPatterns) patterns in one case")
+                    }
+                    if call[2].isPresent, call[2].bool {
+                        call.host.allowedKernelLog.append(call[1].string)
+                    } else {
+                        call.host.expectedKernelLog.append(call[1].string)
+                    }
+                    return call.nothing
+                }
+            }),
+        Function(
             "fail", [Parameter("message", .string, .required, "what was expected and what was found")],
             "Ends the case as failed; what `expect` uses.",
             entry: { Call($0, $1).run { call in throw ErrorValue(kind: "expectation", call[0].string) } }),

@@ -24,6 +24,12 @@ public final class Host {
     /// Lines that a case logged, in order.
     public var log: [String] = []
 
+    /// What a case declared that the kernel will log.
+    public var expectedKernelLog: [String] = []
+    /// The same of what the kernel may leave out.
+    public var allowedKernelLog: [String] = []
+    static let mostKernelPatterns = 100
+
     /// Bytes of ``log``, and so many may be; numbers that may be measured in a case.
     static let longestLog = 64 << 20, mostMetrics = 1_000_000
     var logged = 0
@@ -104,6 +110,8 @@ public final class Host {
     public func clearFindings() {
         log = []
         logged = 0
+        expectedKernelLog = []
+        allowedKernelLog = []
         metrics = []
         distributions = []
         evidence = []

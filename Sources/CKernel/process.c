@@ -18,6 +18,18 @@ long process_fork(void) {
 
 long process_pipe(int *ends) { return pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0; }
 
+/* Swift's runtime and ours abort where malloc(3) gives nothing; nothing fails between the two, so errno is still malloc's. */
+static void on_abort(int number) {
+    if (errno == ENOMEM) _exit(PROCESS_OUT_OF_MEMORY);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void process_tell_lack_of_memory(void) {
+    static const int aborting[] = { SIGABRT, SIGILL, SIGTRAP };
+    for (size_t i = 0; i < sizeof aborting / sizeof *aborting; i++) signal(aborting[i], on_abort);
+}
+
 /* dup2 onto what may be one of the others: all are above 3 first. */
 static int above(int fd) { return fcntl(fd, F_DUPFD, 4); }
 
@@ -29,6 +41,7 @@ long process_enter(const char *name, pid_t parent, int output, int errors, int r
     sigset_t none;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) signal(caught[i], SIG_DFL);
     sys_catch_faults();
+    process_tell_lack_of_memory();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);

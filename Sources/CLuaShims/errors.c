@@ -85,7 +85,8 @@ static void new_error(lua_State *L, const char *kind, const char *operation) {
  * [-0, +1, m] */
 static void push_where(lua_State *L) {
     lua_Debug info;
-    for (int level = 1; lua_getstack(L, level, &info); level++) {
+    /* A function of C's that raises has no line; below a hook the first is the script's. */
+    for (int level = 0; lua_getstack(L, level, &info); level++) {
         lua_getinfo(L, "Sl", &info);
         if (info.currentline <= 0 || info.source[0] == '=') continue;
         lua_pushfstring(L, "%s:%d: ", info.short_src, info.currentline);
@@ -277,10 +278,15 @@ int lk_call(lua_State *L, int arguments, int results) {
         return status;
     }
     if (!lk_is_error(L, -1)) { /* out of memory, or an error in the handler itself */
-        lk_push_text(L, -1);
+        if (status == LUA_ERRMEM) lk_push_lack_of_memory(L);
+        else lk_push_text(L, -1);
         new_error(L, status == LUA_ERRMEM ? "memory" : "script", NULL);
         lua_pushvalue(L, -2);
         set(L, "message");
+        if (status == LUA_ERRMEM) {
+            lua_pushstring(L, state_of(L)->refused_at);
+            set(L, "where");
+        }
         lua_pushliteral(L, ""); /* nothing is left to trace */
         set(L, "traceback");
         lua_replace(L, -3);

@@ -1,5 +1,6 @@
 #pragma once
 #include "include/CLuaShims.h"
+#include <pthread.h>
 
 /* Behind the extra space of every thread of a state. */
 typedef struct lk_state {
@@ -23,6 +24,8 @@ typedef struct lk_state {
     bool closing;
     uint32_t permitted; /* effects */
     const void *error_metatable;
+    char refused_at[LK_POSITION]; /* where memory was refused last: "FILE:LINE: " */
+    bool refused_by_limit;        /* and whether we refused it, or malloc(3) did */
 } lk_state;
 
 static inline lk_state *state_of(lua_State *L) { return *(lk_state **)lua_getextraspace(L); }
@@ -79,8 +82,16 @@ void lk_open_errors(lua_State *L);
 void lk_open_libraries(lua_State *L);
 /* Replaces resume and wrap, so that an interrupt finds the coroutine that runs. The coroutine library is at the top. */
 void lk_open_coroutines(lua_State *L);
+/* "FILE:LINE: " of the script's line that runs, or nothing. Allocates nothing. */
+void lk_note_position(lua_State *L, char *text, size_t size);
+/* In a handler of SIGALRM, in the thread that runs L: tells the position where somebody wants it. */
+void lk_position_signal(lua_State *L);
+/* From another thread than the one that runs the state, which has the signals. */
+void lk_ask_position(pthread_t thread, char *text);
 /* Raises where the state was interrupted. */
 void lk_check_interrupt(lua_State *L);
+/* What to say of a script whose memory is used up. [-0, +1, m] */
+void lk_push_lack_of_memory(lua_State *L);
 /* Collects, and raises where the limit is still exceeded: what Swift made is only counted. */
 int lk_check_memory(lua_State *L);
 

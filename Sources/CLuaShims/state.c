@@ -1,6 +1,7 @@
 /* A state for scripts: the safe libraries, strict globals, our require, print and load, and a hook for Ctrl-C. */
 #define _GNU_SOURCE
 #include "internal.h"
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,11 @@ static bool would_unwind(const lk_state *state) {
     return (runs ? (const void *)now.i_ci : NULL) == state->foreign_call;
 }
 
+static void note_refusal(lk_state *state, bool by_limit) {
+    lk_note_position(state->running, state->refused_at, sizeof state->refused_at);
+    state->refused_by_limit = by_limit;
+}
+
 /* Out of memory, Lua raises an error; where that would unwind Swift frames, the limit waits for the next chance. */
 static void *allocate(void *owner, void *block, size_t old, size_t size) {
     lk_state *state = owner;
@@ -26,13 +32,19 @@ static void *allocate(void *owner, void *block, size_t old, size_t size) {
         state->used -= before;
         return NULL;
     }
-    if (size > before && !lk_has_room(state, size - before) && !would_unwind(state)) return NULL;
+    if (size > before && !lk_has_room(state, size - before) && !would_unwind(state)) {
+        note_refusal(state, true);
+        return NULL;
+    }
     void *result = realloc(block, size);
     if (result) {
         state->used += size - before;
     } else if (size > before && would_unwind(state)) {
         fputs("peerlab: out of memory\n", stderr);
+        errno = ENOMEM;
         abort();
+    } else if (size > before) {
+        note_refusal(state, false);
     }
     return result;
 }
@@ -60,12 +72,24 @@ bool lk_hold(lua_State *L, size_t bytes) {
 void lk_release(lua_State *L, size_t bytes) { state_of(L)->held -= bytes; }
 size_t lk_memory_limit(lua_State *L) { return state_of(L)->limit; }
 
+void lk_push_lack_of_memory(lua_State *L) {
+    size_t limit = state_of(L)->limit;
+    if (!state_of(L)->refused_by_limit) {
+        lua_pushliteral(L, "not enough memory: the process gets no more (--memory, or the scenario's own limit)");
+        return;
+    }
+    lua_pushfstring(
+        L, "not enough memory: the %I %s that the script may have (--memory, or the scenario's own limit) are used up",
+        (LUAI_UACINT)(limit >> 20 ? limit >> 20 : limit), limit >> 20 ? "MiB" : "bytes");
+}
+
 int lk_check_memory(lua_State *L) {
     lk_state *state = state_of(L);
     lua_gc(L, LUA_GCCOLLECT);
     if (lk_has_room(state, 0)) return 0;
-    return lk_raise(L, "memory", NULL, "not enough memory: the script's %I MiB (--memory) are used up",
-                    (LUAI_UACINT)(state->limit >> 20));
+    state->refused_by_limit = true;
+    lk_push_lack_of_memory(L);
+    return lk_raise(L, "memory", NULL, "%s", lua_tostring(L, -1));
 }
 
 /* The state is closed, and no collection can begin any more. */
@@ -138,8 +162,8 @@ enum { PATIENCE = 3 };
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
 static volatile sig_atomic_t signals_seen, installed, time_is_over;
-/* What ends a program; SIGPIPE where nobody reads its output any more. */
-static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+/* What ends a program; SIGPIPE where nobody reads its output any more, SIGALRM where its time is over. */
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM };
 enum { ENDING = sizeof ending / sizeof *ending };
 static struct sigaction previous[ENDING];
 static sigset_t previous_mask;
@@ -150,14 +174,25 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
     (void)context;
     /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
-    bool counts = number != SIGPIPE && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
+    bool counts = number != SIGPIPE && number != SIGALRM && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
     if (counts && ++signals_seen >= PATIENCE) {
         /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
         if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
         _exit(130);
     }
-    if (!pthread_equal(pthread_self(), signal_thread)) pthread_kill(signal_thread, number);
-    else if (signal_target) lk_interrupt(signal_target->main, time_is_over ? LK_TIMEOUT : LK_INTERRUPTED);
+    if (!pthread_equal(pthread_self(), signal_thread)) {
+        pthread_kill(signal_thread, number);
+        return;
+    }
+    if (number == SIGALRM) time_is_over = 1;
+    if (!signal_target) return;
+    if (number == SIGALRM) lk_position_signal(signal_target->running);
+    lk_interrupt(signal_target->main, time_is_over ? LK_TIMEOUT : LK_INTERRUPTED);
+}
+
+void lk_stuck_position(char *text) {
+    text[0] = 0;
+    if (installed) lk_ask_position(signal_thread, text);
 }
 
 void lk_end_time(void) {
@@ -289,7 +324,7 @@ static int require(lua_State *L) {
     return 1;
 }
 
-static const char modules_key = 0;
+static const char modules_key = 0, find_key = 0;
 
 void lk_set_module(lua_State *L, const char *name) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &modules_key);
@@ -326,6 +361,8 @@ void lk_open_libraries(lua_State *L) {
     lua_pop(L, 1);
     lua_getglobal(L, LUA_STRLIBNAME);
     remove_field(L, "dump");
+    lua_getfield(L, -1, "find");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &find_key);
     lua_pop(L, 1);
     lua_pushglobaltable(L);
     remove_field(L, "dofile");
@@ -399,6 +436,25 @@ int lk_load(lua_State *L, const char *text, size_t length, const char *name) {
     int status = luaL_loadbufferx(L, text, length, name, "t");
     state_of(L)->foreign = foreign;
     return status;
+}
+
+static int find(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &find_key);
+    lua_insert(L, 1);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+bool lk_finds(lua_State *L, const char *pattern, size_t pattern_length, const char *text, size_t length) {
+    lua_checkstack(L, 8);
+    lua_pushcfunction(L, find);
+    lua_pushlstring(L, text, length);
+    lua_pushlstring(L, pattern, pattern_length);
+    int foreign = lk_enter(L);
+    bool found = lua_pcall(L, 2, 1, 0) == LUA_OK && lua_toboolean(L, -1);
+    state_of(L)->foreign = foreign;
+    lua_pop(L, 1);
+    return found;
 }
 
 bool lk_next(lua_State *L, int index) { return lua_next(L, index) != 0; }

@@ -10,9 +10,10 @@ public enum ResultsText {
         var lines: [String] = []
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {
-            lines.append("  \(one.verdict.rawValue)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
-            lines += (one.warnings ?? []).map { "        WARNING: \($0)" }
+            lines.append("  \(one.verdict.word)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
             lines += (one.further ?? []).flatMap { PrintableText.lines($0.line) }.map { "        \($0)" }
+            lines += (one.warnings ?? []).map { "        WARNING: \($0)" }
+            lines += (one.kernel?.shown ?? []).map { "        \($0)" }
             lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
             lines += one.metrics.map { "        \($0.label) = \(amount($0.value, $0.unit))" }
         }

@@ -137,6 +137,22 @@ public final class LuaState {
     /// Stops the script whose state has the signals, from any thread: its time is over.
     public static func endTime() { lk_end_time() }
 
+    /// "FILE:LINE: " of the script that does not stop, of the state that has the signals; empty where it cannot be told. Call it
+    /// in another thread.
+    public static func stuckPosition() -> String {
+        var text = [CChar](repeating: 0, count: LK_POSITION)
+        lk_stuck_position(&text)
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// From now on a second SIGALRM writes that to a descriptor, as a line of JSON: {"position":"FILE:LINE: "}.
+    public static func tellPosition(to descriptor: Int32) { lk_tell_position(descriptor) }
+
+    /// Whether Lua's own `string.find` finds a pattern in a text; false where it is no pattern.
+    public func finds(_ pattern: String, in text: String) -> Bool {
+        lk_finds(raw, pattern, pattern.utf8.count, text, text.utf8.count)
+    }
+
     /// Whether it was told to stop, and why; known after it is closed, too.
     public var stop: Stop? {
         switch state.map({ lk_interrupted($0) }) ?? stopped {

@@ -1,7 +1,7 @@
 import FoundationEssentials
 public import Runner
 
-/// What a run's process tells the batch.
+/// What a run's process tells the batch at its end.
 public struct ChildReport: Codable, Sendable {
     /// How the scenario ended; nil where its file or options are wrong.
     public var outcome: Outcome?
@@ -34,12 +34,16 @@ public struct ChildReport: Codable, Sendable {
 
     private static func outcome(of result: ScenarioResult) -> Outcome {
         switch result.verdict {
-        case .pass: .pass
-        case .skip: .skip
-        case .interrupted: .interrupted
+        case .pass: return .pass
+        case .skip: return .skip
+        case .interrupted: return .interrupted
+        case .notRun: return .notRun
         case .fail:
-            result.cases.contains { $0.verdict == .fail && $0.message?.contains("not enough memory") == true }
-                ? .memory : .fail
+            switch result.cases.first(where: { $0.verdict == .fail })?.error?.kind {
+            case "memory": return .memory
+            case "timeout": return .timeout
+            default: return .fail
+            }
         }
     }
 
@@ -52,17 +56,62 @@ public struct ChildReport: Codable, Sendable {
         }
         if result.verdict == .fail, result.left_open.isEmpty, let failure = result.collecting.first { return failure }
         if !result.left_open.isEmpty { return "left open: \(result.left_open.joined(separator: ", "))" }
-        return result.cases.first { $0.verdict == .skip }?.message
+        return result.cases.first { $0.verdict == .skip || $0.verdict == .notRun }?.message
+    }
+}
+
+/// A line of what a run's process tells the batch: how the run goes on, and its report at the end.
+public struct ChildMessage: Codable, Sendable {
+    /// How it goes on.
+    var event: RunEvent?
+    /// "FILE:LINE: " of a script that does not stop: CLuaShims writes this one.
+    var position: String?
+    /// The last line; without cases, which were told one by one.
+    var report: ChildReport?
+
+    /// How a run goes on.
+    public init(_ event: RunEvent) { self.event = event }
+
+    /// The end of a run whose cases were told.
+    public init(_ report: ChildReport) {
+        self.report = report
+        self.report?.result?.cases = []
     }
 
     /// As it goes through the pipe.
-    public var bytes: [UInt8] { (try? Record.encoder.encode(self)) ?? [] }
+    public var line: [UInt8] { ((try? Record.encoder.encode(self)) ?? []) + [0x0a] }
 
-    /// Reads it; nil where it is cut or none.
-    public init?(_ bytes: [UInt8]) {
-        guard !bytes.isEmpty, let report = try? JSONDecoder().decode(ChildReport.self, from: Data(bytes)) else {
-            return nil
+    /// A report whose cases were not told.
+    public static func lines(_ report: ChildReport) -> [UInt8] {
+        (report.result?.cases ?? []).flatMap { ChildMessage(.ended($0)).line } + ChildMessage(report).line
+    }
+}
+
+/// All that a run's process has told.
+public struct ChildStory: Sendable {
+    /// How far it came.
+    public private(set) var progress = RunProgress()
+    /// Its report; nil where it ended before that.
+    public private(set) var report: ChildReport?
+    private var position = ""
+
+    /// What came through the pipe. A line that is cut, or none, is left out.
+    public init(_ bytes: [UInt8]) {
+        var cases: [CaseResult] = []
+        for line in bytes.split(separator: 0x0a) {
+            guard let message = try? JSONDecoder().decode(ChildMessage.self, from: Data(line)) else { continue }
+            if let event = message.event { progress.take(event) }
+            if case .ended(let one)? = message.event { cases.append(one) }
+            position = message.position ?? position
+            report = message.report ?? report
         }
-        self = report
+        report?.result?.cases = cases
+    }
+
+    /// The report of a process that ended before its own: what had ended stays. nil where it told nothing.
+    public func report(endedBy death: RunProgress.Death) -> ChildReport? {
+        var death = death
+        death.position = position
+        return progress.ended(by: death).map { ChildReport($0, trace: []) }
     }
 }

@@ -62,10 +62,13 @@ enum JUnit {
                     switch one.verdict {
                     case .pass: .none
                     case .fail: .failure
-                    case .skip: .skipped
+                    // Another case of the suite says why: this one says "not run" of itself.
+                    case .skip, .notRun: .skipped
                     case .interrupted: .error
                     }
-                let text = (one.further ?? []).map(\.line) + [one.error?.traceback ?? ""].filter { !$0.isEmpty }
+                let text =
+                    (one.further ?? []).map(\.line) + [one.error?.traceback ?? ""].filter { !$0.isEmpty }
+                    + (one.kernel?.shown ?? [])
                 return Test(
                     name: one.name, kind: kind, message: one.message ?? "", text: text.joined(separator: "\n"),
                     log: (kind == .none ? (one.further ?? []).map(\.line) : []) + one.log, wall: one.duration_ns)

@@ -56,12 +56,14 @@ enum KTAP {
                 text.add("  KTAP version 1\n  1..\(result.cases.count)\n")
                 for (index, one) in result.cases.enumerated() {
                     for line in one.log.flatMap(TestLine.lines) { text.add("  # \(line)\n") }
-                    if one.verdict != .pass, one.verdict != .skip, let message = one.message {
+                    let isSkipped = one.verdict == .skip || one.verdict == .notRun
+                    if one.verdict != .pass, !isSkipped, let message = one.message {
                         for line in TestLine.lines(message) { text.add("  # \(line)\n") }
                     }
                     for line in (one.further ?? []).flatMap({ TestLine.lines($0.line) }) { text.add("  # \(line)\n") }
-                    let good = one.verdict == .pass || one.verdict == .skip
-                    let skip = one.verdict == .skip ? " # SKIP \(TestLine.name(one.message ?? ""))" : ""
+                    for line in (one.kernel?.shown ?? []).flatMap(TestLine.lines) { text.add("  # \(line)\n") }
+                    let good = one.verdict == .pass || isSkipped
+                    let skip = isSkipped ? " # SKIP \(TestLine.name(one.message ?? ""))" : ""
                     text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\n")
                 }
             }
@@ -93,6 +95,8 @@ enum TAP {
             if let signal = record.attempts.last?.signal { text.add("  signal: \(quoted(signal))\n") }
             if let exit = record.attempts.last?.exit { text.add("  exit: \(exit)\n") }
             block("further", record.further.flatMap(TestLine.lines), &text)
+            let kernel = record.result?.cases.flatMap { $0.kernel?.shown ?? [] } ?? []
+            block("kernel", kernel.flatMap(TestLine.lines), &text)
             block("errors", record.errors.map(TestLine.lines) ?? [], &text)
             block("trace", record.trace.flatMap(TestLine.lines), &text)
             text.add("  ...\n")

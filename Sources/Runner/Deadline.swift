@@ -10,20 +10,20 @@ public final class Deadline: Sendable {
         var isRunning = false
         var deadline: UInt64 = .max
         var isTold = false
-        /// Without its cases, which are added one by one: a copy of all with each would cost more with each.
-        var result: ScenarioResult?
-        var cases: [CaseResult] = []
+        /// What it may take, in words.
+        var limit = ""
+        var progress = RunProgress()
         var hasThread = false
     }
     private let watched = Mutex(Watched())
     private let condition = Signal()
-    private let end: @Sendable (ScenarioResult?) -> Never
+    private let end: @Sendable (ScenarioResult?, String) -> Never
 
     /// What a script has that was told to end, to release its devices; nanoseconds.
     private static let grace: UInt64 = 2_000_000_000
 
-    /// `end` is called in a thread of its own.
-    public init(end: @escaping @Sendable (ScenarioResult?) -> Never) { self.end = end }
+    /// `end` is called in a thread of its own, with what is known of the run and a line that says what happened where.
+    public init(end: @escaping @Sendable (ScenarioResult?, String) -> Never) { self.end = end }
 
     /// The time begins: `seconds` from now on, nil for as long as it takes.
     func begin(_ seconds: Double?) {
@@ -31,16 +31,19 @@ public final class Deadline: Sendable {
             $0.isRunning = true
             $0.isTold = false
             $0.deadline = .max
-            $0.result = nil
-            $0.cases = []
+            $0.progress = RunProgress()
         }
-        if let seconds { limit(seconds) }
+        if let seconds { limit(seconds, isScenarios: false) }
     }
 
-    /// It has no more than so many seconds from now on.
-    func limit(_ seconds: Double) {
+    /// It has no more than so many seconds from now on, as the scenario or the command line says.
+    func limit(_ seconds: Double, isScenarios: Bool) {
         let needsThread = watched.withLock { watched in
-            watched.deadline = min(watched.deadline, Deadline.now &+ UInt64(seconds * 1e9))
+            let end = Deadline.now &+ UInt64(seconds * 1e9)
+            if end < watched.deadline {
+                watched.deadline = end
+                watched.limit = Limits.text(seconds, isScenarios: isScenarios)
+            }
             defer { watched.hasThread = true }
             return !watched.hasThread
         }
@@ -48,13 +51,10 @@ public final class Deadline: Sendable {
         condition.wake()
     }
 
-    /// What to tell where the process must be ended now: a result whose latest case is `one`.
-    func note(_ result: ScenarioResult, adding one: CaseResult? = nil) {
-        var result = result
-        result.cases = []
+    /// What to tell where the process must be ended now.
+    func take(_ event: RunEvent) {
         watched.withLock {
-            $0.result = result
-            if let one { $0.cases.append(one) }
+            $0.progress.take(event)
             // The script was stopped, and what it did not come to is being told.
             if $0.isTold, $0.isRunning { $0.deadline = Deadline.now + Deadline.grace }
         }
@@ -74,35 +74,26 @@ public final class Deadline: Sendable {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
-    private static func stuck(_ result: ScenarioResult) -> ScenarioResult {
-        var result = result
-        var one = CaseResult(name: "an end in time", verdict: .fail, duration_ns: 0)
-        one.message = "its time was over, and it could not be stopped"
-        result.cases.append(one)
-        result.verdict = .fail
-        return result
-    }
-
     private func watch() {
         while true {
             condition.wait(until: watched.withLock(\.deadline))
             let now = Deadline.now
-            let (isLate, isTold, result) = watched.withLock { watched -> (Bool, Bool, ScenarioResult?) in
-                let isLate = watched.isRunning && now >= watched.deadline
-                defer {
-                    if isLate {
-                        watched.isTold = true
-                        watched.deadline = now + Deadline.grace
-                    }
-                }
-                // All its cases are needed at its end alone.
-                guard isLate, watched.isTold, var result = watched.result else { return (isLate, watched.isTold, nil) }
-                result.cases = watched.cases
-                return (isLate, true, result)
+            let (isLate, stuck) = watched.withLock { watched -> (Bool, (RunProgress, String)?) in
+                guard watched.isRunning, now >= watched.deadline else { return (false, nil) }
+                defer { watched.isTold = true }
+                watched.deadline = now + Deadline.grace
+                return (true, watched.isTold ? (watched.progress, watched.limit) : nil)
             }
-            if isLate, isTold { end(result.map(Deadline.stuck)) }
+            if let (progress, limit) = stuck { end(progress, limit) }
             if isLate { LuaState.endTime() }
         }
+    }
+
+    private func end(_ progress: RunProgress, _ limit: String) -> Never {
+        let position = LuaState.stuckPosition()
+        let death = RunProgress.Death(
+            kind: "timeout", "its time is over: \(limit), and it could not be stopped", position: position)
+        end(progress.ended(by: death), "\(position)\(progress.place): \(death.message)")
     }
 }
 

@@ -3,23 +3,31 @@ import Kernel
 
 /// Results as people and programs read them.
 public enum Report {
-    static func lines(_ one: CaseResult, simulated: Bool) -> [String] {
+    /// A case's.
+    public static func lines(_ one: CaseResult, simulated: Bool) -> [String] {
         let mark =
             switch one.verdict {
             case .pass: "ok   "
             case .fail: "FAIL "
             case .skip: "skip "
             case .interrupted: "stop "
+            case .notRun: "not run "
             }
         var lines = [
             "  \(mark) \(PrintableText.line(one.name))  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"
         ]
-        if let message = one.message { lines += PrintableText.lines(message).map { "        " + $0 } }
+        if let message = one.message { lines += told(message) }
         if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
-        for failure in one.further ?? [] { lines += PrintableText.lines(failure.line).map { "        " + $0 } }
+        for failure in one.further ?? [] { lines += told(failure.line) }
         lines += (one.warnings ?? []).map { "        WARNING: " + PrintableText.line($0) }
         lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
+        lines += (one.kernel?.shown ?? []).map { "        \(PrintableText.line($0))" }
         return lines
+    }
+
+    /// A message's first line is ours; further ones are a script's or a peer's, and could look like a report's.
+    private static func told(_ message: String) -> [String] {
+        PrintableText.lines(message).enumerated().map { ($0.offset == 0 ? "        " : "        | ") + $0.element }
     }
 
     static func ending(_ result: ScenarioResult) -> [String] {
@@ -43,11 +51,12 @@ public enum Report {
     /// The last line.
     public static func summary(_ results: [ScenarioResult], unusable: Int = 0) -> String {
         let cases = results.flatMap { result in
-            result.skipped.isEmpty ? result.cases.map(\.verdict) : [Verdict.skip]
+            (result.skipped.isEmpty ? [] : [Verdict.skip]) + result.cases.map(\.verdict)
         }
         func count(_ verdict: Verdict) -> Int { cases.count { $0 == verdict } }
         var text = "\(count(.pass)) passed, \(count(.fail)) failed, \(count(.skip)) skipped"
-        if count(.interrupted) > 0 { text += ", interrupted" }
+        if count(.notRun) > 0 { text += ", \(count(.notRun)) not run" }
+        if results.contains(where: { $0.verdict == .interrupted }) { text += ", interrupted" }
         let leaks = results.count { !$0.left_open.isEmpty }
         if leaks > 0 { text += ", \(leaks) left something open" }
         if unusable > 0 { text += ", \(unusable) could not be run" }

@@ -1,5 +1,5 @@
 public import Bindings
-import LuaKit
+public import LuaKit
 
 /// How a case, or a whole scenario, ended.
 public enum Verdict: String, Codable, Sendable {
@@ -11,6 +11,11 @@ public enum Verdict: String, Codable, Sendable {
     case skip
     /// Ctrl-C.
     case interrupted
+    /// Its turn did not come: what ran before it ended the run.
+    case notRun = "not_run"
+
+    /// For people: "not run".
+    public var word: String { self == .notRun ? "not run" : rawValue }
 }
 
 /// A failure beside a case's first one.
@@ -39,8 +44,8 @@ public struct CaseResult: Codable, Sendable {
     /// The case.
     public let name: String
     /// How it ended.
-    public let verdict: Verdict
-    /// Why it was skipped or failed, in one line.
+    public var verdict: Verdict
+    /// Why it was skipped, failed or not run, in one line.
     public var message: String?
     /// The error's fields, where it failed with one.
     public var error: ErrorFields?
@@ -56,6 +61,8 @@ public struct CaseResult: Codable, Sendable {
     public var evidence: [Evidence] = []
     /// What makes its numbers worth less than they look; absent where there is nothing.
     public var warnings: [String]?
+    /// What the kernel said while it ran, or would have been asked for; absent where there is nothing to tell.
+    public var kernel: KernelFindings?
     /// Nanoseconds by the bench's clock: virtual on the simulated bench.
     public let duration_ns: UInt64
 }
@@ -79,7 +86,8 @@ public struct ErrorFields: Codable, Sendable, Equatable {
     /// Lua's stack.
     public let traceback: String?
 
-    init(_ error: ErrorValue) {
+    /// Of an error.
+    public init(_ error: ErrorValue) {
         kind = error.kind
         operation = error.operation
         errno = error.errno

@@ -18,6 +18,12 @@ public struct Limits: Sendable, Equatable, Codable {
         self.memory = memory
     }
 
+    /// What a run may take, in words that name what says so.
+    public static func text(_ seconds: Double, isScenarios: Bool) -> String {
+        let number = Int(exactly: seconds).map(String.init) ?? String(seconds)
+        return "it may take \(number) s (\(isScenarios ? "the scenario's own timeout" : "--timeout"))"
+    }
+
     /// Seconds that a limit may be.
     static let times = 0.001...8_640_000.0
     /// What a script's values may take where nobody says anything, bytes.

@@ -21,14 +21,16 @@ public final class ScenarioRun {
     private let featureFound: (Feature) -> Void
     /// Where this process is one role of several.
     let place: RolePlace?
-    private var crew: Crew?
-    private var link: RoleLink?
+    var crew: Crew?
+    var link: RoleLink?
     var seat: RoleRendezvous?
     /// What is open since a case has ended, and which.
     private var openSince: [String: String] = [:]
     /// What ends it where it takes too long.
-    private let deadline: Deadline?
+    let deadline: Deadline?
     private let limits: Limits
+    /// What it may take, in words; nil without a limit.
+    private var limit: String?
     /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
     public var isForeign = false
     private let permissions: () -> Permissions
@@ -42,6 +44,12 @@ public final class ScenarioRun {
     public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
     /// Who has bound devices for it.
     var broker: (any BindingBroker)?
+    /// The log of the kernel that answers; nil where nobody watches it.
+    public var kernelLog: KernelLog?
+    /// What the kernel said while no case ran.
+    var outside = KernelLog.News()
+    /// Is told how the run goes on.
+    public var told: ((RunEvent) -> Void)?
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
 
@@ -72,6 +80,7 @@ public final class ScenarioRun {
         self.settings = settings
         self.place = place
         self.limits = limits
+        limit = limits.timeout.map { Limits.text($0, isScenarios: false) }
         self.deadline = deadline
         self.permissions = permissions
         self.another = another
@@ -161,7 +170,8 @@ public final class ScenarioRun {
                     + "with --trust")
         }
         deadline?.begin(limits.timeout)
-        deadline?.note(result)
+        tell(.begins(result))
+        watchKernel()
         defer { deadline?.finish() }
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = host.realKernel.monotonic()
@@ -201,7 +211,10 @@ public final class ScenarioRun {
         result.name = scenario.name
         result.about = scenario.about.isEmpty ? nil : scenario.about
         (result.concerns, result.expected, result.seen) = (scenario.concerns, scenario.expected, scenario.seen)
-        if let timeout = scenario.limits.timeout { deadline?.limit(timeout) }
+        if let timeout = scenario.limits.timeout {
+            deadline?.limit(timeout, isScenarios: true)
+            if timeout <= limits.timeout ?? .infinity { limit = Limits.text(timeout, isScenarios: true) }
+        }
         limitMemory(of: scenario)
         try host.permissions.declare(scenario.effects, of: scenario.name)
         let values = try scenario.values(settings)
@@ -278,16 +291,17 @@ public final class ScenarioRun {
     }
 
     private func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
+        var known = result
+        known.cases = []
+        tell(.loaded(known, cases: cases.map(\.name)))
         for (index, one) in cases.enumerated() {
             seat?.index = index
-            guard state.stop == nil else {
-                let error =
-                    state.stop == .interrupt
-                    ? ErrorValue(kind: "interrupt", "not run: interrupted")
-                    : ErrorValue(kind: "timeout", "not run: the scenario was stopped before")
-                record(one.name, error, since: host.realKernel.monotonic())
+            if let why = state.stop {
+                record(one.name, notRun(because: why), since: host.realKernel.monotonic())
                 continue
             }
+            leaveBetweenCases()
+            tell(.starts(index))
             run(one, values)
         }
     }
@@ -400,11 +414,13 @@ public final class ScenarioRun {
         case nil: verdict = .pass
         case "skip": verdict = .skip
         case "interrupt": verdict = .interrupted
+        case "not_run": verdict = .notRun
         default: verdict = .fail
         }
         let end = end ?? host.realKernel.monotonic()
         var one = CaseResult(name: name, verdict: verdict, duration_ns: end &- start)
         one.message = error.map { verdict == .skip ? $0.message : $0.line }
+        if error?.kind == "timeout", let limit { one.message? += ": \(limit)" }
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
         one.further = further
         one.log = host.log
@@ -415,16 +431,18 @@ public final class ScenarioRun {
         one.distributions = host.distributions
         one.evidence = host.evidence
         one.warnings = host.warnings.isEmpty ? nil : host.warnings
+        one.kernel = KernelFindings(expected: host.expectedKernelLog, allowed: host.allowedKernelLog)
         host.clearFindings()
+        // Another process watches for itself; a thread is watched by the first role's.
+        if link != nil { judgeKernel(&one) }
         if let seat {
             if let why = state.stop { crew?.interrupt(why) }
             let all = seat.end(one)
             guard crew != nil || link != nil else { return }
             one = CaseResult.merged(all, seat.roles, leader: one)
         }
-        result.cases.append(one)
-        deadline?.note(result, adding: one)
-        for line in Report.lines(one, simulated: bench.isSimulated) { emit(line) }
+        if link == nil { judgeKernel(&one) }
+        add(one)
     }
 
     /// Closes everything and says what could not be.
@@ -436,13 +454,19 @@ public final class ScenarioRun {
         effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
         result.collecting = failuresOfEnd + (crew?.failures ?? [])
         result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
+        judgeKernelOutside()
         result.modules = loaded.sorted.isEmpty ? nil : loaded.sorted
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty || !result.left_open.isEmpty || hasFailedAtEnd { result.verdict = overall() }
+        if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty || hasFailedAtEnd {
+            result.verdict = overall()
+        }
         for line in Report.ending(result) { emit(line) }
+        var whole = result
+        whole.cases = []
+        tell(.over(whole))
         return result
     }
 

@@ -15,15 +15,12 @@ struct LabResult {
         case record
         /// Results as JSON, of the lab.
         case results
-        /// A batch's journal, which whoever reads it checks.
-        case journal
 
         /// The most of it, bytes: what is understood here takes many times as much memory.
         fileprivate var limit: Int {
             switch self {
             case .text, .record: 256 << 20
             case .results: 32 << 20
-            case .journal: 64 << 20
             }
         }
     }
@@ -68,7 +65,6 @@ struct LabResult {
             let text = try Report.json(try LabResult.results(in: bytes), version: Peerlab.version)
             read?(text)
             try file?.write(text)
-        case .journal: read?(bytes)
         }
     }
 
@@ -133,6 +129,16 @@ final class LabSpools {
     func add(_ number: Int, _ bytes: [UInt8]) {
         guard failure == nil, descriptors.indices.contains(number) else { return }
         if !writeAll(bytes, to: descriptors[number]) { failure = Errno(errno) }
+    }
+
+    /// Whether results came, in whatever form.
+    var hasResults: Bool {
+        zip(results, descriptors).contains { $0.kind == .results && lseek($1, 0, SEEK_END) > 0 }
+    }
+
+    /// Results that are made here, as the guest's did not come.
+    func replaceResults(_ bytes: [UInt8]) {
+        for (number, result) in results.enumerated() where result.kind == .results { add(number, bytes) }
     }
 
     /// Each to where it goes; what did not come, or cannot be kept, leaves what is there as it is. The result says why, of

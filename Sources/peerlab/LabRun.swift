@@ -39,6 +39,10 @@ struct LabRun {
     var bindsItself = false
     /// Whether what the command prints, beside errors, is not shown.
     var isQuiet = false
+    /// Of `peerlab run`, what the guest tells of its scenarios.
+    private var story: RunStory?
+    /// Takes what programs tell by `GuestLine`.
+    var told: (([UInt8]) -> Void)?
 
     /// `command` are words for the guest.
     init(_ lab: LabOptions, lib: [String] = [], _ command: [String]) {
@@ -49,6 +53,14 @@ struct LabRun {
 
     /// Boots, runs, brings results back. The result is what to exit with.
     func run() throws -> Int32 {
+        let (verdict, isTold, problems) = try boot()
+        let code = status(verdict, isTold: isTold)
+        // What the guest says of its end is not to hide that something is missing.
+        return code == ExitStatus.pass.rawValue && !problems.isEmpty ? ExitStatus.software.rawValue : code
+    }
+
+    /// The same, for who judges the guest's end for himself. `isTold` is whether the end of a guest that died stands in the report.
+    func boot() throws -> (verdict: LabVerdict, isTold: Bool, problems: [String]) {
         let setup = try LabSetup(
             tph: lab.tph, importer: lab.importer, fabric: lab.machine, clock: lab.clock ?? .host,
             bindsItself: bindsItself, folder: LabSetup.builtModules)
@@ -70,20 +82,34 @@ struct LabRun {
             }
         }
         let verdict = bench.run(
-            image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) })
+            image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) },
+            told: { bytes in
+                story?.add(bytes)
+                told?(bytes)
+            })
         guestOutput.end(to: STDOUT_FILENO)
         guestErrors.end(to: STDERR_FILENO)
+        var isTold = false
+        if let story, !spools.hasResults,
+            let lost = story.results(endedBy: { RunProgress.Death.of(verdict, in: $0) })
+        {
+            let lines = story.lines(of: lost)
+            isTold = !lines.isEmpty
+            for line in lines { printRelayed(line, to: STDOUT_FILENO) }
+            spools.replaceResults(try Report.json(lost, version: Peerlab.version))
+        }
         let problems = spools.finish()
         for problem in problems { print("peerlab: \(problem)", to: STDERR_FILENO) }
-        let code = status(verdict)
-        // What the guest says of its end is not to hide that something is missing.
-        return code == ExitStatus.pass.rawValue && !problems.isEmpty ? ExitStatus.software.rawValue : code
+        return (verdict, isTold, problems)
     }
 
-    private func status(_ verdict: LabVerdict) -> Int32 {
+    private func status(_ verdict: LabVerdict, isTold: Bool) -> Int32 {
         switch verdict {
         // exit(3) takes eight bits, and 256 is not 0.
-        case .finished(let code): return (0...255).contains(code) ? code : ExitStatus.software.rawValue
+        case .finished(let code):
+            // A signal ended the command, of which the shell's way to tell is no verdict.
+            if story?.hasBegun == true, LabRun.isSignal(code) { return ExitStatus.fail.rawValue }
+            return (0...255).contains(code) ? code : ExitStatus.software.rawValue
         case .interrupted, .timedOut:
             print("peerlab: \(verdict)", to: STDERR_FILENO)
             if case .timedOut = verdict { return ExitStatus.fail.rawValue }
@@ -94,10 +120,19 @@ struct LabRun {
         case .refused:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.fail.rawValue
+        case .panicked, .hung:
+            if !isTold { print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO) }
+            // A kernel that dies or hangs while a scenario runs is what the scenario found.
+            return story?.hasBegun == true ? ExitStatus.fail.rawValue : ExitStatus.software.rawValue
         default:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue
         }
+    }
+
+    /// Whether a command that ended so was ended by a signal, but for Ctrl-C, of which it tells itself.
+    static func isSignal(_ code: Int32) -> Bool {
+        (129...255).contains(code) && code != ExitStatus.interrupted.rawValue
     }
 
     /// What the guest is to have of this machine.
@@ -204,6 +239,8 @@ extension LabRun {
             on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
         self.results = results
         scripts = options.files
+        story = RunStory(
+            options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 }, accepts: LabResult.areLabs)
         bindsItself = !options.bind.isEmpty
         time = (limits.timeout ?? LabRun.defaultTime) * Double(options.files.count)
     }

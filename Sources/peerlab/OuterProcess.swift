@@ -36,16 +36,18 @@ struct BindingRights {
 /// journal of that; it passes signals on, and whatever becomes of the run, it brings devices back, takes files away, and ends
 /// as the run did. Where it is killed itself the run dies too, and `peerlab restore` has the journal.
 enum OuterProcess {
-    /// Returns in the inner process: who binds for it, nil without `rights`. Call it while this program has one thread.
-    static func goOnInside(_ rights: BindingRights?, atEnd: () -> Void) throws -> BindingClient? {
+    /// Returns in the inner process: who binds for it, nil without `rights`. `atEnd` gets its exit code here, or 128 and the signal
+    /// that ended it, and gives what to exit with. Call it while this program has one thread.
+    static func goOnInside(_ rights: BindingRights?, atEnd: (Int32) -> Int32) throws -> BindingClient? {
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
         let inner = rights == nil || socketpair(AF_UNIX, kind, 0, &ends) == 0 ? process_succeed() : -Int(errno)
         if let errno = Errno(result: inner) {
-            atEnd()
+            _ = atEnd(ExitStatus.usage.rawValue)
             throw ValidationError("the run has no process of its own: \(errno.message) (\(errno.name))")
         }
         if inner == 0 {
+            process_tell_lack_of_memory()
             guard rights != nil else { return nil }
             close(ends[0])
             return BindingClient(ends[1])
@@ -69,8 +71,8 @@ enum OuterProcess {
             code = process_end_of_successor()
         }
         for problem in problems { print("  LEFT BOUND: \(problem)", to: STDERR_FILENO) }
+        code = atEnd(code)
         if !problems.isEmpty, code == 0 { code = ExitStatus.fail.rawValue }
-        atEnd()
         throw ExitCode(code)
     }
 }

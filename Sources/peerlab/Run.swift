@@ -6,6 +6,7 @@ import Devices
 import FoundationEssentials
 import Glibc
 import Kernel
+import LabBench
 import LiveKernel
 import LuaKit
 import Records
@@ -92,6 +93,8 @@ struct Run: ParsableCommand {
 
     /// Who binds devices of this machine.
     private var broker: BindingClient?
+    /// Who writes the results where this process cannot any more.
+    private var keeper: RunKeeper?
 
     private enum CodingKeys: CodingKey {
         case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
@@ -105,11 +108,18 @@ struct Run: ParsableCommand {
 
     mutating func run() throws {
         // A bundle is one of the files that are read, and is taken apart below; and there may be another process then.
-        _ = try RunOutputs(self)
+        let outputs = try RunOutputs(self)
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
-        if bundle != nil || rights != nil {
-            broker = try OuterProcess.goOnInside(rights, atEnd: { bundle?.remove() })
+        // The lab's guest tells how it goes on; what runs here may be ended by a signal.
+        if let json = outputs.json, on.bench != "lab" {
+            keeper = try RunKeeper(json, bundle.map { [$0.path] } ?? files)
+        }
+        if bundle != nil || rights != nil || keeper != nil {
+            broker = try OuterProcess.goOnInside(rights) { [keeper] code in
+                bundle?.remove()
+                return keeper?.keep(code) ?? code
+            }
         }
         if let bundle {
             let named = files[0]
@@ -149,7 +159,7 @@ struct Run: ParsableCommand {
             }
             // A stranger's may not take for ever.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
-            let outputs = try RunOutputs(self)
+            let outputs = try RunOutputs(self, json: keeper?.output)
             let library = on.library
             switch try BenchChoice(on.bench) {
             case .lab:
@@ -212,6 +222,8 @@ struct Run: ParsableCommand {
             bench, library, place, outputs.all, limits, question == nil ? grants.devices : nil, grants)
         confinement.time = limits.timeout
         if bench.kind == "host" { grants.paths = confinement.paths }
+        let kernelLog = bench.isSimulated ? nil : KernelLog()
+        let outside = on.insideLab == nil ? nil : GuestLine()
         bench.sandbox = confinement.apply()
         let permissions = { [grants] in Permissions(grants, ask: question) }
         print(bench.line, to: STDOUT_FILENO)
@@ -219,11 +231,12 @@ struct Run: ParsableCommand {
         var unusable = 0
         // Another thread writes them where a run never ends.
         let before = Mutex<[ScenarioResult]>([])
-        let deadline = Deadline { [files, output] late in
+        let deadline = Deadline { [files, output, keeper] late, reason in
             print(
-                "peerlab: \(late?.file ?? files[0]): its time was over and it could not be stopped, so the process ends; "
-                    + "the kernel closes what was open", to: STDERR_FILENO)
+                "peerlab: \(late?.file ?? files[0]): \(reason), so the process ends; the kernel closes what was open",
+                to: STDERR_FILENO)
             if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
+            keeper?.finish()
             recordFile?.finishNow()
             traceFile.finishNow()
             tlpFile.finishNow()
@@ -235,7 +248,8 @@ struct Run: ParsableCommand {
             if process_signals() > 0 { break }
             do {
                 let watchers = Watchers(
-                    trace: traceFile, tlps: tlpFile, record: recordFile, isForeign: isForeign)
+                    trace: traceFile, tlps: tlpFile, record: recordFile, kernelLog: kernelLog, outside: outside,
+                    isForeign: isForeign)
                 results.append(
                     try run(
                         file, bench, settings, library, place, faults, limits, deadline, permissions, watchers))
@@ -248,7 +262,9 @@ struct Run: ParsableCommand {
         }
         let written = [recordFile?.finish(), traceFile.finish(), tlpFile.finish()]
         print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
-        if let output, !Run.writeJSON(results, to: output) { return ExitStatus.software.rawValue }
+        let isWritten = output.map { Run.writeJSON(results, to: $0) }
+        keeper?.finish()
+        if isWritten == false { return ExitStatus.software.rawValue }
         if written.contains(false) { return ExitStatus.software.rawValue }
         if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
         return Run.status(results, unusable: unusable > 0).rawValue
@@ -261,13 +277,13 @@ struct Run: ParsableCommand {
     ) throws(ErrorValue) -> ScenarioResult {
         let kernel = bench.makeKernel()
         if tlp != nil {
-            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { watchers.tlps.write(line) } }
+            (kernel as? SimKernel)?.tlpSink = { [tlps = watchers.tlps] in for line in $0.lines { tlps.write(line) } }
         }
         let isWatched = trace != nil || record != nil
         // A simulated bench is always wrapped: bench:inject refuses calls there.
         let wrap = { (kernel: any Kernel) -> TracingKernel? in
             guard isWatched || bench.isSimulated else { return nil }
-            let tracing = TracingKernel(kernel, emit: trace.map { _ in { watchers.trace.write($0) } })
+            let tracing = TracingKernel(kernel, emit: trace.map { _ in { [file = watchers.trace] in file.write($0) } })
             watchers.record?.watch(tracing)
             return tracing
         }
@@ -290,6 +306,13 @@ struct Run: ParsableCommand {
             run.binding = (choice, broker)
         }
         run.isForeign = watchers.isForeign
+        run.kernelLog = watchers.kernelLog
+        if watchers.outside != nil || keeper != nil {
+            run.told = { [keeper] event in
+                watchers.outside?.tell(RunMessage(event).line)
+                keeper?.tell(event)
+            }
+        }
         return try run.run()
     }
 
@@ -333,6 +356,9 @@ private struct Watchers {
     let trace: TraceFile
     let tlps: TraceFile
     let record: RecordFile?
+    let kernelLog: KernelLog?
+    /// In the lab's guest: the host.
+    let outside: GuestLine?
     /// Whether what runs came in a bundle.
     let isForeign: Bool
 }
@@ -366,11 +392,12 @@ struct RunOutputs {
     let record: ResultFile?
 
     /// All of them can be written, and none is a file that the run reads.
-    init(_ run: Run) throws {
+    /// `json` is one that is opened already.
+    init(_ run: Run, json opened: ResultFile? = nil) throws {
         var files = OutputFiles()
         files.read(scripts: run.files)
         run.on.read(into: &files)
-        json = try files.write("--json", run.json)
+        json = try opened ?? files.write("--json", run.json)
         record = try files.write("--record", run.record)
         trace = try files.write("--trace", run.trace, dash: STDERR_FILENO)
         tlp = try files.write("--tlp", run.tlp, dash: STDERR_FILENO)

@@ -82,6 +82,11 @@ import Testing
 
     @Test func waitingForDevicesTakesNoTime() throws {
         let tasks = ["waits", "begins"].enumerated().map { BatchTask(id: $0.element, index: $0.offset, timeout: 0.3) }
+            .map { task in
+                var task = task
+                task.runsScenario = true
+                return task
+            }
         let endings = try Self.run(tasks) { task in
             var bytes = [BatchTask.waits, BatchTask.begins]
             _ = write(3, &bytes, 1)

@@ -4,7 +4,7 @@ import Testing
 
 /// What a guest may send, and what it may not.
 @Suite struct FrameTests {
-    private static let limits = FrameReader.Limits(output: 100_000, files: 200_000, fileCount: 2)
+    private static let limits = FrameReader.Limits(output: 100_000, files: 200_000, told: 100_000, fileCount: 2)
 
     /// The frames that are taken, and the refusal that ends it.
     private func read(_ bytes: [UInt8], by step: Int = .max) -> (frames: [Frame], refusal: FrameReader.Refusal?) {
@@ -21,7 +21,8 @@ import Testing
 
     private static let conversation: [Frame] = [
         Frame(.started), Frame(.output, Array("one\n".utf8)), Frame(.errors, [0, 255, 27]),
-        Frame(.file, file: 1, Array(repeating: 7, count: Frame.mostContents)), Frame(.file, file: 0, [1]),
+        Frame(.file, file: 1, Array(repeating: 7, count: Frame.mostContents)), Frame(.file, file: 0, [1]), Frame(.beat),
+        Frame(.told, Array("{}\n".utf8)),
         Frame(end: -3),
     ]
 
@@ -51,6 +52,13 @@ import Testing
         ("output before the start", Frame(.output, [1]).bytes, .order(.output)),
         ("an end before the start", Frame(end: 0).bytes, .order(.end)),
         ("two starts", header + header, .order(.started)),
+        ("a beat before the start", Frame(.beat).bytes, .order(.beat)),
+        ("a beat with contents", header + [9, 0, 0, 0, 1, 0, 0, 0, 9], .length(.beat, 1)),
+        ("something told of nothing", header + [8, 0, 0, 0, 0, 0, 0, 0], .length(.told, 0)),
+        (
+            "too much told", header + Frame.parts(.told, Array(repeating: 1, count: 100_001)).flatMap(\.bytes),
+            .told(100_000)
+        ),
         ("what only a host says", header + Frame(.interrupt).bytes, .order(.interrupt)),
         ("a start with contents", [1, 0, 0, 0, 1, 0, 0, 0, 9], .length(.started, 1)),
         ("4 GiB of output", header + [2, 0, 0, 0, 255, 255, 255, 255], .length(.output, .max)),

@@ -17,7 +17,6 @@ import Testing
         #expect(watch.stop(interrupts: 0, at: after(60)) == nil)
         #expect(watch.stop(interrupts: 0, at: after(61)) == .bootTimeout)
         watch.start(at: after(50))
-        watch.uses(1, at: after(149))
         #expect(watch.stop(interrupts: 0, at: after(150)) == nil)
         #expect(watch.stop(interrupts: 0, at: after(151)) == .timeLimit)
     }
@@ -34,17 +33,36 @@ import Testing
         #expect(watch.stop(interrupts: 2, at: after(4)) == .interrupted)
     }
 
-    @Test func anEmulatorThatDoesNothingStandsStill() {
+    /// Looks ten times a second, as `GuestRun` does.
+    private func look(_ watch: inout GuestWatch, _ seconds: ClosedRange<Int>) {
+        for tenth in (seconds.lowerBound * 10)...(seconds.upperBound * 10) {
+            watch.look(at: begin.advanced(by: .milliseconds(tenth * 100)))
+        }
+    }
+
+    @Test func aGuestThatSaysNothingIsEndedWithinThirtySeconds() {
         var watch = watch(.seconds(1000))
+        look(&watch, 0...50)
+        #expect(watch.stop(interrupts: 0, at: after(50)) == nil, "it boots, and has nothing to say yet")
+        watch.start(at: after(50))
+        look(&watch, 50...79)
+        #expect(watch.stop(interrupts: 0, at: after(79)) == nil)
+        watch.hear()
+        look(&watch, 79...108)
+        #expect(watch.stop(interrupts: 0, at: after(108)) == nil)
+        look(&watch, 108...110)
+        #expect(watch.stop(interrupts: 0, at: after(110)) == .silence)
+    }
+
+    /// Its output may be a pipe that nobody reads for an hour, or the machine may sleep.
+    @Test func timeInWhichNobodyLookedIsNoSilence() {
+        var watch = watch(.seconds(100_000))
         watch.start(at: after(1))
-        watch.uses(5, at: after(2))
-        watch.uses(5, at: after(61))
-        #expect(watch.stop(interrupts: 0, at: after(62)) == nil)
-        #expect(watch.stop(interrupts: 0, at: after(63)) == .standstill)
-        watch.uses(6, at: after(63))
-        #expect(watch.stop(interrupts: 0, at: after(123)) == nil)
-        // Where it cannot be read nothing is concluded.
-        watch.uses(nil, at: after(500))
-        #expect(watch.stop(interrupts: 0, at: after(501)) == nil)
+        look(&watch, 1...20)
+        watch.look(at: after(4000))
+        look(&watch, 4000...4005)
+        #expect(watch.stop(interrupts: 0, at: after(4005)) == nil)
+        look(&watch, 4005...4020)
+        #expect(watch.stop(interrupts: 0, at: after(4020)) == .silence)
     }
 }

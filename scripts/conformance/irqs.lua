@@ -28,7 +28,7 @@ function irqs.case(option, body)
     local b <close> = sys.eventfd()
     local c <close> = sys.eventfd()
     local d <close> = sys.eventfd()
-    local with = { dev = dev, fd = dev:fd(), answer = answer, files = { a, b, c, d } }
+    local with = { t = t, dev = dev, fd = dev:fd(), answer = answer, files = { a, b, c, d } }
     for i, file in ipairs(with.files) do
       with[i] = file:fd()
     end

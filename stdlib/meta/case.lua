@@ -28,6 +28,12 @@ function case.metric(case, name, value, labels) end
 ---@param histogram traffic.latency as `traffic` gives it
 function case.latencies(case, name, histogram) end
 
+---Declares that the kernel will complain while the case runs, or has just done so: a complaint (WARNING, BUG, a report of lockdep or KASAN, an IOMMU fault, a new taint flag) that no pattern fits fails the case, and so does a pattern that nothing fits. Where nobody can see a kernel's log, as on a simulated bench, the result says that this was not checked.
+---@param case any the case
+---@param pattern string a Lua pattern that a line of the kernel's log has
+---@param sometimes? boolean whether the kernel may leave it out: it limits how often it reports an IOMMU fault, for one
+function case.expect_kernel_log(case, pattern, sometimes) end
+
 ---Ends the case as failed; what `expect` uses.
 ---@param message string what was expected and what was found
 function case.fail(message) end

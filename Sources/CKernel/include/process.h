@@ -15,6 +15,11 @@ long process_pipe(int *_Nonnull ends);
  * `memory` bytes of private memory at most, where that is not 0. ps(1) calls it `name` (15 bytes). 0 or a negated errno. */
 long process_enter(const char *_Nonnull name, pid_t parent, int output, int errors, int result, uint64_t memory);
 
+/* What a child exits with that aborts as it gets no more memory: malloc(3) has just failed. */
+enum { PROCESS_OUT_OF_MEMORY = 124 };
+/* From now on this process does so; process_enter has it done. */
+void process_tell_lack_of_memory(void);
+
 /* How a child ended. */
 struct process_end {
     int status; /* as wait(2) gives it */

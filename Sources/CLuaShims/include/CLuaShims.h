@@ -138,10 +138,17 @@ void lk_interrupt(lua_State *_Nullable L, enum lk_stop why);
 enum lk_stop lk_interrupted(lua_State *L);
 /* From any thread: the state that signals interrupt stops with a "timeout" error, and a call in which it waits returns. */
 void lk_end_time(void);
+/* Bytes of "FILE:LINE: " with its end. */
+enum { LK_POSITION = 128 };
+/* From any thread but the one whose state signals interrupt: where the script is that does not stop, LK_POSITION bytes; empty
+ * where that cannot be told. */
+void lk_stuck_position(char *text);
+/* A second SIGALRM writes that to a descriptor, as a line {"position":"..."}. */
+void lk_tell_position(int fd);
 /* Not 0 once it is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
 /* SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, from now on; the
- * third ends the process, but for SIGPIPE. NULL restores what they did before. */
+ * third ends the process, but for SIGPIPE. SIGALRM says that its time is over. NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
 /* Closes what nobody holds any more: objects that came since the last call, and, where there is little else, all others. By
  * a full collection; finalizers never raise. */
@@ -169,6 +176,8 @@ bool lk_next(lua_State *L, int index);
 int lk_function_line(lua_State *L, int index);
 /* The name of the chunk it is of; valid as long as the function is on the stack. */
 const char *_Nullable lk_function_source(lua_State *L, int index);
+/* Whether Lua's own string.find finds a pattern in a text; false where it is no pattern. */
+bool lk_finds(lua_State *L, const char *pattern, size_t pattern_length, const char *text, size_t length);
 /* Gives the table at the top of the stack the metatable of errors. */
 void lk_make_error(lua_State *L);
 bool lk_is_error(lua_State *L, int index);

@@ -19,6 +19,10 @@ public struct Frame: Equatable, Sendable {
         case interrupt = 6
         /// To the guest: show on the console where the command is. No contents.
         case report = 7
+        /// From the guest: the next part of lines that the command's programs tell (``GuestLine``).
+        case told = 8
+        /// From the guest: its first program runs. No contents; one a second.
+        case beat = 9
     }
 
     /// What it says.

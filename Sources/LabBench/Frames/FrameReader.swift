@@ -6,13 +6,16 @@ public struct FrameReader: Sendable {
         public var output: Int
         /// Bytes of files.
         public var files: Int
+        /// Bytes of what its programs tell.
+        public var told: Int
         /// How many files there are.
         public var fileCount: UInt8
 
         /// Limits of a job that names `fileCount` files.
-        public init(output: Int = 64 << 20, files: Int = 256 << 20, fileCount: UInt8) {
+        public init(output: Int = 64 << 20, files: Int = 256 << 20, told: Int = 256 << 20, fileCount: UInt8) {
             self.output = output
             self.files = files
+            self.told = told
             self.fileCount = fileCount
         }
     }
@@ -31,6 +34,8 @@ public struct FrameReader: Sendable {
         case output(Int)
         /// More of files than the limit, bytes.
         case files(Int)
+        /// More told than the limit, bytes.
+        case told(Int)
 
         /// One line.
         public var description: String {
@@ -42,6 +47,7 @@ public struct FrameReader: Sendable {
             case .file(let number): "it sent file \(number), which nobody asked for"
             case .output(let limit): "it printed more than \(limit >> 20) MiB"
             case .files(let limit): "it sent files of more than \(limit >> 20) MiB"
+            case .told(let limit): "it told more than \(limit >> 20) MiB"
             }
         }
     }
@@ -53,6 +59,7 @@ public struct FrameReader: Sendable {
     private var pending: [UInt8] = []
     private var output = 0
     private var files = 0
+    private var told = 0
 
     /// A reader of what a guest sends.
     public init(fromGuest limits: Limits) { self.limits = limits }
@@ -92,20 +99,21 @@ public struct FrameReader: Sendable {
         let isExpected =
             switch kind {
             case .started: state == .begin
-            case .output, .errors, .file, .end: state == .running
+            case .output, .errors, .file, .told, .beat, .end: state == .running
             case .interrupt, .report: false
             }
         guard isExpected else { throw .order(kind) }
         if kind == .file, header[1] >= limits.fileCount { throw .file(header[1]) }
         if kind == .output || kind == .errors, Int(length) > limits.output - output { throw .output(limits.output) }
         if kind == .file, Int(length) > limits.files - files { throw .files(limits.files) }
+        if kind == .told, Int(length) > limits.told - told { throw .told(limits.told) }
         return (kind, Int(length))
     }
 
     private func lengths(of kind: Frame.Kind) -> ClosedRange<UInt32> {
         switch kind {
-        case .started, .interrupt, .report: 0...0
-        case .output, .errors, .file: 1...UInt32(Frame.mostContents)
+        case .started, .interrupt, .report, .beat: 0...0
+        case .output, .errors, .file, .told: 1...UInt32(Frame.mostContents)
         case .end: 4...4
         }
     }
@@ -116,7 +124,8 @@ public struct FrameReader: Sendable {
         case .end: state = .ended
         case .output, .errors: output += length
         case .file: files += length
-        case .interrupt, .report: break
+        case .told: told += length
+        case .interrupt, .report, .beat: break
         }
     }
 }

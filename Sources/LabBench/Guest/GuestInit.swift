@@ -18,6 +18,10 @@ public final class GuestInit {
     private var ended: Int32?
     /// What the command writes comes here: its output and its errors.
     private var pipes: [(descriptor: Int32, kind: Frame.Kind)] = []
+    /// What its programs tell.
+    private var lines = GuestLines()
+    /// When the host heard last that this program runs.
+    private var beaten = ContinuousClock.now
 
     /// Whether this process is a guest's first program. Its command line says nothing: Swift reads that from /proc, which is
     /// not there yet.
@@ -49,9 +53,17 @@ public final class GuestInit {
     private func run() throws(Mistake) {
         GuestInit.send(Frame(.started), port)
         GuestInit.mountRest { say($0) }
-        for module in job.modules { try GuestDevices.load(module) }
-        for binding in job.bindings { try GuestDevices.bind(binding) }
+        for module in job.modules {
+            beat()
+            try GuestDevices.load(module)
+        }
+        for binding in job.bindings {
+            beat()
+            try GuestDevices.bind(binding)
+        }
+        beat()
         GuestDevices.startNetwork { say($0) }
+        beat()
         GuestDevices.startProcessors { say($0) }
         try start()
         while ended == nil || !pipes.isEmpty { wait() }
@@ -85,14 +97,24 @@ public final class GuestInit {
     private func wait() {
         var polled = [pollfd(fd: port, events: Int16(POLLIN), revents: 0)]
         polled += pipes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        polled += lines.polled
+        if beaten.duration(to: .now) >= .seconds(1) { beat() }
         // Where the host is gone the port is readable for ever; the host's end ends the machine.
         _ = poll(&polled, nfds_t(polled.count), ended == nil ? 20 : 0)
         if polled[0].revents & Int16(POLLIN) != 0 { hear() }
+        lines.serve(polled[(1 + pipes.count)...]) { message in
+            for frame in Frame.parts(.told, message) { GuestInit.send(frame, port) }
+        }
         for (index, (descriptor, kind)) in pipes.enumerated().reversed() {
             guard polled[index + 1].revents != 0 || ended != nil else { continue }
             pass(index, descriptor, kind, isLast: polled[index + 1].revents == 0)
         }
         reap()
+    }
+
+    private func beat() {
+        beaten = .now
+        GuestInit.send(Frame(.beat), port)
     }
 
     /// Once the command has ended nothing more is waited for: what it started in the background may hold its pipes open.

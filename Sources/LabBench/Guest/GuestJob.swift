@@ -57,6 +57,8 @@ public struct GuestJob: Codable, Equatable, Sendable {
     public static let path = "/etc/peerlab-job.json"
     /// Where the command writes file `number` of those that come back.
     public static func result(_ number: Int) -> String { "/run/results/\(number)" }
+    /// The socket on which the first program hears what is to be told: see ``GuestLine``.
+    static let line = "/run/peerlab.socket"
     /// The name of the port that frames go over.
     public static let port = "peerlab"
 }

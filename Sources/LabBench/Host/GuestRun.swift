@@ -6,7 +6,6 @@ struct GuestRun {
     let console: Int32
     let messages: Int32
     let ended: Int32
-    let pid: pid_t
     private var reader: FrameReader
     private var watch: GuestWatch
     private var consoleText = GuestConsole()
@@ -15,21 +14,21 @@ struct GuestRun {
     private var refusal: FrameReader.Refusal?
     private var stop: GuestWatch.Stop?
     private var isOver = false
-    private var looked = ContinuousClock.now
 
     init(
-        frames: Int32, console: Int32, messages: Int32, ended: Int32, pid: pid_t, limits: FrameReader.Limits,
+        frames: Int32, console: Int32, messages: Int32, ended: Int32, limits: FrameReader.Limits,
         watch: GuestWatch
     ) {
         (self.frames, self.console, self.messages) = (frames, console, messages)
-        (self.ended, self.pid) = (ended, pid)
+        self.ended = ended
         reader = FrameReader(fromGuest: limits)
         self.watch = watch
     }
 
     /// Returns when the command has ended, the emulator has, or the guest has to be ended.
     mutating func attend(
-        _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void
+        _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void,
+        _ told: ([UInt8]) -> Void
     ) {
         while exitCode == nil, refusal == nil, stop == nil, !isOver {
             var polled = [frames, console, messages, ended].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
@@ -37,7 +36,7 @@ struct GuestRun {
             // What it said last is still there when it has ended.
             let hasEnded = polled[3].revents != 0
             repeat {
-                let count = take(polled[0].revents, output, file)
+                let count = take(polled[0].revents, output, file, told)
                 if refusal != nil || exitCode != nil || !hasEnded || count == 0 { break }
             } while true
             consoleText.add(bytes(of: console, most: 1 << 20))
@@ -50,22 +49,27 @@ struct GuestRun {
 
     /// Takes some of the frames that are there; how many bytes these had.
     private mutating func take(
-        _ events: Int16, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void
+        _ events: Int16, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void,
+        _ told: ([UInt8]) -> Void
     ) -> Int {
         let bytes = bytes(of: frames, most: 1 << 20)
+        var hasSpoken = false
         var code: Int32?
         var hasStarted = false
         do throws(FrameReader.Refusal) {
             try reader.read(bytes) { frame in
+                hasSpoken = true
                 switch frame.kind {
                 case .started: hasStarted = true
                 case .output, .errors: output(frame.kind == .errors, frame.contents)
                 case .file: file(LabBench.ReturnedFile(number: Int(frame.file), bytes: frame.contents))
+                case .told: told(frame.contents)
                 case .end: code = frame.exitCode
-                case .interrupt, .report: break
+                case .interrupt, .report, .beat: break
                 }
             }
         } catch { refusal = error }
+        if hasSpoken { watch.hear() }
         if hasStarted { watch.start(at: .now) }
         exitCode = code
         return bytes.count
@@ -74,10 +78,7 @@ struct GuestRun {
     private mutating func judge(_ interrupts: () -> Int) {
         guard exitCode == nil, refusal == nil, !isOver else { return }
         let now = ContinuousClock.now, count = interrupts()
-        if looked.duration(to: now) > .seconds(1) {
-            looked = now
-            watch.uses(GuestRun.processorTime(of: pid), at: now)
-        }
+        watch.look(at: now)
         if watch.passesOn(interrupts: count, at: now) { tell(.interrupt) }
         stop = watch.stop(interrupts: count, at: now)
         // Where a command hangs in the kernel, the stacks of the blocked tasks say where.
@@ -111,17 +112,6 @@ struct GuestRun {
         return all
     }
 
-    /// Clock ticks of a process, of its own and of the kernel for it. Source: proc_pid_stat(5), fields 14 and 15.
-    private static func processorTime(of pid: pid_t) -> UInt64? {
-        guard let bytes = LabFile.contents(of: "/proc/\(pid)/stat") else { return nil }
-        // The name, in parentheses, may hold anything.
-        let text = String(decoding: bytes, as: UTF8.self)
-        guard let end = text.lastIndex(of: ")") else { return nil }
-        let fields = text[text.index(after: end)...].split(separator: " ")
-        guard fields.count > 12, let user = UInt64(fields[11]), let system = UInt64(fields[12]) else { return nil }
-        return user &+ system
-    }
-
     /// What became of it; `status` is the emulator's, as wait(2) gives it.
     func verdict(status: Int32, timeLimit: Double) -> LabVerdict {
         if let refusal { return .refused(reason: "\(refusal)") }
@@ -130,7 +120,8 @@ struct GuestRun {
         switch stop {
         case .interrupted: return .interrupted(consoleTail: tail)
         case .bootTimeout: return .neverBooted(consoleTail: tail)
-        case .standstill: return .hung(consoleTail: tail)
+        // A kernel that neither ends nor restarts the machine when it dies.
+        case .silence: return consoleText.hasPanicked ? .panicked(consoleTail: tail) : .hung(consoleTail: tail)
         case .timeLimit: return .timedOut(seconds: timeLimit)
         case nil: break
         }

@@ -1,12 +1,12 @@
-/// Judges whether a guest has to be ended: by the clock, by interrupts, and by the processor time of its emulator. It is
-/// told what happens and looks at nothing itself.
+/// Judges whether a guest has to be ended: by the clock, by interrupts, and by how long nothing was heard of it. It is told
+/// what happens and looks at nothing itself.
 struct GuestWatch {
     /// Why a guest is ended by force.
     enum Stop: Equatable, Sendable {
         /// User space was not reached in time.
         case bootTimeout
-        /// QEMU used no processor time for a minute: even an idle guest does.
-        case standstill
+        /// Nothing was heard of it for ``longestSilence``: its first program tells each second that it runs.
+        case silence
         /// The command did not end in time after an interrupt, or there was a second one, or one before the guest was up.
         case interrupted
         /// The job's time was over.
@@ -15,7 +15,11 @@ struct GuestWatch {
 
     /// How long a command may take to end after an interrupt.
     static let grace: Duration = .seconds(10)
-    private static let longestStandstill: Duration = .seconds(60)
+    /// How long a guest may say nothing.
+    static let longestSilence: Duration = .seconds(30)
+    /// So much silence at most is counted from one look to the next: this process may have been stopped meanwhile, or have
+    /// waited for whoever reads its output.
+    private static let longestLook: Duration = .seconds(1)
 
     let bootTimeout: Duration
     /// How long the guest may be there from the moment that user space was reached.
@@ -23,24 +27,32 @@ struct GuestWatch {
     private let begin: ContinuousClock.Instant
     private var started: ContinuousClock.Instant?
     private(set) var interrupted: ContinuousClock.Instant?
-    private var used: (time: UInt64?, since: ContinuousClock.Instant)
+    private var silence: Duration = .zero
+    private var looked: ContinuousClock.Instant
 
     init(bootTimeout: Duration, timeLimit: Duration, begin: ContinuousClock.Instant) {
         self.bootTimeout = bootTimeout
         self.timeLimit = timeLimit
         self.begin = begin
-        used = (nil, begin)
+        looked = begin
     }
 
     /// Whether user space was reached.
     var hasStarted: Bool { started != nil }
 
     /// User space was reached.
-    mutating func start(at now: ContinuousClock.Instant) { started = now }
+    mutating func start(at now: ContinuousClock.Instant) {
+        started = now
+        silence = .zero
+    }
 
-    /// What the emulator has used of the processors, in any unit; nil where that cannot be read.
-    mutating func uses(_ time: UInt64?, at now: ContinuousClock.Instant) {
-        if time != used.time || time == nil { used = (time, now) }
+    /// Something came from it.
+    mutating func hear() { silence = .zero }
+
+    /// Looks at the clock.
+    mutating func look(at now: ContinuousClock.Instant) {
+        silence += min(looked.duration(to: now), GuestWatch.longestLook)
+        looked = now
     }
 
     /// Whether the guest has to be told of an interrupt now: of the first one, once it is up. `count` is how often the
@@ -57,6 +69,6 @@ struct GuestWatch {
         if let interrupted, interrupted.duration(to: now) > GuestWatch.grace { return .interrupted }
         guard let started else { return begin.duration(to: now) > bootTimeout ? .bootTimeout : nil }
         if started.duration(to: now) > timeLimit { return .timeLimit }
-        return max(used.since, started).duration(to: now) > GuestWatch.longestStandstill ? .standstill : nil
+        return silence > GuestWatch.longestSilence ? .silence : nil
     }
 }

@@ -41,9 +41,10 @@ public struct LabBench {
     ///     is up, ends the guest.
     ///   - output: what the command prints, as it comes: true for its errors. The bytes are a stranger's.
     ///   - file: parts of the job's files, in order.
+    ///   - told: the next bytes of the lines that programs tell by ``GuestLine``.
     public func run(
         image: [[UInt8]], interrupts: () -> Int = { 0 }, output: (_ isError: Bool, [UInt8]) -> Void,
-        file: (ReturnedFile) -> Void
+        file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }
     ) -> LabVerdict {
         guard let text = LabFile.contents(of: kernel) else {
             return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
@@ -60,9 +61,9 @@ public struct LabBench {
                 time: processorTime)
             var guest = GuestRun(
                 frames: emulator.frames, console: emulator.console, messages: emulator.messages, ended: emulator.ended,
-                pid: emulator.pid, limits: limits,
+                limits: limits,
                 watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(timeLimit), begin: .now))
-            guest.attend(interrupts, output, file)
+            guest.attend(interrupts, output, file, told)
             return guest.verdict(status: emulator.end(), timeLimit: timeLimit)
         } catch {
             return .qemuFailed(stderr: error.message)

@@ -4,7 +4,7 @@ public enum LabVerdict: Equatable, Sendable {
     case finished(exitCode: Int32)
     /// The guest's kernel panicked, or the machine reset itself while the command ran.
     case panicked(consoleTail: String)
-    /// User space was reached, and then the machine stood still.
+    /// User space was reached, and then nothing was heard of the guest for half a minute.
     case hung(consoleTail: String)
     /// User space was not reached within the boot's time.
     case neverBooted(consoleTail: String)
@@ -23,13 +23,15 @@ public enum LabVerdict: Equatable, Sendable {
 }
 
 extension LabVerdict: CustomStringConvertible {
+    /// How a guest that stands still is known.
+    public static let silence = "nothing was heard of it for \(GuestWatch.longestSilence.components.seconds) s"
+
     /// What to tell the user.
     public var description: String {
         switch self {
         case .finished(let exitCode): "the command ended with exit code \(exitCode)"
         case .panicked(let tail): "the guest's kernel died; its last words:\n\(tail)"
-        case .hung(let tail):
-            "the guest was up, but QEMU stands still, which its version 7.2 does now and then; the console's end:\n\(tail)"
+        case .hung(let tail): "the guest stands still: \(Self.silence); the console's end:\n\(tail)"
         case .neverBooted(let tail): "the guest did not reach user space in time; the console's end:\n\(tail)"
         case .interrupted(let tail): "interrupted, and the guest was stopped by force; the console's end:\n\(tail)"
         case .timedOut(let seconds): "the guest's time, \(seconds) s, was over, and it was ended"

@@ -106,8 +106,8 @@ extension CaseResult {
             all.first { $0.result.verdict == verdict && ($0.result.error?.kind == "peer") == ofPeer }
         }
         let worst =
-            first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.skip, ofPeer: false)
-            ?? first(.fail, ofPeer: true)
+            first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.notRun, ofPeer: false)
+            ?? first(.skip, ofPeer: false) ?? first(.fail, ofPeer: true)
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
@@ -119,6 +119,7 @@ extension CaseResult {
         merged.evidence = all.flatMap(\.result.evidence)
         let warnings = all.flatMap { entry in (entry.result.warnings ?? []).map { "[\(entry.role)] \($0)" } }
         merged.warnings = warnings.isEmpty ? nil : warnings
+        merged.kernel = KernelFindings.merged(all.map { ($0.role, $0.result.kernel) })
         return merged
     }
 

@@ -89,19 +89,23 @@ struct ABCommand: ParsableCommand {
         let extra = try settingsB.map(BenchOptions.pair)
         let workers = Workers(jobs: 1) { [a, b] task in
             let isB = order[task.index] == 1
-            return process.run(isB ? b : a, isB ? extra : [])
+            return process.run(isB ? b : a, isB ? extra : [], task)
         }
         try workers.run(
             next: {
                 guard failure == nil, refusal == nil, next < order.count else { return nil }
                 next += 1
-                return BatchTask(
-                    id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: Limits.seconds(timeout) ?? 300,
+                let seconds = Limits.seconds(timeout) ?? 300
+                var task = BatchTask(
+                    id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: seconds,
                     memory: process.bench == nil ? 0 : BatchRunning.usualMemory)
+                task.runsScenario = process.bench != nil
+                if task.runsScenario { task.timeLimit = Limits.text(seconds, isScenarios: false) }
+                return task
             },
             finished: { task, ending in
-                let report = ChildReport(ending.result)
-                let attempt = BatchVerdict.attempt(ending, report, task)
+                let verdict = BatchVerdict(ending, task)
+                let (attempt, report) = (verdict.attempt, verdict.report)
                 guard attempt.outcome == .pass else {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return

@@ -5,6 +5,7 @@ import Batch
 import FoundationEssentials
 import Glibc
 import Kernel
+import LabBench
 import LuaKit
 import Results
 import Runner
@@ -36,11 +37,11 @@ final class BatchProcess {
     /// Runs nothing once, so that every process finds what the language looks up once already looked up.
     func warmUp() {
         guard let bench, bench.isSimulated else { return }
-        _ = ChildReport(report(on: bench, "/dev/null", [], Grants(), emit: { _ in }).bytes)
+        _ = ChildStory(ChildMessage.lines(report(on: bench, "/dev/null", [], Grants(), nil, emit: { _ in })))
     }
 
     /// In the child.
-    func run(_ file: String, _ cell: [(name: String, value: String)]) -> Int32 {
+    func run(_ file: String, _ cell: [(name: String, value: String)], _ task: BatchTask) -> Int32 {
         let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
         let report: ChildReport
@@ -53,12 +54,24 @@ final class BatchProcess {
                     port: nil, isRaw: RawDeclaration.opensAnyFile([file], grants, library, on: bench))
             var grants = grants
             if bench.kind == "host" { grants.paths = confinement.paths }
+            let watched = Watched(
+                task: task, kernelLog: bench.isSimulated ? nil : KernelLog(),
+                host: on.insideLab == nil ? nil : GuestLine())
             bench.sandbox = confinement.apply()
-            report = self.report(on: bench, file, all, grants) { print($0, to: STDOUT_FILENO) }
-        } else {
-            report = runInLab(file, all)
+            LuaState.tellPosition(to: 3)
+            report = self.report(on: bench, file, all, grants, watched) { print($0, to: STDOUT_FILENO) }
+            return writeAll(ChildMessage(report).line, to: 3) ? 0 : 1
         }
-        return writeAll(report.bytes, to: 3) ? 0 : 1
+        report = runInLab(file, all)
+        return writeAll(ChildMessage.lines(report), to: 3) ? 0 : 1
+    }
+
+    /// Who hears of a run while it goes on, and who watches it.
+    private struct Watched {
+        let task: BatchTask
+        let kernelLog: KernelLog?
+        /// In the lab's guest.
+        let host: GuestLine?
     }
 
     /// In the child: a guest for this run alone, in which its limits hold.
@@ -69,12 +82,12 @@ final class BatchProcess {
         } catch {
             report = ChildReport(unusable: (error as? Failure)?.message ?? Run.message(for: error))
         }
-        return writeAll(report.bytes, to: 3) ? 0 : 1
+        return writeAll(ChildMessage.lines(report), to: 3) ? 0 : 1
     }
 
     private func report(
         on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], _ grants: Grants,
-        emit: @escaping (String) -> Void
+        _ watched: Watched?, emit: @escaping (String) -> Void
     ) -> ChildReport {
         let ring = TraceRing(limit: failureTrace)
         let keep: ((String) -> Void)? = failureTrace > 0 ? { ring.add($0) } : nil
@@ -84,10 +97,19 @@ final class BatchProcess {
             let run = try ScenarioRun(
                 file: file, bench: bench, kernel: tracing,
                 another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
-                library: library, settings: settings, permissions: { Permissions(grants) },
+                library: library, settings: settings, limits: Limits(timeout: watched?.task.timeout),
+                permissions: { Permissions(grants) },
                 featureFound: { tracing.know($0) },
                 note: { tracing.note($0.text) }, emit: emit)
             // Its time begins when it has its devices.
+            run.kernelLog = watched?.kernelLog
+            if let watched {
+                run.told = { event in
+                    watched.host?.tell(RunMessage(run: watched.task.id, event).line)
+                    if case .over = event { return }
+                    _ = writeAll(ChildMessage(event).line, to: 3)
+                }
+            }
             run.whenWaiting = { _ = writeAll([BatchTask.waits], to: 3) }
             run.whenClaimed = { _ = writeAll([BatchTask.begins], to: 3) }
             return ChildReport(try run.run(), trace: ring.lines)

@@ -3,6 +3,7 @@ import ArgumentParser
 import Batch
 import Glibc
 import Kernel
+import LabBench
 import LuaKit
 import Results
 import Runner
@@ -27,6 +28,8 @@ final class BatchRun {
     private var progress: Progress
     private var lastFlush: UInt64 = 0
     private var lost: Failure?
+    /// In the lab's guest: the host, which has each result at once.
+    private var host: GuestLine?
     /// Runs of files that are gone, or other ones, since the batch was begun.
     private var lostRuns: [(id: String, file: String, reason: String)] = []
 
@@ -127,6 +130,7 @@ final class BatchRun {
             progress.tell(record)
         }
         process.warmUp()
+        if command.on.insideLab != nil { host = GuestLine() }
         let guest = LabGuest(command.on, arguments, paths: command.paths)
         if process.bench == nil, command.running.labShare {
             try runIn(guest)
@@ -134,7 +138,7 @@ final class BatchRun {
         }
         let workers = Workers(jobs: command.running.workers) { [process, plan, guest] task in
             let cell = plan.cells[task.index]
-            guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings) }
+            guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings, task) }
             return process.runInGuest(cell.id, of: plan.files[cell.file].path, guest)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
@@ -151,16 +155,38 @@ final class BatchRun {
         return lost == nil ? status : ExitStatus.software.rawValue
     }
 
-    /// One guest runs what is left, and its results are added to this batch's. A guest that dies takes only what was running
-    /// in it along; --resume boots another one.
+    /// One guest runs what is left, and its results are added to this batch's. Where it dies, what had ended is kept, what ran
+    /// ended so, and another guest goes on with the rest.
     private func runIn(_ guest: LabGuest) throws {
-        let files = Set(waiting.map { plan.files[plan.cells[$0].file].path }).sorted()
-        let isEnded = try guest.run(waiting.map { plan.cells[$0].id }, of: files) { record in
-            totals.add(record)
-            keep { try self.journal.add(record) }
+        var rest = waiting
+        var goesOn = true
+        while goesOn, !rest.isEmpty {
+            var done: Set<String> = []
+            let files = Set(rest.map { plan.files[plan.cells[$0].file].path }).sorted()
+            let byID = Dictionary(rest.map { (plan.cells[$0].id, $0) }, uniquingKeysWith: { first, _ in first })
+            goesOn = try guest.run(rest.map { plan.cells[$0].id }, of: files) { told in
+                var record = told
+                done.insert(record.id)
+                guard let index = byID[record.id] else { return }
+                describe(&record, index)
+                totals.add(record)
+                keep { try self.journal.add(record) }
+            }
+            if let lost { throw lost }
+            rest.removeAll { done.contains(plan.cells[$0].id) }
         }
-        if let lost { throw lost }
-        next = isEnded ? waiting.count : next
+        next = rest.isEmpty ? waiting.count : next
+    }
+
+    /// What the plan knows of a run, whoever has run it.
+    private func describe(_ record: inout Record, _ index: Int) {
+        let cell = plan.cells[index]
+        record.limits = limits(of: index)
+        for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
+        for (name, value) in cell.settings { record.settings[name] = value }
+        record.tags = plan.files[cell.file].metadata?.tags ?? []
+        record.hash = plan.files[cell.file].hash.text
+        record.seed = seed
     }
 
     private func list() -> Int32 {
@@ -179,10 +205,14 @@ final class BatchRun {
         next += 1
         if started[index] == nil { started[index] = Journal.timestamp() }
         let limits = limits(of: index)
-        return BatchTask(
+        var task = BatchTask(
             id: plan.cells[index].id, index: index,
             timeout: (limits.timeout ?? 0) + (process.bench == nil ? LabGuest.boot : 0),
             memory: process.bench == nil ? 0 : limits.memory ?? 0)
+        task.runsScenario = process.bench != nil
+        let own = plan.files[plan.cells[index].file].metadata?.limits.timeout
+        if task.runsScenario { task.timeLimit = Limits.text(task.timeout, isScenarios: own != nil && own == limits.timeout) }
+        return task
     }
 
     private func limits(of index: Int) -> Limits {
@@ -204,8 +234,8 @@ final class BatchRun {
 
     private func ended(_ task: BatchTask, _ ending: Ending) {
         let index = task.index
-        let report = ChildReport(ending.result)
-        let attempt = BatchVerdict.attempt(ending, report, task)
+        let verdict = BatchVerdict(ending, task)
+        let (attempt, report) = (verdict.attempt, verdict.report)
         attempts[index, default: []].append(attempt)
         let isBad = !attempt.outcome.isGood
         if isBad, (attempts[index]?.count ?? 0) <= command.running.retries, !Workers.isInterrupted {
@@ -214,14 +244,8 @@ final class BatchRun {
         }
         var record = Record(
             id: task.id, file: plan.files[plan.cells[index].file].path, outcome: attempt.outcome,
-            started: started[index] ?? "",
-            limits: limits(of: index))
-        let cell = plan.cells[index]
-        for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
-        for (name, value) in cell.settings { record.settings[name] = value }
-        record.tags = plan.files[cell.file].metadata?.tags ?? []
-        record.hash = plan.files[cell.file].hash.text
-        record.seed = seed
+            started: started[index] ?? "", limits: Limits())
+        describe(&record, index)
         record.reason = attempt.outcome == .pass ? nil : attempt.reason
         record.attempts = attempts[index] ?? []
         record.flaky = !isBad && record.attempts.count > 1
@@ -238,6 +262,7 @@ final class BatchRun {
         totals.add(record)
         if isBad { hasFailed = true }
         keep { try self.journal.add(record) }
+        host?.tell(RunMessage(record).line)
         if isBad || record.flaky { progress.tell(record) }
     }
 
@@ -303,42 +328,66 @@ final class BatchRun {
 }
 
 /// What a process's end says of its scenario.
-enum BatchVerdict {
-    static func attempt(_ ending: Ending, _ report: ChildReport?, _ task: BatchTask) -> Attempt {
-        let (outcome, reason) = verdict(ending, report, task)
-        return Attempt(
-            outcome: outcome, reason: reason, exit: ending.exit, signal: ending.signal.map(name), wall_ns: ending.wall)
+struct BatchVerdict {
+    /// The attempt that it was.
+    let attempt: Attempt
+    /// What is known of the scenario; of a process that was ended, what it had told before.
+    let report: ChildReport?
+
+    init(_ ending: Ending, _ task: BatchTask) {
+        let story = ChildStory(ending.result)
+        let (outcome, reason, kind) = BatchVerdict.end(ending, story.report, task)
+        let death = RunProgress.Death(
+            kind: kind, reason ?? outcome.word, verdict: outcome == .interrupted ? .interrupted : .fail)
+        report = story.report ?? story.report(endedBy: death)
+        // Where a case is known, the reason says which; so all forms of results say the same.
+        let isCut = story.report == nil && report != nil
+        let isLate = outcome == .timeout && report?.outcome == .timeout
+        attempt = Attempt(
+            outcome: outcome, reason: isCut || isLate ? report?.reason : reason, exit: ending.exit,
+            signal: ending.signal.map(BatchVerdict.name), wall_ns: ending.wall)
     }
 
-    private static func verdict(_ ending: Ending, _ report: ChildReport?, _ task: BatchTask) -> (Outcome, String?) {
+    /// How it ended, why, and the error's kind where that becomes a case's.
+    private static func end(
+        _ ending: Ending, _ report: ChildReport?, _ task: BatchTask
+    ) -> (outcome: Outcome, reason: String?, kind: String) {
         switch ending.reason {
-        case .timeout: return (.timeout, "it took longer than \(task.timeout) s")
-        case .memory: return (.memory, "it had more than \(task.memory >> 20) MiB of memory")
-        case .output: return (.output, "it printed more than \(task.output >> 20) MiB")
-        case .interrupted: return (.interrupted, "interrupted")
+        case .timeout:
+            guard let limit = task.timeLimit else {
+                return (.timeout, "it took longer than \(task.timeout) s", "timeout")
+            }
+            let stuck = report == nil ? ", and it could not be stopped" : ""
+            return (.timeout, "its time is over: \(limit)\(stuck)", "timeout")
+        case .memory: return (.memory, lackOfMemory(task), "memory")
+        case .output: return (.output, "it printed more than \(task.output >> 20) MiB", "output")
+        case .interrupted: return (.interrupted, "interrupted", "interrupt")
         case nil: break
         }
         // The process may see it before this one does.
         if report?.result?.cases.contains(where: { $0.error?.kind == "output" }) == true {
-            return (.output, "it printed more than \(task.output >> 20) MiB")
+            return (.output, "it printed more than \(task.output >> 20) MiB", "output")
         }
-        if let signal = ending.signal {
-            let said = ending.errors.text
-            let lacksMemory = said.contains("out of memory") || said.contains("failed to allocate")
-            return (lacksMemory ? .memory : .crash, "its process was ended by \(name(signal))")
-        }
+        if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", "crash") }
+        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), "memory") }
         guard let report else {
             // Nothing of the scenario has run.
             if ending.exit == 125, ending.output.total == 0 {
                 return (
                     .error,
-                    "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used"
+                    "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used",
+                    "crash"
                 )
             }
-            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result")
+            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result", "crash")
         }
-        guard let outcome = report.outcome else { return (.error, report.reason) }
-        return (outcome, report.reason)
+        return (report.outcome ?? .error, report.reason, "script")
+    }
+
+    private static func lackOfMemory(_ task: BatchTask) -> String {
+        task.memory == 0
+            ? "not enough memory: its process got no more"
+            : "not enough memory: its process may have \(task.memory >> 20) MiB (--memory, or the scenario's own limit)"
     }
 
     private static let names: [Int32: String] = [
@@ -348,7 +397,7 @@ enum BatchVerdict {
         SIGXCPU: "SIGXCPU", SIGXFSZ: "SIGXFSZ", SIGSYS: "SIGSYS",
     ]
 
-    private static func name(_ signal: Int32) -> String { names[signal] ?? "signal \(signal)" }
+    static func name(_ signal: Int32) -> String { names[signal] ?? "signal \(signal)" }
 }
 
 /// What a terminal or a log gets at the end.

@@ -83,9 +83,10 @@ private struct Mail {
         var lines = ["Seen", ""]
         if let seen = result.seen { lines += [seen, ""] }
         for one in result.cases where one.verdict != .skip {
-            lines.append("- \(one.name): \(one.verdict.rawValue)")
+            lines.append("- \(one.name): \(one.verdict.word)")
             if let message = one.message { lines.append("    \(message)") }
             lines += (one.further ?? []).map { "    \($0.line)" }
+            lines += (one.kernel?.shown ?? []).map { "    \($0)" }
             lines += one.log.map { "    \($0)" }
         }
         for reason in result.skipped { lines.append("- not run: \(reason)") }

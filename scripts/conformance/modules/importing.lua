@@ -98,6 +98,7 @@ end
 --- What a case works with: the recorder, the open device, where its BAR is on the bus, and `export { page, pages }`.
 function importing.case(body)
   return function(t, opt)
+    t:expect_kernel_log("^DMAR", true) -- where a route ends at the IOMMU
     local dev <close> = vfio.open(opt.exporter)
     local with = { answer = answers.new(t), dev = dev, bar = importer.bus_address(dev, 2), opt = opt }
     function with.export(...)

@@ -1,0 +1,94 @@
+import Kernel
+import LuaKit
+
+/// What the kernel says while cases run: a case after which it has complained did not pass.
+extension ScenarioRun {
+    /// From here on what the kernel logs counts.
+    func watchKernel() {
+        guard let kernelLog else { return }
+        kernelLog.begin()
+        guard let reason = kernelLog.unreadable else { return }
+        let warning =
+            "the kernel's log cannot be read (\(reason)), so whether it complained is not known; its taint flags are watched"
+        result.warnings.append(warning)
+        emit("  WARNING: \(warning)")
+    }
+
+    /// What came since the case before belongs to none.
+    func leaveBetweenCases() {
+        guard let news = kernelLog?.news() else { return }
+        outside.reports += news.reports
+        outside.taint |= news.taint
+    }
+
+    /// Adds what the kernel said while a case ran, which fails it where it did not declare that.
+    func judgeKernel(_ one: inout CaseResult) {
+        var findings = one.kernel ?? KernelFindings()
+        defer { one.kernel = findings.isEmpty ? nil : findings }
+        guard let kernelLog, !bench.isSimulated else {
+            if !findings.expected.isEmpty {
+                findings.unchecked =
+                    bench.isSimulated ? "the simulated bench has no kernel that logs" : "nobody watches it here"
+            }
+            return
+        }
+        let declared = findings.expected + findings.allowed
+        var seen: Set<String> = []
+        func isDeclared(_ line: String) -> Bool {
+            let found = declared.filter { state.finds($0, in: line) }
+            seen.formUnion(found)
+            return !found.isEmpty
+        }
+        let news = kernelLog.news { line in if !declared.isEmpty { _ = isDeclared(line) } }
+        let meant = news.reports.filter { $0.lines.contains(where: isDeclared) }
+        let reports = news.reports.filter { !meant.contains($0) }
+        // A flag that says that there was a complaint is declared with the complaint.
+        let excused = meant.isEmpty ? 0 : Taint.ofReports
+        let taint = (0..<64).map { UInt64(1) << $0 }.filter { bit in
+            news.taint & bit & ~excused != 0 && !isDeclared("tainted: \(Taint.text(bit))")
+        }.reduce(0, |)
+        findings.lines = KernelFindings.kept(reports.flatMap(\.lines))
+        if taint != 0 { findings.taint = Taint.text(taint) }
+        if let reason = kernelLog.unreadable {
+            if !findings.expected.isEmpty { findings.unchecked = reason }
+        } else {
+            findings.unseen = findings.expected.filter { !seen.contains($0) }
+            if news.isCut { findings.unchecked = "lines were overwritten before they could be read" }
+        }
+        fail(&one, ScenarioRun.complaint(reports, taint, findings))
+    }
+
+    /// What the kernel said before the first case, between two, and while what was left open was closed.
+    func judgeKernelOutside() {
+        leaveBetweenCases()
+        guard !outside.reports.isEmpty || outside.taint != 0 else { return }
+        var one = CaseResult(name: "the kernel's log outside the cases", verdict: .pass, duration_ns: 0)
+        var findings = KernelFindings()
+        findings.lines = KernelFindings.kept(outside.reports.flatMap(\.lines))
+        findings.taint = outside.taint == 0 ? nil : Taint.text(outside.taint)
+        one.kernel = findings
+        fail(&one, ScenarioRun.complaint(outside.reports, outside.taint, findings))
+        add(one)
+    }
+
+    private func fail(_ one: inout CaseResult, _ error: ErrorValue?) {
+        // What failed first is the failure.
+        guard let error, one.verdict == .pass || one.verdict == .skip else { return }
+        one.verdict = .fail
+        one.message = error.message
+        one.error = ErrorFields(error)
+    }
+
+    private static func complaint(
+        _ reports: [KernelReports.Report], _ taint: UInt64, _ findings: KernelFindings
+    ) -> ErrorValue? {
+        if let first = reports.first {
+            let more = reports.count > 1 ? ", and \(reports.count - 1) more" : ""
+            return ErrorValue(kind: "kernel_log", "the kernel complained: \(first.title)\(more)")
+        }
+        if taint != 0 { return ErrorValue(kind: "kernel_log", "the kernel is tainted since: \(Taint.text(taint))") }
+        guard let pattern = findings.unseen.first, findings.unchecked == nil else { return nil }
+        return ErrorValue(
+            kind: "kernel_log", "the kernel did not log what the case declared with t:expect_kernel_log: '\(pattern)'")
+    }
+}

@@ -1,0 +1,32 @@
+import LabBench
+import Runner
+
+extension RunProgress.Death {
+    /// What a guest's end that was not its command's means for the case that ran; nil where it means nothing for it.
+    static func of(_ verdict: LabVerdict, in place: String) -> RunProgress.Death? {
+        switch verdict {
+        case .panicked(let tail):
+            let lines = tail.split(separator: "\n").map(String.init)
+            let signs = ["Kernel panic", "BUG: ", "Oops: "].lazy.compactMap { sign in
+                lines.lazy.compactMap { line in line.firstRange(of: sign).map { line[$0.lowerBound...] } }.first
+            }
+            let why = signs.first.map { ": \($0)" } ?? ""
+            return RunProgress.Death(
+                kind: "kernel_died", "the kernel died in \(place)\(why)", kernel: KernelFindings(lines: lines))
+        case .hung(let tail):
+            return RunProgress.Death(
+                kind: "guest_hung", "the guest stood still in \(place): \(LabVerdict.silence)",
+                kernel: KernelFindings(lines: tail.split(separator: "\n").map(String.init)))
+        case .timedOut(let seconds):
+            return RunProgress.Death(kind: "timeout", "the guest's time of \(seconds) s was over in \(place)")
+        case .interrupted:
+            return RunProgress.Death(kind: "interrupt", "interrupted in \(place)", verdict: .interrupted)
+        case .qemuFailed(let reason):
+            return RunProgress.Death(kind: "emulator", "QEMU failed in \(place): \(reason)")
+        case .finished(let code) where LabRun.isSignal(code):
+            let name = BatchVerdict.name(code - 128)
+            return RunProgress.Death(kind: "crash", "its process was ended by \(name) in \(place)")
+        case .finished, .neverBooted, .refused, .noQEMU, .noKernel: return nil
+        }
+    }
+}

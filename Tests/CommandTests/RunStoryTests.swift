@@ -1,0 +1,125 @@
+import LabBench
+import Results
+import Testing
+
+@testable import Runner
+@testable import peerlab
+
+/// What a guest tells while it runs makes the results of one that dies, and nothing else.
+@Suite struct RunStoryTests {
+    private func result(_ file: String, bench: String = "lab") -> ScenarioResult {
+        ScenarioResult(
+            file: file, name: file, verdict: .pass, bench: bench,
+            bench_description: "kernel 7.3.4 in \(LabRun.inside)", simulated: false)
+    }
+
+    private func ended(_ name: String) -> RunEvent { .ended(CaseResult(name: name, verdict: .pass, duration_ns: 1)) }
+
+    private func story(_ files: [String], _ events: [RunEvent]) -> RunStory {
+        let story = RunStory(files, accepts: LabResult.areLabs)
+        // As they come: in pieces of any length.
+        let bytes = events.flatMap { RunMessage($0).line }
+        for start in stride(from: 0, to: bytes.count, by: 7) {
+            story.add(Array(bytes[start..<min(start + 7, bytes.count)]))
+        }
+        return story
+    }
+
+    private let panic = LabVerdict.panicked(
+        consoleTail: "[  1.0] before\n[  2.0] Kernel panic - not syncing: sysrq triggered crash\n[  2.1] Call Trace:")
+
+    private func begun(_ file: String, _ cases: String...) -> [RunEvent] {
+        [.begins(result(file)), .loaded(result(file), cases: cases)]
+    }
+
+    @Test func aKernelThatDiesIsAResult() throws {
+        let story = story(
+            ["a.lua", "b.lua", "c.lua"],
+            begun("a.lua", "only") + [.starts(0), ended("only"), .over(result("a.lua"))]
+                + begun("b.lua", "fine", "panics", "never") + [.starts(0), ended("fine"), .starts(1)])
+        let results = try #require(story.results { RunProgress.Death.of(panic, in: $0) })
+        #expect(results.map(\.verdict) == [.pass, .fail, .notRun])
+        #expect(results[1].cases.map(\.verdict) == [.pass, .fail, .notRun])
+        #expect(
+            results[1].cases[1].message
+                == "the kernel died in case 'panics': Kernel panic - not syncing: sysrq triggered crash")
+        #expect(results[1].cases[1].kernel?.lines.count == 3)
+        #expect(results[2].file == "c.lua")
+        let lines = story.lines(of: results)
+        #expect(lines.first?.hasPrefix("  FAIL  panics") == true)
+        #expect(lines.last == "2 passed, 1 failed, 0 skipped, 2 not run")
+    }
+
+    @Test func aGuestThatStandsStillNamesItsCase() throws {
+        let story = story(["a.lua"], begun("a.lua", "hangs") + [.starts(0)])
+        let results = try #require(story.results { RunProgress.Death.of(.hung(consoleTail: ""), in: $0) })
+        #expect(
+            results[0].cases[0].message
+                == "the guest stood still in case 'hangs': nothing was heard of it for 30 s")
+    }
+
+    @Test func anEndOfItsOwnIsNone() {
+        let story = story(["a.lua"], begun("a.lua", "one"))
+        #expect(story.results { RunProgress.Death.of(.finished(exitCode: 2), in: $0) } == nil)
+        #expect(story.results { RunProgress.Death.of(.refused(reason: ""), in: $0) } == nil)
+        #expect(story.results { RunProgress.Death.of(.finished(exitCode: 139), in: $0) }?.count == 1)
+    }
+
+    @Test func otherFilesBenchesAndOrdersAreNotBelieved() {
+        let lies: [[RunEvent]] = [
+            begun("/etc/passwd", "one"), begun("b.lua", "one"), [ended("one")], [.starts(0)], [.over(result("a.lua"))],
+            [.begins(result("a.lua", bench: "host"))], begun("a.lua", "x") + [.over(result("a.lua")), ended("late")],
+            begun("a.lua", "x") + begun("a.lua", "x") + begun("a.lua", "x"),
+        ]
+        for (number, events) in lies.enumerated() {
+            let story = story(["a.lua"], events)
+            #expect(story.results { RunProgress.Death.of(panic, in: $0) } == nil, "lie \(number)")
+        }
+    }
+
+    @Test(arguments: ["{}\n", "[]\n", "x\n", "\n", "{\"run\":\"a\"}\n", "{\"event\":{\"starts\":{\"_0\":1e300}}}\n"])
+    func whatIsNoMessageEndsTheStory(_ text: String) {
+        let story = RunStory(["a.lua"], accepts: LabResult.areLabs)
+        story.add(Array(text.utf8))
+        #expect(!story.isHonest)
+    }
+
+    @Test func noMoreIsKeptThanALimit() {
+        let story = RunStory(["a.lua"], most: 1000, accepts: LabResult.areLabs)
+        for _ in 0..<101 { story.add(Array(repeating: 0x20, count: 10)) }
+        #expect(!story.isHonest)
+    }
+
+    private func batch(_ messages: [RunMessage]) -> BatchStory {
+        let story = BatchStory(["a.lua", "b.lua"])
+        for message in messages { story.add(message.line) }
+        return story
+    }
+
+    private func record(_ id: String) -> Record {
+        Record(id: id, file: id, outcome: .pass, started: "", limits: Limits())
+    }
+
+    @Test func aBatchKeepsWhatHadEndedAndWhatRan() {
+        let messages =
+            (begun("a.lua", "x") + [.starts(0), ended("x"), .over(result("a.lua"))]).map {
+                RunMessage(run: "a.lua", $0)
+            }
+            + [RunMessage(record("a.lua"))]
+            + (begun("b.lua", "fine", "panics") + [.starts(0), ended("fine"), .starts(1)]).map {
+                RunMessage(run: "b.lua", $0)
+            }
+        let records = batch(messages).records(endedBy: panic)
+        #expect(records.map(\.outcome) == [.pass, .fail])
+        #expect(records.last?.reason?.hasPrefix("panics: the kernel died in case 'panics'") == true)
+        #expect(records.last?.result?.cases.count == 2)
+    }
+
+    @Test func aBatchBelievesNoOtherRuns() {
+        #expect(!batch([RunMessage(record("c.lua"))]).isHonest)
+        #expect(!batch([RunMessage(record("a.lua")), RunMessage(record("a.lua"))]).isHonest)
+        #expect(!batch([RunMessage(run: "c.lua", .begins(result("c.lua")))]).isHonest)
+        #expect(!batch([RunMessage(run: "a.lua", .begins(result("a.lua", bench: "host")))]).isHonest)
+        #expect(batch([RunMessage(record("a.lua")), RunMessage(record("b.lua"))]).isHonest)
+    }
+}
