@@ -27,7 +27,8 @@ import Testing
         let run = try ScenarioRun(
             file: script.path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
             library: Library(stdlib: []), settings: [], featureFound: { _ in },
-            note: { name in
+            note: { note in
+                guard case .begins(let name) = note else { return }
                 for line in (says[name] ?? "").split(separator: "\n") { Self.append("4,1,2,-;\(line)\n", to: log.path) }
                 if let bits = taints[name] { Self.append(bits + "\n", to: flags.path, isNew: true) }
             }, emit: { told.lines.append($0) })
