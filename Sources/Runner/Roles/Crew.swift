@@ -98,11 +98,18 @@ extension CaseResult {
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
-        merged.message = worst.flatMap { worst in worst.result.message.map { "[\(worst.role)] \($0)" } }
-        merged.log = all.flatMap { entry in entry.result.log.map { "[\(entry.role)] \($0)" } }
+        merged.message = worst.flatMap { worst in worst.result.message.map { marked($0, worst.role) } }
+        merged.log = all.flatMap { entry in entry.result.log.map { marked($0, entry.role) } }
         merged.metrics = all.flatMap(\.result.metrics)
         merged.distributions = all.flatMap(\.result.distributions)
         merged.evidence = all.flatMap(\.result.evidence)
         return merged
+    }
+
+    /// A role's text with its name before each line, so that none of them can be taken for another role's.
+    private static func marked(_ text: String, _ role: String) -> String {
+        var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+        if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }
+        return lines.map { "[\(role)] \(String($0))" }.joined(separator: "\n")
     }
 }
