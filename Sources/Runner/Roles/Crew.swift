@@ -15,8 +15,8 @@ final class Crew: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     /// For a scenario's roles; on a simulated bench they share `kernel` and run in turn.
-    init(_ roles: [String], _ kernel: any Kernel, isSimulated: Bool) {
-        table = RoleTable(roles)
+    init(_ roles: [String], cases: Int, _ kernel: any Kernel, isSimulated: Bool) {
+        table = RoleTable(roles, cases: cases)
         baton = isSimulated ? Baton(roles.count) : nil
         self.kernel = kernel
         mutex = .allocate(capacity: 1)
