@@ -57,6 +57,11 @@ public struct Scenario {
         effects = try Scenario.effects(fields["effects"])
         roles = try Scenario.roles(fields["roles"])
         cases = try Scenario.cases(fields["cases"], functions["cases"] ?? FunctionTable())
+        guard roles.isEmpty || cases.count <= RoleTable.mostCases else {
+            throw ErrorValue(
+                kind: "script",
+                "a scenario with roles has at most \(RoleTable.mostCases) cases, and this one has \(cases.count)")
+        }
         tags = try Scenario.tags(fields["tags"])
         limits = try Limits(fields)
         matrix = try MatrixRow.rows(fields["matrix"], options)

@@ -273,7 +273,7 @@ public final class ScenarioRun {
             return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
         }
         kernel?.isProbing = false
-        if !scenario.roles.isEmpty, place == nil { try start(scenario.roles, resolved.values) }
+        if !scenario.roles.isEmpty, place == nil { try start(scenario, resolved.values) }
         run(scenario.cases, resolved.values)
     }
 
@@ -309,8 +309,9 @@ public final class ScenarioRun {
     // MARK: Roles
 
     /// Takes the first role and starts the others.
-    private func start(_ roles: [String], _ values: [String: LuaValue]) throws(ErrorValue) {
-        let crew = Crew(roles, host.realKernel, isSimulated: bench.isSimulated)
+    private func start(_ scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue) {
+        let roles = scenario.roles
+        let crew = Crew(roles, cases: scenario.cases.count, host.realKernel, isSimulated: bench.isSimulated)
         self.crew = crew
         sit(roles[0], crew.table)
         // The state holds its seat, and the crew what it watches.
@@ -343,7 +344,8 @@ public final class ScenarioRun {
     private func meet(_ place: RolePlace, _ scenario: Scenario) throws(ErrorValue) -> Bool {
         guard let role = try place.role(of: scenario.roles, in: scenario.name) else { return true }
         let link = RoleLink(
-            role, scenario.roles, place, scenario: scenario.name, text: text,
+            role, scenario.roles, place, scenario: scenario.name, text: text, cases: scenario.cases.count,
+            memory: min(limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
             isInterrupted: { [state] in state.isInterrupted })
         emit("  role: \(role), meets \(scenario.roles.filter { $0 != role }.joined(separator: ", "))")
         do throws(ErrorValue) { try link.meet() } catch {

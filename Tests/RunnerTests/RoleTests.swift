@@ -55,6 +55,18 @@ import Testing
         #expect(outcome.result?.collecting == ["[initiator] in a finalizer (__gc): late"])
     }
 
+    @Test func eachLineOfARoleHasItsName() throws {
+        let outcome = try Self.outcome(
+            """
+            { "one", function(t)
+              if t:role() == "target" then t:log("fine\\n[initiator] all verified\\n") error("no\\n[initiator] yes", 0) end
+            end },
+            """)
+        let one = try #require(outcome.result?.cases.first)
+        #expect(one.log == ["[target] fine\n[target] [initiator] all verified"])
+        #expect(one.message == "[target] no\n[target] [initiator] yes")
+    }
+
     @Test func messagesKeepTheirOrderAndAreOfOneCase() throws {
         let outcome = try Self.outcome(
             """

@@ -1,12 +1,17 @@
-import FoundationEssentials
 import Glibc
 import Synchronization
 
 /// A TCP connection that carries events, each as its length in four bytes and JSON.
 final class Connection: @unchecked Sendable {
-    /// More than any value a role may send.
-    private static let longest = 64 << 20
-    private let descriptor: Int32
+    /// More than ``RoleEvent/mostWeight`` takes on its way: bytes are base64 there.
+    static let longest = 24 << 20
+    /// More than any event of the meeting, whose peer may be anyone.
+    static let longestOfStrangers = 4 << 10
+    let descriptor: Int32
+    /// The longest event that is received, bytes.
+    var longest = Connection.longestOfStrangers
+    /// What has come of the next event, its length first.
+    private var input: [UInt8] = []
     private let isOver = Atomic(false)
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
@@ -34,23 +39,10 @@ final class Connection: @unchecked Sendable {
         setsockopt(descriptor, level, name, &value, 4)
     }
 
-    /// When receiving gives up; 0 for never.
-    private var deadline = 0
-
-    /// Seconds that receiving one event takes at most, however it trickles in; 0 for ever.
-    func limitWait(_ seconds: Int) {
-        deadline = seconds == 0 ? 0 : time(nil) + seconds
-        var time = timeval(tv_sec: seconds, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-    }
-
     /// False where the connection is lost.
     @discardableResult
     func send(_ event: RoleEvent) -> Bool {
-        let encoder = JSONEncoder()
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let data = try? encoder.encode(event), data.count <= Connection.longest else { return false }
+        guard let data = event.json, data.count <= Connection.longest else { return false }
         let length = withUnsafeBytes(of: UInt32(data.count).bigEndian) { Array($0) }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -66,31 +58,46 @@ final class Connection: @unchecked Sendable {
         return true
     }
 
-    /// The next event; nil where the connection has ended, or what came is none.
-    func receive() -> RoleEvent? {
-        guard let header = read(4) else { return nil }
-        let length = header.reduce(0) { $0 << 8 | Int($1) }
-        guard length <= Connection.longest, let bytes = read(length) else { return nil }
-        let decoder = JSONDecoder()
-        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        return try? decoder.decode(RoleEvent.self, from: Data(bytes))
+    /// What receiving comes to.
+    enum Arrival {
+        case event(RoleEvent)
+        /// Not yet; what has come of it stays.
+        case nothing
+        /// The connection has ended.
+        case end
+        /// What came is no event, and why.
+        case wrong(String)
     }
 
-    private func read(_ count: Int) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var block = [UInt8](repeating: 0, count: min(count, 65536))
-        while bytes.count < count {
-            let taken = recv(descriptor, &block, min(block.count, count - bytes.count), 0)
-            if taken < 0, errno == EINTR { continue }
-            if deadline != 0, time(nil) > deadline {
-                errno = EAGAIN
-                return nil
+    /// The next event, waited for so many nanoseconds at most; nil for as long as it takes.
+    func receive(within time: UInt64?) -> Arrival {
+        let end = time.map { RoleTable.now + $0 }
+        var block: [UInt8] = []
+        while true {
+            let length = input.count < 4 ? 0 : input[..<4].reduce(0) { $0 << 8 | Int($1) }
+            guard length <= longest else {
+                return .wrong("it sent an event of \(length) bytes; \(longest) are the most")
             }
-            guard taken > 0 else { return nil }
-            bytes += block[..<taken]
+            let missing = 4 + length - input.count
+            if input.count >= 4, missing == 0 {
+                defer { input = [] }
+                guard let event = RoleEvent(json: input[4...]) else { return .wrong("it sent what is no event") }
+                return .event(event)
+            }
+            if block.count < min(missing, 65536) { block = [UInt8](repeating: 0, count: min(missing, 65536)) }
+            let taken = recv(descriptor, &block, min(block.count, missing), Int32(MSG_DONTWAIT))
+            if taken > 0 {
+                input += block[..<taken]
+            } else if taken == 0 || ![EAGAIN, EINTR].contains(errno) {
+                return .end
+            } else {
+                // Only where nothing came: what has come is used, however late.
+                let now = RoleTable.now
+                if let end, now >= end { return .nothing }
+                var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                poll(&entry, 1, end.map { Int32(clamping: ($0 - now) / 1_000_000 + 1) } ?? -1)
+            }
         }
-        return bytes
     }
 
     /// Whether nothing more will be received.

@@ -15,8 +15,8 @@ final class Crew: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     /// For a scenario's roles; on a simulated bench they share `kernel` and run in turn.
-    init(_ roles: [String], _ kernel: any Kernel, isSimulated: Bool) {
-        table = RoleTable(roles)
+    init(_ roles: [String], cases: Int, _ kernel: any Kernel, isSimulated: Bool) {
+        table = RoleTable(roles, cases: cases)
         baton = isSimulated ? Baton(roles.count) : nil
         self.kernel = kernel
         mutex = .allocate(capacity: 1)
@@ -111,9 +111,9 @@ extension CaseResult {
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
-        merged.message = worst.flatMap { worst in worst.result.message.map { "[\(worst.role)] \($0)" } }
+        merged.message = worst.flatMap { worst in worst.result.message.map { marked($0, worst.role) } }
         merged.further = furtherFailures(of: all, worst: worst?.role)
-        merged.log = all.flatMap { entry in entry.result.log.map { "[\(entry.role)] \($0)" } }
+        merged.log = all.flatMap { entry in entry.result.log.map { marked($0, entry.role) } }
         merged.metrics = all.flatMap(\.result.metrics)
         merged.distributions = all.flatMap(\.result.distributions)
         merged.evidence = all.flatMap(\.result.evidence)
@@ -137,5 +137,12 @@ extension CaseResult {
                 + (result.further ?? []).map { FurtherFailure("\($0.when) in role '\(role)'", $0.message, $0.error) }
         }
         return further.isEmpty ? nil : further
+    }
+
+    /// A role's text with its name before each line, so that none of them can be taken for another role's.
+    private static func marked(_ text: String, _ role: String) -> String {
+        var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+        if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }
+        return lines.map { "[\(role)] \(String($0))" }.joined(separator: "\n")
     }
 }

@@ -14,25 +14,33 @@ final class RoleLink: @unchecked Sendable {
     private let scenario: String
     private let digest: UInt64
     private let isInterrupted: () -> Bool
+    /// Nanoseconds of a clock that only goes forward.
+    private let clock: () -> UInt64
     /// By role; of a process that is not the first role's there is one.
     private var connections: [String: Connection] = [:]
     private var readers: [pthread_t] = []
 
     init(
-        _ role: String, _ roles: [String], _ place: RolePlace, scenario: String, text: [UInt8],
+        _ role: String, _ roles: [String], _ place: RolePlace, scenario: String, text: [UInt8], cases: Int,
+        memory: UInt64 = Limits.defaultMemory, clock: @escaping () -> UInt64 = { RoleTable.now },
         isInterrupted: @escaping () -> Bool
     ) {
-        table = RoleTable(roles)
+        table = RoleTable(roles, cases: cases, own: role, memory: memory)
         self.role = role
         self.place = place
         self.scenario = scenario
         // FNV-1a
         digest = text.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        self.clock = clock
         self.isInterrupted = isInterrupted
     }
 
     /// How long the others may take to end, nanoseconds.
     private static let farewell: UInt64 = 5_000_000_000
+    /// How long one that has connected may take to say who it is, and how many of those are listened to at once.
+    private static let introduction: UInt64 = 3_000_000_000, mostStrangers = 64
+    /// How often it is looked whether the wait was interrupted, or is over.
+    private static let turn: UInt64 = 50_000_000
 
     // MARK: Meeting
 
@@ -62,13 +70,21 @@ final class RoleLink: @unchecked Sendable {
     }
 
     /// Calls `body` until it gives something, or the time is over.
-    private func wait<Value>(_ what: () -> String, _ body: () throws(Failure) -> Value?) throws(Failure) -> Value {
-        let end = time(nil) + place.patience
+    private func wait<Value>(
+        until end: UInt64, _ what: () -> String, _ body: () throws(Failure) -> Value?
+    ) throws(Failure) -> Value {
         while true {
             if let value = try body() { return value }
-            guard time(nil) < end, !isInterrupted() else { throw giveUp(what()) }
-            usleep(20_000)
+            guard clock() < end, !isInterrupted() else { throw giveUp(what()) }
         }
+    }
+
+    private var endOfPatience: UInt64 { clock() + UInt64(place.patience) * 1_000_000_000 }
+
+    /// One that has connected and has not said who it is.
+    private struct Stranger {
+        let connection: Connection
+        let since: UInt64
     }
 
     private func host() throws(Failure) {
@@ -76,26 +92,42 @@ final class RoleLink: @unchecked Sendable {
         defer { close(socket) }
         _ = fcntl(socket, F_SETFL, O_NONBLOCK)
         let absent = { [self] in table.roles.filter { $0 != role && connections[$0] == nil } }
-        while !absent().isEmpty {
-            let descriptor = try wait({ "did not come: \(absent().joined(separator: ", "))" }) {
-                () throws(Failure) -> Int32? in
-                let descriptor = accept(socket, nil, nil)
-                guard descriptor >= 0 else { return nil }
+        var strangers: [Stranger] = []
+        try wait(until: endOfPatience, { "did not come: \(absent().joined(separator: ", "))" }) {
+            () throws(Failure) -> Void? in
+            var entries = (strangers.map(\.connection.descriptor) + [socket]).map {
+                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+            }
+            poll(&entries, nfds_t(entries.count), Int32(RoleLink.turn / 1_000_000))
+            let descriptor = accept(socket, nil, nil)
+            if descriptor >= 0 {
                 _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-                return descriptor
+                strangers.append(Stranger(connection: Connection(descriptor), since: clock()))
             }
-            let connection = Connection(descriptor)
-            connection.limitWait(2)
-            // Whoever is no role of this scenario is told so, and the wait goes on.
-            guard case .hello(let name, let scenario, let digest, let version)? = connection.receive() else { continue }
-            if let reason = reason(against: name, scenario, digest, version, absent()) {
-                connection.send(.refused(reason: reason))
-                continue
-            }
-            connection.limitWait(0)
-            connections[name] = connection
+            strangers.removeAll { listen(to: $0, absent()) }
+            // Who has come first and says nothing makes room for who may.
+            strangers.removeFirst(max(0, strangers.count - RoleLink.mostStrangers))
+            return absent().isEmpty ? () : nil
         }
-        for (_, connection) in connections { connection.send(.welcome) }
+        for (_, connection) in connections {
+            connection.longest = Connection.longest
+            connection.send(.welcome)
+        }
+    }
+
+    /// Whether it is known who somebody is, or that it is no role of this scenario; that one is told so.
+    private func listen(to stranger: Stranger, _ absent: [String]) -> Bool {
+        switch stranger.connection.receive(within: 0) {
+        case .nothing: return clock() &- stranger.since >= RoleLink.introduction
+        case .event(.hello(let name, let scenario, let digest, let version)):
+            if let reason = reason(against: name, scenario, digest, version, absent) {
+                stranger.connection.send(.refused(reason: reason))
+            } else {
+                connections[name] = stranger.connection
+            }
+            return true
+        case .event, .wrong, .end: return true
+        }
     }
 
     /// Why one that wants to take part cannot; nil where it can.
@@ -114,47 +146,76 @@ final class RoleLink: @unchecked Sendable {
 
     private func join() throws(Failure) {
         let first = table.roles[0]
-        let descriptor = try wait({ "nobody listened for role '\(first)'" }) { () throws(Failure) -> Int32? in
+        let descriptor = try wait(until: endOfPatience, { "nobody listened for role '\(first)'" }) {
+            () throws(Failure) -> Int32? in
             do throws(Failure) { return try place.address.connect() } catch {
                 // The first role may not have started; another reason stays one.
                 guard [ECONNREFUSED, ETIMEDOUT, EINTR, EHOSTUNREACH].contains(error.errno.code) else { throw error }
+                usleep(20_000)
                 return nil
             }
         }
         let connection = Connection(descriptor)
         connection.send(.hello(role: role, scenario: scenario, digest: digest, version: RoleEvent.version))
-        connection.limitWait(1)
-        let answer = try wait({ "the other roles did not come" }) { () throws(Failure) -> RoleEvent? in
-            errno = 0
-            if let event = connection.receive() { return event }
-            guard errno == EAGAIN else {
-                throw Failure(
-                    "rendezvous", Errno(ECONNRESET), object: place.address.text,
-                    hint: "role '\(first)' ended before every role was there")
+        let refused = { [place] (errno: Int32, reason: String) in
+            Failure("rendezvous", Errno(errno), object: place.address.text, hint: PrintableText.line(reason))
+        }
+        // The others may come much later: the first role's patience began before this connection.
+        try wait(until: endOfPatience, { "the other roles did not come" }) { () throws(Failure) -> Void? in
+            switch connection.receive(within: RoleLink.turn) {
+            case .nothing: return nil
+            case .event(.welcome): return ()
+            case .event(.refused(let reason)): throw refused(EPROTO, reason)
+            case .event, .wrong: throw refused(EPROTO, "role '\(first)' does not begin as one that waits for roles")
+            case .end: throw refused(ECONNRESET, "role '\(first)' ended before every role was there")
             }
-            return nil
         }
-        if case .refused(let reason) = answer {
-            throw Failure("rendezvous", Errno(EPROTO), object: place.address.text, hint: reason)
-        }
-        connection.limitWait(0)
+        connection.longest = Connection.longest
         connections[first] = connection
     }
 
     // MARK: Events
 
     private func read(_ connection: Connection, of name: String, isHost: Bool) {
-        while let event = connection.receive() {
-            // Passed on before it counts here: the first role must not end of what the others have yet to hear.
-            if !isHost { for (other, link) in connections where other != name { link.send(event) } }
-            table.apply(event)
+        let speakers = isHost ? table.roles.filter { $0 != role } : [name]
+        let wrong = takeAll(of: connection, name, for: speakers, isHost: isHost)
+        // What a role said of its own end comes first and stays. The others are out of reach without the first.
+        for gone in speakers {
+            let event = RoleEvent.leave(role: gone, reason: wrong ?? "the connection to its process was lost")
+            if !isHost { pass(event, of: name) }
+            table.enter(event)
+        }
+        if let wrong {
+            // It may be right and of another version.
+            if !isHost { connection.send(.refused(reason: wrong)) }
+            connection.cut()
         }
         connection.ended()
-        // What a role said of its own end comes first and stays. The others are out of reach without the first.
-        for gone in isHost ? table.roles.filter({ $0 != role }) : [name] {
-            let event = RoleEvent.leave(role: gone, reason: "the connection to its process was lost")
-            if !isHost { for (other, link) in connections where other != name { link.send(event) } }
-            table.apply(event)
+    }
+
+    private func pass(_ event: RoleEvent, of name: String) {
+        for (other, link) in connections where other != name { link.send(event) }
+    }
+
+    /// Takes what a connection brings until it ends, or brings what it may not: what that is.
+    private func takeAll(
+        of connection: Connection, _ name: String, for speakers: [String], isHost: Bool
+    ) -> String? {
+        while true {
+            switch connection.receive(within: nil) {
+            case .nothing: continue
+            case .end: return nil
+            case .wrong(let reason): return reason
+            case .event(.refused(let reason)) where isHost: return "the first role says: " + PrintableText.line(reason)
+            case .event(var event):
+                if let reason = event.refusal(of: speakers, in: table.roles, cases: table.cases) { return reason }
+                if case .leave(let role, let reason) = event {
+                    event = .leave(role: role, reason: PrintableText.line(reason))
+                }
+                // Passed on before it counts here: the first role must not end of what the others have yet to hear.
+                if !isHost { pass(event, of: name) }
+                if let reason = table.take(event) { return reason }
+            }
         }
     }
 

@@ -11,23 +11,39 @@ final class RoleTable: @unchecked Sendable {
     private struct Progress {
         var barriers: [String: Int] = [:]
         var results: [String: CaseResult] = [:]
-        var mail: [String: [LuaValue]] = [:]
+        /// By receiver and sender.
+        var mail: [String: [String: [LuaValue]]] = [:]
+        /// What each has sent that was not received, bytes.
+        var waiting: [String: Int] = [:]
     }
 
+    /// More than any scenario needs: whoever speaks of a case makes the table keep it.
+    static let mostCases = 100_000
+
     let roles: [String]
-    private var progress: [Progress] = []
+    /// How many cases there are.
+    let cases: Int
+    /// The one role of this process; nil where all are its threads.
+    private let own: String?
+    /// By the case's number.
+    private var progress: [Int: Progress] = [:]
     private var gone: [String: String] = [:]
-    /// What was sent and not received, bytes; roles of other processes send too.
-    private var waiting = 0
-    /// The most of it. A sender that is never heard would fill the memory.
-    private static let mostWaiting = 16 << 20
+    /// What roles of other processes have told that is kept, bytes, and the most of it.
+    private var kept = 0
+    private let mostKept: Int
     /// Takes what this process's role does, for roles of other processes.
     var tell: ((RoleEvent) -> Void)?
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
-    init(_ roles: [String]) {
+    /// - Parameters:
+    ///   - own: the one role of this process; nil where all are its threads.
+    ///   - memory: what a script may have; roles of other processes may fill an eighth of it, within bounds.
+    init(_ roles: [String], cases: Int, own: String? = nil, memory: UInt64 = Limits.defaultMemory) {
         self.roles = roles
+        self.cases = cases
+        self.own = own
+        mostKept = max(2 * RoleEvent.mostWeight, min(Int(clamping: memory / 8), 8 * RoleEvent.mostWeight))
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -47,69 +63,83 @@ final class RoleTable: @unchecked Sendable {
         return try body(self)
     }
 
-    /// False for what is no case's number: events may come from another machine.
-    @discardableResult
-    private func reach(_ index: Int) -> Bool {
-        guard (0..<100_000).contains(index) else { return false }
-        while progress.count <= index { progress.append(Progress()) }
-        return true
-    }
-
     // MARK: What roles tell
 
     /// Which barrier of the case it is for the role.
     func arrive(_ role: String, at index: Int) -> Int {
         report(.arrive(role: role, index: index))
-        return locked { $0.progress[index].barriers[role] ?? 0 }
+        return locked { $0.progress[index]?.barriers[role] ?? 0 }
     }
 
     func post(_ value: LuaValue, from role: String, to peer: String, at index: Int) throws(ErrorValue) {
-        guard locked({ $0.waiting + value.weight <= RoleTable.mostWaiting }) else {
+        let waiting = locked { $0.progress[index]?.waiting[role] ?? 0 }
+        guard waiting + value.weight <= RoleEvent.mostWeight else {
+            let reason =
+                own == nil
+                ? "were sent and not received; receive them first"
+                : "are the most that a role of another process is sent in a case"
             throw ErrorValue(
                 kind: "memory",
-                "case:send: not enough memory: \(RoleTable.mostWaiting >> 20) MiB were sent and not received; receive them first"
-            )
+                "case:send: not enough memory: \(RoleEvent.mostWeight >> 20) MiB \(reason)")
         }
         report(.post(value: SentValue(value), from: role, to: peer, index: index))
     }
 
     func end(_ role: String, _ result: CaseResult, at index: Int) {
-        report(.end(role: role, result: result, index: index))
+        enter(.end(role: role, result: result, index: index))
+        tell?(.end(role: role, result: result.told, index: index))
     }
 
     /// The role runs no more: nobody waits for it.
     func leave(_ role: String, because reason: String) { report(.leave(role: role, reason: reason)) }
 
     private func report(_ event: RoleEvent) {
-        apply(event)
+        enter(event)
         tell?(event)
     }
 
-    /// Enters what a role did.
-    func apply(_ event: RoleEvent) {
-        locked { table in
-            switch event {
-            case .arrive(let role, let index):
-                guard table.reach(index) else { return }
-                table.progress[index].barriers[role, default: 0] += 1
-            case .post(let value, let role, let peer, let index):
-                guard table.reach(index) else { return }
-                let weight = value.value.weight
-                guard table.waiting + weight <= RoleTable.mostWaiting else {
-                    if table.gone[role] == nil { table.gone[role] = "it sends more than is received" }
-                    break
-                }
-                table.waiting += weight
-                table.progress[index].mail["\(role)>\(peer)", default: []].append(value.value)
-            case .end(let role, let result, let index):
-                guard table.reach(index) else { return }
-                table.progress[index].results[role] = result
-            // The first reason is the reason.
-            case .leave(let role, let reason): if table.gone[role] == nil { table.gone[role] = reason }
-            case .hello, .welcome, .refused: break
+    /// Enters what a role of this process did, or that one is gone.
+    func enter(_ event: RoleEvent) { _ = locked { $0.entered(event, isOwn: true) } }
+
+    /// Enters what a role of another process did; else why that is too much.
+    func take(_ event: RoleEvent) -> String? { locked { $0.entered(event, isOwn: false) } }
+
+    private func entered(_ event: RoleEvent, isOwn: Bool) -> String? {
+        defer { pthread_cond_broadcast(condition) }
+        switch event {
+        case .arrive(let role, let index): progress[index, default: Progress()].barriers[role, default: 0] += 1
+        case .post(let value, let role, let peer, let index):
+            // Of what one role of another process sends a third, nothing stays here.
+            guard isOwn || peer == own else { return nil }
+            let value = value.value
+            let weight = value.weight
+            guard isOwn || (progress[index]?.waiting[role] ?? 0) + weight <= RoleEvent.mostWeight else {
+                return "it sends more than is received"
             }
-            pthread_cond_broadcast(condition)
+            if let reason = keep(weight, isOwn) { return reason }
+            progress[index, default: Progress()].waiting[role, default: 0] += weight
+            guard own == nil || peer == own else { return nil }
+            progress[index]?.mail[peer, default: [:]][role, default: []].append(value)
+        case .end(let role, let result, let index):
+            // What a role once said of a case stays.
+            guard progress[index]?.results[role] == nil else { return nil }
+            if let reason = keep(result.weight, isOwn) { return reason }
+            progress[index, default: Progress()].results[role] = isOwn ? result : result.ofPeer(role)
+        // The first reason is the reason.
+        case .leave(let role, let reason): if gone[role] == nil { gone[role] = reason }
+        case .hello, .welcome, .refused: break
         }
+        return nil
+    }
+
+    /// Counts what is kept of others; why it cannot be.
+    private func keep(_ weight: Int, _ isOwn: Bool) -> String? {
+        if isOwn { return nil }
+        guard kept + weight <= mostKept else {
+            return "what the other roles have told takes more than \(mostKept >> 20) MiB here; --memory allows more"
+        }
+        kept += weight
+        return nil
     }
 
     // MARK: What roles ask
@@ -117,7 +147,7 @@ final class RoleTable: @unchecked Sendable {
     /// Whether all have come to their `count`-th barrier of the case; an error where one never will.
     func isReached(_ count: Int, at index: Int) throws(ErrorValue) -> Bool? {
         try ask { table throws(ErrorValue) in
-            for role in roles where (table.progress[index].barriers[role] ?? 0) < count {
+            for role in roles where (table.progress[index]?.barriers[role] ?? 0) < count {
                 try table.checkAlive(role, index, "reaching this barrier")
                 return nil
             }
@@ -127,11 +157,11 @@ final class RoleTable: @unchecked Sendable {
 
     func take(from role: String, to peer: String, at index: Int) throws(ErrorValue) -> LuaValue? {
         try ask { table throws(ErrorValue) in
-            table.reach(index)
-            let name = "\(role)>\(peer)"
-            if let list = table.progress[index].mail[name], !list.isEmpty {
-                let value = table.progress[index].mail[name]?.removeFirst()
-                table.waiting -= value?.weight ?? 0
+            if table.progress[index]?.mail[peer]?[role]?.isEmpty == false {
+                let value = table.progress[index]?.mail[peer]?[role]?.removeFirst()
+                let weight = value?.weight ?? 0
+                table.progress[index]?.waiting[role]? -= weight
+                if table.own != nil { table.kept -= weight }
                 return value
             }
             try table.checkAlive(role, index, "sending anything more")
@@ -142,8 +172,7 @@ final class RoleTable: @unchecked Sendable {
     /// How the case ended for each role, once it has for all; a role that is gone before its end has failed it.
     func results(of name: String, at index: Int) -> [String: CaseResult]? {
         locked { table in
-            table.reach(index)
-            var results = table.progress[index].results
+            var results = table.progress[index]?.results ?? [:]
             for role in roles where results[role] == nil {
                 guard let reason = gone[role] else { return nil }
                 let error = ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)")
@@ -152,6 +181,11 @@ final class RoleTable: @unchecked Sendable {
                 result.error = ErrorFields(error)
                 results[role] = result
             }
+            // Nobody receives any more what a case that is over has left.
+            let left = own.flatMap { table.progress[index]?.mail[$0] } ?? [:]
+            table.kept -= left.values.joined().reduce(0) { $0 + $1.weight }
+            table.progress[index]?.mail = [:]
+            table.progress[index]?.waiting = [:]
             return results
         }
     }
@@ -164,7 +198,7 @@ final class RoleTable: @unchecked Sendable {
 
     private func checkAlive(_ role: String, _ index: Int, _ what: String) throws(ErrorValue) {
         if let reason = gone[role] { throw ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)") }
-        guard let result = progress[index].results[role] else { return }
+        guard let result = progress[index]?.results[role] else { return }
         let reason = result.message.map { ": \($0)" } ?? ""
         throw ErrorValue(kind: "peer", "role '\(role)' ended the case without \(what)\(reason)")
     }
@@ -181,19 +215,6 @@ final class RoleTable: @unchecked Sendable {
         locked { _ in
             var time = timespec(in: 50_000_000)
             pthread_cond_timedwait(condition, mutex, &time)
-        }
-    }
-}
-
-extension LuaValue {
-    /// About how many bytes it takes.
-    fileprivate var weight: Int {
-        switch self {
-        case .string(let text): 48 + text.utf8.count
-        case .bytes(let bytes): 48 + bytes.count
-        case .list(let values): values.reduce(48) { $0 + $1.weight }
-        case .table(let values): values.reduce(48) { $0 + 48 + $1.key.utf8.count + $1.value.weight }
-        default: 48
         }
     }
 }
