@@ -50,7 +50,7 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "Results", "Runner", "Bindings", "Kernel",
+                "Results", "Runner", "Bindings", "LuaKit", "Kernel", "CKernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: swift),
         .executableTarget(
@@ -102,7 +102,10 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "BatchTests", dependencies: ["Batch", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(
-            name: "ResultsTests", dependencies: ["Results", "Store", "Runner", "Bindings", "Kernel"],
+            name: "ResultsTests",
+            dependencies: [
+                "Results", "Store", "Runner", "Bindings", "Kernel", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "CommandTests", dependencies: ["peerlab", "LabBench", "Results", "Runner"],

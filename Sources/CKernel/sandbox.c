@@ -42,6 +42,10 @@ static const int for_netlink[] = {
     SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
 };
 static const int for_results[] = { SYS_mkdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat };
+static const int for_queues[] = {
+    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_eventfd2, SYS_timerfd_create,
+    SYS_timerfd_settime,
+};
 
 struct program {
     struct sock_filter code[600];
@@ -135,7 +139,7 @@ static void put_processes(struct program *p) {
     end_call(p, begin);
 }
 
-static void put_files(struct program *p, bool devices) {
+static void put_files(struct program *p, bool devices, bool writing_too) {
     /* Descriptors that send signals, or tell of others' files. */
     ONE_OF(p, SYS_fcntl, 1, false, F_SETOWN, F_SETSIG, 15 /* F_SETOWN_EX */, F_SETLEASE, F_NOTIFY);
     if (devices) {
@@ -147,8 +151,8 @@ static void put_files(struct program *p, bool devices) {
         return;
     }
     enum { writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY) };
-    without_bits(p, SYS_open, 1, writing, EACCES);
-    without_bits(p, SYS_openat, 2, writing, EACCES);
+    without_bits(p, SYS_open, 1, writing_too ? 0 : writing, EACCES);
+    without_bits(p, SYS_openat, 2, writing_too ? 0 : writing, EACCES);
     ONE_OF(p, SYS_ioctl, 1, true, TCGETS, TIOCGWINSZ);
     /* No new code. */
     without_bits(p, SYS_mmap, 2, PROT_EXEC, EACCES);
@@ -166,9 +170,10 @@ long sandbox_filter(unsigned calls) {
     if (calls & SANDBOX_SOCKETS) ALLOW(&p, for_sockets);
     if (devices) ALLOW(&p, for_netlink);
     if (calls & SANDBOX_RESULTS) ALLOW(&p, for_results);
+    if (calls & SANDBOX_QUEUES) ALLOW(&p, for_queues);
     if (calls & SANDBOX_SOCKETS) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK, AF_INET, AF_INET6);
     else if (devices) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK);
-    put_files(&p, devices);
+    put_files(&p, devices, calls & SANDBOX_WRITING);
     put_processes(&p);
     refuse(&p, EPERM);
     struct sock_fprog program = { p.count, p.code };

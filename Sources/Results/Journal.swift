@@ -77,12 +77,29 @@ public final class Journal {
     private let encoder = Record.encoder
     private var isDirty = false
 
+    /// Whether nothing was there, and nothing has been written yet.
+    private var isEmpty = false
+
     /// A new one, which begins with `header`; or, where that is nil, one that goes on. Two programs never write one: EAGAIN.
     /// What is there already is overwritten only where it is the journal of a batch that came to its end: EEXIST.
-    public init(_ path: String, header: BatchHeader?) throws(Failure) {
+    public convenience init(_ path: String, header: BatchHeader?) throws(Failure) {
+        try self.init(opening: path, mayBeNew: header != nil)
+        if let header { try begin(header) } else { try goOn() }
+    }
+
+    /// Opens one that ``begin(_:)`` makes new, for a process that may open nothing then.
+    public convenience init(opening path: String) throws(Failure) { try self.init(opening: path, mayBeNew: true) }
+
+    private init(opening path: String, mayBeNew: Bool) throws(Failure) {
         self.path = path
-        let flags = header == nil ? O_RDWR : O_RDWR | O_CREAT
-        descriptor = open(path, flags | O_APPEND | O_CLOEXEC, 0o644)
+        let flags = O_RDWR | O_APPEND | O_CLOEXEC
+        var descriptor: Int32 = -1
+        if mayBeNew {
+            descriptor = open(path, flags | O_CREAT | O_EXCL, 0o644)
+            isEmpty = descriptor >= 0
+        }
+        if descriptor < 0 { descriptor = open(path, mayBeNew ? flags | O_CREAT : flags, 0o644) }
+        self.descriptor = descriptor
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
         var status = stat()
         guard path == "/dev/null" || (fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG) else {
@@ -91,20 +108,22 @@ public final class Journal {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw Failure("flock", Errno(errno), object: path, hint: "another peerlab is writing it")
         }
-        if let header {
-            try Journal.checkOverwriting(path)
-            ftruncate(descriptor, 0)
-            try add(line: header)
-        } else {
-            try dropCutLine()
-        }
+    }
+
+    /// Writes the first line, over a batch that came to its end.
+    public func begin(_ header: BatchHeader) throws(Failure) {
+        try checkOverwriting()
+        ftruncate(descriptor, 0)
+        isEmpty = false
+        try add(line: header)
         try flush()
     }
 
-    private static func checkOverwriting(_ path: String) throws(Failure) {
+    /// What is checked and what is written is one file, whatever the path has become.
+    private func checkOverwriting() throws(Failure) {
         var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return }
-        let before = try? JournalReader(path)
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return }
+        let before = try? JournalReader(try JournalLines(descriptor, path), path, keepsPlan: false)
         guard before?.isEnded != true else { return }
         throw Failure(
             "open", Errno(EEXIST), object: path,
@@ -113,7 +132,22 @@ public final class Journal {
                 : "its batch is not complete: --resume goes on with it; to begin anew, remove it")
     }
 
-    deinit { close(descriptor) }
+    private func goOn() throws(Failure) {
+        if path != "/dev/null" { _ = try JournalReader.header(try JournalLines(descriptor, path), path) }
+        try dropCutLine()
+        try flush()
+    }
+
+    deinit {
+        // One that was opened and not begun leaves nothing.
+        var (here, there) = (stat(), stat())
+        if isEmpty, fstat(descriptor, &here) == 0, lstat(path, &there) == 0,
+            (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        {
+            unlink(path)
+        }
+        if descriptor >= 0 { close(descriptor) }
+    }
 
     /// A line that was cut by a kill or a power cut is none.
     private func dropCutLine() throws(Failure) {
@@ -179,6 +213,7 @@ public final class Journal {
 /// A journal that is read: its runs one by one, sorted by their ids, however many there are.
 public final class JournalReader {
     private let file: JournalLines
+    private let path: String
     /// What was run.
     public let header: BatchHeader
     private struct Line {
@@ -209,15 +244,35 @@ public final class JournalReader {
 
     /// Opens one. EPROTO where it is none, EFBIG where a line or their number is beyond what a batch writes. Of several lines
     /// of a run the last counts; a cut one is left out. `keepsPlan` where ``planned`` is wanted: of many runs it is much.
-    public init(_ path: String, keepsPlan: Bool = false) throws(Failure) {
-        file = try JournalLines(path)
+    public convenience init(_ path: String, keepsPlan: Bool = false) throws(Failure) {
+        try self.init(try JournalLines(path), path, keepsPlan: keepsPlan)
+    }
+
+    fileprivate init(_ file: JournalLines, _ path: String, keepsPlan: Bool) throws(Failure) {
+        self.file = file
+        self.path = path
+        let (header, next) = try JournalReader.header(file, path)
+        self.header = header
+        try index(path, from: next, keepsPlan: keepsPlan)
+    }
+
+    /// The first line, and where the next begins.
+    fileprivate static func header(
+        _ file: JournalLines, _ path: String
+    ) throws(Failure) -> (header: BatchHeader, next: Int) {
         guard let (line, next) = try file.line(at: 0),
             let header = try? JSONDecoder().decode(BatchHeader.self, from: line), header.journal == BatchHeader.mark
         else {
             throw Failure("read", Errno(EPROTO), object: path, hint: "it is no journal of peerlab batch")
         }
-        self.header = header
-        try index(path, from: next, keepsPlan: keepsPlan)
+        return (header, next)
+    }
+
+    /// Refuses a journal that others than the user can have written: EPERM.
+    public func checkOwnership() throws(Failure) {
+        try Ownership.check(
+            file.status, path,
+            or: "read it, and name it with --resume --journal FILE on a terminal, where its command is shown and asked")
     }
 
     private func index(_ path: String, from start: Int, keepsPlan: Bool) throws(Failure) {
@@ -302,14 +357,20 @@ extension Journal {
 }
 
 extension Journal {
-    /// Writes several journals' runs into a new one; it is complete where all of them are, and no part is missing.
-    public static func merge(_ readers: [JournalReader], to path: String) throws(Failure) {
+    /// Writes several journals' runs into one that is new; it is complete where all of them are, and no part is missing.
+    /// EINVAL where a simulated bench's are among those of a real one.
+    public static func merge(_ readers: [JournalReader], into journal: Journal) throws(Failure) {
         guard let first = readers.first?.header else { return }
+        guard readers.allSatisfy({ $0.header.simulated == first.simulated }) else {
+            throw Failure(
+                "merge", Errno(EINVAL), object: journal.path,
+                hint: "some parts are of a simulated bench and some are not: they are no parts of one batch")
+        }
         let header = BatchHeader(
             version: first.version, arguments: first.arguments, directory: first.directory,
             started: readers.map(\.header.started).min() ?? first.started, bench: first.bench,
             simulated: first.simulated)
-        let journal = try Journal(path, header: header)
+        try journal.begin(header)
         var failure: Failure?
         for reader in readers {
             reader.each { record in

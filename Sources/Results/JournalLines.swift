@@ -11,8 +11,8 @@ final class JournalLines {
     private var window: [UInt8] = []
     private var start = 0
 
-    /// Bytes that a line may have: a run's result has 64 MiB at most.
-    private static let longest = 128 << 20
+    /// Bytes that a line may have: a run's result has 64 MiB at most, and beside it stand the ends of what was printed.
+    private static let longest = 72 << 20
     private static let chunk = 1 << 16
     /// Bytes that have been read as lines and are dropped only together: each time moves the rest.
     private static let kept = 1 << 17
@@ -23,7 +23,21 @@ final class JournalLines {
         self.path = path
     }
 
+    /// Lines of a file that is open; the descriptor stays the caller's.
+    init(_ open: Int32, _ path: String) throws(Failure) {
+        descriptor = fcntl(open, F_DUPFD_CLOEXEC, 3)
+        guard descriptor >= 0 else { throw Failure("dup", Errno(errno), object: path) }
+        self.path = path
+    }
+
     deinit { close(descriptor) }
+
+    /// What the file is.
+    var status: stat {
+        var status = stat()
+        fstat(descriptor, &status)
+        return status
+    }
 
     /// The line that begins at `offset`, with its end, and where the next begins; nil where none ends behind it: one that was
     /// cut by a kill or a power cut is none.

@@ -120,6 +120,19 @@ public struct Totals: Codable, Sendable, Equatable {
     /// None yet.
     public init() {}
 
+    /// Refuses counts that no batch has, and that could not be added up.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        outcomes = try values.decode([String: Int].self, forKey: .outcomes)
+        flaky = try values.decode(Int.self, forKey: .flaky)
+        guard (Array(outcomes.values) + [flaky]).allSatisfy((0...Totals.most).contains) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .outcomes, in: values, debugDescription: "a count is none of runs")
+        }
+    }
+
+    private static let most = 1 << 32
+
     /// Counts a run.
     public mutating func add(_ record: Record) { add(record.outcome, flaky: record.flaky) }
 

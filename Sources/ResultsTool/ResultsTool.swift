@@ -22,13 +22,21 @@ struct ResultsCommand: ParsableCommand {
         @Option(help: ArgumentHelp("The store; default: below XDG_DATA_HOME.", valueName: "FILE"))
         var store: String?
 
-        func open() throws(Failure) -> Store {
-            if let store {
-                // A name that is mistyped is no new store.
-                guard access(store, F_OK) == 0 else { throw Failure("open", Errno(errno), object: store) }
-                return try Store(store)
-            }
-            return try Store(try Folders.store())
+        /// Where it is.
+        func path() throws(Failure) -> String {
+            guard let store else { return try Folders.store() }
+            // A name that is mistyped is no new store.
+            guard access(store, F_OK) == 0 else { throw Failure("open", Errno(errno), object: store) }
+            return store
+        }
+
+        func open() throws(Failure) -> Store { try Store(reading: try path()) }
+
+        /// From here on these batches are read, by number or journal, and nothing else.
+        func hold(_ limits: ForeignLimits, _ batches: [String]) throws {
+            try ResultsCommand.hold(
+                limits, journals: batches.filter { Int64($0) == nil },
+                store: batches.contains { Int64($0) != nil } ? try path() : nil)
         }
 
         /// Refuses a store that nothing is read from: journals are read from their files.
@@ -49,6 +57,22 @@ struct ResultsCommand: ParsableCommand {
         }
     }
 
+    /// From here on a command reads these journals and this store, to which it adds where it `keeps`, and writes what is
+    /// open; `output` is a journal that is.
+    static func hold(
+        _ limits: ForeignLimits, journals: [String] = [], store: String?, keeps: Bool = false,
+        outputs: [ResultFile] = [], output: String? = nil
+    ) throws {
+        let store = try store.map { path throws(Failure) in [try Store.folder(of: path)] } ?? []
+        let output = output.map { [$0] } ?? []
+        let folders = output.map { path in path.lastIndex(of: "/").map { String(path[...$0]) } ?? "." }
+        try limits.hold(
+            "results",
+            files: Confinement(
+                reading: journals + output + store + ["/dev/urandom"], writable: keeps ? store : [],
+                replaceable: outputs.compactMap(\.folder) + folders, hasQueues: true))
+    }
+
     /// Runs a command, whose failures are said in one line.
     static func saying<Value>(_ body: () throws -> Value) throws -> Value {
         do { return try body() } catch let error as Failure { throw ValidationError(error.message) }
@@ -57,13 +81,16 @@ struct ResultsCommand: ParsableCommand {
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "The store's batches, oldest first.")
         @OptionGroup var place: Place
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
 
         func run() throws {
-            for batch in try ResultsCommand.saying({ try place.open().batches() }) {
-                let complete = batch.isComplete ? "" : ", not complete"
-                print(
-                    "\(batch.number)  \(batch.header.started)  \(batch.totals.text)\(complete)  (\(batch.header.bench))",
-                    to: STDOUT_FILENO)
+            try ResultsCommand.saying {
+                try ResultsCommand.hold(limits, store: try place.path())
+                try place.open().batches { batch in
+                    let complete = batch.isComplete ? "" : ", not complete"
+                    let line = "\(batch.header.started)  \(batch.totals.text)\(complete)  (\(batch.header.bench))"
+                    print("\(batch.number)  \(line)", to: STDOUT_FILENO)
+                }
             }
         }
     }
@@ -73,11 +100,15 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "The batch.") var batch: String
         @ArgumentParser.Argument(help: "A run's name.") var name: String?
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
 
         func validate() throws { try place.check(for: [batch]) }
 
         func run() throws {
-            let source = try ResultsCommand.saying { try place.source(batch) }
+            let source = try ResultsCommand.saying {
+                try place.hold(limits, [batch])
+                return try place.source(batch)
+            }
             print(source.header.bench, to: STDOUT_FILENO)
             var found = false
             source.each { record in
@@ -97,6 +128,7 @@ struct ResultsCommand: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Write a batch in other forms.")
         @OptionGroup var place: Place
         @OptionGroup(title: "Forms") var output: FormOptions
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
         @ArgumentParser.Argument(help: "The batch.") var batch: String
 
         func validate() throws { try place.check(for: [batch], or: output.html != nil) }
@@ -110,9 +142,36 @@ struct ResultsCommand: ParsableCommand {
                 guard !files.isEmpty else {
                     throw ValidationError("name a form: --html FILE, --junit FILE, --tap FILE and so on")
                 }
+                for (_, file) in files { try file.open() }
+                let isJournal = Int64(batch) == nil
+                let store = output.html != nil || !isJournal ? try storePath(isNeeded: !isJournal) : nil
+                try ResultsCommand.hold(
+                    limits, journals: isJournal ? [batch] : [], store: store, outputs: files.map(\.file))
                 let source = try place.source(batch)
-                let history = output.html == nil ? [:] : try? place.open().history(of: source)
-                for (form, file) in files { try form.write(source, history: history ?? [:], to: file) }
+                let history = output.html == nil ? [:] : past(source, store)
+                for (form, file) in files { try form.write(source, history: history, to: file) }
+            }
+        }
+
+        /// The store, where it can be used at all or is needed.
+        private func storePath(isNeeded: Bool) throws(Failure) -> String? {
+            do throws(Failure) {
+                let path = try place.path()
+                _ = try Store.folder(of: path)
+                return path
+            } catch {
+                guard !isNeeded else { throw error }
+                print("peerlab: the page has no history: \(error.message)", to: STDERR_FILENO)
+                return nil
+            }
+        }
+
+        /// What became of the runs before; a store that cannot be read takes no form away.
+        private func past(_ source: any RecordSource, _ store: String?) -> [String: [PastRun]] {
+            guard let store else { return [:] }
+            do throws(Failure) { return try Store(reading: store).history(of: source) } catch {
+                print("peerlab: the page has no history: \(error.message)", to: STDERR_FILENO)
+                return [:]
             }
         }
     }
@@ -130,11 +189,15 @@ struct ResultsCommand: ParsableCommand {
         @ArgumentParser.Argument(help: "The batch before.") var before: String
         @ArgumentParser.Argument(help: "The batch after.") var after: String
         @Flag(help: "Show what has not changed too.") var all = false
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
 
         func validate() throws { try place.check(for: [before, after]) }
 
         func run() throws {
-            let (one, other) = try ResultsCommand.saying { (try place.source(before), try place.source(after)) }
+            let (one, other) = try ResultsCommand.saying {
+                try place.hold(limits, [before, after])
+                return (try place.source(before), try place.source(after))
+            }
             guard one.header.simulated == other.header.simulated else {
                 throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
             }
@@ -164,6 +227,7 @@ struct ResultsCommand: ParsableCommand {
         @Flag(help: "Keep the whole in the store.") var keep = false
         @OptionGroup(title: "Forms") var forms: FormOptions
         @OptionGroup var place: Place
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
         @ArgumentParser.Argument(help: "Journals.") var journals: [String]
 
         func validate() throws { try place.check(for: [], or: keep) }
@@ -175,8 +239,13 @@ struct ResultsCommand: ParsableCommand {
                 if let store = place.store { all.read("the store", store) }
                 try all.append("--output", output)
                 let files = try forms.files(&all)
+                for (_, file) in files { try file.open() }
+                let whole = try Journal(opening: output)
+                let store = keep ? try place.path() : nil
+                try ResultsCommand.hold(
+                    limits, journals: journals, store: store, keeps: keep, outputs: files.map(\.file), output: output)
                 let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
-                try Journal.merge(readers, to: output)
+                try Journal.merge(readers, into: whole)
                 let missing = Journal.missingParts(readers)
                 if !missing.isEmpty {
                     print("peerlab: parts are missing: \(missing.joined(separator: ", "))", to: STDERR_FILENO)
@@ -189,7 +258,7 @@ struct ResultsCommand: ParsableCommand {
                 }
                 let merged = try JournalReader(output)
                 for (form, file) in files { try form.write(merged, to: file) }
-                if keep { _ = try place.open().add(merged) }
+                if let store { _ = try Store(store).add(merged) }
                 return merged
             }
             print(merged.totals.text + (merged.isEnded ? "" : "; some parts are not complete"), to: STDOUT_FILENO)
@@ -205,12 +274,15 @@ struct ResultsCommand: ParsableCommand {
         @OptionGroup var place: Place
         @Flag var add = false
         @Flag var history = false
+        @OptionGroup var limits: ForeignLimits
         @ArgumentParser.Argument var journal: String
 
         func run() throws {
             let answer = try ResultsCommand.saying {
+                let path = try place.store ?? Folders.store()
+                try ResultsCommand.hold(limits, journals: [journal], store: path, keeps: add)
                 let reader = try JournalReader(journal)
-                let store = try place.store.map { path throws(Failure) in try Store(path) } ?? place.open()
+                let store = try add ? Store(path) : Store(reading: path)
                 let history = history ? try store.history(of: reader) : [:]
                 let number = add ? try store.add(reader) : nil
                 return KeptBatch(number: number, store: store.path, history: history)

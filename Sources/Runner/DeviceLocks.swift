@@ -56,13 +56,18 @@ public struct DeviceLocks: ~Copyable {
         let folder = DeviceLocks.folder
         let path = "\(folder)/peerlab.\(name).lock"
         // Another user's file in a folder that everybody writes cannot be opened to be made (fs.protected_regular).
-        var descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        if descriptor < 0, errno == ENOENT {
-            descriptor = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        }
+        // Nobody waits for the other end of what another user has made a FIFO.
+        let flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        var descriptor = open(path, flags)
+        if descriptor < 0, errno == ENOENT { descriptor = open(path, flags | O_CREAT, 0o644) }
         guard descriptor >= 0 else {
             throw ErrorValue(
                 kind: "usage", "cannot lock \(name): \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw ErrorValue(kind: "usage", "cannot lock \(name): \(path) is no regular file: remove it")
         }
         return descriptor
     }

@@ -128,6 +128,13 @@ public final class ResultFile: Sendable {
         case .stream(let path):
             state.descriptor = Glibc.open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)
             guard state.descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
+            var status = stat()
+            // It may have become another one.
+            guard fstat(state.descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFREG else {
+                throw Failure(
+                    "open", Errno(EEXIST), object: path,
+                    hint: "it has become a regular file, which is not written over in place")
+            }
         case .file(let folder, _, let name):
             var status = stat()
             let isThere = fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0

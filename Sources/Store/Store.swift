@@ -1,5 +1,6 @@
 import FoundationEssentials
 import GRDB
+import Glibc
 public import Kernel
 public import Results
 import Runner
@@ -10,55 +11,77 @@ public final class Store {
     /// Where it is.
     public let path: String
 
-    /// Opens a database, or makes one.
+    /// Opens a database that is added to, or makes one. Refuses what is none of ours, or what others may have left beside it.
     public init(_ path: String) throws(Failure) {
         self.path = path
+        let file = try StoreFile(path)
+        try file.checkWriting()
         do {
-            var options = Configuration()
-            options.label = "results"
-            options.busyMode = .timeout(30)
-            queue = try DatabaseQueue(path: path, configuration: options)
-            try Store.versions.migrate(queue)
+            queue = try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: true))
+            _ = try queue.read(StoreSchema.check)
+            try StoreSchema.versions.migrate(queue)
         } catch {
             throw Store.failure("open", error, path)
         }
     }
 
+    /// Opens a database that is only read, whoever wrote it: nothing is made, changed or removed. One that is not there is
+    /// empty.
+    public init(reading path: String) throws(Failure) {
+        self.path = path
+        let file = try StoreFile(path)
+        do {
+            if !file.isEmpty {
+                let queue = try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: false))
+                if try queue.read(StoreSchema.check) {
+                    self.queue = queue
+                    return
+                }
+            }
+            queue = try StoreSchema.empty()
+        } catch {
+            throw Store.failure("open", error, path)
+        }
+    }
+
+    /// The folder that the process which has it open needs: the database and what SQLite keeps beside it.
+    public static func folder(of path: String) throws(Failure) -> String { try StoreFile(path).folder }
+
+    private static func configuration(isWriting: Bool) -> Configuration {
+        var options = Configuration()
+        options.label = "results"
+        options.busyMode = .timeout(30)
+        options.readonly = !isWriting
+        options.prepareDatabase { db in
+            // Its schema is a stranger's until it is checked, and no other file is used.
+            try db.execute(sql: "PRAGMA trusted_schema = OFF")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+            try db.execute(sql: "PRAGMA cell_size_check = ON")
+            db.add(collation: order)
+            if !isWriting { try db.execute(sql: "PRAGMA query_only = ON") }
+        }
+        return options
+    }
+
+    /// Sizes in ids as numbers.
+    private static let order = DatabaseCollation("natural") { one, other in
+        if one == other { return .orderedSame }
+        return NaturalOrder.precedes(one, other) ? .orderedAscending : .orderedDescending
+    }
+
     private static func failure(_ operation: String, _ error: any Error, _ path: String) -> Failure {
-        Failure(operation, Errno(5), object: path, hint: "\(error)")
+        if let error = error as? Failure { return error }
+        if let error = error as? DatabaseError, error.extendedResultCode == .SQLITE_READONLY_ROLLBACK {
+            return Failure(
+                operation, Errno(EROFS), object: path,
+                hint: "a batch was cut off while it was kept there; the next one that is kept there puts it right")
+        }
+        return Failure(operation, Errno(EIO), object: path, hint: "\(error)")
     }
 
     private func asking<Value>(_ body: (Database) throws -> Value) throws(Failure) -> Value {
         do { return try queue.read(body) } catch { throw Store.failure("read", error, path) }
     }
-
-    private static let versions: DatabaseMigrator = {
-        var versions = DatabaseMigrator()
-        versions.registerMigration("1") { db in
-            try db.create(table: "batch") { table in
-                table.autoIncrementedPrimaryKey("number")
-                table.column("started", .text).notNull()
-                table.column("bench", .text).notNull()
-                table.column("simulated", .boolean).notNull()
-                table.column("directory", .text).notNull()
-                table.column("arguments", .text).notNull()
-                table.column("complete", .boolean).notNull()
-                table.column("totals", .text).notNull()
-                table.column("version", .text).notNull()
-            }
-            try db.create(table: "run") { table in
-                table.column("batch", .integer).notNull().indexed().references("batch", onDelete: .cascade)
-                table.column("id", .text).notNull().indexed()
-                table.column("outcome", .text).notNull()
-                table.column("flaky", .boolean).notNull()
-                table.column("started", .text).notNull()
-                table.column("wall_ns", .integer).notNull()
-                table.column("record", .text).notNull()
-                table.primaryKey(["batch", "id"])
-            }
-        }
-        return versions
-    }()
 
     /// A batch in short.
     public struct Batch: Sendable {
@@ -113,39 +136,58 @@ public final class Store {
         }
     }
 
-    /// All batches, oldest first.
-    public func batches() throws(Failure) -> [Batch] {
+    /// All batches, oldest first, one by one.
+    public func batches(_ body: (Batch) throws -> Void) throws(Failure) {
         try asking { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM batch ORDER BY number").map(Store.batch)
+            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM batch ORDER BY number")
+            while let row = try rows.next() { try body(Store.batch(row)) }
         }
     }
 
     private static func batch(_ row: Row) throws -> Batch {
         let decoder = JSONDecoder()
         func decoded<Value: Decodable>(_ type: Value.Type, _ column: String) throws -> Value {
-            try decoder.decode(type, from: Data((row[column] as String).utf8))
+            let text: String = try row.value(column)
+            guard let value = try? decoder.decode(type, from: Data(text.utf8)) else { throw DamagedRow(column: column) }
+            return value
         }
         return Batch(
-            number: row["number"],
+            number: try row.value("number"),
             header: BatchHeader(
-                version: row["version"], arguments: try decoded([String].self, "arguments"),
-                directory: row["directory"], started: row["started"], bench: row["bench"], simulated: row["simulated"]),
-            isComplete: row["complete"], totals: try decoded(Totals.self, "totals"))
+                version: try row.value("version"), arguments: try decoded([String].self, "arguments"),
+                directory: try row.value("directory"), started: try row.value("started"),
+                bench: try row.value("bench"), simulated: try row.value("simulated")),
+            isComplete: try row.value("complete"), totals: try decoded(Totals.self, "totals"))
     }
 
     /// A batch by its number, its runs sorted by their ids; nil where there is none.
     public func batch(_ number: Int64) throws(Failure) -> StoredBatch? {
+        let batch: Batch? = try asking { db in
+            try Row.fetchOne(db, sql: "SELECT * FROM batch WHERE number = ?", arguments: [number]).map(Store.batch)
+        }
+        guard let batch else { return nil }
+        var (totals, count) = (Totals(), 0)
+        // All of them before the first is shown: a damaged one is told.
+        try records(of: number) {
+            totals.add($0)
+            count += 1
+        }
+        return StoredBatch(self, batch, totals, count)
+    }
+
+    /// A batch's runs one by one, sorted by their ids.
+    fileprivate func records(of number: Int64, _ body: (Results.Record) -> Void) throws(Failure) {
         try asking { db in
-            guard let row = try Row.fetchOne(db, sql: "SELECT * FROM batch WHERE number = ?", arguments: [number])
-            else {
-                return nil
-            }
             let decoder = JSONDecoder()
-            let records = try String.fetchAll(
-                db, sql: "SELECT record FROM run WHERE batch = ?", arguments: [number]
-            ).map { try decoder.decode(Results.Record.self, from: Data($0.utf8)) }
-            return StoredBatch(
-                try Store.batch(row), records.sorted { NaturalOrder.precedes($0.id, $1.id) })
+            let rows = try Row.fetchCursor(
+                db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id COLLATE natural", arguments: [number])
+            while let row = try rows.next() {
+                let text: String = try row.value("record")
+                guard let record = try? decoder.decode(Results.Record.self, from: Data(text.utf8)) else {
+                    throw DamagedRow(column: "record")
+                }
+                body(record)
+            }
         }
     }
 
@@ -163,10 +205,10 @@ public final class Store {
             var history: [String: [PastRun]] = [:]
             for id in ids {
                 let rows = try Row.fetchAll(statement, arguments: [id, header.simulated, header.started])
-                let past = rows.reversed().compactMap { row in
-                    Outcome(rawValue: row["outcome"]).map {
-                        PastRun(
-                            started: row["started"], outcome: $0, wall_ns: UInt64(clamping: row["wall_ns"] as Int64))
+                let past = try rows.reversed().compactMap { row in
+                    let wall: Int64 = try row.value("wall_ns")
+                    return try Outcome(rawValue: row.value("outcome")).map {
+                        PastRun(started: try row.value("started"), outcome: $0, wall_ns: UInt64(clamping: wall))
                     }
                 }
                 if !past.isEmpty { history[id] = past }
@@ -176,25 +218,28 @@ public final class Store {
     }
 }
 
-/// A batch of a store.
+/// A batch of a store, one of its runs at a time in memory.
 public struct StoredBatch: RecordSource {
+    private let store: Store
+    private let number: Int64
     /// See ``RecordSource``.
     public let header: BatchHeader
     /// See ``RecordSource``.
     public let totals: Totals
     /// See ``RecordSource``.
     public let isEnded: Bool
-    private let records: [Results.Record]
+    /// See ``RecordSource``.
+    public let count: Int
 
-    init(_ batch: Store.Batch, _ records: [Results.Record]) {
+    init(_ store: Store, _ batch: Store.Batch, _ totals: Totals, _ count: Int) {
+        self.store = store
+        number = batch.number
         header = batch.header
-        totals = batch.totals
         isEnded = batch.isComplete
-        self.records = records
+        self.totals = totals
+        self.count = count
     }
 
     /// See ``RecordSource``.
-    public var count: Int { records.count }
-    /// See ``RecordSource``.
-    public func each(_ body: (Results.Record) -> Void) { records.forEach(body) }
+    public func each(_ body: (Results.Record) -> Void) { try? store.records(of: number, body) }
 }

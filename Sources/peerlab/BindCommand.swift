@@ -17,8 +17,6 @@ struct BindingFolder: ParsableArguments {
             """, valueName: "DIR"))
     var folder: String?
 
-    var folders: [String] { Folders.bindings(folder) }
-
     /// Addresses as sysfs writes them.
     static func addresses(_ texts: [String]) throws -> [PCIAddress] {
         try texts.map { text in
@@ -37,8 +35,11 @@ struct BindingFolder: ParsableArguments {
         return .devices(try addresses(texts))
     }
 
-    var binder: DeviceBinder {
-        DeviceBinder(kernel: LiveKernel(), folders: folders) { print($0, to: STDOUT_FILENO) }
+    /// `making` where a folder is made that is not there.
+    func binder(making: Bool) throws -> DeviceBinder {
+        DeviceBinder(kernel: LiveKernel(), folders: try Folders.bindings(folder, making: making)) {
+            print($0, to: STDOUT_FILENO)
+        }
     }
 
     /// Says why something was not done; the exit code for it.
@@ -65,7 +66,8 @@ struct BindCommand: ParsableCommand {
 
     func run() throws {
         let addresses = try BindingFolder.addresses(devices)
-        do throws(ErrorValue) { _ = try journal.binder.bind(addresses, owner: .user) } catch {
+        let binder = try journal.binder(making: true)
+        do throws(ErrorValue) { _ = try binder.bind(addresses, owner: .user) } catch {
             throw ExitCode(BindingFolder.tell(error).rawValue)
         }
     }
@@ -96,7 +98,7 @@ struct RestoreCommand: ParsableCommand {
     func run() throws {
         let named = try BindingFolder.addresses(devices)
         guard !forget || !named.isEmpty else { throw ValidationError("--forget wants the devices named") }
-        let binder = journal.binder
+        let binder = try journal.binder(making: false)
         var worst = ExitStatus.pass
         do throws(ErrorValue) {
             let addresses = try named.isEmpty ? binder.pending() : named

@@ -39,6 +39,11 @@ enum OuterProcess {
     /// Returns in the inner process: who binds for it, nil without `rights`. `atEnd` gets its exit code here, or 128 and the signal
     /// that ended it, and gives what to exit with. Call it while this program has one thread.
     static func goOnInside(_ rights: BindingRights?, atEnd: (Int32) -> Int32) throws -> BindingClient? {
+        let folders: [String]
+        do throws(Failure) { folders = try rights == nil ? [] : Folders.bindings(nil, making: true) } catch {
+            _ = atEnd(ExitStatus.usage.rawValue)
+            throw error
+        }
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
         let inner = rights == nil || socketpair(AF_UNIX, kind, 0, &ends) == 0 ? process_succeed() : -Int(errno)
@@ -60,7 +65,7 @@ enum OuterProcess {
                 ends[0], permit: { address throws(ErrorValue) in try rights.permit(address) },
                 binder: { emit in
                     DeviceBinder(
-                        kernel: LiveKernel(), folders: Folders.bindings(nil),
+                        kernel: LiveKernel(), folders: folders,
                         isInterrupted: { process_was_asked_to_end() != 0 }, emit: emit)
                 }, print: { print("  \($0)", to: STDOUT_FILENO) })
             server.serve()

@@ -1,5 +1,6 @@
 import Bindings
 import CKernel
+import Commands
 import Glibc
 import Kernel
 import LuaKit

@@ -132,6 +132,7 @@ import Testing
         ("bundle %s D/raw.lua", "--redact", "redacted: "),
         ("bundle %s D/raw.lua >/dev/null 2>&1; cat D/out", "-o D/out", "peerlab bundle 1"),
         ("bundle --bench host %s D/raw.lua", "--allow raw", "| true"),
+        ("results show %s D/long", "--memory 32M", "more memory than --memory 32M"),
         ("batch --list %s B/../Batch", "--tag slow --repeat 2", "#2"),
         ("batch --no-store %s B/../Batch/fails.lua", "--deny raw --color always", "[31m"),
         ("batch %s D/raw.lua", "--no-store --shuffle --seed 3", "--seed 3"),
@@ -154,6 +155,8 @@ import Testing
             echo 'print("random " .. math.random(1 << 40))' >$D/random.lua; \
             echo 'local t = {} for i = 1, 200000 do t[i] = ("x"):rep(400) .. i end' >$D/greedy.lua; \
             echo 'print((pcall(require("sys").memfd, "4K")))' >$D/raw.lua; \
+            { printf '{"journal":"peerlab batch","version":"1","arguments":[],"directory":"/","started":"","bench":"",'; \
+            printf '"simulated":true}\\n{"tags":["'; head -c 12000000 /dev/zero | tr '\\0' x; printf '"]}\\n'; } >$D/long; \
             peerlab run --record $D/record scripts/records/many-calls.lua >/dev/null; \
             peerlab run --record $D/tph scripts/scenarios/tph-register.lua >/dev/null
             """

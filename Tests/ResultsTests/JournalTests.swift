@@ -76,6 +76,48 @@ import Testing
         }
     }
 
+    @Test func whatOthersCanWriteIsNotTheUsersWord() throws {
+        try Self.withFile { path in
+            _ = try Journal(path, header: Self.header)
+            try JournalReader(path).checkOwnership()
+            for mode: mode_t in [0o646, 0o602] {
+                chmod(path, mode)
+                let failure = #expect(throws: Failure.self) { try JournalReader(path).checkOwnership() }
+                #expect(failure?.errno.name == "EPERM")
+            }
+            chmod(path, 0o644)
+            // Only root can give it away.
+            guard chown(path, 12345, 12345) == 0 else { return }
+            #expect(throws: Failure.self) { try JournalReader(path).checkOwnership() }
+        }
+    }
+
+    @Test func onlyAJournalIsGoneOnWith() throws {
+        try Self.withFile { path in
+            try ResultFile(path).write(Array("a letter\nwithout its en".utf8))
+            #expect(throws: Failure.self) { try Journal(path, header: nil) }
+            #expect(try Self.text(of: path) == "a letter\nwithout its en")
+        }
+    }
+
+    @Test func partsOfAModelAndOfAMachineAreNotMerged() throws {
+        let real = BatchHeader(
+            version: "1", arguments: [], directory: "/", started: "2026-01-31T00:00:00Z", bench: "bench: host",
+            simulated: false)
+        try Self.withFile { one in
+            try Self.withFile { other in
+                _ = (try Journal(one, header: Self.header), try Journal(other, header: real))
+                for parts in [[one, other], [other, one]] {
+                    try Self.withFile { whole in
+                        let readers = try parts.map { try JournalReader($0) }
+                        #expect(throws: Failure.self) { try Journal.merge(readers, into: try Journal(opening: whole)) }
+                        #expect(access(whole, F_OK) != 0, "nothing is left of what was not begun")
+                    }
+                }
+            }
+        }
+    }
+
     @Test func twoWritersAreOneTooMany() throws {
         try Self.withFile { path in
             let first = try Journal(path, header: Self.header)

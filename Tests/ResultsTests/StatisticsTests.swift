@@ -212,9 +212,8 @@ import Testing
     }
 
     @Test func whatIsStoredIsReadAgainAndHasAHistory() throws {
-        let path = "/tmp/store.\(getpid()).\(UInt64.random(in: 0...UInt64.max))"
-        defer { for end in ["", "-wal", "-shm"] { unlink(path + end) } }
-        let store = try Store(path)
+        let folder = try StoreTests.Folder()
+        let store = try Store(folder.path + "/store")
         for (day, outcome) in [(1, Outcome.pass), (2, .fail), (3, .pass)] {
             try JournalTests.withFile { place in
                 let header = BatchHeader(
@@ -227,7 +226,9 @@ import Testing
                 #expect(try store.add(try JournalReader(place)) == Int64(day))
             }
         }
-        #expect(try store.batches().map { $0.totals.count(.pass) } == [2, 1, 2])
+        var passed: [Int] = []
+        try store.batches { passed.append($0.totals.count(.pass)) }
+        #expect(passed == [2, 1, 2])
         let last = try #require(try store.batch(3))
         #expect(last.count == 2 && last.isEnded && last.header.started == "2026-01-03T00:00:00Z")
         #expect(try store.history(of: last)["a"]?.map(\.outcome) == [.pass, .fail])

@@ -46,6 +46,16 @@ import Testing
         }
     }
 
+    @Test func nobodyWaitsForAPipe() throws {
+        let name = "pipe-\(getpid())"
+        let path = "\(DeviceLocks.folder)/peerlab.\(name).lock"
+        try #require(mkfifo(path, 0o644) == 0)
+        defer { unlink(path) }
+        #expect(throws: ErrorValue.self) {
+            _ = try DeviceLocks([name], isInterrupted: { false }, waiting: { _ in })
+        }
+    }
+
     @Test func aDeviceIsLockedWithItsGroup() throws {
         let address = try #require(PCIAddress("0000:01:00.0"))
         #expect(DeviceLocks.names([address], nic: "mlx5_0", from: []) == ["pci-0000:01:00.0", "rdma-mlx5_0-1"])

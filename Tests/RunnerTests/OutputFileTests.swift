@@ -54,6 +54,17 @@ import Testing
         }
     }
 
+    @Test func aStreamThatHasBecomeAFileIsNotWrittenOver() throws {
+        try Self.withFolder { folder in
+            Self.put("mine", folder + "/precious")
+            mkfifo(folder + "/stream", 0o600)
+            let file = try ResultFile(folder + "/stream")
+            rename(folder + "/precious", folder + "/stream")
+            let failure = #expect(throws: Failure.self) { try file.write(Array("lost".utf8)) }
+            #expect(failure?.errno.name == "EEXIST" && Self.text(folder + "/stream") == "mine")
+        }
+    }
+
     @Test func aLinkIsFollowedOnceAtTheStart() throws {
         try Self.withFolder { folder in
             Self.put("mine", folder + "/precious")

@@ -55,6 +55,8 @@ struct BatchCommand: ParsableCommand {
         let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
         let before = try JournalReader(place, keepsPlan: true)
         let wanted = output.forms.absolute
+        // Where nobody is asked, it is the user's word only if the user alone can have written it.
+        if output.journal == nil || running.yes { try before.checkOwnership() }
         if output.journal != nil { try BatchCommand.ask(before.header, place, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {
             throw ValidationError("--resume: cannot go to \(before.header.directory), where the batch was started")
@@ -75,10 +77,10 @@ struct BatchCommand: ParsableCommand {
         guard words.utf8.count + header.directory.utf8.count <= longestCommand else {
             throw ValidationError("\(place): its command has more than \(longestCommand >> 10) KiB, and is not run")
         }
-        print("\(place) goes on with this command, in \(header.directory):", to: STDERR_FILENO)
         // Whole, as what is not seen cannot be agreed to.
-        let shown = PrintableText.line(words, longest: 8 * longestCommand)
-        writeAll(Array("  \(shown)\n".utf8), to: STDERR_FILENO)
+        func whole(_ text: String) -> String { PrintableText.line(text, longest: 8 * longestCommand) }
+        let shown = "\(whole(place)) goes on with this command, in \(whole(header.directory)):\n  \(whole(words))\n"
+        writeAll(Array(shown.utf8), to: STDERR_FILENO)
         guard !isAgreed else { return }
         guard let terminal = Terminal() else {
             throw ValidationError(

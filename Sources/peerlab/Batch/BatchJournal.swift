@@ -8,7 +8,7 @@ enum BatchJournal {
     /// The journal of a new batch: what the user named, or a new file in its place.
     static func place(_ named: String?) throws(Failure) -> String {
         if let named { return named }
-        let folder = try Folders.make(Folders.state + "/batches")
+        let folder = try Folders.batches()
         let time = Journal.timestamp().replacing(":", with: "")
         var name = utsname()
         uname(&name)
@@ -18,7 +18,7 @@ enum BatchJournal {
 
     /// The newest that did not come to its end and that nobody writes.
     static func unfinished() throws(Failure) -> String {
-        let folder = Folders.state + "/batches"
+        let folder = try Folders.batches()
         var names: [String] = []
         if let directory = opendir(folder) {
             defer { closedir(directory) }

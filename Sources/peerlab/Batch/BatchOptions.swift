@@ -145,20 +145,6 @@ struct BatchRunning: ParsableArguments {
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }
 
-extension Limits {
-    /// `--timeout` and `--memory`.
-    init(timeout: String?, memory: String?) throws {
-        self.init(
-            timeout: timeout.flatMap(Limits.seconds), memory: memory.flatMap(parseSize).map { UInt64(clamping: $0) })
-        guard timeout == nil || self.timeout != nil else {
-            throw ValidationError("--timeout is 1ms to 100 days (2400h), such as 30s, 5m or 2h")
-        }
-        guard memory == nil || Limits.memories.contains(self.memory ?? 0) else {
-            throw ValidationError("--memory is 32M to 1024T: a process that does nothing takes nearly as much")
-        }
-    }
-}
-
 /// Where a batch's results go.
 struct BatchOutput: ParsableArguments {
     @OptionGroup var forms: FormOptions

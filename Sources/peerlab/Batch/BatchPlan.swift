@@ -252,16 +252,23 @@ struct BatchPlan {
         }
     }
 
+    /// Whether a file can be a script: what is larger, or no regular file, is refused when it is run, and is not read before.
+    private static func isScript(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+            && status.st_size <= InputFile.Limit.script
+    }
+
     /// SHA-256 of each file, by sha256sum(1) of coreutils.
     private mutating func readHashes(jobs: Int) throws {
         var next = 0
         var ranges: [Range<Int>] = []
         let files = files
+        let scripts = files.indices.filter { BatchPlan.isScript(files[$0].path) }
         let workers = Workers(jobs: jobs) { task in
             dup2(3, 1)
-            let range = ranges[task.index]
-            var words: [UnsafeMutablePointer<CChar>?] =
-                (["sha256sum", "-z", "--"] + files[range].map(\.path)).map { strdup($0) }
+            let paths = scripts[ranges[task.index]].map { files[$0].path }
+            var words: [UnsafeMutablePointer<CChar>?] = (["sha256sum", "-z", "--"] + paths).map { strdup($0) }
             words.append(nil)
             execvp("sha256sum", words)
             return 127
@@ -269,8 +276,8 @@ struct BatchPlan {
         var found = files
         try workers.run(
             next: {
-                guard next < files.count else { return nil }
-                ranges.append(next..<min(next + 500, files.count))
+                guard next < scripts.count else { return nil }
+                ranges.append(next..<min(next + 500, scripts.count))
                 next += 500
                 return BatchTask(id: "sha256sum", index: ranges.count - 1, timeout: 600)
             },
@@ -279,9 +286,9 @@ struct BatchPlan {
                 var place = ranges[task.index].lowerBound
                 for line in ending.result.split(separator: 0) where line.count > 66 {
                     let path = String(decoding: line.dropFirst(66), as: UTF8.self)
-                    while place < files.count, files[place].path != path { place += 1 }
-                    guard place < files.count else { return }
-                    found[place].hash = SHA256Text(line.prefix(64))
+                    while place < scripts.count, files[scripts[place]].path != path { place += 1 }
+                    guard place < scripts.count else { return }
+                    found[scripts[place]].hash = SHA256Text(line.prefix(64))
                 }
             })
         self.files = found

@@ -40,7 +40,8 @@ struct SlurmJob {
         self.options = options
         arguments = SlurmJob.without(["--slurm", "--sbatch", "--journal"], given)
         let named = journals ?? "peerlab-slurm-\(Journal.timestamp().replacing(":", with: ""))"
-        folder = try Folders.make(FormOptions.absolute(named))
+        // Its tasks go on with what they find there, and ask nobody.
+        folder = try Folders.own(FormOptions.absolute(named), "--journal")
     }
 
     /// The command line without options that are the submission's own.

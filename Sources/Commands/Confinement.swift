@@ -1,32 +1,34 @@
 import CKernel
-import Commands
 import Glibc
 import Kernel
-import Runner
+public import Runner
 
 /// Gives up what a run does not need, for good, before the first line of a script: a script that breaks out of Lua finds a
 /// process that can do nothing. See CKernel/sandbox.h.
-struct Confinement {
+public struct Confinement {
     private let isSimulated: Bool
     private let readable: [String]
     private let devices: [String]
     private let replaceable: [String]
+    /// Folders whose files are written where they are.
+    private var writable: [String] = []
+    private var hasQueues = false
     private let port: UInt16?
     private let memory: UInt64
     /// Seconds of wall time that scripts have; nil without a limit.
-    var time: Double?
+    public var time: Double?
 
     /// What one file may become, such as a trace, bytes.
-    static let longestFile: UInt64 = 4 << 30
+    public static let longestFile: UInt64 = 4 << 30
     /// What this program, or the bench that it simulates, may take itself, bytes.
-    static let modelMemory: UInt64 = 1 << 30
+    public static let modelMemory: UInt64 = 1 << 30
 
     /// A simulated bench touches nothing but the scripts' folders.
     /// - Parameters:
     ///   - files: scripts; what is beside them may be read.
     ///   - outputs: what is renamed over what was there before.
     ///   - memory: bytes that scripts may have.
-    init(simulated files: [String], _ library: Library, outputs: [ResultFile] = [], memory: UInt64) {
+    public init(simulated files: [String], _ library: Library, outputs: [ResultFile] = [], memory: UInt64) {
         isSimulated = true
         readable = Confinement.scripts(files) + library.folders
         devices = []
@@ -35,10 +37,29 @@ struct Confinement {
         self.memory = memory
     }
 
+    /// Works on files alone.
+    /// - Parameters:
+    ///   - paths: what may be read: files, or folders with all that is in them.
+    ///   - writable: folders whose files may be made, written and removed.
+    ///   - replaceable: folders in which files may be renamed and removed.
+    ///   - hasQueues: whether libdispatch is used, which also reads how its threads fare.
+    public init(
+        reading paths: [String], writable: [String] = [], replaceable: [String] = [], hasQueues: Bool = false
+    ) {
+        isSimulated = true
+        readable = paths + (hasQueues ? ["/proc/self/task"] : [])
+        self.hasQueues = hasQueues
+        devices = []
+        self.replaceable = replaceable + writable
+        self.writable = writable
+        port = nil
+        memory = 0
+    }
+
     /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
     /// `granted` are the devices that scripts may use; nil for all. `binds` where devices are bound for the run, which
     /// another process does. `isRaw` where scripts may open any file.
-    init(
+    public init(
         real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, outputs: [ResultFile] = [],
         port: UInt16?, binds: Bool = false, isRaw: Bool = false, memory: UInt64 = 0
     ) {
@@ -63,11 +84,6 @@ struct Confinement {
         replaceable = outputs.compactMap(\.folder) + [DeviceLocks.folder]
         self.port = port
         self.memory = memory
-    }
-
-    /// For a record that is replayed on this machine's devices.
-    static func devices(_ on: RecordBench, _ library: Library) -> Confinement {
-        Confinement(real: [], library, insideLab: on.insideLab != nil, granted: nil, port: nil)
     }
 
     /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
@@ -95,7 +111,7 @@ struct Confinement {
     }
 
     /// What may be opened by path, for the bindings to hold scripts to as well.
-    var paths: [String] {
+    public var paths: [String] {
         (readable + devices).compactMap { path in
             guard let resolved = realpath(path, nil) else { return nil }
             defer { free(resolved) }
@@ -113,7 +129,7 @@ struct Confinement {
     }
 
     /// From here on. Call it while this process has one thread.
-    func apply() -> Sandbox {
+    public func apply() -> Sandbox {
         if memory > 0 { _ = sandbox_limit(SANDBOX_MEMORY, memory) }
         _ = sandbox_limit(SANDBOX_FILE_SIZE, Confinement.longestFile)
         if let time { _ = sandbox_limit(SANDBOX_CPU_TIME, Confinement.processorTime(time)) }
@@ -123,6 +139,8 @@ struct Confinement {
         var calls: UInt32 = isSimulated ? 0 : UInt32(SANDBOX_DEVICES.rawValue)
         if port != nil { calls |= UInt32(SANDBOX_SOCKETS.rawValue) }
         if !replaceable.isEmpty { calls |= UInt32(SANDBOX_RESULTS.rawValue) }
+        if !writable.isEmpty { calls |= UInt32(SANDBOX_WRITING.rawValue) }
+        if hasQueues { calls |= UInt32(SANDBOX_QUEUES.rawValue) }
         let filter = sandbox_filter(calls)
         if filter < 0 { missing.append("calls, for seccomp: \(Confinement.reason(filter))") }
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)
@@ -147,6 +165,7 @@ struct Confinement {
         allow(devices, SANDBOX_READ)
         allow(devices, SANDBOX_WRITE)
         allow(replaceable, SANDBOX_REPLACE)
+        allow(writable, SANDBOX_WRITE)
         if let port { _ = sandbox_allow_port(descriptor, port) }
         let result = sandbox_restrict(descriptor)
         return result < 0 ? result : sandbox_landlock()
