@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-static const char error_key = 0, closing_key = 0;
+static const char error_key = 0, closing_key = 0, finalizing_key = 0;
 
 static const char *field(lua_State *L, int index, const char *name) {
     lua_pushstring(L, name);
@@ -44,6 +44,8 @@ void lk_open_errors(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &error_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &closing_key);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &finalizing_key);
 }
 
 void lk_make_error(lua_State *L) {
@@ -133,10 +135,28 @@ void lk_keep_closing(lua_State *L) {
 /* Called by the collector: allocates nothing that would call it again, and finds no more room on the stack than Lua leaves
  * itself. */
 void lk_keep_finalizing(lua_State *L) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &finalizing_key);
     lua_pushvalue(L, -2);
     append(L, -2);
     lua_pop(L, 1);
+}
+
+/* Appends what finalizers raised, as errors, to the list at the top. [-0, +0, m] */
+static void take_finalizing(lua_State *L) {
+    int list = lua_gettop(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &finalizing_key);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &finalizing_key);
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list + 1); i++) {
+        lua_rawgeti(L, list + 1, i);
+        lk_push_text(L, -1);
+        new_error(L, "script", "__gc");
+        lua_pushfstring(L, "in a finalizer (__gc): %s", lua_tostring(L, -2));
+        set(L, "message");
+        append(L, list);
+        lua_settop(L, list + 1);
+    }
+    lua_settop(L, list);
 }
 
 void lk_take_closing(lua_State *L) {
@@ -144,18 +164,7 @@ void lk_take_closing(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &closing_key);
-    int list = lua_gettop(L);
-    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list); i++) {
-        lua_rawgeti(L, list, i);
-        if (!lk_is_error(L, -1)) { /* a finalizer's */
-            lk_push_text(L, -1);
-            new_error(L, "script", "__gc");
-            lua_pushfstring(L, "in a finalizer (__gc): %s", lua_tostring(L, -2));
-            set(L, "message");
-            lua_rawseti(L, list, i);
-        }
-        lua_settop(L, list);
-    }
+    take_finalizing(L);
 }
 
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...) {
@@ -231,8 +240,10 @@ static int handle(lua_State *L) {
     if (lua_rawlen(L, lua_upvalueindex(1)) == 0) {
         if (is_left(L)) {
             new_error(L, "memory", NULL);
-            lua_pushliteral(L, "not enough memory");
+            lk_push_lack_of_memory(L);
             set(L, "message");
+            lua_pushstring(L, state_of(L)->refused_at);
+            set(L, "where");
             lua_pushvalue(L, -1);
             append(L, lua_upvalueindex(1));
         }

@@ -92,6 +92,7 @@ void lk_ask_position(pthread_t thread, char *text);
 void lk_check_interrupt(lua_State *L);
 /* What to say of a script whose memory is used up. [-0, +1, m] */
 void lk_push_lack_of_memory(lua_State *L);
+void lk_forget_signals(lk_state *state);
 /* Collects, and raises where the limit is still exceeded: what Swift made is only counted. */
 int lk_check_memory(lua_State *L);
 

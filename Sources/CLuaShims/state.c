@@ -3,12 +3,9 @@
 #include "internal.h"
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Whether an error would unwind Swift frames. A finalizer that runs while Swift calls Lua is caught above them. */
 static bool would_unwind(const lk_state *state) {
@@ -155,70 +152,6 @@ void lk_interrupt(lua_State *L, enum lk_stop why) {
     if (state->interrupted == LK_RUNS) state->interrupted = why;
     stop(state->main);
     if (state->running != state->main) stop(state->running);
-}
-
-enum { PATIENCE = 3 };
-
-static lk_state *volatile signal_target;
-static pthread_t signal_thread;
-static volatile sig_atomic_t signals_seen, installed, time_is_over;
-/* What ends a program; SIGPIPE where nobody reads its output any more, SIGALRM where its time is over. */
-static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM };
-enum { ENDING = sizeof ending / sizeof *ending };
-static struct sigaction previous[ENDING];
-static sigset_t previous_mask;
-
-/* The kernel picks any thread of the process. The state's own is told too, so that a call in which it waits returns with
- * EINTR, and so that the target is looked at in no other thread. */
-static void on_signal(int number, siginfo_t *info, void *context) {
-    static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
-    (void)context;
-    /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
-    bool counts = number != SIGPIPE && number != SIGALRM && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
-    if (counts && ++signals_seen >= PATIENCE) {
-        /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
-        if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
-        _exit(130);
-    }
-    if (!pthread_equal(pthread_self(), signal_thread)) {
-        pthread_kill(signal_thread, number);
-        return;
-    }
-    if (number == SIGALRM) time_is_over = 1;
-    if (!signal_target) return;
-    if (number == SIGALRM) lk_position_signal(signal_target->running);
-    lk_interrupt(signal_target->main, time_is_over ? LK_TIMEOUT : LK_INTERRUPTED);
-}
-
-void lk_stuck_position(char *text) {
-    text[0] = 0;
-    if (installed) lk_ask_position(signal_thread, text);
-}
-
-void lk_end_time(void) {
-    time_is_over = 1;
-    if (installed) pthread_kill(signal_thread, SIGINT);
-}
-
-/* Without SA_RESTART: a call that waits in the kernel returns with EINTR. */
-void lk_interrupt_on_signals(lua_State *L) {
-    struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
-    sigset_t ours;
-    sigemptyset(&ours);
-    for (int i = 0; i < ENDING; i++) sigaddset(&ours, ending[i]);
-    signal_target = L ? state_of(L) : NULL;
-    if (L && !installed) {
-        signal_thread = pthread_self();
-        signals_seen = 0;
-        time_is_over = 0;
-        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &action, &previous[i]);
-        /* libdispatch's threads block every signal. */
-        pthread_sigmask(SIG_UNBLOCK, &ours, &previous_mask);
-    } else if (!L && installed) {
-        pthread_sigmask(SIG_SETMASK, &previous_mask, NULL);
-        for (int i = 0; i < ENDING; i++) sigaction(ending[i], &previous[i], NULL);
-    }
-    installed = L != NULL;
 }
 
 enum lk_stop lk_interrupted(lua_State *L) { return state_of(L)->interrupted; }
@@ -425,7 +358,7 @@ enum lk_stop lk_close_state(lua_State *L) {
     lk_state *state = state_of(L);
     state->closing = true;
     lua_close(L);
-    if (signal_target == state) signal_target = NULL;
+    lk_forget_signals(state);
     enum lk_stop interrupted = state->interrupted;
     free(state);
     return interrupted;

@@ -5,20 +5,20 @@ public import LuaKit
 
 /// One scenario file on one bench: loads, checks, runs, cleans up.
 public final class ScenarioRun {
-    private let file: String
-    private let text: [UInt8]
+    let file: String
+    let text: [UInt8]
     let bench: Bench
     private let settings: [(name: String, value: String)]
     let host: Host
     let state: LuaState
     let emit: (String) -> Void
-    private let note: (CaseNote) -> Void
+    let note: (CaseNote) -> Void
     var result: ScenarioResult
     /// Another handle of the bench's kernel, for a role.
-    private let another: () -> any Kernel
-    private let library: Library
-    private let loaded: LoadedModules
-    private let featureFound: (Feature) -> Void
+    let another: () -> any Kernel
+    let library: Library
+    let loaded: LoadedModules
+    let featureFound: (Feature) -> Void
     /// Where this process is one role of several.
     let place: RolePlace?
     var crew: Crew?
@@ -28,12 +28,12 @@ public final class ScenarioRun {
     private var openSince: [String: String] = [:]
     /// What ends it where it takes too long.
     let deadline: Deadline?
-    private let limits: Limits
+    let limits: Limits
     /// What it may take, in words; nil without a limit.
     private var limit: String?
     /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
     public var isForeign = false
-    private let permissions: () -> Permissions
+    let permissions: () -> Permissions
     /// What the script changed, in every role.
     public private(set) var effects: [Effect: [String]] = [:]
     /// Called where it must wait for devices that another one uses.
@@ -114,7 +114,7 @@ public final class ScenarioRun {
     }
 
     /// A line of a script's, marked so that it cannot be taken for one of the report's.
-    private static func printed(_ line: String) -> String { line.isEmpty ? "|" : "| " + line }
+    static func printed(_ line: String) -> String { line.isEmpty ? "|" : "| " + line }
 
     /// What a script prints, line by line, up to a limit: then it is stopped.
     private static func counted(_ print: @escaping (String) -> Void, by host: Host) -> (String) -> Void {
@@ -137,7 +137,7 @@ public final class ScenarioRun {
         }
     }
 
-    private func load() throws(ErrorValue) -> Scenario? {
+    func load() throws(ErrorValue) -> Scenario? {
         switch try state.run(text, name: "@" + file) {
         case .none: return nil
         case .table(let fields, let functions):
@@ -283,7 +283,7 @@ public final class ScenarioRun {
     }
 
     /// The scenario's functions must be gone before the state is closed.
-    private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
+    func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
         guard let scenario = try load() else { return }
         limitMemory(of: scenario)
         try host.permissions.declare(scenario.effects, of: scenario.name)
@@ -304,78 +304,6 @@ public final class ScenarioRun {
             tell(.starts(index))
             run(one, values)
         }
-    }
-
-    // MARK: Roles
-
-    /// Takes the first role and starts the others.
-    private func start(_ scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue) {
-        let roles = scenario.roles
-        let crew = Crew(roles, cases: scenario.cases.count, host.realKernel, isSimulated: bench.isSimulated)
-        self.crew = crew
-        sit(roles[0], crew.table)
-        // The state holds its seat, and the crew what it watches.
-        seat?.interrupted = { [unowned state, unowned crew] in
-            crew.interrupt(state.stop ?? .interrupt)
-            return true
-        }
-        crew.watch { [unowned state, unowned crew] in if let why = state.stop { crew.interrupt(why) } }
-        for (number, role) in roles.enumerated().dropFirst() {
-            let seed = state.seed &+ Int64(number)
-            let run = {
-                [file, bench, another, library, loaded, limits, permissions, featureFound, note, emit]
-                () throws(ErrorValue) in
-                let follower = try ScenarioRun(
-                    file: file, bench: bench, kernel: another(), another: another, library: library, loaded: loaded,
-                    settings: [], seed: seed, limits: limits,
-                    permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
-                    print: { emit(ScenarioRun.printed("[\(role)] \($0)")) })
-                defer { crew.add(follower.host.permissions.used) }
-                try follower.follow(role, crew, values)
-            }
-            guard crew.start(number, role, run) else {
-                crew.finish()
-                throw ErrorValue(kind: "usage", "no thread for the role '\(role)'")
-            }
-        }
-    }
-
-    /// Meets the roles of other processes; false where that failed.
-    private func meet(_ place: RolePlace, _ scenario: Scenario) throws(ErrorValue) -> Bool {
-        guard let role = try place.role(of: scenario.roles, in: scenario.name) else { return true }
-        let link = RoleLink(
-            role, scenario.roles, place, scenario: scenario.name, text: text, cases: scenario.cases.count,
-            memory: min(limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
-            isInterrupted: { [state] in state.isInterrupted })
-        emit("  role: \(role), meets \(scenario.roles.filter { $0 != role }.joined(separator: ", "))")
-        do throws(ErrorValue) { try link.meet() } catch {
-            let error = state.isInterrupted ? ErrorValue(kind: "interrupt", error.message) : error
-            record("meeting the other roles", error, since: host.realKernel.monotonic())
-            return false
-        }
-        self.link = link
-        sit(role, link.table)
-        // The others hear of it and stop; there may be nobody who does.
-        seat?.interrupted = { false }
-        return true
-    }
-
-    private func sit(_ role: String, _ table: RoleTable) {
-        let seat = RoleRendezvous(
-            role, table, host.realKernel, isSimulated: bench.isSimulated && link == nil,
-            isInterrupted: { [unowned state] in state.isInterrupted })
-        self.seat = seat
-        host.rendezvous = seat
-    }
-
-    /// Runs the cases in a role, with the options that the first role's thread has resolved.
-    private func follow(_ role: String, _ crew: Crew, _ values: [String: LuaValue]) throws(ErrorValue) {
-        crew.add(state)
-        sit(role, crew.table)
-        try runCases(values)
-        state.close()
-        crew.leave(failuresOfEnd.map { "[\(role)] \($0)" }, isFailure: hasFailedAtEnd)
-        if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
     }
 
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
@@ -409,7 +337,7 @@ public final class ScenarioRun {
         for reason in reasons { emit("  skip  \(reason)") }
     }
 
-    private func record(_ name: String, _ first: ErrorValue?, since start: UInt64, until end: UInt64? = nil) {
+    func record(_ name: String, _ first: ErrorValue?, since start: UInt64, until end: UInt64? = nil) {
         let (error, further) = failures(first)
         let verdict: Verdict
         switch error?.kind {

@@ -64,7 +64,7 @@ public final class Store {
     }
 
     /// Sizes in ids as numbers.
-    private static let order = DatabaseCollation("natural") { one, other in
+    private static let order = DatabaseCollation("sizes") { one, other in
         if one == other { return .orderedSame }
         return NaturalOrder.precedes(one, other) ? .orderedAscending : .orderedDescending
     }
@@ -180,7 +180,7 @@ public final class Store {
         try asking { db in
             let decoder = JSONDecoder()
             let rows = try Row.fetchCursor(
-                db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id COLLATE natural", arguments: [number])
+                db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id COLLATE sizes", arguments: [number])
             while let row = try rows.next() {
                 let text: String = try row.value("record")
                 guard let record = try? decoder.decode(Results.Record.self, from: Data(text.utf8)) else {

@@ -8,7 +8,8 @@ import Testing
 
 /// Ends the case, needs other roles, or cannot be done on a bench with v2.
 private let endings: Set = [
-    "case.skip", "case.fail", "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
+    "case.skip", "case.fail", "case.log", "case.metric", "case.latencies", "case.expect_kernel_log", "case.bench",
+    "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
     "dmabuf:clear_tph", "traffic.ping_pong",
 ]
 

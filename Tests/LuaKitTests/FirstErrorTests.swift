@@ -71,7 +71,7 @@ import Testing
             local list = {}
             for i = 1, 1e8 do list[i] = { i } end
             """, fixture)
-        #expect(found.line.hasSuffix("not enough memory"))
+        #expect(found.line.contains("not enough memory"))
         #expect(found.further == ["closing"])
     }
 
@@ -95,9 +95,7 @@ import Testing
 
     @Test func whatAFinalizerRaisesAtTheEndIsTold() {
         let fixture = Fixture()
-        _ = fixture.run(
-            "kept = nil local t = setmetatable({}, { __gc = function() error('late', 0) end }) require 'test'")
-        _ = fixture.run("local t = setmetatable({}, { __gc = function() error({ code = 5 }) end })")
+        _ = fixture.run("local t = setmetatable({}, { __gc = function() error('late', 0) end })")
         fixture.state.close()
         #expect(Set(fixture.state.failuresOfFinalizers.map(\.message)).contains("in a finalizer (__gc): late"))
     }

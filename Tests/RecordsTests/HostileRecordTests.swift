@@ -14,15 +14,15 @@ import Testing
         "open(\"/dev/vfio/new\", O_RDWR|O_CREAT)",
     ])
     func theCOfARecordOpensDevicesAlone(call: String) throws {
-        let c = try CExport(Record(parsing: "peerlab record 1\n\n\(call) = fd1 <0.1>\n")).text
+        let c = try CExport(Record(parsing: "peerlab record 1\n\n\(call) = iommufd1 <0.000001>\n")).text
         #expect(!c.contains("open(paths["))
         #expect(c.contains("is no device"))
     }
 
     @Test func aRecordDoesNotBecomeMuchMoreC() throws {
         let text =
-            "peerlab record 1\n\nopen(\"/dev/iommu\", O_RDWR) = iommufd1 <0.1>\n"
-            + "pwrite(iommufd1, <01*20000000>, 20000000, 0) = 1 <0.1>\n"
+            "peerlab record 1\n\nopen(\"/dev/iommu\", O_RDWR) = iommufd1 <0.000001>\n"
+            + "pwrite(iommufd1, <01*20000000>, 20000000, 0) = 1 <0.000001>\n"
         let c = try CExport(Record(parsing: text)).text
         #expect(c.utf8.count < 100_000)
         #expect(c.contains("its data are 20000000 bytes"))

@@ -489,7 +489,7 @@ import Testing
         let outcome = try Outcome(
             """
             local cases = {}
-            for i = 1, 100001 do cases["case " .. i] = function() end end
+            for i = 1, 100001 do cases[i] = { "case " .. i, function() end } end
             return { roles = { "A", "B" }, options = { never = { type = "string" } }, cases = cases }
             """)
         #expect(outcome.error?.message.contains("at most 100000 cases, and this one has 100001") == true)

@@ -51,6 +51,8 @@ extension RoleEvent {
     /// As it goes to another process; nil where it cannot.
     var json: Data? {
         let encoder = JSONEncoder()
+        // base64 has slashes.
+        encoder.outputFormatting = .withoutEscapingSlashes
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: RoleEvent.infinity, negativeInfinity: RoleEvent.minusInfinity, nan: RoleEvent.notANumber)
         return try? encoder.encode(self)

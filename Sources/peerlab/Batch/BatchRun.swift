@@ -211,7 +211,8 @@ final class BatchRun {
             memory: process.bench == nil ? 0 : limits.memory ?? 0)
         task.runsScenario = process.bench != nil
         let own = plan.files[plan.cells[index].file].metadata?.limits.timeout
-        if task.runsScenario { task.timeLimit = Limits.text(task.timeout, isScenarios: own != nil && own == limits.timeout) }
+        let isScenarios = own != nil && own == limits.timeout
+        if task.runsScenario { task.timeLimit = Limits.text(task.timeout, isScenarios: isScenarios) }
         return task
     }
 
