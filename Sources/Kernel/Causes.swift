@@ -12,10 +12,8 @@ public struct Causes: Sendable {
     ///   - applies: whether they show it.
     ///   - text: what is wrong, and what to do instead.
     ///   - excluded: what is in order where it does not apply: "the range lies inside the dma-buf".
-    public mutating func decide(
-        _ applies: Bool, _ text: @autoclosure () -> String, else excluded: @autoclosure () -> String
-    ) {
-        if applies { applying.append(text()) } else { self.excluded.append(excluded()) }
+    public mutating func decide(_ applies: Bool, _ text: String, else excluded: String) {
+        if applies { applying.append(text) } else { self.excluded.append(excluded) }
     }
 
     /// A cause that only the kernel can see.
