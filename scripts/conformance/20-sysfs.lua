@@ -33,7 +33,7 @@ local NAMES = {
 local cases = {}
 
 for _, which in ipairs { "exporter", "engine", "express" } do
-  cases[which] = function(t, opt)
+  cases[#cases + 1] = { which, function(t, opt)
     local answer, path = answers.new(t), "/sys/bus/pci/devices/" .. opt[which] .. "/"
     for _, name in ipairs(NAMES) do
       show(answer, name, path .. name, { WRITE, READ_WRITE })
@@ -44,10 +44,10 @@ for _, which in ipairs { "exporter", "engine", "express" } do
     local _ <close> = vfio.open(opt[which])
     show(answer, "power_state while it is open", path .. "power_state")
     show(answer, "enable while it is open", path .. "enable")
-  end
+  end }
 end
 
-cases["groups, modules, IOMMU"] = function(t, opt)
+cases[#cases + 1] = { "groups, modules, IOMMU", function(t, opt)
   local answer = answers.new(t)
   local group = sys.readlink("/sys/bus/pci/devices/" .. opt.exporter .. "/iommu_group"):match "[^/]*$"
   for _, name in ipairs { "type", "reserved_regions", "name", "nothing" } do
@@ -72,9 +72,9 @@ cases["groups, modules, IOMMU"] = function(t, opt)
   end
   show(answer, "no function", "/sys/bus/pci/devices/0000:7f:00.0/class")
   show(answer, "no driver", "/sys/bus/pci/drivers/nothing/bind")
-end
+end }
 
-cases["configuration space"] = function(t, opt)
+cases[#cases + 1] = { "configuration space", function(t, opt)
   local answer = answers.new(t)
   local dev <close> = vfio.open(opt.exporter)
   local path = "/sys/bus/pci/devices/" .. opt.exporter .. "/config"
@@ -88,9 +88,9 @@ cases["configuration space"] = function(t, opt)
   answer("write what is read-only", sys.write, file:fd(), "\0\0", 0)
   answer("read it", sys.read, file:fd(), 2, 0)
   answer("write over the end", sys.write, file:fd(), ("\0"):rep(16), 250)
-end
+end }
 
-cases["reset while a dma-buf is mapped"] = function(t, opt)
+cases[#cases + 1] = { "reset while a dma-buf is mapped", function(t, opt)
   local answer = answers.new(t)
   local dev <close> = vfio.open(opt.exporter, { via = "cdev" })
   local context <close> = iommufd.open()
@@ -112,7 +112,7 @@ cases["reset while a dma-buf is mapped"] = function(t, opt)
   answer:value("the engine reads through the old mapping", host:read(0, 512) == sent)
   answer("the dma-buf maps again", ioas.map_file, ioas, { dmabuf = buf, length = 4096, iova = 0x300000 })
   engine:detach()
-end
+end }
 
 return {
   name = "conformance-sysfs",

@@ -27,5 +27,5 @@ return {
   },
   needs = { "iommufd" },
   effects = { "open", "reset", "raw" },
-  cases = { exporter = resets "exporter", engine = resets "engine" },
+  cases = { { "exporter", resets "exporter" }, { "engine", resets "engine" } },
 }
