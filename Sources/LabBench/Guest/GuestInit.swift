@@ -38,6 +38,10 @@ public final class GuestInit {
             say(error.text, port)
             send(Frame(end: 70), port)
         }
+        // The host ends the machine when it has read the end. QEMU forgets what it has not passed on when a guest turns its
+        // machine off, and then a run that has ended looks like a kernel that died.
+        var patience: UInt32 = port < 0 ? 0 : 30
+        while patience > 0 { patience = sleep(patience) }
         guest_power_off()
         while true { pause() }
     }
