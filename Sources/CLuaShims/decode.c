@@ -398,7 +398,7 @@ static int trampoline(lua_State *L) {
     int given = lua_gettop(L);
     if (given > f->count)
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
-    if (f->count > 0 && strcmp(f->parameters[0].name, "case") == 0 && !lua_istable(L, 1))
+    if (f->count && f->parameters[0].type.kind == LK_ANY && !lua_istable(L, 1) && !strcmp(f->parameters[0].name, "case"))
         lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, '.') + 1);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {

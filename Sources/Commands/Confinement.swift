@@ -88,26 +88,14 @@ public struct Confinement {
 
     /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
     private static func nodes(of device: String) -> [String] {
-        func names(_ folder: String) -> [String] {
-            guard let directory = opendir(folder) else { return [] }
-            defer { closedir(directory) }
-            var names: [String] = []
-            while let entry = readdir(directory) {
-                let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                }
-                if !name.hasPrefix(".") { names.append(name) }
-            }
-            return names
-        }
         let function = "/sys/bus/pci/devices/\(device)"
         var group = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = max(0, readlink("\(function)/iommu_group", &group, group.count))
         let number = String(decoding: group[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
             separator: "/")
-        return names("\(function)/vfio-dev").map { "/dev/vfio/devices/\($0)" }
+        return names(inFolder: "\(function)/vfio-dev").map { "/dev/vfio/devices/\($0)" }
             + (number.last.map { ["/dev/vfio/\($0)"] } ?? [])
-            + names("/sys/class/infiniband/\(device)/device/infiniband_verbs").map { "/dev/infiniband/\($0)" }
+            + names(inFolder: "/sys/class/infiniband/\(device)/device/infiniband_verbs").map { "/dev/infiniband/\($0)" }
     }
 
     /// What may be opened by path, for the bindings to hold scripts to as well.

@@ -37,17 +37,9 @@ public struct Library: Sendable {
 
     /// Names of the Lua files beside one that was looked for.
     private static func modules(in folder: String, below parts: ArraySlice<Substring>) -> [String] {
-        guard let directory = opendir(([folder] + parts.map(String.init)).joined(separator: "/")) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory), names.count < 1000 {
-            let file = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if file.hasSuffix(".lua"), ModuleFile.isName(file.dropLast(4)) {
-                names.append((parts + [file.dropLast(4)]).joined(separator: "."))
-            }
-        }
+        let files = names(inFolder: ([folder] + parts.map(String.init)).joined(separator: "/"))
+        let names = files.filter { $0.hasSuffix(".lua") && ModuleFile.isName($0.dropLast(4)) }.prefix(1000)
+            .map { (parts + [$0.dropLast(4)]).joined(separator: ".") }
         return names.sorted()
     }
 

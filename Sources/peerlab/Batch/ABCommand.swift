@@ -42,9 +42,9 @@ struct ABCommand: ParsableCommand {
         process.warmUp()
         let samples = try samples(process)
         var changes = Samples.compare(samples[0], samples[1])
-        let gone = samples[0].declared.subtracting(samples[1].declared).sorted()
+        let gone = samples[0].declared.subtracting(samples[1].declared).sorted(by: NaturalOrder.precedes)
         for name in gone { print("not measured by B: \(name)", to: STDOUT_FILENO) }
-        for name in samples[1].declared.subtracting(samples[0].declared).sorted() {
+        for name in samples[1].declared.subtracting(samples[0].declared).sorted(by: NaturalOrder.precedes) {
             print("not measured by A: \(name)", to: STDOUT_FILENO)
         }
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))

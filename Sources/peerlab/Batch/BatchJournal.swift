@@ -2,6 +2,7 @@ import Commands
 import Glibc
 import Kernel
 import Results
+import Runner
 
 /// Where journals are: XDG_STATE_HOME/peerlab/batches, or ~/.local/state/peerlab/batches.
 enum BatchJournal {
@@ -19,16 +20,7 @@ enum BatchJournal {
     /// The newest that did not come to its end and that nobody writes.
     static func unfinished() throws(Failure) -> String {
         let folder = try Folders.batches()
-        var names: [String] = []
-        if let directory = opendir(folder) {
-            defer { closedir(directory) }
-            while let entry = readdir(directory) {
-                names.append(
-                    withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-                )
-            }
-        }
-        for name in names.filter({ $0.hasSuffix(".jsonl") }).sorted(by: >) {
+        for name in names(inFolder: folder).filter({ $0.hasSuffix(".jsonl") }).sorted(by: >) {
             let path = "\(folder)/\(name)"
             if let reader = try? JournalReader(path), !reader.isEnded, !isWritten(path) { return path }
         }
