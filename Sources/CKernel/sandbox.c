@@ -42,10 +42,6 @@ static const int for_netlink[] = {
     SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
 };
 static const int for_results[] = { SYS_mkdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat };
-static const int for_queues[] = {
-    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_eventfd2, SYS_timerfd_create,
-    SYS_timerfd_settime,
-};
 
 struct program {
     struct sock_filter code[600];
@@ -170,7 +166,6 @@ long sandbox_filter(unsigned calls) {
     if (calls & SANDBOX_SOCKETS) ALLOW(&p, for_sockets);
     if (devices) ALLOW(&p, for_netlink);
     if (calls & SANDBOX_RESULTS) ALLOW(&p, for_results);
-    if (calls & SANDBOX_QUEUES) ALLOW(&p, for_queues);
     if (calls & SANDBOX_SOCKETS) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK, AF_INET, AF_INET6);
     else if (devices) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK);
     put_files(&p, devices, calls & SANDBOX_WRITING);

@@ -12,7 +12,6 @@ public struct Confinement {
     private let replaceable: [String]
     /// Folders whose files are written where they are.
     private var writable: [String] = []
-    private var hasQueues = false
     private let port: UInt16?
     private let memory: UInt64
     /// Seconds of wall time that scripts have; nil without a limit.
@@ -42,13 +41,9 @@ public struct Confinement {
     ///   - paths: what may be read: files, or folders with all that is in them.
     ///   - writable: folders whose files may be made, written and removed.
     ///   - replaceable: folders in which files may be renamed and removed.
-    ///   - hasQueues: whether libdispatch is used, which also reads how its threads fare.
-    public init(
-        reading paths: [String], writable: [String] = [], replaceable: [String] = [], hasQueues: Bool = false
-    ) {
+    public init(reading paths: [String], writable: [String] = [], replaceable: [String] = []) {
         isSimulated = true
-        readable = paths + (hasQueues ? ["/proc/self/task"] : [])
-        self.hasQueues = hasQueues
+        readable = paths
         devices = []
         self.replaceable = replaceable + writable
         self.writable = writable
@@ -128,7 +123,6 @@ public struct Confinement {
         if port != nil { calls |= UInt32(SANDBOX_SOCKETS.rawValue) }
         if !replaceable.isEmpty { calls |= UInt32(SANDBOX_RESULTS.rawValue) }
         if !writable.isEmpty { calls |= UInt32(SANDBOX_WRITING.rawValue) }
-        if hasQueues { calls |= UInt32(SANDBOX_QUEUES.rawValue) }
         let filter = sandbox_filter(calls)
         if filter < 0 { missing.append("calls, for seccomp: \(Confinement.reason(filter))") }
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)

@@ -70,7 +70,7 @@ struct ResultsCommand: ParsableCommand {
             "results",
             files: Confinement(
                 reading: journals + output + store + ["/dev/urandom"], writable: keeps ? store : [],
-                replaceable: outputs.compactMap(\.folder) + folders, hasQueues: true))
+                replaceable: outputs.compactMap(\.folder) + folders))
     }
 
     /// Runs a command, whose failures are said in one line.

@@ -16,9 +16,13 @@ public final class Store {
         self.path = path
         let file = try StoreFile(path)
         try file.checkWriting()
+        do throws(Failure) {
+            // What is damaged is found here, as GRDB gives up its queue where it cannot open.
+            if !file.isEmpty { _ = try Store(reading: path) }
+        } catch  where error.errno == Errno(EROFS) {}
         do {
-            queue = try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: true))
-            _ = try queue.read(StoreSchema.check)
+            queue = Store.kept(try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: true)))
+            _ = try queue.read { try StoreSchema.check($0, "main") }
             try StoreSchema.versions.migrate(queue)
         } catch {
             throw Store.failure("open", error, path)
@@ -32,17 +36,28 @@ public final class Store {
         let file = try StoreFile(path)
         do {
             if !file.isEmpty {
-                let queue = try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: false))
-                if try queue.read(StoreSchema.check) {
+                // Attached to one in memory that cannot fail to open.
+                let queue = Store.kept(try DatabaseQueue(configuration: Store.configuration(isWriting: false)))
+                let isMade = try queue.inDatabase { db in
+                    try db.execute(sql: "ATTACH ? AS store", arguments: [file.path])
+                    return try StoreSchema.check(db, "store")
+                }
+                if isMade {
                     self.queue = queue
                     return
                 }
             }
-            queue = try StoreSchema.empty()
+            queue = StoreSchema.empty
         } catch {
             throw Store.failure("open", error, path)
         }
     }
+
+    /// Until the process ends: a DispatchQueue that is given up starts threads of libdispatch, which trap in a process that
+    /// may not read /proc. https://github.com/swiftlang/swift-corelibs-libdispatch/blob/main/src/event/workqueue.c
+    static func kept(_ queue: DatabaseQueue) -> DatabaseQueue { Unmanaged.passRetained(queue).takeUnretainedValue() }
+
+    deinit { if queue !== StoreSchema.empty { try? queue.close() } }
 
     /// The folder that the process which has it open needs: the database and what SQLite keeps beside it.
     public static func folder(of path: String) throws(Failure) -> String { try StoreFile(path).folder }

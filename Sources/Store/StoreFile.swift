@@ -106,26 +106,27 @@ enum StoreSchema {
         return versions
     }()
 
-    /// One in memory.
-    static func empty() throws -> DatabaseQueue {
-        let queue = try DatabaseQueue()
-        try versions.migrate(queue)
+    /// One in memory, of which nothing is changed.
+    static let empty: DatabaseQueue = {
+        guard let queue = try? DatabaseQueue(), (try? versions.migrate(queue)) != nil else {
+            fatalError("SQLite cannot make a database in memory")
+        }
         return queue
-    }
+    }()
 
     /// Refuses a database that has anything else, such as a view, a trigger or another program's table; false of one whose
-    /// making has not come to its end.
-    @Sendable static func check(_ db: Database) throws -> Bool {
-        let ours = try empty().read(objects)
-        let found = try objects(db)
+    /// making has not come to its end. `schema` is its name in the connection.
+    static func check(_ db: Database, _ schema: String) throws -> Bool {
+        let ours = try empty.read { try objects($0, "main") }
+        let found = try objects(db, schema)
         guard found.isSubset(of: ours) else { throw ForeignSchema() }
         return found == ours
     }
 
     /// Each table and index, as it was declared.
-    private static func objects(_ db: Database) throws -> Set<[String?]> {
+    private static func objects(_ db: Database, _ schema: String) throws -> Set<[String?]> {
         var objects: Set<[String?]> = []
-        let rows = try Row.fetchCursor(db, sql: "SELECT type, name, tbl_name, sql FROM sqlite_master")
+        let rows = try Row.fetchCursor(db, sql: "SELECT type, name, tbl_name, sql FROM \(schema).sqlite_master")
         while let row = try rows.next() {
             objects.insert(row.databaseValues.map { String.fromDatabaseValue($0) })
             guard objects.count < 64 else { throw ForeignSchema() }

@@ -11,7 +11,6 @@ enum sandbox_calls {
     SANDBOX_SOCKETS = 2, /* TCP and name look-ups, for roles on other machines */
     SANDBOX_RESULTS = 4, /* renaming a file of results over the one before it */
     SANDBOX_WRITING = 8, /* opening for writing: a store of results */
-    SANDBOX_QUEUES = 16, /* what libdispatch waits with, which its users start without asking */
 };
 
 /* Filters the calls of every thread of this process. ENOSYS or EINVAL: the kernel has no filters. */
