@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "LabBench", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "VFIOUser", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "ConnectX", dependencies: ["VFIOUser", "Kernel"], swiftSettings: swift),
         .target(
             name: "Bindings",
             dependencies: [
@@ -111,6 +113,8 @@ let package = Package(
             name: "CommandTests", dependencies: ["peerlab", "LabBench", "Results", "Runner"],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
+        .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),
+        .testTarget(name: "ConnectXTests", dependencies: ["ConnectX", "VFIOUser", "Kernel"], swiftSettings: swift),
         .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,62 @@
+/// A PCI function that a client, such as QEMU, reaches through a vfio-user socket. Its client is a guest's machine: every
+/// number that arrives here was chosen by it. All calls come from one thread.
+public protocol PCIFunction: AnyObject {
+    /// A region by its VFIO index: BARs 0 to 5, 6 the expansion ROM, 7 the configuration space, 8 VGA.
+    func region(_ index: Int) -> RegionDescription
+
+    /// MSI-X vectors that it has.
+    var vectorCount: Int { get }
+
+    /// Fills the bytes with what a region has there; they lie within its size.
+    func read(_ region: Int, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
+
+    /// Takes bytes written to a region; they lie within its size.
+    func write(_ region: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer)
+
+    /// Does what writes have asked for. Called after the reply has gone out, as a client that waits for a reply serves no
+    /// DMA; here alone may a function use its bus.
+    func work()
+
+    /// Takes the state of after power-on, whatever it did.
+    func reset()
+}
+
+/// What a client is told of a region.
+public struct RegionDescription: Sendable, Equatable {
+    /// Bytes; 0 where there is none.
+    public var size: Int
+    /// A file that a client may map instead of asking for each access, from its offset 0; -1 for none.
+    public var file: Int32
+
+    /// A region of `size` bytes.
+    public init(size: Int, file: Int32 = -1) {
+        self.size = size
+        self.file = file
+    }
+}
+
+/// What a function reaches of its machine.
+public protocol PCIBus: AnyObject {
+    /// Reads memory by the function's own addresses.
+    func read(_ address: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(DMAFault)
+
+    /// Writes memory by the function's own addresses.
+    func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DMAFault)
+
+    /// Sends an MSI-X vector's message; one that nobody listens to is dropped.
+    func interrupt(_ vector: Int)
+}
+
+/// A request that reached no memory: unmapped, read-only, or refused by the client.
+public struct DMAFault: Error, Equatable {
+    /// The first byte that was not reached.
+    public let address: UInt64
+    /// Whether it was to be written.
+    public let isWrite: Bool
+
+    /// A fault at an address.
+    public init(address: UInt64, isWrite: Bool) {
+        self.address = address
+        self.isWrite = isWrite
+    }
+}

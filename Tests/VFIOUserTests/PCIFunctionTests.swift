@@ -1,0 +1,6 @@
+import Testing
+import VFIOUser
+
+@Suite struct PCIFunctionTests {
+    @Test func aRegionWithoutAFileIsNotMapped() { #expect(RegionDescription(size: 4096).file < 0) }
+}
