@@ -124,4 +124,5 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
     try Devices.setTPH(
         hint, dmabuf: call.dmabuf.pointee.descriptor, device: device.raw, feature: feature, object: object,
         kernel: kernel)
+    call.dmabuf.pointee.hint = hint
 }

@@ -39,8 +39,10 @@ public struct Distribution: Codable, Sendable, Equatable {
 
 /// What was found out about a region's hint (`mr:tph`).
 public struct Evidence: Codable, Sendable, Equatable {
-    /// Whether anything told it.
+    /// Whether something told it, and it is the one that the dma-buf's exporter was asked for, where this program asked.
     public let verified: Bool
+    /// What the exporter was asked for: "st_ext=0x1234 ph=target".
+    public let asked: String?
     /// Whether the NIC sets a hint.
     public let enabled: Bool?
     /// The steering tag's index.
@@ -49,7 +51,7 @@ public struct Evidence: Codable, Sendable, Equatable {
     public let ph: String?
     /// What told it.
     public let source: String?
-    /// Why nothing did.
+    /// Why it is not verified.
     public let reason: String?
     /// How often the same was found.
     public var count = 1

@@ -161,10 +161,11 @@ private let pdClass = ObjectClass(
             entry: {
                 Call($0, $1).run { call in
                     let request = call[1]
+                    let buffer = request[0].object(DMABuf.self)
                     let mr = try call[0].object(ProtectionDomain.self).pointee.regDmabufMR(
-                        dmabuf: request[0].object(DMABuf.self).pointee.descriptor, offset: request[1].uint64,
+                        dmabuf: buffer.pointee.descriptor, offset: request[1].uint64,
                         length: request[2].uint64, iova: request[3].uint64, access: request[4].int32)
-                    return push(mr, call)
+                    return push(mr, call, asked: buffer.pointee.hint)
                 }
             }),
         Function(
@@ -193,19 +194,22 @@ private let pdClass = ObjectClass(
             entry: {
                 Call($0, $1).run { call in
                     let request = call[1]
+                    let buffer = request[0].object(DMABuf.self)
                     let mr = try call[0].object(ProtectionDomain.self).pointee.mlx5dvRegDmabufMR(
-                        dmabuf: request[0].object(DMABuf.self).pointee.descriptor, offset: request[1].uint64,
+                        dmabuf: buffer.pointee.descriptor, offset: request[1].uint64,
                         length: request[2].uint64, iova: request[3].uint64, access: request[4].int32,
                         dataDirect: request[5].bool)
-                    return push(mr, call)
+                    return push(mr, call, asked: buffer.pointee.hint)
                 }
             }),
         regDMFunction, createQPFunction,
     ] + addressFunctions,
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
-func push(_ mr: consuming MemoryRegion, _ call: Call) -> CInt {
+/// `hint` is what the dma-buf's exporter was asked for.
+func push(_ mr: consuming MemoryRegion, _ call: Call, asked hint: TPHHint? = nil) -> CInt {
     let number = mr.lkey
+    mr.asked = hint
     return call.push(object: mr, parent: 1, number: number)
 }
 
@@ -230,7 +234,8 @@ private func regMREx(_ call: Call) throws -> CInt {
     let request = call[1]
     var attributes = MRInitAttributes()
     attributes.comp_mask = 1 | 4 | 8
-    attributes.fd = request[0].object(DMABuf.self).pointee.descriptor
+    let buffer = request[0].object(DMABuf.self)
+    attributes.fd = buffer.pointee.descriptor
     attributes.fd_offset = request[1].uint64
     attributes.length = request[2].uint64
     attributes.iova = request[3].uint64
@@ -239,7 +244,9 @@ private func regMREx(_ call: Call) throws -> CInt {
         attributes.comp_mask |= 16
         attributes.dmah = request[5].object(DMAHandle.self).pointee.pointer
     }
-    return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call)
+    // A handle wins over the exporter, which is not even asked then.
+    let asked = request[5].isPresent ? nil : buffer.pointee.hint
+    return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call, asked: asked)
 }
 
 private let mrClass = ObjectClass(
@@ -260,29 +267,42 @@ private let mrClass = ObjectClass(
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.length)) } }),
         Function(
             "tph", returns: "rdma.tph",
-            "The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; verified is false, "
-                + "with a reason, where nothing tells.",
+            "The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; enabled is nil where "
+                + "nothing tells. asked is what set_tph asked for before it was registered; verified is false, with a reason, "
+                + "where nothing tells or the key holds something else.",
             entry: { Call($0, $1).run(tph) }),
     ],
     close: { closeObject($0, $1, $2, MemoryRegion.self) }, destroy: { destroyObject($0, MemoryRegion.self) })
 
 private func tph(_ call: Call) throws -> CInt {
-    let (hint, source, reason) = call[0].object(MemoryRegion.self).pointee.tph()
-    guard let hint else {
-        try call.keep(
-            Evidence(verified: false, enabled: nil, st: nil, ph: nil, source: nil, reason: reason))
-        return call.push(.table(["verified": .boolean(false), "reason": .string(reason)]))
-    }
+    let region = call[0].object(MemoryRegion.self)
+    let (hint, source, why) = region.pointee.tph()
+    let asked = region.pointee.asked
+    let isEnabled = hint?.enabled ?? false
+    let reason = hint.map { region.pointee.objection(to: $0) } ?? why
     let found = Evidence(
-        verified: true, enabled: hint.enabled, st: hint.enabled ? Int64(hint.index) : nil,
-        ph: hint.enabled ? ProcessingHint(rawValue: hint.ph)?.name ?? "?" : nil,
-        source: sourceName(source, isSimulated: call.host.isSimulated), reason: nil)
+        verified: reason == nil, asked: asked?.text, enabled: hint?.enabled,
+        st: hint.flatMap { isEnabled ? Int64($0.index) : nil },
+        ph: hint.flatMap { isEnabled ? ProcessingHint(rawValue: $0.ph)?.name ?? "?" : nil },
+        source: hint == nil ? nil : sourceName(source, isSimulated: call.host.isSimulated), reason: reason)
     try call.keep(found)
     return call.push(
         .table([
-            "verified": .boolean(true), "enabled": .boolean(hint.enabled), "st": found.st.map { .integer($0) } ?? .none,
+            "verified": .boolean(found.verified), "asked": asked?.value ?? .none,
+            "enabled": found.enabled.map { .boolean($0) } ?? .none, "st": found.st.map { .integer($0) } ?? .none,
             "ph": found.ph.map { .string($0) } ?? .none, "source": found.source.map { .string($0) } ?? .none,
+            "reason": reason.map { .string($0) } ?? .none,
         ]))
+}
+
+extension TPHHint {
+    /// As `set_tph` takes it.
+    fileprivate var value: LuaValue {
+        .table([
+            "st": st.map { .integer(Int64($0.rawValue)) } ?? .none,
+            "st_ext": stExt.map { .integer(Int64($0.rawValue)) } ?? .none, "ph": .string(ph.name),
+        ])
+    }
 }
 
 private func sourceName(_ source: MemoryRegion.HintSource, isSimulated: Bool) -> String {

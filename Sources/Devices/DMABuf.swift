@@ -9,6 +9,8 @@ public struct DMABuf: ~Copyable {
     public let exporter: SharedDescriptor
     /// How messages call it: the exporter's address and region.
     public let label: String
+    /// The hint that was set on it last through this object; nil where none was, or it was cleared.
+    public var hint: TPHHint?
 
     /// What /proc/self/fdinfo says of a dma-buf.
     public struct Info: Sendable {

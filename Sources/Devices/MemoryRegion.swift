@@ -3,13 +3,15 @@ public import Kernel
 
 /// A registered memory region.
 public struct MemoryRegion: ~Copyable {
-    private let kernel: any Kernel
-    private let mr: UnsafeMutablePointer<ibv_mr>
+    let kernel: any Kernel
+    let mr: UnsafeMutablePointer<ibv_mr>
     private let siblings: Children
     /// What work requests call its first byte.
     public let start: UInt64
     private let key: UInt32
     private let domain: String
+    /// The hint that the dma-buf had when it was registered, where this program set it and no DMA handle comes before it.
+    public var asked: TPHHint?
     /// False once it is deregistered.
     public private(set) var isOpen = true
 
@@ -91,32 +93,5 @@ public struct MemoryRegion: ~Copyable {
         try siblings.end(&isOpen, "ibv_dereg_mr", "mr 0x\(String(key, radix: 16)) of \(domain)") { () throws(Errno) in
             try kernel.ibv_dereg_mr(mr)
         }
-    }
-}
-
-/// The processing hint in an mlx5 memory key context. Source: include/linux/mlx5/mlx5_ifc.h, mlx5_ifc_mkc_bits: bit
-/// 0x1e5 pcie_tph_en, 0x1e6 pcie_tph_ph (2), 0x1e8 pcie_tph_steering_tag_index (8); bits count from the first byte's
-/// most significant one.
-public struct MkeyTPH: Sendable, Equatable {
-    /// Whether the NIC sets a hint at all.
-    public let enabled: Bool
-    /// The processing hint, 0 to 3.
-    public let ph: UInt8
-    /// The steering tag's index: the tag itself in direct mode, an entry of the NIC's table otherwise.
-    public let index: UInt8
-
-    init(enabled: Bool, ph: UInt8, index: UInt16) {
-        self.enabled = enabled
-        self.ph = ph
-        self.index = UInt8(truncatingIfNeeded: index)
-    }
-
-    /// Decodes 64 bytes.
-    public init?(_ context: [UInt8]) {
-        guard context.count >= 0x1f0 / 8 else { return nil }
-        let byte = context[0x1e0 / 8]
-        enabled = byte >> 2 & 1 == 1
-        ph = byte & 3
-        index = context[0x1e8 / 8]
     }
 }

@@ -102,11 +102,9 @@ public struct QueuePair: ~Copyable {
         guard let context = qp.pointee.context else { throw Failure("ibv_query_port", .invalid, object: label) }
         let attributes = try call("ibv_query_port") { () throws(Errno) in try kernel.ibv_query_port(context, port) }
         let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label)
-        let device = context.pointee.device.map { device in
-            withUnsafeBytes(of: device.pointee.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        }
+        let device = context.pointee.deviceName ?? "nic"
         return Endpoint(
-            number: number, lid: attributes.lid, gid: entry?.gid ?? [], source: entry.map { (device ?? "nic", $0) })
+            number: number, lid: attributes.lid, gid: entry?.gid ?? [], source: entry.map { (device, $0) })
     }
 
     /// Connects to `peer`, through INIT and RTR to RTS.

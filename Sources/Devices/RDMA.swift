@@ -11,15 +11,23 @@ public struct RDMADevice {
     public static func all(kernel: any Kernel) throws(Failure) -> [RDMADevice] {
         do throws(Errno) {
             return try kernel.ibv_get_device_list().map { pointer in
-                let name = withUnsafeBytes(of: pointer.pointee.name) { bytes in
-                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-                }
-                return RDMADevice(name: name, pointer: pointer)
+                RDMADevice(name: pointer.pointee.nameText, pointer: pointer)
             }
         } catch {
             throw Failure("ibv_get_device_list", error, object: "this machine")
         }
     }
+}
+
+extension ibv_device {
+    fileprivate var nameText: String {
+        withUnsafeBytes(of: name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}
+
+extension ibv_context {
+    /// What the device is called that it is of.
+    var deviceName: String? { device?.pointee.nameText }
 }
 
 /// Objects that live in another one: libibverbs would use freed memory if the parent went first.

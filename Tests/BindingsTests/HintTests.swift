@@ -8,9 +8,11 @@ import Testing
 
 /// What `mr:tph` finds out where the driver gives no raw dump of a memory key.
 @Suite struct HintTests {
-    private func run(_ script: String) throws -> [String: LuaValue] {
+    private func run(
+        _ script: String, _ change: (inout Topology) -> Void = { $0.nics[0].rawDumps = false }
+    ) throws -> [String: LuaValue] {
         var topology = Topology.standard
-        topology.nics[0].rawDumps = false
+        change(&topology)
         let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
             context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
@@ -22,7 +24,7 @@ import Testing
             local pd = context:alloc_pd()
             local function register(tag)
               local buf = device:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
-              if tag then buf:set_tph { st = tag, ph = "target" } end
+              if type(tag) == "table" then buf:set_tph(tag) elseif tag then buf:set_tph { st = tag, ph = "target" } end
               return pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write", "remote_write" } }
             end
 
@@ -64,5 +66,54 @@ import Testing
             """)
         #expect(fields["tag"] == .integer(0x42))
         #expect(fields["pools"] == .string("65 16 0 1, 66 16 1 1"))
+    }
+
+    /// v11, and a NIC that asks for tags of 16 bits.
+    private static func extended(_ table: Int) -> (inout Topology) -> Void {
+        {
+            $0.tph = .v11
+            $0.nics[0].requester = .extended
+            $0.nics[0].steeringTable = table
+        }
+    }
+
+    @Test func aTagThatWasCutIsNotVerified() throws {
+        let fields = try run("return register { st_ext = 0x1234, ph = \"target\" }:tph()", Self.extended(0))
+        #expect(fields["verified"] == .boolean(false))
+        #expect(fields["asked"] == .table(["st_ext": .integer(0x1234), "ph": .string("target")]))
+        #expect(fields["enabled"] == .boolean(true) && fields["st"] == .integer(0x34))
+        #expect(
+            fields["reason"]
+                == .string(
+                    "asked for st_ext=0x1234 ph=target, and the memory key holds st=0x34: mlx5 keeps 8 bits of a tag in "
+                        + "direct mode; use a steering table, or a tag up to 0xff"))
+    }
+
+    @Test func aTableKeepsAllBits() throws {
+        let fields = try run("return register { st_ext = 0x1234, ph = \"target\" }:tph()", Self.extended(4))
+        #expect(fields["verified"] == .boolean(true) && fields["reason"] == nil)
+        #expect(fields["st"] == .integer(1))
+        let low = try run("return register { st_ext = 0x34, ph = \"target\" }:tph()", Self.extended(0))
+        #expect(low["verified"] == .boolean(true) && low["st"] == .integer(0x34))
+    }
+
+    @Test func aHintThatDidNotReachTheKeyIsNotVerified() throws {
+        // An extended requester is not given the tag of 8 bits.
+        let fields = try run("return register(0x42):tph()", Self.extended(0))
+        #expect(fields["verified"] == .boolean(false) && fields["enabled"] == .boolean(false))
+        #expect(
+            fields["reason"] == .string("asked for st=0x42 ph=target, and the memory key holds no hint"))
+    }
+
+    @Test func whatWasAskedLaterWasNotAsked() throws {
+        let fields = try run(
+            """
+            local buf = device:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+            local mr = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write" } }
+            buf:set_tph { st = 1, ph = "target" }
+            return mr:tph()
+            """
+        ) { _ in }
+        #expect(fields["verified"] == .boolean(true) && fields["enabled"] == .boolean(false) && fields["asked"] == nil)
     }
 }

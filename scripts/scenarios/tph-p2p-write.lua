@@ -19,8 +19,10 @@ local function evidence(mr, opt)
     return ("%d requests on the links, all with st=0x%02x ph=%s"):format(#requests, opt.st, opt.ph)
   end
   local hint = mr:tph()
-  if not hint.verified then
+  if hint.enabled == nil then
     return "the hint is unverified: " .. hint.reason
+  elseif not hint.enabled then
+    return "the memory key has no hint"
   end
   local sent, reason = steering.tag(opt.nic, hint.st)
   return sent and ("the memory key has st=0x%02x ph=%s (%s)"):format(sent, hint.ph, hint.source)

@@ -138,7 +138,7 @@ function rdma_mr:addr() end
 ---@return integer
 function rdma_mr:length() end
 
----The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; verified is false, with a reason, where nothing tells.
+---The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; enabled is nil where nothing tells. asked is what set_tph asked for before it was registered; verified is false, with a reason, where nothing tells or the key holds something else.
 ---@return rdma.tph
 function rdma_mr:tph() end
 

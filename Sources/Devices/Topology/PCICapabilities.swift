@@ -67,6 +67,14 @@ struct PCICapabilities {
         return (capability & 0x100 != 0 ? "extended" : "tph", hasTable ? Int(capability >> 16 & 0x7ff) + 1 : 0)
     }
 
+    /// An entry of its steering tag table; nil where the table is not in its configuration space, or has no such entry.
+    func steeringTag(at index: Int) -> UInt16? {
+        guard let place = place(ofExtended: 0x17), double(place + 4) >> 9 & 3 == 1, index < requester?.entries ?? 0,
+            place + 14 + 2 * index <= bytes.count
+        else { return nil }
+        return word(place + 12 + 2 * index)
+    }
+
     /// What its access control services redirect now, as drivers/pci/p2pdma.c:pci_bridge_has_acs_redir looks at them.
     var redirects: [String] {
         guard let place = place(ofExtended: 0x0d) else { return [] }

@@ -79,7 +79,7 @@ extension Distribution {
 }
 
 extension Evidence {
-    fileprivate var weight: Int { 208 + (ph?.weight ?? 0) + (source?.weight ?? 0) + (reason?.weight ?? 0) }
+    fileprivate var weight: Int { 208 + [asked, ph, source, reason].reduce(0) { $0 + ($1?.weight ?? 0) } }
 }
 
 extension LuaValue {

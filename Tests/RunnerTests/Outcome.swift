@@ -1,0 +1,62 @@
+import Devices
+import Glibc
+import LuaKit
+import Runner
+import SimKernel
+import TestBench
+
+/// A file that is there as long as this is.
+final class TemporaryScript {
+    private let folder: String
+    let path: String
+
+    init(_ text: String) {
+        var template = Array("/tmp/peerlab-test.XXXXXX".utf8CString)
+        guard let folder = mkdtemp(&template) else { preconditionFailure("no folder in /tmp") }
+        self.folder = String(cString: folder)
+        path = self.folder + "/script.lua"
+        guard let file = fopen(path, "w") else { preconditionFailure("no file in \(self.folder)") }
+        fputs(text, file)
+        fclose(file)
+    }
+
+    deinit {
+        unlink(path)
+        rmdir(folder)
+    }
+}
+
+/// Runs a script on the simulated bench.
+struct Outcome {
+    var result: ScenarioResult?
+    var error: ErrorValue?
+    var lines: [String] = []
+    let kernel: SimKernel
+
+    init(
+        _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
+        tph: TPHChoice = .auto
+    ) throws {
+        let script = TemporaryScript(text)
+        let path = script.path
+        defer { withExtendedLifetime(script) {} }
+        let kernel = SimKernel(topology)
+        self.kernel = kernel
+        let bench = Bench(
+            kind: "sim", description: "test", isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
+        let root = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())
+        let output = Lines()
+        do throws(ErrorValue) {
+            let run = try ScenarioRun(
+                file: path, bench: bench, kernel: kernel, another: { kernel },
+                library: Library(stdlib: [root + "/stdlib"]),
+                settings: settings, featureFound: { _ in }, note: { _ in }, emit: { output.all.append($0) })
+            result = try run.run()
+        } catch {
+            self.error = error
+        }
+        lines = output.all
+    }
+
+    private final class Lines { var all: [String] = [] }
+}
