@@ -10,6 +10,7 @@ static void call_resume(lua_State *L, lua_State *coroutine) {
     if (coroutine) state->running = coroutine;
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET); /* resume never raises but for a wrong argument, where none runs */
     state->running = before;
+    state->noted_call = NULL;
     lk_check_interrupt(L);
 }
 

@@ -1,79 +1,15 @@
 /* Arguments are checked and decoded here, from the description that help and editor stubs also come from. */
-#include "internal.h"
-#include <limits.h>
+#include "refuse.h"
 #include <string.h>
 
 /* Most names differ in the first letter. */
 static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
 
-/* Where in the arguments we are, for messages: ranges[2].offset */
-typedef struct place {
-    const struct place *parent;
-    const char *name; /* NULL: an index */
-    lua_Integer index;
-} place;
-
-static void push_place(lua_State *L, const place *at) { /* [-0, +1, m] */
-    if (!at) {
-        lua_pushliteral(L, "");
-        return;
-    }
-    push_place(L, at->parent);
-    const char *before = lua_tostring(L, -1);
-    if (!at->name) lua_pushfstring(L, "%s[%I]", before, (LUAI_UACINT)at->index);
-    else if (*before) lua_pushfstring(L, "%s.%s", before, at->name);
-    else lua_pushstring(L, at->name);
-    lua_remove(L, -2);
-}
-
-static int refuse(lua_State *L, const lk_function *f, const place *at) { /* message at the top */
-    push_place(L, at);
-    const char *where = lua_tostring(L, -1);
-    if (strcmp(where, "self") == 0) return lk_raise(L, "argument", f->name, "the object %s", lua_tostring(L, -2));
-    if (*where) return lk_raise(L, "argument", f->name, "'%s' %s", where, lua_tostring(L, -2));
-    return lk_raise(L, "argument", f->name, "the argument %s", lua_tostring(L, -2));
-}
-
-/* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}", and "vfio:open" is "vfio.open". */
-static void check_call(lua_State *L, const lk_function *f, const place *at, int index) {
-    const char *colon = strchr(f->name, ':'), *dot = strchr(f->name, '.');
-    if (at->parent || index != 1) return;
-    if (colon && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))
-        lk_raise(L, "argument", f->name, "it is a method and has no object here; call it with a colon, %s(...)", f->name);
-    if (!colon && dot && lua_istable(L, 1)) {
-        lua_pushlstring(L, f->name, (size_t)(dot - f->name));
-        lk_get_module(L, lua_tostring(L, -1));
-        if (lua_rawequal(L, 1, -1))
-            lk_raise(L, "argument", f->name, "it is no method; call it with a dot, %s(...)", f->name);
-        lua_pop(L, 2);
-    }
-}
-
-static int wrong_type(lua_State *L, const lk_function *f, const place *at, int index, const char *expected) {
-    check_call(L, f, at, index);
-    const char *given = luaL_typename(L, index);
-    if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) given = lua_tostring(L, -1);
-    if (lua_isnoneornil(L, index)) lua_pushfstring(L, "is missing; it must be %s", expected);
-    else lua_pushfstring(L, "must be %s, not a %s", expected, given);
-    return refuse(L, f, at);
-}
-
-static void near_name(lua_State *L, const lk_type *type, const char *word) {
-    const char *best = NULL;
-    int least = INT_MAX;
-    for (int i = 0; i < type->count; i++) {
-        const char *name = type->kind == LK_RECORD ? type->fields[i].name : type->names[i];
-        int distance = lk_distance(word, name);
-        if (distance < least) least = distance, best = name;
-    }
-    lk_suggest(L, word, best, least);
-}
-
 static void check_range(lua_State *L, const lk_function *f, const place *at, const lk_type *type, lua_Integer value) {
     if (value >= type->minimum && value <= type->maximum) return;
     lua_pushfstring(L, "must be %I to %I, not %I", (LUAI_UACINT)type->minimum, (LUAI_UACINT)type->maximum,
                     (LUAI_UACINT)value);
-    refuse(L, f, at);
+    lk_refuse(L, f, at);
 }
 
 static void push_names(lua_State *L, const lk_type *type) { /* [-0, +1, m] */
@@ -87,14 +23,14 @@ static void push_names(lua_State *L, const lk_type *type) { /* [-0, +1, m] */
 }
 
 static int64_t decode_name(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index) {
-    if (lua_type(L, index) != LUA_TSTRING) wrong_type(L, f, at, index, "a name");
+    if (lua_type(L, index) != LUA_TSTRING) lk_wrong_type(L, f, at, index, "a name");
     const char *word = lua_tostring(L, index);
     for (int i = 0; i < type->count; i++)
         if (same(word, type->names[i])) return type->values[i];
     push_names(L, type);
     lua_pushfstring(L, "must be one of %s, not '%s'", lua_tostring(L, -1), word);
-    near_name(L, type, word);
-    refuse(L, f, at);
+    lk_near_name(L, type, word);
+    lk_refuse(L, f, at);
     return 0;
 }
 
@@ -115,7 +51,7 @@ static void check_sequence(lua_State *L, const lk_function *f, const place *at, 
         }
         if (lua_type(L, -2) != LUA_TSTRING) {
             lua_pushfstring(L, "must be a list, and has a key of type %s", luaL_typename(L, -2));
-            refuse(L, f, at);
+            lk_refuse(L, f, at);
         }
         const char *key = lua_tostring(L, -2);
         if (type->kind == LK_FLAGS && has_name(type, key))
@@ -124,19 +60,19 @@ static void check_sequence(lua_State *L, const lk_function *f, const place *at, 
             lua_pushfstring(L, "must be a list, and has the key '%s'; write { { %s = ... } }, a table for each element", key,
                             key);
         else lua_pushfstring(L, "must be a list, and has the key '%s'", key);
-        refuse(L, f, at);
+        lk_refuse(L, f, at);
     }
     if (entries == count) return;
     lua_Integer hole = 1;
     while (lua_rawgeti(L, index, hole) != LUA_TNIL) lua_pop(L, 1), hole++;
     lua_pushfstring(L, "must be a list without holes, and has nothing at [%I] but %I elements in all", (LUAI_UACINT)hole,
                     (LUAI_UACINT)entries);
-    refuse(L, f, at);
+    lk_refuse(L, f, at);
 }
 
 static void decode_flags(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
                          lk_value *out) {
-    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list of names");
+    if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a list of names");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
     check_sequence(L, f, at, type, index, count);
     out->integer = 0;
@@ -169,13 +105,13 @@ static lk_value *items(lua_State *L, room *room, size_t count) {
 
 static void decode_list(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
                         lk_value *out) {
-    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a list");
+    if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a list");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
     check_sequence(L, f, at, type, index, count);
     if (count < type->minimum || count > type->maximum) {
         lua_pushfstring(L, "must have %I to %I elements, not %I", (LUAI_UACINT)type->minimum,
                         (LUAI_UACINT)type->maximum, (LUAI_UACINT)count);
-        refuse(L, f, at);
+        lk_refuse(L, f, at);
     }
     lk_value *list = items(L, room, (size_t)count);
     for (lua_Integer i = 1; i <= count; i++) {
@@ -206,14 +142,14 @@ static void spread(lua_State *L, const lk_function *f, const place *at, const lk
                 lua_pushfstring(L, "has an element [%I] without a name; its keys are names, '%s' for one",
                                 (LUAI_UACINT)lua_tointeger(L, -2), type->count ? type->fields[0].name : "");
             else lua_pushfstring(L, "has a key of type %s; its keys are names", luaL_typename(L, -2));
-            refuse(L, f, at);
+            lk_refuse(L, f, at);
         }
         const char *key = lua_tostring(L, -2);
         const lk_field *field = find_field(type, key);
         if (!field) {
-            push_place(L, at);
+            lk_push_place(L, at);
             lua_pushfstring(L, "unknown key '%s' in '%s'", key, lua_tostring(L, -1));
-            near_name(L, type, key);
+            lk_near_name(L, type, key);
             lk_raise(L, "argument", f->name, "%s", lua_tostring(L, -1));
         }
         fields[field - type->fields].count = (size_t)lua_gettop(L) - 1;
@@ -231,7 +167,7 @@ static void decode_field(lua_State *L, const lk_function *f, room *room, const p
 
 static void decode_record(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type,
                           int index, lk_value *out) {
-    if (lua_type(L, index) != LUA_TTABLE) wrong_type(L, f, at, index, "a table");
+    if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a table");
     lk_value *fields = items(L, room, (size_t)type->count);
     luaL_checkstack(L, type->count + 12, "too many nested arguments");
     spread(L, f, at, type, index, fields);
@@ -253,7 +189,7 @@ static void check_open(lua_State *L, const lk_function *f, const place *at, cons
     if (object->closed_line > 0)
         lua_pushfstring(L, "is closed (%s, closed at line %d)", lua_tostring(L, -1), object->closed_line);
     else lua_pushfstring(L, "is closed (%s)", lua_tostring(L, -1));
-    refuse(L, f, at);
+    lk_refuse(L, f, at);
 }
 
 static void decode_object(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
@@ -261,7 +197,7 @@ static void decode_object(lua_State *L, const lk_function *f, const place *at, c
     lk_object *object = object_at(L, index);
     if (!object || object->class_ != type->object) {
         lua_pushfstring(L, "a %s", type->object->name);
-        wrong_type(L, f, at, index, lua_tostring(L, -1));
+        lk_wrong_type(L, f, at, index, lua_tostring(L, -1));
     }
     check_open(L, f, at, object, index);
     out->pointer = object + 1;
@@ -275,7 +211,7 @@ static void decode(lua_State *L, const lk_function *f, room *room, const place *
     switch (type->kind) {
     case LK_INTEGER:
         out->integer = lua_tointegerx(L, index, &converted); /* as in Lua's own functions, "5" is 5 */
-        if (!converted) wrong_type(L, f, at, index, "an integer");
+        if (!converted) lk_wrong_type(L, f, at, index, "an integer");
         check_range(L, f, at, type, out->integer);
         return;
     case LK_SIZE:
@@ -286,24 +222,24 @@ static void decode(lua_State *L, const lk_function *f, room *room, const place *
         } else if (lua_type(L, index) == LUA_TNUMBER) {
             out->integer = lua_tointegerx(L, index, &converted);
         }
-        if (!converted) wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\")");
+        if (!converted) lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\")");
         check_range(L, f, at, type, out->integer);
         return;
     case LK_NUMBER:
-        if (lua_type(L, index) != LUA_TNUMBER) wrong_type(L, f, at, index, "a number");
+        if (lua_type(L, index) != LUA_TNUMBER) lk_wrong_type(L, f, at, index, "a number");
         out->number = lua_tonumber(L, index);
         return;
     case LK_BOOLEAN:
-        if (lua_type(L, index) != LUA_TBOOLEAN) wrong_type(L, f, at, index, "true or false");
+        if (lua_type(L, index) != LUA_TBOOLEAN) lk_wrong_type(L, f, at, index, "true or false");
         out->integer = lua_toboolean(L, index);
         return;
     case LK_STRING:
-        if (lua_type(L, index) != LUA_TSTRING) wrong_type(L, f, at, index, "a string");
+        if (lua_type(L, index) != LUA_TSTRING) lk_wrong_type(L, f, at, index, "a string");
         out->pointer = lua_tolstring(L, index, &out->count);
         if ((int64_t)out->count < type->minimum || (int64_t)out->count > type->maximum) {
             lua_pushfstring(L, "must be %I to %I bytes long, not %I", (LUAI_UACINT)type->minimum,
                             (LUAI_UACINT)type->maximum, (LUAI_UACINT)out->count);
-            refuse(L, f, at);
+            lk_refuse(L, f, at);
         }
         return;
     case LK_ENUM: out->integer = decode_name(L, f, at, type, index); return;
@@ -415,36 +351,4 @@ static int trampoline(lua_State *L) {
 void lk_push_function(lua_State *L, const lk_function *function) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)function);
     lua_pushcclosure(L, function->count <= 4 ? quick_trampoline : trampoline, 1);
-}
-
-bool lk_parse_size(const char *text, size_t length, int64_t *result) {
-    static const char units[] = "KMGT";
-    size_t at = 0;
-    unsigned base = 10;
-    uint64_t value = 0;
-    if (length > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) base = 16, at = 2;
-    size_t first = at;
-    for (; at < length; at++) {
-        char c = text[at];
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
-                       : base == 16 && c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-                       : base == 16 && c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10) : 99;
-        if (digit == 99) break;
-        if (value > ((uint64_t)INT64_MAX - digit) / base) return false;
-        value = value * base + digit;
-    }
-    if (at == first) return false;
-    if (at < length) {
-        const char *unit = memchr(units, text[at], 4);
-        if (!unit) return false;
-        for (long shift = unit - units; shift >= 0; shift--) {
-            if (value > (uint64_t)INT64_MAX / 1024) return false;
-            value *= 1024;
-        }
-        at++;
-        if (length - at == 2 && text[at] == 'i' && text[at + 1] == 'B') at += 2;
-    }
-    if (at != length) return false;
-    *result = (int64_t)value;
-    return true;
 }

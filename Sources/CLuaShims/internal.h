@@ -2,6 +2,8 @@
 #include "include/CLuaShims.h"
 #include <pthread.h>
 
+enum { LK_NOTING = 7 };
+
 /* Behind the extra space of every thread of a state. */
 typedef struct lk_state {
     void *context, *owner;
@@ -26,6 +28,10 @@ typedef struct lk_state {
     const void *error_metatable;
     char refused_at[LK_POSITION]; /* where memory was refused last: "FILE:LINE: " */
     bool refused_by_limit;        /* and whether we refused it, or malloc(3) did */
+    /* The call of a function of C that may run for ever, and where it was called; see position.c. */
+    const void *volatile noted_call;
+    char noted[LK_POSITION];
+    lua_CFunction originals[LK_NOTING]; /* Lua's own functions behind ours */
 } lk_state;
 
 static inline lk_state *state_of(lua_State *L) { return *(lk_state **)lua_getextraspace(L); }
@@ -84,12 +90,17 @@ void lk_open_libraries(lua_State *L);
 void lk_open_coroutines(lua_State *L);
 /* "FILE:LINE: " of the script's line that runs, or nothing. Allocates nothing. */
 void lk_note_position(lua_State *L, char *text, size_t size);
-/* In a handler of SIGALRM, in the thread that runs L: tells the position where somebody wants it. */
-void lk_position_signal(lua_State *L);
+/* Has functions that may run for ever note where they are called. */
+void lk_note_calls(lua_State *L);
+/* In a handler of SIGALRM, in the thread that runs the state: tells the position where somebody wants it. Asks nothing of Lua
+ * that could be half done. */
+void lk_position_signal(const lk_state *state);
 /* From another thread than the one that runs the state, which has the signals. */
 void lk_ask_position(pthread_t thread, char *text);
 /* Raises where the state was interrupted. */
 void lk_check_interrupt(lua_State *L);
+/* The allocator of a state, its owner. */
+void *lk_allocate(void *owner, void *block, size_t old, size_t size);
 /* What to say of a script whose memory is used up. [-0, +1, m] */
 void lk_push_lack_of_memory(lua_State *L);
 void lk_forget_signals(lk_state *state);

@@ -3,20 +3,112 @@
 #include "internal.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-void lk_note_position(lua_State *L, char *text, size_t size) {
+static void note_from(lua_State *L, int level, char *text, size_t size) {
     lua_Debug info;
     text[0] = 0;
-    for (int level = 0; lua_getstack(L, level, &info); level++) {
+    for (; lua_getstack(L, level, &info); level++) {
         lua_getinfo(L, "Sl", &info);
         if (info.currentline <= 0 || info.source[0] == '=') continue;
         snprintf(text, size, "%s:%d: ", info.short_src, info.currentline);
         return;
     }
 }
+
+void lk_note_position(lua_State *L, char *text, size_t size) { note_from(L, 0, text, size); }
+
+/* --- Functions of C that may run for ever: nothing of Lua's runs meanwhile, so no hook could tell the line. A signal handler
+ * must not ask Lua, which may be moving its stack; so they note it before they begin. ----------------------------------- */
+
+enum { FIND, MATCH, GSUB, GMATCH, GMATCH_NEXT, PCALL, XPCALL };
+_Static_assert(XPCALL < LK_NOTING, "each has its place in the state");
+
+static void forget_call(lua_State *L) { state_of(L)->noted_call = NULL; }
+
+static void note_call(lua_State *L) {
+    lk_state *state = state_of(L);
+    lua_Debug here;
+    forget_call(L);
+    if (!lua_getstack(L, 0, &here)) return;
+    note_from(L, 1, state->noted, sizeof state->noted);
+    /* The handler runs in this thread: it has the text where it sees the call. */
+    atomic_signal_fence(memory_order_release);
+    state->noted_call = here.i_ci;
+}
+
+/* Backtracking takes two quantifiers to be more than the text's length squared; noting takes as long as a short search. */
+static bool is_quick(lua_State *L) {
+    enum { LONG = 4096 };
+    if (lua_type(L, 1) != LUA_TSTRING || lua_type(L, 2) != LUA_TSTRING || lua_rawlen(L, 1) > LONG) return false;
+    size_t length, quantifiers = 0;
+    const char *pattern = lua_tolstring(L, 2, &length);
+    for (size_t i = 0; i < length; i++) {
+        char c = pattern[i];
+        quantifiers += c == '*' || c == '+' || c == '-' || c == '?';
+    }
+    return quantifiers < 2;
+}
+
+/* In the frame of ours, which so stays the one that errors name. */
+static int noting(lua_State *L, int which) {
+    if (which == GMATCH_NEXT || !is_quick(L)) note_call(L);
+    int results = state_of(L)->originals[which](L);
+    forget_call(L);
+    return results;
+}
+static int find(lua_State *L) { return noting(L, FIND); }
+static int match(lua_State *L) { return noting(L, MATCH); }
+static int gsub(lua_State *L) { return noting(L, GSUB); }
+static int next_match(lua_State *L) { return noting(L, GMATCH_NEXT); }
+
+/* Lua's iterator with its upvalues, but for the function. */
+static int gmatch(lua_State *L) {
+    state_of(L)->originals[GMATCH](L);
+    int iterator = lua_gettop(L), values = 0;
+    state_of(L)->originals[GMATCH_NEXT] = lua_tocfunction(L, iterator);
+    while (lua_getupvalue(L, iterator, values + 1)) values++;
+    lua_pushcclosure(L, next_match, values);
+    return 1;
+}
+
+/* A call that failed notes nothing any more. */
+static int forgetting_pcall(lua_State *L) {
+    int results = state_of(L)->originals[PCALL](L);
+    forget_call(L);
+    return results;
+}
+static int forgetting_xpcall(lua_State *L) {
+    int results = state_of(L)->originals[XPCALL](L);
+    forget_call(L);
+    return results;
+}
+
+static void replace(lua_State *L, const char *name, int which, lua_CFunction ours) {
+    lua_getfield(L, -1, name);
+    state_of(L)->originals[which] = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    lua_pushcfunction(L, ours);
+    lua_setfield(L, -2, name);
+}
+
+void lk_note_calls(lua_State *L) {
+    lua_getglobal(L, LUA_STRLIBNAME);
+    replace(L, "find", FIND, find);
+    replace(L, "match", MATCH, match);
+    replace(L, "gsub", GSUB, gsub);
+    replace(L, "gmatch", GMATCH, gmatch);
+    lua_pop(L, 1);
+    lua_pushglobaltable(L);
+    replace(L, "pcall", PCALL, forgetting_pcall);
+    replace(L, "xpcall", XPCALL, forgetting_xpcall);
+    lua_pop(L, 1);
+}
+
+/* --- The signal ------------------------------------------------------------------------------------------------------- */
 
 /* 0 nobody asks, 1 somebody does, 2 it was answered. */
 static volatile sig_atomic_t asked;
@@ -31,20 +123,22 @@ void lk_tell_position(int fd) {
 
 /* A line of JSON. The descriptor is a pipe of which nobody else writes now: the thread is in a function of Lua's. */
 static void tell(void) {
-    char line[LK_POSITION + 32];
-    for (char *c = place; *c; c++)
-        if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ') *c = '?';
-    int length = snprintf(line, sizeof line, "{\"position\":\"%s\"}\n", place);
-    if (write(told, line, (size_t)length) < 0) return;
+    static const char begin[] = "{\"position\":\"", end[] = "\"}\n";
+    char line[LK_POSITION + sizeof begin + sizeof end];
+    size_t length = sizeof begin - 1;
+    memcpy(line, begin, length);
+    for (char *c = place; *c; c++) line[length++] = *c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '?' : *c;
+    memcpy(line + length, end, sizeof end - 1);
+    if (write(told, line, length + sizeof end - 1) < 0) return;
 }
 
-void lk_position_signal(lua_State *L) {
-    lua_Debug info;
+void lk_position_signal(const lk_state *state) {
+    lua_Debug here;
     if (!asked && alarms++ == 0) return;
     place[0] = 0;
-    /* Only a function of C's can be asked: the hook stops Lua, whose own loop has the line in a register. */
-    if (lua_getstack(L, 0, &info) && lua_getinfo(L, "S", &info) && info.what[0] == 'C')
-        lk_note_position(L, place, sizeof place);
+    /* lua_getstack for level 0 reads one pointer: what runs. Only of the call that was noted is the line known. */
+    const void *call = state->noted_call;
+    if (call && lua_getstack(state->running, 0, &here) && here.i_ci == call) memcpy(place, state->noted, sizeof place);
     if (asked) asked = 2;
     else if (told >= 0 && place[0]) tell();
 }

@@ -34,7 +34,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     }
     if (number == SIGALRM) time_is_over = 1;
     if (!signal_target) return;
-    if (number == SIGALRM) lk_position_signal(signal_target->running);
+    if (number == SIGALRM) lk_position_signal(signal_target);
     lk_interrupt(signal_target->main, time_is_over ? LK_TIMEOUT : LK_INTERRUPTED);
 }
 

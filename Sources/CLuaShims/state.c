@@ -1,50 +1,10 @@
 /* A state for scripts: the safe libraries, strict globals, our require, print and load, and a hook for Ctrl-C. */
 #define _GNU_SOURCE
 #include "internal.h"
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Whether an error would unwind Swift frames. A finalizer that runs while Swift calls Lua is caught above them. */
-static bool would_unwind(const lk_state *state) {
-    if (!state->foreign) return false;
-    lua_Debug now;
-    bool runs = lua_getstack(state->foreign_thread, 0, &now);
-    return (runs ? (const void *)now.i_ci : NULL) == state->foreign_call;
-}
-
-static void note_refusal(lk_state *state, bool by_limit) {
-    lk_note_position(state->running, state->refused_at, sizeof state->refused_at);
-    state->refused_by_limit = by_limit;
-}
-
-/* Out of memory, Lua raises an error; where that would unwind Swift frames, the limit waits for the next chance. */
-static void *allocate(void *owner, void *block, size_t old, size_t size) {
-    lk_state *state = owner;
-    size_t before = block ? old : 0; /* without a block, `old` is a type */
-    if (size == 0) {
-        free(block);
-        state->used -= before;
-        return NULL;
-    }
-    if (size > before && !lk_has_room(state, size - before) && !would_unwind(state)) {
-        note_refusal(state, true);
-        return NULL;
-    }
-    void *result = realloc(block, size);
-    if (result) {
-        state->used += size - before;
-    } else if (size > before && would_unwind(state)) {
-        fputs("peerlab: out of memory\n", stderr);
-        errno = ENOMEM;
-        abort();
-    } else if (size > before) {
-        note_refusal(state, false);
-    }
-    return result;
-}
 
 void lk_ask_for_effects(lua_State *L, lk_permit permit) {
     state_of(L)->permit = permit;
@@ -55,39 +15,6 @@ void lk_tell_errors(lua_State *L, lk_raised raised, lk_printer finalizing) {
     state_of(L)->finalizing = finalizing;
 }
 void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitted = permitted; }
-
-void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
-
-bool lk_hold(lua_State *L, size_t bytes) {
-    lk_state *state = state_of(L);
-    /* What nobody needs any more may hold some. */
-    if (!lk_has_room(state, bytes)) lua_gc(L, LUA_GCCOLLECT);
-    if (!lk_has_room(state, bytes)) return false;
-    state->held += bytes;
-    return true;
-}
-void lk_release(lua_State *L, size_t bytes) { state_of(L)->held -= bytes; }
-size_t lk_memory_limit(lua_State *L) { return state_of(L)->limit; }
-
-void lk_push_lack_of_memory(lua_State *L) {
-    size_t limit = state_of(L)->limit;
-    if (!state_of(L)->refused_by_limit) {
-        lua_pushliteral(L, "not enough memory: the process gets no more (--memory, or the scenario's own limit)");
-        return;
-    }
-    lua_pushfstring(
-        L, "not enough memory: the %I %s that the script may have (--memory, or the scenario's own limit) are used up",
-        (LUAI_UACINT)(limit >> 20 ? limit >> 20 : limit), limit >> 20 ? "MiB" : "bytes");
-}
-
-int lk_check_memory(lua_State *L) {
-    lk_state *state = state_of(L);
-    lua_gc(L, LUA_GCCOLLECT);
-    if (lk_has_room(state, 0)) return 0;
-    state->refused_by_limit = true;
-    lk_push_lack_of_memory(L);
-    return lk_raise(L, "memory", NULL, "%s", lua_tostring(L, -1));
-}
 
 /* The state is closed, and no collection can begin any more. */
 static void tell_finalizing(lk_state *state) {
@@ -297,6 +224,7 @@ void lk_open_libraries(lua_State *L) {
     lua_getfield(L, -1, "find");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &find_key);
     lua_pop(L, 1);
+    lk_note_calls(L);
     lua_pushglobaltable(L);
     remove_field(L, "dofile");
     remove_field(L, "loadfile");
@@ -333,7 +261,7 @@ static int open_state(lua_State *L) {
 lua_State *lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed) {
     lk_state *state = calloc(1, sizeof *state);
     if (state) state->limit = SIZE_MAX, state->permitted = UINT32_MAX;
-    lua_State *L = state ? lua_newstate(allocate, state) : NULL;
+    lua_State *L = state ? lua_newstate(lk_allocate, state) : NULL;
     if (!L) {
         free(state);
         return NULL;
@@ -402,18 +330,4 @@ const char *lk_function_source(lua_State *L, int index) {
     lua_Debug info;
     lua_pushvalue(L, index);
     return lua_getinfo(L, ">S", &info) ? info.source : NULL; /* of the function, which stays on the stack */
-}
-
-/* A collection looks at all there is: with ten thousand cases, each time, at ten thousand functions. */
-enum { SMALL = 1 << 20 };
-
-void lk_collect(lua_State *L) {
-    lk_state *state = state_of(L);
-    bool small = state->used <= SMALL;
-    if (state->open_of_period > 0 || (small && state->open_objects > 0)) {
-        lua_gc(L, LUA_GCCOLLECT);
-        if (small) lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
-    }
-    state->period++;
-    state->open_of_period = 0;
 }

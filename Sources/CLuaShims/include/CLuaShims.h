@@ -140,8 +140,8 @@ enum lk_stop lk_interrupted(lua_State *L);
 void lk_end_time(void);
 /* Bytes of "FILE:LINE: " with its end. */
 enum { LK_POSITION = 128 };
-/* From any thread but the one whose state signals interrupt: where the script is that does not stop, LK_POSITION bytes; empty
- * where that cannot be told. */
+/* From any thread but the one whose state signals interrupt: where the script called the pattern that does not stop, LK_POSITION
+ * bytes; empty where it is anything else that does not. */
 void lk_stuck_position(char *text);
 /* A second SIGALRM writes that to a descriptor, as a line {"position":"..."}. */
 void lk_tell_position(int fd);
