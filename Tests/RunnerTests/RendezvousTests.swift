@@ -37,10 +37,11 @@ import Testing
         deinit { close(holder) }
 
         func link(
-            _ role: String, clock: @escaping () -> UInt64 = { RoleTable.now }, looks: @escaping () -> Void = {}
+            _ role: String, clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience,
+            looks: @escaping () -> Void = {}
         ) -> RoleLink {
             RoleLink(
-                role, roles, place, scenario: "s", text: [], cases: 3, clock: clock,
+                role, roles, place, scenario: "s", text: [], cases: 3, clock: clock, patience: patience,
                 isInterrupted: {
                     looks()
                     return false
@@ -48,8 +49,10 @@ import Testing
         }
 
         /// The first role, which has met the others once these have come.
-        func host(clock: @escaping () -> UInt64 = { RoleTable.now }) throws -> Running {
-            try Running(link("A", clock: clock))
+        func host(
+            clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience
+        ) throws -> Running {
+            try Running(link("A", clock: clock, patience: patience))
         }
 
         func peer(_ role: String) throws -> Peer {
@@ -344,6 +347,44 @@ import Testing
         peer.send(bytes: [2, 0, 0, 0])
         #expect(host.results()["B"]?.message?.contains("it sent an event of 33554432 bytes") == true)
         host.link.finish(because: "it has ended")
+    }
+
+    /// It would block for ever, with no patience at all it is known at once.
+    @Test func whoTakesNothingIsGone() throws {
+        let meeting = try Meeting(["A", "B", "C"])
+        let host = try meeting.host(patience: 0)
+        let (peer, other) = (try meeting.peer("B"), try meeting.peer("C"))
+        #expect(peer.receive() == #"{"welcome":{}}"#)
+        #expect(other.receive() == #"{"welcome":{}}"#)
+        #expect(host.met()?.message == nil)
+        // Loopback keeps less, and C reads none of what is for B.
+        let value = LuaValue.bytes([UInt8](repeating: 7, count: 15 << 20))
+        try host.link.table.post(value, from: "A", to: "B", at: 0)
+        #expect(peer.isCut())
+        other.close()
+        let results = host.results()
+        #expect(results["A"]?.verdict == .pass)
+        for role in ["B", "C"] {
+            #expect(results[role]?.error?.kind == "peer")
+            #expect(
+                results[role]?.message?.contains("is gone: it took nothing of what it was sent for 0 s") == true,
+                "\(results[role]?.message ?? "")")
+        }
+        host.link.finish(because: "it has ended")
+    }
+
+    @Test func whoReadsSlowlyIsWaitedFor() throws {
+        var ends: [Int32] = [0, 0]
+        try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        let connection = Connection(ends[0])
+        let reader = Peer(ends[1])
+        let value = LuaValue.bytes([UInt8](repeating: 7, count: 4 << 20))
+        let event = RoleEvent.post(value: SentValue(value), from: "A", to: "B", index: 0)
+        let sent = Mutex(false)
+        let thread = startThread { sent.withLock { $0 = connection.send(event) == .sent } }
+        #expect(reader.receive()?.utf8.count == event.json?.count)
+        if let thread { pthread_join(thread, nil) }
+        #expect(sent.withLock { $0 })
     }
 
     @Test func theFirstRoleDoesNotSpeakForThisOne() throws {

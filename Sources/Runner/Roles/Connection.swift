@@ -13,11 +13,17 @@ final class Connection: @unchecked Sendable {
     /// What has come of the next event, its length first.
     private var input: [UInt8] = []
     private let isOver = Atomic(false)
+    /// How long one event may make no progress, nanoseconds; four times as long it may take altogether.
+    private let patience: UInt64
+    /// Whether the other side took too long: half an event is on its way, and nothing can follow it.
+    private var isStuck = false
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
-    /// Takes the socket over. A peer whose machine is gone is noticed after `silence` seconds.
-    init(_ descriptor: Int32, silence: Int32 = 12) {
+    /// Takes the socket over. A peer whose machine is gone is noticed after `silence` seconds, and one that takes nothing of
+    /// what it is sent after `patience` nanoseconds.
+    init(_ descriptor: Int32, silence: Int32 = 12, patience: UInt64 = Connection.patience) {
         self.descriptor = descriptor
+        self.patience = patience
         mutex = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
         Connection.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
@@ -39,23 +45,52 @@ final class Connection: @unchecked Sendable {
         setsockopt(descriptor, level, name, &value, 4)
     }
 
-    /// False where the connection is lost.
+    /// Half a minute: a peer's process always has a thread that receives.
+    static let patience: UInt64 = 30_000_000_000
+
+    /// What sending comes to.
+    enum Dispatch: Equatable {
+        case sent
+        /// The connection is lost.
+        case lost
+        /// The other side takes nothing, or too little: nothing more can be sent.
+        case stuck
+    }
+
+    /// Sends an event, which blocks while the other side is slow, and no longer than it may.
     @discardableResult
-    func send(_ event: RoleEvent) -> Bool {
-        guard let data = event.json, data.count <= Connection.longest else { return false }
+    func send(_ event: RoleEvent) -> Dispatch {
+        guard let data = event.json, data.count <= Connection.longest else { return .lost }
         let length = withUnsafeBytes(of: UInt32(data.count).bigEndian) { Array($0) }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
+        guard !isStuck else { return .lost }
         var rest = (length + data)[...]
+        let start = RoleTable.now
+        var progress = start
         while !rest.isEmpty {
             // A connection that is gone must not end the program with SIGPIPE.
             let count = rest.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
-            if count > 0 { rest = rest.dropFirst(count) }
-            if count < 0, errno != EINTR { return false }
+            if count > 0 {
+                rest = rest.dropFirst(count)
+                progress = RoleTable.now
+            } else if count < 0, errno == EINTR {
+                continue
+            } else if count < 0, errno == EAGAIN {
+                let now = RoleTable.now
+                guard now - progress < patience, now - start < 4 * patience else {
+                    isStuck = true
+                    return .stuck
+                }
+                var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&entry, 1, Int32(clamping: (patience - (now - progress)) / 1_000_000 + 1))
+            } else {
+                return .lost
+            }
         }
-        return true
+        return .sent
     }
 
     /// What receiving comes to.

@@ -16,6 +16,8 @@ final class RoleLink: @unchecked Sendable {
     private let isInterrupted: () -> Bool
     /// Nanoseconds of a clock that only goes forward.
     private let clock: () -> UInt64
+    /// How long another process may take nothing of what it is sent, nanoseconds.
+    private let patience: UInt64
     /// By role; of a process that is not the first role's there is one.
     private var connections: [String: Connection] = [:]
     private var readers: [pthread_t] = []
@@ -23,7 +25,7 @@ final class RoleLink: @unchecked Sendable {
     init(
         _ role: String, _ roles: [String], _ place: RolePlace, scenario: String, text: [UInt8], cases: Int,
         memory: UInt64 = Limits.defaultMemory, clock: @escaping () -> UInt64 = { RoleTable.now },
-        isInterrupted: @escaping () -> Bool
+        patience: UInt64 = Connection.patience, isInterrupted: @escaping () -> Bool
     ) {
         table = RoleTable(roles, cases: cases, own: role, memory: memory)
         self.role = role
@@ -32,6 +34,7 @@ final class RoleLink: @unchecked Sendable {
         // FNV-1a
         digest = text.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
         self.clock = clock
+        self.patience = patience
         self.isInterrupted = isInterrupted
     }
 
@@ -51,7 +54,7 @@ final class RoleLink: @unchecked Sendable {
         } catch {
             throw error.luaError
         }
-        table.tell = { [unowned self] event in for (_, other) in connections { other.send(event) } }
+        table.tell = { [unowned self] event in tell(event) }
         for (name, connection) in connections {
             let isHost = role != table.roles[0]
             let reader = startThread { [self] in read(connection, of: name, isHost: isHost) }
@@ -102,7 +105,7 @@ final class RoleLink: @unchecked Sendable {
             let descriptor = accept(socket, nil, nil)
             if descriptor >= 0 {
                 _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-                strangers.append(Stranger(connection: Connection(descriptor), since: clock()))
+                strangers.append(Stranger(connection: Connection(descriptor, patience: patience), since: clock()))
             }
             strangers.removeAll { listen(to: $0, absent()) }
             // Who has come first and says nothing makes room for who may.
@@ -155,7 +158,7 @@ final class RoleLink: @unchecked Sendable {
                 return nil
             }
         }
-        let connection = Connection(descriptor)
+        let connection = Connection(descriptor, patience: patience)
         connection.send(.hello(role: role, scenario: scenario, digest: digest, version: RoleEvent.version))
         let refused = { [place] (errno: Int32, reason: String) in
             Failure("rendezvous", Errno(errno), object: place.address.text, hint: PrintableText.line(reason))
@@ -193,8 +196,23 @@ final class RoleLink: @unchecked Sendable {
         connection.ended()
     }
 
-    private func pass(_ event: RoleEvent, of name: String) {
-        for (other, link) in connections where other != name { link.send(event) }
+    private func pass(_ event: RoleEvent, of name: String) { tell(event, but: name) }
+
+    /// Tells all others, but for the one whose event it is. Who does not take it is gone, and with the first role all are.
+    private func tell(_ event: RoleEvent, but speaker: String? = nil) {
+        for (name, connection) in connections where name != speaker {
+            guard connection.send(event) == .stuck else { continue }
+            let seconds = patience / 1_000_000_000
+            let reason = "it took nothing of what it was sent for \(seconds) s, and its connection was cut"
+            let isHost = role != table.roles[0]
+            for gone in isHost ? table.roles.filter({ $0 != role }) : [name] {
+                let event = RoleEvent.leave(role: gone, reason: gone == name ? reason : "role '\(name)': \(reason)")
+                table.enter(event)
+                if !isHost { pass(event, of: name) }
+            }
+            // Only now, as who receives from it would say that it was lost.
+            connection.cut()
+        }
     }
 
     /// Takes what a connection brings until it ends, or brings what it may not: what that is.
