@@ -32,6 +32,8 @@ typedef struct lk_state {
     const void *volatile noted_call;
     char noted[LK_POSITION];
     lua_CFunction originals[LK_NOTING]; /* Lua's own functions behind ours */
+    lua_CFunction random, randomseed; /* Lua's own */
+    bool drew, seeded_itself;
 } lk_state;
 
 static inline lk_state *state_of(lua_State *L) { return *(lk_state **)lua_getextraspace(L); }
@@ -90,6 +92,8 @@ void lk_open_libraries(lua_State *L);
 void lk_open_coroutines(lua_State *L);
 /* "FILE:LINE: " of the script's line that runs, or nothing. Allocates nothing. */
 void lk_note_position(lua_State *L, char *text, size_t size);
+/* Seeds math.random, and replaces it. [-0, +0, e] */
+void lk_open_random(lua_State *L, lua_Integer begin);
 /* Has functions that may run for ever note where they are called. */
 void lk_note_calls(lua_State *L);
 /* In a handler of SIGALRM, in the thread that runs the state: tells the position where somebody wants it. Asks nothing of Lua

@@ -251,10 +251,7 @@ void lk_open_libraries(lua_State *L) {
 static int open_state(lua_State *L) {
     lk_open_errors(L);
     lk_open_libraries(L);
-    lua_getglobal(L, LUA_MATHLIBNAME);
-    lua_getfield(L, -1, "randomseed");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 0);
+    lk_open_random(L, lua_tointeger(L, 1));
     return 0;
 }
 

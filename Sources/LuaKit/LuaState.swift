@@ -80,6 +80,7 @@ public final class LuaState {
     /// Closes the state, and with it what the script left open. Nothing can be called afterwards.
     public func close() {
         guard let state else { return }
+        hasDrawn = lk_drew_random(state)
         stopped = lk_close_state(state)
         self.state = nil
     }
@@ -117,6 +118,11 @@ public final class LuaState {
         lk_permit_effects(state, permitted)
         return 0
     }
+
+    private var hasDrawn = false
+    /// Whether the script drew numbers from `math.random` that hang on ``seed``: it gave no seed of its own. Known after it is
+    /// closed, too.
+    public var drewRandom: Bool { state.map { lk_drew_random($0) } ?? hasDrawn }
 
     /// Why a script was told to stop.
     public enum Stop: Sendable {

@@ -121,18 +121,18 @@ private struct Side {
 
     let samples: Samples
     let groups: [String: Group]
-    /// What each was; several where runs differ.
-    private let facts: [Fact: Set<String>]
+    /// What each was, and how it is written; several where runs differ.
+    private let facts: [Fact: [String: String]]
     private let subjects: Set<String>
-    /// What `math.random` began with.
+    /// What `math.random` began with, where a script drew from it.
     private let seeds: [String: Set<Int64>]
 
     init(_ source: some RecordSource) {
         // Locals, as the closure must not have `self`.
         var samples = Samples(), groups: [String: Group] = [:]
-        var facts: [Fact: Set<String>] = [
-            Fact(subject: "", name: "bench"): [source.header.bench],
-            Fact(subject: "", name: "peerlab"): [source.header.version],
+        let (bench, version) = (source.header.bench, source.header.version)
+        var facts = [
+            Fact(subject: "", name: "bench"): [bench: bench], Fact(subject: "", name: "peerlab"): [version: version],
         ]
         var seeds: [String: Set<Int64>] = [:]
         source.each { record in
@@ -140,8 +140,9 @@ private struct Side {
             let name = record.group
             groups[name, default: Group()].outcomes[record.outcome, default: 0] += 1
             if record.flaky { groups[name, default: Group()].retried += 1 }
-            for (fact, value) in Side.facts(record) { facts[fact, default: []].insert(value) }
-            if let seed = record.result?.seed { seeds[name, default: []].insert(seed) }
+            for (fact, text) in Side.facts(record) { facts[fact, default: [:]][text] = text }
+            for (fact, value, text) in Side.options(record) { facts[fact, default: [:]][value] = text }
+            if let seed = record.result?.seed, record.result?.random == true { seeds[name, default: []].insert(seed) }
         }
         (self.samples, self.groups, self.facts, self.seeds) = (samples, groups, facts, seeds)
         subjects = Set(facts.keys.map(\.subject)).union(groups.keys)
@@ -155,30 +156,39 @@ private struct Side {
         if !record.hash.isEmpty {
             list.append((Fact(subject: record.file, name: "file"), "sha256 \(record.hash.prefix(12))"))
         }
-        // What options came to be, where a run got so far.
-        let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
-        list += options.map { (Fact(subject: name, name: "option \($0.key)"), $0.value) }
         let timeout = record.limits.timeout.map { "\($0) s" }, memory = record.limits.memory.map { "\($0 >> 20) MiB" }
         list.append((Fact(subject: name, name: "timeout"), timeout ?? "none"))
         list.append((Fact(subject: name, name: "memory limit"), memory ?? "none"))
         return list
     }
 
+    /// What options came to be, where a run got so far: a number is the same however it is written.
+    private static func options(_ record: Record) -> [(fact: Fact, value: String, text: String)] {
+        let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
+        return options.map { name, text in
+            // Of one that was not loaded nobody knows which options are numbers.
+            let isKnown = record.result?.options[name] != nil
+            let value = record.result?.option_values?[name] ?? (isKnown ? text : OptionSchema.plainNumber(text) ?? text)
+            return (Fact(subject: record.group, name: "option \(name)"), value, text)
+        }
+    }
+
     /// Facts of what both have that are not the same.
     static func differences(_ one: Side, _ other: Side) -> [String] {
-        func text(_ values: Set<String>?) -> String { values.map { $0.sorted().joined(separator: "; ") } ?? "not said" }
-        /// A number is the same however it is written.
-        func plain(_ values: Set<String>?) -> Set<String>? {
-            values.map { Set($0.map { text in Double(text).map { "\($0)" } ?? text }) }
+        func text(_ values: [String: String]?) -> String {
+            values.map { $0.values.sorted().joined(separator: "; ") } ?? "not said"
         }
         let common = one.subjects.intersection(other.subjects)
         var lines = Set(one.facts.keys).union(other.facts.keys).sorted()
-            .filter { common.contains($0.subject) && plain(one.facts[$0]) != plain(other.facts[$0]) }
+            .filter { common.contains($0.subject) && one.facts[$0]?.keys != other.facts[$0]?.keys }
             // Runs that are not pinned have any processor.
             .filter { $0.name != "cpu" || max(one.facts[$0]?.count ?? 0, other.facts[$0]?.count ?? 0) == 1 }
             .map { "\($0.text): \(text(one.facts[$0])) before, \(text(other.facts[$0])) now" }
         let seeds = one.seeds.count { name, values in other.seeds[name].map { $0 != values } ?? false }
-        if seeds > 0 { lines.append("math.random: other seeds in \(seeds == 1 ? "1 run" : "\(seeds) runs")") }
+        if seeds > 0 {
+            lines.append(
+                "math.random: other numbers in \(seeds == 1 ? "1 run that draws" : "\(seeds) runs that draw") some")
+        }
         return lines
     }
 }

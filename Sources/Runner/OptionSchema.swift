@@ -55,6 +55,22 @@ public struct OptionSchema: Sendable {
         return nil
     }
 
+    /// A number's text in one form, however it was written; nil of what is no number.
+    func plain(_ value: LuaValue) -> String? {
+        switch (kind, value) {
+        case (.number, .number(let number)): OptionSchema.plain(number)
+        case (.integer, _), (.size, _), (.number, _): plainText(value)
+        default: nil
+        }
+    }
+
+    /// The same of a text for `--set`; nil where it can be no number.
+    public static func plainNumber(_ text: String) -> String? {
+        (parseSize(text) ?? Int64(text)).map { String($0) } ?? Double(text).map(plain)
+    }
+
+    private static func plain(_ number: Double) -> String { Int64(exactly: number).map { String($0) } ?? "\(number)" }
+
     /// A value from the command line.
     func parse(_ text: String) throws(ErrorValue) -> LuaValue {
         switch kind {

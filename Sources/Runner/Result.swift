@@ -133,8 +133,12 @@ public struct ScenarioResult: Codable, Sendable {
     public var sandbox: Sandbox?
     /// What `math.random` began with, in the first role.
     public var seed: Int64?
+    /// Whether a script drew numbers from it that hang on ``seed``; absent where none did, or where that is not known.
+    public var random: Bool?
     /// Option values as text, after `auto` was resolved.
     public var options: [String: String] = [:]
+    /// What the numbers among them are that are written otherwise: 65536, where "64K" is written. Absent where none is.
+    public var option_values: [String: String]?
     /// Modules of its own folder that it loaded, "engines/edu.lua"; absent where it loaded none.
     public var modules: [String]?
     /// What the machine and the devices used were; empty on a simulated bench.

@@ -8,7 +8,7 @@ public final class ScenarioRun {
     let file: String
     let text: [UInt8]
     let bench: Bench
-    private let settings: [(name: String, value: String)]
+    let settings: [(name: String, value: String)]
     let host: Host
     let state: LuaState
     let emit: (String) -> Void
@@ -25,17 +25,17 @@ public final class ScenarioRun {
     var link: RoleLink?
     var seat: RoleRendezvous?
     /// What is open since a case has ended, and which.
-    private var openSince: [String: String] = [:]
+    var openSince: [String: String] = [:]
     /// What ends it where it takes too long.
     let deadline: Deadline?
     let limits: Limits
     /// What it may take, in words; nil without a limit.
-    private var limit: String?
+    var limit: String?
     /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
     public var isForeign = false
     let permissions: () -> Permissions
     /// What the script changed, in every role.
-    public private(set) var effects: [Effect: [String]] = [:]
+    public internal(set) var effects: [Effect: [String]] = [:]
     /// Called where it must wait for devices that another one uses.
     public var whenWaiting: (() -> Void)?
     /// Called once it has its devices for itself.
@@ -252,12 +252,7 @@ public final class ScenarioRun {
         } catch {
             return skip([error.reason])
         }
-        for option in scenario.options {
-            let found = resolved.values[option.name].map(plainText)
-            result.options[option.name] = option.written(self.settings) ?? found
-        }
-        let settings = result.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        if !settings.isEmpty { emit("  " + settings.joined(separator: " ")) }
+        keep(optionsOf: scenario, resolved)
         let locks = try lock(scenario, resolved, functions)
         defer { withExtendedLifetime(locks) {} }
         record(environmentOf: scenario, resolved)
@@ -335,76 +330,5 @@ public final class ScenarioRun {
         result.skipped = reasons
         result.verdict = .skip
         for reason in reasons { emit("  skip  \(reason)") }
-    }
-
-    func record(_ name: String, _ first: ErrorValue?, since start: UInt64, until end: UInt64? = nil) {
-        let (error, further) = failures(first)
-        let verdict: Verdict
-        switch error?.kind {
-        case nil: verdict = .pass
-        case "skip": verdict = .skip
-        case "interrupt": verdict = .interrupted
-        case "not_run": verdict = .notRun
-        default: verdict = .fail
-        }
-        let end = end ?? host.realKernel.monotonic()
-        var one = CaseResult(name: name, verdict: verdict, duration_ns: end &- start)
-        one.message = error.map { verdict == .skip ? $0.message : $0.line }
-        if error?.kind == "timeout", let limit { one.message? += ": \(limit)" }
-        if verdict == .fail { one.error = error.map(ErrorFields.init) }
-        one.further = further
-        one.log = host.log
-        if verdict == .fail {
-            one.log += openSince.sorted { $0.key < $1.key }.map { "still open since the case '\($0.value)': \($0.key)" }
-        }
-        one.metrics = host.metrics
-        one.distributions = host.distributions
-        one.evidence = host.evidence
-        one.warnings = host.warnings.isEmpty ? nil : host.warnings
-        one.kernel = KernelFindings(expected: host.expectedKernelLog, allowed: host.allowedKernelLog)
-        host.clearFindings()
-        // Another process watches for itself; a thread is watched by the first role's.
-        if link != nil { judgeKernel(&one) }
-        if let seat {
-            if let why = state.stop { crew?.interrupt(why) }
-            let all = seat.end(one)
-            guard crew != nil || link != nil else { return }
-            one = CaseResult.merged(all, seat.roles, leader: one)
-        }
-        if link == nil { judgeKernel(&one) }
-        add(one)
-    }
-
-    /// Closes everything and says what could not be.
-    private func finished() -> ScenarioResult {
-        state.close()
-        if !bench.isSimulated { result.environment.merge(host.facts) { before, _ in before } }
-        crew?.finish()
-        link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
-        effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
-        result.collecting = failuresOfEnd + (crew?.failures ?? [])
-        result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
-        judgeKernelOutside()
-        result.modules = loaded.sorted.isEmpty ? nil : loaded.sorted
-        result.tph = host.tph.summary
-        result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
-        result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
-        result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty || hasFailedAtEnd {
-            result.verdict = overall()
-        }
-        for line in Report.ending(result) { emit(line) }
-        var whole = result
-        whole.cases = []
-        tell(.over(whole))
-        return result
-    }
-
-    private func overall() -> Verdict {
-        let verdicts = result.cases.map(\.verdict)
-        if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
-        let hasFailedAtEnd = hasFailedAtEnd || crew?.hasFailedAtEnd == true
-        if verdicts.contains(.fail) || !result.left_open.isEmpty || hasFailedAtEnd { return .fail }
-        return verdicts.contains(.pass) ? .pass : .skip
     }
 }

@@ -119,6 +119,7 @@ import Testing
             }, cases = { { "one", function(t, opt) t:log(opt.length + opt.st) end } } }
             """, [("st", "0x1234")])
         #expect(outcome.result?.options == ["length": "64K", "st": "0x1234", "other": "4096"])
+        #expect(outcome.result?.option_values == ["length": "65536", "st": "4660"])
         #expect(outcome.result?.cases.first?.log == ["70196"])
     }
 

@@ -115,6 +115,8 @@ typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
  * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. `seed`
  * is what math.random begins with. */
 lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed);
+/* Whether a script has drawn from math.random what hangs on that seed. */
+bool lk_drew_random(lua_State *L);
 /* Why a script was told to stop. */
 enum lk_stop { LK_RUNS, LK_INTERRUPTED, LK_TIMEOUT, LK_OUTPUT };
 /* lua_close, which finalizes every object, and the rest. Whether it was interrupted, up to the end. */

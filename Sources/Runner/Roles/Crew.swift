@@ -83,6 +83,9 @@ final class Crew: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
+    /// Whether a role's script drew from `math.random`; known once all are done.
+    var drewRandom: Bool { states.contains { $0.drewRandom } }
+
     /// Stops every role's script as Ctrl-C stops the first's.
     func interrupt(_ why: LuaState.Stop) {
         pthread_mutex_lock(mutex)
