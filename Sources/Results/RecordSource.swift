@@ -8,8 +8,15 @@ public protocol RecordSource {
     var isEnded: Bool { get }
     /// How many runs there are.
     var count: Int { get }
+    /// What is missing of it, in a line; nil where nothing is.
+    var complaint: String? { get }
     /// The runs, sorted by their ids.
     func each(_ body: (Record) -> Void)
+}
+
+extension RecordSource {
+    /// Nothing is.
+    public var complaint: String? { nil }
 }
 
 extension JournalReader: RecordSource {}

@@ -73,6 +73,14 @@ struct ResultsCommand: ParsableCommand {
                 replaceable: outputs.compactMap(\.folder) + folders))
     }
 
+    /// Says what is missing of batches that were used; the result is whether anything is.
+    @discardableResult
+    static func tell(_ batches: [(name: String, source: any RecordSource)]) -> Bool {
+        let complaints = batches.compactMap { batch in batch.source.complaint.map { "\(batch.name): \($0)" } }
+        for complaint in complaints { print("peerlab: \(complaint)", to: STDERR_FILENO) }
+        return !complaints.isEmpty
+    }
+
     /// Runs a command, whose failures are said in one line.
     static func saying<Value>(_ body: () throws -> Value) throws -> Value {
         do { return try body() } catch let error as Failure { throw ValidationError(error.message) }
@@ -121,6 +129,7 @@ struct ResultsCommand: ParsableCommand {
             }
             if let name, !found { throw ValidationError("the batch has no run '\(name)'") }
             if name == nil { print(source.totals.text, to: STDOUT_FILENO) }
+            ResultsCommand.tell([(batch, source)])
         }
     }
 
@@ -150,6 +159,7 @@ struct ResultsCommand: ParsableCommand {
                 let source = try place.source(batch)
                 let history = output.html == nil ? [:] : past(source, store)
                 for (form, file) in files { try form.write(source, history: history, to: file) }
+                ResultsCommand.tell([(batch, source)])
             }
         }
 
@@ -183,7 +193,7 @@ struct ResultsCommand: ParsableCommand {
                 Runs that were repeated (--repeat) are the sample; how often does not matter. Mann-Whitney's U, exact, \
                 corrected for the number of measurements (Holm, Tarone); percentages are of medians. Exit codes: 0 nothing is \
                 worse, 1 something is worse, fails, is flaky, skipped or missing now, or no longer measured, 3 nothing is worse \
-                but something cannot be decided.
+                but something cannot be decided, or a journal has lines that cannot be read.
                 """)
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "The batch before.") var before: String
@@ -213,8 +223,10 @@ struct ResultsCommand: ParsableCommand {
                 print(ResultsText.line(change), to: STDOUT_FILENO)
             }
             print(ResultsText.summary(comparison), to: STDOUT_FILENO)
-            let status: ExitStatus =
-                comparison.isWorse ? .fail : comparison.undecided.isEmpty ? .pass : .undecided
+            // Of a run whose line is lost nobody knows how it ended.
+            let isLost = ResultsCommand.tell([(before, one), (after, other)])
+            let isOpen = isLost || !comparison.undecided.isEmpty
+            let status: ExitStatus = comparison.isWorse ? .fail : isOpen ? .undecided : .pass
             throw ExitCode(status.rawValue)
         }
     }
@@ -246,6 +258,7 @@ struct ResultsCommand: ParsableCommand {
                     limits, journals: journals, store: store, keeps: keep, outputs: files.map(\.file), output: output)
                 let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
                 try Journal.merge(readers, into: whole)
+                ResultsCommand.tell(zip(journals, readers).map { ($0, $1) })
                 let missing = Journal.missingParts(readers)
                 if !missing.isEmpty {
                     print("peerlab: parts are missing: \(missing.joined(separator: ", "))", to: STDERR_FILENO)

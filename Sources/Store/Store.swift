@@ -126,7 +126,7 @@ public final class Store {
                         """,
                     arguments: [
                         header.started, header.bench, header.simulated, header.directory, try text(header.arguments),
-                        journal.isEnded, try text(journal.totals), header.version,
+                        journal.isEnded && journal.complaint == nil, try text(journal.totals), header.version,
                     ])
                 let number = db.lastInsertedRowID
                 let insert = try db.makeStatement(

@@ -76,6 +76,30 @@ import Testing
         }
     }
 
+    /// What is between the first line and the last is a run's; a run that cannot be read is not there, and that is told.
+    @Test func linesThatCannotBeReadAreTold() throws {
+        try Self.withFile { path in
+            let journal = try Journal(path, header: Self.header)
+            for id in ["a", "b", "c"] { try journal.add(Self.record(id)) }
+            try journal.end(at: "2026-01-31T00:00:01Z")
+            #expect(try JournalReader(path).complaint == nil)
+            // What says how the run ended can be read, and the rest cannot.
+            let damaged = try Self.text(of: path).split(separator: "\n").map { line in
+                line.contains("\"id\":\"b\"")
+                    ? line.replacing("\"attempts\":", with: "\"attempts\":7,\"x\":")
+                    : line.replacing("\"id\":\"c\"", with: "\"id\":c")
+            }
+            try ResultFile(path).write(Array((damaged.joined(separator: "\n") + "\n").utf8))
+            let reader = try JournalReader(path)
+            #expect(reader.ids == ["a"] && reader.totals.count(.pass) == 1 && !reader.hasFinished("b"))
+            #expect(reader.complaint == "2 lines of it cannot be read and are left out: 3, 4")
+            try Self.withFile { whole in
+                try Journal.merge([reader], into: try Journal(opening: whole))
+                #expect(try !JournalReader(whole).isEnded, "what is lost is no whole")
+            }
+        }
+    }
+
     @Test func whatOthersCanWriteIsNotTheUsersWord() throws {
         try Self.withFile { path in
             _ = try Journal(path, header: Self.header)
@@ -170,7 +194,8 @@ import Testing
             fputs(String(repeating: "[", count: 100_000) + "\n{\"id\":\"c\",\"outcome\":\"frog\"}\n\n", file)
             fclose(file)
             let reader = try JournalReader(path)
-            #expect(reader.ids == ["a", "b"])
+            #expect(reader.ids == ["a"])
+            #expect(reader.complaint == "3 lines of it cannot be read and are left out: 3, 4, 5")
             for form in ResultForm.allCases {
                 let output = path + "." + form.rawValue
                 defer { unlink(output) }

@@ -54,6 +54,7 @@ struct BatchCommand: ParsableCommand {
         }
         let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
         let before = try JournalReader(place, keepsPlan: true)
+        if let complaint = before.complaint { print("peerlab: \(place): \(complaint)", to: STDERR_FILENO) }
         let wanted = output.forms.absolute
         // Where nobody is asked, it is the user's word only if the user alone can have written it.
         if output.journal == nil || running.yes { try before.checkOwnership() }

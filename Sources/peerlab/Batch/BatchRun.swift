@@ -286,6 +286,7 @@ final class BatchRun {
         } else {
             print("journal: \(journal.path)", to: STDERR_FILENO)
         }
+        if let complaint = reader.complaint { print("peerlab: \(journal.path): \(complaint)", to: STDERR_FILENO) }
         guard writeForms(reader) else { return ExitStatus.software.rawValue }
         if isInterrupted { return ExitStatus.interrupted.rawValue }
         if totals.bad > 0 || missing > 0 { return ExitStatus.fail.rawValue }

@@ -1,0 +1,42 @@
+import Glibc
+public import Kernel
+
+extension Journal {
+    /// Writes several journals' runs into one that is new; it is complete where all of them are, and no part is missing.
+    /// EINVAL where a simulated bench's are among those of a real one.
+    public static func merge(_ readers: [JournalReader], into journal: Journal) throws(Failure) {
+        guard let first = readers.first?.header else { return }
+        guard readers.allSatisfy({ $0.header.simulated == first.simulated }) else {
+            throw Failure(
+                "merge", Errno(EINVAL), object: journal.path,
+                hint: "some parts are of a simulated bench and some are not: they are no parts of one batch")
+        }
+        let header = BatchHeader(
+            version: first.version, arguments: first.arguments, directory: first.directory,
+            started: readers.map(\.header.started).min() ?? first.started, bench: first.bench,
+            simulated: first.simulated)
+        try journal.begin(header)
+        var failure: Failure?
+        for reader in readers {
+            reader.each { record in
+                guard failure == nil else { return }
+                do throws(Failure) { try journal.add(record) } catch { failure = error }
+            }
+        }
+        if let failure { throw failure }
+        let isComplete = readers.allSatisfy { $0.isEnded && $0.unread.count == 0 } && missingParts(readers).isEmpty
+        if isComplete { try journal.end(at: timestamp()) } else { try journal.flush() }
+    }
+
+    /// What a batch can have: as many as Slurm's largest array has tasks.
+    private static let mostParts = 4_000_000
+
+    /// Parts of the whole that none of the journals is: "3/5".
+    public static func missingParts(_ readers: [JournalReader]) -> [String] {
+        let shards = Set(readers.compactMap(\.header.shard))
+        guard let count = shards.first?.split(separator: "/").last.flatMap({ Int($0) }),
+            (1...mostParts).contains(count)
+        else { return [] }
+        return (1...count).map { "\($0)/\(count)" }.filter { !shards.contains($0) }
+    }
+}

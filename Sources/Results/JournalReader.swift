@@ -1,0 +1,168 @@
+import FoundationEssentials
+import Glibc
+public import Kernel
+import Runner
+
+/// A journal that is read: its runs one by one, sorted by their ids, however many there are.
+public final class JournalReader {
+    private let file: JournalLines
+    private let path: String
+    /// What was run.
+    public let header: BatchHeader
+    private struct Line {
+        let id: String
+        let number: Int
+        let offset: Int
+        let outcome: Outcome
+        let isFlaky: Bool
+    }
+    /// Where each run's line begins, sorted by id: of many runs this is all that is kept.
+    private var lines: [Line] = []
+    /// At most so many, whoever wrote them.
+    private static let mostLines = 5_000_000
+    /// How they ended.
+    public private(set) var totals = Totals()
+    /// Whether the batch came to its end.
+    public private(set) var isEnded = false
+    /// The files that the batch had when it was begun, where they are wanted; empty where the journal does not tell of all
+    /// of them.
+    public private(set) var planned: [PlannedFile] = []
+
+    /// Lines that cannot be read and are left out: how many there are, and the numbers of the first of them, from 1.
+    public private(set) var unread: (count: Int, first: [Int]) = (0, [])
+
+    /// What is to be told of ``unread``; nil where there is none.
+    public var complaint: String? {
+        guard unread.count > 0 else { return nil }
+        let places = unread.first.map { "\($0)" }.joined(separator: ", ")
+        return
+            (unread.count == 1
+            ? "1 line of it cannot be read and is left out: "
+            : "\(unread.count) lines of it cannot be read and are left out: ")
+            + places + (unread.count > unread.first.count ? ", ..." : "")
+    }
+
+    private func leaveOut(line number: Int) {
+        unread.count += 1
+        if unread.first.count < 10 { unread.first.append(number) }
+    }
+
+    private struct Head: Decodable {
+        let id: String?
+        let outcome: Outcome?
+        let flaky: Bool?
+        let ended: String?
+        let planned: String?
+    }
+
+    /// Opens one. EPROTO where it is none, EFBIG where a line or their number is beyond what a batch writes. Of several lines
+    /// of a run the last counts; a cut one is left out. `keepsPlan` where ``planned`` is wanted: of many runs it is much.
+    public convenience init(_ path: String, keepsPlan: Bool = false) throws(Failure) {
+        try self.init(try JournalLines(path), path, keepsPlan: keepsPlan)
+    }
+
+    init(_ file: JournalLines, _ path: String, keepsPlan: Bool) throws(Failure) {
+        self.file = file
+        self.path = path
+        let (header, next) = try JournalReader.header(file, path)
+        self.header = header
+        try index(path, from: next, keepsPlan: keepsPlan)
+    }
+
+    /// The first line, and where the next begins.
+    static func header(
+        _ file: JournalLines, _ path: String
+    ) throws(Failure) -> (header: BatchHeader, next: Int) {
+        guard let (line, next) = try file.line(at: 0),
+            let header = try? JSONDecoder().decode(BatchHeader.self, from: line), header.journal == BatchHeader.mark
+        else {
+            throw Failure("read", Errno(EPROTO), object: path, hint: "it is no journal of peerlab batch")
+        }
+        return (header, next)
+    }
+
+    /// Refuses a journal that others than the user can have written: EPERM.
+    public func checkOwnership() throws(Failure) {
+        try Ownership.check(
+            file.status, path,
+            or: "read it, and name it with --resume --journal FILE on a terminal, where its command is shown and asked")
+    }
+
+    private func index(_ path: String, from start: Int, keepsPlan: Bool) throws(Failure) {
+        let decoder = JSONDecoder()
+        var offset = start
+        var runs = 0, number = 1
+        while let (line, next) = try file.line(at: offset) {
+            defer { offset = next }
+            number += 1
+            guard let head = JournalReader.head(line, decoder) else {
+                if line.count > 1 { leaveOut(line: number) }
+                continue
+            }
+            if head.ended != nil { isEnded = true }
+            if head.planned != nil, let one = try? decoder.decode(PlannedFile.self, from: line) {
+                runs += one.ids.count
+                if keepsPlan { planned.append(one) }
+            }
+            if let id = head.id, let outcome = head.outcome {
+                lines.append(
+                    Line(id: id, number: number, offset: offset, outcome: outcome, isFlaky: head.flaky ?? false))
+            }
+            guard max(lines.count, runs) <= JournalReader.mostLines else {
+                throw Failure(
+                    "read", Errno(EFBIG), object: path, hint: "it has more than \(JournalReader.mostLines) runs")
+            }
+        }
+        // A batch that was killed while it wrote them has run nothing.
+        if runs != header.runs { planned = [] }
+        lines.sort { $0.id == $1.id ? $0.offset < $1.offset : NaturalOrder.precedes($0.id, $1.id) }
+        var kept = 0
+        for index in lines.indices where index + 1 == lines.count || lines[index + 1].id != lines[index].id {
+            lines[kept] = lines[index]
+            kept += 1
+        }
+        lines.removeLast(lines.count - kept)
+        for line in lines { totals.add(line.outcome, flaky: line.isFlaky) }
+    }
+
+    /// What a line is; nil where it is none that a batch writes.
+    private static func head(_ line: Data, _ decoder: JSONDecoder) -> Head? {
+        guard let head = try? decoder.decode(Head.self, from: line) else { return nil }
+        if head.id != nil { return (try? decoder.decode(Record.self, from: line)) != nil ? head : nil }
+        return head.ended != nil || head.planned != nil ? head : nil
+    }
+
+    /// How a run ended, and whether it is flaky; nil where nothing is known of it.
+    public func outcome(of id: String) -> (outcome: Outcome, isFlaky: Bool)? {
+        var (low, high) = (0, lines.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if NaturalOrder.precedes(lines[middle].id, id) { low = middle + 1 } else { high = middle }
+        }
+        return low < lines.count && lines[low].id == id ? (lines[low].outcome, lines[low].isFlaky) : nil
+    }
+
+    /// Whether a run came to an end of its own: it was run, and was not interrupted.
+    public func hasFinished(_ id: String) -> Bool {
+        outcome(of: id).map { $0.outcome != .interrupted && $0.outcome != .notRun } ?? false
+    }
+
+    /// The ids of all runs, sorted.
+    public var ids: [String] { lines.map(\.id) }
+    /// How many runs there are.
+    public var count: Int { lines.count }
+
+    /// The runs, in the order of ``ids``.
+    public func each(_ body: (Record) -> Void) {
+        let decoder = JSONDecoder()
+        for line in lines {
+            guard let data = try? file.line(at: line.offset)?.text,
+                let record = try? decoder.decode(Record.self, from: data)
+            else {
+                leaveOut(line: line.number)
+                continue
+            }
+            body(record)
+        }
+    }
+}
