@@ -15,8 +15,9 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. Exit codes: 0 B is not worse, 1 it is, or measures less, 2 a run did not pass, 3 it is not \
-            worse, as far as it can be said: of some measurement nothing can.
+            --set-b option=value. A run whose guest of the lab dies counts as that, and the next one has another guest. Exit \
+            codes: 0 B is not worse, 1 it is, or measures less, or its guests alone died, 2 a run did not pass, or guests of A \
+            died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -40,7 +41,9 @@ struct ABCommand: ParsableCommand {
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()
-        let samples = try samples(process)
+        let first = try measure(process)
+        let samples = first.samples
+        var deaths = first.deaths
         var changes = Samples.compare(samples[0], samples[1])
         let gone = samples[0].declared.subtracting(samples[1].declared).sorted(by: NaturalOrder.precedes)
         for name in gone { print("not measured by B: \(name)", to: STDOUT_FILENO) }
@@ -53,8 +56,9 @@ struct ABCommand: ParsableCommand {
         }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
-            let more = try self.samples(process)
-            let again = Samples.compare(more[0].only(worse), more[1].only(worse))
+            let more = try measure(process)
+            let again = Samples.compare(more.samples[0].only(worse), more.samples[1].only(worse))
+            deaths = zip(deaths, more.deaths).map { $0 + $1 }
             for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
             changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
@@ -65,9 +69,18 @@ struct ABCommand: ParsableCommand {
         print(
             ResultsText.summary(changes) + (gone.isEmpty ? "" : ", \(gone.count) no longer measured"), to: STDOUT_FILENO
         )
-        let isWorse = !gone.isEmpty || changes.contains { $0.verdict == .worse }
-        let isOpen = changes.contains { $0.verdict == .undecided }
-        throw ExitCode((isWorse ? ExitStatus.fail : isOpen ? .undecided : .pass).rawValue)
+        throw ExitCode(ABCommand.status(changes, gone: gone, deaths: deaths).rawValue)
+    }
+
+    /// `deaths`: how many guests of A and of B have died.
+    static func status(_ changes: [Change], gone: [String], deaths: [Int]) -> ExitStatus {
+        if deaths.contains(where: { $0 > 0 }) {
+            print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: STDOUT_FILENO)
+        }
+        let isNewlyDying = deaths[0] == 0 && deaths[1] > 0
+        if isNewlyDying || !gone.isEmpty || changes.contains(where: { $0.verdict == .worse }) { return .fail }
+        if deaths[0] > 0 { return .usage }
+        return changes.contains { $0.verdict == .undecided } ? .undecided : .pass
     }
 
     /// A verdict of N runs has to share the level with the other measurements, of which the first two runs tell.
@@ -78,9 +91,10 @@ struct ABCommand: ParsableCommand {
             "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
     }
 
-    /// Runs both in turn, and gives what each measured.
-    private func samples(_ process: BatchProcess) throws -> [Samples] {
+    /// Runs both in turn, and gives what each measured, and how many of its guests died.
+    private func measure(_ process: BatchProcess) throws -> (samples: [Samples], deaths: [Int]) {
         var samples = [Samples(), Samples()]
+        var deaths = [0, 0], passed = [0, 0]
         // A B B A A B B A
         let order = (0..<(2 * runs)).map { ($0 + 1) / 2 % 2 }
         var next = 0
@@ -106,6 +120,12 @@ struct ABCommand: ParsableCommand {
             finished: { task, ending in
                 let verdict = BatchVerdict(ending, task)
                 let (attempt, report) = (verdict.attempt, verdict.report)
+                let side = order[task.index]
+                if let death = ABCommand.death(report?.result) {
+                    print("\(task.id): \(attempt.reason ?? death)", to: STDERR_FILENO)
+                    deaths[side] += 1
+                    return
+                }
                 guard attempt.outcome == .pass else {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
@@ -113,8 +133,10 @@ struct ABCommand: ParsableCommand {
                 var record = Record(id: task.id, file: task.id, outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
-                samples[order[task.index]].add("", record)
-                if task.index == 1 {
+                samples[side].add("", record)
+                passed[side] += 1
+                // The first that both have.
+                if passed[side] == 1, passed[1 - side] > 0 {
                     do { try check(max(samples[0].count, samples[1].count)) } catch { refusal = error }
                 }
             })
@@ -124,6 +146,11 @@ struct ABCommand: ParsableCommand {
             throw ExitCode(ExitStatus.usage.rawValue)
         }
         if let refusal { throw refusal }
-        return samples
+        return (samples, deaths)
+    }
+
+    /// The kind of the error of a case whose guest died; nil where none did.
+    static func death(_ result: ScenarioResult?) -> String? {
+        result?.cases.lazy.compactMap { $0.error?.kind }.first(where: RunProgress.Death.ofGuests.contains)
     }
 }
