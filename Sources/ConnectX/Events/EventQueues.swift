@@ -3,11 +3,11 @@ import VFIOUser
 /// The function's event queues.
 final class EventQueues {
     private let bus: any PCIBus
-    var table: ObjectTable<EventQueue>
+    var table: NumberedTable<EventQueue>
 
     init(bus: any PCIBus, limit: Int) {
         self.bus = bus
-        table = ObjectTable(first: 4, limit: limit)
+        table = NumberedTable(first: 4, limit: limit)
     }
 
     subscript(number: Int) -> EventQueue? { table[number] }
