@@ -22,10 +22,15 @@ public struct HCAOptions: Sendable {
     public var vectorCount = 16
     /// Its node's GUID; that of its port is the next.
     public var guid: UInt64 = 0x0c42_a103_00aa_bb00
-    /// Its port's local identifier.
+    /// Its port's local identifier, and that of the subnet's manager.
     public var lid: UInt16 = 1
+    /// See ``lid``.
+    public var managerLID: UInt16 = 1
     /// Capabilities by the names of struct mlx5_ifc_cmd_hca_cap_bits, in place of what it would say.
     public var capabilities: [String: UInt64] = [:]
+
+    /// The GUID of its port.
+    var portGUID: UInt64 { guid &+ 1 }
 
     /// The usual one.
     public init() {}

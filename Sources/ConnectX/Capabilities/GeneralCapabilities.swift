@@ -1,4 +1,11 @@
 extension Capabilities {
+    // Those that are the device's own limits.
+    static let logMaxEventQueueSize = Field("cmd_hca_cap.log_max_eq_sz", bit: 0xe0, width: 8)
+    static let eventQueueCount = Field("cmd_hca_cap.max_num_eqs", bit: 0x470, width: 16)
+    static let logMaxProtectionDomain = Field("cmd_hca_cap.log_max_pd", bit: 0x32b, width: 5)
+    static let logMaxXRCDomain = Field("cmd_hca_cap.log_max_xrcd", bit: 0x33b, width: 5)
+    static let logMaxTransportDomain = Field("cmd_hca_cap.log_max_transport_domain", bit: 0x323, width: 5)
+
     /// The general capabilities that are not 0, or that someone may want to change; struct mlx5_ifc_cmd_hca_cap_bits.
     static let general: [(Field, UInt64)] = [
         // Sizes of tables and queues.
@@ -9,13 +16,13 @@ extension Capabilities {
         (Field("cmd_hca_cap.log_max_cq", bit: 0xdb, width: 5), 18),
         (Field("cmd_hca_cap.log_max_cq_sz", bit: 0xc8, width: 8), 22),
         (Field("cmd_hca_cap.log_max_eq", bit: 0xfc, width: 4), 8),
-        (Field("cmd_hca_cap.log_max_eq_sz", bit: 0xe0, width: 8), 16),
-        (Field("cmd_hca_cap.max_num_eqs", bit: 0x470, width: 16), 64),
+        (logMaxEventQueueSize, 16),
+        (eventQueueCount, 64),
         (Field("cmd_hca_cap.log_max_mkey", bit: 0xea, width: 6), 20),
         (Field("cmd_hca_cap.log_max_mrw_sz", bit: 0x109, width: 7), 40),
-        (Field("cmd_hca_cap.log_max_pd", bit: 0x32b, width: 5), 16),
-        (Field("cmd_hca_cap.log_max_xrcd", bit: 0x33b, width: 5), 12),
-        (Field("cmd_hca_cap.log_max_transport_domain", bit: 0x323, width: 5), 12),
+        (logMaxProtectionDomain, 16),
+        (logMaxXRCDomain, 12),
+        (logMaxTransportDomain, 12),
         (Field("cmd_hca_cap.log_max_rmp", bit: 0x383, width: 5), 16),
         (Field("cmd_hca_cap.log_max_mcg", bit: 0x318, width: 8), 8),
         (Field("cmd_hca_cap.max_qp_mcg", bit: 0x2e7, width: 25), 16),

@@ -59,4 +59,11 @@ struct NumberedTable<Object> {
         freed.append(number - first)
         return object
     }
+
+    /// Takes all out; numbers are given from the first one on.
+    mutating func removeAll() {
+        slots = []
+        freed = []
+        oldest = 0
+    }
 }
