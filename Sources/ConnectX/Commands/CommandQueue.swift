@@ -70,7 +70,7 @@ extension HCA {
                 output.withUnsafeMutableBytes { perform(UnsafeRawBufferPointer(input), $0) }
             }
             try write(output, to: entry)
-            entry.replaceSubrange(Slot.output.offset..<Slot.output.offset + Slot.room, with: output.prefix(Slot.room))
+            entry.withUnsafeMutableBytes { $0[Slot.output].copyBytes(from: output.prefix(Slot.room)) }
             entry[Slot.status] = 0
         } catch {
             entry[Slot.status] = error.rawValue
