@@ -104,6 +104,14 @@ extension UnsafeMutableRawBufferPointer {
         nonmutating set { self[field] = newValue ? 1 : 0 }
     }
 
+    /// A field of at most 32 bits.
+    @inlinable
+    public subscript(word field: Field) -> UInt32 { UnsafeRawBufferPointer(self)[word: field] }
+
+    /// A field of at most 63 bits.
+    @inlinable
+    public subscript(int field: Field) -> Int { UnsafeRawBufferPointer(self)[int: field] }
+
     /// Bytes of a structure, as far as they are there.
     @inlinable
     public subscript(area: Area) -> UnsafeMutableRawBufferPointer {
