@@ -17,15 +17,16 @@ final class DataPath {
     let requester: Requester
     unowned let events: any EventSink
     let fabric: Fabric
-    let keys = MemoryKeyTable()
+    let keys: MemoryKeyTable
     /// By number less one.
     var ports: [Port]
     /// Memory of the device's own, from the first byte that can be allocated; its owner makes room.
     var deviceMemory: UnsafeMutableRawBufferPointer?
 
-    var queuePairs = ObjectTable<QueuePair>()
-    var completionQueues = ObjectTable<CompletionQueue>()
-    var receiveQueues = ObjectTable<SharedReceiveQueue>()
+    var queuePairs: NumberedTable<QueuePair>
+    var completionQueues: NumberedTable<CompletionQueue>
+    /// Shared receive queues of all kinds: their numbers are of one space, as drivers keep them in one table.
+    var receiveQueues: NumberedTable<SharedReceiveQueue>
     /// Queue pairs attached to multicast groups.
     var multicast: [GID: [UInt32]] = [:]
     /// Those of subnet management and general services.
@@ -48,7 +49,22 @@ final class DataPath {
     static let turn = 1 << 20
     static let share = 8 << 20
 
-    init(_ requester: Requester, events: any EventSink, fabric: Fabric, ports: [Port] = [Port()]) {
+    /// How many objects there may be.
+    struct Limits {
+        var queuePairs = 1 << 18
+        var completionQueues = 1 << 18
+        var receiveQueues = 1 << 16
+        var memoryKeys = 1 << 22
+    }
+
+    init(
+        _ requester: Requester, events: any EventSink, fabric: Fabric, limits: Limits = Limits(),
+        ports: [Port] = [Port()]
+    ) {
+        queuePairs = NumberedTable(first: 0x48, limit: limits.queuePairs)
+        completionQueues = NumberedTable(first: 0x40, limit: limits.completionQueues)
+        receiveQueues = NumberedTable(first: 1, limit: limits.receiveQueues)
+        keys = MemoryKeyTable(limit: limits.memoryKeys)
         self.requester = requester
         self.events = events
         self.fabric = fabric
@@ -172,22 +188,23 @@ final class DataPath {
     }
 
     /// PAGE_FAULT_RESUME of the memory scheme: info's eight bytes.
-    func resume(token: UInt64, isError: Bool) -> CommandStatus {
-        guard let fault = faults.removeValue(forKey: token) else { return .badParameter }
+    func resume(token: UInt64, isError: Bool) throws(CommandFailure) {
+        guard let fault = faults.removeValue(forKey: token) else {
+            throw CommandFailure(.badParameter, "no page fault of this token")
+        }
         guard let pair = fault.adapter.queuePairs[fault.queuePair], pair.generation == fault.generation,
             pair.wait == .pageFault(token)
-        else { return .ok }
+        else { return }
         pair.wait = .none
         if isError { pair.request.failure = fault.isRemote ? .remoteOperation : .localProtection }
         fault.adapter.schedule(pair)
-        return .ok
     }
 
     /// Every queue pair that reports to a queue without room is in error.
     func completionQueueBroke(_ number: UInt32) {
-        for pair in queuePairs.all where pair.sendCompletions == number || pair.receiveCompletions == number {
+        for (_, pair) in queuePairs.all where pair.sendCompletions == number || pair.receiveCompletions == number {
             guard pair.state != .reset, pair.state != .error else { continue }
-            enterError(pair, .queueCatastrophe)
+            enterError(pair, .workQueueCatastrophicError)
         }
     }
 }

@@ -11,7 +11,7 @@ final class CompletionQueue {
 
     let number: UInt32
     private var context: [UInt8]
-    private var buffer: PageList
+    private var buffer: PagedBuffer
     private(set) var sizeShift: Int
     private let entrySize: Int
     private let record: UInt64
@@ -34,20 +34,18 @@ final class CompletionQueue {
     private(set) var isBroken = false
 
     /// From cqc, 64 bytes.
-    init(_ number: UInt32, context: [UInt8], pages: [UInt64]) throws(CommandStatus) {
-        guard context.count == CompletionQueueContext.size else { throw .badInputLength }
+    init(
+        _ number: UInt32, context: [UInt8], list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) {
         self.number = number
         self.context = context
-        buffer = PageList(
-            pages, logPageSize: context[int: CompletionQueueContext.logPageSize],
-            pageOffset: context[int: CompletionQueueContext.pageOffset])
         sizeShift = context[int: CompletionQueueContext.logCqSize]
         entrySize = context[int: CompletionQueueContext.cqeSz] == 0 ? 64 : 128
         record = context[CompletionQueueContext.dbrAddr]
         ignoresOverrun = context[flag: CompletionQueueContext.oi]
         eventQueue = UInt32(truncatingIfNeeded: context[CompletionQueueContext.eqn])
         moderation = CompletionQueue.moderation(context)
-        guard sizeShift <= 22, buffer.count >= entrySize << sizeShift else { throw .badParameter }
+        buffer = try CompletionQueue.buffer(context, entrySize, list)
     }
 
     /// QUERY_CQ
@@ -58,6 +56,16 @@ final class CompletionQueue {
         bytes[CompletionQueueContext.producerCounter] = UInt64(producer & 0xff_ffff)
         bytes[CompletionQueueContext.consumerCounter] = UInt64(consumer & 0xff_ffff)
         return bytes
+    }
+
+    private static func buffer(
+        _ context: [UInt8], _ entrySize: Int, _ list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) -> PagedBuffer {
+        let shift = context[int: CompletionQueueContext.logCqSize]
+        guard shift <= 22 else { throw CommandFailure(.badParameter, "log_cq_size is above log_max_cq_sz") }
+        return try PagedBuffer(
+            list: list, logPageSize: context[int: CompletionQueueContext.logPageSize],
+            offset: context[int: CompletionQueueContext.pageOffset], size: entrySize << shift)
     }
 
     private static func moderation(_ context: [UInt8]) -> (UInt32, UInt64) {
@@ -75,22 +83,17 @@ final class CompletionQueue {
     }
 
     /// MODIFY_CQ with a new buffer: the old one ends with an entry that says so.
-    func resize(_ new: [UInt8], pages: [UInt64], _ path: DataPath) -> CommandStatus {
-        let shift = new[int: CompletionQueueContext.logCqSize]
-        let next = PageList(
-            pages, logPageSize: new[int: CompletionQueueContext.logPageSize],
-            pageOffset: new[int: CompletionQueueContext.pageOffset])
-        guard shift <= 22, next.count >= entrySize << shift else { return .badParameter }
+    func resize(_ new: [UInt8], list: UnsafeRawBufferPointer, _ path: DataPath) throws(CommandFailure) {
+        let next = try CompletionQueue.buffer(new, entrySize, list)
         add(CompletionEntry(opcode: .resized), path)
-        guard !isBroken else { return .badResourceState }
+        guard !isBroken else { throw CommandFailure(.badResourceState, "the completion queue is in error") }
         buffer = next
-        sizeShift = shift
+        sizeShift = new[int: CompletionQueueContext.logCqSize]
         for field in [
             CompletionQueueContext.logCqSize, CompletionQueueContext.logPageSize, CompletionQueueContext.pageOffset,
         ] {
             context[field] = new[field]
         }
-        return .ok
     }
 
     // MARK: Entries
@@ -116,7 +119,7 @@ final class CompletionQueue {
     private func write(_ entry: CompletionEntry, at place: Int, _ owner: UInt8, _ path: DataPath) throws(DMAFault) {
         let bytes = UnsafeMutableRawBufferPointer(rebasing: path.scratch[..<CompletionEntry.size])
         entry.fill(bytes, owner: owner, time: path.requester.clock())
-        try path.requester.writeEntry(try buffer.address(of: place, bytes.count), UnsafeRawBufferPointer(bytes))
+        try path.requester.writeEntry(buffer.address(of: place), UnsafeRawBufferPointer(bytes))
     }
 
     private func fail(_ syndrome: UInt8, _ path: DataPath) {

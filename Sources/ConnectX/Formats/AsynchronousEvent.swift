@@ -1,39 +1,27 @@
-/// What the data path tells of its objects by an event queue. include/linux/mlx5/device.h:enum mlx5_event
+/// What the data path tells of its objects by an event queue.
 enum AsynchronousEvent: Equatable {
     /// A queue pair's: its number.
-    case queuePair(Kind, UInt32)
+    case queuePair(EventType, UInt32)
     /// A shared receive queue's: its number.
-    case sharedReceiveQueue(Kind, UInt32)
+    case sharedReceiveQueue(EventType, UInt32)
     /// A completion queue that cannot take what it should: its number, and 1 overrun, 2 its memory was not reached.
     case completionQueueError(UInt32, syndrome: UInt8)
 
-    /// The event types among them.
-    enum Kind: UInt8 {
-        case queueCatastrophe = 0x05
-        case invalidRequest = 0x10
-        case accessViolation = 0x11
-        case sharedReceiveQueueCatastrophe = 0x12
-        case lastReceiveReached = 0x13
-        case receiveLimit = 0x14
-    }
-
-    /// The type in byte 1 of its entry, which the event mask of a queue selects by.
-    var type: UInt8 {
+    /// The type of its entry.
+    var type: EventType {
         switch self {
-        case .queuePair(let kind, _), .sharedReceiveQueue(let kind, _): kind.rawValue
-        case .completionQueueError: 0x04
+        case .queuePair(let type, _), .sharedReceiveQueue(let type, _): type
+        case .completionQueueError: .completionQueueError
         }
     }
 
-    /// Writes type and data of an entry of 64 zeroed bytes; the owner bit is the queue's.
-    func fill(_ entry: UnsafeMutableRawBufferPointer) {
-        entry[1] = type
+    /// Fills the data of its entry, which are 0 before. include/linux/mlx5/device.h:mlx5_eqe_qp_srq, mlx5_eqe_cq_err
+    func fill(_ data: UnsafeMutableRawBufferPointer) {
         switch self {
-        case .queuePair(_, let number), .sharedReceiveQueue(_, let number):
-            entry.storeBytes(of: number.bigEndian, toByteOffset: 32 + 24, as: UInt32.self)
+        case .queuePair(_, let number), .sharedReceiveQueue(_, let number): data.put(number, at: 24)
         case .completionQueueError(let number, let syndrome):
-            entry.storeBytes(of: number.bigEndian, toByteOffset: 32, as: UInt32.self)
-            entry[32 + 11] = syndrome
+            data.put(number, at: 0)
+            data[11] = syndrome
         }
     }
 }
@@ -41,7 +29,6 @@ enum AsynchronousEvent: Equatable {
 /// Pages that a memory key does not have at the moment, of which a request waits for. The memory scheme of on-demand
 /// paging: include/linux/mlx5/device.h:mlx5_eqe_page_fault
 struct PageFault: Equatable {
-    static let type: UInt8 = 0xc
     static let subtype: UInt8 = 2
 
     /// Names it in PAGE_FAULT_RESUME; 48 bits.
@@ -58,15 +45,13 @@ struct PageFault: Equatable {
         return UInt32(truncatingIfNeeded: (within &+ 4095) >> 12)
     }
 
-    /// Writes type, subtype and data of an entry of 64 zeroed bytes; the owner bit is the queue's.
-    func fill(_ entry: UnsafeMutableRawBufferPointer) {
-        entry[1] = PageFault.type
-        entry[3] = PageFault.subtype
-        entry[32] = 0x80  // the last of its token: a resume is wanted
-        entry.storeBytes(of: UInt16(truncatingIfNeeded: token >> 32).bigEndian, toByteOffset: 38, as: UInt16.self)
-        entry.storeBytes(of: UInt32(truncatingIfNeeded: token).bigEndian, toByteOffset: 40, as: UInt32.self)
-        entry.storeBytes(of: (pages << 12).bigEndian, toByteOffset: 44, as: UInt32.self)
-        entry.storeBytes(of: key.bigEndian, toByteOffset: 48, as: UInt32.self)
-        entry.storeBytes(of: (address & ~4095).bigEndian, toByteOffset: 52, as: UInt64.self)
+    /// Fills the data of its entry, which are 0 before.
+    func fill(_ data: UnsafeMutableRawBufferPointer) {
+        data[0] = 0x80  // the last of its token: a resume is wanted
+        data.put(UInt16(truncatingIfNeeded: token >> 32), at: 6)
+        data.put(UInt32(truncatingIfNeeded: token), at: 8)
+        data.put(pages << 12, at: 12)
+        data.put(key, at: 16)
+        data.put(address & ~4095, at: 20)
     }
 }

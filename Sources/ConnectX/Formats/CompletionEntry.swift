@@ -50,24 +50,21 @@ struct CompletionEntry {
     /// Fills 64 bytes.
     func fill(_ entry: UnsafeMutableRawBufferPointer, owner: UInt8, time: UInt64) {
         entry.initializeMemory(as: UInt8.self, repeating: 0)
-        func put<Number: FixedWidthInteger>(_ number: Number, at place: Int) {
-            entry.storeBytes(of: number.bigEndian, toByteOffset: place, as: Number.self)
-        }
-        put(userIndex & 0xff_ffff, at: 32)
-        put(UInt32(workRequest) << 24 | queuePair & 0xff_ffff, at: 56)
-        put(counter, at: 60)
+        entry.put(userIndex & 0xff_ffff, at: 32)
+        entry.put(UInt32(workRequest) << 24 | queuePair & 0xff_ffff, at: 56)
+        entry.put(counter, at: 60)
         entry[63] = opcode.rawValue << 4 | owner & 1
         if let syndrome {
             entry[54] = vendorSyndrome
             entry[55] = syndrome.rawValue
             return
         }
-        put(sourceLID, at: 22)
-        put(
+        entry.put(sourceLID, at: 22)
+        entry.put(
             UInt32(serviceLevel & 0xf) << 24 | (hasRouteHeader ? 1 << 28 : 0) | source & 0xff_ffff, at: 24)
-        put(immediate, at: 36)
-        put(byteCount, at: 44)
-        put(time, at: 48)
+        entry.put(immediate, at: 36)
+        entry.put(byteCount, at: 44)
+        entry.put(time, at: 48)
     }
 
     /// Which of its checks failed is the vendor's own; these are what ConnectX adapters commonly say.

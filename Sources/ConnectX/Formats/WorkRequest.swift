@@ -85,6 +85,13 @@ struct DataSegment {
     }
 }
 
+extension UnsafeMutableRawBufferPointer {
+    /// Writes a number, big-endian, at a place that lies within.
+    func put<Number: FixedWidthInteger>(_ number: Number, at place: Int) {
+        storeBytes(of: number.bigEndian, toByteOffset: place, as: Number.self)
+    }
+}
+
 extension UnsafeRawBufferPointer {
     /// The big-endian word at a place that lies within.
     func word(_ place: Int) -> UInt32 { UInt32(bigEndian: loadUnaligned(fromByteOffset: place, as: UInt32.self)) }

@@ -55,6 +55,9 @@ final class MemoryKey {
     /// 16-byte entries that its translations may have.
     private(set) var capacity = 0
 
+    /// Eight-byte entries for which there is room: drivers round up to 64 bytes, beyond what a small key was made for.
+    var room: Int { (capacity * 2 + 7) & ~7 }
+
     /// The number that requests name: index and variable byte.
     var number: UInt32 { index << 8 | UInt32(variant) }
 

@@ -41,42 +41,39 @@ final class MemoryKeyTable {
     static let deepest = 4
     /// Eight-byte entries that all keys' translations may have, which a guest fills: 64 MiB of them.
     static let limit = 8 << 20
-    /// The key that ends a scatter list: terminate_scatter_list_mkey of query_special_contexts_out.
-    static let terminator: UInt32 = 0x100
-    /// The key that discards what is written and has zeros: null_mkey there.
-    static let null: UInt32 = 0x200
-
-    private var keys = ObjectTable<MemoryKey>()
+    private var keys: NumberedTable<MemoryKey>
     private var entries = 0
+
+    init(limit: Int) { keys = NumberedTable(first: 0x10, limit: limit) }
 
     /// The key of an index, 24 bits without the variable byte.
     subscript(index: UInt32) -> MemoryKey? { keys[index] }
 
-    /// CREATE_MKEY: a context of 64 bytes, and what follows it of translations, as big-endian words. `isPageable` is
+    /// CREATE_MKEY: a context, and what follows it of translations, as big-endian words; the index. `isPageable` is
     /// pg_access: entries count only where their present bits are set.
     func create(
-        _ index: UInt32, context: UnsafeRawBufferPointer, translations: UnsafeRawBufferPointer, isPageable: Bool
-    ) -> CommandStatus {
-        guard index & 0xff00_0000 == 0, index > 2, keys[index] == nil else { return .badIndex }
-        guard let key = MemoryKey(index: index, context: Array(context), isPageable: isPageable) else {
-            return .badParameter
-        }
-        guard key.pageShift < 64, key.capacity <= 1 << 31 else { return .badParameter }
-        if !key.isFree, !translations.isEmpty {
-            guard translations.count / 8 <= key.capacity * 2 else { return .badParameter }
-            guard reserve(translations.count / 8) else { return .noResources }
+        _ context: UnsafeRawBufferPointer, translations: UnsafeRawBufferPointer, isPageable: Bool
+    ) throws(CommandFailure) -> Int {
+        try keys.add { (index) throws(CommandFailure) in
+            guard let key = MemoryKey(index: UInt32(index), context: Array(context), isPageable: isPageable) else {
+                throw CommandFailure(.badParameter, "no such access mode")
+            }
+            guard !key.isFree, !translations.isEmpty else { return key }
+            guard translations.count / 8 <= key.room else {
+                throw CommandFailure(.badParameter, "more translations than the key has room for")
+            }
+            guard reserve(translations.count / 8) else {
+                throw CommandFailure(.noResources, "no memory for translations")
+            }
             key.setTranslations(translations, at: 0, present: false)
+            return key
         }
-        keys[index] = key
-        return .ok
     }
 
     /// DESTROY_MKEY
-    func destroy(_ index: UInt32) -> CommandStatus {
-        guard let key = keys[index] else { return .badResource }
+    func destroy(_ index: Int) throws(CommandFailure) {
+        guard let key = keys.remove(index) else { throw CommandFailure(.badResource, "no such memory key") }
         entries -= key.translations.count
-        keys[index] = nil
-        return .ok
     }
 
     func removeAll() {
@@ -93,8 +90,7 @@ final class MemoryKeyTable {
     /// Writes entries of a key; false where they are more than it, or the device, has room for.
     func write(_ words: UnsafeRawBufferPointer, to key: MemoryKey, at first: Int) -> Bool {
         let end = first + words.count / 8
-        // The driver rounds up to 64 bytes, beyond what a small key was made for.
-        guard first >= 0, end <= (key.capacity * 2 + 7) & ~7 else { return false }
+        guard first >= 0, end <= key.room else { return false }
         guard reserve(max(0, end - key.translations.count)) else { return false }
         key.setTranslations(words, at: first, present: true)
         return true
@@ -108,7 +104,7 @@ final class MemoryKeyTable {
         var reference = reference
         var address = address
         var length = UInt64(max(length, 1))
-        if reference.key == MemoryKeyTable.null {
+        if reference.key == SpecialKey.null {
             return Span(address: address, length: Int(length), attributes: .none, place: .null)
         }
         for depth in 0...MemoryKeyTable.deepest {

@@ -23,6 +23,10 @@ struct NumberedTable<Object> {
         return slot >= 0 && slot < slots.count ? slots[slot] : nil
     }
 
+    /// The object of a number, as requests and contexts have it.
+    @inline(__always)
+    subscript(number: UInt32) -> Object? { self[Int(number)] }
+
     /// Objects with their numbers, in the order of these.
     var all: [(number: Int, object: Object)] {
         slots.enumerated().compactMap { slot, object in object.map { (first + slot, $0) } }

@@ -46,6 +46,10 @@ struct PagedBuffer {
         }
     }
 
+    /// Where the byte at `offset` lies, which is within; an entry of a queue that starts there lies in one page.
+    @inline(__always)
+    func address(of offset: Int) -> UInt64 { run(at: offset, 1).address }
+
     /// Where the bytes from `offset` lie, and how many of them before another page begins.
     @inline(__always)
     private func run(at offset: Int, _ count: Int) -> (address: UInt64, count: Int) {

@@ -50,9 +50,10 @@ final class QueuePair {
     let sharedReceiveQueue: UInt32
     let xrcDomain: UInt32
     let record: UInt64
-    private let buffer: PageList
+    private let buffer: PagedBuffer
     /// Blocks of 64 bytes; 0 without a send queue.
     let sendCount: Int
+    var hasSendQueue: Bool { sendCount > 0 }
     private let sendOffset: Int
     private let receiveStride: Int
     private let receiveCount: Int
@@ -112,12 +113,14 @@ final class QueuePair {
     }
 
     /// From qpc, 232 bytes.
-    init(_ number: UInt32, context: [UInt8], pages: [UInt64]) throws(CommandStatus) {
+    init(_ number: UInt32, context: [UInt8], list: UnsafeRawBufferPointer) throws(CommandFailure) {
         typealias Context = QueuePairContext
-        guard context.count == Context.size else { throw .badInputLength }
-        guard let service = Service(rawValue: context[Context.st]),
-            let receiveKind = ReceiveKind(rawValue: context[Context.rqType])
-        else { throw .badParameter }
+        guard let service = Service(rawValue: context[Context.st]) else {
+            throw CommandFailure(.badParameter, "no such service")
+        }
+        guard let receiveKind = ReceiveKind(rawValue: context[Context.rqType]), receiveKind != .collapsed else {
+            throw CommandFailure(.badParameter, "no such rq_type")
+        }
         self.number = number
         self.service = service
         self.receiveKind = receiveKind
@@ -129,14 +132,15 @@ final class QueuePair {
         sharedReceiveQueue = UInt32(truncatingIfNeeded: context[Context.srqn])
         xrcDomain = UInt32(truncatingIfNeeded: context[Context.xrcd])
         record = context[Context.dbrAddr]
-        buffer = PageList(
-            pages, logPageSize: context[int: Context.logPageSize], pageOffset: context[int: Context.pageOffset])
         let hasOwn = receiveKind == .own
         receiveStride = 16 << context[int: Context.logRqStride]
         receiveCount = hasOwn ? 1 << context[int: Context.logRqSize] : 0
         hasReceiveSignature = context[flag: Context.wqSignature]
         sendCount = context[flag: Context.noSq] ? 0 : 1 << context[int: Context.logSqSize]
         sendOffset = receiveCount * receiveStride
+        buffer = try PagedBuffer(
+            list: list, logPageSize: context[int: Context.logPageSize], offset: context[int: Context.pageOffset],
+            size: sendOffset + sendCount * WorkRequestLayout.block)
         decode()
     }
 
@@ -194,11 +198,12 @@ final class QueuePair {
         let size = sendCount * WorkRequestLayout.block
         let at = (Int(block) & (sendCount - 1)) * WorkRequestLayout.block
         let first = min(bytes.count, size - at)
-        try buffer.read(sendOffset + at, into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<first]), requester)
+        try buffer.read(
+            at: sendOffset + at, into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<first]), requester)
         guard bytes.count > first else { return }
         let rest = min(bytes.count - first, size)
         try buffer.read(
-            sendOffset, into: UnsafeMutableRawBufferPointer(rebasing: bytes[first..<first + rest]), requester)
+            at: sendOffset, into: UnsafeMutableRawBufferPointer(rebasing: bytes[first..<first + rest]), requester)
     }
 
     /// Takes the next request of its own receive queue: its index, and its data segments at the start of `entry`.
@@ -210,7 +215,7 @@ final class QueuePair {
         guard posted != receiveConsumer else { return nil }
         let size = min(receiveStride, entry.count)
         let at = (Int(receiveConsumer) & (receiveCount - 1)) * receiveStride
-        try buffer.read(at, into: UnsafeMutableRawBufferPointer(rebasing: entry[..<size]), requester)
+        try buffer.read(at: at, into: UnsafeMutableRawBufferPointer(rebasing: entry[..<size]), requester)
         let first = hasReceiveSignature ? min(16, size) : 0
         if first > 0 { entry.copyMemory(from: UnsafeRawBufferPointer(rebasing: entry[first..<size])) }
         let index = receiveConsumer

@@ -132,6 +132,6 @@ extension ControlSegment {
 extension DataSegment {
     /// Whether a receive request's list ends at a place.
     static func endsList(_ bytes: UnsafeRawBufferPointer, at place: Int) -> Bool {
-        bytes.word(place + 4) == MemoryKeyTable.terminator
+        bytes.word(place + 4) == SpecialKey.terminator
     }
 }

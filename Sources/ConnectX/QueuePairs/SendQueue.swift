@@ -49,7 +49,7 @@ extension DataPath {
         do throws(DMAFault) {
             return UInt16(truncatingIfNeeded: try requester.word(pair.record &+ 4))
         } catch {
-            enterError(pair, .queueCatastrophe)
+            enterError(pair, .workQueueCatastrophicError)
             return nil
         }
     }
@@ -71,7 +71,7 @@ extension DataPath {
             pair.request.begin(control, size: size <= pair.sendCount * block ? size : 0)
             return true
         } catch {
-            enterError(pair, .queueCatastrophe)
+            enterError(pair, .workQueueCatastrophicError)
             return false
         }
     }

@@ -82,23 +82,27 @@ private enum OptionalParameters {
 }
 
 extension DataPath {
-    /// One of the commands that change a queue pair: its qpc, 232 bytes, and opt_param_mask.
+    /// One of the commands that change a queue pair: its qpc, and opt_param_mask.
     func modifyQueuePair(
-        _ number: UInt32, _ transition: QueuePairTransition, _ context: UnsafeRawBufferPointer, optional: UInt32
-    ) -> CommandStatus {
-        guard let pair = queuePairs[number] else { return .badResource }
-        if let origin = transition.origin, pair.state != origin { return .badQueuePairState }
+        _ number: Int, _ transition: QueuePairTransition, _ context: UnsafeRawBufferPointer, optional: UInt32
+    ) throws(CommandFailure) {
+        guard let pair = queuePairs[number] else { throw CommandFailure(.badResource, "no such queue pair") }
+        if let origin = transition.origin, pair.state != origin {
+            throw CommandFailure(.badQueuePairState, "the queue pair is in another state")
+        }
         switch transition {
         case .toReset:
             pair.clear()
             pair.state = .reset
-            return .ok
+            return
         case .toError:
             if pair.state != .reset { enterError(pair, nil) }
-            return .ok
+            return
         default: break
         }
-        guard context.count == QueuePairContext.size else { return .badInputLength }
+        guard context.count == QueuePairContext.size else {
+            throw CommandFailure(.badInputLength, "a queue pair's context has 232 bytes")
+        }
         var fields = transition.fields
         for (bit, more) in OptionalParameters.fields where optional & bit != 0 { fields += more }
         pair.context.withUnsafeMutableBytes { old in
@@ -115,17 +119,16 @@ extension DataPath {
         pair.decode()
         pair.state = transition.target
         if pair.state == .readyToSend { schedule(pair) }
-        return .ok
     }
 
     /// Ends what a queue pair does: both its queues are flushed. Says why, where nobody asked for it.
-    func enterError(_ pair: QueuePair, _ event: AsynchronousEvent.Kind?) {
+    func enterError(_ pair: QueuePair, _ event: EventType?) {
         guard pair.state != .error else { return }
         pair.state = .error
         pair.wait = .none
         pair.idleLooks = 0
         if let event { events.raise(.queuePair(event, pair.number)) }
-        if pair.receiveKind == .shared { events.raise(.queuePair(.lastReceiveReached, pair.number)) }
+        if pair.receiveKind == .shared { events.raise(.queuePair(.lastWorkRequestReached, pair.number)) }
         schedule(pair)
     }
 }

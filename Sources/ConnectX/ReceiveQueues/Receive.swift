@@ -24,7 +24,7 @@ extension DataPath {
                 index, size: size, domain: pair.domain, completions: pair.receiveCompletions, userIndex: pair.userIndex)
             return true
         } catch {
-            enterError(pair, .queueCatastrophe)
+            enterError(pair, .workQueueCatastrophicError)
             return false
         }
     }
@@ -34,7 +34,7 @@ extension DataPath {
     ) -> Bool? {
         guard let (index, size) = queue.take(into: room, self) else {
             guard queue.isBroken else { return nil }
-            enterError(pair, .queueCatastrophe)
+            enterError(pair, .workQueueCatastrophicError)
             return false
         }
         let isXRC = queue.kind == .xrc

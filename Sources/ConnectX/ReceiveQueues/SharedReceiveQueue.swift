@@ -15,7 +15,7 @@ final class SharedReceiveQueue {
     let number: UInt32
     let kind: Kind
     private var context: [UInt8]
-    private let buffer: PageList
+    private let buffer: PagedBuffer
     private let record: UInt64
     private let sizeShift: Int
     private let strideShift: Int
@@ -33,14 +33,13 @@ final class SharedReceiveQueue {
     private(set) var isBroken = false
 
     /// From srqc, xrc_srqc or rmpc.
-    init(_ number: UInt32, _ kind: Kind, context: [UInt8], pages: [UInt64]) throws(CommandStatus) {
+    init(
+        _ number: UInt32, _ kind: Kind, context: [UInt8], list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) {
         self.number = number
         self.kind = kind
         self.context = context
         let layout = ReceiveQueueLayout(kind)
-        guard context.count >= layout.size else { throw .badInputLength }
-        buffer = PageList(
-            pages, logPageSize: context[int: layout.pageShift], pageOffset: context[int: layout.pageOffset])
         record = layout.record.1.map { context[layout.record.0] << 32 | context[$0] << 2 } ?? context[layout.record.0]
         sizeShift = context[int: layout.count]
         strideShift = context[int: layout.stride] + layout.strideBase
@@ -57,8 +56,13 @@ final class SharedReceiveQueue {
         } else {
             (xrcDomain, completions, userIndex) = (0, 0, 0)
         }
-        guard sizeShift <= 15, strideShift >= 4, strideShift <= 11, buffer.count >= 1 << (sizeShift + strideShift)
-        else { throw .badParameter }
+        guard sizeShift <= 15 else { throw CommandFailure(.badParameter, "the queue's size is above log_max_srq_sz") }
+        guard strideShift >= 4, strideShift <= 11 else {
+            throw CommandFailure(.badParameter, "a receive request has 16 to 2048 bytes")
+        }
+        buffer = try PagedBuffer(
+            list: list, logPageSize: context[int: layout.pageShift], offset: context[int: layout.pageOffset],
+            size: 1 << (sizeShift + strideShift))
     }
 
     /// What a query finds.
@@ -101,7 +105,7 @@ final class SharedReceiveQueue {
             let index = head
             let size = 1 << strideShift
             let whole = UnsafeMutableRawBufferPointer(rebasing: entry[..<size])
-            try buffer.read(Int(index) << strideShift, into: whole, path.requester)
+            try buffer.read(at: Int(index) << strideShift, into: whole, path.requester)
             // The first unit names the next entry; one with a signature follows.
             var first = 0
             if isList {
@@ -127,7 +131,7 @@ final class SharedReceiveQueue {
 
     private func fail(_ path: DataPath) {
         isBroken = true
-        path.events.raise(.sharedReceiveQueue(.sharedReceiveQueueCatastrophe, number))
+        path.events.raise(.sharedReceiveQueue(.sharedReceiveQueueCatastrophicError, number))
     }
 }
 

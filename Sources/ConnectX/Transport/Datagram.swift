@@ -111,21 +111,18 @@ extension DataPath {
         _ route: (gid: GID, trafficClass: UInt8, hopLimit: UInt8, flowLabel: UInt32, sourceIndex: Int),
         _ datagram: Datagram, from sender: QueuePair
     ) {
-        func put<Number: FixedWidthInteger>(_ number: Number, at place: Int) {
-            header.storeBytes(of: number.bigEndian, toByteOffset: place, as: Number.self)
-        }
         let gids = datagram.port.gids
         let source = route.sourceIndex < gids.count ? gids[route.sourceIndex] : gids.first ?? GID(high: 0, low: 0)
-        put(6 << 28 | UInt32(route.trafficClass) << 20 | route.flowLabel, at: 0)
+        header.put(6 << 28 | UInt32(route.trafficClass) << 20 | route.flowLabel, at: 0)
         // Transport headers and checksum of 12, 8 and 4 bytes, with immediate data 4 more, in whole words.
         let immediate = sender.request.opcode == .sendImmediate ? 4 : 0
-        put(UInt16(truncatingIfNeeded: (datagram.length + 3) & ~3 + 24 + immediate), at: 4)
+        header.put(UInt16(truncatingIfNeeded: (datagram.length + 3) & ~3 + 24 + immediate), at: 4)
         header[6] = 0x1b
         header[7] = route.hopLimit
-        put(source.high, at: 8)
-        put(source.low, at: 16)
-        put(route.gid.high, at: 24)
-        put(route.gid.low, at: 32)
+        header.put(source.high, at: 8)
+        header.put(source.low, at: 16)
+        header.put(route.gid.high, at: 24)
+        header.put(route.gid.low, at: 32)
     }
 }
 

@@ -87,7 +87,7 @@ extension DataPath {
         var done = 0
         while done < count, place + WorkRequestLayout.data <= list.count {
             let segment = DataSegment(list, at: place)
-            if segment.key == MemoryKeyTable.terminator { break }
+            if segment.key == SpecialKey.terminator { break }
             let skip = max(0, offset + done - start)
             if skip < segment.length {
                 let part = min(segment.length - skip, count - done)

@@ -53,8 +53,8 @@ struct SteeringTags {
     }
 }
 
-/// The NIC as a requester on its link: each access of memory, and the requests that it makes.
-final class Requester {
+/// The NIC as a requester on its link: its bus, and each access as the requests that it makes.
+final class Requester: PCIBus {
     private let bus: any PCIBus
     /// Gets each request before it is sent.
     var report: ((TLP) -> Void)?
@@ -72,15 +72,25 @@ final class Requester {
         self.clock = clock
     }
 
+    func read(_ address: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(DMAFault) {
+        try read(address, into: bytes, .none)
+    }
+
+    func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DMAFault) {
+        try write(address, bytes, .none)
+    }
+
+    func interrupt(_ vector: Int) { bus.interrupt(vector) }
+
     func read(
-        _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer, _ attributes: RequestAttributes = .none
+        _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer, _ attributes: RequestAttributes
     ) throws(DMAFault) {
         if report != nil { tell(address, bytes.count, isWrite: false, attributes) }
         try bus.read(address, into: bytes)
     }
 
     func write(
-        _ address: UInt64, _ bytes: UnsafeRawBufferPointer, _ attributes: RequestAttributes = .none
+        _ address: UInt64, _ bytes: UnsafeRawBufferPointer, _ attributes: RequestAttributes
     ) throws(DMAFault) {
         if report != nil { tell(address, bytes.count, isWrite: true, attributes) }
         try bus.write(address, bytes)

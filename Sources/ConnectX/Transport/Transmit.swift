@@ -128,7 +128,7 @@ extension DataPath {
         if pair.request.opcode == .sendInvalidate {
             guard adapter.invalidate(pair.request.control.immediate, peer) else {
                 adapter.endReceive(peer, .remoteAccess)
-                adapter.enterError(peer, .accessViolation)
+                adapter.enterError(peer, .accessError)
                 return .failed(.remoteAccess)
             }
         }
@@ -238,7 +238,7 @@ extension DataPath {
     /// The responder must not do it: both ends are in error.
     private func refuse(_ pair: QueuePair, _ peer: QueuePair, _ adapter: DataPath) -> Step {
         guard pair.service.isReliable else { return .done(0) }
-        adapter.enterError(peer, .accessViolation)
+        adapter.enterError(peer, .accessError)
         return .failed(.remoteAccess)
     }
 
@@ -269,11 +269,11 @@ extension DataPath {
             }
             if pair.request.opcode.isSend {
                 adapter.endReceive(peer, .localProtection)
-                adapter.enterError(peer, .queueCatastrophe)
+                adapter.enterError(peer, .workQueueCatastrophicError)
                 throw .step(isReliable ? .failed(.remoteOperation) : .done(0))
             }
             guard case .refused = error else {
-                if isReliable { adapter.enterError(peer, .queueCatastrophe) }
+                if isReliable { adapter.enterError(peer, .workQueueCatastrophicError) }
                 throw .step(isReliable ? .failed(.remoteOperation) : .done(0))
             }
             throw .step(refuse(pair, peer, adapter))
