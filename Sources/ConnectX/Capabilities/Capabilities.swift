@@ -31,8 +31,12 @@ struct Capabilities {
         Kind(rawValue: kind).map { (isCurrent ? current : maximum)[Self.row(of: $0)] }
     }
 
-    /// Takes what a driver has chosen of a kind.
+    /// Takes what a driver has chosen of a kind; of atomic operations that is the order of a response's bytes alone.
     mutating func set(_ kind: Kind, _ bytes: UnsafeRawBufferPointer) {
+        if kind == .atomic {
+            current[Self.row(of: kind)][Atomic.hostOrder] = bytes[Atomic.hostOrder]
+            return
+        }
         var chosen = Array(bytes.prefix(Self.size))
         chosen.append(contentsOf: repeatElement(0, count: Self.size - chosen.count))
         current[Self.row(of: kind)] = chosen
@@ -90,8 +94,9 @@ private enum ODP {
     static var rows: [(Field, UInt64)] { [(memoryScheme, 1), (prefetch, 1)] + transports.map { ($0, operations) } }
 }
 
-/// Compare and swap, fetch and add, of eight bytes in the network's order; struct mlx5_ifc_atomic_caps_bits.
+/// Compare and swap, fetch and add, of eight bytes; struct mlx5_ifc_atomic_caps_bits.
 private enum Atomic {
+    static let hostOrder = Field("atomic_caps.atomic_req_8B_endianness_mode", bit: 0x40, width: 2)
     static let rows: [(Field, UInt64)] = [
         (Field("atomic_caps.atomic_operations", bit: 0x90, width: 16), 0b11),
         (Field("atomic_caps.atomic_size_qp", bit: 0xb0, width: 16), 8),
