@@ -1,3 +1,4 @@
+import Glibc
 public import VFIOUser
 
 /// An emulated ConnectX-6 Dx with one InfiniBand port, as mlx5_core and mlx5_ib know it: registers, commands, event queues,
@@ -17,7 +18,8 @@ public final class HCA: ConfiguredFunction {
     public let configuration: ConfigSpace
     /// Is told what happens.
     public var log: ((Event) -> Void)?
-    let bus: any PCIBus
+    /// Its bus, and what it tells of each request there.
+    let bus: Requester
 
     var segment = InitializationSegment()
     var capabilities: Capabilities
@@ -29,6 +31,7 @@ public final class HCA: ConfiguredFunction {
     var portCapabilities: UInt64?
 
     let events: EventQueues
+    let dataPath: DataPath
     var doorbellPages: NumberedTable<Void>
     var protectionDomains: NumberedTable<Void>
     var xrcDomains: NumberedTable<Void>
@@ -54,24 +57,44 @@ public final class HCA: ConfiguredFunction {
         static let mostDoorbells = 4096
     }
 
-    /// A function after power-on, on a bus.
-    public init(_ options: HCAOptions = HCAOptions(), bus: any PCIBus) {
+    /// A function after power-on, on a bus, with its port on a fabric. The clock counts nanoseconds, as ``wakeUp`` does.
+    public init(
+        _ options: HCAOptions = HCAOptions(), bus: any PCIBus, fabric: Fabric = Fabric(),
+        clock: @escaping () -> UInt64 = HCA.monotonic
+    ) {
         self.options = options
-        self.bus = bus
+        self.bus = Requester(bus, clock: clock)
         configuration = Self.configuration(options)
         capabilities = Capabilities(options)
         nodeDescription = Self.description
         let limits = capabilities
-        events = EventQueues(bus: bus, limit: min(limits[Capabilities.eventQueueCount], 252))
+        events = EventQueues(bus: self.bus, limit: min(limits[Capabilities.eventQueueCount], 252))
         doorbellPages = NumberedTable(first: Doorbell.firstPage, limit: Doorbell.pageCount - Doorbell.firstPage)
         protectionDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxProtectionDomain])
         xrcDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxXRCDomain])
         transportDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxTransportDomain])
+        dataPath = DataPath(
+            self.bus, events: events, fabric: fabric, limits: Self.limits(limits), ports: [options.port])
         doorbells.reserveCapacity(Layout.mostDoorbells)
         taken.reserveCapacity(Layout.mostDoorbells)
     }
 
     private static let description = Array("peerlab: emulated ConnectX".utf8)
+
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    public static let monotonic: @Sendable () -> UInt64 = {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    private static func limits(_ capabilities: Capabilities) -> DataPath.Limits {
+        DataPath.Limits(
+            queuePairs: 1 << capabilities[Capabilities.logMaxQueuePair],
+            completionQueues: 1 << capabilities[Capabilities.logMaxCompletionQueue],
+            receiveQueues: 1 << capabilities[Capabilities.logMaxReceiveQueue],
+            memoryKeys: 1 << capabilities[Capabilities.logMaxMemoryKey])
+    }
 
     private static func configuration(_ options: HCAOptions) -> ConfigSpace {
         var capabilities: [Capability] = [
@@ -116,7 +139,9 @@ public final class HCA: ConfiguredFunction {
     /// Notes what a register, a doorbell or the configuration space is asked for.
     public func write(_ region: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) {
         switch region {
-        case Region.configuration: configuration.write(at: offset, bytes)
+        case Region.configuration:
+            configuration.write(at: offset, bytes)
+            bus.steering = SteeringTags(configuration)
         case Region.registers where offset < InitializationSegment.size: writeSegment(at: offset, bytes)
         case Region.registers where offset >= Doorbell.firstPage * Doorbell.pageSize:
             guard let doorbell = Doorbell(at: offset, bytes), doorbells.count < Layout.mostDoorbells else { return }
@@ -153,13 +178,22 @@ public final class HCA: ConfiguredFunction {
             for doorbell in taken { take(doorbell) }
             taken.removeAll(keepingCapacity: true)
         }
+        dataPath.work()
     }
+
+    /// When the data path has something to do: pauses that end, and turns that go on.
+    public var wakeUp: UInt64? { dataPath.deadline }
 
     private func take(_ doorbell: Doorbell) {
         switch doorbell {
         case .eventQueue(let uar, let number, let consumer, let arm):
             events.doorbell(uar: uar, number: number, consumer: consumer, arm: arm)
-        case .completionQueue, .sendQueue: break
+        case .completionQueue(let uar, let number, let command):
+            guard dataPath.completionQueues[number]?.doorbellPage == uar else { return }
+            dataPath.armCompletionQueue(UInt32(number), command)
+        case .sendQueue(let uar, let number):
+            guard dataPath.queuePairs[number]?.doorbellPage == uar else { return }
+            dataPath.ringSendQueue(UInt32(number))
         }
     }
 
@@ -188,11 +222,34 @@ public final class HCA: ConfiguredFunction {
 
     /// Forgets all objects, as TEARDOWN_HCA does.
     func forgetObjects() {
+        dataPath.reset()
+        bus.steering = SteeringTags(configuration)
         events.table.removeAll()
         doorbellPages.removeAll()
         protectionDomains.removeAll()
         xrcDomains.removeAll()
         transportDomains.removeAll()
+    }
+}
+
+extension HCAOptions {
+    /// The port as the fabric knows it.
+    fileprivate var port: Port {
+        var port = Port()
+        port.lid = lid
+        port.gids = [GID(high: Self.gidPrefix, low: portGUID)]
+        return port
+    }
+}
+
+extension SteeringTags {
+    /// What the TPH capability says.
+    init(_ configuration: ConfigSpace) {
+        self.init()
+        requests = Requests(rawValue: configuration.enabledTPH.rawValue) ?? .none
+        mode = configuration.steeringMode.flatMap(Mode.init) ?? .noTag
+        let entries = (0..<64).compactMap { configuration.steeringTag($0) }
+        table = entries.isEmpty ? nil : entries
     }
 }
 

@@ -29,6 +29,9 @@ public struct HCAOptions: Sendable {
     /// Capabilities by the names of struct mlx5_ifc_cmd_hca_cap_bits, in place of what it would say.
     public var capabilities: [String: UInt64] = [:]
 
+    /// Of all its GIDs: the link-local subnet.
+    static let gidPrefix: UInt64 = 0xfe80_0000_0000_0000
+
     /// The GUID of its port.
     var portGUID: UInt64 { guid &+ 1 }
 

@@ -115,7 +115,7 @@ import VFIOUser
         #expect(space.steeringTag(count) == nil)
         #expect(space.steeringTag(-1) == nil)
         space.set(0x108, 4, 0xffff_ffff)
-        #expect(space.enabledTPH == (extended ? .extended : .tags8))
+        #expect(space.enabledTPH == (extended ? .extended : .tph))
         #expect(space.steeringMode == 7)
         space.set(0x108, 4, 2)
         #expect(space.enabledTPH == .none)

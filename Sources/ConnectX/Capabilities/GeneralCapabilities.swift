@@ -1,5 +1,9 @@
 extension Capabilities {
     // Those that are the device's own limits.
+    static let logMaxQueuePair = Field("cmd_hca_cap.log_max_qp", bit: 0x9b, width: 5)
+    static let logMaxCompletionQueue = Field("cmd_hca_cap.log_max_cq", bit: 0xdb, width: 5)
+    static let logMaxReceiveQueue = Field("cmd_hca_cap.log_max_srq", bit: 0xab, width: 5)
+    static let logMaxMemoryKey = Field("cmd_hca_cap.log_max_mkey", bit: 0xea, width: 6)
     static let logMaxEventQueueSize = Field("cmd_hca_cap.log_max_eq_sz", bit: 0xe0, width: 8)
     static let eventQueueCount = Field("cmd_hca_cap.max_num_eqs", bit: 0x470, width: 16)
     static let logMaxProtectionDomain = Field("cmd_hca_cap.log_max_pd", bit: 0x32b, width: 5)
@@ -9,16 +13,16 @@ extension Capabilities {
     /// The general capabilities that are not 0, or that someone may want to change; struct mlx5_ifc_cmd_hca_cap_bits.
     static let general: [(Field, UInt64)] = [
         // Sizes of tables and queues.
-        (Field("cmd_hca_cap.log_max_qp", bit: 0x9b, width: 5), 18),
+        (logMaxQueuePair, 18),
         (Field("cmd_hca_cap.log_max_qp_sz", bit: 0x88, width: 8), 15),
-        (Field("cmd_hca_cap.log_max_srq", bit: 0xab, width: 5), 16),
+        (logMaxReceiveQueue, 16),
         (Field("cmd_hca_cap.log_max_srq_sz", bit: 0x80, width: 8), 15),
-        (Field("cmd_hca_cap.log_max_cq", bit: 0xdb, width: 5), 18),
+        (logMaxCompletionQueue, 18),
         (Field("cmd_hca_cap.log_max_cq_sz", bit: 0xc8, width: 8), 22),
         (Field("cmd_hca_cap.log_max_eq", bit: 0xfc, width: 4), 8),
         (logMaxEventQueueSize, 16),
         (eventQueueCount, 64),
-        (Field("cmd_hca_cap.log_max_mkey", bit: 0xea, width: 6), 20),
+        (logMaxMemoryKey, 20),
         (Field("cmd_hca_cap.log_max_mrw_sz", bit: 0x109, width: 7), 40),
         (logMaxProtectionDomain, 16),
         (logMaxXRCDomain, 12),

@@ -39,7 +39,7 @@ extension Command {
                 throw CommandFailure(.badParameter, "log_eq_size is above log_max_eq_sz")
             }
             let page = context[int: Context.doorbellPage]
-            guard hca.doorbellPages[page] != nil else { throw CommandFailure(.badResource, "no such UAR") }
+            try hca.check(doorbellPage: page)
             let vector = context[int: Context.vector]
             guard vector < hca.vectorCount else { throw CommandFailure(.badIndex, "no such MSI-X vector") }
             let buffer = try PagedBuffer(

@@ -40,7 +40,6 @@ extension Command {
     private static let keyCount = 128
     /// Asks for a whole table.
     private static let wholeTable = 0xffff
-    private static let gidPrefix: UInt64 = 0xfe80_0000_0000_0000
     private static let defaultKey: UInt32 = 0xffff
 
     static let port: [Command] = [
@@ -74,7 +73,7 @@ extension Command {
                 throw CommandFailure(.badOutputLength, "no room for the GIDs")
             }
             if entries.contains(0) {
-                gids.storeBytes(of: gidPrefix.bigEndian, toByteOffset: 0, as: UInt64.self)
+                gids.storeBytes(of: HCAOptions.gidPrefix.bigEndian, toByteOffset: 0, as: UInt64.self)
                 gids.storeBytes(of: hca.options.portGUID.bigEndian, toByteOffset: 8, as: UInt64.self)
             }
             output[Layout.gidCount] = UInt64(entries.count)

@@ -35,7 +35,10 @@ struct Command: Sendable {
 
     /// All that a function knows, by opcode.
     static let all: [UInt16: Command] = {
-        let families = [device, pages, objects, eventQueues, port, registers]
+        let families = [
+            device, pages, objects, eventQueues, port, registers, memoryKeys, completionQueues, queuePairs,
+            receiveQueues,
+        ]
         return Dictionary(uniqueKeysWithValues: families.joined().map { ($0.opcode, $0) })
     }()
 }

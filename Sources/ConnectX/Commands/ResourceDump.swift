@@ -74,16 +74,31 @@ extension HCA {
             dump += Self.segment(.menu, Self.menu)
         } else {
             // A reserved word and the two indices, then the output of QUERY_MKEY as far as the context.
-            let context = keyContext(UInt32(truncatingIfNeeded: index))
-            let answer = context.map { [UInt8](repeating: 0, count: CommandHeader.size) + $0 } ?? []
+            let key = dataPath.keys[UInt32(truncatingIfNeeded: index)]
+            let answer = key.map { [UInt8](repeating: 0, count: CommandHeader.size) + $0.context } ?? []
             dump += Self.segment(.queryKey, Self.words(0, index, 0) + answer)
         }
         dump += Self.segment(.terminator, [])
         let room = request[int: Request.size]
-        try writeDump(
-            Array(dump.prefix(room)), key: request[word: Request.key], address: request[Request.address])
+        try write(Array(dump.prefix(room)), by: request[word: Request.key], at: request[Request.address])
         request[Request.size] = UInt64(min(dump.count, room))
         request[Request.more] = 0
         request[Request.sequence] += 1
+    }
+
+    /// Writes bytes by a memory key of the driver's own, whatever its domain.
+    private func write(_ bytes: [UInt8], by number: UInt32, at address: UInt64) throws(CommandFailure) {
+        guard let key = dataPath.keys[number >> 8] else { throw CommandFailure(.badParameter, "no such memory key") }
+        let reference = MemoryReference(
+            key: number, access: .localWrite, domain: key.domain, queuePair: key.queuePair)
+        var bytes = bytes
+        var budget = Int.max
+        let failed = bytes.withUnsafeMutableBytes { bytes in
+            do throws(AccessFailure) {
+                try dataPath.move(bytes, bytes.count, reference, at: address, of: bytes.count, &budget)
+                return false
+            } catch { return true }
+        }
+        guard !failed else { throw CommandFailure(.badParameter, "the memory key gives no such memory") }
     }
 }

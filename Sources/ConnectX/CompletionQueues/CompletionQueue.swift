@@ -48,6 +48,9 @@ final class CompletionQueue {
         buffer = try CompletionQueue.buffer(context, entrySize, list)
     }
 
+    /// The page with its doorbells.
+    var doorbellPage: Int { context[int: CompletionQueueContext.uarPage] }
+
     /// QUERY_CQ
     var queried: [UInt8] {
         var bytes = context

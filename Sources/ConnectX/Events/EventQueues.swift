@@ -1,7 +1,7 @@
 import VFIOUser
 
 /// The function's event queues.
-final class EventQueues {
+final class EventQueues: EventSink {
     private let bus: any PCIBus
     var table: NumberedTable<EventQueue>
 
@@ -12,11 +12,6 @@ final class EventQueues {
 
     subscript(number: Int) -> EventQueue? { table[number] }
 
-    /// Tells the driver that a completion queue has completions.
-    func completion(of cqn: Int, on eqn: Int) {
-        table[eqn]?.add(.completion, subtype: 0, bus) { $0[EventData.completionQueue] = UInt64(cqn) }
-    }
-
     /// Tells the driver of an event; `data` fills the entry's 28 bytes of event_data, which are 0 before.
     /// - Returns: false where no event queue wants events of this type.
     @discardableResult
@@ -26,9 +21,21 @@ final class EventQueues {
         return true
     }
 
+    func completion(of queue: UInt32, to eventQueue: UInt32) {
+        table[eventQueue]?.add(.completion, subtype: 0, bus) { $0[EventData.completionQueue] = UInt64(queue) }
+    }
+
+    func raise(_ event: AsynchronousEvent) {
+        raise(event.type) { event.fill($0) }
+    }
+
+    func pageFault(_ fault: PageFault) -> Bool {
+        raise(.pageFault, subtype: PageFault.subtype) { fault.fill($0) }
+    }
+
     /// The queue to which events of a type go, other than completions.
     func queue(for type: EventType) -> EventQueue? {
-        table.all.first { $0.object.takes(type) }?.object
+        table.first { $0.takes(type) }
     }
 
     /// Takes a doorbell of a UAR page; one of a queue that belongs to another page is nothing.

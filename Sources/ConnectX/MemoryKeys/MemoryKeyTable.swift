@@ -49,6 +49,9 @@ final class MemoryKeyTable {
     /// The key of an index, 24 bits without the variable byte.
     subscript(index: UInt32) -> MemoryKey? { keys[index] }
 
+    /// Whether one of them is such.
+    func contains(where predicate: (MemoryKey) -> Bool) -> Bool { keys.contains(where: predicate) }
+
     /// CREATE_MKEY: a context, and what follows it of translations, as big-endian words; the index. `isPageable` is
     /// pg_access: entries count only where their present bits are set.
     func create(

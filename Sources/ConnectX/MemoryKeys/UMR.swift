@@ -54,6 +54,8 @@ extension DataPath {
         let size = min(control.count * 16, segment.length)
         var reference = MemoryReference(sending: pair, .localRead)
         reference.key = segment.key
+        // The driver's own queue pair has no domain.
+        if pair.service == .registration { reference.domain = keys[segment.key >> 8]?.domain ?? 0 }
         while pair.request.done < size {
             let done = pair.request.done
             let part = min(size - done, DataPath.packetSize)

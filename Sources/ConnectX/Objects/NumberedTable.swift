@@ -32,6 +32,12 @@ struct NumberedTable<Object> {
         slots.enumerated().compactMap { slot, object in object.map { (first + slot, $0) } }
     }
 
+    /// The object of the lowest number that fits a condition.
+    func first(where isWanted: (Object) -> Bool) -> Object? {
+        for case let object? in slots where isWanted(object) { return object }
+        return nil
+    }
+
     /// Whether an object fits a condition.
     func contains(where isWanted: (Object) -> Bool) -> Bool {
         slots.contains { $0.map(isWanted) ?? false }

@@ -54,6 +54,8 @@ final class QueuePair {
     /// Blocks of 64 bytes; 0 without a send queue.
     let sendCount: Int
     var hasSendQueue: Bool { sendCount > 0 }
+    /// The page with its doorbells.
+    var doorbellPage: Int { context[int: QueuePairContext.uarPage] }
     private let sendOffset: Int
     private let receiveStride: Int
     private let receiveCount: Int

@@ -1,8 +1,9 @@
 /// What connects ports: NICs of one process reach each other, and themselves.
-final class Fabric {
+public final class Fabric {
     private var adapters: [DataPath] = []
 
-    init() {}
+    /// One without ports.
+    public init() {}
 
     func join(_ adapter: DataPath) { adapters.append(adapter) }
 

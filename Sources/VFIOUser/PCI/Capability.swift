@@ -37,7 +37,7 @@ public enum TPHSupport: UInt8, Sendable, CaseIterable {
     /// None.
     case none = 0
     /// Steering tags of 8 bits.
-    case tags8 = 1
+    case tph = 1
     /// Steering tags of 16 bits too.
     case extended = 3
 }
