@@ -77,6 +77,12 @@ final class DataPath {
         packet.deallocate()
     }
 
+    /// No port of it is reached any more, as when its function goes.
+    func leaveFabric() {
+        fabric.leave(self)
+        faults = [:]
+    }
+
     /// Forgets everything, as after a reset of the function.
     func reset() {
         queuePairs.removeAll()

@@ -18,6 +18,10 @@ enum WorkRequestOpcode: UInt8 {
     var isAtomic: Bool {
         self == .compareSwap || self == .fetchAdd || self == .maskedCompareSwap || self == .maskedFetchAdd
     }
+    /// Bytes of an atomic operation's operands.
+    var operandSize: Int {
+        self == .maskedCompareSwap ? WorkRequestLayout.maskedAtomic : WorkRequestLayout.atomic
+    }
     /// Whether it asks the responder for something that comes back.
     var isFetch: Bool { self == .read || isAtomic }
     /// Whether the responder needs a receive request for it.

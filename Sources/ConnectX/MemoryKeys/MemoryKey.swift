@@ -1,18 +1,18 @@
 /// What may be done by a memory key, and to whom.
-struct MemoryAccess: OptionSet {
+struct AccessRights: OptionSet {
     let rawValue: UInt8
 
-    static let localRead = MemoryAccess(rawValue: 1)
-    static let localWrite = MemoryAccess(rawValue: 2)
-    static let remoteRead = MemoryAccess(rawValue: 4)
-    static let remoteWrite = MemoryAccess(rawValue: 8)
-    static let atomic = MemoryAccess(rawValue: 16)
+    static let localRead = AccessRights(rawValue: 1)
+    static let localWrite = AccessRights(rawValue: 2)
+    static let remoteRead = AccessRights(rawValue: 4)
+    static let remoteWrite = AccessRights(rawValue: 8)
+    static let atomic = AccessRights(rawValue: 16)
 
     /// Whether memory changes.
     var writes: Bool { !isDisjoint(with: [.localWrite, .remoteWrite, .atomic]) }
     var isRemote: Bool { !isDisjoint(with: [.remoteRead, .remoteWrite, .atomic]) }
     /// What a key below another one must grant.
-    var local: MemoryAccess { writes ? .localWrite : .localRead }
+    var local: AccessRights { writes ? .localWrite : .localRead }
 }
 
 /// A memory key: what addresses under it mean, and what may be done there. Its context is the guest's, kept as it was
@@ -46,7 +46,7 @@ final class MemoryKey {
     private(set) var domain: UInt32 = 0
     /// The queue pair that alone may use it; 0xffffff for any.
     private(set) var queuePair: UInt32 = 0xff_ffff
-    private(set) var access: MemoryAccess = []
+    private(set) var access: AccessRights = []
     private(set) var start: UInt64 = 0
     private(set) var length: UInt64 = 0
     private(set) var isUnbounded = false

@@ -13,7 +13,7 @@ enum AccessFailure: Error {
 /// Who accesses memory by which key.
 struct MemoryReference {
     var key: UInt32
-    var access: MemoryAccess
+    var access: AccessRights
     /// The protection domain, and the number, of the queue pair whose memory it is.
     var domain: UInt32
     var queuePair: UInt32
@@ -144,7 +144,7 @@ final class MemoryKeyTable {
 
     /// A piece of equal pages, as long as they lie one behind the other.
     private func page(
-        _ key: MemoryKey, _ access: MemoryAccess, _ address: UInt64, _ length: UInt64
+        _ key: MemoryKey, _ access: AccessRights, _ address: UInt64, _ length: UInt64
     ) throws(AccessFailure) -> Span {
         guard let (first, within) = key.entry(of: address) else { throw .refused }
         let size: UInt64 = 1 &<< key.pageShift

@@ -102,8 +102,7 @@ extension DataPath {
             place += WorkRequestLayout.remoteAddress
         }
         if opcode.isAtomic {
-            let isMasked = opcode == .maskedCompareSwap || opcode == .maskedFetchAdd
-            place += isMasked ? WorkRequestLayout.maskedAtomic : WorkRequestLayout.atomic
+            place += opcode.operandSize
             guard place <= bytes.count else { return .localOperation }
         }
         pair.request.setSegments(place..<bytes.count)

@@ -105,7 +105,7 @@ extension DataPath {
     }
 
     /// Who a request's remote key is checked for: of an XRC request the shared receive queue's domain.
-    func remoteReference(_ pair: QueuePair, _ peer: QueuePair, _ access: MemoryAccess) -> MemoryReference {
+    func remoteReference(_ pair: QueuePair, _ peer: QueuePair, _ access: AccessRights) -> MemoryReference {
         var domain = peer.domain
         if pair.service == .xrc, let queue = receiveQueues[pair.request.sharedReceiveQueue], queue.kind == .xrc {
             domain = queue.domain
@@ -117,7 +117,7 @@ extension DataPath {
 
 extension MemoryReference {
     /// Of a send request's own data segments.
-    init(sending pair: QueuePair, _ access: MemoryAccess) {
+    init(sending pair: QueuePair, _ access: AccessRights) {
         self.init(key: 0, access: access, domain: pair.domain, queuePair: pair.number)
     }
 

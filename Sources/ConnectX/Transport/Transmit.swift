@@ -284,8 +284,7 @@ extension DataPath {
 extension SendRequest {
     /// What an atomic operation leaves of a value.
     func atomicResult(_ old: UInt64) -> UInt64 {
-        let isMasked = opcode == .maskedCompareSwap || opcode == .maskedFetchAdd
-        let place = segments.lowerBound - (isMasked ? WorkRequestLayout.maskedAtomic : WorkRequestLayout.atomic)
+        let place = segments.lowerBound - opcode.operandSize
         let operand = bytes.longWord(place)
         switch opcode {
         case .compareSwap: return old == bytes.longWord(place + 8) ? operand : old
