@@ -45,12 +45,13 @@ struct Capabilities {
     /// A capability as it is at most; the device's own limits are these, whatever the driver has chosen.
     subscript(field: Field) -> Int { maximum[Self.row(of: .general)][int: field] }
 
+    /// How many objects there may be at most, of which this is the logarithm; numbers of objects have 24 bits.
+    func count(_ field: Field) -> Int { 1 << min(self[field], 22) }
+
     private static func row(of kind: Kind) -> Int { Kind.allCases.firstIndex(of: kind) ?? 0 }
 
-    /// Each capability by the header's name, as the command line has it.
-    static var names: [String] { general.map { memberName($0.0) } }
-
-    private static func memberName(_ field: Field) -> String {
+    /// The header's name of a capability.
+    static func memberName(_ field: Field) -> String {
         String("\(field.name)".split(separator: ".").last ?? "")
     }
 
