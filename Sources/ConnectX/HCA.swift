@@ -37,6 +37,7 @@ public final class HCA: ConfiguredFunction {
     var xrcDomains: NumberedTable<Void>
     var transportDomains: NumberedTable<Void>
 
+    private let fabric: Fabric
     // What writes have asked for.
     private var commands: UInt32 = 0
     private var doorbells: [Doorbell] = []
@@ -63,6 +64,7 @@ public final class HCA: ConfiguredFunction {
         clock: @escaping () -> UInt64 = HCA.monotonic
     ) {
         self.options = options
+        self.fabric = fabric
         self.bus = Requester(bus, clock: clock)
         configuration = Self.configuration(options)
         capabilities = Capabilities(options)
@@ -70,13 +72,19 @@ public final class HCA: ConfiguredFunction {
         let limits = capabilities
         events = EventQueues(bus: self.bus, limit: min(limits[Capabilities.eventQueueCount], 252))
         doorbellPages = NumberedTable(first: Doorbell.firstPage, limit: Doorbell.pageCount - Doorbell.firstPage)
-        protectionDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxProtectionDomain])
-        xrcDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxXRCDomain])
-        transportDomains = NumberedTable(first: 1, limit: 1 << limits[Capabilities.logMaxTransportDomain])
+        protectionDomains = NumberedTable(first: 1, limit: limits.count(Capabilities.logMaxProtectionDomain))
+        xrcDomains = NumberedTable(first: 1, limit: limits.count(Capabilities.logMaxXRCDomain))
+        transportDomains = NumberedTable(first: 1, limit: limits.count(Capabilities.logMaxTransportDomain))
         dataPath = DataPath(
             self.bus, events: events, fabric: fabric, limits: Self.limits(limits), ports: [options.port])
         doorbells.reserveCapacity(Layout.mostDoorbells)
         taken.reserveCapacity(Layout.mostDoorbells)
+    }
+
+    deinit {
+        fabric.leave(dataPath)
+        // Requests of others that wait for this one wait for nothing.
+        dataPath.reset()
     }
 
     private static let description = Array("peerlab: emulated ConnectX".utf8)
@@ -90,10 +98,10 @@ public final class HCA: ConfiguredFunction {
 
     private static func limits(_ capabilities: Capabilities) -> DataPath.Limits {
         DataPath.Limits(
-            queuePairs: 1 << capabilities[Capabilities.logMaxQueuePair],
-            completionQueues: 1 << capabilities[Capabilities.logMaxCompletionQueue],
-            receiveQueues: 1 << capabilities[Capabilities.logMaxReceiveQueue],
-            memoryKeys: 1 << capabilities[Capabilities.logMaxMemoryKey])
+            queuePairs: capabilities.count(Capabilities.logMaxQueuePair),
+            completionQueues: capabilities.count(Capabilities.logMaxCompletionQueue),
+            receiveQueues: capabilities.count(Capabilities.logMaxReceiveQueue),
+            memoryKeys: capabilities.count(Capabilities.logMaxMemoryKey))
     }
 
     private static func configuration(_ options: HCAOptions) -> ConfigSpace {

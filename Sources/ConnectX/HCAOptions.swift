@@ -37,7 +37,4 @@ public struct HCAOptions: Sendable {
 
     /// The usual one.
     public init() {}
-
-    /// Names that `capabilities` knows.
-    public static var capabilityNames: [String] { Capabilities.names }
 }

@@ -31,8 +31,12 @@ struct Capabilities {
         Kind(rawValue: kind).map { (isCurrent ? current : maximum)[Self.row(of: $0)] }
     }
 
-    /// Takes what a driver has chosen of a kind.
+    /// Takes what a driver has chosen of a kind; of atomic operations that is the order of a response's bytes alone.
     mutating func set(_ kind: Kind, _ bytes: UnsafeRawBufferPointer) {
+        if kind == .atomic {
+            current[Self.row(of: kind)][Atomic.hostOrder] = bytes[Atomic.hostOrder]
+            return
+        }
         var chosen = Array(bytes.prefix(Self.size))
         chosen.append(contentsOf: repeatElement(0, count: Self.size - chosen.count))
         current[Self.row(of: kind)] = chosen
@@ -41,12 +45,13 @@ struct Capabilities {
     /// A capability as it is at most; the device's own limits are these, whatever the driver has chosen.
     subscript(field: Field) -> Int { maximum[Self.row(of: .general)][int: field] }
 
+    /// How many objects there may be at most, of which this is the logarithm; numbers of objects have 24 bits.
+    func count(_ field: Field) -> Int { 1 << min(self[field], 22) }
+
     private static func row(of kind: Kind) -> Int { Kind.allCases.firstIndex(of: kind) ?? 0 }
 
-    /// Each capability by the header's name, as the command line has it.
-    static var names: [String] { general.map { memberName($0.0) } }
-
-    private static func memberName(_ field: Field) -> String {
+    /// The header's name of a capability.
+    static func memberName(_ field: Field) -> String {
         String("\(field.name)".split(separator: ".").last ?? "")
     }
 
@@ -90,8 +95,9 @@ private enum ODP {
     static var rows: [(Field, UInt64)] { [(memoryScheme, 1), (prefetch, 1)] + transports.map { ($0, operations) } }
 }
 
-/// Compare and swap, fetch and add, of eight bytes in the network's order; struct mlx5_ifc_atomic_caps_bits.
+/// Compare and swap, fetch and add, of eight bytes; struct mlx5_ifc_atomic_caps_bits.
 private enum Atomic {
+    static let hostOrder = Field("atomic_caps.atomic_req_8B_endianness_mode", bit: 0x40, width: 2)
     static let rows: [(Field, UInt64)] = [
         (Field("atomic_caps.atomic_operations", bit: 0x90, width: 16), 0b11),
         (Field("atomic_caps.atomic_size_qp", bit: 0xb0, width: 16), 8),
