@@ -144,7 +144,7 @@ import VFIOUser
     @Test(arguments: 1...4)
     func nothingThatAGuestWritesTraps(_ seed: Int) throws {
         var draws = Draws(state: UInt64(seed))
-        for _ in 0..<4 {
+        for _ in 0..<2 {
             let world = try world()
             for nic in world.nics { nic.path.share = 1 << 18 }
             for _ in 0..<1500 {
