@@ -15,7 +15,7 @@ struct DeviceCommand: ParsableCommand {
             it memory that can be shared (-object memory-backend-memfd,id=ram0,size=1G,share=on -machine \
             memory-backend=ram0): without, each access to memory is a message.
             """,
-        subcommands: [ExporterCommand.self])
+        subcommands: [ConnectXCommand.self, ExporterCommand.self])
 }
 
 /// How functions are served, whatever they are.
@@ -45,13 +45,15 @@ struct ServingOptions: ParsableArguments {
         guard Set(sockets).count == sockets.count else { throw ValidationError("a --socket is there twice") }
     }
 
-    /// Serves what `make` makes for each socket, until SIGINT, SIGTERM or SIGHUP.
-    func serve(_ make: @escaping (any PCIBus) throws(Errno) -> any PCIFunction) throws {
+    /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP.
+    func serve(_ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction) throws {
         let signals = socket_ending_signals()
         if let error = Errno(result: signals) { throw Failure("signalfd", error, object: "SIGINT") }
         let isVerbose = verbose
         let server = Server { if isVerbose { print("peerlab: \($0)", to: STDERR_FILENO) } }
-        for path in sockets { try server.add(path, at: path, upstream: `switch` ? 0 : nil, make) }
+        for (index, path) in sockets.enumerated() {
+            try server.add(path, at: path, upstream: `switch` ? 0 : nil) { bus throws(Errno) in try make(index, bus) }
+        }
         confine()
         for path in sockets { print("serving at \(path)", to: STDOUT_FILENO) }
         server.run(until: Int32(signals), whileConnected: once)

@@ -56,6 +56,6 @@ struct ExporterCommand: ParsableCommand {
 
     func run() throws {
         let description = try described()
-        try serving.serve { bus throws(Errno) in try Exporter(description, on: bus) }
+        try serving.serve { (_, bus) throws(Errno) in try Exporter(description, on: bus) }
     }
 }
