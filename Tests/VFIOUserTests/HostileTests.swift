@@ -120,6 +120,8 @@ private struct Attacker {
         engine.enable()
         exporter.write(7, 0x18, FakeClient.bytes(UInt32(0xfe00_0000)))
         exporter.enable()
+        // So that it is asked for memory.
+        if below(2) == 0 { _ = try engine.map(0, 0x10000) }
         let files = descriptors()
         defer { for file in files { close(file) } }
         for _ in 0..<(1 + below(40)) {
