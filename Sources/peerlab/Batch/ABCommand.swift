@@ -15,8 +15,9 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. Exit codes: 0 B is not worse, 1 it is, or measures less, 2 a run did not pass, 3 it is not \
-            worse, as far as it can be said: of some measurement nothing can.
+            --set-b option=value. Of several values that one run has of a measurement the median counts; processor time is \
+            shown and decides nothing. Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, 2 a \
+            run did not pass, 3 it is not worse, as far as it can be said: of some measurement nothing can.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -33,28 +34,29 @@ struct ABCommand: ParsableCommand {
             throw ValidationError("--runs is \(fewest) to 100000: fewer cannot show any difference")
         }
         guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
-        _ = try settingsB.map(BenchOptions.pair)
+        _ = try pairsB()
+    }
+
+    private func pairsB() throws -> [(name: String, value: String)] {
+        try settingsB.map { try BenchOptions.pair($0, of: "--set-b") }
     }
 
     func run() throws {
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()
-        let samples = try samples(process)
-        var changes = Samples.compare(samples[0], samples[1])
-        let gone = samples[0].declared.subtracting(samples[1].declared).sorted(by: NaturalOrder.precedes)
-        for name in gone { print("not measured by B: \(name)", to: STDOUT_FILENO) }
-        for name in samples[1].declared.subtracting(samples[0].declared).sorted(by: NaturalOrder.precedes) {
-            print("not measured by A: \(name)", to: STDOUT_FILENO)
-        }
+        let found = try trials(process)
+        let comparison = BatchComparison(found[0], found[1])
+        for run in comparison.runs where run.kind != .new { print(ResultsText.line(run), to: STDOUT_FILENO) }
+        for name in comparison.unmeasured { print("not measured by B: \(name.text)", to: STDOUT_FILENO) }
+        for name in comparison.measuredAnew { print("not measured by A: \(name.text)", to: STDOUT_FILENO) }
+        var changes = comparison.changes
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
-        for change in changes where change.isDeclared || change.verdict != .undecided {
-            print(ResultsText.line(change), to: STDOUT_FILENO)
-        }
+        for change in changes { print(ResultsText.line(change), to: STDOUT_FILENO) }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
-            let more = try self.samples(process)
-            let again = Samples.compare(more[0].only(worse), more[1].only(worse))
+            let more = try trials(process)
+            let again = Samples.compare(more[0].samples.only(worse), more[1].samples.only(worse))
             for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
             changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
@@ -62,10 +64,11 @@ struct ABCommand: ParsableCommand {
                 confirmed.isEmpty ? "not confirmed: it was chance, or has passed" : "confirmed: B is worse",
                 to: STDOUT_FILENO)
         }
+        let gone = comparison.unmeasured.count
         print(
-            ResultsText.summary(changes) + (gone.isEmpty ? "" : ", \(gone.count) no longer measured"), to: STDOUT_FILENO
-        )
-        let isWorse = !gone.isEmpty || changes.contains { $0.verdict == .worse }
+            ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: STDOUT_FILENO)
+        let isWorse =
+            gone > 0 || comparison.runs.contains { $0.kind.isWorse } || changes.contains { $0.verdict == .worse }
         let isOpen = changes.contains { $0.verdict == .undecided }
         throw ExitCode((isWorse ? ExitStatus.fail : isOpen ? .undecided : .pass).rawValue)
     }
@@ -78,15 +81,15 @@ struct ABCommand: ParsableCommand {
             "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
     }
 
-    /// Runs both in turn, and gives what each measured.
-    private func samples(_ process: BatchProcess) throws -> [Samples] {
-        var samples = [Samples(), Samples()]
+    /// Runs both in turn, and gives what each found.
+    private func trials(_ process: BatchProcess) throws -> [BatchFindings] {
+        var found = [BatchFindings(), BatchFindings()]
         // A B B A A B B A
         let order = (0..<(2 * runs)).map { ($0 + 1) / 2 % 2 }
         var next = 0
         var failure: String?
         var refusal: (any Error)?
-        let extra = try settingsB.map(BenchOptions.pair)
+        let extra = try pairsB()
         let workers = Workers(jobs: 1) { [a, b] task in
             let isB = order[task.index] == 1
             return process.run(isB ? b : a, isB ? extra : [], task)
@@ -110,12 +113,13 @@ struct ABCommand: ParsableCommand {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
                 }
-                var record = Record(id: task.id, file: task.id, outcome: .pass, started: "", limits: Limits())
+                // Both under one name, which is none.
+                var record = Record(id: "", file: "", outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
-                samples[order[task.index]].add("", record)
+                found[order[task.index]].add(record)
                 if task.index == 1 {
-                    do { try check(max(samples[0].count, samples[1].count)) } catch { refusal = error }
+                    do { try check(Samples.judged(found[0].samples, found[1].samples)) } catch { refusal = error }
                 }
             })
         if Workers.isInterrupted { throw ExitCode(ExitStatus.interrupted.rawValue) }
@@ -124,6 +128,6 @@ struct ABCommand: ParsableCommand {
             throw ExitCode(ExitStatus.usage.rawValue)
         }
         if let refusal { throw refusal }
-        return samples
+        return found
     }
 }
