@@ -82,6 +82,9 @@ public struct RunProgress: Sendable {
         }
     }
 
+    /// Whether a case runs.
+    public var isInCase: Bool { running != nil }
+
     /// The name of the case that runs; in words where none does.
     public var place: String {
         if let running { return "case '\(names[running])'" }

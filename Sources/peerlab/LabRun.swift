@@ -122,8 +122,9 @@ struct LabRun {
             return ExitStatus.fail.rawValue
         case .panicked, .hung:
             if !isTold { print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO) }
-            // A kernel that dies or hangs while a scenario runs is what the scenario found.
-            return story?.hasBegun == true ? ExitStatus.fail.rawValue : ExitStatus.software.rawValue
+            // A kernel that dies or hangs while a scenario or a program of the user's runs is what that has found.
+            let isFinding = story?.hasBegun ?? (program != nil)
+            return isFinding ? ExitStatus.fail.rawValue : ExitStatus.software.rawValue
         default:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.software.rawValue

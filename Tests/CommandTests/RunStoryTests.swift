@@ -7,13 +7,13 @@ import Testing
 
 /// What a guest tells while it runs makes the results of one that dies, and nothing else.
 @Suite struct RunStoryTests {
-    private func result(_ file: String, bench: String = "lab") -> ScenarioResult {
+    static func result(_ file: String, bench: String = "lab") -> ScenarioResult {
         ScenarioResult(
             file: file, name: file, verdict: .pass, bench: bench,
             bench_description: "kernel 7.3.4 in \(LabRun.inside)", simulated: false)
     }
 
-    private func ended(_ name: String) -> RunEvent { .ended(CaseResult(name: name, verdict: .pass, duration_ns: 1)) }
+    static func ended(_ name: String) -> RunEvent { .ended(CaseResult(name: name, verdict: .pass, duration_ns: 1)) }
 
     private func story(_ files: [String], _ events: [RunEvent]) -> RunStory {
         let story = RunStory(files, accepts: LabResult.areLabs)
@@ -25,19 +25,19 @@ import Testing
         return story
     }
 
-    private let panic = LabVerdict.panicked(
+    static let panic = LabVerdict.panicked(
         consoleTail: "[  1.0] before\n[  2.0] Kernel panic - not syncing: sysrq triggered crash\n[  2.1] Call Trace:")
 
-    private func begun(_ file: String, _ cases: String...) -> [RunEvent] {
-        [.begins(result(file)), .loaded(result(file), cases: cases)]
+    static func begun(_ file: String, _ cases: String...) -> [RunEvent] {
+        [.begins(Self.result(file)), .loaded(Self.result(file), cases: cases)]
     }
 
     @Test func aKernelThatDiesIsAResult() throws {
         let story = story(
             ["a.lua", "b.lua", "c.lua"],
-            begun("a.lua", "only") + [.starts(0), ended("only"), .over(result("a.lua"))]
-                + begun("b.lua", "fine", "panics", "never") + [.starts(0), ended("fine"), .starts(1)])
-        let results = try #require(story.results { RunProgress.Death.of(panic, in: $0) })
+            Self.begun("a.lua", "only") + [.starts(0), Self.ended("only"), .over(Self.result("a.lua"))]
+                + Self.begun("b.lua", "fine", "panics", "never") + [.starts(0), Self.ended("fine"), .starts(1)])
+        let results = try #require(story.results { RunProgress.Death.of(Self.panic, in: $0) })
         #expect(results.map(\.verdict) == [.pass, .fail, .notRun])
         #expect(results[1].cases.map(\.verdict) == [.pass, .fail, .notRun])
         #expect(
@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test func aGuestThatStandsStillNamesItsCase() throws {
-        let story = story(["a.lua"], begun("a.lua", "hangs") + [.starts(0)])
+        let story = story(["a.lua"], Self.begun("a.lua", "hangs") + [.starts(0)])
         let results = try #require(story.results { RunProgress.Death.of(.hung(consoleTail: ""), in: $0) })
         #expect(
             results[0].cases[0].message
@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test func anEndOfItsOwnIsNone() {
-        let story = story(["a.lua"], begun("a.lua", "one"))
+        let story = story(["a.lua"], Self.begun("a.lua", "one"))
         #expect(story.results { RunProgress.Death.of(.finished(exitCode: 2), in: $0) } == nil)
         #expect(story.results { RunProgress.Death.of(.refused(reason: ""), in: $0) } == nil)
         #expect(story.results { RunProgress.Death.of(.finished(exitCode: 139), in: $0) }?.count == 1)
@@ -67,13 +67,15 @@ import Testing
 
     @Test func otherFilesBenchesAndOrdersAreNotBelieved() {
         let lies: [[RunEvent]] = [
-            begun("/etc/passwd", "one"), begun("b.lua", "one"), [ended("one")], [.starts(0)], [.over(result("a.lua"))],
-            [.begins(result("a.lua", bench: "host"))], begun("a.lua", "x") + [.over(result("a.lua")), ended("late")],
-            begun("a.lua", "x") + begun("a.lua", "x") + begun("a.lua", "x"),
+            Self.begun("/etc/passwd", "one"), Self.begun("b.lua", "one"), [Self.ended("one")], [.starts(0)],
+            [.over(Self.result("a.lua"))],
+            [.begins(Self.result("a.lua", bench: "host"))],
+            Self.begun("a.lua", "x") + [.over(Self.result("a.lua")), Self.ended("late")],
+            Self.begun("a.lua", "x") + Self.begun("a.lua", "x") + Self.begun("a.lua", "x"),
         ]
         for (number, events) in lies.enumerated() {
             let story = story(["a.lua"], events)
-            #expect(story.results { RunProgress.Death.of(panic, in: $0) } == nil, "lie \(number)")
+            #expect(story.results { RunProgress.Death.of(Self.panic, in: $0) } == nil, "lie \(number)")
         }
     }
 
@@ -88,38 +90,5 @@ import Testing
         let story = RunStory(["a.lua"], most: 1000, accepts: LabResult.areLabs)
         for _ in 0..<101 { story.add(Array(repeating: 0x20, count: 10)) }
         #expect(!story.isHonest)
-    }
-
-    private func batch(_ messages: [RunMessage]) -> BatchStory {
-        let story = BatchStory(["a.lua", "b.lua"])
-        for message in messages { story.add(message.line) }
-        return story
-    }
-
-    private func record(_ id: String) -> Record {
-        Record(id: id, file: id, outcome: .pass, started: "", limits: Limits())
-    }
-
-    @Test func aBatchKeepsWhatHadEndedAndWhatRan() {
-        let messages =
-            (begun("a.lua", "x") + [.starts(0), ended("x"), .over(result("a.lua"))]).map {
-                RunMessage(run: "a.lua", $0)
-            }
-            + [RunMessage(record("a.lua"))]
-            + (begun("b.lua", "fine", "panics") + [.starts(0), ended("fine"), .starts(1)]).map {
-                RunMessage(run: "b.lua", $0)
-            }
-        let records = batch(messages).records(endedBy: panic)
-        #expect(records.map(\.outcome) == [.pass, .fail])
-        #expect(records.last?.reason?.hasPrefix("panics: the kernel died in case 'panics'") == true)
-        #expect(records.last?.result?.cases.count == 2)
-    }
-
-    @Test func aBatchBelievesNoOtherRuns() {
-        #expect(!batch([RunMessage(record("c.lua"))]).isHonest)
-        #expect(!batch([RunMessage(record("a.lua")), RunMessage(record("a.lua"))]).isHonest)
-        #expect(!batch([RunMessage(run: "c.lua", .begins(result("c.lua")))]).isHonest)
-        #expect(!batch([RunMessage(run: "a.lua", .begins(result("a.lua", bench: "host")))]).isHonest)
-        #expect(batch([RunMessage(record("a.lua")), RunMessage(record("b.lua"))]).isHonest)
     }
 }

@@ -125,7 +125,9 @@ struct GuestRun {
         case .timeLimit: return .timedOut(seconds: timeLimit)
         case nil: break
         }
-        if consoleText.hasPanicked { return .panicked(consoleTail: tail) }
+        if consoleText.hasPanicked {
+            return watch.hasStarted ? .panicked(consoleTail: tail) : .diedBooting(consoleTail: tail)
+        }
         let signal = status & 0x7f
         if signal == SIGXCPU || signal == SIGKILL, watch.hasStarted { return .timedOut(seconds: timeLimit) }
         guard status == 0 else {

@@ -4,6 +4,8 @@ public enum LabVerdict: Equatable, Sendable {
     case finished(exitCode: Int32)
     /// The guest's kernel panicked, or the machine reset itself while the command ran.
     case panicked(consoleTail: String)
+    /// It panicked before user space was reached.
+    case diedBooting(consoleTail: String)
     /// User space was reached, and then nothing was heard of the guest for half a minute.
     case hung(consoleTail: String)
     /// User space was not reached within the boot's time.
@@ -31,6 +33,7 @@ extension LabVerdict: CustomStringConvertible {
         switch self {
         case .finished(let exitCode): "the command ended with exit code \(exitCode)"
         case .panicked(let tail): "the guest's kernel died; its last words:\n\(tail)"
+        case .diedBooting(let tail): "the guest's kernel died while it booted; its last words:\n\(tail)"
         case .hung(let tail): "the guest stands still: \(Self.silence); the console's end:\n\(tail)"
         case .neverBooted(let tail): "the guest did not reach user space in time; the console's end:\n\(tail)"
         case .interrupted(let tail): "interrupted, and the guest was stopped by force; the console's end:\n\(tail)"

@@ -16,8 +16,9 @@ struct ABCommand: ParsableCommand {
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
             --set-b option=value. Of several values that one run has of a measurement the median counts; processor time is \
-            shown and decides nothing. Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, 2 a \
-            run did not pass, 3 it is not worse, as far as it can be said: of some measurement nothing can.
+            shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
+            Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
+            run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -45,9 +46,13 @@ struct ABCommand: ParsableCommand {
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()
-        let found = try trials(process)
-        let comparison = BatchComparison(found[0], found[1])
-        for run in comparison.runs where run.kind != .new { print(ResultsText.line(run), to: STDOUT_FILENO) }
+        let first = try measure(process)
+        var deaths = first.deaths
+        let comparison = BatchComparison(first.found[0], first.found[1])
+        // The whole, which has no name here, always passes, or dies.
+        for run in comparison.runs where run.kind != .new && run.isOfCase {
+            print(ResultsText.line(run), to: STDOUT_FILENO)
+        }
         for name in comparison.unmeasured { print("not measured by B: \(name.text)", to: STDOUT_FILENO) }
         for name in comparison.measuredAnew { print("not measured by A: \(name.text)", to: STDOUT_FILENO) }
         var changes = comparison.changes
@@ -55,8 +60,9 @@ struct ABCommand: ParsableCommand {
         for change in changes { print(ResultsText.line(change), to: STDOUT_FILENO) }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
-            let more = try trials(process)
-            let again = Samples.compare(more[0].samples.only(worse), more[1].samples.only(worse))
+            let more = try measure(process)
+            let again = Samples.compare(more.found[0].samples.only(worse), more.found[1].samples.only(worse))
+            deaths = zip(deaths, more.deaths).map { $0 + $1 }
             for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
             changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
@@ -67,10 +73,19 @@ struct ABCommand: ParsableCommand {
         let gone = comparison.unmeasured.count
         print(
             ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: STDOUT_FILENO)
-        let isWorse =
-            gone > 0 || comparison.runs.contains { $0.kind.isWorse } || changes.contains { $0.verdict == .worse }
-        let isOpen = changes.contains { $0.verdict == .undecided }
-        throw ExitCode((isWorse ? ExitStatus.fail : isOpen ? .undecided : .pass).rawValue)
+        let isLess = gone > 0 || comparison.runs.contains { $0.kind.isWorse }
+        throw ExitCode(ABCommand.status(changes, isLess: isLess, deaths: deaths).rawValue)
+    }
+
+    /// `isLess`: whether B measures or tries less than A; `deaths`: how many guests of A and of B have died.
+    static func status(_ changes: [Change], isLess: Bool, deaths: [Int]) -> ExitStatus {
+        if deaths.contains(where: { $0 > 0 }) {
+            print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: STDOUT_FILENO)
+        }
+        let isNewlyDying = deaths[0] == 0 && deaths[1] > 0
+        if isNewlyDying || isLess || changes.contains(where: { $0.verdict == .worse }) { return .fail }
+        if deaths[0] > 0 { return .usage }
+        return changes.contains { $0.verdict == .undecided } ? .undecided : .pass
     }
 
     /// A verdict of N runs has to share the level with the other measurements, of which the first two runs tell.
@@ -81,9 +96,10 @@ struct ABCommand: ParsableCommand {
             "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
     }
 
-    /// Runs both in turn, and gives what each found.
-    private func trials(_ process: BatchProcess) throws -> [BatchFindings] {
+    /// Runs both in turn, and gives what each found, and how many of its guests died.
+    private func measure(_ process: BatchProcess) throws -> (found: [BatchFindings], deaths: [Int]) {
         var found = [BatchFindings(), BatchFindings()]
+        var deaths = [0, 0], passed = [0, 0]
         // A B B A A B B A
         let order = (0..<(2 * runs)).map { ($0 + 1) / 2 % 2 }
         var next = 0
@@ -109,6 +125,12 @@ struct ABCommand: ParsableCommand {
             finished: { task, ending in
                 let verdict = BatchVerdict(ending, task)
                 let (attempt, report) = (verdict.attempt, verdict.report)
+                let side = order[task.index]
+                if let death = ABCommand.death(report?.result) {
+                    print("\(task.id): \(attempt.reason ?? death)", to: STDERR_FILENO)
+                    deaths[side] += 1
+                    return
+                }
                 guard attempt.outcome == .pass else {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
@@ -117,8 +139,10 @@ struct ABCommand: ParsableCommand {
                 var record = Record(id: "", file: "", outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
-                found[order[task.index]].add(record)
-                if task.index == 1 {
+                found[side].add(record)
+                passed[side] += 1
+                // The first that both have.
+                if passed[side] == 1, passed[1 - side] > 0 {
                     do { try check(Samples.judged(found[0].samples, found[1].samples)) } catch { refusal = error }
                 }
             })
@@ -128,6 +152,11 @@ struct ABCommand: ParsableCommand {
             throw ExitCode(ExitStatus.usage.rawValue)
         }
         if let refusal { throw refusal }
-        return found
+        return (found, deaths)
+    }
+
+    /// The kind of the error of a case whose guest died; nil where none did.
+    static func death(_ result: ScenarioResult?) -> String? {
+        result?.cases.lazy.compactMap { $0.error?.kind }.first(where: RunProgress.Death.ofGuests.contains)
     }
 }

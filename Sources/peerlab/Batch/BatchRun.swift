@@ -13,21 +13,21 @@ import Synchronization
 final class BatchRun {
     private let command: BatchCommand
     private let arguments: [String]
-    private let journal: Journal
+    let journal: Journal
     private let process: BatchProcess
     private let files: [(form: ResultForm, file: ResultFile)]
-    private let plan: BatchPlan
+    let plan: BatchPlan
     private let seed: UInt64?
-    private var waiting: [Int] = []
-    private var next = 0
+    var waiting: [Int] = []
+    var next = 0
     /// What was tried of a cell that is to be tried again.
     private var attempts: [Int: [Attempt]] = [:]
     private var started: [Int: String] = [:]
-    private var totals = Totals()
+    var totals = Totals()
     private var hasFailed = false
     private var progress: Progress
     private var lastFlush: UInt64 = 0
-    private var lost: Failure?
+    var lost: Failure?
     /// In the lab's guest: the host, which has each result at once.
     private var host: GuestLine?
     /// Runs of files that are gone, or other ones, since the batch was begun.
@@ -155,31 +155,8 @@ final class BatchRun {
         return lost == nil ? status : ExitStatus.software.rawValue
     }
 
-    /// One guest runs what is left, and its results are added to this batch's. Where it dies, what had ended is kept, what ran
-    /// ended so, and another guest goes on with the rest.
-    private func runIn(_ guest: LabGuest) throws {
-        var rest = waiting
-        var goesOn = true
-        while goesOn, !rest.isEmpty {
-            var done: Set<String> = []
-            let files = Set(rest.map { plan.files[plan.cells[$0].file].path }).sorted()
-            let byID = Dictionary(rest.map { (plan.cells[$0].id, $0) }, uniquingKeysWith: { first, _ in first })
-            goesOn = try guest.run(rest.map { plan.cells[$0].id }, of: files) { told in
-                var record = told
-                done.insert(record.id)
-                guard let index = byID[record.id] else { return }
-                describe(&record, index)
-                totals.add(record)
-                keep { try self.journal.add(record) }
-            }
-            if let lost { throw lost }
-            rest.removeAll { done.contains(plan.cells[$0].id) }
-        }
-        next = rest.isEmpty ? waiting.count : next
-    }
-
     /// What the plan knows of a run, whoever has run it.
-    private func describe(_ record: inout Record, _ index: Int) {
+    func describe(_ record: inout Record, _ index: Int) {
         let cell = plan.cells[index]
         record.limits = limits(of: index)
         for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
@@ -229,7 +206,7 @@ final class BatchRun {
         keep { try self.journal.flush() }
     }
 
-    private func keep(_ body: () throws -> Void) {
+    func keep(_ body: () throws -> Void) {
         do { try body() } catch { if lost == nil { lost = error as? Failure } }
     }
 
@@ -327,79 +304,6 @@ final class BatchRun {
             return [:]
         }
     }
-}
-
-/// What a process's end says of its scenario.
-struct BatchVerdict {
-    /// The attempt that it was.
-    let attempt: Attempt
-    /// What is known of the scenario; of a process that was ended, what it had told before.
-    let report: ChildReport?
-
-    init(_ ending: Ending, _ task: BatchTask) {
-        let story = ChildStory(ending.result)
-        let (outcome, reason, kind) = BatchVerdict.end(ending, story.report, task)
-        let death = RunProgress.Death(
-            kind: kind, reason ?? outcome.word, verdict: outcome == .interrupted ? .interrupted : .fail)
-        report = story.report ?? story.report(endedBy: death)
-        // Where a case is known, the reason says which; so all forms of results say the same.
-        let isCut = story.report == nil && report != nil
-        let isLate = outcome == .timeout && report?.outcome == .timeout
-        attempt = Attempt(
-            outcome: outcome, reason: isCut || isLate ? report?.reason : reason, exit: ending.exit,
-            signal: ending.signal.map(BatchVerdict.name), wall_ns: ending.wall)
-    }
-
-    /// How it ended, why, and the error's kind where that becomes a case's.
-    private static func end(
-        _ ending: Ending, _ report: ChildReport?, _ task: BatchTask
-    ) -> (outcome: Outcome, reason: String?, kind: String) {
-        switch ending.reason {
-        case .timeout:
-            guard let limit = task.timeLimit else {
-                return (.timeout, "it took longer than \(task.timeout) s", "timeout")
-            }
-            let stuck = report == nil ? ", and it could not be stopped" : ""
-            return (.timeout, "its time is over: \(limit)\(stuck)", "timeout")
-        case .memory: return (.memory, lackOfMemory(task), "memory")
-        case .output: return (.output, "it printed more than \(task.output >> 20) MiB", "output")
-        case .interrupted: return (.interrupted, "interrupted", "interrupt")
-        case nil: break
-        }
-        // The process may see it before this one does.
-        if report?.result?.cases.contains(where: { $0.error?.kind == "output" }) == true {
-            return (.output, "it printed more than \(task.output >> 20) MiB", "output")
-        }
-        if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", "crash") }
-        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), "memory") }
-        guard let report else {
-            // Nothing of the scenario has run.
-            if ending.exit == 125, ending.output.total == 0 {
-                return (
-                    .error,
-                    "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used",
-                    "crash"
-                )
-            }
-            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result", "crash")
-        }
-        return (report.outcome ?? .error, report.reason, "script")
-    }
-
-    private static func lackOfMemory(_ task: BatchTask) -> String {
-        task.memory == 0
-            ? "not enough memory: its process got no more"
-            : "not enough memory: its process may have \(task.memory >> 20) MiB (--memory, or the scenario's own limit)"
-    }
-
-    private static let names: [Int32: String] = [
-        SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP",
-        SIGABRT: "SIGABRT", SIGBUS: "SIGBUS", SIGFPE: "SIGFPE", SIGKILL: "SIGKILL", SIGUSR1: "SIGUSR1",
-        SIGSEGV: "SIGSEGV", SIGUSR2: "SIGUSR2", SIGPIPE: "SIGPIPE", SIGALRM: "SIGALRM", SIGTERM: "SIGTERM",
-        SIGXCPU: "SIGXCPU", SIGXFSZ: "SIGXFSZ", SIGSYS: "SIGSYS",
-    ]
-
-    static func name(_ signal: Int32) -> String { names[signal] ?? "signal \(signal)" }
 }
 
 /// What a terminal or a log gets at the end.

@@ -2,6 +2,9 @@ import LabBench
 import Runner
 
 extension RunProgress.Death {
+    /// The kinds of error that say that a case's guest died.
+    static let ofGuests = ["kernel_died", "guest_hung", "emulator"]
+
     /// What a guest's end that was not its command's means for the case that ran; nil where it means nothing for it.
     static func of(_ verdict: LabVerdict, in place: String) -> RunProgress.Death? {
         switch verdict {
@@ -26,7 +29,7 @@ extension RunProgress.Death {
         case .finished(let code) where LabRun.isSignal(code):
             let name = BatchVerdict.name(code - 128)
             return RunProgress.Death(kind: "crash", "its process was ended by \(name) in \(place)")
-        case .finished, .neverBooted, .refused, .noQEMU, .noKernel: return nil
+        case .finished, .neverBooted, .diedBooting, .refused, .noQEMU, .noKernel: return nil
         }
     }
 }

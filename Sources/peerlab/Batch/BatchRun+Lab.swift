@@ -1,0 +1,45 @@
+import Batch
+import LabBench
+import Results
+
+/// A batch whose runs share guests of the lab.
+extension BatchRun {
+    /// One guest runs what is left, and its results are added to this batch's. Where it dies, what had ended is kept, what did it
+    /// ended so, and another guest goes on with the rest; where several may have done it, with those alone, one after another.
+    func runIn(_ guest: LabGuest) throws {
+        var rest = waiting
+        var suspects: Set<String> = []
+        while !rest.isEmpty {
+            let now = suspects.isEmpty ? rest : rest.filter { suspects.contains(plan.cells[$0].id) }
+            let byID = Dictionary(now.map { (plan.cells[$0].id, $0) }, uniquingKeysWith: { first, _ in first })
+            let isSerial = !suspects.isEmpty
+            var done: Set<String> = []
+            let end = try guest.run(
+                now.map { plan.cells[$0].id }, of: Set(now.map { plan.files[plan.cells[$0].file].path }).sorted(),
+                isSerial: isSerial
+            ) { told in
+                guard let index = byID[told.id] else { return }
+                var record = told
+                done.insert(record.id)
+                if isSerial { BatchRun.note(&record, oneOf: suspects.count) }
+                describe(&record, index)
+                totals.add(record)
+                keep { try self.journal.add(record) }
+            }
+            if let lost { throw lost }
+            rest.removeAll { done.contains(plan.cells[$0].id) }
+            // Where another one alone has killed its guest, those that are left are suspects no more.
+            suspects = Set(end.suspects)
+            guard end.isDead || (end.isWhole && isSerial) else { break }
+        }
+        next = rest.isEmpty ? waiting.count : next
+    }
+
+    /// One of several whose cases ran in a guest that died, and that was run again alone: both are told.
+    private static func note(_ record: inout Record, oneOf count: Int) {
+        let reason =
+            "the guest died while cases of \(count) runs were on, and nobody knows of which; it was run again alone"
+        record.attempts.insert(Attempt(outcome: .crash, reason: reason, exit: nil, signal: nil, wall_ns: 0), at: 0)
+        record.flaky = record.outcome.isGood
+    }
+}

@@ -1,0 +1,84 @@
+import Commands
+import LabBench
+import Results
+import Runner
+
+/// What a guest tells of the runs of a batch.
+final class BatchStory {
+    private let ids: Set<String>
+    private var lines = RunLines()
+    private var ended: [Record] = []
+    private var seen: Set<String> = []
+    private var running: [String: (began: String, progress: RunProgress)] = [:]
+    private var size = 0
+    private(set) var isHonest = true
+
+    /// The most that is kept, bytes: what is understood of it takes many times as much memory.
+    private static let longest = 64 << 20
+
+    /// The guest is given the runs with these ids.
+    init(_ ids: [String]) { self.ids = Set(ids) }
+
+    func add(_ bytes: [UInt8]) {
+        guard isHonest else { return }
+        size += bytes.count
+        if size > BatchStory.longest || !lines.add(bytes, take) { isHonest = false }
+    }
+
+    private func take(_ message: RunMessage) {
+        if let record = message.record {
+            isHonest =
+                isHonest && ids.contains(record.id) && seen.insert(record.id).inserted
+                && record.result.map(LabResult.areLabs) ?? true
+            ended.append(record)
+            running[record.id] = nil
+        } else if let id = message.run, let event = message.event, ids.contains(id), !seen.contains(id) {
+            switch event {
+            case .begins(let result), .loaded(let result, _), .over(let result):
+                isHonest = isHonest && LabResult.areLabs(result) && result.cases.isEmpty
+            case .starts, .ended: break
+            }
+            running[id, default: (Journal.timestamp(), RunProgress())].progress.take(event)
+        } else {
+            isHonest = false
+        }
+    }
+
+    /// Whether a guest that ended so took along what it ran, and would not have ended by itself.
+    static func isDeath(_ verdict: LabVerdict) -> Bool {
+        switch verdict {
+        case .panicked, .hung, .qemuFailed: true
+        default: false
+        }
+    }
+
+    /// What has ended, and what the guest's end means for what ran then. A death is of the one run whose case was on; of
+    /// several nobody knows which did it, and they are suspects.
+    func end(by verdict: LabVerdict) -> (records: [Record], suspects: [String]) {
+        let whole = running.filter { $0.value.progress.isOver }
+        var concerned = running.filter { !$0.value.progress.isOver }
+        let ended = ended + whole.sorted { $0.key < $1.key }.compactMap { record($0.key, $0.value, verdict) }
+        if BatchStory.isDeath(verdict) {
+            let inCase = concerned.filter { $0.value.progress.isInCase }
+            if !inCase.isEmpty { concerned = inCase }
+            guard concerned.count < 2 else { return (ended, concerned.keys.sorted()) }
+        }
+        return (ended + concerned.sorted { $0.key < $1.key }.compactMap { record($0.key, $0.value, verdict) }, [])
+    }
+
+    /// The result of one that ran when the guest ended; nil where nothing was told of it.
+    private func record(_ id: String, _ run: (began: String, progress: RunProgress), _ verdict: LabVerdict) -> Record? {
+        guard let death = RunProgress.Death.of(verdict, in: run.progress.place),
+            let result = run.progress.whole ?? run.progress.ended(by: death)
+        else { return nil }
+        let report = ChildReport(result, trace: [])
+        var record = Record(
+            id: id, file: result.file, outcome: report.outcome ?? .fail, started: run.began, limits: Limits())
+        record.reason = report.reason
+        record.result = result
+        record.attempts = [
+            Attempt(outcome: record.outcome, reason: record.reason, exit: nil, signal: nil, wall_ns: 0)
+        ]
+        return record
+    }
+}

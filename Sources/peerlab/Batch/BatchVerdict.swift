@@ -1,0 +1,77 @@
+import Batch
+import Glibc
+import Results
+import Runner
+
+/// What a process's end says of its scenario.
+struct BatchVerdict {
+    /// The attempt that it was.
+    let attempt: Attempt
+    /// What is known of the scenario; of a process that was ended, what it had told before.
+    let report: ChildReport?
+
+    init(_ ending: Ending, _ task: BatchTask) {
+        let story = ChildStory(ending.result)
+        let (outcome, reason, kind) = BatchVerdict.end(ending, story.report, task)
+        let death = RunProgress.Death(
+            kind: kind, reason ?? outcome.word, verdict: outcome == .interrupted ? .interrupted : .fail)
+        report = story.report ?? story.report(endedBy: death)
+        // Where a case is known, the reason says which; so all forms of results say the same.
+        let isCut = story.report == nil && report != nil
+        let isLate = outcome == .timeout && report?.outcome == .timeout
+        attempt = Attempt(
+            outcome: outcome, reason: isCut || isLate ? report?.reason : reason, exit: ending.exit,
+            signal: ending.signal.map(BatchVerdict.name), wall_ns: ending.wall)
+    }
+
+    /// How it ended, why, and the error's kind where that becomes a case's.
+    private static func end(
+        _ ending: Ending, _ report: ChildReport?, _ task: BatchTask
+    ) -> (outcome: Outcome, reason: String?, kind: String) {
+        switch ending.reason {
+        case .timeout:
+            guard let limit = task.timeLimit else {
+                return (.timeout, "it took longer than \(task.timeout) s", "timeout")
+            }
+            let stuck = report == nil ? ", and it could not be stopped" : ""
+            return (.timeout, "its time is over: \(limit)\(stuck)", "timeout")
+        case .memory: return (.memory, lackOfMemory(task), "memory")
+        case .output: return (.output, "it printed more than \(task.output >> 20) MiB", "output")
+        case .interrupted: return (.interrupted, "interrupted", "interrupt")
+        case nil: break
+        }
+        // The process may see it before this one does.
+        if report?.result?.cases.contains(where: { $0.error?.kind == "output" }) == true {
+            return (.output, "it printed more than \(task.output >> 20) MiB", "output")
+        }
+        if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", "crash") }
+        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), "memory") }
+        guard let report else {
+            // Nothing of the scenario has run.
+            if ending.exit == 125, ending.output.total == 0 {
+                return (
+                    .error,
+                    "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used",
+                    "crash"
+                )
+            }
+            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result", "crash")
+        }
+        return (report.outcome ?? .error, report.reason, "script")
+    }
+
+    private static func lackOfMemory(_ task: BatchTask) -> String {
+        task.memory == 0
+            ? "not enough memory: its process got no more"
+            : "not enough memory: its process may have \(task.memory >> 20) MiB (--memory, or the scenario's own limit)"
+    }
+
+    private static let names: [Int32: String] = [
+        SIGHUP: "SIGHUP", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT", SIGILL: "SIGILL", SIGTRAP: "SIGTRAP",
+        SIGABRT: "SIGABRT", SIGBUS: "SIGBUS", SIGFPE: "SIGFPE", SIGKILL: "SIGKILL", SIGUSR1: "SIGUSR1",
+        SIGSEGV: "SIGSEGV", SIGUSR2: "SIGUSR2", SIGPIPE: "SIGPIPE", SIGALRM: "SIGALRM", SIGTERM: "SIGTERM",
+        SIGXCPU: "SIGXCPU", SIGXFSZ: "SIGXFSZ", SIGSYS: "SIGSYS",
+    ]
+
+    static func name(_ signal: Int32) -> String { names[signal] ?? "signal \(signal)" }
+}
