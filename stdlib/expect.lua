@@ -3,12 +3,49 @@ local case = require "case"
 
 local expect = {}
 
+local EXCERPT <const> = 48 -- bytes of a string around where it differs
+local SHORT <const> = 64 -- bytes of a string that is shown whole
+
+--- Bytes as Lua writes them, whatever they are.
+local function quoted(bytes)
+  return '"' .. bytes:gsub('[\\"]', "\\%0"):gsub("[^%g ]", function(byte)
+    return byte == "\n" and "\\n" or ("\\x%02x"):format(byte:byte())
+  end) .. '"'
+end
+
 local function show(value)
   if type(value) == "string" then
-    if #value > 64 or value:find("[^%g ]") then
-      return ("%d bytes"):format(#value)
+    return #value <= SHORT and quoted(value) or ("%s... (%d bytes)"):format(quoted(value:sub(1, EXCERPT)), #value)
+  end
+  return tostring(value)
+end
+
+--- A string from a byte on, with a little of what stands before.
+local function excerpt(bytes, from)
+  local first = math.max(from - 8, 1)
+  local text = quoted(bytes:sub(first, first + EXCERPT - 1))
+  return (first > 1 and "..." or "") .. text .. (first + EXCERPT <= #bytes and "..." or "")
+end
+
+--- Where two strings that are not the same begin to differ, from 1.
+local function difference(a, b)
+  for i = 1, math.min(#a, #b) do
+    if a:byte(i) ~= b:byte(i) then
+      return i
     end
-    return ("%q"):format(value)
+  end
+  return math.min(#a, #b) + 1
+end
+
+--- A number with as many digits as it takes to tell it from all others.
+local function exact(value)
+  if math.type(value) == "float" then
+    for digits = 14, 17 do
+      local text = ("%." .. digits .. "g"):format(value)
+      if tonumber(text) == value or digits == 17 then
+        return text
+      end
+    end
   end
   return tostring(value)
 end
@@ -21,6 +58,48 @@ local function integer(value)
   return math.type(value) == "integer"
 end
 
+--- Refuses a call that leaves something out: nil is equal to nil.
+local function takes(count, name, ...)
+  if select("#", ...) < count then
+    error(("expect.%s: %d %s given"):format(name, select("#", ...), select("#", ...) == 1 and "is" or "are"), 3)
+  end
+end
+
+--- What was expected and what was found, so that it can be seen what is not the same.
+local function both(expected, found)
+  if integer(expected) and integer(found) then
+    local a, b = tostring(expected), tostring(found)
+    if expected > 0xff or found > 0xff then
+      a, b = ("%s (0x%x)"):format(a, expected), ("%s (0x%x)"):format(b, found)
+    end
+    return ("expected %s, found %s"):format(a, b)
+  end
+  if type(expected) == "number" and type(found) == "number" then
+    return ("expected %s, found %s"):format(exact(expected), exact(found))
+  end
+  if type(expected) == "string" and type(found) == "string" and math.max(#expected, #found) > SHORT then
+    local at = difference(expected, found)
+    return ("expected %d bytes, found %d; from byte %d (0x%x) on expected %s, found %s"):format(
+      #expected, #found, at - 1, at - 1, excerpt(expected, at), excerpt(found, at))
+  end
+  local a, b = show(expected), show(found)
+  return ("expected %s, found %s%s"):format(a, b, a == b and ", another one that is shown alike" or "")
+end
+
+--- `found` must equal `expected` (==); `what` says what they are.
+---@overload fun(found: any, expected: any, what?: string)
+function expect.equal(...)
+  takes(2, "equal(found, expected, what)", ...)
+  local found, expected, what = ...
+  if found ~= expected then
+    case.fail(prefix(what) .. both(expected, found))
+  end
+end
+
+local function tag(value)
+  return integer(value) and ("0x%02x"):format(value) or show(value)
+end
+
 --- Why a tag of 16 bits comes back as one of 8.
 local function cut(found, expected)
   if integer(found) and integer(expected) and expected > 0xff and expected <= 0xffff and found == expected & 0xff then
@@ -29,32 +108,21 @@ local function cut(found, expected)
   return ""
 end
 
---- `found` must equal `expected` (==); `what` says what they are.
-function expect.equal(found, expected, what)
-  if found ~= expected then
-    local a, b = show(expected), show(found)
-    if integer(expected) and integer(found) and (expected > 0xff or found > 0xff) then
-      a, b = ("%s (0x%x)"):format(a, expected), ("%s (0x%x)"):format(b, found)
-    end
-    -- Of other numbers than tags, 0 is often found.
-    case.fail(("%sexpected %s, found %s%s"):format(prefix(what), a, b, found ~= 0 and cut(found, expected) or ""))
-  end
-end
-
-local function tag(value)
-  return integer(value) and ("0x%02x"):format(value) or show(value)
-end
-
 --- A steering tag must be that one (nil for none).
-function expect.tag(found, expected, what)
-  if found == expected then
-    return
+---@overload fun(found?: integer, expected?: integer, what?: string)
+function expect.tag(...)
+  takes(2, "tag(found, expected, what)", ...)
+  local found, expected, what = ...
+  if found ~= expected then
+    case.fail(("%sexpected %s, found %s%s"):format(prefix(what), tag(expected), tag(found), cut(found, expected)))
   end
-  case.fail(("%sexpected %s, found %s%s"):format(prefix(what), tag(expected), tag(found), cut(found, expected)))
 end
 
 --- `found` must not equal `other`.
-function expect.different(found, other, what)
+---@overload fun(found: any, other: any, what?: string)
+function expect.different(...)
+  takes(2, "different(found, other, what)", ...)
+  local found, other, what = ...
   if found == other then
     case.fail(("%sfound %s, which it must not be"):format(prefix(what), show(found)))
   end
@@ -69,20 +137,28 @@ end
 
 --- Two strings of bytes must be the same; the first difference is told with its offset.
 function expect.bytes(found, expected, what)
+  for name, value in pairs({ found = found or false, expected = expected or false }) do
+    if type(value) ~= "string" then
+      error(("expect.bytes(found, expected, what): '%s' is %s, not a string"):format(name, show(value or nil)), 2)
+    end
+  end
   if found == expected then
     return
   end
-  for i = 1, math.min(#found, #expected) do
-    local a, b = found:byte(i), expected:byte(i)
-    if a ~= b then
-      case.fail(("%sbyte %d (0x%x): expected 0x%02x, found 0x%02x"):format(prefix(what), i - 1, i - 1, b, a))
-    end
+  local i = difference(found, expected)
+  local a, b = found:byte(i), expected:byte(i)
+  if a and b then
+    case.fail(("%sbyte %d (0x%x): expected 0x%02x, found 0x%02x"):format(prefix(what), i - 1, i - 1, b, a))
   end
-  case.fail(("%sexpected %d bytes, found %d"):format(prefix(what), #expected, #found))
+  case.fail(("%sexpected %d bytes, found %d, which are the same as far as they go"):format(prefix(what), #expected, #found))
 end
+
+--- Ends of a case that are no failure of the call which brought them about.
+local ENDS <const> = { skip = true, interrupt = true, timeout = true, not_run = true, peer = true }
 
 --- Calling `fn` must fail with that errno ("EINVAL"); returns the error.
 function expect.errno(name, fn, ...)
+  case.errno(name)
   local ok, err = pcall(fn, ...)
   if ok then
     case.fail(("expected %s, but the call succeeded"):format(name))
@@ -101,6 +177,9 @@ function expect.error(text, fn, ...)
   local ok, err = pcall(fn, ...)
   if ok then
     case.fail(("expected an error with %q, but the call succeeded"):format(text))
+  end
+  if type(err) == "table" and ENDS[err.kind] then
+    error(err, 0)
   end
   if not tostring(err):find(text, 1, true) then
     case.fail(("expected an error with %q, found %s"):format(text, tostring(err)))

@@ -100,6 +100,18 @@ let caseModule = Module(
             "Ends the case as failed; what `expect` uses.",
             entry: { Call($0, $1).run { call in throw ErrorValue(kind: "expectation", call[0].string) } }),
         Function(
+            "errno", [Parameter("name", .string(1...100), .required, "a C name, such as \"EINVAL\"")],
+            returns: "integer",
+            "An errno's number; a name that none has is refused. What `expect` uses.",
+            entry: {
+                Call($0, $1).run { call in
+                    let name = call[0].string
+                    if let errno = Errno(name: name) { return call.push(Int64(errno.code)) }
+                    let near = nearest(to: name.uppercased(), in: Errno.allNames).map { "; did you mean '\($0)'?" }
+                    throw ErrorValue(kind: "argument", "no errno is called '\(name)'\(near ?? "")")
+                }
+            }),
+        Function(
             "bench", [Parameter("case", .any, .required, "the case")], returns: "string",
             "\"sim\" where the bench is simulated, \"real\" where a real kernel answers.",
             entry: { Call($0, $1).run { call in call.push(call.host.isSimulated ? "sim" : "real") } }),

@@ -178,6 +178,11 @@ static int require(lua_State *L) {
         if (status != LUA_OK) return lua_error(L);
         return lk_raise(L, "script", "require", "module '%s' returns nothing; a module returns a table", name);
     }
+    if (found == 2 && lua_istable(L, -1) && !lua_getmetatable(L, -1)) {
+        char what[128];
+        snprintf(what, sizeof what, "module %s", name);
+        lk_seal(L, what);
+    }
     lua_pushvalue(L, 1);
     lua_pushvalue(L, -2);
     lua_rawset(L, 2);

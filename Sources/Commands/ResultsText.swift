@@ -28,48 +28,27 @@ public enum ResultsText {
     }
 
     /// A number with its unit as people write it: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
-    public static func amount(_ value: Double, _ unit: String) -> String {
-        let times: [(Double, String)] = [(1e9, "s"), (1e6, "ms"), (1e3, "us")]
-        let scales: [(Double, String)] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")]
-        if unit == "ns" {
-            // Longer times stay seconds.
-            let time = times.first { abs(value) >= $0.0 } ?? (1, "ns")
-            return "\(digits(value / time.0)) \(time.1)"
-        }
-        // A size is a power of two as often as not, and is read better whole.
-        let scale = unit == "B" ? nil : scales.first { abs(value) >= $0.0 }
-        let name = (scale?.1 ?? "") + unit
-        return digits(value / (scale?.0 ?? 1)) + (name.isEmpty ? "" : " " + name)
-    }
-
-    /// Three digits at least; those before the point are all there.
-    private static func digits(_ value: Double) -> String {
-        guard value.isFinite else { return "\(value)" }
-        let places = abs(value) >= 100 ? 1.0 : abs(value) >= 10 ? 10.0 : abs(value) >= 1 ? 100.0 : 1000.0
-        let rounded = (value * places).rounded() / places
-        return rounded == rounded.rounded() && abs(rounded) < 1e15 ? "\(Int64(rounded))" : "\(rounded)"
-    }
-
-    /// A share as a signed percentage.
-    public static func percent(_ share: Double) -> String {
-        let value = (share * 1000).rounded() / 10
-        return (value > 0 ? "+" : "") + "\(value) %"
-    }
+    public static func amount(_ value: Double, _ unit: String) -> String { Unit(unit).amount(value) }
 
     /// What became of one measurement.
     public static func line(_ change: Change) -> String {
         let comparison = change.comparison
         let effect = comparison.effect
-        func text(_ value: Double) -> String {
-            effect.isShare ? percent(value) : (value > 0 ? "+" : "") + amount(value, change.unit)
+        let start = "\(change.verdict.rawValue): \(change.name.text): "
+        let counts = "n = \(comparison.counts.0), \(comparison.counts.1)"
+        let end =
+            (change.mostOfARun > 1 ? "; each run's value is the median of up to \(change.mostOfARun)" : "")
+            + (change.doubt.map { "; \(reason($0))" } ?? "")
+        guard change.unit.base == change.unitNow.base else {
+            let (one, other) = comparison.medians
+            return start + "\(change.unit.amount(one)) -> \(change.unitNow.amount(other)), \(counts)" + end
         }
+        func text(_ value: Double) -> String { change.unit.difference(value, isShare: effect.isShare) }
         let range = effect.interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" } ?? "no bounds"
         let found = comparison.test.probability
         let probability = found < 0.001 ? "p < 0.001" : "p = \((found * 1000).rounded() / 1000)"
-        let medians = "\(amount(comparison.medians.0, change.unit)) -> \(amount(comparison.medians.1, change.unit))"
-        return
-            "\(change.verdict.rawValue): \(change.name): \(medians), \(text(effect.value)) (\(range)), \(probability), "
-            + "n = \(comparison.counts.0), \(comparison.counts.1)" + (change.doubt.map { "; \(reason($0))" } ?? "")
+        let medians = change.unit.amounts(comparison.medians.0, comparison.medians.1, isShare: effect.isShare)
+        return start + "\(medians.0) -> \(medians.1), \(text(effect.value)) (\(range)), \(probability), \(counts)" + end
     }
 
     private static func reason(_ doubt: Change.Doubt) -> String {
@@ -77,7 +56,13 @@ public enum ResultsText {
         case .needs(let count): "needs at least \(count) runs of each to show anything"
         case .shapes: "most values moved one way and their median the other"
         case .unconfirmed: "worse at first and not again; more runs would tell"
+        case .units(let before, let now): "not comparable: its unit was \(words(before)), and is \(words(now))"
+        case .directions(let before, let now): "not comparable: better was \(words(before)), and is \(words(now))"
         }
+    }
+
+    private static func words(_ names: [String]) -> String {
+        names.map { $0.isEmpty ? "not said" : $0 }.joined(separator: " or ")
     }
 
     /// How many measurements became what.
@@ -99,6 +84,7 @@ public enum ResultsText {
         case .flaky: "flaky now"
         case .skipped: "skipped now"
         case .missing: "missing now"
+        case .notRun: "not run now"
         case .otherwise: "fails otherwise"
         case .mended: "passes now"
         case .new: "new"
@@ -107,12 +93,15 @@ public enum ResultsText {
 
     /// All that became of two batches' runs and measurements, in a line.
     public static func summary(_ comparison: BatchComparison) -> String {
-        let runs = BatchComparison.RunChange.Kind.allCases.compactMap { kind in
-            let count = comparison.runs.count { $0.kind == kind }
-            return count > 0 ? "\(count) \(word(kind))" : nil
+        func counts(ofCases isOfCase: Bool) -> String {
+            let words = BatchComparison.RunChange.Kind.allCases.compactMap { kind in
+                let count = comparison.runs.count { $0.kind == kind && $0.isOfCase == isOfCase }
+                return count > 0 ? "\(count) \(word(kind))" : nil
+            }
+            return words.isEmpty ? "none ended otherwise" : words.joined(separator: ", ")
         }
         let gone = comparison.unmeasured.count
-        return "runs: \(runs.isEmpty ? "none ended otherwise" : runs.joined(separator: ", ")); measurements: "
+        return "runs: \(counts(ofCases: false)); cases: \(counts(ofCases: true)); measurements: "
             + summary(comparison.changes) + (gone > 0 ? ", \(gone) no longer measured" : "")
     }
 }

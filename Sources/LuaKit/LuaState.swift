@@ -197,7 +197,8 @@ public final class LuaState {
         do throws(ErrorValue) {
             let source = try find(name)
             try load(state, source.text, name: source.path)
-            return 1
+            // What the stdlib has not is told as what the host has not.
+            return source.path.hasPrefix("=") ? 2 : 1
         } catch {
             var error = error
             if let absent = error.absentModule, let near = nearest(to: absent.name, in: moduleNames + absent.known) {

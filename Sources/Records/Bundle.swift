@@ -88,6 +88,9 @@ public struct Bundle: Sendable {
         return String(hash, radix: 16)
     }
 
+    /// Whether a value of the header is read as it was written.
+    public static func isValue(_ value: String) -> Bool { Record.oneLine(value) == value && value.first != " " }
+
     /// Whether a file's text can be in one: a reader of the mail sees all of it.
     public static func isPlain(_ text: String) -> Bool {
         text.unicodeScalars.allSatisfy { $0 == "\n" || PrintableText.isShown($0) }
@@ -139,7 +142,7 @@ public struct Bundle: Sendable {
     }
 
     /// Words of letters, with slashes between and a dot before the last: nothing above the folder it is put into.
-    private static func isName(_ name: String) -> Bool {
+    public static func isName(_ name: String) -> Bool {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         return name.utf8.count <= 200 && !parts.isEmpty
             && parts.allSatisfy { part in

@@ -15,6 +15,19 @@ enum DevicePath {
     }
 }
 
+extension Record {
+    /// Paths that its calls name.
+    public var paths: Set<String> {
+        Set(
+            operations.compactMap { _, operation in
+                guard operation.signature.parameters.first?.name == "path",
+                    case .text(let path)? = operation.arguments.first
+                else { return nil }
+                return path
+            })
+    }
+}
+
 extension Operation {
     /// The file that the call opens, with its flags; nil of any other call.
     var opened: (path: String, flags: UInt64)? {

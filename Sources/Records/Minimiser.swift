@@ -83,7 +83,14 @@ public struct Minimiser {
         dropInParts()
         simplify()
         dropInParts()
-        return record.withoutEmptyCases
+        var smaller = record.withoutEmptyCases
+        // What else the script failed of is not what this record shows.
+        smaller.entries.removeAll { entry in
+            guard case .failure(let told) = entry.kind else { return false }
+            return told.call.map { $0 != (failure.operation, failure.errno) } ?? true
+        }
+        smaller.isWhole = true
+        return smaller
     }
 
     private var count: Int { record.operations.count }
@@ -235,13 +242,86 @@ extension Operation {
         var result: [Operation] = []
         for (index, parameter) in signature.parameters.enumerated() where !parameter.isOutput {
             if signature.name == "ioctl", index == 1 { continue }
-            for value in Operation.simpler(arguments[index]) {
+            let fewer = Operation.fewer(arguments[index], request?.argument)
+            for value in fewer + Operation.simpler(arguments[index]) {
                 var operation = self
                 operation.arguments[index] = value
                 result.append(operation)
             }
         }
         return result
+    }
+
+    /// With fewer elements in its lists: a half of them, or one; what counts them, and the size, go along.
+    private static func fewer(_ value: Value, _ argument: Request.Argument?) -> [Value] {
+        switch value {
+        case .list(let values):
+            return parts(values).map { .list($0) }
+                + values.indices.flatMap { index in
+                    fewer(values[index], nil).map { value in
+                        var changed = values
+                        changed[index] = value
+                        return .list(changed)
+                    }
+                }
+        case .structure(let members):
+            let layout = layout(argument, members)
+            return members.indices.flatMap { place -> [Value] in
+                let name = members[place].name
+                guard case .list(let elements) = members[place].value,
+                    let trailing = layout?.trailing.first(where: { $0.name == name })
+                else {
+                    return fewer(members[place].value, nil).map { value in
+                        var changed = members
+                        changed[place].value = value
+                        return .structure(changed)
+                    }
+                }
+                return parts(elements).map { part in
+                    var changed = members
+                    changed[place].value = .list(part)
+                    let gone = UInt64(elements.count - part.count)
+                    reduce(trailing.countField, by: gone, &changed)
+                    reduce("argsz", by: gone * UInt64(trailing.elementSize), &changed)
+                    return .structure(changed)
+                }
+            }
+        default: return []
+        }
+    }
+
+    /// Of one element nothing is taken: what is empty is another request.
+    private static func parts(_ values: [Value]) -> [[Value]] {
+        guard values.count > 1 else { return [] }
+        let middle = values.count / 2
+        let halves = values.count > 2 ? [Array(values[middle...]), Array(values[..<middle])] : []
+        // Of very many, halves do.
+        guard values.count <= 64 else { return halves }
+        return halves
+            + values.indices.map { index in
+                var rest = values
+                rest.remove(at: index)
+                return rest
+            }
+    }
+
+    private static func layout(_ argument: Request.Argument?, _ members: [Member]) -> Layout? {
+        switch argument {
+        case .structure(let layout)?: return layout
+        case .feature?:
+            guard case .number(let number, _)? = members.first(where: { $0.name == "feature" })?.value else {
+                return nil
+            }
+            return Decoder().layout(ofFeature: UInt32(truncatingIfNeeded: number), .max)
+        default: return nil
+        }
+    }
+
+    private static func reduce(_ name: String, by less: UInt64, _ members: inout [Member]) {
+        guard let place = members.firstIndex(where: { $0.name == name }),
+            case .number(let number, let format) = members[place].value, number >= less
+        else { return }
+        members[place].value = .number(number - less, format)
     }
 
     private static func simpler(_ value: Value) -> [Value] {

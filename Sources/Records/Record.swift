@@ -83,6 +83,10 @@ public struct Record: Sendable {
         return lines
     }
 
+    /// Whether its last line says that nothing of it is missing, and how many operations there are: "#! end 12 operations". Of
+    /// one without, which was cut off or is older, the end is not known.
+    public var isWhole = false
+
     /// "kernel", "bench" and the like, in order.
     public var header: [(key: String, value: String)]
     /// Everything behind it.
@@ -108,7 +112,19 @@ public struct Record: Sendable {
     public var text: String {
         var lines = [Record.mark] + header.map { "\($0.key): \(Record.oneLine($0.value))" } + [""]
         for entry in entries { lines.append(Record.line(entry.kind)) }
+        if isWhole { lines.append(Record.end(operations.count)) }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static let endMark = "#! end "
+
+    static func end(_ count: Int) -> String { "\(endMark)\(count) operations" }
+
+    /// How many operations there are by such a line; nil where it is none.
+    static func end(_ line: Substring) -> Int? {
+        guard line.hasPrefix(endMark) else { return nil }
+        let words = line.dropFirst(endMark.count).split(separator: " ")
+        return words.count == 2 && words[1] == "operations" ? Int(words[0]) : nil
     }
 
     static func line(_ kind: Entry.Kind) -> String {

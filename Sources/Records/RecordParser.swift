@@ -23,7 +23,24 @@ extension Record {
         for line in lines {
             number += 1
             if line.isEmpty { continue }
-            entries.append(Entry(line: number, try parser.parse(line, number)))
+            if let count = Record.end(line) {
+                let found = operations.count
+                guard count == found else {
+                    throw RecordError(
+                        line: number,
+                        message:
+                            "of \(count) operations \(found) are there: a part of the record is missing, or it was changed; "
+                            + "without this line, what there is counts")
+                }
+                isWhole = true
+                continue
+            }
+            let kind = try parser.parse(line, number)
+            if case .comment = kind {
+            } else if isWhole {
+                throw RecordError(line: number, message: "this stands behind the record's end")
+            }
+            entries.append(Entry(line: number, kind))
         }
     }
 }

@@ -14,6 +14,9 @@ public final class Recorder: Sendable {
         var look: Operation?
         /// The pause behind it.
         var pause: Operation?
+        /// Operations that were written.
+        var count = 0
+        var isOver = false
     }
     private let state = Mutex(State())
     private let write: @Sendable (String) -> Void
@@ -41,11 +44,20 @@ public final class Recorder: Sendable {
         add(.failure(Record.ScriptFailure(call: call, message: message)))
     }
 
-    /// Writes what was held back.
-    public func finish() { state.withLock { flush(&$0) } }
+    /// Writes what was held back, and that this is all.
+    public func finish() {
+        state.withLock { state in
+            flush(&state)
+            // What comes later, while the process ends, would stand behind the end.
+            guard !state.isOver else { return }
+            state.isOver = true
+            write(Record.end(state.count))
+        }
+    }
 
     private func add(_ kind: Record.Entry.Kind) {
         state.withLock {
+            guard !$0.isOver else { return }
             flush(&$0)
             write(Record.line(kind))
         }
@@ -53,10 +65,15 @@ public final class Recorder: Sendable {
 
     private func flush(_ state: inout State) {
         for operation in [state.look, state.pause] {
-            if let operation { write(Record.line(operation)) }
+            if let operation { write(operation, &state) }
         }
         state.look = nil
         state.pause = nil
+    }
+
+    private func write(_ operation: Operation, _ state: inout State) {
+        state.count += 1
+        write(Record.line(operation))
     }
 
     /// Keeps a place.
@@ -76,6 +93,7 @@ public final class Recorder: Sendable {
             } else {
                 state.queue.append(operation)
             }
+            guard !state.isOver else { return }
             while let next = state.queue.first, let next {
                 state.queue.removeFirst()
                 state.first += 1
@@ -97,7 +115,7 @@ public final class Recorder: Sendable {
             return
         }
         flush(&state)
-        if named.isLook { state.look = named } else { write(Record.line(named)) }
+        if named.isLook { state.look = named } else { write(named, &state) }
     }
 }
 

@@ -147,6 +147,14 @@ public final class JournalReader {
         outcome(of: id).map { $0.outcome != .interrupted && $0.outcome != .notRun } ?? false
     }
 
+    /// See ``RecordSource``; only where the plan was kept.
+    public var neverRun: [(id: String, file: String)]? {
+        guard !planned.isEmpty else { return nil }
+        return planned.flatMap { file in
+            file.ids.filter { outcome(of: $0) == nil }.map { (id: $0, file: file.planned) }
+        }
+    }
+
     /// The ids of all runs, sorted.
     public var ids: [String] { lines.map(\.id) }
     /// How many runs there are.

@@ -10,6 +10,8 @@ public protocol RecordSource {
     var count: Int { get }
     /// What is missing of it, in a line; nil where nothing is.
     var complaint: String? { get }
+    /// Runs that were planned and of which no line tells, with their files; nil where the plan is not known.
+    var neverRun: [(id: String, file: String)]? { get }
     /// The runs, sorted by their ids.
     func each(_ body: (Record) -> Void)
 }
@@ -17,6 +19,20 @@ public protocol RecordSource {
 extension RecordSource {
     /// Nothing is.
     public var complaint: String? { nil }
+    /// Not known.
+    public var neverRun: [(id: String, file: String)]? { nil }
+
+    /// What of the batch was not run, in a line; nil where it came to its end.
+    public var shortfall: String? {
+        guard !isEnded else { return nil }
+        let text = "the batch is not complete"
+        guard let ids = neverRun?.map(\.id) else { return text + ", and which of its runs are wanting is not known" }
+        guard !ids.isEmpty else { return text + ", though all of its runs were run" }
+        let few = ids.sorted(by: NaturalOrder.precedes).prefix(10).joined(separator: ", ")
+        return text
+            + ": of \(ids.count + count) runs \(ids.count == 1 ? "1 was" : "\(ids.count) were") never run: \(few)"
+            + (ids.count > 10 ? ", ..." : "")
+    }
 }
 
 extension JournalReader: RecordSource {}

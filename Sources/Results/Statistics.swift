@@ -85,6 +85,8 @@ public struct Change: Sendable {
         case changed
         /// It cannot be said; ``Change/doubt`` tells why.
         case undecided
+        /// Nobody asked for it, and what else the machine does changes it: it is shown, and decides nothing.
+        case notJudged = "not judged"
     }
     /// Why nothing can be said.
     public enum Doubt: Sendable, Equatable {
@@ -94,27 +96,35 @@ public struct Change: Sendable {
         case shapes
         /// It was found once, and not found again.
         case unconfirmed
+        /// Numbers of the one unit are none of the other.
+        case units(before: [String], now: [String])
+        /// It was said otherwise which way is better ("higher", "lower", or nothing).
+        case directions(before: [String], now: [String])
     }
-    /// The run, without its number among repetitions; the case; the measurement.
-    public let name: String
-    /// "B/s", "ns"
-    public let unit: String
-    /// Whether a scenario measured it, and not peerlab by itself.
-    public let isDeclared: Bool
+    /// What was measured, and where.
+    public let name: MeasurementName
+    /// Of the numbers, and of the second sample's median where that is of another kind.
+    public let unit: Unit
+    /// See ``unit``.
+    public let unitNow: Unit
     /// The numbers.
     public let comparison: Comparison
     /// The verdict, with regard to how many measurements were compared at once.
     public let verdict: Verdict
     /// Why it is undecided.
     public let doubt: Doubt?
+    /// Where more than 1, so many values some run had, of which its median counts.
+    public let mostOfARun: Int
 
-    /// Whether it is news. Of processor time, which nobody asked for, only what can be said is.
-    public var isWorthALine: Bool { verdict != .same && (verdict != .undecided || isDeclared) }
+    /// Whether it is news; of what is not judged, where chance alone would hardly do it.
+    public var isWorthALine: Bool {
+        verdict == .notJudged ? comparison.test.probability <= Samples.level : verdict != .same
+    }
 
     /// The same, found once but not a second time.
     public var unconfirmed: Change {
         Change(
-            name: name, unit: unit, isDeclared: isDeclared, comparison: comparison, verdict: .undecided,
-            doubt: .unconfirmed)
+            name: name, unit: unit, unitNow: unitNow, comparison: comparison, verdict: .undecided, doubt: .unconfirmed,
+            mostOfARun: mostOfARun)
     }
 }

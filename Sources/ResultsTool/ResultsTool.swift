@@ -49,7 +49,7 @@ struct ResultsCommand: ParsableCommand {
 
         /// A batch by number or journal.
         func source(_ name: String) throws -> any RecordSource {
-            guard let number = Int64(name) else { return try JournalReader(name) }
+            guard let number = Int64(name) else { return try JournalReader(name, keepsPlan: true) }
             guard let batch = try open().batch(number) else {
                 throw ValidationError("the store has no batch \(number); peerlab results list shows them")
             }
@@ -76,7 +76,9 @@ struct ResultsCommand: ParsableCommand {
     /// Says what is missing of batches that were used; the result is whether anything is.
     @discardableResult
     static func tell(_ batches: [(name: String, source: any RecordSource)]) -> Bool {
-        let complaints = batches.compactMap { batch in batch.source.complaint.map { "\(batch.name): \($0)" } }
+        let complaints = batches.flatMap { batch in
+            [batch.source.complaint, batch.source.shortfall].compactMap { $0 }.map { "\(batch.name): \($0)" }
+        }
         for complaint in complaints { print("peerlab: \(complaint)", to: STDERR_FILENO) }
         return !complaints.isEmpty
     }
@@ -190,10 +192,13 @@ struct ResultsCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Compare how two batches ended and what they measured.",
             discussion: """
-                Runs that were repeated (--repeat) are the sample; how often does not matter. Mann-Whitney's U, exact, \
-                corrected for the number of measurements (Holm, Tarone); percentages are of medians. Exit codes: 0 nothing is \
-                worse, 1 something is worse, fails, is flaky, skipped or missing now, or no longer measured, 3 nothing is worse \
-                but something cannot be decided, or a journal has lines that cannot be read.
+                Runs that were repeated (--repeat) are the sample; how often does not matter. Of several values that one run \
+                has of a measurement the median counts. Mann-Whitney's U, exact, corrected for the number of measurements \
+                (Holm, Tarone); percentages are of medians. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
+                is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
+                one of its cases that fails, is flaky, skipped or missing now, or what is no longer measured, 3 nothing is \
+                worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \
+                that cannot be read.
                 """)
         @OptionGroup var place: Place
         @ArgumentParser.Argument(help: "The batch before.") var before: String
@@ -217,15 +222,17 @@ struct ResultsCommand: ParsableCommand {
             for run in comparison.runs where all || run.kind != .new {
                 print(ResultsText.line(run), to: STDOUT_FILENO)
             }
-            for name in comparison.unmeasured { print("not measured now: \(name)", to: STDOUT_FILENO) }
-            for name in comparison.measuredAnew where all { print("not measured before: \(name)", to: STDOUT_FILENO) }
+            for name in comparison.unmeasured { print("not measured now: \(name.text)", to: STDOUT_FILENO) }
+            for name in comparison.measuredAnew where all {
+                print("not measured before: \(name.text)", to: STDOUT_FILENO)
+            }
             for change in comparison.changes where all || change.isWorthALine {
                 print(ResultsText.line(change), to: STDOUT_FILENO)
             }
             print(ResultsText.summary(comparison), to: STDOUT_FILENO)
             // Of a run whose line is lost nobody knows how it ended.
             let isLost = ResultsCommand.tell([(before, one), (after, other)])
-            let isOpen = isLost || !comparison.undecided.isEmpty
+            let isOpen = isLost || comparison.isUndecided
             let status: ExitStatus = comparison.isWorse ? .fail : isOpen ? .undecided : .pass
             throw ExitCode(status.rawValue)
         }
@@ -256,7 +263,7 @@ struct ResultsCommand: ParsableCommand {
                 let store = keep ? try place.path() : nil
                 try ResultsCommand.hold(
                     limits, journals: journals, store: store, keeps: keep, outputs: files.map(\.file), output: output)
-                let readers = try journals.map { path throws(Failure) in try JournalReader(path) }
+                let readers = try journals.map { path throws(Failure) in try JournalReader(path, keepsPlan: true) }
                 try Journal.merge(readers, into: whole)
                 ResultsCommand.tell(zip(journals, readers).map { ($0, $1) })
                 let missing = Journal.missingParts(readers)

@@ -6,6 +6,14 @@ import Synchronization
 /// Where `require` finds Lua files: the script's own folder first, then the stdlib.
 public struct Library: Sendable {
     private let stdlib: [String]
+    /// The folder that a bundle was unpacked to: its files are called as they are in the bundle.
+    public var unpacked: String?
+
+    /// What a script's file is called.
+    public func shown(_ path: String) -> String {
+        guard let unpacked, path.hasPrefix(unpacked + "/") else { return path }
+        return String(path.dropFirst(unpacked.utf8.count + 1))
+    }
 
     /// `stdlib` are the folders to search, in order, after the script's own.
     public init(stdlib: [String]) { self.stdlib = stdlib }
@@ -22,7 +30,7 @@ public struct Library: Sendable {
         let file = parts.joined(separator: "/") + ".lua"
         if let text = try Library.own(file, in: folder, name) {
             loaded?.add(file)
-            return LuaState.ModuleSource(text: text, path: "@\(folder)/\(file)")
+            return LuaState.ModuleSource(text: text, path: "@" + shown("\(folder)/\(file)"))
         }
         for place in stdlib {
             guard let text = try Library.read(file, in: place, name) else { continue }

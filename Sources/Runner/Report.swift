@@ -30,7 +30,8 @@ public enum Report {
         PrintableText.lines(message).enumerated().map { ($0.offset == 0 ? "        " : "        | ") + $0.element }
     }
 
-    static func ending(_ result: ScenarioResult) -> [String] {
+    /// The lines behind the cases: what was refused on purpose, what closing failed of, what was left open.
+    public static func ending(_ result: ScenarioResult) -> [String] {
         var lines: [String] = []
         if let tph = result.tph, result.skipped.isEmpty { lines.append("  \(tph)") }
         if result.calls_refused > 0 {

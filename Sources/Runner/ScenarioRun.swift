@@ -107,7 +107,8 @@ public final class ScenarioRun {
         state.offer(modules)
         let name = file.split(separator: "/").last.map(String.init) ?? file
         result = ScenarioResult(
-            file: file, name: name, verdict: .pass, bench: bench.kind, bench_description: bench.description,
+            file: library.shown(file), name: name, verdict: .pass, bench: bench.kind,
+            bench_description: bench.description,
             simulated: bench.isSimulated)
         result.seed = state.seed
         result.sandbox = bench.sandbox
@@ -138,7 +139,7 @@ public final class ScenarioRun {
     }
 
     func load() throws(ErrorValue) -> Scenario? {
-        switch try state.run(text, name: "@" + file) {
+        switch try state.run(text, name: "@" + library.shown(file)) {
         case .none: return nil
         case .table(let fields, let functions):
             returnsNoScenario = Scenario.keys.isDisjoint(with: fields.keys)
@@ -146,7 +147,7 @@ public final class ScenarioRun {
                 return try Scenario(fields, functions: functions, file: result.name)
             } catch {
                 var error = error
-                error.position = file + ": "
+                error.position = library.shown(file) + ": "
                 throw error
             }
         case .other(let type):
@@ -154,7 +155,7 @@ public final class ScenarioRun {
             var error = ErrorValue(
                 kind: "script", "a script returns a scenario (a table with cases) or nothing; this one returns: \(type)"
             )
-            error.position = file + ": "
+            error.position = library.shown(file) + ": "
             throw error
         }
     }

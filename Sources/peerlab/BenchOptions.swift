@@ -61,9 +61,14 @@ struct BenchOptions: ParsableArguments {
     /// `--set`.
     func pairs() throws -> [(name: String, value: String)] { try settings.map(BenchOptions.pair) }
 
-    static func pair(_ text: String) throws -> (name: String, value: String) {
+    static func pair(_ text: String) throws -> (name: String, value: String) { try pair(text, of: "--set") }
+
+    /// Of another option that takes two things, which are called so in `form`.
+    static func pair(
+        _ text: String, of option: String, form: String = "option=value"
+    ) throws -> (name: String, value: String) {
         guard let equals = text.firstIndex(of: "=") else {
-            throw ValidationError("--set takes option=value, not '\(text)'")
+            throw ValidationError("\(option) takes \(form), not '\(text)'")
         }
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
     }

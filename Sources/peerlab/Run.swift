@@ -95,6 +95,8 @@ struct Run: ParsableCommand {
     private var broker: BindingClient?
     /// Who writes the results where this process cannot any more.
     private var keeper: RunKeeper?
+    /// Where a bundle's files are.
+    private var unpacked: String?
 
     private enum CodingKeys: CodingKey {
         case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
@@ -113,7 +115,7 @@ struct Run: ParsableCommand {
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
         // The lab's guest tells how it goes on; what runs here may be ended by a signal.
         if let json = outputs.json, on.bench != "lab" {
-            keeper = try RunKeeper(json, bundle.map { [$0.path] } ?? files)
+            keeper = try RunKeeper(json, bundle.map { [$0.name] } ?? files)
         }
         if bundle != nil || rights != nil || keeper != nil {
             broker = try OuterProcess.goOnInside(rights) { [keeper] code in
@@ -124,6 +126,7 @@ struct Run: ParsableCommand {
         if let bundle {
             let named = files[0]
             files = [bundle.path]
+            unpacked = bundle.place
             let isNamed = CommandLine.arguments.contains { $0 == "--bench" || $0.hasPrefix("--bench=") }
             if !isNamed, let model = bundle.model {
                 on.bench = "sim:" + (try SimBench.shipped(model, in: named))
@@ -160,7 +163,8 @@ struct Run: ParsableCommand {
             // A stranger's may not take for ever.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
             let outputs = try RunOutputs(self, json: keeper?.output)
-            let library = on.library
+            var library = on.library
+            library.unpacked = unpacked
             switch try BenchChoice(on.bench) {
             case .lab:
                 throw ExitCode(try LabRun(self, limits, outputs).run())
@@ -211,7 +215,8 @@ struct Run: ParsableCommand {
     ) throws -> Int32 {
         let traceFile = try TraceFile(outputs.trace), tlpFile = try TraceFile(outputs.tlp)
         let recordFile = try outputs.record.map {
-            try RecordFile($0, of: files, on: bench, model: recordModel(on, bench), settings: on.settings)
+            try RecordFile(
+                $0, of: files.map(library.shown), on: bench, model: recordModel(on, bench), settings: on.settings)
         }
         let output = outputs.json
         try output?.open()

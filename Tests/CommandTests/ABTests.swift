@@ -30,10 +30,10 @@ import Testing
         ([0, 0], Commands.ExitStatus.pass), ([0, 1], .fail), ([1, 0], .usage), ([2, 2], .usage),
     ])
     func whoseGuestsDieIsWorse(_ deaths: [Int], _ status: Commands.ExitStatus) {
-        #expect(ABCommand.status([], gone: [], deaths: deaths) == status)
+        #expect(ABCommand.status([], isLess: false, deaths: deaths) == status)
     }
 
     @Test func whatIsNotMeasuredAnyMoreIsWorse() {
-        #expect(ABCommand.status([], gone: ["m"], deaths: [1, 1]) == .fail)
+        #expect(ABCommand.status([], isLess: true, deaths: [1, 1]) == .fail)
     }
 }

@@ -46,6 +46,13 @@ import Testing
         #expect(throws: RecordError.self) { try Bundle(parsing: text) }
     }
 
+    /// What would not be read as it was written is refused while it is made.
+    @Test func whatCannotBeReadBackIsKnown() {
+        for name in ["a\nb.lua", "a b.lua", "\u{e4}.lua", ".a.lua", "--- end"] { #expect(!Bundle.isName(name)) }
+        for value in ["a\nb", "\u{1b}[2J", " a"] { #expect(!Bundle.isValue(value)) }
+        #expect(Bundle.isName("a/b-c_1.lua") && Bundle.isValue("size=64, \u{e4}"))
+    }
+
     @Test func whoAndWhereIsTakenOut() {
         var redaction = Redaction(hosts: ["badger"], users: ["ann"], folders: ["/home/ann"])
         let text = redaction.apply(

@@ -176,10 +176,30 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(try Record(parsing: text).text == text)
     }
 
+    @Test func aRecordSaysThatItIsWhole() throws {
+        let text = try standardRecord().text
+        let lines = text.split(separator: "\n").map(String.init)
+        let calls = lines.indices.filter { lines[$0].contains(" = ") }
+        #expect(try Record(parsing: text).isWhole && lines.last == "#! end \(calls.count) operations")
+        let start = try #require(calls.first)
+        for place in calls {
+            #expect(throws: RecordError.self) { try Record(parsing: text.replacing(lines[place] + "\n", with: "")) }
+            // Cut behind it, nobody knows what came.
+            let head = text.components(before: lines[place]) + lines[place] + "\n"
+            #expect(try !Record(parsing: head).isWhole)
+        }
+        #expect(throws: RecordError.self) { try Record(parsing: text + lines[start] + "\n") }
+        #expect(try Record(parsing: text + "# seen by me\n").isWhole)
+    }
+
+    @Test func pathsAreThoseThatItOpens() throws {
+        #expect(try standardRecord().paths == ["/dev/vfio/devices/vfio0", "/dev/iommu"])
+    }
+
     @Test func whatAFailedCallWouldHaveMadeIsMissed() throws {
         let text = try standardRecord().text
         let without = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
-            !$0.contains("IOAS_ALLOC")
+            !$0.contains("IOAS_ALLOC") && !$0.hasPrefix("#! end")
         }
         let error = #expect(throws: Replay.Impossible.self) {
             _ = try differences(Record(parsing: without.joined(separator: "\n")))
@@ -189,5 +209,9 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
 }
 
 extension String {
+    fileprivate func components(before part: String) -> String {
+        firstRange(of: part).map { String(self[..<$0.lowerBound]) } ?? self
+    }
+
     fileprivate func replacingCharacters(with word: String) -> String { word + dropFirst(4) }
 }

@@ -11,7 +11,8 @@ import Testing
         var header = JournalTests.header
         var records: [Record]
         var totals: Totals { records.reduce(into: Totals()) { $0.add($1) } }
-        var isEnded: Bool { true }
+        var isEnded = true
+        var neverRun: [(id: String, file: String)]?
         var count: Int { records.count }
         func each(_ body: (Record) -> Void) { records.forEach(body) }
     }
@@ -41,7 +42,10 @@ import Testing
         ([.pass, .pass], [.pass, .crash], .fails, true), ([.pass], [], .missing, true),
         ([.pass], [.skip], .skipped, true),
         ([.fail], [.timeout], .otherwise, false), ([.fail], [.pass], .mended, false),
-        ([.skip], [.pass], .mended, false),
+        ([.skip], [.pass], .mended, false), ([.fail], [.skip], .skipped, true),
+        ([.skip, .pass], [.skip], .skipped, true),
+        ([.fail], [.skip, .pass], .mended, false), ([.pass], [.notRun], .missing, true),
+        ([.pass], [.interrupted], .notRun, false),
         ([], [.pass], .new, false), ([], [.fail], .fails, true), ([.fail], [.fail, .pass], .flaky, true),
     ])
     func whatBecameOfARunIsSaid(
@@ -65,8 +69,8 @@ import Testing
     @Test func whatIsNoLongerMeasuredCounts() throws {
         let one = try StatisticsTests.record([]), other = try StatisticsTests.samplesRecord(["m": 5])
         let comparison = Self.compare([other], [one])
-        #expect(comparison.unmeasured == ["a.lua > one > m"] && comparison.isWorse)
-        #expect(Self.compare([one], [other]).measuredAnew == ["a.lua > one > m"])
+        #expect(comparison.unmeasured.map(\.text) == ["a.lua > one > m"] && comparison.isWorse)
+        #expect(Self.compare([one], [other]).measuredAnew.map(\.text) == ["a.lua > one > m"])
     }
 
     @Test func inWhatBatchesDifferIsSaid() throws {
@@ -88,7 +92,7 @@ import Testing
         }
         #expect(
             BatchComparison(one, other).differences == [
-                "bench: bench: sim before, bench: other now", "order: not shuffled before, shuffled with --seed 7 now",
+                "bench: sim before, other now", "order: not shuffled before, shuffled with --seed 7 now",
                 "peerlab: 1 before, 2 now", "a: file: sha256 aaaaaaaaaaaa before, sha256 bbbbbbbbbbbb now",
                 "a: option size: 4K before, 64 now", "a: timeout: none before, 5.0 s now",
             ])

@@ -38,6 +38,11 @@ function case.expect_kernel_log(case, pattern, sometimes) end
 ---@param message string what was expected and what was found
 function case.fail(message) end
 
+---An errno's number; a name that none has is refused. What `expect` uses.
+---@param name string a C name, such as "EINVAL"
+---@return integer
+function case.errno(name) end
+
 ---"sim" where the bench is simulated, "real" where a real kernel answers.
 ---@param case any the case
 ---@return string

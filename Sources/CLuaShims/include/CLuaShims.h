@@ -102,8 +102,8 @@ void lk_seal(lua_State *L, const char *what);
 
 /* --- The state --------------------------------------------------------------------------------------------------- */
 
-/* The name of a module in; its loader chunk pushed (1), the module set by lk_set_module (0), or an error table pushed
- * (-1). */
+/* The name of a module in; its loader chunk pushed (1, or 2 where the table that it returns is sealed), the module set by
+ * lk_set_module (0), or an error table pushed (-1). */
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 /* Asked before a function with effects that are not permitted yet is called: 0, or an error table pushed (-1). */
 typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);

@@ -15,9 +15,10 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. A run whose guest of the lab dies counts as that, and the next one has another guest. Exit \
-            codes: 0 B is not worse, 1 it is, or measures less, or its guests alone died, 2 a run did not pass, or guests of A \
-            died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
+            --set-b option=value. Of several values that one run has of a measurement the median counts; processor time is \
+            shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
+            Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
+            run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -34,7 +35,11 @@ struct ABCommand: ParsableCommand {
             throw ValidationError("--runs is \(fewest) to 100000: fewer cannot show any difference")
         }
         guard Limits.seconds(timeout) != nil else { throw ValidationError("--timeout is such as 30s, 5m or 2h") }
-        _ = try settingsB.map(BenchOptions.pair)
+        _ = try pairsB()
+    }
+
+    private func pairsB() throws -> [(name: String, value: String)] {
+        try settingsB.map { try BenchOptions.pair($0, of: "--set-b") }
     }
 
     func run() throws {
@@ -42,22 +47,21 @@ struct ABCommand: ParsableCommand {
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()
         let first = try measure(process)
-        let samples = first.samples
         var deaths = first.deaths
-        var changes = Samples.compare(samples[0], samples[1])
-        let gone = samples[0].declared.subtracting(samples[1].declared).sorted(by: NaturalOrder.precedes)
-        for name in gone { print("not measured by B: \(name)", to: STDOUT_FILENO) }
-        for name in samples[1].declared.subtracting(samples[0].declared).sorted(by: NaturalOrder.precedes) {
-            print("not measured by A: \(name)", to: STDOUT_FILENO)
+        let comparison = BatchComparison(first.found[0], first.found[1])
+        // The whole, which has no name here, always passes, or dies.
+        for run in comparison.runs where run.kind != .new && run.isOfCase {
+            print(ResultsText.line(run), to: STDOUT_FILENO)
         }
+        for name in comparison.unmeasured { print("not measured by B: \(name.text)", to: STDOUT_FILENO) }
+        for name in comparison.measuredAnew { print("not measured by A: \(name.text)", to: STDOUT_FILENO) }
+        var changes = comparison.changes
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
-        for change in changes where change.isDeclared || change.verdict != .undecided {
-            print(ResultsText.line(change), to: STDOUT_FILENO)
-        }
+        for change in changes { print(ResultsText.line(change), to: STDOUT_FILENO) }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
             let more = try measure(process)
-            let again = Samples.compare(more.samples[0].only(worse), more.samples[1].only(worse))
+            let again = Samples.compare(more.found[0].samples.only(worse), more.found[1].samples.only(worse))
             deaths = zip(deaths, more.deaths).map { $0 + $1 }
             for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
@@ -66,19 +70,20 @@ struct ABCommand: ParsableCommand {
                 confirmed.isEmpty ? "not confirmed: it was chance, or has passed" : "confirmed: B is worse",
                 to: STDOUT_FILENO)
         }
+        let gone = comparison.unmeasured.count
         print(
-            ResultsText.summary(changes) + (gone.isEmpty ? "" : ", \(gone.count) no longer measured"), to: STDOUT_FILENO
-        )
-        throw ExitCode(ABCommand.status(changes, gone: gone, deaths: deaths).rawValue)
+            ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: STDOUT_FILENO)
+        let isLess = gone > 0 || comparison.runs.contains { $0.kind.isWorse }
+        throw ExitCode(ABCommand.status(changes, isLess: isLess, deaths: deaths).rawValue)
     }
 
-    /// `deaths`: how many guests of A and of B have died.
-    static func status(_ changes: [Change], gone: [String], deaths: [Int]) -> ExitStatus {
+    /// `isLess`: whether B measures or tries less than A; `deaths`: how many guests of A and of B have died.
+    static func status(_ changes: [Change], isLess: Bool, deaths: [Int]) -> ExitStatus {
         if deaths.contains(where: { $0 > 0 }) {
             print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: STDOUT_FILENO)
         }
         let isNewlyDying = deaths[0] == 0 && deaths[1] > 0
-        if isNewlyDying || !gone.isEmpty || changes.contains(where: { $0.verdict == .worse }) { return .fail }
+        if isNewlyDying || isLess || changes.contains(where: { $0.verdict == .worse }) { return .fail }
         if deaths[0] > 0 { return .usage }
         return changes.contains { $0.verdict == .undecided } ? .undecided : .pass
     }
@@ -91,16 +96,16 @@ struct ABCommand: ParsableCommand {
             "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
     }
 
-    /// Runs both in turn, and gives what each measured, and how many of its guests died.
-    private func measure(_ process: BatchProcess) throws -> (samples: [Samples], deaths: [Int]) {
-        var samples = [Samples(), Samples()]
+    /// Runs both in turn, and gives what each found, and how many of its guests died.
+    private func measure(_ process: BatchProcess) throws -> (found: [BatchFindings], deaths: [Int]) {
+        var found = [BatchFindings(), BatchFindings()]
         var deaths = [0, 0], passed = [0, 0]
         // A B B A A B B A
         let order = (0..<(2 * runs)).map { ($0 + 1) / 2 % 2 }
         var next = 0
         var failure: String?
         var refusal: (any Error)?
-        let extra = try settingsB.map(BenchOptions.pair)
+        let extra = try pairsB()
         let workers = Workers(jobs: 1) { [a, b] task in
             let isB = order[task.index] == 1
             return process.run(isB ? b : a, isB ? extra : [], task)
@@ -130,14 +135,15 @@ struct ABCommand: ParsableCommand {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
                 }
-                var record = Record(id: task.id, file: task.id, outcome: .pass, started: "", limits: Limits())
+                // Both under one name, which is none.
+                var record = Record(id: "", file: "", outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
-                samples[side].add("", record)
+                found[side].add(record)
                 passed[side] += 1
                 // The first that both have.
                 if passed[side] == 1, passed[1 - side] > 0 {
-                    do { try check(max(samples[0].count, samples[1].count)) } catch { refusal = error }
+                    do { try check(Samples.judged(found[0].samples, found[1].samples)) } catch { refusal = error }
                 }
             })
         if Workers.isInterrupted { throw ExitCode(ExitStatus.interrupted.rawValue) }
@@ -146,7 +152,7 @@ struct ABCommand: ParsableCommand {
             throw ExitCode(ExitStatus.usage.rawValue)
         }
         if let refusal { throw refusal }
-        return (samples, deaths)
+        return (found, deaths)
     }
 
     /// The kind of the error of a case whose guest died; nil where none did.

@@ -14,7 +14,9 @@ struct BundleCommand: ParsableCommand {
         commandName: "bundle", abstract: "Run a scenario and put all that shows its outcome into one text file.",
         discussion: """
             The bundle has the scenario, the modules of its folder that it loaded, options, environment, record and result; it is plain text \
-            below 100 KB, for a mailing list. `peerlab run BUNDLE` runs it, `peerlab report BUNDLE` writes a mail.
+            below 100 KB, for a mailing list. `peerlab run BUNDLE` runs it, `peerlab report BUNDLE` writes a mail. Exit codes: \
+            0 the bundle is written, whether the scenario passed or failed, which is said, 2 it cannot be one, or the scenario \
+            cannot be run, 70 a fault of peerlab's own or of the lab's guest, 130 interrupted.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -34,6 +36,7 @@ struct BundleCommand: ParsableCommand {
         let result = try outputs.write("--output", output ?? "-")
         let script = try RecordText.text(of: file, limit: InputFile.Limit.script)
         guard !Bundle.isBundle(script) else { throw ValidationError("\(file) is a bundle already") }
+        try check()
         let folder = try TemporaryFolder()
         defer { folder.remove() }
         let code = try runScenario(folder)
@@ -52,6 +55,19 @@ struct BundleCommand: ParsableCommand {
             )
         }
         try result?.write(Array(text.utf8))
+        let outcome = code == 0 ? "passed" : code == 4 ? "was skipped" : "failed"
+        print("the scenario \(outcome); the bundle shows it", to: STDERR_FILENO)
+    }
+
+    /// Refuses what could not be read back.
+    private func check() throws {
+        guard Bundle.isName(name(of: file)), file.hasSuffix(".lua") else {
+            throw ValidationError(
+                "a bundle's scenario is called NAME.lua, of letters, digits, '.', '-' and '_': rename \(file)")
+        }
+        for (key, value) in header where !Bundle.isValue(value) {
+            throw ValidationError("\(key) '\(value)' has what no line of a mail carries")
+        }
     }
 
     private var header: [(key: String, value: String)] {
@@ -155,7 +171,7 @@ struct BundleCommand: ParsableCommand {
 
 /// A folder that goes with what is in it.
 struct TemporaryFolder {
-    private let place: String
+    let place: String
 
     init() throws {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"

@@ -9,6 +9,8 @@ struct BundleRun {
     private let folder: TemporaryFolder
     /// The scenario, on disk.
     let path: String
+    /// What it is called.
+    let name: String
     /// Its options.
     let settings: [String]
     /// The simulated bench that models what it was made on.
@@ -34,6 +36,7 @@ struct BundleRun {
         guard let name = bundle["scenario"], name.hasSuffix(".lua"), bundle.file(name) != nil else {
             throw ValidationError("\(file): the bundle has no scenario, or one that is no .lua file")
         }
+        self.name = name
         folder = try TemporaryFolder()
         path = folder.path(name)
         settings = bundle.all("set")
@@ -54,6 +57,9 @@ struct BundleRun {
             try ResultFile(folder.path(file.name)).write(Array(file.text.utf8))
         }
     }
+
+    /// The folder that they are in.
+    var place: String { folder.place }
 
     /// Takes the files away.
     func remove() { folder.remove() }

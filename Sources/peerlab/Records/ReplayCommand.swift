@@ -12,7 +12,8 @@ struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay", abstract: "Make a record's calls again and compare the answers.",
         discussion: """
-            Without --bench, the simulated bench that the record names, or one made of the machine that it describes. Stops at the first answer that differs. Exit \
+            Without --bench, the simulated bench that the record names, or one made of the machine that it describes. Stops at the first answer that differs. A record whose last line does not say \
+            that it is whole was cut off, or is older: that is said, and what there is counts. Exit \
             codes: 0 all answers are the recorded ones, 1 one differs, 2 no usable record.
             """)
 
@@ -36,8 +37,10 @@ struct ReplayCommand: ParsableCommand {
     func run() throws {
         var renamed: [String: String] = [:]
         for path in paths {
-            let pair = try BenchOptions.pair(path)
-            renamed[pair.name] = pair.value
+            let pair = try BenchOptions.pair(path, of: "--path", form: "OLD=NEW")
+            guard renamed.updateValue(pair.value, forKey: pair.name) == nil else {
+                throw ValidationError("--path names '\(pair.name)' twice")
+            }
         }
         let choice = try bench.map(BenchChoice.init)
         if case .lab = choice {
@@ -67,17 +70,35 @@ struct ReplayCommand: ParsableCommand {
             bench = try SimBench.make(for: record, library: library)
             bench.sandbox = sandbox
         }
-        throw ExitCode(replay(record, bench, renamed))
+        try check(renamed, in: record)
+        throw ExitCode(try replay(record, bench, renamed))
     }
 
-    private func replay(_ record: Record, _ bench: Bench, _ paths: [String: String]) -> Int32 {
+    /// What fits nothing was meant otherwise.
+    private func check(_ renamed: [String: String], in record: Record) throws {
+        let paths = record.paths
+        guard let wrong = renamed.keys.sorted().first(where: { !paths.contains($0) }) else { return }
+        let known = paths.isEmpty ? "no path at all" : paths.sorted().joined(separator: ", ")
+        throw ValidationError("--path: the record does not open '\(wrong)'; it opens \(known)")
+    }
+
+    private func replay(_ record: Record, _ bench: Bench, _ paths: [String: String]) throws -> Int32 {
+        guard record.operations.contains(where: { !$0.operation.isInjected }) else {
+            throw ValidationError(
+                "\(file): each call of the record was refused by --inject: there is none to make again")
+        }
         print(bench.line, to: STDOUT_FILENO)
+        if !record.isWhole {
+            print("the record does not say where it ends: more may have been called", to: STDOUT_FILENO)
+        }
         let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated, paths: paths)
-        var count = 0
+        var count = 0, refused = 0
         var differences = 0
         for entry in record.entries {
             do throws(Replay.Impossible) {
-                if case .operation = entry.kind { count += 1 }
+                if case .operation(let operation) = entry.kind {
+                    if operation.isInjected { refused += 1 } else { count += 1 }
+                }
                 guard let difference = try replay.step(entry) else { continue }
                 differences += 1
                 print("line \(difference.line) differs:", to: STDOUT_FILENO)
@@ -92,7 +113,8 @@ struct ReplayCommand: ParsableCommand {
         let summary = differences == 0 ? "all as recorded" : "\(differences) not as recorded"
         let left =
             replay.notCompared > 0 ? "; data of \(replay.notCompared) not compared, as records keep no long data" : ""
-        print("\(count) operations: \(summary)\(left)", to: STDOUT_FILENO)
+        let injected = refused > 0 ? "; \(refused) not made, as --inject had refused them" : ""
+        print("\(count) operations: \(summary)\(left)\(injected)", to: STDOUT_FILENO)
         return differences == 0 ? 0 : 1
     }
 }
@@ -102,11 +124,16 @@ enum RecordText {
     /// A record, or that of a bundle; `path` is for messages.
     static func record(_ text: String, _ path: String) throws -> Record {
         do {
-            guard Bundle.isBundle(text) else { return try Record(parsing: text) }
-            guard let record = try Bundle(parsing: text).file("record") else {
-                throw ValidationError("\(path): the bundle has no record")
+            var text = text
+            if Bundle.isBundle(text) {
+                guard let record = try Bundle(parsing: text).file("record") else {
+                    throw ValidationError("\(path): the bundle has no record")
+                }
+                text = record
             }
-            return try Record(parsing: record)
+            let record = try Record(parsing: text)
+            guard !record.operations.isEmpty else { throw ValidationError("\(path): the record has no calls") }
+            return record
         } catch let error as RecordError {
             throw ValidationError("\(path): \(error.text)")
         }

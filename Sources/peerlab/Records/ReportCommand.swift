@@ -82,15 +82,16 @@ private struct Mail {
     private var seen: [String] {
         var lines = ["Seen", ""]
         if let seen = result.seen { lines += [seen, ""] }
-        for one in result.cases where one.verdict != .skip {
+        for one in result.cases {
             lines.append("- \(one.name): \(one.verdict.word)")
             if let message = one.message { lines.append("    \(message)") }
             lines += (one.further ?? []).map { "    \($0.line)" }
             lines += (one.kernel?.shown ?? []).map { "    \($0)" }
             lines += one.log.map { "    \($0)" }
         }
-        for reason in result.skipped { lines.append("- not run: \(reason)") }
-        return lines
+        for reason in result.skipped { lines.append("- skipped: \(reason)") }
+        let verdict = "the scenario: \(result.verdict.word)"
+        return lines + ["", verdict] + Report.ending(result)
     }
 
     /// What led to the script's failure, or to the last refusal.
@@ -98,6 +99,7 @@ private struct Mail {
         guard let record else { return [] }
         if let end = record.failures.last?.place {
             let before = record.operations.filter { $0.place < end }.suffix(12)
+            if before.isEmpty { return [] }
             return ["Calls up to the failure", ""] + before.map { "    " + cut(Record.line($0.operation)) }
         }
         let refused = record.operations.filter { $0.operation.errno != nil }

@@ -1,0 +1,163 @@
+import Runner
+
+/// What is kept of one batch's runs to compare it with another's.
+public struct BatchFindings: Sendable {
+    /// What of a run ended by itself.
+    enum Part: Hashable {
+        /// A case; cases of one name are told apart by their order.
+        case one(String, Int)
+        /// What was left open, what the collector could not close, and what ended the run's process.
+        case outside
+
+        var text: String {
+            switch self {
+            case .one(let name, let number): number == 1 ? name : "\(name) (\(number))"
+            case .outside: "outside its cases"
+            }
+        }
+    }
+
+    /// Repetitions of one run.
+    struct Group {
+        var tally = Tally()
+        var parts: [Part: Tally] = [:]
+        /// The parts in the file's order.
+        var order: [Part] = []
+        /// Whether any repetition came so far.
+        var hasCases: Bool { order.contains { $0 != .outside } }
+
+        fileprivate mutating func add(_ record: Record) {
+            tally.add(record.outcome)
+            if record.flaky { tally.retried += 1 }
+            guard let result = record.result, !result.cases.isEmpty else {
+                // It ended before it had any, which is worth a line of its own where it had some at other times.
+                if !record.outcome.isGood { add(.outside, record.outcome) }
+                return
+            }
+            var numbers: [String: Int] = [:]
+            for one in result.cases {
+                numbers[one.name, default: 0] += 1
+                add(.one(one.name, numbers[one.name] ?? 1), Group.outcome(one.verdict))
+            }
+            let isOfCases =
+                result.cases.contains { $0.verdict == .fail } && result.left_open.isEmpty && result.collecting.isEmpty
+            add(.outside, record.outcome.isGood || isOfCases ? .pass : record.outcome)
+        }
+
+        private mutating func add(_ part: Part, _ outcome: Outcome) {
+            if parts[part] == nil { order.append(part) }
+            parts[part, default: Tally()].add(outcome)
+        }
+
+        private static func outcome(_ verdict: Verdict) -> Outcome {
+            switch verdict {
+            case .pass: .pass
+            case .fail: .fail
+            case .skip: .skip
+            case .interrupted: .interrupted
+            case .notRun: .notRun
+            }
+        }
+    }
+
+    /// What measurements and ends may depend on.
+    private struct Fact: Hashable, Comparable {
+        /// A run, or a file; empty where it is of the whole batch.
+        let subject: String
+        let name: String
+
+        var text: String { subject.isEmpty ? name : "\(subject): \(name)" }
+        static func < (one: Fact, other: Fact) -> Bool { (one.subject, one.name) < (other.subject, other.name) }
+    }
+
+    /// What was measured.
+    public private(set) var samples = Samples()
+    private(set) var groups: [String: Group] = [:]
+    /// What each was, and how it is written; several where runs differ.
+    private var facts: [Fact: [String: String]] = [:]
+    /// What `math.random` began with, where a script drew from it.
+    private var seeds: [String: Set<Int64>] = [:]
+    /// Runs of which no line tells; nil where it is not known which those are, if there are any.
+    private var neverRun: Set<String>?
+    private var isWhole = true
+
+    /// Nothing yet.
+    public init() {}
+
+    /// What a batch found.
+    public init(_ source: some RecordSource) {
+        // Local, as the closure must not have `self`.
+        var found = BatchFindings()
+        let bench = source.header.bench, mark = "bench: "
+        let name = bench.hasPrefix(mark) ? String(bench.dropFirst(mark.count)) : bench
+        found.facts[Fact(subject: "", name: "bench")] = [name: name]
+        let version = source.header.version
+        found.facts[Fact(subject: "", name: "peerlab")] = [version: version]
+        source.each { found.add($0) }
+        found.neverRun = source.neverRun.map { runs in Set(runs.map { Record.group(of: $0.id, in: $0.file) }) }
+        found.isWhole = source.isEnded && source.complaint == nil
+        self = found
+    }
+
+    /// Adds a run.
+    public mutating func add(_ record: Record) {
+        samples.add(record)
+        let name = record.group
+        groups[name, default: Group()].add(record)
+        for (fact, text) in BatchFindings.facts(record) { facts[fact, default: [:]][text] = text }
+        for (fact, value, text) in BatchFindings.options(record) { facts[fact, default: [:]][value] = text }
+        if let seed = record.result?.seed, record.result?.random == true { seeds[name, default: []].insert(seed) }
+    }
+
+    /// Whether a run may be wanting only because the batch did not come to its end, or lines of it are lost.
+    func mayNotHaveRun(_ name: String) -> Bool { neverRun?.contains(name) ?? !isWhole }
+
+    private static func facts(_ record: Record) -> [(Fact, String)] {
+        let name = record.group
+        let order = record.seed.map { "shuffled with --seed \($0)" } ?? "not shuffled"
+        var list = [(Fact(subject: "", name: "order"), order)]
+        list += (record.result?.environment ?? [:]).map { (Fact(subject: "", name: $0.key), $0.value) }
+        if !record.hash.isEmpty {
+            list.append((Fact(subject: record.file, name: "file"), "sha256 \(record.hash.prefix(12))"))
+        }
+        let timeout = record.limits.timeout.map { "\($0) s" }, memory = record.limits.memory.map { "\($0 >> 20) MiB" }
+        list.append((Fact(subject: name, name: "timeout"), timeout ?? "none"))
+        list.append((Fact(subject: name, name: "memory limit"), memory ?? "none"))
+        return list
+    }
+
+    /// What options came to be, where a run got so far: a number is the same however it is written.
+    private static func options(_ record: Record) -> [(fact: Fact, value: String, text: String)] {
+        let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
+        return options.map { name, text in
+            // Of one that was not loaded nobody knows which options are numbers.
+            let isKnown = record.result?.options[name] != nil
+            let value = record.result?.option_values?[name] ?? (isKnown ? text : OptionSchema.plainNumber(text) ?? text)
+            return (Fact(subject: record.group, name: "option \(name)"), value, text)
+        }
+    }
+
+    /// Facts of what both have that are not the same.
+    static func differences(_ one: BatchFindings, _ other: BatchFindings) -> [String] {
+        func text(_ values: [String: String]?) -> String {
+            values.map { $0.values.sorted().joined(separator: "; ") } ?? "not said"
+        }
+        let common = one.subjects.intersection(other.subjects)
+        // Where nothing was run, nothing is said of how.
+        let isEmpty = one.groups.isEmpty || other.groups.isEmpty
+        var lines = Set(one.facts.keys).union(other.facts.keys).sorted()
+            .filter { common.contains($0.subject) && one.facts[$0]?.keys != other.facts[$0]?.keys }
+            .filter { !isEmpty || (one.facts[$0] != nil && other.facts[$0] != nil) }
+            // Runs that are not pinned have any processor.
+            .filter { $0.name != "cpu" || max(one.facts[$0]?.count ?? 0, other.facts[$0]?.count ?? 0) == 1 }
+            .map { "\($0.text): \(text(one.facts[$0])) before, \(text(other.facts[$0])) now" }
+        let seeds = one.seeds.count { name, values in other.seeds[name].map { $0 != values } ?? false }
+        if seeds > 0 {
+            lines.append(
+                "math.random: other numbers in \(seeds == 1 ? "1 run that draws" : "\(seeds) runs that draw") some")
+        }
+        return lines
+    }
+
+    private var subjects: Set<String> { Set(facts.keys.map(\.subject)).union(groups.keys) }
+}
