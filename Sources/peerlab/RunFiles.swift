@@ -1,0 +1,64 @@
+import Commands
+import Glibc
+import Kernel
+import LabBench
+import Runner
+
+/// Who sees what a run does.
+struct Watchers {
+    let trace: TraceFile
+    let tlps: TraceFile
+    let record: RecordFile?
+    let kernelLog: KernelLog?
+    /// In the lab's guest: the host.
+    let outside: GuestLine?
+    /// Whether what runs came in a bundle.
+    let isForeign: Bool
+    /// Whether it was told that the run begins.
+    let hasBegun = Flag()
+
+    final class Flag { var value = false }
+}
+
+/// Where trace lines go.
+struct TraceFile: Sendable {
+    private let file: LineFile?
+
+    /// nil is nowhere.
+    init(_ file: ResultFile?) throws(Failure) {
+        self.file = try file.map { file throws(Failure) in try LineFile(file) }
+    }
+
+    func write(_ line: String) { file?.write(PrintableText.line(line, longest: TraceFile.longest), .now) }
+
+    /// Bytes of a line before it is cut; of data that goes in or comes out, traces have less.
+    private static let longest = 1 << 20
+
+    /// Whether all of it was written; says it where not.
+    func finish() -> Bool { file?.finish() ?? true }
+
+    /// The same where the process ends now.
+    func finishNow() { file?.finishNow() }
+}
+
+/// The files that a run writes.
+struct RunOutputs {
+    let json: ResultFile?
+    let trace: ResultFile?
+    let tlp: ResultFile?
+    let record: ResultFile?
+
+    /// All of them can be written, and none is a file that the run reads.
+    /// `json` is one that is opened already.
+    init(_ run: Run, json opened: ResultFile? = nil) throws {
+        var files = OutputFiles()
+        files.read(scripts: run.files)
+        run.on.read(into: &files)
+        json = try opened ?? files.write("--json", run.json)
+        record = try files.write("--record", run.record)
+        trace = try files.write("--trace", run.trace, dash: STDERR_FILENO)
+        tlp = try files.write("--tlp", run.tlp, dash: STDERR_FILENO)
+    }
+
+    var all: [ResultFile] { [json, trace, tlp, record].compactMap { $0 } }
+}
