@@ -39,7 +39,7 @@ final class Adapter {
 /// Memory keys of an mlx5 device that wait for another region of the same kind. drivers/infiniband/core/frmr_pools.c;
 /// no key ages here.
 final class MemoryKeyPool {
-    /// What keys of one pool have in common: tph-uapi-history.md section 5, hw/mlx5/mr.c.
+    /// What keys of one pool have in common: drivers/infiniband/hw/mlx5/mr.c.
     struct Kind: Hashable {
         let ph: UInt8?
         let index: UInt16

@@ -13,8 +13,8 @@ final class RDMA {
     private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
     private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
     private var channels: [UnsafeMutablePointer<ibv_comp_channel>: CompletionChannel] = [:]
-    private var addresses: [UnsafeMutablePointer<ibv_ah>: AddressHandle] = [:]
-    private var sharedQueues: [UnsafeMutablePointer<ibv_srq>: SharedReceiveQueue] = [:]
+    var addresses: [UnsafeMutablePointer<ibv_ah>: AddressHandle] = [:]
+    var sharedQueues: [UnsafeMutablePointer<ibv_srq>: SharedReceiveQueue] = [:]
     private(set) var deviceMemories: [UnsafeMutablePointer<ibv_dm>: DeviceMemory] = [:]
     private var pairsByNumber: [UInt32: QueuePair] = [:]
     private var nextHandle: UInt32 = 1
@@ -318,65 +318,7 @@ final class RDMA {
         free(qp)
     }
 
-    // MARK: Shared receive queues and addresses
-
-    func addSharedQueue(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_attr, _ kernel: SimKernel)
-        throws(Errno) -> UnsafeMutablePointer<ibv_srq>
-    {
-        let queue = SharedReceiveQueue(kernel, try domain(pd), attributes)
-        let srq = Modelled.allocate(ibv_srq.self, queue)
-        srq.pointee.context = pd.pointee.context
-        srq.pointee.pd = pd
-        srq.pointee.handle = handle()
-        sharedQueues[srq] = queue
-        queue.address = UInt64(UInt(bitPattern: srq))
-        queue.domain.queuePairs += 1
-        return srq
-    }
-
-    func sharedQueue(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) -> SharedReceiveQueue {
-        guard let queue = sharedQueues[srq] else { throw Errno(EINVAL) }
-        return queue
-    }
-
-    func remove(_ srq: UnsafeMutablePointer<ibv_srq>, _ queue: SharedReceiveQueue) {
-        queue.domain.queuePairs -= 1
-        queue.domain.context.forget(of: queue.address)
-        sharedQueues[srq] = nil
-        free(srq)
-    }
-
-    func addAddress(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
-        -> UnsafeMutablePointer<ibv_ah>
-    {
-        let address = AddressHandle(domain: try domain(pd), attributes: attributes)
-        let ah = UnsafeMutablePointer<ibv_ah>.allocateZeroed()
-        ah.pointee.context = pd.pointee.context
-        ah.pointee.pd = pd
-        ah.pointee.handle = handle()
-        addresses[ah] = address
-        address.domain.queuePairs += 1
-        return ah
-    }
-
-    func address(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) -> AddressHandle {
-        guard let address = addresses[ah] else { throw Errno(EINVAL) }
-        return address
-    }
-
-    /// Where a datagram goes; EINVAL where it names no address.
-    func address(_ ah: UnsafeMutablePointer<ibv_ah>?, _ number: UInt32, _ key: UInt32) throws(Errno)
-        -> (to: ibv_ah_attr, number: UInt32, key: UInt32)
-    {
-        guard let ah else { throw Errno(EINVAL) }
-        return (try address(ah).attributes, number, key)
-    }
-
-    func remove(_ ah: UnsafeMutablePointer<ibv_ah>, _ address: AddressHandle) {
-        address.domain.queuePairs -= 1
-        addresses[ah] = nil
-        free(ah)
-    }
+    // MARK: Peers
 
     /// Who takes a datagram for this number at this GID.
     func datagramPeer(number: UInt32, gid: ibv_gid) -> QueuePair? {

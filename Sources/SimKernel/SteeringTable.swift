@@ -59,7 +59,7 @@ extension Topology.TPHSupport: Comparable {
     public static func < (one: Self, other: Self) -> Bool { one.rank < other.rank }
 }
 
-/// The TPH requester capability. kernel-behaviour.md 8.1
+/// The TPH requester capability: include/uapi/linux/pci_regs.h, PCI_TPH_CAP.
 extension ConfigSpace {
     /// What fits the capability.
     static let longestSteeringTable = 64

@@ -58,7 +58,7 @@ extension Topology.NIC {
     var handlesPageFaults: Bool { odp && (driver == .mlx5 || driver == .rxe) }
 }
 
-/// What each importer of kernel-behaviour.md 3.4 brings to an attachment.
+/// What each importer brings to an attachment: its dma_buf_attach_ops, or none where it pins.
 extension Topology.NIC.Driver {
     /// Whether it has ib_device_ops.reg_user_mr_dmabuf.
     var registersBuffers: Bool { self != .rxe }

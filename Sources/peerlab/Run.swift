@@ -373,3 +373,19 @@ struct Run: ParsableCommand {
         return verdicts.contains(.pass) ? .pass : .skipped
     }
 }
+
+/// Who sees what a run does.
+private struct Watchers {
+    let trace: TraceFile
+    let tlps: TraceFile
+    let record: RecordFile?
+    let kernelLog: KernelLog?
+    /// In the lab's guest: the host.
+    let outside: GuestLine?
+    /// Whether what runs came in a bundle.
+    let isForeign: Bool
+    /// Whether it was told that the run begins.
+    let hasBegun = Flag()
+
+    final class Flag { var value = false }
+}

@@ -5,7 +5,8 @@ import SimKernel
 import TestBench
 import Testing
 
-/// VFIO_DEVICE_FEATURE and the DMA_BUF feature: kernel-behaviour.md sections 2 and 3.2.
+/// VFIO_DEVICE_FEATURE and the DMA_BUF feature: drivers/vfio/vfio_main.c:vfio_ioctl_device_feature,
+/// drivers/vfio/pci/vfio_pci_dmabuf.c.
 @Suite struct ExportTests {
     let bench = Bench(ExportTests.topology)
     let iommufd: Int32

@@ -17,7 +17,8 @@ extension Topology {
     }
 }
 
-/// A PCI Express function: its capabilities, its MSI-X table, power states and resets. kernel-behaviour.md 1.5 and 3.6
+/// A PCI Express function: its capabilities, its MSI-X table, power states and resets:
+/// drivers/vfio/pci/vfio_pci_config.c, drivers/vfio/pci/vfio_pci_core.c.
 @Suite struct ExpressTests {
     private let bench = Bench(.express)
     private let iommufd: Int32

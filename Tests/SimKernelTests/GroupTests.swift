@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Opening by both paths: kernel-behaviour.md sections 1.3 to 1.6.
+/// Opening by both paths: drivers/vfio/group.c, drivers/vfio/device_cdev.c.
 @Suite struct GroupTests {
     /// The exporter's group with a sibling function bound to `driver`.
     static func sibling(_ driver: String?) -> Topology {

@@ -5,7 +5,8 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Resets of a bus with two functions, in groups of their own, which the lab has not. kernel-behaviour.md 1.6
+/// Resets of a bus with two functions, in groups of their own, which the lab has not:
+/// drivers/vfio/pci/vfio_pci_core.c:vfio_pci_ioctl_pci_hot_reset.
 @Suite struct HotResetTests {
     private static let sibling = "0000:01:00.1"
 

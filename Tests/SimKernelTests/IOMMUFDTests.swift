@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// iommufd: kernel-behaviour.md section 5.
+/// iommufd: drivers/iommu/iommufd/ioas.c, io_pagetable.c and pages.c.
 @Suite struct IOMMUFDTests {
     let bench = Bench()
     let iommufd: Int32

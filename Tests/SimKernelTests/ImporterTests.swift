@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// NICs as importers: kernel-behaviour.md sections 3.4, 7.3 and 7.4.
+/// NICs as importers: drivers/infiniband/core/umem_dmabuf.c, and what each driver makes of it.
 @Suite struct ImporterTests {
     struct Row: Sendable {
         let driver: Topology.NIC.Driver

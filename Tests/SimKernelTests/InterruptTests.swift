@@ -5,7 +5,8 @@ import SimKernel
 import TestBench
 import Testing
 
-/// VFIO_DEVICE_SET_IRQS and VFIO_DEVICE_IOEVENTFD. kernel-behaviour.md 1.6
+/// VFIO_DEVICE_SET_IRQS and VFIO_DEVICE_IOEVENTFD: drivers/vfio/pci/vfio_pci_intrs.c,
+/// drivers/vfio/pci/vfio_pci_rdwr.c:vfio_pci_ioeventfd.
 @Suite struct InterruptTests {
     private let bench: Bench
     private let iommufd: Int32

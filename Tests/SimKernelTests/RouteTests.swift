@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Routes between functions: kernel-behaviour.md section 3.5.
+/// Routes between functions: drivers/pci/p2pdma.c:calc_map_type_and_dist.
 @Suite struct RouteTests {
     struct Row: Sendable, CustomTestStringConvertible {
         let testDescription: String

@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// mlx5's steering tags: tph-uapi-history.md section 5, kernel-behaviour.md sections 7.5 and 8.1.
+/// mlx5's steering tags: drivers/net/ethernet/mellanox/mlx5/core/lib/st.c, drivers/pci/tph.c.
 @Suite struct SteeringTests {
     /// An exporter and a NIC; regions of new dma-bufs that carry a tag.
     struct Setup {

@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// tph-uapi-history.md sections 4, 8.2 and 8.3.
+/// VFIO_DEVICE_FEATURE_DMA_BUF_TPH, as each revision of the series answers it.
 @Suite struct TPHTests {
     static func topology(
         _ revision: TPHRevision, completer: Topology.TPHSupport = .extended, requester: Bool = true,

@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// RDMA registration: kernel-behaviour.md sections 7.2 to 7.5.
+/// RDMA registration: drivers/infiniband/core/uverbs_std_types_mr.c, drivers/infiniband/hw/mlx5/mr.c.
 @Suite struct VerbsTests {
     let bench: Bench
     let device: Int32

@@ -5,7 +5,7 @@ import SimKernel
 import TestBench
 import Testing
 
-/// Requests between functions: tph-uapi-history.md section 7.
+/// Requests between functions: PCI Express Base Specification 6.0, 2.2.7 and 6.17.
 @Suite struct WireTests {
     @Test func engineLeavesRequests() throws {
         let bench = Bench()

@@ -1,24 +1,18 @@
+import ArgumentParser
+import Bindings
+import CKernel
 import Commands
+import Devices
+import FoundationEssentials
 import Glibc
 import Kernel
 import LabBench
+import LiveKernel
+import LuaKit
+import Records
 import Runner
-
-/// Who sees what a run does.
-struct Watchers {
-    let trace: TraceFile
-    let tlps: TraceFile
-    let record: RecordFile?
-    let kernelLog: KernelLog?
-    /// In the lab's guest: the host.
-    let outside: GuestLine?
-    /// Whether what runs came in a bundle.
-    let isForeign: Bool
-    /// Whether it was told that the run begins.
-    let hasBegun = Flag()
-
-    final class Flag { var value = false }
-}
+import SimKernel
+import Synchronization
 
 /// Where trace lines go.
 struct TraceFile: Sendable {
