@@ -8,6 +8,8 @@ public struct BatchTask: Sendable {
     public var timeout: Double
     /// Bytes of memory, private and resident; 0 for no limit.
     public var memory: UInt64
+    /// Bytes that its script may have of that; nil where nobody says.
+    public var scriptMemory: UInt64?
     /// Bytes that it may print.
     public var output: UInt64
     /// What its process is to do; a value of the caller's.

@@ -54,7 +54,7 @@ let benchModule = Module(
                             "when", .string(1...32), .absent,
                             "\"2\" for the second call from now on, \"2+\" from it on, \"2+3\" for it and every third after "
                                 + "it; default: \"1\""),
-                        Parameter("rate", .number, .absent, "instead: any call, with this probability, 0 to 1"),
+                        Parameter("rate", .number, .absent, "instead: any call, with this probability, above 0 to 1"),
                         Parameter("seed", .uint64, .integer(1), "what decides with `rate`, and with which error"),
                     ]), .required, "which calls, and what they are answered"),
             ],

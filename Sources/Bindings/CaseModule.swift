@@ -26,9 +26,6 @@ let caseModule = Module(
             "Adds a line to the case's report.",
             entry: {
                 Call($0, $1).run { call in
-                    guard !call.isNil(call[1]) else {
-                        throw ErrorValue(kind: "argument", "case:log: 'value' is nil; there is nothing to log")
-                    }
                     let text = call.text(of: call[1])
                     call.host.logged += text.utf8.count + 64
                     guard call.host.logged <= Host.longestLog else {
@@ -36,6 +33,7 @@ let caseModule = Module(
                     }
                     try call.hold(text.utf8.count + 64, "case:log")
                     call.host.log.append(text)
+                    call.host.findingCame()
                     (call.host.realKernel as? TracingKernel)?.note("| " + text)
                     return call.nothing
                 }
@@ -87,6 +85,10 @@ let caseModule = Module(
                             kind: "memory",
                             "case:expect_kernel_log: more than \(Host.mostKernelPatterns) patterns in one case")
                     }
+                    if let problem = LuaPattern.problem(of: call[1].string) {
+                        throw ErrorValue(
+                            kind: "argument", "case:expect_kernel_log: 'pattern' is no Lua pattern: \(problem)")
+                    }
                     if call[2].isPresent, call[2].bool {
                         call.host.allowedKernelLog.append(call[1].string)
                     } else {
@@ -133,6 +135,7 @@ private func metric(_ call: Call) throws -> CInt {
             name: call[1].string, value: value, unit: label(0)?.string ?? "",
             better: label(1).map { $0.bool ? "higher" : "lower" } ?? "", size: label(2)?.int64, st: label(3)?.int64,
             ph: label(4).flatMap { ProcessingHint(rawValue: UInt8(truncatingIfNeeded: $0.int64))?.name }))
+    call.host.findingCame()
     return call.nothing
 }
 
@@ -154,5 +157,6 @@ private func latencies(_ call: Call) throws -> CInt {
                 name: "\(name) \(label)", value: value(percentile), unit: "ns", better: "lower", size: nil, st: nil,
                 ph: nil))
     }
+    call.host.findingCame()
     return call.nothing
 }

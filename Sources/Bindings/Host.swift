@@ -106,8 +106,36 @@ public final class Host {
         }
     }
 
+    /// Called when a case has logged or measured something, before it goes on.
+    public var hasNews: (() -> Void)?
+    private var newsTold = (log: 0, metrics: 0, distributions: 0)
+    private var tellings = 0
+    private var lastTelling: UInt64 = 0
+    /// So many are told at once; of more, what came in that time together, nanoseconds.
+    private static let promptTellings = 256, pauseBetween: UInt64 = 50_000_000
+
+    /// A case has logged or measured something.
+    func findingCame() {
+        guard let hasNews else { return }
+        tellings += 1
+        let now = sys_monotonic()
+        guard tellings <= Host.promptTellings || now &- lastTelling >= Host.pauseBetween else { return }
+        lastTelling = now
+        hasNews()
+    }
+
+    /// Gives what was logged and measured since the last call.
+    public func takeNews(_ log: inout [String], _ metrics: inout [Metric], _ distributions: inout [Distribution]) {
+        log = Array(self.log[newsTold.log...])
+        metrics = Array(self.metrics[newsTold.metrics...])
+        distributions = Array(self.distributions[newsTold.distributions...])
+        newsTold = (self.log.count, self.metrics.count, self.distributions.count)
+    }
+
     /// Forgets what a case has brought: another one begins.
     public func clearFindings() {
+        newsTold = (0, 0, 0)
+        tellings = 0
         log = []
         logged = 0
         expectedKernelLog = []
@@ -180,6 +208,22 @@ extension Call {
     var host: Host { context(Host.self) }
     /// See ``Host/kernel()``.
     func kernel() throws -> any Kernel { try host.kernel() }
+}
+
+extension Host: ErrorExplainer {
+    /// A call that was refused on purpose has no cause of its own.
+    public func explained(_ error: ErrorValue) -> ErrorValue {
+        guard let operation = error.operation, let errno = error.errno, let kernel = realKernel as? TracingKernel,
+            kernel.wasInjected(operation, errno)
+        else { return error }
+        var error = error
+        if let hint = error.hint, error.message.hasSuffix(": \(hint)") {
+            error.message.removeLast(hint.count + 2)
+        }
+        error.hint = "refused on purpose (--inject, bench:inject)"
+        error.message += ": " + (error.hint ?? "")
+        return error
+    }
 }
 
 extension Failure: LuaError {

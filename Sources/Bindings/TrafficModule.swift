@@ -49,7 +49,7 @@ private let streamKeys = [
     Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
     Parameter("remote_addr", .uint64, .integer(0), "address in the peer's region, as `mr:addr` gives it"),
     Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
-    Parameter("size", .size(0...0x4000_0000), .integer(4096), "bytes of a message; atomics have 8"),
+    Parameter("size", .size(0...0x4000_0000), .absent, "bytes of a message; default 4096, and 8 for atomics"),
     Parameter("count", positive, .absent, "how many messages; default 5000, unless `duration` is given"),
     Parameter("duration", .integer(1...3_600_000), .absent, "or for how long: milliseconds"),
     Parameter("warmup", .integer(0...Int64(Int32.max)), .integer(0), "how many before the clock starts"),
@@ -193,7 +193,7 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
     plan.opcode = ibv_wr_opcode(rawValue: request[1].uint32)
     plan.local = (mr.pointee.start &+ request[3].uint64, mr.pointee.lkey)
     plan.remote = (request[4].uint64, request[5].uint32)
-    plan.size = request[6].uint32
+    plan.size = request[6].isPresent ? request[6].uint32 : 4096
     if request[7].isPresent { plan.count = request[7].int }
     if request[8].isPresent {
         guard !request[7].isPresent else {
@@ -215,10 +215,18 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
     plan.keepsLatencies = request[15].bool
     plan.signalEvery = plan.keepsLatencies ? 1 : request[12].isPresent ? request[12].int : max(1, plan.depth / 2)
     plan.isInline = request[13].bool
-    plan.rate = request[14].isPresent ? request[14].double : 0
+    if request[14].isPresent {
+        plan.rate = request[14].double
+        guard plan.rate != 0 else {
+            throw ErrorValue(
+                kind: "argument", "traffic.stream: a rate is messages per second, more than 0; leave it out for no pace"
+            )
+        }
+    }
     plan.slots = request[16].int
     plan.patience = request[17].uint64 * 1_000_000
     if request[18].isPresent {
+        try refuseBoth(request[6].isPresent, "traffic.stream")
         plan.sizes = (0..<request[18].count).map { request[18][$0].uint32 }
         plan.size = plan.sizes.max() ?? 0
     }
@@ -334,7 +342,13 @@ private func pingPong(_ call: Call) throws -> CInt {
     return 2
 }
 
+private func refuseBoth(_ isGiven: Bool, _ function: String) throws {
+    guard isGiven else { return }
+    throw ErrorValue(kind: "argument", "\(function): give size or sizes, not both")
+}
+
 private func stamp(_ place: Argument) throws -> Stamp {
+    if place[6].isPresent { try refuseBoth(place[2].isPresent, "traffic: a stamp") }
     let sizes = place[6].isPresent ? (0..<place[6].count).map { place[6][$0].int } : []
     guard place[2].isPresent || !sizes.isEmpty else {
         throw ErrorValue(kind: "argument", "traffic: a stamp needs size or sizes")

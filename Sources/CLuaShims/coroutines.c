@@ -1,5 +1,5 @@
-/* coroutine.resume and coroutine.wrap as Lua has them, but an interrupt finds the coroutine that runs: hooks belong to one
- * coroutine each. Upvalue 1 is Lua's own resume. */
+/* The coroutine library as Lua has it, but an interrupt finds the coroutine that runs (hooks belong to one coroutine each),
+ * and the first error of one is its error. Upvalue 1 of resume and wrap is Lua's own resume. */
 #include "internal.h"
 
 /* Function and arguments are on the stack; leaves resume's results. No yield crosses this: it belongs to the coroutine
@@ -45,11 +45,41 @@ static int wrapped(lua_State *L) {
     return lua_error(L);
 }
 
-static int wrap(lua_State *L) {
+/* What runs in a coroutine: its function, so that what fails while an error closes something stands beside that error. At the
+ * bottom of the stack are the list of errors and the handler that fills it. */
+static int body_end(lua_State *L, int status, lua_KContext unused) {
+    (void)unused;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
+    return lk_raise_first(L, 1);
+}
+
+static int body(lua_State *L) {
+    luaL_checkstack(L, 6, NULL);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lk_push_listing(L);
+    lua_insert(L, 1);
+    lua_insert(L, 2);
+    return body_end(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_end), 0);
+}
+
+/* A coroutine of the function at 1. [-0, +1, m] */
+static lua_State *new_coroutine(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_State *coroutine = lua_newthread(L);
     lua_pushvalue(L, 1);
+    lua_pushcclosure(L, body, 1);
     lua_xmove(L, coroutine, 1);
+    return coroutine;
+}
+
+static int create(lua_State *L) {
+    new_coroutine(L);
+    return 1;
+}
+
+static int wrap(lua_State *L) {
+    new_coroutine(L);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, -2);
     lua_pushvalue(L, lua_upvalueindex(2));
@@ -65,4 +95,6 @@ void lk_open_coroutines(lua_State *L) {
     lua_setfield(L, -4, "resume");
     lua_pushcclosure(L, wrap, 2);
     lua_setfield(L, -2, "wrap");
+    lua_pushcfunction(L, create);
+    lua_setfield(L, -2, "create");
 }

@@ -222,7 +222,7 @@ static void decode(lua_State *L, const lk_function *f, room *room, const place *
         } else if (lua_type(L, index) == LUA_TNUMBER) {
             out->integer = lua_tointegerx(L, index, &converted);
         }
-        if (!converted) lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\")");
+        if (!converted) lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\": K, M, G, T)");
         check_range(L, f, at, type, out->integer);
         return;
     case LK_NUMBER:

@@ -138,21 +138,29 @@ void lk_keep_finalizing(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &finalizing_key);
     lua_pushvalue(L, -2);
     append(L, -2);
+    lua_pushinteger(L, state_of(L)->finalized_era);
+    append(L, -2);
+    state_of(L)->finalized_era = LK_NO_ERA;
     lua_pop(L, 1);
 }
 
-/* Appends what finalizers raised, as errors, to the list at the top. [-0, +0, m] */
-static void take_finalizing(lua_State *L) {
+/* Of errors and eras, in turn. */
+void lk_take_finalizing(lua_State *L) {
+    lua_checkstack(L, 12);
+    lua_newtable(L);
     int list = lua_gettop(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &finalizing_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &finalizing_key);
-    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list + 1); i++) {
+    for (lua_Integer i = 1; i < (lua_Integer)lua_rawlen(L, list + 1); i += 2) {
         lua_rawgeti(L, list + 1, i);
         lk_push_text(L, -1);
         new_error(L, "script", "__gc");
         lua_pushfstring(L, "in a finalizer (__gc): %s", lua_tostring(L, -2));
         set(L, "message");
+        lua_rawgeti(L, list + 1, i + 1);
+        if (lua_tointeger(L, -1) == LK_NO_ERA) lua_pop(L, 1);
+        else set(L, "era");
         append(L, list);
         lua_settop(L, list + 1);
     }
@@ -164,7 +172,6 @@ void lk_take_closing(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &closing_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &closing_key);
-    take_finalizing(L);
 }
 
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...) {
@@ -270,6 +277,45 @@ static void settle(lua_State *L) {
     lua_rawgeti(L, list, 1);
     lua_replace(L, list);
     lua_pop(L, 1);
+}
+
+static int as_error(lua_State *L) {
+    lua_settop(L, 1);
+    if (!lk_is_error(L, 1)) wrap_value(L);
+    return 1;
+}
+
+/* Message handler that leaves errors as they are. Upvalue 1 lists them in order. */
+static int list_error(lua_State *L) {
+    lua_settop(L, 1);
+    if (has(L, lua_upvalueindex(1), 1)) return 1;
+    lua_pushvalue(L, 1);
+    append(L, lua_upvalueindex(1));
+    return 1;
+}
+
+void lk_push_listing(lua_State *L) {
+    lua_pushcfunction(L, list_error); /* its place */
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, list_error, 1);
+    lua_replace(L, -3);
+}
+
+int lk_raise_first(lua_State *L, int list) {
+    if (lua_rawlen(L, list) == 0) return lua_error(L); /* no memory: no handler was asked */
+    if (!has(L, list, lua_gettop(L))) {
+        lua_pushvalue(L, -1);
+        append(L, list);
+    }
+    for (lua_Integer i = 2; i <= (lua_Integer)lua_rawlen(L, list); i++) {
+        lua_pushcfunction(L, as_error);
+        lua_rawgeti(L, list, i);
+        lua_call(L, 1, 1);
+        lk_keep_closing(L);
+    }
+    lua_rawgeti(L, list, 1);
+    return lua_error(L);
 }
 
 int lk_call(lua_State *L, int arguments, int results) {

@@ -2,7 +2,7 @@
 #include "include/CLuaShims.h"
 #include <pthread.h>
 
-enum { LK_NOTING = 7 };
+enum { LK_NOTING = 7, LK_NO_ERA = -1 };
 
 /* Behind the extra space of every thread of a state. */
 typedef struct lk_state {
@@ -20,9 +20,11 @@ typedef struct lk_state {
     size_t held;        /* bytes elsewhere that are the script's too */
     int period;         /* between two calls of lk_collect */
     size_t open_objects, open_of_period;
+    size_t finalizers, finalizers_of_period; /* of the script's own objects, that are to run still */
+    lua_Integer era, finalized_era; /* the era that is, and the one of the object whose finalizer runs */
     lk_permit permit;
     lk_raised raised;
-    lk_printer finalizing; /* what a finalizer raises while the state is closed */
+    lk_finalizing finalizing; /* what a finalizer raises while the state is closed */
     bool closing;
     uint32_t permitted; /* effects */
     const void *error_metatable;
@@ -32,7 +34,7 @@ typedef struct lk_state {
     const void *volatile noted_call;
     char noted[LK_POSITION];
     lua_CFunction originals[LK_NOTING]; /* Lua's own functions behind ours */
-    lua_CFunction random, randomseed; /* Lua's own */
+    lua_CFunction random, randomseed, setmetatable; /* Lua's own */
     bool drew, seeded_itself;
 } lk_state;
 
@@ -80,6 +82,10 @@ int lk_throw(lua_State *L);
 int lk_raise(lua_State *L, const char *kind, const char *operation, const char *format, ...);
 /* Keeps the error table at the top, of closing something while an error is on its way already. [-1, +0, m] */
 void lk_keep_closing(lua_State *L);
+/* Pushes a message handler, and the list in which it puts errors in their order. [-0, +2, m] */
+void lk_push_listing(lua_State *L);
+/* Raises the first error of such a list, and keeps the others, as those of closing; the latest is at the top. [-1, +0, e] */
+int lk_raise_first(lua_State *L, int list);
 /* Keeps the error at the top, of a finalizer; it stays. [-0, +0, m] */
 void lk_keep_finalizing(lua_State *L);
 /* What the object at a stack index is called after its class. [-0, +1, m] */
@@ -88,6 +94,8 @@ void lk_push_label(lua_State *L, int index);
 void lk_suggest(lua_State *L, const char *word, const char *best, int distance);
 void lk_open_errors(lua_State *L);
 void lk_open_libraries(lua_State *L);
+/* Replaces setmetatable, so that of a finalizer that fails is known when its object was made. [-0, +0, m] */
+void lk_open_finalizers(lua_State *L);
 /* Replaces resume and wrap, so that an interrupt finds the coroutine that runs. The coroutine library is at the top. */
 void lk_open_coroutines(lua_State *L);
 /* "FILE:LINE: " of the script's line that runs, or nothing. Allocates nothing. */

@@ -82,10 +82,11 @@ enum { SMALL = 1 << 20 };
 void lk_collect(lua_State *L) {
     lk_state *state = state_of(L);
     bool small = state->used <= SMALL;
-    if (state->open_of_period > 0 || (small && state->open_objects > 0)) {
+    bool has_new = state->open_of_period > 0 || state->finalizers_of_period > 0;
+    if (has_new || (small && state->open_objects + state->finalizers > 0)) {
         lua_gc(L, LUA_GCCOLLECT);
         if (small) lua_gc(L, LUA_GCCOLLECT); /* finalized objects are freed by the second */
     }
     state->period++;
-    state->open_of_period = 0;
+    state->open_of_period = state->finalizers_of_period = 0;
 }

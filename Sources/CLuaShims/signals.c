@@ -9,7 +9,7 @@ enum { PATIENCE = 3 };
 
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
-static volatile sig_atomic_t signals_seen, installed, time_is_over;
+static volatile sig_atomic_t signals_seen, asked_to_end, installed, time_is_over;
 /* What ends a program; SIGPIPE where nobody reads its output any more, SIGALRM where its time is over. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM };
 enum { ENDING = sizeof ending / sizeof *ending };
@@ -22,6 +22,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
     (void)context;
     /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
+    if (number != SIGALRM && info->si_code != SI_TKILL) asked_to_end = 1;
     bool counts = number != SIGPIPE && number != SIGALRM && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
     if (counts && ++signals_seen >= PATIENCE) {
         /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
@@ -43,6 +44,8 @@ void lk_stuck_position(char *text) {
     if (installed) lk_ask_position(signal_thread, text);
 }
 
+bool lk_was_asked_to_end(void) { return asked_to_end; }
+
 void lk_end_time(void) {
     time_is_over = 1;
     if (installed) pthread_kill(signal_thread, SIGINT);
@@ -63,6 +66,7 @@ void lk_interrupt_on_signals(lua_State *L) {
     if (L && !installed) {
         signal_thread = pthread_self();
         signals_seen = 0;
+        asked_to_end = 0;
         time_is_over = 0;
         for (int i = 0; i < ENDING; i++) sigaction(ending[i], &action, &previous[i]);
         /* libdispatch's threads block every signal. */

@@ -10,7 +10,7 @@ void lk_ask_for_effects(lua_State *L, lk_permit permit) {
     state_of(L)->permit = permit;
     state_of(L)->permitted = 0;
 }
-void lk_tell_errors(lua_State *L, lk_raised raised, lk_printer finalizing) {
+void lk_tell_errors(lua_State *L, lk_raised raised, lk_finalizing finalizing) {
     state_of(L)->raised = raised;
     state_of(L)->finalizing = finalizing;
 }
@@ -22,7 +22,8 @@ static void tell_finalizing(lk_state *state) {
     lk_push_text(state->main, -1);
     const char *text = lua_tolstring(state->main, -1, &length);
     lk_crossing before = lk_cross(state->main);
-    if (state->finalizing) state->finalizing(state->main, text, length);
+    if (state->finalizing) state->finalizing(state->main, text, length, state->finalized_era);
+    state->finalized_era = LK_NO_ERA;
     lk_return(state->main, before);
     lua_pop(state->main, 1);
 }
@@ -230,6 +231,7 @@ void lk_open_libraries(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &find_key);
     lua_pop(L, 1);
     lk_note_calls(L);
+    lk_open_finalizers(L);
     lua_pushglobaltable(L);
     remove_field(L, "dofile");
     remove_field(L, "loadfile");

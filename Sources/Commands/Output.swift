@@ -6,9 +6,9 @@ public import Synchronization
 public enum ExitStatus: Int32, Sendable {
     /// Every case passed, or some passed and the rest were skipped.
     case pass = 0
-    /// A case failed, or something was left open.
+    /// A case failed, something was left open, or a file could not be run while others were, or as it is wrong.
     case fail = 1
-    /// The command line, a scenario file or an option is wrong; nothing of it was run.
+    /// The command line is wrong, and nothing was run.
     case usage = 2
     /// What was compared is not worse, as far as it can be said: of something nothing can.
     case undecided = 3

@@ -241,7 +241,9 @@ public struct QueuePair: ~Copyable {
             case "ETIMEDOUT":
                 throw Failure(
                     "ibv_poll_cq", error, object: label,
-                    hint: "no completion came for \(plan.patience / 1_000_000) ms: the peer is lost")
+                    hint:
+                        "no completion came for \(plan.patience / 1_000_000) ms of this machine's clock: \(plan.silence)"
+                )
             case "EPROTO":
                 throw Failure(
                     "ibv_poll_cq", error, object: label,

@@ -29,7 +29,10 @@ extension VFIODevice {
     private func access(_ call: String, _ errno: Errno, _ index: UInt32, _ offset: UInt64, _ count: Int) -> Failure {
         Failure(
             call, errno, object: "\(label) region \(index)",
-            request: "offset=0x\(String(offset, radix: 16)), count=\(count)")
+            request: "offset=0x\(String(offset, radix: 16)), count=\(count)",
+            // Configuration space is there whatever the decoding of memory.
+            hint: index >= UInt32(VFIO_PCI_CONFIG_REGION_INDEX) && errno.name == "EIO"
+                ? "the device does not answer, or is suspended" : nil)
     }
 
     /// Reads one little-endian number of 1, 2, 4 or 8 bytes with one access.
@@ -82,9 +85,9 @@ extension VFIODevice {
 
     /// Exports ranges of a region as a dma-buf. `openFlags` go to the kernel as they are; it keeps O_ACCMODE, O_NONBLOCK
     /// and O_CLOEXEC. drivers/vfio/pci/vfio_pci_dmabuf.c.
-    public func exportDMABuf(region: UInt32, ranges: [vfio_region_dma_range], openFlags: UInt32) throws(Failure)
-        -> DMABuf
-    {
+    public mutating func exportDMABuf(
+        region: UInt32, ranges: [vfio_region_dma_range], openFlags: UInt32
+    ) throws(Failure) -> DMABuf {
         let head = vfio_device_feature_dma_buf(
             region_index: region, open_flags: openFlags, flags: 0, nr_ranges: UInt32(ranges.count))
         var data = withUnsafeBytes(of: head) { Array($0) }
@@ -97,7 +100,8 @@ extension VFIODevice {
                 label: "\(label) region \(region)")
         } catch {
             throw Failure(
-                error.operation, error.errno, object: "\(label) region \(region)", request: error.request)
+                error.operation, error.errno, object: "\(label) region \(region)", request: error.request,
+                hint: exportHint(error.errno, region, ranges))
         }
     }
 }

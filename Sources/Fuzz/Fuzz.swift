@@ -26,7 +26,7 @@ struct Fuzz {
             exit(2)
         }
         var fuzz = Fuzz(seed, files: arguments.dropFirst(4), stdlib: arguments[3])
-        let deadline = Deadline { _, _ in
+        let deadline = Deadline { _ in
             print("hangs at what is in fuzz.input")
             exit(1)
         }

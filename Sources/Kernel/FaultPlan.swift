@@ -26,6 +26,9 @@ public struct FaultPlan: Sendable {
     }
 
     private var rules: [Rule] = []
+    /// How many calls each of them has refused, and how many the rate has, of so many.
+    private var refused: [Int] = []
+    private var refusedByRate = 0, drawn = 0
     /// How often each operation was called since the plan was there.
     public private(set) var calls: [String: Int] = [:]
     private var rate = 0.0
@@ -39,11 +42,15 @@ public struct FaultPlan: Sendable {
 
     /// Rules that no call has come to, in words: a run under them shows less than it seems.
     public var unused: [String] {
-        rules.filter { calls[$0.operation, default: 0] < $0.first }.map { rule in
+        let unused = rules.indices.filter { refused[$0] == 0 }.map { index in
+            let rule = rules[index]
             let count = calls[rule.operation, default: 0]
             let made = count == 0 ? "was not called" : count == 1 ? "was called once" : "was called \(count) times"
-            return "\(rule.errno.name) at call \(rule.first) of \(rule.operation), which \(made)"
+            let why = count < rule.first ? "which \(made)" : "which another rule refuses"
+            return "\(rule.errno.name) at call \(rule.first) of \(rule.operation), \(why)"
         }
+        guard rate > 0, refusedByRate == 0 else { return unused }
+        return unused + ["calls at a rate of \(rate), of which there were \(drawn)"]
     }
 
     /// Adds a rule.
@@ -64,6 +71,7 @@ public struct FaultPlan: Sendable {
         guard let first = Int(parts[0]), first > 0, step >= 0, parts.count < 2 || step > 0 else {
             throw RuleError(message: "'\(when)' is no N, N+ or N+STEP, counted from 1")
         }
+        refused.append(0)
         rules.append(
             Rule(operation: operation, errno: errno, first: calls[operation, default: 0] + first, step: step))
     }
@@ -71,7 +79,9 @@ public struct FaultPlan: Sendable {
     /// Refuses every call with this probability, 0 to 1, with one of the errors it can give. The same seed refuses the
     /// same calls of the same program.
     public mutating func refuse(rate: Double, seed: UInt64) throws(RuleError) {
-        guard (0...1).contains(rate) else { throw RuleError(message: "a rate is 0 to 1, not \(rate)") }
+        guard rate > 0, rate <= 1 else {
+            throw RuleError(message: "a rate is more than 0, which would refuse nothing, and at most 1, not \(rate)")
+        }
         self.rate = rate
         generator = SplitMix(state: seed)
     }
@@ -80,8 +90,15 @@ public struct FaultPlan: Sendable {
     mutating func refusal(of operation: String) -> Errno? {
         let count = calls[operation, default: 0] + 1
         calls[operation] = count
-        var answer = rules.first { $0.operation == operation && $0.refuses(count) }?.errno
-        if answer == nil, rate > 0, Double(generator.next() >> 11) * 0x1p-53 < rate {
+        if let index = rules.firstIndex(where: { $0.operation == operation && $0.refuses(count) }) {
+            refused[index] += 1
+            return rules[index].errno
+        }
+        guard rate > 0 else { return nil }
+        drawn += 1
+        var answer: Errno?
+        if Double(generator.next() >> 11) * 0x1p-53 < rate {
+            refusedByRate += 1
             answer = Refusal.all(of: operation).randomElement(using: &generator).flatMap { Errno(name: $0.name) }
         }
         return answer

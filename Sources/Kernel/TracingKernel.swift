@@ -80,10 +80,20 @@ public final class TracingKernel: Kernel {
         record?(operation)
     }
 
+    /// The latest calls of those that were refused on purpose and not made since.
+    private var injected: [String: Errno] = [:]
+
+    /// Whether a refusal of that operation is the plan's, and so has no other cause.
+    public func wasInjected(_ operation: String, _ code: Int32) -> Bool { injected[operation]?.code == code }
+
     /// The answer that the plan has for a call, of which it tells.
     private func refusal(of operation: inout Operation) -> Errno? {
-        guard !isProbing, let errno = faults?.refusal(of: operation.name) else { return nil }
+        guard !isProbing, let errno = faults?.refusal(of: operation.name) else {
+            injected[operation.name] = nil
+            return nil
+        }
         callsRefused += 1
+        injected[operation.name] = errno
         operation.errno = errno
         operation.isInjected = true
         operation.start = watches ? kernel.monotonic() : 0

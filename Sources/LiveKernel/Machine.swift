@@ -4,10 +4,22 @@ public import Kernel
 
 /// This machine as far as it decides how fast an experiment is. Source: getcpu(2), Documentation/admin-guide/pm/cpufreq.rst.
 public enum Machine {
-    /// Runs this program, and threads it starts, on these CPUs alone from now on. EINVAL where none of them is there for
-    /// this program.
-    public static func pin(to cpus: [Int32]) throws(Errno) {
-        if let errno = Errno(result: sys_pin(cpus, cpus.count)) { throw errno }
+    /// A CPU that this program cannot run on.
+    public struct NoCPU: Error {
+        /// Its number.
+        public let number: Int32
+        /// Why.
+        public let errno: Errno
+    }
+
+    /// Runs this program, and threads it starts, on these CPUs alone from now on. An error names the first that is not there
+    /// for this program.
+    public static func pin(to cpus: [Int32]) throws(NoCPU) {
+        // The kernel takes a set of which one is there.
+        for cpu in cpus {
+            if let errno = Errno(result: sys_pin([cpu], 1)) { throw NoCPU(number: cpu, errno: errno) }
+        }
+        if let errno = Errno(result: sys_pin(cpus, cpus.count)) { throw NoCPU(number: cpus[0], errno: errno) }
     }
 
     /// CPUs as taskset(1) lists them: "3", "0,2", "4-7"; nil for anything else.

@@ -88,7 +88,7 @@ public struct Call {
     /// Pushes an error and returns what tells C to raise it.
     public func fail(_ error: any Error) -> CInt {
         let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
-        pushError(state, value)
+        pushError(state, (LuaState.of(state).contextObject as? any ErrorExplainer)?.explained(value) ?? value)
         return -1
     }
 }

@@ -30,15 +30,14 @@ public struct ErrorValue: Error, Sendable {
         self.message = message
     }
 
-    /// What a script's finalizer raised.
-    static func finalizer(_ text: String) -> ErrorValue {
-        var error = ErrorValue(kind: "script", "in a finalizer (__gc): \(text)")
-        error.operation = "__gc"
-        return error
-    }
-
     /// Position and message.
     public var line: String { position + message }
+}
+
+/// A state's context that knows more of an error than whoever made it.
+public protocol ErrorExplainer: AnyObject {
+    /// The error with what is known.
+    func explained(_ error: ErrorValue) -> ErrorValue
 }
 
 /// An error that scripts can receive.

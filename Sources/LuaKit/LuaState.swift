@@ -28,8 +28,21 @@ public final class LuaState {
         defer { failuresWhileCollecting = [] }
         return failuresWhileCollecting
     }
-    /// What the script's own finalizers raised while the state was closed.
-    public internal(set) var failuresOfFinalizers: [ErrorValue] = []
+    /// What one of the script's own finalizers raised.
+    public struct FailureOfFinalizer: Sendable {
+        /// The error.
+        public let error: ErrorValue
+        /// The ``era`` in which its object was made; nil where that is not known.
+        public let era: Int?
+    }
+    /// What the script's own finalizers raised before the state was closed and was not taken, and then; see
+    /// ``takeFailuresOfFinalizers()``.
+    var failuresOfClosedState: [FailureOfFinalizer] = []
+
+    /// What the script makes from now on is of that era, from 0: a failure of its finalizers says so, whenever that comes.
+    public var era = 0 {
+        didSet { lk_begin_era(raw, Int64(era)) }
+    }
     /// Told of the first error that ends a call, before anything is closed that it leaves open.
     public var raised: ((ErrorValue) -> Void)?
 
@@ -67,10 +80,10 @@ public final class LuaState {
         if let state {
             lk_tell_errors(
                 state, { LuaState.of($0).raised?(readError($0)) },
-                { state, text, length in
+                { state, text, length, era in
                     let text = String(
                         decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self)
-                    LuaState.of(state).finalizerFailed(text)
+                    LuaState.of(state).finalizerFailed(text, era)
                 })
         }
     }
@@ -81,6 +94,7 @@ public final class LuaState {
     public func close() {
         guard let state else { return }
         hasDrawn = lk_drew_random(state)
+        failuresOfClosedState = takeFailuresOfFinalizers()
         stopped = lk_close_state(state)
         self.state = nil
     }
@@ -88,6 +102,9 @@ public final class LuaState {
     /// Makes signals that end a program (SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE where its output has no reader) stop the
     /// running script with an "interrupt" error, until `ignoreSignals`. One state of the process at a time.
     public func stopOnSignals() { lk_interrupt_on_signals(state) }
+
+    /// Whether a signal has asked the program to end since `stopOnSignals`.
+    public static var wasAskedToEnd: Bool { lk_was_asked_to_end() }
 
     /// Gives the signals back.
     public func ignoreSignals() { lk_interrupt_on_signals(nil) }
@@ -176,6 +193,10 @@ public final class LuaState {
         Unmanaged<LuaState>.fromOpaque(lk_owner(state)).takeUnretainedValue()
     }
 
+    var isOpen: Bool { state != nil }
+
+    var contextObject: AnyObject { context }
+
     var raw: OpaquePointer {
         guard let state else { preconditionFailure("the Lua state is closed, or there was no memory for it") }
         return state
@@ -186,7 +207,11 @@ public final class LuaState {
     }
 
     /// While the state is closed; before that, errors of finalizers are kept as those of closing are.
-    private func finalizerFailed(_ text: String) { failuresOfFinalizers.append(.finalizer(text)) }
+    private func finalizerFailed(_ text: String, _ era: Int64) {
+        var error = ErrorValue(kind: "script", "in a finalizer (__gc): \(text)")
+        error.operation = "__gc"
+        failuresOfClosedState.append(FailureOfFinalizer(error: error, era: era < 0 ? nil : Int(era)))
+    }
 
     private func loadModule(_ state: OpaquePointer, named name: UnsafePointer<CChar>, _ length: Int) -> CInt {
         let name = String(decoding: UnsafeRawBufferPointer(start: name, count: length), as: UTF8.self)

@@ -111,22 +111,40 @@ extension LuaState {
         try call(arguments: CInt(arguments.count) + 1, results: 0)
     }
 
-    /// What failed since the last call beside an error that was on its way, when that closed what it left, and what the
-    /// script's own finalizers raised.
+    /// What failed since the last call beside an error that was on its way, when that closed what it left.
     public func takeFailuresOfClosing() -> [ErrorValue] {
         lk_take_closing(raw)
+        return takeList { readError(raw) }
+    }
+
+    /// What the script's own finalizers raised since the last call; also once the state is closed.
+    public func takeFailuresOfFinalizers() -> [FailureOfFinalizer] {
+        guard isOpen else {
+            defer { failuresOfClosedState = [] }
+            return failuresOfClosedState
+        }
+        lk_take_finalizing(raw)
+        return takeList {
+            LuaKit.push(raw, "era")
+            lua_rawget(raw, -2)
+            let era = LuaValue.read(raw, -1)
+            lk_pop(raw, 1)
+            guard case .integer(let number) = era else { return FailureOfFinalizer(error: readError(raw), era: nil) }
+            return FailureOfFinalizer(error: readError(raw), era: Int(number))
+        }
+    }
+
+    /// The elements of the list at the top, which goes; `read` finds each at the top.
+    private func takeList<Element>(_ read: () -> Element) -> [Element] {
         defer { lk_pop(raw, 1) }
         return (0..<lua_rawlen(raw, -1)).map { index in
             lua_rawgeti(raw, -1, lua_Integer(index) + 1)
             defer { lk_pop(raw, 1) }
-            return readError(raw)
+            return read()
         }
     }
 
-    /// What ``takeFailuresOfClosing()`` would give belongs to no case any more.
-    public func keepFailuresOfFinalizers() { failuresOfFinalizers += takeFailuresOfClosing() }
-
-    /// Runs a full collection, so that objects nobody holds are closed.
+    /// Runs a full collection, so that objects nobody holds are closed and finalized.
     public func collect() { lk_collect(raw) }
 }
 

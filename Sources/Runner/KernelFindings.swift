@@ -43,7 +43,8 @@ public struct KernelFindings: Codable, Sendable, Equatable {
 
     /// What every form of results shows below a case.
     public var shown: [String] {
-        let asked = expected.isEmpty ? "" : " for " + expected.map { "'\($0)'" }.joined(separator: ", ")
+        let declared = expected + allowed
+        let asked = declared.isEmpty ? "" : " for " + declared.map { "'\($0)'" }.joined(separator: ", ")
         return lines.map { "kernel: \($0)" } + (taint.map { ["kernel tainted: \($0)"] } ?? [])
             + (unchecked.map { ["not checked: the kernel's log\(asked): \($0)"] } ?? [])
     }

@@ -23,6 +23,13 @@ public struct OptionSchema: Sendable {
     public let about: String
     /// Its type.
     public let kind: Kind
+    /// Whether its value is a device, which is each machine's own.
+    var isDevice: Bool {
+        switch kind {
+        case .pci, .rdma: true
+        case .integer, .size, .number, .boolean, .string, .choice: false
+        }
+    }
     /// The value where `--set` gives none; nil where it must be given.
     public let fallback: LuaValue?
 
@@ -75,7 +82,10 @@ public struct OptionSchema: Sendable {
     func parse(_ text: String) throws(ErrorValue) -> LuaValue {
         switch kind {
         case .integer(let range), .size(let range):
-            guard let value = parseSize(text) ?? Int64(text) else { throw refuse(text, "must be \(typeText)") }
+            guard let value = parseSize(text) ?? Int64(text) else {
+                let isSmall = parseSize(text.uppercased()) != nil
+                throw refuse(text, "must be \(typeText)" + (isSmall ? " (K, M, G and T are capitals)" : ""))
+            }
             return try check(.integer(value), in: range, text)
         case .number:
             guard let value = Double(text) else { throw refuse(text, "must be a number") }

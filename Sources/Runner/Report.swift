@@ -30,6 +30,18 @@ public enum Report {
         PrintableText.lines(message).enumerated().map { ($0.offset == 0 ? "        " : "        | ") + $0.element }
     }
 
+    /// The end of a report that was not printed: of the run at `index`, of which so many cases were reported, and of those
+    /// behind it, which were not begun.
+    public static func rest(of results: [ScenarioResult], from index: Int, reported: Int) -> [String] {
+        let cut = results[index]
+        var lines = cut.cases.dropFirst(reported).flatMap { Report.lines($0, simulated: cut.simulated) }
+        for rest in results.dropFirst(index + 1) {
+            lines.append("scenario: \(rest.name)")
+            lines += rest.cases.flatMap { Report.lines($0, simulated: rest.simulated) }
+        }
+        return lines + [Report.summary(results)]
+    }
+
     /// The lines behind the cases: what was refused on purpose, what closing failed of, what was left open.
     public static func ending(_ result: ScenarioResult) -> [String] {
         var lines: [String] = []
@@ -40,7 +52,12 @@ public enum Report {
         }
         for fault in result.faults_unused { lines.append("  never refused: \(fault)") }
         for call in result.not_modelled { lines.append("  not modelled: \(call.call), \(call.count) times") }
-        for failure in result.collecting { lines.append("  while closing what the script left: \(failure)") }
+        // Of finalizers, a case of the report's end tells.
+        let told = Set(
+            result.cases.flatMap { one in (one.message.map { [$0] } ?? []) + (one.further ?? []).map(\.message) })
+        for failure in result.collecting where !told.contains(failure) {
+            lines.append("  while closing what the script left: \(failure)")
+        }
         if result.left_open.isEmpty {
             lines.append("  nothing left open")
         } else {
@@ -50,7 +67,7 @@ public enum Report {
     }
 
     /// The last line.
-    public static func summary(_ results: [ScenarioResult], unusable: Int = 0) -> String {
+    public static func summary(_ results: [ScenarioResult]) -> String {
         let cases = results.flatMap { result in
             (result.skipped.isEmpty ? [] : [Verdict.skip]) + result.cases.map(\.verdict)
         }
@@ -60,6 +77,7 @@ public enum Report {
         if results.contains(where: { $0.verdict == .interrupted }) { text += ", interrupted" }
         let leaks = results.count { !$0.left_open.isEmpty }
         if leaks > 0 { text += ", \(leaks) left something open" }
+        let unusable = results.count { $0.unusable != nil }
         if unusable > 0 { text += ", \(unusable) could not be run" }
         return text
     }

@@ -147,6 +147,8 @@ public struct ScenarioResult: Codable, Sendable {
     public var warnings: [String] = []
     /// In order.
     public var cases: [CaseResult] = []
+    /// Why the file could not be run: it cannot be read, is no scenario, or has no such option; absent where it could.
+    public var unusable: String?
     /// Why the whole scenario was skipped.
     public var skipped: [String] = []
     /// How the TPH feature was found, where a script asked.

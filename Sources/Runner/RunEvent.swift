@@ -1,5 +1,6 @@
 import Bindings
-import LuaKit
+public import LuaKit
+import Synchronization
 
 /// What becomes of a run, told while it goes on, so that whatever ends its process takes nothing of it along.
 public enum RunEvent: Codable, Sendable {
@@ -9,6 +10,8 @@ public enum RunEvent: Codable, Sendable {
     case loaded(ScenarioResult, cases: [String])
     /// The case of that place in the order begins.
     case starts(Int)
+    /// What the case that runs has found since that was told last; once it fails, with its first failure.
+    case found(CaseResult)
     /// A case has ended.
     case ended(CaseResult)
     /// All is told: its result, without cases.
@@ -49,6 +52,8 @@ public struct RunProgress: Sendable {
     private var cases: [CaseResult] = []
     private var names: [String] = []
     private var running: Int?
+    /// What it has found so far.
+    private var found: CaseResult?
     /// How many cases have begun.
     private var begun = 0
     /// Whether all was told.
@@ -72,9 +77,13 @@ public struct RunProgress: Sendable {
         case .starts(let index):
             guard names.indices.contains(index) else { return }
             running = index
+            found = nil
             begun = index + 1
+        case .found(let one):
+            if found == nil { found = one } else { found?.add(one) }
         case .ended(let one):
             cases.append(one)
+            found = nil
             if let index = running, names[index] == one.name { running = nil }
         case .over(let result):
             self.result = result
@@ -107,10 +116,16 @@ public struct RunProgress: Sendable {
         var one = CaseResult(
             name: running.map { names[$0] } ?? (names.isEmpty ? result.name : place), verdict: death.verdict,
             duration_ns: 0)
+        if let found { one.add(found) }
         var error = ErrorValue(kind: death.kind, death.message)
         error.position = death.position
-        one.message = error.line
-        if death.verdict == .fail { one.error = ErrorFields(error) }
+        if one.error != nil {
+            // What failed first is the failure.
+            one.further = (one.further ?? []) + [FurtherFailure("while closing", error)]
+        } else {
+            one.message = error.line
+            if death.verdict == .fail { one.error = ErrorFields(error) }
+        }
         one.kernel = death.kernel
         result.cases.append(one)
         for name in names.dropFirst(begun) {
@@ -123,7 +138,32 @@ public struct RunProgress: Sendable {
     }
 }
 
+extension CaseResult {
+    /// Adds what was found later.
+    fileprivate mutating func add(_ later: CaseResult) {
+        if error == nil, let first = later.error {
+            (verdict, message, error) = (later.verdict, later.message, first)
+        }
+        log += later.log
+        metrics += later.metrics
+        distributions += later.distributions
+        evidence += later.evidence
+        warnings = (warnings ?? []) + (later.warnings ?? [])
+        if warnings == [] { warnings = nil }
+    }
+}
+
 extension ScenarioResult {
+    /// Of a file that could not be run.
+    public init(unusable file: String, on bench: Bench, because error: ErrorValue) {
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        self.init(
+            file: file, name: name, verdict: .fail, bench: bench.kind, bench_description: bench.description,
+            simulated: bench.isSimulated)
+        sandbox = bench.sandbox
+        unusable = error.line
+    }
+
     /// Of a file that was not begun, as the run of another one, on the same bench, was ended.
     public init(notRun file: String, like other: ScenarioResult, because death: RunProgress.Death) {
         let name = file.split(separator: "/").last.map(String.init) ?? file
@@ -152,9 +192,11 @@ extension ScenarioRun {
             .output: ("output", "it printed more than it may"),
         ]
         let last = result.cases.last
+        // What stopped it may have come while the last case was closed.
+        let told = ([last?.error] + (last?.further ?? []).map(\.error)).map { $0?.kind }
         let isTold =
             isFollower || last?.verdict == .notRun || last?.verdict == .interrupted
-            || kinds.values.contains { $0.kind == last?.error?.kind }
+            || told.contains { $0 == kinds[why]?.kind }
         if !isTold, let (kind, text) = kinds[why] { return ErrorValue(kind: kind, text) }
         let reason = why == .interrupt ? "interrupted" : "the scenario was stopped before"
         return ErrorValue(kind: "not_run", "not run: \(reason)")
@@ -162,6 +204,21 @@ extension ScenarioRun {
 
     func tell(_ event: RunEvent) {
         deadline?.take(event)
-        told?(event)
+        // Threads of roles tell, too.
+        telling.withLock { _ in told?(event) }
+    }
+
+    /// Tells what the case has found since it was told last, so that it outlives the process; `error` where that fails it.
+    func tellFindings(_ error: ErrorValue? = nil) {
+        guard told != nil || deadline != nil, state.era > 0 else { return }
+        var one = CaseResult(name: caseNames[state.era - 1], verdict: error == nil ? .pass : .fail, duration_ns: 0)
+        if let error {
+            one.message = error.line
+            one.error = ErrorFields(error)
+        }
+        host.takeNews(&one.log, &one.metrics, &one.distributions)
+        if error != nil { one.evidence = host.evidence }
+        if let seat, crew == nil, link == nil { one = one.marked(seat.role) }
+        tell(.found(one))
     }
 }

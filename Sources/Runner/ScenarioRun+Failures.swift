@@ -3,24 +3,64 @@ import LuaKit
 extension ScenarioRun {
     /// A case's failure, of what ended it first and what failed while that was closed; and the rest, nil for none.
     func failures(_ first: ErrorValue?) -> (ErrorValue?, [FurtherFailure]?) {
-        var closing = state.takeFailuresOfClosing()
+        var closing = state.takeFailuresOfClosing() + takeFailuresOfOwnFinalizers()
         let collecting = seat == nil ? state.takeFailuresOfCollecting() : []
         // To skip is no failure, and one that reached nobody is the case's.
         let isFailing = first.map { $0.kind != "skip" } ?? false
         let error = isFailing || closing.isEmpty ? first : closing.removeFirst()
         // A script that is told to stop hears it again at each line that it closes something with.
-        closing.removeAll { $0.kind == error?.kind && ["interrupt", "timeout", "output"].contains($0.kind) }
+        var told = Set([error?.kind].compactMap { $0 })
+        closing.removeAll { ScenarioRun.kindsOfStops.contains($0.kind) && !told.insert($0.kind).inserted }
         let further =
-            closing.map { FurtherFailure("while closing", $0) }
+            closing.map { FurtherFailure("while closing", withLimit($0)) }
             + collecting.map { FurtherFailure("while closing what it left", $0) }
-        return (error, further.isEmpty ? nil : further)
+        return (error.map(withLimit), further.isEmpty ? nil : further)
     }
 
-    /// What failed while the state was closed, or the collector closed what a script left.
-    var failuresOfEnd: [String] {
-        (state.failuresWhileCollecting + state.failuresOfFinalizers).map(\.line)
+    /// What ends every script alike, whatever it does.
+    static let kindsOfStops: Set<String> = ["interrupt", "timeout", "output"]
+
+    /// An error that says that time is over says which.
+    private func withLimit(_ error: ErrorValue) -> ErrorValue {
+        guard error.kind == "timeout", let limit else { return error }
+        var error = error
+        error.message += ": \(limit)"
+        return error
     }
 
-    /// A finalizer of the script's own that fails is a failure as any other.
-    var hasFailedAtEnd: Bool { !state.failuresOfFinalizers.isEmpty }
+    /// What finalizers of objects raised that the case has made which ends now. Others come whenever Lua collects, and are no
+    /// failure of the case that happens to run.
+    private func takeFailuresOfOwnFinalizers() -> [ErrorValue] {
+        let failures = state.takeFailuresOfFinalizers()
+        let isOwn = { [state] (failure: LuaState.FailureOfFinalizer) in failure.era == state.era }
+        strayFailures += failures.filter { !isOwn($0) }.map(stray)
+        return failures.filter(isOwn).map(\.error)
+    }
+
+    private func stray(_ failure: LuaState.FailureOfFinalizer) -> ErrorValue {
+        guard let era = failure.era, caseNames.indices.contains(era - 1) else { return failure.error }
+        var error = failure.error
+        error.message = "made by the case '\(caseNames[era - 1])': \(error.message)"
+        return error
+    }
+
+    /// What finalizers raised that is no case's, up to the end.
+    func failuresOfNoCase() -> [ErrorValue] {
+        strayFailures += state.takeFailuresOfFinalizers().map(stray)
+        return strayFailures
+    }
+
+    /// A finalizer of the script's own that fails is a failure as any other, whenever it runs.
+    func judgeEnd() {
+        let own = failuresOfNoCase().map { FurtherFailure("while closing what it left", $0) }
+        let failures = own + (crew?.failures ?? [])
+        let refused = state.failuresWhileCollecting.map(\.line) + (crew?.collecting ?? [])
+        result.collecting = refused + failures.map(\.message)
+        guard let first = failures.first else { return }
+        var one = CaseResult(name: "finalizers outside the cases", verdict: .fail, duration_ns: 0)
+        one.message = first.message
+        one.error = first.error
+        one.further = failures.count > 1 ? Array(failures.dropFirst()) : nil
+        add(one)
+    }
 }

@@ -26,7 +26,7 @@ extension ScenarioRun {
         var findings = one.kernel ?? KernelFindings()
         defer { one.kernel = findings.isEmpty ? nil : findings }
         guard let kernelLog, !bench.isSimulated else {
-            if !findings.expected.isEmpty {
+            if !findings.expected.isEmpty || !findings.allowed.isEmpty {
                 findings.unchecked =
                     bench.isSimulated ? "the simulated bench has no kernel that logs" : "nobody watches it here"
             }
@@ -50,7 +50,7 @@ extension ScenarioRun {
         findings.lines = KernelFindings.kept(reports.flatMap(\.lines))
         if taint != 0 { findings.taint = Taint.text(taint) }
         if let reason = kernelLog.unreadable {
-            if !findings.expected.isEmpty { findings.unchecked = reason }
+            if !findings.expected.isEmpty || !findings.allowed.isEmpty { findings.unchecked = reason }
         } else {
             findings.unseen = findings.expected.filter { !seen.contains($0) }
             if news.isCut { findings.unchecked = "lines were overwritten before they could be read" }

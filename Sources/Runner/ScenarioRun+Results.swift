@@ -30,12 +30,13 @@ extension ScenarioRun {
         let end = end ?? host.realKernel.monotonic()
         var one = CaseResult(name: name, verdict: verdict, duration_ns: end &- start)
         one.message = error.map { verdict == .skip ? $0.message : $0.line }
-        if error?.kind == "timeout", let limit { one.message? += ": \(limit)" }
         if verdict == .fail { one.error = error.map(ErrorFields.init) }
         one.further = further
         one.log = host.log
         if verdict == .fail {
-            one.log += openSince.sorted { $0.key < $1.key }.map { "still open since the case '\($0.value)': \($0.key)" }
+            one.log += openAfter.sorted { $0.key < $1.key }.map {
+                "open before it began, as after the case '\($0.value)': \($0.key)"
+            }
         }
         one.metrics = host.metrics
         one.distributions = host.distributions
@@ -63,15 +64,15 @@ extension ScenarioRun {
         link?.finish(because: result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
         result.random = state.drewRandom || crew?.drewRandom == true ? true : nil
         effects = host.permissions.used.merging(crew?.effects ?? [:]) { Array(Set($0 + $1)) }
-        result.collecting = failuresOfEnd + (crew?.failures ?? [])
         result.left_open = host.realKernel.open + (crew?.open ?? []) + restoreDevices()
+        judgeEnd()
         judgeKernelOutside()
         result.modules = loaded.sorted.isEmpty ? nil : loaded.sorted
         result.tph = host.tph.summary
         result.calls_refused = (host.realKernel as? TracingKernel)?.callsRefused ?? 0
         result.faults_unused = (host.realKernel as? TracingKernel)?.faults?.unused ?? []
         result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
-        if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty || hasFailedAtEnd {
+        if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty {
             result.verdict = overall()
         }
         for line in Report.ending(result) { emit(line) }
@@ -84,8 +85,7 @@ extension ScenarioRun {
     private func overall() -> Verdict {
         let verdicts = result.cases.map(\.verdict)
         if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
-        let hasFailedAtEnd = hasFailedAtEnd || crew?.hasFailedAtEnd == true
-        if verdicts.contains(.fail) || !result.left_open.isEmpty || hasFailedAtEnd { return .fail }
+        if verdicts.contains(.fail) || !result.left_open.isEmpty { return .fail }
         return verdicts.contains(.pass) ? .pass : .skip
     }
 }

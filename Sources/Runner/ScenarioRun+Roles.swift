@@ -19,7 +19,7 @@ extension ScenarioRun {
         for (number, role) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
             let run = {
-                [file, bench, another, library, loaded, limits, permissions, featureFound, note, emit]
+                [file, bench, another, library, loaded, limits, permissions, featureFound, note, emit, unowned self]
                 () throws(ErrorValue) in
                 let follower = try ScenarioRun(
                     file: file, bench: bench, kernel: another(), another: another, library: library, loaded: loaded,
@@ -27,6 +27,7 @@ extension ScenarioRun {
                     permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
                     print: { emit(ScenarioRun.printed("[\(role)] \($0)")) })
                 defer { crew.add(follower.host.permissions.used) }
+                follower.told = { event in if case .found = event { self.tell(event) } }
                 try follower.follow(role, crew, values)
             }
             guard crew.start(number, role, run) else {
@@ -41,12 +42,12 @@ extension ScenarioRun {
         guard let role = try place.role(of: scenario.roles, in: scenario.name) else { return true }
         let link = RoleLink(
             role, scenario.roles, place, scenario: scenario.name, text: text, cases: scenario.cases.count,
+            settings: comparable(settings, of: scenario),
             memory: min(limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
-            isInterrupted: { [state] in state.isInterrupted })
+            note: { [self] in warn($0) }, isInterrupted: { [state] in state.isInterrupted })
         emit("  role: \(role), meets \(scenario.roles.filter { $0 != role }.joined(separator: ", "))")
         do throws(ErrorValue) { try link.meet() } catch {
-            let error = state.isInterrupted ? ErrorValue(kind: "interrupt", error.message) : error
-            record("meeting the other roles", error, since: host.realKernel.monotonic())
+            record("meeting the other roles", stopped(error), since: host.realKernel.monotonic())
             return false
         }
         self.link = link
@@ -54,6 +55,27 @@ extension ScenarioRun {
         // The others hear of it and stop; there may be nobody who does.
         seat?.interrupted = { false }
         return true
+    }
+
+    /// What `--set` set, but for devices: they are each machine's own.
+    private func comparable(_ settings: [(name: String, value: String)], of scenario: Scenario) -> [String: String] {
+        let devices = Set(scenario.options.filter(\.isDevice).map(\.name))
+        return Dictionary(settings.filter { !devices.contains($0.name) }.map { ($0.name, $0.value) }) { $1 }
+    }
+
+    private func warn(_ text: String) {
+        result.warnings.append(text)
+        emit("  WARNING: \(text)")
+    }
+
+    /// Why the meeting ended, where the run was stopped.
+    private func stopped(_ error: ErrorValue) -> ErrorValue {
+        let waiting = "while it waited for the other roles: \(error.hint ?? error.message)"
+        switch state.stop {
+        case nil, .output: return error
+        case .timeout: return ErrorValue(kind: "timeout", "its time is over \(waiting)")
+        case .interrupt: return ErrorValue(kind: "interrupt", "interrupted \(waiting)")
+        }
     }
 
     func sit(_ role: String, _ table: RoleTable) {
@@ -70,7 +92,11 @@ extension ScenarioRun {
         sit(role, crew.table)
         try runCases(values)
         state.close()
-        crew.leave(failuresOfEnd.map { "[\(role)] \($0)" }, isFailure: hasFailedAtEnd)
+        crew.leave(
+            collecting: state.failuresWhileCollecting.map { "[\(role)] \($0.line)" },
+            failuresOfNoCase().map {
+                FurtherFailure("while closing what it left", "[\(role)] \($0.line)", ErrorFields($0))
+            })
         if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
     }
 }

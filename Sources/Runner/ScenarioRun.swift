@@ -2,6 +2,7 @@ public import Bindings
 import Devices
 public import Kernel
 public import LuaKit
+import Synchronization
 
 /// One scenario file on one bench: loads, checks, runs, cleans up.
 public final class ScenarioRun {
@@ -24,8 +25,10 @@ public final class ScenarioRun {
     var crew: Crew?
     var link: RoleLink?
     var seat: RoleRendezvous?
-    /// What is open since a case has ended, and which.
-    var openSince: [String: String] = [:]
+    /// Of what was open at every case's end since, and is: the first of these cases.
+    var openAfter: [String: String] = [:]
+    /// What finalizers raised that belongs to no case, or to one that had ended.
+    var strayFailures: [ErrorValue] = []
     /// What ends it where it takes too long.
     let deadline: Deadline?
     let limits: Limits
@@ -50,8 +53,12 @@ public final class ScenarioRun {
     var outside = KernelLog.News()
     /// Is told how the run goes on.
     public var told: ((RunEvent) -> Void)?
+    let telling = Mutex(())
     /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
     public private(set) var returnsNoScenario = false
+
+    /// What ran in ``LuaState/era`` 1, 2, ...; 0 is before the first case.
+    var caseNames: [String] = []
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
@@ -99,7 +106,6 @@ public final class ScenarioRun {
             find: { name throws(ErrorValue) in try library.find(name, from: folder, loaded: loaded) },
             print: ScenarioRun.counted(print ?? { emit(ScenarioRun.printed($0)) }, by: host))
         host.stop = { [unowned state] in state.interrupt(.output) }
-        state.raised = { error in if error.kind != "skip" { note(.fails(error)) } }
         state.limitMemory(limits.memory ?? Limits.defaultMemory)
         state.askForEffects { [host] effect, function throws(ErrorValue) in
             try host.permissions.permit(effect, function)
@@ -112,6 +118,19 @@ public final class ScenarioRun {
             simulated: bench.isSimulated)
         result.seed = state.seed
         result.sandbox = bench.sandbox
+        listen()
+    }
+
+    private func listen() {
+        state.raised = { [unowned self] error in failed(error) }
+        host.hasNews = { [unowned self] in tellFindings() }
+    }
+
+    /// Before anything is closed that the error leaves open: what closes it may take the kernel along.
+    private func failed(_ error: ErrorValue) {
+        guard error.kind != "skip" else { return }
+        note(.fails(error))
+        if error.kind != "interrupt" { tellFindings(error) }
     }
 
     /// A line of a script's, marked so that it cannot be taken for one of the report's.
@@ -183,6 +202,7 @@ public final class ScenarioRun {
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
+                state.collect()
                 record(result.name, nil, since: start)
             }
         } catch {
@@ -231,6 +251,9 @@ public final class ScenarioRun {
         do throws(Failure) {
             if binding?.choice == .automatic {
                 unbound = try DeviceChoice.unbound(scenario.options, values, host)
+                if unbound.isEmpty {
+                    emit("  NOTE: --bind auto binds nothing: no option names a device that vfio-pci does not have")
+                }
             }
         } catch {
             throw error.luaError
@@ -290,8 +313,10 @@ public final class ScenarioRun {
         var known = result
         known.cases = []
         tell(.loaded(known, cases: cases.map(\.name)))
+        caseNames = cases.map(\.name)
         for (index, one) in cases.enumerated() {
             seat?.index = index
+            state.era = index + 1
             if let why = state.stop {
                 record(one.name, notRun(because: why), since: host.realKernel.monotonic())
                 continue
@@ -305,8 +330,7 @@ public final class ScenarioRun {
     private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
         note(.begins(one.name))
         let start = host.realKernel.monotonic()
-        let before = Set(host.realKernel.open)
-        openSince = openSince.filter { before.contains($0.key) }
+        noteOpen()
         var failure: ErrorValue?
         do throws(ErrorValue) {
             try state.call(one.function, module: "case", [.table(values)])
@@ -318,13 +342,17 @@ public final class ScenarioRun {
         // still use it: there it is closed once all have ended.
         if seat == nil { state.collect() }
         record(one.name, failure, since: start, until: end)
-        if seat != nil {
-            state.collect()
-            state.keepFailuresOfFinalizers()
-        }
-        for object in host.realKernel.open where openSince[object] == nil && !before.contains(object) {
-            openSince[object] = one.name
-        }
+        if seat != nil { state.collect() }
+        noteOpen(after: one.name)
+    }
+
+    /// Roles of one kernel cannot tell each other's objects apart.
+    private func noteOpen(after name: String? = nil) {
+        guard seat == nil || !bench.isSimulated else { return }
+        let open = Set(host.realKernel.open)
+        openAfter = openAfter.filter { open.contains($0.key) }
+        guard let name else { return }
+        for object in open where openAfter[object] == nil { openAfter[object] = name }
     }
 
     private func skip(_ reasons: [String]) {

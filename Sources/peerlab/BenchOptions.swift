@@ -1,6 +1,7 @@
 import ArgumentParser
 import Commands
 import Devices
+import Glibc
 import LuaKit
 import Runner
 
@@ -20,6 +21,8 @@ struct RecordBench: ParsableArguments {
         lab.read(into: &files)
         for folder in lib { files.read("the modules", folder) }
     }
+
+    func validate() throws { if insideLab == nil { try BenchOptions.check(lib: lib) } }
 
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
 }
@@ -71,6 +74,19 @@ struct BenchOptions: ParsableArguments {
             throw ValidationError("\(option) takes \(form), not '\(text)'")
         }
         return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+    }
+
+    func validate() throws { if insideLab == nil { try BenchOptions.check(lib: lib) } }
+
+    /// `--lib` names folders.
+    static func check(lib: [String]) throws {
+        for folder in lib {
+            var status = stat()
+            let isThere = stat(folder, &status) == 0
+            guard !isThere || status.st_mode & S_IFMT != S_IFDIR else { continue }
+            let reason = isThere ? "it is no folder" : String(cString: strerror(errno))
+            throw ValidationError("--lib '\(folder)': \(reason)")
+        }
     }
 
     /// What these options read: no output may be one of these files.

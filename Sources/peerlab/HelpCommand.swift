@@ -14,12 +14,16 @@ struct Help: ParsableCommand {
         abstract: "Show what a scenario is for and its options, or what a Lua module offers.")
 
     @ArgumentParser.Argument(
-        help: "A scenario file, or a module: vfio, iommufd, type1, memory, rdma, traffic, sys, bench, case.")
+        help: "A command, a scenario file, or a module: vfio, iommufd, type1, memory, rdma, traffic, sys, bench, case.")
     var topic: String?
 
     func run() throws {
         guard let topic else {
             printDocument(Peerlab.helpMessage(), to: STDOUT_FILENO)
+            return
+        }
+        if let command = Peerlab.configuration.subcommands.first(where: { $0.configuration.commandName == topic }) {
+            printDocument(Peerlab.helpMessage(for: command), to: STDOUT_FILENO)
             return
         }
         if let module = modules.first(where: { $0.name == topic }) {

@@ -135,6 +135,7 @@ enum OptionTable {
     static func check(_ command: any ParsableCommand, _ words: [String]) throws {
         let name = type(of: command).configuration.commandName ?? ""
         // Of these all do something; some have a program's own options among their words.
+        try checkRepeated(words, name)
         guard
             rows[name, default: []].contains(where: { $0.benches != all })
                 || conflicts.contains(where: { $0.command == name })
@@ -145,6 +146,22 @@ enum OptionTable {
             let reason =
                 refusal(of: option, name, on: bench) ?? refusal(of: option, name, beside: given.subtracting([option]))
             if let reason { throw ValidationError(reason) }
+        }
+    }
+
+    /// Options that may be given several times; of any other one would be forgotten.
+    private static let repeatable: Set<String> = [
+        "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix", "allow",
+        "deny",
+    ]
+
+    private static func checkRepeated(_ words: [String], _ command: String) throws {
+        // What follows of the lab's is another program's command line.
+        guard command != "lab" else { return }
+        var seen: Set<String> = []
+        for option in words.prefix(while: { $0 != "--" }).compactMap({ option(in: $0) })
+        where options(of: command).contains(option) && !repeatable.contains(option) && !seen.insert(option).inserted {
+            throw ValidationError("--\(option) is given twice; it takes one value")
         }
     }
 

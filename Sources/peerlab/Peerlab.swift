@@ -14,7 +14,7 @@ struct Peerlab: ParsableCommand {
         commandName: "peerlab",
         abstract: "Scripted experiments with PCIe peer-to-peer memory: VFIO dma-bufs, TPH, RDMA.",
         discussion: """
-            Exit codes: 0 passed (some cases may be skipped), 1 failed, 2 wrong usage or an unusable file, \
+            Exit codes: 0 passed (some cases may be skipped), 1 failed, or a file could not be run, 2 wrong usage and nothing was run, \
             3 nothing is worse but something cannot be decided (ab, results compare), 4 everything skipped, 70 internal error, 130 interrupted.
             """,
         version: "peerlab \(version)",
@@ -27,7 +27,9 @@ struct Peerlab: ParsableCommand {
 
     static func main() {
         if GuestInit.isWanted { GuestInit.main() }
-        var arguments = withTraceValue(Array(CommandLine.arguments.dropFirst()))
+        let given = withNegativeValues(Array(CommandLine.arguments.dropFirst()))
+        refuseSeparateTrace(given)
+        var arguments = withTraceValue(given)
         // The parser looks at every subcommand's options before it looks at one's own; the one that must start fast is its
         // own root.
         var root: any ParsableCommand.Type = Peerlab.self
@@ -36,6 +38,33 @@ struct Peerlab: ParsableCommand {
             arguments.removeFirst()
         }
         CommandLineProgram.run(root, arguments) { try OptionTable.check($0, arguments) }
+    }
+
+    /// `--seed -1` is `--seed=-1`: the parser takes -1 for an option, which none of ours is.
+    private static func withNegativeValues(_ arguments: [String]) -> [String] {
+        var result: [String] = []
+        let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+        for (index, word) in arguments.enumerated() {
+            let isNumber = word.first == "-" && word.dropFirst().first?.isNumber == true
+            if isNumber, index < end, let last = result.last, last.hasPrefix("--"), !last.contains("=") {
+                result[result.count - 1] = last + "=" + word
+            } else {
+                result.append(word)
+            }
+        }
+        return result
+    }
+
+    /// `--trace FILE SCENARIO` would run FILE, and trace to the terminal.
+    private static func refuseSeparateTrace(_ arguments: [String]) {
+        let words = arguments.prefix { $0 != "--" }
+        guard arguments.first == Run.configuration.commandName, let place = words.firstIndex(of: "--trace"),
+            words.indices.contains(place + 1), case let word = words[place + 1],
+            !word.hasPrefix("-"), !word.hasSuffix(".lua"),
+            words[(place + 2)...].contains(where: { $0.hasSuffix(".lua") })
+        else { return }
+        print("Error: --trace takes its file behind '=': --trace=\(word)", to: STDERR_FILENO)
+        Glibc.exit(ExitStatus.usage.rawValue)
     }
 
     /// `--trace` alone is `--trace=-`: the argument parser knows no option whose value may be left out.

@@ -66,7 +66,7 @@ struct PlanCommand: ParsableCommand {
     ) throws(ErrorValue) {
         func make(_ settings: [(name: String, value: String)]) throws(ErrorValue) -> ScenarioRun {
             let kernel = bench.makeKernel()
-            let deadline = Deadline { _, _ in
+            let deadline = Deadline { _ in
                 print("peerlab: \(file): it does not end", to: STDERR_FILENO)
                 _exit(ExitStatus.fail.rawValue)
             }

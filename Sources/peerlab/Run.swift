@@ -26,7 +26,9 @@ struct Run: ParsableCommand {
 
     @OptionGroup var on: BenchOptions
 
-    @Option(help: ArgumentHelp("Print every ioctl and verb, decoded, to FILE or to stderr.", valueName: "FILE"))
+    @Option(
+        help: ArgumentHelp(
+            "Print every ioctl and verb, decoded, to stderr; with --trace=FILE, to FILE.", valueName: "FILE"))
     var trace: String?
 
     @Option(
@@ -156,8 +158,9 @@ struct Run: ParsableCommand {
                 guard let cpus = Machine.cpus(cpu) else {
                     throw ValidationError("--cpu takes CPU numbers, such as 3 or 0,2 or 4-7, not '\(cpu)'")
                 }
-                do throws(Errno) { try Machine.pin(to: cpus) } catch {
-                    throw ValidationError("--cpu \(cpu): none of them is here for this program (\(error.name))")
+                do throws(Machine.NoCPU) { try Machine.pin(to: cpus) } catch {
+                    throw ValidationError(
+                        "--cpu \(cpu): CPU \(error.number) is not here for this program (\(error.errno.name))")
                 }
             }
             // A stranger's may not take for ever.
@@ -233,46 +236,61 @@ struct Run: ParsableCommand {
         let permissions = { [grants] in Permissions(grants, ask: question) }
         print(bench.line, to: STDOUT_FILENO)
         var results: [ScenarioResult] = []
-        var unusable = 0
+        var errors: [ErrorValue] = []
         // Another thread writes them where a run never ends.
         let before = Mutex<[ScenarioResult]>([])
-        let deadline = Deadline { [files, output, keeper] late, reason in
+        let deadline = Deadline { [files, output, keeper] stuck in
             print(
-                "peerlab: \(late?.file ?? files[0]): \(reason), so the process ends; the kernel closes what was open",
+                "peerlab: \(stuck.result?.file ?? files[0]): \(stuck.reason), so the process ends; the kernel closes what was open",
                 to: STDERR_FILENO)
-            if let output { _ = Run.writeJSON(before.withLock { $0 } + [late].compactMap { $0 }, to: output) }
+            var all = before.withLock { $0 }
+            if let late = stuck.result {
+                all.append(late)
+                all += files.dropFirst(all.count).map {
+                    ScenarioResult(notRun: $0, like: late, because: stuck.death)
+                }
+                let index = all.firstIndex { $0.file == late.file && $0.unusable == nil } ?? 0
+                for line in Report.rest(of: all, from: max(index, before.withLock(\.count)), reported: stuck.ended) {
+                    print(line, to: STDOUT_FILENO)
+                }
+            }
+            if let output { _ = Run.writeJSON(all, to: output) }
             keeper?.finish()
             recordFile?.finishNow()
             traceFile.finishNow()
             tlpFile.finishNow()
-            _exit(ExitStatus.fail.rawValue)
+            _exit((stuck.death.verdict == .interrupted ? ExitStatus.interrupted : .fail).rawValue)
         }
         process_count_signals()
         for file in files {
             // One that came between two runs.
             if process_signals() > 0 { break }
+            let watchers = Watchers(
+                trace: traceFile, tlps: tlpFile, record: recordFile, kernelLog: kernelLog, outside: outside,
+                isForeign: isForeign)
             do {
-                let watchers = Watchers(
-                    trace: traceFile, tlps: tlpFile, record: recordFile, kernelLog: kernelLog, outside: outside,
-                    isForeign: isForeign)
                 results.append(
                     try run(
                         file, bench, settings, library, place, faults, limits, deadline, permissions, watchers))
-                before.withLock { [results] in $0 = results }
             } catch {
                 print("peerlab: \(error.line)", to: STDERR_FILENO)
-                unusable += 1
+                errors.append(error)
+                let result = ScenarioResult(unusable: file, on: bench, because: error)
+                results.append(result)
+                if !watchers.hasBegun.value { tell(.begins(result), watchers) }
+                tell(.over(result), watchers)
             }
+            before.withLock { [results] in $0 = results }
             if results.last?.verdict == .interrupted { break }
         }
         let written = [recordFile?.finish(), traceFile.finish(), tlpFile.finish()]
-        print(Report.summary(results, unusable: unusable), to: STDOUT_FILENO)
+        print(Report.summary(results), to: STDOUT_FILENO)
         let isWritten = output.map { Run.writeJSON(results, to: $0) }
         keeper?.finish()
         if isWritten == false { return ExitStatus.software.rawValue }
         if written.contains(false) { return ExitStatus.software.rawValue }
         if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
-        return Run.status(results, unusable: unusable > 0).rawValue
+        return Run.status(results, errors).rawValue
     }
 
     private func run(
@@ -313,12 +331,15 @@ struct Run: ParsableCommand {
         run.isForeign = watchers.isForeign
         run.kernelLog = watchers.kernelLog
         if watchers.outside != nil || keeper != nil {
-            run.told = { [keeper] event in
-                watchers.outside?.tell(RunMessage(event).line)
-                keeper?.tell(event)
-            }
+            run.told = { [self] event in tell(event, watchers) }
         }
         return try run.run()
+    }
+
+    private func tell(_ event: RunEvent, _ watchers: Watchers) {
+        if case .begins = event { watchers.hasBegun.value = true }
+        watchers.outside?.tell(RunMessage(event).line)
+        keeper?.tell(event)
     }
 
     private func confinement(
@@ -347,10 +368,12 @@ struct Run: ParsableCommand {
         }
     }
 
-    static func status(_ results: [ScenarioResult], unusable: Bool) -> ExitStatus {
+    /// What a file is wrong in fails the run as a failed case does. Where the command line is wrong and nothing was run, that is
+    /// another matter.
+    static func status(_ results: [ScenarioResult], _ errors: [ErrorValue] = []) -> ExitStatus {
         let verdicts = results.map(\.verdict)
         if verdicts.contains(.interrupted) { return .interrupted }
-        if unusable { return .usage }
+        if !errors.isEmpty, errors.count == results.count, errors.allSatisfy({ $0.kind == "usage" }) { return .usage }
         if verdicts.contains(.fail) { return .fail }
         return verdicts.contains(.pass) ? .pass : .skipped
     }
@@ -366,4 +389,8 @@ private struct Watchers {
     let outside: GuestLine?
     /// Whether what runs came in a bundle.
     let isForeign: Bool
+    /// Whether it was told that the run begins.
+    let hasBegun = Flag()
+
+    final class Flag { var value = false }
 }

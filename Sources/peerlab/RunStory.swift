@@ -53,7 +53,7 @@ final class RunStory {
             told.append(RunProgress())
         case .loaded(let result, _), .over(let result):
             guard begun > 0, result.file == files[begun - 1], isUsable(result) else { return isHonest = false }
-        case .starts, .ended: break
+        case .starts, .found, .ended: break
         }
         guard !told.isEmpty, !told[told.count - 1].isOver else { return isHonest = false }
         told[told.count - 1].take(event)
@@ -77,13 +77,6 @@ final class RunStory {
     /// The end of the report, which was not printed.
     func lines(of results: [ScenarioResult]) -> [String] {
         guard let last = told.last, !last.isOver else { return [] }
-        var lines = results[told.count { $0.isOver }].cases.dropFirst(last.ended).flatMap {
-            Report.lines($0, simulated: results[0].simulated)
-        }
-        for rest in results.dropFirst(told.count { $0.isOver } + 1) {
-            lines.append("scenario: \(rest.name)")
-            lines += rest.cases.flatMap { Report.lines($0, simulated: rest.simulated) }
-        }
-        return lines + [Report.summary(results)]
+        return Report.rest(of: results, from: told.count { $0.isOver }, reported: last.ended)
     }
 }

@@ -115,6 +115,36 @@ import Testing
         Row(call: "pd:create_srq { wr = 1 << 20 }", says: ["wr is 1048576, and the device allows 32768"]),
     ]
 
+    private static func export(_ region: Int, _ ranges: String) -> String {
+        "device:export_dmabuf { region = \(region), ranges = { \(ranges) } }"
+    }
+
+    static let exports = [
+        Row(call: export(2, ""), says: ["no range was given"], leavesOut: ["whole pages"]),
+        Row(
+            call: export(2, "{ offset = 0, length = 0 }"), says: ["the range (offset 0x0, length 0x0) is empty"],
+            leavesOut: ["outside"]),
+        Row(
+            call: export(2, "{ offset = 0, length = 4096 }, { offset = 1, length = 4096 }"),
+            says: ["range 2 (offset 0x1, length 0x1000) is not made of whole pages"], leavesOut: ["outside", "empty"]),
+        Row(
+            call: export(2, "{ offset = 0, length = '1T' }"), says: ["reaches outside the region, which has 0x"],
+            leavesOut: ["whole pages"]),
+        Row(call: export(9, "{ offset = 0, length = 4096 }"), errno: "ENODEV", says: ["there is no region 9"]),
+        Row(call: export(6, "{ offset = 0, length = 4096 }"), errno: "ENODEV", says: ["region 6 is the ROM"]),
+        Row(
+            call: export(7, "{ offset = 0, length = 4096 }"), errno: "ENODEV",
+            says: ["region 7 is the configuration space"]),
+        Row(
+            call: "require('bench'):inject { operation = 'pwrite', error = 'EIO' } device:store(7, 4, 2, 6)",
+            errno: "EIO",
+            says: ["refused on purpose (--inject, bench:inject)"], leavesOut: ["decode"]),
+        Row(
+            call: "require('bench'):inject { operation = 'open', error = 'ENOENT' } vfio.open('0000:02:00.0')",
+            errno: "ENOENT",
+            says: ["refused on purpose"], leavesOut: ["driver"]),
+    ]
+
     static let handles = [
         Row(call: "nic:alloc_dmah { ph = 'requester', cpu_id = 0 }", says: ["cpu_id goes with mem_type"]),
         Row(call: "nic:alloc_dmah { cpu_id = 0, mem_type = 'volatile' }", says: ["needs a processing hint"]),
@@ -134,7 +164,7 @@ import Testing
         "local engine = vfio.open('0000:02:00.0', { iommufd = context }) local ioas = objects.ioas engine:attach(ioas) \(call)"
     }
 
-    @Test(arguments: registrations + mappings + queues + handles)
+    @Test(arguments: registrations + mappings + queues + handles + exports)
     func theHintNamesTheCauseThatTheArgumentsShow(_ row: Row) throws {
         let hint = try hint(row.call, row.errno)
         for text in row.says { #expect(hint.contains(text), "\(row.call): \(hint)") }

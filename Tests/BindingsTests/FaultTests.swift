@@ -236,6 +236,24 @@ private let working: [String: String] = {
         #expect(throws: FaultPlan.RuleError.self) { try plan.add(operation, name, when: when) }
     }
 
+    @Test func whatIsNeverRefusedSaysWhy() throws {
+        var plan = FaultPlan()
+        try plan.add("eventfd", "EMFILE")
+        try plan.add("eventfd", "ENFILE")
+        try plan.add("open", "ENOENT")
+        let kernel = TracingKernel(SimKernel(.standard))
+        kernel.faults = plan
+        _ = kernel.eventfd(0)
+        #expect(
+            kernel.faults?.unused == [
+                "ENFILE at call 1 of eventfd, which another rule refuses",
+                "ENOENT at call 1 of open, which was not called",
+            ])
+        try plan.refuse(rate: 0.5, seed: 1)
+        #expect(plan.unused.last == "calls at a rate of 0.5, of which there were 0")
+        #expect(throws: FaultPlan.RuleError.self) { try plan.refuse(rate: 0, seed: 1) }
+    }
+
     @Test func aSeedRefusesTheSameCallsAgain() throws {
         func refused(seed: UInt64) throws -> [Int] {
             var plan = FaultPlan()

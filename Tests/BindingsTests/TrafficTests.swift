@@ -23,6 +23,7 @@ import Testing
             count = 100, depth = 8 }
           for key, value in pairs(plan) do full[key] = value end
           if plan.duration then full.count = nil end
+          if plan.sizes then full.size = nil end
           return traffic.stream(full)
         end
 

@@ -62,6 +62,58 @@ import Testing
         #expect(found.further == ["still busy"])
     }
 
+    @Test(arguments: [
+        "coroutine.wrap(body)()", "local ok, e = coroutine.resume(coroutine.create(body)) error(e, 0)",
+    ])
+    func whatClosingRaisesInACoroutineStandsBesideItsError(_ call: String) {
+        let found = failure(
+            """
+            local function closing(text) return setmetatable({}, { __close = function() error(text, 0) end }) end
+            local function body()
+              local a <close> = closing 'third'
+              local b <close> = closing 'second'
+              error('first', 0)
+            end
+            \(call)
+            """)
+        #expect(found.line.hasSuffix("first"))
+        #expect(found.further == ["second", "third"])
+    }
+
+    @Test func aCoroutineGivesAndTakesAsLuas() {
+        let fixture = Fixture()
+        let line = fixture.run(
+            """
+            local co = coroutine.create(function(a, b)
+              local c, d = coroutine.yield(a + b)
+              local ok, e = pcall(function() coroutine.yield(c * d) error('caught', 0) end)
+              return ok, e, nil
+            end)
+            local one, two = select(2, coroutine.resume(co, 1, 2)), select(2, coroutine.resume(co, 3, 4))
+            local all = table.pack(coroutine.resume(co))
+            print(one, two, all.n, all[1], all[2], all[3], coroutine.status(co), (coroutine.resume(co)))
+            """)
+        #expect(line == "3\t12\t4\ttrue\tfalse\tcaught\tdead\tfalse")
+    }
+
+    @Test func aFinalizersFailureHasTheEraOfItsObject() {
+        let fixture = Fixture()
+        fixture.state.era = 1
+        _ = fixture.run("local k = setmetatable({}, { __gc = function() error('one', 0) end })")
+        fixture.state.era = 2
+        _ = fixture.run(
+            """
+            setmetatable({}, { __gc = function() error('two', 0) end })
+            for _ = 1, 100000 do local _ = {} end
+            """)
+        fixture.state.collect()
+        let found = fixture.state.takeFailuresOfFinalizers()
+        #expect(
+            found.map { "\($0.era ?? -1) \($0.error.message)" }.sorted() == [
+                "1 in a finalizer (__gc): one", "2 in a finalizer (__gc): two",
+            ])
+    }
+
     @Test func whenMemoryIsOverThatIsTheError() {
         let fixture = Fixture()
         fixture.state.limitMemory(8 << 20)
@@ -88,16 +140,18 @@ import Testing
 
     @Test(arguments: [("error('lost', 0)", "lost"), ("t.fail()", "test.lua:2: op: EINVAL on thing")])
     func whatAFinalizerRaisesIsTold(_ body: String, _ message: String) {
-        let found = failure("setmetatable({}, { __gc = function() \(body) end }) collectgarbage() print 'here'")
+        let fixture = Fixture()
+        let found = failure(
+            "setmetatable({}, { __gc = function() \(body) end }) collectgarbage() print 'here'", fixture)
         #expect(found.line == "here")
-        #expect(found.further == ["in a finalizer (__gc): \(message)"])
+        #expect(fixture.state.takeFailuresOfFinalizers().map(\.error.message) == ["in a finalizer (__gc): \(message)"])
     }
 
     @Test func whatAFinalizerRaisesAtTheEndIsTold() {
         let fixture = Fixture()
         _ = fixture.run("local t = setmetatable({}, { __gc = function() error('late', 0) end })")
         fixture.state.close()
-        #expect(Set(fixture.state.failuresOfFinalizers.map(\.message)).contains("in a finalizer (__gc): late"))
+        #expect(fixture.state.takeFailuresOfFinalizers().map(\.error.message) == ["in a finalizer (__gc): late"])
     }
 
     @Test func theErrorIsToldBeforeAnythingIsClosed() {

@@ -171,7 +171,10 @@ final class Fixture {
         ("t.add()", "test.add: 'a' is missing; it must be an integer"),
         ("t.add(11)", "test.add: 'a' must be -10 to 10, not 11"),
         ("t.add(1, 2, 3)", "test.add: takes 2 arguments, not 3"),
-        ("t.size('64Q')", "test.size: 'size' must be a size (an integer, or text such as \"64K\"), not a string"),
+        (
+            "t.size('64Q')",
+            "test.size: 'size' must be a size (an integer, or text such as \"64K\": K, M, G, T), not a string"
+        ),
         ("t.size('9999999T')", "test.size: 'size' must be 0 to 1099511627776, not 10995115178229923840"),
         ("t.choose('gren')", "test.choose: 'what' must be one of red, green, not 'gren'; did you mean 'green'?"),
         ("t.flags { 'one', 'tow' }", "test.flags: 'bits[2]' must be one of one, two, four, not 'tow'"),

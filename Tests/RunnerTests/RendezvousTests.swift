@@ -38,10 +38,12 @@ import Testing
 
         func link(
             _ role: String, clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience,
+            settings: [String: String] = [:], note: @escaping (String) -> Void = { _ in },
             looks: @escaping () -> Void = {}
         ) -> RoleLink {
             RoleLink(
-                role, roles, place, scenario: "s", text: [], cases: 3, clock: clock, patience: patience,
+                role, roles, place, scenario: "s", text: [], cases: 3, settings: settings, clock: clock,
+                patience: patience, note: note,
                 isInterrupted: {
                     looks()
                     return false
@@ -57,7 +59,7 @@ import Testing
 
         func peer(_ role: String) throws -> Peer {
             let peer = try Peer(place.address)
-            let hello = #"{"hello":{"role":"\#(role)","scenario":"s","digest":14695981039346656037,"version":1}}"#
+            let hello = #"{"hello":{"role":"\#(role)","scenario":"s","digest":14695981039346656037,"version":2}}"#
             peer.send(hello)
             return peer
         }
@@ -277,6 +279,59 @@ import Testing
         #expect(role.met()?.name == "EPROTO")
     }
 
+    @Test func whoComesWithAnotherFileIsToldAtOnceAndWaitedFor() throws {
+        let meeting = try Meeting()
+        let notes = Notes()
+        let host = try Running(meeting.link("A", clock: { 0 }, note: { notes.add($0) }))
+        let other = try Peer(meeting.place.address)
+        other.send(#"{"hello":{"role":"B","scenario":"s","digest":1,"version":2}}"#)
+        #expect(other.receive()?.contains("the first role's file of 's' is another one") == true)
+        let peer = try meeting.peer("B")
+        try #require(peer.receive() == #"{"welcome":{}}"#)
+        #expect(host.met()?.message == nil)
+        let reason = "the first role's file of 's' is another one"
+        #expect(notes.all == ["role 'B' came and was refused: \(reason); it is waited for"])
+        peer.close()
+        host.link.finish(because: "it has ended")
+    }
+
+    @Test func whoNeverComesWithTheRightFileIsNamedSo() throws {
+        let meeting = try Meeting(patience: 5)
+        var looks: UInt64 = 0
+        let other = Notes()
+        let link = meeting.link(
+            "A",
+            clock: {
+                looks += 1
+                if looks == 2, let peer = try? Peer(meeting.place.address) {
+                    peer.send(#"{"hello":{"role":"B","scenario":"s","digest":1,"version":2}}"#)
+                    other.keep(peer)
+                }
+                return other.all.isEmpty ? 0 : 10_000_000_000
+            }, note: { other.add($0) })
+        let error = #expect(throws: ErrorValue.self) { try link.meet() }
+        #expect(error?.message.contains("did not come: B (one came and was refused: the first role's file") == true)
+    }
+
+    @Test func settingsThatDifferAreTold() throws {
+        let meeting = try Meeting()
+        let notes = Notes()
+        let host = try Running(meeting.link("A", settings: ["count": "5", "same": "1"], note: { notes.add($0) }))
+        let peer = try Peer(meeting.place.address)
+        peer.send(
+            #"{"hello":{"role":"B","scenario":"s","digest":14695981039346656037,"version":2,"#
+                + #""settings":{"same":"1","size":"4K"}}}"#)
+        try #require(peer.receive()?.contains(#""count":"5""#) == true)
+        #expect(host.met()?.message == nil)
+        #expect(
+            notes.all == [
+                "--set differs: role 'B' has no count, this one has count=5",
+                "--set differs: role 'B' has size=4K, this one has none",
+            ])
+        peer.close()
+        host.link.finish(because: "it has ended")
+    }
+
     // MARK: Events
 
     /// What B may not say, and why.
@@ -302,7 +357,7 @@ import Testing
             ),
             (#"{"arrive":{"role":"B","index":3}}"#, "a case that the scenario does not have"),
             (#"{"arrive":{"role":"B","index":-1}}"#, "a case that the scenario does not have"),
-            (#"{"hello":{"role":"B","scenario":"s","digest":1,"version":1}}"#, "it began the meeting again"),
+            (#"{"hello":{"role":"B","scenario":"s","digest":1,"version":2}}"#, "it began the meeting again"),
             (#"{"arrive":{"role":"B"}}"#, "it sent what is no event"),
             (end("B", metrics: #"{"name":"m","unit":"","better":"","value":"nan"}"#), "a number that is none"),
             (end("B", metrics: #"{"name":"m","unit":"","better":"","value":"-inf"}"#), "a number that is none"),
@@ -455,4 +510,13 @@ private final class Flag: @unchecked Sendable {
     func raise() { sem_post(semaphore) }
 
     func wait() { while sem_wait(semaphore) != 0 {} }
+}
+
+/// What a role has noted, in a thread of its own.
+private final class Notes: @unchecked Sendable {
+    private let lock = Mutex<[String]>([])
+    private var kept: [AnyObject] = []
+    func add(_ note: String) { lock.withLock { $0.append(note) } }
+    func keep(_ peer: AnyObject) { kept.append(peer) }
+    var all: [String] { lock.withLock { $0 } }
 }

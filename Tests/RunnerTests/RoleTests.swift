@@ -52,7 +52,9 @@ import Testing
             end } } }
             """)
         #expect(outcome.result?.verdict == .fail)
-        #expect(outcome.result?.collecting == ["[initiator] in a finalizer (__gc): late"])
+        let late = "[initiator] made by the case 'one': in a finalizer (__gc): late"
+        #expect(outcome.result?.collecting == [late])
+        #expect(outcome.result?.cases.map(\.message) == [nil, late])
     }
 
     @Test func eachLineOfARoleHasItsName() throws {

@@ -1,3 +1,4 @@
+import LuaKit
 import Testing
 
 @testable import Runner
@@ -29,6 +30,32 @@ import Testing
         #expect(found.cases[1].message == "a.lua:3: it fell over")
         #expect(found.cases[1].error?.kind == "crash")
         #expect(found.cases[2].message == "not run: it fell over")
+    }
+
+    private func found(_ log: String, _ message: String? = nil) -> RunEvent {
+        var one = CaseResult(name: "one", verdict: message == nil ? .pass : .fail, duration_ns: 0)
+        one.log = [log]
+        one.message = message
+        one.error = message.map { ErrorFields(ErrorValue(kind: "expectation", $0)) }
+        return .found(one)
+    }
+
+    @Test func whatFailedFirstStaysAndWhatEndedTheRunStandsBesideIt() throws {
+        let story = story(
+            .begins(result()), .loaded(result(), cases: ["one", "two"]), .starts(0), found("before"),
+            found("at it", "expected 2, found 1"))
+        let one = try #require(story.ended(by: death)?.cases.first)
+        #expect(one.message == "expected 2, found 1")
+        #expect(one.error?.kind == "expectation")
+        #expect(one.further?.map(\.line) == ["and while closing: a.lua:3: it fell over"])
+        #expect(one.log == ["before", "at it"])
+    }
+
+    @Test func whatACaseHadFoundStaysWhereItHadNotFailed() throws {
+        let story = story(.begins(result()), .loaded(result(), cases: ["one"]), .starts(0), found("before"))
+        let one = try #require(story.ended(by: death)?.cases.first)
+        #expect(one.message == "a.lua:3: it fell over")
+        #expect(one.log == ["before"])
     }
 
     @Test func betweenCasesNoneIsBlamed() throws {

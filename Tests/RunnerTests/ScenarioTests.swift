@@ -105,7 +105,7 @@ import Testing
             local kept = setmetatable({}, { __gc = function() error("at the end", 0) end })
             return { cases = { { "good", function() return kept end } } }
             """)
-        #expect(outcome.result?.cases.map(\.verdict) == [.pass])
+        #expect(outcome.result?.cases.map(\.verdict) == [.pass, .fail])
         #expect(outcome.result?.verdict == .fail)
         #expect(outcome.result?.collecting == ["in a finalizer (__gc): at the end"])
     }

@@ -110,6 +110,8 @@ typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);
 /* Told of the first error that ends a protected call of Swift's, its table at the top, before anything is closed. */
 typedef void (*lk_raised)(lua_State *L);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
+/* Told of what a finalizer raises; `era` of its object is -1 where it is not known. */
+typedef void (*lk_finalizing)(lua_State *L, const char *text, size_t length, int64_t era);
 
 /* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
  * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. `seed`
@@ -152,8 +154,10 @@ const volatile int *_Nonnull lk_interruption(lua_State *L);
 /* SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, from now on; the
  * third ends the process, but for SIGPIPE. SIGALRM says that its time is over. NULL restores what they did before. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
-/* Closes what nobody holds any more: objects that came since the last call, and, where there is little else, all others. By
- * a full collection; finalizers never raise. */
+/* Whether such a signal has come since. */
+bool lk_was_asked_to_end(void);
+/* Closes what nobody holds any more, and runs its finalizers: objects that came since the last call, and, where there is
+ * little else, all others. By a full collection, which raises nothing. */
 void lk_collect(lua_State *L);
 /* Registers the table at the top of the stack as module `name`, and takes it. */
 void lk_set_module(lua_State *L, const char *name);
@@ -165,11 +169,14 @@ void lk_get_module(lua_State *L, const char *name);
 /* lua_pcall with a handler that makes every error an error table with a traceback. The error is the first: what failed when
  * that closed what it left is kept (lk_take_closing). */
 int lk_call(lua_State *L, int arguments, int results);
-/* Pushes the list of error tables that closing gave beside other errors, and of a script's own finalizers, since the last
- * call. */
+/* Pushes the list of error tables that closing gave beside other errors since the last call. */
 void lk_take_closing(lua_State *L);
+/* The same of a script's own finalizers; each has its object's "era", or none where that is not known. */
+void lk_take_finalizing(lua_State *L);
 /* `finalizing` gets the text of what finalizers raise while the state is closed. */
-void lk_tell_errors(lua_State *L, lk_raised raised, lk_printer finalizing);
+void lk_tell_errors(lua_State *L, lk_raised raised, lk_finalizing finalizing);
+/* What is made from now on is of that era, from 0: a failure of its finalizer says so. */
+void lk_begin_era(lua_State *L, int64_t era);
 /* luaL_loadbufferx, text only. */
 int lk_load(lua_State *L, const char *text, size_t length, const char *name);
 /* lua_next on a table that nobody changes meanwhile. */

@@ -52,6 +52,13 @@ public struct TrafficPlan: Sendable {
         public let message: String
     }
 
+    /// Why nothing may come back, as far as the plan shows it.
+    var silence: String {
+        let wantsReceive = [IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE_WITH_IMM].contains(opcode)
+        guard wantsReceive else { return "the peer is lost" }
+        return "the peer has posted no receive (then it is asked again, for ever with rnr_retry = 7), or is lost"
+    }
+
     /// Refuses what could not end.
     public func check() throws(Mistake) {
         guard batch <= depth else { throw Mistake(message: "batch \(batch) is more than depth \(depth)") }

@@ -70,16 +70,16 @@ final class Crew: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
-    /// What failed at roles' ends.
-    private(set) var failures: [String] = []
-    /// Whether that makes the run fail.
-    private(set) var hasFailedAtEnd = false
+    /// What roles' finalizers raised that is no case's.
+    private(set) var failures: [FurtherFailure] = []
+    /// What the collector was refused when it closed objects of roles.
+    private(set) var collecting: [String] = []
 
     /// Tells what failed at a role's end.
-    func leave(_ failures: [String], isFailure: Bool) {
+    func leave(collecting: [String], _ failures: [FurtherFailure]) {
         pthread_mutex_lock(mutex)
+        self.collecting += collecting
         self.failures += failures
-        hasFailedAtEnd = hasFailedAtEnd || isFailure
         pthread_mutex_unlock(mutex)
     }
 
@@ -140,6 +140,14 @@ extension CaseResult {
                 + (result.further ?? []).map { FurtherFailure("\($0.when) in role '\(role)'", $0.message, $0.error) }
         }
         return further.isEmpty ? nil : further
+    }
+
+    /// What a role found, with its name.
+    func marked(_ role: String) -> CaseResult {
+        var one = self
+        one.message = message.map { CaseResult.marked($0, role) }
+        one.log = log.map { CaseResult.marked($0, role) }
+        return one
     }
 
     /// A role's text with its name before each line, so that none of them can be taken for another role's.

@@ -5,9 +5,9 @@ import Synchronization
 /// What a role did that the others must know, wherever they run.
 enum RoleEvent: Codable {
     /// First of a connection: who wants to take part, and in which scenario.
-    case hello(role: String, scenario: String, digest: UInt64, version: Int)
-    /// Every role is here.
-    case welcome
+    case hello(role: String, scenario: String, digest: UInt64, version: Int, settings: [String: String]?)
+    /// Every role is here; with what the first one was set.
+    case welcome(settings: [String: String]?)
     /// The one that wanted to take part cannot, or can no more.
     case refused(reason: String)
     case arrive(role: String, index: Int)
@@ -16,7 +16,7 @@ enum RoleEvent: Codable {
     case leave(role: String, reason: String)
 
     /// Both sides must speak the same.
-    static let version = 1
+    static let version = 2
 
     /// The most that a role may send the others in one case, bytes.
     static let mostWeight = 16 << 20

@@ -13,6 +13,9 @@ final class RoleLink: @unchecked Sendable {
     private let place: RolePlace
     private let scenario: String
     private let digest: UInt64
+    private let settings: [String: String]
+    /// Told of what is to be known while the roles meet, a line each.
+    private let note: (String) -> Void
     private let isInterrupted: () -> Bool
     /// Nanoseconds of a clock that only goes forward.
     private let clock: () -> UInt64
@@ -21,18 +24,24 @@ final class RoleLink: @unchecked Sendable {
     /// By role; of a process that is not the first role's there is one.
     private var connections: [String: Connection] = [:]
     private var readers: [pthread_t] = []
+    /// Roles that came and were refused, and why; and how often that was said.
+    private var turnedAway: [String: String] = [:]
+    private var refusals = 0
+    private static let mostRefusals = 8, mostSettings = 20
 
     init(
         _ role: String, _ roles: [String], _ place: RolePlace, scenario: String, text: [UInt8], cases: Int,
-        memory: UInt64 = Limits.defaultMemory, clock: @escaping () -> UInt64 = { RoleTable.now },
-        patience: UInt64 = Connection.patience, isInterrupted: @escaping () -> Bool
+        settings: [String: String] = [:], memory: UInt64 = Limits.defaultMemory,
+        clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience,
+        note: @escaping (String) -> Void = { _ in }, isInterrupted: @escaping () -> Bool
     ) {
         table = RoleTable(roles, cases: cases, own: role, memory: memory)
         self.role = role
         self.place = place
         self.scenario = scenario
-        // FNV-1a
-        digest = text.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        digest = RoleLink.hash(text)
+        self.settings = RoleLink.told(settings)
+        self.note = note
         self.clock = clock
         self.patience = patience
         self.isInterrupted = isInterrupted
@@ -66,7 +75,7 @@ final class RoleLink: @unchecked Sendable {
     private func giveUp(_ what: String) -> Failure {
         isInterrupted()
             ? Failure(
-                "rendezvous", Errno(EINTR), object: place.address.text, hint: "interrupted while waiting: \(what)")
+                "rendezvous", Errno(EINTR), object: place.address.text, hint: what)
             : Failure(
                 "rendezvous", Errno(ETIMEDOUT), object: place.address.text,
                 hint: "\(what) within \(place.patience) s; start every role with the same --rendezvous")
@@ -95,8 +104,11 @@ final class RoleLink: @unchecked Sendable {
         defer { close(socket) }
         _ = fcntl(socket, F_SETFL, O_NONBLOCK)
         let absent = { [self] in table.roles.filter { $0 != role && connections[$0] == nil } }
+        let missing = { [self] in
+            absent().map { name in name + (turnedAway[name].map { " (one came and was refused: \($0))" } ?? "") }
+        }
         var strangers: [Stranger] = []
-        try wait(until: endOfPatience, { "did not come: \(absent().joined(separator: ", "))" }) {
+        try wait(until: endOfPatience, { "did not come: \(missing().joined(separator: ", "))" }) {
             () throws(Failure) -> Void? in
             var entries = (strangers.map(\.connection.descriptor) + [socket]).map {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
@@ -114,7 +126,7 @@ final class RoleLink: @unchecked Sendable {
         }
         for (_, connection) in connections {
             connection.longest = Connection.longest
-            connection.send(.welcome)
+            connection.send(.welcome(settings: settings.isEmpty ? nil : settings))
         }
     }
 
@@ -122,15 +134,57 @@ final class RoleLink: @unchecked Sendable {
     private func listen(to stranger: Stranger, _ absent: [String]) -> Bool {
         switch stranger.connection.receive(within: 0) {
         case .nothing: return clock() &- stranger.since >= RoleLink.introduction
-        case .event(.hello(let name, let scenario, let digest, let version)):
+        case .event(.hello(let name, let scenario, let digest, let version, let set)):
             if let reason = reason(against: name, scenario, digest, version, absent) {
                 stranger.connection.send(.refused(reason: reason))
+                turnAway(name, because: reason)
             } else {
                 connections[name] = stranger.connection
+                compare(set ?? [:], of: name)
             }
             return true
         case .event, .wrong, .end: return true
         }
+    }
+
+    /// Says at once that one came and was refused, once for each reason: it may be the right one, with another file.
+    private func turnAway(_ name: String, because reason: String) {
+        guard table.roles.contains(name), turnedAway[name] != reason else { return }
+        turnedAway[name] = reason
+        guard refusals < RoleLink.mostRefusals else { return }
+        refusals += 1
+        note("role '\(name)' came and was refused: \(PrintableText.line(reason)); it is waited for")
+    }
+
+    /// What was set otherwise for another role. Devices differ from machine to machine, and are not among it.
+    private func compare(_ others: [String: String], of name: String) {
+        for option in Set(settings.keys).union(others.keys).sorted().prefix(RoleLink.mostSettings)
+        where settings[option] != others[option] {
+            let other = others[option].map { "\(option)=\($0)" } ?? "no \(option)"
+            let own = settings[option].map { "\(option)=\($0)" } ?? "none"
+            note(PrintableText.line("--set differs: role '\(name)' has \(other), this one has \(own)"))
+        }
+    }
+
+    /// Settings as others are told them: what is long only so far that a difference is seen.
+    private static func told(_ settings: [String: String]) -> [String: String] {
+        var told: [String: String] = [:]
+        for (name, value) in settings.sorted(by: { $0.key < $1.key }).prefix(mostSettings) {
+            told[short(name)] = short(value)
+        }
+        return told
+    }
+
+    private static func short(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { (0x20..<0x7f).contains($0) }
+        guard text.utf8.count > 40 || !isPlain else { return text }
+        let begin = isPlain ? String(text.prefix(20)) : ""
+        return begin + "...(\(String(hash(Array(text.utf8)), radix: 16)))"
+    }
+
+    /// FNV-1a
+    private static func hash(_ bytes: [UInt8]) -> UInt64 {
+        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 
     /// Why one that wants to take part cannot; nil where it can.
@@ -159,7 +213,10 @@ final class RoleLink: @unchecked Sendable {
             }
         }
         let connection = Connection(descriptor, patience: patience)
-        connection.send(.hello(role: role, scenario: scenario, digest: digest, version: RoleEvent.version))
+        connection.send(
+            .hello(
+                role: role, scenario: scenario, digest: digest, version: RoleEvent.version,
+                settings: settings.isEmpty ? nil : settings))
         let refused = { [place] (errno: Int32, reason: String) in
             Failure("rendezvous", Errno(errno), object: place.address.text, hint: PrintableText.line(reason))
         }
@@ -167,7 +224,9 @@ final class RoleLink: @unchecked Sendable {
         try wait(until: endOfPatience, { "the other roles did not come" }) { () throws(Failure) -> Void? in
             switch connection.receive(within: RoleLink.turn) {
             case .nothing: return nil
-            case .event(.welcome): return ()
+            case .event(.welcome(let set)):
+                compare(set ?? [:], of: first)
+                return ()
             case .event(.refused(let reason)): throw refused(EPROTO, reason)
             case .event, .wrong: throw refused(EPROTO, "role '\(first)' does not begin as one that waits for roles")
             case .end: throw refused(ECONNRESET, "role '\(first)' ended before every role was there")

@@ -117,7 +117,7 @@ struct ABCommand: ParsableCommand {
                 let seconds = Limits.seconds(timeout) ?? 300
                 var task = BatchTask(
                     id: order[next - 1] == 1 ? b : a, index: next - 1, timeout: seconds,
-                    memory: process.bench == nil ? 0 : BatchRunning.usualMemory)
+                    memory: process.bench == nil ? 0 : Limits.defaultMemory + Confinement.modelMemory)
                 task.runsScenario = process.bench != nil
                 if task.runsScenario { task.timeLimit = Limits.text(seconds, isScenarios: false) }
                 return task

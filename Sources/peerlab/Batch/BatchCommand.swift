@@ -27,6 +27,13 @@ struct BatchCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "Scenario files, folders or patterns.")
     var paths: [String] = []
 
+    func validate() throws {
+        let set = Set(try on.pairs().map(\.name))
+        if let row = try selection.rows().first(where: { set.contains($0.option) }) {
+            throw ValidationError("--set \(row.option) and --matrix \(row.option): one of them says what it is")
+        }
+    }
+
     mutating func run() throws {
         do {
             if running.resume { return try goOn() }

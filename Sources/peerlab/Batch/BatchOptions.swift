@@ -26,7 +26,7 @@ struct BatchSelection: ParsableArguments {
     @Flag(help: "Run in random order; the seed is printed.")
     var shuffle = false
 
-    @Option(help: ArgumentHelp("The order's seed, with --shuffle.", valueName: "NUMBER"))
+    @Option(help: ArgumentHelp("The order's seed, 0 or more, with --shuffle.", valueName: "NUMBER"))
     var seed: UInt64?
 
     @Option(name: .customLong("repeat"), help: ArgumentHelp("Run each so often.", valueName: "N"))
@@ -97,7 +97,7 @@ struct BatchRunning: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How much memory a run's process may have; a scenario's own limit counts where it is less. Default: 2G.",
+            "Memory for a script, and for what it makes its process hold; a scenario's own limit counts where it is less. Default: 1G.",
             valueName: "256M"))
     var memory: String?
 
@@ -127,17 +127,14 @@ struct BatchRunning: ParsableArguments {
         guard (0...100_000).contains(failureTrace) else { throw ValidationError("--failure-trace is 0 to 100000") }
     }
 
-    /// What the process of a run may have whose scenario declares `own`.
+    /// What a run may have whose scenario declares `own`.
     func limits(for own: Limits) -> Limits {
         let given = (try? Limits(timeout: timeout, memory: memory)) ?? Limits()
         let time = own.timeout ?? given.timeout ?? BatchRunning.usualTime
-        let memory = given.memory ?? BatchRunning.usualMemory
+        let memory = given.memory ?? Limits.defaultMemory
         return Limits(
             timeout: min(time, given.timeout ?? BatchRunning.longestTime), memory: min(own.memory ?? memory, memory))
     }
-
-    /// Bytes of a run's process where the command line says nothing.
-    static let usualMemory = Limits.defaultMemory + Confinement.modelMemory
 
     /// Seconds for a scenario that says nothing, and the most where the command line says nothing.
     private static let usualTime = 300.0, longestTime = 3600.0

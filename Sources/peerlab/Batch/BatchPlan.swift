@@ -21,6 +21,8 @@ struct BatchPlan {
         var matrix: [MatrixRow] = []
         /// Whether it returns a table that has nothing of a scenario.
         var isModule = false
+        /// Whether it cannot be loaded, so that nothing is known of it.
+        var isBroken = false
     }
 
     /// A file, of which a batch may have very many.
@@ -73,6 +75,8 @@ struct BatchPlan {
         let rows = try command.selection.rows()
         let set = Set(try command.on.pairs().map(\.name))
         var used: Set<String> = []
+        // Options that one of the files has, where all could be read.
+        var options: Set<String>? = []
         for (index, file) in selected.enumerated() {
             let known = found[index] ?? Metadata(file: index)
             if file.isFound, known.isModule {
@@ -80,6 +84,7 @@ struct BatchPlan {
                 continue
             }
             if let expression, !expression.matches(known.tags) { continue }
+            options = found[index] == nil || known.isBroken ? nil : options?.union(known.options)
             if !known.tags.isEmpty || known.limits != Limits() {
                 files[index].metadata = Said(tags: known.tags, limits: known.limits)
             }
@@ -93,6 +98,9 @@ struct BatchPlan {
         }
         for row in rows where !used.contains(row.option) && !cells.isEmpty {
             throw ValidationError("--matrix: no scenario that is selected has an option '\(row.option)'")
+        }
+        if let options, !cells.isEmpty, let unknown = set.subtracting(options).min() {
+            throw ValidationError("--set: no scenario that is selected has an option '\(unknown)'")
         }
         guard planned.isEmpty else {
             keep(planned)
@@ -244,6 +252,7 @@ struct BatchPlan {
                 } catch {
                     // What is wrong with it is said when it is run.
                     one.isModule = run.returnsNoScenario
+                    one.isBroken = error.kind != "usage"
                 }
             } catch {}
             guard var line = try? encoder.encode(one) else { continue }

@@ -97,7 +97,8 @@ final class BatchProcess {
             let run = try ScenarioRun(
                 file: file, bench: bench, kernel: tracing,
                 another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
-                library: library, settings: settings, limits: Limits(timeout: watched?.task.timeout),
+                library: library, settings: settings,
+                limits: Limits(timeout: watched?.task.timeout, memory: watched?.task.scriptMemory),
                 permissions: { Permissions(grants) },
                 featureFound: { tracing.know($0) },
                 note: { tracing.note($0.text) }, emit: emit)

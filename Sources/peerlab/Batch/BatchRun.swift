@@ -185,7 +185,8 @@ final class BatchRun {
         var task = BatchTask(
             id: plan.cells[index].id, index: index,
             timeout: (limits.timeout ?? 0) + (process.bench == nil ? LabGuest.boot : 0),
-            memory: process.bench == nil ? 0 : limits.memory ?? 0)
+            memory: process.bench == nil ? 0 : (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory)
+        task.scriptMemory = limits.memory
         task.runsScenario = process.bench != nil
         let own = plan.files[plan.cells[index].file].metadata?.limits.timeout
         let isScenarios = own != nil && own == limits.timeout
@@ -246,19 +247,24 @@ final class BatchRun {
 
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
-        if !isInterrupted, lost == nil, lostRuns.isEmpty, next >= waiting.count {
+        if !isInterrupted, lost == nil, next >= waiting.count {
             try journal.end(at: Journal.timestamp())
         }
         if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
         let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
         BatchSummary.write(reader, color: command.output.color.isOn(place), to: place)
-        let missing = plan.cells.count { !reader.hasFinished($0.id) } + lostRuns.count
+        let left = plan.cells.count { !reader.hasFinished($0.id) }
+        let missing = left + lostRuns.count
         var all = totals
         let notRun = missing - totals.count(.interrupted)
         all.outcomes[Outcome.notRun.rawValue] = notRun > 0 ? notRun : nil
         print(all.text, to: place)
-        if missing > 0 {
+        if !lostRuns.isEmpty {
+            let runs = lostRuns.count == 1 ? "1 run" : "\(lostRuns.count) runs"
+            print("\(runs) of files that have changed or are gone: begin a new batch for them", to: STDERR_FILENO)
+        }
+        if left > 0 {
             print("the rest: peerlab batch --resume --journal \(journal.path)", to: STDERR_FILENO)
         } else {
             print("journal: \(journal.path)", to: STDERR_FILENO)

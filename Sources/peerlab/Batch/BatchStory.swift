@@ -36,7 +36,7 @@ final class BatchStory {
             switch event {
             case .begins(let result), .loaded(let result, _), .over(let result):
                 isHonest = isHonest && LabResult.areLabs(result) && result.cases.isEmpty
-            case .starts, .ended: break
+            case .starts, .found, .ended: break
             }
             running[id, default: (Journal.timestamp(), RunProgress())].progress.take(event)
         } else {

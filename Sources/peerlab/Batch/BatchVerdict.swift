@@ -61,9 +61,12 @@ struct BatchVerdict {
     }
 
     private static func lackOfMemory(_ task: BatchTask) -> String {
-        task.memory == 0
-            ? "not enough memory: its process got no more"
-            : "not enough memory: its process may have \(task.memory >> 20) MiB (--memory, or the scenario's own limit)"
+        guard let script = task.scriptMemory, task.memory > script else {
+            return "not enough memory: its process got no more"
+        }
+        return
+            "not enough memory: its process may have the \(script >> 20) MiB of its script (--memory, or the scenario's "
+            + "own limit) and \((task.memory - script) >> 20) MiB more"
     }
 
     private static let names: [Int32: String] = [
