@@ -58,6 +58,7 @@ private let working: [String: String] = {
             """
     return [
         "case.latencies": expression(timed + "\nrequire(\"case\").latencies(1, \"of a write\", latency)"),
+        "case.errno": "require(\"case\").errno(\"EINVAL\")",
         "context:wait_event": expression(asynchronous), "context:alloc_dm": "nic:alloc_dm(64)",
         "context:frmr_pools": "nic:frmr_pools()", "pd:reg_dm_mr": "pd:reg_dm_mr { dm = objects['device memory'] }",
         "dm:write": "objects['device memory']:write(0, 'bytes')",

@@ -111,7 +111,7 @@ import Testing
         ("run %s $R; cat D/out", "--json D/out", "\"tool\""),
         ("run --bench sim:tph-v11 %s scripts/scenarios/tph-wire.lua", "--tlp -", "MWr(64)"),
         ("run %s $R", "--inject ibv_reg_dmabuf_mr:ENOMEM", "refused on purpose"),
-        ("run %s $R", "--cpu 60000", "none of them"),
+        ("run %s $R", "--cpu 60000", "is not here for this program"),
         ("run %s D/random.lua", "--seed 7", "| random 813858772800"),
         ("run %s D/endless.lua", "--timeout 100ms", "its time is over"),
         ("run %s D/greedy.lua", "--memory 32M", "not enough memory"),
