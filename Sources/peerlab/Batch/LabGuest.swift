@@ -25,7 +25,7 @@ struct LabGuest {
     func run(_ ids: [String], of scripts: [String], _ take: (Record) -> Void) throws -> Bool {
         let wanted = "/root/ids"
         let batch =
-            try ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", "/root/journal"]
+            try ["batch", "--bench", "host", "--inside-lab", on.lab.inside, "--journal", "/root/journal"]
             + ["--no-store", "--only", wanted] + own()
             + on.grants.words().flatMap { ["--\($0.word)", $0.value] } + ["--"] + scripts
         var lab = LabRun(on.lab, lib: on.lib, batch)
@@ -50,7 +50,7 @@ struct LabGuest {
         for record in records { take(record) }
         switch verdict {
         case .finished: return false
-        case .panicked, .hung, .qemuFailed:
+        case .panicked, .hung, .qemuFailed, .devicesFailed:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return true
         default:
@@ -66,7 +66,8 @@ struct LabGuest {
         for path in paths { if let last = arguments.lastIndex(of: path) { arguments.remove(at: last) } }
         arguments.removeAll { $0 == "--" }
         let values = [
-            "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--journal", "--store", "--ktap",
+            "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--lab-nic", "--journal", "--store",
+            "--ktap",
             "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
             "--allow", "--deny", "--rules",
         ]

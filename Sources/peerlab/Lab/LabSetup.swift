@@ -17,22 +17,25 @@ struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
+    /// What the machine's devices are over vfio-user; nil where it has none.
+    private(set) var server: DeviceServer?
+    /// What the machine lacks of what its options could give, one sentence each.
+    private(set) var notes: [String] = []
+
     /// The modules are looked for in `folder`.
-    init(
-        tph: String?, importer: Bool, fabric: LabMachine.Fabric?, clock: LabMachine.Clock,
-        bindsItself: Bool, folder: String
-    ) throws(ValidationError) {
-        if let tph { try add(tph: tph, folder) }
-        if importer { try addImporter(folder) }
-        if let fabric { machine.fabric = fabric }
-        machine.clock = clock
+    init(_ options: LabOptions, bindsItself: Bool, folder: String) throws(ValidationError) {
+        if let tph = options.tph { try add(tph: tph, folder) }
+        if options.importer { try addImporter(folder) }
+        if let nic = options.nic { try add(LabNIC(nic), folder) }
+        if let fabric = options.machine { machine.fabric = fabric }
+        machine.clock = options.clock ?? .host
         if bindsItself {
             for index in machine.devices.indices where machine.devices[index].driver == "vfio-pci" {
                 machine.devices[index].driver = nil
             }
         }
-        // The switch has the two whose traffic it is about, and no port more.
-        if fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
+        // The switch has those whose traffic it is about, and no port more.
+        if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
 
     /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
@@ -59,6 +62,30 @@ struct LabSetup {
         }
     }
 
+    /// The driver that is built into a kernel has looked at the root port before a module can be loaded: so it is given the
+    /// device again.
+    private mutating func add(_ nic: LabNIC, _ folder: String) throws(ValidationError) {
+        var device = LabMachine.nic
+        if nic.tph != "off" {
+            machine.hasSteeringTags = true
+            if nic.tph != nil || access("\(folder)/tph_completer.ko", R_OK) == 0 {
+                try load("tph_completer", from: folder)
+                device.driver = "mlx5_core"
+            } else {
+                notes.append(
+                    "the ConnectX has no TPH below root ports that are no completers: scripts/lab/build-modules makes "
+                        + "tph_completer, which makes them completers")
+            }
+        }
+        machine.devices.append(device)
+        machine.fabric = .bridge
+        server = DeviceServer(
+            program: StdlibFolders.program(), functions: 1
+        ) { first in
+            ["device", "connectx", "--connection", "\(first)"] + nic.words
+        }
+    }
+
     private mutating func load(
         _ name: String, _ parameters: [String] = [], from folder: String
     ) throws(ValidationError) {
@@ -81,6 +108,20 @@ extension LabSetup {
     /// Where the lab's kernel modules are: PEERLAB_LAB_MODULES, or where scripts/lab/build-modules leaves them.
     static var builtModules: String {
         variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
+    }
+
+    /// What the machine runs on: this system's QEMU, or where that knows no devices of another process and the machine has
+    /// one, what scripts/lab/qemu has unpacked. nil where there is none.
+    func emulator() throws(ValidationError) -> QEMU? {
+        let system = QEMU.system, unpacked = QEMU.unpacked(in: "\(LabSetup.cache)/qemu")
+        guard machine.servedCount > 0 else { return system ?? unpacked }
+        if let system, system.takesDevices { return system }
+        guard let unpacked else {
+            throw ValidationError(
+                "--lab-nic needs QEMU 10.1 or newer, and \(system?.path ?? "this system's PATH") has none: "
+                    + "scripts/lab/qemu unpacks one and installs nothing")
+        }
+        return unpacked
     }
 
     private static var cache: String {
