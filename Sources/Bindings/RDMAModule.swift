@@ -61,7 +61,8 @@ private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
     methods: [
         Function(
-            "query", returns: "rdma.device", "Some of ibv_query_device: firmware, limits.",
+            "query", returns: "rdma.device",
+            "Some of ibv_query_device: firmware, limits, atomics (\"none\", or among what the \"nic\" or the \"machine\" does).",
             entry: { Call($0, $1).run(query) }),
         Function(
             "query_port", [Parameter("port", .integer(1...255), .integer(1), "from 1")], returns: "rdma.port",
@@ -93,6 +94,12 @@ private let contextClass = ObjectClass(
 
 private func query(_ call: Call) throws -> CInt {
     let attributes = try call[0].object(RDMAContext.self).pointee.query()
+    let atomics =
+        switch attributes.atomic_cap {
+        case IBV_ATOMIC_NONE: "none"
+        case IBV_ATOMIC_HCA: "nic"
+        default: "machine"
+        }
     let firmware = withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     return call.push(
         .table([
@@ -101,6 +108,7 @@ private func query(_ call: Call) throws -> CInt {
             "max_mr_size": .integer(Int64(bitPattern: attributes.max_mr_size)),
             "max_mr": .integer(Int64(attributes.max_mr)), "max_pd": .integer(Int64(attributes.max_pd)),
             "ports": .integer(Int64(attributes.phys_port_cnt)),
+            "atomics": .string(atomics),
         ]))
 }
 
