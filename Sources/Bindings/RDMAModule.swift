@@ -87,7 +87,8 @@ private let contextClass = ObjectClass(
                         Parameter("mem_type", .choice([("volatile", 0), ("persistent", 1)]), .absent, "memory type"),
                     ]), .required, "what the handle carries")
             ],
-            returns: "rdma.dmah", errors: [("ENOSYS", "libibverbs older than rdma-core 59"), ("EINVAL", "no hint")],
+            returns: "rdma.dmah",
+            errors: [("ENOSYS", "libibverbs before rdma-core 59, not mlx5"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
     ] + queueContextMethods + deviceContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
@@ -185,7 +186,7 @@ private let pdClass = ObjectClass(
                     ), .required, "what to register")
             ],
             returns: "rdma.mr", effects: [.dma],
-            errors: registerErrors + [("ENOSYS", "libibverbs older than rdma-core 59")],
+            errors: registerErrors + [("ENOSYS", "libibverbs before rdma-core 59, not mlx5")],
             "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
         Function(
             "mlx5dv_reg_dmabuf_mr",
