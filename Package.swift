@@ -65,7 +65,7 @@ let package = Package(
             name: "peerlab",
             dependencies: [
                 "Batch", "Commands", "Records", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit",
-                "LabBench", "LiveKernel", "SimKernel",
+                "LabBench", "LiveKernel", "SimKernel", "VFIOUser", "ConnectX",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

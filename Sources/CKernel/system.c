@@ -77,6 +77,14 @@ long sys_mapped(uint64_t address, uint64_t length) {
 
 long sys_memfd_create(const char *name) { return result_of(memfd_create(name, MFD_CLOEXEC)); }
 long sys_memfd(unsigned flags) { return result_of(memfd_create("peerlab", flags | MFD_CLOEXEC)); }
+long sys_memfd_of_length(uint64_t length) {
+    int fd = memfd_create("peerlab", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -(long)errno;
+    if (ftruncate(fd, (off_t)length) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) return fd;
+    long error = -(long)errno;
+    close(fd);
+    return error;
+}
 long sys_ftruncate(int fd, int64_t length) { return result_of(ftruncate(fd, length)); }
 long sys_fcntl(int fd, int command, long argument) { return result_of(fcntl(fd, command, argument)); }
 long sys_poll(int fd, short events) {

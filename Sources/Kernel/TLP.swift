@@ -76,6 +76,20 @@ public struct TLP: Sendable, Equatable {
         self.hint = hint
     }
 
+    /// An access as the requests that it makes: none crosses a multiple of the largest size, a power of two in bytes.
+    public func forEachPart(upTo limit: Int, _ body: (TLP) -> Void) {
+        let limit = max(limit, 1)
+        var part = self
+        var rest = length
+        while rest > 0 {
+            part.length = min(rest, limit - Int(part.address % UInt64(limit)))
+            body(part)
+            rest -= part.length
+            part.address &+= UInt64(part.length)
+            part.target?.offset &+= UInt64(part.length)
+        }
+    }
+
     // MARK: Headers
 
     /// The header as its link carries it; nil where our reference does not tell how.

@@ -28,8 +28,8 @@ enum WireTarget {
 /// The log of what functions send. See ``Kernel``.
 extension SimKernel {
     /// DevCtl's power-on values: payload, read request.
-    private static let payload: UInt64 = 128
-    private static let readRequest: UInt64 = 512
+    private static let payload = 128
+    private static let readRequest = 512
 
     /// See ``Kernel/tlps``.
     public var tlps: TLPLog? { wire }
@@ -62,14 +62,7 @@ extension SimKernel {
             part.target = TLP.Target(
                 function: place.device.function.device.address, region: place.index, offset: place.offset)
         }
-        let limit = isWrite ? SimKernel.payload : SimKernel.readRequest
-        var rest = length
-        while rest > 0 {
-            part.length = min(rest, Int(limit - part.address % limit))
-            wire.append(part)
-            rest -= part.length
-            part.address &+= UInt64(part.length)
-            part.target?.offset &+= UInt64(part.length)
-        }
+        part.length = length
+        part.forEachPart(upTo: isWrite ? SimKernel.payload : SimKernel.readRequest) { wire.append($0) }
     }
 }

@@ -14,11 +14,60 @@ public protocol PCIFunction: AnyObject {
     func write(_ region: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer)
 
     /// Does what writes have asked for. Called after the reply has gone out, as a client that waits for a reply serves no
-    /// DMA; here alone may a function use its bus.
+    /// DMA; here alone may a function use its bus. While it waits there, ``read(_:at:into:)`` and ``write(_:at:_:)`` are
+    /// called, as the client may wait for those: nothing that they touch may be held exclusively across a bus call.
     func work()
 
-    /// Takes the state of after power-on, whatever it did.
+    /// Takes the state of after power-on, whatever it did. Never called within ``work()``.
     func reset()
+
+    /// Whether a write asked for a reset of this function, as bit 15 of Device Control does. From then on all requests of
+    /// its bus fail, so that ``work()`` ends soon; then ``reset()`` is called, which makes it false.
+    var needsReset: Bool { get }
+
+    /// When ``work()`` is to be called though nobody wrote anything, in nanoseconds of the monotonic clock; nil for never.
+    var wakeUp: UInt64? { get }
+
+    /// Whether its BARs answer: memory decoding is on, and so is the power. Where not, reads of the client give ones and
+    /// writes are lost.
+    var isDecoding: Bool { get }
+
+    /// Whether it may send requests and interrupts; where not, its bus fails them.
+    var isBusMaster: Bool { get }
+
+    /// The bus address of a memory BAR by its index; nil where it has none, or none was given to it.
+    func address(ofBAR index: Int) -> UInt64?
+}
+
+/// For a function that knows nothing of these.
+extension PCIFunction {
+    /// Never.
+    public var needsReset: Bool { false }
+    /// Never.
+    public var wakeUp: UInt64? { nil }
+    /// Always.
+    public var isDecoding: Bool { true }
+    /// Always.
+    public var isBusMaster: Bool { true }
+    /// Unknown.
+    public func address(ofBAR index: Int) -> UInt64? { nil }
+}
+
+/// A function whose configuration space is a ``ConfigSpace``, which answers for it.
+public protocol ConfiguredFunction: PCIFunction {
+    /// What region 7 shows.
+    var configuration: ConfigSpace { get }
+}
+
+extension ConfiguredFunction {
+    /// Bit 15 of Device Control was written, or it came back from D3hot without No_Soft_Reset.
+    public var needsReset: Bool { configuration.needsReset }
+    /// By the command register and the power state.
+    public var isDecoding: Bool { configuration.isDecoding }
+    /// By the command register and the power state.
+    public var isBusMaster: Bool { configuration.isBusMaster }
+    /// By the base address register.
+    public func address(ofBAR index: Int) -> UInt64? { configuration.address(ofBAR: index) }
 }
 
 /// What a client is told of a region.

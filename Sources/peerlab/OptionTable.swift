@@ -63,6 +63,8 @@ enum OptionTable {
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
+        // What it serves has options of its own.
+        "device": [],
         "stubs": [], "results": [],
     ]
 

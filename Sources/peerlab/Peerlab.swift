@@ -22,7 +22,7 @@ struct Peerlab: ParsableCommand {
             Run.self, PlanCommand.self, BindCommand.self, RestoreCommand.self, BatchCommand.self, ResultsCommand.self,
             ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
-            LabCommand.self, Help.self, Stubs.self, WallsCommand.self,
+            LabCommand.self, DeviceCommand.self, Help.self, Stubs.self, WallsCommand.self,
         ])
 
     static func main() {

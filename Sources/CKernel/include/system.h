@@ -26,6 +26,8 @@ long sys_mapped(uint64_t address, uint64_t length);
 long sys_memfd_create(const char *_Nonnull name);
 /* Close-on-exec too. */
 long sys_memfd(unsigned flags);
+/* Of a length that nobody changes, whoever else gets it. */
+long sys_memfd_of_length(uint64_t length);
 long sys_ftruncate(int fd, int64_t length);
 long sys_fcntl(int fd, int command, long argument);
 /* Does not wait. */

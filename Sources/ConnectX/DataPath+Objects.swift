@@ -1,0 +1,141 @@
+/// Commands that make, change, query and destroy the data path's objects: contexts, and the lists of pages behind them,
+/// as they stand in a command's input.
+extension DataPath {
+    // MARK: Completion queues
+
+    /// CREATE_CQ: cqc; its number.
+    func createCompletionQueue(
+        _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) -> Int {
+        try completionQueues.add { (number) throws(CommandFailure) in
+            try CompletionQueue(UInt32(number), context: Array(context), list: list)
+        }
+    }
+
+    /// DESTROY_CQ: not while a queue pair or a shared receive queue reports to it.
+    func destroyCompletionQueue(_ number: Int) throws(CommandFailure) {
+        guard let queue = completionQueues[number] else {
+            throw CommandFailure(.badResource, "no such completion queue")
+        }
+        let isUsed =
+            queuePairs.contains {
+                $0.sendCompletions == queue.number && $0.hasSendQueue
+                    || $0.receiveCompletions == queue.number && $0.receiveKind != .none
+            } || receiveQueues.contains { $0.kind == .xrc && $0.completions == queue.number }
+        guard !isUsed else { throw CommandFailure(.badResourceState, "queues report to this completion queue") }
+        _ = completionQueues.remove(number)
+    }
+
+    /// MODIFY_CQ: the list is a new buffer's, for op_mod 1; nil else.
+    func modifyCompletionQueue(
+        _ number: Int, select: UInt32, _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer?
+    ) throws(CommandFailure) {
+        guard let queue = completionQueues[number] else {
+            throw CommandFailure(.badResource, "no such completion queue")
+        }
+        guard let list else { return queue.modify(select, Array(context)) }
+        try queue.resize(Array(context), list: list, self)
+    }
+
+    // MARK: Queue pairs
+
+    /// CREATE_QP: qpc; its number.
+    func createQueuePair(
+        _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) -> Int {
+        let number = try queuePairs.add { (number) throws(CommandFailure) in
+            try QueuePair(UInt32(number), context: Array(context), list: list)
+        }
+        if let service = queuePairs[number]?.service, service == .subnetManagement || service == .generalServices {
+            specialPairs.append(UInt32(number))
+        }
+        return number
+    }
+
+    /// DESTROY_QP
+    func destroyQueuePair(_ number: Int) throws(CommandFailure) {
+        guard let pair = queuePairs.remove(number) else { throw CommandFailure(.badResource, "no such queue pair") }
+        pair.clear()
+        pair.state = .reset
+        specialPairs.removeAll { $0 == pair.number }
+        for group in multicast.keys { remove(pair.number, from: group) }
+    }
+
+    /// QUERY_QP: qpc as it is now.
+    func queryQueuePair(_ number: Int) throws(CommandFailure) -> [UInt8] {
+        guard let pair = queuePairs[number] else { throw CommandFailure(.badResource, "no such queue pair") }
+        var bytes = pair.context
+        bytes[QueuePairContext.state] = pair.state.rawValue
+        bytes[QueuePairContext.hwSqWqebbCounter] = UInt64(pair.sendConsumer)
+        bytes[QueuePairContext.hwRqCounter] = UInt64(pair.receiveConsumer)
+        return bytes
+    }
+
+    // MARK: Receive queues
+
+    /// CREATE_SRQ, CREATE_XRC_SRQ and CREATE_RMP: srqc, xrc_srqc or rmpc; its number.
+    func createReceiveQueue(
+        _ kind: SharedReceiveQueue.Kind, _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
+    ) throws(CommandFailure) -> Int {
+        try receiveQueues.add { (number) throws(CommandFailure) in
+            try SharedReceiveQueue(UInt32(number), kind, context: Array(context), list: list)
+        }
+    }
+
+    /// DESTROY_SRQ, DESTROY_XRC_SRQ and DESTROY_RMP: not while a queue pair receives from it.
+    func destroyReceiveQueue(_ number: Int, _ kind: SharedReceiveQueue.Kind) throws(CommandFailure) {
+        let queue = try receiveQueue(number, kind)
+        guard !queuePairs.contains(where: { shared(of: $0) === queue }) else {
+            throw CommandFailure(.badResourceState, "queue pairs receive from this queue")
+        }
+        _ = receiveQueues.remove(number)
+    }
+
+    /// ARM_RQ, ARM_XRC_SRQ and MODIFY_RMP: the limit below which it is told once.
+    func armReceiveQueue(_ number: Int, _ kind: SharedReceiveQueue.Kind, limit: UInt16) throws(CommandFailure) {
+        try receiveQueue(number, kind).arm(limit, self)
+    }
+
+    /// A receive queue of a kind.
+    func receiveQueue(_ number: Int, _ kind: SharedReceiveQueue.Kind) throws(CommandFailure) -> SharedReceiveQueue {
+        guard let queue = receiveQueues[number], queue.kind == kind else {
+            throw CommandFailure(.badResource, "no such receive queue")
+        }
+        return queue
+    }
+
+    /// The queue that a queue pair shares.
+    func shared(of pair: QueuePair) -> SharedReceiveQueue? {
+        pair.receiveKind == .shared ? receiveQueues[pair.sharedReceiveQueue] : nil
+    }
+
+    // MARK: Multicast
+
+    /// ATTACH_TO_MCG
+    func attach(_ number: Int, to group: GID) throws(CommandFailure) {
+        guard let pair = queuePairs[number] else { throw CommandFailure(.badResource, "no such queue pair") }
+        guard pair.service == .datagram else { throw CommandFailure(.badParameter, "no queue pair of datagrams") }
+        var members = multicast[group] ?? []
+        guard !members.contains(pair.number) else { return }
+        guard members.count < 64, multicast.count < 1 << 16 else {
+            throw CommandFailure(.limitExceeded, "no more groups, or members of one")
+        }
+        members.append(pair.number)
+        multicast[group] = members
+    }
+
+    /// DETACH_FROM_MCG
+    func detach(_ number: Int, from group: GID) throws(CommandFailure) {
+        guard remove(UInt32(truncatingIfNeeded: number), from: group) else {
+            throw CommandFailure(.badResource, "no member of this group")
+        }
+    }
+
+    @discardableResult
+    private func remove(_ number: UInt32, from group: GID) -> Bool {
+        guard let place = multicast[group]?.firstIndex(of: number) else { return false }
+        multicast[group]?.remove(at: place)
+        if multicast[group]?.isEmpty == true { multicast[group] = nil }
+        return true
+    }
+}

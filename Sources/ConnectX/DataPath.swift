@@ -1,0 +1,216 @@
+import VFIOUser
+
+/// What the data path tells the host of, by event queues.
+protocol EventSink: AnyObject {
+    /// An armed completion queue has got an entry.
+    func completion(of queue: UInt32, to eventQueue: UInt32)
+    /// An object's event.
+    func raise(_ event: AsynchronousEvent)
+    /// A request waits for pages; false where no queue takes page faults, and it fails.
+    func pageFault(_ fault: PageFault) -> Bool
+}
+
+/// The data path of a NIC: memory keys, queues, and the transport between them. It works on what the host wrote to its
+/// own memory: nothing there is believed. All calls come from one thread; doorbells only note what is to be done, and
+/// `work` does it, a bounded part each time.
+final class DataPath {
+    let requester: Requester
+    unowned let events: any EventSink
+    let fabric: Fabric
+    let keys: MemoryKeyTable
+    /// By number less one.
+    var ports: [Port]
+    /// Memory of the device's own, from the first byte that can be allocated; its owner makes room.
+    var deviceMemory: UnsafeMutableRawBufferPointer?
+
+    var queuePairs: NumberedTable<QueuePair>
+    var completionQueues: NumberedTable<CompletionQueue>
+    /// Shared receive queues of all kinds: their numbers are of one space, as drivers keep them in one table.
+    var receiveQueues: NumberedTable<SharedReceiveQueue>
+    /// Queue pairs attached to multicast groups.
+    var multicast: [GID: [UInt32]] = [:]
+    /// Those of subnet management and general services.
+    var specialPairs: [UInt32] = []
+    var timers = TimerQueue()
+    /// Queue pairs with work, first come first.
+    private var ready = ContiguousArray<UInt32>()
+    private var readyHead = 0
+    /// Who waits for which page fault.
+    private var faults: [UInt64: (adapter: DataPath, queuePair: UInt32, generation: UInt32, isRemote: Bool)] = [:]
+    private var nextToken: UInt64 = 1
+    /// Room for entries that are read or written at once.
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
+    /// What is on its way between two memories.
+    let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: DataPath.packetSize, alignment: 64)
+
+    /// Bytes moved at once.
+    static let packetSize = 64 << 10
+    /// What one turn of a queue pair, and one call of `work`, may cost: bytes moved, and for each piece some more.
+    static let turn = 1 << 20
+    static let share = 8 << 20
+
+    /// How many objects there may be.
+    struct Limits {
+        var queuePairs = 1 << 18
+        var completionQueues = 1 << 18
+        var receiveQueues = 1 << 16
+        var memoryKeys = 1 << 22
+    }
+
+    init(
+        _ requester: Requester, events: any EventSink, fabric: Fabric, limits: Limits = Limits(),
+        ports: [Port] = [Port()]
+    ) {
+        queuePairs = NumberedTable(first: 0x48, limit: limits.queuePairs)
+        completionQueues = NumberedTable(first: 0x40, limit: limits.completionQueues)
+        receiveQueues = NumberedTable(first: 1, limit: limits.receiveQueues)
+        keys = MemoryKeyTable(limit: limits.memoryKeys)
+        self.requester = requester
+        self.events = events
+        self.fabric = fabric
+        self.ports = ports
+        fabric.join(self)
+    }
+
+    deinit {
+        scratch.deallocate()
+        packet.deallocate()
+    }
+
+    /// No port of it is reached any more, as when its function goes.
+    func leaveFabric() {
+        fabric.leave(self)
+        faults = [:]
+    }
+
+    /// Forgets everything, as after a reset of the function.
+    func reset() {
+        queuePairs.removeAll()
+        completionQueues.removeAll()
+        receiveQueues.removeAll()
+        keys.removeAll()
+        multicast = [:]
+        specialPairs = []
+        timers.removeAll()
+        ready = []
+        readyHead = 0
+        faults = [:]
+        requester.steering = SteeringTags()
+    }
+
+    // MARK: Work
+
+    /// Whether `work` has something to do now.
+    var hasWork: Bool { readyHead < ready.count || timers.earliest.map { $0 <= requester.clock() } ?? false }
+
+    /// When `work` has something to do though no doorbell is rung; nil for never. Nanoseconds of the clock.
+    var deadline: UInt64? { readyHead < ready.count ? 0 : timers.earliest }
+
+    /// Does a bounded part of what there is to do; whether there is more.
+    @discardableResult
+    func work() -> Bool {
+        var budget = DataPath.share
+        while budget > 0, let subject = timers.next(requester.clock()) {
+            budget -= 256
+            elapse(subject)
+        }
+        while budget > 0, readyHead < ready.count {
+            let number = ready[readyHead]
+            readyHead += 1
+            if readyHead == ready.count {
+                ready.removeAll(keepingCapacity: true)
+                readyHead = 0
+            }
+            guard let pair = queuePairs[number] else { continue }
+            pair.isScheduled = false
+            var turn = min(budget, DataPath.turn)
+            let given = turn
+            progress(pair, &turn)
+            budget -= given - turn + 256
+        }
+        return hasWork
+    }
+
+    /// Has a queue pair go on at the next call of `work`.
+    func schedule(_ pair: QueuePair) {
+        guard !pair.isScheduled else { return }
+        pair.isScheduled = true
+        if readyHead > 4096, readyHead * 2 > ready.count {
+            ready.removeFirst(readyHead)
+            readyHead = 0
+        }
+        ready.append(pair.number)
+    }
+
+    private func elapse(_ subject: TimerQueue.Subject) {
+        switch subject {
+        case .completionQueue(let number): completionQueues[number]?.elapse(self)
+        case .queuePair(let number):
+            guard let pair = queuePairs[number] else { return }
+            pair.timer = nil
+            guard case .until(let time) = pair.wait else { return }
+            guard time <= requester.clock() else { return wait(pair, until: time) }
+            pair.wait = .none
+            schedule(pair)
+        }
+    }
+
+    /// Has a queue pair go on at a time.
+    func wait(_ pair: QueuePair, until time: UInt64) {
+        pair.wait = .until(time)
+        if let timer = pair.timer, timer <= time { return }
+        pair.timer = time
+        timers.add(.queuePair(pair.number), at: time)
+    }
+
+    // MARK: Doorbells
+
+    /// A send doorbell: requests are counted in the queue pair's record.
+    func ringSendQueue(_ number: UInt32) {
+        guard let pair = queuePairs[number & 0xff_ffff] else { return }
+        if pair.state == .error || pair.state == .sendError { pair.wait = .none }
+        schedule(pair)
+    }
+
+    /// A completion queue's doorbell.
+    func armCompletionQueue(_ number: UInt32, _ command: UInt32) {
+        completionQueues[number & 0xff_ffff]?.arm(command, self)
+    }
+
+    // MARK: Page faults
+
+    /// Has a queue pair, which may be another adapter's, wait for pages of this one; false where nobody handles that.
+    func pageFault(
+        _ key: UInt32, _ address: UInt64, _ length: UInt64, for pair: QueuePair, of adapter: DataPath, isRemote: Bool
+    ) -> Bool {
+        let token = nextToken & 0xffff_ffff_ffff
+        nextToken &+= 1
+        guard events.pageFault(PageFault(token: token, key: key, address: address, length: length)) else {
+            return false
+        }
+        faults[token] = (adapter, pair.number, pair.generation, isRemote)
+        pair.wait = .pageFault(token)
+        return true
+    }
+
+    /// PAGE_FAULT_RESUME of the memory scheme: info's eight bytes.
+    func resume(token: UInt64, isError: Bool) throws(CommandFailure) {
+        guard let fault = faults.removeValue(forKey: token) else {
+            throw CommandFailure(.badParameter, "no page fault of this token")
+        }
+        guard let pair = fault.adapter.queuePairs[fault.queuePair], pair.generation == fault.generation,
+            pair.wait == .pageFault(token)
+        else { return }
+        pair.wait = .none
+        if isError { pair.request.failure = fault.isRemote ? .remoteOperation : .localProtection }
+        fault.adapter.schedule(pair)
+    }
+
+    /// Every queue pair that reports to a queue without room is in error.
+    func completionQueueBroke(_ number: UInt32) {
+        for (_, pair) in queuePairs.all where pair.sendCompletions == number || pair.receiveCompletions == number {
+            guard pair.state != .reset, pair.state != .error else { continue }
+            enterError(pair, .workQueueCatastrophicError)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/// What connects ports: NICs of one process reach each other, and themselves.
+public final class Fabric {
+    private var adapters: [DataPath] = []
+
+    /// One without ports.
+    public init() {}
+
+    func join(_ adapter: DataPath) { adapters.append(adapter) }
+
+    func leave(_ adapter: DataPath) { adapters.removeAll { $0 === adapter } }
+
+    /// The adapter with a port of a LID.
+    func adapter(_ lid: UInt16) -> DataPath? {
+        adapters.first { $0.ports.contains { $0.isActive && $0.has(lid) } }
+    }
+
+    /// The adapter with a port of a GID.
+    func adapter(_ gid: GID) -> DataPath? {
+        adapters.first { $0.ports.contains { $0.isActive && $0.gids.contains(gid) } }
+    }
+
+    /// All with queue pairs that a multicast group's messages go to.
+    func members(_ group: GID) -> [DataPath] { adapters.filter { $0.multicast[group] != nil } }
+}
+
+/// A port of a NIC.
+struct Port {
+    var lid: UInt16 = 0
+    /// log2 of how many LIDs it has from there.
+    var lmc = 0
+    var gids: [GID] = []
+    var isActive = true
+    /// Bytes of the longest packet's payload.
+    var mtu = 4096
+
+    func has(_ lid: UInt16) -> Bool { lid >> UInt16(lmc) == self.lid >> UInt16(lmc) }
+}

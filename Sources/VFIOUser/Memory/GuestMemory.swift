@@ -1,0 +1,150 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// The memory that a client lets its function reach: ranges of the function's addresses, with the files behind them.
+struct GuestMemory {
+    /// Addresses that were mapped by one request.
+    struct Range {
+        let first: UInt64
+        /// The last address, as a range may end at the last one there is.
+        let last: UInt64
+        /// Where its first byte is in this process; nil where the client answers for it itself.
+        let base: UnsafeMutableRawPointer?
+        let isReadable: Bool
+        let isWritable: Bool
+
+        /// Where an address of the range is in this process.
+        func pointer(_ address: UInt64) -> UnsafeMutableRawPointer? { base.map { $0 + Int(address - first) } }
+    }
+
+    /// What a client may map, and so what its ranges and files cost at most.
+    static let mostRanges = 65535
+    private static let mostFiles = 256
+    /// Files that no range uses are kept, as a guest that turns its IOMMU on unmaps all and maps the same again.
+    private static let mostIdleFiles = 4
+    private static let page: UInt64 = 4096
+
+    private struct File {
+        var mapping: MappedFile
+        var users = 0
+    }
+
+    /// By address; the same index in `owners` has the file.
+    private(set) var ranges: [Range] = []
+    private var owners: [MappedFile.Identity?] = []
+    private var files: [MappedFile.Identity: File] = [:]
+    /// Mappings that became too small for their file, and are still used.
+    private var outgrown: [MappedFile] = []
+    private var hit = 0
+
+    /// Makes addresses known. A descriptor, if any, stays the caller's, and is not needed afterwards.
+    mutating func map(
+        _ address: UInt64, size: UInt64, isReadable: Bool, isWritable: Bool, descriptor: Int32 = -1, offset: UInt64 = 0
+    ) throws(Errno) {
+        let (last, overflow) = address.addingReportingOverflow(size &- 1)
+        guard size > 0, !overflow, isReadable || isWritable, (address | size | offset) % GuestMemory.page == 0 else {
+            throw Errno(EINVAL)
+        }
+        let index = firstIndex(endingAtOrAbove: address)
+        guard index == ranges.count || ranges[index].first > last else { throw Errno(EEXIST) }
+        guard ranges.count < GuestMemory.mostRanges else { throw Errno(ENOSPC) }
+        let file = descriptor < 0 ? nil : try use(descriptor, until: offset.addingReportingOverflow(size))
+        if isWritable, let file, !file.mapping.isWritable {
+            release(file.identity)
+            throw Errno(EACCES)
+        }
+        ranges.insert(
+            Range(
+                first: address, last: last, base: file.map { $0.mapping.base + Int(offset) }, isReadable: isReadable,
+                isWritable: isWritable), at: index)
+        owners.insert(file?.identity, at: index)
+    }
+
+    /// Forgets what lies within the addresses, and returns how many bytes that was: none is no error, as for VFIO itself. A
+    /// range that only a part of would go is EINVAL, and then nothing goes.
+    mutating func unmap(_ address: UInt64, size: UInt64) throws(Errno) -> UInt64 {
+        let (last, overflow) = address.addingReportingOverflow(size &- 1)
+        guard size > 0, !overflow, (address | size) % GuestMemory.page == 0 else { throw Errno(EINVAL) }
+        let start = firstIndex(endingAtOrAbove: address)
+        var end = start
+        while end < ranges.count, ranges[end].first <= last {
+            guard ranges[end].first >= address, ranges[end].last <= last else { throw Errno(EINVAL) }
+            end += 1
+        }
+        return remove(start..<end)
+    }
+
+    /// Forgets all, and returns how many bytes that was, or what of it can be told.
+    mutating func unmapAll() -> UInt64 { remove(0..<ranges.count) }
+
+    /// Forgets all, and closes every file.
+    mutating func clear() { self = GuestMemory() }
+
+    /// The range that has an address.
+    @inline(__always)
+    mutating func range(of address: UInt64) -> Range? {
+        if hit < ranges.count {
+            let range = ranges[hit]
+            if range.first <= address, address <= range.last { return range }
+        }
+        let index = firstIndex(endingAtOrAbove: address)
+        guard index < ranges.count, ranges[index].first <= address else { return nil }
+        hit = index
+        return ranges[index]
+    }
+
+    private func firstIndex(endingAtOrAbove address: UInt64) -> Int {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].last < address { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private mutating func remove(_ indices: Swift.Range<Int>) -> UInt64 {
+        var bytes: UInt64 = 0
+        for index in indices {
+            bytes &+= ranges[index].last - ranges[index].first &+ 1
+            if let identity = owners[index] { release(identity) }
+        }
+        ranges.removeSubrange(indices)
+        owners.removeSubrange(indices)
+        if ranges.isEmpty { outgrown = [] }
+        return bytes
+    }
+
+    // MARK: Files
+
+    /// nil for a file that may not be mapped: the client answers for those ranges as well.
+    private mutating func use(
+        _ descriptor: Int32, until end: (partialValue: UInt64, overflow: Bool)
+    ) throws(Errno) -> (identity: MappedFile.Identity, mapping: MappedFile)? {
+        var description = mappable()
+        let result = socket_mappable(descriptor, &description)
+        if result == -Int(EMEDIUMTYPE) { return nil }
+        if let error = Errno(result: result) { throw error }
+        guard !end.overflow, end.partialValue <= description.size else { throw Errno(EINVAL) }
+        let identity = MappedFile.Identity(description)
+        if let known = files[identity], UInt64(known.mapping.size) >= end.partialValue {
+            files[identity]?.users += 1
+            return (identity, known.mapping)
+        }
+        guard files.count < GuestMemory.mostFiles, outgrown.count < GuestMemory.mostFiles else { throw Errno(ENOSPC) }
+        let mapping = try MappedFile(descriptor, description)
+        if let old = files[identity] { outgrown.append(old.mapping) }
+        files[identity] = File(mapping: mapping, users: files[identity, default: File(mapping: mapping)].users + 1)
+        return (identity, mapping)
+    }
+
+    private mutating func release(_ identity: MappedFile.Identity) {
+        files[identity]?.users -= 1
+        let idle = files.filter { $0.value.users <= 0 }
+        guard idle.count > GuestMemory.mostIdleFiles, let one = idle.first(where: { $0.key != identity }) else {
+            return
+        }
+        files[one.key] = nil
+    }
+}

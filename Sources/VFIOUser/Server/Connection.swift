@@ -1,0 +1,179 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// One client's end: takes its messages from the stream, whole, with their descriptors, and keeps what it does not read yet.
+final class Connection {
+    /// Why nothing more comes.
+    enum End: Equatable {
+        case closed
+        /// What came is no message of this protocol: where the next one begins, nobody knows.
+        case notAMessage
+        case failed(Errno)
+    }
+
+    /// Bytes that wait for a client before nothing more is taken from it.
+    private static let mostWaiting = 4 << 20
+    /// What the body's buffer is kept at.
+    private static let usualBody = 1 << 16
+
+    private struct Waiting {
+        var bytes: [UInt8]
+        var sent = 0
+        let descriptor: Int32
+    }
+
+    let descriptor: Int32
+    private var start = [UInt8](repeating: 0, count: Header.size)
+    private var startFilled = 0
+    private var body: UnsafeMutableRawBufferPointer
+    private var bodyFilled = 0
+    private var descriptors: [Int32] = []
+    /// One message came with more descriptors than any may.
+    private var hasTooMany = false
+    private var waiting: [Waiting] = []
+    private var waitingBytes = 0
+    private(set) var end: End?
+
+    /// Takes over a connected socket that does not block.
+    init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+        body = .allocate(byteCount: Connection.usualBody, alignment: 16)
+    }
+
+    deinit {
+        closeDescriptors()
+        body.deallocate()
+        sys_close(descriptor)
+    }
+
+    /// What poll is to wait for.
+    var events: Int16 {
+        Int16((waitingBytes < Connection.mostWaiting ? POLLIN : 0) | (waiting.isEmpty ? 0 : POLLOUT))
+    }
+
+    // MARK: Receiving
+
+    /// A whole message; its payload and descriptors are gone when `use` returns.
+    struct Message {
+        let header: Header
+        let payload: UnsafeRawBufferPointer
+        let descriptors: [Int32]
+        let hasTooManyDescriptors: Bool
+    }
+
+    /// Takes one message, if all of it is there, and whether it did.
+    func receive(_ use: (Message) -> Void) -> Bool {
+        guard end == nil, waitingBytes < Connection.mostWaiting, fillStart() else { return false }
+        let header = start.withUnsafeBytes { Header($0) }
+        let size = Int(header.size) - Header.size
+        guard size >= 0, Int(header.size) <= Command.longest, header.isRequest || header.isReply else {
+            end = .notAMessage
+            return false
+        }
+        guard fillBody(size) else { return false }
+        startFilled = 0
+        bodyFilled = 0
+        let message = Message(
+            header: header, payload: UnsafeRawBufferPointer(rebasing: body[..<size]), descriptors: descriptors,
+            hasTooManyDescriptors: hasTooMany)
+        use(message)
+        closeDescriptors()
+        return true
+    }
+
+    /// Descriptors come with the first byte of their message.
+    private func fillStart() -> Bool {
+        while startFilled < Header.size {
+            var room = Command.mostDescriptors - descriptors.count
+            let most = room
+            var came = [Int32](repeating: -1, count: room)
+            let count = start.withUnsafeMutableBytes {
+                $0.baseAddress.map {
+                    socket_receive(descriptor, $0 + startFilled, Header.size - startFilled, &came, &room)
+                } ?? 0
+            }
+            descriptors += came.prefix(room)
+            hasTooMany = hasTooMany || room > most
+            guard take(count) else { return false }
+            startFilled += count
+        }
+        return true
+    }
+
+    private func fillBody(_ size: Int) -> Bool {
+        if size > body.count || (body.count > Connection.usualBody && bodyFilled == 0 && size <= Connection.usualBody) {
+            body.deallocate()
+            body = .allocate(byteCount: max(size, Connection.usualBody), alignment: 16)
+        }
+        while bodyFilled < size {
+            // None is expected: all are closed.
+            var room = 0
+            let count =
+                body.baseAddress.map { socket_receive(descriptor, $0 + bodyFilled, size - bodyFilled, nil, &room) } ?? 0
+            hasTooMany = hasTooMany || room > 0
+            guard take(count) else { return false }
+            bodyFilled += count
+        }
+        return true
+    }
+
+    private func take(_ result: Int) -> Bool {
+        if result > 0 { return true }
+        if result == 0 { end = .closed }
+        if let error = Errno(result: result), error.code != EAGAIN, error.code != EINTR {
+            end = error.code == ECONNRESET ? .closed : .failed(error)
+        }
+        return false
+    }
+
+    private func closeDescriptors() {
+        for one in descriptors { sys_close(one) }
+        descriptors = []
+        hasTooMany = false
+    }
+
+    // MARK: Sending
+
+    /// Sends a message, or keeps it until the client reads. Each message is a send of its own: a client may take a header
+    /// that comes in parts for a broken one. A descriptor must stay open as long as this.
+    func send(_ message: UnsafeRawBufferPointer, descriptor: Int32 = -1) {
+        guard end == nil, let base = message.baseAddress else { return }
+        var sent = 0
+        if waiting.isEmpty {
+            let result = socket_send(self.descriptor, base, message.count, descriptor)
+            guard goesOn(result) else { return }
+            sent = max(0, result)
+        }
+        guard sent < message.count else { return }
+        waiting.append(Waiting(bytes: Array(message[sent...]), descriptor: sent == 0 ? descriptor : -1))
+        waitingBytes += message.count - sent
+    }
+
+    /// Sends of what waits as much as the client takes.
+    func flush() {
+        while end == nil, let first = waiting.first {
+            let rest = first.bytes.count - first.sent
+            let result = first.bytes.withUnsafeBytes {
+                $0.baseAddress.map {
+                    socket_send(descriptor, $0 + first.sent, rest, first.sent == 0 ? first.descriptor : -1)
+                } ?? 0
+            }
+            guard goesOn(result), result > 0 else { return }
+            waitingBytes -= result
+            if result == rest { waiting.removeFirst() } else { waiting[0].sent += result }
+        }
+    }
+
+    private func goesOn(_ result: Int) -> Bool {
+        guard let error = Errno(result: result), error.code != EAGAIN, error.code != EINTR else { return true }
+        // What it has sent before it went is still read.
+        if error.code == EPIPE {
+            waiting = []
+            waitingBytes = 0
+            return false
+        }
+        end = .failed(error)
+        return false
+    }
+}

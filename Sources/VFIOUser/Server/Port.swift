@@ -1,0 +1,84 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Where a function is plugged in: its socket, the client that came there, and what that client lets it reach.
+final class Port {
+    let name: String
+    /// Ports of one switch reach each other's BARs by bus addresses; nil for a port of its own.
+    let upstream: Int?
+    unowned let server: Server
+    let make: (any PCIBus) throws(Errno) -> any PCIFunction
+    /// -1 for none.
+    let listener: Int32
+
+    var connection: Connection?
+    var function: (any PCIFunction)?
+    var memory = GuestMemory()
+    /// An eventfd each; -1 where nobody listens.
+    var vectors: [Int32] = []
+    /// The version was agreed on.
+    var isOpen = false
+    /// Bytes that the client takes in one message.
+    var mostData = Command.mostData
+    /// Files of its BARs that peers use, once they were asked for.
+    var files: [Int: MappedFile] = [:]
+
+    var isWorking = false
+    var hasWork = false
+    var resetAsked = false
+    /// The request that a reply is awaited of, and where its data goes.
+    var awaited: (id: UInt16, command: Command, address: UInt64, data: UnsafeMutableRawBufferPointer)?
+    var answer: Answer?
+    private var lastID: UInt16 = 0
+    /// A request was not answered in time: further ones fail at once, until anything is answered.
+    var isSilent = false
+
+    enum Answer { case done, refused }
+
+    init(
+        _ server: Server, name: String, listener: Int32, upstream: Int?,
+        make: @escaping (any PCIBus) throws(Errno) -> any PCIFunction
+    ) {
+        self.server = server
+        self.name = name
+        self.listener = listener
+        self.upstream = upstream
+        self.make = make
+    }
+
+    /// A client came: the function is as after power-on, as it is a new one.
+    func plug(_ descriptor: Int32) throws(Errno) {
+        let connection = Connection(descriptor)
+        let function = try make(self)
+        self.connection = connection
+        self.function = function
+        vectors = [Int32](repeating: -1, count: min(max(function.vectorCount, 0), 2048))
+    }
+
+    /// The client went; nothing of it stays.
+    func unplug() {
+        connection = nil
+        for vector in vectors where vector >= 0 { sys_close(vector) }
+        vectors = []
+        memory.clear()
+        files = [:]
+        function = nil
+        isOpen = false
+        mostData = Command.mostData
+        hasWork = false
+        resetAsked = false
+        awaited = nil
+        isSilent = false
+    }
+
+    /// Whether its bus must fail, so that its work ends: its client went, or it is to be reset.
+    var isFailing: Bool { connection == nil || resetAsked || function?.needsReset ?? true }
+
+    /// For a request to the client; those of one direction have ids of their own, and these are told from a client's first
+    /// ones by sight.
+    func nextID() -> UInt16 {
+        lastID = lastID &+ 1
+        return lastID | 0x8000
+    }
+}

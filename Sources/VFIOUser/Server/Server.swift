@@ -1,0 +1,194 @@
+import CKernel
+import Glibc
+public import Kernel
+
+/// Serves PCI functions to vfio-user clients, such as QEMU: one socket, and one client at a time, a function. Everything
+/// happens in the thread that calls ``run(until:whileConnected:)``. What clients send is checked, and what it costs is bounded; a client that
+/// breaks the protocol loses its connection, and nobody else anything.
+public final class Server {
+    /// Nanoseconds that a request to a client waits for its reply.
+    static let completionTimeout: UInt64 = 10_000_000_000
+
+    private(set) var ports: [Port] = []
+    var windows: [PeerWindow] = []
+    private let note: (String) -> Void
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Command.longest, alignment: 16)
+    private var files: [(path: String, file: socket_file)] = []
+    private var ending: Int32 = -1
+    private(set) var isEnding = false
+    /// A function works; whatever came was answered before.
+    private(set) var isWorking = false
+
+    /// `note` is told who comes and goes, and what is refused: lines for people.
+    public init(note: @escaping (String) -> Void = { _ in }) { self.note = note }
+
+    deinit {
+        for port in ports { port.unplug() }
+        for port in ports where port.listener >= 0 { sys_close(port.listener) }
+        for (path, file) in files { socket_remove(path, file) }
+        buffer.deallocate()
+    }
+
+    /// Whether a client is there.
+    public var isConnected: Bool { ports.contains { $0.connection != nil } }
+
+    /// Listens at a path, with mode 0600, and removes the file at the end; a file that is left there of a server of this user that is
+    /// gone is replaced, any other one is not. For each client `make` makes a function. Functions with the same `upstream`
+    /// are below one switch: their requests to each other's BARs, by bus address, go straight there. Others reach what their
+    /// client maps, as through a host bridge. Errors: EADDRINUSE, EEXIST, EACCES, ENAMETOOLONG (above 107 bytes), ENOENT.
+    public func add(
+        _ name: String, at path: String, upstream: Int? = nil,
+        _ make: @escaping (any PCIBus) throws(Errno) -> any PCIFunction
+    ) throws(Failure) {
+        var file = socket_file()
+        let result = socket_listen(path, &file)
+        if let error = Errno(result: result) {
+            throw Failure("listen", error, object: path, hint: Server.hint(error))
+        }
+        files.append((path, file))
+        ports.append(Port(self, name: name, listener: Int32(result), upstream: upstream, make: make))
+    }
+
+    /// Serves one client, over a connected socket that is taken over.
+    public func add(
+        _ name: String, connected socket: Int32, upstream: Int? = nil,
+        _ make: @escaping (any PCIBus) throws(Errno) -> any PCIFunction
+    ) throws(Errno) {
+        let port = Port(self, name: name, listener: -1, upstream: upstream, make: make)
+        ports.append(port)
+        try port.plug(socket)
+    }
+
+    private static func hint(_ error: Errno) -> String? {
+        switch error.code {
+        case EADDRINUSE: "another program serves there; choose another path"
+        case EEXIST: "something that is no socket of yours is there, and is not removed; choose another path"
+        case ENAMETOOLONG: "a socket's path has at most 107 bytes"
+        case ENOENT, ENOTDIR: "the folder must exist"
+        default: nil
+        }
+    }
+
+    /// Serves until a descriptor becomes readable; with `whileConnected`, until no client is there after at least one was.
+    public func run(until ending: Int32 = -1, whileConnected: Bool = false) {
+        self.ending = ending
+        var wasConnected = isConnected
+        while !isEnding {
+            turn(until: .max)
+            wasConnected = wasConnected || isConnected
+            if whileConnected, wasConnected, !isConnected { return }
+        }
+    }
+
+    /// Waits for one thing to happen, or until a time of the monotonic clock, and does what comes of it.
+    func turn(until time: UInt64) {
+        let wakeUps = ports.compactMap { $0.function?.wakeUp }
+        poll(until: ports.contains { $0.hasWork } ? 0 : min(time, wakeUps.min() ?? .max)) { settle() }
+        settle()
+    }
+
+    /// Answers clients until a condition holds, or a time. No function works meanwhile.
+    func wait(until time: UInt64, _ condition: () -> Bool) {
+        while !condition(), !isEnding, sys_monotonic() < time { poll(until: time) {} }
+    }
+
+    // MARK: What happens
+
+    private func poll(until time: UInt64, _ afterEach: () -> Void) {
+        var waits = [pollfd(fd: ending, events: Int16(POLLIN), revents: 0)]
+        for port in ports {
+            // A client that comes while another is there is sent away at once.
+            waits.append(pollfd(fd: port.listener, events: Int16(POLLIN), revents: 0))
+            waits.append(
+                pollfd(fd: port.connection?.descriptor ?? -1, events: port.connection?.events ?? 0, revents: 0))
+        }
+        let now = sys_monotonic()
+        let rest = time == .max ? -1 : Int32(clamping: time <= now ? 0 : (time - now + 999_999) / 1_000_000)
+        guard Glibc.poll(&waits, nfds_t(waits.count), rest) > 0 else { return }
+        isEnding = isEnding || waits[0].revents != 0
+        for (index, port) in ports.enumerated() {
+            if waits[2 * index + 2].revents != 0 { serve(port, afterEach) }
+            if waits[2 * index + 1].revents != 0 { accept(port) }
+        }
+    }
+
+    /// Messages of one client before the others have their turn.
+    private static let mostInARow = 64
+
+    private func serve(_ port: Port, _ afterEach: () -> Void) {
+        guard let connection = port.connection else { return }
+        connection.flush()
+        var count = 0
+        while count < Server.mostInARow, port.connection === connection,
+            connection.receive({ port.handle($0, over: connection) })
+        {
+            count += 1
+            // Its wait is over; more may be for a moment at which it is reset.
+            if port.awaited != nil, port.answer != nil { return }
+            afterEach()
+        }
+        guard let end = connection.end, port.connection === connection else { return }
+        switch end {
+        case .closed: note("\(port.name): the client left")
+        case .notAMessage: note("\(port.name): what came is no vfio-user message; the connection is closed")
+        case .failed(let error): note("\(port.name): the connection is closed: \(error.name)")
+        }
+        port.connection = nil
+    }
+
+    private func accept(_ port: Port) {
+        let result = socket_accept(port.listener)
+        guard result >= 0 else { return }
+        guard port.connection == nil, port.function == nil else {
+            sys_close(Int32(result))
+            return note("\(port.name): a second client was sent away")
+        }
+        do throws(Errno) {
+            try port.plug(Int32(result))
+            note("\(port.name): a client came")
+        } catch {
+            note("\(port.name): no function could be made: \(error.name) (\(error.message))")
+        }
+    }
+
+    /// Everything that has to wait until no function works: resets, clients that went, and work.
+    private func settle() {
+        for port in ports {
+            if port.connection == nil, port.function != nil {
+                port.unplug()
+                findWindows()
+            }
+            reset(port)
+            guard let function = port.function else { continue }
+            guard port.hasWork || function.wakeUp.map({ $0 <= sys_monotonic() }) == true else { continue }
+            port.hasWork = false
+            port.isWorking = true
+            isWorking = true
+            function.work()
+            isWorking = false
+            port.isWorking = false
+            reset(port)
+        }
+    }
+
+    /// Resets a function that is to be, unless it works.
+    func reset(_ port: Port) {
+        guard !port.isWorking, let function = port.function, port.resetAsked || function.needsReset else { return }
+        port.resetAsked = false
+        function.reset()
+        findWindows()
+    }
+
+    // MARK: Messages
+
+    /// Lays a message out in the one buffer there is, and sends it before anything else happens.
+    func withMessage(
+        _ header: Header, _ fill: (UnsafeMutableRawBufferPointer) -> Void, send: (UnsafeRawBufferPointer) -> Void
+    ) {
+        header.store(in: buffer)
+        fill(UnsafeMutableRawBufferPointer(rebasing: buffer[Header.size..<Int(header.size)]))
+        send(UnsafeRawBufferPointer(rebasing: buffer[..<Int(header.size)]))
+    }
+
+    func tell(_ port: Port, _ text: String) { note("\(port.name): \(text)") }
+}

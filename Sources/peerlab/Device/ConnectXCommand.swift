@@ -1,0 +1,55 @@
+import ArgumentParser
+import Commands
+import ConnectX
+import Glibc
+import Kernel
+import VFIOUser
+
+/// `peerlab device connectx`
+struct ConnectXCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "connectx", _superCommandName: "peerlab device",
+        abstract: "Serve emulated ConnectX-6 Dx NICs, which Linux's mlx5_core and mlx5_ib drive.",
+        discussion: """
+            15b3:101d with one InfiniBand port; the ports of one process are on one fabric. Place each behind a root port.
+
+            NIC is what they are like, KEY=VALUE with commas between:
+            \(HCAOptions.keys.map { "  \($0.name)=\($0.values): \($0.help)" }.joined(separator: "\n"))
+            Any other key is a capability of struct mlx5_ifc_cmd_hca_cap_bits, such as log_max_qp=10.
+            """)
+
+    @OptionGroup var serving: ServingOptions
+
+    @Option(help: ArgumentHelp("What the NICs are like.", valueName: "NIC"))
+    var nic: String?
+
+    private func described() throws -> HCAOptions {
+        guard let nic else { return HCAOptions() }
+        do throws(HCAOptions.Invalid) { return try HCAOptions(nic) } catch {
+            throw ValidationError("--nic: \(error.reason)")
+        }
+    }
+
+    func validate() throws { _ = try described() }
+
+    func run() throws {
+        let options = try described()
+        let fabric = Fabric()
+        let isVerbose = serving.verbose
+        try serving.serve { (index, bus) throws(Errno) in
+            let hca = HCA(options.next(index), bus: bus, fabric: fabric)
+            if isVerbose { hca.log = { Self.tell($0) } }
+            return hca
+        }
+    }
+
+    /// What was refused to a driver, for people who look for what their patch does.
+    private static func tell(_ event: HCA.Event) {
+        switch event {
+        case .command(_, nil): break
+        case .command(let name, let failure?):
+            print("peerlab: \(name): \(failure.status): \(failure.reason)", to: STDERR_FILENO)
+        case .reset: print("peerlab: the NIC was reset", to: STDERR_FILENO)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import CKernel
+import Commands
+import Glibc
+import Kernel
+import VFIOUser
+
+/// `peerlab device`
+struct DeviceCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "device", _superCommandName: "peerlab",
+        abstract: "Serve emulated PCI functions to a virtual machine, over vfio-user.",
+        discussion: """
+            QEMU from 10.1 on has the client: -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"PATH"}}'. Give \
+            it memory that can be shared (-object memory-backend-memfd,id=ram0,size=1G,share=on -machine \
+            memory-backend=ram0): without, each access to memory is a message.
+            """,
+        subcommands: [ConnectXCommand.self, ExporterCommand.self])
+}
+
+/// How functions are served, whatever they are.
+struct ServingOptions: ParsableArguments {
+    @Option(
+        name: .customLong("socket"),
+        help: ArgumentHelp(
+            "Path of the UNIX socket to listen at; for each one a function is served. This user alone can connect.",
+            valueName: "PATH"))
+    var sockets: [String]
+
+    @Flag(
+        help: """
+            The functions are below one switch, which passes their requests to each other on by bus address, as one without \
+            redirection does. Else only what the guest maps for them reaches memory, as through a host bridge.
+            """)
+    var `switch` = false
+
+    @Flag(help: "End when the last client has gone.")
+    var once = false
+
+    @Flag(help: "Say what is refused, and why a connection ends.")
+    var verbose = false
+
+    func validate() throws {
+        guard !sockets.isEmpty else { throw ValidationError("--socket is missing: a path to listen at") }
+        guard Set(sockets).count == sockets.count else { throw ValidationError("a --socket is there twice") }
+    }
+
+    /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP.
+    func serve(_ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction) throws {
+        let signals = socket_ending_signals()
+        if let error = Errno(result: signals) { throw Failure("signalfd", error, object: "SIGINT") }
+        let isVerbose = verbose
+        let server = Server { if isVerbose { print("peerlab: \($0)", to: STDERR_FILENO) } }
+        for (index, path) in sockets.enumerated() {
+            try server.add(path, at: path, upstream: `switch` ? 0 : nil) { bus throws(Errno) in try make(index, bus) }
+        }
+        confine()
+        for path in sockets { print("serving at \(path)", to: STDOUT_FILENO) }
+        server.run(until: Int32(signals), whileConnected: once)
+    }
+
+    /// Its client is a guest's machine: what it does not need from here on it gives up. It opens no file any more, and
+    /// removes its sockets at the end.
+    private func confine() {
+        let rules = sandbox_rules()
+        guard rules >= 0 else {
+            return print(
+                "peerlab: files are not confined, for landlock: \(Errno(result: rules)?.message ?? "")",
+                to: STDERR_FILENO)
+        }
+        defer { close(Int32(rules)) }
+        for path in sockets {
+            let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+            _ = sandbox_allow(Int32(rules), folder, UInt32(SANDBOX_REPLACE.rawValue))
+        }
+        _ = sandbox_restrict(Int32(rules))
+        _ = sandbox_limit(SANDBOX_MEMORY, Confinement.modelMemory)
+    }
+}
