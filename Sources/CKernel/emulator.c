@@ -2,6 +2,7 @@
 #include "include/emulator.h"
 #include "include/process.h"
 #include "include/sandbox.h"
+#include "include/socket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -97,34 +98,6 @@ static int without_sockets(int *requests) {
     return result < 0 ? -1 : 0;
 }
 
-/* A message that is a descriptor. */
-union descriptor_message {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(int))];
-};
-
-static int pass(int socket, int descriptor) {
-    union descriptor_message control;
-    char nothing = 0;
-    struct iovec data = { &nothing, 1 };
-    struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-    control.header = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-    memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
-    return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
-}
-
-/* What was passed; -1 where nothing was. */
-static int passed(int socket) {
-    union descriptor_message control;
-    char nothing;
-    int descriptor = -1;
-    struct iovec data = { &nothing, 1 };
-    struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
-        memcpy(&descriptor, CMSG_DATA(&control.header), sizeof descriptor);
-    return descriptor;
-}
-
 long emulator_give(int requests, int connection) {
     struct seccomp_notif request = { 0 };
     if (ioctl(requests, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0) return -errno;
@@ -150,7 +123,8 @@ static int confine(const struct emulator *emulator, int told) {
     if (result < 0) return -1;
     int requests = -1;
     if (without_sockets(emulator->asks_for_sockets ? &requests : NULL) < 0) return -1;
-    return requests < 0 ? 0 : pass(told, requests);
+    char nothing = 0;
+    return requests < 0 || socket_send(told, &nothing, 1, requests) == 1 ? 0 : -1;
 }
 
 static void become(const struct emulator *emulator, pid_t parent, int failure, int requests) {
@@ -184,8 +158,10 @@ long emulator_start(struct emulator *emulator) {
     long result = process_started(child, ends);
     if (emulator->asks_for_sockets) {
         close(requests[1]);
-        /* What was started has told it before that. */
-        if (result > 0) emulator->requests = passed(requests[0]);
+        /* What was started has sent it before that. */
+        char nothing;
+        size_t count = 1;
+        if (result > 0) socket_receive(requests[0], &nothing, 1, &emulator->requests, &count);
         close(requests[0]);
     }
     return result;

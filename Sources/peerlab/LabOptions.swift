@@ -43,9 +43,9 @@ struct LabOptions: ParsableArguments {
         name: .customLong("lab-nic"),
         help: ArgumentHelp(
             """
-            Give the lab an emulated ConnectX: connectx, and options of `peerlab device connectx` behind commas, such as \
-            tph=off. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
-            """, valueName: "connectx[,OPTION=VALUE]"))
+            Give the lab an emulated ConnectX: connectx, and what it is like behind commas, as `peerlab device \
+            connectx --nic` takes it, such as tph=off. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            """, valueName: "connectx[,KEY=VALUE]"))
     var nic: String?
 
     /// What these options read: no output may be one of these files.

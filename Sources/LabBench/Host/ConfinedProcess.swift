@@ -20,8 +20,10 @@ struct ConfinedProcess: ~Copyable {
         var longestFile: UInt64
         /// Seconds of processor time.
         var time: UInt64
-        /// Whether it asks for connections with socket(2), for which `ConfinedProcess.give` answers.
+        /// Whether it asks for connections with socket(2), which ``DeviceConnections`` answers.
         var asksForConnections = false
+        /// Which of a machine's processes it is: each has a user of its own.
+        var place: UInt32 = 0
     }
 
     let pid: pid_t
@@ -70,8 +72,9 @@ struct ConfinedProcess: ~Copyable {
 
     /// Users that nobody else is, so that no other process is in its reach; where this process cannot become any (in a
     /// container), nobody's.
-    private static var users: [uid_t] {
-        geteuid() == 0 ? [1_879_048_192 + uid_t(getpid()), 65534] : [0]
+    private static func users(_ place: UInt32) -> [uid_t] {
+        // Numbers of processes have 22 bits.
+        geteuid() == 0 ? [1_879_048_192 + place << 22 + uid_t(getpid()), 65534] : [0]
     }
 
     private static func start(_ launch: Launch, _ rules: Int32) -> (result: Int, requests: Int32) {
@@ -85,7 +88,7 @@ struct ConfinedProcess: ~Copyable {
                 variables.withUnsafeBufferPointer { variables in
                     launch.descriptors.withUnsafeBufferPointer { descriptors in
                         var result = -Int(EPERM), requests: Int32 = -1
-                        for user in users where result == -Int(EPERM) || result == -Int(EINVAL) {
+                        for user in users(launch.place) where result == -Int(EPERM) || result == -Int(EINVAL) {
                             var emulator = emulator(
                                 program: program, arguments: words.baseAddress, environment: variables.baseAddress,
                                 descriptors: descriptors.baseAddress, count: descriptors.count, rules: rules,

@@ -34,6 +34,6 @@ public struct DeviceServer: Sendable {
             ConfinedProcess.Launch(
                 program: "/proc/self/fd/\(programNumber)", arguments: words(Emulator.connectionNumber),
                 descriptors: [messages] + connections + [file], folders: nil,
-                addresses: guest + DeviceServer.addresses, longestFile: 0, time: time))
+                addresses: guest + DeviceServer.addresses, longestFile: 1 << 30, time: time, place: 1))
     }
 }

@@ -1,29 +1,25 @@
 import ArgumentParser
-import Commands
+import ConnectX
 
 /// The NIC that `--lab-nic` asks for.
 struct LabNIC {
-    /// Options of `peerlab device connectx`, as words.
-    let words: [String]
-    /// What it has of TPH; nil for what it has by default.
-    let tph: String?
+    /// What it is like, as `peerlab device connectx --nic` takes it.
+    let text: String
+    /// The same, understood.
+    let options: HCAOptions
+    /// Whether the text says of TPH what it is to have.
+    let namesTPH: Bool
 
-    /// "connectx", and "option=value" behind commas.
+    /// "connectx", and KEY=VALUE behind commas.
     init(_ text: String) throws(ValidationError) {
-        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let parts = text.split(separator: ",", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard parts[0] == "connectx" else {
-            throw ValidationError("--lab-nic takes connectx, and OPTION=VALUE behind commas, not '\(text)'")
+            throw ValidationError("--lab-nic takes connectx, and KEY=VALUE behind commas, not '\(text)'")
         }
-        var words: [String] = [], tph: String?
-        for part in parts.dropFirst() {
-            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty,
-                pair[0].utf8.allSatisfy({ (0x61...0x7a).contains($0) || $0 == 0x2d }), pair[0].first != "-"
-            else { throw ValidationError("--lab-nic takes OPTION=VALUE behind connectx, not '\(part)'") }
-            words += ["--\(pair[0])", pair[1]]
-            if pair[0] == "tph" { tph = pair[1] }
+        self.text = parts.count > 1 ? parts[1] : ""
+        do throws(HCAOptions.Invalid) { options = parts.count > 1 ? try HCAOptions(parts[1]) : HCAOptions() } catch {
+            throw ValidationError("--lab-nic: \(error.reason)")
         }
-        self.words = words
-        self.tph = tph
+        namesTPH = self.text.split(separator: ",").contains { $0.hasPrefix("tph") }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConnectX
 import Glibc
 import LabBench
 
@@ -66,9 +67,9 @@ struct LabSetup {
     /// device again.
     private mutating func add(_ nic: LabNIC, _ folder: String) throws(ValidationError) {
         var device = LabMachine.nic
-        if nic.tph != "off" {
+        if nic.options.tph != .none {
             machine.hasSteeringTags = true
-            if nic.tph != nil || access("\(folder)/tph_completer.ko", R_OK) == 0 {
+            if nic.namesTPH || access("\(folder)/tph_completer.ko", R_OK) == 0 {
                 try load("tph_completer", from: folder)
                 device.driver = "mlx5_core"
             } else {
@@ -79,10 +80,8 @@ struct LabSetup {
         }
         machine.devices.append(device)
         machine.fabric = .bridge
-        server = DeviceServer(
-            program: StdlibFolders.program(), functions: 1
-        ) { first in
-            ["device", "connectx", "--connection", "\(first)"] + nic.words
+        server = DeviceServer(program: StdlibFolders.program(), functions: 1) { first in
+            ["device", "connectx", "--connection", "\(first)"] + (nic.text.isEmpty ? [] : ["--nic", nic.text])
         }
     }
 
