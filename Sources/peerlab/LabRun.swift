@@ -159,7 +159,9 @@ struct LabRun {
                 GuestJob(
                     command: program.map { [$0] + command } ?? [GuestImage.program] + command,
                     environment: image.environment + LabRun.environment, directory: LabRun.directory(),
-                    modules: setup.modules.map { GuestJob.Module(path: $0.path, parameters: $0.parameters) },
+                    modules: setup.modules.map {
+                        GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign)
+                    },
                     bindings: setup.machine.devices.compactMap { device in
                         device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
                     }, files: results.count))

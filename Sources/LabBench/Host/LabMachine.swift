@@ -42,7 +42,7 @@ public struct LabMachine: Sendable {
     /// The identity of the emulated ConnectX.
     public static let connectx = "15b3:101d"
     /// The emulated ConnectX, which its own driver has; ``DeviceServer`` is it.
-    public static let nic = Device(identity: connectx, model: "connectx", driver: nil, isServed: true)
+    public static let nic = Device(identity: connectx, model: "connectx", driver: "mlx5_core", isServed: true)
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
     /// Express function, with power states, function-level reset, MSI-X, error reporting and address translation.

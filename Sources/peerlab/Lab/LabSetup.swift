@@ -7,6 +7,8 @@ import LabBench
 struct LabModule: Equatable, Sendable {
     let file: String
     var parameters: [String] = []
+    /// See ``GuestJob/Module/sign``.
+    var sign: String?
 
     /// Where it is in the guest.
     var path: String { "/lib/modules/" + (file.split(separator: "/").last.map(String.init) ?? file) }
@@ -63,22 +65,26 @@ struct LabSetup {
         }
     }
 
-    /// The driver that is built into a kernel has looked at the root port before a module can be loaded: so it is given the
-    /// device again.
+    /// The NIC's drivers are modules, or built into the kernel. One that is built in has looked at the root port before a module
+    /// can be loaded: so it is given the device again.
     private mutating func add(_ nic: LabNIC, _ folder: String) throws(ValidationError) {
-        var device = LabMachine.nic
         if nic.options.tph != .none {
             machine.hasSteeringTags = true
             if nic.namesTPH || access("\(folder)/tph_completer.ko", R_OK) == 0 {
                 try load("tph_completer", from: folder)
-                device.driver = "mlx5_core"
             } else {
                 notes.append(
                     "the ConnectX has no TPH below root ports that are no completers: scripts/lab/build-modules makes "
                         + "tph_completer, which makes them completers")
             }
         }
-        machine.devices.append(device)
+        let drivers = [
+            ("mlx5_core", "/sys/bus/pci/drivers/mlx5_core"), ("mlx5_ib", "/sys/bus/auxiliary/drivers/mlx5_ib.rdma"),
+        ]
+        for (name, sign) in drivers where access("\(folder)/\(name).ko", R_OK) == 0 {
+            try load(name, unless: sign, from: folder)
+        }
+        machine.devices.append(LabMachine.nic)
         machine.fabric = .bridge
         server = DeviceServer(program: StdlibFolders.program(), functions: 1) { first in
             ["device", "connectx", "--connection", "\(first)"] + (nic.text.isEmpty ? [] : ["--nic", nic.text])
@@ -86,7 +92,7 @@ struct LabSetup {
     }
 
     private mutating func load(
-        _ name: String, _ parameters: [String] = [], from folder: String
+        _ name: String, _ parameters: [String] = [], unless sign: String? = nil, from folder: String
     ) throws(ValidationError) {
         let path = "\(folder)/\(name).ko"
         guard access(path, R_OK) == 0 else {
@@ -94,7 +100,7 @@ struct LabSetup {
                 "there is no kernel module \(path): scripts/lab/build-modules makes it, PEERLAB_LAB_MODULES names "
                     + "another folder")
         }
-        modules.append(LabModule(file: path, parameters: parameters))
+        modules.append(LabModule(file: path, parameters: parameters, sign: sign))
     }
 }
 
