@@ -101,16 +101,19 @@ long socket_receive(int socket, void *buffer, size_t size, int *descriptors, siz
     return got;
 }
 
-long socket_send(int socket, const void *bytes, size_t size, int descriptor) {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+long socket_send(int socket, const void *bytes, size_t size, const int *descriptors, size_t count) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(most * sizeof(int))] = { 0 };
     struct iovec piece = { (void *)(uintptr_t)bytes, size };
     struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
-    if (descriptor >= 0) {
+    if (count > most) return -EINVAL;
+    if (count > 0) {
         message.msg_control = control;
-        message.msg_controllen = sizeof control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof *descriptors);
         struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        *rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-        memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+        *rights = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(count * sizeof *descriptors), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS
+        };
+        memcpy(CMSG_DATA(rights), descriptors, count * sizeof *descriptors);
     }
     ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 ? -(long)errno : sent;

@@ -45,9 +45,10 @@ final class DataPath {
 
     /// Bytes moved at once.
     static let packetSize = 64 << 10
-    /// What one turn of a queue pair, and one call of `work`, may cost: bytes moved, and for each piece some more.
+    /// What one turn of a queue pair may cost: bytes moved, and for each piece some more.
     static let turn = 1 << 20
-    static let share = 8 << 20
+    /// What one call of `work` may.
+    var share = 8 << 20
 
     /// How many objects there may be.
     struct Limits {
@@ -109,7 +110,7 @@ final class DataPath {
     /// Does a bounded part of what there is to do; whether there is more.
     @discardableResult
     func work() -> Bool {
-        var budget = DataPath.share
+        var budget = share
         while budget > 0, let subject = timers.next(requester.clock()) {
             budget -= 256
             elapse(subject)

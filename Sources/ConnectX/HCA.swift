@@ -1,4 +1,5 @@
 import Glibc
+public import Kernel
 public import VFIOUser
 
 /// An emulated ConnectX-6 Dx with one InfiniBand port, as mlx5_core and mlx5_ib know it: registers, commands, event queues,
@@ -6,8 +7,8 @@ public import VFIOUser
 public final class HCA: ConfiguredFunction {
     /// What it tells of itself.
     public enum Event {
-        /// A command by its name, and why it was refused if it was.
-        case command(StaticString, CommandFailure?)
+        /// A command by its name, the number of the object that it names, which most do, and why it was refused if it was.
+        case command(StaticString, number: UInt32, CommandFailure?)
         /// It has forgotten everything.
         case reset
     }
@@ -18,6 +19,11 @@ public final class HCA: ConfiguredFunction {
     public let configuration: ConfigSpace
     /// Is told what happens.
     public var log: ((Event) -> Void)?
+    /// Gets each request on its bus before it is sent, with the steering tag that memory key and table give it.
+    public var requests: ((TLP) -> Void)? {
+        get { bus.report }
+        set { bus.report = newValue }
+    }
     /// Its bus, and what it tells of each request there.
     let bus: Requester
 
@@ -187,6 +193,7 @@ public final class HCA: ConfiguredFunction {
             taken.removeAll(keepingCapacity: true)
         }
         dataPath.work()
+        if let syndrome = events.syndrome { segment.fail(syndrome) }
     }
 
     /// When the data path has something to do: pauses that end, and turns that go on.

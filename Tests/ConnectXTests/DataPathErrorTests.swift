@@ -236,6 +236,14 @@ import VFIOUser
         try a.connect(nil)
         try a.modify(.rtsToRTS, optional: 1 << 5) { $0[QueuePairContext.qKey] = 0x2222 }
         let context = try left.path.queryQueuePair(Int(a.number))
+        // What a repeated INIT does not name stays.
+        let b = try PairDouble(left)
+        try b.modify(.resetToInit) {
+            $0[QueuePairContext.rwe] = 1
+            $0[QueuePairContext.qKey] = 5
+        }
+        try b.modify(.initToInit, optional: 1 << 5) { $0[QueuePairContext.qKey] = 6 }
+        #expect(b.pair?.path.allowsWrite == true && b.pair?.path.queueKey == 6)
         #expect(context[QueuePairContext.state] == 3 && context[QueuePairContext.qKey] == 0x2222)
         #expect(context[QueuePairContext.userIndex] == 0x123 && context[QueuePairContext.rnrRetry] == 7)
     }

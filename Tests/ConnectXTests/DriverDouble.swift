@@ -59,7 +59,7 @@ struct Answer {
 final class DriverDouble {
     let bus = TestBus()
     let hca: HCA
-    /// Memory is given out and never taken back.
+    /// Where free memory begins.
     private var top = 0x20_0000
     static let queue = 0x10_0000
 
@@ -117,6 +117,9 @@ final class DriverDouble {
         _ input: [UInt8], output length: Int = 16, slot: Int = 0, token: UInt8 = 0,
         change: (inout [UInt8]) -> Void = { _ in }
     ) -> Answer {
+        // Mailboxes are used again by the next command.
+        let before = top
+        defer { top = before }
         let inputs = mailboxes(Array(input.dropFirst(16)), token: token)
         let outputs = mailboxes([UInt8](repeating: 0, count: max(0, length - 16)), token: token)
         var entry: [UInt8] = [7, 0, 0, 0] + big(UInt32(input.count)) + big(UInt64(inputs.first ?? 0))

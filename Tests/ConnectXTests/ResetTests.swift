@@ -67,3 +67,23 @@ import VFIOUser
         #expect(capability(.direct)[5] & 6 == 0 && capability(.vectors)[5] & 6 == 4)
     }
 }
+
+extension ResetTests {
+    /// The driver reads the syndrome in its health buffer, and prints it.
+    @Test func whatFailsIsToldByHealth() throws {
+        let driver = DriverDouble()
+        driver.boot()
+        let queue = try #require(driver.eventQueue(1 << 0xa, log: 2))
+        #expect(driver.read(0, 0x23d, 1) == [0])
+        for _ in 0..<5 { _ = driver.command(0x80d) }
+        #expect(driver.read(0, 0x23d, 1) == [0xc])
+        _ = driver.command(0x302, 0, queue.number)
+        driver.write(7, 0x48, [0x10, 0xa8])
+        driver.hca.reset()
+        #expect(driver.read(0, 0x23d, 1) == [0])
+        driver.boot()
+        driver.bus.callsLeft = 0
+        driver.ring(0x18, 1)
+        #expect(driver.read(0, 0x23d, 1) == [0xa])
+    }
+}

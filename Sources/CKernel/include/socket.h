@@ -23,8 +23,10 @@ long socket_pair(int *_Nonnull ends);
  * closed; `count` becomes the number that came. */
 long socket_receive(
     int socket, void *_Nonnull buffer, size_t size, int *_Nullable descriptors, size_t *_Nonnull count);
-/* Bytes that went, with a descriptor if it is not negative. A reader that is gone is -EPIPE, and no signal. */
-long socket_send(int socket, const void *_Nonnull bytes, size_t size, int descriptor);
+/* Bytes that went, with `count` descriptors if any went; -EINVAL for more than 253. A reader that is gone is -EPIPE, and no
+ * signal. */
+long socket_send(
+    int socket, const void *_Nonnull bytes, size_t size, const int *_Nullable descriptors, size_t count);
 
 /* What a descriptor that may be mapped is. */
 struct mappable {

@@ -49,6 +49,7 @@ enum CommandHeader {
     static let modifier = Field("query_hca_cap_in.op_mod", bit: 0x30, width: 16)
     static let status = Field("query_hca_cap_out.status", bit: 0x0, width: 8)
     static let syndrome = Field("query_hca_cap_out.syndrome", bit: 0x20, width: 32)
+    static let number = Field("destroy_qp_in.qpn", bit: 0x48, width: 24)
     /// Bytes of an output that every command has; ENABLE_HCA's and DISABLE_HCA's are even less.
     static let size = 16
 }
@@ -68,12 +69,12 @@ extension HCA {
             guard input.count >= command.input else { throw CommandFailure(.badInputLength, "input is too short") }
             guard output.count >= command.output else { throw CommandFailure(.badOutputLength, "output is too short") }
             try command.run(self, input, output)
-            log?(.command(command.name, nil))
+            log?(.command(command.name, number: input[word: CommandHeader.number], nil))
         } catch {
             output.initializeMemory(as: UInt8.self, repeating: 0)
             output[CommandHeader.status] = UInt64(error.status.rawValue)
             output[CommandHeader.syndrome] = UInt64(error.syndrome)
-            log?(.command(Command.all[opcode]?.name ?? "?", error))
+            log?(.command(Command.all[opcode]?.name ?? "?", number: input[word: CommandHeader.number], error))
         }
     }
 }

@@ -51,8 +51,8 @@ extension HCA {
     func performCommands(_ slots: UInt32) {
         for slot in 0..<1 << InitializationSegment.logSlots where slots >> UInt32(slot) & 1 == 1 {
             guard segment.state == .full, segment.commandQueue != 0, !needsReset else { return }
-            // What cannot be read or answered ends here: there is nobody to tell.
-            try? performCommand(slot)
+            // What cannot be read or answered ends here: the driver learns by the device's health.
+            do throws(DMAFault) { try performCommand(slot) } catch { segment.fail(.memory) }
         }
     }
 

@@ -12,6 +12,12 @@ final class EventQueues: EventSink {
 
     subscript(number: Int) -> EventQueue? { table[number] }
 
+    /// What has failed of a queue.
+    var syndrome: InitializationSegment.Syndrome? {
+        if table.contains(where: { $0.status != .ok }) { return .eventQueue }
+        return table.contains { $0.lost > 0 } ? .eventQueueOverrun : nil
+    }
+
     /// Tells the driver of an event; `data` fills the entry's 28 bytes of event_data, which are 0 before.
     /// - Returns: false where no event queue wants events of this type.
     @discardableResult

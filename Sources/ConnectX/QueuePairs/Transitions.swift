@@ -38,7 +38,7 @@ enum QueuePairTransition: UInt16 {
         typealias Context = QueuePairContext
         let path = Context.primaryPath
         switch self {
-        case .resetToInit, .initToInit:
+        case .resetToInit:
             return [
                 Context.pmState, Context.rre, Context.rwe, Context.rae, Context.atomicMode, Context.qKey,
                 Context.counterSetId, Context.dethSqpn, AddressPath.pkeyIndex.at(path),

@@ -67,8 +67,20 @@ struct InitializationSegment {
     /// What the function is for its driver at the moment.
     var state: Interface { Interface(rawValue: image[Self.interface]) ?? .disabled }
 
-    /// Tells the driver that the firmware has failed: a health syndrome, MLX5_INITIAL_SEG_HEALTH_SYNDROME_*.
-    mutating func fail(_ syndrome: UInt8) { image[Self.healthSyndrome] = UInt64(syndrome) }
+    /// What the driver is told of the device's health, MLX5_INITIAL_SEG_HEALTH_SYNDROME_*.
+    enum Syndrome: UInt64 {
+        /// Memory of the driver's was not reached.
+        case memory = 0xa
+        /// An event queue was full.
+        case eventQueueOverrun = 0xc
+        /// An event queue's memory was not reached.
+        case eventQueue = 0xd
+    }
+
+    /// Tells the driver what has failed; the first one stays until a reset.
+    mutating func fail(_ syndrome: Syndrome) {
+        if image[Self.healthSyndrome] == 0 { image[Self.healthSyndrome] = syndrome.rawValue }
+    }
 
     /// Fills bytes with what lies at an offset.
     mutating func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {

@@ -141,7 +141,7 @@ final class Connection {
         guard end == nil, let base = message.baseAddress else { return }
         var sent = 0
         if waiting.isEmpty {
-            let result = socket_send(self.descriptor, base, message.count, descriptor)
+            let result = sendPart(base, message.count, descriptor)
             guard goesOn(result) else { return }
             sent = max(0, result)
         }
@@ -156,13 +156,17 @@ final class Connection {
             let rest = first.bytes.count - first.sent
             let result = first.bytes.withUnsafeBytes {
                 $0.baseAddress.map {
-                    socket_send(descriptor, $0 + first.sent, rest, first.sent == 0 ? first.descriptor : -1)
+                    sendPart($0 + first.sent, rest, first.sent == 0 ? first.descriptor : -1)
                 } ?? 0
             }
             guard goesOn(result), result > 0 else { return }
             waitingBytes -= result
             if result == rest { waiting.removeFirst() } else { waiting[0].sent += result }
         }
+    }
+
+    private func sendPart(_ bytes: UnsafeRawPointer, _ count: Int, _ descriptor: Int32) -> Int {
+        withUnsafePointer(to: descriptor) { socket_send(self.descriptor, bytes, count, $0, descriptor < 0 ? 0 : 1) }
     }
 
     private func goesOn(_ result: Int) -> Bool {

@@ -75,16 +75,17 @@ extension Port: PCIBus {
     /// ask is answered: they may need those answers before they give theirs. Where no function works, a client may be
     /// waiting for a reply of ours, and this fails.
     private func ask(_ address: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) -> Bool {
-        guard let connection, awaited == nil, !isSilent, server.isWorking else { return false }
+        guard let connection, awaited == nil, unanswered == nil, server.isWorking else { return false }
         let id = nextID()
         let command = isWrite ? Command.writeDMA : Command.readDMA
         send(command, id, address, data, over: connection)
         awaited = (id, command, address, data)
         answer = nil
-        server.wait(until: sys_monotonic() + Server.completionTimeout) { answer != nil || isFailing }
+        server.wait(until: sys_monotonic() + server.completionTimeout) { answer != nil || isFailing }
         awaited = nil
-        if answer == nil, !isFailing { isSilent = true }
-        return answer == .done
+        // One that was given up for a reset is answered soon.
+        if answer == nil, !isFailing { unanswered = id }
+        return answer == .done && !isFailing
     }
 
     private func send(
@@ -103,10 +104,10 @@ extension Port: PCIBus {
 
     /// A reply of the client's. One that nobody waits for any longer, or never did, is dropped.
     func take(reply header: Header, _ payload: UnsafeRawBufferPointer) {
+        if unanswered == header.id { unanswered = nil }
         guard let awaited, awaited.id == header.id, awaited.command.number == header.command, answer == nil else {
             return
         }
-        isSilent = false
         answer = .refused
         guard !header.hasFailed else { return }
         if awaited.command.number == Command.readDMA.number {

@@ -31,8 +31,8 @@ final class Port {
     var awaited: (id: UInt16, command: Command, address: UInt64, data: UnsafeMutableRawBufferPointer)?
     var answer: Answer?
     private var lastID: UInt16 = 0
-    /// A request was not answered in time: further ones fail at once, until anything is answered.
-    var isSilent = false
+    /// A request that was not answered in time: until it is, further ones fail at once.
+    var unanswered: UInt16?
 
     enum Answer { case done, refused }
 
@@ -69,7 +69,7 @@ final class Port {
         hasWork = false
         resetAsked = false
         awaited = nil
-        isSilent = false
+        unanswered = nil
     }
 
     /// Whether its bus must fail, so that its work ends: its client went, or it is to be reset.

@@ -3,11 +3,11 @@ import Glibc
 public import Kernel
 
 /// Serves PCI functions to vfio-user clients, such as QEMU: one socket, and one client at a time, a function. Everything
-/// happens in the thread that calls ``run(until:whileConnected:)``. What clients send is checked, and what it costs is bounded; a client that
-/// breaks the protocol loses its connection, and nobody else anything.
+/// happens in the thread that calls ``run(until:whileConnected:)``. What clients send is checked, and what it costs is
+/// bounded; a client that breaks the protocol loses its connection, and nobody else anything.
 public final class Server {
     /// Nanoseconds that a request to a client waits for its reply.
-    static let completionTimeout: UInt64 = 10_000_000_000
+    var completionTimeout: UInt64 = 10_000_000_000
 
     private(set) var ports: [Port] = []
     var windows: [PeerWindow] = []
@@ -32,8 +32,8 @@ public final class Server {
     /// Whether a client is there.
     public var isConnected: Bool { ports.contains { $0.connection != nil } }
 
-    /// Listens at a path, with mode 0600, and removes the file at the end; a file that is left there of a server of this user that is
-    /// gone is replaced, any other one is not. For each client `make` makes a function. Functions with the same `upstream`
+    /// Listens at a path, with mode 0600, and removes the file at the end; a socket that a server of this user which is gone
+    /// has left there is replaced, any other file is not. For each client `make` makes a function. Functions with the same `upstream`
     /// are below one switch: their requests to each other's BARs, by bus address, go straight there. Others reach what their
     /// client maps, as through a host bridge. Errors: EADDRINUSE, EEXIST, EACCES, ENAMETOOLONG (above 107 bytes), ENOENT.
     public func add(
@@ -87,9 +87,10 @@ public final class Server {
         settle()
     }
 
-    /// Answers clients until a condition holds, or a time. No function works meanwhile.
+    /// Answers clients, at least what they have asked already, until a condition holds, or a time. No function works
+    /// meanwhile.
     func wait(until time: UInt64, _ condition: () -> Bool) {
-        while !condition(), !isEnding, sys_monotonic() < time { poll(until: time) {} }
+        repeat { poll(until: time) {} } while !condition() && !isEnding && sys_monotonic() < time
     }
 
     // MARK: What happens
@@ -97,8 +98,10 @@ public final class Server {
     private func poll(until time: UInt64, _ afterEach: () -> Void) {
         var waits = [pollfd(fd: ending, events: Int16(POLLIN), revents: 0)]
         for port in ports {
-            // A client that comes while another is there is sent away at once.
-            waits.append(pollfd(fd: port.listener, events: Int16(POLLIN), revents: 0))
+            // A client that comes while another is there is sent away at once; one that comes while what is left of another
+            // still works waits.
+            let isLeft = port.connection == nil && port.function != nil
+            waits.append(pollfd(fd: isLeft ? -1 : port.listener, events: Int16(POLLIN), revents: 0))
             waits.append(
                 pollfd(fd: port.connection?.descriptor ?? -1, events: port.connection?.events ?? 0, revents: 0))
         }
@@ -123,8 +126,8 @@ public final class Server {
             connection.receive({ port.handle($0, over: connection) })
         {
             count += 1
-            // Its wait is over; more may be for a moment at which it is reset.
-            if port.awaited != nil, port.answer != nil { return }
+            // What was waited for is there, or never will be.
+            if port.awaited != nil, port.answer != nil || port.isFailing { return }
             afterEach()
         }
         guard let end = connection.end, port.connection === connection else { return }
@@ -139,7 +142,7 @@ public final class Server {
     private func accept(_ port: Port) {
         let result = socket_accept(port.listener)
         guard result >= 0 else { return }
-        guard port.connection == nil, port.function == nil else {
+        guard port.connection == nil else {
             sys_close(Int32(result))
             return note("\(port.name): a second client was sent away")
         }

@@ -46,9 +46,11 @@ struct ConnectXCommand: ParsableCommand {
     /// What was refused to a driver, for people who look for what their patch does.
     private static func tell(_ event: HCA.Event) {
         switch event {
-        case .command(_, nil): break
-        case .command(let name, let failure?):
-            print("peerlab: \(name): \(failure.status): \(failure.reason)", to: STDERR_FILENO)
+        case .command(_, _, nil): break
+        case .command(let name, let number, let failure?):
+            print(
+                "peerlab: \(name) \(number): \(failure.status): \(failure.reason) (syndrome \(failure.syndrome))",
+                to: STDERR_FILENO)
         case .reset: print("peerlab: the NIC was reset", to: STDERR_FILENO)
         }
     }
