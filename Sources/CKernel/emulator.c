@@ -124,7 +124,7 @@ static int confine(const struct emulator *emulator, int told) {
     int requests = -1;
     if (without_sockets(emulator->asks_for_sockets ? &requests : NULL) < 0) return -1;
     char nothing = 0;
-    return requests < 0 || socket_send(told, &nothing, 1, requests) == 1 ? 0 : -1;
+    return requests < 0 || socket_send(told, &nothing, 1, &requests, 1) == 1 ? 0 : -1;
 }
 
 static void become(const struct emulator *emulator, pid_t parent, int failure, int requests) {
