@@ -25,7 +25,7 @@ end
 local KEYS = { nic = true, memory = true, gid_index = true, register = true, send_wr = true, recv_wr = true, inline = true }
 
 --- Connects this role with the other one. `with`: `nic` (a device's name), `memory` (bytes of host memory that both may
---- write, read and do atomics on; default 64K), `gid_index`, `register` (a function of the side, called once it has a `pd`,
+--- write, read and, where the NIC does any, do atomics on; default 64K), `gid_index`, `register` (a function of the side, called once it has a `pd`,
 --- that returns the region which the other one shall reach instead of the host memory's), and `send_wr`, `recv_wr` and
 --- `inline` of `pd:create_qp`. The NIC's GID that was chosen is logged. What comes back is to be closed and has `context`,
 --- `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of
@@ -41,9 +41,12 @@ function rdma_pair.connect(t, with)
     side.context = side:keep(rdma.open(with.nic))
     side.pd = side:keep(side.context:alloc_pd())
     side.host = side:keep(memory.alloc(with.memory or "64K"))
-    side.mr = side:keep(side.pd:reg_mr {
-      memory = side.host, access = { "local_write", "remote_write", "remote_read", "remote_atomic" },
-    })
+    -- A NIC without atomics may refuse who lets a peer do some.
+    local access = { "remote_write", "remote_read" }
+    if side.context:query().atomics ~= "none" then
+      access[#access + 1] = "remote_atomic"
+    end
+    side.mr = side:keep(side.pd:reg_mr { memory = side.host, access = { "local_write", table.unpack(access) } })
     local depth = with.send_wr or 128
     side.cq = side:keep(side.context:create_cq(depth))
     side.recv_cq = side:keep(side.context:create_cq(with.recv_wr or 128))
@@ -60,13 +63,17 @@ function rdma_pair.connect(t, with)
       endpoint = endpoint, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
     }
     -- A second, eight times: a peer whose machine is busy is none that is gone.
-    side.qp:connect { to = side.peer.endpoint, gid_index = with.gid_index, timeout = 18 }
+    side.qp:connect { to = side.peer.endpoint, access = access, gid_index = with.gid_index, timeout = 18 }
     for _, gid in ipairs(side.context:gids()) do
       if with.gid_index and gid.index == with.gid_index or rdma_pair.text(endpoint.gid) == gid.gid then
         side.gid = gid
       end
     end
-    t:log(("%s: GID %s"):format(with.nic, side.gid and ("%d, %s %s"):format(side.gid.index, side.gid.type, side.gid.gid) or "none"))
+    if endpoint.lid ~= 0 and not with.gid_index then
+      t:log(("%s: LID %d"):format(with.nic, endpoint.lid))
+    else
+      t:log(("%s: GID %s"):format(with.nic, side.gid and ("%d, %s %s"):format(side.gid.index, side.gid.type, side.gid.gid) or "none"))
+    end
     t:barrier()
   end)
   if not ok then

@@ -61,7 +61,8 @@ private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
     methods: [
         Function(
-            "query", returns: "rdma.device", "Some of ibv_query_device: firmware, limits.",
+            "query", returns: "rdma.device",
+            "Some of ibv_query_device: firmware, limits, atomics (\"none\", or among what the \"nic\" or the \"machine\" does).",
             entry: { Call($0, $1).run(query) }),
         Function(
             "query_port", [Parameter("port", .integer(1...255), .integer(1), "from 1")], returns: "rdma.port",
@@ -86,13 +87,20 @@ private let contextClass = ObjectClass(
                         Parameter("mem_type", .choice([("volatile", 0), ("persistent", 1)]), .absent, "memory type"),
                     ]), .required, "what the handle carries")
             ],
-            returns: "rdma.dmah", errors: [("ENOSYS", "libibverbs older than rdma-core 59"), ("EINVAL", "no hint")],
+            returns: "rdma.dmah",
+            errors: [("ENOSYS", "libibverbs before rdma-core 59, not mlx5"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
     ] + queueContextMethods + deviceContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
 
 private func query(_ call: Call) throws -> CInt {
     let attributes = try call[0].object(RDMAContext.self).pointee.query()
+    let atomics =
+        switch attributes.atomic_cap {
+        case IBV_ATOMIC_NONE: "none"
+        case IBV_ATOMIC_HCA: "nic"
+        default: "machine"
+        }
     let firmware = withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     return call.push(
         .table([
@@ -101,6 +109,7 @@ private func query(_ call: Call) throws -> CInt {
             "max_mr_size": .integer(Int64(bitPattern: attributes.max_mr_size)),
             "max_mr": .integer(Int64(attributes.max_mr)), "max_pd": .integer(Int64(attributes.max_pd)),
             "ports": .integer(Int64(attributes.phys_port_cnt)),
+            "atomics": .string(atomics),
         ]))
 }
 
@@ -178,7 +187,7 @@ private let pdClass = ObjectClass(
                     ), .required, "what to register")
             ],
             returns: "rdma.mr", effects: [.dma],
-            errors: registerErrors + [("ENOSYS", "libibverbs older than rdma-core 59")],
+            errors: registerErrors + [("ENOSYS", "libibverbs before rdma-core 59, not mlx5")],
             "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
         Function(
             "mlx5dv_reg_dmabuf_mr",

@@ -41,6 +41,7 @@ static const int for_sockets[] = {
 static const int for_netlink[] = {
     SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg,
 };
+static const int for_messages[] = { SYS_sendmsg, SYS_recvmsg, SYS_accept4, SYS_fstatfs };
 static const int for_results[] = { SYS_mkdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat };
 
 struct program {
@@ -165,6 +166,7 @@ long sandbox_filter(unsigned calls) {
     bool devices = calls & SANDBOX_DEVICES;
     if (calls & SANDBOX_SOCKETS) ALLOW(&p, for_sockets);
     if (devices) ALLOW(&p, for_netlink);
+    if (calls & SANDBOX_MESSAGES) ALLOW(&p, for_messages);
     if (calls & SANDBOX_RESULTS) ALLOW(&p, for_results);
     if (calls & SANDBOX_SOCKETS) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK, AF_INET, AF_INET6);
     else if (devices) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK);

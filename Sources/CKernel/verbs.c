@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "include/uverbs.h"
 #include "include/verbs.h"
 #include <dlfcn.h>
 #include <errno.h>
@@ -48,7 +49,10 @@ long shim_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length,
     *mr = ibv_reg_dmabuf_mr(pd, offset, (size_t)length, iova, fd, access);
     return *mr ? 0 : failure();
 }
-long shim_ibv_dereg_mr(struct ibv_mr *mr) { return negated(ibv_dereg_mr(mr)); }
+long shim_ibv_dereg_mr(struct ibv_mr *mr) {
+    long result = uverbs_dereg_mr(mr);
+    return result == -ENOENT ? negated(ibv_dereg_mr(mr)) : result;
+}
 
 long shim_ibv_query_gid_table(struct ibv_context *context, struct ibv_gid_entry *entries, size_t size) {
     ssize_t count = ibv_query_gid_table(context, entries, size, 0);
@@ -186,7 +190,7 @@ static void *symbol(const char *library, const char *name) {
 long shim_ibv_reg_mr_ex(struct ibv_pd *pd, const struct shim_mr_init_attr *attributes, struct ibv_mr **mr) {
     struct ibv_mr *(*call)(struct ibv_pd *, const struct shim_mr_init_attr *) =
         (struct ibv_mr * (*)(struct ibv_pd *, const struct shim_mr_init_attr *)) symbol("libibverbs.so.1", "ibv_reg_mr_ex");
-    if (!call) return -ENOSYS;
+    if (!call) return uverbs_reg_mr(pd, attributes, mr);
     errno = 0;
     *mr = call(pd, attributes);
     return *mr ? 0 : failure();
@@ -194,14 +198,14 @@ long shim_ibv_reg_mr_ex(struct ibv_pd *pd, const struct shim_mr_init_attr *attri
 long shim_ibv_alloc_dmah(struct ibv_context *context, const struct shim_dmah_init_attr *attributes, void **dmah) {
     void *(*call)(struct ibv_context *, const struct shim_dmah_init_attr *) =
         (void *(*)(struct ibv_context *, const struct shim_dmah_init_attr *)) symbol("libibverbs.so.1", "ibv_alloc_dmah");
-    if (!call) return -ENOSYS;
+    if (!call) return uverbs_alloc_dmah(context, attributes, dmah);
     errno = 0;
     *dmah = call(context, attributes);
     return *dmah ? 0 : failure();
 }
 long shim_ibv_dealloc_dmah(void *dmah) {
     int (*call)(void *) = (int (*)(void *))symbol("libibverbs.so.1", "ibv_dealloc_dmah");
-    return call ? negated(call(dmah)) : -ENOSYS;
+    return call ? negated(call(dmah)) : uverbs_dealloc_dmah(dmah);
 }
 long shim_mlx5dv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
                                int mlx5_access, struct ibv_mr **mr) {

@@ -60,6 +60,8 @@ static long environment(place p) {
     return answer(open(path, O_RDONLY));
 }
 
+static long symbols(place p) { (void)p; return answer(open("/proc/kallsyms", O_RDONLY)); }
+
 static long execute(place p) { (void)p; return answer(execl("/bin/true", "true", (char *)NULL)); }
 static long execute_memory(place p) {
     (void)p;
@@ -207,6 +209,7 @@ static const struct {
     { "write /proc/self/mem", memory },
     { "write a device that benches use (/dev/null)", null_device },
     { "read the environment of another process", environment },
+    { "read /proc/kallsyms", symbols },
     { "execve", execute },
     { "execveat of a memfd", execute_memory },
     { "mmap of code", code },

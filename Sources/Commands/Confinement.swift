@@ -65,7 +65,8 @@ public struct Confinement {
         }
         readable =
             Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
-                "/sys", "/proc/self", "/proc/sys/kernel", "/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64",
+                "/sys", "/proc/self", "/proc/sys/kernel", "/proc/kallsyms", "/usr/lib", "/usr/local/lib", "/usr/lib64",
+                "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
             ]
         // What is bound has its node from then on.

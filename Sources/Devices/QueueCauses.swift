@@ -10,6 +10,8 @@ struct QueueLimits {
         device = context.flatMap { try? kernel.ibv_query_device($0) }
     }
 
+    init(of device: ibv_device_attr) { self.device = device }
+
     /// One number of a request, and the most that the device allows.
     private static func compare(_ name: String, _ asked: UInt32, _ most: Int32?, _ causes: inout Causes) {
         guard let most, most > 0 else { return }
@@ -36,6 +38,23 @@ struct QueueLimits {
         causes.leave(
             "work requests as large as these fit fewer in a queue than the device's most (try fewer, or fewer pieces)")
         causes.leave("this type of queue pair is not the NIC's")
+        return causes.hint
+    }
+
+    /// Of ibv_modify_qp's EOPNOTSUPP on the way to RTR, where a peer may do with this side as `access` says; mlx5 looks then.
+    /// drivers/infiniband/hw/mlx5/qp.c:set_qpc_atomic_flags
+    func hint(connecting access: UInt32) -> String {
+        var causes = Causes()
+        let isAsked = access & IBV_ACCESS_REMOTE_ATOMIC.rawValue != 0
+        if isAsked, device == nil {
+            causes.leave("the peer may do atomics (access: remote_atomic), and the device does none")
+        } else {
+            causes.decide(
+                isAsked && device?.atomic_cap == IBV_ATOMIC_NONE,
+                "the peer may do atomics (access: remote_atomic), and the device does none: leave the flag out",
+                else: isAsked ? "the device does atomics" : "remote_atomic was not asked for")
+        }
+        causes.leave("the device's driver has no queue pairs of this kind, or not with these values")
         return causes.hint
     }
 

@@ -55,7 +55,9 @@ extension Endpoint {
         var attributes = ibv_ah_attr()
         attributes.port_num = port
         attributes.dlid = lid
-        if let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label) {
+        if let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label),
+            isGlobal(over: entry, isChosen: gidIndex != nil)
+        {
             attributes.is_global = 1
             attributes.grh.sgid_index = UInt8(truncatingIfNeeded: entry.index)
             attributes.grh.hop_limit = 64
@@ -63,6 +65,10 @@ extension Endpoint {
         }
         return attributes
     }
+
+    /// Whether a packet to it has a global route header: always on Ethernet, which goes by addresses of the network; on
+    /// InfiniBand, which goes by LID, where it has none, or where the user has chosen a GID.
+    func isGlobal(over entry: GIDEntry, isChosen: Bool) -> Bool { entry.type != 0 || lid == 0 || isChosen }
 }
 
 /// A queue pair: a reliable or unreliable connection (RC, UC), or one for datagrams (UD).
@@ -130,7 +136,8 @@ public struct QueuePair: ~Copyable {
         attributes.min_rnr_timer = 12
         attributes.ah_attr = try peer.address(kernel, context, options.port, gidIndex: options.gidIndex, label)
         let path = [IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN]
-        try modify(attributes, isReliable ? path + [IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER] : path)
+        let mask = isReliable ? path + [IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER] : path
+        try modify(attributes, mask, QueueLimits(context, kernel).hint(connecting: options.access))
         attributes.qp_state = IBV_QPS_RTS
         attributes.timeout = options.timeout
         attributes.retry_cnt = options.retries
@@ -161,10 +168,14 @@ public struct QueuePair: ~Copyable {
         try modify(attributes, [IBV_QP_STATE, IBV_QP_SQ_PSN])
     }
 
-    private func modify(_ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask]) throws(Failure) {
+    /// `unsupported` is what EOPNOTSUPP means.
+    private func modify(
+        _ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask], _ unsupported: @autoclosure () -> String? = nil
+    ) throws(Failure) {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
-        try call("ibv_modify_qp") { () throws(Errno) in
-            try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: bits))
+        do throws(Errno) { try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: bits)) } catch {
+            throw Failure(
+                "ibv_modify_qp", error, object: label, hint: error.name == "EOPNOTSUPP" ? unsupported() : nil)
         }
     }
 
@@ -347,6 +358,8 @@ public struct GIDEntry: Sendable {
         }
         return entry
     }
+
+    init(index: UInt32, gid: [UInt8], type: UInt32) { (self.index, self.gid, self.type) = (index, gid, type) }
 
     private init(_ entry: ibv_gid_entry) {
         index = entry.gid_index

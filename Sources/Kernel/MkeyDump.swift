@@ -4,31 +4,37 @@
 public enum MkeyDump {
     /// Length in double words (2 bytes) and type (2 bytes), most significant byte first.
     private static let header = 4
-    /// What a resource's segment says of itself behind its header: what was called, and two indices.
-    private static let preamble = 16
+    /// What a resource's segment says of itself behind its header: two indices, and what was called, or nothing between.
+    private static let preambles = [16, 12]
     /// Status and syndrome, before the memory key context.
     private static let answer = 16
     private static let context = 64
     /// Types from here on are about the dump itself: notice, command, end, error, reference, information, menu.
     private static let firstOwnType = 0xfff0
+    /// The command, which says what type was called: the driver knows it by its name (PRM_QUERY_MKEY) from the menu.
+    private static let command = 0xfffd
 
     /// The memory key context in a dump of the region with this key and length; nil where there is none that fits.
     public static func context(in dump: [UInt8], key: UInt32, length: UInt64) -> [UInt8]? {
-        var place = 0
+        var place = 0, called: Int?
         while place + header <= dump.count {
-            let words = Int(dump[place]) << 8 | Int(dump[place + 1])
-            let type = Int(dump[place + 2]) << 8 | Int(dump[place + 3])
-            let end = place + 4 * words
+            let words = number(dump, place), type = number(dump, place + 2), end = place + 4 * words
             guard words > 0, end <= dump.count else { return nil }
-            let start = place + header + preamble + answer
-            if type < firstOwnType, start + context <= end {
-                let found = Array(dump[start..<(start + context)])
-                if fits(found, key, length) { return found }
+            if type == command, place + header + 2 <= end { called = number(dump, place + header) }
+            if type < firstOwnType, called == nil || type == called {
+                for preamble in preambles {
+                    let start = place + header + preamble + answer
+                    guard start + context <= end else { continue }
+                    let found = Array(dump[start..<(start + context)])
+                    if fits(found, key, length) { return found }
+                }
             }
             place = end
         }
         return nil
     }
+
+    private static func number(_ dump: [UInt8], _ place: Int) -> Int { Int(dump[place]) << 8 | Int(dump[place + 1]) }
 
     /// The context's key variant and length must be the region's: bytes 7, and 24 to 31.
     private static func fits(_ context: [UInt8], _ key: UInt32, _ length: UInt64) -> Bool {

@@ -105,6 +105,7 @@ extension Refusal {
         "ibv_modify_qp": [
             gone, Refusal("EINVAL", "not from this state, or a value of the peer's or the port's is none"),
             Refusal("ENOMEM"), Refusal("ETIMEDOUT", "the peer's address could not be resolved"), Refusal("EFAULT"),
+            Refusal("EOPNOTSUPP", "the device does not do what the peer may ask for, such as atomics"),
         ],
         "ibv_post_send": [
             Refusal("ENOMEM", "the send queue is full: poll the completions of signalled requests"),

@@ -4,7 +4,7 @@ import Kernel
 import LuaKit
 
 /// What a scenario uses of this machine, for itself alone: no other peerlab, of no other user, uses it meanwhile. Locks are
-/// flock(2) on files in /run/lock, or in /tmp where that is not there; the kernel lets go of them with the process.
+/// flock(2) on files in /run/lock, or in another folder where that cannot be written; the kernel lets go of them with the process.
 public struct DeviceLocks: ~Copyable {
     private var descriptors: [Int32] = []
 
@@ -43,17 +43,29 @@ public struct DeviceLocks: ~Copyable {
         return devices + (nic.map { ["rdma-\($0)-1"] } ?? [])
     }
 
-    /// Where the files are; made where it is not there.
-    public static var folder: String {
-        if access("/run/lock", W_OK) == 0 { return "/run/lock" }
-        let folder = "/tmp/peerlab.locks"
-        // For every user, whatever the umask of the first is.
-        if mkdir(folder, 0o1777) == 0 { chmod(folder, 0o1777) }
-        return folder
+    /// Where files can be, the same for every user of a machine: the first that can be written, or made.
+    private static let folders = ["/run/lock", "/tmp/peerlab.locks", "/dev/shm/peerlab.locks", "/run/peerlab.locks"]
+
+    /// Where the files are; made where it is not there. The first of the places where none can be.
+    public static var folder: String { folder(of: folders) ?? folders[0] }
+
+    /// The first that can be written, or made.
+    static func folder(of folders: [String]) -> String? {
+        folders.first { folder in
+            if access(folder, W_OK) == 0 { return true }
+            // For every user, whatever the umask of the first is. A system's own folder is not made.
+            guard folder.hasSuffix("/peerlab.locks"), mkdir(folder, 0o1777) == 0 else { return false }
+            return chmod(folder, 0o1777) == 0
+        }
     }
 
     private static func file(_ name: String) throws(ErrorValue) -> Int32 {
-        let folder = DeviceLocks.folder
+        guard let folder = DeviceLocks.folder(of: folders) else {
+            throw ErrorValue(
+                kind: "usage",
+                "cannot lock \(name): none of \(folders.joined(separator: ", ")) can be written or made: make one of them"
+            )
+        }
         let path = "\(folder)/peerlab.\(name).lock"
         // Another user's file in a folder that everybody writes cannot be opened to be made (fs.protected_regular).
         // Nobody waits for the other end of what another user has made a FIFO.

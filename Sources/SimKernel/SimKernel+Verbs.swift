@@ -42,6 +42,7 @@ extension SimKernel {
         attributes.max_qp = 1 << 17
         attributes.max_cq = 1 << 24
         attributes.phys_port_cnt = 1
+        attributes.atomic_cap = IBV_ATOMIC_HCA
         attributes.max_qp_wr = 1 << 15
         attributes.max_sge = 30
         attributes.max_cqe = 1 << 22

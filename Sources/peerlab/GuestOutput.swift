@@ -29,7 +29,8 @@ final class GuestOutput {
         let letters = text.unicodeScalars.lazy.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
         let start = String(String.UnicodeScalarView(letters.prefix(5)))
         guard start.lowercased() == "bench" else { return false }
-        return !text.utf8.starts(with: "bench: lab (kernel ".utf8) || !text.contains(" in \(LabRun.inside))")
+        return !text.utf8.starts(with: "bench: lab (kernel ".utf8)
+            || !LabOptions.insides.contains { text.contains(" in \($0))") }
     }
 
     private func show(to descriptor: Int32) {

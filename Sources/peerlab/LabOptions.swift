@@ -28,7 +28,7 @@ struct LabOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             What is between the lab's devices: a host bridge that Linux knows to pass peer-to-peer requests on, one that \
-            it does not know, or a switch. Default: bridge with --lab-importer, else no-route.
+            it does not know, or a switch. Default: bridge with --lab-importer and --lab-nic, else no-route.
             """, valueName: "MACHINE"))
     var machine: LabMachine.Fabric?
 
@@ -39,15 +39,31 @@ struct LabOptions: ParsableArguments {
             valueName: "CLOCK"))
     var clock: LabMachine.Clock?
 
+    @Option(
+        name: .customLong("lab-nic"),
+        help: ArgumentHelp(
+            """
+            Give the lab an emulated ConnectX: connectx, and what it is like behind commas, as `peerlab device \
+            connectx --nic` takes it, such as tph=off. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            """, valueName: "connectx[,KEY=VALUE]"))
+    var nic: String?
+
     /// What these options read: no output may be one of these files.
     func read(into files: inout OutputFiles) {
         if let kernel { files.read("the kernel", kernel) }
     }
 
+    /// What the guest's peerlab calls its bench.
+    var inside: String { LabOptions.insides[nic == nil ? 0 : 1] }
+
+    /// What any guest may call its bench.
+    static let insides = ["QEMU with emulated devices", "QEMU with emulated devices and an emulated ConnectX"]
+
     /// The bench of stdlib/benches that is this machine.
     var model: String {
         var name = "sim:lab"
         if importer { name += "-importer" }
+        if nic != nil { name += "-connectx" }
         if let machine, machine != .bridge { name += "-\(machine.rawValue)" }
         if let tph { name += "-tph-" + tph.split(separator: "@").joined(separator: "-at-") }
         return name

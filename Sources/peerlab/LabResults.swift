@@ -72,7 +72,7 @@ struct LabResult {
     /// results as another machine's.
     static func areLabs(_ result: ScenarioResult) -> Bool {
         result.bench == "lab" && !result.simulated && result.bench_description.hasPrefix("kernel ")
-            && result.bench_description.hasSuffix(" in \(LabRun.inside)")
+            && LabOptions.insides.contains { result.bench_description.hasSuffix(" in \($0)") }
     }
 
     static func results(in bytes: [UInt8]) throws -> [ScenarioResult] {

@@ -7,8 +7,6 @@ import Runner
 
 /// A command of this program, or of an image of the user's, in the lab's guest.
 struct LabRun {
-    /// What the guest's peerlab calls its bench.
-    static let inside = "QEMU with emulated devices"
     /// Seconds that a guest has, beside its command, to load modules, bind devices and end.
     static let setup = 15.0
     /// The most of a file or an archive that a guest is given, bytes.
@@ -61,9 +59,8 @@ struct LabRun {
 
     /// The same, for who judges the guest's end for himself. `isTold` is whether the end of a guest that died stands in the report.
     func boot() throws -> (verdict: LabVerdict, isTold: Bool, problems: [String]) {
-        let setup = try LabSetup(
-            tph: lab.tph, importer: lab.importer, fabric: lab.machine, clock: lab.clock ?? .host,
-            bindsItself: bindsItself, folder: LabSetup.builtModules)
+        let setup = try LabSetup(lab, bindsItself: bindsItself, folder: LabSetup.builtModules)
+        for note in setup.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
         let kernel = lab.kernel ?? LabSetup.builtKernel
         guard access(kernel, R_OK) == 0 else {
             throw ValidationError(
@@ -72,8 +69,10 @@ struct LabRun {
         }
         let spools = try LabSpools(results)
         let image = try image(setup)
-        let bench = LabBench(
-            kernel: kernel, machine: setup.machine, timeLimit: time + LabRun.setup, files: results.count)
+        var bench = LabBench(
+            kernel: kernel, machine: setup.machine, emulator: try setup.emulator(), timeLimit: time + LabRun.setup,
+            files: results.count)
+        bench.server = setup.server
         let signals = SignalCount()
         let guestOutput = GuestOutput(), guestErrors = GuestOutput()
         let show = { (isError: Bool, bytes: [UInt8]) in
@@ -161,7 +160,9 @@ struct LabRun {
                 GuestJob(
                     command: program.map { [$0] + command } ?? [GuestImage.program] + command,
                     environment: image.environment + LabRun.environment, directory: LabRun.directory(),
-                    modules: setup.modules.map { GuestJob.Module(path: $0.path, parameters: $0.parameters) },
+                    modules: setup.modules.map {
+                        GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign)
+                    },
                     bindings: setup.machine.devices.compactMap { device in
                         device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
                     }, files: results.count))
@@ -215,7 +216,7 @@ extension LabRun {
             return GuestJob.result(results.count - 1)
         }
         let on = options.on
-        var words = ["run", "--bench", "host", "--inside-lab", LabRun.inside, "--tph-abi", on.tphAbi]
+        var words = ["run", "--bench", "host", "--inside-lab", on.lab.inside, "--tph-abi", on.tphAbi]
         for setting in on.settings { words += ["--set", setting] }
         words += try on.grants.words().flatMap { ["--\($0.word)", $0.value] }
         for folder in on.lib { words += ["--lib", LabRun.place(folder)] }

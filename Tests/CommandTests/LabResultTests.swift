@@ -7,7 +7,7 @@ import Testing
 
 /// What a guest sends is kept only as far as it is the lab's, and as it was understood.
 @Suite struct LabResultTests {
-    private static let description = "kernel 7.3.4 in \(LabRun.inside)"
+    private static let description = "kernel 7.3.4 in \(LabOptions.insides[0])"
 
     private static func document(_ bench: String = #""bench":"lab""#, _ description: String = description) -> String {
         """
@@ -76,7 +76,7 @@ import Testing
     func aLineThatLooksLikeAnotherBenchIsMarked(_ line: String) { #expect(GuestOutput.namesBench(line)) }
 
     @Test(arguments: [
-        "bench: lab (kernel 7.3.4 in \(LabRun.inside)); sandbox: seccomp", "  ok    bench  [3 ms]", "", "benc",
+        "bench: lab (kernel 7.3.4 in \(LabOptions.insides[0])); sandbox: seccomp", "  ok    bench  [3 ms]", "", "benc",
         "scenario: bench",
     ])
     func otherLinesAreNot(_ line: String) { #expect(!GuestOutput.namesBench(line)) }

@@ -10,7 +10,7 @@ import Testing
     static func result(_ file: String, bench: String = "lab") -> ScenarioResult {
         ScenarioResult(
             file: file, name: file, verdict: .pass, bench: bench,
-            bench_description: "kernel 7.3.4 in \(LabRun.inside)", simulated: false)
+            bench_description: "kernel 7.3.4 in \(LabOptions.insides[0])", simulated: false)
     }
 
     static func ended(_ name: String) -> RunEvent { .ended(CaseResult(name: name, verdict: .pass, duration_ns: 1)) }

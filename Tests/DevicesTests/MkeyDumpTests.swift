@@ -34,6 +34,17 @@ import Testing
         #expect(hint.enabled && hint.ph == 2 && hint.index == 0x42)
     }
 
+    /// The type is a device's own; which one was called, the command tells. A device may leave what was called out of the answer.
+    @Test func theContextIsTheCalledSegments() throws {
+        let command = Self.segment(0xfffd, [0x20, 0x01] + [UInt8](repeating: 0, count: 14))
+        let answer = [UInt8](repeating: 0xaa, count: 12) + [UInt8](repeating: 0, count: 16)
+        let other = Self.segment(0x2002, answer + Self.context(hint: [0x07, 0x13]))
+        let dump = Self.information + command + other + Self.segment(0x2001, answer + Self.context()) + Self.end
+        let context = try #require(MkeyDump.context(in: dump, key: 0x0012_3411, length: 0x10000))
+        #expect(MkeyTPH(context)?.index == 0x42)
+        #expect(MkeyDump.context(in: command + other, key: 0x0012_3411, length: 0x10000) == nil)
+    }
+
     @Test func whatDoesNotFitIsRefused() {
         let whole = Self.segment(0x1014, Self.before + Self.context())
         #expect(MkeyDump.context(in: whole, key: 0x0012_3412, length: 0x10000) == nil)

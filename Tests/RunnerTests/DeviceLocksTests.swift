@@ -56,6 +56,21 @@ import Testing
         }
     }
 
+    /// A machine whose /tmp is read-only, say.
+    @Test func anotherFolderIsMadeWhereOneCannotBe() throws {
+        let made = "/tmp/lock-test-\(getpid())/peerlab.locks"
+        let parent = "/tmp/lock-test-\(getpid())"
+        try #require(mkdir(parent, 0o755) == 0)
+        defer {
+            rmdir(made)
+            rmdir(parent)
+        }
+        #expect(DeviceLocks.folder(of: ["/proc/peerlab.locks", made]) == made)
+        var status = stat()
+        #expect(stat(made, &status) == 0 && status.st_mode & 0o7777 == 0o1777)
+        #expect(DeviceLocks.folder(of: ["/proc/peerlab.locks", "/nonexistent/lock"]) == nil)
+    }
+
     @Test func aDeviceIsLockedWithItsGroup() throws {
         let address = try #require(PCIAddress("0000:01:00.0"))
         #expect(DeviceLocks.names([address], nic: "mlx5_0", from: []) == ["pci-0000:01:00.0", "rdma-mlx5_0-1"])

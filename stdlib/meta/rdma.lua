@@ -18,7 +18,7 @@ function rdma.open(name) end
 ---@class rdma.context
 local rdma_context = {}
 
----Some of ibv_query_device: firmware, limits.
+---Some of ibv_query_device: firmware, limits, atomics ("none", or among what the "nic" or the "machine" does).
 ---@return rdma.device
 function rdma_context:query() end
 

@@ -16,11 +16,20 @@ struct emulator {
     uint64_t address_space;          /* bytes */
     uint64_t cpu_time;               /* seconds */
     uint64_t file_size;              /* bytes of one file, memory files included */
+    int asks_for_sockets;            /* nonzero: its UNIX sockets are connections of this process's (emulator_give) */
+    int requests;                    /* out: where it asks for them, readable when it does; -1 without them */
 };
 
 /* Starts it in a session of its own; it dies with the thread that calls this. Its number or a negated errno, also where
  * it cannot be executed. */
-long emulator_start(const struct emulator *_Nonnull emulator);
+long emulator_start(struct emulator *_Nonnull emulator);
+
+/* Answers one request for a socket with this end of a connection, which it then takes for connected; -1 to refuse it. 0 or a
+ * negated errno; -ENOENT where it has ended meanwhile. */
+long emulator_give(int requests, int connection);
+
+/* 1 where a file has that text in it, 0 where it has not or cannot be read. */
+int emulator_mentions(const char *_Nonnull path, const char *_Nonnull text);
 
 /* Two ends of a connection, closed on exec. */
 long emulator_connection(int *_Nonnull ends);

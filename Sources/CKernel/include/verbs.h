@@ -1,6 +1,7 @@
 /* libibverbs with one error convention: 0 and a result, or a negated errno. The library's own differ by call (NULL with
  * errno, an errno value, -1), and ibv_query_port, ibv_reg_mr and others are macros that Swift cannot see.
- * Calls newer than rdma-core 44 are looked up at run time; -ENOSYS where the installed library lacks them. */
+ * Calls newer than rdma-core 44 are looked up at run time; where the installed library lacks them, DMA handles of mlx5 are
+ * asked of the kernel itself (uverbs.h), and all else is -ENOSYS. */
 #pragma once
 #include <infiniband/verbs.h>
 #include <stdint.h>

@@ -6,11 +6,14 @@ public struct GuestJob: Codable, Equatable, Sendable {
         public var path: String
         /// What it is loaded with.
         public var parameters: [String]
+        /// A path that is there where the kernel has it built in, which then needs none; nil where no kernel has.
+        public var sign: String?
 
         /// A module of the image.
-        public init(path: String, parameters: [String] = []) {
+        public init(path: String, parameters: [String] = [], unless sign: String? = nil) {
             self.path = path
             self.parameters = parameters
+            self.sign = sign
         }
     }
 

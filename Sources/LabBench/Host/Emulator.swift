@@ -2,148 +2,97 @@ import CKernel
 import Glibc
 import Kernel
 
-/// QEMU as a process of its own: unprivileged, confined to its own files, limited, and gone when this program is.
+/// QEMU as a process of its own, and beside it the one that is its machine's devices over vfio-user.
 struct Emulator: ~Copyable {
     /// A connection's end here, closed with the emulator.
     let frames: Int32
     let console: Int32
     let messages: Int32
-    /// Readable once it has ended.
-    let ended: Int32
-    let pid: pid_t
+    /// What becomes of its connections to the devices.
+    let devices: DeviceConnections
+    private let qemu: ConfinedProcess
+    private let device: ConfinedProcess?
 
-    /// Descriptors in the emulator: its messages are 2.
+    /// Descriptors in QEMU: its messages are 2.
     static let consoleNumber: Int32 = 3, framesNumber: Int32 = 4
-    static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6"
+    static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6", table = "/proc/self/fd/7"
+    private static let rootNumber: Int32 = 8
+    /// The first connection in the process of devices; its messages are 2 as well.
+    static let connectionNumber: Int32 = 3
 
-    /// The first program of that name in PATH.
-    static func program(_ name: String) -> String? {
-        let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
-        return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
-    }
-
-    /// Starts `program` with a kernel and a file system, which it reads from memory files of this process.
+    /// Starts a QEMU with a kernel, a file system and an ACPI table, which it reads from memory files of this process.
     ///
     /// - Parameters:
     ///   - memory: bytes of the guest; the emulator has more for itself.
     ///   - time: seconds of processor time that it may use.
+    ///   - server: what is its devices, where it has any over vfio-user.
     init(
-        _ program: String, _ arguments: [String], kernel: [UInt8], image: [[UInt8]], memory: UInt64, time: UInt64
+        _ program: QEMU, _ arguments: [String], kernel: [UInt8], image: [[UInt8]], table: [UInt8], memory: UInt64,
+        time: UInt64, server: DeviceServer?
     ) throws(Failure) {
-        var open: [Int32] = []
-        var isStarted = false
-        defer { if !isStarted { for descriptor in open { close(descriptor) } } }
-        func keep(_ descriptors: [Int32]) -> [Int32] {
-            open += descriptors
-            return descriptors
-        }
-        let console = keep(try Emulator.connection()), frames = keep(try Emulator.connection())
-        let messages = keep(try Emulator.connection())
-        let files = keep([try Emulator.file("kernel", [kernel])]) + keep([try Emulator.file("image", image)])
-        let rules = Emulator.rules(for: program)
-        defer { if rules >= 0 { close(rules) } }
-        let result = Emulator.start(
-            program, arguments, [messages[1], console[1], frames[1]] + files, rules, memory: memory, time: time)
-        guard result > 0 else { throw Failure("execve", Errno(Int32(-result)), object: program) }
-        isStarted = true
-        for descriptor in [messages[1], console[1], frames[1]] + files { close(descriptor) }
-        pid = pid_t(result)
-        self.frames = frames[0]
-        self.console = console[0]
-        self.messages = messages[0]
-        ended = Int32(truncatingIfNeeded: process_open(pid))
-        for descriptor in [frames[0], console[0], messages[0]] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+        var open = Descriptors()
+        let console = try open.connection(), frames = try open.connection(), messages = try open.connection()
+        var pairs: [[Int32]] = []
+        for _ in 0..<(server?.functions ?? 0) { pairs.append(try open.connection()) }
+        var files = [
+            try open.file("kernel", [kernel]), try open.file("image", image), try open.file("table", [table]),
+        ]
+        if let root = program.root { files.append(try open.path(root)) }
+        let connections = pairs.map { $0[1] }
+        let device = try server?.start(messages: messages[1], connections, &open, guest: memory, time: time)
+        let deviceEnded = Emulator.end(of: device)
+        let command = program.command(Emulator.rootNumber)
+        let qemu = try ConfinedProcess(
+            ConfinedProcess.Launch(
+                program: command.program, arguments: command.arguments + arguments,
+                descriptors: [messages[1], console[1], frames[1]] + files, folders: program.folders,
+                addresses: memory + (3 << 30), longestFile: max(memory, 1 << 30), time: time,
+                asksForConnections: !pairs.isEmpty))
+        self.frames = open.keep(frames[0])
+        self.console = open.keep(console[0])
+        self.messages = open.keep(messages[0])
+        devices = DeviceConnections(
+            requests: qemu.requests, connections: pairs.map { open.keep($0[0]) }, ended: deviceEnded)
+        self.qemu = qemu
+        self.device = device
+        for descriptor in [self.frames, self.console, self.messages] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
 
-    /// Ends it, and waits for that. The result is its status as wait(2) gives it.
+    /// What becomes readable once a process has ended; -1 where there is none.
+    private static func end(of process: borrowing ConfinedProcess?) -> Int32 {
+        switch process {
+        case .some(let process): process.ended
+        case .none: -1
+        }
+    }
+
+    /// Readable once QEMU has ended.
+    var ended: Int32 { qemu.ended }
+
+    /// Ends both, and waits for that. The result is QEMU's status as wait(2) gives it.
     consuming func end() -> Int32 {
-        kill(pid, SIGKILL)
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        for descriptor in [frames, console, messages, ended] where descriptor >= 0 { close(descriptor) }
-        return status
+        for descriptor in [frames, console, messages] + devices.connections { close(descriptor) }
+        return qemu.end()
+    }
+}
+
+/// What QEMU gets when it asks for a connection to one of its devices.
+struct DeviceConnections {
+    /// Readable when it asks; -1 where it has no such devices.
+    let requests: Int32
+    /// Its ends, in the order in which it asks.
+    let connections: [Int32]
+    /// Readable once the devices' process has ended; -1 where there is none.
+    let ended: Int32
+    private var given = 0
+
+    init(requests: Int32, connections: [Int32], ended: Int32) {
+        (self.requests, self.connections, self.ended) = (requests, connections, ended)
     }
 
-    private static func connection() throws(Failure) -> [Int32] {
-        var ends: [Int32] = [0, 0]
-        let result = emulator_connection(&ends)
-        guard result == 0 else { throw Failure("socketpair", Errno(Int32(-result)), object: "the emulator") }
-        return ends
-    }
-
-    /// A file in memory, which has no path and goes with its last descriptor.
-    private static func file(_ name: String, _ parts: [[UInt8]]) throws(Failure) -> Int32 {
-        let result = sys_memfd_create(name)
-        guard result >= 0 else { throw Failure("memfd_create", Errno(Int32(-result)), object: name) }
-        let descriptor = Int32(result)
-        for part in parts {
-            guard LabFile.write(part, to: descriptor) else {
-                let error = Errno(errno)
-                close(descriptor)
-                throw Failure("write", error, object: "the \(name) in memory")
-            }
-        }
-        lseek(descriptor, 0, SEEK_SET)
-        return descriptor
-    }
-
-    /// What it may open: programs and libraries, to be read; and devices that give nothing away. -1 where the kernel has no
-    /// landlock.
-    private static func rules(for program: String) -> Int32 {
-        let rules = Int32(truncatingIfNeeded: sandbox_rules())
-        guard rules >= 0 else { return -1 }
-        for path in [program, "/usr", "/lib", "/lib64"] + ownFolders(program) {
-            _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue | SANDBOX_EXECUTE.rawValue)
-        }
-        for path in ["/etc/ld.so.cache", "/dev/urandom", "/dev/zero"] {
-            _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue)
-        }
-        _ = sandbox_allow(rules, "/dev/null", SANDBOX_READ.rawValue | SANDBOX_WRITE.rawValue)
-        return rules
-    }
-
-    /// Where QEMU's firmware and modules are, wherever it was installed or built; not what else is beside it, which may be
-    /// somebody's home.
-    private static func ownFolders(_ program: String) -> [String] {
-        guard let resolved = realpath(program, nil) else { return [] }
-        defer { free(resolved) }
-        let path = String(cString: resolved)
-        let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
-        let installed = ["share/qemu", "share/seabios", "lib/qemu", "lib64/qemu", "libexec/qemu"].map {
-            "\(folder)/../\($0)"
-        }
-        return [path] + installed + ["pc-bios", "qemu-bundle"].map { "\(folder)/\($0)" }
-    }
-
-    /// A user that nobody else is, so that no other process is in its reach; where this process cannot become any (in a
-    /// container), nobody's.
-    private static var users: [uid_t] { geteuid() == 0 ? [1_879_048_192 + uid_t(getpid()), 65534] : [0] }
-
-    private static func start(
-        _ program: String, _ arguments: [String], _ descriptors: [Int32], _ rules: Int32, memory: UInt64, time: UInt64
-    ) -> Int {
-        let words = ([program] + arguments).map { strdup($0) } + [nil]
-        defer { for word in words { free(word) } }
-        // It needs none of ours.
-        let variables: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
-        defer { free(variables[0]) }
-        return program.withCString { program in
-            words.withUnsafeBufferPointer { words in
-                variables.withUnsafeBufferPointer { variables in
-                    descriptors.withUnsafeBufferPointer { descriptors in
-                        var result = -Int(EPERM)
-                        for user in users where result == -Int(EPERM) || result == -Int(EINVAL) {
-                            var emulator = emulator(
-                                program: program, arguments: words.baseAddress, environment: variables.baseAddress,
-                                descriptors: descriptors.baseAddress, count: descriptors.count, rules: rules,
-                                user: user, address_space: memory + (3 << 30), cpu_time: time,
-                                file_size: max(memory, 1 << 30))
-                            result = emulator_start(&emulator)
-                        }
-                        return result
-                    }
-                }
-            }
-        }
+    /// Gives it the next one; what asks for more is refused.
+    mutating func give() {
+        _ = emulator_give(requests, given < connections.count ? connections[given] : -1)
+        given += 1
     }
 }

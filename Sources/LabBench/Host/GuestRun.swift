@@ -6,6 +6,7 @@ struct GuestRun {
     let console: Int32
     let messages: Int32
     let ended: Int32
+    private var devices: DeviceConnections
     private var reader: FrameReader
     private var watch: GuestWatch
     private var consoleText = GuestConsole()
@@ -14,25 +15,28 @@ struct GuestRun {
     private var refusal: FrameReader.Refusal?
     private var stop: GuestWatch.Stop?
     private var isOver = false
+    private var hasLostDevices = false
 
-    init(
-        frames: Int32, console: Int32, messages: Int32, ended: Int32, limits: FrameReader.Limits,
-        watch: GuestWatch
-    ) {
-        (self.frames, self.console, self.messages) = (frames, console, messages)
-        self.ended = ended
+    init(_ emulator: borrowing Emulator, limits: FrameReader.Limits, watch: GuestWatch) {
+        (frames, console, messages) = (emulator.frames, emulator.console, emulator.messages)
+        ended = emulator.ended
+        devices = emulator.devices
         reader = FrameReader(fromGuest: limits)
         self.watch = watch
     }
 
-    /// Returns when the command has ended, the emulator has, or the guest has to be ended.
+    /// Returns when the command has ended, the emulator or its devices have, or the guest has to be ended.
     mutating func attend(
         _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void,
         _ told: ([UInt8]) -> Void
     ) {
-        while exitCode == nil, refusal == nil, stop == nil, !isOver {
-            var polled = [frames, console, messages, ended].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        while exitCode == nil, refusal == nil, stop == nil, !isOver, !hasLostDevices {
+            var polled = [frames, console, messages, ended, devices.requests, devices.ended].map {
+                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+            }
             _ = poll(&polled, nfds_t(polled.count), 100)
+            if polled[4].revents & Int16(POLLIN) != 0 { devices.give() }
+            hasLostDevices = polled[5].revents != 0
             // What it said last is still there when it has ended.
             let hasEnded = polled[3].revents != 0
             repeat {
@@ -116,6 +120,7 @@ struct GuestRun {
     func verdict(status: Int32, timeLimit: Double) -> LabVerdict {
         if let refusal { return .refused(reason: "\(refusal)") }
         if let exitCode { return .finished(exitCode: exitCode) }
+        if hasLostDevices, !isOver { return .devicesFailed(stderr: String(decoding: emulatorText, as: UTF8.self)) }
         let tail = consoleText.tail
         switch stop {
         case .interrupted: return .interrupted(consoleTail: tail)

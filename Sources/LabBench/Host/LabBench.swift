@@ -17,6 +17,10 @@ public struct LabBench {
     public let kernel: String
     /// The machine to emulate.
     public let machine: LabMachine
+    /// What emulates it.
+    public let emulator: QEMU?
+    /// What is its devices over vfio-user, of which it has as many as ``LabMachine/servedCount``.
+    public var server: DeviceServer?
     /// How long the guest may take to reach user space.
     public var bootTimeout: Duration = .seconds(60)
     /// How long the guest may be there from the moment that user space was reached, seconds; the processor time of its
@@ -26,9 +30,10 @@ public struct LabBench {
     public var limits: FrameReader.Limits
 
     /// A bench of one machine, for a job of `files` files.
-    public init(kernel: String, machine: LabMachine, timeLimit: Double, files: Int) {
+    public init(kernel: String, machine: LabMachine, emulator: QEMU?, timeLimit: Double, files: Int) {
         self.kernel = kernel
         self.machine = machine
+        self.emulator = emulator
         self.timeLimit = timeLimit
         limits = FrameReader.Limits(fileCount: UInt8(clamping: files))
     }
@@ -49,19 +54,19 @@ public struct LabBench {
         guard let text = LabFile.contents(of: kernel) else {
             return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
         }
-        guard let program = Emulator.program("qemu-system-x86_64") else {
+        guard let program = emulator else {
             return .noQEMU(message: "qemu-system-x86_64 is not in PATH: install QEMU (Debian: qemu-system-x86)")
         }
         do throws(Failure) {
             let arguments = machine.arguments(
-                kernel: Emulator.kernel, image: Emulator.image, console: Emulator.consoleNumber,
-                frames: Emulator.framesNumber)
+                kernel: Emulator.kernel, image: Emulator.image, table: Emulator.table,
+                console: Emulator.consoleNumber, frames: Emulator.framesNumber)
             let emulator = try Emulator(
-                program, arguments, kernel: text, image: image, memory: UInt64(machine.memory) << 20,
-                time: processorTime)
+                program, arguments, kernel: text, image: image,
+                table: machine.hasSteeringTags ? SteeringTable.bytes : [],
+                memory: UInt64(machine.memory) << 20, time: processorTime, server: server)
             var guest = GuestRun(
-                frames: emulator.frames, console: emulator.console, messages: emulator.messages, ended: emulator.ended,
-                limits: limits,
+                emulator, limits: limits,
                 watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(timeLimit), begin: .now))
             guest.attend(interrupts, output, file, told)
             return guest.verdict(status: emulator.end(), timeLimit: timeLimit)

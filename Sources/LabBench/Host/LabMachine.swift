@@ -28,6 +28,8 @@ public struct LabMachine: Sendable {
         public var object: String?
         /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
         public var driver: String? = "vfio-pci"
+        /// Whether a process beside QEMU is it, over vfio-user; `model` is then what to call it.
+        public var isServed = false
     }
 
     /// The identity of the exporter, ivshmem.
@@ -36,6 +38,11 @@ public struct LabMachine: Sendable {
     public static let engine = "1234:11e8"
     /// The identity of the PCI Express function, virtio-rng.
     public static let express = "1af4:1044"
+
+    /// The identity of the emulated ConnectX.
+    public static let connectx = "15b3:101d"
+    /// The emulated ConnectX, which its own driver has; ``DeviceServer`` is it.
+    public static let nic = Device(identity: connectx, model: "connectx", driver: "mlx5_core", isServed: true)
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
     /// Express function, with power states, function-level reset, MSI-X, error reporting and address translation.
@@ -52,19 +59,26 @@ public struct LabMachine: Sendable {
     public var fabric = Fabric.noRoute
     /// The guest's memory, MiB.
     public var memory = 1024
+    /// Whether the processors have steering tags that a kernel can ask for.
+    public var hasSteeringTags = false
     /// More options for the guest kernel's command line.
     public var kernelOptions: [String] = []
 
     /// The lab's machine where nothing else is asked for.
     public init() {}
 
-    /// The arguments that boot a kernel on this machine with an initial file system, both files, and with its two
-    /// connections as descriptors: what the kernel's console says, and the port of frames.
-    func arguments(kernel: String, image: String, console: Int32, frames: Int32) -> [String] {
+    /// How many of its devices a process beside QEMU is.
+    public var servedCount: Int { devices.count { $0.isServed } }
+
+    /// The arguments that boot a kernel on this machine with an initial file system, both files, with an ACPI table where it
+    /// has steering tags, and with its two connections as descriptors: what the kernel's console says, and the port of frames.
+    func arguments(kernel: String, image: String, table: String, console: Int32, frames: Int32) -> [String] {
         // A remapping IOMMU has to come before every device it translates for. The devices on the root bus have fixed
-        // places, which simulated benches and records know.
-        base + ["-device", "intel-iommu,intremap=on,device-iotlb=on"]
+        // places, which simulated benches and records know. With devices of another process it has to tell of all that a
+        // guest maps, which it does in its caching mode alone.
+        base + ["-device", "intel-iommu,intremap=on,device-iotlb=on" + (servedCount > 0 ? ",caching-mode=on" : "")]
             + ["-kernel", kernel, "-initrd", image, "-append", commandLine]
+            + (hasSteeringTags ? ["-acpitable", "file=\(table)"] : [])
             + ["-chardev", "socket,id=console,fd=\(console)", "-serial", "chardev:console"]
             + ["-chardev", "socket,id=frames,fd=\(frames)", "-device", "virtio-serial-pci,addr=3"]
             + ["-device", "virtserialport,chardev=frames,name=\(GuestJob.port)"]
@@ -80,8 +94,18 @@ public struct LabMachine: Sendable {
         [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-machine", "q35,kernel-irqchip=split", "-cpu", processor, "-m", "\(memory)M",
-        ] + execution
+            "-cpu", processor, "-m", "\(memory)M",
+        ] + ram + execution
+    }
+
+    /// Devices of another process reach the guest's memory through the file that it is.
+    private var ram: [String] {
+        let machine = "q35,kernel-irqchip=split"
+        guard servedCount > 0 else { return ["-machine", machine] }
+        return [
+            "-machine", "\(machine),memory-backend=ram", "-object",
+            "memory-backend-memfd,id=ram,size=\(memory)M,share=on",
+        ]
     }
 
     /// Without hardware virtualization: a host thread for each processor, or one whose instructions are counted.
@@ -112,6 +136,13 @@ public struct LabMachine: Sendable {
             fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port,x-speed=5,addr=\(4 + number)"
         return (device.object.map { ["-object", $0] } ?? [])
             + ["-device", "\(port),id=port\(number),chassis=\(number),slot=\(number)"]
-            + ["-device", "\(device.model),bus=port\(number)"]
+            + ["-device", device.isServed ? served(device, number) : "\(device.model),bus=port\(number)"]
+    }
+
+    /// The path leads nowhere: Emulator gives QEMU the connection when it asks for a socket.
+    private func served(_ device: Device, _ number: Int) -> String {
+        """
+        {"driver":"vfio-user-pci","bus":"port\(number)","socket":{"type":"unix","path":"\(device.model)"}}
+        """
     }
 }

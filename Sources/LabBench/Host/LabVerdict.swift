@@ -20,6 +20,8 @@ public enum LabVerdict: Equatable, Sendable {
     case noQEMU(message: String)
     /// There is no kernel to boot.
     case noKernel(message: String)
+    /// The process that is its devices over vfio-user has ended before it; that process's words.
+    case devicesFailed(stderr: String)
     /// QEMU refused its arguments or died, or could not be started; its words, or the reason.
     case qemuFailed(stderr: String)
 }
@@ -40,6 +42,8 @@ extension LabVerdict: CustomStringConvertible {
         case .timedOut(let seconds): "the guest's time, \(seconds) s, was over, and it was ended"
         case .refused(let reason): "the guest was ended: \(reason)"
         case .noQEMU(let message), .noKernel(let message): message
+        case .devicesFailed(let stderr):
+            "the process of the emulated devices has ended, and the guest with it: \(stderr)"
         case .qemuFailed(let stderr): "QEMU failed: \(stderr)"
         }
     }

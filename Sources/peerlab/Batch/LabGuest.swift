@@ -35,7 +35,7 @@ struct LabGuest {
     func run(_ ids: [String], of scripts: [String], isSerial: Bool = false, _ take: (Record) -> Void) throws -> End {
         let wanted = "/root/ids"
         let batch =
-            try ["batch", "--bench", "host", "--inside-lab", LabRun.inside, "--journal", "/root/journal"]
+            try ["batch", "--bench", "host", "--inside-lab", on.lab.inside, "--journal", "/root/journal"]
             + ["--no-store", "--only", wanted] + own(isSerial: isSerial)
             + on.grants.words().flatMap { ["--\($0.word)", $0.value] } + ["--"] + scripts
         var lab = LabRun(on.lab, lib: on.lib, batch)
@@ -71,7 +71,8 @@ struct LabGuest {
         arguments.removeAll { $0 == "--" }
         let values =
             [
-                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--journal", "--store",
+                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--lab-nic", "--journal",
+                "--store",
                 "--ktap",
                 "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
                 "--allow", "--deny", "--rules",

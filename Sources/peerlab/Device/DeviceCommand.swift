@@ -25,7 +25,11 @@ struct ServingOptions: ParsableArguments {
         help: ArgumentHelp(
             "Path of the UNIX socket to listen at; for each one a function is served. This user alone can connect.",
             valueName: "PATH"))
-    var sockets: [String]
+    var sockets: [String] = []
+
+    /// Set by the lab: descriptors of connected sockets, for each of which a function is served.
+    @Option(name: .customLong("connection"), help: .hidden)
+    var connections: [Int32] = []
 
     @Flag(
         help: """
@@ -41,11 +45,14 @@ struct ServingOptions: ParsableArguments {
     var verbose = false
 
     func validate() throws {
-        guard !sockets.isEmpty else { throw ValidationError("--socket is missing: a path to listen at") }
+        guard sockets.isEmpty != connections.isEmpty else {
+            throw ValidationError("--socket is missing: a path to listen at")
+        }
         guard Set(sockets).count == sockets.count else { throw ValidationError("a --socket is there twice") }
     }
 
-    /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP.
+    /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP, or until the
+    /// last of those that were connected has gone.
     func serve(_ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction) throws {
         let signals = socket_ending_signals()
         if let error = Errno(result: signals) { throw Failure("signalfd", error, object: "SIGINT") }
@@ -55,8 +62,13 @@ struct ServingOptions: ParsableArguments {
             try server.add(path, at: path, upstream: `switch` ? 0 : nil) { bus throws(Errno) in try make(index, bus) }
         }
         confine()
+        for (index, socket) in connections.enumerated() {
+            try server.add("function \(index)", connected: socket, upstream: `switch` ? 0 : nil) { bus throws(Errno) in
+                try make(index, bus)
+            }
+        }
         for path in sockets { print("serving at \(path)", to: STDOUT_FILENO) }
-        server.run(until: Int32(signals), whileConnected: once)
+        server.run(until: Int32(signals), whileConnected: once || !connections.isEmpty)
     }
 
     /// Its client is a guest's machine: what it does not need from here on it gives up. It opens no file any more, and
@@ -75,5 +87,7 @@ struct ServingOptions: ParsableArguments {
         }
         _ = sandbox_restrict(Int32(rules))
         _ = sandbox_limit(SANDBOX_MEMORY, Confinement.modelMemory)
+        let removal = sockets.isEmpty ? 0 : SANDBOX_RESULTS.rawValue
+        _ = sandbox_filter(SANDBOX_MESSAGES.rawValue | removal)
     }
 }

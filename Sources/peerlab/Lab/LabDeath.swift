@@ -24,6 +24,9 @@ extension RunProgress.Death {
             return RunProgress.Death(kind: "timeout", "the guest's time of \(seconds) s was over in \(place)")
         case .interrupted:
             return RunProgress.Death(kind: "interrupt", "interrupted in \(place)", verdict: .interrupted)
+        case .devicesFailed(let reason):
+            return RunProgress.Death(
+                kind: "emulator", "the process of the emulated devices has ended in \(place): \(reason)")
         case .qemuFailed(let reason):
             return RunProgress.Death(kind: "emulator", "QEMU failed in \(place): \(reason)")
         case .finished(let code) where LabRun.isSignal(code):

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ConnectX
 import Glibc
 import LabBench
 
@@ -6,6 +7,8 @@ import LabBench
 struct LabModule: Equatable, Sendable {
     let file: String
     var parameters: [String] = []
+    /// See ``GuestJob/Module/sign``.
+    var sign: String?
 
     /// Where it is in the guest.
     var path: String { "/lib/modules/" + (file.split(separator: "/").last.map(String.init) ?? file) }
@@ -17,22 +20,25 @@ struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
+    /// What the machine's devices are over vfio-user; nil where it has none.
+    private(set) var server: DeviceServer?
+    /// What the machine lacks of what its options could give, one sentence each.
+    private(set) var notes: [String] = []
+
     /// The modules are looked for in `folder`.
-    init(
-        tph: String?, importer: Bool, fabric: LabMachine.Fabric?, clock: LabMachine.Clock,
-        bindsItself: Bool, folder: String
-    ) throws(ValidationError) {
-        if let tph { try add(tph: tph, folder) }
-        if importer { try addImporter(folder) }
-        if let fabric { machine.fabric = fabric }
-        machine.clock = clock
+    init(_ options: LabOptions, bindsItself: Bool, folder: String) throws(ValidationError) {
+        if let tph = options.tph { try add(tph: tph, folder) }
+        if options.importer { try addImporter(folder) }
+        if let nic = options.nic { try add(LabNIC(nic), folder) }
+        if let fabric = options.machine { machine.fabric = fabric }
+        machine.clock = options.clock ?? .host
         if bindsItself {
             for index in machine.devices.indices where machine.devices[index].driver == "vfio-pci" {
                 machine.devices[index].driver = nil
             }
         }
-        // The switch has the two whose traffic it is about, and no port more.
-        if fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
+        // The switch has those whose traffic it is about, and no port more.
+        if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
 
     /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
@@ -59,8 +65,34 @@ struct LabSetup {
         }
     }
 
+    /// The NIC's drivers are modules, or built into the kernel. One that is built in has looked at the root port before a module
+    /// can be loaded: so it is given the device again.
+    private mutating func add(_ nic: LabNIC, _ folder: String) throws(ValidationError) {
+        if nic.options.tph != .none {
+            machine.hasSteeringTags = true
+            if nic.namesTPH || access("\(folder)/tph_completer.ko", R_OK) == 0 {
+                try load("tph_completer", from: folder)
+            } else {
+                notes.append(
+                    "the ConnectX has no TPH below root ports that are no completers: scripts/lab/build-modules makes "
+                        + "tph_completer, which makes them completers")
+            }
+        }
+        let drivers = [
+            ("mlx5_core", "/sys/bus/pci/drivers/mlx5_core"), ("mlx5_ib", "/sys/bus/auxiliary/drivers/mlx5_ib.rdma"),
+        ]
+        for (name, sign) in drivers where access("\(folder)/\(name).ko", R_OK) == 0 {
+            try load(name, unless: sign, from: folder)
+        }
+        machine.devices.append(LabMachine.nic)
+        machine.fabric = .bridge
+        server = DeviceServer(program: StdlibFolders.program(), functions: 1) { first in
+            ["device", "connectx", "--connection", "\(first)"] + (nic.text.isEmpty ? [] : ["--nic", nic.text])
+        }
+    }
+
     private mutating func load(
-        _ name: String, _ parameters: [String] = [], from folder: String
+        _ name: String, _ parameters: [String] = [], unless sign: String? = nil, from folder: String
     ) throws(ValidationError) {
         let path = "\(folder)/\(name).ko"
         guard access(path, R_OK) == 0 else {
@@ -68,7 +100,7 @@ struct LabSetup {
                 "there is no kernel module \(path): scripts/lab/build-modules makes it, PEERLAB_LAB_MODULES names "
                     + "another folder")
         }
-        modules.append(LabModule(file: path, parameters: parameters))
+        modules.append(LabModule(file: path, parameters: parameters, sign: sign))
     }
 }
 
@@ -81,6 +113,20 @@ extension LabSetup {
     /// Where the lab's kernel modules are: PEERLAB_LAB_MODULES, or where scripts/lab/build-modules leaves them.
     static var builtModules: String {
         variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
+    }
+
+    /// What the machine runs on: this system's QEMU, or where that knows no devices of another process and the machine has
+    /// one, what scripts/lab/qemu has unpacked. nil where there is none.
+    func emulator() throws(ValidationError) -> QEMU? {
+        let system = QEMU.system, unpacked = QEMU.unpacked(in: "\(LabSetup.cache)/qemu")
+        guard machine.servedCount > 0 else { return system ?? unpacked }
+        if let system, system.takesDevices { return system }
+        guard let unpacked else {
+            throw ValidationError(
+                "--lab-nic needs QEMU 10.1 or newer, and \(system?.path ?? "this system's PATH") has none: "
+                    + "scripts/lab/qemu unpacks one and installs nothing")
+        }
+        return unpacked
     }
 
     private static var cache: String {

@@ -77,6 +77,7 @@ struct BundleCommand: ParsableCommand {
         if on.bench == "lab" {
             if let tph = on.lab.tph { header.append(("lab-tph", tph)) }
             if on.lab.importer { header.append(("lab-importer", "yes")) }
+            if let nic = on.lab.nic { header.append(("lab-nic", nic)) }
             if let machine = on.lab.machine { header.append(("lab-machine", machine.rawValue)) }
             header.append(("model", on.lab.model))
         }
@@ -96,6 +97,7 @@ struct BundleCommand: ParsableCommand {
         if let clock = on.lab.clock { words += ["--lab-clock", clock.rawValue] }
         if let tph = on.lab.tph { words += ["--lab-tph", tph] }
         if on.lab.importer { words.append("--lab-importer") }
+        if let nic = on.lab.nic { words += ["--lab-nic", nic] }
         if let machine = on.lab.machine { words += ["--lab-machine", machine.rawValue] }
         if let kernel = on.lab.kernel { words += ["--lab-kernel", kernel] }
         words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]

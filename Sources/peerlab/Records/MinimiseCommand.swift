@@ -59,7 +59,7 @@ struct MinimiseCommand: ParsableCommand {
         let result = try files.write("--output", output ?? "-")
         let choice = place == "sim" ? nil : try BenchChoice(place)
         if case .lab = choice {
-            var words = ["minimise", "--on", "host", "--inside-lab", LabRun.inside, "--budget", String(budget)]
+            var words = ["minimise", "--on", "host", "--inside-lab", on.lab.inside, "--budget", String(budget)]
             if let until { words += ["--until", until] }
             words += limits.words
             words += ["-o", GuestJob.result(0)]

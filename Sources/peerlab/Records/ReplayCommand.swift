@@ -44,7 +44,7 @@ struct ReplayCommand: ParsableCommand {
         }
         let choice = try bench.map(BenchChoice.init)
         if case .lab = choice {
-            let words = ["replay", "--bench", "host", "--inside-lab", LabRun.inside]
+            let words = ["replay", "--bench", "host", "--inside-lab", on.lab.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] } + limits.words
             var lab = LabRun(on.lab, words + more + ["--", LabRun.place(file)])
             lab.inputs = [file]

@@ -1,0 +1,107 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// A program that a guest may take over: unprivileged, with the files it was given, limited, and gone when this program is.
+struct ConfinedProcess: ~Copyable {
+    /// How one is started.
+    struct Launch {
+        /// A path of this machine, or of a descriptor in the new process.
+        var program: String
+        /// Without the program's own name.
+        var arguments: [String]
+        /// What become 2, 3, and so on; nothing else is open but /dev/null as 0 and 1.
+        var descriptors: [Int32]
+        /// Files and folders that it may read and execute, all others being closed to it; nil where it confines itself.
+        var folders: [String]?
+        /// Bytes of addresses that it may use.
+        var addresses: UInt64
+        /// Bytes of one file of its, those in memory included.
+        var longestFile: UInt64
+        /// Seconds of processor time.
+        var time: UInt64
+        /// Whether it asks for connections with socket(2), which ``DeviceConnections`` answers.
+        var asksForConnections = false
+        /// Which of a machine's processes it is: each has a user of its own.
+        var place: UInt32 = 0
+    }
+
+    let pid: pid_t
+    /// Readable once it has ended.
+    let ended: Int32
+    /// Readable while it asks for a connection; -1 where it may not.
+    let requests: Int32
+
+    /// Starts it, and returns when it was executed.
+    init(_ launch: Launch) throws(Failure) {
+        let rules = launch.folders.map(ConfinedProcess.rules) ?? -1
+        defer { if rules >= 0 { close(rules) } }
+        let (result, requests) = ConfinedProcess.start(launch, rules)
+        guard result > 0 else { throw Failure("execve", Errno(Int32(-result)), object: launch.program) }
+        pid = pid_t(result)
+        self.requests = requests
+        ended = Int32(truncatingIfNeeded: process_open(pid))
+    }
+
+    deinit { _ = stop() }
+
+    /// Ends it, and waits for that. The result is its status as wait(2) gives it.
+    consuming func end() -> Int32 {
+        let status = stop()
+        discard self
+        return status
+    }
+
+    private borrowing func stop() -> Int32 {
+        kill(pid, SIGKILL)
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        for descriptor in [ended, requests] where descriptor >= 0 { close(descriptor) }
+        return status
+    }
+
+    /// What may be opened beside `folders`: devices that give nothing away. -1 where the kernel has no landlock.
+    private static func rules(_ folders: [String]) -> Int32 {
+        let rules = Int32(truncatingIfNeeded: sandbox_rules())
+        guard rules >= 0 else { return -1 }
+        for path in folders { _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue | SANDBOX_EXECUTE.rawValue) }
+        for path in ["/dev/urandom", "/dev/zero"] { _ = sandbox_allow(rules, path, SANDBOX_READ.rawValue) }
+        _ = sandbox_allow(rules, "/dev/null", SANDBOX_READ.rawValue | SANDBOX_WRITE.rawValue)
+        return rules
+    }
+
+    /// Users that nobody else is, so that no other process is in its reach; where this process cannot become any (in a
+    /// container), nobody's.
+    private static func users(_ place: UInt32) -> [uid_t] {
+        // Numbers of processes have 22 bits.
+        geteuid() == 0 ? [1_879_048_192 + place << 22 + uid_t(getpid()), 65534] : [0]
+    }
+
+    private static func start(_ launch: Launch, _ rules: Int32) -> (result: Int, requests: Int32) {
+        let words = ([launch.program] + launch.arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        // It needs none of ours.
+        let variables: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
+        defer { free(variables[0]) }
+        return launch.program.withCString { program in
+            words.withUnsafeBufferPointer { words in
+                variables.withUnsafeBufferPointer { variables in
+                    launch.descriptors.withUnsafeBufferPointer { descriptors in
+                        var result = -Int(EPERM), requests: Int32 = -1
+                        for user in users(launch.place) where result == -Int(EPERM) || result == -Int(EINVAL) {
+                            var emulator = emulator(
+                                program: program, arguments: words.baseAddress, environment: variables.baseAddress,
+                                descriptors: descriptors.baseAddress, count: descriptors.count, rules: rules,
+                                user: user, address_space: launch.addresses, cpu_time: launch.time,
+                                file_size: launch.longestFile, asks_for_sockets: launch.asksForConnections ? 1 : 0,
+                                requests: -1)
+                            result = emulator_start(&emulator)
+                            requests = emulator.requests
+                        }
+                        return (result, requests)
+                    }
+                }
+            }
+        }
+    }
+}
