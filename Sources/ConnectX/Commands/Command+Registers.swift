@@ -21,7 +21,7 @@ extension Command {
                 try register.read(hca, data)
             } else {
                 guard let write = register.write else { throw CommandFailure(.badParameter, "a register to read") }
-                try write(hca, UnsafeRawBufferPointer(data))
+                try write(hca, data)
             }
         }
     ]
@@ -35,13 +35,13 @@ struct AccessRegister: Sendable {
     let size: Int
     /// Fills in what a read gives; the bytes are those of the command.
     let read: @Sendable (HCA, UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Void
-    /// Takes what is written; nil where it cannot be.
-    let write: (@Sendable (HCA, UnsafeRawBufferPointer) throws(CommandFailure) -> Void)?
+    /// Takes what is written, and fills in what comes back; nil where it cannot be.
+    let write: (@Sendable (HCA, UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Void)?
 
     init(
         _ number: UInt16, _ name: StaticString, size: Int,
         read: @escaping @Sendable (HCA, UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Void,
-        write: (@Sendable (HCA, UnsafeRawBufferPointer) throws(CommandFailure) -> Void)? = nil
+        write: (@Sendable (HCA, UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Void)? = nil
     ) {
         self.number = number
         self.name = name
@@ -93,7 +93,9 @@ struct AccessRegister: Sendable {
         },
         AccessRegister(0xc000, "RESOURCE_DUMP", size: 256) { (hca, data) throws(CommandFailure) in
             try hca.dumpResource(data)
-        } write: { (_, _) throws(CommandFailure) in
+        } write: { (hca, data) throws(CommandFailure) in
+            // Linux asks for a dump by a write, other tools by a read.
+            try hca.dumpResource(data)
         },
         AccessRegister(0xc00e, "DTOR", size: 64) { (_, data) throws(CommandFailure) in
             // Of times, 0 is the driver's own default.
