@@ -6,6 +6,8 @@ local vfio, traffic, sys, expect, rdma_pair =
 local LENGTH, COMMAND, MEMORY = 65536, 4, 2
 -- Looks for a message, of a millisecond at least, before its stream counts as dead.
 local PATIENCE = 30000
+-- A key that leads nowhere, or pages that could not be had again: a NIC answers the one or the other.
+local REFUSALS = { REM_ACCESS_ERR = true, REM_OP_ERR = true }
 
 local function set_memory(dev, on)
   local command = dev:load(vfio.CONFIG, COMMAND, 2)
@@ -61,9 +63,10 @@ local function case(disturb)
       }
       t:send(result.messages)
       expect.truthy(result.failure, "a completion says that the memory is gone")
-      expect.equal(result.failure.status, "REM_ACCESS_ERR", "status")
+      local status = result.failure.status
+      expect.truthy(REFUSALS[status], "the completion is the target's refusal, not " .. status)
       expect.truthy(result.messages > 0, "messages were written before the memory went")
-      t:log(("%d messages were written, and the next one was refused"):format(result.messages))
+      t:log(("%d messages were written, and the next one was refused: %s"):format(result.messages, status))
       t:barrier()
     end
   end

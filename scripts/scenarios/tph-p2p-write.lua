@@ -44,7 +44,7 @@ return {
     windows = { type = "integer", default = 4, min = 1, max = 1000000, about = "how often the BAR is filled" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
-  effects = { "open", "region_write", "dma" },
+  effects = { "open", "region_write", "dma", "raw" },
   cases = {
     { "every byte arrives, and the hint is told of", function(t, opt)
       local slots, region, mapped = LENGTH // opt.size, nil, nil
