@@ -1,6 +1,20 @@
 /// Commands that make, change, query and destroy the data path's objects: contexts, and the lists of pages behind them,
 /// as they stand in a command's input.
 extension DataPath {
+    // MARK: Memory of the model's own
+
+    /// Each message to a queue pair of management looks at all of them.
+    private static let mostSpecialPairs = 64
+
+    func take(_ bytes: Int) throws(CommandFailure) {
+        guard memory + bytes <= mostMemory else {
+            throw CommandFailure(.noResources, "no memory for more or longer queues")
+        }
+        memory += bytes
+    }
+
+    func give(_ bytes: Int) { memory -= bytes }
+
     // MARK: Completion queues
 
     /// CREATE_CQ: cqc; its number.
@@ -8,7 +22,9 @@ extension DataPath {
         _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> Int {
         try completionQueues.add { (number) throws(CommandFailure) in
-            try CompletionQueue(UInt32(number), context: Array(context), list: list)
+            let queue = try CompletionQueue(UInt32(number), context: Array(context), list: list)
+            try take(queue.cost)
+            return queue
         }
     }
 
@@ -24,6 +40,7 @@ extension DataPath {
             } || receiveQueues.contains { $0.kind == .xrc && $0.completions == queue.number }
         guard !isUsed else { throw CommandFailure(.badResourceState, "queues report to this completion queue") }
         _ = completionQueues.remove(number)
+        give(queue.cost)
     }
 
     /// MODIFY_CQ: the list is a new buffer's, for op_mod 1; nil else.
@@ -43,19 +60,23 @@ extension DataPath {
     func createQueuePair(
         _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> Int {
-        let number = try queuePairs.add { (number) throws(CommandFailure) in
-            try QueuePair(UInt32(number), context: Array(context), list: list)
+        try queuePairs.add { (number) throws(CommandFailure) in
+            let pair = try QueuePair(UInt32(number), context: Array(context), list: list)
+            let isSpecial = pair.service == .subnetManagement || pair.service == .generalServices
+            guard !isSpecial || specialPairs.count < DataPath.mostSpecialPairs else {
+                throw CommandFailure(.limitExceeded, "no more queue pairs of management")
+            }
+            try take(pair.cost)
+            if isSpecial { specialPairs.append(pair.number) }
+            return pair
         }
-        if let service = queuePairs[number]?.service, service == .subnetManagement || service == .generalServices {
-            specialPairs.append(UInt32(number))
-        }
-        return number
     }
 
     /// DESTROY_QP
     func destroyQueuePair(_ number: Int) throws(CommandFailure) {
         guard let pair = queuePairs.remove(number) else { throw CommandFailure(.badResource, "no such queue pair") }
         pair.clear()
+        give(pair.cost)
         pair.state = .reset
         specialPairs.removeAll { $0 == pair.number }
         for group in multicast.keys { remove(pair.number, from: group) }
@@ -78,7 +99,9 @@ extension DataPath {
         _ kind: SharedReceiveQueue.Kind, _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> Int {
         try receiveQueues.add { (number) throws(CommandFailure) in
-            try SharedReceiveQueue(UInt32(number), kind, context: Array(context), list: list)
+            let queue = try SharedReceiveQueue(UInt32(number), kind, context: Array(context), list: list)
+            try take(queue.cost)
+            return queue
         }
     }
 
@@ -89,6 +112,7 @@ extension DataPath {
             throw CommandFailure(.badResourceState, "queue pairs receive from this queue")
         }
         _ = receiveQueues.remove(number)
+        give(queue.cost)
     }
 
     /// ARM_RQ, ARM_XRC_SRQ and MODIFY_RMP: the limit below which it is told once.

@@ -35,6 +35,9 @@ final class DataPath {
     /// Queue pairs with work, first come first.
     private var ready = ContiguousArray<UInt32>()
     private var readyHead = 0
+    /// Bytes that queues take of this process's memory, and may take: a guest has numbers for more.
+    var memory = 0
+    var mostMemory = 256 << 20
     /// Who waits for which page fault.
     private var faults: [UInt64: (adapter: DataPath, queuePair: UInt32, generation: UInt32, isRemote: Bool)] = [:]
     private var nextToken: UInt64 = 1
@@ -81,7 +84,20 @@ final class DataPath {
     /// No port of it is reached any more, as when its function goes.
     func leaveFabric() {
         fabric.leave(self)
+        dropFaults()
+    }
+
+    /// Nobody will resume them: those of other adapters try again, and find what answers then.
+    private func dropFaults() {
+        let waiting = faults
         faults = [:]
+        for (token, fault) in waiting where fault.adapter !== self {
+            guard let pair = fault.adapter.queuePairs[fault.queuePair], pair.generation == fault.generation,
+                pair.wait == .pageFault(token)
+            else { continue }
+            pair.wait = .none
+            fault.adapter.schedule(pair)
+        }
     }
 
     /// Forgets everything, as after a reset of the function.
@@ -95,7 +111,8 @@ final class DataPath {
         timers.removeAll()
         ready = []
         readyHead = 0
-        faults = [:]
+        memory = 0
+        dropFaults()
         requester.steering = SteeringTags()
     }
 
@@ -184,6 +201,10 @@ final class DataPath {
     func pageFault(
         _ key: UInt32, _ address: UInt64, _ length: UInt64, for pair: QueuePair, of adapter: DataPath, isRemote: Bool
     ) -> Bool {
+        // A wait that was ended otherwise leaves its entry, as its driver may still resume it.
+        if faults.count >= 2 * queuePairs.count + 4096 {
+            faults = faults.filter { $1.adapter.queuePairs[$1.queuePair]?.wait == .pageFault($0) }
+        }
         let token = nextToken & 0xffff_ffff_ffff
         nextToken &+= 1
         guard events.pageFault(PageFault(token: token, key: key, address: address, length: length)) else {

@@ -187,17 +187,16 @@ public final class HCA: ConfiguredFunction {
             commands = 0
             performCommands(slots)
         }
-        while !doorbells.isEmpty {
-            swap(&doorbells, &taken)
-            for doorbell in taken { take(doorbell) }
-            taken.removeAll(keepingCapacity: true)
-        }
+        // Those that come meanwhile have the next turn.
+        swap(&doorbells, &taken)
+        for doorbell in taken { take(doorbell) }
+        taken.removeAll(keepingCapacity: true)
         dataPath.work()
         if let syndrome = events.syndrome { segment.fail(syndrome) }
     }
 
     /// When the data path has something to do: pauses that end, and turns that go on.
-    public var wakeUp: UInt64? { dataPath.deadline }
+    public var wakeUp: UInt64? { doorbells.isEmpty ? dataPath.deadline : 0 }
 
     private func take(_ doorbell: Doorbell) {
         switch doorbell {

@@ -27,11 +27,16 @@ import VFIOUser
         let record: Int
         var head = 0
         var posted: UInt16 = 0
+        /// Entries follow each other and name no next one.
+        let isCyclic: Bool
+        let count: Int
 
         init(
             _ nic: DataPathDouble, _ kind: SharedReceiveQueue.Kind, log: Int = 3,
-            domain: UInt32 = DataPathDouble.domain, completions: UInt32 = 0
+            domain: UInt32 = DataPathDouble.domain, completions: UInt32 = 0, isCyclic: Bool = false
         ) throws {
+            self.isCyclic = isCyclic
+            count = 1 << log
             self.nic = nic
             buffer = nic.room(64 << log)
             record = nic.room(8)
@@ -39,6 +44,7 @@ import VFIOUser
             var context = [UInt8](repeating: 0, count: kind == .pool ? 240 : 64)
             switch kind {
             case .pool:
+                context[ReceiveMemoryPoolContext.wqType] = isCyclic ? 1 : 0
                 context[ReceiveMemoryPoolContext.logWqSz] = UInt64(log)
                 context[ReceiveMemoryPoolContext.logWqStride] = 6
                 context[ReceiveMemoryPoolContext.pd] = UInt64(domain)
@@ -65,8 +71,9 @@ import VFIOUser
 
         func post(_ piece: Piece) {
             let place = buffer + head * 64
-            nic.bus.poke(place + 16, piece.bytes + PairDouble.big(UInt32(0)) + PairDouble.big(SpecialKey.terminator))
-            head = Int(nic.word(place) & 0xffff)
+            let end = PairDouble.big(UInt32(0)) + PairDouble.big(SpecialKey.terminator)
+            nic.bus.poke(place + (isCyclic ? 0 : 16), piece.bytes + end)
+            head = isCyclic ? (head + 1) % count : Int(nic.word(place) & 0xffff)
             posted &+= 1
             nic.put(UInt32(posted), at: record)
         }

@@ -116,6 +116,27 @@ import Testing
         close(third)
     }
 
+    /// The next one has come by the time that the server sees the last one go.
+    @Test func nothingOfAClientIsTheNextOnes() throws {
+        let folder = Folder()
+        let server = Server()
+        var made: [Probe] = []
+        try server.add("test", at: folder.socket) { bus in
+            let probe = Probe(bus)
+            made.append(probe)
+            return probe
+        }
+        let first = Self.connect(folder.socket)
+        server.turn(until: 0)
+        close(first)
+        let second = Self.connect(folder.socket)
+        server.turn(until: 0)
+        #expect(!server.isConnected)
+        server.turn(until: 0)
+        #expect(made.count == 2 && server.isConnected && !Self.isEnded(second))
+        close(second)
+    }
+
     @Test func aFunctionThatCannotBeMadeSendsItsClientAway() throws {
         let folder = Folder()
         var notes: [String] = []

@@ -61,6 +61,9 @@ final class CompletionQueue {
         return bytes
     }
 
+    /// Bytes that it takes of the model's own memory.
+    var cost: Int { 512 + buffer.cost }
+
     private static func buffer(
         _ context: [UInt8], _ entrySize: Int, _ list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> PagedBuffer {
@@ -88,8 +91,12 @@ final class CompletionQueue {
     /// MODIFY_CQ with a new buffer: the old one ends with an entry that says so.
     func resize(_ new: [UInt8], list: UnsafeRawBufferPointer, _ path: DataPath) throws(CommandFailure) {
         let next = try CompletionQueue.buffer(new, entrySize, list)
+        try path.take(next.cost - buffer.cost)
         add(CompletionEntry(opcode: .resized), path)
-        guard !isBroken else { throw CommandFailure(.badResourceState, "the completion queue is in error") }
+        guard !isBroken else {
+            path.give(next.cost - buffer.cost)
+            throw CommandFailure(.badResourceState, "the completion queue is in error")
+        }
         buffer = next
         sizeShift = new[int: CompletionQueueContext.logCqSize]
         for field in [

@@ -37,6 +37,8 @@ extension HCA {
             guard dataPath.receiveQueues[context[int: Context.srqn]] != nil else {
                 throw CommandFailure(.badResource, "no such shared receive queue")
             }
+            // Of an XRC queue pair the shared queue's context names it.
+            if service != .xrc { try check(completionQueue: context[int: Context.cqnRcv]) }
         default: break
         }
     }

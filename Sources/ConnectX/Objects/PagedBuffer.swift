@@ -9,6 +9,9 @@ struct PagedBuffer {
     /// Bytes of the queue.
     let size: Int
 
+    /// Bytes that this takes of the model's own memory.
+    var cost: Int { pages.count * 8 }
+
     /// A buffer from a context's log_page_size (above 12) and page_offset, which counts 64ths of a page of the context's
     /// size, and the list behind the command.
     /// - Throws: badParameter where the pages do not hold `size` bytes.

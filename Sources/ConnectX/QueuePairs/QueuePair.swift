@@ -51,6 +51,8 @@ final class QueuePair {
     let xrcDomain: UInt32
     let record: UInt64
     private let buffer: PagedBuffer
+    /// Bytes that it takes of the model's own memory, with room for a request and a receive.
+    var cost: Int { 4096 + buffer.cost }
     /// Blocks of 64 bytes; 0 without a send queue.
     let sendCount: Int
     var hasSendQueue: Bool { sendCount > 0 }

@@ -16,6 +16,8 @@ final class SharedReceiveQueue {
     let kind: Kind
     private var context: [UInt8]
     private let buffer: PagedBuffer
+    /// Bytes that it takes of the model's own memory.
+    var cost: Int { 512 + buffer.cost }
     private let record: UInt64
     private let sizeShift: Int
     private let strideShift: Int
@@ -112,7 +114,7 @@ final class SharedReceiveQueue {
                 head = UInt16(bigEndian: entry.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
                 first = 16
             } else {
-                head = head &+ 1 & (1 << UInt16(sizeShift)) &- 1
+                head = (head &+ 1) & ((1 << UInt16(sizeShift)) &- 1)
             }
             if hasSignature { first += isList ? 0 : 16 }
             guard head >> UInt16(sizeShift) == 0, first <= size else {

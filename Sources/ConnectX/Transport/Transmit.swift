@@ -35,7 +35,8 @@ extension DataPath {
         guard pair.path.port <= ports.count, ports[pair.path.port - 1].isActive,
             let adapter = adapter(pair.path.remoteLID, pair.path.remoteGID),
             let peer = adapter.queuePairs[pair.path.remoteNumber], peer.service == pair.service, peer.state.receives,
-            peer.path.remoteNumber == pair.number
+            peer.path.remoteNumber == pair.number,
+            adapter.adapter(peer.path.remoteLID, peer.path.remoteGID) === self
         else { return nil }
         return (adapter, peer)
     }

@@ -32,6 +32,8 @@ final class Connection {
     /// One message came with more descriptors than any may.
     private var hasTooMany = false
     private var waiting: [Waiting] = []
+    /// The first of them that has not gone out whole; those before it have.
+    private var waitingHead = 0
     private var waitingBytes = 0
     private(set) var end: End?
 
@@ -152,7 +154,8 @@ final class Connection {
 
     /// Sends of what waits as much as the client takes.
     func flush() {
-        while end == nil, let first = waiting.first {
+        while end == nil, waitingHead < waiting.count {
+            let first = waiting[waitingHead]
             let rest = first.bytes.count - first.sent
             let result = first.bytes.withUnsafeBytes {
                 $0.baseAddress.map {
@@ -161,7 +164,16 @@ final class Connection {
             }
             guard goesOn(result), result > 0 else { return }
             waitingBytes -= result
-            if result == rest { waiting.removeFirst() } else { waiting[0].sent += result }
+            guard result == rest else {
+                waiting[waitingHead].sent += result
+                continue
+            }
+            waiting[waitingHead].bytes = []
+            waitingHead += 1
+            if waitingHead == waiting.count || waitingHead >= 4096 {
+                waiting.removeFirst(waitingHead)
+                waitingHead = 0
+            }
         }
     }
 
@@ -174,6 +186,7 @@ final class Connection {
         // What it has sent before it went is still read.
         if error.code == EPIPE {
             waiting = []
+            waitingHead = 0
             waitingBytes = 0
             return false
         }

@@ -140,6 +140,8 @@ public final class Server {
     }
 
     private func accept(_ port: Port) {
+        // What is left of another client goes first; this one waits where it is.
+        guard port.connection != nil || port.function == nil else { return }
         let result = socket_accept(port.listener)
         guard result >= 0 else { return }
         guard port.connection == nil else {

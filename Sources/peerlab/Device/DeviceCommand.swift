@@ -61,7 +61,7 @@ struct ServingOptions: ParsableArguments {
         for (index, path) in sockets.enumerated() {
             try server.add(path, at: path, upstream: `switch` ? 0 : nil) { bus throws(Errno) in try make(index, bus) }
         }
-        confine()
+        try confine()
         for (index, socket) in connections.enumerated() {
             try server.add("function \(index)", connected: socket, upstream: `switch` ? 0 : nil) { bus throws(Errno) in
                 try make(index, bus)
@@ -73,21 +73,30 @@ struct ServingOptions: ParsableArguments {
 
     /// Its client is a guest's machine: what it does not need from here on it gives up. It opens no file any more, and
     /// removes its sockets at the end.
-    private func confine() {
-        let rules = sandbox_rules()
-        guard rules >= 0 else {
-            return print(
-                "peerlab: files are not confined, for landlock: \(Errno(result: rules)?.message ?? "")",
-                to: STDERR_FILENO)
+    private func confine() throws {
+        if let error = confineFiles() {
+            print("peerlab: files are not confined, for landlock: \(error.message)", to: STDERR_FILENO)
         }
+        let removal = sockets.isEmpty ? 0 : SANDBOX_RESULTS.rawValue
+        let results = [
+            ("setrlimit", sandbox_limit(SANDBOX_MEMORY, Confinement.modelMemory)),
+            ("seccomp", sandbox_filter(SANDBOX_MESSAGES.rawValue | removal)),
+        ]
+        for (call, result) in results {
+            if let error = Errno(result: result) { throw ValidationError("\(call): \(error.name) (\(error.message))") }
+        }
+    }
+
+    /// Why landlock confines no files; nil where it does.
+    private func confineFiles() -> Errno? {
+        let rules = sandbox_rules()
+        if let error = Errno(result: rules) { return error }
         defer { close(Int32(rules)) }
         for path in sockets {
             let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-            _ = sandbox_allow(Int32(rules), folder, UInt32(SANDBOX_REPLACE.rawValue))
+            let result = sandbox_allow(Int32(rules), folder, UInt32(SANDBOX_REPLACE.rawValue))
+            if let error = Errno(result: result) { return error }
         }
-        _ = sandbox_restrict(Int32(rules))
-        _ = sandbox_limit(SANDBOX_MEMORY, Confinement.modelMemory)
-        let removal = sockets.isEmpty ? 0 : SANDBOX_RESULTS.rawValue
-        _ = sandbox_filter(SANDBOX_MESSAGES.rawValue | removal)
+        return Errno(result: sandbox_restrict(Int32(rules)))
     }
 }
