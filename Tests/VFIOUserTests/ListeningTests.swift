@@ -45,6 +45,18 @@ import Testing
         return nil
     }
 
+    /// How many functions a server has made.
+    private final class Count { var count = 0 }
+
+    private static func counting(_ folder: Folder) throws -> (Server, Count) {
+        let (server, made) = (Server(), Count())
+        try server.add("test", at: folder.socket) { bus in
+            made.count += 1
+            return Probe(bus)
+        }
+        return (server, made)
+    }
+
     /// Whether the other end has ended it.
     private static func isEnded(_ socket: Int32) -> Bool {
         var byte: UInt8 = 0
@@ -93,13 +105,7 @@ import Testing
 
     @Test func oneClientAtATimeAndAFreshFunctionForEach() throws {
         let folder = Folder()
-        let server = Server()
-        var made: [Probe] = []
-        try server.add("test", at: folder.socket) { bus in
-            let probe = Probe(bus)
-            made.append(probe)
-            return probe
-        }
+        let (server, made) = try Self.counting(folder)
         let first = Self.connect(folder.socket)
         server.turn(until: 0)
         #expect(made.count == 1 && server.isConnected)
@@ -119,13 +125,7 @@ import Testing
     /// The next one has come by the time that the server sees the last one go.
     @Test func nothingOfAClientIsTheNextOnes() throws {
         let folder = Folder()
-        let server = Server()
-        var made: [Probe] = []
-        try server.add("test", at: folder.socket) { bus in
-            let probe = Probe(bus)
-            made.append(probe)
-            return probe
-        }
+        let (server, made) = try Self.counting(folder)
         let first = Self.connect(folder.socket)
         server.turn(until: 0)
         close(first)
