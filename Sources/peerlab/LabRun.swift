@@ -85,7 +85,7 @@ struct LabRun {
             told: { bytes in
                 story?.add(bytes)
                 told?(bytes)
-            })
+            }, again: { print("peerlab: \($0)", to: STDERR_FILENO) })
         guestOutput.end(to: STDOUT_FILENO)
         guestErrors.end(to: STDERR_FILENO)
         var isTold = false

@@ -60,12 +60,23 @@ enum GuestDevices {
         if added < 0 { say("cannot add rxe0: \(Errno(Int32(-added)).message): is CONFIG_RDMA_RXE built in?") }
     }
 
-    /// Why the kernel was told to leave them alone: LabMachine.swift.
-    static func startProcessors(_ say: (String) -> Void) {
+    /// Why the kernel was told to leave them alone: LabMachine.swift. `beat` is called while this waits.
+    static func startProcessors(beat: () -> Void, _ say: (String) -> Void) {
+        awaitClock(beat)
         for name in names(in: "/sys/devices/system/cpu") where name.hasPrefix("cpu") {
             let online = "/sys/devices/system/cpu/\(name)/online"
             guard LabFile.contents(of: online) == Array("0\n".utf8) else { continue }
             if !GuestInit.put("1", at: online) { say("cannot start a processor: \(online)") }
+        }
+    }
+
+    /// The kernel patches its clock's code for the last time when it turns from the early time stamp counter to the measured
+    /// one, about a second after its boot (arch/x86/kernel/tsc.c).
+    private static func awaitClock(_ beat: () -> Void) {
+        let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+        for _ in 0..<250 where LabFile.contents(of: clock) == Array("tsc-early\n".utf8) {
+            usleep(20_000)
+            beat()
         }
     }
 

@@ -68,7 +68,7 @@ public final class GuestInit {
         beat()
         GuestDevices.startNetwork { say($0) }
         beat()
-        GuestDevices.startProcessors { say($0) }
+        GuestDevices.startProcessors(beat: beat) { say($0) }
         try start()
         while ended == nil || !pipes.isEmpty { wait() }
         sendFiles()

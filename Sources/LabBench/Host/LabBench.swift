@@ -47,9 +47,39 @@ public struct LabBench {
     ///   - output: what the command prints, as it comes: true for its errors. The bytes are a stranger's.
     ///   - file: parts of the job's files, in order.
     ///   - told: the next bytes of the lines that programs tell by ``GuestLine``.
+    ///   - again: called before another guest is booted, because QEMU failed the first one before that had said anything; twice
+    ///     at most.
     public func run(
         image: [[UInt8]], interrupts: () -> Int = { 0 }, output: (_ isError: Bool, [UInt8]) -> Void,
-        file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }
+        file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }, again: (String) -> Void = { _ in }
+    ) -> LabVerdict {
+        for _ in 0..<2 {
+            var hasSpoken = false
+            let verdict = runOnce(
+                image, interrupts,
+                {
+                    hasSpoken = true
+                    output($0, $1)
+                },
+                {
+                    hasSpoken = true
+                    file($0)
+                },
+                {
+                    hasSpoken = true
+                    told($0)
+                })
+            guard verdict.isByEmulator, !hasSpoken else { return verdict }
+            again(
+                "the guest's kernel died before its command said anything, of a breakpoint that QEMU kept "
+                    + "(\(LabVerdict.keptBreakpoint)); another guest is booted")
+        }
+        return runOnce(image, interrupts, output, file, told)
+    }
+
+    private func runOnce(
+        _ image: [[UInt8]], _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (ReturnedFile) -> Void,
+        _ told: ([UInt8]) -> Void
     ) -> LabVerdict {
         guard let text = LabFile.contents(of: kernel) else {
             return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")

@@ -119,8 +119,9 @@ public struct LabMachine: Sendable {
     private var commandLine: String {
         // With -no-reboot, a panic that reboots at once ends QEMU at once.
         let options = ["rdinit=\(GuestImage.program)", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
-        // QEMU's threads now and then lose the race against a kernel that patches its own code, as it does most while
-        // it boots, and the boot ends in "Oops: int3". So the guest's first program starts the other processors.
+        // A kernel that patches its own code, as it does most while it boots, writes a breakpoint there for a moment. One of
+        // QEMU's threads may translate it just before another writes over it, and keeps it: "Oops: int3". So the guest's
+        // first program starts the other processors.
         // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that; and that its timer
         // ticks, which it would panic over.
         return (options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(separator: " ")

@@ -26,6 +26,19 @@ public enum LabVerdict: Equatable, Sendable {
     case qemuFailed(stderr: String)
 }
 
+extension LabVerdict {
+    /// What a kernel says that met a breakpoint of its own which QEMU kept: see LabMachine.swift.
+    public static let keptBreakpoint = "Oops: int3"
+
+    /// Whether the guest died of QEMU, by all that can be seen.
+    var isByEmulator: Bool {
+        switch self {
+        case .panicked(let tail), .diedBooting(let tail): tail.contains(Self.keptBreakpoint)
+        default: false
+        }
+    }
+}
+
 extension LabVerdict: CustomStringConvertible {
     /// How a guest that stands still is known.
     public static let silence = "nothing was heard of it for \(GuestWatch.longestSilence.components.seconds) s"

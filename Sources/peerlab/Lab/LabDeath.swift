@@ -13,7 +13,10 @@ extension RunProgress.Death {
             let signs = ["Kernel panic", "BUG: ", "Oops: "].lazy.compactMap { sign in
                 lines.lazy.compactMap { line in line.firstRange(of: sign).map { line[$0.lowerBound...] } }.first
             }
-            let why = signs.first.map { ": \($0)" } ?? ""
+            var why = signs.first.map { ": \($0)" } ?? ""
+            if tail.contains(LabVerdict.keptBreakpoint) {
+                why += "; QEMU is known to keep a breakpoint of a kernel that patches its own code: run it again"
+            }
             return RunProgress.Death(
                 kind: "kernel_died", "the kernel died in \(place)\(why)", kernel: KernelFindings(lines: lines))
         case .hung(let tail):
