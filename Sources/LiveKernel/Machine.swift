@@ -35,7 +35,8 @@ public enum Machine {
         return cpus
     }
 
-    /// "cpu", "cpu.node", "cpu.governor", "kernel" and "libibverbs" (its version), as far as they can be found out.
+    /// "cpu", "cpu.node", "cpu.governor", "kernel", "kernel.build" (its number and date: two builds of one release differ in
+    /// nothing else) and "libibverbs" (its version), as far as they can be found out.
     public static func facts() -> [String: String] {
         var facts: [String: String] = [:]
         var (cpu, node): (UInt32, UInt32) = (0, 0)
@@ -45,6 +46,7 @@ public enum Machine {
             facts["cpu.governor"] = line("/sys/devices/system/cpu/cpu\(cpu)/cpufreq/scaling_governor")
         }
         facts["kernel"] = line("/proc/sys/kernel/osrelease")
+        facts["kernel.build"] = line("/proc/sys/kernel/version")
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         if shim_ibv_library(&path, path.count) == 0 {
             let name = String(decoding: path.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
