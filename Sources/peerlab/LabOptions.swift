@@ -40,6 +40,15 @@ struct LabOptions: ParsableArguments {
     var clock: LabMachine.Clock?
 
     @Option(
+        name: .customLong("lab-exporter"),
+        help: ArgumentHelp(
+            """
+            Give the lab an exporter of this program instead of QEMU's, as `peerlab device several` takes one, such as \
+            size=16M,completer=extended. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            """, valueName: "KEY=VALUE[,...]"))
+    var exporter: String?
+
+    @Option(
         name: .customLong("lab-nic"),
         help: ArgumentHelp(
             """
@@ -59,14 +68,36 @@ struct LabOptions: ParsableArguments {
     /// What any guest may call its bench.
     static let insides = ["QEMU with emulated devices", "QEMU with emulated devices and an emulated ConnectX"]
 
+    /// What of these options makes the machine, without what names files, as a command line or a bundle tells it.
+    var telling: [(key: String, value: String?)] {
+        var words: [(key: String, value: String?)] = []
+        if let tph { words.append(("lab-tph", tph)) }
+        if importer { words.append(("lab-importer", nil)) }
+        if let exporter { words.append(("lab-exporter", exporter)) }
+        if let nic { words.append(("lab-nic", nic)) }
+        if let machine { words.append(("lab-machine", machine.rawValue)) }
+        return words
+    }
+
     /// The bench of stdlib/benches that is this machine.
     var model: String {
         var name = "sim:lab"
+        if let exporter { name += "-exporter-" + LabOptions.kind(of: exporter) }
         if importer { name += "-importer" }
         if nic != nil { name += "-connectx" }
         if let machine, machine != .bridge { name += "-\(machine.rawValue)" }
         if let tph { name += "-tph-" + tph.split(separator: "@").joined(separator: "-at-") }
         return name
+    }
+}
+
+extension LabOptions {
+    /// An exporter's part of a bench's name: its completer, where it is like the usual one in all else.
+    private static func kind(of exporter: String) -> String {
+        let prefix = "completer="
+        if exporter == "size=1M" { return "none" }
+        if exporter.hasPrefix(prefix), !exporter.contains(",") { return String(exporter.dropFirst(prefix.count)) }
+        return String(exporter.map { $0 == "," || $0 == "=" ? "-" : $0 })
     }
 }
 

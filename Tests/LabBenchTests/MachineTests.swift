@@ -31,6 +31,20 @@ import Testing
         #expect(device.contains(#""bus":"port4""#))
     }
 
+    /// Connections are given in the order in which QEMU asks, which is that of its devices.
+    @Test(arguments: LabMachine.Fabric.allCases)
+    func anExporterOfAnotherProcessIsWhereQEMUsIs(_ fabric: LabMachine.Fabric) throws {
+        var machine = LabMachine()
+        machine.fabric = fabric
+        machine.devices[0] = LabMachine.servedExporter
+        machine.devices.append(LabMachine.nic)
+        let served = words(machine).filter { $0.contains("vfio-user-pci") }
+        #expect(machine.servedCount == 2 && served.count == 2)
+        #expect(served[0].contains(#""bus":"port1""#) && served[0].contains(#""path":"exporter""#))
+        #expect(served[1].contains(#""bus":"port4""#) && served[1].contains(#""path":"connectx""#))
+        #expect(!words(machine).contains { $0.contains("ivshmem") })
+    }
+
     @Test func steeringTagsAreATable() {
         var machine = LabMachine()
         #expect(!words(machine).contains("-acpitable"))

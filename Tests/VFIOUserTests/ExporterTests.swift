@@ -57,6 +57,20 @@ import Testing
         #expect(try client.read(0, 0, 4) == [0, 0, 0, 0])
     }
 
+    @Test func itCountsItsResets() throws {
+        let (_, client) = try Self.client()
+        #expect(try client.read(0, 4, 4) == [0, 0, 0, 0])
+        #expect(try client.request(.reset).error == nil)
+        client.enable()
+        #expect(try client.read(0, 4, 4) == [1, 0, 0, 0])
+        // A guest asks by Device Control.
+        let express = try #require(
+            try stride(from: 0x40, to: 0x100, by: 4).first { try client.read(7, UInt64($0), 1) == [0x10] })
+        client.write(7, UInt64(express + 8), FakeClient.bytes(UInt16(0x8000)))
+        client.enable()
+        #expect(try client.read(0, 4, 4) == [2, 0, 0, 0])
+    }
+
     @Test(arguments: TPHSupport.allCases)
     func itsCompleterIsAsDescribed(_ support: TPHSupport) throws {
         let (_, client) = try Self.client { $0.completer = support }

@@ -61,7 +61,17 @@ return {
     { "a total of 2^63 bytes", refused("EINVAL", { { offset = 0, length = math.mininteger } }) },
     { "a BAR that the device has not", refused("ENODEV", { { offset = 0, length = PAGE } }, 1) },
     { "the upper half of a 64-bit BAR", refused("ENODEV", { { offset = 0, length = PAGE } }, 3) },
-    { "a BAR smaller than a page", refused("EINVAL", { { offset = 0, length = PAGE } }, 0) },
+    { "a BAR smaller than a page", function(t, opt)
+      local dev <close> = vfio.open(opt.exporter)
+      local region = 0
+      while region < 6 and not (0 < dev:region_info(region).size and dev:region_info(region).size < PAGE) do
+        region = region + 1
+      end
+      if region == 6 then
+        t:skip("no BAR of " .. opt.exporter .. " is smaller than a page")
+      end
+      expect.errno("EINVAL", dev.export_dmabuf, dev, { region = region, ranges = { { offset = 0, length = PAGE } } })
+    end },
     { "the ROM", refused("ENODEV", { { offset = 0, length = PAGE } }, 6) },
     { "the configuration space", refused("ENODEV", { { offset = 0, length = PAGE } }, 7) },
     { "a region number without meaning", refused("ENODEV", { { offset = 0, length = PAGE } }, 0xffffffff) },

@@ -1,10 +1,11 @@
 --- The lab bench's machine as the simulated bench knows it: Linux 7.3.4, rxe instead of a ConnectX. QEMU's
 --- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; IOMMU groups are numbered and
---- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `tph` ("v2" or "v6") and its number `tph_feature`, and
---- `machine` ("bridge", "no-route", "below-switch").
+--- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `exporter`
+--- (peerlab's own: what it is as a completer, "none", "tph" or "extended"), `tph` ("v2", "v6" and so on) and its number
+--- `tph_feature`, and `machine` ("bridge", "no-route", "below-switch").
 local express = {
   address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 9, kind = "memory",
-  native_driver = "virtio-pci",
+  native_driver = "virtio-pci", config_keeps_writes = true,
   -- The MSI-X table is in the first. Of virtio's registers, which are in the second, only some of what they show is here.
   bars = {
     { index = 1, size = "4K" },
@@ -34,14 +35,51 @@ local express = {
   },
 }
 
+--- Makes QEMU's exporter the one that peerlab serves, a PCI Express endpoint.
+local function serve(exporter, completer)
+  exporter.config_size, exporter.completer = 4096, completer
+  exporter.bars[1] = { index = 0, size = "16K" }
+  exporter.config = {
+    { at = 0x04, bytes = "0201 1000 00" }, { at = 0x2c, bytes = "f41a 1011" }, { at = 0x34, bytes = "40" },
+    { at = 0x40, bytes = "0148 0300 0800 0000" }, -- power management: D0 and D3hot, state is kept
+    -- PCI Express: an endpoint with function-level reset
+    { at = 0x48, bytes = "1084 0200 e28f 0010 1029 0000 0401 4000 0000 0411 00000000 00000000 00000000 00000000" },
+    { at = 0x6c, bytes = ({ none = "0000", tph = "0010", extended = "0030" })[completer] .. "0000" },
+    { at = 0x70, bytes = "00000000 1e000000 04000000 00000000" },
+    { at = 0x84, bytes = "1100 0000 0020 0000 0030 0000" }, -- MSI-X: one vector, table at 0x2000, pending bits at 0x3000
+    { at = 0x100, bytes = "00000000 00000000" },
+  }
+  exporter.config_writable = { { at = 0x04, bytes = "4605" }, { at = 0x50, bytes = "1f0d" }, { at = 0x70, bytes = "ffff" } }
+end
+
+--- virtio-rng as QEMU 11 has it: extended tags, internal errors masked at first.
+local function newer(device)
+  local copy = {}
+  for key, value in pairs(device) do
+    copy[key] = value
+  end
+  copy.config, copy.config_writable = { table.unpack(device.config) }, { table.unpack(device.config_writable) }
+  table.insert(copy.config, { at = 0x44, bytes = "20" })
+  table.insert(copy.config, { at = 0x108, bytes = "0000 4002" })
+  table.insert(copy.config_writable, { at = 0x108, bytes = "30f0 ff03" })
+  return copy
+end
+
 return function(name, flags)
   local bench = require "benches.machine"(name, { release = "7.3.4", tph = flags.tph, tph_feature = flags.tph_feature })
   bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
   local exporter, engine, nic = table.unpack(bench.devices)
+  local rng = express
 
   exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 7, nil, nil, 256
   exporter.config =
     { { at = 0x04, bytes = "0301 0000 01" }, { at = 0x2c, bytes = "f41a 0011" }, { at = 0x3d, bytes = "00" } }
+  if flags.exporter then
+    serve(exporter, flags.exporter)
+    -- It needs a newer QEMU, whose IOMMU has 48 bits and is in its caching mode, and whose virtio-rng tells of more.
+    bench.iommu.aperture_bits, bench.iommu.cap = 48, 0x80d2008c222f0686
+    rng = newer(express)
+  end
   exporter.driver = flags.tph and "vfio_tph" or "vfio-pci"
 
   engine.group, engine.config_size = 8, 256
@@ -54,9 +92,7 @@ return function(name, flags)
     engine.driver, engine.dma_mask = "edu_importer", -1
   end
 
-  for _, device in ipairs { exporter, engine, express } do
-    device.config_keeps_writes = true
-  end
+  exporter.config_keeps_writes, engine.config_keeps_writes = not flags.exporter, true
 
   nic.address, nic.driver, nic.parent = "0000:00:04.0", "virtio-pci", "pci0000:00"
   nic.rdma = { name = "rxe0", driver = "rxe" }
@@ -74,7 +110,7 @@ return function(name, flags)
     exporter.address, exporter.parent = "0000:03:00.0", "0000:02:00.0"
     engine.address, engine.parent = "0000:04:00.0", "0000:02:01.0"
   else
-    table.insert(bench.devices, 3, express)
+    table.insert(bench.devices, 3, rng)
   end
   return bench
 end

@@ -11,6 +11,8 @@ public struct DeviceServer: Sendable {
     public let words: @Sendable (_ firstConnection: Int32) -> [String]
     /// How many functions it is, and so how many connections it is given, in the order of the machine's devices.
     public let functions: Int
+    /// Bytes of memory that its functions have of their own, in files that QEMU maps too.
+    public let memory: UInt64
 
     /// Bytes of addresses beyond the guest's memory: what the program and its libraries take.
     private static let addresses: UInt64 = 2 << 30
@@ -18,9 +20,13 @@ public struct DeviceServer: Sendable {
     private var programNumber: Int32 { Emulator.connectionNumber + Int32(functions) }
 
     /// One of `functions` functions.
-    public init(program: String, functions: Int, words: @escaping @Sendable (_ firstConnection: Int32) -> [String]) {
+    public init(
+        program: String, functions: Int, memory: UInt64 = 0,
+        words: @escaping @Sendable (_ firstConnection: Int32) -> [String]
+    ) {
         self.program = program
         self.functions = functions
+        self.memory = memory
         self.words = words
     }
 
@@ -34,6 +40,7 @@ public struct DeviceServer: Sendable {
             ConfinedProcess.Launch(
                 program: "/proc/self/fd/\(programNumber)", arguments: words(Emulator.connectionNumber),
                 descriptors: [messages] + connections + [file], folders: nil,
-                addresses: guest + DeviceServer.addresses, longestFile: 1 << 30, time: time, place: 1))
+                addresses: guest + memory + DeviceServer.addresses, longestFile: max(memory, 1 << 30), time: time,
+                place: 1))
     }
 }

@@ -46,7 +46,7 @@ struct Emulator: ~Copyable {
             ConfinedProcess.Launch(
                 program: command.program, arguments: command.arguments + arguments,
                 descriptors: [messages[1], console[1], frames[1]] + files, folders: program.folders,
-                addresses: memory + (3 << 30), longestFile: max(memory, 1 << 30), time: time,
+                addresses: memory + (server?.memory ?? 0) + (3 << 30), longestFile: max(memory, 1 << 30), time: time,
                 asksForConnections: !pairs.isEmpty))
         self.frames = open.keep(frames[0])
         self.console = open.keep(console[0])

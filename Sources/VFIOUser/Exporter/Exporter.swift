@@ -3,8 +3,8 @@ import Glibc
 public import Kernel
 
 /// A PCI Express endpoint whose memory others reach: an exporter of dma-bufs for VFIO. BAR 2 is memory in a file that a
-/// client maps, so that a processor's accesses come to nobody; BAR 0 has the MSI-X tables and a doorbell: a number that is
-/// written to its first four bytes raises that vector.
+/// client maps, so that a processor's accesses come to nobody; BAR 0 has the MSI-X tables and two registers of four bytes: a
+/// number that is written to the first raises that vector, the second counts the function's resets.
 public final class Exporter: ConfiguredFunction {
     /// What it is like.
     public struct Description: Sendable, Equatable {
@@ -50,6 +50,7 @@ public final class Exporter: ConfiguredFunction {
     private let memory: MappedFile
     /// Vectors that are to be raised, a bit each.
     private var rung: UInt64 = 0
+    private var resets: UInt32 = 0
 
     /// Takes a description that nothing refuses. Errors: EINVAL, and what memory files may have: EMFILE, ENOMEM, EFBIG.
     public init(_ description: Description, on bus: any PCIBus) throws(Errno) {
@@ -99,13 +100,15 @@ public final class Exporter: ConfiguredFunction {
     /// As described.
     public var vectorCount: Int { description.vectors }
 
-    /// Memory, configuration space; registers read 0.
+    /// Memory, configuration space, the count of resets; other registers read 0.
     public func read(_ region: Int, at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {
         guard let target = bytes.baseAddress else { return }
         switch region {
         case Exporter.memoryBAR where offset + bytes.count <= memory.size:
             _ = copyGuarded(to: target, from: memory.base + offset, count: bytes.count)
         case 7: configuration.read(at: offset, into: bytes)
+        case 0 where offset == 4 && bytes.count == 4:
+            bytes.storeBytes(of: resets.littleEndian, as: UInt32.self)
         default: memset(target, 0, bytes.count)
         }
     }
@@ -133,5 +136,6 @@ public final class Exporter: ConfiguredFunction {
     public func reset() {
         configuration.reset()
         rung = 0
+        resets &+= 1
     }
 }

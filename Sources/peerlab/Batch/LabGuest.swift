@@ -71,10 +71,9 @@ struct LabGuest {
         arguments.removeAll { $0 == "--" }
         let values =
             [
-                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--lab-nic", "--journal",
-                "--store",
-                "--ktap",
-                "--tap", "--junit", "--json", "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
+                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock",
+                "--lab-exporter", "--lab-nic", "--journal", "--store", "--ktap", "--tap", "--junit", "--json",
+                "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
                 "--allow", "--deny", "--rules",
             ] + (isSerial ? ["--jobs"] : [])
         let flags = ["--lab-share", "--lab-importer", "--no-store", "--resume", "--shuffle", "--fail-fast"]

@@ -37,10 +37,15 @@ struct ConnectXCommand: ParsableCommand {
         let fabric = Fabric()
         let isVerbose = serving.verbose
         try serving.serve { (index, bus) throws(Errno) in
-            let hca = HCA(options.next(index), bus: bus, fabric: fabric)
-            if isVerbose { hca.log = { Self.tell($0) } }
-            return hca
+            Self.nic(options.next(index), bus, fabric, isVerbose: isVerbose)
         }
+    }
+
+    /// A NIC; with `isVerbose` it says what it refuses.
+    static func nic(_ options: HCAOptions, _ bus: any PCIBus, _ fabric: Fabric, isVerbose: Bool) -> HCA {
+        let hca = HCA(options, bus: bus, fabric: fabric)
+        if isVerbose { hca.log = { tell($0) } }
+        return hca
     }
 
     /// What was refused to a driver, for people who look for what their patch does.

@@ -15,7 +15,7 @@ struct DeviceCommand: ParsableCommand {
             it memory that can be shared (-object memory-backend-memfd,id=ram0,size=1G,share=on -machine \
             memory-backend=ram0): without, each access to memory is a message.
             """,
-        subcommands: [ConnectXCommand.self, ExporterCommand.self])
+        subcommands: [ConnectXCommand.self, ExporterCommand.self, SeveralCommand.self])
 }
 
 /// How functions are served, whatever they are.
@@ -43,6 +43,9 @@ struct ServingOptions: ParsableArguments {
 
     @Flag(help: "Say what is refused, and why a connection ends.")
     var verbose = false
+
+    /// How many functions it takes.
+    var count: Int { sockets.count + connections.count }
 
     func validate() throws {
         guard sockets.isEmpty != connections.isEmpty else {

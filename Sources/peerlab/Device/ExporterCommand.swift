@@ -1,7 +1,6 @@
 import ArgumentParser
 import Commands
 import Kernel
-import LuaKit
 import VFIOUser
 
 /// `peerlab device exporter`
@@ -26,7 +25,7 @@ struct ExporterCommand: ParsableCommand {
     var completer = "none"
 
     @Option(help: ArgumentHelp("MSI-X vectors, 1 to 64.", valueName: "N"))
-    var vectors = 1
+    var vectors = "1"
 
     @Flag(name: .customLong("no-flr"), help: "Leave function level reset out.")
     var withoutReset = false
@@ -36,19 +35,11 @@ struct ExporterCommand: ParsableCommand {
 
     private func described() throws -> Exporter.Description {
         var description = Exporter.Description()
-        guard let bytes = parseSize(size).flatMap({ UInt64(exactly: $0) }) else {
-            throw ValidationError("--size is a number of bytes, such as 64K, 1M or 16G")
-        }
-        let supports: [String: TPHSupport] = ["none": .none, "tph": .tph, "extended": .extended]
-        guard let support = supports[completer] else {
-            throw ValidationError("--completer is none, tph (steering tags of 8 bits) or extended (of 16 bits)")
-        }
-        description.size = bytes
-        description.completer = support
-        description.vectors = vectors
+        try description.set("size", size)
+        try description.set("completer", completer)
+        try description.set("vectors", vectors)
         description.functionLevelReset = !withoutReset
         description.keepsStateInD3 = !losesState
-        if let refusal = description.refusal { throw ValidationError(refusal) }
         return description
     }
 

@@ -3,7 +3,7 @@ import ConnectX
 
 /// The NIC that `--lab-nic` asks for.
 struct LabNIC {
-    /// What it is like, as `peerlab device connectx --nic` takes it.
+    /// The text that it was made of.
     let text: String
     /// The same, understood.
     let options: HCAOptions
@@ -16,7 +16,7 @@ struct LabNIC {
         guard parts[0] == "connectx" else {
             throw ValidationError("--lab-nic takes connectx, and KEY=VALUE behind commas, not '\(text)'")
         }
-        self.text = parts.count > 1 ? parts[1] : ""
+        self.text = text
         do throws(HCAOptions.Invalid) { options = parts.count > 1 ? try HCAOptions(parts[1]) : HCAOptions() } catch {
             throw ValidationError("--lab-nic: \(error.reason)")
         }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ConnectX
 import Glibc
 import LabBench
+import VFIOUser
 
 /// A kernel module for the guest: its file here, and "name=value" for each of its parameters.
 struct LabModule: Equatable, Sendable {
@@ -20,13 +21,16 @@ struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
-    /// What the machine's devices are over vfio-user; nil where it has none.
-    private(set) var server: DeviceServer?
+    /// The machine's devices over vfio-user, in their order, as `peerlab device several` takes them.
+    private var served: [String] = []
+    /// Bytes of memory that these have of their own.
+    private var servedMemory: UInt64 = 0
     /// What the machine lacks of what its options could give, one sentence each.
     private(set) var notes: [String] = []
 
     /// The modules are looked for in `folder`.
     init(_ options: LabOptions, bindsItself: Bool, folder: String) throws(ValidationError) {
+        if let exporter = options.exporter { try add(exporter: exporter) }
         if let tph = options.tph { try add(tph: tph, folder) }
         if options.importer { try addImporter(folder) }
         if let nic = options.nic { try add(LabNIC(nic), folder) }
@@ -37,8 +41,36 @@ struct LabSetup {
                 machine.devices[index].driver = nil
             }
         }
+        if machine.fabric == .belowSwitch, options.nic != nil, options.exporter == nil {
+            notes.append(
+                "below a switch the ConnectX reaches no memory of QEMU's exporter, whose bus addresses it is not told: "
+                    + "--lab-exporter gives it one of its own process")
+        }
         // The switch has those whose traffic it is about, and no port more.
         if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
+    }
+
+    /// What the devices over vfio-user are; nil where the machine has none.
+    var server: DeviceServer? {
+        guard !served.isEmpty else { return nil }
+        let words = served + (machine.fabric == .belowSwitch ? ["--switch"] : [])
+        return DeviceServer(program: StdlibFolders.program(), functions: served.count, memory: servedMemory) { first in
+            ["device", "several"] + words + (0..<served.count).map { "--connection=\(first + Int32($0))" }
+        }
+    }
+
+    /// An exporter of this program's in the place of QEMU's.
+    private mutating func add(exporter text: String) throws(ValidationError) {
+        do throws(ValidationError) { servedMemory += try Exporter.Description(text).size } catch {
+            throw ValidationError("--lab-exporter: \(error.message)")
+        }
+        guard servedMemory <= LabMachine.longestBAR else {
+            throw ValidationError("--lab-exporter: the lab's machine has no place for more than 16G")
+        }
+        for index in machine.devices.indices where machine.devices[index].identity == LabMachine.exporter {
+            machine.devices[index] = LabMachine.servedExporter
+        }
+        served.append("exporter,\(text)")
     }
 
     /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
@@ -86,9 +118,7 @@ struct LabSetup {
         }
         machine.devices.append(LabMachine.nic)
         machine.fabric = .bridge
-        server = DeviceServer(program: StdlibFolders.program(), functions: 1) { first in
-            ["device", "connectx", "--connection", "\(first)"] + (nic.text.isEmpty ? [] : ["--nic", nic.text])
-        }
+        served.append(nic.text)
     }
 
     private mutating func load(
@@ -123,7 +153,7 @@ extension LabSetup {
         if let system, system.takesDevices { return system }
         guard let unpacked else {
             throw ValidationError(
-                "--lab-nic needs QEMU 10.1 or newer, and \(system?.path ?? "this system's PATH") has none: "
+                "--lab-nic and --lab-exporter need QEMU 10.1 or newer, and \(system?.path ?? "this system's PATH") has none: "
                     + "scripts/lab/qemu unpacks one and installs nothing")
         }
         return unpacked

@@ -75,10 +75,7 @@ struct BundleCommand: ParsableCommand {
         for setting in on.settings { header.append(("set", setting)) }
         if on.tphAbi != "auto" { header.append(("tph-abi", on.tphAbi)) }
         if on.bench == "lab" {
-            if let tph = on.lab.tph { header.append(("lab-tph", tph)) }
-            if on.lab.importer { header.append(("lab-importer", "yes")) }
-            if let nic = on.lab.nic { header.append(("lab-nic", nic)) }
-            if let machine = on.lab.machine { header.append(("lab-machine", machine.rawValue)) }
+            for (key, value) in on.lab.telling { header.append((key, value ?? "yes")) }
             header.append(("model", on.lab.model))
         }
         return header
@@ -95,10 +92,7 @@ struct BundleCommand: ParsableCommand {
         for effect in on.grants.deny { words += ["--deny", effect] }
         if let rules = on.grants.rules { words += ["--rules", rules] }
         if let clock = on.lab.clock { words += ["--lab-clock", clock.rawValue] }
-        if let tph = on.lab.tph { words += ["--lab-tph", tph] }
-        if on.lab.importer { words.append("--lab-importer") }
-        if let nic = on.lab.nic { words += ["--lab-nic", nic] }
-        if let machine = on.lab.machine { words += ["--lab-machine", machine.rawValue] }
+        for (key, value) in on.lab.telling { words.append("--\(key)" + (value.map { "=\($0)" } ?? "")) }
         if let kernel = on.lab.kernel { words += ["--lab-kernel", kernel] }
         words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]
         var ending: Ending?

@@ -128,6 +128,7 @@ private struct Mail {
         var words = bench.map { ["--bench=\($0)"] } ?? []
         if let tph = bundle["lab-tph"] { words.append("--lab-tph=\(tph)") }
         if bundle["lab-importer"] != nil { words.append("--lab-importer") }
+        if let exporter = bundle["lab-exporter"] { words.append("--lab-exporter=\(exporter)") }
         if let nic = bundle["lab-nic"] { words.append("--lab-nic=\(nic)") }
         if let machine = bundle["lab-machine"] { words.append("--lab-machine=\(machine)") }
         if bench == "host" { words.append("--trust") }

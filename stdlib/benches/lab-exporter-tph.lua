@@ -1,0 +1,2 @@
+-- The lab bench with `--lab-exporter completer=tph`.
+return require "benches.lab_machine"("lab-exporter-tph", { exporter = "tph" })
