@@ -49,10 +49,16 @@ final class TPHModule {
         }
     }
 
-    /// Functions of the kernel that it brings, and their modules.
+    /// Functions of the kernel that it and the modules beside it bring, and their modules.
     static func symbols(_ revision: TPHRevision) -> [(name: String, module: String?)] {
-        [("vfio_pci_core_feature_dma_buf_tph", driver)]
-            + (revision.gate == .requester ? [("pcie_tph_supported", "pcie_tph")] : [])
+        let own: [(name: String, module: String?)] = [("vfio_pci_core_feature_dma_buf_tph", driver)]
+        let completer: [(name: String, module: String?)] = [("pcie_tph_completer_type", "pcie_tph_completer")]
+        switch revision {
+        case .v2, .v3, .v4, .v5: return own
+        case .v6: return own + [("pcie_tph_supported", "pcie_tph")]
+        case .v7: return own + completer + [("dma_buf_get_tph", "dma_buf_tph")]
+        case .v9, .v10, .v11: return own + completer + [("dma_buf_get_pci_tph", "dma_buf_pci_tph")]
+        }
     }
 }
 

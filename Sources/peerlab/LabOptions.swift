@@ -14,8 +14,10 @@ struct LabOptions: ParsableArguments {
     @Option(
         name: .customLong("lab-tph"),
         help: ArgumentHelp(
-            "Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2 or v6, by default at number 13.",
-            valueName: "v2|v6[@NUMBER]"))
+            """
+            Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2, v6, v7, v9, v10 or v11, by default at number \
+            13. From v7 on it looks at the exporter's completer: --lab-exporter.
+            """, valueName: "REVISION[@NUMBER]"))
     var tph: String?
 
     @Flag(

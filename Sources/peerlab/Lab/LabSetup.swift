@@ -73,15 +73,27 @@ struct LabSetup {
         served.append("exporter,\(text)")
     }
 
-    /// The exporter goes to vfio_tph. Only with v6 may the kernel have the function of pcie_tph: it is v6's mark.
+    /// The revisions that vfio_tph serves, each with the modules that stand in for the rest of its kernel. Programs know a
+    /// revision by their functions, so no other's may be loaded.
+    private static let revisions: [(name: String, before: [String], after: [String])] = [
+        ("v2", [], []), ("v6", ["pcie_tph"], []), ("v7", ["pcie_tph_completer"], ["dma_buf_tph"]),
+        ("v9", ["pcie_tph_completer"], ["dma_buf_pci_tph"]), ("v10", ["pcie_tph_completer"], ["dma_buf_pci_tph"]),
+        ("v11", ["pcie_tph_completer"], ["dma_buf_pci_tph"]),
+    ]
+
+    /// The exporter goes to vfio_tph.
     private mutating func add(tph: String, _ folder: String) throws(ValidationError) {
         let parts = tph.split(separator: "@", omittingEmptySubsequences: false)
         let number = parts.count == 2 ? UInt16(parts[1]) : 13
-        guard parts.count <= 2, ["v2", "v6"].contains(parts[0]), let number, number >= 13 else {
-            throw ValidationError("--lab-tph takes v2 or v6, and @NUMBER (13 to 65535) after it, not '\(tph)'")
+        guard parts.count <= 2, let number, number >= 13,
+            let revision = LabSetup.revisions.first(where: { $0.name == parts[0] })
+        else {
+            let names = LabSetup.revisions.map(\.name).joined(separator: ", ")
+            throw ValidationError("--lab-tph takes one of \(names), and @NUMBER (13 to 65535) after it, not '\(tph)'")
         }
-        if parts[0] == "v6" { try load("pcie_tph", from: folder) }
-        try load("vfio_tph", ["abi=\(parts[0])", "number=\(number)"], from: folder)
+        for module in revision.before { try load(module, from: folder) }
+        try load("vfio_tph", ["abi=\(revision.name)", "number=\(number)"], from: folder)
+        for module in revision.after { try load(module, from: folder) }
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.exporter {
             machine.devices[index].driver = "vfio_tph"
         }

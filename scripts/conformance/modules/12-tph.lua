@@ -1,4 +1,4 @@
--- VFIO_DEVICE_FEATURE_DMA_BUF_TPH as the lab's module vfio_tph serves it (scripts/lab/vfio-tph; v2 or v6): every
+-- VFIO_DEVICE_FEATURE_DMA_BUF_TPH as the lab's module vfio_tph serves it (scripts/lab/vfio-tph): every
 -- refusal, what is stored, and what an importer is told. It wants the lab's modules, so it is none of the files that
 -- `scripts/conformance/compare` takes by itself; scripts/lab/test names the benches.
 --

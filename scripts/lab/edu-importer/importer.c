@@ -237,19 +237,38 @@ static long state(struct importer *importer, void __user *argument)
 	return copy_to_user(argument, &answer, sizeof(answer)) ? -EFAULT : 0;
 }
 
+/* Asks as the revision's importers do; with the reservation locked, which is wanted from v7 on. */
+static int ask(struct dma_buf *dmabuf, struct edu_hint *request)
+{
+	typeof(&vfio_tph_get) get;
+	int ret = -ENOENT;
+
+	if ((get = symbol_get(dma_buf_get_pci_tph))) {
+		ret = get(dmabuf, request->extended, &request->st, &request->ph);
+		symbol_put(dma_buf_get_pci_tph);
+	} else if ((get = symbol_get(dma_buf_get_tph))) {
+		ret = get(dmabuf, request->extended, &request->st, &request->ph);
+		symbol_put(dma_buf_get_tph);
+	} else if ((get = symbol_get(vfio_tph_get))) {
+		ret = get(dmabuf, request->extended, &request->st, &request->ph);
+		symbol_put(vfio_tph_get);
+	}
+	return ret;
+}
+
 static long hint(struct importer *importer, void __user *argument)
 {
+	struct dma_buf *dmabuf = importer->attachment->dmabuf;
 	struct edu_hint request;
-	typeof(&vfio_tph_get) get;
 	int ret;
 
 	if (copy_from_user(&request, argument, sizeof(request)))
 		return -EFAULT;
-	get = symbol_get(vfio_tph_get);
-	if (!get)
-		return -ENOENT;
-	ret = get(importer->attachment->dmabuf, request.extended, &request.st, &request.ph);
-	symbol_put(vfio_tph_get);
+	ret = dma_resv_lock_interruptible(dmabuf->resv, NULL);
+	if (ret)
+		return ret;
+	ret = ask(dmabuf, &request);
+	dma_resv_unlock(dmabuf->resv);
 	if (ret)
 		return ret;
 	request.reserved = 0;

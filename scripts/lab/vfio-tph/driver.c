@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A VFIO PCI driver that serves VFIO_DEVICE_FEATURE_DMA_BUF_TPH on kernels that lack it, for
- * tests. In all else it is vfio-pci. Parameters: abi=v2|v6, number=N (of the feature),
- * requester=0|1 (see feature.c).
+ * tests. In all else it is vfio-pci. Parameters: abi=v2|v6|v7|v9|v10|v11, number=N (of the
+ * feature), requester=0|1 (see feature.c).
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -11,7 +11,7 @@
 
 static char *abi = "v2";
 module_param(abi, charp, 0444);
-MODULE_PARM_DESC(abi, "revision of the series: v2 (default) or v6");
+MODULE_PARM_DESC(abi, "revision of the series: v2 (default), v6, v7, v9, v10 or v11");
 
 static unsigned int number = 13;
 module_param(number, uint, 0444);
@@ -138,16 +138,34 @@ static struct pci_driver tph_driver = {
 	.driver_managed_dma = true,
 };
 
+/* What v8 checks first nobody knows. */
+static const struct {
+	const char *name;
+	enum tph_abi abi;
+} revisions[] = {
+	{ "v2", TPH_ABI_V2 }, { "v6", TPH_ABI_V6 }, { "v7", TPH_ABI_V7 },
+	{ "v9", TPH_ABI_V9 }, { "v10", TPH_ABI_V10 }, { "v11", TPH_ABI_V11 },
+};
+
+static bool find_revision(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(revisions); i++) {
+		if (sysfs_streq(abi, revisions[i].name)) {
+			tph_abi = revisions[i].abi;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int __init tph_init(void)
 {
 	int ret;
 
-	if (sysfs_streq(abi, "v2")) {
-		tph_abi = TPH_ABI_V2;
-	} else if (sysfs_streq(abi, "v6")) {
-		tph_abi = TPH_ABI_V6;
-	} else {
-		pr_err("vfio_tph: abi is v2 or v6, not %s\n", abi);
+	if (!find_revision()) {
+		pr_err("vfio_tph: abi is v2, v6, v7, v9, v10 or v11, not %s\n", abi);
 		return -EINVAL;
 	}
 	/*

@@ -22,6 +22,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/seq_file.h>
@@ -138,9 +139,27 @@ static int store(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
 	return 0;
 }
 
+/* From v7 on the reservation excludes importers that ask; a signal ends the wait for it. */
+static int store_locked(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
+			const struct list_head *node, const struct tph_hint *hint)
+{
+	int ret = 0;
+
+	if (tph_abi >= TPH_ABI_V7)
+		ret = dma_resv_lock_interruptible(dmabuf->resv, NULL);
+	if (ret)
+		return ret;
+	mutex_lock(&hints_lock);
+	ret = store(core, dmabuf, node, hint);
+	mutex_unlock(&hints_lock);
+	if (tph_abi >= TPH_ABI_V7)
+		dma_resv_unlock(dmabuf->resv);
+	return ret;
+}
+
 /*
  * Sets or, without flags, drops the hint. -EINVAL where the dma-buf is not of this device, or the
- * device is closed.
+ * device is closed; -EINTR from v7 on.
  */
 int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
 		 const struct tph_hint *hint)
@@ -157,11 +176,8 @@ int tph_hint_set(struct vfio_pci_core_device *core, struct dma_buf *dmabuf,
 	 */
 	down_read(&core->memory_lock);
 	node = find_node(core, dmabuf);
-	if (node) {
-		mutex_lock(&hints_lock);
-		ret = store(core, dmabuf, node, hint);
-		mutex_unlock(&hints_lock);
-	}
+	if (node)
+		ret = store_locked(core, dmabuf, node, hint);
 	up_read(&core->memory_lock);
 	return ret;
 }

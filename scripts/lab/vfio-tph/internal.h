@@ -7,13 +7,17 @@
 
 struct dma_buf;
 
-/* A revision of the series; no other number is one. */
+/* A revision of the series, in their order; no other number is one. */
 enum tph_abi {
 	TPH_ABI_V2 = 2,
 	TPH_ABI_V6 = 6,
+	TPH_ABI_V7 = 7,
+	TPH_ABI_V9 = 9,
+	TPH_ABI_V10 = 10,
+	TPH_ABI_V11 = 11,
 };
 
-/* v6's flags. What v2 sets counts as TPH_FLAG_ST: it has one tag and no flags. */
+/* Flags from v6 on. What v2 sets counts as TPH_FLAG_ST: it has one tag and no flags. */
 #define TPH_FLAG_ST	BIT(0)
 #define TPH_FLAG_ST_EXT	BIT(1)
 

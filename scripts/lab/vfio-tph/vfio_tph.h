@@ -19,8 +19,15 @@ int vfio_tph_get(struct dma_buf *dmabuf, bool extended, u16 *st, u8 *ph);
 
 /*
  * The same in v2's terms: -EOPNOTSUPP where nothing was set, -EINVAL where the tag has more than
- * @width bits. With abi=v6 a width of 8 or 16 chooses the namespace, and any other is -EINVAL.
+ * @width bits. From v6 on a width of 8 or 16 chooses the namespace, and any other is -EINVAL.
  */
 int vfio_tph_get_width(struct dma_buf *dmabuf, u8 width, u16 *st, u8 *ph);
+
+/*
+ * The same as vfio_tph_get() with the dma-buf's reservation locked, under the name that v7 gives it
+ * (module dma_buf_tph), and under the one from v8 on (module dma_buf_pci_tph).
+ */
+int dma_buf_get_tph(struct dma_buf *dmabuf, bool extended, u16 *st, u8 *ph);
+int dma_buf_get_pci_tph(struct dma_buf *dmabuf, bool extended, u16 *st, u8 *ph);
 
 #endif
