@@ -45,10 +45,10 @@ extension SimKernel {
         let groupDirectory = root.directory("sys/kernel/iommu_groups/\(group.number)")
         groupDirectory.directory("devices").entries[device.address] = .link("../../../../\(back)")
         groupDirectory.isComplete = true
-        // drivers/iommu/intel/iommu.c:intel_iommu_init: an IOMMU that wants to be told of each mapping (caching mode) has no
+        // drivers/iommu/intel/iommu.c:intel_iommu_init: an IOMMU in caching mode, which is told of each mapping, has no
         // queue of what is to be flushed.
-        let isCaching = (topology.iommuRegisters?.capability ?? 0) & 0x80 != 0
-        groupDirectory.entries["type"] = .attribute(show: { isCaching ? "DMA\n" : "DMA-FQ\n" }) { [unowned self] (_) throws(Errno) in
+        let type = (topology.iommuRegisters?.capability ?? 0) & 0x80 == 0 ? "DMA-FQ\n" : "DMA\n"
+        groupDirectory.entries["type"] = .attribute(show: { type }) { [unowned self] (_) throws(Errno) in
             throw notModelled("write to the type of an IOMMU group", EOPNOTSUPP)
         }
         groupDirectory.entries["reserved_regions"] = .attribute(

@@ -42,7 +42,7 @@ public struct LabMachine: Sendable {
     /// The exporter in QEMU's place, with PCI Express, a reset of its own, power states and MSI-X; ``DeviceServer`` is it.
     public static let servedExporter = Device(identity: exporter, model: "exporter", isServed: true)
     /// Bytes of memory that an exporter may have here: what the guest's firmware finds a place for.
-    public static let longestBAR: UInt64 = 16 << 30
+    public static let longestBAR: UInt64 = 256 << 30
 
     /// The identity of the emulated ConnectX.
     public static let connectx = "15b3:101d"

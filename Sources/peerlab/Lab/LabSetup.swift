@@ -65,7 +65,8 @@ struct LabSetup {
             throw ValidationError("--lab-exporter: \(error.message)")
         }
         guard servedMemory <= LabMachine.longestBAR else {
-            throw ValidationError("--lab-exporter: the lab's machine has no place for more than 16G")
+            let most = "\(LabMachine.longestBAR >> 30)G"
+            throw ValidationError("--lab-exporter: the lab's machine has no place for more than \(most)")
         }
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.exporter {
             machine.devices[index] = LabMachine.servedExporter
