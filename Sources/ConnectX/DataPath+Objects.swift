@@ -34,10 +34,8 @@ extension DataPath {
             throw CommandFailure(.badResource, "no such completion queue")
         }
         let isUsed =
-            queuePairs.contains {
-                $0.sendCompletions == queue.number && $0.hasSendQueue
-                    || $0.receiveCompletions == queue.number && $0.receiveKind != .none
-            } || receiveQueues.contains { $0.kind == .xrc && $0.completions == queue.number }
+            !queue.reporters.isEmpty
+            || receiveQueues.contains { $0.kind == .xrc && $0.completions == queue.number }
         guard !isUsed else { throw CommandFailure(.badResourceState, "queues report to this completion queue") }
         _ = completionQueues.remove(number)
         give(queue.cost)
@@ -68,6 +66,7 @@ extension DataPath {
             }
             try take(pair.cost)
             if isSpecial { specialPairs.append(pair.number) }
+            for queue in completionQueues(of: pair) { queue.reporters.insert(pair.number) }
             return pair
         }
     }
@@ -77,9 +76,18 @@ extension DataPath {
         guard let pair = queuePairs.remove(number) else { throw CommandFailure(.badResource, "no such queue pair") }
         pair.clear()
         give(pair.cost)
+        for queue in completionQueues(of: pair) { queue.reporters.remove(pair.number) }
         pair.state = .reset
         specialPairs.removeAll { $0 == pair.number }
         for group in multicast.keys { remove(pair.number, from: group) }
+    }
+
+    /// Where a queue pair reports to.
+    private func completionQueues(of pair: QueuePair) -> [CompletionQueue] {
+        [
+            pair.hasSendQueue ? completionQueues[pair.sendCompletions] : nil,
+            pair.receiveKind != .none ? completionQueues[pair.receiveCompletions] : nil,
+        ].compactMap { $0 }
     }
 
     /// QUERY_QP: qpc as it is now.

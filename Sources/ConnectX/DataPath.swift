@@ -52,6 +52,11 @@ final class DataPath {
     static let turn = 1 << 20
     /// What one call of `work` may.
     var share = 8 << 20
+    /// Nanoseconds that it may last, for clients wait meanwhile; what goes on then goes on later.
+    private static let duration: UInt64 = 10_000_000
+    private var due: UInt64 = .max
+    /// Whether that time is over.
+    var isLate: Bool { requester.clock() >= due }
 
     /// How many objects there may be.
     struct Limits {
@@ -128,11 +133,12 @@ final class DataPath {
     @discardableResult
     func work() -> Bool {
         var budget = share
-        while budget > 0, let subject = timers.next(requester.clock()) {
+        due = requester.clock() &+ DataPath.duration
+        while budget > 0, !isLate, let subject = timers.next(requester.clock()) {
             budget -= 256
             elapse(subject)
         }
-        while budget > 0, readyHead < ready.count {
+        while budget > 0, !isLate, readyHead < ready.count {
             let number = ready[readyHead]
             readyHead += 1
             if readyHead == ready.count {
@@ -230,8 +236,9 @@ final class DataPath {
 
     /// Every queue pair that reports to a queue without room is in error.
     func completionQueueBroke(_ number: UInt32) {
-        for (_, pair) in queuePairs.all where pair.sendCompletions == number || pair.receiveCompletions == number {
-            guard pair.state != .reset, pair.state != .error else { continue }
+        // In the order of their numbers, as events are told in an order.
+        for number in completionQueues[number]?.reporters.sorted() ?? [] {
+            guard let pair = queuePairs[number], pair.state != .reset, pair.state != .error else { continue }
             enterError(pair, .workQueueCatastrophicError)
         }
     }

@@ -185,7 +185,9 @@ public final class HCA: ConfiguredFunction {
         if commands != 0 {
             let slots = commands
             commands = 0
-            performCommands(slots)
+            // Those that come meanwhile are done with those that are left.
+            let left = performCommands(slots)
+            commands |= left
         }
         // Those that come meanwhile have the next turn.
         swap(&doorbells, &taken)
@@ -196,7 +198,7 @@ public final class HCA: ConfiguredFunction {
     }
 
     /// When the data path has something to do: pauses that end, and turns that go on.
-    public var wakeUp: UInt64? { doorbells.isEmpty ? dataPath.deadline : 0 }
+    public var wakeUp: UInt64? { doorbells.isEmpty && commands == 0 ? dataPath.deadline : 0 }
 
     private func take(_ doorbell: Doorbell) {
         switch doorbell {

@@ -197,6 +197,35 @@ import VFIOUser
         #expect(left.bus.peek(target, 1) == [7])
     }
 
+    /// An entry that is longer than what was posted would have the queue go round for ever.
+    @Test(arguments: [false, true])
+    func anEntryDoesNotEndBehindWhatWasPosted(_ isInError: Bool) throws {
+        let a = try PairDouble(left)
+        try a.connect(nil)
+        if isInError { try a.modify(.toError) }
+        for start in 0..<16 {
+            left.bus.poke(a.sendBuffer + start * 64, [0, 0, 0, 0] + PairDouble.big(a.number << 8 | 8) + [0, 0, 0, 8])
+        }
+        left.put(UInt32(3), at: a.record + 4)
+        a.ring()
+        left.run()
+        #expect(a.pair?.sendConsumer == 3)
+        #expect(a.sent().count == 2)
+    }
+
+    /// Nor was more posted than the queue has room for.
+    @Test func countersThatAreTooFarAhead() throws {
+        let a = try PairDouble(left)
+        try a.connect(nil)
+        left.put(UInt32(17), at: a.record + 4)
+        left.put(UInt32(9), at: a.record)
+        a.ring()
+        left.run()
+        #expect(a.pair?.state == .error)
+        #expect(a.sent().isEmpty && a.received().isEmpty)
+        #expect(a.pair?.sendConsumer == 17 && a.pair?.receiveConsumer == 9)
+    }
+
     @Test func whatIsPostedInErrorIsFlushed() throws {
         let (a, _) = try PairDouble.connected(left, right)
         try a.modify(.toError)

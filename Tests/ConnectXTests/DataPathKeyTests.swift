@@ -161,6 +161,44 @@ import VFIOUser
         }
     }
 
+    @Test func whoHasALongListAddedUpPaysForIt() throws {
+        let count = 4096
+        let inner = try nic.key(nic.room(0x1000), 0x1000)
+        let outer = try nic.key(
+            nic.keyContext(mode: 2, start: 0, length: count * 8, entries: count * 2),
+            (0..<count).flatMap { _ in [UInt64(8) << 32 | UInt64(inner), 0x10_0000] })
+        _ = try? span(outer, 0, 8)
+        #expect(nic.path.keys.takeDebt() >= count * 8)
+        _ = try? span(outer, 800, 8)
+        #expect(nic.path.keys.takeDebt() == 0)
+        // An entry that changes has it done again; a request that is nothing else pays.
+        let key = try #require(nic.path.keys[outer >> 8])
+        #expect(nic.big([UInt64(8) << 32]).withUnsafeBytes { nic.path.keys.write($0, to: key, at: 0) })
+        _ = try? span(outer, 0, 8)
+        let pair = try PairDouble(nic)
+        try pair.connect(nil)
+        pair.post(.nop, [])
+        #expect(nic.path.keys.takeDebt() == 0)
+    }
+
+    @Test func keysTakeMemoryThatHasALimit() throws {
+        let table = MemoryKeyTable(limit: 1 << 20, memory: 1000)
+        func create(_ words: Int) throws -> Int {
+            let context = nic.keyContext(start: 0, length: 4096, entries: words)
+            return try [UInt8](repeating: 0, count: words * 8).withUnsafeBytes { list in
+                try context.withUnsafeBytes { try table.create($0, translations: list, isPageable: false) }
+            }
+        }
+        var keys = try (0..<15).map { _ in try create(0) }
+        #expect(throws: CommandFailure.self) { _ = try create(0) }
+        try table.destroy(keys.removeLast())
+        #expect(throws: CommandFailure.self) { _ = try create(48) }
+        keys.append(try create(40))
+        #expect(throws: CommandFailure.self) { _ = try create(0) }
+        for key in keys { try table.destroy(key) }
+        #expect(throws: Never.self) { _ = try create(900) }
+    }
+
     @Test func umrRequestsThatAreRefused() throws {
         let (pair, all) = try registrar()
         func end(_ body: [UInt8], _ key: UInt32) throws -> [UInt8] {

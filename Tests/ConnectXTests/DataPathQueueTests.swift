@@ -273,6 +273,20 @@ import VFIOUser
         #expect(a.sent().count == 4)
     }
 
+    @Test func aQueueThatBreaksEndsThoseWhoReportToIt() throws {
+        let a = try PairDouble(left, cqLog: 2)
+        let b = try PairDouble(left)
+        let c = try PairDouble(left) { $0[QueuePairContext.cqnSnd] = UInt64(a.sendCompletions.number) }
+        let d = try PairDouble(left) { $0[QueuePairContext.cqnSnd] = UInt64(a.sendCompletions.number) }
+        for pair in [a, b, c, d] { try pair.connect(nil) }
+        try left.path.destroyQueuePair(Int(d.number))
+        #expect(left.path.completionQueues[a.sendCompletions.number]?.reporters == [a.number, c.number])
+        for _ in 0..<5 { a.write(0, []) }
+        a.ring()
+        left.run()
+        #expect(a.pair?.state == .error && c.pair?.state == .error && b.pair?.state == .readyToSend)
+    }
+
     @Test func aQueueThatIsRead() throws {
         let a = try PairDouble(left, cqLog: 2, cqSize: 128)
         try a.connect(nil)

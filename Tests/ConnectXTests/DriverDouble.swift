@@ -63,8 +63,8 @@ final class DriverDouble {
     private var top = 0x20_0000
     static let queue = 0x10_0000
 
-    init(_ options: HCAOptions = HCAOptions()) {
-        hca = HCA(options, bus: bus)
+    init(_ options: HCAOptions = HCAOptions(), clock: @escaping () -> UInt64 = HCA.monotonic) {
+        hca = HCA(options, bus: bus, clock: clock)
         // Memory decoding and bus mastering.
         write(7, 4, [6, 0])
     }

@@ -37,6 +37,28 @@ import VFIOUser
         return bytes
     }
 
+    /// Memory that answers slowly: other functions have their turn between commands.
+    @Test func commandsThatTakeLongAreDoneInTurns() {
+        final class Time { var now: UInt64 = 1 }
+        let time = Time()
+        let driver = DriverDouble {
+            time.now += 4_000_000
+            return time.now
+        }
+        driver.start()
+        for slot in 0..<8 {
+            let entry = [7, 0, 0, 0] + driver.big(UInt32(16)) + [UInt8](repeating: 0, count: 8) + driver.input(0x80d)
+            driver.bus.poke(
+                DriverDouble.queue + slot * 64,
+                entry + [UInt8](repeating: 0, count: 24) + driver.big(UInt32(16)) + [0, 0, 0, 1])
+        }
+        driver.ring(0x18, 0xff)
+        func left() -> Int { (0..<8).count { driver.bus.peek(DriverDouble.queue + $0 * 64 + 63, 1) == [1] } }
+        #expect((1..<8).contains(left()) && driver.hca.wakeUp == 0)
+        for _ in 0..<8 { driver.hca.work() }
+        #expect(left() == 0)
+    }
+
     @Test(arguments: 0..<8)
     func commandsOfAnyContent(_ seed: UInt64) {
         let driver = DriverDouble()

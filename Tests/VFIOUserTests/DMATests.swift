@@ -306,6 +306,46 @@ import Testing
         #expect(faults == [nil])
     }
 
+    @Test func whatAClientMayKeepOthersWaitingHasALimit() {
+        let (ordinary, allowance) = (Patience.ordinary, 1_000_000_000 as UInt64)
+        var patience = Patience()
+        patience.begin()
+        #expect(patience.left(of: allowance, at: 0) == allowance)
+        // What is ordinary in one call of work is not counted, in many calls either.
+        for _ in 0..<100 {
+            patience.begin()
+            patience.spend(ordinary)
+        }
+        #expect(patience.left(of: allowance, at: 0) == allowance)
+        patience.spend(allowance - 10)
+        #expect(patience.left(of: allowance, at: 0) == 10)
+        patience.spend(.max)
+        #expect(patience.left(of: allowance, at: 0) == 0)
+        patience.begin()
+        #expect(patience.left(of: allowance, at: 0) == ordinary)
+        // A tenth of the time that passes comes back.
+        patience = Patience()
+        patience.begin()
+        patience.spend(ordinary + allowance)
+        #expect(patience.left(of: allowance, at: 0) == 0)
+        #expect(patience.left(of: allowance, at: 1_000) == 100)
+        #expect(patience.left(of: allowance, at: 2_000) == 200)
+        #expect(patience.left(of: allowance, at: .max) == allowance)
+    }
+
+    @Test func aClientThatHasUsedItsTimeIsWaitedForNoMore() throws {
+        let rig = try Rig()
+        #expect(try rig.client.map(0, 0x1000) == nil)
+        let port = try #require(rig.server.ports.first)
+        var fault: DMAFault?
+        let asked = rig.work { bus in
+            port.patience.spend(.max)
+            fault = Self.fault { try bus.write(0, [1]) }
+        }
+        #expect(asked.map(\.command) == ["DMA_WRITE"])
+        #expect(fault == DMAFault(address: 0, isWrite: true))
+    }
+
     @Test func nobodyIsAskedWhileAReplyIsOwed() throws {
         let rig = try Rig()
         #expect(try rig.client.map(0, 0x1000) == nil)

@@ -47,13 +47,22 @@ private enum Mailbox {
 }
 
 extension HCA {
-    /// Does the commands of the slots whose bits are set, in their order.
-    func performCommands(_ slots: UInt32) {
+    /// Nanoseconds after which further commands have to wait, for clients wait meanwhile.
+    private static let duration: UInt64 = 10_000_000
+
+    /// Does the commands of the slots whose bits are set, in their order, and returns those that are left.
+    func performCommands(_ slots: UInt32) -> UInt32 {
+        let due = bus.clock() &+ Self.duration
+        var slots = slots
         for slot in 0..<1 << InitializationSegment.logSlots where slots >> UInt32(slot) & 1 == 1 {
-            guard segment.state == .full, segment.commandQueue != 0, !needsReset else { return }
+            guard segment.state == .full, segment.commandQueue != 0, !needsReset else { return 0 }
+            slots &= ~(1 << UInt32(slot))
             // What cannot be read or answered ends here: the driver learns by the device's health.
             do throws(DMAFault) { try performCommand(slot) } catch { segment.fail(.memory) }
+            // One at least, however slow this machine is.
+            guard bus.clock() < due else { return slots }
         }
+        return 0
     }
 
     private func performCommand(_ slot: Int) throws(DMAFault) {

@@ -32,6 +32,8 @@ final class CompletionQueue {
     /// When it tells of entries that wait for more of them; nil where none do.
     private(set) var deadline: UInt64?
     private(set) var isBroken = false
+    /// The queue pairs that report to it.
+    var reporters: Set<UInt32> = []
 
     /// From cqc, 64 bytes.
     init(

@@ -155,9 +155,8 @@ final class MemoryKey {
         return (Int(truncatingIfNeeded: index), address & ((1 &<< pageShift) &- 1))
     }
 
-    /// The KLM that has an address: its key, the address there, and how many bytes follow.
+    /// The KLM that has an address: its key, the address there, and how many bytes follow. `sumLists` comes first.
     func list(at address: UInt64) -> (key: UInt32, address: UInt64, rest: UInt64)? {
-        if listStarts.isEmpty { sumLists() }
         let offset = address &- start
         guard let end = listStarts.last, offset < end else { return nil }
         var low = 0
@@ -173,7 +172,9 @@ final class MemoryKey {
         )
     }
 
-    private func sumLists() {
+    /// Adds up where the KLMs start, if that is to be done again; how many there were to add.
+    func sumLists() -> Int {
+        guard listStarts.isEmpty else { return 0 }
         var sum: UInt64 = 0
         listStarts = [0]
         listStarts.reserveCapacity(translations.count / 2 + 1)
@@ -181,5 +182,6 @@ final class MemoryKey {
             sum &+= translations[index * 2] >> 32
             listStarts.append(sum)
         }
+        return listStarts.count
     }
 }

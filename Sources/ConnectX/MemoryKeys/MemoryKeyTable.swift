@@ -39,12 +39,24 @@ struct Span {
 final class MemoryKeyTable {
     /// How often one key may name another: max_indirection of cmd_hca_cap.
     static let deepest = 4
-    /// Eight-byte entries that all keys' translations may have, which a guest fills: 64 MiB of them.
-    static let limit = 8 << 20
+    /// Eight bytes that all keys may take of this process, which a guest fills: 128 MiB of them.
+    static let most = 16 << 20
+    /// What a key takes of that beside its translations.
+    private static let keyCost = 64
+    /// What one of many entries costs that are gone through at once, as bytes that are moved do.
+    private static let entryCost = 8
     private var keys: NumberedTable<MemoryKey>
     private var entries = 0
+    /// What was done, and nobody's turn has paid for.
+    private var debt = 0
 
-    init(limit: Int) { keys = NumberedTable(first: 0x10, limit: limit) }
+    private let most: Int
+
+    /// A table of `limit` keys, which take `memory` times eight bytes at most.
+    init(limit: Int, memory: Int = MemoryKeyTable.most) {
+        keys = NumberedTable(first: 0x10, limit: limit)
+        most = memory
+    }
 
     /// The key of an index, 24 bits without the variable byte.
     subscript(index: UInt32) -> MemoryKey? { keys[index] }
@@ -61,14 +73,14 @@ final class MemoryKeyTable {
             guard let key = MemoryKey(index: UInt32(index), context: Array(context), isPageable: isPageable) else {
                 throw CommandFailure(.badParameter, "no such access mode")
             }
-            guard !key.isFree, !translations.isEmpty else { return key }
-            guard translations.count / 8 <= key.room else {
+            let count = key.isFree ? 0 : translations.count / 8
+            guard count <= key.room else {
                 throw CommandFailure(.badParameter, "more translations than the key has room for")
             }
-            guard reserve(translations.count / 8) else {
-                throw CommandFailure(.noResources, "no memory for translations")
+            guard reserve(MemoryKeyTable.keyCost + count) else {
+                throw CommandFailure(.noResources, "no memory for more keys or translations")
             }
-            key.setTranslations(translations, at: 0, present: false)
+            if count > 0 { key.setTranslations(translations, at: 0, present: false) }
             return key
         }
     }
@@ -76,7 +88,13 @@ final class MemoryKeyTable {
     /// DESTROY_MKEY
     func destroy(_ index: Int) throws(CommandFailure) {
         guard let key = keys.remove(index) else { throw CommandFailure(.badResource, "no such memory key") }
-        entries -= key.translations.count
+        entries -= MemoryKeyTable.keyCost + key.translations.count
+    }
+
+    /// What was done since this was asked last; a turn's budget pays for it.
+    func takeDebt() -> Int {
+        defer { debt = 0 }
+        return debt
     }
 
     func removeAll() {
@@ -85,7 +103,7 @@ final class MemoryKeyTable {
     }
 
     private func reserve(_ count: Int) -> Bool {
-        guard entries + count <= MemoryKeyTable.limit else { return false }
+        guard entries + count <= most else { return false }
         entries += count
         return true
     }
@@ -94,7 +112,9 @@ final class MemoryKeyTable {
     func write(_ words: UnsafeRawBufferPointer, to key: MemoryKey, at first: Int) -> Bool {
         let end = first + words.count / 8
         guard first >= 0, end <= key.room else { return false }
-        guard reserve(max(0, end - key.translations.count)) else { return false }
+        let more = max(0, end - key.translations.count)
+        guard reserve(more) else { return false }
+        debt += more * MemoryKeyTable.entryCost
         key.setTranslations(words, at: first, present: true)
         return true
     }
@@ -127,6 +147,7 @@ final class MemoryKeyTable {
                     address: key.start &+ address, length: Int(length), attributes: .none, place: .device)
             case .pages: return try page(key, reference.access, address, length)
             case .lists:
+                debt += key.sumLists() * MemoryKeyTable.entryCost
                 guard let next = key.list(at: address) else { throw .refused }
                 (reference.key, address, length) = (next.key, next.address, min(length, next.rest))
             case .fixedLists:
@@ -151,7 +172,7 @@ final class MemoryKeyTable {
         let needed: UInt64 = key.isPageable ? (access.writes ? 2 : 1) : 0
         let flags: UInt64 = key.pageShift >= 12 ? 0xfff : min(size &- 1, 7)
         // Beyond this a caller's buffer ends anyway.
-        let wanted = min(length, 1 << 20)
+        let wanted = min(length, UInt64(DataPath.packetSize))
         return try key.translations.withUnsafeBufferPointer { entries throws(AccessFailure) in
             guard first < entries.count, needed == 0 || entries[first] & needed != 0 else {
                 guard key.isPageable else { throw .refused }

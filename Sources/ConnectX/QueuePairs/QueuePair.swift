@@ -60,7 +60,8 @@ final class QueuePair {
     var doorbellPage: Int { context[int: QueuePairContext.uarPage] }
     private let sendOffset: Int
     private let receiveStride: Int
-    private let receiveCount: Int
+    /// Receive requests that its own queue has room for.
+    let receiveCount: Int
     private let hasReceiveSignature: Bool
 
     var state = State.reset

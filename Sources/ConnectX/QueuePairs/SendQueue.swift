@@ -24,14 +24,18 @@ extension DataPath {
     private func send(_ pair: QueuePair, _ budget: inout Int) {
         guard pair.sendCount > 0 else { return }
         guard let posted = postedSends(pair) else { return }
+        // More than the queue has room for was never posted.
+        guard Int(posted &- pair.sendConsumer) <= pair.sendCount else {
+            return enterError(pair, .workQueueCatastrophicError)
+        }
         while pair.state == .readyToSend, pair.wait == .none {
             guard pair.request.isActive || pair.sendConsumer != posted else { return }
-            guard budget > 0 else { return schedule(pair) }
-            budget -= 256
+            guard budget > 0, !isLate else { return schedule(pair) }
+            budget -= 256 + keys.takeDebt()
             if !pair.request.isActive {
                 guard fetch(pair) else { return }
                 if let syndrome = parse(pair) {
-                    finish(pair, .failed(syndrome))
+                    finish(pair, .failed(syndrome), posted)
                     continue
                 }
             }
@@ -40,7 +44,7 @@ extension DataPath {
                 if pair.wait == .none, pair.state == .readyToSend { schedule(pair) }
                 return
             }
-            finish(pair, step)
+            finish(pair, step, posted)
         }
     }
 
@@ -139,8 +143,9 @@ extension DataPath {
         return pair.service.isDatagram ? sendDatagram(pair, &budget) : transmit(pair, &budget)
     }
 
-    /// Ends the request that a queue pair is at, and tells of it where it should.
-    private func finish(_ pair: QueuePair, _ step: Step) {
+    /// Ends the request that a queue pair is at, and tells of it where it should. An entry does not end behind what was posted:
+    /// one that says so would have the queue go round for ever.
+    private func finish(_ pair: QueuePair, _ step: Step, _ posted: UInt16) {
         let request = pair.request
         var entry = CompletionEntry(opcode: .requester)
         entry.workRequest = request.control.opcode
@@ -149,7 +154,8 @@ extension DataPath {
         entry.counter = pair.sendConsumer
         pair.request.end()
         let size = max(request.control.units, 1) * WorkRequestLayout.unit
-        pair.sendConsumer &+= UInt16((size + WorkRequestLayout.block - 1) / WorkRequestLayout.block)
+        let blocks = UInt16((size + WorkRequestLayout.block - 1) / WorkRequestLayout.block)
+        pair.sendConsumer &+= min(blocks, posted &- pair.sendConsumer)
         switch step {
         case .done(let count):
             guard request.control.isSignaled else { return }
@@ -176,16 +182,18 @@ extension DataPath {
     /// Ends what waits in both queues. Receive requests that come later ring no doorbell, so it looks again.
     private func flush(_ pair: QueuePair, _ budget: inout Int) {
         var entries = 0
+        let sends = pair.sendCount > 0 ? flushable(pair, at: 4) : nil
         if pair.request.isActive {
-            finish(pair, .failed(.flushed))
+            finish(pair, .failed(.flushed), sends ?? pair.sendConsumer &+ 1)
             entries += 1
         }
-        if pair.sendCount > 0, let posted = flushable(pair, at: 4) {
+        if let posted = sends {
+            if Int(posted &- pair.sendConsumer) > pair.sendCount { pair.sendConsumer = posted }
             while pair.sendConsumer != posted {
-                guard budget > 0 else { return schedule(pair) }
+                guard budget > 0, !isLate else { return schedule(pair) }
                 budget -= 256
                 guard fetch(pair) else { return }
-                finish(pair, .failed(.flushed))
+                finish(pair, .failed(.flushed), posted)
                 entries += 1
             }
         }
@@ -195,8 +203,9 @@ extension DataPath {
             entries += 1
         }
         if pair.receiveKind == .own, let posted = flushable(pair, at: 0) {
+            if Int(posted &- pair.receiveConsumer) > pair.receiveCount { pair.receiveConsumer = posted }
             while pair.receiveConsumer != posted {
-                guard budget > 0 else { return schedule(pair) }
+                guard budget > 0, !isLate else { return schedule(pair) }
                 budget -= 256
                 var entry = CompletionEntry(opcode: .responderError)
                 entry.queuePair = pair.number

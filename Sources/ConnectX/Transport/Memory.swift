@@ -41,7 +41,7 @@ extension DataPath {
                 span, UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + part]),
                 isWrite: reference.access.writes)
             done += part
-            budget -= part + 256
+            budget -= part + 256 + keys.takeDebt()
         }
     }
 

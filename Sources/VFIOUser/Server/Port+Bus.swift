@@ -81,7 +81,10 @@ extension Port: PCIBus {
         send(command, id, address, data, over: connection)
         awaited = (id, command, address, data)
         answer = nil
-        server.wait(until: sys_monotonic() + server.completionTimeout) { answer != nil || isFailing }
+        let start = sys_monotonic()
+        let end = start.addingReportingOverflow(patience.left(of: server.completionTimeout, at: start))
+        server.wait(until: end.overflow ? .max - 1 : end.partialValue) { answer != nil || isFailing }
+        patience.spend(sys_monotonic() - start)
         awaited = nil
         // One that was given up for a reset is answered soon.
         if answer == nil, !isFailing { unanswered = id }

@@ -33,6 +33,8 @@ final class Port {
     private var lastID: UInt16 = 0
     /// A request that was not answered in time: until it is, further ones fail at once.
     var unanswered: UInt16?
+    /// How long its client may keep everybody waiting.
+    var patience = Patience()
 
     enum Answer { case done, refused }
 
@@ -70,6 +72,7 @@ final class Port {
         resetAsked = false
         awaited = nil
         unanswered = nil
+        patience = Patience()
     }
 
     /// Whether its bus must fail, so that its work ends: its client went, or it is to be reset.

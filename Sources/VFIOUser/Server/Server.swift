@@ -6,8 +6,9 @@ public import Kernel
 /// happens in the thread that calls ``run(until:whileConnected:)``. What clients send is checked, and what it costs is
 /// bounded; a client that breaks the protocol loses its connection, and nobody else anything.
 public final class Server {
-    /// Nanoseconds that a request to a client waits for its reply.
-    var completionTimeout: UInt64 = 10_000_000_000
+    /// Nanoseconds that a request to a client waits for its reply at most, and what of such waiting a client has in all
+    /// (``Patience``).
+    package var completionTimeout: UInt64 = 10_000_000_000
 
     private(set) var ports: [Port] = []
     var windows: [PeerWindow] = []
@@ -169,6 +170,7 @@ public final class Server {
             port.hasWork = false
             port.isWorking = true
             isWorking = true
+            port.patience.begin()
             function.work()
             isWorking = false
             port.isWorking = false

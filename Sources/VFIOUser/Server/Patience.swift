@@ -1,0 +1,34 @@
+/// How long a client may keep the server waiting for memory that has no file: while it waits, no other function works. What is
+/// waited beyond an ordinary time in one call of a function's work is taken from an allowance, which grows back by a tenth
+/// of the time that passes. Without any left, requests fail at once. Nanoseconds of the monotonic clock.
+struct Patience {
+    /// What one call of work may wait without that it is counted.
+    static let ordinary: UInt64 = 250_000_000
+    private static let growth: UInt64 = 10
+
+    private var waited: UInt64 = 0
+    /// What of the allowance was used, as of a time.
+    private var used: UInt64 = 0
+    private var time: UInt64 = 0
+
+    /// A function begins to work.
+    mutating func begin() { waited = 0 }
+
+    /// How long a request may wait, of an allowance.
+    mutating func left(of allowance: UInt64, at now: UInt64) -> UInt64 {
+        let passed = now > time ? now - time : 0
+        used -= min(used, passed / Patience.growth)
+        time = now
+        let ordinary = Patience.ordinary - min(Patience.ordinary, waited)
+        let left = allowance - min(allowance, used)
+        return min(allowance, left.addingReportingOverflow(ordinary).overflow ? .max : left + ordinary)
+    }
+
+    /// A request has waited.
+    mutating func spend(_ nanoseconds: UInt64) {
+        let ordinary = Patience.ordinary - min(Patience.ordinary, waited)
+        waited = waited.addingReportingOverflow(nanoseconds).overflow ? .max : waited + nanoseconds
+        let over = nanoseconds - min(nanoseconds, ordinary)
+        used = used.addingReportingOverflow(over).overflow ? .max : used + over
+    }
+}
