@@ -80,8 +80,12 @@ let package = Package(
             name: "Fuzz",
             dependencies: [
                 "LabBench", "Records", "Results", "Runner", "Bindings", "LuaKit", "Devices", "SimKernel", "Kernel",
-                "CHeap",
+                "CHeap", "SeededRandom",
             ],
+            swiftSettings: swift),
+        .target(name: "SeededRandom", swiftSettings: swift),
+        .executableTarget(
+            name: "FuzzGuest", dependencies: ["ConnectX", "VFIOUser", "Kernel", "CKernel", "SeededRandom"],
             swiftSettings: swift),
         .testTarget(name: "KernelTests", dependencies: ["Kernel"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),

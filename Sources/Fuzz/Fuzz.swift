@@ -5,6 +5,7 @@ import Kernel
 import LabBench
 import Records
 import Runner
+import SeededRandom
 import SimKernel
 
 /// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles, journals, frames of a guest and scenarios, makes scenarios of

@@ -1,5 +1,6 @@
 import Bindings
 import LuaKit
+import SeededRandom
 
 /// Scenarios that call by chance what peerlab offers scripts, made from its description: mostly with arguments that pass its
 /// checks and objects that other calls returned, sometimes with any others, closed objects among them.
