@@ -42,7 +42,16 @@ function steering.mode(nic)
     return nil, path .. " shows no TPH requester capability (beyond 64 bytes it is root's to read)"
   end
   local mode = ({ [1] = "tph", [3] = "extended" })[control >> 8 & 3]
-  return mode, not mode and path .. " has TPH off" or nil
+  return mode, not mode and path .. " has TPH off, which a driver turns on below a root port that is a TPH completer "
+    .. "(in the lab tph_completer of scripts/lab/build-modules makes it one)" or nil
+end
+
+--- Skips a case that waits for hints of an RDMA device which sends none.
+function steering.need(t, nic)
+  local mode, reason = steering.mode(nic)
+  if not mode then
+    t:skip(("registered without a hint: %s sends none: %s"):format(nic, reason))
+  end
 end
 
 --- The tag behind `index` of an RDMA device: the index itself in direct mode, else its entry in the table that the

@@ -55,7 +55,7 @@ struct LabOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Give the lab an emulated ConnectX: connectx, and what it is like behind commas, as `peerlab device \
-            connectx --nic` takes it, such as tph=off. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            connectx --nic` takes it, such as tph=none. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
             """, valueName: "connectx[,KEY=VALUE]"))
     var nic: String?
 

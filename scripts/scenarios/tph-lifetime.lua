@@ -27,6 +27,9 @@ local function case(body)
         t:skip("registered, but " .. hint.reason)
       end
       if not hint.enabled then
+        if tag ~= "none" then
+          steering.need(t, opt.nic)
+        end
         expect.tag("none", tag, what)
         return
       end

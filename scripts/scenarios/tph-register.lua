@@ -28,6 +28,9 @@ return {
       if hint.enabled == nil then
         t:skip("registered, but " .. hint.reason)
       end
+      if not hint.enabled then
+        steering.need(t, opt.nic)
+      end
       expect.equal(hint.enabled, true, "hint enabled")
       local sent, reason = steering.tag(opt.nic, hint.st)
       if not sent then

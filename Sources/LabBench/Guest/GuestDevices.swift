@@ -18,7 +18,7 @@ enum GuestDevices {
         }
     }
 
-    static func bind(_ binding: GuestJob.Binding) throws(GuestInit.Mistake) {
+    static func bind(_ binding: GuestJob.Binding, _ say: (String) -> Void) throws(GuestInit.Mistake) {
         let driver = "/sys/bus/pci/drivers/\(binding.driver)"
         guard access(driver, F_OK) == 0 else {
             throw GuestInit.Mistake(
@@ -35,9 +35,32 @@ enum GuestDevices {
             guard access("\(driver)/\(address)", F_OK) == 0 else {
                 throw GuestInit.Mistake(text: "\(binding.driver) did not take \(address)")
             }
+            // Without it scenarios would go on with rxe0, and nothing would say why.
+            if binding.driver == "mlx5_core", access("\(device)/infiniband", F_OK) != 0 {
+                say("mlx5_ib did not take the NIC: \(lastWords(of: "mlx5_ib") ?? "the kernel says nothing of it")")
+            }
             count += 1
         }
         guard count > 0 else { throw GuestInit.Mistake(text: "the guest has no PCI device \(binding.identity)") }
+    }
+
+    /// What the kernel said last with a word in it.
+    private static func lastWords(of word: String) -> String? {
+        let log = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard log >= 0 else { return nil }
+        defer { close(log) }
+        var last: String?
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        while true {
+            // A record each: numbers, a semicolon, the text.
+            let count = read(log, &buffer, buffer.count)
+            if count < 0, errno == EPIPE || errno == EINTR { continue }
+            guard count > 0 else { return last }
+            let record = String(decoding: buffer[..<count], as: UTF8.self)
+            guard let text = record.firstIndex(of: ";").map({ record[$0...].dropFirst() }) else { continue }
+            let line = text.prefix { !$0.isNewline }
+            if line.contains(word) { last = String(line) }
+        }
     }
 
     /// An attribute such as "0x1af4\n", without what is around its digits.

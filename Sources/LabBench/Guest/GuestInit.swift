@@ -63,7 +63,7 @@ public final class GuestInit {
         }
         for binding in job.bindings {
             beat()
-            try GuestDevices.bind(binding)
+            try GuestDevices.bind(binding) { say($0) }
         }
         beat()
         GuestDevices.startNetwork { say($0) }

@@ -36,6 +36,12 @@ struct ConnectXCommand: ParsableCommand {
         let options = try described()
         let fabric = Fabric()
         let isVerbose = serving.verbose
+        // The driver asks nothing that could be refused: it reads the capability, and gives up.
+        if isVerbose, options.capabilities["xrc"] == 0 {
+            print(
+                "peerlab: mlx5_ib will not take the NIC: without xrc its probe fails with -95 (mlx5_ib_dev_res_init)",
+                to: STDERR_FILENO)
+        }
         try serving.serve { (index, bus) throws(Errno) in
             Self.nic(options.next(index), bus, fabric, isVerbose: isVerbose)
         }

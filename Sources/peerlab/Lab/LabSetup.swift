@@ -30,6 +30,11 @@ struct LabSetup {
 
     /// The modules are looked for in `folder`.
     init(_ options: LabOptions, bindsItself: Bool, folder: String) throws(ValidationError) {
+        guard options.tph == nil || options.nic == nil else {
+            throw ValidationError(
+                "--lab-tph and --lab-nic do not go together: the module gives a dma-buf its hint, for which mlx5 asks only "
+                    + "in a kernel that has the series itself (scripts/lab/build-kernel --patch), which needs no --lab-tph")
+        }
         if let exporter = options.exporter { try add(exporter: exporter) }
         if let tph = options.tph { try add(tph: tph, folder) }
         if options.importer { try addImporter(folder) }
