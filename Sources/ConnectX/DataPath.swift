@@ -20,8 +20,7 @@ final class DataPath {
     let keys: MemoryKeyTable
     /// By number less one.
     var ports: [Port]
-    /// Memory of the device's own, from the first byte that can be allocated; its owner makes room.
-    var deviceMemory: UnsafeMutableRawBufferPointer?
+    let deviceMemory = DeviceMemory()
 
     var queuePairs: NumberedTable<QueuePair>
     var completionQueues: NumberedTable<CompletionQueue>
@@ -111,6 +110,7 @@ final class DataPath {
         completionQueues.removeAll()
         receiveQueues.removeAll()
         keys.removeAll()
+        deviceMemory.removeAll()
         multicast = [:]
         specialPairs = []
         timers.removeAll()

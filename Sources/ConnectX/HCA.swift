@@ -57,7 +57,7 @@ public final class HCA: ConfiguredFunction {
     }
 
     private enum Layout {
-        static let size = Doorbell.pageCount * Doorbell.pageSize
+        static let size = 32 << 20
         static let vectors = InitializationSegment.size
         static let pending = vectors + 0x1000
         /// Doorbells of one turn; a client writes one at a time.
@@ -140,12 +140,15 @@ public final class HCA: ConfiguredFunction {
         }
     }
 
-    /// What lies behind the initialization segment reads 0.
+    /// What lies between the initialization segment and device memory reads 0.
     public func read(_ region: Int, at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {
         switch region {
         case Region.configuration: configuration.read(at: offset, into: bytes)
         case Region.registers where offset >= 0 && offset + bytes.count <= InitializationSegment.size:
-            segment.read(at: offset, into: bytes)
+            segment.read(at: offset, into: bytes, time: bus.clock)
+        case Region.registers where offset >= DeviceMemory.start:
+            guard let memory = dataPath.deviceMemory.bytes(at: UInt64(offset), bytes.count) else { fallthrough }
+            bytes.copyMemory(from: UnsafeRawBufferPointer(memory))
         default: bytes.initializeMemory(as: UInt8.self, repeating: 0)
         }
     }
@@ -157,6 +160,9 @@ public final class HCA: ConfiguredFunction {
             configuration.write(at: offset, bytes)
             bus.steering = SteeringTags(configuration)
         case Region.registers where offset < InitializationSegment.size: writeSegment(at: offset, bytes)
+        case Region.registers where offset >= DeviceMemory.start:
+            // A bus write is no longer than a cache line; libmlx5 writes words.
+            dataPath.deviceMemory.bytes(at: UInt64(offset), bytes.count)?.copyMemory(from: bytes)
         case Region.registers where offset >= Doorbell.firstPage * Doorbell.pageSize:
             guard let doorbell = Doorbell(at: offset, bytes), doorbells.count < Layout.mostDoorbells else { return }
             doorbells.append(doorbell)

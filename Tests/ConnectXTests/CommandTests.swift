@@ -150,6 +150,22 @@ import VFIOUser
             #expect(driver.command(0x100, 1, output: 4112).status == .ok)
         }
     }
+
+    @Test func theTimerAndTheCapabilitiesAgreeWithCompletions() {
+        let bus = TestBus()
+        let hca = HCA(HCAOptions(), bus: bus, clock: { 0x1234_5678_9abc })
+        var bytes = [UInt8](repeating: 0, count: 8)
+        bytes.withUnsafeMutableBytes { hca.read(0, at: 0x1000, into: $0) }
+        #expect(bytes == [0, 0, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc])
+        // The driver reads halves.
+        var half = [UInt8](repeating: 0, count: 4)
+        half.withUnsafeMutableBytes { hca.read(0, at: 0x1004, into: $0) }
+        #expect(half == [0x56, 0x78, 0x9a, 0xbc])
+        let driver = DriverDouble()
+        driver.boot()
+        // device_frequency_khz: the clock counts nanoseconds.
+        #expect(driver.command(0x100, 1, output: 4112).word(4 + 0x4e0 / 32) == 1_000_000)
+    }
 }
 
 extension HCA {

@@ -337,6 +337,28 @@ import VFIOUser
         #expect(a.sent().map(\.syndrome) == [4])
     }
 
+    @Test func aDatagramWaitsForItsPages() throws {
+        let (left, right) = (try PairDouble(nic, .datagram), try PairDouble(nic, .datagram))
+        for pair in [left, right] { try pair.connect(nil) }
+        let memory = nic.room(4096)
+        nic.fill(memory, 64)
+        let target = try nic.key(memory, 4096)
+        right.receive([Piece(address: memory + 1024, length: 128, key: target)])
+        let key = try nic.key(nic.keyContext(start: 0, length: 4096, entries: 1), [0], isPageable: true)
+        left.post(.send, PairDouble.vector(right) + Piece(address: 0, length: 64, key: key).bytes)
+        #expect(nic.events.faults.map(\.key) == [key] && left.sent().isEmpty && right.received().isEmpty)
+        let entry = nic.big([UInt64(memory) | 3])
+        #expect(try #require(nic.path.keys[key >> 8]).room > 0)
+        let isWritten = entry.withUnsafeBytes { words in
+            nic.path.keys[key >> 8].map { nic.path.keys.write(words, to: $0, at: 0) }
+        }
+        #expect(isWritten == true)
+        try nic.path.resume(token: nic.events.faults[0].token, isError: false)
+        nic.run()
+        #expect(left.sent().map(\.opcode) == [0] && right.received().map(\.opcode) == [2])
+        #expect(nic.bus.peek(memory + 1024 + 40, 64) == nic.bus.peek(memory, 64))
+    }
+
     @Test func aPageFaultsEntry() {
         var data = [UInt8](repeating: 0, count: 28)
         data.withUnsafeMutableBytes {

@@ -6,6 +6,7 @@ struct Capabilities {
         case onDemandPaging = 2
         case atomic = 3
         case debug = 0xd
+        case deviceMemory = 0xf
     }
 
     /// Bytes of one kind.
@@ -65,6 +66,7 @@ struct Capabilities {
         case .onDemandPaging: options.hasOnDemandPaging ? ODP.rows : []
         case .atomic: Atomic.rows
         case .debug: Debug.rows
+        case .deviceMemory: MEMIC.rows
         }
     }
 }
@@ -84,15 +86,16 @@ extension HCAOptions {
 private enum ODP {
     static let memoryScheme = Field("odp_cap.mem_page_fault", bit: 0x600, width: 1)
     static let prefetch = Field("odp_cap.memory_page_fault_scheme_cap.page_prefetch", bit: 0x245, width: 1)
-    /// Send, receive, write, read, atomic and shared receive.
-    static let transports = [
-        Field("odp_cap.transport_page_fault_scheme_cap.rc_odp_caps", bit: 0x80, width: 32),
-        Field("odp_cap.memory_page_fault_scheme_cap.rc_odp_caps", bit: 0x280, width: 32),
-        Field("odp_cap.memory_page_fault_scheme_cap.xrc_odp_caps", bit: 0x2e0, width: 32),
+    /// Send, receive, write, read, atomic and shared receive; what comes to a datagram's receive request is not waited with.
+    static let all: UInt64 = 0b111111 << 26
+    static let send: UInt64 = 1 << 31
+    static let rows: [(Field, UInt64)] = [
+        (memoryScheme, 1), (prefetch, 1),
+        (Field("odp_cap.transport_page_fault_scheme_cap.rc_odp_caps", bit: 0x80, width: 32), all),
+        (Field("odp_cap.memory_page_fault_scheme_cap.rc_odp_caps", bit: 0x280, width: 32), all),
+        (Field("odp_cap.memory_page_fault_scheme_cap.ud_odp_caps", bit: 0x2c0, width: 32), send),
+        (Field("odp_cap.memory_page_fault_scheme_cap.xrc_odp_caps", bit: 0x2e0, width: 32), all),
     ]
-    static let operations: UInt64 = 0b111111 << 26
-
-    static var rows: [(Field, UInt64)] { [(memoryScheme, 1), (prefetch, 1)] + transports.map { ($0, operations) } }
 }
 
 /// Compare and swap, fetch and add, of eight bytes; struct mlx5_ifc_atomic_caps_bits.
@@ -107,4 +110,19 @@ private enum Atomic {
 
 private enum Debug {
     static let rows: [(Field, UInt64)] = [(Field("debug_cap.resource_dump", bit: 0x9, width: 1), 1)]
+}
+
+/// Memory of the device's own that can be allocated; struct mlx5_ifc_device_mem_cap_bits.
+private enum MEMIC {
+    static let rows: [(Field, UInt64)] = [
+        (Field("device_mem_cap.memic", bit: 0x0, width: 1), 1),
+        (Field("device_mem_cap.log_min_memic_alloc_size", bit: 0x2b, width: 5), 6),
+        (
+            Field("device_mem_cap.log_max_memic_addr_alignment", bit: 0x38, width: 8),
+            UInt64(DeviceMemory.logMostAlignment)
+        ),
+        (Field("device_mem_cap.memic_bar_start_addr", bit: 0x40, width: 64), UInt64(DeviceMemory.start)),
+        (Field("device_mem_cap.memic_bar_size", bit: 0x80, width: 32), UInt64(DeviceMemory.size)),
+        (Field("device_mem_cap.max_memic_size", bit: 0xa0, width: 32), UInt64(DeviceMemory.size)),
+    ]
 }

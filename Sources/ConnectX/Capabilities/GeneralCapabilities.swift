@@ -38,7 +38,7 @@ extension Capabilities {
         (Field("cmd_hca_cap.log_max_ra_res_qp", bit: 0x15a, width: 6), 4),
         (Field("cmd_hca_cap.log_max_ra_req_dc", bit: 0x12a, width: 6), 4),
         (Field("cmd_hca_cap.log_max_ra_res_dc", bit: 0x13a, width: 6), 4),
-        (Field("cmd_hca_cap.max_wqe_sz_sq", bit: 0x290, width: 16), 512),
+        (Field("cmd_hca_cap.max_wqe_sz_sq", bit: 0x290, width: 16), 1024),
         (Field("cmd_hca_cap.max_wqe_sz_rq", bit: 0x2b0, width: 16), 512),
         // Doorbell pages. Without bf no driver tries whether writes are combined; the register's size lays them out all the same.
         (Field("cmd_hca_cap.uar_sz", bit: 0x24a, width: 6), 3),
@@ -84,6 +84,10 @@ extension Capabilities {
         (Field("cmd_hca_cap.relaxed_ordering_read_umr", bit: 0xd1, width: 1), 1),
         (Field("cmd_hca_cap.mkey_pcie_tph", bit: 0x2a7, width: 1), 1),
         (Field("cmd_hca_cap.pg", bit: 0x227, width: 1), 1),
+        (Field("cmd_hca_cap.device_memory", bit: 0x1a8, width: 1), 1),
+        // The clock that stands in registers and completion entries counts nanoseconds.
+        (Field("cmd_hca_cap.device_frequency_mhz", bit: 0x4c0, width: 32), 1000),
+        (Field("cmd_hca_cap.device_frequency_khz", bit: 0x4e0, width: 32), 1_000_000),
         // The driver's own.
         (Field("cmd_hca_cap.driver_version", bit: 0x261, width: 1), 1),
         (Field("cmd_hca_cap.release_all_pages", bit: 0x145, width: 1), 1),

@@ -26,6 +26,7 @@ extension Command {
             guard isFree || octwords <= list.count / 16 else {
                 throw CommandFailure(.badInputLength, "fewer translations than told")
             }
+            try hca.checkDeviceMemory(context)
             let translations = UnsafeRawBufferPointer(rebasing: list[..<(isFree ? 0 : octwords * 16)])
             let index = try hca.dataPath.keys.create(
                 context, translations: translations, isPageable: input[flag: Layout.isPageable])

@@ -37,7 +37,7 @@ struct Command: Sendable {
     static let all: [UInt16: Command] = {
         let families = [
             device, pages, objects, eventQueues, port, registers, memoryKeys, completionQueues, queuePairs,
-            receiveQueues,
+            receiveQueues, deviceMemory,
         ]
         return Dictionary(uniqueKeysWithValues: families.joined().map { ($0.opcode, $0) })
     }()

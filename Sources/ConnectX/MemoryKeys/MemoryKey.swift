@@ -25,6 +25,11 @@ final class MemoryKey {
         case lists = 2
         case fixedLists = 3
         case deviceMemory = 5
+
+        /// That of a context.
+        init?(_ context: UnsafeRawBufferPointer) {
+            self.init(rawValue: context[MemoryKeyContext.accessMode42] << 2 | context[MemoryKeyContext.accessMode10])
+        }
     }
 
     /// Its number, without the variable byte.
@@ -82,10 +87,7 @@ final class MemoryKey {
 
     private func decode() -> Bool {
         let known = context.withUnsafeBytes { bytes in
-            guard
-                let mode = Mode(
-                    rawValue: bytes[MemoryKeyContext.accessMode42] << 2 | bytes[MemoryKeyContext.accessMode10])
-            else { return false }
+            guard let mode = Mode(bytes) else { return false }
             self.mode = mode
             decodeRights(bytes)
             start = bytes[MemoryKeyContext.startAddr]

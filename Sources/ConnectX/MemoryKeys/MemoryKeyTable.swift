@@ -23,7 +23,7 @@ struct MemoryReference {
 struct Span {
     enum Place {
         case host
-        /// The device's own; addresses count from its first byte.
+        /// The device's own; addresses are those of BAR 0.
         case device
         /// Reads as zeros, and keeps nothing.
         case null

@@ -20,6 +20,16 @@ extension HCA {
         }
     }
 
+    /// A memory key of device memory names one piece of it, or less.
+    func checkDeviceMemory(_ context: UnsafeRawBufferPointer) throws(CommandFailure) {
+        guard MemoryKey.Mode(context) == .deviceMemory else { return }
+        let isWithin = dataPath.deviceMemory.isAllocated(
+            context[MemoryKeyContext.startAddr], context[MemoryKeyContext.length])
+        guard isWithin, !context[flag: MemoryKeyContext.length64] else {
+            throw CommandFailure(.badResource, "no such piece of device memory")
+        }
+    }
+
     /// What a queue pair's context names.
     func checkQueuePair(_ context: UnsafeRawBufferPointer) throws(CommandFailure) {
         typealias Context = QueuePairContext
@@ -61,6 +71,11 @@ extension HCA {
         let domain = UInt32(truncatingIfNeeded: number)
         return dataPath.queuePairs.contains { $0.service == .xrc && $0.xrcDomain == domain }
             || dataPath.receiveQueues.contains { $0.kind == .xrc && $0.xrcDomain == domain }
+    }
+
+    /// Bytes of BAR 0.
+    func isInUse(deviceMemory start: UInt64, _ size: UInt64) -> Bool {
+        dataPath.keys.contains { $0.mode == .deviceMemory && $0.start >= start && $0.start &- start < size }
     }
 
     func isInUse(eventQueue number: Int) -> Bool {

@@ -7,10 +7,10 @@ enum Doorbell: Equatable {
     /// A queue pair with new work requests in its send queue.
     case sendQueue(uar: Int, number: Int)
 
-    /// Bytes of a page, and of BAR 0, which has nothing but such pages behind its first sixteen.
+    /// Bytes of a page, and how many BAR 0 has, whose first sixteen are other registers; device memory follows them.
     static let pageSize = 4096
     static let firstPage = 0x10
-    static let pageCount = 8192
+    static let pageCount = DeviceMemory.start / pageSize
 
     private enum Offset {
         static let completionQueue = 0x20

@@ -44,12 +44,9 @@ struct InitializationSegment {
     static let hardwareID: UInt64 = 0x20f
 
     private var image = [UInt8](repeating: 0, count: size)
-    private let clock = ContinuousClock()
-    private let start: ContinuousClock.Instant
 
     /// The segment of a function that was just powered on; `interface` is what it is for its driver.
     init(_ interface: Interface = .full) {
-        start = clock.now
         image[Self.minor] = 35
         image[Self.major] = 22
         image[Self.subminor] = 1010
@@ -82,14 +79,13 @@ struct InitializationSegment {
         if image[Self.healthSyndrome] == 0 { image[Self.healthSyndrome] = syndrome.rawValue }
     }
 
-    /// Fills bytes with what lies at an offset.
-    mutating func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {
+    /// Fills bytes with what lies at an offset; the timer has the time of completion entries, in nanoseconds.
+    mutating func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer, time: () -> UInt64) {
         let range = offset..<offset + bytes.count
         // A driver takes a counter for dead that stands still between two looks, however close its clock puts them.
         if range.overlaps(Register.healthCounter..<Register.healthCounter + 4) { image[Self.healthCounter] += 1 }
         if range.overlaps(Register.timer..<Register.timer + 8) {
-            let time = (clock.now - start).components
-            image[Self.timer] = UInt64(clamping: time.seconds &* 1_000_000_000 &+ time.attoseconds / 1_000_000_000)
+            image[Self.timer] = time()
         }
         image.withUnsafeBytes { image in
             bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: image[range.clamped(to: 0..<Self.size)]))

@@ -14,11 +14,7 @@ extension DataPath {
                 }
             } catch { throw .unreachable }
         case .device:
-            guard let memory = deviceMemory, span.address <= UInt64(memory.count),
-                bytes.count <= memory.count - Int(span.address)
-            else { throw .unreachable }
-            let start = Int(span.address)
-            let part = UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + bytes.count])
+            guard let part = deviceMemory.bytes(at: span.address, bytes.count) else { throw .unreachable }
             if isWrite {
                 part.copyMemory(from: UnsafeRawBufferPointer(bytes))
             } else {

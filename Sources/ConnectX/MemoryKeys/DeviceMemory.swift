@@ -1,0 +1,74 @@
+/// MEMIC: memory of the device's own, in BAR 0 behind the doorbells. The driver allocates pieces of it, maps them for its
+/// users, and makes memory keys of them.
+final class DeviceMemory {
+    /// Where it begins in BAR 0, and bytes of it; the driver thinks of both in pages.
+    static let start = 0x1f0_0000
+    static let size = 256 << 10
+    /// What an allocation is made of: MLX5_MEMIC_BASE_SIZE.
+    static let unit = 64
+
+    private let bytes: UnsafeMutableRawBufferPointer
+    /// What is allocated, by where it begins in BAR 0.
+    private var pieces: [Int: Int] = [:]
+
+    init() {
+        bytes = .allocate(byteCount: Self.size, alignment: 4096)
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    deinit { bytes.deallocate() }
+
+    /// Bytes at a place of BAR 0; nil where they are not all within.
+    func bytes(at place: UInt64, _ count: Int) -> UnsafeMutableRawBufferPointer? {
+        let offset = place &- UInt64(Self.start)
+        guard offset <= UInt64(Self.size), count <= Self.size - Int(offset) else { return nil }
+        return UnsafeMutableRawBufferPointer(rebasing: bytes[Int(offset)..<Int(offset) + count])
+    }
+
+    /// ALLOC_MEMIC: zeros somewhere in a range of BAR 0; where they begin. The logarithm counts from the unit.
+    func allocate(_ size: Int, logAlignment: Int, in range: Range<Int>) throws(CommandFailure) -> Int {
+        guard size > 0, size % Self.unit == 0 else {
+            throw CommandFailure(.badParameter, "device memory has pieces of 64 bytes")
+        }
+        guard logAlignment <= Self.logMostAlignment else {
+            throw CommandFailure(.badParameter, "log_memic_addr_alignment is too large")
+        }
+        guard range.lowerBound >= Self.start, range.upperBound <= Self.start + Self.size else {
+            throw CommandFailure(.badParameter, "the range is not one of device memory")
+        }
+        let step = Self.unit << logAlignment
+        var place = (range.lowerBound + step - 1) / step * step
+        while place + size <= range.upperBound {
+            guard let taken = pieces.first(where: { $0.key < place + size && place < $0.key + $0.value }) else {
+                pieces[place] = size
+                bytes(at: UInt64(place), size)?.initializeMemory(as: UInt8.self, repeating: 0)
+                return place
+            }
+            place = (taken.key + taken.value + step - 1) / step * step
+        }
+        // The driver tries the next range then.
+        throw CommandFailure(.noResources, "no room in this range of device memory")
+    }
+
+    /// DEALLOC_MEMIC
+    func free(_ place: Int, _ size: Int) throws(CommandFailure) {
+        guard pieces[place] == size else { throw CommandFailure(.badResource, "no such piece of device memory") }
+        pieces[place] = nil
+    }
+
+    /// Whether bytes of BAR 0 are one piece's.
+    func isAllocated(_ place: UInt64, _ count: UInt64) -> Bool {
+        pieces.contains { start, size in
+            place >= UInt64(start) && place - UInt64(start) <= UInt64(size)
+                && count <= UInt64(size) - (place - UInt64(start))
+        }
+    }
+
+    func removeAll() {
+        pieces = [:]
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    /// log_max_memic_addr_alignment: a page.
+    static let logMostAlignment = 6
+}
