@@ -52,7 +52,12 @@ public struct VFIODevice: ~Copyable {
                     + "as `--bind` does for one run")
         }
         let wantsCdev = container == nil && (path == .cdev || (path == .present && function.cdev != nil))
-        if wantsCdev { return try VFIODevice(cdev: function, iommufd, kernel) }
+        if wantsCdev {
+            do throws(Failure) { return try VFIODevice(cdev: function, iommufd, kernel) } catch {
+                // Without CONFIG_VFIO_DEVICE_CDEV sysfs names the device as well, and the file is not there.
+                guard path == .present, iommufd == nil, error.errno == .noEntry else { throw error }
+            }
+        }
         return try VFIODevice(group: function, container, kernel)
     }
 

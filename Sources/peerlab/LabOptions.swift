@@ -7,8 +7,10 @@ struct LabOptions: ParsableArguments {
     @Option(
         name: .customLong("lab-kernel"),
         help: ArgumentHelp(
-            "Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made.",
-            valueName: "FILE"))
+            """
+            Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made. debian \
+            and running are what scripts/lab/unpack-kernel gets of Debian, and of this machine.
+            """, valueName: "FILE|debian|running"))
     var kernel: String?
 
     @Option(
@@ -59,16 +61,26 @@ struct LabOptions: ParsableArguments {
             """, valueName: "connectx[,KEY=VALUE]"))
     var nic: String?
 
+    @Option(
+        name: .customLong("lab-accel"),
+        help: ArgumentHelp(
+            """
+            What executes the guest's instructions: tcg, QEMU's translation, or kvm, this machine's processor. Default: tcg.
+            """, valueName: "tcg|kvm"))
+    var accelerator: LabMachine.Accelerator?
+
     /// What these options read: no output may be one of these files.
     func read(into files: inout OutputFiles) {
-        if let kernel { files.read("the kernel", kernel) }
+        if let kernel { files.read("the kernel", LabKernel.file(kernel)) }
     }
 
     /// What the guest's peerlab calls its bench.
-    var inside: String { LabOptions.insides[nic == nil ? 0 : 1] }
+    var inside: String { LabOptions.insides[(nic == nil ? 0 : 1) + (accelerator == .kvm ? 2 : 0)] }
 
     /// What any guest may call its bench.
-    static let insides = ["QEMU with emulated devices", "QEMU with emulated devices and an emulated ConnectX"]
+    static let insides = ["QEMU", "QEMU (kvm)"].flatMap {
+        ["\($0) with emulated devices", "\($0) with emulated devices and an emulated ConnectX"]
+    }
 
     /// What of these options makes the machine, without what names files, as a command line or a bundle tells it.
     var telling: [(key: String, value: String?)] {
@@ -105,3 +117,4 @@ extension LabOptions {
 
 extension LabMachine.Fabric: ExpressibleByArgument {}
 extension LabMachine.Clock: ExpressibleByArgument {}
+extension LabMachine.Accelerator: ExpressibleByArgument {}

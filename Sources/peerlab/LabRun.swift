@@ -59,19 +59,14 @@ struct LabRun {
 
     /// The same, for who judges the guest's end for himself. `isTold` is whether the end of a guest that died stands in the report.
     func boot() throws -> (verdict: LabVerdict, isTold: Bool, problems: [String]) {
-        let setup = try LabSetup(lab, bindsItself: bindsItself, folder: LabSetup.builtModules)
+        let kernel = try LabKernel(lab.kernel)
+        let setup = try LabSetup(lab, bindsItself: bindsItself, kernel: kernel)
         for note in setup.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
-        let kernel = lab.kernel ?? LabSetup.builtKernel
-        guard access(kernel, R_OK) == 0 else {
-            throw ValidationError(
-                "the lab bench has no kernel image at \(kernel): name one with --lab-kernel FILE or "
-                    + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one")
-        }
         let spools = try LabSpools(results)
         let image = try image(setup)
         var bench = LabBench(
-            kernel: kernel, machine: setup.machine, emulator: try setup.emulator(), timeLimit: time + LabRun.setup,
-            files: results.count)
+            kernel: kernel.image, machine: setup.machine, emulator: try setup.emulator(),
+            timeLimit: time + LabRun.setup, files: results.count)
         bench.server = setup.server
         let signals = SignalCount()
         let guestOutput = GuestOutput(), guestErrors = GuestOutput()
@@ -152,7 +147,7 @@ struct LabRun {
             for archive in images {
                 try image.append(archive: try InputFile.bytes(of: archive, limit: LabRun.longestInput), from: archive)
             }
-            for module in setup.modules {
+            for module in setup.drivers + setup.modules {
                 image.add(try InputFile.bytes(of: module.file, limit: LabRun.longestInput), at: module.path)
             }
             for note in image.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
@@ -160,6 +155,7 @@ struct LabRun {
                 GuestJob(
                     command: program.map { [$0] + command } ?? [GuestImage.program] + command,
                     environment: image.environment + LabRun.environment, directory: LabRun.directory(),
+                    drivers: setup.drivers.map(\.path),
                     modules: setup.modules.map {
                         GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign)
                     },

@@ -32,7 +32,8 @@ enum OptionTable {
     private static let forms = "ktap tap junit json jsonl html"
     private static let all = Kind.allCases
     /// What the guest is.
-    private static let lab = Row([.lab], "lab-kernel lab-tph lab-importer lab-machine lab-clock lab-exporter lab-nic")
+    private static let lab = Row(
+        [.lab], "lab-kernel lab-tph lab-importer lab-machine lab-clock lab-accel lab-exporter lab-nic")
     /// A simulated bench grants everything: there is nothing to allow.
     private static let scenarios = [
         Row(all, "bench set tph-abi lib deny rules"), Row([.lab, .host], "allow"), lab,

@@ -44,7 +44,7 @@ import Testing
 
     /// Values that the parser takes.
     private static let values = [
-        "lab-machine": "bridge", "lab-clock": "host", "lab-nic": "connectx", "lab-tph": "v2",
+        "lab-machine": "bridge", "lab-clock": "host", "lab-accel": "tcg", "lab-nic": "connectx", "lab-tph": "v2",
         "lab-exporter": "size=1M", "seed": "1", "runs": "8", "repeat": "1",
         "jobs": "1", "retries": "0", "failure-trace": "1", "budget": "1", "color": "never", "slurm": "1", "cpu": "0",
         "set": "a=1", "set-b": "a=1", "path": "a=b", "tph-abi": "auto", "timeout": "1s", "memory": "64M",

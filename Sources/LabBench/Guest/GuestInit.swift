@@ -32,9 +32,13 @@ public final class GuestInit {
         var port: Int32 = -1
         do throws(Mistake) {
             try mountBase()
+            let job = try readJob()
+            for path in job.drivers { try GuestDevices.load(GuestJob.Module(path: path)) }
             port = try openPort()
-            try GuestInit(port: port).run()
+            try GuestInit(port: port, job).run()
         } catch {
+            // Without a port there is the console, whose end the host shows.
+            if port < 0 { put("peerlab: \(error.text)\n", at: "/dev/console") }
             say(error.text, port)
             send(Frame(end: 70), port)
         }
@@ -46,12 +50,16 @@ public final class GuestInit {
         while true { pause() }
     }
 
-    private init(port: Int32) throws(Mistake) {
+    private init(port: Int32, _ job: GuestJob) {
         self.port = port
+        self.job = job
+    }
+
+    private static func readJob() throws(Mistake) -> GuestJob {
         guard let bytes = LabFile.contents(of: GuestJob.path),
             let job = try? JSONDecoder().decode(GuestJob.self, from: Data(bytes))
         else { throw Mistake(text: "the image has no job at \(GuestJob.path)") }
-        self.job = job
+        return job
     }
 
     private func run() throws(Mistake) {

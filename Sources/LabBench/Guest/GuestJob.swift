@@ -37,6 +37,8 @@ public struct GuestJob: Codable, Equatable, Sendable {
     public var environment: [String]
     /// Where it runs.
     public var directory: String
+    /// Modules to load before anything else: those of a kernel that has its drivers not built in, perhaps that of the port.
+    public var drivers: [String]
     /// Modules to load before devices are bound, in this order.
     public var modules: [Module]
     /// Devices to bind.
@@ -46,11 +48,13 @@ public struct GuestJob: Codable, Equatable, Sendable {
 
     /// A job.
     public init(
-        command: [String], environment: [String], directory: String, modules: [Module], bindings: [Binding], files: Int
+        command: [String], environment: [String], directory: String, drivers: [String] = [], modules: [Module],
+        bindings: [Binding], files: Int
     ) {
         self.command = command
         self.environment = environment
         self.directory = directory
+        self.drivers = drivers
         self.modules = modules
         self.bindings = bindings
         self.files = files

@@ -33,8 +33,8 @@ struct Descriptors: ~Copyable {
     }
 
     /// A file or folder by its path.
-    mutating func path(_ path: String) throws(Failure) -> Int32 {
-        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    mutating func path(_ path: String, _ access: Int32 = O_RDONLY) throws(Failure) -> Int32 {
+        let descriptor = Glibc.open(path, access | O_CLOEXEC)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
         open.append(descriptor)
         return descriptor

@@ -17,6 +17,8 @@ struct Emulator: ~Copyable {
     static let consoleNumber: Int32 = 3, framesNumber: Int32 = 4
     static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6", table = "/proc/self/fd/7"
     private static let rootNumber: Int32 = 8
+    /// What /dev/kvm is there.
+    static func kvmNumber(_ program: QEMU) -> Int32 { program.root == nil ? rootNumber : rootNumber + 1 }
     /// The first connection in the process of devices; its messages are 2 as well.
     static let connectionNumber: Int32 = 3
 
@@ -27,8 +29,8 @@ struct Emulator: ~Copyable {
     ///   - time: seconds of processor time that it may use.
     ///   - server: what is its devices, where it has any over vfio-user.
     init(
-        _ program: QEMU, _ arguments: [String], kernel: [UInt8], image: [[UInt8]], table: [UInt8], memory: UInt64,
-        time: UInt64, server: DeviceServer?
+        _ program: QEMU, _ arguments: [String], usesKVM: Bool, kernel: [UInt8], image: [[UInt8]], table: [UInt8],
+        memory: UInt64, time: UInt64, server: DeviceServer?
     ) throws(Failure) {
         var open = Descriptors()
         let console = try open.connection(), frames = try open.connection(), messages = try open.connection()
@@ -38,6 +40,7 @@ struct Emulator: ~Copyable {
             try open.file("kernel", [kernel]), try open.file("image", image), try open.file("table", [table]),
         ]
         if let root = program.root { files.append(try open.path(root)) }
+        if usesKVM { files.append(try open.path(KVM.path, O_RDWR)) }
         let connections = pairs.map { $0[1] }
         let device = try server?.start(messages: messages[1], connections, &open, guest: memory, time: time)
         let deviceEnded = Emulator.end(of: device)

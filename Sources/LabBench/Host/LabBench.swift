@@ -90,9 +90,10 @@ public struct LabBench {
         do throws(Failure) {
             let arguments = machine.arguments(
                 kernel: Emulator.kernel, image: Emulator.image, table: Emulator.table,
-                console: Emulator.consoleNumber, frames: Emulator.framesNumber)
+                console: Emulator.consoleNumber, frames: Emulator.framesNumber,
+                kvm: Emulator.kvmNumber(program))
             let emulator = try Emulator(
-                program, arguments, kernel: text, image: image,
+                program, arguments, usesKVM: machine.accelerator == .kvm, kernel: text, image: image,
                 table: machine.hasSteeringTags ? SteeringTable.bytes : [],
                 memory: UInt64(machine.memory) << 20, time: processorTime, server: server)
             var guest = GuestRun(

@@ -18,6 +18,14 @@ public struct LabMachine: Sendable {
         case instructions
     }
 
+    /// What executes the guest's instructions.
+    public enum Accelerator: String, CaseIterable, Sendable {
+        /// QEMU's translation.
+        case tcg
+        /// This machine's processor.
+        case kvm
+    }
+
     /// A PCI device to test in the guest; each sits alone below its port, so it can be reset and moved alone.
     public struct Device: Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
@@ -60,6 +68,8 @@ public struct LabMachine: Sendable {
     ]
     /// What the guest's time is.
     public var clock = Clock.host
+    /// What executes the guest's instructions.
+    public var accelerator = Accelerator.tcg
     /// What is between the devices under test.
     public var fabric = Fabric.noRoute
     /// The guest's memory, MiB.
@@ -76,12 +86,16 @@ public struct LabMachine: Sendable {
     public var servedCount: Int { devices.count { $0.isServed } }
 
     /// The arguments that boot a kernel on this machine with an initial file system, both files, with an ACPI table where it
-    /// has steering tags, and with its two connections as descriptors: what the kernel's console says, and the port of frames.
-    func arguments(kernel: String, image: String, table: String, console: Int32, frames: Int32) -> [String] {
+    /// has steering tags, and with its two connections as descriptors: what the kernel's console says, and the port of frames;
+    /// `kvm` is that of /dev/kvm.
+    func arguments(
+        kernel: String, image: String, table: String, console: Int32, frames: Int32, kvm: Int32 = -1
+    ) -> [String] {
         // A remapping IOMMU has to come before every device it translates for. The devices on the root bus have fixed
         // places, which simulated benches and records know. With devices of another process it has to tell of all that a
         // guest maps, which it does in its caching mode alone.
-        base + ["-device", "intel-iommu,intremap=on,device-iotlb=on" + (servedCount > 0 ? ",caching-mode=on" : "")]
+        base + execution(kvm: kvm)
+            + ["-device", "intel-iommu,intremap=on,device-iotlb=on" + (servedCount > 0 ? ",caching-mode=on" : "")]
             + ["-kernel", kernel, "-initrd", image, "-append", commandLine]
             + (hasSteeringTags ? ["-acpitable", "file=\(table)"] : [])
             + ["-chardev", "socket,id=console,fd=\(console)", "-serial", "chardev:console"]
@@ -93,14 +107,15 @@ public struct LabMachine: Sendable {
     }
 
     /// QEMU's name of the processor: the kernel judges a host bridge by it (drivers/pci/p2pdma.c:cpu_supports_p2pdma).
-    private var processor: String { fabric == .bridge ? "EPYC" : "max" }
+    /// With KVM "max" would be this machine's, which it may judge otherwise.
+    private var processor: String { fabric == .bridge ? "EPYC" : accelerator == .kvm ? "qemu64" : "max" }
 
     private var base: [String] {
         [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             "-cpu", processor, "-m", "\(memory)M",
-        ] + ram + execution
+        ] + ram
     }
 
     /// Devices of another process reach the guest's memory through the file that it is.
@@ -113,11 +128,13 @@ public struct LabMachine: Sendable {
         ]
     }
 
-    /// Without hardware virtualization: a host thread for each processor, or one whose instructions are counted.
-    private var execution: [String] {
-        switch clock {
-        case .host: ["-accel", "tcg,thread=multi", "-smp", "2"]
-        case .instructions: ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=1,sleep=off"]
+    /// Without hardware virtualization: a host thread for each processor, or one whose instructions are counted. With it QEMU,
+    /// whose user may not open /dev/kvm, has that as a descriptor.
+    private func execution(kvm: Int32) -> [String] {
+        switch (clock, accelerator) {
+        case (.host, .tcg): ["-accel", "tcg,thread=multi", "-smp", "2"]
+        case (.host, .kvm): ["-add-fd", "fd=\(kvm),set=1", "-accel", "kvm,device=/dev/fdset/1", "-smp", "2"]
+        case (.instructions, _): ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=1,sleep=off"]
         }
     }
 

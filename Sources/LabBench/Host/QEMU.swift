@@ -26,6 +26,9 @@ public struct QEMU: Sendable, Equatable {
     /// it would take longer than to start a guest's kernel.
     public var takesDevices: Bool { root != nil || emulator_mentions(path, "vfio-user-pci") != 0 }
 
+    /// Whether it takes /dev/kvm as a descriptor, known in the same way: by what its help says of that property.
+    public var takesKVM: Bool { root != nil || emulator_mentions(path, "(default: /dev/kvm)") != 0 }
+
     /// How a process starts it that has the unpacked one's folder as descriptor `number`. By the descriptor, its files can be
     /// reached by a user who may not pass through the folders above.
     func command(_ number: Int32) -> (program: String, arguments: [String]) {

@@ -71,7 +71,7 @@ struct LabGuest {
         arguments.removeAll { $0 == "--" }
         let values =
             [
-                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock",
+                "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--lab-accel",
                 "--lab-exporter", "--lab-nic", "--journal", "--store", "--ktap", "--tap", "--junit", "--json",
                 "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
                 "--allow", "--deny", "--rules",

@@ -28,12 +28,20 @@ struct LabSetup {
     /// What the machine lacks of what its options could give, one sentence each.
     private(set) var notes: [String] = []
 
-    /// The modules are looked for in `folder`.
-    init(_ options: LabOptions, bindsItself: Bool, folder: String) throws(ValidationError) {
+    /// The kernel's drivers that this machine needs.
+    private(set) var drivers: [LabModule] = []
+
+    /// For a kernel, whose modules are looked for beside it.
+    init(_ options: LabOptions, bindsItself: Bool, kernel: LabKernel) throws(ValidationError) {
+        let folder = kernel.folder
+        if let lack = kernel.lack { notes.append(lack) }
+        drivers = kernel.modules.map { LabModule(file: $0) }
+        if options.nic == nil { drivers.removeAll { $0.path.contains("/mlx") } }
         guard options.tph == nil || options.nic == nil else {
             throw ValidationError(
                 "--lab-tph and --lab-nic do not go together: the module gives a dma-buf its hint, for which mlx5 asks only "
-                    + "in a kernel that has the series itself (scripts/lab/build-kernel --patch), which needs no --lab-tph")
+                    + "in a kernel that has the series itself (scripts/lab/build-kernel --patch), which needs no --lab-tph"
+            )
         }
         if let exporter = options.exporter { try add(exporter: exporter) }
         if let tph = options.tph { try add(tph: tph, folder) }
@@ -41,6 +49,7 @@ struct LabSetup {
         if let nic = options.nic { try add(LabNIC(nic), folder) }
         if let fabric = options.machine { machine.fabric = fabric }
         machine.clock = options.clock ?? .host
+        if options.accelerator == .kvm { try useKVM(KVM.refusal()) }
         if bindsItself {
             for index in machine.devices.indices where machine.devices[index].driver == "vfio-pci" {
                 machine.devices[index].driver = nil
@@ -53,6 +62,16 @@ struct LabSetup {
         }
         // The switch has those whose traffic it is about, and no port more.
         if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
+    }
+
+    /// `refusal` is why this machine's KVM makes no machine.
+    mutating func useKVM(_ refusal: String?) throws(ValidationError) {
+        guard machine.clock == .host else {
+            throw ValidationError(
+                "--lab-clock instructions counts what QEMU translates: it goes with --lab-accel tcg alone")
+        }
+        if let refusal { throw ValidationError("--lab-accel kvm: \(refusal): without that option it is tcg") }
+        machine.accelerator = .kvm
     }
 
     /// What the devices over vfio-user are; nil where the machine has none.
@@ -88,7 +107,7 @@ struct LabSetup {
     ]
 
     /// The exporter goes to vfio_tph.
-    private mutating func add(tph: String, _ folder: String) throws(ValidationError) {
+    private mutating func add(tph: String, _ folder: String?) throws(ValidationError) {
         let parts = tph.split(separator: "@", omittingEmptySubsequences: false)
         let number = parts.count == 2 ? UInt16(parts[1]) : 13
         guard parts.count <= 2, let number, number >= 13,
@@ -106,7 +125,7 @@ struct LabSetup {
     }
 
     /// A kernel driver maps peer memory only where it knows a route. The IOMMU gives it addresses anywhere in 64 bits.
-    private mutating func addImporter(_ folder: String) throws(ValidationError) {
+    private mutating func addImporter(_ folder: String?) throws(ValidationError) {
         try load("edu_importer", from: folder)
         machine.fabric = .bridge
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.engine {
@@ -117,12 +136,12 @@ struct LabSetup {
 
     /// The NIC's drivers are modules, or built into the kernel. One that is built in has looked at the root port before a module
     /// can be loaded: so it is given the device again.
-    private mutating func add(_ nic: LabNIC, _ folder: String) throws(ValidationError) {
+    private mutating func add(_ nic: LabNIC, _ folder: String?) throws(ValidationError) {
         if nic.options.tph != .none {
             machine.hasSteeringTags = true
-            if nic.namesTPH || access("\(folder)/tph_completer.ko", R_OK) == 0 {
+            if nic.namesTPH || LabSetup.has("tph_completer", in: folder) {
                 try load("tph_completer", from: folder)
-            } else {
+            } else if folder != nil {
                 notes.append(
                     "the ConnectX has no TPH below root ports that are no completers: scripts/lab/build-modules makes "
                         + "tph_completer, which makes them completers")
@@ -131,7 +150,7 @@ struct LabSetup {
         let drivers = [
             ("mlx5_core", "/sys/bus/pci/drivers/mlx5_core"), ("mlx5_ib", "/sys/bus/auxiliary/drivers/mlx5_ib.rdma"),
         ]
-        for (name, sign) in drivers where access("\(folder)/\(name).ko", R_OK) == 0 {
+        for (name, sign) in drivers where LabSetup.has(name, in: folder) {
             try load(name, unless: sign, from: folder)
         }
         machine.devices.append(LabMachine.nic)
@@ -139,9 +158,18 @@ struct LabSetup {
         served.append(nic.text)
     }
 
+    private static func has(_ name: String, in folder: String?) -> Bool {
+        folder.map { access("\($0)/\(name).ko", R_OK) == 0 } ?? false
+    }
+
     private mutating func load(
-        _ name: String, _ parameters: [String] = [], unless sign: String? = nil, from folder: String
+        _ name: String, _ parameters: [String] = [], unless sign: String? = nil, from folder: String?
     ) throws(ValidationError) {
+        guard let folder else {
+            throw ValidationError(
+                "this needs the module \(name), which nothing here builds for the kernel that --lab-kernel names: take one "
+                    + "of scripts/lab/build-kernel, for which scripts/lab/build-modules makes it")
+        }
         let path = "\(folder)/\(name).ko"
         guard access(path, R_OK) == 0 else {
             throw ValidationError(
@@ -167,17 +195,20 @@ extension LabSetup {
     /// one, what scripts/lab/qemu has unpacked. nil where there is none.
     func emulator() throws(ValidationError) -> QEMU? {
         let system = QEMU.system, unpacked = QEMU.unpacked(in: "\(LabSetup.cache)/qemu")
-        guard machine.servedCount > 0 else { return system ?? unpacked }
-        if let system, system.takesDevices { return system }
+        let needsDevices = machine.servedCount > 0, needsKVM = machine.accelerator == .kvm
+        guard needsDevices || needsKVM else { return system ?? unpacked }
+        if let system, !needsDevices || system.takesDevices, !needsKVM || system.takesKVM { return system }
         guard let unpacked else {
             throw ValidationError(
-                "--lab-nic and --lab-exporter need QEMU 10.1 or newer, and \(system?.path ?? "this system's PATH") has none: "
-                    + "scripts/lab/qemu unpacks one and installs nothing")
+                "\(needsDevices ? "--lab-nic and --lab-exporter need" : "--lab-accel kvm needs") QEMU 10.1 or newer, and "
+                    + "\(system?.path ?? "this system's PATH") has none: scripts/lab/qemu unpacks one and installs nothing"
+            )
         }
         return unpacked
     }
 
-    private static var cache: String {
+    /// Where kernels, modules and a QEMU are that the scripts of scripts/lab have made.
+    static var cache: String {
         if let cache = variable("PEERLAB_CACHE") { return cache }
         let caches = variable("XDG_CACHE_HOME") ?? "\(variable("HOME") ?? "")/.cache"
         return "\(caches)/peerlab"

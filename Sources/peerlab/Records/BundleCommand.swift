@@ -92,6 +92,7 @@ struct BundleCommand: ParsableCommand {
         for effect in on.grants.deny { words += ["--deny", effect] }
         if let rules = on.grants.rules { words += ["--rules", rules] }
         if let clock = on.lab.clock { words += ["--lab-clock", clock.rawValue] }
+        if let accelerator = on.lab.accelerator { words += ["--lab-accel", accelerator.rawValue] }
         for (key, value) in on.lab.telling { words.append("--\(key)" + (value.map { "=\($0)" } ?? "")) }
         if let kernel = on.lab.kernel { words += ["--lab-kernel", kernel] }
         words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Glibc
+import Runner
+
+/// The kernel that the lab boots, and the modules that come with it.
+struct LabKernel {
+    /// Those that scripts/lab/unpack-kernel unpacks, as `--lab-kernel` calls them.
+    static let packaged = ["debian", "running"]
+
+    /// Its image.
+    let image: String
+    /// Files of its own modules, each behind those that it depends on: of one that somebody else has built.
+    private(set) var modules: [String] = []
+    /// Where further modules are: those that are built for it; nil where nothing here builds any.
+    private(set) var folder: String?
+    /// What it lacks of what tests of peer-to-peer access need; nil where all is there, or not known.
+    private(set) var lack: String?
+
+    /// A file's path, or one of ``packaged``, which is looked for in `cache`.
+    init(_ name: String?, cache: String = LabSetup.cache) throws(ValidationError) {
+        guard let name, LabKernel.packaged.contains(name) else {
+            image = name ?? LabSetup.builtKernel
+            folder = LabSetup.builtModules
+            guard access(image, R_OK) == 0 else {
+                throw ValidationError(
+                    "the lab bench has no kernel image at \(image): name one with --lab-kernel FILE or "
+                        + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one, scripts/lab/unpack-kernel gets Debian's"
+                )
+            }
+            return
+        }
+        let place = LabKernel.place(name, cache)
+        image = "\(place)/bzImage"
+        guard access(image, R_OK) == 0, let release = LabKernel.lines(of: "\(place)/release").first else {
+            throw ValidationError("--lab-kernel \(name) is not there yet: scripts/lab/unpack-kernel \(name) gets it")
+        }
+        var system = utsname()
+        uname(&system)
+        let now = withUnsafeBytes(of: system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        guard name != "running" || now == release else {
+            throw ValidationError(
+                "--lab-kernel running: \(release) is what was unpacked, and \(now) runs now: "
+                    + "scripts/lab/unpack-kernel running gets it")
+        }
+        modules = LabKernel.lines(of: "\(place)/modules").map { "\(place)/\($0)" }
+        let lacks = LabKernel.lines(of: "\(place)/lacks").map { "no \($0)" }
+        if !lacks.isEmpty { lack = "Linux \(release) has \(lacks.joined(separator: " and "))" }
+    }
+
+    /// The file that `--lab-kernel` names.
+    static func file(_ name: String) -> String {
+        packaged.contains(name) ? "\(place(name, LabSetup.cache))/bzImage" : name
+    }
+
+    private static func place(_ name: String, _ cache: String) -> String { "\(cache)/kernels/\(name)" }
+
+    private static func lines(of path: String) -> [String] {
+        let text = try? InputFile.text(of: path, limit: 1 << 16)
+        return (text ?? "").split(separator: "\n").map(String.init)
+    }
+}
