@@ -45,6 +45,18 @@ import Testing
         #expect(!words(machine).contains { $0.contains("ivshmem") })
     }
 
+    /// A user who may not open /dev/kvm has it as a descriptor; and the kernel judges a bridge by the processor's name.
+    @Test func theProcessorsVirtualizationIsADescriptor() {
+        var machine = LabMachine()
+        #expect(value("-accel", in: words(machine)) == "tcg,thread=multi")
+        #expect(!words(machine).contains("-add-fd"))
+        machine.accelerator = .kvm
+        let words = machine.arguments(kernel: "k", image: "i", table: "t", console: 3, frames: 4, kvm: 9)
+        #expect(value("-add-fd", in: words) == "fd=9,set=1")
+        #expect(value("-accel", in: words) == "kvm,device=/dev/fdset/1")
+        #expect(value("-cpu", in: words) == "qemu64")
+    }
+
     @Test func steeringTagsAreATable() {
         var machine = LabMachine()
         #expect(!words(machine).contains("-acpitable"))
