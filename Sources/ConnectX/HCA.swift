@@ -158,7 +158,7 @@ public final class HCA: ConfiguredFunction {
         switch region {
         case Region.configuration:
             configuration.write(at: offset, bytes)
-            bus.steering = SteeringTags(configuration)
+            takeConfiguration()
         case Region.registers where offset < InitializationSegment.size: writeSegment(at: offset, bytes)
         case Region.registers where offset >= DeviceMemory.start:
             // A bus write is no longer than a cache line; libmlx5 writes words.
@@ -168,6 +168,12 @@ public final class HCA: ConfiguredFunction {
             doorbells.append(doorbell)
         default: break
         }
+    }
+
+    /// What its requests carry is as the configuration space says now.
+    private func takeConfiguration() {
+        bus.steering = SteeringTags(configuration)
+        bus.control = DeviceControl(configuration.deviceControl)
     }
 
     /// Registers have 32 bits; what writes only a part of one is no driver.
@@ -245,7 +251,7 @@ public final class HCA: ConfiguredFunction {
     /// Forgets all objects, as TEARDOWN_HCA does.
     func forgetObjects() {
         dataPath.reset()
-        bus.steering = SteeringTags(configuration)
+        takeConfiguration()
         events.table.removeAll()
         doorbellPages.removeAll()
         protectionDomains.removeAll()

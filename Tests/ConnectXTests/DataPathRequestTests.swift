@@ -205,4 +205,29 @@ import VFIOUser
         #expect(sent.map(\.hint) == [TLP.Hint(tag: 1, ph: 2)])
         #expect(sent.allSatisfy { !$0.isRelaxed && !$0.isWrite })
     }
+
+    /// Device Control bounds requests, and takes the attribute from all.
+    @Test func requestsOnTheLinkAreAsDeviceControlSays() throws {
+        let (a, _) = try PairDouble.connected(left, right)
+        let target = right.room(4096)
+        let key = try right.key(target, 4096) { $0[flag: MemoryKeyContext.relaxedOrderingWrite] = true }
+        var sent: [TLP] = []
+        right.requester.report = { sent.append($0) }
+        right.requester.control = DeviceControl(0x0020)
+        a.post(.write, PairDouble.body(remote: (target, key), PairDouble.inline([UInt8](repeating: 3, count: 300))))
+        #expect(sent.map(\.length) == [256, 44])
+        #expect(sent.allSatisfy { !$0.isRelaxed })
+        // Sizes that there are not.
+        #expect(DeviceControl(0xffff).largestWrite == 4096 && DeviceControl(0xffff).largestRead == 4096)
+    }
+
+    @Test func deviceControlIsTheConfigurationSpaces() {
+        let driver = DriverDouble()
+        let control = { (driver.hca.bus.control.largestWrite, driver.hca.bus.control.largestRead) }
+        #expect(control() == (128, 512) && driver.hca.bus.control.isRelaxed)
+        driver.write(7, 0x48, [0x20, 0x30])
+        #expect(control() == (256, 1024) && !driver.hca.bus.control.isRelaxed)
+        driver.hca.reset()
+        #expect(control() == (128, 512) && driver.hca.bus.control.isRelaxed)
+    }
 }

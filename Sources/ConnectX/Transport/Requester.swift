@@ -53,6 +53,26 @@ struct SteeringTags {
     }
 }
 
+/// What the Device Control register lets the function send. PCIe 6.2, 7.5.3.4
+struct DeviceControl {
+    /// Enable Relaxed Ordering: where not, no request has that attribute, whatever its memory key says.
+    var isRelaxed = true
+    /// Bytes of one write: Max_Payload_Size.
+    var largestWrite = 128
+    /// Bytes of one read: Max_Read_Request_Size.
+    var largestRead = 512
+
+    /// Of a function after power-on.
+    init() {}
+
+    /// As the register says; sizes that there are not count as the largest, 4096.
+    init(_ register: UInt16) {
+        isRelaxed = register >> 4 & 1 == 1
+        largestWrite = 128 << Int(min(register >> 5 & 7, 5))
+        largestRead = 128 << Int(min(register >> 12 & 7, 5))
+    }
+}
+
 /// The NIC as a requester on its link: its bus, and each access as the requests that it makes.
 final class Requester: PCIBus {
     private let bus: any PCIBus
@@ -60,9 +80,7 @@ final class Requester: PCIBus {
     var report: ((TLP) -> Void)?
     /// What reported requests carry of the function.
     var identity: (requester: UInt16, address: String, mode: TLP.Mode) = (0, "", .nonFlit)
-    /// Bytes that one request may have: DevCtl's Max_Payload_Size and Max_Read_Request_Size.
-    var largestWrite = 128
-    var largestRead = 512
+    var control = DeviceControl()
     var steering = SteeringTags()
     /// Nanoseconds of the bench's clock.
     let clock: () -> UInt64
@@ -119,10 +137,10 @@ final class Requester: PCIBus {
         guard let report, length > 0 else { return }
         var part = TLP(isWrite: isWrite, requester: identity.requester, address: address, length: length)
         if let hint = attributes.hint { part.hint = steering.hint(hint.ph, index: hint.index) }
-        part.isRelaxed = isWrite ? attributes.relaxedWrite : attributes.relaxedRead
+        part.isRelaxed = control.isRelaxed && (isWrite ? attributes.relaxedWrite : attributes.relaxedRead)
         part.requesterAddress = identity.address
         part.mode = identity.mode
         part.time = clock()
-        part.forEachPart(upTo: isWrite ? largestWrite : largestRead, report)
+        part.forEachPart(upTo: isWrite ? control.largestWrite : control.largestRead, report)
     }
 }

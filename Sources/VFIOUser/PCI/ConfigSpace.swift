@@ -139,6 +139,9 @@ public final class ConfigSpace {
         return address == 0 || address == ones ? nil : address
     }
 
+    /// Device Control; 0 without the PCI Express capability.
+    public var deviceControl: UInt16 { express.map { self[$0 + 8, UInt16.self] } ?? 0 }
+
     /// What the control register of the TPH requester capability lets it send.
     public var enabledTPH: TPHSupport {
         guard let tph else { return .none }
