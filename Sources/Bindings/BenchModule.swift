@@ -7,7 +7,7 @@ private let benchParameter = Parameter("bench", .any, .required, "the module: fu
 let benchModule = Module(
     "bench",
     "The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, "
-        + "bench:tlps { ... }. Only simulated benches have them.",
+        + "bench:tlps { ... }. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.",
     functions: [
         Function(
             "tlps",
@@ -33,8 +33,7 @@ let benchModule = Module(
             "Forgets the requests so far.",
             entry: {
                 Call($0, $1).run { call in
-                    _ = try anyLog(call)
-                    try call.kernel().clearTLPs()
+                    guard try call.kernel().clearTLPs() else { throw seesNothing("bench:clear_tlps") }
                     return call.nothing
                 }
             }),
@@ -120,23 +119,21 @@ private func inject(_ call: Call) throws -> CInt {
     return call.nothing
 }
 
-/// The log, whether or not it is whole.
-private func anyLog(_ call: Call) throws -> TLPLog {
-    guard let log = try call.kernel().tlps else {
-        throw Failure(
-            "bench:tlps", Errno(95), object: "this bench",
-            hint: "only the simulated bench sees its links; on hardware that takes an analyzer")
-    }
-    return log
+private func seesNothing(_ operation: String) -> Failure {
+    Failure(
+        operation, Errno(95), object: "this bench",
+        hint:
+            "only a simulated bench sees its links, and the lab those of an emulated ConnectX (--lab-nic connectx); on "
+            + "hardware that takes an analyzer")
 }
 
 private func log(_ call: Call) throws -> TLPLog {
-    let log = try anyLog(call)
+    guard let log = try call.kernel().tlps else { throw seesNothing("bench:tlps") }
     guard log.lost == 0 else {
         throw ErrorValue(
             kind: "bench",
-            "bench:tlps: \(log.lost) requests came after the log was full at \(TLPLog.limit); bench:clear_tlps() empties it, "
-                + "peerlab run --tlp FILE writes them all")
+            "bench:tlps: \(log.lost) requests are missing, as the log has \(TLPLog.limit) at most; bench:clear_tlps() empties it, "
+                + "peerlab run --tlp FILE writes what comes")
     }
     return log
 }

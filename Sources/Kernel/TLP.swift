@@ -56,7 +56,7 @@ public struct TLP: Sendable, Equatable {
     public var requester: UInt16
     /// The requester as sysfs calls it: "0000:03:00.0".
     public var requesterAddress = ""
-    /// The first byte as its completer is addressed: a BAR's bus address; of host memory what the requester uses.
+    /// The first byte as the requester addresses it: where nothing translates, a BAR's bus address.
     public var address: UInt64
     /// Bytes, at least one.
     public var length: Int
@@ -74,6 +74,13 @@ public struct TLP: Sendable, Equatable {
         self.address = address
         self.length = length
         self.hint = hint
+    }
+
+    /// The ``requester`` that an address such as "0000:03:00.0" is; 0 for one that is not written as usual.
+    public static func requester(_ address: String) -> UInt16 {
+        let parts = address.split(whereSeparator: { ":.".contains($0) }).suffix(3).map { UInt16($0, radix: 16) }
+        guard parts.count == 3, let bus = parts[0], let slot = parts[1], let function = parts[2] else { return 0 }
+        return (bus & 0xff) << 8 | (slot & 31) << 3 | function & 7
     }
 
     /// An access as the requests that it makes: none crosses a multiple of the largest size, a power of two in bytes.
@@ -147,13 +154,22 @@ public struct TLP: Sendable, Equatable {
     }
 }
 
+/// Who sees the links of a real kernel's machine.
+public protocol TLPCapture: AnyObject, Sendable {
+    /// What was sent since it was last emptied. Errors: what keeps it from being asked.
+    func log() throws(Failure) -> TLPLog
+
+    /// Empties it.
+    func clear() throws(Failure)
+}
+
 /// The requests of a bench's functions, oldest first, as analyzers on its links would show them.
 public struct TLPLog: Sendable {
     /// No more are kept than these.
     public static let limit = 1 << 16
     /// The requests.
     public private(set) var requests: [TLP] = []
-    /// How many came after the log was full.
+    /// How many are missing: they came after the log was full, or were gone before it could have them.
     public private(set) var lost = 0
     /// Gets every request as it is sent, also what the log has no room for.
     public var sink: (@Sendable (TLP) -> Void)?
@@ -166,6 +182,9 @@ public struct TLPLog: Sendable {
         sink?(request)
         if requests.count < TLPLog.limit { requests.append(request) } else { lost += 1 }
     }
+
+    /// Counts requests that came and that nobody has any more.
+    public mutating func lose(_ count: Int) { lost = lost.addingReportingOverflow(max(count, 0)).partialValue }
 
     /// Forgets all requests.
     public mutating func clear() {

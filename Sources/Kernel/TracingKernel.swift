@@ -47,9 +47,9 @@ public final class TracingKernel: Kernel {
     /// See ``Kernel/isForeign(_:)``.
     public func isForeign(_ descriptor: Int32) -> Bool { kernel.isForeign(descriptor) }
     /// See ``Kernel/tlps``.
-    public var tlps: TLPLog? { kernel.tlps }
+    public var tlps: TLPLog? { get throws(Failure) { try kernel.tlps } }
     /// See ``Kernel/clearTLPs()``.
-    public func clearTLPs() { kernel.clearTLPs() }
+    public func clearTLPs() throws(Failure) -> Bool { try kernel.clearTLPs() }
     /// See ``Kernel/whenIdle(_:)``.
     public func whenIdle(_ action: (() -> Void)?) { kernel.whenIdle(action) }
     /// See ``SystemCalls``; not traced.

@@ -163,10 +163,10 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     /// it. False for one that names nothing.
     func isForeign(_ descriptor: Int32) -> Bool
     /// What the bench's functions sent over their links; nil where nothing sees that, as on a real machine without an
-    /// analyzer.
-    var tlps: TLPLog? { get }
-    /// Empties ``tlps``.
-    func clearTLPs()
+    /// analyzer. Errors: what keeps the one who sees it from being asked.
+    var tlps: TLPLog? { get throws(Failure) }
+    /// Empties ``tlps``, and needs not know what is in there; false where nothing sees the links.
+    func clearTLPs() throws(Failure) -> Bool
     /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:stop:)``, an empty completion queue):
     /// another thread may use it meanwhile, but no two at a time. A real kernel needs no such thing.
     func whenIdle(_ action: (() -> Void)?)
@@ -204,7 +204,7 @@ extension Kernel {
     /// See ``Kernel/tlps``: nothing sees the links.
     public var tlps: TLPLog? { nil }
     /// Nothing to empty.
-    public func clearTLPs() {}
+    public func clearTLPs() -> Bool { false }
     /// A real kernel runs by itself.
     public func whenIdle(_ action: (() -> Void)?) {}
     /// Nobody asked.

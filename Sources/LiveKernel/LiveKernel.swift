@@ -11,9 +11,11 @@ public final class LiveKernel: Kernel {
 
     /// The program's own, open before anything was asked of this kernel.
     private let openBefore: Set<Int32>
+    private let capture: (any TLPCapture)?
 
-    /// Nothing is opened yet.
-    public init() {
+    /// Nothing is opened yet. `capture` sees the machine's links, where anyone does.
+    public init(capture: (any TLPCapture)? = nil) {
+        self.capture = capture
         openBefore = Set((0..<1024).filter { sys_fcntl($0, F_GETFD, 0) >= 0 })
     }
 
@@ -23,6 +25,15 @@ public final class LiveKernel: Kernel {
 
     /// Empty: a real kernel models everything it answers.
     public var notModelled: [(call: String, count: Int)] { [] }
+
+    /// See ``Kernel/tlps``.
+    public var tlps: TLPLog? { get throws(Failure) { try capture?.log() } }
+
+    /// See ``Kernel/clearTLPs()``.
+    public func clearTLPs() throws(Failure) -> Bool {
+        try capture?.clear()
+        return capture != nil
+    }
 
     /// See ``Kernel/open``.
     public var open: [String] {

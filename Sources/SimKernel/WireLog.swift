@@ -1,15 +1,6 @@
 import Glibc
 public import Kernel
 
-extension PCIFunction {
-    /// Bus, device and function of its address; 0 for one that is not written as usual.
-    var requesterID: UInt16 {
-        let parts = device.address.split(whereSeparator: { ":.".contains($0) }).suffix(3).map { UInt16($0, radix: 16) }
-        guard parts.count == 3, let bus = parts[0], let slot = parts[1], let function = parts[2] else { return 0 }
-        return (bus & 0xff) << 8 | (slot & 31) << 3 | function & 7
-    }
-}
-
 /// What requests of a function carry besides their place.
 struct WireAttributes {
     var hint: TLP.Hint?
@@ -35,7 +26,11 @@ extension SimKernel {
     public var tlps: TLPLog? { wire }
 
     /// See ``Kernel/clearTLPs()``.
-    public func clearTLPs() { wire.clear() }
+    @discardableResult
+    public func clearTLPs() -> Bool {
+        wire.clear()
+        return true
+    }
 
     /// Where requests are told to as they are sent, beside the log.
     public var tlpSink: (@Sendable (TLP) -> Void)? {
@@ -49,7 +44,9 @@ extension SimKernel {
         _ target: WireTarget, _ length: Int, isWrite: Bool, by requester: PCIFunction,
         _ attributes: WireAttributes = .none
     ) {
-        var part = TLP(isWrite: isWrite, requester: requester.requesterID, address: 0, length: 0, hint: attributes.hint)
+        var part = TLP(
+            isWrite: isWrite, requester: TLP.requester(requester.device.address), address: 0, length: 0,
+            hint: attributes.hint)
         part.isRelaxed = attributes.isRelaxed
         part.requesterAddress = requester.device.address
         part.time = now

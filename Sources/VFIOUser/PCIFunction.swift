@@ -94,6 +94,49 @@ public protocol PCIBus: AnyObject {
 
     /// Sends an MSI-X vector's message; one that nobody listens to is dropped.
     func interrupt(_ vector: Int)
+
+    /// The file that the client has mapped at an address, and where in it; nil where it has mapped none there.
+    func place(of address: UInt64) -> FilePlace?
+}
+
+extension PCIBus {
+    /// Of a bus that knows no files.
+    public func place(of address: UInt64) -> FilePlace? { nil }
+}
+
+/// A file, whatever descriptor or name it has: st_dev and st_ino of stat(2).
+public struct FileIdentity: Hashable, Sendable {
+    /// Its file system.
+    public let device: UInt64
+    /// Its number there.
+    public let inode: UInt64
+
+    /// A file.
+    public init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
+
+    init(_ file: MappedFile.Identity) { self.init(device: file.device, inode: file.inode) }
+}
+
+/// A byte of a file.
+public struct FilePlace: Equatable, Sendable {
+    /// The file.
+    public let file: FileIdentity
+    /// Bytes from its start.
+    public let offset: UInt64
+}
+
+/// A socket that a ``Server`` looks after beside its functions, in its thread.
+public protocol ServedSocket: AnyObject {
+    /// What is looked at.
+    var descriptor: Int32 { get }
+    /// What poll(2) is to wait for now.
+    var events: Int16 { get }
+    /// Called when that has happened, also while a function works: it may neither wait nor use a function's bus. False where
+    /// it is not to be looked at any more.
+    func serve() -> Bool
 }
 
 /// A request that reached no memory: unmapped, read-only, or refused by the client.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Devices
 import Glibc
 import Kernel
+import LabBench
 import LiveKernel
 import LuaKit
 import Records
@@ -73,15 +74,15 @@ enum SimBench {
 }
 
 enum HostBench {
-    /// This machine; `insideLab` is what the lab bench calls itself in its guest.
-    static func make(tph: TPHChoice = .auto, insideLab: String?) -> Bench {
+    /// This machine; `insideLab` is what the lab bench calls itself in its guest, and `capture` sees the links there.
+    static func make(tph: TPHChoice = .auto, insideLab: String?, capture: GuestCapture? = nil) -> Bench {
         var names = utsname()
         uname(&names)
         let release = withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         let description = insideLab.map { "kernel \(release) in \($0)" } ?? "this machine, kernel \(release)"
         return Bench(
             kind: insideLab == nil ? "host" : "lab", description: description, isSimulated: false, tph: tph,
-            machine: Machine.facts, makeKernel: { LiveKernel() })
+            machine: Machine.facts, makeKernel: { LiveKernel(capture: capture) })
     }
 }
 

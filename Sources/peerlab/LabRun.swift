@@ -221,6 +221,11 @@ extension LabRun {
         } else if let trace = outputs?.trace {
             words.append("--trace=" + result(trace, "--trace", .text))
         }
+        if options.tlp == "-" {
+            words.append("--tlp=-")
+        } else if let tlp = outputs?.tlp {
+            words.append("--tlp=" + result(tlp, "--tlp", .text))
+        }
         if let record = outputs?.record {
             words += ["--record", result(record, "--record", .record), "--record-model", on.lab.model]
         }

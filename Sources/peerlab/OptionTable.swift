@@ -46,7 +46,7 @@ enum OptionTable {
 
     private static let rows: [String: [Row]] = [
         "run": scenarios + [
-            Row(all, "trace record json seed bind timeout memory"), Row([.sim], "tlp inject"),
+            Row(all, "trace record json seed bind timeout memory"), Row([.sim, .lab], "tlp"), Row([.sim], "inject"),
             Row([.sim, .host], "cpu"), Row([.host], "trust role rendezvous record-model"),
         ],
         "batch": scenarios + [
@@ -144,8 +144,11 @@ enum OptionTable {
         let bench = (command as? any BenchCommand).map { Kind($0.benchName) } ?? .sim
         let given = Set(words.prefix { $0 != "--" }.compactMap { option(in: $0) }).intersection(allNames)
         for option in given.sorted() {
+            // The lab's guest is a host, on which what is for the lab does something as well.
+            let isOfGuest = given.contains("inside-lab") && refusal(of: option, name, on: .lab) == nil
             let reason =
-                refusal(of: option, name, on: bench) ?? refusal(of: option, name, beside: given.subtracting([option]))
+                (isOfGuest ? nil : refusal(of: option, name, on: bench))
+                ?? refusal(of: option, name, beside: given.subtracting([option]))
             if let reason { throw ValidationError(reason) }
         }
     }

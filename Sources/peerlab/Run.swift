@@ -33,8 +33,10 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Print every request on the simulated bench's links to FILE, - for stderr.", valueName: "FILE")
-    )
+            """
+            Print every request on the links of a simulated bench, or of the lab's emulated ConnectX, to FILE, - for \
+            stderr.
+            """, valueName: "FILE"))
     var tlp: String?
 
     @Option(
@@ -99,6 +101,8 @@ struct Run: ParsableCommand {
     private var keeper: RunKeeper?
     /// Where a bundle's files are.
     private var unpacked: String?
+    /// In the lab's guest: who sees what the emulated NIC sends.
+    private var capture: GuestCapture?
 
     private enum CodingKeys: CodingKey {
         case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
@@ -107,6 +111,11 @@ struct Run: ParsableCommand {
     func validate() throws {
         guard record == nil || files.count == 1 else {
             throw ValidationError("--record takes one scenario: a record is of one kernel, from its start")
+        }
+        guard tlp == nil || on.bench != "lab" || on.lab.nic != nil else {
+            throw ValidationError(
+                "--tlp shows what the lab's emulated ConnectX sends: --lab-nic connectx gives the lab one; nobody sees the "
+                    + "links of its other devices")
         }
     }
 
@@ -172,7 +181,8 @@ struct Run: ParsableCommand {
             case .lab:
                 throw ExitCode(try LabRun(self, limits, outputs).run())
             case .host:
-                let bench = HostBench.make(tph: tph, insideLab: on.insideLab)
+                capture = on.insideLab == nil ? nil : GuestCapture()
+                let bench = HostBench.make(tph: tph, insideLab: on.insideLab, capture: capture)
                 throw ExitCode(try runHere(bench, pairs, library, place, nil, outputs, limits, isForeign))
             case .sim(let name):
                 let bench =
@@ -261,6 +271,7 @@ struct Run: ParsableCommand {
             tlpFile.finishNow()
             _exit((stuck.death.verdict == .interrupted ? ExitStatus.interrupted : .fail).rawValue)
         }
+        let requests = tlp == nil ? nil : capture.map { CapturedLines($0, in: tlpFile) }
         process_count_signals()
         for file in files {
             // One that came between two runs.
@@ -280,10 +291,11 @@ struct Run: ParsableCommand {
                 if !watchers.hasBegun.value { tell(.begins(result), watchers) }
                 tell(.over(result), watchers)
             }
+            updateRequests()
             before.withLock { [results] in $0 = results }
             if results.last?.verdict == .interrupted { break }
         }
-        let written = [recordFile?.finish(), traceFile.finish(), tlpFile.finish()]
+        let written = [recordFile?.finish(), traceFile.finish(), requests?.finish(), tlpFile.finish()]
         print(Report.summary(results), to: STDOUT_FILENO)
         let isWritten = output.map { Run.writeJSON(results, to: $0) }
         keeper?.finish()
@@ -330,7 +342,7 @@ struct Run: ParsableCommand {
         }
         run.isForeign = watchers.isForeign
         run.kernelLog = watchers.kernelLog
-        if watchers.outside != nil || keeper != nil {
+        if watchers.outside != nil || keeper != nil || capture != nil {
             run.told = { [self] event in tell(event, watchers) }
         }
         return try run.run()
@@ -338,9 +350,13 @@ struct Run: ParsableCommand {
 
     private func tell(_ event: RunEvent, _ watchers: Watchers) {
         if case .begins = event { watchers.hasBegun.value = true }
+        updateRequests()
         watchers.outside?.tell(RunMessage(event).line)
         keeper?.tell(event)
     }
+
+    /// Those that the lab's emulated NIC has sent since; why that fails, the end says.
+    private func updateRequests() { if tlp != nil { try? capture?.update() } }
 
     private func confinement(
         _ bench: Bench, _ library: Library, _ place: RolePlace?, _ outputs: [ResultFile], _ limits: Limits,

@@ -92,6 +92,7 @@ import Testing
         "batch --slurm 2 --shard 1/2 none", "batch --slurm 2 --html x none", "batch --slurm 2 --store x none",
         "batch --bench lab --lab-share --retries 2 none", "batch --bench lab --lab-share --shuffle none",
         "batch --seed 3 none", "batch --store x --no-store none", "run --bench lab --record x a b",
+        "run --bench lab --tlp x a", "run --bench host --tlp x a",
         "batch --trust none", "ab --trust a b",
         "restore --list --forget 01:00.0", "run --trust none.lua", "run --bench host --trust none.lua",
         "replay --set a=1 none", "replay --rules none none", "replay --tph-abi v2 none", "minimise --bench sim none",

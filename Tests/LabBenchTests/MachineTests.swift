@@ -4,8 +4,11 @@ import Testing
 
 /// What QEMU is asked for.
 @Suite struct MachineTests {
-    private func words(_ machine: LabMachine) -> [String] {
-        machine.arguments(kernel: "kernel", image: "image", table: "table", console: 3, frames: 4)
+    private func words(_ machine: LabMachine, capture: Int32? = nil, kvm: Int32? = nil) -> [String] {
+        machine.arguments(
+            LabMachine.Resources(
+                kernel: "kernel", image: "image", table: "table", memory: "memory", console: 3, frames: 4,
+                capture: capture, kvm: kvm))
     }
 
     /// The value behind an option, of those that have one such.
@@ -51,10 +54,25 @@ import Testing
         #expect(value("-accel", in: words(machine)) == "tcg,thread=multi")
         #expect(!words(machine).contains("-add-fd"))
         machine.accelerator = .kvm
-        let words = machine.arguments(kernel: "k", image: "i", table: "t", console: 3, frames: 4, kvm: 9)
+        let words = words(machine, kvm: 9)
         #expect(value("-add-fd", in: words) == "fd=9,set=1")
         #expect(value("-accel", in: words) == "kvm,device=/dev/fdset/1")
         #expect(value("-cpu", in: words) == "qemu64")
+    }
+
+    @Test func whatDevicesSendHasAPortOfItsOwn() {
+        let ports = { (words: [String]) in words.filter { $0.hasPrefix("virtserialport") } }
+        #expect(ports(words(LabMachine())) == ["virtserialport,chardev=frames,name=peerlab"])
+        let words = words(LabMachine(), capture: 9)
+        #expect(ports(words).last == "virtserialport,chardev=capture,name=peerlab.capture")
+        #expect(words.contains("socket,id=capture,fd=9"))
+    }
+
+    /// Its process knows the exporter's memory by it.
+    @Test func theExportersMemoryIsAFileOfOurs() {
+        #expect(LabMachine().memoryDevice?.identity == LabMachine.exporter)
+        #expect(
+            words(LabMachine()).contains("memory-backend-file,id=bar,mem-path=memory,size=1048576,share=on"))
     }
 
     @Test func steeringTagsAreATable() {

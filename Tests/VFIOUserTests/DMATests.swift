@@ -35,6 +35,71 @@ import Testing
         #expect(one[0x8800..<0x8801] == [9])
     }
 
+    /// A function's requests can be told by what they are for, whatever address the client has given it.
+    @Test func anAddressIsAPlaceInAFile() throws {
+        let rig = try Rig()
+        let (one, other) = (MemoryFile(65536), MemoryFile(16384))
+        #expect(try rig.client.map(0x10000, 0x2000, file: one.descriptor, offset: 0x3000) == nil)
+        #expect(try rig.client.map(0x20000, 0x1000, file: other.descriptor) == nil)
+        #expect(try rig.client.map(0x30000, 0x1000) == nil)
+        let bus = rig.probe.bus
+        #expect(bus.place(of: 0x11004) == FilePlace(file: one.identity, offset: 0x4004))
+        #expect(bus.place(of: 0x10000) == FilePlace(file: one.identity, offset: 0x3000))
+        #expect(bus.place(of: 0x20fff) == FilePlace(file: other.identity, offset: 0xfff))
+        // Mapped without a file, and not mapped.
+        for address in [0x30000, 0xffff, 0x12000, 0, .max] as [UInt64] { #expect(bus.place(of: address) == nil) }
+        _ = try rig.client.unmap(0x10000, 0x2000)
+        #expect(bus.place(of: 0x10000) == nil)
+        #expect(bus.place(of: 0x20000) == FilePlace(file: other.identity, offset: 0))
+    }
+
+    /// One that says how often it was served, and when it has enough.
+    private final class Counter: ServedSocket {
+        let descriptor: Int32
+        let events = Int16(POLLIN)
+        var served = 0
+        private let most: Int
+
+        init(_ descriptor: Int32, most: Int) { (self.descriptor, self.most) = (descriptor, most) }
+
+        func serve() -> Bool {
+            var byte: UInt8 = 0
+            _ = Glibc.read(descriptor, &byte, 1)
+            served += 1
+            return served < most
+        }
+    }
+
+    /// Who asks what a function sent has an answer before the function goes on.
+    @Test func aSocketIsServedWhileAFunctionWaits() throws {
+        let rig = try Rig()
+        var ends: [Int32] = [-1, -1]
+        try #require(socket_pair(&ends) == 0)
+        defer { for end in ends { sys_close(end) } }
+        let counter = Counter(ends[1], most: 3)
+        rig.server.attend(counter)
+        #expect(try rig.client.map(0x1000, 0x1000) == nil)
+        rig.server.completionTimeout = 1_000_000
+        func send() { #expect(Glibc.write(ends[0], [1], 1) == 1) }
+        var within = 0
+        _ = rig.work { bus in
+            send()
+            // It waits for the client, which does not answer.
+            _ = try? bus.bytes(0x1000, 4)
+            within = counter.served
+        }
+        #expect(within == 1)
+        send()
+        rig.server.turn(until: 0)
+        send()
+        rig.server.turn(until: 0)
+        #expect(counter.served == 3)
+        // It has enough.
+        send()
+        rig.server.turn(until: 0)
+        #expect(counter.served == 3)
+    }
+
     @Test func whatIsNotMappedFaultsAtItsFirstByte() throws {
         let rig = try Rig()
         let file = MemoryFile(65536)

@@ -255,6 +255,12 @@ final class MemoryFile {
 
     deinit { sys_close(descriptor) }
 
+    var identity: FileIdentity {
+        var status = stat()
+        fstat(descriptor, &status)
+        return FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+
     subscript(_ range: Range<Int>) -> [UInt8] {
         get {
             var bytes = [UInt8](repeating: 0, count: range.count)

@@ -1,7 +1,7 @@
 ---@meta bench
 -- Written by `peerlab stubs bench`.
 
----The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, bench:tlps { ... }. Only simulated benches have them.
+---The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, bench:tlps { ... }. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.
 ---@class bench
 local bench = {}
 

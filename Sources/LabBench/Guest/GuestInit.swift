@@ -218,14 +218,11 @@ public final class GuestInit {
     }
 
     private static func openPort() throws(Mistake) -> Int32 {
-        for name in GuestDevices.names(in: "/sys/class/virtio-ports") {
-            let text = LabFile.contents(of: "/sys/class/virtio-ports/\(name)/name") ?? []
-            guard String(decoding: text, as: UTF8.self) == GuestJob.port + "\n" else { continue }
-            let descriptor = open("/dev/\(name)", O_RDWR | O_CLOEXEC)
-            guard descriptor >= 0 else { throw Mistake(text: "cannot open /dev/\(name): \(Errno(errno).message)") }
-            return descriptor
+        guard let port = GuestPort.open(GuestJob.port) else {
+            throw Mistake(text: "QEMU gave no virtio-serial port \(GuestJob.port)")
         }
-        throw Mistake(text: "QEMU gave no virtio-serial port \(GuestJob.port)")
+        guard port >= 0 else { throw Mistake(text: "cannot open \(GuestJob.port): \(Errno(-port).message)") }
+        return port
     }
 
     // MARK: files

@@ -68,4 +68,6 @@ public struct GuestJob: Codable, Equatable, Sendable {
     static let line = "/run/peerlab.socket"
     /// The name of the port that frames go over.
     public static let port = "peerlab"
+    /// The name of the port that tells what served functions send: see ``GuestCapture``.
+    static let capturePort = "peerlab.capture"
 }

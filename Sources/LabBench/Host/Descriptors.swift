@@ -32,6 +32,13 @@ struct Descriptors: ~Copyable {
         return descriptor
     }
 
+    /// A file in memory of so many bytes, all 0.
+    mutating func memory(_ name: String, size: Int) throws(Failure) -> Int32 {
+        let descriptor = try file(name, [])
+        guard ftruncate(descriptor, size) == 0 else { throw Failure("ftruncate", Errno(errno), object: name) }
+        return descriptor
+    }
+
     /// A file or folder by its path.
     mutating func path(_ path: String, _ access: Int32 = O_RDONLY) throws(Failure) -> Int32 {
         let descriptor = Glibc.open(path, access | O_CLOEXEC)

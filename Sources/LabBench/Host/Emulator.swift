@@ -13,41 +13,57 @@ struct Emulator: ~Copyable {
     private let qemu: ConfinedProcess
     private let device: ConfinedProcess?
 
-    /// Descriptors in QEMU: its messages are 2.
-    static let consoleNumber: Int32 = 3, framesNumber: Int32 = 4
-    static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6", table = "/proc/self/fd/7"
-    private static let rootNumber: Int32 = 8
-    /// What /dev/kvm is there.
-    static func kvmNumber(_ program: QEMU) -> Int32 { program.root == nil ? rootNumber : rootNumber + 1 }
-    /// The first connection in the process of devices; its messages are 2 as well.
-    static let connectionNumber: Int32 = 3
+    /// Descriptors in QEMU: its messages are 2. The last ones, from `rootNumber` on, are the unpacked one's folder, where it is one,
+    /// /dev/kvm, where that is used, and the connection of captured requests, where devices are served.
+    private static let consoleNumber: Int32 = 3, framesNumber: Int32 = 4
+    private static let kernelNumber: Int32 = 5
+    private static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6", table = "/proc/self/fd/7"
+    private static let memory = "/proc/self/fd/8"
+    private static let rootNumber: Int32 = 9
 
-    /// Starts a QEMU with a kernel, a file system and an ACPI table, which it reads from memory files of this process.
+    /// Starts a QEMU as a machine with a kernel and a file system, which it reads from memory files of this process.
     ///
     /// - Parameters:
-    ///   - memory: bytes of the guest; the emulator has more for itself.
     ///   - time: seconds of processor time that it may use.
     ///   - server: what is its devices, where it has any over vfio-user.
     init(
-        _ program: QEMU, _ arguments: [String], usesKVM: Bool, kernel: [UInt8], image: [[UInt8]], table: [UInt8],
-        memory: UInt64, time: UInt64, server: DeviceServer?
+        _ program: QEMU, _ machine: LabMachine, kernel: [UInt8], image: [[UInt8]], time: UInt64, server: DeviceServer?
     ) throws(Failure) {
         var open = Descriptors()
         let console = try open.connection(), frames = try open.connection(), messages = try open.connection()
         var pairs: [[Int32]] = []
         for _ in 0..<(server?.functions ?? 0) { pairs.append(try open.connection()) }
+        let table = machine.hasSteeringTags ? SteeringTable.bytes : []
         var files = [
             try open.file("kernel", [kernel]), try open.file("image", image), try open.file("table", [table]),
+            try open.memory("memory", size: machine.memoryDevice?.memory ?? 0),
         ]
+        let memory = UInt64(machine.memory) << 20
+        var resources = LabMachine.Resources(
+            kernel: Emulator.kernel, image: Emulator.image, table: Emulator.table, memory: Emulator.memory,
+            console: Emulator.consoleNumber, frames: Emulator.framesNumber)
+        let memoryFile = files[3]
         if let root = program.root { files.append(try open.path(root)) }
-        if usesKVM { files.append(try open.path(KVM.path, O_RDWR)) }
-        let connections = pairs.map { $0[1] }
-        let device = try server?.start(messages: messages[1], connections, &open, guest: memory, time: time)
+        if machine.accelerator == .kvm {
+            resources.kvm = Emulator.kernelNumber + Int32(files.count)
+            files.append(try open.path(KVM.path, O_RDWR))
+        }
+        var device: ConfinedProcess?
+        if let server {
+            let capture = try open.connection()
+            resources.capture = Emulator.kernelNumber + Int32(files.count)
+            files.append(capture[0])
+            device = try server.start(
+                DeviceServer.Ends(
+                    messages: messages[1], connections: pairs.map { $0[1] }, capture: capture[1],
+                    memory: machine.memoryDevice.map { ($0.identity, memoryFile) }),
+                &open, guest: memory, time: time)
+        }
         let deviceEnded = Emulator.end(of: device)
         let command = program.command(Emulator.rootNumber)
         let qemu = try ConfinedProcess(
             ConfinedProcess.Launch(
-                program: command.program, arguments: command.arguments + arguments,
+                program: command.program, arguments: command.arguments + machine.arguments(resources),
                 descriptors: [messages[1], console[1], frames[1]] + files, folders: program.folders,
                 addresses: memory + (server?.memory ?? 0) + (3 << 30), longestFile: max(memory, 1 << 30), time: time,
                 asksForConnections: !pairs.isEmpty))

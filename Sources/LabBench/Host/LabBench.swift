@@ -88,14 +88,8 @@ public struct LabBench {
             return .noQEMU(message: "qemu-system-x86_64 is not in PATH: install QEMU (Debian: qemu-system-x86)")
         }
         do throws(Failure) {
-            let arguments = machine.arguments(
-                kernel: Emulator.kernel, image: Emulator.image, table: Emulator.table,
-                console: Emulator.consoleNumber, frames: Emulator.framesNumber,
-                kvm: Emulator.kvmNumber(program))
             let emulator = try Emulator(
-                program, arguments, usesKVM: machine.accelerator == .kvm, kernel: text, image: image,
-                table: machine.hasSteeringTags ? SteeringTable.bytes : [],
-                memory: UInt64(machine.memory) << 20, time: processorTime, server: server)
+                program, machine, kernel: text, image: image, time: processorTime, server: server)
             var guest = GuestRun(
                 emulator, limits: limits,
                 watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(timeLimit), begin: .now))

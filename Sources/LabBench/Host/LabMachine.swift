@@ -32,8 +32,9 @@ public struct LabMachine: Sendable {
         public let identity: String
         /// QEMU's name of the model, with its properties.
         public var model: String
-        /// What has to exist before it: `-object` of QEMU.
-        public var object: String?
+        /// Bytes of a memory file of this program that is its BAR 2, as QEMU's object "bar"; at most one of a machine's devices
+        /// has one.
+        public var memory: Int?
         /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
         public var driver: String? = "vfio-pci"
         /// Whether a process beside QEMU is it, over vfio-user; `model` is then what to call it.
@@ -60,9 +61,7 @@ public struct LabMachine: Sendable {
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
     /// Express function, with power states, function-level reset, MSI-X, error reporting and address translation.
     public var devices = [
-        Device(
-            identity: Self.exporter, model: "ivshmem-plain,memdev=bar",
-            object: "memory-backend-memfd,id=bar,size=1M,share=on"),
+        Device(identity: Self.exporter, model: "ivshmem-plain,memdev=bar", memory: 1 << 20),
         Device(identity: Self.engine, model: "edu"),
         Device(identity: Self.express, model: "virtio-rng-pci,disable-legacy=on,aer=on,ats=on"),
     ]
@@ -85,25 +84,43 @@ public struct LabMachine: Sendable {
     /// How many of its devices a process beside QEMU is.
     public var servedCount: Int { devices.count { $0.isServed } }
 
-    /// The arguments that boot a kernel on this machine with an initial file system, both files, with an ACPI table where it
-    /// has steering tags, and with its two connections as descriptors: what the kernel's console says, and the port of frames;
-    /// `kvm` is that of /dev/kvm.
-    func arguments(
-        kernel: String, image: String, table: String, console: Int32, frames: Int32, kvm: Int32 = -1
-    ) -> [String] {
+    /// The one of its devices that has a memory file.
+    var memoryDevice: Device? { devices.first { $0.memory != nil } }
+
+    /// What a machine is started with, beside what it is.
+    struct Resources {
+        /// Paths of the kernel, its initial file system, the ACPI table where the machine has steering tags, and the memory of
+        /// the one device that has any.
+        var kernel, image, table, memory: String
+        /// Connections: what the kernel's console says, the port of frames, and where devices are served the port that tells
+        /// what they send.
+        var console, frames: Int32
+        var capture: Int32?
+        /// /dev/kvm, where the machine uses it.
+        var kvm: Int32?
+    }
+
+    /// The arguments that boot a kernel on this machine.
+    func arguments(_ resources: Resources) -> [String] {
         // A remapping IOMMU has to come before every device it translates for. The devices on the root bus have fixed
         // places, which simulated benches and records know. With devices of another process it has to tell of all that a
         // guest maps, which it does in its caching mode alone.
-        base + execution(kvm: kvm)
+        base + execution(kvm: resources.kvm ?? -1)
             + ["-device", "intel-iommu,intremap=on,device-iotlb=on" + (servedCount > 0 ? ",caching-mode=on" : "")]
-            + ["-kernel", kernel, "-initrd", image, "-append", commandLine]
-            + (hasSteeringTags ? ["-acpitable", "file=\(table)"] : [])
-            + ["-chardev", "socket,id=console,fd=\(console)", "-serial", "chardev:console"]
-            + ["-chardev", "socket,id=frames,fd=\(frames)", "-device", "virtio-serial-pci,addr=3"]
-            + ["-device", "virtserialport,chardev=frames,name=\(GuestJob.port)"]
+            + ["-kernel", resources.kernel, "-initrd", resources.image, "-append", commandLine]
+            + (hasSteeringTags ? ["-acpitable", "file=\(resources.table)"] : [])
+            + ["-chardev", "socket,id=console,fd=\(resources.console)", "-serial", "chardev:console"]
+            + ["-device", "virtio-serial-pci,addr=3"]
+            + port("frames", resources.frames, GuestJob.port)
+            + (resources.capture.map { port("capture", $0, GuestJob.capturePort) } ?? [])
             // A network that swallows everything; a hub without a second port would stall the transmit queue.
             + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net,addr=4"]
-            + (fabric == .belowSwitch ? upstreamPort : []) + devices.enumerated().flatMap { attach($1, number: $0 + 1) }
+            + (fabric == .belowSwitch ? upstreamPort : [])
+            + devices.enumerated().flatMap { attach($1, number: $0 + 1, memory: resources.memory) }
+    }
+
+    private func port(_ id: String, _ connection: Int32, _ name: String) -> [String] {
+        ["-chardev", "socket,id=\(id),fd=\(connection)", "-device", "virtserialport,chardev=\(id),name=\(name)"]
     }
 
     /// QEMU's name of the processor: the kernel judges a host bridge by it (drivers/pci/p2pdma.c:cpu_supports_p2pdma).
@@ -154,10 +171,11 @@ public struct LabMachine: Sendable {
     }
 
     /// Behind a faster root port, the kernel waits in vain for the link after a hot reset: QEMU 7.2 never shows it active.
-    private func attach(_ device: Device, number: Int) -> [String] {
+    private func attach(_ device: Device, number: Int, memory: String) -> [String] {
         let port =
             fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port,x-speed=5,addr=\(4 + number)"
-        return (device.object.map { ["-object", $0] } ?? [])
+        let object = device.memory.map { "memory-backend-file,id=bar,mem-path=\(memory),size=\($0),share=on" }
+        return (object.map { ["-object", $0] } ?? [])
             + ["-device", "\(port),id=port\(number),chassis=\(number),slot=\(number)"]
             + ["-device", device.isServed ? served(device, number) : "\(device.model),bus=port\(number)"]
     }

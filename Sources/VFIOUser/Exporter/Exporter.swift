@@ -48,6 +48,8 @@ public final class Exporter: ConfiguredFunction {
     private let bus: any PCIBus
     private let file: Int32
     private let memory: MappedFile
+    /// The file that its memory is.
+    public let memoryFile: FileIdentity
     /// Vectors that are to be raised, a bit each.
     private var rung: UInt64 = 0
     private var resets: UInt32 = 0
@@ -65,6 +67,7 @@ public final class Exporter: ConfiguredFunction {
             var shape = mappable()
             if let error = Errno(result: socket_mappable(self.file, &shape)) { throw error }
             memory = try MappedFile(self.file, shape)
+            memoryFile = FileIdentity(MappedFile.Identity(shape))
         } catch {
             sys_close(self.file)
             throw error

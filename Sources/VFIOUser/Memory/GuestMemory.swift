@@ -11,6 +11,8 @@ struct GuestMemory {
         let last: UInt64
         /// Where its first byte is in this process; nil where the client answers for it itself.
         let base: UnsafeMutableRawPointer?
+        /// Where its first byte is in its file.
+        let offset: UInt64
         let isReadable: Bool
         let isWritable: Bool
 
@@ -56,8 +58,8 @@ struct GuestMemory {
         }
         ranges.insert(
             Range(
-                first: address, last: last, base: file.map { $0.mapping.base + Int(offset) }, isReadable: isReadable,
-                isWritable: isWritable), at: index)
+                first: address, last: last, base: file.map { $0.mapping.base + Int(offset) }, offset: offset,
+                isReadable: isReadable, isWritable: isWritable), at: index)
         owners.insert(file?.identity, at: index)
     }
 
@@ -92,6 +94,14 @@ struct GuestMemory {
         guard index < ranges.count, ranges[index].first <= address else { return nil }
         hit = index
         return ranges[index]
+    }
+
+    /// The file that an address is in, and where; nil where it is in none.
+    mutating func place(of address: UInt64) -> FilePlace? {
+        guard let range = range(of: address), let identity = owners[hit] else { return nil }
+        return FilePlace(
+            file: FileIdentity(identity),
+            offset: range.offset &+ (address - range.first))
     }
 
     private func firstIndex(endingAtOrAbove address: UInt64) -> Int {

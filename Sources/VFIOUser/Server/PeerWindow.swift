@@ -32,6 +32,14 @@ extension Server {
         }
     }
 
+    /// The file behind an address in a peer's BAR, and where in it; nil of registers.
+    func place(of address: UInt64, in window: PeerWindow) -> FilePlace? {
+        guard let region = window.port.function?.region(window.bar), region.file >= 0 else { return nil }
+        var description = mappable()
+        guard socket_mappable(region.file, &description) == 0 else { return nil }
+        return FilePlace(file: FileIdentity(MappedFile.Identity(description)), offset: address - window.first)
+    }
+
     /// Reads or writes a peer's BAR: its file, or its registers. False where its file is gone.
     func access(
         _ window: PeerWindow, _ address: UInt64, _ pointer: UnsafeMutableRawPointer, _ count: Int, isWrite: Bool

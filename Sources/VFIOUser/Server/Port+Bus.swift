@@ -19,6 +19,13 @@ extension Port: PCIBus {
         socket_signal(vectors[vector])
     }
 
+    func place(of address: UInt64) -> FilePlace? {
+        if upstream != nil, let window = server.window(of: address, for: self) {
+            return server.place(of: address, in: window)
+        }
+        return memory.place(of: address)
+    }
+
     private func transfer(_ address: UInt64, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool)
         throws(DMAFault)
     {

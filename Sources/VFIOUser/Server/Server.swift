@@ -17,6 +17,7 @@ public final class Server {
     private var files: [(path: String, file: socket_file)] = []
     private var ending: Int32 = -1
     private(set) var isEnding = false
+    private var sockets: [any ServedSocket] = []
     /// A function works; whatever came was answered before.
     private(set) var isWorking = false
 
@@ -70,6 +71,9 @@ public final class Server {
         }
     }
 
+    /// Looks after a socket as well, until it is over; clients alone keep the server running.
+    public func attend(_ socket: any ServedSocket) { sockets.append(socket) }
+
     /// Serves until a descriptor becomes readable; with `whileConnected`, until no client is there after at least one was.
     public func run(until ending: Int32 = -1, whileConnected: Bool = false) {
         self.ending = ending
@@ -106,6 +110,7 @@ public final class Server {
             waits.append(
                 pollfd(fd: port.connection?.descriptor ?? -1, events: port.connection?.events ?? 0, revents: 0))
         }
+        waits += sockets.map { pollfd(fd: $0.descriptor, events: $0.events, revents: 0) }
         let now = sys_monotonic()
         let rest = time == .max ? -1 : Int32(clamping: time <= now ? 0 : (time - now + 999_999) / 1_000_000)
         guard Glibc.poll(&waits, nfds_t(waits.count), rest) > 0 else { return }
@@ -114,6 +119,9 @@ public final class Server {
             if waits[2 * index + 2].revents != 0 { serve(port, afterEach) }
             if waits[2 * index + 1].revents != 0 { accept(port) }
         }
+        let others = waits.dropFirst(1 + 2 * ports.count).map(\.revents)
+        let over = zip(sockets, others).filter { $1 != 0 && !$0.serve() }.map(\.0.descriptor)
+        if !over.isEmpty { sockets.removeAll { over.contains($0.descriptor) } }
     }
 
     /// Messages of one client before the others have their turn.

@@ -57,6 +57,9 @@ final class BatchProcess {
             let watched = Watched(
                 task: task, kernelLog: bench.isSimulated ? nil : KernelLog(),
                 host: on.insideLab == nil ? nil : GuestLine())
+            if let inside = on.insideLab {
+                bench = HostBench.make(tph: bench.tph, insideLab: inside, capture: GuestCapture())
+            }
             bench.sandbox = confinement.apply()
             LuaState.tellPosition(to: 3)
             report = self.report(on: bench, file, all, grants, watched) { print($0, to: STDOUT_FILENO) }

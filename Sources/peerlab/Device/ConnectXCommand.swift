@@ -23,6 +23,8 @@ struct ConnectXCommand: ParsableCommand {
     @Option(help: ArgumentHelp("What the NICs are like.", valueName: "NIC"))
     var nic: String?
 
+    @OptionGroup var capturing: CaptureOptions
+
     private func described() throws -> HCAOptions {
         guard let nic else { return HCAOptions() }
         do throws(HCAOptions.Invalid) { return try HCAOptions(nic) } catch {
@@ -42,14 +44,18 @@ struct ConnectXCommand: ParsableCommand {
                 "peerlab: mlx5_ib will not take the NIC: without xrc its probe fails with -95 (mlx5_ib_dev_res_init)",
                 to: STDERR_FILENO)
         }
-        try serving.serve { (index, bus) throws(Errno) in
-            Self.nic(options.next(index), bus, fabric, isVerbose: isVerbose)
+        let capture = capturing.capture()
+        try serving.serve(beside: capture?.socket) { (index, bus) throws(Errno) in
+            Self.nic(options.next(index), bus, fabric, capture, isVerbose: isVerbose)
         }
     }
 
-    /// A NIC; with `isVerbose` it says what it refuses.
-    static func nic(_ options: HCAOptions, _ bus: any PCIBus, _ fabric: Fabric, isVerbose: Bool) -> HCA {
+    /// A NIC, of which `capture` gets what it sends; with `isVerbose` it says what it refuses.
+    static func nic(
+        _ options: HCAOptions, _ bus: any PCIBus, _ fabric: Fabric, _ capture: RequestCapture?, isVerbose: Bool
+    ) -> HCA {
         let hca = HCA(options, bus: bus, fabric: fabric)
+        capture?.listen(to: hca, on: bus)
         if isVerbose { hca.log = { tell($0) } }
         return hca
     }

@@ -56,7 +56,9 @@ struct ServingOptions: ParsableArguments {
 
     /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP, or until the
     /// last of those that were connected has gone.
-    func serve(_ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction) throws {
+    func serve(
+        beside socket: (any ServedSocket)? = nil, _ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction
+    ) throws {
         let signals = socket_ending_signals()
         if let error = Errno(result: signals) { throw Failure("signalfd", error, object: "SIGINT") }
         let isVerbose = verbose
@@ -70,6 +72,7 @@ struct ServingOptions: ParsableArguments {
                 try make(index, bus)
             }
         }
+        if let socket { server.attend(socket) }
         for path in sockets { print("serving at \(path)", to: STDOUT_FILENO) }
         server.run(until: Int32(signals), whileConnected: once || !connections.isEmpty)
     }

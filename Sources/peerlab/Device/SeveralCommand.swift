@@ -17,6 +17,8 @@ struct SeveralCommand: ParsableCommand {
 
     @OptionGroup var serving: ServingOptions
 
+    @OptionGroup var capturing: CaptureOptions
+
     @Argument(help: ArgumentHelp("What to serve, in the order of the sockets.", valueName: "FUNCTION"))
     var functions: [String]
 
@@ -34,13 +36,17 @@ struct SeveralCommand: ParsableCommand {
         let functions = try described()
         let fabric = Fabric()
         let isVerbose = serving.verbose
-        try serving.serve { (index, bus) throws(Errno) in
+        let capture = capturing.capture()
+        try serving.serve(beside: capture?.socket) { (index, bus) throws(Errno) in
             switch functions[index] {
-            case .exporter(let description): return try Exporter(description, on: bus)
+            case .exporter(let description):
+                let exporter = try Exporter(description, on: bus)
+                capture?.know(exporter, described: description)
+                return exporter
             case .connectx(let options):
                 // NICs have numbers of their own on their fabric, other functions take none.
                 let before = functions[..<index].count { if case .connectx = $0 { true } else { false } }
-                return ConnectXCommand.nic(options.next(before), bus, fabric, isVerbose: isVerbose)
+                return ConnectXCommand.nic(options.next(before), bus, fabric, capture, isVerbose: isVerbose)
             }
         }
     }

@@ -78,8 +78,10 @@ struct LabSetup {
     var server: DeviceServer? {
         guard !served.isEmpty else { return nil }
         let words = served + (machine.fabric == .belowSwitch ? ["--switch"] : [])
-        return DeviceServer(program: StdlibFolders.program(), functions: served.count, memory: servedMemory) { first in
-            ["device", "several"] + words + (0..<served.count).map { "--connection=\(first + Int32($0))" }
+        return DeviceServer(program: StdlibFolders.program(), functions: served.count, memory: servedMemory) { resources in
+            let connections = (0..<served.count).map { "--connection=\(resources.firstConnection + Int32($0))" }
+            let target = resources.memory.map { ["--capture-target", CaptureOptions.text($0, region: 2)] } ?? []
+            return ["device", "several"] + words + connections + ["--capture", "\(resources.capture)"] + target
         }
     }
 

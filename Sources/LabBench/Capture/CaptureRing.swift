@@ -1,0 +1,102 @@
+import CKernel
+import Glibc
+
+/// The newest requests of served functions, in their process: so many are kept, and the older ones counted.
+public final class CaptureRing {
+    /// How many are kept where nothing else is said: 12 MiB.
+    public static let usual = 1 << 18
+
+    private let bytes: UnsafeMutableRawBufferPointer
+    private let capacity: Int
+    /// How many there were; the next one has this number.
+    private(set) var end: UInt64 = 0
+
+    /// One that keeps the newest `capacity`, at least one.
+    public init(capacity: Int = CaptureRing.usual) {
+        self.capacity = max(capacity, 1)
+        bytes = .allocate(byteCount: self.capacity * CapturedTLP.size, alignment: 8)
+    }
+
+    deinit { bytes.deallocate() }
+
+    /// Keeps a request, in place of the oldest one where there is no room.
+    public func add(_ request: CapturedTLP) {
+        request.store(in: place(of: end))
+        end &+= 1
+    }
+
+    private func place(of number: UInt64) -> UnsafeMutableRawBufferPointer {
+        let start = Int(number % UInt64(capacity)) * CapturedTLP.size
+        return UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + CapturedTLP.size])
+    }
+
+    /// The number of the oldest one that is kept.
+    private var oldest: UInt64 { end > UInt64(capacity) ? end - UInt64(capacity) : 0 }
+
+    /// The answer to a question.
+    func answer(_ question: CaptureQuestion) -> [UInt8] {
+        let first = min(max(question.first, oldest), end)
+        let count = Int(min(UInt64(min(question.count, CaptureAnswer.most)), end - first))
+        var requests: [UInt8] = []
+        requests.reserveCapacity(count * CapturedTLP.size)
+        for number in first..<first + UInt64(count) { requests += place(of: number) }
+        return CaptureAnswer.bytes(to: question, end: end, first: first, count: count, requests)
+    }
+}
+
+/// The end of the guest's port in the process of its devices. The guest is a stranger: what it asks is read whole, one question
+/// at a time, and no more is taken before it has had its answer.
+public final class CaptureSocket {
+    /// The connected socket, which does not block.
+    public let descriptor: Int32
+    private let ring: CaptureRing
+    private var question: [UInt8] = []
+    private var answer: ArraySlice<UInt8> = []
+
+    /// Takes over a connected socket.
+    public init(_ descriptor: Int32, _ ring: CaptureRing) {
+        self.descriptor = descriptor
+        self.ring = ring
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    }
+
+    deinit { close(descriptor) }
+
+    /// What poll is to wait for.
+    public var events: Int16 { Int16(answer.isEmpty ? POLLIN : POLLOUT) }
+
+    /// Does what can be done without waiting; false where nothing more is to be done: the other end is gone, or asked what is
+    /// no question.
+    public func serve() -> Bool {
+        if answer.isEmpty {
+            guard take() else { return false }
+            guard question.count == CaptureQuestion.size else { return true }
+            guard let asked = CaptureQuestion(question) else { return false }
+            question = []
+            answer = ring.answer(asked)[...]
+        }
+        return send()
+    }
+
+    private func take() -> Bool {
+        let most = CaptureQuestion.size - question.count
+        var buffer = [UInt8](repeating: 0, count: most)
+        var none = 0
+        let count = socket_receive(descriptor, &buffer, most, nil, &none)
+        guard count != 0 else { return false }
+        guard count > 0 else { return isBusy(count) }
+        question += buffer[..<count]
+        return true
+    }
+
+    private func send() -> Bool {
+        let count = answer.withUnsafeBytes { bytes in
+            bytes.baseAddress.map { socket_send(descriptor, $0, bytes.count, nil, 0) } ?? 0
+        }
+        guard count >= 0 else { return isBusy(count) }
+        answer = answer.dropFirst(count)
+        return true
+    }
+
+    private func isBusy(_ result: Int) -> Bool { result == -Int(EAGAIN) || result == -Int(EINTR) }
+}

@@ -1,0 +1,172 @@
+import Glibc
+public import Kernel
+import Synchronization
+
+/// What the lab's served functions send, as their process beside QEMU tells it to a program of the guest, over a port of its
+/// own. It must be opened before the program gives up its files. Programs of several threads may share one.
+public final class GuestCapture: TLPCapture {
+    private struct State {
+        /// -1 where it is not to be had.
+        var port: Int32
+        /// Why nothing is to be had of it.
+        var failure: Failure?
+        var log = TLPLog()
+        /// The number of the next request that is to come.
+        var next: UInt64 = 0
+        var lost: (@Sendable (Int) -> Void)?
+    }
+
+    /// What must stand beside it.
+    public static let about =
+        "requests of the lab's emulated ConnectX, and no hardware's: seconds since its emulator was started, addresses before an "
+        + "IOMMU translates them"
+
+    private let state: Mutex<State>
+    private let functions: GuestFunctions
+    /// How long an answer may take: the process also answers while its functions work.
+    private static let patience: Duration = .seconds(30)
+    private static let object = "the lab's capture of requests"
+
+    /// Opens the port; nil where the lab's machine has none. What was sent before is none of its log.
+    public init?() {
+        guard let port = GuestPort.open(GuestJob.capturePort, O_NONBLOCK) else { return nil }
+        functions = GuestFunctions()
+        var first = State(port: port)
+        if port < 0 {
+            first.failure = Failure(
+                "open", Errno(-port), object: Self.object,
+                hint: port == -EBUSY ? "another program of this guest has it: one at a time" : nil)
+        }
+        state = Mutex(first)
+        try? clear()
+    }
+
+    /// Of an open port, which it takes over.
+    init(port: Int32, _ functions: GuestFunctions) {
+        self.functions = functions
+        state = Mutex(State(port: port))
+    }
+
+    deinit { state.withLock { if $0.port >= 0 { close($0.port) } } }
+
+    /// Has every request told as it becomes known, and how many are lost; asking for the log makes them known, and so does
+    /// ``update()``.
+    public func watch(_ request: @escaping @Sendable (TLP) -> Void, lost: @escaping @Sendable (Int) -> Void) {
+        state.withLock {
+            $0.log.sink = request
+            $0.lost = lost
+        }
+    }
+
+    /// See ``TLPCapture/log()``.
+    public func log() throws(Failure) -> TLPLog {
+        try state.withLock { state throws(Failure) in
+            try take(&state)
+            return state.log
+        }
+    }
+
+    /// Takes what there is.
+    public func update() throws(Failure) { try state.withLock { state throws(Failure) in try take(&state) } }
+
+    /// See ``TLPCapture/clear()``.
+    public func clear() throws(Failure) {
+        try state.withLock { state throws(Failure) in
+            if state.log.sink != nil {
+                try take(&state)
+            } else {
+                state.next = try ask(&state, from: .max, 0).end
+            }
+            state.log.clear()
+        }
+    }
+
+    // MARK: Asking
+
+    /// All that was sent until now.
+    private func take(_ state: inout State) throws(Failure) {
+        var end: UInt64?
+        repeat {
+            let answer = try ask(&state, from: state.next, CaptureAnswer.most)
+            end = end ?? answer.end
+            if answer.first > state.next {
+                let count = Int(clamping: answer.first - state.next)
+                state.log.lose(count)
+                state.lost?(count)
+            }
+            for captured in answer.requests {
+                guard let request = functions.named(captured) else {
+                    throw fail(
+                        &state, EPROTO, "it tells of a function that this guest has not, or has more than one of")
+                }
+                state.log.append(request)
+            }
+            state.next = answer.first + UInt64(answer.requests.count)
+            if answer.requests.isEmpty { break }
+        } while state.next < end ?? 0
+    }
+
+    private func ask(_ state: inout State, from first: UInt64, _ count: UInt32) throws(Failure) -> CaptureAnswer {
+        if let failure = state.failure { throw failure }
+        let question = CaptureQuestion(mark: .random(in: 1 ... .max), first: first, count: count)
+        let end = ContinuousClock.now.advanced(by: Self.patience)
+        try send(question, until: end, &state)
+        var reader = CaptureReader(question)
+        while true {
+            let bytes = try receive(until: end, &state)
+            do throws(CaptureReader.Refusal) {
+                guard let answer = try reader.read(bytes) else { continue }
+                // Numbers only grow.
+                guard count == 0 || answer.end >= state.next else { throw .header }
+                return answer
+            } catch {
+                throw fail(&state, EPROTO, "what came is no answer: \(error)")
+            }
+        }
+    }
+
+    private func send(
+        _ question: CaptureQuestion, until end: ContinuousClock.Instant, _ state: inout State
+    ) throws(Failure) {
+        var rest = question.bytes[...]
+        while !rest.isEmpty {
+            try wait(for: POLLOUT, until: end, &state)
+            let count = rest.withUnsafeBytes { write(state.port, $0.baseAddress, $0.count) }
+            guard count >= 0 || errno == EAGAIN || errno == EINTR else { throw fail(&state, errno, nil) }
+            rest = rest.dropFirst(max(count, 0))
+        }
+    }
+
+    private func receive(until end: ContinuousClock.Instant, _ state: inout State) throws(Failure) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            try wait(for: POLLIN, until: end, &state)
+            let count = read(state.port, &buffer, buffer.count)
+            if count > 0 { return Array(buffer[..<count]) }
+            guard count < 0, errno == EAGAIN || errno == EINTR else {
+                throw fail(&state, count == 0 ? EPIPE : errno, "the process of the emulated devices closed it")
+            }
+        }
+    }
+
+    private func wait(
+        for event: Int32, until end: ContinuousClock.Instant, _ state: inout State
+    ) throws(Failure) {
+        var polled = pollfd(fd: state.port, events: Int16(event), revents: 0)
+        while true {
+            let count = poll(&polled, 1, 100)
+            if count > 0 { return }
+            guard count == 0 || errno == EINTR else { throw fail(&state, errno, nil) }
+            guard ContinuousClock.now < end else {
+                throw fail(&state, ETIMEDOUT, "the process of the emulated devices does not answer")
+            }
+        }
+    }
+
+    /// After that nothing more is asked: what comes would be no answer.
+    private func fail(_ state: inout State, _ code: Int32, _ hint: String?) -> Failure {
+        let failure = Failure("capture", Errno(code), object: Self.object, hint: hint)
+        state.failure = failure
+        return failure
+    }
+}
