@@ -1,5 +1,5 @@
---- Steering tags of a NIC: which tag it sends for the index that a memory key holds.
-local sys = require "sys"
+--- Steering tags of a NIC: which tag it sends for the index that a memory key holds, and whether its requests carry it.
+local sys, bench, expect = require "sys", require "bench", require "expect"
 
 local steering = {}
 
@@ -54,8 +54,19 @@ function steering.need(t, nic)
   end
 end
 
+--- Sets a hint with a tag of the namespace that a NIC asks for; a revision with one namespace has no other.
+function steering.set(nic, buf, tag, ph)
+  local extended = steering.mode(nic) == "extended"
+  local ok, err = pcall(buf.set_tph, buf, { [extended and "st_ext" or "st"] = tag, ph = ph })
+  if not ok and err.kind == "argument" and extended then
+    buf:set_tph { st = tag, ph = ph }
+  elseif not ok then
+    error(err, 0)
+  end
+end
+
 --- The tag behind `index` of an RDMA device: the index itself in direct mode, else its entry in the table that the
---- function keeps in configuration space. nil and a reason where that cannot be read.
+--- function keeps in configuration space; and "direct" or "table". nil and a reason where that cannot be read.
 function steering.tag(nic, index)
   local file, path = config(nic)
   if not file then
@@ -68,7 +79,7 @@ function steering.tag(nic, index)
   end
   local location, size = abilities >> 9 & 3, (abilities >> 16 & 0x7ff) + 1
   if location == 0 then
-    return index
+    return index, "direct"
   end
   if location ~= 1 or index >= size or control >> 8 & 3 == 0 then
     return nil, ("index %d is not in a table of %d entries at location %d"):format(index, size, location)
@@ -77,7 +88,73 @@ function steering.tag(nic, index)
   if #entry < 2 then
     return nil, ("entry %d of %s cannot be read"):format(index, path)
   end
-  return (string.unpack("<I2", entry))
+  return (string.unpack("<I2", entry)), "table"
+end
+
+--- Empties the log of requests (`bench:clear_tlps`), and so tells whether there is one: false where this bench sees no links.
+function steering.clear_requests()
+  local ok, err = pcall(bench.clear_tlps, bench)
+  if not ok and err.name ~= "EOPNOTSUPP" then
+    error(err, 0)
+  end
+  return ok
+end
+
+--- "st=0x42 ph=target" or "no hint".
+local function text(tag, ph)
+  return tag and ("st=0x%02x ph=%s"):format(tag, tostring(ph)) or "no hint"
+end
+
+--- What the log of requests shows of a hint that `tag` and `ph` are (nil for none): a line. Each request to the exporter must
+--- carry it.
+local function logged(with, tag, ph, given)
+  local requests = bench:tlps { target = with.exporter, kind = with.kind or "write" }
+  expect.truthy(#requests > 0, "requests that reach the exporter")
+  for _, request in ipairs(requests) do
+    expect.equal(text(request.st, request.ph), text(tag, ph), ("request %d carries what %s"):format(request.n, given))
+  end
+  return ("TLP log (%s): %d request%s, %s"):format(
+    with.t:bench() == "sim" and "simulated" or "of the lab's emulated NIC", #requests, #requests == 1 and "" or "s", text(tag, ph))
+end
+
+--- What is known of the hint that a region's requests carry, from all that tells: its memory key, the NIC's steering table, and
+--- the requests themselves where this bench sees them. `with`: `t`, `nic` (a device's name), `mr`, and for the requests
+--- `exporter` (whose BAR it is), `send` (a function that has the NIC send some) or `sent` (true where some were sent since
+--- `steering.clear_requests()` was true), and `kind` ("read"; default: "write"). What comes back has `tag` and `ph`, nil for none, and `line`, which names each source and
+--- what it holds. What the sources do not agree on fails the case. nil and a reason where no key tells.
+function steering.seen(with)
+  local hint = with.mr:tph()
+  if hint.enabled == nil then
+    return nil, hint.reason
+  end
+  local seen = {}
+  local given, parts = "the memory key says"
+  if hint.enabled then
+    local tag, from = steering.tag(with.nic, hint.st)
+    if not tag then
+      return nil, from
+    end
+    seen.tag, seen.ph = tag, hint.ph
+    if from == "table" then
+      given = "the memory key and the steering table say"
+      parts = {
+        ("%s: entry %d, ph=%s"):format(hint.source, hint.st, hint.ph),
+        ("steering table: entry %d is st=0x%02x"):format(hint.st, tag),
+      }
+    else
+      parts = { ("%s: %s"):format(hint.source, text(tag, hint.ph)) }
+    end
+  else
+    parts = { hint.source .. ": no hint" }
+  end
+  if with.send and steering.clear_requests() then
+    with.send()
+    parts[#parts + 1] = logged(with, seen.tag, seen.ph, given)
+  elseif with.sent then
+    parts[#parts + 1] = logged(with, seen.tag, seen.ph, given)
+  end
+  seen.line = table.concat(parts, "; ")
+  return seen
 end
 
 return steering

@@ -1,6 +1,7 @@
 -- Two can give a region its hint: the program, by a DMA handle of its own, and the exporter of the dma-buf. The handle wins
 -- in every revision of the series, and then the exporter is not even asked.
-local vfio, rdma, expect, steering = require "vfio", require "rdma", require "expect", require "steering"
+local vfio, rdma, expect = require "vfio", require "rdma", require "expect"
+local steering, loopback = require "steering", require "loopback"
 
 local function case(body)
   return function(t, opt)
@@ -15,20 +16,20 @@ local function case(body)
     local _dmah <close> = dmah
     --- Registers with these, and tells the tag and hint that the NIC sends: "none", or "0x42 target".
     local function sends(with)
-      local request = { dmabuf = buf, length = 4096, access = { "local_write" } }
+      local request = { dmabuf = buf, length = 4096, access = { "local_write", "remote_write" } }
       for key, value in pairs(with) do
         request[key] = value
       end
       local mr <close> = pd:reg_mr_ex(request)
-      local hint = mr:tph()
-      if hint.enabled == nil then
-        t:skip("registered, but " .. hint.reason)
+      local found, reason = steering.seen {
+        t = t, nic = opt.nic, mr = mr, exporter = opt.exporter,
+        send = function() loopback.move(context, pd, "write", mr) end,
+      }
+      if not found then
+        t:skip("registered, but " .. reason)
       end
-      if not hint.enabled then
-        return "none"
-      end
-      local sent, reason = steering.tag(opt.nic, hint.st)
-      return sent and ("0x%02x %s"):format(sent, hint.ph) or t:skip("registered, but " .. reason)
+      t:log(found.line)
+      return found.tag and ("0x%02x %s"):format(found.tag, found.ph) or "none"
     end
     body(sends, buf, dmah)
   end

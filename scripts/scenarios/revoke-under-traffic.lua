@@ -1,7 +1,7 @@
 -- The exporter takes its memory away while a NIC writes into it: nothing may succeed from then on, the region stays, and a
--- new registration says why it cannot be.
-local vfio, traffic, sys, expect, rdma_pair =
-  require "vfio", require "traffic", require "sys", require "expect", require "rdma_pair"
+-- new registration says why it cannot be. Where the bench sees links, no request reaches it there.
+local vfio, traffic, sys, bench = require "vfio", require "traffic", require "sys", require "bench"
+local expect, rdma_pair, steering = require "expect", require "rdma_pair", require "steering"
 
 local LENGTH, COMMAND, MEMORY = 65536, 4, 2
 -- Looks for a message, of a millisecond at least, before its stream counts as dead.
@@ -32,8 +32,20 @@ local function watch(dev, t, region)
   end
 end
 
+--- To be called when the memory is gone: what comes back checks that no request went there since, and must be called before
+--- one may.
+local function silence(t, opt)
+  local sees = steering.clear_requests()
+  return function()
+    if sees then
+      expect.equal(#bench:tlps { target = opt.exporter }, 0, "requests to memory that is gone")
+      t:log "the TLP log has no request to the memory since it went"
+    end
+  end
+end
+
 --- A case: the initiator writes until it is refused. The target waits until it sees messages come, and does
---- `disturb(dev, register, comes, ended)`, which takes the memory away for good; `ended()` waits for the stream's end.
+--- `disturb(dev, register, comes, ended, t, opt)`, which takes the memory away for good; `ended()` waits for the stream's end.
 local function case(disturb)
   return function(t, opt)
     local dev, register
@@ -52,7 +64,11 @@ local function case(disturb)
       local comes = watch(dev, t, opt.region)
       t:barrier()
       expect.truthy(comes(), "messages come before the memory goes")
-      disturb(dev, register, comes, function() t:receive(nil, opt.duration) end, t)
+      disturb(dev, register, comes, function()
+        local check = silence(t, opt)
+        t:receive(nil, opt.duration)
+        check()
+      end, t, opt)
       t:barrier()
     else
       side.host:fill(0, LENGTH, 0x5a)
@@ -99,8 +115,9 @@ return {
       ended()
     end) },
     -- mlx5 maps again at the next page fault. Drivers that cannot lose the region with the first revocation.
-    { "a reset is a pause, or the end", case(function(dev, register, comes, ended, t)
+    { "a reset is a pause, or the end", case(function(dev, register, comes, ended, t, opt)
       dev:reset()
+      local check = silence(t, opt)
       register():close()
       if comes() then
         t:log "messages came after the reset: the region was mapped again; closing the device ends it"
@@ -108,6 +125,7 @@ return {
         ended()
       else
         t:log "no message came after the reset"
+        check()
       end
     end) },
   },

@@ -1,7 +1,9 @@
 -- When a region's hint is decided: at registration, once. What is set on the dma-buf later, and a reset of the exporter in
 -- between, changes no region that is there.
 local vfio, rdma = require "vfio", require "rdma"
-local expect, steering = require "expect", require "steering"
+local expect, steering, loopback = require "expect", require "steering", require "loopback"
+
+local ACCESS = { "local_write", "remote_write" }
 
 --- A case: `body(t, f)` with a dma-buf (`f.buf`) of the open device (`f.dev`) and `f.register()`.
 local function case(body)
@@ -12,7 +14,7 @@ local function case(body)
     local pd <close> = ctx:alloc_pd()
     local f = { dev = dev, buf = buf, ctx = ctx, pd = pd, opt = opt }
     function f.register()
-      local ok, mr = pcall(pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = "64K", access = { "local_write" } })
+      local ok, mr = pcall(pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = "64K", access = ACCESS })
       if ok then
         return mr
       elseif mr.name == "EOPNOTSUPP" then
@@ -20,21 +22,21 @@ local function case(body)
       end
       error(mr, 0)
     end
-    --- The tag the region sends, "none" for no hint.
+    --- The region sends this tag, "none" for no hint, as everything that can be asked tells. Returns what that tells.
     function f.carries(mr, tag, what)
-      local hint = mr:tph()
-      if hint.enabled == nil then
-        t:skip("registered, but " .. hint.reason)
+      local found, reason = steering.seen {
+        t = t, nic = opt.nic, mr = mr, exporter = opt.exporter,
+        send = function() loopback.move(ctx, pd, "write", mr) end,
+      }
+      if not found then
+        t:skip("registered, but " .. reason)
       end
-      if not hint.enabled then
-        if tag ~= "none" then
-          steering.need(t, opt.nic)
-        end
-        expect.tag("none", tag, what)
-        return
+      t:log(what .. ": " .. found.line)
+      if not found.tag and tag ~= "none" then
+        steering.need(t, opt.nic)
       end
-      local sent, reason = steering.tag(opt.nic, hint.st)
-      expect.tag(sent or t:skip("registered, but " .. tostring(reason)), tag, what)
+      expect.tag(found.tag or "none", tag, what)
+      return found
     end
     --- Sets a tag; skips where the revision sets only once.
     function f.set(st)
@@ -98,13 +100,8 @@ return {
         t:skip("no DMA handle: " .. tostring(dmah))
       end
       local _dmah <close> = dmah
-      local mr <close> = f.pd:reg_mr_ex { dmabuf = f.buf, length = "64K", access = { "local_write" }, dmah = dmah }
-      local hint = mr:tph()
-      if hint.enabled == nil then
-        t:skip("registered, but " .. hint.reason)
-      end
-      expect.tag(hint.st, 0, "index of a handle without a tag")
-      expect.equal(hint.ph, "requester", "processing hint")
+      local mr <close> = f.pd:reg_mr_ex { dmabuf = f.buf, length = "64K", access = ACCESS, dmah = dmah }
+      expect.equal(f.carries(mr, 0, "tag of a handle without one").ph, "requester", "processing hint")
     end) },
   },
 }

@@ -1,32 +1,19 @@
 -- The whole way: a device's BAR becomes a dma-buf with a hint, the NIC beside it registers that, and another NIC (or the
 -- same) writes into the BAR over RDMA; every byte is checked in the BAR, and what tells of the hint is reported.
-local vfio, traffic, bench = require "vfio", require "traffic", require "bench"
+local vfio, traffic = require "vfio", require "traffic"
 local expect, steering, rdma_pair = require "expect", require "steering", require "rdma_pair"
 
 local LENGTH = 65536
 
---- What there is to say of the hint in the region's requests, from the strongest evidence down. Returns a line.
-local function evidence(mr, opt)
-  local sees, requests = pcall(bench.tlps, bench, { target = opt.exporter, kind = "write" })
-  if sees then
-    local with = 0
-    for _, request in ipairs(requests) do
-      if request.st == opt.st and request.ph == opt.ph then
-        with = with + 1
-      end
-    end
-    expect.equal(with, #requests, "requests that carry the hint")
-    return ("%d requests on the links, all with st=0x%02x ph=%s"):format(#requests, opt.st, opt.ph)
+--- What there is to say of the hint in the region's requests, a line. `sent`: whether the bench sees those.
+local function evidence(t, mr, opt, sent)
+  local found, reason = steering.seen { t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, sent = sent }
+  if not found then
+    return "the hint is unverified: " .. reason
   end
-  local hint = mr:tph()
-  if hint.enabled == nil then
-    return "the hint is unverified: " .. hint.reason
-  elseif not hint.enabled then
-    return "the memory key has no hint"
-  end
-  local sent, reason = steering.tag(opt.nic, hint.st)
-  return sent and ("the memory key has st=0x%02x ph=%s (%s)"):format(sent, hint.ph, hint.source)
-    or "the memory key has a hint, but not which: " .. reason
+  expect.equal(found.tag, opt.st, "steering tag")
+  expect.equal(found.ph, opt.ph, "processing hint")
+  return found.line
 end
 
 return {
@@ -48,7 +35,7 @@ return {
   cases = {
     { "every byte arrives, and the hint is told of", function(t, opt)
       local slots, region, mapped = LENGTH // opt.size, nil, nil
-      pcall(bench.clear_tlps, bench)
+      local sees = steering.clear_requests()
       local side <close> = rdma_pair.connect(t, {
         nic = opt.nic, memory = LENGTH,
         register = t:role() == "target" and function(side)
@@ -81,7 +68,7 @@ return {
       end
       if t:role() == "target" then
         t:log(("%d messages of %d bytes are in the BAR as they were sent"):format(opt.windows * slots, opt.size))
-        t:log(evidence(region, opt))
+        t:log(evidence(t, region, opt, sees))
       end
       t:barrier()
     end },

@@ -1,9 +1,24 @@
 -- Steering tags by processing hints by message sizes: what each moves. The log is a table, one line a combination, that a
--- spreadsheet takes as CSV.
+-- spreadsheet takes as CSV; the target says what its region's requests carry.
 local vfio, traffic, expect, rdma_pair = require "vfio", require "traffic", require "expect", require "rdma_pair"
+local steering = require "steering"
 
 local LENGTH = 65536
 local HINTS = { "none", "bidirectional", "requester", "target", "target-priority" }
+
+--- What the requests of a combination carry, a line. `sent`: whether the bench sees those.
+local function carried(t, mr, opt, st, ph, sent)
+  local found, reason = steering.seen { t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, sent = sent }
+  if not found then
+    return "the hint is unverified: " .. reason
+  end
+  if ph == "none" then
+    st, ph = nil, nil
+  end
+  expect.equal(found.tag, st, "steering tag")
+  expect.equal(found.ph, ph, "processing hint")
+  return found.line
+end
 
 return {
   name = "tph-sweep",
@@ -19,7 +34,7 @@ return {
     count = { type = "integer", default = 500, min = 1, max = 10000000, about = "messages of each combination" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
-  effects = { "open", "dma" },
+  effects = { "open", "dma", "raw" },
   cases = {
     { "sweep", function(t, opt)
       local target = t:role() == "target"
@@ -30,16 +45,27 @@ return {
       end
       --- One combination: the target exports and registers anew, as a region keeps the hint it was registered with.
       local function combination(st, ph)
-        local buf, region
+        local buf, region, there
         if target then
           buf = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = LENGTH } } }
           if ph ~= "none" then
-            buf:set_tph { st = st, ph = ph }
+            steering.set(opt.nic, buf, st, ph)
           end
           region = side.pd:reg_dmabuf_mr { dmabuf = buf, length = LENGTH, access = { "local_write", "remote_write" } }
+          local sees = steering.clear_requests()
           t:send { addr = region:addr(), rkey = region:rkey() }
+          t:barrier()
+          t:log(carried(t, region, opt, st, ph, sees))
         else
-          local there = t:receive()
+          there = t:receive()
+          -- One message is looked at: a log of requests has no room for all of them.
+          local one = { qp = side.qp, op = "write", from = side.mr, remote_addr = there.addr, rkey = there.rkey, size = 64 }
+          one.count = 1
+          expect.equal(traffic.stream(one).failure, nil, "the first message")
+          t:barrier()
+        end
+        t:barrier()
+        if not target then
           for _, size in ipairs { 64, 4096, LENGTH } do
             local result = traffic.stream {
               qp = side.qp, op = "write", from = side.mr, remote_addr = there.addr, rkey = there.rkey, size = size,

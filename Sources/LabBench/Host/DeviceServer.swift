@@ -11,8 +11,9 @@ public struct DeviceServer: Sendable {
     public struct Resources: Sendable {
         /// The descriptor of its first connection, which the others follow.
         public var firstConnection: Int32
-        /// The descriptor of the connection to the guest's port on which it tells what its functions send (``CaptureSocket``).
-        public var capture: Int32
+        /// The descriptor of the connection to the guest's port on which it tells what its functions send (``CaptureSocket``);
+        /// nil where it tells nobody.
+        public var capture: Int32?
         /// The memory of another one of the machine's devices, which is its BAR 2, where one has any: the device's identity, as
         /// ``LabMachine/Device`` has it, and st_dev and st_ino of the file.
         public var memory: (identity: String, device: UInt64, inode: UInt64)?
@@ -25,6 +26,9 @@ public struct DeviceServer: Sendable {
     /// Bytes of memory that its functions have of their own, in files that QEMU maps too.
     public let memory: UInt64
 
+    /// Whether it tells the guest what its functions send.
+    public let isCapturing: Bool
+
     /// Bytes of addresses beyond the guest's memory: what the program and its libraries take.
     private static let addresses: UInt64 = 2 << 30
     /// The descriptor of its first connection; its messages are 2.
@@ -32,11 +36,13 @@ public struct DeviceServer: Sendable {
 
     /// One of `functions` functions.
     public init(
-        program: String, functions: Int, memory: UInt64 = 0, words: @escaping @Sendable (Resources) -> [String]
+        program: String, functions: Int, memory: UInt64 = 0, isCapturing: Bool = true,
+        words: @escaping @Sendable (Resources) -> [String]
     ) {
         self.program = program
         self.functions = functions
         self.memory = memory
+        self.isCapturing = isCapturing
         self.words = words
     }
 
@@ -44,7 +50,7 @@ public struct DeviceServer: Sendable {
     struct Ends {
         var messages: Int32
         var connections: [Int32]
-        var capture: Int32
+        var capture: Int32?
         /// The memory of another device, and that device's identity.
         var memory: (identity: String, file: Int32)?
     }
@@ -52,8 +58,10 @@ public struct DeviceServer: Sendable {
     /// Starts it for a guest of so many bytes.
     func start(_ ends: Ends, _ open: inout Descriptors, guest: UInt64, time: UInt64) throws(Failure) -> ConfinedProcess
     {
-        let capture = DeviceServer.connectionNumber + Int32(ends.connections.count)
-        var resources = Resources(firstConnection: DeviceServer.connectionNumber, capture: capture)
+        let connections = ends.connections + [ends.capture].compactMap { $0 }
+        let last = DeviceServer.connectionNumber + Int32(connections.count) - 1
+        var resources = Resources(
+            firstConnection: DeviceServer.connectionNumber, capture: ends.capture.map { _ in last })
         if let (identity, file) = ends.memory {
             var status = stat()
             guard fstat(file, &status) == 0 else { throw Failure("fstat", Errno(errno), object: "a device's memory") }
@@ -63,8 +71,8 @@ public struct DeviceServer: Sendable {
         let file = try open.path(program)
         return try ConfinedProcess(
             ConfinedProcess.Launch(
-                program: "/proc/self/fd/\(capture + 1)", arguments: words(resources),
-                descriptors: [ends.messages] + ends.connections + [ends.capture, file], folders: nil,
+                program: "/proc/self/fd/\(last + 1)", arguments: words(resources),
+                descriptors: [ends.messages] + connections + [file], folders: nil,
                 addresses: guest + memory + DeviceServer.addresses, longestFile: max(memory, 1 << 30), time: time,
                 place: 1))
     }

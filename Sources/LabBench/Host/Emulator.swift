@@ -50,12 +50,14 @@ struct Emulator: ~Copyable {
         }
         var device: ConfinedProcess?
         if let server {
-            let capture = try open.connection()
-            resources.capture = Emulator.kernelNumber + Int32(files.count)
-            files.append(capture[0])
+            let capture = server.isCapturing ? try open.connection() : []
+            if let end = capture.first {
+                resources.capture = Emulator.kernelNumber + Int32(files.count)
+                files.append(end)
+            }
             device = try server.start(
                 DeviceServer.Ends(
-                    messages: messages[1], connections: pairs.map { $0[1] }, capture: capture[1],
+                    messages: messages[1], connections: pairs.map { $0[1] }, capture: capture.last,
                     memory: machine.memoryDevice.map { ($0.identity, memoryFile) }),
                 &open, guest: memory, time: time)
         }

@@ -78,10 +78,15 @@ struct LabSetup {
     var server: DeviceServer? {
         guard !served.isEmpty else { return nil }
         let words = served + (machine.fabric == .belowSwitch ? ["--switch"] : [])
-        return DeviceServer(program: StdlibFolders.program(), functions: served.count, memory: servedMemory) { resources in
+        // What goes to the exporter of another process through the bridge has addresses of which nobody tells it whose they are.
+        let isCapturing = servedMemory == 0 || machine.fabric == .belowSwitch
+        return DeviceServer(
+            program: StdlibFolders.program(), functions: served.count, memory: servedMemory, isCapturing: isCapturing
+        ) { resources in
             let connections = (0..<served.count).map { "--connection=\(resources.firstConnection + Int32($0))" }
             let target = resources.memory.map { ["--capture-target", CaptureOptions.text($0, region: 2)] } ?? []
-            return ["device", "several"] + words + connections + ["--capture", "\(resources.capture)"] + target
+            let capture = resources.capture.map { ["--capture", "\($0)"] } ?? []
+            return ["device", "several"] + words + connections + capture + target
         }
     }
 
