@@ -144,7 +144,7 @@ struct LabRun {
                 image.add(try InputFile.bytes(of: file, limit: LabRun.longestInput), at: LabRun.place(file))
             }
             for (place, contents) in made { image.add(contents, at: place) }
-            for archive in images {
+            for archive in (setup.libraries.map { [$0] } ?? []) + images {
                 try image.append(archive: try InputFile.bytes(of: archive, limit: LabRun.longestInput), from: archive)
             }
             for module in setup.drivers + setup.modules {

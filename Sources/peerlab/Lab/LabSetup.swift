@@ -25,7 +25,9 @@ struct LabSetup {
     private var served: [String] = []
     /// Bytes of memory that these have of their own.
     private var servedMemory: UInt64 = 0
-    /// What the machine lacks of what its options could give, one sentence each.
+    /// An archive with a newer libibverbs for the guest than this machine's; nil where there is none.
+    private(set) var libraries: String?
+    /// What the machine lacks of what its options could give, and what it has of its own, one sentence each.
     private(set) var notes: [String] = []
 
     /// The kernel's drivers that this machine needs.
@@ -160,6 +162,12 @@ struct LabSetup {
         for (name, sign) in drivers where LabSetup.has(name, in: folder) {
             try load(name, unless: sign, from: folder)
         }
+        if let archive = LabSetup.variable("PEERLAB_LAB_LIBIBVERBS") {
+            libraries = archive
+        } else if access(LabSetup.builtLibraries, R_OK) == 0 {
+            libraries = LabSetup.builtLibraries
+        }
+        if let libraries { notes.append("the guest's libibverbs is that of \(libraries)") }
         machine.devices.append(LabMachine.nic)
         machine.fabric = .bridge
         served.append(nic.text)
@@ -197,6 +205,9 @@ extension LabSetup {
     static var builtModules: String {
         variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
     }
+
+    /// A current libibverbs for a guest with a NIC that mlx5 drives: where scripts/lab/rdma-core leaves it.
+    private static var builtLibraries: String { "\(cache)/libibverbs.cpio" }
 
     /// What the machine runs on: this system's QEMU, or where that knows no devices of another process and the machine has
     /// one, what scripts/lab/qemu has unpacked. nil where there is none.
