@@ -28,8 +28,7 @@ public struct Completion: Sendable {
         vendorError = completion.vendor_err
         number = completion.qp_num
         let hasImmediate = completion.wc_flags & IBV_WC_WITH_IMM.rawValue != 0
-        let isDatagram = completion.wc_flags & IBV_WC_GRH.rawValue != 0 && completion.src_qp != 0
-        sender = isDatagram ? completion.src_qp : nil
+        sender = completion.isOfDatagram ? completion.src_qp : nil
         immediate = hasImmediate ? UInt32(bigEndian: completion.imm_data) : nil
     }
 

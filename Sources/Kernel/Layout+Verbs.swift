@@ -157,7 +157,7 @@ extension Layout {
             if wc.wc_flags & IBV_WC_WITH_IMM.rawValue != 0 {
                 fields.append(Field("imm_data", offset: place(\ibv_wc.byte_len) + 4, size: 4))
             }
-            if wc.wc_flags & IBV_WC_GRH.rawValue != 0, wc.src_qp != 0 {
+            if wc.isOfDatagram {
                 fields.append(Field("src_qp", \ibv_wc.src_qp, .input, .queueNumber))
             }
         }
@@ -242,4 +242,10 @@ extension Operation.Value {
                 ])
             })
     }
+}
+
+extension ibv_wc {
+    /// Whether it tells who sent: of a datagram, which comes with a global route header or, in an InfiniBand subnet, with its
+    /// sender's LID alone. Providers leave src_qp of others 0, or what it was.
+    public var isOfDatagram: Bool { src_qp != 0 && (wc_flags & IBV_WC_GRH.rawValue != 0 || slid != 0) }
 }

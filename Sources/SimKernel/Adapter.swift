@@ -29,11 +29,25 @@ final class Adapter {
 
     /// The port's table, as far as it is filled.
     var gids: [(gid: [UInt8], type: ibv_gid_type)] {
+        if let gid = nic.subnet?.gid { return [(gid, IBV_GID_TYPE_IB)] }
         let types = nic.driver == .rxe ? [IBV_GID_TYPE_ROCE_V2] : [IBV_GID_TYPE_ROCE_V1, IBV_GID_TYPE_ROCE_V2]
         return (0..<(2 * types.count)).map { (gid(isIPv4: $0 >= types.count), types[$0 % types.count]) }
     }
 
-    func has(gid: [UInt8]) -> Bool { gid == self.gid(isIPv4: true) || gid == self.gid(isIPv4: false) }
+    /// Whether an address leads to this port: by its GID or, within a subnet, by its LID.
+    func isReached(by address: ibv_ah_attr) -> Bool {
+        if let subnet = nic.subnet, address.is_global == 0 { return address.dlid == subnet.lid }
+        var gid = address.grh.dgid
+        let named = withUnsafeBytes(of: &gid) { Array($0) }
+        return gids.contains { $0.gid == named }
+    }
+}
+
+extension Topology.NIC.Subnet {
+    /// Link-local, as a port's first GID is.
+    fileprivate var gid: [UInt8] {
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0] + (0..<8).map { UInt8(truncatingIfNeeded: guid >> (56 - 8 * UInt64($0))) }
+    }
 }
 
 /// Memory keys of an mlx5 device that wait for another region of the same kind. drivers/infiniband/core/frmr_pools.c;

@@ -52,15 +52,17 @@ extension SimKernel {
             guard attributes.cpu_id < topology.platform.allowedCPUs else { throw Errno(EPERM) }
         }
         guard attributes.ph & 0xfc == 0 else { throw Errno(EINVAL) }
-        let tag = wantsTag == 0 ? nil : try cpuTag(Int(attributes.cpu_id), steering)
+        let isPersistent = attributes.tph_mem_type == 1
+        let tag = wantsTag == 0 ? nil : try cpuTag(Int(attributes.cpu_id), isPersistent: isPersistent, steering)
         return rdma.add(try DMAHandle(context, hint: attributes.ph, tag: tag))
     }
 
     /// drivers/pci/tph.c:pcie_tph_get_cpu_st
-    private func cpuTag(_ cpu: Int, _ steering: SteeringTable) throws(Errno) -> UInt16 {
+    private func cpuTag(_ cpu: Int, isPersistent: Bool, _ steering: SteeringTable) throws(Errno) -> UInt16 {
         let address = steering.function.device.address
         guard routes.rootPortCompleter(above: address) != nil else { throw Errno(ENODEV) }
-        let tags = topology.platform.cpuTags
+        let platform = topology.platform
+        let tags = isPersistent && !platform.persistentTags.isEmpty ? platform.persistentTags : platform.cpuTags
         guard !tags.isEmpty else { throw Errno(EINVAL) }
         // tph_extract_tag: what firmware does not mark valid is 0.
         guard tags.indices.contains(cpu) else { return 0 }

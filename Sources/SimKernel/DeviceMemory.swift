@@ -37,10 +37,14 @@ extension SimKernel {
         pass(1000)
         let model = try rdma.context(context)
         guard model.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        // core/uverbs_std_types_dm.c: the object is only there where the NIC has memory.
+        guard length > 0 || model.nic.ownMemory > 0 else { throw Errno(EPROTONOSUPPORT) }
         guard length > 0 else { throw Errno(EINVAL) }
         let used = rdma.deviceMemories.values.filter { $0.context.adapter === model.adapter }
             .reduce(0) { $0 + UInt64($1.bytes.count) }
-        guard length <= model.nic.ownMemory, used + length <= model.nic.ownMemory else { throw Errno(ENOMEM) }
+        // providers/mlx5/verbs.c:mlx5_alloc_dm holds it against max_dm_size.
+        guard length <= model.nic.ownMemory else { throw Errno(EINVAL) }
+        guard used + length <= model.nic.ownMemory else { throw Errno(ENOMEM) }
         return rdma.add(DeviceMemory(model, length: length), context)
     }
 

@@ -280,9 +280,11 @@ final class QueuePair {
         entry.receives = shared == nil ? 1 : 0
         entry.isSolicited = send.map { $0.flags & IBV_SEND_SOLICITED.rawValue != 0 } ?? false
         // sw/rxe/rxe_resp.c:do_complete: there, whatever came.
-        if sender != nil || (nic.driver == .rxe && status == IBV_WC_SUCCESS) {
+        let isGlobal = nic.subnet == nil || send?.datagram?.to.is_global == 1
+        if sender != nil && isGlobal || (nic.driver == .rxe && status == IBV_WC_SUCCESS) {
             entry.completion.wc_flags = IBV_WC_GRH.rawValue
         }
+        if sender != nil, let subnet = nic.subnet { entry.completion.slid = subnet.lid }
         if let sender { entry.completion.src_qp = sender }
         if let send, send.opcode == IBV_WR_SEND_WITH_IMM || writes {
             entry.completion.wc_flags |= IBV_WC_WITH_IMM.rawValue

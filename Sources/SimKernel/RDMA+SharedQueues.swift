@@ -4,10 +4,10 @@ import Kernel
 
 /// Shared receive queues, and where datagrams go.
 extension RDMA {
-    func addSharedQueue(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_attr, _ kernel: SimKernel)
-        throws(Errno) -> UnsafeMutablePointer<ibv_srq>
-    {
-        let queue = SharedReceiveQueue(kernel, try domain(pd), attributes)
+    func addSharedQueue(
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_attr, mostLimit: UInt32, _ kernel: SimKernel
+    ) throws(Errno) -> UnsafeMutablePointer<ibv_srq> {
+        let queue = SharedReceiveQueue(kernel, try domain(pd), attributes, mostLimit: mostLimit)
         let srq = Modelled.allocate(ibv_srq.self, queue)
         srq.pointee.context = pd.pointee.context
         srq.pointee.pd = pd

@@ -320,23 +320,20 @@ final class RDMA {
 
     // MARK: Peers
 
-    /// Who takes a datagram for this number at this GID.
-    func datagramPeer(number: UInt32, gid: ibv_gid) -> QueuePair? {
-        var gid = gid
-        let address = withUnsafeBytes(of: &gid) { Array($0) }
+    /// Who takes a datagram for this number at this address.
+    func datagramPeer(number: UInt32, at address: ibv_ah_attr) -> QueuePair? {
         guard let peer = pairsByNumber[number], peer.type == IBV_QPT_UD,
-            peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS, peer.domain.context.adapter.has(gid: address)
+            peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS,
+            peer.domain.context.adapter.isReached(by: address)
         else { return nil }
         return peer
     }
 
     /// Who answers a queue pair: the one it is connected to, if that is connected to it and can receive.
     func peer(of pair: QueuePair) -> QueuePair? {
-        var gid = pair.attributes.ah_attr.grh.dgid
-        let address = withUnsafeBytes(of: &gid) { Array($0) }
         guard let peer = pairsByNumber[pair.attributes.dest_qp_num], peer.attributes.dest_qp_num == pair.number,
             peer.type == pair.type, peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS,
-            peer.domain.context.adapter.has(gid: address)
+            peer.domain.context.adapter.isReached(by: pair.attributes.ah_attr)
         else { return nil }
         return peer
     }

@@ -7,6 +7,7 @@ final class SharedReceiveQueue {
     let domain: ProtectionDomain
     private unowned let kernel: SimKernel
     private let capacity: ibv_srq_attr
+    private let mostLimit: UInt32
     /// Queue pairs that take from it.
     var users = 0
     private var receives: [QueuePair.Receive] = []
@@ -21,8 +22,9 @@ final class SharedReceiveQueue {
         weak var pair: QueuePair?
     }
 
-    init(_ kernel: SimKernel, _ domain: ProtectionDomain, _ capacity: ibv_srq_attr) {
+    init(_ kernel: SimKernel, _ domain: ProtectionDomain, _ capacity: ibv_srq_attr, mostLimit: UInt32) {
         self.kernel = kernel
+        self.mostLimit = mostLimit
         self.domain = domain
         self.capacity = capacity
     }
@@ -41,9 +43,9 @@ final class SharedReceiveQueue {
         return receives.removeFirst()
     }
 
-    /// sw/rxe/rxe_srq.c:rxe_srq_chk_attr: at most what the queue has places for, which is a power of two less one.
+    /// EINVAL beyond what the driver takes.
     func set(limit: UInt32) throws(Errno) {
-        guard UInt64(limit) <= UInt64(capacity.max_wr + 1).nextPowerOfTwo - 1 else { throw Errno(EINVAL) }
+        guard limit <= mostLimit else { throw Errno(EINVAL) }
         self.limit = Int(limit)
     }
 

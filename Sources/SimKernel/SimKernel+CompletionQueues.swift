@@ -25,8 +25,11 @@ extension SimKernel {
         _ channel: UnsafeMutablePointer<ibv_comp_channel>?
     ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
         pass(1000)
-        guard entries > 0, entries <= 1 << 22 else { throw Errno(EINVAL) }
-        return try rdma.addQueue(context, entries: Int(entries), channel, self)
+        let nic = try rdma.context(context).nic
+        guard entries > 0, entries <= nic.longestCompletionQueue else { throw Errno(EINVAL) }
+        // providers/mlx5/verbs.c:create_cq, hw/mlx5/cq.c:mlx5_ib_create_cq: one more, then a power of two.
+        let places = nic.driver == .mlx5 ? Int(UInt64(entries + 1).nextPowerOfTwo) : Int(entries)
+        return try rdma.addQueue(context, entries: places, channel, self)
     }
 
     /// See ``VerbsCalls``.
@@ -78,4 +81,9 @@ extension SimKernel {
         while context.events.isEmpty, now < end { _ = sleep(nanoseconds: 20_000) }
         return context.takeEvent()
     }
+}
+
+extension Topology.NIC {
+    /// The most completions that a queue may be asked for.
+    var longestCompletionQueue: Int { driver == .mlx5 ? 1 << 22 - 1 : 1 << 22 }
 }

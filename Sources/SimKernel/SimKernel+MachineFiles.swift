@@ -84,7 +84,7 @@ extension SimKernel {
 
     // MARK: RDMA
 
-    /// drivers/infiniband/core/sysfs.c, as far as it is the same for every RoCE device.
+    /// drivers/infiniband/core/sysfs.c, as far as it is the same for every device.
     func addFiles(of nic: Topology.NIC, _ directory: Directory) {
         guard nic.driver != .efa, let adapter = rdma.adapter(named: nic.name) else { return }
         directory.isComplete = true
@@ -99,9 +99,9 @@ extension SimKernel {
         }
         text("state", "4: ACTIVE")
         text("phys_state", "5: LinkUp")
-        text("link_layer", "Ethernet")
+        text("link_layer", nic.subnet == nil ? "Ethernet" : "InfiniBand")
         let entries = adapter.gids
-        for index in 0..<16 {
+        for index in 0..<(nic.subnet == nil ? 16 : 8) {
             let gid = index < entries.count ? entries[index].gid : [UInt8](repeating: 0, count: 16)
             let words = stride(from: 0, to: 16, by: 2).map {
                 hexadecimal(UInt16(gid[$0]) << 8 | UInt16(gid[$0 + 1]), width: 4)

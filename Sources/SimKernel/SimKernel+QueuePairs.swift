@@ -31,13 +31,17 @@ extension SimKernel {
     {
         pass(1000)
         let cap = attributes.cap
-        guard cap.max_send_wr <= 1 << 15 else { throw Errno(EINVAL) }
-        guard cap.max_recv_wr <= 1 << 15 else { throw Errno(EINVAL) }
-        guard cap.max_send_sge <= 30 else { throw Errno(EINVAL) }
-        guard cap.max_recv_sge <= 30 else { throw Errno(EINVAL) }
-        guard cap.max_inline_data <= 1024 else { throw Errno(EINVAL) }
         guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.qp_type) else {
             throw notModelled("queue pairs other than RC, UC and UD", EOPNOTSUPP)
+        }
+        if try rdma.domain(pd).context.nic.driver == .mlx5 {
+            attributes.cap = try QueueSizes.granted(cap, attributes.qp_type, isShared: attributes.srq != nil)
+        } else {
+            guard cap.max_send_wr <= 1 << 15 else { throw Errno(EINVAL) }
+            guard cap.max_recv_wr <= 1 << 15 else { throw Errno(EINVAL) }
+            guard cap.max_send_sge <= 30 else { throw Errno(EINVAL) }
+            guard cap.max_recv_sge <= 30 else { throw Errno(EINVAL) }
+            guard cap.max_inline_data <= 1024 else { throw Errno(EINVAL) }
         }
         return try rdma.addQueuePair(pd, attributes, self)
     }
@@ -53,10 +57,12 @@ extension SimKernel {
         -> UnsafeMutablePointer<ibv_ah>
     {
         pass(1000)
-        let types = try rdma.domain(pd).context.nic.driver == .rxe ? 2 : 4
-        guard attributes.port_num == 1 else { throw Errno(EINVAL) }
-        guard attributes.is_global != 0 else { throw Errno(EINVAL) }
-        guard attributes.grh.sgid_index < types else { throw Errno(EINVAL) }
+        let adapter = try rdma.domain(pd).context.adapter
+        // providers/mlx5/verbs.c:mlx5_create_ah returns nothing, and no errno either, which the seam calls EIO.
+        guard attributes.port_num == 1 else { throw Errno(adapter.nic.driver == .mlx5 ? EIO : EINVAL) }
+        // core/verbs.c:rdma_check_ah_attr: within a subnet the LID is enough.
+        guard attributes.is_global != 0 || adapter.nic.subnet != nil else { throw Errno(EINVAL) }
+        guard attributes.is_global == 0 || attributes.grh.sgid_index < adapter.gids.count else { throw Errno(EINVAL) }
         return try rdma.addAddress(pd, attributes)
     }
 
@@ -71,9 +77,15 @@ extension SimKernel {
         -> UnsafeMutablePointer<ibv_srq>
     {
         pass(1000)
+        if try rdma.domain(pd).context.nic.driver == .mlx5 {
+            let (granted, mostLimit) = try QueueSizes.granted(attributes.attr)
+            return try rdma.addSharedQueue(pd, granted, mostLimit: mostLimit, self)
+        }
         guard (1...(1 << 15)).contains(attributes.attr.max_wr) else { throw Errno(EINVAL) }
         guard (1...30).contains(attributes.attr.max_sge) else { throw Errno(EINVAL) }
-        return try rdma.addSharedQueue(pd, attributes.attr, self)
+        // sw/rxe/rxe_srq.c:rxe_srq_chk_attr: at most what the queue has places for, which is a power of two less one.
+        let places = UInt64(attributes.attr.max_wr + 1).nextPowerOfTwo
+        return try rdma.addSharedQueue(pd, attributes.attr, mostLimit: UInt32(places - 1), self)
     }
 
     /// See ``VerbsCalls``.
@@ -145,14 +157,16 @@ extension QueuePair {
 
     /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
     private func post(_ request: ibv_send_wr) throws(Errno) {
-        guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(EINVAL) }
+        // libmlx5 has no room for a piece before RTS (qp_state_max_gs), and says what it says of a full queue.
+        guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(nic.driver == .mlx5 ? ENOMEM : EINVAL) }
         guard request.num_sge >= 0 else { throw Errno(EINVAL) }
         guard request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
         guard sendsPosted < capacity.max_send_wr else { throw Errno(ENOMEM) }
         // sw/rxe's provider: validate_send_wr
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
         guard nic.driver != .rxe || !isAtomic || request.wr.atomic.remote_addr & 7 == 0 else { throw Errno(EINVAL) }
-        let send = try Send(request, limit: Int(capacity.max_inline_data), type, kernel)
+        let send = try Send(
+            request, limit: Int(capacity.max_inline_data), type, isMLX5: nic.driver == .mlx5, kernel)
         sendsPosted += 1
         guard state == IBV_QPS_RTS else { return complete(send, IBV_WC_WR_FLUSH_ERR) }
         sends.append(send)
@@ -201,7 +215,9 @@ extension QueuePair.Send {
     ]
 
     /// A copy of a work request; EINVAL for one that this does not know, or with more inline data than fits.
-    fileprivate init(_ request: ibv_send_wr, limit: Int, _ type: ibv_qp_type, _ kernel: SimKernel) throws(Errno) {
+    fileprivate init(
+        _ request: ibv_send_wr, limit: Int, _ type: ibv_qp_type, isMLX5: Bool, _ kernel: SimKernel
+    ) throws(Errno) {
         guard Self.known.contains(request.opcode) else { throw Errno(EINVAL) }
         id = request.wr_id
         opcode = request.opcode
@@ -222,7 +238,8 @@ extension QueuePair.Send {
             return
         }
         let length = pieces.reduce(0) { $0 + $1.length }
-        guard length <= limit else { throw Errno(EINVAL) }
+        // providers/mlx5/qp.c:set_data_inl_seg counts that as a queue without room.
+        guard length <= limit else { throw Errno(isMLX5 ? ENOMEM : EINVAL) }
         var bytes = [UInt8](repeating: 0, count: length)
         var done = 0
         for piece in pieces where piece.length > 0 {

@@ -76,6 +76,8 @@ extension SimKernel {
         guard let buffer = try file(descriptor) as? DMABuf else { throw Errno(EINVAL) }
         guard buffer.size >= end else { throw Errno(EINVAL) }
         guard length > 0 else { throw Errno(EINVAL) }
+        // hw/mlx5/mr.c: no key is over the end of all addresses.
+        guard nic.driver != .mlx5 || !iova.addingReportingOverflow(length - 1).overflow else { throw Errno(EINVAL) }
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, buffer: buffer, offset: offset, handle: handle,
             isPinned: dataDirect)

@@ -30,25 +30,28 @@ extension SimKernel {
         pass(1000)
         let nic = try rdma.context(context).nic
         var attributes = ibv_device_attr()
-        withUnsafeMutableBytes(of: &attributes.fw_ver) { $0.copyBytes(from: "28.43.1014".utf8) }
+        withUnsafeMutableBytes(of: &attributes.fw_ver) { bytes in
+            bytes.copyBytes(from: nic.firmware.utf8.prefix(bytes.count - 1))
+        }
         attributes.max_mr_size = .max
         attributes.page_size_cap = 0xffff_ffff_ffff_f000
         if let device = nic.address.flatMap({ functions[$0]?.device }) {
             attributes.vendor_id = nic.driver == .mlx5 ? 0x02c9 : UInt32(device.vendor)
             attributes.vendor_part_id = UInt32(device.device)
         }
-        attributes.max_mr = 1 << 24
-        attributes.max_pd = 1 << 23
-        attributes.max_qp = 1 << 17
-        attributes.max_cq = 1 << 24
+        attributes.max_mr = nic.limits.regions
+        attributes.max_pd = nic.limits.domains
+        attributes.max_qp = nic.limits.queuePairs
+        attributes.max_cq = nic.limits.completionQueues
         attributes.phys_port_cnt = 1
         attributes.atomic_cap = IBV_ATOMIC_HCA
-        attributes.max_qp_wr = 1 << 15
+        // hw/mlx5/main.c:mlx5_ib_query_device counts requests of RC, of four blocks each.
+        attributes.max_qp_wr = nic.driver == .mlx5 ? 1 << 13 : 1 << 15
         attributes.max_sge = 30
-        attributes.max_cqe = 1 << 22
-        attributes.max_srq = 1 << 23
-        attributes.max_srq_wr = 1 << 15
-        attributes.max_srq_sge = 30
+        attributes.max_cqe = Int32(nic.longestCompletionQueue)
+        attributes.max_srq = nic.limits.sharedQueues
+        attributes.max_srq_wr = nic.driver == .mlx5 ? 1 << 15 - 1 : 1 << 15
+        attributes.max_srq_sge = nic.driver == .mlx5 ? 31 : 30
         return attributes
     }
 
@@ -62,12 +65,13 @@ extension SimKernel {
         var attributes = ibv_port_attr()
         attributes.state = IBV_PORT_ACTIVE
         attributes.max_mtu = IBV_MTU_4096
-        attributes.active_mtu = IBV_MTU_1024
-        attributes.gid_tbl_len = 256
-        attributes.pkey_tbl_len = 1
+        attributes.active_mtu = nic.mtu
+        attributes.gid_tbl_len = nic.subnet == nil ? 256 : 8
+        attributes.pkey_tbl_len = nic.subnet == nil ? 1 : 128
         attributes.max_msg_sz = UInt32(nic.longestMessage)
         attributes.phys_state = 5
-        attributes.link_layer = UInt8(IBV_LINK_LAYER_ETHERNET)
+        attributes.lid = nic.subnet?.lid ?? 0
+        attributes.link_layer = UInt8(nic.subnet == nil ? IBV_LINK_LAYER_ETHERNET : IBV_LINK_LAYER_INFINIBAND)
         return attributes
     }
 

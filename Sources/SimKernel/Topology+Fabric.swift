@@ -68,6 +68,8 @@ extension Topology {
         public var allowedCPUs = 4
         /// The steering tag of each CPU's cache; empty where the firmware has no method that tells.
         public var cpuTags: [UInt16] = []
+        /// The same for persistent memory; empty where the firmware tells no others.
+        public var persistentTags: [UInt16] = []
         /// Four CPUs without tags.
         public init() {}
     }

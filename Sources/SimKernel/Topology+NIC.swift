@@ -38,6 +38,43 @@ extension Topology {
         public var rawDumps = true
         /// Bytes of memory of its own (ConnectX: MEMIC).
         public var ownMemory: UInt64 = 131_072
+        /// Where its port is in an InfiniBand subnet; nil for a port of an Ethernet.
+        public var subnet: Subnet?
+        /// What its firmware calls itself.
+        public var firmware = "28.43.1014"
+        /// The most of each kind of object, as ibv_query_device tells.
+        public var limits = Limits()
+
+        /// What an InfiniBand port is called.
+        public struct Subnet: Sendable {
+            /// The LID that the subnet's manager gave it, 1 to 0xbfff.
+            public var lid: UInt16
+            /// The lower half of its GID, the upper being that of link-local addresses.
+            public var guid: UInt64
+
+            /// A port's names.
+            public init(lid: UInt16, guid: UInt64) {
+                self.lid = lid
+                self.guid = guid
+            }
+        }
+
+        /// Numbers of objects.
+        public struct Limits: Sendable {
+            /// Memory regions.
+            public var regions: Int32 = 1 << 24
+            /// Protection domains.
+            public var domains: Int32 = 1 << 23
+            /// Queue pairs.
+            public var queuePairs: Int32 = 1 << 17
+            /// Completion queues.
+            public var completionQueues: Int32 = 1 << 24
+            /// Shared receive queues.
+            public var sharedQueues: Int32 = 1 << 23
+
+            /// A ConnectX-7's.
+            public init() {}
+        }
 
         /// An RDMA device.
         public init(

@@ -107,15 +107,23 @@ extension QueuePair {
     }
 
     /// The port's active MTU (ibv_query_port), in bytes.
-    private static let pathMTU = 1024
+    private var pathMTU: Int { nic.mtu.bytes }
 
     /// A request that the responder must not do ends its queue pair too.
     private func refused(_ send: Send, _ peer: QueuePair) -> ibv_wc_status {
         // sw/rxe/rxe_resp.c:get_rkey_violation_state: no event where a receive request could carry the error.
-        let takesReceive = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM && send.length <= QueuePair.pathMTU
+        let takesReceive = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM && send.length <= pathMTU
         if !takesReceive { peer.domain.context.raise(IBV_EVENT_QP_ACCESS_ERR, of: UInt64(peer.number)) }
         peer.fail()
         return IBV_WC_REM_ACCESS_ERR
+    }
+
+    /// Memory that the key allows, and that is not there: the exporter has revoked it. That is no violation by the requester
+    /// (InfiniBand Architecture Specification, 9.7.5.2.4: remote operational error), but irdma has ended the key itself.
+    private func unreachable(_ send: Send, _ peer: QueuePair) -> ibv_wc_status {
+        guard !peer.nic.driver.diesWhenInvalidated else { return refused(send, peer) }
+        peer.fail()
+        return IBV_WC_REM_OP_ERR
     }
 
     private func write(_ bytes: [UInt8], _ send: Send, _ peer: QueuePair) -> Outcome {
@@ -123,9 +131,9 @@ extension QueuePair {
         guard !hasImmediate || peer.hasReceive else { return wait(for: peer) }
         if !bytes.isEmpty {
             var bytes = bytes
-            guard let region = remote(send, bytes.count, 2, peer),
-                bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
-            else { return refused(send, peer) }
+            guard let region = remote(send, bytes.count, 2, peer) else { return refused(send, peer) }
+            guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
+            else { return unreachable(send, peer) }
         }
         if hasImmediate, let receive = peer.takeReceive() { peer.complete(receive, IBV_WC_SUCCESS, from: send) }
         return IBV_WC_SUCCESS
@@ -152,9 +160,9 @@ extension QueuePair {
     private func read(_ send: Send, _ peer: QueuePair) -> Outcome {
         guard send.length > 0 else { return IBV_WC_SUCCESS }
         var bytes = [UInt8](repeating: 0, count: send.length)
-        guard let region = remote(send, bytes.count, 4, peer),
-            bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
-        else { return refused(send, peer) }
+        guard let region = remote(send, bytes.count, 4, peer) else { return refused(send, peer) }
+        guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        else { return unreachable(send, peer) }
         return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
 
@@ -165,9 +173,9 @@ extension QueuePair {
             return IBV_WC_REM_INV_REQ_ERR
         }
         var old = [UInt8](repeating: 0, count: 8)
-        guard let region = remote(send, 8, 8, peer),
-            old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
-        else { return refused(send, peer) }
+        guard let region = remote(send, 8, 8, peer) else { return refused(send, peer) }
+        guard old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        else { return unreachable(send, peer) }
         let value = old.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         var new = value &+ send.operands.0
         if send.opcode == IBV_WR_ATOMIC_CMP_AND_SWP { new = value == send.operands.0 ? send.operands.1 : value }
@@ -199,10 +207,12 @@ extension QueuePair {
         return IBV_WC_SUCCESS
     }
 
-    /// sw/rxe/rxe_recv.c:check_keys, rxe_resp.c:send_data_in; longer than the port's MTU it goes nowhere (rxe_req.c).
+    /// sw/rxe/rxe_recv.c:check_keys, rxe_resp.c:send_data_in; longer than the port's MTU it goes nowhere: of rxe unnoticed
+    /// (rxe_req.c), of hardware it is a local length error (InfiniBand Architecture Specification, 9.9.2.3).
     private func sendDatagram(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
-        guard let datagram = send.datagram, bytes.count <= QueuePair.pathMTU,
-            let peer = kernel.rdma.datagramPeer(number: datagram.number, gid: datagram.to.grh.dgid),
+        if bytes.count > pathMTU, nic.driver != .rxe { return IBV_WC_LOC_LEN_ERR }
+        guard let datagram = send.datagram, bytes.count <= pathMTU,
+            let peer = kernel.rdma.datagramPeer(number: datagram.number, at: datagram.to),
             peer.attributes.qkey == (datagram.key >> 31 == 1 ? attributes.qkey : datagram.key),
             let receive = peer.takeReceive()
         else { return IBV_WC_SUCCESS }
@@ -232,4 +242,12 @@ extension QueuePair.Send {
 extension Topology.NIC {
     /// max_msg_sz of its port, in bytes. sw/rxe/rxe_param.h:RXE_PORT_MAX_MSG_SZ; of mlx5 what log_max_msg commonly says.
     var longestMessage: Int { driver == .rxe ? 1 << 31 : 1 << 30 }
+
+    /// The MTU of its port: InfiniBand's longest, and what fits a usual Ethernet's 1500 bytes.
+    var mtu: ibv_mtu { subnet == nil ? IBV_MTU_1024 : IBV_MTU_4096 }
+}
+
+extension ibv_mtu {
+    /// Of a packet's payload.
+    var bytes: Int { 128 << Int(rawValue) }
 }
