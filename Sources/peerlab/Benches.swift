@@ -54,15 +54,30 @@ enum SimBench {
 
     /// The one that models what a record was made on.
     static func make(for record: Record, tph: TPHChoice = .auto, library: Library) throws -> Bench {
-        if let model = record["model"] {
-            return try make(try shipped(model, in: "the record"), tph: tph, library: library)
-        }
         let topology: Topology?
-        do throws(ErrorValue) { topology = try RecordedTopology.topology(of: record) } catch {
-            throw ValidationError(error.line)
+        if let model = record["model"] {
+            let name = try shipped(model, in: "the record")
+            do throws(ErrorValue) { topology = try self.topology(of: name, record, library) } catch {
+                throw ValidationError(error.line)
+            }
+        } else {
+            do throws(ErrorValue) { topology = try RecordedTopology.topology(of: record) } catch {
+                throw ValidationError(error.line)
+            }
         }
         guard let topology else { return try make("standard", tph: tph, library: library) }
         return make(topology, tph: tph)
+    }
+
+    /// A shipped bench with the revision of DMA_BUF_TPH that the record learned of, where the bench has none: a kernel of the
+    /// user's own may have the series, of which the lab's other options say nothing.
+    private static func topology(of name: String, _ record: Record, _ library: Library) throws(ErrorValue) -> Topology {
+        var topology = try TopologyFile.load(name, library)
+        if topology.tph == nil, let (number, revision) = RecordedTopology.hints(record) {
+            topology.tph = TPHRevision(rawValue: revision)
+            topology.tphFeature = number
+        }
+        return topology
     }
 
     private static func make(_ topology: Topology, tph: TPHChoice) -> Bench {

@@ -18,7 +18,10 @@ extension TopologyFile {
     }
 
     private static func nic(_ fields: Fields, _ address: String?) throws(ErrorValue) -> Topology.NIC {
-        try fields.allow(["name", "driver", "odp", "requester", "steering_table", "data_direct", "raw_dumps"])
+        try fields.allow([
+            "name", "driver", "odp", "requester", "steering_table", "data_direct", "raw_dumps", "own_memory", "subnet",
+            "firmware", "limits",
+        ])
         let driver = try fields.choice(
             "driver", Topology.NIC.Driver.init(rawValue:), Topology.NIC.Driver.allCases.map(\.rawValue))
         var nic = Topology.NIC(
@@ -33,7 +36,37 @@ extension TopologyFile {
         nic.steeringTable = Int(entries)
         nic.dataDirect = try fields.boolean("data_direct") ?? true
         nic.rawDumps = try fields.boolean("raw_dumps") ?? true
+        nic.ownMemory = UInt64(clamping: try fields.size("own_memory") ?? Int64(nic.ownMemory))
+        nic.subnet = try subnet(try fields.table("subnet"))
+        if let firmware = try fields.text("firmware") { nic.firmware = firmware }
+        nic.limits = try limits(try fields.table("limits"))
         return nic
+    }
+
+    private static func subnet(_ fields: Fields) throws(ErrorValue) -> Topology.NIC.Subnet? {
+        guard !fields.isEmpty else { return nil }
+        try fields.allow(["lid", "guid"])
+        guard let guid = try fields.integer("guid") else {
+            throw ErrorValue(kind: "usage", "\(fields.place) needs the port's guid")
+        }
+        // The permissive LID and those of groups are no port's.
+        return Topology.NIC.Subnet(
+            lid: UInt16(try number("lid", fields, 1...0xbfff, 1)), guid: UInt64(bitPattern: guid))
+    }
+
+    private static func limits(_ fields: Fields) throws(ErrorValue) -> Topology.NIC.Limits {
+        try fields.allow(["regions", "domains", "queue_pairs", "completion_queues", "shared_queues"])
+        var limits = Topology.NIC.Limits()
+        func read(_ key: String, _ place: WritableKeyPath<Topology.NIC.Limits, Int32>) throws(ErrorValue) {
+            limits[keyPath: place] = Int32(
+                try number(key, fields, 1...Int64(Int32.max), Int64(limits[keyPath: place])))
+        }
+        try read("regions", \.regions)
+        try read("domains", \.domains)
+        try read("queue_pairs", \.queuePairs)
+        try read("completion_queues", \.completionQueues)
+        try read("shared_queues", \.sharedQueues)
+        return limits
     }
 
     /// Host bridges, ports and processors; every parent must be there, and above.
@@ -91,15 +124,19 @@ extension TopologyFile {
     }
 
     private static func platform(_ fields: Fields) throws(ErrorValue) -> Topology.Platform {
-        try fields.allow(["zen", "cpus", "allowed_cpus", "cpu_tags"])
+        try fields.allow(["zen", "cpus", "allowed_cpus", "cpu_tags", "persistent_tags"])
         var platform = Topology.Platform()
         platform.isZen = try fields.boolean("zen") ?? false
         platform.cpus = Int(try number("cpus", fields, 1...8192, 4))
         platform.allowedCPUs = Int(
             try number("allowed_cpus", fields, 1...Int64(platform.cpus), Int64(platform.cpus)))
-        platform.cpuTags = try fields.values("cpu_tags", "0 to 0xffff") { value in
-            if case .integer(let tag) = value { UInt16(exactly: tag) } else { nil }
+        func tags(_ key: String) throws(ErrorValue) -> [UInt16] {
+            try fields.values(key, "0 to 0xffff") { value in
+                if case .integer(let tag) = value { UInt16(exactly: tag) } else { nil }
+            }
         }
+        platform.cpuTags = try tags("cpu_tags")
+        platform.persistentTags = try tags("persistent_tags")
         return platform
     }
 }

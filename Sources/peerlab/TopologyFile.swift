@@ -248,7 +248,7 @@ struct Fields {
 
     func integer(_ key: String) throws(ErrorValue) -> Int64? {
         guard let value = values[key] else { return nil }
-        guard case .integer(let number) = value, number >= 0 || ["dma_mask", "cap", "ecap"].contains(key) else {
+        guard case .integer(let number) = value, number >= 0 || ["dma_mask", "cap", "ecap", "guid"].contains(key) else {
             throw wrong(key, "a number of 0 or more")
         }
         return number

@@ -2,7 +2,7 @@
 --- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; IOMMU groups are numbered and
 --- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `exporter`
 --- (peerlab's own: what it is as a completer, "none", "tph" or "extended"), `tph` ("v2", "v6" and so on) and its number
---- `tph_feature`, and `machine` ("bridge", "no-route", "below-switch").
+--- `tph_feature`, `machine` ("bridge", "no-route", "below-switch"), and `nic` (true): the emulated ConnectX.
 local express = {
   address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 9, kind = "memory",
   native_driver = "virtio-pci", config_keeps_writes = true,
@@ -65,24 +65,53 @@ local function newer(device)
   return copy
 end
 
+--- The emulated ConnectX: its InfiniBand port has LID 1, its table of steering tags 64 entries.
+local connectx = {
+  address = "0000:04:00.0", id = "15b3:101d", class = 0x020700, group = 11, kind = "nic", driver = "mlx5_core",
+  tph_requester = true, bars = { { index = 0, size = "32M", bits = 64, prefetchable = true } },
+  rdma = {
+    name = "mlx5_0", driver = "mlx5", odp = true, requester = "extended", steering_table = 64, own_memory = 0,
+    data_direct = false, firmware = "22.35.1010", subnet = { lid = 1, guid = 0x0c42a10300aabb01 },
+    limits = {
+      regions = 1 << 20, domains = 1 << 16, queue_pairs = 1 << 18, completion_queues = 1 << 18, shared_queues = 1 << 16,
+    },
+  },
+  config = {
+    { at = 0x04, bytes = "0605 1000" }, { at = 0x2c, bytes = "b315 1600" }, { at = 0x34, bytes = "40" },
+    { at = 0x3c, bytes = "00 00" },
+    -- PCI Express: an endpoint with function-level reset
+    { at = 0x40, bytes = "107c 0200 e28f 0010 1029 0000 0401 4000 0000 0411 00000000 00000000 00000000 00000000" },
+    { at = 0x60, bytes = "00000000 00000000 00000000 1e000000 04000000 00000000" },
+    { at = 0x7c, bytes = "1188 0f80 00200000 00300000" }, -- MSI-X: 16 vectors, enabled
+    { at = 0x88, bytes = "0100 0300 0800 0000" }, -- power management
+    { at = 0x100, bytes = "1700 0100 0503 3f00" }, -- TPH requester: a table of 64 tags in the capability
+  },
+}
+
 return function(name, flags)
   local bench = require "benches.machine"(name, { release = "7.3.4", tph = flags.tph, tph_feature = flags.tph_feature })
   bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
+  -- The port above the ConnectX takes a number before theirs.
+  local first = flags.nic and 8 or 7
   local exporter, engine, nic = table.unpack(bench.devices)
-  local rng = express
+  -- Devices of another process need a newer QEMU, whose IOMMU has 48 bits and is in its caching mode, and whose virtio-rng
+  -- tells of more.
+  local is_newer = flags.exporter or flags.nic
+  if is_newer then
+    bench.iommu.aperture_bits, bench.iommu.cap = 48, 0x80d2008c222f0686
+  end
+  local rng = is_newer and newer(express) or express
+  rng.group = first + 2
 
-  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = 7, nil, nil, 256
+  exporter.group, exporter.completer, exporter.tph_requester, exporter.config_size = first, nil, nil, 256
   exporter.config =
     { { at = 0x04, bytes = "0301 0000 01" }, { at = 0x2c, bytes = "f41a 0011" }, { at = 0x3d, bytes = "00" } }
   if flags.exporter then
     serve(exporter, flags.exporter)
-    -- It needs a newer QEMU, whose IOMMU has 48 bits and is in its caching mode, and whose virtio-rng tells of more.
-    bench.iommu.aperture_bits, bench.iommu.cap = 48, 0x80d2008c222f0686
-    rng = newer(express)
   end
-  exporter.driver = flags.tph and "vfio_tph" or "vfio-pci"
+  exporter.driver = flags.tph and not flags.nic and "vfio_tph" or "vfio-pci"
 
-  engine.group, engine.config_size = 8, 256
+  engine.group, engine.config_size = first + 1, 256
   engine.config = {
     { at = 0x04, bytes = flags.importer and "0701 1000 10" or "0301 1000 10" },
     { at = 0x2c, bytes = "f41a 0011" }, { at = 0x34, bytes = "40" }, { at = 0x3c, bytes = "0b 01" },
@@ -97,7 +126,7 @@ return function(name, flags)
   nic.address, nic.driver, nic.parent = "0000:00:04.0", "virtio-pci", "pci0000:00"
   nic.rdma = { name = "rxe0", driver = "rxe" }
 
-  local machine = flags.machine or flags.importer and "bridge" or "no-route"
+  local machine = flags.machine or (flags.importer or flags.nic) and "bridge" or "no-route"
   bench.host_bridges = { { name = "pci0000:00", peer_to_peer = "none" } }
   bench.platform = { zen = machine == "bridge", cpus = 2 }
   if machine == "below-switch" then
@@ -111,6 +140,11 @@ return function(name, flags)
     engine.address, engine.parent = "0000:04:00.0", "0000:02:01.0"
   else
     table.insert(bench.devices, 3, rng)
+  end
+  if flags.nic then
+    table.insert(bench.devices, #bench.devices, connectx)
+    -- What tph_completer and the ACPI table of scripts/lab/steering-tags.asl give.
+    bench.platform.cpu_tags, bench.platform.persistent_tags = { 0x1200, 0x1201 }, { 0x2400, 0x2401 }
   end
   return bench
 end

@@ -15,7 +15,7 @@ struct BundleRun {
     let settings: [String]
     /// The simulated bench that models what it was made on.
     let model: String?
-    /// What was recorded where that was a machine without a model of its own, but with a description.
+    /// What was recorded: it describes a machine without a model of its own, and tells what a model's kernel had.
     let record: Record?
 
     /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
@@ -41,7 +41,7 @@ struct BundleRun {
         path = folder.path(name)
         settings = bundle.all("set")
         model = [bundle["model"], bundle["bench"]].compactMap { $0 }.first { $0.hasPrefix("sim") }
-        record = model == nil ? bundle.file("record").flatMap { try? Record(parsing: $0) } : nil
+        record = bundle.file("record").flatMap { try? Record(parsing: $0) }
         do { try write(bundle) } catch {
             folder.remove()
             throw error

@@ -53,7 +53,7 @@ enum RecordedTopology {
     }
 
     /// The number and the revision of DMA_BUF_TPH that the record learned of.
-    private static func hints(_ record: Record) -> (UInt32, String)? {
+    static func hints(_ record: Record) -> (UInt32, String)? {
         for entry in record.entries {
             if case .feature(let feature) = entry.kind, let revision = feature.revision {
                 return (feature.number, revision)
