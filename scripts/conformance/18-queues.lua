@@ -1,68 +1,10 @@
 -- Queue pairs of a software RDMA device (rxe): what may be made, in which order it is destroyed, and how work requests
 -- end: reliable and unreliable connections, datagrams, shared receive queues.
-local rdma, memory, answers = require "rdma", require "memory", require "answers"
+local queues = require "queues"
 
-local ALL = { "local_write", "remote_write", "remote_read", "remote_atomic" }
+local with_queues, create, pair, ends, PATIENCE = queues.case, queues.create, queues.pair, queues.ends, queues.PATIENCE
+local ALL = queues.ALL
 local KEY <const> = 0x11111111
-
---- Hands over a recorder and what every queue pair needs: `pd`, `cq` (sends), `recv_cq`, `host`, `mr` of 64 KiB.
-local function with_queues(body)
-  return function(t, opt)
-    local context <close> = rdma.open(opt.nic)
-    local pd <close> = context:alloc_pd()
-    local host <close> = memory.alloc("64K")
-    local mr <close> = pd:reg_mr { memory = host, access = ALL }
-    local cq <close> = context:create_cq(64)
-    local recv_cq <close> = context:create_cq(64)
-    -- What a case creates is closed before what it hangs on, the last first.
-    local made <close> = setmetatable({}, { __close = function(list)
-      for i = #list, 1, -1 do
-        list[i]:close()
-      end
-    end })
-    body(answers.new(t), {
-      context = context, pd = pd, host = host, mr = mr, cq = cq, recv_cq = recv_cq, made = made,
-    })
-  end
-end
-
-local function create(q, with)
-  local request = { send_cq = q.cq, recv_cq = q.recv_cq, send_wr = 8, recv_wr = 8, inline = 64 }
-  for key, value in pairs(with or {}) do
-    request[key] = value
-  end
-  local qp = q.pd:create_qp(request)
-  q.made[#q.made + 1] = qp
-  return qp
-end
-
--- Milliseconds after which what has to come counts as lost. No answer may depend on how fast the machine is, so it is long.
-local PATIENCE <const> = 120000
-
---- Two connected queue pairs of a type. Nothing gets lost between them, so `timeout` is 0: a peer that is slow is none that is
---- gone (a driver's own timer of a millisecond made RETRY_EXC_ERR of any answer). What is not received is told by the peer.
-local function pair(q, kind, with)
-  local a, b = create(q, { type = kind }), create(q, with or { type = kind })
-  a:connect { to = b:endpoint(), timeout = 0, rnr_retries = 1 }
-  b:connect { to = a:endpoint(), timeout = 0, rnr_retries = 1 }
-  return a, b
-end
-
---- How requests ended, by their ids.
-local function ends(answer, name, cq, count)
-  local list = {}
-  answer(name .. ": completions", function()
-    list = cq:wait(count, PATIENCE)
-    return #list
-  end)
-  for i, completion in ipairs(list) do
-    answer:value(("%s: completion %d"):format(name, i), ("%d %s"):format(completion.id, completion.status))
-    if completion.ok then
-      answer:value(("%s: completion %d is a"):format(name, i), completion.op)
-    end
-  end
-  return list
-end
 
 --- An unsigned number of so many bytes in the memory.
 local function number(q, size, at)
