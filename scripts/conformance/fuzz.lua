@@ -1,6 +1,7 @@
 -- Random but valid-looking sequences of operations; every answer is printed, so that two benches can be compared line by
 -- line (scripts/conformance/fuzz does). An operation is a line of Lua, so a found difference is a script already.
 local vfio, iommufd, memory, sys = require "vfio", require "iommufd", require "memory", require "sys"
+local rdma, queues = require "rdma", require "queues"
 
 local DEVICES = { "0000:01:00.0", "0000:02:00.0", "0000:03:00.0" }
 local OFFSETS = { 0, 0x1000, 0x8000, 0xff000, 0x100000, 0x800, -0x1000 }
@@ -25,17 +26,27 @@ local function generator(seed)
   return random
 end
 
--- Each maker returns a line, and the handle it makes with its kind; nil where it lacks a handle to work on.
-local makers = {}
+local function number(value)
+  return value < 0 and tostring(value) or ("0x%x"):format(value)
+end
 
-local function maker(weight, make)
+-- Each maker returns a line, and the handle it makes with its kind; nil where it lacks a handle to work on. Those of `verbs`
+-- are for sequences with a NIC, a few are for both.
+local makers, verbs = {}, require "fuzz_verbs"(number)
+
+local function add_to(list, weight, make)
   for _ = 1, weight do
-    makers[#makers + 1] = make
+    list[#list + 1] = make
   end
 end
 
-local function number(value)
-  return value < 0 and tostring(value) or ("0x%x"):format(value)
+local function maker(weight, make)
+  add_to(makers, weight, make)
+end
+
+local function either(weight, make)
+  maker(weight, make)
+  add_to(verbs.makers, weight, make)
 end
 
 maker(3, function(r, h)
@@ -54,10 +65,10 @@ maker(3, function(_, h)
   local context = h.any "context"
   return context and context .. ":alloc_ioas()", "ioas"
 end)
-maker(1, function(r)
+either(1, function(r)
   return ("memory.alloc(%s)"):format(number(r.pick { 0x1000, 0x10000 })), "host"
 end)
-maker(6, function(r, h)
+either(6, function(r, h)
   local device = h.any "device"
   local ranges = {}
   for i = 1, r.mostly({ 1, 2, 3, 0 }, 2) do
@@ -101,7 +112,7 @@ maker(2, function(r, h)
     ':sync { "start", "read" }', ':sync { "end" }',
   }
 end)
-maker(3, function(r, h)
+either(3, function(r, h)
   local device = h.any "device"
   local size = r.pick { 2, 1, 4 }
   return device and ("%s:store(vfio.CONFIG, 4, %d, %s)"):format(
@@ -111,7 +122,7 @@ maker(1, function(_, h)
   local device = h.any "device"
   return device and device .. ":load(vfio.CONFIG, 4, 2)"
 end)
-maker(1, function(_, h)
+either(1, function(_, h)
   local device = h.any "device"
   return device and device .. ":reset()"
 end)
@@ -234,9 +245,9 @@ local BEGINNING = {
 
 --- The lines of one sequence, with the names of the handles they make. Each works with a part of the makers only, as many
 --- different things hide each other, and two in three begin as scenarios do.
-local function sequence(seed, length)
+local function sequence(seed, length, nic)
   local random, handles, count, lines = generator(seed), {}, 0, {}
-  local h = {}
+  local h = { connected = { pair9 = true, pair10 = true }, sends = "cq6", receives = "cq7" }
   -- Mostly the newest: what was closed, replaced or never made is worked on often enough.
   function h.any(kind)
     local list = handles[kind]
@@ -255,23 +266,27 @@ local function sequence(seed, length)
     end
     lines[#lines + 1] = { text = line, name = name }
   end
-  if random.below(3) > 0 then
-    for _, line in ipairs(BEGINNING) do
+  local has_nic = nic ~= ""
+  if has_nic or random.below(3) > 0 then
+    for _, line in ipairs(has_nic and verbs.beginning(nic) or BEGINNING) do
       add(line[2], line[1])
     end
   end
   local enabled, chosen = {}, {}
-  for _, make in ipairs(makers) do
+  for _, make in ipairs(has_nic and verbs.makers or makers) do
     if enabled[make] == nil then
-      enabled[make] = random.below(3) == 0
+      enabled[make] = random.below(has_nic and 2 or 3) == 0
     end
     if enabled[make] then
       chosen[#chosen + 1] = make
     end
   end
-  -- Opening something is always among them.
+  -- Opening something is always among them, as is sending.
+  if has_nic then
+    add_to(chosen, 2, verbs.send)
+  end
   for i = 1, 8 do
-    chosen[#chosen + 1] = makers[i]
+    chosen[#chosen + 1] = (has_nic and verbs.makers or makers)[i]
   end
   while #lines < length do
     local line, kind = random.pick(chosen)(random, h)
@@ -281,12 +296,22 @@ local function sequence(seed, length)
   end
   -- The state it ends in, which no operation may have asked for: which buffers still let themselves be mapped, and
   -- what the devices' command registers read.
-  add("iommufd.open()", "context")
-  add(h.newest "context" .. ":alloc_ioas()", "ioas")
-  local ioas = h.newest "ioas"
-  for i, buffer in ipairs(handles.buffer or {}) do
-    add(("%s:map_file { dmabuf = %s, offset = 0x0, length = 0x1000, iova = 0x%x, write = true }"):format(
-      ioas, buffer, i << 20))
+  if has_nic then
+    for _, region in ipairs(handles.region) do
+      add(("queues.send(pair9, cq6, { op = \"write\", mr = region8, length = 8, remote_addr = %s:addr(), rkey = %s:rkey(), id = 1 })")
+        :format(region, region))
+    end
+    for i, buffer in ipairs(handles.buffer) do
+      add(("domain4:reg_dmabuf_mr { dmabuf = %s, length = 0x1000, iova = 0x%x }"):format(buffer, i << 20), "region")
+    end
+  else
+    add("iommufd.open()", "context")
+    add(h.newest "context" .. ":alloc_ioas()", "ioas")
+    local ioas = h.newest "ioas"
+    for i, buffer in ipairs(handles.buffer or {}) do
+      add(("%s:map_file { dmabuf = %s, offset = 0x0, length = 0x1000, iova = 0x%x, write = true }"):format(
+        ioas, buffer, i << 20))
+    end
   end
   for _, device in ipairs(handles.device or {}) do
     add(device .. ":load(vfio.CONFIG, 4, 2)")
@@ -312,7 +337,7 @@ end
 --- Runs lines and prints each answer at once: a guest that dies takes along what is only kept. A line whose handle was never made, or was dropped, is not run.
 local function play(tag, lines)
   print("== " .. tag)
-  local env = { vfio = vfio, iommufd = iommufd, memory = memory, sys = sys, string = string }
+  local env = { vfio = vfio, iommufd = iommufd, memory = memory, sys = sys, string = string, rdma = rdma, queues = queues }
   local made = {}
   for _, line in ipairs(lines) do
     local chunk = assert(load("return " .. line.text, "=line", env))
@@ -358,19 +383,20 @@ return {
     runs = { type = "integer", default = 50, min = 1, max = 100000, about = "how many sequences" },
     length = { type = "integer", default = 24, min = 1, max = 1000, about = "operations a sequence; what it left is looked at after them" },
     keep = { type = "string", default = "", about = "run only these lines of the first sequence" },
+    nic = { type = "string", default = "", about = "an RDMA device: then the sequences are of verbs" },
     variants = { type = "string", default = "", about = "several such lists, separated by ';': each is a sequence" },
   },
   cases = {
     { "all sequences", function(_, opt)
       if opt.variants ~= "" then
-        local lines = sequence(opt.seed, opt.length)
+        local lines = sequence(opt.seed, opt.length, opt.nic)
         for keep in opt.variants:gmatch "[^;]+" do
           play(keep, kept(lines, keep))
         end
         return
       end
       for run = 0, opt.runs - 1 do
-        play(tostring(opt.seed + run), kept(sequence(opt.seed + run, opt.length), opt.keep))
+        play(tostring(opt.seed + run), kept(sequence(opt.seed + run, opt.length, opt.nic), opt.keep))
       end
     end },
   },
