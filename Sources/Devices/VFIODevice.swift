@@ -55,10 +55,18 @@ public struct VFIODevice: ~Copyable {
         if wantsCdev {
             do throws(Failure) { return try VFIODevice(cdev: function, iommufd, kernel) } catch {
                 // Without CONFIG_VFIO_DEVICE_CDEV sysfs names the device as well, and the file is not there.
-                guard path == .present, iommufd == nil, error.errno == .noEntry else { throw error }
+                guard path == .present, iommufd == nil, error.errno == .noEntry,
+                    !VFIODevice.isThere(function.cdev, kernel)
+                else { throw error }
             }
         }
         return try VFIODevice(group: function, container, kernel)
+    }
+
+    /// Whether a character device has a file.
+    private static func isThere(_ cdev: String?, _ kernel: any Kernel) -> Bool {
+        guard let cdev, let files = try? kernel.list("/dev/vfio/devices") else { return false }
+        return files.contains(cdev)
     }
 
     private init(cdev function: PCIFunction, _ shared: SharedDescriptor?, _ kernel: any Kernel) throws(Failure) {

@@ -61,6 +61,7 @@ struct LabRun {
     func boot() throws -> (verdict: LabVerdict, isTold: Bool, problems: [String]) {
         let kernel = try LabKernel(lab.kernel)
         let setup = try LabSetup(lab, bindsItself: bindsItself, kernel: kernel)
+        try kernel.check()
         for note in setup.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
         let spools = try LabSpools(results)
         let image = try image(setup)

@@ -104,15 +104,15 @@ import Testing
     static let queues = [
         Row(
             call: "pd:create_qp { send_cq = cq, send_wr = 100000 }",
-            says: ["send_wr is 100000, and the device allows 32768"], leavesOut: ["recv_wr"]),
+            says: ["send_wr is 100000, and the device allows 8192"], leavesOut: ["recv_wr"]),
         Row(
-            call: "pd:create_qp { send_cq = cq, recv_sge = 31 }",
-            says: ["recv_sge is 31, and the device allows 30"], leavesOut: ["send_wr"]),
+            call: "pd:create_qp { send_cq = cq, recv_sge = 33 }",
+            says: ["recv_sge is 33, and the device allows 30"], leavesOut: ["send_wr"]),
         Row(
             call: "pd:create_qp { send_cq = cq, inline = 4096 }",
-            says: ["send_wr is within 32768", "what remains is: inline data of 4096 bytes"]),
-        Row(call: "nic:create_cq(1 << 23)", says: ["entries is 8388608, and the device allows 4194304"]),
-        Row(call: "pd:create_srq { wr = 1 << 20 }", says: ["wr is 1048576, and the device allows 32768"]),
+            says: ["send_wr is within 8192", "what remains is: inline data of 4096 bytes"]),
+        Row(call: "nic:create_cq(1 << 23)", says: ["entries is 8388608, and the device allows 4194303"]),
+        Row(call: "pd:create_srq { wr = 1 << 20 }", says: ["wr is 1048576, and the device allows 32767"]),
     ]
 
     private static func export(_ region: Int, _ ranges: String) -> String {

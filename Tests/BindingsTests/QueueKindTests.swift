@@ -83,7 +83,8 @@ import Testing
         #expect(fields["early"] == .integer(0))
         #expect(fields["first"] == .integer(2) && fields["second"] == .integer(1))
         #expect(fields["busy"] == .string("EBUSY"))
-        #expect(fields["full"] == .integer(2))
+        // libmlx5 keeps one of a power of two free: of two there are three.
+        #expect(fields["full"] == .integer(3))
     }
 
     @Test func aWaitThatEndsTooSoonLosesNothing() throws {
@@ -161,7 +162,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("a:post_send { op = 'send', mr = mr, length = 65, inline = true }", "65 bytes do not go inline: "),
+        ("a:post_send { op = 'send', mr = mr, length = 200, inline = true }", "200 bytes do not go inline: "),
         ("pd:create_qp { send_cq = rdma.open('mlx5_0'):create_cq(4) }", "its queues must be of the context"),
         (
             "pd:create_qp({ send_cq = cq, srq = pd:create_srq {} }):post_recv { mr = mr }",

@@ -299,7 +299,7 @@ import Testing
     @Test(arguments: [
         ("batch = 9", "batch 9 is more than depth 8"), ("signal_every = 9", "signal_every 9 is more than"),
         ("op = 'fetch_add'", "an atomic has 8 bytes, not 64"), ("rate = -1", "a rate is messages per second"),
-        ("depth = 9, count = 100", "depth 9 is more than the 8 places of the send queue"),
+        ("depth = 13, count = 100", "depth 13 is more than the 12 places of the send queue"),
     ])
     func whatCannotWorkIsRefused(_ plan: String, _ message: String) throws {
         let fields = try Self.run(

@@ -70,7 +70,7 @@ local connectx = {
   address = "0000:04:00.0", id = "15b3:101d", class = 0x020700, group = 11, kind = "nic", driver = "mlx5_core",
   tph_requester = true, bars = { { index = 0, size = "32M", bits = 64, prefetchable = true } },
   rdma = {
-    name = "mlx5_0", driver = "mlx5", odp = true, requester = "extended", steering_table = 64, own_memory = 0,
+    name = "mlx5_0", driver = "mlx5", odp = true, requester = "extended", steering_table = 64, own_memory = "256K",
     data_direct = false, firmware = "22.35.1010", subnet = { lid = 1, guid = 0x0c42a10300aabb01 },
     limits = {
       regions = 1 << 20, domains = 1 << 16, queue_pairs = 1 << 18, completion_queues = 1 << 18, shared_queues = 1 << 16,

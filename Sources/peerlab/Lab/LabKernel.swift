@@ -21,12 +21,6 @@ struct LabKernel {
         guard let name, LabKernel.packaged.contains(name) else {
             image = name ?? LabSetup.builtKernel
             folder = LabSetup.builtModules
-            guard access(image, R_OK) == 0 else {
-                throw ValidationError(
-                    "the lab bench has no kernel image at \(image): name one with --lab-kernel FILE or "
-                        + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one, scripts/lab/unpack-kernel gets Debian's"
-                )
-            }
             return
         }
         let place = LabKernel.place(name, cache)
@@ -45,6 +39,15 @@ struct LabKernel {
         modules = LabKernel.lines(of: "\(place)/modules").map { "\(place)/\($0)" }
         let lacks = LabKernel.lines(of: "\(place)/lacks").map { "no \($0)" }
         if !lacks.isEmpty { lack = "Linux \(release) has \(lacks.joined(separator: " and "))" }
+    }
+
+    /// Whether its image can be read, which is looked at once all options are understood.
+    func check() throws(ValidationError) {
+        guard access(image, R_OK) == 0 else {
+            throw ValidationError(
+                "the lab bench has no kernel image at \(image): name one with --lab-kernel FILE or "
+                    + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one, scripts/lab/unpack-kernel gets Debian's")
+        }
     }
 
     /// The file that `--lab-kernel` names.
