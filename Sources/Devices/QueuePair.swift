@@ -208,7 +208,9 @@ public struct QueuePair: ~Copyable {
     /// Why a request was refused that is longer than what can be sent inline.
     private func inlineHint(_ error: Errno, _ length: UInt64, _ flags: UInt32) -> String? {
         // libmlx5 takes it for a queue without room.
-        guard error == .invalid || error.code == ENOMEM, flags & IBV_SEND_INLINE.rawValue != 0, length > capacity.max_inline_data else {
+        guard error == .invalid || error.code == ENOMEM, flags & IBV_SEND_INLINE.rawValue != 0,
+            length > capacity.max_inline_data
+        else {
             return nil
         }
         return "\(length) bytes do not go inline: the queue pair takes \(capacity.max_inline_data) "

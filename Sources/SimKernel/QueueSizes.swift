@@ -5,8 +5,8 @@ import Kernel
 /// How libmlx5 lays work requests out in queues, and so how many there are of what was asked for.
 /// providers/mlx5/verbs.c:mlx5_calc_sq_size, mlx5_calc_rq_size
 enum QueueSizes {
-    /// Bytes of the longest work request, of either kind (max_wqe_sz_sq, max_wqe_sz_rq).
-    private static let longest = 512
+    /// Bytes of the longest work request of each kind (max_wqe_sz_sq, max_wqe_sz_rq).
+    private static let longestSend = 1024, longestReceive = 512
     /// Bytes that a send queue is counted in (MLX5_SEND_WQE_BB).
     private static let block = 64
     /// The most blocks of a send queue, and receive requests of a receive queue (log_max_qp_sz).
@@ -34,13 +34,13 @@ enum QueueSizes {
 
     private static func send(_ cap: inout ibv_qp_cap, _ overhead: Int) throws(Errno) {
         let inline = Int(cap.max_inline_data), pieces = Int(cap.max_send_sge), requests = Int(cap.max_send_wr)
-        guard pieces <= (longest - overhead) / segment else { throw Errno(EINVAL) }
+        guard pieces <= (longestSend - overhead) / segment else { throw Errno(EINVAL) }
         let data = overhead + ((inlineHeader + inline + segment - 1) & ~(segment - 1))
         // The library adds that up in 32 bits: what does not fit those counts as little.
         let bytesOfOne = max(overhead + pieces * segment, inline == 0 ? 0 : Int(Int32(truncatingIfNeeded: data)))
-        guard bytesOfOne <= longest else { throw Errno(EINVAL) }
+        guard bytesOfOne <= longestSend else { throw Errno(EINVAL) }
         let size = (bytesOfOne + block - 1) & ~(block - 1)
-        guard requests <= Int(Int32.max) / longest else { throw Errno(EINVAL) }
+        guard requests <= Int(Int32.max) / longestSend else { throw Errno(EINVAL) }
         let bytes = Int(UInt64(requests * size).nextPowerOfTwo)
         guard bytes / block <= most else { throw Errno(EINVAL) }
         cap.max_inline_data = UInt32(max(0, size - overhead - inlineHeader))
@@ -49,7 +49,7 @@ enum QueueSizes {
 
     private static func receive(_ cap: inout ibv_qp_cap) throws(Errno) {
         guard cap.max_recv_wr <= most else { throw Errno(EINVAL) }
-        guard Int(cap.max_recv_sge) <= longest / segment else { throw Errno(EINVAL) }
+        guard Int(cap.max_recv_sge) <= longestReceive / segment else { throw Errno(EINVAL) }
         let size = Int((UInt64(max(cap.max_recv_sge, 1)) * UInt64(segment)).nextPowerOfTwo)
         let bytes = max(Int(UInt64(cap.max_recv_wr).nextPowerOfTwo) * size, block)
         cap.max_recv_wr = UInt32(bytes / size)
@@ -61,7 +61,7 @@ enum QueueSizes {
     static func granted(_ asked: ibv_srq_attr) throws(Errno) -> (attributes: ibv_srq_attr, mostLimit: UInt32) {
         guard asked.max_wr < most else { throw Errno(EINVAL) }
         // Each begins with a segment that links it to the next.
-        guard Int(asked.max_sge) <= longest / segment - 1 else { throw Errno(EINVAL) }
+        guard Int(asked.max_sge) <= longestReceive / segment - 1 else { throw Errno(EINVAL) }
         let places = UInt64(asked.max_wr + 1).nextPowerOfTwo
         var granted = asked
         granted.max_wr = UInt32(places - 1)

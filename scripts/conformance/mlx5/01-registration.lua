@@ -108,7 +108,7 @@ return {
         answer:value("a GID", gid)
       end
       answer("GIDs of port 2", context.gids, context, 2)
-      answer("device memory", context.alloc_dm, context, 64)
+      local _dm <close> = answer("device memory", context.alloc_dm, context, 64)
       answer("none of it", context.alloc_dm, context, 0)
       for _, entries in ipairs { 1, 2, 63, 64, 100, 4094, 4194304, 4194305, 1 << 24, 0x7fffffff } do
         local _cq <close> = answer("a queue of " .. entries, context.create_cq, context, entries)
