@@ -117,6 +117,11 @@ struct Run: ParsableCommand {
                 "--tlp shows what the lab's emulated ConnectX sends: --lab-nic connectx gives the lab one; nobody sees the "
                     + "links of its other devices")
         }
+        guard tlp == nil || on.bench != "lab" || on.lab.exporter == nil || on.lab.machine == .belowSwitch else {
+            throw ValidationError(
+                "--tlp with --lab-exporter needs --lab-machine below-switch: through the host bridge nobody tells the NIC's "
+                    + "process which addresses are the exporter's")
+        }
     }
 
     mutating func run() throws {

@@ -36,12 +36,20 @@ extension TopologyFile {
         nic.steeringTable = Int(entries)
         nic.dataDirect = try fields.boolean("data_direct") ?? true
         nic.rawDumps = try fields.boolean("raw_dumps") ?? true
-        nic.ownMemory = UInt64(clamping: try fields.size("own_memory") ?? Int64(nic.ownMemory))
+        let ownMemory = try fields.size("own_memory") ?? Int64(nic.ownMemory)
+        guard (0...mostOwnMemory).contains(ownMemory) else {
+            throw ErrorValue(
+                kind: "usage", "\(fields.place).own_memory is at most \(mostOwnMemory >> 20)M, not \(ownMemory) bytes")
+        }
+        nic.ownMemory = UInt64(ownMemory)
         nic.subnet = try subnet(try fields.table("subnet"))
         if let firmware = try fields.text("firmware") { nic.firmware = firmware }
         nic.limits = try limits(try fields.table("limits"))
         return nic
     }
+
+    /// Bytes: it is this process's memory.
+    private static let mostOwnMemory: Int64 = 16 << 20
 
     private static func subnet(_ fields: Fields) throws(ErrorValue) -> Topology.NIC.Subnet? {
         guard !fields.isEmpty else { return nil }

@@ -62,6 +62,11 @@ struct LabSetup {
                 "below a switch the ConnectX reaches no memory of QEMU's exporter, whose bus addresses it is not told: "
                     + "--lab-exporter gives it one of its own process")
         }
+        if servedMemory > 0, options.nic != nil, machine.fabric != .belowSwitch {
+            notes.append(
+                "bench:tlps shows nothing: through the host bridge nobody tells the NIC's process which addresses are those of "
+                    + "--lab-exporter; --lab-machine below-switch does")
+        }
         // The switch has those whose traffic it is about, and no port more.
         if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
