@@ -51,7 +51,7 @@ struct FuzzGuest {
     }
 
     private mutating func run(from first: UInt64, _ count: Int) {
-        var early: UInt64 = 0, most: UInt64 = 0, files: Int?
+        var early: UInt64 = 0, most: UInt64 = 0, files: Int?, more = 0
         var done = 0, told = 0
         session = first
         while done < count {
@@ -71,7 +71,9 @@ struct FuzzGuest {
             if done <= count / 10 { early = max(early, resident) }
             if session % 16 == 0 {
                 let open = descriptors()
-                if let files, open > files + 8 { fail("the server has \(open) descriptors, and had \(files)") }
+                // Once it may still have those of a session that has just ended; what is lost stays.
+                more = open > (files ?? open) + 8 ? more + 1 : 0
+                if let files, more == 4 { fail("the server has \(open) descriptors, and had \(files)") }
                 files = files ?? open
             }
             session += 1
