@@ -83,7 +83,7 @@ let package = Package(
                 "CHeap", "SeededRandom",
             ],
             swiftSettings: swift),
-        .target(name: "SeededRandom", swiftSettings: swift),
+        .target(name: "SeededRandom", dependencies: ["Kernel"], swiftSettings: swift),
         .executableTarget(
             name: "FuzzGuest", dependencies: ["ConnectX", "VFIOUser", "Kernel", "CKernel", "SeededRandom"],
             swiftSettings: swift),

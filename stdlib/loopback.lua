@@ -1,22 +1,10 @@
 --- Two connected queue pairs of one NIC, by which it writes to and reads from regions of its own.
-local memory, expect = require "memory", require "expect"
+local memory, expect, closing = require "memory", require "expect", require "closing"
 
 local loopback = {}
 
-local Loopback = {}
-Loopback.__index = Loopback
-
+local Loopback = closing.class()
 local LENGTH <const> = 4096
-
---- Closes all of it, last made first; twice is harmless.
-function Loopback:close()
-  local object = table.remove(self.opened)
-  if object then
-    local _rest <close> = self
-    object:close()
-  end
-end
-Loopback.__close = Loopback.close
 
 --- Has the NIC do a "write" or "read" of `length` bytes (default: 256) at the start of a region, which must allow that to a peer;
 --- returns when it is done.
@@ -28,25 +16,15 @@ end
 --- Connects two queue pairs of a protection domain, to be closed. `host` is the memory at its end, 4096 bytes that it writes
 --- from and reads to.
 function loopback.open(context, pd)
-  local self = setmetatable({ opened = {} }, Loopback)
-  local function keep(object)
-    self.opened[#self.opened + 1] = object
-    return object
-  end
-  local ok, err = pcall(function()
-    self.cq = keep(context:create_cq())
-    self.host = keep(memory.alloc(LENGTH))
-    self.mr = keep(pd:reg_mr { memory = self.host, access = { "local_write" } })
-    self.here = keep(pd:create_qp { send_cq = self.cq })
-    local there = keep(pd:create_qp { send_cq = self.cq })
+  return closing.open(Loopback, function(self)
+    self.cq = self:keep(context:create_cq())
+    self.host = self:keep(memory.alloc(LENGTH))
+    self.mr = self:keep(pd:reg_mr { memory = self.host, access = { "local_write" } })
+    self.here = self:keep(pd:create_qp { send_cq = self.cq })
+    local there = self:keep(pd:create_qp { send_cq = self.cq })
     self.here:connect { to = there:endpoint() }
     there:connect { to = self.here:endpoint() }
   end)
-  if not ok then
-    local _failed <close> = self
-    error(err, 0)
-  end
-  return self
 end
 
 --- Connects, moves as `Loopback:move` does, and closes all of it.

@@ -1,26 +1,9 @@
 --- One side of a reliable connection between two roles: what every scenario with traffic sets up first.
-local rdma, memory = require "rdma", require "memory"
+local rdma, memory, closing = require "rdma", require "memory", require "closing"
 
 local rdma_pair = {}
 
-local Side = {}
-Side.__index = Side
-
---- Closes all of it, last made first; twice is harmless. What cannot be closed keeps nothing else from it.
-function Side:close()
-  local object = table.remove(self.opened)
-  if object then
-    local _rest <close> = self
-    object:close()
-  end
-end
-Side.__close = Side.close
-
---- Keeps an object until the side is closed; returns it.
-function Side:keep(object)
-  self.opened[#self.opened + 1] = object
-  return object
-end
+local Side = closing.class()
 
 local KEYS = { nic = true, memory = true, gid_index = true, register = true, send_wr = true, recv_wr = true, inline = true }
 
@@ -36,8 +19,7 @@ function rdma_pair.connect(t, with)
       error(("rdma_pair.connect: unknown key '%s'"):format(tostring(key)), 2)
     end
   end
-  local side = setmetatable({ opened = {} }, Side)
-  local ok, err = pcall(function()
+  return closing.open(Side, function(side)
     side.context = side:keep(rdma.open(with.nic))
     side.pd = side:keep(side.context:alloc_pd())
     side.host = side:keep(memory.alloc(with.memory or "64K"))
@@ -76,11 +58,6 @@ function rdma_pair.connect(t, with)
     end
     t:barrier()
   end)
-  if not ok then
-    local _failed <close> = side
-    error(err, 0)
-  end
-  return side
 end
 
 --- What must stand beside every time that was measured: nothing, or that it is a model's.

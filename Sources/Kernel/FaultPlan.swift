@@ -32,7 +32,7 @@ public struct FaultPlan: Sendable {
     /// How often each operation was called since the plan was there.
     public private(set) var calls: [String: Int] = [:]
     private var rate = 0.0
-    private var generator = SplitMix(state: 0)
+    private var generator = SeededGenerator(seed: 0)
 
     /// A plan that refuses nothing.
     public init() {}
@@ -83,7 +83,7 @@ public struct FaultPlan: Sendable {
             throw RuleError(message: "a rate is more than 0, which would refuse nothing, and at most 1, not \(rate)")
         }
         self.rate = rate
-        generator = SplitMix(state: seed)
+        generator = SeededGenerator(seed: seed)
     }
 
     /// Counts a call; what to answer it with, nil to make it.
@@ -102,18 +102,5 @@ public struct FaultPlan: Sendable {
             answer = Refusal.all(of: operation).randomElement(using: &generator).flatMap { Errno(name: $0.name) }
         }
         return answer
-    }
-}
-
-/// SplitMix64, a small generator whose sequence is the same everywhere.
-private struct SplitMix: RandomNumberGenerator, Sendable {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -116,8 +116,6 @@ public struct FileIdentity: Hashable, Sendable {
         self.device = device
         self.inode = inode
     }
-
-    init(_ file: MappedFile.Identity) { self.init(device: file.device, inode: file.inode) }
 }
 
 /// A byte of a file.

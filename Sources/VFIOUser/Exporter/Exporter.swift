@@ -67,7 +67,7 @@ public final class Exporter: ConfiguredFunction {
             var shape = mappable()
             if let error = Errno(result: socket_mappable(self.file, &shape)) { throw error }
             memory = try MappedFile(self.file, shape)
-            memoryFile = FileIdentity(MappedFile.Identity(shape))
+            memoryFile = MappedFile.Identity(shape).file
         } catch {
             sys_close(self.file)
             throw error

@@ -99,9 +99,7 @@ struct GuestMemory {
     /// The file that an address is in, and where; nil where it is in none.
     mutating func place(of address: UInt64) -> FilePlace? {
         guard let range = range(of: address), let identity = owners[hit] else { return nil }
-        return FilePlace(
-            file: FileIdentity(identity),
-            offset: range.offset &+ (address - range.first))
+        return FilePlace(file: identity.file, offset: range.offset &+ (address - range.first))
     }
 
     private func firstIndex(endingAtOrAbove address: UInt64) -> Int {

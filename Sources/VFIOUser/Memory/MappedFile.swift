@@ -7,12 +7,11 @@ import Kernel
 final class MappedFile {
     /// What makes two descriptors the same file for us.
     struct Identity: Hashable {
-        let device, inode: UInt64
+        let file: FileIdentity
         let isWritable: Bool
 
         init(_ file: mappable) {
-            device = file.device
-            inode = file.inode
+            self.file = FileIdentity(device: file.device, inode: file.inode)
             isWritable = file.is_writable != 0
         }
     }

@@ -37,7 +37,7 @@ extension Server {
         guard let region = window.port.function?.region(window.bar), region.file >= 0 else { return nil }
         var description = mappable()
         guard socket_mappable(region.file, &description) == 0 else { return nil }
-        return FilePlace(file: FileIdentity(MappedFile.Identity(description)), offset: address - window.first)
+        return FilePlace(file: MappedFile.Identity(description).file, offset: address - window.first)
     }
 
     /// Reads or writes a peer's BAR: its file, or its registers. False where its file is gone.
