@@ -3,7 +3,7 @@
  * facts; layout.c asserts them and scripts/check-uapi compares them with the newest linux-libc-dev.
  *
  * VFIO_DEVICE_FEATURE_DMA_BUF_TPH is absent on purpose: it is in no released kernel, so its number and layout are data
- * (Devices/TPHABI.swift). Arrays that follow a structure (dma_ranges, capability chains) are not declared: Swift drops
+ * (Devices/TPH). Arrays that follow a structure (dma_ranges, capability chains) are not declared: Swift drops
  * flexible members, so whoever needs them lays them out behind the structure. */
 #pragma once
 #include <stdint.h>
