@@ -1,9 +1,9 @@
 --- Two connected queue pairs of one NIC, by which it writes to and reads from regions of its own.
-local memory, expect, closing = require "memory", require "expect", require "closing"
+local memory, expect, scope = require "memory", require "expect", require "scope"
 
 local loopback = {}
 
-local Loopback = closing.class()
+local Loopback = scope.class()
 local LENGTH <const> = 4096
 
 --- Has the NIC do a "write" or "read" of `length` bytes (default: 256) at the start of a region, which must allow that to a peer;
@@ -16,7 +16,7 @@ end
 --- Connects two queue pairs of a protection domain, to be closed. `host` is the memory at its end, 4096 bytes that it writes
 --- from and reads to.
 function loopback.open(context, pd)
-  return closing.open(Loopback, function(self)
+  return scope.open(function(self)
     self.cq = self:keep(context:create_cq())
     self.host = self:keep(memory.alloc(LENGTH))
     self.mr = self:keep(pd:reg_mr { memory = self.host, access = { "local_write" } })
@@ -24,7 +24,7 @@ function loopback.open(context, pd)
     local there = self:keep(pd:create_qp { send_cq = self.cq })
     self.here:connect { to = there:endpoint() }
     there:connect { to = self.here:endpoint() }
-  end)
+  end, Loopback)
 end
 
 --- Connects, moves as `Loopback:move` does, and closes all of it.

@@ -1,9 +1,7 @@
 --- One side of a reliable connection between two roles: what every scenario with traffic sets up first.
-local rdma, memory, closing = require "rdma", require "memory", require "closing"
+local rdma, memory, scope = require "rdma", require "memory", require "scope"
 
 local rdma_pair = {}
-
-local Side = closing.class()
 
 local KEYS = { nic = true, memory = true, gid_index = true, register = true, send_wr = true, recv_wr = true, inline = true }
 
@@ -19,7 +17,7 @@ function rdma_pair.connect(t, with)
       error(("rdma_pair.connect: unknown key '%s'"):format(tostring(key)), 2)
     end
   end
-  return closing.open(Side, function(side)
+  return scope.open(function(side)
     side.context = side:keep(rdma.open(with.nic))
     side.pd = side:keep(side.context:alloc_pd())
     side.host = side:keep(memory.alloc(with.memory or "64K"))

@@ -1,24 +1,22 @@
 --- Steering tags of a NIC: which tag it sends for the index that a memory key holds, and whether its requests carry it.
-local sys, bench, expect = require "sys", require "bench", require "expect"
+local sys, bench, expect, pci = require "sys", require "bench", require "expect", require "pci"
 
 local steering = {}
 
-local ID, FIRST = 0x17, 0x100
-
---- The TPH requester capability of a configuration space: its place, what it can and how it is set.
+--- The TPH requester capability of a configuration space: its offset in bytes, what it can and how it is set.
 local function capability(fd)
-  local place, seen = FIRST, {}
-  while place >= FIRST and not seen[place] do
-    seen[place] = true
-    local bytes = sys.read(fd, 12, place).bytes or ""
+  local offset, seen = pci.EXTENDED, {}
+  while offset >= pci.EXTENDED and not seen[offset] do
+    seen[offset] = true
+    local bytes = sys.read(fd, 12, offset).bytes or ""
     if #bytes < 12 then
       return nil
     end
     local header, abilities, control = string.unpack("<I4I4I4", bytes)
-    if header & 0xffff == ID then
-      return place, abilities, control
+    if header & 0xffff == pci.EXT_CAP_TPH then
+      return offset, abilities, control
     end
-    place = header >> 20 & ~3
+    offset = header >> 20 & ~3
   end
 end
 
@@ -37,8 +35,8 @@ function steering.mode(nic)
     return nil, path
   end
   local _file <close> = file
-  local place, _, control = capability(file:fd())
-  if not place then
+  local offset, _, control = capability(file:fd())
+  if not offset then
     return nil, path .. " shows no TPH requester capability (beyond 64 bytes it is root's to read)"
   end
   local mode = ({ [1] = "tph", [3] = "extended" })[control >> 8 & 3]
@@ -73,8 +71,8 @@ function steering.tag(nic, index)
     return nil, path
   end
   local _file <close> = file
-  local place, abilities, control = capability(file:fd())
-  if not place then
+  local offset, abilities, control = capability(file:fd())
+  if not offset then
     return nil, path .. " shows no TPH requester capability (beyond 64 bytes it is root's to read)"
   end
   local location, size = abilities >> 9 & 3, (abilities >> 16 & 0x7ff) + 1
@@ -84,7 +82,7 @@ function steering.tag(nic, index)
   if location ~= 1 or index >= size or control >> 8 & 3 == 0 then
     return nil, ("index %d is not in a table of %d entries at location %d"):format(index, size, location)
   end
-  local entry = sys.read(file:fd(), 2, place + 12 + 2 * index).bytes or ""
+  local entry = sys.read(file:fd(), 2, offset + 12 + 2 * index).bytes or ""
   if #entry < 2 then
     return nil, ("entry %d of %s cannot be read"):format(index, path)
   end

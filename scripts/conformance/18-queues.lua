@@ -190,7 +190,7 @@ return {
 
     { "a shared receive queue", with_queues(function(answer, q)
       local srq = q.pd:create_srq { wr = 4 }
-      q.made[1] = srq
+      q.made:keep(srq)
       local a, _b = pair(q, "rc", { srq = srq })
       local c, _d = pair(q, "rc", { srq = srq })
       for id = 1, 4 do
@@ -207,7 +207,7 @@ return {
 
     { "completion events", with_queues(function(answer, q)
       local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
-      q.made[1] = events
+      q.made:keep(events)
       local plain = q.recv_cq
       q.recv_cq = events
       local a, b = pair(q, "rc")
@@ -238,7 +238,7 @@ return {
 
     { "what happened", with_queues(function(answer, q)
       local srq = q.pd:create_srq { wr = 4 }
-      q.made[1] = srq
+      q.made:keep(srq)
       local function happened(name, with)
         answer(name, function()
           local event = q.context:wait_event(PATIENCE)
@@ -272,7 +272,7 @@ return {
 
     { "a completion queue that is too small", with_queues(function(answer, q)
       local small = q.context:create_cq(2)
-      q.made[1] = small
+      q.made:keep(small)
       local plain = q.cq
       q.cq = small
       local a = pair(q, "rc")
@@ -287,7 +287,7 @@ return {
     { "memory of its own, and pools of keys", with_queues(function(answer, q)
       answer("alloc_dm", function()
         local dm = q.context:alloc_dm(4096)
-        q.made[#q.made + 1] = dm
+        q.made:keep(dm)
         return dm
       end)
       answer("alloc_dm of nothing", q.context.alloc_dm, q.context, 0)

@@ -1,5 +1,5 @@
 --- What the conformance files about queue pairs share.
-local rdma, memory, answers = require "rdma", require "memory", require "answers"
+local rdma, memory, answers, scope = require "rdma", require "memory", require "answers", require "scope"
 
 local queues = {}
 
@@ -15,11 +15,7 @@ function queues.case(body)
     local cq <close> = context:create_cq(64)
     local recv_cq <close> = context:create_cq(64)
     -- What a case creates is closed before what it hangs on, the last first.
-    local made <close> = setmetatable({}, { __close = function(list)
-      for i = #list, 1, -1 do
-        list[i]:close()
-      end
-    end })
+    local made <close> = scope.open()
     body(answers.new(t), {
       context = context, pd = pd, host = host, mr = mr, cq = cq, recv_cq = recv_cq, made = made,
     })
@@ -32,8 +28,7 @@ function queues.create(q, with)
     request[key] = value
   end
   local qp = q.pd:create_qp(request)
-  q.made[#q.made + 1] = qp
-  return qp
+  return q.made:keep(qp)
 end
 
 -- Milliseconds after which what has to come counts as lost. No answer may depend on how fast the machine is, so it is long.

@@ -17,8 +17,9 @@ end
 --- A case for each way in which the exporter takes its mappings away: `body(f, opt, t, revoke)`.
 local cases = {}
 local function each(name, body)
-  for way, revoke in pairs { ["a reset"] = reset, ["memory off and on"] = memory_off_and_on } do
-    cases[#cases + 1] = { name:format(way), reproducing.nic_case(function(f, opt, t)
+  for _, way in ipairs { { "a reset", reset }, { "memory off and on", memory_off_and_on } } do
+    local revoke = way[2]
+    cases[#cases + 1] = { name:format(way[1]), reproducing.nic_case(function(f, opt, t)
       body(f, opt, t, revoke)
     end) }
   end

@@ -1,28 +1,16 @@
 --- What the reproducers share: a case with an exporter and those who ask for its hint, and bugs that are known.
-local vfio, rdma, memory, case, sys = require "vfio", require "rdma", require "memory", require "case", require "sys"
+local rdma, case, sys = require "rdma", require "case", require "sys"
 local expect, steering, feature = require "expect", require "steering", require "tph_feature"
+local fixture, loopback = require "fixture", require "loopback"
 local importer = require "engines.edu_importer"
 
 local reproducing = {}
 
 local LENGTH = 4096
-local COMMAND, MEMORY = 4, 2
 local HINTS = { [0] = "bidirectional", "requester", "target", "target-priority" }
 
---- The options of a reproducer that exports.
-function reproducing.exporter_options(more)
-  local options = more or {}
-  options.exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" }
-  options.region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" }
-  return options
-end
-
---- The same of one that registers with a NIC.
-function reproducing.nic_options(more)
-  local options = reproducing.exporter_options(more)
-  options.nic = { type = "rdma", default = "auto", about = "who registers the dma-buf" }
-  return options
-end
+--- The options of a reproducer that exports, and of one that registers with a NIC as well.
+reproducing.exporter_options, reproducing.nic_options = fixture.exporter_options, fixture.nic_options
 
 --- An answer that kernels with a known bug give. The `wrong` one is what is expected today; the `right` one fails the
 --- case too, as then the bug is gone and its reproducer out of date.
@@ -40,25 +28,19 @@ Exporter.__index = Exporter
 --- A case: `body(f, opt, t)` with the open exporter.
 function reproducing.case(body)
   return function(t, opt)
-    local dev <close> = vfio.open(opt.exporter)
-    body(setmetatable({ t = t, opt = opt, dev = dev }, Exporter), opt, t)
+    local opened <close> = fixture.vfio(opt)
+    body(setmetatable({ t = t, opt = opt, dev = opened.dev, opened = opened }, Exporter), opt, t)
   end
 end
 
 --- Exports pages of the BAR, { first, count } each; the first page where none are given.
 function Exporter:export(...)
-  local ranges = {}
-  for i, pages in ipairs { ... } do
-    ranges[i] = { offset = pages[1] * LENGTH, length = pages[2] * LENGTH }
-  end
-  ranges[1] = ranges[1] or { offset = 0, length = LENGTH }
-  return self.dev:export_dmabuf { region = self.opt.region, ranges = ranges }
+  return self.opened:export(...)
 end
 
 --- Switches the exporter's memory decode.
 function Exporter:set_memory(on)
-  local command = self.dev:load(vfio.CONFIG, COMMAND, 2)
-  self.dev:store(vfio.CONFIG, COMMAND, 2, on and command | MEMORY or command & ~MEMORY)
+  self.opened:set_memory(on)
 end
 
 --- The feature's number, structure and that one's name (`tph_feature.identify`).
@@ -126,15 +108,7 @@ end
 --- The NIC writes 64 bytes to a region, by a connection with itself: if the exporter took the mapping away, it is made
 --- again now.
 function Exporter:access(mr)
-  local cq <close> = self.context:create_cq()
-  local host <close> = memory.alloc(LENGTH)
-  local from <close> = self.pd:reg_mr { memory = host, access = { "local_write" } }
-  local here <close> = self.pd:create_qp { send_cq = cq }
-  local there <close> = self.pd:create_qp { send_cq = cq }
-  here:connect { to = there:endpoint() }
-  there:connect { to = here:endpoint(), access = { "remote_write" } }
-  here:post_send { op = "write", mr = from, length = 64, remote_addr = mr:addr(), rkey = mr:rkey() }
-  expect.equal(cq:wait()[1].status, "SUCCESS", "a write to the region")
+  loopback.move(self.context, self.pd, "write", mr, 64)
 end
 
 --- What those who ask for the hint of a dma-buf are told, by the bits of the tags they ask for: { [8] = "0x42 target",

@@ -1,5 +1,5 @@
 --- What the reproducers about a NIC's steering table share.
-local expect, steering, reproducing = require "expect", require "steering", require "reproducing"
+local expect, steering, reproducing, scope = require "expect", require "steering", require "reproducing", require "scope"
 
 local table_entries = {}
 
@@ -31,16 +31,9 @@ end
 
 --- Calls `body(keep)`, and closes what `keep` was given, last made first.
 function table_entries.with(body)
-  local kept <close> = setmetatable({}, {
-    __close = function(list)
-      for i = #list, 1, -1 do
-        list[i]:close()
-      end
-    end,
-  })
+  local kept <close> = scope.open()
   body(function(object)
-    kept[#kept + 1] = object
-    return object
+    return kept:keep(object)
   end)
 end
 

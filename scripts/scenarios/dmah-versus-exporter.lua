@@ -1,15 +1,13 @@
 -- Two can give a region its hint: the program, by a DMA handle of its own, and the exporter of the dma-buf. The handle wins
 -- in every revision of the series, and then the exporter is not even asked.
-local vfio, rdma, expect = require "vfio", require "rdma", require "expect"
+local expect, fixture = require "expect", require "fixture"
 local steering, loopback = require "steering", require "loopback"
 
 local function case(body)
   return function(t, opt)
-    local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = 4096 } } }
-    local context <close> = rdma.open(opt.nic)
-    local pd <close> = context:alloc_pd()
-    local ok, dmah = pcall(context.alloc_dmah, context, { ph = "requester" })
+    local f <close> = fixture.nic(opt)
+    local buf <close> = f:export()
+    local ok, dmah = pcall(f.context.alloc_dmah, f.context, { ph = "requester" })
     if not ok then
       t:skip("no DMA handle here: " .. tostring(dmah))
     end
@@ -20,10 +18,10 @@ local function case(body)
       for key, value in pairs(with) do
         request[key] = value
       end
-      local mr <close> = pd:reg_mr_ex(request)
+      local mr <close> = f.pd:reg_mr_ex(request)
       local found, reason = steering.seen {
         t = t, nic = opt.nic, mr = mr, exporter = opt.exporter,
-        send = function() loopback.move(context, pd, "write", mr) end,
+        send = function() loopback.move(f.context, f.pd, "write", mr) end,
       }
       if not found then
         t:skip("registered, but " .. reason)
@@ -38,11 +36,7 @@ end
 return {
   name = "dmah-versus-exporter",
   about = "a DMA handle given at registration wins over the hint that the exporter set",
-  options = {
-    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" },
-    nic = { type = "rdma", default = "auto", about = "importing NIC" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
-  },
+  options = fixture.nic_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "dma", "raw" },
   cases = {

@@ -1,11 +1,10 @@
 -- A driver in the kernel imports a VFIO dma-buf: what attaching and mapping answer, DMA within the exporter's BAR, and
 -- what becomes of a mapping when the exporter revokes it. For the lab bench with --lab-importer, and sim:lab-importer.
-local vfio, sys = require "vfio", require "sys"
-local expect, pattern, importer = require "expect", require "pattern", require "engines.edu_importer"
+local sys, expect, fixture, pci = require "sys", require "expect", require "fixture", require "pci"
+local pattern, importer = require "pattern", require "engines.edu_importer"
 
 local PAGE = 4096
 local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
-local COMMAND, MEMORY = 4, 2
 
 --- A case: `body(t, dev, export, opt)`. `export(...)` makes a dma-buf of these pages of the BAR: { first, count }.
 local function case(body)
@@ -15,13 +14,9 @@ local function case(body)
       t:skip("no importer: cannot open " .. importer.path .. " (--bench lab --lab-importer, --bench sim:lab-importer)")
     end
     file:close()
-    local dev <close> = vfio.open(opt.exporter)
-    body(t, dev, function(...)
-      local ranges = {}
-      for i, pages in ipairs { ... } do
-        ranges[i] = { offset = pages[1] * PAGE, length = pages[2] * PAGE }
-      end
-      return dev:export_dmabuf { region = opt.region, ranges = ranges }
+    local exporter <close> = fixture.vfio(opt)
+    body(t, exporter.dev, function(...)
+      return exporter:export(...)
     end, opt)
   end
 end
@@ -63,11 +58,6 @@ local function refused(with)
   end)
 end
 
-local function set_memory(dev, on)
-  local command = dev:load(vfio.CONFIG, COMMAND, 2)
-  dev:store(vfio.CONFIG, COMMAND, 2, on and command | MEMORY or command & ~MEMORY)
-end
-
 local function expect_state(attached, invalidations, mapped, what)
   expect.equal(attached:invalidations(), invalidations, what .. ": invalidations")
   expect.equal(attached:is_mapped(), mapped, what .. ": mapped")
@@ -76,9 +66,8 @@ end
 return {
   name = "importer",
   about = "a kernel driver maps a VFIO BAR through its dma-buf, does DMA to it, and loses it",
-  options = {
+  options = fixture.exporter_options {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR of at least 1 MiB" },
     length = { type = "size", default = 10000, min = 1, max = "64K", about = "bytes to copy" },
   },
   needs = { "vfio.dma_buf" },
@@ -97,10 +86,10 @@ return {
     { "attach and map while memory is off", mapping(function(_, dev, export)
       local buf <close> = export { 0, 1 }
       local attached <close> = importer.attach(buf)
-      set_memory(dev, false)
+      pci.set_memory(dev, false)
       local late = select(2, pcall(importer.attach, buf))
       local mapped = select(2, pcall(attached.map, attached))
-      set_memory(dev, true)
+      pci.set_memory(dev, true)
       expect.equal(late.name, "ENODEV", "attach")
       expect.equal(mapped.name, "ENODEV", "map")
       attached:map()
@@ -182,9 +171,9 @@ return {
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
       attached:map()
-      set_memory(dev, false)
+      pci.set_memory(dev, false)
       local count, mapped = attached:invalidations(), attached:is_mapped()
-      set_memory(dev, true)
+      pci.set_memory(dev, true)
       expect.equal(count, 1, "invalidations with memory off")
       expect.equal(mapped, false, "mapped with memory off")
       expect_state(attached, 2, false, "with memory on")

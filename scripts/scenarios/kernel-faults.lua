@@ -2,7 +2,7 @@
 -- in turn, by the kernel's own fault injection. Each failure must be reported as one, and leave nothing behind.
 local vfio, iommufd, type1 = require "vfio", require "iommufd", require "type1"
 local memory, rdma, sys = require "memory", require "rdma", require "sys"
-local expect, faults = require "expect", require "kernel_faults"
+local expect, faults, scope = require "expect", require "kernel_faults", require "scope"
 
 local PAGE, F_DUPFD = 4096, 0
 
@@ -25,17 +25,9 @@ local function case(prepare)
     if reason then
       t:skip(reason)
     end
-    local kept = setmetatable({}, {
-      __close = function(list)
-        for i = #list, 1, -1 do
-          list[i]:close()
-        end
-      end,
-    })
-    local _kept <close> = kept
+    local kept <close> = scope.open()
     local fn = prepare(opt, function(object)
-      kept[#kept + 1] = object
-      return object
+      return kept:keep(object)
     end, t)
     local null <close> = sys.open("/dev/null")
     fn() -- what is allocated once, lazily, is there now

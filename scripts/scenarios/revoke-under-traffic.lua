@@ -1,18 +1,14 @@
 -- The exporter takes its memory away while a NIC writes into it: nothing may succeed from then on, the region stays, and a
 -- new registration says why it cannot be. Where the bench sees links, no request reaches it there.
-local vfio, traffic, sys, bench = require "vfio", require "traffic", require "sys", require "bench"
-local expect, rdma_pair, steering = require "expect", require "rdma_pair", require "steering"
+local traffic, sys, bench = require "traffic", require "sys", require "bench"
+local expect, rdma_pair, steering, fixture, pci =
+  require "expect", require "rdma_pair", require "steering", require "fixture", require "pci"
 
-local LENGTH, COMMAND, MEMORY = 65536, 4, 2
+local LENGTH = 65536
 -- Looks for a message, of a millisecond at least, before its stream counts as dead.
 local PATIENCE = 30000
 -- A key that leads nowhere, or pages that could not be had again: a NIC answers the one or the other.
 local REFUSALS = { REM_ACCESS_ERR = true, REM_OP_ERR = true }
-
-local function set_memory(dev, on)
-  local command = dev:load(vfio.CONFIG, COMMAND, 2)
-  dev:store(vfio.CONFIG, COMMAND, 2, on and command | MEMORY or command & ~MEMORY)
-end
 
 --- What the target sees of the traffic in its own memory: what comes back waits until a message is written from now on, and is
 --- false where the stream has ended instead.
@@ -52,8 +48,9 @@ local function case(disturb)
     local side <close> = rdma_pair.connect(t, {
       nic = opt.nic, memory = LENGTH,
       register = t:role() == "target" and function(side)
-        dev = side:keep(vfio.open(opt.exporter))
-        local buf = side:keep(dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = LENGTH } } })
+        local exporter = side:keep(fixture.vfio(opt))
+        dev = exporter.dev
+        local buf = side:keep(exporter:export { 0, LENGTH // fixture.PAGE })
         function register()
           return side.pd:reg_dmabuf_mr { dmabuf = buf, length = LENGTH, access = { "local_write", "remote_write" } }
         end
@@ -92,10 +89,8 @@ return {
   name = "revoke-under-traffic",
   about = "memory that is taken away while a NIC writes into it takes no byte more",
   roles = { "target", "initiator" },
-  options = {
-    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is written" },
+  options = fixture.nic_options {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
     duration = { type = "integer", default = 60000, min = 1000, max = 3600000,
       about = "milliseconds after which a stream that is not refused fails the case" },
   },
@@ -103,10 +98,10 @@ return {
   effects = { "open", "region_write", "config_write", "reset", "dma" },
   cases = {
     { "memory decode off", case(function(dev, register, _, ended)
-      set_memory(dev, false)
+      pci.set_memory(dev, false)
       expect.errno("ENODEV", register)
       ended()
-      set_memory(dev, true)
+      pci.set_memory(dev, true)
       register():close()
     end) },
     { "the device is closed", case(function(dev, register, _, ended)

@@ -1,20 +1,18 @@
 -- When a region's hint is decided: at registration, once. What is set on the dma-buf later, and a reset of the exporter in
 -- between, changes no region that is there.
-local vfio, rdma = require "vfio", require "rdma"
-local expect, steering, loopback = require "expect", require "steering", require "loopback"
+local expect, fixture = require "expect", require "fixture"
+local steering, loopback = require "steering", require "loopback"
 
 local ACCESS = { "local_write", "remote_write" }
 
 --- A case: `body(t, f)` with a dma-buf (`f.buf`) of the open device (`f.dev`) and `f.register()`.
 local function case(body)
   return function(t, opt)
-    local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
-    local ctx <close> = rdma.open(opt.nic)
-    local pd <close> = ctx:alloc_pd()
-    local f = { dev = dev, buf = buf, ctx = ctx, pd = pd, opt = opt }
+    local f <close> = fixture.nic(opt)
+    local buf <close> = f:export { 0, 16 }
+    f.buf = buf
     function f.register()
-      local ok, mr = pcall(pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = "64K", access = ACCESS })
+      local ok, mr = pcall(f.pd.reg_dmabuf_mr, f.pd, { dmabuf = buf, length = "64K", access = ACCESS })
       if ok then
         return mr
       elseif mr.name == "EOPNOTSUPP" then
@@ -26,7 +24,7 @@ local function case(body)
     function f.carries(mr, tag, what)
       local found, reason = steering.seen {
         t = t, nic = opt.nic, mr = mr, exporter = opt.exporter,
-        send = function() loopback.move(ctx, pd, "write", mr) end,
+        send = function() loopback.move(f.context, f.pd, "write", mr) end,
       }
       if not found then
         t:skip("registered, but " .. reason)
@@ -55,10 +53,7 @@ end
 return {
   name = "tph-lifetime",
   about = "a region keeps the tag it was registered with, whatever happens to the dma-buf",
-  options = {
-    exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
-    nic = { type = "rdma", default = "auto", about = "importing NIC" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "BAR to export" },
+  options = fixture.nic_options {
     first = { type = "integer", default = 0x42, min = 1, max = 255, about = "tag before registration" },
     second = { type = "integer", default = 0x43, min = 1, max = 255, about = "tag set afterwards" },
   },
@@ -95,7 +90,7 @@ return {
     { "a DMA handle wins over the exporter", case(function(t, f)
       f.set(f.opt.first)
       f.register():close()
-      local ok, dmah = pcall(f.ctx.alloc_dmah, f.ctx, { ph = "requester" })
+      local ok, dmah = pcall(f.context.alloc_dmah, f.context, { ph = "requester" })
       if not ok then
         t:skip("no DMA handle: " .. tostring(dmah))
       end

@@ -1,6 +1,7 @@
 -- What VFIO_DEVICE_FEATURE_DMA_BUF_TPH takes and what it refuses, and with which errno: every check of the series that a
 -- program can reach. What is expected depends on the structure that the kernel takes, which is found out here anew.
-local vfio, sys, expect, feature = require "vfio", require "sys", require "expect", require "tph_feature"
+local vfio, sys, expect = require "vfio", require "sys", require "expect"
+local feature, fixture = require "tph_feature", require "fixture"
 
 local structures, pack, patched, answer = feature.structures, feature.pack, feature.patched, feature.answer
 local ST, ST_EXT = feature.ST, feature.ST_EXT
@@ -9,11 +10,12 @@ local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
 --- A case: `body(t, f)` with the open device, a dma-buf of it and raw access to the feature.
 local function case(body)
   return function(t, opt)
-    local dev <close> = vfio.open(opt.exporter)
+    local exporter <close> = fixture.vfio(opt)
+    local dev = exporter.dev
     local f = { dev = dev, opt = opt }
     f.number, f.structure = feature.identify(dev)
     function f.export()
-      return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+      return exporter:export { 0, 16 }
     end
     function f.data(values)
       return pack(f.structure, values)
@@ -53,10 +55,7 @@ end
 return {
   name = "tph-set",
   about = "set a TPH hint on a dma-buf, and every refusal with its errno",
-  options = {
-    exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "BAR to export" },
-  },
+  options = fixture.exporter_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   effects = { "open", "config_write", "raw" },
   cases = {

@@ -1,7 +1,7 @@
 -- What a hint becomes on the wire: a NIC writes through a memory region of an exporter's BAR, and its requests are looked
 -- at on the links: a simulated bench's, or those of the lab's emulated NIC; with hardware that takes an analyzer. Where the
 -- memory key tells, it must say the same.
-local vfio, rdma, bench, expect = require "vfio", require "rdma", require "bench", require "expect"
+local bench, expect, fixture = require "bench", require "expect", require "fixture"
 local steering, pattern, loopback = require "steering", require "pattern", require "loopback"
 
 local ACCESS = { "local_write", "remote_write", "remote_read" }
@@ -16,15 +16,13 @@ local function case(body)
     if not mode then
       t:skip(opt.nic .. " sends no hints: " .. reason)
     end
-    local dev <close> = vfio.open(opt.exporter)
-    local context <close> = rdma.open(opt.nic)
-    local pd <close> = context:alloc_pd()
-    local nic <close> = loopback.open(context, pd)
+    local f <close> = fixture.nic(opt)
+    local nic <close> = loopback.open(f.context, f.pd)
     nic.host:write(0, pattern.bytes(256, 3))
-    local rig = { t = t, dev = dev, mode = mode }
+    local rig = { t = t, dev = f.dev, mode = mode }
 
     function rig.export()
-      return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = 4096 } } }
+      return f:export()
     end
 
     function rig.set(buf, tag, ph)
@@ -32,7 +30,7 @@ local function case(body)
     end
 
     function rig.register(buf)
-      return pd:reg_dmabuf_mr { dmabuf = buf, length = 4096, access = ACCESS }
+      return f.pd:reg_dmabuf_mr { dmabuf = buf, length = 4096, access = ACCESS }
     end
 
     --- Has the NIC write 256 bytes to (or read them from) a region; returns its requests to the exporter.
@@ -63,11 +61,7 @@ end
 return {
   name = "tph-wire",
   about = "the hint of a dma-buf is in the requests of a NIC that writes through it, or is not",
-  options = {
-    exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is exported" },
-    nic = { type = "rdma", default = "auto", about = "who writes" },
-    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
-  },
+  options = fixture.nic_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "reset", "dma", "raw" },
   cases = {

@@ -1,6 +1,6 @@
 -- What mlx5_ib answers to a registration of a VFIO BAR's dma-buf, and what becomes of a region whose exporter revokes.
 local vfio, memory = require "vfio", require "memory"
-local registering, queues = require "registering", require "queues"
+local registering, queues, fixture, scope = require "registering", require "queues", require "fixture", require "scope"
 
 local PAGE = 4096
 local case, register = registering.case, registering.register
@@ -11,14 +11,10 @@ local FLAGS = { "local_write", "remote_write", "remote_read", "remote_atomic", "
 --- A case with `dev`, and `export { page, pages }, ...`.
 local function exporting(body)
   return case(function(with)
-    local dev <close> = vfio.open(with.opt.exporter)
-    with.dev = dev
+    local exporter <close> = fixture.vfio(with.opt)
+    with.dev = exporter.dev
     function with.export(...)
-      local ranges = {}
-      for i, pages in ipairs { ... } do
-        ranges[i] = { offset = pages[1] * PAGE, length = pages[2] * PAGE }
-      end
-      return dev:export_dmabuf { region = 2, ranges = ranges }
+      return exporter:export(...)
     end
     body(with)
   end)
@@ -29,14 +25,13 @@ end
 local function reaching(with, mr)
   return function(name)
     for _, op in ipairs { "write", "read" } do
-      local q = { context = with.context, pd = with.pd, made = {} }
+      local made <close> = scope.open()
+      local q = { context = with.context, pd = with.pd, made = made }
       local host <close> = memory.alloc(PAGE)
       local own <close> = with.pd:reg_mr { memory = host, access = queues.ALL }
       local cq <close> = with.context:create_cq(8)
       q.cq, q.recv_cq = cq, cq
-      local a, b = queues.pair(q, "rc")
-      local _a <close> = a
-      local _b <close> = b
+      local a = queues.pair(q, "rc")
       a:post_send { op = op, mr = own, length = 64, remote_addr = mr:addr(), rkey = mr:rkey(), id = 1 }
       queues.ends(with.answer, name .. ", " .. op, cq, 1)
     end

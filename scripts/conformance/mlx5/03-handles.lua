@@ -1,6 +1,6 @@
 -- DMA handles of mlx5: what may be asked for, who holds them, and the pools that keys come from.
 local vfio = require "vfio"
-local registering, steering = require "registering", require "steering"
+local registering, steering, scope = require "registering", require "steering", require "scope"
 
 local PAGE = 4096
 local case = registering.case
@@ -12,7 +12,6 @@ local function hint(with, name, mr)
   local tag = tph.enabled and steering.tag(with.opt.nic, tph.st) or nil
   with.answer:value(name .. ", the key's hint", { enabled = tph.enabled, index = tph.st, ph = tph.ph, tag = tag })
 end
-
 
 return {
   name = "conformance-mlx5-handles",
@@ -102,14 +101,12 @@ return {
     end) },
 
     { "the table of tags", case(function(with)
-      local list <close> = setmetatable({}, { __close = function(all)
-        for i = #all, 1, -1 do all[i]:close() end
-      end })
+      local opened <close> = scope.open()
       for i = 1, 8 do
         for _, kind in ipairs { "volatile", "persistent" } do
           local dmah = with.answer(("handle %d, %s"):format(i, kind), with.context.alloc_dmah, with.context,
             { ph = PH[i % 4 + 1], cpu_id = i % 2, mem_type = kind })
-          list[#list + 1] = dmah
+          opened:keep(dmah)
         end
       end
     end) },

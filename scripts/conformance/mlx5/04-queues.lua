@@ -7,7 +7,7 @@ local with_queues, create, pair, ends = queues.case, queues.create, queues.pair,
 --- Creates a queue pair and closes it at once.
 local function try(answer, q, name, with)
   local _qp <close> = answer(name, create, q, with)
-  q.made[#q.made] = nil
+  q.made:forget()
 end
 
 --- Posts until it is refused: how many fit, and the errno.
@@ -72,7 +72,7 @@ return {
         end)
         local most = 0
         local c <close> = create(q, { send_wr = wr, inline = inline })
-        q.made[#q.made] = nil
+        q.made:forget()
         c:connect { to = a:endpoint(), timeout = 0 }
         for bytes = 0, 512, 4 do
           if not pcall(c.post_send, c, { op = "send", mr = q.mr, length = bytes, inline = true, signaled = false }) then
@@ -173,7 +173,7 @@ return {
     { "order of closing", with_queues(function(answer, q)
       local srq = answer("create_srq", q.pd.create_srq, q.pd, { wr = 4 })
       local qp = answer("create_qp", create, q, { srq = srq })
-      q.made[#q.made] = nil
+      q.made:forget()
       answer("its cq", q.cq.close, q.cq)
       answer("its other cq", q.recv_cq.close, q.recv_cq)
       answer("its srq", srq.close, srq)
@@ -183,7 +183,7 @@ return {
       local d = create(q, { type = "ud" })
       local ah = answer("create_ah", q.pd.create_ah, q.pd, { to = d:endpoint() })
       d:close()
-      q.made[#q.made] = nil
+      q.made:forget()
       q.mr:close()
       answer("the domain with an srq and an address", q.pd.close, q.pd)
       answer("the address", ah.close, ah)
@@ -195,7 +195,7 @@ return {
 
     { "completion events", with_queues(function(answer, q)
       local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
-      q.made[1] = events
+      q.made:keep(events)
       local plain = q.recv_cq
       q.recv_cq = events
       local a, b = pair(q, "rc")

@@ -46,9 +46,8 @@ local function fails(answer, q, name, kind, request, with)
   answer(name .. ", the next", a.post_send, a,
     { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = 2 })
   ends(answer, name .. ", the next", q.cq, 1)
-  for i = #q.made, #q.made - 1, -1 do
-    q.made[i]:close()
-    q.made[i] = nil
+  for _ = 1, 2 do
+    q.made:forget():close()
   end
   left(answer, name .. ", left", q.cq)
 end
@@ -211,7 +210,7 @@ local cases = {
     a:connect { to = b:endpoint(), timeout = 1, retries = 1 }
     b:connect { to = a:endpoint(), timeout = 1, retries = 1 }
     b:close()
-    q.made[#q.made] = nil
+    q.made:forget()
     for id = 1, 3 do
       a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = id }
     end
@@ -293,7 +292,7 @@ local cases = {
 
   { "a shared receive queue", with_queues(function(answer, q)
     local srq = q.pd:create_srq { wr = 4 }
-    q.made[1] = srq
+    q.made:keep(srq)
     local a, _b = pair(q, "rc", { srq = srq })
     local c, _d = pair(q, "rc", { srq = srq })
     for id = 1, 4 do
@@ -321,7 +320,7 @@ local cases = {
 
   { "a completion queue that is full", with_queues(function(answer, q)
     local small = q.context:create_cq(1)
-    q.made[1] = small
+    q.made:keep(small)
     local cq = q.cq
     q.cq = small
     local a, b = create(q, { send_wr = 64 }), create(q)

@@ -1,7 +1,7 @@
 -- What mlx5 makes of the hint that an exporter gives (get_tph of the series): which tags reach the NIC's table, when the
 -- exporter is asked, and who else may hold a tag. Needs a kernel with DMA_BUF_TPH.
 local vfio = require "vfio"
-local registering, steering = require "registering", require "steering"
+local registering, steering, scope = require "registering", require "steering", require "scope"
 
 local PAGE = 4096
 local case = registering.case
@@ -95,16 +95,11 @@ return {
     end) },
 
     { "two exporters' tags", exporting(function(with)
-      local list <close> = setmetatable({}, { __close = function(all)
-        for i = #all, 1, -1 do
-          all[i]:close()
-        end
-      end })
+      local opened <close> = scope.open()
       for st = 1, 12 do
-        local buf = with.export(1)
-        list[#list + 1] = buf
+        local buf = opened:keep(with.export(1))
         with.answer("set " .. st, buf.set_tph, buf, { st = st % 5, ph = PH[st % 4 + 1] })
-        list[#list + 1] = with.register("tag " .. st, buf)
+        opened:keep(with.register("tag " .. st, buf))
       end
     end) },
   },

@@ -9,18 +9,18 @@ local case, mapped, open, set_command = importing.case, importing.mapped, import
 local cases = {}
 
 --- Ranges of the BAR, as pages, and where their pieces are where each has its own.
-for name, ranges in pairs {
-  ["one page"] = { { 0, 1 } },
-  ["all of the BAR"] = { { 0, 256 } },
-  ["the last page"] = { { 255, 1 } },
-  ["two neighbours"] = { { 0, 1 }, { 1, 1 } },
-  ["two apart"] = { { 0, 1 }, { 128, 2 } },
-  ["two, the last first"] = { { 128, 2 }, { 0, 1 } },
-  ["the same one twice"] = { { 3, 2 }, { 3, 2 } },
-  ["two that overlap"] = { { 3, 2 }, { 4, 2 } },
-  ["three"] = { { 1, 1 }, { 3, 1 }, { 5, 1 } },
+for _, ranges in ipairs {
+  { name = "one page", { 0, 1 } },
+  { name = "all of the BAR", { 0, 256 } },
+  { name = "the last page", { 255, 1 } },
+  { name = "two neighbours", { 0, 1 }, { 1, 1 } },
+  { name = "two apart", { 0, 1 }, { 128, 2 } },
+  { name = "two, the last first", { 128, 2 }, { 0, 1 } },
+  { name = "the same one twice", { 3, 2 }, { 3, 2 } },
+  { name = "two that overlap", { 3, 2 }, { 4, 2 } },
+  { name = "three", { 1, 1 }, { 3, 1 }, { 5, 1 } },
 } do
-  cases[#cases + 1] = { "ranges: " .. name, case(function(with)
+  cases[#cases + 1] = { "ranges: " .. ranges.name, case(function(with)
     local buf <close> = with.export(table.unpack(ranges))
     local one <close> = open(with)
     one:attach("attach", buf:fd())
@@ -74,24 +74,24 @@ local function close(with)
   with.dev:close()
 end
 
-for name, steps in pairs {
-  ["reset"] = { reset },
-  ["two resets"] = { reset, reset },
-  ["memory off, on"] = { command(0), command(2) },
-  ["memory off twice, on twice"] = { command(0), command(0), command(2), command(2) },
-  ["memory on, which it is"] = { command(2), command(6) },
-  ["memory off, reset, on"] = { command(0), reset, command(2) },
-  ["asleep, awake"] = { feature(3), feature(5) },
-  ["asleep twice"] = { feature(3), feature(3), feature(5) },
-  ["awake, which it is"] = { feature(5) },
-  ["asleep, reset, awake"] = { feature(3), reset, feature(5) },
-  ["asleep, memory written, awake"] = { feature(3), command(2), feature(5) },
-  ["closed"] = { close },
-  ["memory off, closed"] = { command(0), close },
-  ["asleep, closed"] = { feature(3), close },
-  ["reset, closed"] = { reset, close },
+for _, steps in ipairs {
+  { name = "reset", reset },
+  { name = "two resets", reset, reset },
+  { name = "memory off, on", command(0), command(2) },
+  { name = "memory off twice, on twice", command(0), command(0), command(2), command(2) },
+  { name = "memory on, which it is", command(2), command(6) },
+  { name = "memory off, reset, on", command(0), reset, command(2) },
+  { name = "asleep, awake", feature(3), feature(5) },
+  { name = "asleep twice", feature(3), feature(3), feature(5) },
+  { name = "awake, which it is", feature(5) },
+  { name = "asleep, reset, awake", feature(3), reset, feature(5) },
+  { name = "asleep, memory written, awake", feature(3), command(2), feature(5) },
+  { name = "closed", close },
+  { name = "memory off, closed", command(0), close },
+  { name = "asleep, closed", feature(3), close },
+  { name = "reset, closed", reset, close },
 } do
-  cases[#cases + 1] = { "revoke: " .. name, mapped(function(with, one, buf)
+  cases[#cases + 1] = { "revoke: " .. steps.name, mapped(function(with, one, buf)
     for i, step in ipairs(steps) do
       local what = ("step %d"):format(i)
       step(with)

@@ -5,7 +5,8 @@
 --- addresses of requests from below, so these go up to the IOMMU, which knows no such address (a DMAR fault in the
 --- kernel's log), and the copy moves nothing. The kernel has no part in that: it gave the address that a switch of
 --- hardware would pass on, and answers the copy with 0 all the same, as the device has finished.
-local vfio, sys, answers = require "vfio", require "sys", require "answers"
+local sys, answers, fixture, pci, vfio =
+  require "sys", require "answers", require "fixture", require "pci", require "vfio"
 local importer, pattern = require "engines.edu_importer", require "pattern"
 
 local importing = {}
@@ -99,14 +100,11 @@ end
 function importing.case(body)
   return function(t, opt)
     t:expect_kernel_log("^DMAR", true) -- where a route ends at the IOMMU
-    local dev <close> = vfio.open(opt.exporter)
+    local exporter <close> = fixture.vfio(opt)
+    local dev = exporter.dev
     local with = { answer = answers.new(t), dev = dev, bar = importer.bus_address(dev, 2), opt = opt }
     function with.export(...)
-      local ranges = {}
-      for i, pages in ipairs { ... } do
-        ranges[i] = { offset = pages[1] * PAGE, length = pages[2] * PAGE }
-      end
-      return dev:export_dmabuf { region = 2, ranges = ranges }
+      return exporter:export(...)
     end
     body(with)
   end
@@ -141,7 +139,7 @@ end
 
 --- Writes the exporter's command register: 2 is memory decoding.
 function importing.set_command(with, value)
-  with.dev:store(vfio.CONFIG, 4, 2, value)
+  with.dev:store(vfio.CONFIG, pci.COMMAND, 2, value)
 end
 
 return importing

@@ -1,0 +1,66 @@
+--- What most scenarios set up first: a device whose BAR is exported, and the NIC that registers it.
+local vfio, rdma, scope, pci = require "vfio", require "rdma", require "scope", require "pci"
+
+local fixture = {}
+
+--- Bytes of the pages that `export` counts in.
+fixture.PAGE = 4096
+
+local function with(options, more)
+  for name, option in pairs(more or {}) do
+    options[name] = option
+  end
+  return options
+end
+
+--- The options of a scenario that exports: `exporter` (with a memory BAR of at least 64 KiB) and `region`. `more` adds options,
+--- or replaces one of the same name.
+function fixture.exporter_options(more)
+  return with({
+    exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
+    region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR" },
+  }, more)
+end
+
+--- The same with `nic`, the RDMA device that registers.
+function fixture.nic_options(more)
+  return with(fixture.exporter_options { nic = { type = "rdma", default = "auto", about = "NIC that registers the dma-buf" } }, more)
+end
+
+local Exporter = scope.class()
+
+--- Exports ranges of the BAR: `{ page, count }` each, in pages of 4 KiB; without any, the first page.
+function Exporter:export(...)
+  local ranges = {}
+  for i, pages in ipairs { ... } do
+    ranges[i] = { offset = pages[1] * fixture.PAGE, length = pages[2] * fixture.PAGE }
+  end
+  ranges[1] = ranges[1] or { offset = 0, length = fixture.PAGE }
+  return self.dev:export_dmabuf { region = self.region, ranges = ranges }
+end
+
+--- Turns the exporter's memory decode on or off.
+function Exporter:set_memory(on)
+  pci.set_memory(self.dev, on)
+end
+
+--- Opens the device `opt.exporter`. What comes back is a scope, to be closed, with `dev`, `region` (`opt.region`, default 2) and
+--- `opt`.
+function fixture.vfio(opt)
+  return scope.open(function(self)
+    self.opt, self.region = opt, opt.region or 2
+    self.dev = self:keep(vfio.open(opt.exporter))
+  end, Exporter)
+end
+
+--- The same, and the RDMA device `opt.nic` with a protection domain: `context`, `pd`.
+function fixture.nic(opt)
+  return scope.open(function(self)
+    self.opt, self.region = opt, opt.region or 2
+    self.dev = self:keep(vfio.open(opt.exporter))
+    self.context = self:keep(rdma.open(opt.nic))
+    self.pd = self:keep(self.context:alloc_pd())
+  end, Exporter)
+end
+
+return fixture
