@@ -1,5 +1,5 @@
 --- Records what a kernel answers instead of judging it: one line of the case's report an answer, so that two reports can
---- be compared line by line (scripts/conformance/compare).
+--- be compared line by line (Tests/Conformance/compare).
 ---
 ---   local answer = answers.new(t)
 ---   answer("no range", dev.export_dmabuf, dev, { region = 2, ranges = {} })    -- no range: EINVAL

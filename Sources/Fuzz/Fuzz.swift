@@ -11,7 +11,7 @@ import SimKernel
 /// `Fuzz COUNT SEED STDLIB FILE...`: mutates records, bundles, journals, frames of a guest and scenarios, makes scenarios of
 /// random calls, reads them, and does with what can be read what peerlab does: replays and exports records, runs scenarios, on a simulated bench. A crash,
 /// a hang or a leak ends it with what it was at in `fuzz.input`. With a COUNT of 0 it takes the files as they are. Memory
-/// that malloc keeps for later counts as in use: scripts/records/fuzz has it keep none.
+/// that malloc keeps for later counts as in use: Tests/Records/fuzz has it keep none.
 @main
 struct Fuzz {
     private var random: Random

@@ -1,7 +1,7 @@
 import ConnectX
 import Glibc
 
-/// What Sources/ConnectX says of its commands: scripts/escapes/fuzz-guest lists the declarations, one a line.
+/// What Sources/ConnectX says of its commands: Tests/Escapes/fuzz-guest lists the declarations, one a line.
 struct Formats {
     /// A command: its number and lengths, and the fields of its input, those of contexts within it too.
     struct Command {

@@ -8,7 +8,7 @@ import VFIOUser
 /// `FuzzGuest COUNT SEED FORMATS [SESSION]`: a guest that is hostile at every level, at emulated ConnectX that another process
 /// serves, as `peerlab device connectx` does. A crash there, a reply that does not come, an access outside of what was mapped,
 /// memory or descriptors that become ever more end it, with the session and the number of the input in it; SESSION begins there
-/// again. scripts/escapes/fuzz-guest has it built with AddressSanitizer.
+/// again. Tests/Escapes/fuzz-guest has it built with AddressSanitizer.
 @main
 struct FuzzGuest {
     /// What the server's process may have in memory, with what the sanitizer needs.

@@ -159,7 +159,7 @@ import Testing
             echo 'print((pcall(require("sys").memfd, "4K")))' >$D/raw.lua; \
             { printf '{"journal":"peerlab batch","version":"1","arguments":[],"directory":"/","started":"","bench":"",'; \
             printf '"simulated":true}\\n{"tags":["'; head -c 12000000 /dev/zero | tr '\\0' x; printf '"]}\\n'; } >$D/long; \
-            peerlab run --record $D/record scripts/records/many-calls.lua >/dev/null; \
+            peerlab run --record $D/record Tests/Records/many-calls.lua >/dev/null; \
             peerlab run --record $D/tph scripts/scenarios/tph-register.lua >/dev/null
             """
         func output(_ option: String) -> String {

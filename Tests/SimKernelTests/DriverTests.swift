@@ -2,7 +2,7 @@ import Glibc
 import SimKernel
 import Testing
 
-/// Virtual functions and the driver of their physical one; scripts/conformance/19-drivers.lua has the rest, held against
+/// Virtual functions and the driver of their physical one; Tests/Conformance/19-drivers.lua has the rest, held against
 /// Linux.
 @Suite struct DriverTests {
     private static let physical = "0000:04:00.0"

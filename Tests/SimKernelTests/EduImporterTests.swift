@@ -6,7 +6,7 @@ import TestBench
 import Testing
 
 /// A driver of the kernel that imports dma-bufs: scripts/lab/edu-importer. What the lab's kernel answers to the same is in
-/// scripts/conformance/modules, compared by scripts/lab/test.
+/// Tests/Conformance/modules, compared by Tests/Lab/test.
 @Suite struct EduImporterTests {
     static let attach = 0x4008_ed00
     static let map = 0x8208_ed01

@@ -6,7 +6,7 @@
  * ENODEV: the device was unbound; EBADFD: nothing is attached, or attached already.
  *
  * The simulated kernel answers the same (Sources/SimKernel/DMABuf/EduImporter.swift);
- * scripts/conformance/modules holds the two against each other.
+ * Tests/Conformance/modules holds the two against each other.
  */
 #ifndef PEERLAB_EDU_IMPORTER_H
 #define PEERLAB_EDU_IMPORTER_H
