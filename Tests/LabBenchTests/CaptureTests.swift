@@ -1,5 +1,6 @@
 import Glibc
 import Kernel
+import Synchronization
 import Testing
 
 @testable import LabBench
@@ -195,7 +196,9 @@ import Testing
     // MARK: Both ends
 
     /// A guest's end, and the process of devices at the other.
-    private func pair(_ ring: CaptureRing) throws -> GuestCapture {
+    private func pair(
+        _ ring: CaptureRing, look: @escaping @Sendable () -> GuestFunctions = { Self.functions }
+    ) throws -> GuestCapture {
         var ends: [Int32] = [-1, -1]
         try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
         // A thread of its own, as it waits; it ends with the guest's end.
@@ -212,7 +215,7 @@ import Testing
             }, served.toOpaque())
         try #require(result == 0)
         pthread_detach(thread)
-        return GuestCapture(port: ends[0], Self.functions)
+        return GuestCapture(port: ends[0], look: look)
     }
 
     private final class Told: @unchecked Sendable {
@@ -257,7 +260,7 @@ import Testing
         try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
         signal(SIGPIPE, SIG_IGN)
         close(ends[1])
-        let capture = GuestCapture(port: ends[0], Self.functions)
+        let capture = GuestCapture(port: ends[0]) { Self.functions }
         let failure = #expect(throws: Failure.self) { try capture.log() }
         #expect(failure?.errno.name == "EPIPE")
         // Nothing is asked again.
@@ -269,6 +272,22 @@ import Testing
         ring.add(CapturedTLP(TLP(isWrite: true, requester: 0, address: 0, length: 4), requester: 5, target: nil))
         let failure = #expect(throws: Failure.self) { try pair(ring).log() }
         #expect(failure?.errno.name == "EPROTO")
+    }
+
+    /// As a rescan of the guest's bus may do.
+    @Test func aBARThatMovesKeepsItsName() throws {
+        let ring = CaptureRing(capacity: 4)
+        let before: UInt64 = 0xe000_0000, after: UInt64 = 0xe800_0000
+        for place in [before, after] {
+            ring.add(
+                CapturedTLP(TLP(isWrite: true, requester: 0, address: 0, length: 4), requester: place, target: nil))
+        }
+        let places = Mutex([after, before])
+        let capture = try pair(ring) {
+            let bar = places.withLock { $0.popLast() } ?? 0
+            return GuestFunctions([.init(address: "0000:04:00.0", identity: 1, bars: [bar])])
+        }
+        #expect(try capture.log().requests.map(\.requesterAddress) == ["0000:04:00.0", "0000:04:00.0"])
     }
 
     /// What a hostile guest sends ends its port, and what it does not read is not kept for it.

@@ -10,6 +10,8 @@ public final class GuestCapture: TLPCapture {
         var port: Int32
         /// Why nothing is to be had of it.
         var failure: Failure?
+        /// As they were when one was looked for last: a guest may move BARs.
+        var functions: GuestFunctions
         var log = TLPLog()
         /// The number of the next request that is to come.
         var next: UInt64 = 0
@@ -22,7 +24,8 @@ public final class GuestCapture: TLPCapture {
         + "IOMMU translates them"
 
     private let state: Mutex<State>
-    private let functions: GuestFunctions
+    /// Reads the functions anew.
+    private let look: @Sendable () -> GuestFunctions
     /// How long an answer may take: the process also answers while its functions work.
     private static let patience: Duration = .seconds(30)
     private static let object = "the lab's capture of requests"
@@ -30,8 +33,8 @@ public final class GuestCapture: TLPCapture {
     /// Opens the port; nil where the lab's machine has none. What was sent before is none of its log.
     public init?() {
         guard let port = GuestPort.open(GuestJob.capturePort, O_NONBLOCK) else { return nil }
-        functions = GuestFunctions()
-        var first = State(port: port)
+        look = { GuestFunctions() }
+        var first = State(port: port, functions: look())
         if port < 0 {
             first.failure = Failure(
                 "open", Errno(-port), object: Self.object,
@@ -42,9 +45,9 @@ public final class GuestCapture: TLPCapture {
     }
 
     /// Of an open port, which it takes over.
-    init(port: Int32, _ functions: GuestFunctions) {
-        self.functions = functions
-        state = Mutex(State(port: port))
+    init(port: Int32, look: @escaping @Sendable () -> GuestFunctions) {
+        self.look = look
+        state = Mutex(State(port: port, functions: look()))
     }
 
     deinit { state.withLock { if $0.port >= 0 { close($0.port) } } }
@@ -95,7 +98,7 @@ public final class GuestCapture: TLPCapture {
                 state.lost?(count)
             }
             for captured in answer.requests {
-                guard let request = functions.named(captured) else {
+                guard let request = named(captured, &state) else {
                     throw fail(
                         &state, EPROTO, "it tells of a function that this guest has not, or has more than one of")
                 }
@@ -104,6 +107,13 @@ public final class GuestCapture: TLPCapture {
             state.next = answer.first + UInt64(answer.requests.count)
             if answer.requests.isEmpty { break }
         } while state.next < end ?? 0
+    }
+
+    /// What was sent before a BAR moved is named by where it was, as it comes first.
+    private func named(_ captured: CapturedTLP, _ state: inout State) -> TLP? {
+        if let request = state.functions.named(captured) { return request }
+        state.functions = look()
+        return state.functions.named(captured)
     }
 
     private func ask(_ state: inout State, from first: UInt64, _ count: UInt32) throws(Failure) -> CaptureAnswer {
