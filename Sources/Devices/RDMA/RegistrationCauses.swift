@@ -128,7 +128,8 @@ struct Registration {
         let link = (try? kernel.readlink("/sys/class/infiniband/\(nic)/device/driver"))
         let driver = link.flatMap { $0.split(separator: "/").last }.map(String.init)
         guard let driver else {
-            return "\(nic) is a software device, which registers no dma-bufs; mlx5 (with ODP) and irdma take VFIO's"
+            return "\(nic) is a software device, which registers no dma-bufs; mlx5 (with ODP) and irdma take VFIO's "
+                + "(--bench lab --lab-nic connectx has an emulated NIC for mlx5)"
         }
         return "\(driver), the driver of \(nic), registers no dma-bufs, or not this exporter's"
             + (access & 8 == 0 ? "" : ", or none with remote_atomic")
