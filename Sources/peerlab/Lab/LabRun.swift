@@ -122,6 +122,11 @@ struct LabRun {
             return isFinding ? ExitStatus.fail.rawValue : ExitStatus.software.rawValue
         default:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
+            if case .neverBooted = verdict, lab.accelerator == .kvm {
+                print(
+                    "peerlab: this machine's KVM may not be able to run it: leave out --lab-accel kvm",
+                    to: STDERR_FILENO)
+            }
             return ExitStatus.software.rawValue
         }
     }
