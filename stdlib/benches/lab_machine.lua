@@ -1,8 +1,14 @@
 --- The lab bench's machine as the simulated bench knows it: Linux 7.3.4, rxe instead of a ConnectX. QEMU's
 --- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; IOMMU groups are numbered and
---- the IOMMU's registers read as in the guest. `flags` are those of `peerlab run --bench lab`: `importer` (true), `exporter`
---- (peerlab's own: what it is as a completer, "none", "tph" or "extended"), `tph` ("v2", "v6" and so on) and its number
---- `tph_feature`, `machine` ("bridge", "no-route", "below-switch"), and `nic` (true): the emulated ConnectX.
+--- the IOMMU's registers read as in the guest.
+---
+--- A bench's name says which machine: "lab", and behind it, in this order, what flags of `peerlab run --bench lab` change:
+---   exporter-none, -tph or -extended   --lab-exporter, by its completer; then size-16M, vectors-4, flr-off, d3-reset
+---   importer                           --lab-importer
+---   connectx                           --lab-nic; then tph-none or tph-tph, table-8, table-msix or table-none, odp-off,
+---                                      vectors-64, lid-2
+---   bridge, no-route, below-switch     --lab-machine
+---   tph-v6, tph-v6-at-14               --lab-tph, or the series in the kernel itself
 local express = {
   address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 9, kind = "memory",
   native_driver = "virtio-pci", config_keeps_writes = true,
@@ -35,21 +41,34 @@ local express = {
   },
 }
 
+--- A number's bytes, lowest first, as `config` has them.
+local function bytes(format, number)
+  return (string.pack(format, number):gsub(".", function(byte)
+    return ("%02x"):format(byte:byte())
+  end))
+end
+
+--- What Device Capabilities 2 says of a completer.
+local completers = { none = "0000", tph = "0010", extended = "0030" }
+
 --- Makes QEMU's exporter the one that peerlab serves, a PCI Express endpoint.
-local function serve(exporter, completer)
-  exporter.config_size, exporter.completer = 4096, completer
+local function serve(exporter, is)
+  exporter.config_size, exporter.completer = 4096, is.completer
   exporter.bars[1] = { index = 0, size = "16K" }
+  exporter.bars[2].size = is.size or exporter.bars[2].size
   exporter.config = {
     { at = 0x04, bytes = "0201 1000 00" }, { at = 0x2c, bytes = "f41a 1011" }, { at = 0x34, bytes = "40" },
-    { at = 0x40, bytes = "0148 0300 0800 0000" }, -- power management: D0 and D3hot, state is kept
-    -- PCI Express: an endpoint with function-level reset
-    { at = 0x48, bytes = "1084 0200 e28f 0010 1029 0000 0401 4000 0000 0411 00000000 00000000 00000000 00000000" },
-    { at = 0x6c, bytes = ({ none = "0000", tph = "0010", extended = "0030" })[completer] .. "0000" },
+    { at = 0x40, bytes = "0148 0300" .. (is.d3 == "reset" and "0000" or "0800") .. "0000" }, -- power management: D0 and D3hot
+    -- PCI Express: an endpoint, with function-level reset where it has one
+    { at = 0x48, bytes = "1084 0200 e28f 00" .. (is.flr == "off" and "00" or "10") .. "1029 0000 0401 4000 0000 0411" },
+    { at = 0x5c, bytes = "00000000 00000000 00000000 00000000" },
+    { at = 0x6c, bytes = completers[is.completer] .. "0000" },
     { at = 0x70, bytes = "00000000 1e000000 04000000 00000000" },
-    { at = 0x84, bytes = "1100 0000 0020 0000 0030 0000" }, -- MSI-X: one vector, table at 0x2000, pending bits at 0x3000
+    { at = 0x84, bytes = "1100" .. bytes("<I2", (is.vectors or 1) - 1) .. "0020 0000 0030 0000" }, -- MSI-X
     { at = 0x100, bytes = "00000000 00000000" },
   }
-  exporter.config_writable = { { at = 0x04, bytes = "4605" }, { at = 0x50, bytes = "1f0d" }, { at = 0x70, bytes = "ffff" } }
+  exporter.config_writable =
+    { { at = 0x04, bytes = "4605" }, { at = 0x50, bytes = "1f0d" }, { at = 0x70, bytes = "ffff" } }
 end
 
 --- virtio-rng as QEMU 11 has it: extended tags, internal errors masked at first.
@@ -65,34 +84,128 @@ local function newer(device)
   return copy
 end
 
---- The emulated ConnectX: its InfiniBand port has LID 1, its table of steering tags 64 entries.
-local connectx = {
-  address = "0000:04:00.0", id = "15b3:101d", class = 0x020700, group = 11, kind = "nic", driver = "mlx5_core",
-  tph_requester = true, bars = { { index = 0, size = "32M", bits = 64, prefetchable = true } },
-  rdma = {
-    name = "mlx5_0", driver = "mlx5", odp = true, requester = "extended", steering_table = 64, own_memory = "256K",
-    data_direct = false, firmware = "22.35.1010", subnet = { lid = 1, guid = 0x0c42a10300aabb01 },
-    limits = {
-      regions = 1 << 20, domains = 1 << 16, queue_pairs = 1 << 18, completion_queues = 1 << 18, shared_queues = 1 << 16,
+--- The emulated ConnectX: its InfiniBand port has LID 1, its table of steering tags 64 entries, where nothing else is asked for.
+local function connectx(is)
+  local tph, vectors, lid = is.tph or "extended", is.vectors or 16, is.lid or 1
+  -- Where its table is and how many entries that has: TPH Requester Capability.
+  local register, entries = 5 | (tph == "extended" and 0x100 or 0), 0
+  if is.table == "msix" then
+    register = register | 2 | 2 << 9 | vectors - 1 << 16
+  elseif is.table ~= "none" then
+    entries = tonumber(is.table or 64)
+    register = register | 1 << 9 | entries - 1 << 16
+  end
+  return {
+    id = "15b3:101d", class = 0x020700, kind = "nic", driver = "mlx5_core", tph_requester = tph ~= "none",
+    bars = { { index = 0, size = "32M", bits = 64, prefetchable = true } },
+    rdma = {
+      name = "mlx5_0", driver = "mlx5", odp = is.odp ~= "off", requester = tph, steering_table = entries,
+      own_memory = "256K", data_direct = false, firmware = "22.35.1010",
+      subnet = { lid = lid, guid = 0x0c42a10300aabb01 },
+      limits = {
+        regions = 1 << 20, domains = 1 << 16, queue_pairs = 1 << 18, completion_queues = 1 << 18,
+        shared_queues = 1 << 16,
+      },
     },
+    config = {
+      { at = 0x04, bytes = "0605 1000" }, { at = 0x2c, bytes = "b315 1600" }, { at = 0x34, bytes = "40" },
+      { at = 0x3c, bytes = "00 00" },
+      -- PCI Express: an endpoint with function-level reset
+      { at = 0x40, bytes = "107c 0200 e28f 0010 1029 0000 0401 4000 0000 0411 00000000 00000000 00000000 00000000" },
+      { at = 0x60, bytes = "00000000 00000000 00000000 1e000000 04000000 00000000" },
+      { at = 0x7c, bytes = "1188" .. bytes("<I2", 0x8000 | vectors - 1) .. "00200000 00300000" }, -- MSI-X, enabled
+      { at = 0x88, bytes = "0100 0300 0800 0000" }, -- power management
+      { at = 0x100, bytes = tph == "none" and "00000000 00000000" or "1700 0100" .. bytes("<I4", register) }, -- TPH requester
+    },
+  }
+end
+
+--- What a part of a name may be followed by, and what that may be: a pattern, a set of words, a range of numbers, or a test.
+local settings = {
+  exporter = {
+    size = "%d+[KMGT]?", vectors = { 1, 64 }, flr = { on = true, off = true }, d3 = { keep = true, reset = true },
   },
-  config = {
-    { at = 0x04, bytes = "0605 1000" }, { at = 0x2c, bytes = "b315 1600" }, { at = 0x34, bytes = "40" },
-    { at = 0x3c, bytes = "00 00" },
-    -- PCI Express: an endpoint with function-level reset
-    { at = 0x40, bytes = "107c 0200 e28f 0010 1029 0000 0401 4000 0000 0411 00000000 00000000 00000000 00000000" },
-    { at = 0x60, bytes = "00000000 00000000 00000000 1e000000 04000000 00000000" },
-    { at = 0x7c, bytes = "1188 0f80 00200000 00300000" }, -- MSI-X: 16 vectors, enabled
-    { at = 0x88, bytes = "0100 0300 0800 0000" }, -- power management
-    { at = 0x100, bytes = "1700 0100 0503 3f00" }, -- TPH requester: a table of 64 tags in the capability
+  connectx = {
+    tph = { none = true, tph = true, extended = true }, odp = { on = true, off = true }, vectors = { 2, 256 },
+    lid = { 1, 0xbfff },
+    table = function(word)
+      local entries = math.tointeger(tonumber(word))
+      return (word == "msix" or word == "none" or entries and entries >= 2 and entries <= 64) and word
+    end,
   },
 }
 
-return function(name, flags)
+--- A setting's value; nil where the word is none.
+local function value(of, word)
+  if word == nil then
+    return nil
+  elseif type(of) == "function" then
+    return of(word) or nil
+  elseif type(of) == "string" then
+    return word:match("^" .. of .. "$")
+  elseif of[1] then
+    local number = math.tointeger(tonumber(word))
+    return number and number >= of[1] and number <= of[2] and number or nil
+  end
+  return of[word] and word
+end
+
+--- What a name says.
+local function parts(name)
+  local words, at, is = {}, 2, {}
+  for word in (name .. "-"):gmatch "(.-)%-" do
+    words[#words + 1] = word
+  end
+  local function take(word)
+    local found = words[at] == word
+    at = at + (found and 1 or 0)
+    return found
+  end
+  -- The series is no setting of the NIC's, though it begins like one.
+  local function take_settings(of, into)
+    while of[words[at]] do
+      local found = value(of[words[at]], words[at + 1])
+      if not found then
+        break
+      end
+      into[words[at]], at = found, at + 2
+    end
+  end
+  if words[at] == "exporter" and completers[words[at + 1]] then
+    is.exporter, at = { completer = words[at + 1] }, at + 2
+    take_settings(settings.exporter, is.exporter)
+  end
+  is.importer = take "importer"
+  if take "connectx" then
+    is.nic = {}
+    take_settings(settings.connectx, is.nic)
+  end
+  for _, machine in ipairs { "bridge", "no-route", "below-switch" } do
+    local first, second = machine:match "^(%a+)%-?(%a*)$"
+    if words[at] == first and (second == "" or words[at + 1] == second) then
+      is.machine, at = machine, at + (second == "" and 1 or 2)
+    end
+  end
+  if words[at] == "tph" and (words[at + 1] or ""):find "^v%d+$" then
+    is.tph, at = words[at + 1], at + 2
+    local number = words[at] == "at" and math.tointeger(tonumber(words[at + 1]))
+    if number then
+      is.tph_feature, at = number, at + 2
+    end
+  end
+  if words[1] ~= "lab" or words[at] then
+    error(("'%s' is no part of a lab's name here (stdlib/benches/lab_machine.lua)"):format(words[at] or name), 0)
+  end
+  return is
+end
+
+return function(name)
+  local flags = parts(name)
   local bench = require "benches.machine"(name, { release = "7.3.4", tph = flags.tph, tph_feature = flags.tph_feature })
   bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
-  -- The port above the ConnectX takes a number before theirs.
-  local first = flags.nic and 8 or 7
+  local machine = flags.machine or (flags.importer or flags.nic) and "bridge" or "no-route"
+  -- Each root port takes a number before theirs; a port of the switch has that of what is below it.
+  local first = machine == "below-switch" and 6 or flags.nic and 8 or 7
   local exporter, engine, nic = table.unpack(bench.devices)
   -- Devices of another process need a newer QEMU, whose IOMMU has 48 bits and is in its caching mode, and whose virtio-rng
   -- tells of more.
@@ -126,7 +239,6 @@ return function(name, flags)
   nic.address, nic.driver, nic.parent = "0000:00:04.0", "virtio-pci", "pci0000:00"
   nic.rdma = { name = "rxe0", driver = "rxe" }
 
-  local machine = flags.machine or (flags.importer or flags.nic) and "bridge" or "no-route"
   bench.host_bridges = { { name = "pci0000:00", peer_to_peer = "none" } }
   bench.platform = { zen = machine == "bridge", cpus = 2 }
   if machine == "below-switch" then
@@ -135,6 +247,7 @@ return function(name, flags)
       { address = "0000:01:00.0", parent = "0000:00:05.0" }, -- the switch's upstream port
       { address = "0000:02:00.0", parent = "0000:01:00.0" },
       { address = "0000:02:01.0", parent = "0000:01:00.0" },
+      flags.nic and { address = "0000:02:02.0", parent = "0000:01:00.0" } or nil,
     }
     exporter.address, exporter.parent = "0000:03:00.0", "0000:02:00.0"
     engine.address, engine.parent = "0000:04:00.0", "0000:02:01.0"
@@ -142,9 +255,16 @@ return function(name, flags)
     table.insert(bench.devices, 3, rng)
   end
   if flags.nic then
-    table.insert(bench.devices, #bench.devices, connectx)
-    -- What tph_completer and the ACPI table of scripts/lab/steering-tags.asl give.
-    bench.platform.cpu_tags, bench.platform.persistent_tags = { 0x1200, 0x1201 }, { 0x2400, 0x2401 }
+    local emulated = connectx(flags.nic)
+    emulated.address, emulated.group = "0000:04:00.0", 11
+    if machine == "below-switch" then
+      emulated.address, emulated.group, emulated.parent = "0000:05:00.0", 8, "0000:02:02.0"
+    end
+    table.insert(bench.devices, #bench.devices, emulated)
+    if flags.nic.tph ~= "none" then
+      -- What tph_completer and the ACPI table of scripts/lab/steering-tags.asl give.
+      bench.platform.cpu_tags, bench.platform.persistent_tags = { 0x1200, 0x1201 }, { 0x2400, 0x2401 }
+    end
   end
   return bench
 end

@@ -104,12 +104,26 @@ public struct Library: Sendable {
 extension Library {
     /// What a Lua file that declares data returns; it can require other files, and nothing of the bench.
     public func table(of path: String) throws(ErrorValue) -> LuaValue {
-        let text = try Library.named(path)
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        return try table(text: try Library.named(path), name: "@" + path, from: folder)
+    }
+
+    /// What a module of the stdlib returns, a function, when it is called with a word: letters, digits, '-', '_' and '.' alone.
+    public func table(of module: String, for word: String) throws(ErrorValue) -> LuaValue {
+        let isPlain = { (text: String) in
+            text.utf8.allSatisfy { isalnum(Int32($0)) != 0 && $0 < 0x80 || "-_.".utf8.contains($0) }
+        }
+        guard isPlain(module), isPlain(word) else { throw ErrorValue(kind: "usage", "'\(word)' is no plain word") }
+        // With no folder of a script's: only the stdlib has it.
+        return try table(
+            text: Array("return require \"\(module)\"(\"\(word)\")".utf8), name: "=\(word)", from: "/dev/null")
+    }
+
+    private func table(text: [UInt8], name: String, from folder: String) throws(ErrorValue) -> LuaValue {
         let state = LuaState(
             context: NoContext(), find: { name throws(ErrorValue) in try find(name, from: folder) }, print: { _ in })
         state.limitMemory(Limits.defaultMemory)
-        guard case .table(let fields, _) = try state.run(text, name: "@" + path) else { return .none }
+        guard case .table(let fields, _) = try state.run(text, name: name) else { return .none }
         return .table(fields)
     }
 }

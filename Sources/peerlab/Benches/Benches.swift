@@ -42,7 +42,7 @@ enum SimBench {
     static func shipped(_ text: String, in file: String) throws -> String {
         if text == "sim" { return "standard" }
         let name = text.dropFirst(4)
-        guard text.hasPrefix("sim:"), !name.isEmpty, name.utf8.count <= 64,
+        guard text.hasPrefix("sim:"), !name.isEmpty, name.utf8.count <= TopologyFile.longestName,
             name.utf8.allSatisfy({ isalnum(Int32($0)) != 0 || $0 == 0x2d || $0 == 0x5f })
         else {
             throw ValidationError(

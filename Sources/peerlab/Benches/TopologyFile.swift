@@ -6,7 +6,10 @@ import SimKernel
 
 /// A simulated bench as a Lua file describes it; stdlib/README.md has the keys.
 enum TopologyFile {
-    /// Loads a bench by name or path.
+    /// Bytes that a bench's name may have.
+    static let longestName = 160
+
+    /// Loads a bench by name or path; a name that begins with "lab-" says itself which lab it is.
     static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
         let path: String
         let value: LuaValue
@@ -16,6 +19,11 @@ enum TopologyFile {
         } else if let found = library.stdlibFile("benches/\(name).lua") {
             path = found
             value = try library.table(of: path)
+        } else if name.hasPrefix("lab-") {
+            path = "sim:\(name)"
+            do throws(ErrorValue) { value = try library.table(of: "benches.lab_machine", for: name) } catch {
+                throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches: \(error.message)")
+            }
         } else {
             throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
         }
@@ -77,13 +85,14 @@ enum TopologyFile {
     /// A word that stands in a report's first line, where it must not be taken for more.
     private static func label(_ key: String, _ fields: Fields, _ fallback: String) throws(ErrorValue) -> String {
         let text = try fields.text(key) ?? fallback
-        guard (1...64).contains(text.utf8.count),
+        guard (1...longestName).contains(text.utf8.count),
             text.utf8.allSatisfy({
                 (0x30...0x39).contains($0) || (0x41...0x5a).contains($0 & 0xdf) || "-_.+@~ ".utf8.contains($0)
             })
         else {
             throw ErrorValue(
-                kind: "usage", "'\(key)' is 1 to 64 letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'"
+                kind: "usage",
+                "'\(key)' is 1 to \(longestName) letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'"
             )
         }
         return text

@@ -92,27 +92,6 @@ struct LabOptions: ParsableArguments {
         if let machine { words.append(("lab-machine", machine.rawValue)) }
         return words
     }
-
-    /// The bench of stdlib/benches that is this machine.
-    var model: String {
-        var name = "sim:lab"
-        if let exporter { name += "-exporter-" + LabOptions.kind(of: exporter) }
-        if importer { name += "-importer" }
-        if nic != nil { name += "-connectx" }
-        if let machine, machine != .bridge { name += "-\(machine.rawValue)" }
-        if let tph { name += "-tph-" + tph.split(separator: "@").joined(separator: "-at-") }
-        return name
-    }
-}
-
-extension LabOptions {
-    /// An exporter's part of a bench's name: its completer, where it is like the usual one in all else.
-    private static func kind(of exporter: String) -> String {
-        let prefix = "completer="
-        if exporter == "size=1M" { return "none" }
-        if exporter.hasPrefix(prefix), !exporter.contains(",") { return String(exporter.dropFirst(prefix.count)) }
-        return String(exporter.map { $0 == "," || $0 == "=" ? "-" : $0 })
-    }
 }
 
 extension LabMachine.Fabric: ExpressibleByArgument {}

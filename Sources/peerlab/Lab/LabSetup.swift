@@ -49,7 +49,7 @@ struct LabSetup {
         if let tph = options.tph { try add(tph: tph, folder) }
         if options.importer { try addImporter(folder) }
         if let nic = options.nic { try add(LabNIC(nic), folder) }
-        if let fabric = options.machine { machine.fabric = fabric }
+        machine.fabric = options.machine ?? options.usualMachine
         machine.clock = options.clock ?? .host
         if options.accelerator == .kvm { try useKVM(KVM.refusal()) }
         if bindsItself {
@@ -138,10 +138,9 @@ struct LabSetup {
         }
     }
 
-    /// A kernel driver maps peer memory only where it knows a route. The IOMMU gives it addresses anywhere in 64 bits.
+    /// The IOMMU gives a kernel driver addresses anywhere in 64 bits.
     private mutating func addImporter(_ folder: String?) throws(ValidationError) {
         try load("edu_importer", from: folder)
-        machine.fabric = .bridge
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.engine {
             machine.devices[index].driver = "edu_importer"
             machine.devices[index].model += ",dma_mask=0xffffffffffffffff"
@@ -174,7 +173,6 @@ struct LabSetup {
         }
         if let libraries { notes.append("the guest's libibverbs is that of \(libraries)") }
         machine.devices.append(LabMachine.nic)
-        machine.fabric = .bridge
         served.append(nic.text)
     }
 

@@ -1,2 +1,0 @@
--- The lab bench with `--lab-exporter completer=none`.
-return require "benches.lab_machine"("lab-exporter-none", { exporter = "none" })

@@ -1,2 +1,0 @@
--- The lab bench with `--lab-importer`.
-return require "benches.lab_machine"("lab-importer", { importer = true })
