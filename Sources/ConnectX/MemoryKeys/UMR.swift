@@ -59,16 +59,11 @@ extension DataPath {
         while pair.request.done < size {
             let done = pair.request.done
             let part = min(size - done, DataPath.packetSize)
-            do throws(AccessFailure) {
-                try move(packet, part, reference, at: segment.address &+ UInt64(done), of: size - done, &budget)
-            } catch {
-                if case .absent(let key, let address, let length) = error,
-                    pageFault(key, address, length, for: pair, of: self, isRemote: false)
-                {
-                    return .paused
+            do throws(Halt) {
+                try local(pair) { () throws(AccessFailure) in
+                    try move(packet, part, reference, at: segment.address &+ UInt64(done), of: size - done, &budget)
                 }
-                return .failed(.localProtection)
-            }
+            } catch { return error.step }
             let words = UnsafeRawBufferPointer(rebasing: packet[..<(part & ~7)])
             guard keys.write(words, to: key, at: control.offset * 2 + done / 8) else {
                 return .failed(.memoryWindowBind)

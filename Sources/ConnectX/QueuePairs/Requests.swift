@@ -14,6 +14,10 @@ struct SendRequest {
     var sharedReceiveQueue: UInt32 = 0
     /// Whether the responder has taken a receive request for it.
     var hasReceive = false
+    /// Whether the responder has dropped it, though the requester sends the rest.
+    var isDropped = false
+    /// What an atomic operation has fetched.
+    var fetched: UInt64?
     /// Bytes of the message, and of them those that have arrived.
     var length = 0
     var done = 0
@@ -51,6 +55,8 @@ struct SendRequest {
         deadline = 0
         looks = 0
         hasReceive = false
+        isDropped = false
+        fetched = nil
         failure = nil
         segments = 0..<0
     }

@@ -22,14 +22,9 @@ extension DataPath {
         guard let vector = AddressVector(pair.request.bytes, at: WorkRequestLayout.control) else {
             return .failed(.localOperation)
         }
-        do throws(AccessFailure) { try gather(pair, 0, pair.request.length, &budget) } catch {
-            if case .absent(let key, let address, let length) = error,
-                pageFault(key, address, length, for: pair, of: self, isRemote: false)
-            {
-                return .paused
-            }
-            return .failed(.localProtection)
-        }
+        do throws(Halt) {
+            try local(pair) { () throws(AccessFailure) in try gather(pair, 0, pair.request.length, &budget) }
+        } catch { return error.step }
         let datagram = Datagram(
             vector: vector, key: vector.queueKey >> 31 == 1 ? pair.path.queueKey : vector.queueKey,
             length: pair.request.length, port: ports[index])

@@ -3,25 +3,40 @@ import VFIOUser
 /// Requests of connected queue pairs: the requester's side and the responder's.
 /// InfiniBand Architecture Specification, volume 1, chapter 9.
 extension DataPath {
-    /// Why a request cannot go on with its responder.
-    private enum Refusal: Error {
-        case step(Step)
+    /// Why a request does not go on now, or at all.
+    struct Halt: Error {
+        let step: Step
+        /// Its responder has dropped it; without acknowledgements the requester does not know.
+        var isDropped = false
+
+        init(_ step: Step) { self.step = step }
+
+        static let dropped = {
+            var halt = Halt(.done(0))
+            halt.isDropped = true
+            return halt
+        }()
+    }
+
+    /// The queue pair at the other end, and its adapter.
+    private struct Responder {
+        let adapter: DataPath
+        let pair: QueuePair
     }
 
     /// Sends, writes, reads and atomic operations.
     func transmit(_ pair: QueuePair, _ budget: inout Int) -> Step {
-        guard let (adapter, peer) = responder(of: pair) else {
-            return pair.service.isReliable ? waitForAnswer(pair) : .done(0)
-        }
-        pair.request.tries = 0
-        switch pair.request.opcode {
-        case .send, .sendImmediate, .sendInvalidate: return deliver(pair, to: peer, of: adapter, &budget)
-        case .write, .writeImmediate: return write(pair, to: peer, of: adapter, &budget)
-        case .read: return read(pair, from: peer, of: adapter, &budget)
-        case .compareSwap, .fetchAdd, .maskedCompareSwap, .maskedFetchAdd:
-            return atomic(pair, on: peer, of: adapter, &budget)
-        case .nop, .umr: return .done(0)
-        }
+        do throws(Halt) {
+            switch pair.request.opcode {
+            case .send, .sendImmediate, .sendInvalidate, .write, .writeImmediate:
+                try deliver(pair, &budget)
+                return .done(0)
+            case .read: try read(pair, &budget)
+            case .compareSwap, .fetchAdd, .maskedCompareSwap, .maskedFetchAdd: try atomic(pair, &budget)
+            case .nop, .umr: return .done(0)
+            }
+            return .done(pair.request.length)
+        } catch { return error.step }
     }
 
     /// The adapter that packets to a port reach.
@@ -30,15 +45,16 @@ extension DataPath {
         return gid == nil || lid != 0 ? fabric.adapter(lid) : nil
     }
 
-    /// The queue pair at the other end, if it takes what comes.
-    private func responder(of pair: QueuePair) -> (DataPath, QueuePair)? {
+    /// The queue pair at the other end, if it takes what comes; else the request waits.
+    private func responder(of pair: QueuePair) throws(Halt) -> Responder {
         guard pair.path.port <= ports.count, ports[pair.path.port - 1].isActive,
             let adapter = adapter(pair.path.remoteLID, pair.path.remoteGID),
             let peer = adapter.queuePairs[pair.path.remoteNumber], peer.service == pair.service, peer.state.receives,
             peer.path.remoteNumber == pair.number,
             adapter.adapter(peer.path.remoteLID, peer.path.remoteGID) === self
-        else { return nil }
-        return (adapter, peer)
+        else { throw pair.service.isReliable ? Halt(waitForAnswer(pair)) : .dropped }
+        pair.request.tries = 0
+        return Responder(adapter: adapter, pair: peer)
     }
 
     // MARK: Waiting
@@ -60,8 +76,7 @@ extension DataPath {
     }
 
     /// The responder has no receive request: tried again as often as agreed, 7 being for ever.
-    private func waitForReceive(_ pair: QueuePair, _ peer: QueuePair, _ adapter: DataPath) -> Step {
-        guard pair.service.isReliable else { return .done(0) }
+    private func waitForReceive(_ pair: QueuePair, _ peer: QueuePair) -> Step {
         if pair.request.deadline == 0 || requester.clock() >= pair.request.deadline {
             if pair.path.receiverRetries != 7 {
                 guard pair.request.receiverTries < pair.path.receiverRetries else {
@@ -91,127 +106,122 @@ extension DataPath {
 
     // MARK: Requests
 
-    /// A send: the responder's next receive request takes it.
-    private func deliver(_ pair: QueuePair, to peer: QueuePair, of adapter: DataPath, _ budget: inout Int) -> Step {
-        if !pair.request.hasReceive || !peer.receive.isActive {
-            switch adapter.takeReceive(peer, pair.request.sharedReceiveQueue) {
-            case .none: return waitForReceive(pair, peer, adapter)
-            case .some(false): return pair.service.isReliable ? .failed(.remoteOperation) : .done(0)
-            case .some(true): break
+    /// A send or a write. Each packet is read from the requester's memory before anything of it is sent, and again for each
+    /// further try: what is wrong there is found whatever the responder is like.
+    private func deliver(_ pair: QueuePair, _ budget: inout Int) throws(Halt) {
+        repeat {
+            let count = try nextPacket(of: pair, budget)
+            // Between two tries nothing is sent.
+            let isSent = pair.request.deadline == 0 || requester.clock() >= pair.request.deadline
+            if isSent { try gatherPacket(pair, count, &budget) }
+            if !pair.request.isDropped {
+                do throws(Halt) { try arrive(pair, count, isGathered: isSent, &budget) } catch {
+                    guard error.isDropped else { throw error }
+                    pair.request.isDropped = true
+                }
             }
-            pair.request.hasReceive = true
+            pair.request.done += count
             pair.request.deadline = 0
-            pair.request.done = 0
-            if pair.request.length > peer.receive.capacity {
-                adapter.endReceive(peer, .localLength)
-                adapter.enterError(peer, .invalidRequest)
-                return pair.service.isReliable ? .failed(.remoteInvalidRequest) : .done(0)
-            }
-        }
-        do throws(Refusal) {
-            while pair.request.done < pair.request.length {
-                guard budget > 0 else { return .paused }
-                let count = min(DataPath.packetSize, pair.request.length - pair.request.done)
-                try local(pair, adapter) { () throws(AccessFailure) in
-                    try gather(pair, pair.request.done, count, &budget)
-                }
-                try remote(pair, peer, adapter) { () throws(AccessFailure) in
-                    try adapter.scatter(
-                        peer.receive.bytes, 0, MemoryReference(receiving: peer), pair.request.done, packet, count,
-                        &budget)
-                }
-                pair.request.done += count
-            }
-        } catch {
-            guard case .step(let step) = error else { return .paused }
-            return step
-        }
-        if pair.request.opcode == .sendInvalidate {
-            guard adapter.invalidate(pair.request.control.immediate, peer) else {
-                adapter.endReceive(peer, .remoteAccess)
-                adapter.enterError(peer, .accessError)
-                return .failed(.remoteAccess)
-            }
-        }
-        adapter.completeReceive(peer, from: pair)
-        return .done(0)
+        } while pair.request.done < pair.request.length
     }
 
-    private func write(_ pair: QueuePair, to peer: QueuePair, of adapter: DataPath, _ budget: inout Int) -> Step {
-        guard peer.path.allowsWrite else { return refuse(pair, peer, adapter) }
-        do throws(Refusal) {
-            while pair.request.done < pair.request.length {
-                guard budget > 0 else { return .paused }
-                let count = min(DataPath.packetSize, pair.request.length - pair.request.done)
-                try local(pair, adapter) { () throws(AccessFailure) in
-                    try gather(pair, pair.request.done, count, &budget)
-                }
-                try remote(pair, peer, adapter) { () throws(AccessFailure) in
-                    try adapter.move(
-                        packet, count, adapter.remoteReference(pair, peer, .remoteWrite),
-                        at: pair.request.remoteAddress &+ UInt64(pair.request.done),
-                        of: pair.request.length - pair.request.done, &budget)
-                }
-                pair.request.done += count
-            }
-        } catch {
-            guard case .step(let step) = error else { return .paused }
-            return step
+    /// Bytes of the next packet. Of a write with immediate data the last one on the path is by itself: it alone takes a
+    /// receive request.
+    private func nextPacket(of pair: QueuePair, _ budget: Int) throws(Halt) -> Int {
+        guard budget > 0 else { throw Halt(.paused) }
+        let rest = pair.request.length - pair.request.done
+        guard pair.request.opcode == .writeImmediate, rest > pair.path.mtu else {
+            return min(DataPath.packetSize, rest)
         }
-        guard pair.request.opcode == .writeImmediate else { return .done(0) }
+        return min(DataPath.packetSize, (rest - 1) / pair.path.mtu * pair.path.mtu)
+    }
+
+    private func gatherPacket(_ pair: QueuePair, _ count: Int, _ budget: inout Int) throws(Halt) {
+        try local(pair) { () throws(AccessFailure) in try gather(pair, pair.request.done, count, &budget) }
+    }
+
+    /// The responder's side of a packet of a send or a write.
+    private func arrive(
+        _ pair: QueuePair, _ count: Int, isGathered: Bool, _ budget: inout Int
+    ) throws(Halt) {
+        let responder = try responder(of: pair)
+        let (adapter, peer) = (responder.adapter, responder.pair)
+        let (opcode, done) = (pair.request.opcode, pair.request.done)
+        let isLast = done + count == pair.request.length
+        if opcode.isWrite, !peer.path.allowsWrite { throw refuse(pair, responder) }
+        if opcode.isSend || opcode == .writeImmediate && isLast { try takeReceive(pair, responder) }
+        if !isGathered { try gatherPacket(pair, count, &budget) }
+        try remote(pair, responder) { () throws(AccessFailure) in
+            if opcode.isSend {
+                try adapter.scatter(
+                    peer.receive.bytes, 0, MemoryReference(receiving: peer), done, packet, count, &budget)
+            } else {
+                try adapter.move(
+                    packet, count, adapter.remoteReference(pair, peer, .remoteWrite),
+                    at: pair.request.remoteAddress &+ UInt64(done), of: pair.request.length - done, &budget)
+            }
+        }
+        guard isLast, opcode.needsReceive else { return }
+        if opcode == .sendInvalidate, !adapter.invalidate(pair.request.control.immediate, peer) {
+            adapter.endReceive(peer, .remoteAccess)
+            throw refuse(pair, responder)
+        }
+        adapter.completeReceive(peer, from: pair)
+    }
+
+    /// Takes the responder's next receive request for a message, once.
+    private func takeReceive(_ pair: QueuePair, _ responder: Responder) throws(Halt) {
+        let (adapter, peer) = (responder.adapter, responder.pair)
+        if pair.request.hasReceive {
+            guard !peer.receive.isActive else { return }
+            // The responder has been reset meanwhile: the message begins anew.
+            pair.request.hasReceive = false
+            pair.request.done = 0
+            throw Halt(.paused)
+        }
         switch adapter.takeReceive(peer, pair.request.sharedReceiveQueue) {
-        case .none: return waitForReceive(pair, peer, adapter)
-        case .some(false): return pair.service.isReliable ? .failed(.remoteOperation) : .done(0)
+        case .none: throw pair.service.isReliable ? Halt(waitForReceive(pair, peer)) : .dropped
+        case .some(false): throw ended(pair, .remoteOperation)
         case .some(true): break
         }
-        adapter.completeReceive(peer, from: pair)
-        return .done(0)
+        pair.request.hasReceive = true
+        guard pair.request.opcode.isSend, pair.request.length > peer.receive.capacity else { return }
+        adapter.endReceive(peer, .localLength)
+        adapter.enterError(peer, .invalidRequest)
+        throw ended(pair, .remoteInvalidRequest)
     }
 
-    private func read(_ pair: QueuePair, from peer: QueuePair, of adapter: DataPath, _ budget: inout Int) -> Step {
-        guard peer.path.allowsRead else { return refuse(pair, peer, adapter) }
-        do throws(Refusal) {
-            while pair.request.done < pair.request.length {
-                guard budget > 0 else { return .paused }
-                let count = min(DataPath.packetSize, pair.request.length - pair.request.done)
-                try remote(pair, peer, adapter) { () throws(AccessFailure) in
-                    try adapter.move(
-                        packet, count, adapter.remoteReference(pair, peer, .remoteRead),
-                        at: pair.request.remoteAddress &+ UInt64(pair.request.done),
-                        of: pair.request.length - pair.request.done, &budget)
-                }
-                try local(pair, adapter) { () throws(AccessFailure) in
-                    try scatter(
-                        pair.request.bytes, pair.request.segments.lowerBound,
-                        MemoryReference(sending: pair, .localWrite),
-                        pair.request.done, packet, count, &budget)
-                }
-                pair.request.done += count
+    private func read(_ pair: QueuePair, _ budget: inout Int) throws(Halt) {
+        let responder = try responder(of: pair)
+        let (adapter, peer) = (responder.adapter, responder.pair)
+        guard peer.path.allowsRead else { throw refuse(pair, responder) }
+        while pair.request.done < pair.request.length {
+            let (done, count) = (pair.request.done, try nextPacket(of: pair, budget))
+            try remote(pair, responder) { () throws(AccessFailure) in
+                try adapter.move(
+                    packet, count, adapter.remoteReference(pair, peer, .remoteRead),
+                    at: pair.request.remoteAddress &+ UInt64(done), of: pair.request.length - done, &budget)
             }
-        } catch {
-            guard case .step(let step) = error else { return .paused }
-            return step
+            try scatterResponse(pair, count, &budget)
+            pair.request.done += count
         }
-        return .done(pair.request.length)
     }
 
-    /// Eight bytes, of the host's byte order in memory: fetched, and changed where they are. All that may fail is tried
-    /// first, so that it happens once.
-    private func atomic(_ pair: QueuePair, on peer: QueuePair, of adapter: DataPath, _ budget: inout Int) -> Step {
-        guard peer.path.allowsAtomic else { return refuse(pair, peer, adapter) }
-        guard pair.request.remoteAddress & 7 == 0 else {
-            adapter.enterError(peer, .invalidRequest)
-            return .failed(.remoteInvalidRequest)
-        }
-        do throws(Refusal) {
-            try local(pair, adapter) { () throws(AccessFailure) in
-                let segment = DataSegment(pair.request.bytes, at: pair.request.segments.lowerBound)
-                var reference = MemoryReference(sending: pair, .localWrite)
-                reference.key = segment.key
-                _ = try keys.span(reference, at: segment.address, 8)
+    /// Eight bytes, of the host's byte order in memory: fetched, and changed where they are. That happens once, though the
+    /// requester may wait for its own memory afterwards.
+    private func atomic(_ pair: QueuePair, _ budget: inout Int) throws(Halt) {
+        let cell = UnsafeMutableRawBufferPointer(rebasing: packet[..<8])
+        if let fetched = pair.request.fetched {
+            cell.storeBytes(of: fetched, as: UInt64.self)
+        } else {
+            let responder = try responder(of: pair)
+            let (adapter, peer) = (responder.adapter, responder.pair)
+            guard peer.path.allowsAtomic else { throw refuse(pair, responder) }
+            guard pair.request.remoteAddress & 7 == 0 else {
+                adapter.enterError(peer, .invalidRequest)
+                throw ended(pair, .remoteInvalidRequest)
             }
-            let cell = UnsafeMutableRawBufferPointer(rebasing: packet[..<8])
-            try remote(pair, peer, adapter) { () throws(AccessFailure) in
+            try remote(pair, responder) { () throws(AccessFailure) in
                 let reference = adapter.remoteReference(pair, peer, .atomic)
                 let span = try adapter.keys.span(reference, at: pair.request.remoteAddress, 8)
                 guard span.length >= 8 else { throw .refused }
@@ -220,64 +230,63 @@ extension DataPath {
                 cell.storeBytes(of: pair.request.atomicResult(old), as: UInt64.self)
                 try adapter.exchange(span, cell, isWrite: true)
                 cell.storeBytes(of: old, as: UInt64.self)
+                pair.request.fetched = old
             }
-            try local(pair, adapter) { () throws(AccessFailure) in
-                try scatter(
-                    pair.request.bytes, pair.request.segments.lowerBound, MemoryReference(sending: pair, .localWrite),
-                    0,
-                    packet, 8, &budget)
-            }
-        } catch {
-            guard case .step(let step) = error else { return .paused }
-            return step
         }
-        return .done(8)
+        try scatterResponse(pair, 8, &budget)
+    }
+
+    /// Writes what came to the requester's memory, which is looked at only now.
+    private func scatterResponse(_ pair: QueuePair, _ count: Int, _ budget: inout Int) throws(Halt) {
+        try local(pair) { () throws(AccessFailure) in
+            try scatter(
+                pair.request.bytes, pair.request.segments.lowerBound, MemoryReference(sending: pair, .localWrite),
+                pair.request.done, packet, count, &budget)
+        }
     }
 
     // MARK: Failures
 
+    /// How a request ends that its responder does not do.
+    private func ended(_ pair: QueuePair, _ syndrome: CompletionSyndrome) -> Halt {
+        pair.service.isReliable ? Halt(.failed(syndrome)) : .dropped
+    }
+
     /// The responder must not do it: both ends are in error.
-    private func refuse(_ pair: QueuePair, _ peer: QueuePair, _ adapter: DataPath) -> Step {
-        guard pair.service.isReliable else { return .done(0) }
-        adapter.enterError(peer, .accessError)
-        return .failed(.remoteAccess)
+    private func refuse(_ pair: QueuePair, _ responder: Responder) -> Halt {
+        if pair.service.isReliable { responder.adapter.enterError(responder.pair, .accessError) }
+        return ended(pair, .remoteAccess)
     }
 
     /// Access of the requester's own memory.
-    private func local(
-        _ pair: QueuePair, _ adapter: DataPath, _ body: () throws(AccessFailure) -> Void
-    ) throws(Refusal) {
+    func local(_ pair: QueuePair, _ body: () throws(AccessFailure) -> Void) throws(Halt) {
         do throws(AccessFailure) { try body() } catch {
             if case .absent(let key, let address, let length) = error,
                 pageFault(key, address, length, for: pair, of: self, isRemote: false)
             {
-                throw .step(.paused)
+                throw Halt(.paused)
             }
-            throw .step(.failed(.localProtection))
+            throw Halt(.failed(.localProtection))
         }
     }
 
     /// Access of the responder's memory for a request.
     private func remote(
-        _ pair: QueuePair, _ peer: QueuePair, _ adapter: DataPath, _ body: () throws(AccessFailure) -> Void
-    ) throws(Refusal) {
-        let isReliable = pair.service.isReliable
+        _ pair: QueuePair, _ responder: Responder, _ body: () throws(AccessFailure) -> Void
+    ) throws(Halt) {
+        let (adapter, peer) = (responder.adapter, responder.pair)
         do throws(AccessFailure) { try body() } catch {
             if case .absent(let key, let address, let length) = error,
                 adapter.pageFault(key, address, length, for: pair, of: self, isRemote: true)
             {
-                throw .step(.paused)
+                throw Halt(.paused)
             }
-            if pair.request.opcode.isSend {
-                adapter.endReceive(peer, .localProtection)
+            if case .refused = error, !pair.request.opcode.isSend { throw refuse(pair, responder) }
+            if pair.request.opcode.isSend { adapter.endReceive(peer, .localProtection) }
+            if pair.request.opcode.isSend || pair.service.isReliable {
                 adapter.enterError(peer, .workQueueCatastrophicError)
-                throw .step(isReliable ? .failed(.remoteOperation) : .done(0))
             }
-            guard case .refused = error else {
-                if isReliable { adapter.enterError(peer, .workQueueCatastrophicError) }
-                throw .step(isReliable ? .failed(.remoteOperation) : .done(0))
-            }
-            throw .step(refuse(pair, peer, adapter))
+            throw ended(pair, .remoteOperation)
         }
     }
 }
