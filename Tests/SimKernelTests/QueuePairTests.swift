@@ -210,6 +210,44 @@ import Testing
         #expect(try setup.statuses() == [IBV_WC_WR_FLUSH_ERR])
     }
 
+    /// The requester of a read finds what is wrong with its own memory when the response comes: after what the responder
+    /// finds. Of a write it is the other way round.
+    @Test(
+        arguments: [
+            (IBV_WR_RDMA_READ, false, IBV_WC_REM_ACCESS_ERR), (IBV_WR_RDMA_READ, true, IBV_WC_LOC_PROT_ERR),
+            (IBV_WR_ATOMIC_FETCH_AND_ADD, false, IBV_WC_REM_ACCESS_ERR),
+            (IBV_WR_ATOMIC_FETCH_AND_ADD, true, IBV_WC_LOC_PROT_ERR),
+            (IBV_WR_RDMA_WRITE, false, IBV_WC_LOC_PROT_ERR),
+        ])
+    func ownMemoryOfAFetchIsLookedAtLast(
+        _ opcode: ibv_wr_opcode, _ isRemoteGood: Bool, _ status: ibv_wc_status
+    ) throws {
+        let setup = try Setup()
+        try setup.connect()
+        let key = setup.mr.pointee.rkey + (isRemoteGood ? 0 : 1)
+        let request = setup.request(opcode) {
+            if opcode == IBV_WR_ATOMIC_FETCH_AND_ADD {
+                $0.wr.atomic.remote_addr = address(setup.memory) + 2048
+                $0.wr.atomic.compare_add = 5
+                $0.wr.atomic.rkey = key
+            } else {
+                $0.wr.rdma.rkey = key
+            }
+        }
+        try setup.post(request, [ibv_sge(addr: address(setup.memory), length: 8, lkey: setup.mr.pointee.lkey + 1)])
+        #expect(try setup.statuses() == [status])
+        let isAdded = opcode == IBV_WR_ATOMIC_FETCH_AND_ADD && isRemoteGood
+        #expect((setup.memory + 2048).load(as: UInt64.self) == (isAdded ? 5 : 0))
+    }
+
+    @Test func aPieceOfNothingNeedsNoKey() throws {
+        let setup = try Setup()
+        try setup.connect()
+        let nothing = ibv_sge(addr: address(setup.memory), length: 0, lkey: setup.mr.pointee.lkey + 1)
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE), [nothing])
+        #expect(try setup.statuses() == [IBV_WC_SUCCESS])
+    }
+
     @Test func aSendWaitsForItsReceiveOrGivesUp() throws {
         let patient = try Setup()
         try patient.connect()
