@@ -8,8 +8,8 @@ final class DeviceMemory {
     static let unit = 64
 
     private let bytes: UnsafeMutableRawBufferPointer
-    /// What is allocated, by where it begins in BAR 0.
-    private var pieces: [Int: Int] = [:]
+    /// What is allocated, in the order of where it begins in BAR 0.
+    private var pieces: [Range<Int>] = []
 
     init() {
         bytes = .allocate(byteCount: Self.size, alignment: 4096)
@@ -38,34 +38,38 @@ final class DeviceMemory {
         }
         let step = Self.unit << logAlignment
         var place = (range.lowerBound + step - 1) / step * step
-        while place + size <= range.upperBound {
-            guard let taken = pieces.first(where: { $0.key < place + size && place < $0.key + $0.value }) else {
-                pieces[place] = size
-                bytes(at: UInt64(place), size)?.initializeMemory(as: UInt8.self, repeating: 0)
-                return place
-            }
-            place = (taken.key + taken.value + step - 1) / step * step
+        var index = 0
+        // Looked at once each: a guest may have thousands of them.
+        while index < pieces.count, pieces[index].lowerBound < place + size {
+            if place < pieces[index].upperBound { place = (pieces[index].upperBound + step - 1) / step * step }
+            index += 1
         }
         // The driver tries the next range then.
-        throw CommandFailure(.noResources, "no room in this range of device memory")
+        guard place + size <= range.upperBound else {
+            throw CommandFailure(.noResources, "no room in this range of device memory")
+        }
+        pieces.insert(place..<place + size, at: index)
+        bytes(at: UInt64(place), size)?.initializeMemory(as: UInt8.self, repeating: 0)
+        return place
     }
 
     /// DEALLOC_MEMIC
     func free(_ place: Int, _ size: Int) throws(CommandFailure) {
-        guard pieces[place] == size else { throw CommandFailure(.badResource, "no such piece of device memory") }
-        pieces[place] = nil
+        guard let index = pieces.firstIndex(where: { $0.lowerBound == place && $0.count == size }) else {
+            throw CommandFailure(.badResource, "no such piece of device memory")
+        }
+        pieces.remove(at: index)
     }
 
     /// Whether bytes of BAR 0 are one piece's.
     func isAllocated(_ place: UInt64, _ count: UInt64) -> Bool {
-        pieces.contains { start, size in
-            place >= UInt64(start) && place - UInt64(start) <= UInt64(size)
-                && count <= UInt64(size) - (place - UInt64(start))
+        pieces.contains {
+            place >= UInt64($0.lowerBound) && place <= UInt64($0.upperBound) && count <= UInt64($0.upperBound) - place
         }
     }
 
     func removeAll() {
-        pieces = [:]
+        pieces = []
         bytes.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
