@@ -107,7 +107,9 @@ import Testing
             says: ["send_wr is 100000, and the device allows 8192"], leavesOut: ["recv_wr"]),
         Row(
             call: "pd:create_qp { send_cq = cq, recv_sge = 33 }",
-            says: ["recv_sge is 33, and the device allows 30"], leavesOut: ["send_wr"]),
+            says: [
+                "what remains is: recv_sge is 33, and the device promises 30, the smaller of what its two queues take (max_sge)"
+            ]),
         Row(
             call: "pd:create_qp { send_cq = cq, inline = 4096 }",
             says: ["send_wr is within 8192", "what remains is: inline data of 4096 bytes"]),
