@@ -1,24 +1,25 @@
 import CKernel
 
-/// One process of a batch: what it runs, and what it may use.
+/// One process of a batch: what it runs, and its limits.
 public struct BatchTask: Sendable {
-    /// What reports call it; of each attempt the same.
+    /// Its name in reports; every attempt has the same.
     public let id: String
     /// Wall-clock seconds after which it is told to end.
     public var timeout: Double
     /// Bytes of memory, private and resident; 0 for no limit.
     public var memory: UInt64
-    /// Bytes that its script may have of that; nil where nobody says.
+    /// Bytes of ``memory`` that its script may have; nil where no script's limit is set.
     public var scriptMemory: UInt64?
     /// Bytes that it may print.
     public var output: UInt64
-    /// What its process is to do; a value of the caller's.
+    /// Passed to the body that the process runs; the caller chooses its meaning.
     public let index: Int
 
-    /// Whether its process runs a scenario. Its result is lines without control characters, so that ``waits`` and ``begins`` may
-    /// come anywhere; and SIGALRM tells it that its time is over, a second one to say where its script is. Others get SIGINT.
+    /// Whether its process runs a scenario. A scenario's result is lines without control characters, so that the
+    /// bytes ``waits`` and ``begins`` may come anywhere. SIGALRM ends its time; a second one asks where its script
+    /// is. Other processes get SIGINT.
     public var runsScenario = false
-    /// What it may take, in words that name what says so; nil where nobody knows.
+    /// The time limit, with the option or file that sets it, for messages; nil where that is not known.
     public var timeLimit: String?
 
     /// A byte in a scenario's result: the process waits for devices, which takes none of its time.
@@ -50,7 +51,7 @@ public struct Ending: Sendable {
     /// What a process exits with that could have no more memory: CKernel's PROCESS_OUT_OF_MEMORY.
     public static let outOfMemory = Int32(PROCESS_OUT_OF_MEMORY)
 
-    /// Why it was ended from outside.
+    /// Why the batch ended it.
     public enum Reason: String, Sendable {
         /// It took longer than its time.
         case timeout
@@ -61,26 +62,26 @@ public struct Ending: Sendable {
         /// Ctrl-C or SIGTERM.
         case interrupted
     }
-    /// What it was ended for; nil where it ended by itself.
+    /// Why the batch ended it; nil where it ended by itself.
     public var reason: Reason?
-    /// What it exited with; nil where a signal ended it.
+    /// Its exit code; nil where a signal ended it.
     public var exit: Int32?
     /// The signal that ended it.
     public var signal: Int32?
     /// What it reported.
     public var result: [UInt8] = []
-    /// The end of what it printed, and how much it was.
+    /// The last bytes of its standard output, and how many there were.
     public var output = Tail(limit: 16 << 10)
-    /// The same of its errors.
+    /// The last bytes of its standard error, and how many there were.
     public var errors = Tail(limit: 16 << 10)
     /// Nanoseconds from its start to its end.
     public var wall: UInt64 = 0
     /// Nanoseconds of processor time.
     public var cpu: UInt64 = 0
-    /// The most memory that was resident, bytes; what it was forked with included.
+    /// The most resident memory, bytes, including what it shares with the process that it was forked from.
     public var maxResident: UInt64 = 0
 
-    /// One that has not ended.
+    /// The end of a process that is still running.
     public init() {}
 }
 
@@ -100,6 +101,6 @@ public struct Tail: Sendable {
         if kept.count > 2 * limit { kept.removeFirst(kept.count - limit) }
     }
 
-    /// At most as many bytes as are kept, whatever is no UTF-8 replaced.
+    /// The kept bytes as text; invalid UTF-8 is replaced.
     public var text: String { String(decoding: kept.suffix(limit), as: UTF8.self) }
 }

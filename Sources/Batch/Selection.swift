@@ -1,9 +1,9 @@
 import Glibc
 public import Kernel
 
-/// Files that paths stand for.
+/// The files that a command line's paths select.
 public struct Selection: Sendable {
-    /// A file, and whether it was named itself: in a folder, what is no scenario is left out.
+    /// A file, and whether the command line names it. A file found in a folder is left out where it is no scenario.
     public struct File: Sendable, Equatable {
         /// As it was named, or found below what was named.
         public let path: String
@@ -17,8 +17,8 @@ public struct Selection: Sendable {
     /// Links to files below folders, which are left out: they may lead anywhere.
     public private(set) var links = 0
 
-    /// Files, folders (every .lua file in them and below, hidden ones left out) and patterns such as "tph-*.lua". Throws
-    /// where one stands for nothing.
+    /// Selects files, folders (every .lua file in and below them, hidden ones left out) and patterns such as
+    /// "tph-*.lua". Throws where one of them selects nothing.
     public init(_ paths: [String]) throws(Failure) {
         var seen: Set<String> = []
         for path in paths {
@@ -109,7 +109,7 @@ public struct Cell: Sendable, Equatable {
     public static func all(
         _ file: Int, _ path: String, _ matrix: [(option: String, values: [String])], repeats: Int
     ) -> [Cell] {
-        // Of many files a batch keeps little.
+        // The common case of a file without a matrix, of which a batch may have very many.
         if matrix.isEmpty, repeats == 1 { return [Cell(id: path, file: file, settings: [])] }
         var combinations: [[(name: String, value: String)]] = [[]]
         for row in matrix {
@@ -146,7 +146,7 @@ public struct Shard: Sendable, Equatable {
         self.init(number, of: count)
     }
 
-    /// Its part of the cells: every so many-th, so that neighbours, which often take equally long, go to different ones.
+    /// Its part of the cells: every `count`-th one. Neighbours, which often take equally long, go to different parts.
     public func part(of cells: [Cell]) -> [Cell] {
         cells.enumerated().filter { $0.offset % count == number - 1 }.map(\.element)
     }

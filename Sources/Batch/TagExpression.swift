@@ -9,13 +9,13 @@ public indirect enum TagExpression: Sendable, Equatable {
     /// One of them, or both.
     case or(TagExpression, TagExpression)
 
-    /// What is no expression.
+    /// A text that is no expression.
     public struct Mistake: Error {
-        /// What, and where.
+        /// What is wrong, and where.
         public let message: String
     }
 
-    /// Reads one. `not` binds more than `and`, `and` more than `or`.
+    /// Parses an expression. `not` binds stronger than `and`, and `and` stronger than `or`.
     public init(_ text: String) throws(Mistake) {
         var words = TagExpression.words(text)[...]
         guard words.count <= 1000 else { throw Mistake(message: "it has more than 1000 words") }

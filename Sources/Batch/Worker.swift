@@ -7,20 +7,20 @@ final class Worker {
     let task: BatchTask
     let pid: pid_t
     private(set) var ending = Ending()
-    /// Read ends: output, errors, result; then what tells of its end. -1 once closed.
+    /// Read ends of output, errors and result, then a descriptor that becomes readable at its end. -1 once closed.
     private(set) var pipes: [Int32]
     private static let process = 3
     private var start: UInt64
-    /// When it is told to end, and when it is ended.
+    /// When it is asked to end; after that, when it is killed.
     private var deadline: UInt64
     private var isTold = false
-    /// Whether it was asked where it is.
+    /// Whether it was asked where its script is.
     private var isAsked = false
     private var hasEnded: Bool { pipes[3] < 0 }
 
-    /// What an interrupted process has to release its devices.
+    /// Time for an interrupted process to release its devices, nanoseconds.
     private static let grace: UInt64 = 5_000_000_000
-    /// What it has to say where it is.
+    /// Time for its answer, nanoseconds.
     private static let answer: UInt64 = 1_000_000_000
     /// At most so much of a result is kept.
     private static let longestResult = 64 << 20
@@ -105,7 +105,7 @@ final class Worker {
         if ending.result.count < Worker.longestResult { ending.result += bytes }
     }
 
-    /// Its time is over: it is told to end, and ended where it does not.
+    /// Asks it to end when its time is over, and kills it when it does not.
     func check(at now: UInt64) {
         guard !hasEnded else {
             // Something it started holds a pipe.
@@ -134,7 +134,7 @@ final class Worker {
         Glibc.kill(pid, reason == .timeout && task.runsScenario ? SIGALRM : SIGINT)
     }
 
-    /// Ends it and all it started at once.
+    /// Kills it and its process group.
     func kill(for reason: Ending.Reason) {
         if ending.reason == nil { ending.reason = reason }
         guard !hasEnded else { return }

@@ -2,8 +2,8 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// Runs tasks in processes of their own, so many at a time. The calling program must have one thread: processes are
-/// forked and start where it stands, with all that it has loaded.
+/// Runs tasks in processes of their own, a limited number at a time. Processes are forked without exec and go on with
+/// all that this one has loaded, so the calling program must have one thread.
 public final class Workers {
     private let jobs: Int
     private let body: (BatchTask) -> Int32
@@ -50,14 +50,14 @@ public final class Workers {
             for worker in running where worker.isOver { finished(worker.task, worker.ending) }
             if running.contains(where: \.isOver) {
                 running.removeAll { $0.isOver }
-                // What failed may have been the last of a kind: there may be more to start.
+                // `next` may have more tasks after an end, such as another try of a failed one.
                 isEmpty = false
             }
             tick?()
         }
     }
 
-    /// A full table of processes passes once others have ended.
+    /// EAGAIN from fork(2) goes away when other processes end.
     private func start(_ task: BatchTask) throws(Errno) {
         while true {
             do throws(Errno) {

@@ -3,7 +3,7 @@ import Glibc
 import Kernel
 import Synchronization
 
-/// A program's whole run, with the exit codes that all of ours have.
+/// Runs a program from parsing to exit, with the exit codes that all of peerlab's programs have.
 public enum CommandLineProgram {
     /// Parses, checks, runs and exits; `check` may refuse what the parser takes.
     public static func run(

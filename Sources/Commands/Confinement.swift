@@ -10,16 +10,16 @@ public struct Confinement {
     private let readable: [String]
     private let devices: [String]
     private let replaceable: [String]
-    /// Folders whose files are written where they are.
+    /// Folders in which files are written in place.
     private var writable: [String] = []
     private let port: UInt16?
     private let memory: UInt64
     /// Seconds of wall time that scripts have; nil without a limit.
     public var time: Double?
 
-    /// What one file may become, such as a trace, bytes.
+    /// The largest file that the process may write, such as a trace, bytes.
     public static let longestFile: UInt64 = 4 << 30
-    /// What this program, or the bench that it simulates, may take itself, bytes.
+    /// Memory that this program, or the simulated bench, may take beside the scripts' share, bytes.
     public static let modelMemory: UInt64 = 1 << 30
 
     /// A simulated bench touches nothing but the scripts' folders.
@@ -69,7 +69,7 @@ public struct Confinement {
                 "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
             ]
-        // What is bound has its node from then on.
+        // Devices that are bound later get their nodes then.
         let used =
             (binds ? ["/dev/vfio"] : [])
             + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? ["/dev/vfio", "/dev/infiniband"])
@@ -129,7 +129,8 @@ public struct Confinement {
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)
     }
 
-    /// What all processors can do in that time and a minute for the end, seconds: the kernel then ends what ours could not.
+    /// The limit of processor time, seconds: all processors for the time and a minute more. The kernel ends what the
+    /// program's own clock could not.
     private static func processorTime(_ time: Double) -> UInt64 {
         UInt64(time + 60) * UInt64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     }
@@ -141,7 +142,7 @@ public struct Confinement {
         let descriptor = Int32(truncatingIfNeeded: rules)
         defer { close(descriptor) }
         func allow(_ paths: [String], _ access: sandbox_access) {
-            // What is not there cannot be opened either.
+            // Paths that do not exist need no rule.
             for path in Set(paths) { _ = sandbox_allow(descriptor, path, UInt32(access.rawValue)) }
         }
         allow(readable, SANDBOX_READ)

@@ -5,13 +5,13 @@ import Runner
 /// Folders of the user's, by the XDG base directory specification. Each is the user's alone: EPERM of one that is not, and
 /// ENOENT where nothing says where it is.
 public enum Folders {
-    /// Where journals of batches are that were named no other place; made where it is not there.
+    /// The folder of journals that the command line does not name, created if missing.
     public static func batches() throws(Failure) -> String {
         try own(try state() + "/batches", "XDG_STATE_HOME or --journal")
     }
 
-    /// Where it is written down how bound devices were: the user's state, or what is there until the next boot where that
-    /// cannot be written; `named` alone where the user names a folder. `making` where they are to be written.
+    /// The folders of binding journals: the one that the user names; else that of the user's state and, for a state
+    /// that cannot be written, /run, which lasts until the next boot. `making` is whether journals are to be written.
     public static func bindings(_ named: String?, making: Bool) throws(Failure) -> [String] {
         let remedy = "name another folder with \(named == nil ? "XDG_STATE_HOME" : "--state")"
         var folders = ["/run/peerlab/bindings"]
@@ -20,7 +20,7 @@ public enum Folders {
         } else if let state = try? state() {
             folders.insert("\(state)/bindings", at: 0)
         }
-        // Of those that cannot be made, whoever writes into them tells.
+        // A folder that cannot be created is reported by the first write into it.
         if making { _ = try? make(folders[0]) }
         for folder in folders { try Ownership.check(folder, or: remedy) }
         return folders
@@ -31,14 +31,14 @@ public enum Folders {
         try own(try base("XDG_DATA_HOME", "/.local/share"), "XDG_DATA_HOME or --store") + "/results.sqlite"
     }
 
-    /// For what should outlive a restart, and is no treasure.
+    /// The base folder for state that outlives a restart and may be lost.
     private static func state() throws(Failure) -> String { try base("XDG_STATE_HOME", "/.local/state") }
 
     private static func base(_ variable: String, _ fallback: String) throws(Failure) -> String {
         if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value + "/peerlab" }
         let home =
             getenv("HOME").map { String(cString: $0) } ?? getpwuid(getuid()).map { String(cString: $0.pointee.pw_dir) }
-        // No folder that everybody has, such as /tmp: others would decide what is in it.
+        // Never a shared folder such as /tmp, whose contents others could choose.
         guard let home, home.hasPrefix("/") else {
             throw Failure(
                 "open", Errno(ENOENT), object: "~\(fallback)",

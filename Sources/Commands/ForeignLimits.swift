@@ -5,9 +5,9 @@ import Kernel
 import LuaKit
 public import Runner
 
-/// What a command may take that works on a file which came from elsewhere: a record, a bundle, a journal or a store.
+/// Limits of a command that works on a file of unknown origin: a record, a bundle, a journal or a store.
 public struct ForeignLimits: ParsableArguments {
-    /// What it has where nothing is said.
+    /// The default limits.
     public init() {}
 
     /// `--timeout`
@@ -21,7 +21,7 @@ public struct ForeignLimits: ParsableArguments {
     /// See `ParsableArguments`.
     public func validate() throws { _ = try Limits(timeout: timeout, memory: memory) }
 
-    /// What the kernel lets it have beyond, until the watching thread has noticed, bytes.
+    /// How far the kernel's limit lies above, bytes: the watching thread should notice first.
     private static let slack: UInt64 = 1 << 30
 
     /// Gives up what the command does not need, and watches time and memory, from here on. Call it while there is one thread,
@@ -47,7 +47,7 @@ public struct ForeignLimits: ParsableArguments {
         return sandbox
     }
 
-    /// The same for a command that works on text alone; what is not enforced it says.
+    /// The same for a command that reads text alone. It reports what this kernel cannot enforce.
     public func hold(_ command: String, outputs: [ResultFile]) throws {
         process_count_signals()
         try hold(command, files: Confinement(reading: [], replaceable: outputs.compactMap(\.folder)), outputs: outputs)

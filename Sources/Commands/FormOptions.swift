@@ -3,7 +3,7 @@ import Glibc
 public import Results
 public import Runner
 
-/// Forms that results are written in.
+/// Options for the forms of results.
 public struct FormOptions: ParsableArguments {
     /// No forms.
     public init() {}
@@ -40,7 +40,7 @@ public struct FormOptions: ParsableArguments {
         return copy
     }
 
-    /// What is not given here as it is there.
+    /// These options, with those that are not given taken from `other`.
     public func filled(from other: FormOptions) -> FormOptions {
         var copy = self
         for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key] ?? other[keyPath: key] }

@@ -2,7 +2,7 @@ import Glibc
 import Kernel
 public import Synchronization
 
-/// What the process ends with.
+/// Exit codes.
 public enum ExitStatus: Int32, Sendable {
     /// Every case passed, or some passed and the rest were skipped.
     case pass = 0
@@ -10,7 +10,7 @@ public enum ExitStatus: Int32, Sendable {
     case fail = 1
     /// The command line is wrong, and nothing was run.
     case usage = 2
-    /// What was compared is not worse, as far as it can be said: of something nothing can.
+    /// Nothing compared is worse, and of something no verdict is possible.
     case undecided = 3
     /// Every case was skipped.
     case skipped = 4
@@ -20,7 +20,7 @@ public enum ExitStatus: Int32, Sendable {
     case interrupted = 130
 }
 
-/// What stands before lines that are not peerlab's own: none of its own begins so, blanks aside.
+/// The mark before lines of others. None of peerlab's own lines begins with it after blanks.
 public let foreignMark = "| "
 
 /// Writes a line at once: what is shown must be there when a guest or a device takes the machine down. Text of others in it
@@ -30,7 +30,7 @@ public func print(_ line: String, to descriptor: Int32, after lead: String = "")
     put(lead + PrintableText.lines(line).joined(separator: "\n    \(foreignMark)") + "\n", to: descriptor)
 }
 
-/// Writes lines that another program has printed, such as another peerlab, in which nothing is marked anew.
+/// Writes the output of another peerlab, whose lines have their marks already.
 public func printRelayed(_ text: String, to descriptor: Int32) {
     put(PrintableText.lines(text).map { $0 + "\n" }.joined(), to: descriptor)
 }
@@ -56,7 +56,7 @@ public func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
         if count > 0 { rest = rest.dropFirst(count) }
         if count < 0, errno == EAGAIN {
-            // Somebody made our terminal or pipe non-blocking.
+            // Another process has made this terminal or pipe non-blocking.
             var full = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             _ = poll(&full, 1, -1)
         } else if count < 0, errno != EINTR {

@@ -10,7 +10,7 @@ public struct OutputFiles {
     private var folders: [String] = []
     private var outputs: [ResultFile.Identity: String] = [:]
 
-    /// Nothing is read, nothing written.
+    /// No inputs and no outputs.
     public init() {}
 
     /// A file that is read: "the scenario", "the record". Of a folder each Lua file in it and below is.

@@ -65,7 +65,7 @@ public enum ResultsText {
         names.map { $0.isEmpty ? "not said" : $0 }.joined(separator: " or ")
     }
 
-    /// How many measurements became what.
+    /// Counts of measurements by verdict.
     public static func summary(_ changes: [Change]) -> String {
         func count(_ verdict: Change.Verdict) -> Int { changes.count { $0.verdict == verdict } }
         let undecided = count(.undecided)

@@ -26,11 +26,11 @@ public final class Terminal: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Whether a question is answered with yes. What was typed before it stands there is no answer.
+    /// Asks a question; true when the answer is yes. Input typed before the question is discarded.
     public func agrees(to question: String) -> Bool {
         isAsking.withLock { _ in
             var settings = settings
-            // Waits for what is being shown, and drops what was typed.
+            // Waits until output is shown, and discards pending input.
             guard tcsetattr(descriptor, TCSAFLUSH, &settings) == 0 else { return false }
             let text = "\(Terminal.reset)\n\(PrintableText.line(question)) [y/N] "
             guard writeAll(Array(text.utf8), to: descriptor) else { return false }

@@ -1,9 +1,9 @@
-/// Commands that make, change, query and destroy the data path's objects: contexts, and the lists of pages behind them,
-/// as they stand in a command's input.
+/// The data path's part of the commands that create, modify, query and destroy its objects. Contexts and page lists
+/// are as they are in a command's input.
 extension DataPath {
     // MARK: Memory of the model's own
 
-    /// Each message to a queue pair of management looks at all of them.
+    /// The most queue pairs of management services: each message to one of them looks through all.
     private static let mostSpecialPairs = 64
 
     func take(_ bytes: Int) throws(CommandFailure) {
@@ -17,7 +17,7 @@ extension DataPath {
 
     // MARK: Completion queues
 
-    /// CREATE_CQ: cqc; its number.
+    /// CREATE_CQ. `context` is cqc. Returns the number of the new queue.
     func createCompletionQueue(
         _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> Int {
@@ -54,7 +54,7 @@ extension DataPath {
 
     // MARK: Queue pairs
 
-    /// CREATE_QP: qpc; its number.
+    /// CREATE_QP. `context` is qpc. Returns the number of the new queue pair.
     func createQueuePair(
         _ context: UnsafeRawBufferPointer, list: UnsafeRawBufferPointer
     ) throws(CommandFailure) -> Int {
@@ -82,7 +82,7 @@ extension DataPath {
         for group in multicast.keys { remove(pair.number, from: group) }
     }
 
-    /// Where a queue pair reports to.
+    /// The completion queues that a queue pair reports to.
     private func completionQueues(of pair: QueuePair) -> [CompletionQueue] {
         [
             pair.hasSendQueue ? completionQueues[pair.sendCompletions] : nil,
@@ -123,7 +123,7 @@ extension DataPath {
         give(queue.cost)
     }
 
-    /// ARM_RQ, ARM_XRC_SRQ and MODIFY_RMP: the limit below which it is told once.
+    /// ARM_RQ, ARM_XRC_SRQ and MODIFY_RMP: one event is raised when fewer receive requests than `limit` wait.
     func armReceiveQueue(_ number: Int, _ kind: SharedReceiveQueue.Kind, limit: UInt16) throws(CommandFailure) {
         try receiveQueue(number, kind).arm(limit, self)
     }

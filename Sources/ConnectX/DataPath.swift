@@ -1,10 +1,10 @@
 import VFIOUser
 
-/// What the data path tells the host of, by event queues.
+/// Receives the data path's events for the host.
 protocol EventSink: AnyObject {
     /// An armed completion queue has got an entry.
     func completion(of queue: UInt32, to eventQueue: UInt32)
-    /// An object's event.
+    /// An asynchronous event of an object.
     func raise(_ event: AsynchronousEvent)
     /// A request waits for pages; false where no queue takes page faults, and it fails.
     func pageFault(_ fault: PageFault) -> Bool
@@ -18,7 +18,7 @@ final class DataPath {
     unowned let events: any EventSink
     let fabric: Fabric
     let keys: MemoryKeyTable
-    /// By number less one.
+    /// Ports; port number 1 is the first.
     var ports: [Port]
     let deviceMemory = DeviceMemory()
 
@@ -28,30 +28,32 @@ final class DataPath {
     var receiveQueues: NumberedTable<SharedReceiveQueue>
     /// Queue pairs attached to multicast groups.
     var multicast: [GID: [UInt32]] = [:]
-    /// Those of subnet management and general services.
+    /// Queue pairs of subnet management and general services, by number.
     var specialPairs: [UInt32] = []
     var timers = TimerQueue()
     /// Queue pairs with work, first come first.
     private var ready = ContiguousArray<UInt32>()
     private var readyHead = 0
-    /// Bytes that queues take of this process's memory, and may take: a guest has numbers for more.
+    /// Bytes of this process's memory that queues account for, and the most that they may: a guest has numbers for
+    /// more.
     var memory = 0
     var mostMemory = 256 << 20
-    /// Who waits for which page fault.
+    /// Queue pairs that wait for pages, by the page fault's token.
     private var faults: [UInt64: (adapter: DataPath, queuePair: UInt32, generation: UInt32, isRemote: Bool)] = [:]
     private var nextToken: UInt64 = 1
-    /// Room for entries that are read or written at once.
+    /// Buffer for work queue entries that are read or written whole.
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
-    /// What is on its way between two memories.
+    /// Buffer for the bytes of a packet between two memories.
     let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: DataPath.packetSize, alignment: 64)
 
     /// Bytes moved at once.
     static let packetSize = 64 << 10
-    /// What one turn of a queue pair may cost: bytes moved, and for each piece some more.
+    /// The budget of one turn of a queue pair: bytes moved, and some more for each piece.
     static let turn = 1 << 20
-    /// What one call of `work` may.
+    /// The budget of one call of `work`, in the same unit.
     var share = 8 << 20
-    /// Nanoseconds that it may last, for clients wait meanwhile; what goes on then goes on later.
+    /// Nanoseconds that one call of `work` may last, as clients' requests wait meanwhile; the rest is done by the
+    /// next call.
     private static let duration: UInt64 = 10_000_000
     private var due: UInt64 = .max
     /// Whether that time is over.
@@ -85,13 +87,14 @@ final class DataPath {
         packet.deallocate()
     }
 
-    /// No port of it is reached any more, as when its function goes.
+    /// Removes its ports from the fabric, as when its function goes.
     func leaveFabric() {
         fabric.leave(self)
         dropFaults()
     }
 
-    /// Nobody will resume them: those of other adapters try again, and find what answers then.
+    /// Drops waits for page faults, which nobody will resume now. Queue pairs of other adapters try again and find
+    /// out what answers then.
     private func dropFaults() {
         let waiting = faults
         faults = [:]
@@ -129,7 +132,7 @@ final class DataPath {
     /// When `work` has something to do though no doorbell is rung; nil for never. Nanoseconds of the clock.
     var deadline: UInt64? { readyHead < ready.count ? 0 : timers.earliest }
 
-    /// Does a bounded part of what there is to do; whether there is more.
+    /// Does a bounded part of the work; returns whether there is more.
     @discardableResult
     func work() -> Bool {
         var budget = share
@@ -155,7 +158,7 @@ final class DataPath {
         return hasWork
     }
 
-    /// Has a queue pair go on at the next call of `work`.
+    /// Puts a queue pair into the list for the next call of `work`.
     func schedule(_ pair: QueuePair) {
         guard !pair.isScheduled else { return }
         pair.isScheduled = true
@@ -189,7 +192,7 @@ final class DataPath {
 
     // MARK: Doorbells
 
-    /// A send doorbell: requests are counted in the queue pair's record.
+    /// A send doorbell. How many requests there are is read from the queue pair's doorbell record.
     func ringSendQueue(_ number: UInt32) {
         guard let pair = queuePairs[number & 0xff_ffff] else { return }
         if pair.state == .error || pair.state == .sendError { pair.wait = .none }
@@ -207,7 +210,7 @@ final class DataPath {
     func pageFault(
         _ key: UInt32, _ address: UInt64, _ length: UInt64, for pair: QueuePair, of adapter: DataPath, isRemote: Bool
     ) -> Bool {
-        // A wait that was ended otherwise leaves its entry, as its driver may still resume it.
+        // A wait that ended otherwise leaves its entry, as its driver may still resume it; so the table has a limit.
         if faults.count >= 2 * queuePairs.count + 4096 {
             faults = faults.filter { $1.adapter.queuePairs[$1.queuePair]?.wait == .pageFault($0) }
         }
@@ -236,7 +239,7 @@ final class DataPath {
 
     /// Every queue pair that reports to a queue without room is in error.
     func completionQueueBroke(_ number: UInt32) {
-        // In the order of their numbers, as events are told in an order.
+        // Sorted, so that the order of events is always the same.
         for number in completionQueues[number]?.reporters.sorted() ?? [] {
             guard let pair = queuePairs[number], pair.state != .reset, pair.state != .error else { continue }
             enterError(pair, .workQueueCatastrophicError)

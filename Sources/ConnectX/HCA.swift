@@ -5,11 +5,11 @@ public import VFIOUser
 /// An emulated ConnectX-6 Dx with one InfiniBand port, as mlx5_core and mlx5_ib know it: registers, commands, event queues,
 /// and below them the data path.
 public final class HCA: ConfiguredFunction {
-    /// What it tells of itself.
+    /// An event for the log.
     public enum Event {
         /// A command by its name, the number of the object that it names, which most do, and why it was refused if it was.
         case command(StaticString, number: UInt32, CommandFailure?)
-        /// It has forgotten everything.
+        /// The function was reset.
         case reset
     }
 
@@ -17,9 +17,9 @@ public final class HCA: ConfiguredFunction {
     public let options: HCAOptions
     /// What region 7 shows.
     public let configuration: ConfigSpace
-    /// Is told what happens.
+    /// Called for each event, for the log.
     public var log: ((Event) -> Void)?
-    /// Gets each request on its bus before it is sent, with the steering tag that memory key and table give it.
+    /// Called for each request before it is sent, with the steering tag from memory key and table.
     public var requests: ((TLP) -> Void)? {
         get { bus.report }
         set { bus.report = newValue }
@@ -29,7 +29,7 @@ public final class HCA: ConfiguredFunction {
 
     var segment = InitializationSegment()
     var capabilities: Capabilities
-    /// What came last of ENABLE_HCA and INIT_HCA.
+    /// The state that ENABLE_HCA and INIT_HCA have brought it to.
     var state = Command.Requirement.nothing
     var issi = 0
     var lentPages: [UInt64] = []
@@ -44,11 +44,11 @@ public final class HCA: ConfiguredFunction {
     var transportDomains: NumberedTable<Void>
 
     private let fabric: Fabric
-    // What writes have asked for.
+    // Slots of the command queue whose doorbell was rung, one bit each.
     private var commands: UInt32 = 0
     private var doorbells: [Doorbell] = []
     private var isToForget = false
-    /// Those that `work` is at, while others come.
+    /// The doorbells that `work` is handling, while new ones are collected.
     private var taken: [Doorbell] = []
 
     private enum Region {
@@ -60,7 +60,7 @@ public final class HCA: ConfiguredFunction {
         static let size = 32 << 20
         static let vectors = InitializationSegment.size
         static let pending = vectors + 0x1000
-        /// Doorbells of one turn; a client writes one at a time.
+        /// The most doorbells that wait for one turn.
         static let mostDoorbells = 4096
     }
 
@@ -153,7 +153,7 @@ public final class HCA: ConfiguredFunction {
         }
     }
 
-    /// Notes what a register, a doorbell or the configuration space is asked for.
+    /// Notes writes to registers, doorbells and configuration space; ``work()`` acts on them.
     public func write(_ region: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) {
         switch region {
         case Region.configuration:
@@ -170,13 +170,13 @@ public final class HCA: ConfiguredFunction {
         }
     }
 
-    /// What its requests carry is as the configuration space says now.
+    /// Copies requester id, TPH and Device Control settings from configuration space to the requester.
     private func takeConfiguration() {
         bus.steering = SteeringTags(configuration)
         bus.control = DeviceControl(configuration.deviceControl)
     }
 
-    /// Registers have 32 bits; what writes only a part of one is no driver.
+    /// Registers have 32 bits; a write of a part of one comes from no driver and is ignored.
     private func writeSegment(at offset: Int, _ bytes: UnsafeRawBufferPointer) {
         guard offset % 4 == 0, bytes.count % 4 == 0 else { return }
         for place in stride(from: 0, to: bytes.count, by: 4) {
@@ -197,11 +197,11 @@ public final class HCA: ConfiguredFunction {
         if commands != 0 {
             let slots = commands
             commands = 0
-            // Those that come meanwhile are done with those that are left.
+            // Slots rung meanwhile are added to those that are left.
             let left = performCommands(slots)
             commands |= left
         }
-        // Those that come meanwhile have the next turn.
+        // Doorbells rung meanwhile are handled by the next call.
         swap(&doorbells, &taken)
         for doorbell in taken { take(doorbell) }
         taken.removeAll(keepingCapacity: true)

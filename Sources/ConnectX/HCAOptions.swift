@@ -6,7 +6,7 @@ public struct HCAOptions: Sendable {
         case none
         /// A table of 2 to 64 entries in the TPH capability.
         case table(Int)
-        /// The table in the MSI-X vectors.
+        /// A table in the MSI-X table, one entry a vector.
         case vectors
         /// No table: a memory key names the tag itself.
         case direct
@@ -20,7 +20,7 @@ public struct HCAOptions: Sendable {
     public var hasOnDemandPaging = true
     /// MSI-X vectors.
     public var vectorCount = 16
-    /// Its node's GUID; that of its port is the next.
+    /// GUID of the node; the port's GUID is one higher.
     public var guid: UInt64 = 0x0c42_a103_00aa_bb00
     /// Its port's local identifier, and that of the subnet's manager.
     public var lid: UInt16 = 1

@@ -11,13 +11,15 @@ public final class Store {
     /// Where it is.
     public let path: String
 
-    /// Opens a database that is added to, or makes one. Refuses what is none of ours, or what others may have left beside it.
+    /// Opens a database for writing, or creates it. Refuses a database of another program, and files beside it that
+    /// others may have left.
     public init(_ path: String) throws(Failure) {
         self.path = path
         let file = try StoreFile(path)
         try file.checkWriting()
         do throws(Failure) {
-            // What is damaged is found here, as GRDB gives up its queue where it cannot open.
+            // Damage is found by this read-only check: a DatabaseQueue that fails to open is given up, which traps in
+            // a confined process (see ``kept(_:)``).
             if !file.isEmpty { _ = try Store(reading: path) }
         } catch  where error.errno == Errno(EROFS) {}
         do {

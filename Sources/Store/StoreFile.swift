@@ -3,8 +3,8 @@ import Glibc
 import Kernel
 import Runner
 
-/// A store's file, before SQLite opens it. SQLite believes what lies beside a database: it plays back FILE-journal, and then
-/// removes the file that is named in it.
+/// Checks of a store's file before SQLite opens it. SQLite trusts what lies beside a database: it plays FILE-journal
+/// back, and then removes the file that is named in it.
 struct StoreFile {
     /// As it was named.
     private let name: String
@@ -33,7 +33,8 @@ struct StoreFile {
         guard isEmpty || (count == 20 && header.starts(with: Array("SQLite format 3\0".utf8))) else {
             throw Failure("open", Errno(EPROTO), object: name, hint: "it is no store of results")
         }
-        // Ours has a journal that is rolled back: both bytes are 1. https://www.sqlite.org/fileformat2.html
+        // The file format versions (bytes 18 and 19) of a database with a rollback journal, as ours have.
+        // https://www.sqlite.org/fileformat2.html
         guard isEmpty || header[18...] == [1, 1] else {
             throw Failure(
                 "open", Errno(EPROTO), object: name, hint: "it has a write-ahead log, as no store of ours has")
@@ -55,7 +56,7 @@ struct StoreFile {
         return String(cString: resolved)
     }
 
-    /// Refuses what SQLite would do for others than the user.
+    /// Refuses a folder or journal by which another user could have SQLite change files.
     func checkWriting() throws(Failure) {
         try Ownership.check(folder, or: "keep the results in a folder that is the user's alone")
         let journal = "\(path)-journal"
@@ -65,7 +66,8 @@ struct StoreFile {
         try Ownership.check(status, journal, or: remedy)
         let descriptor = try InputFile.open(journal)
         defer { close(descriptor) }
-        // One that ends so names a file which is removed once it was played back. https://www.sqlite.org/fileformat2.html
+        // A journal with this magic number at its end names a file, which SQLite removes after it has played the
+        // journal back. https://www.sqlite.org/fileformat2.html
         let mark: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
         var end = [UInt8](repeating: 0, count: mark.count)
         guard fstat(descriptor, &status) == 0,
@@ -106,7 +108,7 @@ enum StoreSchema {
         return versions
     }()
 
-    /// One in memory, of which nothing is changed.
+    /// An empty database in memory, which is never changed.
     static let empty: DatabaseQueue = {
         guard let queue = try? DatabaseQueue(), (try? versions.migrate(queue)) != nil else {
             fatalError("SQLite cannot make a database in memory")

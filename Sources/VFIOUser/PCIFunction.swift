@@ -1,5 +1,5 @@
-/// A PCI function that a client, such as QEMU, reaches through a vfio-user socket. Its client is a guest's machine: every
-/// number that arrives here was chosen by it. All calls come from one thread.
+/// A PCI function that a client such as QEMU reaches by a vfio-user socket. The client belongs to a guest: every
+/// number that arrives here may be hostile. All calls come from one thread.
 public protocol PCIFunction: AnyObject {
     /// A region by its VFIO index: BARs 0 to 5, 6 the expansion ROM, 7 the configuration space, 8 VGA.
     func region(_ index: Int) -> RegionDescription
@@ -7,29 +7,30 @@ public protocol PCIFunction: AnyObject {
     /// MSI-X vectors that it has.
     var vectorCount: Int { get }
 
-    /// Fills the bytes with what a region has there; they lie within its size.
+    /// Reads from a region. Offset and length lie within its size.
     func read(_ region: Int, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
 
-    /// Takes bytes written to a region; they lie within its size.
+    /// Writes to a region. Offset and length lie within its size.
     func write(_ region: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer)
 
-    /// Does what writes have asked for. Called after the reply has gone out, as a client that waits for a reply serves no
-    /// DMA; here alone may a function use its bus. While it waits there, ``read(_:at:into:)`` and ``write(_:at:_:)`` are
-    /// called, as the client may wait for those: nothing that they touch may be held exclusively across a bus call.
+    /// Does the work that earlier writes have asked for. It is called after the write was answered, since a client
+    /// that waits for a reply serves no DMA; only here may a function use its bus.
+    /// While a bus call waits, ``read(_:at:into:)`` and ``write(_:at:_:)`` are called for the client's further
+    /// requests: no exclusive access to what they use may last across a bus call.
     func work()
 
-    /// Takes the state of after power-on, whatever it did. Never called within ``work()``.
+    /// Returns to the state after power-on. Never called within ``work()``.
     func reset()
 
     /// Whether a write asked for a reset of this function, as bit 15 of Device Control does. From then on all requests of
     /// its bus fail, so that ``work()`` ends soon; then ``reset()`` is called, which makes it false.
     var needsReset: Bool { get }
 
-    /// When ``work()`` is to be called though nobody wrote anything, in nanoseconds of the monotonic clock; nil for never.
+    /// When ``work()`` is to be called without a write, nanoseconds of the monotonic clock; nil for never.
     var wakeUp: UInt64? { get }
 
-    /// Whether its BARs answer: memory decoding is on, and so is the power. Where not, reads of the client give ones and
-    /// writes are lost.
+    /// Whether its BARs answer: memory decoding is on and the power state is D0. Otherwise the client reads ones, and
+    /// its writes are dropped.
     var isDecoding: Bool { get }
 
     /// Whether it may send requests and interrupts; where not, its bus fails them.
@@ -39,7 +40,7 @@ public protocol PCIFunction: AnyObject {
     func address(ofBAR index: Int) -> UInt64?
 }
 
-/// For a function that knows nothing of these.
+/// Defaults for a function without configuration space registers of its own.
 extension PCIFunction {
     /// Never.
     public var needsReset: Bool { false }
@@ -74,7 +75,8 @@ extension ConfiguredFunction {
 public struct RegionDescription: Sendable, Equatable {
     /// Bytes; 0 where there is none.
     public var size: Int
-    /// A file that a client may map instead of asking for each access, from its offset 0; -1 for none.
+    /// Descriptor of a file that the client may map, offset 0 being the region's first byte; -1 where each access is
+    /// a message.
     public var file: Int32
 
     /// A region of `size` bytes.
@@ -84,7 +86,7 @@ public struct RegionDescription: Sendable, Equatable {
     }
 }
 
-/// What a function reaches of its machine.
+/// What a function can do on its bus: access memory, and interrupt.
 public protocol PCIBus: AnyObject {
     /// Reads memory by the function's own addresses.
     func read(_ address: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(DMAFault)
@@ -92,19 +94,19 @@ public protocol PCIBus: AnyObject {
     /// Writes memory by the function's own addresses.
     func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DMAFault)
 
-    /// Sends an MSI-X vector's message; one that nobody listens to is dropped.
+    /// Raises an MSI-X vector; nothing happens where the client listens to no eventfd for it.
     func interrupt(_ vector: Int)
 
-    /// The file that the client has mapped at an address, and where in it; nil where it has mapped none there.
+    /// The client's file behind a bus address, and the offset in it; nil where the client has mapped no file there.
     func place(of address: UInt64) -> FilePlace?
 }
 
 extension PCIBus {
-    /// Of a bus that knows no files.
+    /// A bus without files.
     public func place(of address: UInt64) -> FilePlace? { nil }
 }
 
-/// A file, whatever descriptor or name it has: st_dev and st_ino of stat(2).
+/// Identity of a file, independent of descriptors and names: st_dev and st_ino of stat(2).
 public struct FileIdentity: Hashable, Sendable {
     /// Its file system.
     public let device: UInt64
@@ -126,18 +128,18 @@ public struct FilePlace: Equatable, Sendable {
     public let offset: UInt64
 }
 
-/// A socket that a ``Server`` looks after beside its functions, in its thread.
+/// A socket that a ``Server`` polls beside those of its functions, in its thread.
 public protocol ServedSocket: AnyObject {
     /// What is looked at.
     var descriptor: Int32 { get }
     /// What poll(2) is to wait for now.
     var events: Int16 { get }
-    /// Called when that has happened, also while a function works: it may neither wait nor use a function's bus. False where
-    /// it is not to be looked at any more.
+    /// Called when one of ``events`` has come, also while a function works. It may neither wait nor use a function's
+    /// bus. Returns false to be polled no more.
     func serve() -> Bool
 }
 
-/// A request that reached no memory: unmapped, read-only, or refused by the client.
+/// A memory request that failed: the address is not mapped, is read-only, or was refused by the client.
 public struct DMAFault: Error, Equatable {
     /// The first byte that was not reached.
     public let address: UInt64

@@ -1,4 +1,4 @@
-/// What the function says of itself in QUERY_HCA_CAP, and takes in SET_HCA_CAP.
+/// The function's capabilities: what QUERY_HCA_CAP answers, and SET_HCA_CAP changes.
 struct Capabilities {
     /// MLX5_CAP_* of include/linux/mlx5/device.h.
     enum Kind: Int, CaseIterable {
@@ -27,12 +27,13 @@ struct Capabilities {
         current[Self.row(of: .onDemandPaging)][ODP.memoryScheme] = 0
     }
 
-    /// A kind as it could be, or as it is; of a kind that it lacks all is 0.
+    /// The maximum or the current values of a kind; zeros for a kind that the function lacks.
     func bytes(_ kind: Int, isCurrent: Bool) -> [UInt8]? {
         Kind(rawValue: kind).map { (isCurrent ? current : maximum)[Self.row(of: $0)] }
     }
 
-    /// Takes what a driver has chosen of a kind; of atomic operations that is the order of a response's bytes alone.
+    /// Stores what a driver has chosen of a kind. Of atomic operations only the byte order of responses can be
+    /// chosen.
     mutating func set(_ kind: Kind, _ bytes: UnsafeRawBufferPointer) {
         if kind == .atomic {
             current[Self.row(of: kind)][Atomic.hostOrder] = bytes[Atomic.hostOrder]
@@ -43,10 +44,10 @@ struct Capabilities {
         current[Self.row(of: kind)] = chosen
     }
 
-    /// A capability as it is at most; the device's own limits are these, whatever the driver has chosen.
+    /// The maximum of a capability. The device's own limits are the maxima, whatever the driver has chosen.
     subscript(field: Field) -> Int { maximum[Self.row(of: .general)][int: field] }
 
-    /// How many objects there may be at most, of which this is the logarithm; numbers of objects have 24 bits.
+    /// The most objects of a kind, from a capability that is the logarithm of it. Numbers of objects have 24 bits.
     func count(_ field: Field) -> Int { 1 << min(self[field], 22) }
 
     private static func row(of kind: Kind) -> Int { Kind.allCases.firstIndex(of: kind) ?? 0 }
@@ -72,7 +73,7 @@ struct Capabilities {
 }
 
 extension HCAOptions {
-    /// What an option says of a capability.
+    /// The value that an option gives a capability; nil without one.
     fileprivate func chosen(_ name: String) -> UInt64? {
         switch name {
         case "pg": hasOnDemandPaging ? 1 : 0
@@ -86,7 +87,8 @@ extension HCAOptions {
 private enum ODP {
     static let memoryScheme = Field("odp_cap.mem_page_fault", bit: 0x600, width: 1)
     static let prefetch = Field("odp_cap.memory_page_fault_scheme_cap.page_prefetch", bit: 0x245, width: 1)
-    /// Send, receive, write, read, atomic and shared receive; what comes to a datagram's receive request is not waited with.
+    /// Send, receive, write, read, atomic and shared receive. Of a datagram only the send request waits for pages; a
+    /// missing page of a receive request is an error.
     static let all: UInt64 = 0b111111 << 26
     static let send: UInt64 = 1 << 31
     static let rows: [(Field, UInt64)] = [

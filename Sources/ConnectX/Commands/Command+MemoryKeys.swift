@@ -19,7 +19,7 @@ extension Command {
         Command(0x200, "CREATE_MKEY", in: 272) { (hca, input, output) throws(CommandFailure) in
             let context = input[Layout.context]
             try hca.check(protectionDomain: context[int: MemoryKeyContext.pd])
-            // Of a free key there is no list yet; of others as many entries as are told.
+            // A free key has no translations yet; other keys come with as many entries as the command says.
             let list = input[Layout.translations]
             let octwords = input[int: Layout.octwords]
             let isFree = context[flag: MemoryKeyContext.free]

@@ -1,4 +1,4 @@
-/// Objects that are nothing but numbers, which others name.
+/// Objects without state of their own, which others name: domains, doorbell pages and the like.
 extension Command {
     private enum Layout {
         static let newUAR = Field("alloc_uar_out.uar", bit: 0x48, width: 24)

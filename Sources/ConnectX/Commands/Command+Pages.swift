@@ -1,4 +1,4 @@
-/// Memory that the driver lends to the function. This one has memory of its own, and only keeps account of it.
+/// Pages that the driver lends to the function. The function has memory of its own, and only keeps account of them.
 extension Command {
     private enum Layout {
         static let wanted = Field("query_pages_out.num_pages", bit: 0x60, width: 32)
@@ -8,7 +8,7 @@ extension Command {
         static let taken = Area("manage_pages_out.pas", at: 16, count: 0)
     }
 
-    /// What QUERY_PAGES is about, and how much is asked for at boot and before INIT_HCA.
+    /// The stages of QUERY_PAGES, and how many pages the function asks for at boot and before INIT_HCA.
     private enum Stage {
         static let boot = 1
         static let initialization = 2
@@ -16,7 +16,7 @@ extension Command {
         static let pages = [boot: 16, initialization: 64]
     }
 
-    /// Pages of all stages, above which nothing is taken.
+    /// The most pages that the function accepts.
     private static let mostPages = 1024
 
     static let pages: [Command] = [

@@ -10,7 +10,7 @@ extension Command {
         static let keys = Area("query_hca_vport_pkey_out.pkey", at: 16, count: 0)
         static let packet = Area("mad_ifc_in.mad", at: 16, count: 256)
         static let response = Area("mad_ifc_out.response_mad_packet", at: 16, count: 256)
-        // In the same place of all these commands.
+        // At the same bit of all these commands.
         static let isOther = Field("query_hca_vport_context_in.other_vport", bit: 0x40, width: 1)
         static let port = Field("query_hca_vport_context_in.port_num", bit: 0x4c, width: 4)
     }
@@ -88,12 +88,12 @@ extension Command {
             if entries.contains(0) { keys.storeBytes(of: defaultKey.bigEndian, as: UInt32.self) }
         },
         Command(0x770, "QUERY_VPORT_COUNTER", in: 32, out: 528) { (_, input, _) throws(CommandFailure) in
-            // No counter counts.
+            // All counters stand at 0.
             try checkPort(input)
         },
         Command(0x50d, "MAD_IFC", in: 272, out: 272) { (_, input, output) throws(CommandFailure) in
             let packet = input[Layout.packet]
-            // What asks for performance counters is answered, by ones that stand at 0; there is no other agent here.
+            // Performance management is answered, with counters that stand at 0. There is no other agent.
             guard packet[Management.class] == Management.performance else {
                 throw CommandFailure(.badPacket, "only performance management is answered")
             }

@@ -7,7 +7,7 @@ extension Command {
         static let number = Field("destroy_qp_in.qpn", bit: 0x48, width: 24)
         static let queried = Field("query_qp_in.qpn", bit: 0x48, width: 24)
         static let queriedContext = Area("query_qp_out.qpc", at: 24, count: 232)
-        // In the same places of all transitions, of which two have no context.
+        // At the same bits of all transitions; two of them have no context.
         static let modified = Field("rst2init_qp_in.qpn", bit: 0x48, width: 24)
         static let optional = Field("rst2init_qp_in.opt_param_mask", bit: 0x80, width: 32)
         static let newContext = Area("rst2init_qp_in.qpc", at: 24, count: 232)

@@ -1,6 +1,6 @@
-/// A command of the driver's, described: what it is called, how long it is, when it is allowed, and what it does.
+/// The description of a command: name, lengths, when it is allowed, and what it does.
 struct Command: Sendable {
-    /// What must have come before.
+    /// The state that the function must have reached before the command is allowed.
     enum Requirement: Int, Sendable, Comparable {
         case nothing, enabled, initialized
 
@@ -9,12 +9,12 @@ struct Command: Sendable {
 
     /// MLX5_CMD_OP_* of mlx5_ifc.h.
     let opcode: UInt16
-    /// Its name there.
+    /// Its name in that header, without MLX5_CMD_OP_.
     let name: StaticString
     let requirement: Requirement
     /// Bytes of its input and output without what may follow them: mlx5_ifc_*_in_bits and _out_bits.
     let input, output: Int
-    /// Does it. The input has at least `input` bytes; the output, which is 0 before, at least `output`.
+    /// Performs it. The input has at least `input` bytes. The output has at least `output` bytes, all 0.
     let run: @Sendable (HCA, UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Void
 
     init(
@@ -33,7 +33,7 @@ struct Command: Sendable {
         self.run = run
     }
 
-    /// All that a function knows, by opcode.
+    /// All commands that the function implements, by opcode.
     static let all: [UInt16: Command] = {
         let families = [
             device, pages, objects, eventQueues, port, registers, memoryKeys, completionQueues, queuePairs,
@@ -43,7 +43,7 @@ struct Command: Sendable {
     }()
 }
 
-/// What begins all commands' inputs and outputs.
+/// Fields at the start of every command's input and output.
 enum CommandHeader {
     static let opcode = Field("query_hca_cap_in.opcode", bit: 0x0, width: 16)
     static let modifier = Field("query_hca_cap_in.op_mod", bit: 0x30, width: 16)

@@ -1,4 +1,4 @@
-/// What the device says of a command, MLX5_CMD_STAT_* of include/linux/mlx5/device.h.
+/// The status of a command, MLX5_CMD_STAT_* of include/linux/mlx5/device.h.
 public enum CommandStatus: UInt8, Sendable {
     case ok = 0
     case internalError = 1
@@ -21,9 +21,9 @@ public enum CommandStatus: UInt8, Sendable {
 
 /// A command that is refused.
 public struct CommandFailure: Error, Sendable {
-    /// What the driver makes an errno of.
+    /// The status, from which the driver makes an errno.
     public let status: CommandStatus
-    /// What it was refused for.
+    /// The reason, for people.
     public let reason: StaticString
 
     /// A refusal, and the reason in words.
@@ -32,7 +32,8 @@ public struct CommandFailure: Error, Sendable {
         self.reason = reason
     }
 
-    /// What the driver prints beside the status: a number of the reason's own, the lower 24 bits of its text's FNV-1a hash.
+    /// The syndrome that the driver prints beside the status: the lower 24 bits of the FNV-1a hash of ``reason``, so
+    /// that each reason has a number of its own.
     public var syndrome: UInt32 {
         reason.withUTF8Buffer { text in
             text.reduce(0x811c_9dc5) { ($0 ^ UInt32($1)) &* 0x0100_0193 } & 0xff_ffff

@@ -1,6 +1,6 @@
 import VFIOUser
 
-/// What went wrong with a command before it was one, MLX5_CMD_DELIVERY_STAT_*.
+/// Why a slot of the queue could not be taken for a command, MLX5_CMD_DELIVERY_STAT_*.
 private enum DeliveryStatus: UInt64, Error {
     case badToken = 2
     case badBlockNumber = 3
@@ -47,10 +47,11 @@ private enum Mailbox {
 }
 
 extension HCA {
-    /// Nanoseconds after which further commands have to wait, for clients wait meanwhile.
+    /// Nanoseconds that one call may spend on commands: clients' requests wait meanwhile.
     private static let duration: UInt64 = 10_000_000
 
-    /// Does the commands of the slots whose bits are set, in their order, and returns those that are left.
+    /// Performs the commands of the slots whose bits are set, from the lowest, and returns those that are left for
+    /// the next call.
     func performCommands(_ slots: UInt32) -> UInt32 {
         let due = bus.clock() &+ Self.duration
         var slots = slots
@@ -70,7 +71,8 @@ extension HCA {
         var entry = [UInt8](repeating: 0, count: Slot.size)
         try bus.read(address, into: &entry)
         guard entry[flag: Slot.ownership] else { return }
-        // The event queue of the time when the command came: one that the command makes is not told of it.
+        // Whether the completion is an event is decided before the command runs: a command that creates the event
+        // queue is not reported by it.
         let tellsByEvent = events.queue(for: .command) != nil
         do throws(DeliveryStatus) {
             var input = try input(of: entry)

@@ -1,8 +1,8 @@
 import VFIOUser
 
-/// A completion queue: where its entries go, and whom it tells of them.
+/// A completion queue: the buffer of its entries, and the event queue that hears of them.
 final class CompletionQueue {
-    /// Which entry it tells of next.
+    /// Which entry raises the next event.
     enum Arming {
         case none
         case any
@@ -17,11 +17,12 @@ final class CompletionQueue {
     private let record: UInt64
     private let ignoresOverrun: Bool
     private(set) var eventQueue: UInt32
-    /// Entries until it tells, and nanoseconds after which it does not wait for them; 0 for at once.
+    /// Event moderation: an event is raised after so many entries, or so many nanoseconds after the first of them. 0
+    /// is at once.
     private var moderation: (count: UInt32, period: UInt64)
 
     private var producer: UInt32 = 0
-    /// As the host said last; read again when the queue seems full.
+    /// The consumer's counter as it was last read from the host's memory. It is read again when the queue seems full.
     private var consumer: UInt32 = 0
     /// The producer after the last entry that was solicited.
     private var solicited: UInt32 = 0
@@ -29,7 +30,7 @@ final class CompletionQueue {
     private var sequence: UInt32 = 0
     private var firedSequence: UInt32?
     private var waiting: UInt32 = 0
-    /// When it tells of entries that wait for more of them; nil where none do.
+    /// When the moderation period of waiting entries ends, nanoseconds; nil when none wait.
     private(set) var deadline: UInt64?
     private(set) var isBroken = false
     /// The queue pairs that report to it.
@@ -63,7 +64,7 @@ final class CompletionQueue {
         return bytes
     }
 
-    /// Bytes that it takes of the model's own memory.
+    /// Bytes of this process's memory that it accounts for.
     var cost: Int { 512 + buffer.cost }
 
     private static func buffer(
@@ -110,7 +111,8 @@ final class CompletionQueue {
 
     // MARK: Entries
 
-    /// Adds an entry, and tells of it if the host asked. One that finds no room breaks the queue.
+    /// Adds an entry, and raises an event if the host armed the queue for it. An entry that finds no room puts the
+    /// queue into its error state.
     func add(_ entry: CompletionEntry, _ path: DataPath) {
         guard !isBroken else { return }
         if !ignoresOverrun, (producer &- consumer) & 0xff_ffff >= 1 << UInt32(sizeShift) {
@@ -148,7 +150,7 @@ final class CompletionQueue {
     func arm(_ command: UInt32, _ path: DataPath) {
         guard !isBroken else { return }
         sequence = command >> 28 & 3
-        // An event of this number is on its way already: the host counts on when it has seen it.
+        // An event for this sequence number was raised already; the host increments the number when it has seen it.
         guard firedSequence != sequence else { return }
         firedSequence = nil
         let seen = command & 0xff_ffff
@@ -171,7 +173,7 @@ final class CompletionQueue {
         fire(path)
     }
 
-    /// The period is over.
+    /// The moderation period has ended.
     func elapse(_ path: DataPath) {
         guard let deadline, deadline <= path.requester.clock() else { return }
         fire(path)

@@ -1,6 +1,6 @@
 import VFIOUser
 
-/// What an event queue's entry tells, MLX5_EVENT_TYPE_* of include/linux/mlx5/device.h.
+/// The type of an event, MLX5_EVENT_TYPE_* of include/linux/mlx5/device.h.
 public enum EventType: UInt8, Sendable {
     case completion = 0x00
     case pathMigrated = 0x01
@@ -21,7 +21,7 @@ public enum EventType: UInt8, Sendable {
     case receiveLimit = 0x14
 }
 
-/// An event queue: a ring of 64-byte entries that the driver reads, and the interrupt that tells it to.
+/// An event queue: a ring of 64-byte entries in the driver's memory, and an interrupt vector.
 final class EventQueue {
     enum Status: UInt64 {
         case ok = 0
@@ -61,10 +61,10 @@ final class EventQueue {
         mask[Int(type.rawValue) >> 6] >> UInt64(type.rawValue & 63) & 1 == 1
     }
 
-    /// Takes a doorbell: what the driver has read so far (24 bits), and whether the next event is to interrupt it.
+    /// Handles a doorbell: the driver's consumer index (24 bits), and whether the next event is to interrupt.
     func update(consumer index: UInt32, arm: Bool, _ bus: any PCIBus) {
         let ahead = (index &- consumer) & 0xff_ffff
-        // Further than what was written it cannot have read.
+        // A consumer index ahead of the producer is ignored.
         if ahead <= producer &- consumer { consumer &+= ahead }
         if arm {
             isArmed = true

@@ -12,7 +12,7 @@ final class EventQueues: EventSink {
 
     subscript(number: Int) -> EventQueue? { table[number] }
 
-    /// What has failed of a queue.
+    /// The health syndrome of a queue that has failed; nil while all work.
     var syndrome: InitializationSegment.Syndrome? {
         if table.contains(where: { $0.status != .ok }) { return .eventQueue }
         return table.contains { $0.lost > 0 } ? .eventQueueOverrun : nil
@@ -44,7 +44,7 @@ final class EventQueues: EventSink {
         table.first { $0.takes(type) }
     }
 
-    /// Takes a doorbell of a UAR page; one of a queue that belongs to another page is nothing.
+    /// Handles a doorbell of a UAR page; ignored where the queue belongs to another page.
     func doorbell(uar: Int, number: Int, consumer: UInt32, arm: Bool) {
         guard let queue = table[number], queue.uar == uar else { return }
         queue.update(consumer: consumer, arm: arm, bus)

@@ -4,12 +4,12 @@ struct AddressVector {
     var queuePair: UInt32
     var serviceLevel: UInt8
     var lid: UInt16
-    /// What its global route header has, where it goes with one.
+    /// Fields of the global route header; nil without one.
     var route: (gid: GID, trafficClass: UInt8, hopLimit: UInt8, flowLabel: UInt32, sourceIndex: Int)?
     /// Bytes of it.
     var size: Int
 
-    /// The one at a place of an entry; nil where it does not end within.
+    /// Decodes the vector at byte `place` of an entry; nil where the entry ends before it does.
     init?(_ bytes: UnsafeRawBufferPointer, at place: Int) {
         guard place + WorkRequestLayout.baseVector <= bytes.count else { return nil }
         queueKey = bytes.word(place)

@@ -1,10 +1,10 @@
-/// What the data path tells of its objects by an event queue.
+/// An asynchronous event of one of the data path's objects.
 enum AsynchronousEvent: Equatable {
     /// A queue pair's: its number.
     case queuePair(EventType, UInt32)
     /// A shared receive queue's: its number.
     case sharedReceiveQueue(EventType, UInt32)
-    /// A completion queue that cannot take what it should: its number, and 1 overrun, 2 its memory was not reached.
+    /// A completion queue in its error state: its number, and the syndrome (1 overrun, 2 its memory was not reached).
     case completionQueueError(UInt32, syndrome: UInt8)
 
     /// The type of its entry.
@@ -26,8 +26,8 @@ enum AsynchronousEvent: Equatable {
     }
 }
 
-/// Pages that a memory key does not have at the moment, of which a request waits for. The memory scheme of on-demand
-/// paging: include/linux/mlx5/device.h:mlx5_eqe_page_fault
+/// A page fault by memory key: a request waits for pages that are not present.
+/// include/linux/mlx5/device.h:mlx5_eqe_page_fault
 struct PageFault: Equatable {
     static let subtype: UInt8 = 2
 

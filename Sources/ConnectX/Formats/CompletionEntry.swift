@@ -31,7 +31,7 @@ struct CompletionEntry {
     static let size = 64
 
     var opcode: Opcode
-    /// What the request was, in a requester's.
+    /// The opcode of the request, in a requester's entry.
     var workRequest: UInt8 = 0
     var queuePair: UInt32 = 0
     /// The queue pair's or shared receive queue's index of the user, or its number.
@@ -67,7 +67,7 @@ struct CompletionEntry {
         entry.put(time, at: 48)
     }
 
-    /// Which of its checks failed is the vendor's own; these are what ConnectX adapters commonly say.
+    /// The vendor's own code of the check that failed. These are what ConnectX adapters commonly report.
     private var vendorSyndrome: UInt8 {
         switch syndrome {
         case .flushed: 0xf5

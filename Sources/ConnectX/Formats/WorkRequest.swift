@@ -22,7 +22,7 @@ enum WorkRequestOpcode: UInt8 {
     var operandSize: Int {
         self == .maskedCompareSwap ? WorkRequestLayout.maskedAtomic : WorkRequestLayout.atomic
     }
-    /// Whether it asks the responder for something that comes back.
+    /// Whether the responder returns data.
     var isFetch: Bool { self == .read || isAtomic }
     /// Whether the responder needs a receive request for it.
     var needsReceive: Bool { isSend || self == .writeImmediate }
@@ -62,12 +62,12 @@ struct ControlSegment {
         immediate = bytes.word(12)
     }
 
-    /// Whether its end is told also where it is good: MLX5_WQE_CTRL_CQ_UPDATE.
+    /// Whether success makes a completion entry as well: MLX5_WQE_CTRL_CQ_UPDATE.
     var isSignaled: Bool { flags >> 2 & 3 >= 2 }
     var isSolicited: Bool { flags & 2 != 0 }
 }
 
-/// A data segment: memory of the host by a key, or, of a send, bytes that follow.
+/// A data segment: an address range under a memory key or, in a send request, inline bytes that follow.
 struct DataSegment {
     var length: Int
     var key: UInt32
@@ -82,7 +82,7 @@ struct DataSegment {
         address = bytes.longWord(place + 8)
     }
 
-    /// Bytes that follow in the entry at a place, if it is no data segment.
+    /// The length of inline data at byte `place` of an entry; nil where a plain data segment is there.
     static func inlineLength(_ bytes: UnsafeRawBufferPointer, at place: Int) -> Int? {
         let count = bytes.word(place)
         return count >> 31 == 1 ? Int(count & 0x3ff) : nil

@@ -4,7 +4,7 @@ final class DeviceMemory {
     /// Where it begins in BAR 0, and bytes of it; the driver thinks of both in pages.
     static let start = 0x1f0_0000
     static let size = 256 << 10
-    /// What an allocation is made of: MLX5_MEMIC_BASE_SIZE.
+    /// The unit of allocations, bytes: MLX5_MEMIC_BASE_SIZE.
     static let unit = 64
 
     private let bytes: UnsafeMutableRawBufferPointer
@@ -25,7 +25,8 @@ final class DeviceMemory {
         return UnsafeMutableRawBufferPointer(rebasing: bytes[Int(offset)..<Int(offset) + count])
     }
 
-    /// ALLOC_MEMIC: zeros somewhere in a range of BAR 0; where they begin. The logarithm counts from the unit.
+    /// ALLOC_MEMIC: allocates zeroed memory within a range of BAR 0 and returns its offset. The alignment is a
+    /// logarithm, in units.
     func allocate(_ size: Int, logAlignment: Int, in range: Range<Int>) throws(CommandFailure) -> Int {
         guard size > 0, size % Self.unit == 0 else {
             throw CommandFailure(.badParameter, "device memory has pieces of 64 bytes")

@@ -1,4 +1,4 @@
-/// What may be done by a memory key, and to whom.
+/// Access rights of a memory key.
 struct AccessRights: OptionSet {
     let rawValue: UInt8
 
@@ -11,12 +11,12 @@ struct AccessRights: OptionSet {
     /// Whether memory changes.
     var writes: Bool { !isDisjoint(with: [.localWrite, .remoteWrite, .atomic]) }
     var isRemote: Bool { !isDisjoint(with: [.remoteRead, .remoteWrite, .atomic]) }
-    /// What a key below another one must grant.
+    /// The right that a key which this one refers to must grant.
     var local: AccessRights { writes ? .localWrite : .localRead }
 }
 
-/// A memory key: what addresses under it mean, and what may be done there. Its context is the guest's, kept as it was
-/// written; what each access needs of it is decoded once.
+/// A memory key: the translation of its addresses, and access rights. The context is kept as the guest wrote it; what
+/// each access needs of it is decoded once.
 final class MemoryKey {
     /// How addresses are translated. include/linux/mlx5/mlx5_ifc.h:MLX5_MKC_ACCESS_MODE_*
     enum Mode: UInt64 {
@@ -36,9 +36,9 @@ final class MemoryKey {
     let index: UInt32
     /// The context, 64 bytes.
     private(set) var context: [UInt8]
-    /// Eight bytes of an MTT each, or sixteen of a KLM in two: byte count and key, then address.
+    /// The translations: an MTT is one element, a KLM two (byte count and key, then address).
     private(set) var translations: [UInt64] = []
-    /// Where each KLM starts, counted from the first; made when it is needed.
+    /// Sums of the lengths of the KLMs before each one. Computed when they are first needed.
     private var listStarts: [UInt64] = []
     /// Whether entries may be absent, so that an access of one waits for a page fault.
     private(set) var isPageable: Bool
@@ -149,7 +149,8 @@ final class MemoryKey {
         return isUnbounded || (address >= start && address &- start <= length && count <= length &- (address &- start))
     }
 
-    /// The entry of an address in equal pages, and where it is in its page. nil beyond the last possible one.
+    /// The translation entry of an address among equal pages, and the offset in the page; nil beyond the last
+    /// possible entry.
     func entry(of address: UInt64) -> (index: Int, within: UInt64)? {
         let index = (address &>> pageShift) &- (start &>> pageShift)
         let words = UInt64(capacity) * 2

@@ -1,16 +1,16 @@
 import VFIOUser
 
-/// Why memory is not reached by a key.
+/// Why an access by memory key fails.
 enum AccessFailure: Error {
     /// No such key, another domain, out of bounds, or not allowed.
     case refused
     /// Not present: a page fault may bring it.
     case absent(key: UInt32, address: UInt64, length: UInt64)
-    /// Nothing is at the address that the key gave.
+    /// The bus failed the access to the translated address.
     case unreachable
 }
 
-/// Who accesses memory by which key.
+/// An access: by which key, for which queue pair.
 struct MemoryReference {
     var key: UInt32
     var access: AccessRights
@@ -43,11 +43,11 @@ final class MemoryKeyTable {
     static let most = 16 << 20
     /// What a key takes of that beside its translations.
     private static let keyCost = 64
-    /// What one of many entries costs that are gone through at once, as bytes that are moved do.
+    /// The cost of looking at one of many entries, in the unit of a turn's budget.
     private static let entryCost = 8
     private var keys: NumberedTable<MemoryKey>
     private var entries = 0
-    /// What was done, and nobody's turn has paid for.
+    /// Work that was done and not yet charged to a turn's budget.
     private var debt = 0
 
     private let most: Int
@@ -121,8 +121,8 @@ final class MemoryKeyTable {
 
     // MARK: Access
 
-    /// The first piece of `length` bytes at an address, at least one of them. All of them must be allowed; only the first
-    /// need be present.
+    /// The first contiguous piece of `length` bytes at an address, at least one byte. All of them must be allowed;
+    /// only the first has to be present.
     func span(_ reference: MemoryReference, at address: UInt64, _ length: Int) throws(AccessFailure) -> Span {
         var reference = reference
         var address = address
@@ -171,7 +171,7 @@ final class MemoryKeyTable {
         let size: UInt64 = 1 &<< key.pageShift
         let needed: UInt64 = key.isPageable ? (access.writes ? 2 : 1) : 0
         let flags: UInt64 = key.pageShift >= 12 ? 0xfff : min(size &- 1, 7)
-        // Beyond this a caller's buffer ends anyway.
+        // No caller's buffer is longer.
         let wanted = min(length, UInt64(DataPath.packetSize))
         return try key.translations.withUnsafeBufferPointer { entries throws(AccessFailure) in
             guard first < entries.count, needed == 0 || entries[first] & needed != 0 else {

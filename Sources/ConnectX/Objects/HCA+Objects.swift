@@ -1,4 +1,4 @@
-/// What an object needs of others, and who uses one: what is used cannot be destroyed.
+/// Dependencies between objects: what must exist before one is created, and what is in use and cannot be destroyed.
 extension HCA {
     // MARK: What must exist
 

@@ -1,4 +1,5 @@
-/// Objects of one kind by the number that the device has given them. A number is given again only when all others were.
+/// Objects of one kind by their numbers, which the device chooses. A freed number is given again only when all others
+/// were.
 struct NumberedTable<Object> {
     /// The first number, and how many there are at most.
     let first: Int

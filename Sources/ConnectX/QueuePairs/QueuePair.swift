@@ -1,6 +1,6 @@
 import VFIOUser
 
-/// A queue pair: its context, its two queues, and the request that it is at.
+/// A queue pair: context, send and receive queue, and the request in progress.
 final class QueuePair {
     /// Its kind of service: qpc.st. include/linux/mlx5/qp.h:MLX5_QP_ST_*
     enum Service: UInt64 {
@@ -65,11 +65,11 @@ final class QueuePair {
     private let hasReceiveSignature: Bool
 
     var state = State.reset
-    /// As a query finds it; what no transition sets is as it was made.
+    /// The context as QUERY_QP returns it. Fields that no transition sets are as at creation.
     var context: [UInt8]
-    /// What transitions have set, decoded.
+    /// The fields that transitions have set, decoded.
     private(set) var path = Path()
-    /// Blocks that were taken from the send queue, receive requests from its own.
+    /// How many blocks were taken from the send queue; `receiveConsumer` counts receive requests.
     var sendConsumer: UInt16 = 0
     var receiveConsumer: UInt16 = 0
 
@@ -79,7 +79,8 @@ final class QueuePair {
     var receive = ReceiveRequest()
     /// What it waits for.
     var wait = Wait.none
-    /// Counts its lives: what waits for an earlier one waits for nothing.
+    /// Incremented when its state is cleared, so that timers and page faults of the time before are recognised and
+    /// ignored.
     var generation: UInt32 = 0
     /// Whether it stands in the list of those with work.
     var isScheduled = false
@@ -88,7 +89,7 @@ final class QueuePair {
     /// How often it was looked at in error with nothing to flush.
     var idleLooks = 0
 
-    /// Why it does not go on.
+    /// Why it is waiting.
     enum Wait: Equatable {
         case none
         case pageFault(UInt64)

@@ -1,17 +1,17 @@
 import VFIOUser
 
-/// How far a request came in its turn.
+/// The result of a turn of a request.
 enum Step {
     /// It is done; bytes that came, where it fetched some.
     case done(Int)
     case failed(CompletionSyndrome)
-    /// It goes on later: it waits, or its turn is over.
+    /// It is not done: it waits, or its budget is used up.
     case paused
 }
 
 /// The send queue: requests in their order, one at a time.
 extension DataPath {
-    /// Gives a queue pair its turn; what that costs is taken from the budget.
+    /// Gives a queue pair its turn, and takes the cost from `budget`.
     func progress(_ pair: QueuePair, _ budget: inout Int) {
         guard pair.wait == .none else { return }
         switch pair.state {
@@ -58,7 +58,7 @@ extension DataPath {
         }
     }
 
-    /// Reads the next entry once: what the host changes in it later changes nothing.
+    /// Copies the next entry, so that later changes by the host have no effect.
     private func fetch(_ pair: QueuePair) -> Bool {
         do throws(DMAFault) {
             let room = pair.request.room()
@@ -80,7 +80,7 @@ extension DataPath {
         }
     }
 
-    /// Finds an entry's parts; how it is wrong otherwise.
+    /// Finds the parts of an entry; returns the syndrome of an entry that is malformed.
     private func parse(_ pair: QueuePair) -> CompletionSyndrome? {
         let bytes = pair.request.bytes
         guard bytes.count >= WorkRequestLayout.control,
@@ -169,7 +169,7 @@ extension DataPath {
         completionQueues[pair.sendCompletions]?.add(entry, self)
     }
 
-    /// A request failed: nothing after it is done. What has no acknowledgements goes on receiving.
+    /// Stops a queue pair after a failed request: later requests are flushed. Unreliable transports go on receiving.
     private func stop(_ pair: QueuePair) {
         if pair.service.isReliable || pair.service == .registration { return enterError(pair, nil) }
         guard pair.state == .readyToSend else { return }
@@ -221,7 +221,8 @@ extension DataPath {
         wait(pair, until: requester.clock() &+ 500_000 << UInt64(pair.idleLooks))
     }
 
-    /// What is counted in the record; nil where that is not reached, and nothing can be flushed.
+    /// The producer's counter in the doorbell record; nil where the record cannot be read, and nothing can be
+    /// flushed.
     private func flushable(_ pair: QueuePair, at offset: UInt64) -> UInt16? {
         guard let word = try? requester.word(pair.record &+ offset) else { return nil }
         return UInt16(truncatingIfNeeded: word)

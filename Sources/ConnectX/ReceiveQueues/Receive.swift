@@ -2,8 +2,8 @@ import VFIOUser
 
 /// The responder's receive requests.
 extension DataPath {
-    /// Takes a receive request for a message: nil where none waits, false where none can be had. One that a message was
-    /// given up in is used again.
+    /// Takes a receive request for a message; nil when none waits, false when the queue cannot be read. A request
+    /// whose message was given up is used again.
     func takeReceive(_ pair: QueuePair, _ xrcQueue: UInt32) -> Bool? {
         if pair.receive.isActive { return true }
         let room = pair.receive.room()
@@ -44,7 +44,7 @@ extension DataPath {
         return true
     }
 
-    /// A message has arrived.
+    /// Completes the receive request of a message that has arrived.
     func completeReceive(_ pair: QueuePair, from sender: QueuePair) {
         let request = sender.request
         var entry = CompletionEntry(opcode: .send)
@@ -61,7 +61,7 @@ extension DataPath {
         complete(pair, entry)
     }
 
-    /// A message has not arrived.
+    /// Completes the receive request of a message that failed.
     func endReceive(_ pair: QueuePair, _ syndrome: CompletionSyndrome) {
         guard pair.receive.isActive else { return }
         var entry = CompletionEntry(opcode: .responderError)

@@ -6,7 +6,7 @@ struct InitializationSegment {
     static let logSlots = 5
     static let logStride = 6
 
-    /// What the function is for its driver, MLX5_NIC_IFC_*.
+    /// The function's interface state, MLX5_NIC_IFC_*.
     enum Interface: UInt64 {
         case full = 0
         case disabled = 1
@@ -64,7 +64,7 @@ struct InitializationSegment {
     /// What the function is for its driver at the moment.
     var state: Interface { Interface(rawValue: image[Self.interface]) ?? .disabled }
 
-    /// What the driver is told of the device's health, MLX5_INITIAL_SEG_HEALTH_SYNDROME_*.
+    /// The device's health as the driver reads it, MLX5_INITIAL_SEG_HEALTH_SYNDROME_*.
     enum Syndrome: UInt64 {
         /// Memory of the driver's was not reached.
         case memory = 0xa
@@ -82,7 +82,8 @@ struct InitializationSegment {
     /// Fills bytes with what lies at an offset; the timer has the time of completion entries, in nanoseconds.
     mutating func read(at offset: Int, into bytes: UnsafeMutableRawBufferPointer, time: () -> UInt64) {
         let range = offset..<offset + bytes.count
-        // A driver takes a counter for dead that stands still between two looks, however close its clock puts them.
+        // The health counter advances with each read: a driver takes a counter that stands still between two looks
+        // for a dead device.
         if range.overlaps(Register.healthCounter..<Register.healthCounter + 4) { image[Self.healthCounter] += 1 }
         if range.overlaps(Register.timer..<Register.timer + 8) {
             image[Self.timer] = time()
@@ -92,11 +93,11 @@ struct InitializationSegment {
         }
     }
 
-    /// What a write asks for.
+    /// The request in a write.
     enum Request: Equatable {
         /// To do the commands of these slots.
         case commands(UInt32)
-        /// To forget everything.
+        /// To reset the function.
         case reset
     }
 

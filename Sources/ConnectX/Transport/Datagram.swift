@@ -1,4 +1,4 @@
-/// Messages without a connection: sent is done, whatever becomes of them.
+/// Unreliable datagrams: a request is complete when it was sent, whatever becomes of the message.
 extension DataPath {
     /// Bytes before each message in a receive request: what a global route header needs.
     static let routeHeader = 40
@@ -61,7 +61,7 @@ extension DataPath {
         return specialPairs.lazy.compactMap { self.queuePairs[$0] }.first { $0.service == service }
     }
 
-    /// The receiver's side; what does not fit its keys and queue is dropped.
+    /// The receiver's side. A datagram with a wrong key, or without a receive request, is dropped.
     private func take(
         _ datagram: Datagram, from sender: QueuePair, _ bytes: UnsafeMutableRawBufferPointer, _ pair: QueuePair,
         _ budget: inout Int

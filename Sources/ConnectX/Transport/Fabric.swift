@@ -1,4 +1,4 @@
-/// What connects ports: NICs of one process reach each other, and themselves.
+/// The InfiniBand fabric of one process: its NICs reach each other, and themselves.
 public final class Fabric {
     private var adapters: [DataPath] = []
 

@@ -1,6 +1,6 @@
 import VFIOUser
 
-/// Bytes between memory that keys name and a packet.
+/// Copies bytes between memory under keys and a packet.
 extension DataPath {
     /// Copies one piece.
     func exchange(_ span: Span, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(AccessFailure) {
@@ -100,7 +100,8 @@ extension DataPath {
         guard done == count else { throw .refused }
     }
 
-    /// Who a request's remote key is checked for: of an XRC request the shared receive queue's domain.
+    /// Whose domain a request's remote key must belong to: the queue pair's, or for an XRC request the shared receive
+    /// queue's.
     func remoteReference(_ pair: QueuePair, _ peer: QueuePair, _ access: AccessRights) -> MemoryReference {
         var domain = peer.domain
         if pair.service == .xrc, let queue = receiveQueues[pair.request.sharedReceiveQueue], queue.kind == .xrc {

@@ -1,7 +1,7 @@
 import Kernel
 import VFIOUser
 
-/// What a memory key asks of the requests that go by it.
+/// Attributes that a memory key gives to requests.
 struct RequestAttributes: Equatable {
     /// The hint's processing hint and steering tag index, where it gives one.
     var hint: (ph: UInt8, index: UInt8)?
@@ -114,7 +114,7 @@ final class Requester: PCIBus {
         try bus.write(address, bytes)
     }
 
-    /// Writes an entry of a queue, whose last byte says whose it is: no reader sees that byte before the others.
+    /// Writes a queue entry whose last byte has the ownership bit: no reader may see that byte before the others.
     func writeEntry(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DMAFault) {
         if report != nil { tell(address, bytes.count, isWrite: true, .none) }
         let body = max(0, bytes.count - 8)

@@ -1,6 +1,6 @@
-/// What waits for a time, earliest first: a heap, as a guest may have thousands of queue pairs wait.
+/// Timers, earliest first. A heap, as a guest may have thousands of queue pairs wait.
 struct TimerQueue {
-    /// Whose time it is. What it names may be gone then.
+    /// The owner of a timer. It may be gone by then.
     enum Subject: Equatable {
         case queuePair(UInt32)
         case completionQueue(UInt32)

@@ -59,7 +59,7 @@ extension DataPath {
 
     // MARK: Waiting
 
-    /// Nobody answers: tried again as often as agreed.
+    /// No answer: the request is tried again, as often as the queue pair's retry count says.
     private func waitForAnswer(_ pair: QueuePair) -> Step {
         let isOver = pair.request.deadline != 0 && requester.clock() >= pair.request.deadline
         if pair.request.deadline == 0 || isOver {
@@ -75,7 +75,8 @@ extension DataPath {
         return look(pair)
     }
 
-    /// The responder has no receive request: tried again as often as agreed, 7 being for ever.
+    /// The responder has no receive request: the request is tried again, as often as the RNR retry count says; 7 is
+    /// for ever.
     private func waitForReceive(_ pair: QueuePair, _ peer: QueuePair) -> Step {
         if pair.request.deadline == 0 || requester.clock() >= pair.request.deadline {
             if pair.path.receiverRetries != 7 {
@@ -90,7 +91,7 @@ extension DataPath {
         return look(pair)
     }
 
-    /// A posted receive request rings no doorbell, so it is looked for meanwhile, ever less often.
+    /// Posting a receive request rings no doorbell, so the queue is polled, ever less often.
     private func look(_ pair: QueuePair) -> Step {
         let step: UInt64 = 50_000 << UInt64(min(pair.request.looks, 5))
         pair.request.looks += 1

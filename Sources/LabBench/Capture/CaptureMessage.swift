@@ -1,8 +1,8 @@
-/// What the guest asks the process of its devices: 32 bytes, numbers little-endian. "PLtlps1\n"; a number that the answer begins
-/// with (8 bytes); the number of the first request that is wanted (8), counted from 0 when the process started; how many at most
-/// (4); zero (4). To know where the log ends, none are asked for.
+/// A question of the guest to the process of its devices: 32 bytes, numbers little-endian. "PLtlps1\n"; a mark that
+/// the answer repeats (8 bytes); the number of the first request wanted (8), counted from 0 at the process's start;
+/// the most requests wanted (4); zero (4). A question that wants 0 requests finds out where the log ends.
 struct CaptureQuestion: Equatable, Sendable {
-    /// What the answer begins with.
+    /// The number that the answer repeats.
     var mark: UInt64
     /// The number of the first request that is wanted.
     var first: UInt64
@@ -19,7 +19,7 @@ struct CaptureQuestion: Equatable, Sendable {
         self.count = count
     }
 
-    /// Reads one, whoever wrote it; nil for what is none.
+    /// Decodes untrusted bytes; nil where they are no question.
     init?(_ bytes: [UInt8]) {
         guard bytes.count == CaptureQuestion.size, bytes.starts(with: CaptureQuestion.magic) else { return nil }
         let (mark, first, count, rest) = bytes.withUnsafeBytes {
@@ -44,9 +44,10 @@ struct CaptureQuestion: Equatable, Sendable {
     }
 }
 
-/// The answer: a header of 32 bytes, and the requests (``CapturedTLP``) one behind the other. The header, numbers little-endian:
-/// the question's mark (8 bytes); the number that the next request will have (8); the number of the first one that follows (8),
-/// which is above the one that was asked for where older ones are gone; how many follow (4), at most 1024; zero (4).
+/// An answer: a header of 32 bytes, then the requests (``CapturedTLP``). The header, numbers little-endian: the
+/// question's mark (8 bytes); the number of the next request to be captured (8); the number of the first request that
+/// follows (8), which is above the one asked for where older ones are gone; how many follow (4), at most 1024; zero
+/// (4).
 struct CaptureAnswer: Equatable, Sendable {
     /// The number that the next request will have.
     var end: UInt64
@@ -59,7 +60,7 @@ struct CaptureAnswer: Equatable, Sendable {
     /// The most requests of one answer.
     static let most: UInt32 = 1024
 
-    /// The header's numbers, whoever wrote them, held against the question; nil for what is no answer to it.
+    /// Decodes an untrusted header; nil where it does not answer `question`.
     static func header(_ bytes: some Collection<UInt8>, to question: CaptureQuestion)
         -> (end: UInt64, first: UInt64, count: Int)?
     {
@@ -91,12 +92,12 @@ struct CaptureAnswer: Equatable, Sendable {
     }
 }
 
-/// Takes the answer to one question out of what comes, which may begin with the rest of another one's: of a program that was
-/// ended while it read.
+/// Finds the answer to one question in the bytes of the port, which may begin with the rest of an answer to a program
+/// that was ended while it read.
 struct CaptureReader {
-    /// Why what came is no answer.
+    /// Why the bytes are no answer.
     enum Refusal: Error, Equatable {
-        /// Much came, and no answer to this question.
+        /// More bytes than two answers came without the mark of this question.
         case noAnswer
         /// A header that no answer has.
         case header
@@ -108,7 +109,7 @@ struct CaptureReader {
     private var pending: [UInt8] = []
     private var begun: (end: UInt64, first: UInt64, count: Int)?
 
-    /// Two answers that another one has left.
+    /// The most bytes that may precede the answer: two answers to a program that was ended.
     static let mostLeft = 2 * (CaptureAnswer.headerSize + Int(CaptureAnswer.most) * CapturedTLP.size)
     private var left = 0
 

@@ -1,14 +1,14 @@
 import CKernel
 import Glibc
 
-/// The newest requests of served functions, in their process: so many are kept, and the older ones counted.
+/// The newest requests of the served functions, kept in their process. Older ones are only counted.
 public final class CaptureRing {
     /// How many are kept where nothing else is said: 12 MiB.
     public static let usual = 1 << 18
 
     private let bytes: UnsafeMutableRawBufferPointer
     private let capacity: Int
-    /// How many there were; the next one has this number.
+    /// How many requests there were, and so the number of the next one.
     private(set) var end: UInt64 = 0
 
     /// One that keeps the newest `capacity`, at least one.
@@ -44,8 +44,8 @@ public final class CaptureRing {
     }
 }
 
-/// The end of the guest's port in the process of its devices. The guest is a stranger: what it asks is read whole, one question
-/// at a time, and no more is taken before it has had its answer.
+/// The devices' end of the guest's port. The guest is not trusted: one question is read at a time, and nothing more
+/// is read before its answer was sent.
 public final class CaptureSocket {
     /// The connected socket, which does not block.
     public let descriptor: Int32
@@ -65,8 +65,8 @@ public final class CaptureSocket {
     /// What poll is to wait for.
     public var events: Int16 { Int16(answer.isEmpty ? POLLIN : POLLOUT) }
 
-    /// Does what can be done without waiting; false where nothing more is to be done: the other end is gone, or asked what is
-    /// no question.
+    /// Reads and writes without blocking. Returns false when the connection is over: the other end has gone, or has
+    /// sent what is no question.
     public func serve() -> Bool {
         if answer.isEmpty {
             guard take() else { return false }

@@ -1,12 +1,12 @@
 public import Kernel
 
-/// A request that a served function sent, as its process knows it: that knows addresses on the function's bus, and not what the
-/// guest calls its functions. ``GuestCapture`` gives them their names.
+/// A request of a served function, as the function's process knows it: with bus addresses, without the names that the
+/// guest gives its functions. ``GuestCapture`` adds those.
 ///
-/// It has 48 bytes, all numbers little-endian: time (8 bytes), address (8), the bus address of the requester's BAR 0 (8), the
-/// offset in the target's BAR (8), length (4), the target's device and vendor (2 each), steering tag (2), flags (1), processing
-/// hint (1), the target's BAR (1), links' mode (1), zero (2). Flags: 0 a write, 1 with a hint, 2 of the 16-bit namespace, 3
-/// relaxed ordering, 4 with a target. What a request has none of is 0.
+/// It has 48 bytes, all numbers little-endian: time (8 bytes), address (8), the bus address of the requester's BAR 0
+/// (8), the offset in the target's BAR (8), length (4), the target's device and vendor (2 each), steering tag (2),
+/// flags (1), processing hint (1), the target's BAR (1), the links' mode (1), zero (2). Flags: bit 0 write, 1 hint, 2
+/// 16-bit tag, 3 relaxed ordering, 4 target. A field that a request lacks is 0.
 public struct CapturedTLP: Equatable, Sendable {
     /// Memory of another function.
     public struct Target: Equatable, Sendable {
@@ -25,9 +25,9 @@ public struct CapturedTLP: Equatable, Sendable {
         }
     }
 
-    /// The request, without the names of who sent it and whom it is for.
+    /// The request, without the names of requester and target.
     public var request: TLP
-    /// Where BAR 0 of its requester is on the bus.
+    /// The bus address of the requester's BAR 0, by which the guest finds its name.
     public var requester: UInt64
     /// nil for host memory.
     public var target: Target?
@@ -53,7 +53,7 @@ public struct CapturedTLP: Equatable, Sendable {
         self.target = target
     }
 
-    /// Reads one of 48 bytes, whoever wrote them; nil for what is none.
+    /// Decodes 48 untrusted bytes; nil where they are no request.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count == CapturedTLP.size else { return nil }
         let flags = bytes[42], ph = bytes[43], region = bytes[44]

@@ -1,7 +1,7 @@
-/// What the lab's guest and its host tell each other over their one port.
+/// A message between the lab's guest and the host, over their one port.
 ///
-/// A frame is a header of eight bytes and its contents. The header: the kind, one byte; the number of a file, one byte, 0
-/// of other kinds; two bytes of zero; the length of the contents, four bytes, little-endian.
+/// A frame is a header of eight bytes and its contents. The header: kind (1 byte); number of a file (1), 0 for other
+/// kinds; zero (2); length of the contents (4), little-endian.
 public struct Frame: Equatable, Sendable {
     /// What a frame says.
     public enum Kind: UInt8, CaseIterable, Sendable {
@@ -9,7 +9,7 @@ public struct Frame: Equatable, Sendable {
         case started = 1
         /// From the guest: output of the command.
         case output = 2
-        /// From the guest: errors of the command, and what the guest's first program has to say.
+        /// From the guest: standard error of the command, and messages of the guest's first program.
         case errors = 3
         /// From the guest: the next part of one of the command's files, by its number among those that the job names.
         case file = 4
@@ -17,11 +17,11 @@ public struct Frame: Equatable, Sendable {
         case end = 5
         /// To the guest: a Ctrl-C for the command. No contents.
         case interrupt = 6
-        /// To the guest: show on the console where the command is. No contents.
+        /// To the guest: print the command's kernel stack on the console. No contents.
         case report = 7
-        /// From the guest: the next part of lines that the command's programs tell (``GuestLine``).
+        /// From the guest: lines that must survive the guest's kernel (``GuestLine``).
         case told = 8
-        /// From the guest: its first program runs. No contents; one a second.
+        /// From the guest: a sign of life of its first program. No contents; one a second.
         case beat = 9
     }
 

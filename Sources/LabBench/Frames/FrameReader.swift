@@ -1,12 +1,12 @@
-/// Reads frames as they come from the other side, which may be hostile: each is checked before anything is kept of it.
+/// Decodes frames of an untrusted peer: each is checked before anything of it is kept.
 public struct FrameReader: Sendable {
-    /// How much the other side may send altogether; it is cut off beyond that.
+    /// The most that the other side may send in all; what exceeds it is refused.
     public struct Limits: Sendable {
         /// Bytes of output and errors.
         public var output: Int
         /// Bytes of files.
         public var files: Int
-        /// Bytes of what its programs tell.
+        /// Bytes of lines by ``GuestLine``.
         public var told: Int
         /// How many files there are.
         public var fileCount: UInt8

@@ -2,13 +2,13 @@ import Glibc
 public import Kernel
 import Synchronization
 
-/// What the lab's served functions send, as their process beside QEMU tells it to a program of the guest, over a port of its
-/// own. It must be opened before the program gives up its files. Programs of several threads may share one.
+/// The requests of the lab's served functions, for a program in the guest. The functions' process beside QEMU sends
+/// them over a port. Open it before the program gives up its files. Threads may share one.
 public final class GuestCapture: TLPCapture {
     private struct State {
-        /// -1 where it is not to be had.
+        /// The port's descriptor; -1 where it could not be opened.
         var port: Int32
-        /// Why nothing is to be had of it.
+        /// Why the port is not used any more.
         var failure: Failure?
         /// As they were when one was looked for last: a guest may move BARs.
         var functions: GuestFunctions
@@ -26,11 +26,12 @@ public final class GuestCapture: TLPCapture {
     private let state: Mutex<State>
     /// Reads the functions anew.
     private let look: @Sendable () -> GuestFunctions
-    /// How long an answer may take: the process also answers while its functions work.
+    /// How long an answer may take. The process answers while its functions work, so that only a process in trouble
+    /// takes long.
     private static let patience: Duration = .seconds(30)
     private static let object = "the lab's capture of requests"
 
-    /// Opens the port; nil where the lab's machine has none. What was sent before is none of its log.
+    /// Opens the port; nil where the machine has none. The log begins here: earlier requests are not in it.
     public init?() {
         guard let port = GuestPort.open(GuestJob.capturePort, O_NONBLOCK) else { return nil }
         look = { GuestFunctions() }
@@ -52,8 +53,8 @@ public final class GuestCapture: TLPCapture {
 
     deinit { state.withLock { if $0.port >= 0 { close($0.port) } } }
 
-    /// Has every request told as it becomes known, and how many are lost; asking for the log makes them known, and so does
-    /// ``update()``.
+    /// Calls `request` for each request, and `lost` with the number of those that are gone. Both are called from
+    /// ``log()`` and ``update()``, which ask for what is new.
     public func watch(_ request: @escaping @Sendable (TLP) -> Void, lost: @escaping @Sendable (Int) -> Void) {
         state.withLock {
             $0.log.sink = request
@@ -173,7 +174,7 @@ public final class GuestCapture: TLPCapture {
         }
     }
 
-    /// After that nothing more is asked: what comes would be no answer.
+    /// Ends the capture: it keeps the failure, and asks no more, as the next bytes would be no answer.
     private func fail(_ state: inout State, _ code: Int32, _ hint: String?) -> Failure {
         let failure = Failure("capture", Errno(code), object: Self.object, hint: hint)
         state.failure = failure

@@ -35,7 +35,7 @@ enum GuestDevices {
             guard access("\(driver)/\(address)", F_OK) == 0 else {
                 throw GuestInit.Mistake(text: "\(binding.driver) did not take \(address)")
             }
-            // Without it scenarios would go on with rxe0, and nothing would say why.
+            // Without this check scenarios would go on with rxe0 and say nothing of the missing NIC.
             if binding.driver == "mlx5_core", access("\(device)/infiniband", F_OK) != 0 {
                 say("mlx5_ib did not take the NIC: \(lastWords(of: "mlx5_ib") ?? "the kernel says nothing of it")")
             }
@@ -44,7 +44,7 @@ enum GuestDevices {
         guard count > 0 else { throw GuestInit.Mistake(text: "the guest has no PCI device \(binding.identity)") }
     }
 
-    /// What the kernel said last with a word in it.
+    /// The last line of the kernel's log that contains `word`.
     private static func lastWords(of word: String) -> String? {
         let log = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard log >= 0 else { return nil }
@@ -69,7 +69,7 @@ enum GuestDevices {
         return String(text.drop { $0 == "0" }.dropFirst().prefix { $0.isHexDigit })
     }
 
-    /// Scenarios without RDMA need none of this, so what is missing is said and no more.
+    /// Only RDMA needs the network, so a failure is reported and the guest goes on.
     static func startNetwork(_ say: (String) -> Void) {
         if guest_interface_up("lo", 0, 0) < 0 { say("cannot bring up lo") }
         guard
@@ -83,7 +83,8 @@ enum GuestDevices {
         if added < 0 { say("cannot add rxe0: \(Errno(Int32(-added)).message): is CONFIG_RDMA_RXE built in?") }
     }
 
-    /// Why the kernel was told to leave them alone: LabMachine.swift. `beat` is called while this waits.
+    /// Starts the other processors, which the kernel's command line keeps off: LabMachine.swift says why. Calls
+    /// `beat` while it waits.
     static func startProcessors(beat: () -> Void, _ say: (String) -> Void) {
         awaitClock(beat)
         for name in names(in: "/sys/devices/system/cpu") where name.hasPrefix("cpu") {

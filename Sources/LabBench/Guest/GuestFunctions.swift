@@ -11,7 +11,8 @@ struct GuestFunctions {
         let bars: [UInt64]
     }
 
-    /// By where BAR 0 is, and by identity: of those that share one, none.
+    /// Functions by the bus address of BAR 0, and by identity. An address or identity that two functions share is
+    /// left out.
     private let requesters: [UInt64: (address: String, requester: UInt16)]
     private let targets: [UInt32: String]
 
@@ -43,7 +44,8 @@ struct GuestFunctions {
         self.init(all)
     }
 
-    /// A captured request with its names; nil where one of them is no function's, or more than one function's.
+    /// A captured request with the names of requester and target; nil where one of them is no function, or is
+    /// ambiguous.
     func named(_ captured: CapturedTLP) -> TLP? {
         guard let requester = requesters[captured.requester] else { return nil }
         var request = captured.request

@@ -3,8 +3,8 @@ import FoundationEssentials
 import Glibc
 import Kernel
 
-/// The first program of the lab's guest: makes the machine usable, runs the job's command, and tells the host of it over one
-/// port. It is the program that also runs scenarios, so that an image needs no other.
+/// The first program of the lab's guest: sets the machine up, runs the job's command, and reports to the host over
+/// one port. It is peerlab itself, so that an image needs no other program.
 public final class GuestInit {
     /// Why a guest cannot be set up.
     struct Mistake: Error {
@@ -16,11 +16,11 @@ public final class GuestInit {
     private var reader = FrameReader(fromHost: ())
     private var command: pid_t = 0
     private var ended: Int32?
-    /// What the command writes comes here: its output and its errors.
+    /// Read ends of the command's standard output and standard error.
     private var pipes: [(descriptor: Int32, kind: Frame.Kind)] = []
-    /// What its programs tell.
+    /// The socket on which programs send lines that must survive the guest's kernel.
     private var lines = GuestLines()
-    /// When the host heard last that this program runs.
+    /// When the last sign of life was sent.
     private var beaten = ContinuousClock.now
 
     /// Whether this process is a guest's first program. Its command line says nothing: Swift reads that from /proc, which is
@@ -37,13 +37,13 @@ public final class GuestInit {
             port = try openPort()
             try GuestInit(port: port, job).run()
         } catch {
-            // Without a port there is the console, whose end the host shows.
+            // Without the port there is only the console, whose end the host shows.
             if port < 0 { put("peerlab: \(error.text)\n", at: "/dev/console") }
             say(error.text, port)
             send(Frame(end: 70), port)
         }
-        // The host ends the machine when it has read the end. QEMU forgets what it has not passed on when a guest turns its
-        // machine off, and then a run that has ended looks like a kernel that died.
+        // The host ends the machine after it has read the last frame. Turning the machine off here could lose that
+        // frame, as QEMU drops what it has not passed on: a run that has ended would look like a kernel that died.
         var patience: UInt32 = port < 0 ? 0 : 30
         while patience > 0 { patience = sleep(patience) }
         guest_power_off()
@@ -105,13 +105,13 @@ public final class GuestInit {
         pipes = [(output[0], .output), (errors[0], .errors)]
     }
 
-    /// Passes on what there is, hears the host, and takes what has ended.
+    /// Forwards output, reads the host's frames, and reaps what has ended.
     private func wait() {
         var polled = [pollfd(fd: port, events: Int16(POLLIN), revents: 0)]
         polled += pipes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
         polled += lines.polled
         if beaten.duration(to: .now) >= .seconds(1) { beat() }
-        // Where the host is gone the port is readable for ever; the host's end ends the machine.
+        // When the host has gone the port stays readable, and poll returns at once; the machine ends with the host.
         _ = poll(&polled, nfds_t(polled.count), ended == nil ? 20 : 0)
         if polled[0].revents & Int16(POLLIN) != 0 { hear() }
         lines.serve(polled[(1 + pipes.count)...]) { message in

@@ -1,4 +1,4 @@
-/// What a guest is to do. Its image holds it as JSON, at `path`.
+/// The job of a guest, JSON at ``path`` of its image.
 public struct GuestJob: Codable, Equatable, Sendable {
     /// A kernel module, and "name=value" for each of its parameters.
     public struct Module: Codable, Equatable, Sendable {
@@ -6,7 +6,8 @@ public struct GuestJob: Codable, Equatable, Sendable {
         public var path: String
         /// What it is loaded with.
         public var parameters: [String]
-        /// A path that is there where the kernel has it built in, which then needs none; nil where no kernel has.
+        /// A path that exists where the kernel has the module built in, and does not need it; nil where no kernel
+        /// has.
         public var sign: String?
 
         /// A module of the image.
@@ -37,7 +38,7 @@ public struct GuestJob: Codable, Equatable, Sendable {
     public var environment: [String]
     /// Where it runs.
     public var directory: String
-    /// Modules to load before anything else: those of a kernel that has its drivers not built in, perhaps that of the port.
+    /// Modules to load first: drivers that this kernel has as modules, perhaps that of the port.
     public var drivers: [String]
     /// Modules to load before devices are bound, in this order.
     public var modules: [Module]

@@ -1,7 +1,7 @@
 import Glibc
 
-/// On what a program of the guest tells the host what must not be lost with the guest: a message is with the host, whatever
-/// becomes of the guest's kernel, when `tell` returns. It goes to the first program by a socket, which passes it on and answers.
+/// Sends lines that must survive the guest's kernel. When ``tell(_:)`` returns, the host has the message. It goes by
+/// a socket to the guest's first program, which forwards it and acknowledges.
 public final class GuestLine {
     private let socket: Int32
     private var isBroken = false
@@ -21,7 +21,7 @@ public final class GuestLine {
 
     deinit { close(socket) }
 
-    /// Sends a line. A host that does not hear any more is no reason to end.
+    /// Sends a line and waits for the acknowledgement. It goes on without one where the host has gone.
     public func tell(_ message: [UInt8]) {
         guard !isBroken, !message.isEmpty, message.count <= GuestLine.longest else { return }
         let length = withUnsafeBytes(of: UInt32(message.count).littleEndian) { Array($0) }
@@ -43,7 +43,7 @@ public final class GuestLine {
     }
 }
 
-/// The other end, in the first program: takes messages of several programs, none of which can hold it up.
+/// The receiving end, in the first program. It serves several programs, and none of them can block it.
 struct GuestLines {
     private let listening: Int32
     private var clients: [(descriptor: Int32, pending: [UInt8])] = []
@@ -64,7 +64,8 @@ struct GuestLines {
         ([listening] + clients.map(\.descriptor)).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     }
 
-    /// Takes what is there, and answers each message once `pass` has passed it on. `polled` is what it gave, looked at.
+    /// Reads messages, and acknowledges each when `pass` has forwarded it. `polled` is the result of poll(2) for the property
+    /// of that name.
     mutating func serve(_ polled: ArraySlice<pollfd>, _ pass: ([UInt8]) -> Void) {
         for (index, file) in polled.dropFirst().enumerated().reversed() where file.revents != 0 {
             if !read(from: index, pass) {

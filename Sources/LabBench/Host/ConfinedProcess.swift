@@ -2,7 +2,8 @@ import CKernel
 import Glibc
 import Kernel
 
-/// A program that a guest may take over: unprivileged, with the files it was given, limited, and gone when this program is.
+/// A program that a guest may take over, started without privileges: with given files alone, with limits, and killed
+/// when this program ends.
 struct ConfinedProcess: ~Copyable {
     /// How one is started.
     struct Launch {
@@ -10,7 +11,8 @@ struct ConfinedProcess: ~Copyable {
         var program: String
         /// Without the program's own name.
         var arguments: [String]
-        /// What become 2, 3, and so on; nothing else is open but /dev/null as 0 and 1.
+        /// Descriptors of this process that become 2, 3 and so on in the new one. 0 and 1 are /dev/null, and nothing
+        /// else is open.
         var descriptors: [Int32]
         /// Files and folders that it may read and execute, all others being closed to it; nil where it confines itself.
         var folders: [String]?
@@ -22,7 +24,7 @@ struct ConfinedProcess: ~Copyable {
         var time: UInt64
         /// Whether it asks for connections with socket(2), which ``DeviceConnections`` answers.
         var asksForConnections = false
-        /// Which of a machine's processes it is: each has a user of its own.
+        /// The number of the process within its machine: each gets a user id of its own.
         var place: UInt32 = 0
     }
 
@@ -60,7 +62,7 @@ struct ConfinedProcess: ~Copyable {
         return status
     }
 
-    /// What may be opened beside `folders`: devices that give nothing away. -1 where the kernel has no landlock.
+    /// Landlock rules: `folders`, and devices that reveal nothing. -1 where the kernel has no landlock.
     private static func rules(_ folders: [String]) -> Int32 {
         let rules = Int32(truncatingIfNeeded: sandbox_rules())
         guard rules >= 0 else { return -1 }
@@ -70,8 +72,8 @@ struct ConfinedProcess: ~Copyable {
         return rules
     }
 
-    /// Users that nobody else is, so that no other process is in its reach; where this process cannot become any (in a
-    /// container), nobody's.
+    /// User ids that no other process has, so that none can be reached by signals or ptrace. In a container without
+    /// such ids it is nobody's.
     private static func users(_ place: UInt32) -> [uid_t] {
         // Numbers of processes have 22 bits.
         geteuid() == 0 ? [1_879_048_192 + place << 22 + uid_t(getpid()), 65534] : [0]

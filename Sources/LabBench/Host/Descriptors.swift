@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// Descriptors made for processes that are about to be started, all closed where that fails.
+/// Descriptors for processes that are about to be started. All are closed if starting fails.
 struct Descriptors: ~Copyable {
     private var open: [Int32] = []
 
@@ -47,7 +47,7 @@ struct Descriptors: ~Copyable {
         return descriptor
     }
 
-    /// From here on somebody else closes it.
+    /// Hands a descriptor over: the caller closes it from now on.
     mutating func keep(_ descriptor: Int32) -> Int32 {
         open.removeAll { $0 == descriptor }
         return descriptor

@@ -1,13 +1,13 @@
 import Glibc
 import Kernel
 
-/// The process that is a machine's devices over vfio-user, as it is to be started. It is this program, or another one, and
-/// understands what a guest writes to its devices: so it has no file, no socket but its connections, no memory beyond a limit
-/// and the guest's, and confines itself further before it reads from them.
+/// How to start the process that serves a machine's devices over vfio-user: this program, or another. It interprets
+/// what a guest writes to its devices. So it has no file, no socket but its connections, a limit of memory, and
+/// confines itself further before it reads from them.
 public struct DeviceServer: Sendable {
     /// What is executed.
     public let program: String
-    /// What its words name.
+    /// Values that the arguments contain.
     public struct Resources: Sendable {
         /// The descriptor of its first connection, which the others follow.
         public var firstConnection: Int32
@@ -19,7 +19,7 @@ public struct DeviceServer: Sendable {
         public var memory: (identity: String, device: UInt64, inode: UInt64)?
     }
 
-    /// Its words.
+    /// The arguments, without the program's own name.
     public let words: @Sendable (Resources) -> [String]
     /// How many functions it is, and so how many connections it is given, in the order of the machine's devices.
     public let functions: Int

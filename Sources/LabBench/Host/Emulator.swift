@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// QEMU as a process of its own, and beside it the one that is its machine's devices over vfio-user.
+/// The QEMU process and, where devices are served, the process that serves them.
 struct Emulator: ~Copyable {
     /// A connection's end here, closed with the emulator.
     let frames: Int32
@@ -79,7 +79,7 @@ struct Emulator: ~Copyable {
         for descriptor in [self.frames, self.console, self.messages] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
 
-    /// What becomes readable once a process has ended; -1 where there is none.
+    /// A descriptor that becomes readable when a process ends; -1 without a process.
     private static func end(of process: borrowing ConfinedProcess?) -> Int32 {
         switch process {
         case .some(let process): process.ended
@@ -97,7 +97,7 @@ struct Emulator: ~Copyable {
     }
 }
 
-/// What QEMU gets when it asks for a connection to one of its devices.
+/// Answers QEMU's requests for connections to its served devices.
 struct DeviceConnections {
     /// Readable when it asks; -1 where it has no such devices.
     let requests: Int32
@@ -111,7 +111,7 @@ struct DeviceConnections {
         (self.requests, self.connections, self.ended) = (requests, connections, ended)
     }
 
-    /// Gives it the next one; what asks for more is refused.
+    /// Gives QEMU the next connection; further requests are refused.
     mutating func give() {
         _ = emulator_give(requests, given < connections.count ? connections[given] : -1)
         given += 1

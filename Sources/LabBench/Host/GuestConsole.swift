@@ -1,5 +1,4 @@
-/// The end of what a guest's kernel said on its console; of a kernel that died, what it said of that. Bounded, however much
-/// it says.
+/// The last lines of a guest's console; of a kernel that died those around the first sign of it. Its size is bounded.
 struct GuestConsole {
     private static let most = 256 << 10
     private static let deaths = ["Kernel panic - not syncing", "] Oops: ", "] BUG: "]

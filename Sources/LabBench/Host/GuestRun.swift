@@ -1,6 +1,6 @@
 import Glibc
 
-/// One guest from its start to its end: frames are taken, the console is kept, the clock is watched.
+/// One guest from start to end: reads frames, keeps the console, watches the clock.
 struct GuestRun {
     let frames: Int32
     let console: Int32
@@ -37,7 +37,7 @@ struct GuestRun {
             _ = poll(&polled, nfds_t(polled.count), 100)
             if polled[4].revents & Int16(POLLIN) != 0 { devices.give() }
             hasLostDevices = polled[5].revents != 0
-            // What it said last is still there when it has ended.
+            // Its last words can still be read after it has ended.
             let hasEnded = polled[3].revents != 0
             repeat {
                 let count = take(polled[0].revents, output, file, told)
@@ -97,7 +97,7 @@ struct GuestRun {
         }
     }
 
-    /// A guest that takes nothing is not waited for.
+    /// Sends a frame without blocking. A guest that does not read loses it.
     private func tell(_ kind: Frame.Kind) {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
         _ = Frame(kind).bytes.withUnsafeBytes { send(frames, $0.baseAddress, $0.count, flags) }
@@ -116,7 +116,7 @@ struct GuestRun {
         return all
     }
 
-    /// What became of it; `status` is the emulator's, as wait(2) gives it.
+    /// The verdict; `status` is the emulator's, as wait(2) gives it.
     func verdict(status: Int32, timeLimit: Double) -> LabVerdict {
         if let refusal { return .refused(reason: "\(refusal)") }
         if let exitCode { return .finished(exitCode: exitCode) }

@@ -1,5 +1,5 @@
-/// Judges whether a guest has to be ended: by the clock, by interrupts, and by how long nothing was heard of it. It is told
-/// what happens and looks at nothing itself.
+/// Decides when a guest has to be ended: by time limits, interrupts and silence. It gets all events by calls and
+/// looks at nothing itself.
 struct GuestWatch {
     /// Why a guest is ended by force.
     enum Stop: Equatable, Sendable {
@@ -17,8 +17,8 @@ struct GuestWatch {
     static let grace: Duration = .seconds(10)
     /// How long a guest may say nothing.
     static let longestSilence: Duration = .seconds(30)
-    /// So much silence at most is counted from one look to the next: this process may have been stopped meanwhile, or have
-    /// waited for whoever reads its output.
+    /// The most silence that one look adds. This process may have been stopped since the last look, or have waited
+    /// for a reader of its output.
     private static let longestLook: Duration = .seconds(1)
 
     let bootTimeout: Duration

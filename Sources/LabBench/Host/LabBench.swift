@@ -19,7 +19,7 @@ public struct LabBench {
     public let machine: LabMachine
     /// What emulates it.
     public let emulator: QEMU?
-    /// What is its devices over vfio-user, of which it has as many as ``LabMachine/servedCount``.
+    /// The process that serves ``LabMachine/servedCount`` devices over vfio-user; nil where there are none.
     public var server: DeviceServer?
     /// How long the guest may take to reach user space.
     public var bootTimeout: Duration = .seconds(60)
@@ -100,6 +100,6 @@ public struct LabBench {
         }
     }
 
-    /// What the machine's processors, and QEMU's own thread, can use in that time.
+    /// The processor time that the machine's processors and QEMU's own thread can use within the time limit.
     private var processorTime: UInt64 { UInt64(clamping: Int64(min(timeLimit, 1e9) * 3) + 300) }
 }

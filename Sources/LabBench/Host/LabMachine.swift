@@ -1,12 +1,13 @@
 /// The machine that QEMU emulates for the lab bench, as QEMU's arguments.
 public struct LabMachine: Sendable {
-    /// What is between the devices under test, and so whether a kernel driver may map one's memory for the other.
+    /// The topology between the devices under test, which decides whether a kernel driver may map one's memory for
+    /// the other.
     public enum Fabric: String, CaseIterable, Sendable {
         /// A host bridge that Linux knows to pass peer-to-peer requests on.
         case bridge
-        /// One that it does not know.
+        /// A host bridge that Linux does not know: no peer-to-peer route.
         case noRoute = "no-route"
-        /// A switch, below a bridge that it does not know either.
+        /// A switch, below a host bridge that Linux does not know.
         case belowSwitch = "below-switch"
     }
 
@@ -37,7 +38,7 @@ public struct LabMachine: Sendable {
         public var memory: Int?
         /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
         public var driver: String? = "vfio-pci"
-        /// Whether a process beside QEMU is it, over vfio-user; `model` is then what to call it.
+        /// Whether it is served by a process beside QEMU, over vfio-user; `model` is then its name there.
         public var isServed = false
     }
 
@@ -48,14 +49,15 @@ public struct LabMachine: Sendable {
     /// The identity of the PCI Express function, virtio-rng.
     public static let express = "1af4:1044"
 
-    /// The exporter in QEMU's place, with PCI Express, a reset of its own, power states and MSI-X; ``DeviceServer`` is it.
+    /// Our exporter in place of QEMU's: PCI Express, function level reset, power states and MSI-X. ``DeviceServer``
+    /// serves it.
     public static let servedExporter = Device(identity: exporter, model: "exporter", isServed: true)
     /// Bytes of memory that an exporter may have here: what the guest's firmware finds a place for.
     public static let longestBAR: UInt64 = 256 << 30
 
     /// The identity of the emulated ConnectX.
     public static let connectx = "15b3:101d"
-    /// The emulated ConnectX, which its own driver has; ``DeviceServer`` is it.
+    /// The emulated ConnectX, bound to its own driver. ``DeviceServer`` serves it.
     public static let nic = Device(identity: connectx, model: "connectx", driver: "mlx5_core", isServed: true)
 
     /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
@@ -65,11 +67,11 @@ public struct LabMachine: Sendable {
         Device(identity: Self.engine, model: "edu"),
         Device(identity: Self.express, model: "virtio-rng-pci,disable-legacy=on,aer=on,ats=on"),
     ]
-    /// What the guest's time is.
+    /// The source of the guest's time.
     public var clock = Clock.host
     /// What executes the guest's instructions.
     public var accelerator = Accelerator.tcg
-    /// What is between the devices under test.
+    /// The topology between the devices under test.
     public var fabric = Fabric.noRoute
     /// The guest's memory, MiB.
     public var memory = 1024
@@ -87,7 +89,7 @@ public struct LabMachine: Sendable {
     /// The one of its devices that has a memory file.
     var memoryDevice: Device? { devices.first { $0.memory != nil } }
 
-    /// What a machine is started with, beside what it is.
+    /// Paths and descriptors with which a machine is started.
     struct Resources {
         /// Paths of the kernel, its initial file system, the ACPI table where the machine has steering tags, and the memory of
         /// the one device that has any.

@@ -14,13 +14,13 @@ public enum LabVerdict: Equatable, Sendable {
     case interrupted(consoleTail: String)
     /// It did not end in the time that it had.
     case timedOut(seconds: Double)
-    /// What the guest sent is not what a guest of ours sends.
+    /// The guest has broken the protocol of frames.
     case refused(reason: String)
     /// There is no QEMU to run.
     case noQEMU(message: String)
     /// There is no kernel to boot.
     case noKernel(message: String)
-    /// The process that is its devices over vfio-user has ended before it; that process's words.
+    /// The process that serves its devices ended first; its standard error.
     case devicesFailed(stderr: String)
     /// QEMU refused its arguments or died, or could not be started; its words, or the reason.
     case qemuFailed(stderr: String)
@@ -30,7 +30,7 @@ extension LabVerdict {
     /// What a kernel says that met a breakpoint of its own which QEMU kept: see LabMachine.swift.
     public static let keptBreakpoint = "Oops: int3"
 
-    /// Whether the guest died of QEMU, by all that can be seen.
+    /// Whether the guest seems to have died of a fault of QEMU's.
     var isByEmulator: Bool {
         switch self {
         case .panicked(let tail), .diedBooting(let tail): tail.contains(Self.keptBreakpoint)
@@ -40,7 +40,7 @@ extension LabVerdict {
 }
 
 extension LabVerdict: CustomStringConvertible {
-    /// How a guest that stands still is known.
+    /// The reason that is reported for a guest that stands still.
     public static let silence = "nothing was heard of it for \(GuestWatch.longestSilence.components.seconds) s"
 
     /// What to tell the user.

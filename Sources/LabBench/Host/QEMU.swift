@@ -22,15 +22,15 @@ public struct QEMU: Sendable, Equatable {
         return access(path, X_OK) == 0 ? QEMU(path: path, root: folder) : nil
     }
 
-    /// Whether a machine of it can have devices over vfio-user. Its program is looked through for the device's name: to ask
-    /// it would take longer than to start a guest's kernel.
+    /// Whether it has the device vfio-user-pci. The program file is searched for that name, as asking QEMU takes
+    /// longer than starting a guest's kernel.
     public var takesDevices: Bool { root != nil || emulator_mentions(path, "vfio-user-pci") != 0 }
 
     /// Whether it takes /dev/kvm as a descriptor, known in the same way: by what its help says of that property.
     public var takesKVM: Bool { root != nil || emulator_mentions(path, "(default: /dev/kvm)") != 0 }
 
-    /// How a process starts it that has the unpacked one's folder as descriptor `number`. By the descriptor, its files can be
-    /// reached by a user who may not pass through the folders above.
+    /// The command that starts it in a process that has the unpacked folder as descriptor `number`. By the descriptor
+    /// its files can be reached by a user who may not pass through the folders above.
     func command(_ number: Int32) -> (program: String, arguments: [String]) {
         guard root != nil else { return (path, []) }
         let folder = "/proc/self/fd/\(number)/usr"

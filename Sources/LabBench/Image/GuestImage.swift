@@ -12,14 +12,14 @@ public struct GuestImage {
     public static let stdlib = "/usr/share/peerlab/stdlib"
     /// Providers of libibverbs: software devices, and the hardware that the lab emulates.
     private static let providers = ["rxe", "siw", "mlx5"]
-    /// What a folder of modules may come to, so that no home directory is copied by mistake.
+    /// Limits of a folder of modules, so that no home directory is copied by mistake.
     static let mostFiles = 2000, mostEntries = 20000, mostBytes = 32 << 20
 
     private var archive = CPIOArchive()
     /// Folders of libraries, for the dynamic linker.
     private var libraries: [String] = []
     private var appended: [[UInt8]] = []
-    /// What had to be left out, one sentence each.
+    /// What was left out of the image, and why: one sentence each.
     public private(set) var notes: [String] = []
 
     /// An image with this program in it, and `stdlib`, its folders of Lua modules.

@@ -9,13 +9,13 @@ public struct BatchComparison: Sendable {
         public enum Kind: Int, Sendable, CaseIterable, Comparable {
             /// It did not fail before, and fails now.
             case fails
-            /// It passed at once before, and now only when it is tried again, or now and then.
+            /// It passed at once before. Now it passes only when it is tried again, or in some repetitions.
             case flaky
             /// It was tried before, and is skipped now.
             case skipped
             /// It was run before, and is not there now, or could not be run.
             case missing
-            /// It was run before, and its turn did not come now, as the batch did not come to its end.
+            /// It was run before. This batch did not come to its end, and has not reached it.
             case notRun
             /// It failed before, and fails otherwise now.
             case otherwise
@@ -42,7 +42,7 @@ public struct BatchComparison: Sendable {
         public let now: String
     }
 
-    /// In what the batches differ besides what was found: "a.lua: option size: 64 before, 4096 now".
+    /// Differences of the batches' conditions: "a.lua: option size: 64 before, 4096 now".
     public let differences: [String]
     /// Runs and cases that ended otherwise, by name; what is of a run before what is of its cases.
     public let runs: [RunChange]
@@ -67,7 +67,7 @@ public struct BatchComparison: Sendable {
                 isPlanned: other.mayNotHaveRun(name))
         }
         changes = Samples.compare(one.samples, other.samples)
-        // What a run that was not run would have measured nobody knows.
+        // Nothing is said of the measurements of runs that were not run.
         let notRun = Set(runs.filter { $0.kind == .notRun && !$0.isOfCase }.map(\.name))
         unmeasured = one.samples.declared.subtracting(other.samples.declared)
             .filter { !notRun.contains(NamePath.text([$0.run])) }.sorted()
@@ -79,7 +79,7 @@ public struct BatchComparison: Sendable {
         runs.contains { $0.kind.isWorse } || !unmeasured.isEmpty || changes.contains { $0.verdict == .worse }
     }
 
-    /// Whether of something nothing can be said.
+    /// Whether a verdict is missing.
     public var isUndecided: Bool {
         runs.contains { $0.kind == .notRun } || changes.contains { $0.verdict == .undecided }
     }
@@ -95,7 +95,7 @@ public struct BatchComparison: Sendable {
         }
         let whole = change([name], before?.tally, now?.tally, wasPlanned, isPlanned)
         let alone = whole.map { [$0] } ?? []
-        // Of what has no cases the run's own line says enough.
+        // Runs without cases have their own line alone.
         guard let before, let now, before.hasCases || now.hasCases, now.hasCases || !(whole?.kind.isWorse ?? false)
         else { return alone }
         let parts = (before.order + now.order.filter { before.parts[$0] == nil }).compactMap { part in
@@ -139,7 +139,7 @@ struct Tally {
     /// None was interrupted, and none could be run.
     var isLost: Bool { Set(outcomes.keys) == [.notRun] }
     var hasBad: Bool { known.contains { !$0.isGood } }
-    /// Tried again, or now this and now that.
+    /// Whether it was tried again, or its repetitions ended differently.
     var isFlaky: Bool { retried > 0 || (hasBad && known.contains(.pass)) }
 
     var text: String {

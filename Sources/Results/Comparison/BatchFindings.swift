@@ -2,11 +2,11 @@ import Runner
 
 /// What is kept of one batch's runs to compare it with another's.
 public struct BatchFindings: Sendable {
-    /// What of a run ended by itself.
+    /// A part of a run with an outcome of its own.
     enum Part: Hashable {
         /// A case; cases of one name are told apart by their order.
         case one(String, Int)
-        /// What was left open, what the collector could not close, and what ended the run's process.
+        /// What is of no case: objects left open, failures of finalizers, the end of the process.
         case outside
 
         var text: String {
@@ -23,14 +23,14 @@ public struct BatchFindings: Sendable {
         var parts: [Part: Tally] = [:]
         /// The parts in the file's order.
         var order: [Part] = []
-        /// Whether any repetition came so far.
+        /// Whether any repetition got as far as its cases.
         var hasCases: Bool { order.contains { $0 != .outside } }
 
         fileprivate mutating func add(_ record: Record) {
             tally.add(record.outcome)
             if record.flaky { tally.retried += 1 }
             guard let result = record.result, !result.cases.isEmpty else {
-                // It ended before it had any, which is worth a line of its own where it had some at other times.
+                // A run that ended before its first case has a line of its own.
                 if !record.outcome.isGood { add(.outside, record.outcome) }
                 return
             }
@@ -60,7 +60,7 @@ public struct BatchFindings: Sendable {
         }
     }
 
-    /// What measurements and ends may depend on.
+    /// A condition of a run that outcomes and measurements may depend on.
     private struct Fact: Hashable, Comparable {
         /// A run, or a file; empty where it is of the whole batch.
         let subject: String
@@ -73,11 +73,11 @@ public struct BatchFindings: Sendable {
     /// What was measured.
     public private(set) var samples = Samples()
     private(set) var groups: [String: Group] = [:]
-    /// What each was, and how it is written; several where runs differ.
+    /// The values of each fact, by their canonical form, with their text; several where runs differ.
     private var facts: [Fact: [String: String]] = [:]
     /// What `math.random` began with, where a script drew from it.
     private var seeds: [String: Set<Int64>] = [:]
-    /// Runs of which no line tells; nil where it is not known which those are, if there are any.
+    /// Runs that were planned and have no line; nil where the plan is not known.
     private var neverRun: Set<String>?
     private var isWhole = true
 
@@ -86,7 +86,7 @@ public struct BatchFindings: Sendable {
 
     /// What a batch found.
     public init(_ source: some RecordSource) {
-        // Local, as the closure must not have `self`.
+        // A local variable, as the closure cannot capture `self` in an initializer.
         var found = BatchFindings()
         let bench = source.header.bench, mark = "bench: "
         let name = bench.hasPrefix(mark) ? String(bench.dropFirst(mark.count)) : bench
@@ -109,7 +109,7 @@ public struct BatchFindings: Sendable {
         if let seed = record.result?.seed, record.result?.random == true { seeds[name, default: []].insert(seed) }
     }
 
-    /// Whether a run may be wanting only because the batch did not come to its end, or lines of it are lost.
+    /// Whether a run may be missing only because the batch did not come to its end, or lines of its journal are lost.
     func mayNotHaveRun(_ name: String) -> Bool { neverRun?.contains(name) ?? !isWhole }
 
     private static func facts(_ record: Record) -> [(Fact, String)] {
@@ -126,7 +126,8 @@ public struct BatchFindings: Sendable {
         return list
     }
 
-    /// What options came to be, where a run got so far: a number is the same however it is written.
+    /// The values of a run's options, where it got so far. Numbers are compared by value, not by how they are
+    /// written.
     private static func options(_ record: Record) -> [(fact: Fact, value: String, text: String)] {
         let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
         return options.map { name, text in
@@ -143,12 +144,12 @@ public struct BatchFindings: Sendable {
             values.map { $0.values.sorted().joined(separator: "; ") } ?? "not said"
         }
         let common = one.subjects.intersection(other.subjects)
-        // Where nothing was run, nothing is said of how.
+        // A batch without runs has no conditions to compare.
         let isEmpty = one.groups.isEmpty || other.groups.isEmpty
         var lines = Set(one.facts.keys).union(other.facts.keys).sorted()
             .filter { common.contains($0.subject) && one.facts[$0]?.keys != other.facts[$0]?.keys }
             .filter { !isEmpty || (one.facts[$0] != nil && other.facts[$0] != nil) }
-            // Runs that are not pinned have any processor.
+            // Runs that are not pinned differ in their processor by chance.
             .filter { $0.name != "cpu" || max(one.facts[$0]?.count ?? 0, other.facts[$0]?.count ?? 0) == 1 }
             .map { "\($0.text): \(text(one.facts[$0])) before, \(text(other.facts[$0])) now" }
         let seeds = one.seeds.count { name, values in other.seeds[name].map { $0 != values } ?? false }

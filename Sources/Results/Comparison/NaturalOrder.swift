@@ -1,5 +1,5 @@
-/// The order of ids and of what was measured: numbers in them count as numbers, with what size's unit stands behind, so that
-/// "size=64" comes before "size=1K" and that before "size=16K".
+/// The order of ids and names of measurements. Numbers in them are compared as numbers, with the unit of a size
+/// behind them: "size=64" comes before "size=1K", and that before "size=16K".
 public enum NaturalOrder {
     /// Whether one comes before the other; different texts have an order.
     public static func precedes(_ one: String, _ other: String) -> Bool {
@@ -22,7 +22,7 @@ public enum NaturalOrder {
         }
         let rest = (one.count - i) - (other.count - j)
         if rest != 0 { return rest }
-        // "1K" and "1024": the same number, and two texts.
+        // "1K" and "1024" are the same number, and different texts.
         return one.elementsEqual(other) ? 0 : one.lexicographicallyPrecedes(other) ? -1 : 1
     }
 

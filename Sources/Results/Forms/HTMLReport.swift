@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Runner
 
-/// One page that needs nothing from anywhere: a template with the results in it, which its script shows.
+/// A page in one file, without references: a template and the results as JSON, which its script shows.
 enum HTMLReport {
     static func write(_ journal: some RecordSource, history: [String: [PastRun]], to pieces: inout ResultFile.Pieces) {
         var page = pieces
@@ -34,7 +34,7 @@ enum HTMLReport {
         let complete: Bool
     }
 
-    /// What comes before a mark of the template; the rest stays.
+    /// Removes and returns the template's text before a mark.
     private static func cut(_ mark: String, _ rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard let range = rest.firstRange(of: Array(mark.utf8)) else { return [] }
         let before = rest[..<range.lowerBound]
@@ -66,13 +66,13 @@ public struct PastRun: Codable, Sendable {
     }
 }
 
-/// What a store answers to a batch that has ended.
+/// A store's record of a batch that has ended.
 public struct KeptBatch: Codable, Sendable {
     /// Its number there; nil where it was not to be kept.
     public let number: Int64?
     /// Where the store is.
     public let store: String
-    /// What became of its runs before.
+    /// Earlier runs of the same ids.
     public let history: [String: [PastRun]]
 
     /// An answer.

@@ -53,7 +53,7 @@ enum JUnit {
         let wall: UInt64
     }
 
-    /// A run's cases; what it says of the whole run where that ended otherwise.
+    /// A run's cases, and one more where the run as a whole ended otherwise.
     private static func tests(of record: Record) -> [Test] {
         var tests: [Test] = []
         if let result = record.result, result.skipped.isEmpty {
@@ -62,7 +62,7 @@ enum JUnit {
                     switch one.verdict {
                     case .pass: .none
                     case .fail: .failure
-                    // Another case of the suite says why: this one says "not run" of itself.
+                    // The suite's failed case has the reason.
                     case .skip, .notRun: .skipped
                     case .interrupted: .error
                     }

@@ -17,7 +17,7 @@ public enum ResultForm: String, Sendable, CaseIterable {
     /// A page to look at.
     case html
 
-    /// Writes a batch to a file, whole or not at all; `history` is what became of its runs before, for a page.
+    /// Writes a batch to a file, whole or not at all. `history` has earlier runs, for the page.
     public func write(_ journal: any RecordSource, history: [String: [PastRun]] = [:], to file: ResultFile)
         throws(Failure)
     {
@@ -106,7 +106,8 @@ enum TAP {
 
     private static func block(_ name: String, _ lines: [String], _ text: inout ResultFile.Pieces) {
         guard !lines.isEmpty else { return }
-        // The first line says how far a block is indented, so it has no blanks of its own; TAP's readers know no other way.
+        // The first line of a YAML block sets its indentation, so its own blanks are dropped; readers of TAP know no
+        // other way.
         text.add("  \(name): |\n    \(lines[0].drop { $0 == " " || $0 == "\t" })\n")
         for line in lines.dropFirst() { text.add("    \(line)\n") }
     }

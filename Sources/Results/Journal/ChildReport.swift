@@ -1,7 +1,7 @@
 import FoundationEssentials
 public import Runner
 
-/// What a run's process tells the batch at its end.
+/// The report of a run's process at its end, for the batch.
 public struct ChildReport: Codable, Sendable {
     /// How the scenario ended; nil where its file or options are wrong.
     public var outcome: Outcome?
@@ -60,13 +60,13 @@ public struct ChildReport: Codable, Sendable {
     }
 }
 
-/// A line of what a run's process tells the batch: how the run goes on, and its report at the end.
+/// A line from a run's process to the batch: an event of the run or, at the end, its report.
 public struct ChildMessage: Codable, Sendable {
     /// How it goes on.
     var event: RunEvent?
     /// "FILE:LINE: " of a script that does not stop: CLuaShims writes this one.
     var position: String?
-    /// The last line; without cases, which were told one by one.
+    /// The report, in the last line. Its cases are left out, as events have brought them.
     var report: ChildReport?
 
     /// How a run goes on.
@@ -87,7 +87,7 @@ public struct ChildMessage: Codable, Sendable {
     }
 }
 
-/// All that a run's process has told.
+/// Everything that a run's process has sent.
 public struct ChildStory: Sendable {
     /// How far it came.
     public private(set) var progress = RunProgress()
@@ -95,7 +95,7 @@ public struct ChildStory: Sendable {
     public private(set) var report: ChildReport?
     private var position = ""
 
-    /// What came through the pipe. A line that is cut, or none, is left out.
+    /// Reads what came through the pipe. A line that is cut or malformed is left out.
     public init(_ bytes: [UInt8]) {
         var cases: [CaseResult] = []
         for line in bytes.split(separator: 0x0a) {
@@ -108,7 +108,7 @@ public struct ChildStory: Sendable {
         report?.result?.cases = cases
     }
 
-    /// The report of a process that ended before its own: what had ended stays. nil where it told nothing.
+    /// The report of a process that ended before it sent one: cases that had ended stay. nil where it sent nothing.
     public func report(endedBy death: RunProgress.Death) -> ChildReport? {
         var death = death
         death.position = position

@@ -7,7 +7,7 @@ public import Runner
 public struct BatchHeader: Codable, Sendable {
     /// "peerlab batch", by which the file is known.
     public let journal: String
-    /// Of the tool.
+    /// peerlab's version.
     public let version: String
     /// The command line without the program's name.
     public let arguments: [String]
@@ -17,9 +17,9 @@ public struct BatchHeader: Codable, Sendable {
     public let started: String
     /// "sim", "lab" or "host", and the bench's description.
     public let bench: String
-    /// Whether a model answered.
+    /// Whether the bench is simulated.
     public let simulated: Bool
-    /// Which part of a whole it is: "2/5"; nil where it is all.
+    /// Its part of a sharded batch, "2/5"; nil for a whole batch.
     public let shard: String?
     /// How many runs it has; nil of merged ones.
     public let runs: Int?
@@ -49,7 +49,7 @@ public struct PlannedFile: Codable, Sendable {
     public let planned: String
     /// Its SHA-256, hexadecimal; empty where it is not known.
     public let hash: String
-    /// nil where there is one, which is called as the file is.
+    /// nil where there is one run, whose id is the file's name.
     private let runs: [String]?
 
     /// A file and the ids of its runs.
@@ -68,8 +68,8 @@ private struct BatchEnd: Codable {
     let ended: String
 }
 
-/// Results while they come: a line each, written at once, so that a killed program loses none, and flushed to the disk, so
-/// that a power cut loses few.
+/// A journal: the results of a batch as they come, a line each. A line is written at once, so that a killed program
+/// loses none, and flushed to the disk, so that a power cut loses few.
 public final class Journal {
     private let descriptor: Int32
     /// Where it is.
@@ -77,7 +77,7 @@ public final class Journal {
     private let encoder = Record.encoder
     private var isDirty = false
 
-    /// Whether nothing was there, and nothing has been written yet.
+    /// Whether the file is new and nothing has been written to it.
     private var isEmpty = false
 
     /// A new one, which begins with `header`; or, where that is nil, one that goes on. Two programs never write one: EAGAIN.
@@ -139,7 +139,7 @@ public final class Journal {
     }
 
     deinit {
-        // One that was opened and not begun leaves nothing.
+        // A journal that was opened and not begun is removed.
         var (here, there) = (stat(), stat())
         if isEmpty, fstat(descriptor, &here) == 0, lstat(path, &there) == 0,
             (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
@@ -149,7 +149,7 @@ public final class Journal {
         if descriptor >= 0 { close(descriptor) }
     }
 
-    /// A line that was cut by a kill or a power cut is none.
+    /// Removes a last line that a kill or a power cut has cut.
     private func dropCutLine() throws(Failure) {
         var size = lseek(descriptor, 0, SEEK_END)
         var byte: UInt8 = 0
@@ -167,7 +167,7 @@ public final class Journal {
     }
 
     private func put(_ bytes: [UInt8]) throws(Failure) {
-        // In one piece: a line is there or not.
+        // One write, so that a line is there whole or not at all.
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
@@ -177,7 +177,7 @@ public final class Journal {
         isDirty = true
     }
 
-    /// Says what the batch will run: all of it, before the first run.
+    /// Writes the plan: every run of the batch, before the first one.
     public func add(_ files: [PlannedFile]) throws(Failure) {
         var text: [UInt8] = []
         for file in files {
@@ -193,13 +193,13 @@ public final class Journal {
     /// Adds a run that has ended.
     public func add(_ record: Record) throws(Failure) { try add(line: record) }
 
-    /// Says that all has been run.
+    /// Writes the last line: everything was run.
     public func end(at time: String) throws(Failure) {
         try add(line: BatchEnd(ended: time))
         try flush()
     }
 
-    /// Sees to it that the disk has what was added.
+    /// Flushes what was added to the disk.
     public func flush() throws(Failure) {
         guard isDirty else { return }
         // A pipe or /dev/null has no disk.

@@ -3,7 +3,7 @@ import Glibc
 import Kernel
 import Runner
 
-/// Lines of a file that may be long and may come from anybody: one of them at a time is in memory.
+/// Lines of a long and untrusted file; one of them at a time is in memory.
 final class JournalLines {
     private let descriptor: Int32
     private let path: String
@@ -14,7 +14,8 @@ final class JournalLines {
     /// Bytes that a line may have: a run's result has 64 MiB at most, and beside it stand the ends of what was printed.
     private static let longest = 72 << 20
     private static let chunk = 1 << 16
-    /// Bytes that have been read as lines and are dropped only together: each time moves the rest.
+    /// Bytes of finished lines that may pile up in ``window`` before they are dropped, as each dropping moves the
+    /// rest.
     private static let kept = 1 << 17
 
     /// A regular file alone is opened.
@@ -39,8 +40,8 @@ final class JournalLines {
         return status
     }
 
-    /// The line that begins at `offset`, with its end, and where the next begins; nil where none ends behind it: one that was
-    /// cut by a kill or a power cut is none.
+    /// The line that begins at `offset`, with its line feed, and the offset of the next; nil where no whole line
+    /// follows. A line without a line feed was cut by a kill or a power cut.
     func line(at offset: Int) throws(Failure) -> (text: Data, next: Int)? {
         if offset < start || offset > start + window.count {
             start = offset

@@ -20,7 +20,7 @@ public final class JournalReader {
     private var lines: [Line] = []
     /// At most so many, whoever wrote them.
     private static let mostLines = 5_000_000
-    /// How they ended.
+    /// Counts of runs by outcome.
     public private(set) var totals = Totals()
     /// Whether the batch came to its end.
     public private(set) var isEnded = false
@@ -31,7 +31,7 @@ public final class JournalReader {
     /// Lines that cannot be read and are left out: how many there are, and the numbers of the first of them, from 1.
     public private(set) var unread: (count: Int, first: [Int]) = (0, [])
 
-    /// What is to be told of ``unread``; nil where there is none.
+    /// A sentence about ``unread`` for the user; nil where all lines were read.
     public var complaint: String? {
         guard unread.count > 0 else { return nil }
         let places = unread.first.map { "\($0)" }.joined(separator: ", ")
@@ -113,7 +113,7 @@ public final class JournalReader {
                     "read", Errno(EFBIG), object: path, hint: "it has more than \(JournalReader.mostLines) runs")
             }
         }
-        // A batch that was killed while it wrote them has run nothing.
+        // The plan is incomplete: the batch was killed while it wrote it, and has run nothing.
         if runs != header.runs { planned = [] }
         lines.sort { $0.id == $1.id ? $0.offset < $1.offset : NaturalOrder.precedes($0.id, $1.id) }
         var kept = 0
@@ -125,7 +125,7 @@ public final class JournalReader {
         for line in lines { totals.add(line.outcome, flaky: line.isFlaky) }
     }
 
-    /// What a line is; nil where it is none that a batch writes.
+    /// Decodes what kind of line it is; nil where a batch writes no such line.
     private static func head(_ line: Data, _ decoder: JSONDecoder) -> Head? {
         guard let head = try? decoder.decode(Head.self, from: line) else { return nil }
         if head.id != nil { return (try? decoder.decode(Record.self, from: line)) != nil ? head : nil }

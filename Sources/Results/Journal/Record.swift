@@ -6,17 +6,17 @@ public enum Outcome: String, Codable, Sendable, CaseIterable {
     case pass
     /// A case failed, or something was left open.
     case fail
-    /// Nothing of it could be tried here.
+    /// Every case was skipped.
     case skip
     /// The file or its options are wrong; nothing of it was run.
     case error
     /// Its process ended without a result: by a signal, or by exiting.
     case crash
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     case timeout
-    /// It wanted more memory than it may have.
+    /// It exceeded its memory limit.
     case memory
-    /// It printed more than it may.
+    /// It exceeded its limit of output.
     case output
     /// Ctrl-C or SIGTERM.
     case interrupted
@@ -26,7 +26,7 @@ public enum Outcome: String, Codable, Sendable, CaseIterable {
     /// For people: "not run".
     public var word: String { self == .notRun ? "not run" : rawValue }
 
-    /// Whether it is as hoped for, or at least no fault of the scenario's.
+    /// Whether it passed or was skipped.
     public var isGood: Bool { self == .pass || self == .skip }
 }
 
@@ -36,7 +36,7 @@ public struct Attempt: Codable, Sendable, Equatable {
     public var outcome: Outcome
     /// Why, in one line.
     public var reason: String?
-    /// What its process exited with.
+    /// Exit code of its process.
     public var exit: Int32?
     /// The signal that ended its process: "SIGSEGV".
     public var signal: String?
@@ -65,7 +65,7 @@ public struct Record: Codable, Sendable {
     public var tags: [String] = []
     /// SHA-256 of the file, hexadecimal; empty where it could not be read.
     public var hash = ""
-    /// What put runs in their order, where they were shuffled.
+    /// The seed of the shuffled order; nil where runs were not shuffled.
     public var seed: UInt64?
     /// How it ended.
     public var outcome: Outcome
@@ -81,7 +81,7 @@ public struct Record: Codable, Sendable {
     public var cpu_ns: UInt64 = 0
     /// The most memory that was resident, bytes.
     public var max_resident: UInt64 = 0
-    /// What it might have used.
+    /// Its limits.
     public var limits: Limits
     /// The end of what its process printed, where it did not pass.
     public var output: String?
@@ -89,7 +89,7 @@ public struct Record: Codable, Sendable {
     public var errors: String?
     /// The last calls before its end, where it did not pass.
     public var trace: [String] = []
-    /// What the scenario reported; nil where its process did not get so far.
+    /// The scenario's result; nil where its process did not get so far.
     public var result: ScenarioResult?
 
     /// A run.
@@ -110,9 +110,9 @@ public struct Record: Codable, Sendable {
     public var wall: UInt64 { attempts.last?.wall_ns ?? 0 }
 }
 
-/// How many runs ended how.
+/// Counts of runs by outcome.
 public struct Totals: Codable, Sendable, Equatable {
-    /// By outcome; those that no run had are left out.
+    /// Counts by outcome's name; outcomes that no run had are left out.
     public var outcomes: [String: Int] = [:]
     /// Runs that passed only when they were tried again.
     public var flaky = 0
@@ -120,7 +120,7 @@ public struct Totals: Codable, Sendable, Equatable {
     /// None yet.
     public init() {}
 
-    /// Refuses counts that no batch has, and that could not be added up.
+    /// Refuses counts that no batch has, whose sum could overflow.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         outcomes = try values.decode([String: Int].self, forKey: .outcomes)
@@ -146,7 +146,7 @@ public struct Totals: Codable, Sendable, Equatable {
     public func count(_ outcome: Outcome) -> Int { outcomes[outcome.rawValue] ?? 0 }
     /// All.
     public var all: Int { outcomes.values.reduce(0, +) }
-    /// Those that are not as hoped for.
+    /// The count of runs that neither passed nor were skipped.
     public var bad: Int { Outcome.allCases.filter { !$0.isGood }.map(count).reduce(0, +) }
 
     /// "3 passed, 1 failed, 2 timed out"

@@ -1,4 +1,4 @@
-/// Runs of a batch, from a journal or a store: what all forms are written from.
+/// The runs of a batch, from a journal or a store. All forms of results are written from it.
 public protocol RecordSource {
     /// What was run.
     var header: BatchHeader { get }
@@ -8,7 +8,7 @@ public protocol RecordSource {
     var isEnded: Bool { get }
     /// How many runs there are.
     var count: Int { get }
-    /// What is missing of it, in a line; nil where nothing is.
+    /// What of it could not be read, in a line; nil where all could.
     var complaint: String? { get }
     /// Runs that were planned and of which no line tells, with their files; nil where the plan is not known.
     var neverRun: [(id: String, file: String)]? { get }
@@ -17,12 +17,12 @@ public protocol RecordSource {
 }
 
 extension RecordSource {
-    /// Nothing is.
+    /// Nothing is missing.
     public var complaint: String? { nil }
     /// Not known.
     public var neverRun: [(id: String, file: String)]? { nil }
 
-    /// What of the batch was not run, in a line; nil where it came to its end.
+    /// How many planned runs were not run, in a line; nil where the batch came to its end.
     public var shortfall: String? {
         guard !isEnded else { return nil }
         let text = "the batch is not complete"

@@ -7,10 +7,10 @@ import Glibc
 /// samples of these sizes, how many lie as far from the middle, on either side. Beyond about 70 values of each it is the normal
 /// approximation, corrected for ties and continuity.
 public struct MannWhitney: Sendable {
-    /// How many values each sample has.
+    /// Numbers of values of both samples.
     public let counts: (Int, Int)
-    /// In how many pairs the second sample's value is the greater, less those in which it is the smaller: above 0 where the
-    /// second lies higher.
+    /// The number of pairs in which the second sample's value is the greater, less the number in which it is the
+    /// smaller. Above 0 the second sample tends to be higher.
     public let balance: Double
     /// How likely so different samples are by chance, two-sided.
     public let probability: Double
@@ -50,7 +50,7 @@ public struct MannWhitney: Sendable {
         let rank: Int
     }
 
-    /// So many additions are worth it.
+    /// The most additions for an exact result.
     private static let mostSteps = 20_000_000
 
     /// Counts by the groups' sums of ranks: for each number of values that the first sample has of the groups so far, how

@@ -1,10 +1,10 @@
 import Bindings
 
-/// What tells a measurement from all others of its batch. Texts of it may be alike: names have whatever a script gave them.
+/// The identity of a measurement within its batch. Two may have the same text, as names contain what a script chose.
 public struct MeasurementName: Hashable, Sendable, Comparable {
     /// The run, without its number among repetitions; empty where all are of one scenario.
     public let run: String
-    /// The case; nil of what peerlab measured by itself.
+    /// The case; nil for processor time, which peerlab measures itself.
     public let one: String?
     private let metric: String
     private let size: Int64?

@@ -3,13 +3,13 @@ import Runner
 
 /// What two batches measured, by name.
 public struct Samples: Sendable {
-    /// How likely it may be that any of the verdicts of one comparison is wrong, where nothing has changed.
+    /// The accepted probability that any verdict of a comparison is wrong although nothing has changed.
     public static let level = 0.01
 
     /// What runs measured, each with one value.
     private struct Sample {
         let isDeclared: Bool
-        /// Units and directions that were named, in their order: one of each, unless a script names now this and now that.
+        /// The units and directions that were given. There is one of each unless a script changes them.
         var units: [Unit] = []
         var directions: [String] = []
         var values: [(value: Double, unit: Unit)] = []
@@ -31,7 +31,7 @@ public struct Samples: Sendable {
     }
     private var samples: [MeasurementName: Sample] = [:]
 
-    /// What the width of an interval depends on.
+    /// Sample sizes and level, on which the bounds of an interval depend.
     private struct Size: Hashable {
         let counts: [Int]
         let level: Double
@@ -56,7 +56,7 @@ public struct Samples: Sendable {
             }
         }
         for (name, values) in found {
-            // Which there are is kept even where they cannot be one.
+            // Kept even where units cannot be converted into one another.
             let kinds = Dictionary(grouping: values) { $0.unit.base + " " + $0.better }
             for (_, kind) in kinds.sorted(by: { $0.key < $1.key }) {
                 let unit = kind[0].unit
@@ -90,7 +90,7 @@ public struct Samples: Sendable {
         let one: Sample
         let other: Sample
         let unit: Unit
-        /// Why the one cannot be held against the other.
+        /// Why the two samples cannot be compared; nil where they can.
         var doubt: Change.Doubt?
         let values: ([Double], [Double])
         let test: MannWhitney
@@ -98,7 +98,7 @@ public struct Samples: Sendable {
         init?(_ name: MeasurementName, _ one: Sample, _ other: Sample) {
             guard let unit = one.units.first else { return nil }
             let units = one.units + other.units
-            // Numbers of two kinds stay what they are, and are not compared.
+            // Numbers of units that cannot be converted are shown as they are, and not compared.
             let isExact = units.allSatisfy { $0 == unit } || !units.allSatisfy { $0.base == unit.base }
             values = (one.values(in: unit, isExact: isExact), other.values(in: unit, isExact: isExact))
             guard let test = Comparison.test(values.0, values.1) else { return nil }
@@ -110,7 +110,7 @@ public struct Samples: Sendable {
             }
         }
 
-        /// Whether there is anything to decide: what nobody asked for is only shown.
+        /// Whether it gets a verdict. A measurement that no script declared is only shown.
         var isJudged: Bool { one.isDeclared && doubt == nil }
 
         func change(_ comparison: Comparison, _ verdict: Change.Verdict, _ doubt: Change.Doubt?) -> Change {
@@ -132,7 +132,7 @@ public struct Samples: Sendable {
         let judged = pairs.filter(\.isJudged)
         let needed = MannWhitney.fewest(level: level / Double(max(judged.count, 1)))
         var levels = Samples.levels(judged.map(\.test), level)[...]
-        // Most measurements have as many values as the others.
+        // A cache, as most measurements have the same number of values.
         var known: [Size: Int?] = [:]
         return pairs.map { pair in
             let own = (value: level, differs: pair.test.probability <= level)

@@ -1,12 +1,12 @@
 import Glibc
 
-/// Two samples of a measurement: what they are like, and by how much the second differs.
+/// The comparison of two samples of a measurement.
 public struct Comparison: Sendable {
     /// Medians of the first and the second sample.
     public let medians: (Double, Double)
     /// How many were in each.
     public let counts: (Int, Int)
-    /// Whether chance alone gives such samples.
+    /// The test of whether chance explains the difference.
     public let test: MannWhitney
     /// By how much the second's median differs from the first's.
     public let effect: Effect
@@ -24,7 +24,7 @@ public struct Comparison: Sendable {
         public internal(set) var interval: ClosedRange<Double>?
     }
 
-    /// At most so many of each are looked at: pairs are many.
+    /// The most values of each sample that are paired, as the number of pairs is their product.
     private static let most = 1000
 
     /// Compares; nil where a sample is empty.
@@ -71,30 +71,30 @@ public struct Comparison: Sendable {
     }
 }
 
-/// A measurement of two batches, and what is to be thought of its change.
+/// A measurement of two batches, and the verdict on its change.
 public struct Change: Sendable {
-    /// What is to be thought of it.
+    /// The verdict.
     public enum Verdict: String, Sendable {
-        /// Nothing that could not be chance.
+        /// No difference beyond chance.
         case same
         /// It is better.
         case better
         /// It is worse.
         case worse
-        /// It is otherwise, and nobody has said which way is better.
+        /// It differs, and the script has not said which direction is better.
         case changed
         /// It cannot be said; ``Change/doubt`` tells why.
         case undecided
-        /// Nobody asked for it, and what else the machine does changes it: it is shown, and decides nothing.
+        /// No script declared it, and other load of the machine changes it: it is shown and decides nothing.
         case notJudged = "not judged"
     }
-    /// Why nothing can be said.
+    /// Why there is no verdict.
     public enum Doubt: Sendable, Equatable {
         /// So many values of each sample are needed at least for any difference to show.
         case needs(Int)
         /// The values differ, but most of the second lie on one side of the first's and their median on the other.
         case shapes
-        /// It was found once, and not found again.
+        /// A difference was found once, and not in a second measurement.
         case unconfirmed
         /// Numbers of the one unit are none of the other.
         case units(before: [String], now: [String])
@@ -103,7 +103,7 @@ public struct Change: Sendable {
     }
     /// What was measured, and where.
     public let name: MeasurementName
-    /// Of the numbers, and of the second sample's median where that is of another kind.
+    /// The unit of all numbers, except of the second sample's median where ``unitNow`` differs.
     public let unit: Unit
     /// See ``unit``.
     public let unitNow: Unit
@@ -113,10 +113,11 @@ public struct Change: Sendable {
     public let verdict: Verdict
     /// Why it is undecided.
     public let doubt: Doubt?
-    /// Where more than 1, so many values some run had, of which its median counts.
+    /// The most values that a run had; above 1 their median counts.
     public let mostOfARun: Int
 
-    /// Whether it is news; of what is not judged, where chance alone would hardly do it.
+    /// Whether a report should show it. A measurement without a verdict is shown where chance would hardly explain
+    /// it.
     public var isWorthALine: Bool {
         verdict == .notJudged ? comparison.test.probability <= Samples.level : verdict != .same
     }

@@ -1,10 +1,11 @@
 import Glibc
 
-/// A unit that numbers are given in, as scripts write it: "ns", "GB/s", "KiB". What is not known is a unit of its own.
+/// A unit as scripts write it: "ns", "GB/s", "KiB". A text that is not known is a unit that compares with itself
+/// alone.
 public struct Unit: Hashable, Sendable {
     /// As it is written.
     public let text: String
-    /// What numbers of one kind can be converted to: "ns", "B", "B/s".
+    /// The unit to which numbers of its kind are converted: "ns", "B", "B/s".
     public let base: String
     /// How many of `base` one of it is.
     public let scale: Double
@@ -61,7 +62,7 @@ public struct Unit: Hashable, Sendable {
     /// Two numbers of one measurement, with so many digits that they agree with what is said of their difference.
     public func amounts(_ one: Double, _ other: Double, isShare: Bool) -> (String, String) {
         let (least, most) = abs(one) < abs(other) ? (one, other) : (other, one)
-        // Both alike, unless one of them cannot be read so.
+        // The same unit for both, unless one of them is unreadable in it.
         let common = reading(least == 0 ? most : least)
         let isCommon = abs(most) * scale / common.scale < 10_000
         let readings = isCommon ? (common, common) : (reading(one), reading(other))

@@ -2,9 +2,10 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// A PCI Express endpoint whose memory others reach: an exporter of dma-bufs for VFIO. BAR 2 is memory in a file that a
-/// client maps, so that a processor's accesses come to nobody; BAR 0 has the MSI-X tables and two registers of four bytes: a
-/// number that is written to the first raises that vector, the second counts the function's resets.
+/// A PCI Express endpoint with memory of its own, which VFIO in a guest exports as a dma-buf.
+/// BAR 2 is the memory: a file that the client maps, so that a processor's accesses never reach this process. BAR 0
+/// has the MSI-X tables and two registers of 4 bytes. Writing a vector's number to the first raises that vector; the
+/// second counts the function's resets.
 public final class Exporter: ConfiguredFunction {
     /// What it is like.
     public struct Description: Sendable, Equatable {
@@ -50,11 +51,12 @@ public final class Exporter: ConfiguredFunction {
     private let memory: MappedFile
     /// The file that its memory is.
     public let memoryFile: FileIdentity
-    /// Vectors that are to be raised, a bit each.
+    /// Vectors that ``work()`` has to raise, one bit each.
     private var rung: UInt64 = 0
     private var resets: UInt32 = 0
 
-    /// Takes a description that nothing refuses. Errors: EINVAL, and what memory files may have: EMFILE, ENOMEM, EFBIG.
+    /// Makes the function that `description` describes; the caller has looked at ``Description/refusal``. Errors:
+    /// EINVAL for a description that is refused; EMFILE, ENOMEM or EFBIG from making the memory's file.
     public init(_ description: Description, on bus: any PCIBus) throws(Errno) {
         guard description.refusal == nil else { throw Errno(EINVAL) }
         self.description = description
@@ -135,7 +137,7 @@ public final class Exporter: ConfiguredFunction {
         rung = 0
     }
 
-    /// Its memory keeps what it holds, as memory on a device does.
+    /// Resets the configuration space. The memory keeps its contents, as memory on a device does.
     public func reset() {
         configuration.reset()
         rung = 0

@@ -9,21 +9,23 @@ struct GuestMemory {
         let first: UInt64
         /// The last address, as a range may end at the last one there is.
         let last: UInt64
-        /// Where its first byte is in this process; nil where the client answers for it itself.
+        /// The address in this process of its first byte; nil where the range has no file, so that the client has to
+        /// be asked for each access.
         let base: UnsafeMutableRawPointer?
-        /// Where its first byte is in its file.
+        /// The offset in its file of its first byte, bytes.
         let offset: UInt64
         let isReadable: Bool
         let isWritable: Bool
 
-        /// Where an address of the range is in this process.
+        /// The address in this process of `address`; nil where the range has no file.
         func pointer(_ address: UInt64) -> UnsafeMutableRawPointer? { base.map { $0 + Int(address - first) } }
     }
 
-    /// What a client may map, and so what its ranges and files cost at most.
+    /// The most ranges and files that a client may map: a bound of what they cost this process.
     static let mostRanges = 65535
     private static let mostFiles = 256
-    /// Files that no range uses are kept, as a guest that turns its IOMMU on unmaps all and maps the same again.
+    /// Files without a range that stay mapped. A guest that turns its IOMMU on unmaps everything and maps the same
+    /// files again.
     private static let mostIdleFiles = 4
     private static let page: UInt64 = 4096
 
@@ -32,7 +34,7 @@ struct GuestMemory {
         var users = 0
     }
 
-    /// By address; the same index in `owners` has the file.
+    /// Sorted by address. `owners` has each range's file at the same index.
     private(set) var ranges: [Range] = []
     private var owners: [MappedFile.Identity?] = []
     private var files: [MappedFile.Identity: File] = [:]
@@ -40,7 +42,8 @@ struct GuestMemory {
     private var outgrown: [MappedFile] = []
     private var hit = 0
 
-    /// Makes addresses known. A descriptor, if any, stays the caller's, and is not needed afterwards.
+    /// Adds a range of the function's addresses. The caller keeps the descriptor, if there is one, and may close it
+    /// afterwards.
     mutating func map(
         _ address: UInt64, size: UInt64, isReadable: Bool, isWritable: Bool, descriptor: Int32 = -1, offset: UInt64 = 0
     ) throws(Errno) {
@@ -63,8 +66,8 @@ struct GuestMemory {
         owners.insert(file?.identity, at: index)
     }
 
-    /// Forgets what lies within the addresses, and returns how many bytes that was: none is no error, as for VFIO itself. A
-    /// range that only a part of would go is EINVAL, and then nothing goes.
+    /// Removes the ranges within the addresses, and returns how many bytes they had: 0 is no error, as in VFIO.
+    /// EINVAL where a range lies only partly within; nothing is removed then.
     mutating func unmap(_ address: UInt64, size: UInt64) throws(Errno) -> UInt64 {
         let (last, overflow) = address.addingReportingOverflow(size &- 1)
         guard size > 0, !overflow, (address | size) % GuestMemory.page == 0 else { throw Errno(EINVAL) }
@@ -77,7 +80,7 @@ struct GuestMemory {
         return remove(start..<end)
     }
 
-    /// Forgets all, and returns how many bytes that was, or what of it can be told.
+    /// Removes all ranges, and returns how many bytes they had, modulo 2^64.
     mutating func unmapAll() -> UInt64 { remove(0..<ranges.count) }
 
     /// Forgets all, and closes every file.
@@ -126,7 +129,8 @@ struct GuestMemory {
 
     // MARK: Files
 
-    /// nil for a file that may not be mapped: the client answers for those ranges as well.
+    /// The mapped file of a descriptor; nil where it cannot be mapped, so that the client has to be asked for each
+    /// access.
     private mutating func use(
         _ descriptor: Int32, until end: (partialValue: UInt64, overflow: Bool)
     ) throws(Errno) -> (identity: MappedFile.Identity, mapping: MappedFile)? {

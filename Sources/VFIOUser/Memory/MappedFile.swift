@@ -2,10 +2,10 @@ import CKernel
 import Glibc
 import Kernel
 
-/// A file of which all is mapped, shared with whoever gave it. It may shrink at any time: its bytes are copied by
-/// ``copyGuarded(to:from:count:)`` alone.
+/// A file, mapped whole and shared with the client that gave its descriptor. The client may shrink it at any time,
+/// which makes a plain access a SIGBUS: bytes are copied by ``copyGuarded(to:from:count:)`` alone.
 final class MappedFile {
-    /// What makes two descriptors the same file for us.
+    /// By which two descriptors are known to be of one file.
     struct Identity: Hashable {
         let file: FileIdentity
         let isWritable: Bool
@@ -35,7 +35,7 @@ final class MappedFile {
     deinit { sys_munmap(base, size) }
 }
 
-/// At memcpy's speed; false where the memory behind one of them is gone.
+/// Copies at memcpy's speed; false where one of the two addresses has lost its memory.
 @inline(__always)
 func copyGuarded(to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer, count: Int) -> Bool {
     sys_copy_or_fault(target, source, count) == 0

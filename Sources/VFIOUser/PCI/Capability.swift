@@ -4,14 +4,15 @@ public struct Capability: Sendable, Equatable {
     public let id: UInt16
     /// Whether it lies at 0x100 or above, with a header of four bytes instead of two.
     public let isExtended: Bool
-    /// From its header on, whose id, version and link are filled in where it is placed.
+    /// Its bytes from the header on. ``ConfigSpace`` fills in id, version and link when it gives the capability an
+    /// offset.
     public var bytes: [UInt8]
     /// Bits that keep what is written to them.
     public var writable: [UInt8]
-    /// Bits that a 1 which is written clears.
+    /// Bits that are cleared by writing a 1 (RW1C).
     public var cleared: [UInt8]
 
-    /// One of `size` bytes that reads 0 and keeps nothing.
+    /// A capability of `size` bytes that reads 0 and ignores writes.
     public init(id: UInt16, isExtended: Bool = false, size: Int) {
         self.id = id
         self.isExtended = isExtended
@@ -20,7 +21,8 @@ public struct Capability: Sendable, Equatable {
         cleared = bytes
     }
 
-    /// Sets what a register reads at first, and which of its bits are kept, or cleared by a 1.
+    /// Sets the register at byte `offset`: its value after a reset, the bits that keep what is written, and the bits
+    /// that a written 1 clears.
     mutating func register<Value: FixedWidthInteger>(
         _ offset: Int, _ value: Value, writable kept: Value = 0, cleared gone: Value = 0
     ) {
@@ -32,7 +34,8 @@ public struct Capability: Sendable, Equatable {
     }
 }
 
-/// Support of processing hints, as DevCap2 bits 13:12 tell it of a completer, and TPH control of a requester.
+/// Support of TPH. The values are those of a completer's Device Capabilities 2, bits 13:12, and of a requester's TPH
+/// control, bits 9:8.
 public enum TPHSupport: UInt8, Sendable, CaseIterable {
     /// None.
     case none = 0
@@ -83,9 +86,9 @@ extension Capability {
         return power
     }
 
-    /// Where a requester of processing hints keeps its steering tags.
+    /// Where a TPH requester keeps its steering tags.
     public enum SteeringTable: Sendable, Equatable {
-        /// Nowhere: the requester puts tags into requests by itself.
+        /// No table: the requester chooses the tag of each request itself.
         case none
         /// Behind the capability's registers, 1 to 64 entries.
         case capability(Int)

@@ -10,7 +10,7 @@ public final class ConfigSpace {
         /// The revision.
         public var revision: UInt8
 
-        /// Where no subsystem is told, it is the function itself.
+        /// Without a subsystem, the subsystem ids are those of the function.
         public init(
             vendor: UInt16, device: UInt16, classCode: UInt32, revision: UInt8 = 0, subsystemVendor: UInt16? = nil,
             subsystem: UInt16? = nil
@@ -30,7 +30,7 @@ public final class ConfigSpace {
         public let index: Int
         /// Bytes, a power of two of at least 16.
         public let size: UInt64
-        /// Whether it may lie above 4 GiB.
+        /// Whether its address has 64 bits.
         public let is64Bit: Bool
         /// Whether reading it changes nothing.
         public let isPrefetchable: Bool
@@ -50,7 +50,7 @@ public final class ConfigSpace {
     private static let decoding: UInt16 = 2
     private static let mastering: UInt16 = 4
 
-    /// What reads give.
+    /// The bytes that reads return.
     public private(set) var bytes: [UInt8]
     private var writable: [UInt8]
     private var cleared: [UInt8]
@@ -62,8 +62,8 @@ public final class ConfigSpace {
     /// Whether bit 15 of Device Control was written, or D0 after a D3hot that keeps nothing, since the last ``reset()``.
     public private(set) var needsReset = false
 
-    /// Capabilities are placed, and linked, in their order: from 0x40, extended ones from 0x100. What would lie behind the
-    /// last byte is left out.
+    /// Lays capabilities out in their order, from 0x40, extended ones from 0x100, and links them. One that does not
+    /// fit is left out.
     public init(_ identity: Identity, bars: [BAR], capabilities: [Capability]) {
         var layout = Layout(identity, bars)
         for capability in capabilities { layout.place(capability) }
@@ -109,8 +109,8 @@ public final class ConfigSpace {
         if powerState == 0, bytes[power + 4] & ConfigSpace.noSoftReset == 0 { needsReset = true }
     }
 
-    /// The state of after power-on, but for the base addresses: a client that plays the bridge above keeps them over a reset,
-    /// as VFIO does for it, and would never write them again.
+    /// Returns to the state after power-on, except for the base addresses. A client that plays the bridge above keeps
+    /// them over a reset, as VFIO does, and would not write them again.
     public func reset() {
         let addresses = bytes[0x10..<0x28]
         bytes = atPowerOn
@@ -163,12 +163,12 @@ public final class ConfigSpace {
     }
 }
 
-/// Where everything of a configuration space lies.
+/// Lays out a configuration space: initial bytes, writable bits, and the offsets of its capabilities.
 private struct Layout {
     var bytes = [UInt8](repeating: 0, count: ConfigSpace.size)
     var writable = [UInt8](repeating: 0, count: ConfigSpace.size)
     var cleared = [UInt8](repeating: 0, count: ConfigSpace.size)
-    /// By id, the first of each.
+    /// Offsets of capabilities by id, of each the first.
     var places: [UInt16: Int] = [:]
     var extendedPlaces: [UInt16: Int] = [:]
     private var next = 0x40

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What both ends tell each other with the version, as JSON that ends with a zero byte.
+/// Capabilities that both ends send with the protocol's version: JSON, with a zero byte at its end.
 struct ProtocolCapabilities: Codable {
     struct Limits: Codable {
         /// Descriptors of one message.
@@ -15,7 +15,7 @@ struct ProtocolCapabilities: Codable {
 
     var capabilities: Limits?
 
-    /// What this server tells: no migration, no several writes in one message.
+    /// Capabilities of this server: no migration, one write a message.
     static let own = ProtocolCapabilities(
         capabilities: Limits(
             max_msg_fds: Command.mostDescriptors, max_data_xfer_size: Command.mostData,
@@ -24,7 +24,7 @@ struct ProtocolCapabilities: Codable {
     /// With the zero byte.
     var bytes: [UInt8] { ((try? JSONEncoder().encode(self)).map { Array($0) } ?? Array("{}".utf8)) + [0] }
 
-    /// What a client tells; nil where that is none of it. Nothing at all is fine.
+    /// A client's capabilities; nil where the text is not such JSON. An empty text is allowed.
     static func parse(_ bytes: UnsafeRawBufferPointer) -> ProtocolCapabilities? {
         guard !bytes.isEmpty else { return ProtocolCapabilities() }
         guard bytes.last == 0 else { return nil }

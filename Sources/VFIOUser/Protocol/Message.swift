@@ -1,8 +1,9 @@
-/// A kind of vfio-user message: its number, its name, and what a request of it may hold. QEMU docs/interop/vfio-user.rst.
+/// A kind of vfio-user message: number, name, and the lengths and descriptors that a request of it may have. Source:
+/// QEMU's docs/interop/vfio-user.rst.
 struct Command: Sendable {
     let number: UInt16
     let name: String
-    /// Bytes behind the header that a client's request has; nil where a client asks no such thing of a server like this one.
+    /// Bytes behind the header of a client's request; nil for a request that only servers send.
     let payload: ClosedRange<Int>?
     /// The most descriptors that come along.
     var descriptors = 0

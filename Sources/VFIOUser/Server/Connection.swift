@@ -2,19 +2,20 @@ import CKernel
 import Glibc
 import Kernel
 
-/// One client's end: takes its messages from the stream, whole, with their descriptors, and keeps what it does not read yet.
+/// A client's connection: reads whole messages with their descriptors from the stream, and keeps replies until the
+/// client reads them.
 final class Connection {
     /// Why nothing more comes.
     enum End: Equatable {
         case closed
-        /// What came is no message of this protocol: where the next one begins, nobody knows.
+        /// The bytes are no message of this protocol, so the start of the next one is not known.
         case notAMessage
         case failed(Errno)
     }
 
-    /// Bytes that wait for a client before nothing more is taken from it.
+    /// Unsent bytes from which on no further message of this client is read.
     private static let mostWaiting = 4 << 20
-    /// What the body's buffer is kept at.
+    /// Bytes that the buffer for message bodies keeps between messages.
     private static let usualBody = 1 << 16
 
     private struct Waiting {
@@ -29,10 +30,10 @@ final class Connection {
     private var body: UnsafeMutableRawBufferPointer
     private var bodyFilled = 0
     private var descriptors: [Int32] = []
-    /// One message came with more descriptors than any may.
+    /// Whether a message came with more descriptors than any message may have.
     private var hasTooMany = false
     private var waiting: [Waiting] = []
-    /// The first of them that has not gone out whole; those before it have.
+    /// Index of the first waiting message that has not been sent whole.
     private var waitingHead = 0
     private var waitingBytes = 0
     private(set) var end: End?
@@ -183,7 +184,7 @@ final class Connection {
 
     private func goesOn(_ result: Int) -> Bool {
         guard let error = Errno(result: result), error.code != EAGAIN, error.code != EINTR else { return true }
-        // What it has sent before it went is still read.
+        // The client has gone; what it sent before that is still read.
         if error.code == EPIPE {
             waiting = []
             waitingHead = 0

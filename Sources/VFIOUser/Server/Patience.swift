@@ -1,13 +1,14 @@
-/// How long a client may keep the server waiting for memory that has no file: while it waits, no other function works. What is
-/// waited beyond an ordinary time in one call of a function's work is taken from an allowance, which grows back by a tenth
-/// of the time that passes. Without any left, requests fail at once. Nanoseconds of the monotonic clock.
+/// How long a client may keep the server waiting for memory that has no file: no other function works meanwhile. Each
+/// call of a function's ``PCIFunction/work()`` may wait for ``ordinary``. What it waits beyond that is taken from an
+/// allowance, which grows back by a tenth of the time that passes. When the allowance is used up, requests fail at
+/// once. All times are nanoseconds of the monotonic clock.
 struct Patience {
-    /// What one call of work may wait without that it is counted.
+    /// What one call of `work()` may wait for without using the allowance.
     static let ordinary: UInt64 = 250_000_000
     private static let growth: UInt64 = 10
 
     private var waited: UInt64 = 0
-    /// What of the allowance was used, as of a time.
+    /// How much of the allowance is used, at the time of the last look.
     private var used: UInt64 = 0
     private var time: UInt64 = 0
 

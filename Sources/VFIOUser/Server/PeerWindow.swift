@@ -1,7 +1,7 @@
 import CKernel
 import Kernel
 
-/// A BAR of a function below a switch, as the switch's ports know it.
+/// A BAR of a function below a switch, by its bus addresses.
 struct PeerWindow {
     let first, last: UInt64
     unowned let port: Port
@@ -10,7 +10,7 @@ struct PeerWindow {
 }
 
 extension Server {
-    /// Looks again where BARs answer, after anything that may have moved one.
+    /// Reads the bus addresses of all BARs again. Call it after anything that may have moved or disabled one.
     func findWindows() {
         windows = []
         for port in ports {
@@ -32,7 +32,7 @@ extension Server {
         }
     }
 
-    /// The file behind an address in a peer's BAR, and where in it; nil of registers.
+    /// The file behind a bus address in a peer's BAR, and the offset in it; nil for a BAR without a file.
     func place(of address: UInt64, in window: PeerWindow) -> FilePlace? {
         guard let region = window.port.function?.region(window.bar), region.file >= 0 else { return nil }
         var description = mappable()

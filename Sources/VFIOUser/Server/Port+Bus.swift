@@ -8,7 +8,7 @@ extension Port: PCIBus {
     }
 
     func write(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(DMAFault) {
-        // Only ever read from where it is a write.
+        // The cast is safe: a write only reads from these bytes.
         try transfer(address, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
     }
 
@@ -45,7 +45,8 @@ extension Port: PCIBus {
         }
     }
 
-    /// Transfers as much as lies together, and how much that was. A switch looks at its own windows first.
+    /// Transfers the bytes up to the end of one range or window, and returns how many. Below a switch, peers' windows
+    /// come before what the client has mapped.
     @inline(__always)
     private func piece(
         _ address: UInt64, _ pointer: UnsafeMutableRawPointer, _ most: Int, isWrite: Bool
@@ -78,9 +79,9 @@ extension Port: PCIBus {
 
     // MARK: By messages
 
-    /// Has the client do it, and waits, for as long as a requester waits for a completion. Meanwhile everything that clients
-    /// ask is answered: they may need those answers before they give theirs. Where no function works, a client may be
-    /// waiting for a reply of ours, and this fails.
+    /// Sends the access to the client as a message and waits for the reply, at most the completion timeout. All
+    /// clients' requests are answered meanwhile, as a client may need such an answer before it replies. It fails
+    /// where no function works: then a client may be waiting for a reply of ours.
     private func ask(_ address: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) -> Bool {
         guard let connection, awaited == nil, unanswered == nil, server.isWorking else { return false }
         let id = nextID()
@@ -93,7 +94,7 @@ extension Port: PCIBus {
         server.wait(until: end.overflow ? .max - 1 : end.partialValue) { answer != nil || isFailing }
         patience.spend(sys_monotonic() - start)
         awaited = nil
-        // One that was given up for a reset is answered soon.
+        // A request that was given up because of a reset is answered soon, and need not block the next one.
         if answer == nil, !isFailing { unanswered = id }
         return answer == .done && !isFailing
     }

@@ -13,7 +13,7 @@ extension Port {
     private static let trigger: UInt32 = 32
     private static let actions = mask | unmask | trigger
 
-    /// Who listens to which vector. Descriptors that are kept are copies.
+    /// Sets the eventfds of vectors. Descriptors that are kept are copies.
     func setInterrupts(_ payload: UnsafeRawBufferPointer, _ descriptors: [Int32]) throws(Errno) {
         let flags: UInt32 = payload.number(4)
         let (kind, start, count): (UInt32, UInt32, UInt32) = (payload.number(8), payload.number(12), payload.number(16))
@@ -35,7 +35,7 @@ extension Port {
             guard payload.count >= 20 + chosen.count else { throw Errno(EINVAL) }
             for vector in chosen where payload[20 + vector - chosen.lowerBound] != 0 { raise(vector) }
         default:
-            // None from none is the end of all.
+            // No vectors, from vector 0 on, switches all of them off.
             if chosen.isEmpty, start == 0 { try listen(0..<vectors.count, []) }
             for vector in chosen { raise(vector) }
         }

@@ -2,8 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// What a client asks. Each request is checked before it changes anything, and is answered, with an errno where it is
-/// refused.
+/// Requests of a client. Each is checked before it changes anything, and answered, with an errno where it is refused.
 extension Port {
     /// Bytes of what GET_INFO, GET_REGION_INFO and GET_IRQ_INFO answer, as in linux/vfio.h.
     private static let infoSize = 16
@@ -31,7 +30,7 @@ extension Port {
         }
     }
 
-    /// What the table of messages says of it.
+    /// Checks a message against the table of commands.
     private func check(_ message: Connection.Message) throws(Errno) -> Command {
         guard let command = Command.of(message.header.command), let payload = command.payload else {
             throw Errno(EOPNOTSUPP)
@@ -161,7 +160,7 @@ extension Port {
         let flags: UInt32 = payload.number(4)
         let (address, size): (UInt64, UInt64) = (payload.number(8), payload.number(16))
         guard payload.number(0, as: UInt32.self) >= 24, flags & ~3 == 0 else { throw Errno(EINVAL) }
-        // What was written is not kept account of.
+        // Dirty pages are not tracked.
         guard flags & 1 == 0 else { throw Errno(EOPNOTSUPP) }
         var gone: UInt64 = 0
         if flags & 2 != 0 {
@@ -180,7 +179,7 @@ extension Port {
 
     // MARK: Regions
 
-    /// What an access is of, if it lies within a region.
+    /// The region and the range of an access; refused where it does not lie within the region.
     private func place(
         _ function: any PCIFunction, _ access: RegionAccess
     ) throws(Errno) -> (region: Int, offset: Int, count: Int) {
@@ -194,7 +193,7 @@ extension Port {
         return (Int(access.region), offset, Int(access.count))
     }
 
-    /// A BAR that does not decode is not there: nobody claims the request.
+    /// Whether a function answers accesses of a region: with memory decoding off nobody claims a request to a BAR.
     private func answers(_ function: any PCIFunction, _ region: Int) -> Bool { region > 5 || function.isDecoding }
 
     private func read(

@@ -2,10 +2,12 @@ import CKernel
 import Glibc
 import Kernel
 
-/// Where a function is plugged in: its socket, the client that came there, and what that client lets it reach.
+/// A slot for a function: its socket, the connected client, the function made for that client, and the client's
+/// memory.
 final class Port {
     let name: String
-    /// Ports of one switch reach each other's BARs by bus addresses; nil for a port of its own.
+    /// The switch that the port is below, by number: ports of one switch reach each other's BARs by bus address. nil
+    /// for a port without a switch.
     let upstream: Int?
     unowned let server: Server
     let make: (any PCIBus) throws(Errno) -> any PCIFunction
@@ -27,11 +29,11 @@ final class Port {
     var isWorking = false
     var hasWork = false
     var resetAsked = false
-    /// The request that a reply is awaited of, and where its data goes.
+    /// The request whose reply is awaited, and the memory that its data is for.
     var awaited: (id: UInt16, command: Command, address: UInt64, data: UnsafeMutableRawBufferPointer)?
     var answer: Answer?
     private var lastID: UInt16 = 0
-    /// A request that was not answered in time: until it is, further ones fail at once.
+    /// The id of a request whose reply did not come in time. Until it comes, further requests fail at once.
     var unanswered: UInt16?
     /// How long its client may keep everybody waiting.
     var patience = Patience()
@@ -78,8 +80,8 @@ final class Port {
     /// Whether its bus must fail, so that its work ends: its client went, or it is to be reset.
     var isFailing: Bool { connection == nil || resetAsked || function?.needsReset ?? true }
 
-    /// For a request to the client; those of one direction have ids of their own, and these are told from a client's first
-    /// ones by sight.
+    /// The id for a request to the client. Ids of the two directions are independent; these begin high, so that a log
+    /// shows whose they are.
     func nextID() -> UInt16 {
         lastID = lastID &+ 1
         return lastID | 0x8000

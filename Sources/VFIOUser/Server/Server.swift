@@ -6,8 +6,8 @@ public import Kernel
 /// happens in the thread that calls ``run(until:whileConnected:)``. What clients send is checked, and what it costs is
 /// bounded; a client that breaks the protocol loses its connection, and nobody else anything.
 public final class Server {
-    /// Nanoseconds that a request to a client waits for its reply at most, and what of such waiting a client has in all
-    /// (``Patience``).
+    /// The longest time that a request to a client waits for its reply, and the allowance for all such waiting
+    /// (``Patience``), in nanoseconds.
     package var completionTimeout: UInt64 = 10_000_000_000
 
     private(set) var ports: [Port] = []
@@ -18,7 +18,7 @@ public final class Server {
     private var ending: Int32 = -1
     private(set) var isEnding = false
     private var sockets: [any ServedSocket] = []
-    /// A function works; whatever came was answered before.
+    /// Whether a function's `work()` is running.
     private(set) var isWorking = false
 
     /// `note` is told who comes and goes, and what is refused: lines for people.
@@ -103,8 +103,8 @@ public final class Server {
     private func poll(until time: UInt64, _ afterEach: () -> Void) {
         var waits = [pollfd(fd: ending, events: Int16(POLLIN), revents: 0)]
         for port in ports {
-            // A client that comes while another is there is sent away at once; one that comes while what is left of another
-            // still works waits.
+            // A second client is refused at once. A client that comes while the function of the previous one still
+            // works has to wait.
             let isLeft = port.connection == nil && port.function != nil
             waits.append(pollfd(fd: isLeft ? -1 : port.listener, events: Int16(POLLIN), revents: 0))
             waits.append(
@@ -135,7 +135,7 @@ public final class Server {
             connection.receive({ port.handle($0, over: connection) })
         {
             count += 1
-            // What was waited for is there, or never will be.
+            // The awaited reply has come, or never will.
             if port.awaited != nil, port.answer != nil || port.isFailing { return }
             afterEach()
         }
@@ -165,7 +165,8 @@ public final class Server {
         }
     }
 
-    /// Everything that has to wait until no function works: resets, clients that went, and work.
+    /// Does what must not happen while a function works: resets, removal of functions whose client has gone, and
+    /// `work()`.
     private func settle() {
         for port in ports {
             if port.connection == nil, port.function != nil {
@@ -196,7 +197,7 @@ public final class Server {
 
     // MARK: Messages
 
-    /// Lays a message out in the one buffer there is, and sends it before anything else happens.
+    /// Builds a message in the shared buffer and sends it before returning, as the next message reuses the buffer.
     func withMessage(
         _ header: Header, _ fill: (UnsafeMutableRawBufferPointer) -> Void, send: (UnsafeRawBufferPointer) -> Void
     ) {
