@@ -19,21 +19,30 @@ public enum Reference {
     }
 
     private static func lines(_ function: Function, _ prefix: String) -> [String] {
+        var lines = [signature(function, prefix), "    \(function.doc)"]
+        for parameter in function.parameters { lines += self.lines(parameter, "    ") }
+        if let changes = changes(function) { lines.append("    changes: \(changes)") }
+        for error in function.errors { lines.append("    \(error.name): \(error.reason)") }
+        return lines
+    }
+
+    /// `vfio.open(address, [options]) -> vfio.device`; `prefix` is "vfio." or "device:".
+    static func signature(_ function: Function, _ prefix: String) -> String {
         let arguments = function.parameters.map { parameter in
             if case .required = parameter.fallback { parameter.name } else { "[\(parameter.name)]" }
         }
         let result = function.returns.map { " -> \($0)" } ?? ""
-        var lines = ["\(prefix)\(function.name)(\(arguments.joined(separator: ", ")))\(result)", "    \(function.doc)"]
-        for parameter in function.parameters { lines += self.lines(parameter, "    ") }
-        if !function.effects.isEmpty {
-            let selected = function.selectedEffects.map { selected in
-                "; where \(selected.parameter) is \(selected.value): "
-                    + selected.effects.map(\.rawValue).joined(separator: ", ")
-            }
-            lines.append("    changes: " + function.effects.map(\.rawValue).joined(separator: ", ") + (selected ?? ""))
+        return "\(prefix)\(function.name)(\(arguments.joined(separator: ", ")))\(result)"
+    }
+
+    /// The effects by name; nil where there are none.
+    static func changes(_ function: Function) -> String? {
+        if function.effects.isEmpty { return nil }
+        let selected = function.selectedEffects.map { selected in
+            "; where \(selected.parameter) is \(selected.value): "
+                + selected.effects.map(\.rawValue).joined(separator: ", ")
         }
-        for error in function.errors { lines.append("    \(error.name): \(error.reason)") }
-        return lines
+        return function.effects.map(\.rawValue).joined(separator: ", ") + (selected ?? "")
     }
 
     private static func lines(_ parameter: Parameter, _ indent: String) -> [String] {
@@ -46,7 +55,8 @@ public enum Reference {
         return lines
     }
 
-    private static func text(_ type: LuaType) -> String {
+    /// A type as help shows it.
+    static func text(_ type: LuaType) -> String {
         switch type {
         case .integer(let range) where range.lowerBound == Int64.min: return "integer"
         case .integer(let range): return "integer \(range.lowerBound)..\(range.upperBound)"

@@ -5,19 +5,34 @@ import Testing
 
 /// The texts made from the descriptions.
 @Suite struct ReferenceTests {
-    static let meta = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()) + "/stdlib/meta"
+    static let root = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())
 
-    @Test(arguments: modules.map(\.name))
-    func theStubsInTheRepositoryAreThoseOfTheBindings(_ name: String) throws {
-        let module = try #require(modules.first { $0.name == name })
-        let file = try #require(fopen("\(ReferenceTests.meta)/\(name).lua", "r"), "stdlib/meta/\(name).lua is missing")
+    /// A file of the repository by its path from the root.
+    private static func contents(_ path: String) throws -> String {
+        let file = try #require(fopen("\(root)/\(path)", "r"), "\(path) is missing")
         defer { fclose(file) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test(arguments: modules.map(\.name))
+    func theStubsInTheRepositoryAreThoseOfTheBindings(_ name: String) throws {
+        let module = try #require(modules.first { $0.name == name })
+        let path = "stdlib/meta/\(name).lua"
         #expect(
-            String(decoding: bytes, as: UTF8.self) == Reference.stubs(module) + "\n",
-            "write it again: scripts/peerlab stubs \(name) > stdlib/meta/\(name).lua")
+            try ReferenceTests.contents(path) == Reference.stubs(module) + "\n",
+            "write it again: scripts/peerlab stubs \(name) > \(path)")
+    }
+
+    @Test(arguments: modules.map(\.name))
+    func thePagesInTheCatalogueAreThoseOfTheBindings(_ name: String) throws {
+        let module = try #require(modules.first { $0.name == name })
+        let path = "Sources/Documentation.docc/LuaAPI/Lua-\(name).md"
+        #expect(
+            try ReferenceTests.contents(path) == Reference.page(module) + "\n",
+            "write it again: scripts/peerlab stubs --markdown \(name) > \(path)")
     }
 
     @Test func everyFunctionIsDocumented() {

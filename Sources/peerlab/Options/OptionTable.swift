@@ -66,7 +66,7 @@ enum OptionTable {
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
         // What it serves has options of its own.
         "device": [],
-        "stubs": [], "results": [],
+        "stubs": [Row(all, "markdown")], "results": [],
     ]
 
     /// Options that another one makes useless.

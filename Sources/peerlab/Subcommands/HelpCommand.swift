@@ -82,6 +82,9 @@ struct Stubs: ParsableCommand {
         commandName: "stubs",
         abstract: "Print editor stubs (LuaLS) of a Lua module.", shouldDisplay: false)
 
+    @Flag(help: "Print the module's page of the documentation instead.")
+    var markdown = false
+
     @ArgumentParser.Argument(help: "The module.")
     var module: String
 
@@ -89,6 +92,6 @@ struct Stubs: ParsableCommand {
         guard let module = modules.first(where: { $0.name == module }) else {
             throw ValidationError("no module '\(module)': \(modules.map(\.name).joined(separator: ", "))")
         }
-        printDocument(Reference.stubs(module), to: STDOUT_FILENO)
+        printDocument(markdown ? Reference.page(module) : Reference.stubs(module), to: STDOUT_FILENO)
     }
 }
