@@ -35,12 +35,12 @@ import Testing
     func areAsTheDocumentationSays() {
         let found = WallsTests.rows(WallsTests.lines("'\(TranscriptTests.program)' walls 2>&1"))
         let told = WallsTests.rows(
-            WallsTests.lines("cat '\(TranscriptTests.root)/Sources/peerlab/peerlab.docc/Walls.md'"))
+            WallsTests.lines("cat '\(TranscriptTests.root)/Sources/Documentation.docc/Walls.md'"))
         #expect(found.count > 70)
         for name in Set(found.keys).union(told.keys).sorted() {
             #expect(
                 found[name] == told[name],
-                "\(name): `peerlab walls > Sources/peerlab/peerlab.docc/Walls.md` writes the table anew")
+                "\(name): `peerlab walls > Sources/Documentation.docc/Walls.md` writes the table anew")
         }
     }
 }

@@ -7,6 +7,7 @@ import Testing
 
 /// VFIO_DEVICE_FEATURE and the DMA_BUF feature: drivers/vfio/vfio_main.c:vfio_ioctl_device_feature,
 /// drivers/vfio/pci/vfio_pci_dmabuf.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelDMABuf.md.
 @Suite struct ExportTests {
     let bench = Bench(ExportTests.topology)
     let iommufd: Int32

@@ -19,6 +19,7 @@ extension Topology {
 
 /// A PCI Express function: its capabilities, its MSI-X table, power states and resets:
 /// drivers/vfio/pci/vfio_pci_config.c, drivers/vfio/pci/vfio_pci_core.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelVFIO.md.
 @Suite struct ExpressTests {
     private let bench = Bench(.express)
     private let iommufd: Int32

@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// Opening by both paths: drivers/vfio/group.c, drivers/vfio/device_cdev.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelVFIO.md.
 @Suite struct GroupTests {
     /// The exporter's group with a sibling function bound to `driver`.
     static func sibling(_ driver: String?) -> Topology {

@@ -7,6 +7,7 @@ import Testing
 
 /// Resets of a bus with two functions, in groups of their own, which the lab has not:
 /// drivers/vfio/pci/vfio_pci_core.c:vfio_pci_ioctl_pci_hot_reset.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelVFIO.md.
 @Suite struct HotResetTests {
     private static let sibling = "0000:01:00.1"
 

@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// iommufd: drivers/iommu/iommufd/ioas.c, io_pagetable.c and pages.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelIOMMUFD.md.
 @Suite struct IOMMUFDTests {
     let bench = Bench()
     let iommufd: Int32

@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// NICs as importers: drivers/infiniband/core/umem_dmabuf.c, and what each driver makes of it.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelDMABuf.md.
 @Suite struct ImporterTests {
     struct Row: Sendable {
         let driver: Topology.NIC.Driver

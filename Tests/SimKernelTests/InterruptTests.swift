@@ -7,6 +7,7 @@ import Testing
 
 /// VFIO_DEVICE_SET_IRQS and VFIO_DEVICE_IOEVENTFD: drivers/vfio/pci/vfio_pci_intrs.c,
 /// drivers/vfio/pci/vfio_pci_rdwr.c:vfio_pci_ioeventfd.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelVFIO.md.
 @Suite struct InterruptTests {
     private let bench: Bench
     private let iommufd: Int32

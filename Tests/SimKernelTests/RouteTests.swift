@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// Routes between functions: drivers/pci/p2pdma.c:calc_map_type_and_dist.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelPCIe.md.
 @Suite struct RouteTests {
     struct Row: Sendable, CustomTestStringConvertible {
         let testDescription: String

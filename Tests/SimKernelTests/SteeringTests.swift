@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// mlx5's steering tags: drivers/net/ethernet/mellanox/mlx5/core/lib/st.c, drivers/pci/tph.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelRDMA.md.
 @Suite struct SteeringTests {
     /// An exporter and a NIC; regions of new dma-bufs that carry a tag.
     struct Setup {

@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// VFIO_DEVICE_FEATURE_DMA_BUF_TPH, as each revision of the series answers it.
+/// The answers: Sources/Documentation.docc/TPHHistory.md.
 @Suite struct TPHTests {
     static func topology(
         _ revision: TPHRevision, completer: Topology.TPHSupport = .extended, requester: Bool = true,

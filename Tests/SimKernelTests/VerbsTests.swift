@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// RDMA registration: drivers/infiniband/core/uverbs_std_types_mr.c, drivers/infiniband/hw/mlx5/mr.c.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelRDMA.md.
 @Suite struct VerbsTests {
     let bench: Bench
     let device: Int32

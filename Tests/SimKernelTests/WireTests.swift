@@ -6,6 +6,7 @@ import TestBench
 import Testing
 
 /// Requests between functions: PCI Express Base Specification 6.0, 2.2.7 and 6.17.
+/// The answers: Sources/Documentation.docc/KernelBehaviour/KernelPCIe.md.
 @Suite struct WireTests {
     @Test func engineLeavesRequests() throws {
         let bench = Bench()

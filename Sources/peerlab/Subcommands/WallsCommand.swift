@@ -5,8 +5,8 @@ import Glibc
 import Kernel
 import Runner
 
-/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. peerlab.docc/Walls.md has its
-/// output, which a test compares.
+/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. Documentation.docc/Walls.md
+/// has its output, which a test compares.
 struct WallsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "walls", abstract: "Show what each confinement stops on this machine.",
