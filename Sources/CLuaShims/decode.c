@@ -5,7 +5,7 @@
 /* Most names differ in the first letter. */
 static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
 
-static void check_range(lua_State *L, const lk_function *f, const place *at, const lk_type *type, lua_Integer value) {
+static void check_range(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, lua_Integer value) {
     if (value >= type->minimum && value <= type->maximum) return;
     lua_pushfstring(L, "must be %I to %I, not %I", (LUAI_UACINT)type->minimum, (LUAI_UACINT)type->maximum,
                     (LUAI_UACINT)value);
@@ -22,7 +22,7 @@ static void push_names(lua_State *L, const lk_type *type) { /* [-0, +1, m] */
     luaL_pushresult(&buffer);
 }
 
-static int64_t decode_name(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index) {
+static int64_t decode_name(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index) {
     if (lua_type(L, index) != LUA_TSTRING) lk_wrong_type(L, f, at, index, "a name");
     const char *word = lua_tostring(L, index);
     for (int i = 0; i < type->count; i++)
@@ -41,7 +41,7 @@ static bool has_name(const lk_type *type, const char *word) {
 }
 
 /* A list's keys are 1 to `count`, every one of them: what else the table has would be dropped. */
-static void check_sequence(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+static void check_sequence(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index,
                            lua_Integer count) {
     lua_Integer entries = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
@@ -70,14 +70,14 @@ static void check_sequence(lua_State *L, const lk_function *f, const place *at, 
     lk_refuse(L, f, at);
 }
 
-static void decode_flags(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+static void decode_flags(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index,
                          lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a list of names");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
     check_sequence(L, f, at, type, index, count);
     out->integer = 0;
     for (lua_Integer i = 1; i <= count; i++) {
-        place element = { at, NULL, i };
+        arg_path element = { at, NULL, i };
         lua_rawgeti(L, index, i);
         out->integer |= decode_name(L, f, &element, type, lua_gettop(L));
         lua_pop(L, 1);
@@ -90,7 +90,7 @@ typedef struct room {
     size_t used;
 } room;
 
-static void decode(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
+static void decode(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                    lk_value *out);
 
 /* Else items live in a userdata that stays on the stack. */
@@ -103,7 +103,7 @@ static lk_value *items(lua_State *L, room *room, size_t count) {
     return lua_newuserdatauv(L, (count ? count : 1) * sizeof(lk_value), 0);
 }
 
-static void decode_list(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
+static void decode_list(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                         lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a list");
     lua_Integer count = (lua_Integer)lua_rawlen(L, index);
@@ -115,7 +115,7 @@ static void decode_list(lua_State *L, const lk_function *f, room *room, const pl
     }
     lk_value *list = items(L, room, (size_t)count);
     for (lua_Integer i = 1; i <= count; i++) {
-        place element = { at, NULL, i };
+        arg_path element = { at, NULL, i };
         lua_rawgeti(L, index, i);
         decode(L, f, room, &element, type->element, lua_gettop(L), &list[i - 1]);
         /* What the item points at stays on the stack: a finalizer may change the list meanwhile. */
@@ -134,7 +134,7 @@ static const lk_field *find_field(const lk_type *type, const char *name) {
 }
 
 /* Leaves the table's values on the stack, each one's index in its field's `count` (0 for none); refuses other keys. */
-static void spread(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index, lk_value *fields) {
+static void spread(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index, lk_value *fields) {
     for (int i = 0; i < type->count; i++) fields[i].count = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_insert(L, -2)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
@@ -147,7 +147,7 @@ static void spread(lua_State *L, const lk_function *f, const place *at, const lk
         const char *key = lua_tostring(L, -2);
         const lk_field *field = find_field(type, key);
         if (!field) {
-            lk_push_place(L, at);
+            lk_push_path(L, at);
             lua_pushfstring(L, "unknown key '%s' in '%s'", key, lua_tostring(L, -1));
             lk_near_name(L, type, key);
             lk_raise(L, "argument", f->name, "%s", lua_tostring(L, -1));
@@ -156,7 +156,7 @@ static void spread(lua_State *L, const lk_function *f, const place *at, const lk
     }
 }
 
-static void decode_field(lua_State *L, const lk_function *f, room *room, const place *at, const lk_field *field, int index,
+static void decode_field(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_field *field, int index,
                          lk_value *out) {
     if (lua_isnoneornil(L, index) && field->optional) {
         *out = field->fallback;
@@ -165,7 +165,7 @@ static void decode_field(lua_State *L, const lk_function *f, room *room, const p
     decode(L, f, room, at, &field->type, index, out);
 }
 
-static void decode_record(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type,
+static void decode_record(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type,
                           int index, lk_value *out) {
     if (lua_type(L, index) != LUA_TTABLE) lk_wrong_type(L, f, at, index, "a table");
     lk_value *fields = items(L, room, (size_t)type->count);
@@ -175,7 +175,7 @@ static void decode_record(lua_State *L, const lk_function *f, room *room, const 
     lua_pushnil(L);
     int nothing = lua_gettop(L);
     for (int i = 0; i < type->count; i++) {
-        place field = { at, type->fields[i].name, 0 };
+        arg_path field = { at, type->fields[i].name, 0 };
         int value = fields[i].count ? (int)fields[i].count : nothing;
         decode_field(L, f, room, &field, &type->fields[i], value, &fields[i]);
     }
@@ -183,7 +183,7 @@ static void decode_record(lua_State *L, const lk_function *f, room *room, const 
     out->count = (size_t)type->count;
 }
 
-static void check_open(lua_State *L, const lk_function *f, const place *at, const lk_object *object, int index) {
+static void check_open(lua_State *L, const lk_function *f, const arg_path *at, const lk_object *object, int index) {
     if (object->open) return;
     lk_push_label(L, index);
     if (object->closed_line > 0)
@@ -192,7 +192,7 @@ static void check_open(lua_State *L, const lk_function *f, const place *at, cons
     lk_refuse(L, f, at);
 }
 
-static void decode_object(lua_State *L, const lk_function *f, const place *at, const lk_type *type, int index,
+static void decode_object(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index,
                           lk_value *out) {
     lk_object *object = object_at(L, index);
     if (!object || object->class_ != type->object) {
@@ -204,7 +204,7 @@ static void decode_object(lua_State *L, const lk_function *f, const place *at, c
     out->count = (size_t)index;
 }
 
-static void decode(lua_State *L, const lk_function *f, room *room, const place *at, const lk_type *type, int index,
+static void decode(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                    lk_value *out) {
     out->present = true;
     int converted = 0;
@@ -307,7 +307,7 @@ static int quick_trampoline(lua_State *L) {
 
 /* Decoding allocates, so it may have run a finalizer of the script's, which may have closed an object that was open when
  * it was decoded. This allocates nothing before it refuses. */
-static void check_still_open(lua_State *L, const lk_function *f, const place *at, const lk_type *type,
+static void check_still_open(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type,
                              const lk_value *value) {
     if (!value->present) return;
     const lk_value *inner = value->pointer;
@@ -315,12 +315,12 @@ static void check_still_open(lua_State *L, const lk_function *f, const place *at
         check_open(L, f, at, (const lk_object *)value->pointer - 1, (int)value->count);
     } else if (type->kind == LK_RECORD) {
         for (int i = 0; i < type->count; i++) {
-            place field = { at, type->fields[i].name, 0 };
+            arg_path field = { at, type->fields[i].name, 0 };
             check_still_open(L, f, &field, &type->fields[i].type, &inner[i]);
         }
     } else if (type->kind == LK_LIST) {
         for (size_t i = 0; i < value->count; i++) {
-            place element = { at, NULL, (lua_Integer)i + 1 };
+            arg_path element = { at, NULL, (lua_Integer)i + 1 };
             check_still_open(L, f, &element, type->element, &inner[i]);
         }
     }
@@ -338,11 +338,11 @@ static int trampoline(lua_State *L) {
         lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, '.') + 1);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
-        place argument = { NULL, f->parameters[i].name, 0 };
+        arg_path argument = { NULL, f->parameters[i].name, 0 };
         decode_field(L, f, &room, &argument, &f->parameters[i], i + 1, &values[i]);
     }
     for (int i = 0; i < f->count; i++) {
-        place argument = { NULL, f->parameters[i].name, 0 };
+        arg_path argument = { NULL, f->parameters[i].name, 0 };
         check_still_open(L, f, &argument, &f->parameters[i].type, &values[i]);
     }
     return call_entry(L, f, values);

@@ -6,7 +6,7 @@ static const char eras_key = 0;
 
 void lk_begin_era(lua_State *L, int64_t era) { state_of(L)->era = era; }
 
-/* In a script's finalizer's place; upvalue 1 is the script's own. An error of it goes on to Lua's collector, which warns of
+/* Runs instead of a script's finalizer, which is upvalue 1. An error of it goes on to Lua's collector, which warns of
  * it at once. No other finalizer runs meanwhile. */
 static int finalize(lua_State *L) {
     lk_state *state = state_of(L);

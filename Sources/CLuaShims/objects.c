@@ -25,9 +25,9 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
     return object + 1;
 }
 
-void lk_keep(lua_State *L, int place, int index) {
+void lk_keep(lua_State *L, int slot, int index) {
     lua_pushvalue(L, index);
-    lua_setiuservalue(L, -2, 3 + place);
+    lua_setiuservalue(L, -2, 3 + slot);
 }
 
 void lk_hold_until_closed(lua_State *L, size_t bytes) {

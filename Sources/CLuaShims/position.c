@@ -25,7 +25,7 @@ void lk_note_position(lua_State *L, char *text, size_t size) { note_from(L, 0, t
  * must not ask Lua, which may be moving its stack; so they note it before they begin. ----------------------------------- */
 
 enum { FIND, MATCH, GSUB, GMATCH, GMATCH_NEXT, PCALL, XPCALL };
-_Static_assert(XPCALL < LK_NOTING, "each has its place in the state");
+_Static_assert(XPCALL < LK_NOTING, "each has its own slot in the state");
 
 static void forget_call(lua_State *L) { state_of(L)->noted_call = NULL; }
 
@@ -114,7 +114,7 @@ void lk_note_calls(lua_State *L) {
 static volatile sig_atomic_t asked;
 static volatile sig_atomic_t alarms;
 static int told = -1;
-static char place[LK_POSITION];
+static char position[LK_POSITION];
 
 void lk_tell_position(int fd) {
     told = fd;
@@ -127,7 +127,7 @@ static void tell(void) {
     char line[LK_POSITION + sizeof begin + sizeof end];
     size_t length = sizeof begin - 1;
     memcpy(line, begin, length);
-    for (char *c = place; *c; c++) line[length++] = *c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '?' : *c;
+    for (char *c = position; *c; c++) line[length++] = *c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '?' : *c;
     memcpy(line + length, end, sizeof end - 1);
     if (write(told, line, length + sizeof end - 1) < 0) return;
 }
@@ -135,12 +135,12 @@ static void tell(void) {
 void lk_position_signal(const lk_state *state) {
     lua_Debug here;
     if (!asked && alarms++ == 0) return;
-    place[0] = 0;
+    position[0] = 0;
     /* lua_getstack for level 0 reads one pointer: what runs. Only of the call that was noted is the line known. */
     const void *call = state->noted_call;
-    if (call && lua_getstack(state->running, 0, &here) && here.i_ci == call) memcpy(place, state->noted, sizeof place);
+    if (call && lua_getstack(state->running, 0, &here) && here.i_ci == call) memcpy(position, state->noted, sizeof position);
     if (asked) asked = 2;
-    else if (told >= 0 && place[0]) tell();
+    else if (told >= 0 && position[0]) tell();
 }
 
 /* A second is plenty for a signal. */
@@ -148,7 +148,7 @@ void lk_ask_position(pthread_t thread, char *text) {
     asked = 1;
     pthread_kill(thread, SIGALRM);
     for (int tries = 0; asked != 2 && tries < 1000; tries++) usleep(1000);
-    memcpy(text, place, asked == 2 ? sizeof place : 1);
+    memcpy(text, position, asked == 2 ? sizeof position : 1);
     if (asked != 2) text[0] = 0;
     asked = 0;
 }

@@ -2,12 +2,12 @@
 #include <limits.h>
 #include <string.h>
 
-void lk_push_place(lua_State *L, const place *at) { /* [-0, +1, m] */
+void lk_push_path(lua_State *L, const arg_path *at) { /* [-0, +1, m] */
     if (!at) {
         lua_pushliteral(L, "");
         return;
     }
-    lk_push_place(L, at->parent);
+    lk_push_path(L, at->parent);
     const char *before = lua_tostring(L, -1);
     if (!at->name) lua_pushfstring(L, "%s[%I]", before, (LUAI_UACINT)at->index);
     else if (*before) lua_pushfstring(L, "%s.%s", before, at->name);
@@ -15,8 +15,8 @@ void lk_push_place(lua_State *L, const place *at) { /* [-0, +1, m] */
     lua_remove(L, -2);
 }
 
-int lk_refuse(lua_State *L, const lk_function *f, const place *at) { /* message at the top */
-    lk_push_place(L, at);
+int lk_refuse(lua_State *L, const lk_function *f, const arg_path *at) { /* message at the top */
+    lk_push_path(L, at);
     const char *where = lua_tostring(L, -1);
     if (strcmp(where, "self") == 0) return lk_raise(L, "argument", f->name, "the object %s", lua_tostring(L, -2));
     if (*where) return lk_raise(L, "argument", f->name, "'%s' %s", where, lua_tostring(L, -2));
@@ -24,7 +24,7 @@ int lk_refuse(lua_State *L, const lk_function *f, const place *at) { /* message 
 }
 
 /* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}", and "vfio:open" is "vfio.open". */
-static void check_call(lua_State *L, const lk_function *f, const place *at, int index) {
+static void check_call(lua_State *L, const lk_function *f, const arg_path *at, int index) {
     const char *colon = strchr(f->name, ':'), *dot = strchr(f->name, '.');
     if (at->parent || index != 1) return;
     if (colon && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))
@@ -38,7 +38,7 @@ static void check_call(lua_State *L, const lk_function *f, const place *at, int 
     }
 }
 
-int lk_wrong_type(lua_State *L, const lk_function *f, const place *at, int index, const char *expected) {
+int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected) {
     check_call(L, f, at, index);
     const char *given = luaL_typename(L, index);
     if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) given = lua_tostring(L, -1);

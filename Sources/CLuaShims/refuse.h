@@ -3,16 +3,16 @@
 #include "internal.h"
 
 /* Where in the arguments we are, for messages: ranges[2].offset */
-typedef struct place {
-    const struct place *parent;
+typedef struct arg_path {
+    const struct arg_path *parent;
     const char *name; /* NULL: an index */
     lua_Integer index;
-} place;
+} arg_path;
 
-void lk_push_place(lua_State *L, const place *at); /* [-0, +1, m] */
+void lk_push_path(lua_State *L, const arg_path *at); /* [-0, +1, m] */
 /* Raises about the argument, with the message at the top: "must be ...". [-1, +0, e] */
-int lk_refuse(lua_State *L, const lk_function *f, const place *at);
+int lk_refuse(lua_State *L, const lk_function *f, const arg_path *at);
 /* The value at `index` is not what is expected: "an integer". [-0, +0, e] */
-int lk_wrong_type(lua_State *L, const lk_function *f, const place *at, int index, const char *expected);
+int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected);
 /* Appends the name of the type's that is near to the string at the top. [-1, +1, m] */
 void lk_near_name(lua_State *L, const lk_type *type, const char *word);

@@ -40,7 +40,7 @@ extension Kernel {
     ) -> Failure {
         let decoder = Decoder()
         guard let request = Request.find(UInt(number), on: file) else {
-            return Failure("ioctl 0x\(String(number, radix: 16))", errno, object: object)
+            return Failure("ioctl \(hex(number))", errno, object: object)
         }
         return Failure(
             decoder.operation(request, argument), errno, object: object, request: decoder.input(request, argument))
@@ -50,8 +50,8 @@ extension Kernel {
     func opened(_ path: String, flags: Int32) throws(Failure) -> OwnedDescriptor {
         let result = open(path, flags: flags)
         if let errno = Errno(result: result) {
-            let missing = path == "/dev/iommu" ? "this kernel has no iommufd (CONFIG_IOMMUFD)" : nil
-            throw Failure("open", errno, object: path, hint: errno == .noEntry ? missing : nil)
+            guard path == "/dev/iommu" else { throw Failure("open", errno, object: path) }
+            throw Failure("open", errno, object: path, of: .iommufd)
         }
         return OwnedDescriptor(Int32(truncatingIfNeeded: result), self)
     }
@@ -91,16 +91,4 @@ public final class SharedDescriptor {
     var kernel: any Kernel { owned.kernel }
 
     func close() -> Int { owned.close() }
-}
-
-extension Errno {
-    static let busy = Errno(16)
-    static let noDevice = Errno(19)
-    static let noEntry = Errno(2)
-    static let notPermitted = Errno(1)
-    static let denied = Errno(13)
-    static let exists = Errno(17)
-    static let invalid = Errno(22)
-    static let badDescriptor = Errno(9)
-    static let interrupted = Errno(4)
 }

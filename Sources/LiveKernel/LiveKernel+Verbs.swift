@@ -22,7 +22,7 @@ extension LiveKernel {
 
     /// ENOENT: the kernel knows the object no more, as it ended it before and could only not say so.
     func ended(_ pointer: UnsafeMutableRawPointer, _ result: Int) throws(Errno) {
-        if result == 0 || Errno(result: result)?.name == "ENOENT" { openVerbs[pointer] = nil }
+        if result == 0 || Errno(result: result) == .noEntry { openVerbs[pointer] = nil }
         try check(result)
     }
 

@@ -64,7 +64,7 @@ public struct Call {
         self.values = values
     }
 
-    /// The argument at that place in the description; the receiver of a method is 0.
+    /// The argument at that index in the description; the receiver of a method is 0.
     @inlinable
     public subscript(_ index: Int) -> Argument { Argument(values + index) }
 
@@ -211,10 +211,10 @@ extension Call {
         }
     }
 
-    /// Keeps an object argument alive as long as the object just pushed, which uses it. `place` is 0 to 2, a different one for
+    /// Keeps an object argument alive as long as the object just pushed, which uses it. `slot` is 0 to 2, a different one for
     /// each.
-    public func keep(_ argument: Argument, at place: CInt = 0) {
-        if argument.isPresent { lk_keep(state, place, argument.index) }
+    public func keep(_ argument: Argument, at slot: CInt = 0) {
+        if argument.isPresent { lk_keep(state, slot, argument.index) }
     }
 
     /// As ``push(object:parent:label:)``; messages call it by a number, in hexadecimal, which costs less.

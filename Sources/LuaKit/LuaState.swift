@@ -296,15 +296,15 @@ public final class LuaState {
     private func row(of name: String) -> UnsafeMutablePointer<lk_class> {
         // Mostly it is the one of the object before.
         let isLatest = classes.indices.contains(latestClass) && classes[latestClass].name == name
-        guard let place = isLatest ? latestClass : classes.firstIndex(where: { $0.name == name }) else {
+        guard let index = isLatest ? latestClass : classes.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("no class \(name)")
         }
-        latestClass = place
-        if let description = classes[place].description {
-            classes[place].description = nil
-            define(classes[place].row, description)
+        latestClass = index
+        if let description = classes[index].description {
+            classes[index].description = nil
+            define(classes[index].row, description)
         }
-        return classes[place].row
+        return classes[index].row
     }
 
     /// Makes the metatable of a class, when the first object of it comes.
@@ -339,12 +339,12 @@ public final class LuaState {
         precondition(MemoryLayout<Payload>.alignment <= 8)
         lua_checkstack(state, 8)
         let size = MemoryLayout<Payload>.size
-        let place =
+        let memory =
             switch label {
             case .text(let text): lk_new_object(state, row, size, parent, text, text.utf8.count)
             case .number(let number): lk_new_object(state, row, size, parent, nil, Int(number))
             }
-        place.assumingMemoryBound(to: Payload.self).initialize(to: payload)
+        memory.assumingMemoryBound(to: Payload.self).initialize(to: payload)
     }
 }
 

@@ -24,7 +24,7 @@ public final class LuaFunction {
 public struct FunctionTable {
     /// By name.
     public var named: [String: LuaFunction] = [:]
-    /// Of a list whose elements are `{ name, function }`: by the elements' places, from 0.
+    /// Of a list whose elements are `{ name, function }`: by the elements' indices, from 0.
     public var listed: [Int: LuaFunction] = [:]
 
     /// None.

@@ -42,7 +42,7 @@ public final class SimKernel: Kernel {
     private let engines: [(function: PCIFunction, engine: EduEngine)]
     let groups: [Int: VFIOGroup]
     let rdma: RDMA
-    let routes: PeerRoutes
+    let routes: P2PRoutes
     let tphModule: TPHModule?
     var files = DescriptorTable()
     var mappings = IntervalMap<UserMapping>()
@@ -53,7 +53,7 @@ public final class SimKernel: Kernel {
     /// Memory this kernel mapped into the program.
     struct UserMapping {
         let name: String
-        var place: BARPlace?
+        var bar: BARAddress?
         /// What it is of, and how; nil for anonymous memory.
         let file: OpenFile?
         let protection: Int32
@@ -77,7 +77,7 @@ public final class SimKernel: Kernel {
             groups[device.group] = group
         }
         self.groups = groups
-        routes = PeerRoutes(topology)
+        routes = P2PRoutes(topology)
         tphModule = TPHModule(topology)
         rdma = RDMA(topology, functions, routes)
     }

@@ -97,7 +97,7 @@ private func inject(_ call: Call) throws -> CInt {
     let fault = call[1]
     guard call.host.isSimulated, let kernel = try call.kernel() as? TracingKernel else {
         throw Failure(
-            "bench:inject", Errno(95), object: "this bench",
+            "bench:inject", .notSupported, object: "this bench",
             hint: "its kernel is real: what it refuses must be its own answer (stdlib: kernel_faults)")
     }
     var plan = kernel.faults ?? FaultPlan()
@@ -121,7 +121,7 @@ private func inject(_ call: Call) throws -> CInt {
 
 private func seesNothing(_ operation: String) -> Failure {
     Failure(
-        operation, Errno(95), object: "this bench",
+        operation, .notSupported, object: "this bench",
         hint:
             "only a simulated bench sees its links, and the lab those of an emulated ConnectX (--lab-nic connectx); on "
             + "hardware that takes an analyzer")

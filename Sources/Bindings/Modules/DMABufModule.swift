@@ -116,7 +116,7 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
     // A closed device cannot be asked which number is TPH; the kernel's answer to a closed descriptor is EBADF.
     guard device.isOpen || call.host.tph.known != nil else {
         throw Failure(
-            "VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", Errno(9), object: object,
+            "VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", .badDescriptor, object: object,
             hint: "the exporting device is closed, and only it can set a hint or take it back")
     }
     let function = hint == nil ? "dmabuf:clear_tph" : "dmabuf:set_tph"

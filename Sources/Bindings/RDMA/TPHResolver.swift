@@ -42,7 +42,7 @@ public final class TPHResolver {
         switch resolve(device: device, object: object, kernel: kernel) {
         case .available(let feature): return feature
         case .absent(let reason):
-            throw Failure("VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", Errno(25), object: object, hint: reason)
+            throw Failure("VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", .noSuchRequest, object: object, hint: reason)
         case .refused(let reason):
             throw ErrorValue(kind: "argument", "\(function): not sent: \(reason)")
         }

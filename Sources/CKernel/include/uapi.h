@@ -1,4 +1,4 @@
-/* The uAPI structures and numbers of VFIO, iommufd and dma-buf, in our own words: distributions' headers are too old
+/* The uAPI structures and numbers of VFIO, iommufd, dma-buf and PCI, in our own words: distributions' headers are too old
  * to have them (the DMA_BUF feature is newer than Debian 12). Names, offsets and numbers are the kernel's, so they are
  * facts; layout.c asserts them and scripts/check-uapi compares them with the newest linux-libc-dev.
  *
@@ -8,11 +8,11 @@
 #pragma once
 #include <stdint.h>
 
-enum {
-#define NUMBER(name, value) name = value,
+/* An enum each, as one that does not fit int would change the type of all. */
+#define NUMBER(name, value) enum { name = value };
 #include "uapi_numbers.def"
+#include "uapi_pci.def"
 #undef NUMBER
-};
 
 struct vfio_group_status { uint32_t argsz, flags; };
 struct vfio_device_info { uint32_t argsz, flags, num_regions, num_irqs, cap_offset, pad; };
@@ -99,3 +99,20 @@ struct iommu_hw_queue_alloc {
 };
 
 struct dma_buf_sync { uint64_t flags; };
+struct dma_buf_export_sync_file { uint32_t flags; int32_t fd; };
+struct dma_buf_import_sync_file { uint32_t flags; int32_t fd; };
+struct udmabuf_create { uint32_t memfd, flags; uint64_t offset, size; };
+/* count items follow. */
+struct udmabuf_create_list { uint32_t flags, count; };
+struct udmabuf_create_item { uint32_t memfd, pad; uint64_t offset, size; };
+struct dma_heap_allocation_data { uint64_t len; uint32_t fd, fd_flags; uint64_t heap_flags; };
+
+/* Bytes of a structure up to and including a field, as include/linux/stddef.h:offsetofend counts them: the least argsz that
+ * a request takes. offsetofend_vfio_device_info_num_irqs is 16. */
+enum {
+#define STRUCT(name, size)
+#define FIELD(name, field, offset) offsetofend_##name##_##field = offset + sizeof(((struct name *)0)->field),
+#include "uapi_layout.def"
+#undef STRUCT
+#undef FIELD
+};

@@ -90,9 +90,9 @@ typedef struct lk_class {
  * whose value is kept alive, or 0. Without a label it is called by a number, `length`. */
 void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *_Nullable label,
                     size_t length);
-/* Keeps the value at a stack index alive as long as the object at the top; `place` counts from 0. */
+/* Keeps the value at a stack index alive as long as the object at the top; `slot` counts from 0. */
 enum { LK_KEPT_MAX = 3 };
-void lk_keep(lua_State *L, int place, int index);
+void lk_keep(lua_State *L, int slot, int index);
 /* Makes the metatable of a class; `methods` at the top of the stack is taken. */
 void lk_register_class(lua_State *L, lk_class *class_);
 /* Pushes a closure that calls `function` through the trampoline. */

@@ -139,7 +139,7 @@ public struct DriverBinding {
     }
 
     private static func hint(_ errno: Errno) -> String? {
-        errno == .denied || errno == .notPermitted ? "drivers are root's to change: sudo" : nil
+        Refusal.hint(of: .driverFile, errno)
     }
 }
 

@@ -19,8 +19,8 @@ struct MachineUses {
     private struct Block {
         let name: String
         let number: String
-        /// Where it hangs in sysfs: below a PCI function, or below several.
-        let places: [String]
+        /// Its paths in sysfs: below a PCI function, or below several.
+        let paths: [String]
         /// Block devices that are made of it.
         let holders: [String]
     }
@@ -42,7 +42,7 @@ struct MachineUses {
         blocks = names.map { name in
             Block(
                 name: name, number: (try? kernel.attribute("/sys/class/block/\(name)/dev")) ?? "",
-                places: MachineUses.places(of: name, kernel),
+                paths: MachineUses.paths(of: name, kernel),
                 holders: (try? kernel.list("/sys/class/block/\(name)/holders")) ?? [])
         }
     }
@@ -58,18 +58,18 @@ struct MachineUses {
     }
 
     /// A disk of an NVMe subsystem is virtual, and has its controllers beside it.
-    private static func places(of block: String, _ kernel: any Kernel) -> [String] {
-        guard let place = try? kernel.readlink("/sys/class/block/\(block)") else { return [] }
-        let parts = place.split(separator: "/")
-        guard let index = parts.firstIndex(of: "nvme-subsystem"), parts.count > index + 1 else { return [place] }
+    private static func paths(of block: String, _ kernel: any Kernel) -> [String] {
+        guard let path = try? kernel.readlink("/sys/class/block/\(block)") else { return [] }
+        let parts = path.split(separator: "/")
+        guard let index = parts.firstIndex(of: "nvme-subsystem"), parts.count > index + 1 else { return [path] }
         let subsystem = "/sys/class/nvme-subsystem/\(parts[index + 1])"
         return ((try? kernel.list(subsystem)) ?? []).compactMap { try? kernel.readlink("\(subsystem)/\($0)") }
     }
 
     /// All uses of a function.
     func of(_ address: PCIAddress) -> [Use] {
-        func isBelow(_ place: String) -> Bool { place.contains("/\(address)/") }
-        return blocks.filter { $0.places.contains(where: isBelow) }.compactMap(use)
+        func isBelow(_ path: String) -> Bool { path.contains("/\(address)/") }
+        return blocks.filter { $0.paths.contains(where: isBelow) }.compactMap(use)
             + sharedFolders(isBelow) + networks(isBelow)
     }
 
@@ -114,7 +114,7 @@ struct MachineUses {
         [("9p", "9pnet_virtio"), ("virtiofs", "virtiofs")].flatMap { type, driver in
             let folder = "/sys/bus/virtio/drivers/\(driver)"
             return ((try? kernel.list(folder)) ?? []).compactMap { name -> Use? in
-                guard let place = try? kernel.readlink("\(folder)/\(name)"), isBelow(place + "/") else { return nil }
+                guard let path = try? kernel.readlink("\(folder)/\(name)"), isBelow(path + "/") else { return nil }
                 let tag = (try? kernel.attribute("\(folder)/\(name)/mount_tag"))?.prefix { $0 != "\0" }
                 let points = mounts.filter { $0.type == type && (tag ?? $0.source[...]) == $0.source }.map(\.point)
                 return MachineUses.use(points, "\(type)\(tag.map { " \($0)" } ?? "")")
@@ -128,7 +128,7 @@ struct MachineUses {
 
     private func networks(_ isBelow: (String) -> Bool) -> [Use] {
         ((try? kernel.list(MachineUses.interfaces)) ?? []).compactMap { name in
-            guard let place = try? kernel.readlink("\(MachineUses.interfaces)/\(name)"), isBelow(place),
+            guard let path = try? kernel.readlink("\(MachineUses.interfaces)/\(name)"), isBelow(path),
                 let flags = try? kernel.attribute("\(MachineUses.interfaces)/\(name)/flags"),
                 // IFF_UP
                 (UInt32(flags.dropFirst(2), radix: 16) ?? 1) & 1 != 0

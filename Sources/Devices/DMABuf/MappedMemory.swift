@@ -55,7 +55,7 @@ public struct MappedMemory: ~Copyable {
         } catch {
             throw Failure(
                 "mmap", error, object: label,
-                hint: pages != .ordinary && error.name == "ENOMEM"
+                hint: pages != .ordinary && error == .noMemory
                     ? "set \(length / unit) aside: /sys/kernel/mm/hugepages/hugepages-\(unit / 1024)kB/nr_hugepages"
                     : nil)
         }
@@ -135,11 +135,7 @@ public struct MappedMemory: ~Copyable {
     }
 
     private func fault(_ call: String, _ errno: Errno) -> Failure {
-        Failure(
-            call, errno, object: label,
-            hint: errno.name == "EFAULT"
-                ? "SIGSEGV: it was mapped with a protection that does not permit this"
-                : "SIGBUS: the device's memory decode is off, or it is suspended or gone")
+        Failure(call, errno, object: label, of: .mappedMemory)
     }
 
     /// Unmaps it. What could not be unmapped stays open.

@@ -157,7 +157,7 @@ public struct IOAS: ~Copyable {
             }
             if let errno = Errno(result: result) {
                 // EMSGSIZE: the array was short and num_iovas now says how long it must be
-                guard errno.name == "EMSGSIZE", Int(query.num_iovas) > room.count else {
+                guard errno == .messageTooLong, Int(query.num_iovas) > room.count else {
                     throw Failure("IOMMU_IOAS_IOVA_RANGES", errno, object: object)
                 }
                 room = [iommu_iova_range](repeating: iommu_iova_range(), count: Int(query.num_iovas))

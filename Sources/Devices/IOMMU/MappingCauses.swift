@@ -12,8 +12,6 @@ struct MappingCauses {
     /// Whether devices may read or write; nil where it is about unmapping.
     var hasAccess: Bool?
 
-    private static func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
-
     /// What every kind of mapping is held to.
     private func common(_ alignment: UInt64) -> Causes {
         var causes = Causes()
@@ -26,22 +24,22 @@ struct MappingCauses {
         let names = aligned.map(\.name).joined(separator: " and ")
         causes.decide(
             !odd.isEmpty,
-            odd.map { "\($0.name) \(MappingCauses.hex($0.value))" }.joined(separator: " and ")
-                + " \(odd.count == 1 ? "is" : "are") not whole pages of \(MappingCauses.hex(alignment)) bytes",
+            odd.map { "\($0.name) \(hex($0.value))" }.joined(separator: " and ")
+                + " \(odd.count == 1 ? "is" : "are") not whole pages of \(hex(alignment)) bytes",
             else: "\(names) \(aligned.count == 1 ? "is" : "are") whole pages")
         return causes
     }
 
     /// Where the addresses are that may be used, and whether all of the mapping is there.
-    private func place(
+    private func checkRange(
         in ranges: [iommu_iova_range], _ where: String, _ causes: inout Causes
     ) {
         guard let iova, length > 0, !ranges.isEmpty else { return }
         let (last, wraps) = iova.addingReportingOverflow(length - 1)
-        let list = ranges.map { "\(MappingCauses.hex($0.start)) to \(MappingCauses.hex($0.last))" }
+        let list = ranges.map { "\(hex($0.start)) to \(hex($0.last))" }
         causes.decide(
             wraps || !ranges.contains { $0.start <= iova && last <= $0.last },
-            "IOVA \(MappingCauses.hex(iova)) to \(MappingCauses.hex(last)) is not among the usable ones "
+            "IOVA \(hex(iova)) to \(hex(last)) is not among the usable ones "
                 + "(\(list.joined(separator: ", ")); \(`where`)): beyond what the IOMMU translates, or reserved (MSI)",
             else: "the IOMMU translates these addresses")
     }
@@ -54,11 +52,11 @@ struct MappingCauses {
             let (end, overflow) = start.addingReportingOverflow(length)
             causes.decide(
                 overflow || end > size,
-                "offset \(MappingCauses.hex(start)) and length \(MappingCauses.hex(length)) reach outside the dma-buf, "
-                    + "which has \(MappingCauses.hex(size)) bytes",
+                "offset \(hex(start)) and length \(hex(length)) reach outside the dma-buf, "
+                    + "which has \(hex(size)) bytes",
                 else: "the range lies inside the dma-buf")
         }
-        if let known { place(in: known.ranges, "ioas:iova_ranges()", &causes) }
+        if let known { checkRange(in: known.ranges, "ioas:iova_ranges()", &causes) }
         causes.leave(
             "the memory's own address is not aligned as the IOVA is, or an attached device's IOMMU has larger pages")
         return causes.hint
@@ -72,7 +70,7 @@ struct MappingCauses {
         }
         var causes = common(4096)
         let ranges = MappingCauses.ranges(of: descriptor, kernel)
-        place(in: ranges, "VFIO_IOMMU_GET_INFO", &causes)
+        checkRange(in: ranges, "VFIO_IOMMU_GET_INFO", &causes)
         causes.leave(
             ranges.isEmpty
                 ? "the addresses are beyond what the IOMMU translates, or reserved (MSI)"
@@ -98,23 +96,23 @@ struct MappingCauses {
         }
         guard result == 0 else { return [] }
         return bytes.withUnsafeBytes { bytes in
-            func load<Value: BitwiseCopyable>(_ place: Int, _ type: Value.Type) -> Value? {
-                guard place >= 0, place + MemoryLayout<Value>.size <= bytes.count else { return nil }
-                return bytes.loadUnaligned(fromByteOffset: place, as: type)
+            func load<Value: BitwiseCopyable>(_ offset: Int, _ type: Value.Type) -> Value? {
+                guard offset >= 0, offset + MemoryLayout<Value>.size <= bytes.count else { return nil }
+                return bytes.loadUnaligned(fromByteOffset: offset, as: type)
             }
-            // Each capability: id, version, where the next one is. 1 is VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE.
-            var place = Int(load(16, UInt32.self) ?? 0)
-            for _ in 0..<16 where place >= 20 {
-                guard let id = load(place, UInt16.self), let next = load(place + 4, UInt32.self) else { return [] }
-                if id == 1, let count = load(place + 8, UInt32.self) {
+            // Each capability: id, version, offset of the next one.
+            let head = MemoryLayout<vfio_info_cap_header>.size
+            var offset = Int(load(0, vfio_iommu_type1_info.self)?.cap_offset ?? 0)
+            for _ in 0..<16 where offset >= offsetofend_vfio_iommu_type1_info_cap_offset {
+                guard let header = load(offset, vfio_info_cap_header.self) else { return [] }
+                if Int(header.id) == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, let count = load(offset + head, UInt32.self)
+                {
+                    // struct vfio_iommu_type1_info_cap_iova_range: the count, a reserved word, the ranges.
                     return (0..<Int(min(count, 128))).compactMap { index in
-                        guard let start = load(place + 16 + 16 * index, UInt64.self),
-                            let last = load(place + 24 + 16 * index, UInt64.self)
-                        else { return nil }
-                        return iommu_iova_range(start: start, last: last)
+                        load(offset + head + 8 + MemoryLayout<iommu_iova_range>.stride * index, iommu_iova_range.self)
                     }
                 }
-                place = Int(next)
+                offset = Int(header.next)
             }
             return []
         }

@@ -63,7 +63,7 @@ public struct CompletionQueue: ~Copyable {
     private let channel: UnsafeMutablePointer<ibv_comp_channel>?
     /// False once the queue is destroyed, though its channel may not be.
     private var hasQueue = true
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// Taken by a wait that ended too soon.
     private var held: [Completion] = []
     /// How messages call it.
@@ -73,7 +73,7 @@ public struct CompletionQueue: ~Copyable {
 
     init(
         _ kernel: any Kernel, _ cq: UnsafeMutablePointer<ibv_cq>, _ channel: UnsafeMutablePointer<ibv_comp_channel>?,
-        in siblings: Children, label: String
+        in siblings: OpenChildCount, label: String
     ) {
         self.kernel = kernel
         self.cq = cq
@@ -112,7 +112,7 @@ public struct CompletionQueue: ~Copyable {
                 guard found.count < count else { return found }
                 guard kernel.monotonic() < end else {
                     throw Failure(
-                        "ibv_poll_cq", Errno(110), object: label,
+                        "ibv_poll_cq", .timedOut, object: label,
                         hint: "\(found.count) of \(count) completions came, which stay to be polled; are all requests "
                             + "signalled, is the peer there?")
                 }
@@ -163,7 +163,7 @@ public struct CompletionQueue: ~Copyable {
         } catch {
             throw Failure(
                 "ibv_get_cq_event", error, object: label,
-                hint: error.name == "ETIMEDOUT"
+                hint: error == .timedOut
                     ? "no event came: was one requested before the completion, and what came earlier polled?" : nil)
         }
     }
@@ -206,7 +206,7 @@ enum EventWait {
             let slice = now < end ? min((end - now) / 1_000_000 + 1, 50) : 0
             if let event = try take(Int32(slice)) { return event }
             if let stop, stop.pointee != 0 { throw .interrupted }
-            guard now < end else { throw Errno(110) }
+            guard now < end else { throw .timedOut }
         }
     }
 }

@@ -6,7 +6,7 @@ public struct DeviceMemory: ~Copyable {
     private let kernel: any Kernel
     /// The library's object, for regions of it.
     public let dm: UnsafeMutablePointer<ibv_dm>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// Bytes.
     public let length: UInt64
     /// How messages call it.
@@ -15,7 +15,8 @@ public struct DeviceMemory: ~Copyable {
     public private(set) var isOpen = true
 
     init(
-        _ kernel: any Kernel, _ dm: UnsafeMutablePointer<ibv_dm>, length: UInt64, in siblings: Children, label: String
+        _ kernel: any Kernel, _ dm: UnsafeMutablePointer<ibv_dm>, length: UInt64, in siblings: OpenChildCount,
+        label: String
     ) {
         self.kernel = kernel
         self.dm = dm
@@ -29,7 +30,7 @@ public struct DeviceMemory: ~Copyable {
     public func check(_ name: String, _ offset: UInt64, _ count: UInt64) throws(Failure) {
         guard offset > length || count > length - offset else { return }
         throw Failure(
-            name, Errno(14), object: label, request: "dm_offset=\(offset), length=\(count)",
+            name, .badAddress, object: label, request: "dm_offset=\(offset), length=\(count)",
             hint: "that reaches outside its \(length) bytes")
     }
 

@@ -5,7 +5,7 @@ public import Kernel
 public struct MemoryRegion: ~Copyable {
     let kernel: any Kernel
     let mr: UnsafeMutablePointer<ibv_mr>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// What work requests call its first byte.
     public let start: UInt64
     private let key: UInt32
@@ -16,7 +16,8 @@ public struct MemoryRegion: ~Copyable {
     public private(set) var isOpen = true
 
     init(
-        _ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, start: UInt64, in siblings: Children, label: String
+        _ kernel: any Kernel, _ mr: UnsafeMutablePointer<ibv_mr>, start: UInt64, in siblings: OpenChildCount,
+        label: String
     ) {
         self.kernel = kernel
         self.mr = mr

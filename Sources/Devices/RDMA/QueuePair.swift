@@ -75,7 +75,7 @@ extension Endpoint {
 public struct QueuePair: ~Copyable {
     private let kernel: any Kernel
     private let qp: UnsafeMutablePointer<ibv_qp>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     private let capacity: ibv_qp_cap
     /// Places of its send queue, as granted.
     public var sendCapacity: Int { Int(capacity.max_send_wr) }
@@ -85,7 +85,7 @@ public struct QueuePair: ~Copyable {
     public private(set) var isOpen = true
 
     init(
-        _ kernel: any Kernel, _ qp: UnsafeMutablePointer<ibv_qp>, capacity: ibv_qp_cap, in siblings: Children,
+        _ kernel: any Kernel, _ qp: UnsafeMutablePointer<ibv_qp>, capacity: ibv_qp_cap, in siblings: OpenChildCount,
         label: String
     ) {
         self.capacity = capacity
@@ -175,7 +175,7 @@ public struct QueuePair: ~Copyable {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
         do throws(Errno) { try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: bits)) } catch {
             throw Failure(
-                "ibv_modify_qp", error, object: label, hint: error.name == "EOPNOTSUPP" ? unsupported() : nil)
+                "ibv_modify_qp", error, object: label, hint: error == .notSupported ? unsupported() : nil)
         }
     }
 
@@ -293,7 +293,7 @@ public struct QueuePair: ~Copyable {
         do throws(Errno) { return try loop.run() } catch {
             throw Failure(
                 "ibv_poll_cq", error, object: label,
-                hint: error.name == "ETIMEDOUT"
+                hint: error == .timedOut
                     ? "nothing came for \(plan.patience / 1_000_000) ms: the peer is lost" : nil)
         }
     }

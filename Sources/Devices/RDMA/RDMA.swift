@@ -31,7 +31,7 @@ extension ibv_context {
 }
 
 /// Objects that live in another one: libibverbs would use freed memory if the parent went first.
-final class Children {
+final class OpenChildCount {
     var count = 0
 
     /// Ends one of them, once. What could not be ended stays open, unless the kernel knows it no more (ENOENT): that is so
@@ -56,7 +56,7 @@ final class Children {
 public struct RDMAContext: ~Copyable {
     private let kernel: any Kernel
     private let context: UnsafeMutablePointer<ibv_context>
-    private let children = Children()
+    private let children = OpenChildCount()
     /// The device's name.
     public let label: String
     /// False once it is closed.
@@ -160,14 +160,14 @@ public struct RDMAContext: ~Copyable {
         } catch {
             throw Failure(
                 "ibv_get_async_event", error, object: label,
-                hint: error.name == "ETIMEDOUT" ? "nothing happened to it or to what is open of it" : nil)
+                hint: error == .timedOut ? "nothing happened to it or to what is open of it" : nil)
         }
     }
 
     /// The device's pools of memory keys (RDMA netlink, Linux 7.3 and later).
     public func frmrPools() throws(Failure) -> [FRMRPool] {
         do throws(Errno) {
-            guard let pools = FRMRPool.decode(try kernel.frmrPools(context)) else { throw Errno(71) }
+            guard let pools = FRMRPool.decode(try kernel.frmrPools(context)) else { throw .protocolError }
             return pools
         } catch {
             let hint =
@@ -206,13 +206,13 @@ public struct RDMAContext: ~Copyable {
 public struct ProtectionDomain: ~Copyable {
     private let kernel: any Kernel
     private let pd: UnsafeMutablePointer<ibv_pd>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// How messages call it.
     public let label: String
     /// False once it is deallocated.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ pd: UnsafeMutablePointer<ibv_pd>, in siblings: Children, label: String) {
+    init(_ kernel: any Kernel, _ pd: UnsafeMutablePointer<ibv_pd>, in siblings: OpenChildCount, label: String) {
         self.kernel = kernel
         self.pd = pd
         self.siblings = siblings
@@ -368,13 +368,13 @@ public struct DMAHandle: ~Copyable {
     private let kernel: any Kernel
     /// The library's object.
     public let pointer: UnsafeMutableRawPointer
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// How messages call it.
     public let label: String
     /// False once it is deallocated.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ pointer: UnsafeMutableRawPointer, in siblings: Children, label: String) {
+    init(_ kernel: any Kernel, _ pointer: UnsafeMutableRawPointer, in siblings: OpenChildCount, label: String) {
         self.kernel = kernel
         self.pointer = pointer
         self.siblings = siblings

@@ -6,13 +6,13 @@ public struct SharedReceiveQueue: ~Copyable {
     private let kernel: any Kernel
     /// The library's object, for queue pairs that take from it.
     public let srq: UnsafeMutablePointer<ibv_srq>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// How messages call it.
     public let label: String
     /// False once it is destroyed.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ srq: UnsafeMutablePointer<ibv_srq>, in siblings: Children, label: String) {
+    init(_ kernel: any Kernel, _ srq: UnsafeMutablePointer<ibv_srq>, in siblings: OpenChildCount, label: String) {
         self.kernel = kernel
         self.srq = srq
         self.siblings = siblings
@@ -66,13 +66,13 @@ public struct AddressHandle: ~Copyable {
     private let kernel: any Kernel
     /// The library's object, for work requests.
     public let ah: UnsafeMutablePointer<ibv_ah>
-    private let siblings: Children
+    private let siblings: OpenChildCount
     /// How messages call it.
     public let label: String
     /// False once it is destroyed.
     public private(set) var isOpen = true
 
-    init(_ kernel: any Kernel, _ ah: UnsafeMutablePointer<ibv_ah>, in siblings: Children, label: String) {
+    init(_ kernel: any Kernel, _ ah: UnsafeMutablePointer<ibv_ah>, in siblings: OpenChildCount, label: String) {
         self.kernel = kernel
         self.ah = ah
         self.siblings = siblings

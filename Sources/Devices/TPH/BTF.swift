@@ -47,16 +47,16 @@ struct BTF {
 
     private func structure(_ name: String) -> Structure? {
         let wanted = Array(name.utf8)
-        var place = types.lowerBound
-        while place + 12 <= types.upperBound {
-            guard let nameOffset = word(bytes, place), let info = word(bytes, place + 4),
-                let size = word(bytes, place + 8)
+        var offset = types.lowerBound
+        while offset + 12 <= types.upperBound {
+            guard let nameOffset = word(bytes, offset), let info = word(bytes, offset + 4),
+                let size = word(bytes, offset + 8)
             else { return nil }
             // The kind had 5 bits and the count 16, until 7.x took the unused ones between and above.
             let (kind, count) = (info >> 24 & 0x7f, info & 0xff_ffff)
-            if kind == 4, isText(at: nameOffset, wanted) { return members(place + 12, count, size, info) }
+            if kind == 4, isText(at: nameOffset, wanted) { return members(offset + 12, count, size, info) }
             guard let extra = Self.extra(kind, count) else { return nil }
-            place += 12 + extra
+            offset += 12 + extra
         }
         return nil
     }
@@ -76,8 +76,8 @@ struct BTF {
     private func members(_ start: Int, _ count: Int, _ size: Int, _ info: Int) -> Structure? {
         var offsets: [String: Int] = [:]
         for index in 0..<count {
-            let place = start + 12 * index
-            guard let name = word(bytes, place).flatMap(text), let bits = word(bytes, place + 8) else { return nil }
+            let offset = start + 12 * index
+            guard let name = word(bytes, offset).flatMap(text), let bits = word(bytes, offset + 8) else { return nil }
             // With the top bit of info the high byte is a bit field's width.
             offsets[name] = (info >> 31 == 1 ? bits & 0xff_ffff : bits) / 8
         }
@@ -92,13 +92,13 @@ struct BTF {
 
     private func characters(_ offset: Int) -> ArraySlice<UInt8> {
         if offset < base.count { return base[offset...] }
-        let place = strings.lowerBound + offset - base.count
-        return place < strings.upperBound ? bytes[place..<strings.upperBound] : []
+        let offset = strings.lowerBound + offset - base.count
+        return offset < strings.upperBound ? bytes[offset..<strings.upperBound] : []
     }
 }
 
-/// The 32-bit word at `place`; nil past the end.
-private func word(_ bytes: [UInt8], _ place: Int) -> Int? {
-    guard place >= 0, place + 4 <= bytes.count else { return nil }
-    return bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: place, as: UInt32.self)) }
+/// The 32-bit word at `offset`; nil past the end.
+private func word(_ bytes: [UInt8], _ offset: Int) -> Int? {
+    guard offset >= 0, offset + 4 <= bytes.count else { return nil }
+    return bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }
 }

@@ -64,11 +64,8 @@ extension TPHHint {
     }
 }
 
-/// Two digits or more.
-private func hex(_ number: some BinaryInteger) -> String {
-    let digits = String(number, radix: 16)
-    return digits.count < 2 ? "0" + digits : digits
-}
+/// A tag has two digits at least.
+private func hex(_ number: some BinaryInteger) -> String { hexDigits(number, width: 2) }
 
 extension MemoryRegion {
     /// Why a hint that was found is not the one that was asked for; nil where it is, or where nothing was asked.

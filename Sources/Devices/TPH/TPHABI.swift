@@ -51,16 +51,16 @@ public struct TPHABI: Hashable, Sendable {
 
     /// Every revision with a feature of its own, oldest first.
     public static let all: [TPHABI] = [
-        TPHABI("v2", .eight, kernelChecksHint: false),
-        TPHABI("v3", .sixteen),
-        TPHABI("v4", .twelveA, writeOnce: true),
-        TPHABI("v5", .twelveA),
-        TPHABI("v6", .twelveB, zeroFlagsClear: true, .requesterFirst),
-        TPHABI("v7", .twelveB, zeroFlagsClear: true, .completerAfterValues),
-        TPHABI("v8", .twelveB, zeroFlagsClear: true, .unknown, presumed: true),
-        TPHABI("v9", .twelveB, zeroFlagsClear: true, .completerFirst),
-        TPHABI("v10", .twelveB, zeroFlagsClear: true, .completerFirst),
-        TPHABI("v11", .twelveB, zeroFlagsClear: true, .completerFirst),
+        TPHABI("v2", .v2, kernelChecksHint: false),
+        TPHABI("v3", .v3),
+        TPHABI("v4", .v4, writeOnce: true),
+        TPHABI("v5", .v4),
+        TPHABI("v6", .v6, zeroFlagsClear: true, .requesterFirst),
+        TPHABI("v7", .v6, zeroFlagsClear: true, .completerAfterValues),
+        TPHABI("v8", .v6, zeroFlagsClear: true, .unknown, presumed: true),
+        TPHABI("v9", .v6, zeroFlagsClear: true, .completerFirst),
+        TPHABI("v10", .v6, zeroFlagsClear: true, .completerFirst),
+        TPHABI("v11", .v6, zeroFlagsClear: true, .completerFirst),
     ]
 
     /// The revision with that name ("v9"); nil for any other text.
@@ -134,7 +134,7 @@ public enum TPHABIError: Error, Hashable, Sendable {
 }
 
 extension Field {
-    /// Puts the low bytes of `value` at this field's place, the counterpart of `value(in:)`.
+    /// Stores the low bytes of `value` in this field, the counterpart of `value(in:)`.
     fileprivate func store(_ value: UInt64, in bytes: inout [UInt8]) {
         bytes.withUnsafeMutableBytes { bytes in
             switch size {

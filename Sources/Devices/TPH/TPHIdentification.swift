@@ -54,7 +54,7 @@ struct TPHIdentification {
             return .refused(reason: "\(number) is not a number that DMA_BUF_TPH can have")
         }
         let answer = TPHAnswer(number: number, result: probe(number))
-        if answer.name == "ENOTTY" {
+        if answer.errno == .noSuchRequest {
             return .absent(reason: "this kernel has no feature \(number) (\(answer.text) on \(object))")
         }
         let how = "stated by --tph-abi \(abi.name)@\(number); \(answer.text)"
@@ -69,7 +69,7 @@ struct TPHIdentification {
         case .one(let found): number = found
         }
         let symbols = try corroborate(number)
-        var ladder = TPHLadder(number: number, self)
+        var ladder = TPHLayoutProbe(number: number, self)
         let structure = try ladder.climb()
         let btf = try compareBTF(structure)
         var how = ["feature \(number) answers PROBE|SET, kallsyms has \(TPHSymbols.feature)", ladder.steps, btf]
@@ -106,19 +106,19 @@ struct TPHIdentification {
 
     private func scan() throws(TPHRefusal) -> Scan {
         let answers = Self.numbers.map { TPHAnswer(number: $0, result: probe($0)) }
-        let other = answers.filter { $0.name != "ENOTTY" }
+        let other = answers.filter { $0.errno != .noSuchRequest }
         let seen = other.map(\.text).joined(separator: ", ")
         // EINVAL: a feature without SET. ENODEV: ZPCI_ERROR on a device that is none of its.
-        if let odd = other.first(where: { !["0", "EINVAL", "ENODEV", "EOPNOTSUPP"].contains($0.name) }) {
+        if let odd = other.first(where: { ![nil, .invalid, .noDevice, .notSupported].contains($0.errno) }) {
             throw TPHRefusal("\(object) answered unexpectedly: \(odd.text)")
         }
-        if answers.allSatisfy({ $0.name == "EINVAL" }) {
+        if answers.allSatisfy({ $0.errno == .invalid }) {
             throw TPHRefusal(
                 "\(object) answers EINVAL to PROBE|SET of every feature, as a device does that is not bound yet",
                 advised: false)
         }
         // A feature that lacks its hardware is a candidate too: the one that answers 0 may then be another.
-        let candidates = other.filter { $0.name == "0" || $0.name == "EOPNOTSUPP" }
+        let candidates = other.filter { $0.errno == nil || $0.errno == .notSupported }
         guard let candidate = candidates.first else {
             let numbers = "\(Self.numbers.lowerBound) to \(Self.numbers.upperBound)"
             let rest = other.isEmpty ? "" : ", but \(seen): a feature without SET"
@@ -127,7 +127,7 @@ struct TPHIdentification {
         guard candidates.count == 1 else {
             throw TPHRefusal("more than one feature may be DMA_BUF_TPH on \(object): \(seen)")
         }
-        guard candidate.name == "0" else { throw TPHRefusal(lacksHardware(candidate)) }
+        guard candidate.errno == nil else { throw TPHRefusal(lacksHardware(candidate)) }
         return .one(candidate.number)
     }
 
@@ -178,7 +178,7 @@ struct TPHAnswer {
     let number: UInt32
     let result: Int
 
-    /// "0" or the errno's name.
-    var name: String { Errno(result: result)?.name ?? String(result) }
-    var text: String { "PROBE|SET of feature \(number) answered \(name)" }
+    /// nil where the number is a feature that can be SET.
+    var errno: Errno? { Errno(result: result) }
+    var text: String { "PROBE|SET of feature \(number) answered \(errno?.name ?? String(result))" }
 }

@@ -3,7 +3,7 @@ import Kernel
 /// The four structures that the revisions used; several revisions share one. The one description of each: it encodes,
 /// decodes for traces, and is what BTF is held against.
 enum TPHStructure: Hashable, Sendable, CaseIterable {
-    case eight, sixteen, twelveA, twelveB
+    case v2, v3, v4, v6
 
     /// What a field means.
     enum Member: CaseIterable { case descriptor, flags, st, stExt, ph }
@@ -14,10 +14,10 @@ enum TPHStructure: Hashable, Sendable, CaseIterable {
 
     var members: [(member: Member, field: Field)] {
         switch self {
-        case .eight: Self.eightMembers
-        case .sixteen: Self.sixteenMembers
-        case .twelveA: Self.twelveAMembers
-        case .twelveB: Self.twelveBMembers
+        case .v2: Self.v2Members
+        case .v3: Self.v3Members
+        case .v4: Self.v4Members
+        case .v6: Self.v6Members
         }
     }
 
@@ -26,34 +26,34 @@ enum TPHStructure: Hashable, Sendable, CaseIterable {
     /// Not the end of the last field: reserved bytes follow it in some.
     private var size: Int {
         switch self {
-        case .eight: 8
-        case .sixteen: 16
-        case .twelveA, .twelveB: 12
+        case .v2: 8
+        case .v3: 16
+        case .v4, .v6: 12
         }
     }
 
     /// As refusals and reports call it.
     var description: String {
         switch self {
-        case .eight: "8 bytes"
-        case .sixteen: "16 bytes"
-        case .twelveA: "12 bytes, layout A"
-        case .twelveB: "12 bytes, layout B"
+        case .v2: "8 bytes"
+        case .v3: "16 bytes"
+        case .v4: "12 bytes, layout A"
+        case .v6: "12 bytes, layout B"
         }
     }
 
     func has(_ member: Member) -> Bool { members.contains { $0.member == member } }
 
-    private static let eightMembers = [
+    private static let v2Members = [
         descriptor, field(.st, at: 4, size: 2), field(.ph, at: 6, size: 1),
     ]
-    private static let sixteenMembers = [
+    private static let v3Members = [
         descriptor, flags, field(.st, at: 8, size: 2), field(.stExt, at: 10, size: 2), field(.ph, at: 12, size: 1),
     ]
-    private static let twelveAMembers = [
+    private static let v4Members = [
         descriptor, flags, field(.st, at: 8, size: 1), field(.ph, at: 9, size: 1), field(.stExt, at: 10, size: 2),
     ]
-    private static let twelveBMembers = [
+    private static let v6Members = [
         descriptor, flags, field(.stExt, at: 8, size: 2), field(.st, at: 10, size: 1), field(.ph, at: 11, size: 1),
     ]
 

@@ -96,8 +96,8 @@ extension UnsafeRawBufferPointer {
     // memchr(3) and memcmp(3): the text is long, and a loop in a debug build slow.
 
     fileprivate func index(of character: Unicode.Scalar) -> Int? {
-        guard let base = baseAddress, let place = memchr(base, Int32(character.value), count) else { return nil }
-        return UnsafeRawPointer(place) - base
+        guard let base = baseAddress, let found = memchr(base, Int32(character.value), count) else { return nil }
+        return UnsafeRawPointer(found) - base
     }
 
     fileprivate func starts(with bytes: [UInt8]) -> Bool {

@@ -21,7 +21,7 @@ public struct MachineTopology {
 
         mutating func add(_ name: String, _ text: String) { join("\(name)=\"\(text)\"") }
         mutating func add(_ name: String, _ number: some BinaryInteger) { join("\(name)=\(number)") }
-        mutating func add(_ name: String, hexadecimal number: UInt64) { join("\(name)=0x\(String(number, radix: 16))") }
+        mutating func add(_ name: String, hexadecimal number: UInt64) { join("\(name)=\(hex(number))") }
         mutating func add(_ name: String, _ flag: Bool) { join("\(name)=\(flag)") }
 
         private mutating func join(_ field: String) { fields += fields.isEmpty ? field : " " + field }
@@ -88,8 +88,8 @@ public struct MachineTopology {
         var nics: [PCIAddress?: [String]] = [:]
         for name in ((try? kernel.list("/sys/class/infiniband")) ?? []).sorted() {
             let path = (try? kernel.readlink("/sys/class/infiniband/\(name)")) ?? ""
-            let places = path.split(separator: "/").compactMap { PCIAddress(String($0)) }
-            nics[places.last, default: []].append(name)
+            let addresses = path.split(separator: "/").compactMap { PCIAddress(String($0)) }
+            nics[addresses.last, default: []].append(name)
         }
         return nics
     }
@@ -219,7 +219,7 @@ public struct MachineTopology {
         for row in capabilities.rows {
             var line = Line("config")
             line.add("at", hexadecimal: UInt64(row.at))
-            line.add("bytes", row.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+            line.add("bytes", row.bytes.map { hexDigits($0, width: 2) }.joined())
             lines.append(line)
         }
         if let name = names.first { addNIC(name, function, capabilities) }

@@ -17,10 +17,10 @@ extension MachineTopology {
 
     private static func config(_ kernel: any Kernel) -> [Line] {
         guard let release = try? kernel.attribute("/proc/sys/kernel/osrelease") else { return [] }
-        let places = [
+        let paths = [
             "/boot/config-\(release)", "/lib/modules/\(release)/config", "/lib/modules/\(release)/build/.config",
         ]
-        guard let text = places.lazy.compactMap({ try? kernel.contents(of: $0) }).first else { return [] }
+        guard let text = paths.lazy.compactMap({ try? kernel.contents(of: $0) }).first else { return [] }
         var values: [Substring: Substring] = [:]
         for line in text.split(separator: "\n") where line.hasPrefix("CONFIG_") {
             guard let equals = line.firstIndex(of: "=") else { continue }

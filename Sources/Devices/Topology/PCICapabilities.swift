@@ -1,3 +1,6 @@
+import CKernel
+import Kernel
+
 /// The configuration space of a PCI function as sysfs gives it, and what its capabilities say of peer-to-peer access and hints.
 /// Sources: PCI Express Base Specification 6.0, 7.5 and 7.9; include/uapi/linux/pci_regs.h.
 struct PCICapabilities {
@@ -10,82 +13,96 @@ struct PCICapabilities {
     }
 
     /// Whether capabilities can be seen at all: they begin behind what everybody may read.
-    var isWhole: Bool { bytes.count > 0x40 }
+    var isWhole: Bool { bytes.count > PCI_STD_HEADER_SIZEOF }
 
-    private func word(_ place: Int) -> UInt16 {
-        place >= 0 && place + 2 <= bytes.count ? UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8 : 0
+    private func word(_ offset: Int) -> UInt16 {
+        offset >= 0 && offset + 2 <= bytes.count ? UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 : 0
     }
 
-    private func double(_ place: Int) -> UInt32 { UInt32(word(place)) | UInt32(word(place + 2)) << 16 }
+    private func double(_ offset: Int) -> UInt32 { UInt32(word(offset)) | UInt32(word(offset + 2)) << 16 }
 
     /// Where a capability begins; nil where there is none.
-    private func place(of id: UInt8) -> Int? {
-        guard isWhole, word(0x06) & 0x10 != 0 else { return nil }
-        var place = Int(bytes[0x34] & 0xfc)
-        for _ in 0..<48 where place >= 0x40 && place + 2 <= bytes.count {
-            if bytes[place] == id { return place }
-            place = Int(bytes[place + 1] & 0xfc)
+    private func offset(of id: Int) -> Int? {
+        guard isWhole, Int(word(PCI_STATUS)) & PCI_STATUS_CAP_LIST != 0 else { return nil }
+        var offset = Int(bytes[PCI_CAPABILITY_LIST] & 0xfc)
+        for _ in 0..<48 where offset >= PCI_STD_HEADER_SIZEOF && offset + 2 <= bytes.count {
+            if Int(bytes[offset]) == id { return offset }
+            offset = Int(bytes[offset + PCI_CAP_LIST_NEXT] & 0xfc)
         }
         return nil
     }
 
-    private func place(ofExtended id: UInt16) -> Int? {
-        var place = 0x100
-        for _ in 0..<960 where place >= 0x100 && place + 4 <= bytes.count {
-            let header = double(place)
+    private func offset(ofExtended id: Int) -> Int? {
+        var offset = PCI_CFG_SPACE_SIZE
+        for _ in 0..<960 where offset >= PCI_CFG_SPACE_SIZE && offset + 4 <= bytes.count {
+            let header = double(offset)
             guard header != 0 else { return nil }
-            if UInt16(truncatingIfNeeded: header) == id { return place }
-            place = Int(header >> 20 & 0xffc)
+            if Int(header & 0xffff) == id { return offset }
+            offset = Int(header >> 20 & 0xffc)
         }
         return nil
     }
 
     /// A serial number is often made of a MAC address, and decides nothing.
     private mutating func hideSerialNumber() {
-        guard let place = place(ofExtended: 0x03), place + 12 <= bytes.count else { return }
-        bytes.replaceSubrange((place + 4)..<(place + 12), with: repeatElement(0, count: 8))
+        guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_DSN), offset + PCI_EXT_CAP_DSN_SIZEOF <= bytes.count else {
+            return
+        }
+        bytes.replaceSubrange(
+            (offset + 4)..<(offset + PCI_EXT_CAP_DSN_SIZEOF), with: repeatElement(0, count: PCI_EXT_CAP_DSN_SIZEOF - 4))
     }
 
     /// What requests with hints it takes: Device Capabilities 2, bits 13:12.
     var completer: String {
-        guard let express = place(of: 0x10), word(express + 2) & 0x0f >= 2 else { return "none" }
-        switch double(express + 0x24) >> 12 & 3 {
+        guard let express = offset(of: PCI_CAP_ID_EXP),
+            Int(word(express + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_VERS >= 2
+        else { return "none" }
+        switch (Int(double(express + PCI_EXP_DEVCAP2)) & PCI_EXP_DEVCAP2_TPH_COMP_MASK) >> 12 {
         case 0: return "none"
         case 1: return "tph"
         default: return "extended"
         }
     }
 
-    /// Whether it is the root port of a PCI Express hierarchy: port type 4.
-    var isRootPort: Bool { place(of: 0x10).map { word($0 + 2) >> 4 & 0x0f == 4 } ?? false }
+    /// Whether it is the root port of a PCI Express hierarchy.
+    var isRootPort: Bool {
+        offset(of: PCI_CAP_ID_EXP).map {
+            Int(word($0 + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_TYPE == PCI_EXP_TYPE_ROOT_PORT << 4
+        } ?? false
+    }
 
     /// Its TPH requester capability: what it can ask for, and the entries of its steering tag table, 0 without one.
     var requester: (support: String, entries: Int)? {
-        guard let place = place(ofExtended: 0x17) else { return nil }
-        let capability = double(place + 4)
-        let hasTable = capability >> 9 & 3 != 0
-        return (capability & 0x100 != 0 ? "extended" : "tph", hasTable ? Int(capability >> 16 & 0x7ff) + 1 : 0)
+        guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_TPH) else { return nil }
+        let capability = Int(double(offset + PCI_TPH_CAP))
+        let hasTable = capability & PCI_TPH_CAP_LOC_MASK != 0
+        return (
+            capability & PCI_TPH_CAP_EXT_TPH != 0 ? "extended" : "tph",
+            hasTable ? (capability & PCI_TPH_CAP_ST_MASK) >> 16 + 1 : 0
+        )
     }
 
     /// An entry of its steering tag table; nil where the table is not in its configuration space, or has no such entry.
     func steeringTag(at index: Int) -> UInt16? {
-        guard let place = place(ofExtended: 0x17), double(place + 4) >> 9 & 3 == 1, index < requester?.entries ?? 0,
-            place + 14 + 2 * index <= bytes.count
+        guard let capability = offset(ofExtended: PCI_EXT_CAP_ID_TPH),
+            Int(double(capability + PCI_TPH_CAP)) & PCI_TPH_CAP_LOC_MASK == PCI_TPH_LOC_CAP,
+            index < requester?.entries ?? 0
         else { return nil }
-        return word(place + 12 + 2 * index)
+        let entry = capability + PCI_TPH_BASE_SIZEOF + 2 * index
+        return entry + 2 <= bytes.count ? word(entry) : nil
     }
 
     /// What its access control services redirect now, as drivers/pci/p2pdma.c:pci_bridge_has_acs_redir looks at them.
     var redirects: [String] {
-        guard let place = place(ofExtended: 0x0d) else { return [] }
-        let control = word(place + 6)
-        return [("rr", 0x04), ("cr", 0x08), ("ec", 0x20)].filter { control & $0.1 != 0 }.map(\.0)
+        guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_ACS) else { return [] }
+        let control = Int(word(offset + PCI_ACS_CTRL))
+        return [("rr", PCI_ACS_RR), ("cr", PCI_ACS_CR), ("ec", PCI_ACS_EC)].filter { control & $0.1 != 0 }.map(\.0)
     }
 
     /// Rows of 16 bytes that are not all zero, to be put back where they were.
     var rows: [(at: Int, bytes: ArraySlice<UInt8>)] {
         // Without capabilities a pointer to them would lead nowhere.
-        let end = isWhole ? bytes.count : min(bytes.count, 0x34)
+        let end = isWhole ? bytes.count : min(bytes.count, PCI_CAPABILITY_LIST)
         return stride(from: 0, to: end, by: 16).compactMap { at in
             let row = bytes[at..<min(at + 16, end)]
             return row.contains { $0 != 0 } ? (at, row) : nil

@@ -18,9 +18,9 @@ public struct PingPongPlan: Sendable {
     public var isFirst = true
     /// Whether the bytes are taken at once (IBV_SEND_INLINE).
     public var isInline = false
-    /// Memory that messages are sent from: its place here, and its key. Its last byte is changed with each message.
+    /// Memory that messages are sent from: its address, and its key. Its last byte is changed with each message.
     public var from: (address: UInt64, key: UInt32) = (0, 0)
-    /// Memory that the peer's messages come to: its place here, and its key.
+    /// Memory that the peer's messages come to: its address, and its key.
     public var into: (address: UInt64, key: UInt32) = (0, 0)
     /// The peer's memory, for writes.
     public var remote: (address: UInt64, key: UInt32) = (0, 0)
@@ -248,7 +248,7 @@ struct PingPong: ~Copyable {
         return failure == nil
     }
 
-    /// Gives the send queue's places back.
+    /// Polls a completion for each signalled send, which frees the entries of the send queue.
     private mutating func takeSends() throws(Errno) {
         guard plan.isWrite || sendQueue != receiveQueue else { return }
         let found = Int(ibv_poll_cq(sendQueue, 16, completions))

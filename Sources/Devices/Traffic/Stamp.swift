@@ -42,35 +42,37 @@ public struct Stamp: Sendable {
         sizes.isEmpty ? size : sizes[Int(message % UInt64(sizes.count))]
     }
 
-    /// SplitMix64's sequence, from a start that message and seed decide; `place` is where in the message the buffer
-    /// begins, a multiple of 8.
-    private func fill(_ buffer: UnsafeMutableRawBufferPointer, message: UInt64, from place: Int) {
+    /// Fills a buffer with the bytes of a message from `start` on, a multiple of 8. They are SplitMix64's sequence, seeded
+    /// with the message's number and the stream's seed.
+    private func fill(_ buffer: UnsafeMutableRawBufferPointer, message: UInt64, from start: Int) {
         let step: UInt64 = 0x9e37_79b9_7f4a_7c15
         var state = (message &* 0xd134_2543_de82_ef95) ^ (seed &* step)
-        state &+= step &* UInt64(place / 8)
-        var place = 0
-        while place < buffer.count {
+        state &+= step &* UInt64(start / 8)
+        var filled = 0
+        while filled < buffer.count {
             state &+= step
             var word = state
             word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
             word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
             word ^= word >> 31
             withUnsafeBytes(of: word.littleEndian) { bytes in
-                let count = min(8, buffer.count - place)
-                UnsafeMutableRawBufferPointer(rebasing: buffer[place..<(place + count)])
+                let count = min(8, buffer.count - filled)
+                UnsafeMutableRawBufferPointer(rebasing: buffer[filled..<(filled + count)])
                     .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
             }
-            place += 8
+            filled += 8
         }
     }
 
     /// A message of a gigabyte is not made at once.
-    private static let longestPiece = 1 << 20
+    private static let longestPart = 1 << 20
 
-    /// A part of a message: its number, where the part begins in it and in the memory, and the bytes there are to be.
-    private struct Piece {
+    /// A part of a message, and the bytes that it should hold.
+    private struct Part {
         let message: UInt64
-        let place: Int
+        /// Where it begins in the message.
+        let start: Int
+        /// Where it begins in the memory.
         let offset: UInt64
         let bytes: UnsafeMutableRawBufferPointer
     }
@@ -78,23 +80,23 @@ public struct Stamp: Sendable {
     /// All of them in order, until `body` gives something; EINTR where `stop` is no longer 0.
     private func first<Found>(
         _ call: String, in memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>?,
-        _ body: (Piece) throws(Failure) -> Found?
+        _ body: (Part) throws(Failure) -> Found?
     ) throws(Failure) -> Found? {
         try memory.check(call, offset, size * slots)
         let buffer = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: min(size, Stamp.longestPiece), alignment: 8)
+            byteCount: min(size, Stamp.longestPart), alignment: 8)
         defer { buffer.deallocate() }
         for slot in 0..<slots {
             let message = first &+ UInt64(slot)
             let length = length(message)
-            for place in stride(from: 0, to: length, by: Stamp.longestPiece) {
+            for start in stride(from: 0, to: length, by: Stamp.longestPart) {
                 try memory.goOn(call, stop)
                 let bytes = UnsafeMutableRawBufferPointer(
-                    rebasing: buffer[..<min(length - place, Stamp.longestPiece)])
-                fill(bytes, message: message, from: place)
-                let piece = Piece(
-                    message: message, place: place, offset: offset + UInt64(slot * size + place), bytes: bytes)
-                if let found = try body(piece) { return found }
+                    rebasing: buffer[..<min(length - start, Stamp.longestPart)])
+                fill(bytes, message: message, from: start)
+                let part = Part(
+                    message: message, start: start, offset: offset + UInt64(slot * size + start), bytes: bytes)
+                if let found = try body(part) { return found }
             }
         }
         return nil
@@ -104,8 +106,8 @@ public struct Stamp: Sendable {
     public func write(
         to memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
     ) throws(Failure) {
-        let _: Never? = try first("store", in: memory, at: offset, stop: stop) { piece throws(Failure) in
-            try memory.write(at: piece.offset, from: UnsafeRawBufferPointer(piece.bytes))
+        let _: Never? = try first("store", in: memory, at: offset, stop: stop) { part throws(Failure) in
+            try memory.write(at: part.offset, from: UnsafeRawBufferPointer(part.bytes))
             return nil
         }
     }
@@ -115,18 +117,18 @@ public struct Stamp: Sendable {
     public func check(
         _ memory: borrowing MappedMemory, at offset: UInt64, stop: UnsafePointer<Int32>? = nil
     ) throws(Failure) -> Mismatch? {
-        let there = UnsafeMutableRawBufferPointer.allocate(byteCount: min(size, Stamp.longestPiece), alignment: 8)
+        let there = UnsafeMutableRawBufferPointer.allocate(byteCount: min(size, Stamp.longestPart), alignment: 8)
         defer { there.deallocate() }
-        return try first("load", in: memory, at: offset, stop: stop) { piece throws(Failure) in
-            let found = UnsafeMutableRawBufferPointer(rebasing: there[..<piece.bytes.count])
-            try memory.read(at: piece.offset, into: found)
-            guard let one = found.baseAddress, let other = piece.bytes.baseAddress,
+        return try first("load", in: memory, at: offset, stop: stop) { part throws(Failure) in
+            let found = UnsafeMutableRawBufferPointer(rebasing: there[..<part.bytes.count])
+            try memory.read(at: part.offset, into: found)
+            guard let one = found.baseAddress, let other = part.bytes.baseAddress,
                 memcmp(one, other, found.count) != 0,
-                let byte = found.indices.first(where: { found[$0] != piece.bytes[$0] })
+                let byte = found.indices.first(where: { found[$0] != part.bytes[$0] })
             else { return nil }
             return Mismatch(
-                message: piece.message, byte: piece.place + byte, offset: piece.offset + UInt64(byte),
-                expected: piece.bytes[byte], found: found[byte])
+                message: part.message, byte: part.start + byte, offset: part.offset + UInt64(byte),
+                expected: part.bytes[byte], found: found[byte])
         }
     }
 }

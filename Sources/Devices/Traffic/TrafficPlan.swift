@@ -30,7 +30,7 @@ public struct TrafficPlan: Sendable {
     public var local: (address: UInt64, key: UInt32) = (0, 0)
     /// Remote memory: address and key; for sends unused.
     public var remote: (address: UInt64, key: UInt32) = (0, 0)
-    /// Messages lie side by side in so many places, at both ends, in turn; `size` bytes each.
+    /// How many slots of `size` bytes the messages take in turn, side by side, at both ends.
     public var slots = 1
     /// Immediate data, and what atomics compare, add or swap.
     public var immediate: UInt32 = 0
@@ -70,11 +70,11 @@ public struct TrafficPlan: Sendable {
         }
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
         guard !isAtomic || size == 8 else { throw Mistake(message: "an atomic has 8 bytes, not \(size)") }
-        guard !isAtomic || slots == 1 else { throw Mistake(message: "atomics have one place") }
+        guard !isAtomic || slots == 1 else { throw Mistake(message: "atomics have one slot") }
         guard sizes.isEmpty || slots == 1 || slots % sizes.count == 0 else {
             throw Mistake(
                 message:
-                    "\(slots) slots are no multiple of \(sizes.count) sizes: a place would have messages of several")
+                    "\(slots) slots are no multiple of \(sizes.count) sizes: a slot would have messages of several")
         }
         guard rate >= 0, rate.isFinite, rate == 0 || rate >= 1e-3 else {
             throw Mistake(message: "a rate is messages per second, not \(rate)")

@@ -203,7 +203,7 @@ struct TrafficStream: ~Copyable {
             let reports = (number + 1) % plan.signalEvery == 0 || number + 1 == last
             requests[index].wr_id = UInt64(number)
             requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
-            if plan.slots > 1 { place(index, slot: number % plan.slots) }
+            if plan.slots > 1 { setAddresses(of: index, slot: number % plan.slots) }
             if sizeCount > 0 { pieces[index].length = sizes[number % sizeCount] }
             if latencyLimit > 0, keeps, reports {
                 posted[number % plan.depth] = TrafficClock.now()
@@ -218,7 +218,7 @@ struct TrafficStream: ~Copyable {
         guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
     }
 
-    private func place(_ index: Int, slot: Int) {
+    private func setAddresses(of index: Int, slot: Int) {
         let offset = UInt64(slot) * UInt64(plan.size)
         pieces[index].addr = plan.local.address + offset
         requests[index].wr.rdma.remote_addr = plan.remote.address + offset

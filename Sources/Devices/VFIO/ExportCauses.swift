@@ -34,7 +34,7 @@ extension VFIODevice {
             let range = first.map { ranges[$0] }
             let named = first.map { ranges.count == 1 ? "the range" : "range \($0 + 1)" } ?? ""
             let shown =
-                range.map { "offset 0x\(String($0.offset, radix: 16)), length 0x\(String($0.length, radix: 16))" } ?? ""
+                range.map { "offset \(hex($0.offset)), length \(hex($0.length))" } ?? ""
             causes.decide(first != nil, "\(named) (\(shown)) \(what)", else: excluded)
         }
         decide("is empty", "no range is empty") { $0.length == 0 }
@@ -42,7 +42,7 @@ extension VFIODevice {
             $0.offset & 4095 != 0 || $0.length & 4095 != 0
         }
         if let size {
-            let bytes = "0x\(String(size, radix: 16)) bytes"
+            let bytes = "\(hex(size)) bytes"
             decide("reaches outside the region, which has \(bytes)", "all end inside the region's \(bytes)") { range in
                 let (end, overflow) = range.offset.addingReportingOverflow(range.length)
                 return overflow || end > size

@@ -29,11 +29,7 @@ public struct PCIAddress: Sendable, Hashable, Comparable, CustomStringConvertibl
 
     /// "0000:3b:00.0", as sysfs writes it.
     public var description: String {
-        func hex(_ value: some BinaryInteger, _ width: Int) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
-        return "\(hex(segment, 4)):\(hex(bus, 2)):\(hex(device, 2)).\(function)"
+        "\(hexDigits(segment, width: 4)):\(hexDigits(bus, width: 2)):\(hexDigits(device, width: 2)).\(function)"
     }
 
     private var order: UInt64 {

@@ -3,7 +3,8 @@ import Glibc
 public import Kernel
 
 extension VFIODevice {
-    private mutating func place(_ index: UInt32, _ offset: UInt64) throws(Failure) -> UInt64 {
+    /// Where a byte of a region lies in the file of the device.
+    private mutating func fileOffset(_ index: UInt32, _ offset: UInt64) throws(Failure) -> UInt64 {
         try region(index).offset &+ offset
     }
 
@@ -12,7 +13,7 @@ extension VFIODevice {
     public mutating func read(_ index: UInt32, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
         throws(Failure) -> Int
     {
-        let result = kernel.pread(descriptor, buffer, at: try place(index, offset))
+        let result = kernel.pread(descriptor, buffer, at: try fileOffset(index, offset))
         if let errno = Errno(result: result) { throw access("pread", errno, index, offset, buffer.count) }
         return result
     }
@@ -21,18 +22,18 @@ extension VFIODevice {
     public mutating func write(_ index: UInt32, at offset: UInt64, from buffer: UnsafeRawBufferPointer)
         throws(Failure) -> Int
     {
-        let result = kernel.pwrite(descriptor, buffer, at: try place(index, offset))
+        let result = kernel.pwrite(descriptor, buffer, at: try fileOffset(index, offset))
         if let errno = Errno(result: result) { throw access("pwrite", errno, index, offset, buffer.count) }
         return result
     }
 
     private func access(_ call: String, _ errno: Errno, _ index: UInt32, _ offset: UInt64, _ count: Int) -> Failure {
-        Failure(
-            call, errno, object: "\(label) region \(index)",
-            request: "offset=0x\(String(offset, radix: 16)), count=\(count)",
-            // Configuration space is there whatever the decoding of memory.
-            hint: index >= UInt32(VFIO_PCI_CONFIG_REGION_INDEX) && errno.name == "EIO"
-                ? "the device does not answer, or is suspended" : nil)
+        let object = "\(label) region \(index)"
+        let request = "offset=\(hex(offset)), count=\(count)"
+        guard index >= UInt32(VFIO_PCI_CONFIG_REGION_INDEX) else {
+            return Failure(call, errno, object: object, request: request)
+        }
+        return Failure(call, errno, object: object, request: request, of: .configurationSpace)
     }
 
     /// Reads one little-endian number of 1, 2, 4 or 8 bytes with one access.
@@ -58,17 +59,16 @@ extension VFIODevice {
 
     /// Maps a range of a region; offset and length in pages.
     public mutating func map(_ index: UInt32, offset: UInt64, length: Int) throws(Failure) -> MappedMemory {
-        let place = try place(index, offset)
+        let position = try fileOffset(index, offset)
         let object = "\(label) region \(index)"
         do throws(Errno) {
             let address = try kernel.mmap(
-                length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, descriptor, at: place)
+                length: length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, descriptor, at: position)
             return MappedMemory(address, length: length, label: object, region: object, kernel)
         } catch {
             throw Failure(
-                "mmap", error, object: object,
-                request: "offset=0x\(String(offset, radix: 16)), length=0x\(String(length, radix: 16))",
-                hint: error == .invalid ? "offset and length must be page aligned and inside a mappable region" : nil)
+                "mmap", error, object: object, request: "offset=\(hex(offset)), length=\(hex(length))",
+                of: .regionMapping)
         }
     }
 

@@ -71,9 +71,7 @@ public struct VFIODevice: ~Copyable {
 
     private init(cdev function: PCIFunction, _ shared: SharedDescriptor?, _ kernel: any Kernel) throws(Failure) {
         guard let name = function.cdev else {
-            throw Failure(
-                "open", .noEntry, object: "\(function.address)",
-                hint: "it has no VFIO character device (CONFIG_VFIO_DEVICE_CDEV); use via = \"group\"")
+            throw Failure("open", .noEntry, object: "\(function.address)", of: .characterDevice)
         }
         let device = SharedDescriptor(try kernel.opened("/dev/vfio/devices/\(name)", flags: O_RDWR | O_CLOEXEC))
         var own: OwnedDescriptor?
@@ -91,9 +89,7 @@ public struct VFIODevice: ~Copyable {
 
     private init(group function: PCIFunction, _ shared: Type1Domain?, _ kernel: any Kernel) throws(Failure) {
         guard let number = function.group else {
-            throw Failure(
-                "open", .noDevice, object: "\(function.address)",
-                hint: "it has no IOMMU group; is the IOMMU on (intel_iommu=on, amd_iommu=on)?")
+            throw Failure("open", .noDevice, object: "\(function.address)", of: .iommuGroup)
         }
         let group = try kernel.opened("/dev/vfio/\(number)", flags: O_RDWR | O_CLOEXEC)
         var own: OwnedDescriptor?
@@ -138,7 +134,7 @@ public struct VFIODevice: ~Copyable {
 
     /// EPERM names the sibling that is in the way.
     private static func explained(_ failure: Failure, _ function: PCIFunction, _ kernel: any Kernel) -> Failure {
-        let siblings = failure.errno.name == "EPERM" ? function.siblingsInUse(kernel: kernel) : []
+        let siblings = failure.errno == .notPermitted ? function.siblingsInUse(kernel: kernel) : []
         guard !siblings.isEmpty else { return failure }
         let list = siblings.map { "\($0.address) (driver \($0.driver ?? "none"))" }.joined(separator: ", ")
         return Failure(

@@ -67,8 +67,8 @@ public struct Decoder: Sendable {
         let room = UInt64(max(0, bytes.count - layout.size) / trailing.elementSize)
         let element = Layout(size: trailing.elementSize, trailing.fields)
         return (0..<Int(min(count, room))).map { index in
-            let place = layout.size + index * trailing.elementSize
-            let part = UnsafeRawBufferPointer(rebasing: bytes[place..<(place + trailing.elementSize)])
+            let offset = layout.size + index * trailing.elementSize
+            let part = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + trailing.elementSize)])
             return .structure(members(element, part, direction))
         }
     }
@@ -93,10 +93,10 @@ public struct Decoder: Sendable {
     /// What members point to, where that is memory.
     private func read(_ layout: Layout, _ bytes: UnsafeRawBufferPointer, into members: inout [Operation.Member]) {
         for pointed in layout.pointed {
-            guard let place = members.firstIndex(where: { $0.name == pointed.field }),
+            guard let index = members.firstIndex(where: { $0.name == pointed.field }),
                 let data = data(pointed, layout, bytes, count: pointed.count(layout, bytes))
             else { continue }
-            members[place].value = .pointer(data, layout.value(of: pointed.field, in: bytes) ?? 0)
+            members[index].value = .pointer(data, layout.value(of: pointed.field, in: bytes) ?? 0)
         }
     }
 
@@ -134,20 +134,20 @@ public struct Decoder: Sendable {
             .reduce(0, +)
     }
 
-    /// Where `new` differs from `old`, in runs, without the places that `known` names.
+    /// Where `new` differs from `old`, in runs, without the bytes in `known`.
     static func differences(_ old: [UInt8], _ new: [UInt8], except known: [Range<Int>]) -> [Operation.Member] {
         var result: [Operation.Member] = []
-        var place = 0
-        func differs(_ at: Int) -> Bool { old[at] != new[at] && !known.contains { $0.contains(at) } }
-        while place < new.count {
-            guard differs(place) else {
-                place += 1
+        var offset = 0
+        func differs(_ index: Int) -> Bool { old[index] != new[index] && !known.contains { $0.contains(index) } }
+        while offset < new.count {
+            guard differs(offset) else {
+                offset += 1
                 continue
             }
-            var end = place + 1
+            var end = offset + 1
             while end < new.count, differs(end) { end += 1 }
-            result.append(.init("at\(place)", .bytes(Array(new[place..<end]))))
-            place = end
+            result.append(.init("at\(offset)", .bytes(Array(new[offset..<end]))))
+            offset = end
         }
         return result
     }
@@ -219,7 +219,7 @@ struct PlainNames: OperationNames {
 
 /// Members to bytes.
 extension Decoder {
-    /// The bytes that members name; "atN" puts bytes at N. What has no place in the layout is left out.
+    /// The bytes that members name; "atN" puts bytes at N. Members that the layout lacks are left out.
     public func encode(_ members: [Operation.Member], _ layout: Layout, count: Int) -> [UInt8] {
         var result = [UInt8](repeating: 0, count: count)
         result.withUnsafeMutableBytes { bytes in
@@ -232,11 +232,11 @@ extension Decoder {
                         encode(elements, trailing, from: layout.size, bytes)
                     }
                 case .bytes(let data):
-                    guard member.name.hasPrefix("at"), let place = Int(member.name.dropFirst(2)), place >= 0,
-                        place <= bytes.count
+                    guard member.name.hasPrefix("at"), let offset = Int(member.name.dropFirst(2)), offset >= 0,
+                        offset <= bytes.count
                     else { continue }
-                    for (index, byte) in data.enumerated() where place + index < bytes.count {
-                        bytes[place + index] = byte
+                    for (index, byte) in data.enumerated() where offset + index < bytes.count {
+                        bytes[offset + index] = byte
                     }
                 default: continue
                 }
@@ -256,9 +256,9 @@ extension Decoder {
     ) {
         let layout = Layout(size: trailing.elementSize, trailing.fields)
         for (index, element) in elements.enumerated() {
-            let place = start + index * trailing.elementSize
-            guard case .structure(let members) = element, place + trailing.elementSize <= bytes.count else { return }
-            bytes[place..<(place + trailing.elementSize)].copyBytes(
+            let offset = start + index * trailing.elementSize
+            guard case .structure(let members) = element, offset + trailing.elementSize <= bytes.count else { return }
+            bytes[offset..<(offset + trailing.elementSize)].copyBytes(
                 from: encode(members, layout, count: trailing.elementSize))
         }
     }

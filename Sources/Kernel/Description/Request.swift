@@ -61,8 +61,6 @@ public enum Format: Sendable {
     }
 }
 
-func hex(_ value: some BinaryInteger) -> String { "0x" + String(value, radix: 16) }
-
 /// One member of a request's structure.
 public struct Field: Sendable {
     /// Who writes it.
@@ -80,7 +78,7 @@ public struct Field: Sendable {
     /// How it is written.
     public let format: Format
 
-    /// A field whose place is data (the TPH revisions); `size` is 1, 2, 4 or 8 bytes.
+    /// A field whose offset is not from a C structure (the TPH revisions). `size`: 1, 2, 4 or 8 bytes.
     public init(
         _ name: String, offset: Int, size: Int, signed: Bool = false, _ direction: Direction = .input,
         _ format: Format = .hexadecimal
@@ -93,7 +91,7 @@ public struct Field: Sendable {
         self.format = format
     }
 
-    /// A field of a C structure: place and width are the compiler's.
+    /// A field of a C structure, whose offset and width the compiler gives.
     init<Structure, Value: FixedWidthInteger>(
         _ name: String, _ path: KeyPath<Structure, Value>, _ direction: Direction = .input,
         _ format: Format = .hexadecimal
@@ -105,7 +103,7 @@ public struct Field: Sendable {
             name, offset: offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
     }
 
-    /// Puts a value at this field's place; nothing where `bytes` end before it.
+    /// Stores the low bytes of a value in this field; nothing where `bytes` end before it.
     public func store(_ value: UInt64, in bytes: UnsafeMutableRawBufferPointer) {
         guard offset + size <= bytes.count else { return }
         withUnsafeBytes(of: value.littleEndian) { source in
@@ -113,7 +111,7 @@ public struct Field: Sendable {
         }
     }
 
-    /// The value at this field's place in `bytes`, sign-extended; nil where they end before it.
+    /// The value of this field in `bytes`, sign-extended; nil where they end before it.
     public func value(in bytes: UnsafeRawBufferPointer) -> UInt64? {
         guard offset + size <= bytes.count else { return nil }
         switch (size, signed) {

@@ -1,4 +1,4 @@
-/// Other exporters and importers of dma-bufs. Their structures are small: places stand here.
+/// Other exporters and importers of dma-bufs. Their structures are small and have no copy in CKernel: offsets stand here.
 extension Request {
     static let buffers: [Request] = [
         // include/uapi/linux/udmabuf.h

@@ -1,6 +1,6 @@
 import CKernel
 
-// The rows. A C structure gives each field's place and width; what is written here is only name, direction and format.
+// The rows. Offset and width of a field come from the C structure; a row adds name, direction and format.
 
 private typealias Group = vfio_group_status
 private typealias Type1Info = vfio_iommu_type1_info

@@ -21,6 +21,14 @@ public struct Failure: Error, Sendable {
         self.hint = hint ?? Refusal.hint(for: operation, errno, on: object)
     }
 
+    /// A refusal of a call on a subject whose errnos have reasons of their own.
+    public init(
+        _ operation: String, _ errno: Errno, object: String, request: String = "", of subject: RefusalSubject
+    ) {
+        self.init(
+            operation, errno, object: object, request: request, hint: Refusal.hint(of: subject, errno))
+    }
+
     /// The same with another hint, where there is one.
     public func explained(_ hint: String?) -> Failure {
         guard let hint else { return self }

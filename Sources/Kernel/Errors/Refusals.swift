@@ -25,7 +25,7 @@ public struct Refusal: Sendable {
     /// What a refusal's errno alone tells; nil where that is nothing. Of a file of the user's, ENOENT says it all.
     static func hint(for operation: String, _ errno: Errno, on object: String) -> String? {
         let isOfKernel = ["/dev/", "/sys/", "/proc/"].contains { object.hasPrefix($0) }
-        if errno.name == "ENOENT", files.contains(operation), !isOfKernel { return nil }
+        if errno == .noEntry, files.contains(operation), !isOfKernel { return nil }
         if let known = all(of: operation).first(where: { $0.name == errno.name }) { return known.hint }
         guard operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_") else { return common[errno.name] }
         switch errno.name {

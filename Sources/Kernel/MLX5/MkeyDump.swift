@@ -16,25 +16,25 @@ public enum MkeyDump {
 
     /// The memory key context in a dump of the region with this key and length; nil where there is none that fits.
     public static func context(in dump: [UInt8], key: UInt32, length: UInt64) -> [UInt8]? {
-        var place = 0, called: Int?
-        while place + header <= dump.count {
-            let words = number(dump, place), type = number(dump, place + 2), end = place + 4 * words
+        var offset = 0, called: Int?
+        while offset + header <= dump.count {
+            let words = number(dump, offset), type = number(dump, offset + 2), end = offset + 4 * words
             guard words > 0, end <= dump.count else { return nil }
-            if type == command, place + header + 2 <= end { called = number(dump, place + header) }
+            if type == command, offset + header + 2 <= end { called = number(dump, offset + header) }
             if type < firstOwnType, called == nil || type == called {
                 for preamble in preambles {
-                    let start = place + header + preamble + answer
+                    let start = offset + header + preamble + answer
                     guard start + context <= end else { continue }
                     let found = Array(dump[start..<(start + context)])
                     if fits(found, key, length) { return found }
                 }
             }
-            place = end
+            offset = end
         }
         return nil
     }
 
-    private static func number(_ dump: [UInt8], _ place: Int) -> Int { Int(dump[place]) << 8 | Int(dump[place + 1]) }
+    private static func number(_ dump: [UInt8], _ offset: Int) -> Int { Int(dump[offset]) << 8 | Int(dump[offset + 1]) }
 
     /// The context's key variant and length must be the region's: bytes 7, and 24 to 31.
     private static func fits(_ context: [UInt8], _ key: UInt32, _ length: UInt64) -> Bool {

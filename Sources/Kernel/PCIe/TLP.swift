@@ -29,7 +29,7 @@ public struct TLP: Sendable, Equatable {
         public var name: String { ProcessingHint(rawValue: ph & 3)?.name ?? "?" }
     }
 
-    /// A place in a function's BAR.
+    /// An offset in a BAR of a function.
     public struct Target: Sendable, Equatable {
         /// "0000:01:00.0"
         public var function: String
@@ -38,7 +38,7 @@ public struct TLP: Sendable, Equatable {
         /// Bytes from its start.
         public var offset: UInt64
 
-        /// A place.
+        /// An offset in a BAR.
         public init(function: String, region: Int, offset: UInt64) {
             self.function = function
             self.region = region

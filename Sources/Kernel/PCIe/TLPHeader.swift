@@ -24,10 +24,7 @@ public struct TLPHeader: Sendable {
 
     /// "03:00.0"
     static func function(_ requester: UInt16) -> String {
-        let digits = [requester >> 8, requester >> 3 & 31].map { part in
-            let text = String(part, radix: 16)
-            return text.count < 2 ? "0" + text : text
-        }
+        let digits = [requester >> 8, requester >> 3 & 31].map { hexDigits($0, width: 2) }
         return "\(digits[0]):\(digits[1]).\(requester & 7)"
     }
 
@@ -70,7 +67,7 @@ public struct TLPHeader: Sendable {
         return true
     }
 
-    /// A hint takes the tag's place in a write, the byte enables' in a read.
+    /// A hint stands where the tag is in a write, and where the byte enables are in a read.
     private func second(_ word: UInt32, _ isWrite: Bool, _ hasHint: Bool) -> [Field] {
         let tag = hex(bits(word, 15, 8))
         let enables = [("LastBE", hex(bits(word, 7, 4))), ("FirstBE", hex(bits(word, 3, 0)))]
@@ -115,11 +112,11 @@ extension TLP {
     /// The request as analyzers print it: a line that sums it up, then each double word of its header, as a number and as
     /// its bytes follow each other on the wire, with what it holds.
     public var lines: [String] {
-        var place = "host memory \(hex(address))"
-        if let target { place = "\(target.function) BAR\(target.region)+\(hex(target.offset))" }
+        var destination = "host memory \(hex(address))"
+        if let target { destination = "\(target.function) BAR\(target.region)+\(hex(target.offset))" }
         let words = header
         let decoded = words.flatMap { TLPHeader($0, mode) }
-        var summary = "\(seconds) \(TLPHeader.function(requester)) > \(place) "
+        var summary = "\(seconds) \(TLPHeader.function(requester)) > \(destination) "
         summary += "\(decoded?.name ?? (isWrite ? "MWr" : "MRd")) \(length) bytes"
         if let hint { summary += " PH=\(hint.name) ST=\(hex(hint.tag))" }
         if isRelaxed { summary += " RO" }
@@ -129,17 +126,11 @@ extension TLP {
         return [summary]
             + zip(words, decoded.fields).map { word, fields in
                 let text = fields.map { "\($0.name)=\($0.value)" }.joined(separator: " ")
-                return "    \(TLP.digits(word)) \(TLP.digits(word.byteSwapped))  \(text)"
+                return "    \(hexDigits(word, width: 8)) \(hexDigits(word.byteSwapped, width: 8))  \(text)"
             }
     }
 
     private var seconds: String {
-        let fraction = String(time % 1_000_000_000)
-        return "\(time / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
-    }
-
-    private static func digits(_ word: UInt32) -> String {
-        let text = String(word, radix: 16)
-        return String(repeating: "0", count: 8 - text.count) + text
+        "\(time / 1_000_000_000)." + zeroPadded(String(time % 1_000_000_000), to: 9)
     }
 }

@@ -54,7 +54,7 @@ public struct Operation: Sendable {
     public var start: UInt64 = 0
     /// Nanoseconds it took.
     public var duration: UInt64 = 0
-    /// Its place among others, where what it does is seen before it is over; see ``TracingKernel/recordBegins``.
+    /// Its position in the record, of an operation whose effects others see before it returns; see ``TracingKernel/recordBegins``.
     public var ticket: Int?
     /// How often it was made until it gave this answer, with pauses between.
     public var times = 1
@@ -127,7 +127,7 @@ extension Operation {
         while let byte = rest.first {
             let run = rest.prefix { $0 == byte }.count
             rest = rest.dropFirst(run)
-            let pair = (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            let pair = hexDigits(byte, width: 2)
             if run >= 4 { parts.append("\(pair)*\(run)") } else { parts += Array(repeating: pair, count: run) }
         }
         if bytes.count > limit { parts.append("...") }
@@ -142,7 +142,7 @@ extension Operation {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): result += "\\" + String(UnicodeScalar(byte))
             case 10: result += "\\n"
             case 0x20..<0x7f: result += String(UnicodeScalar(byte))
-            default: result += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            default: result += "\\x" + hexDigits(byte, width: 2)
             }
         }
         return result + "\""

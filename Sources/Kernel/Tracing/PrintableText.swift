@@ -42,7 +42,7 @@ public enum PrintableText {
         case ..<0xa0: return false
         default: break
         }
-        // The last two of each plane, and 32 others, are no characters, and XML has no place for them.
+        // The last two of each plane, and 32 others, are no characters, and XML does not allow them.
         if scalar.value & 0xfffe == 0xfffe || (0xfdd0...0xfdef).contains(scalar.value) { return false }
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: return false

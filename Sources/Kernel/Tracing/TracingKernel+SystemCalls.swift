@@ -28,8 +28,8 @@ extension TracingKernel {
     /// See ``SystemCalls``.
     public func pread(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
         if isHidden(descriptor) { return kernel.pread(descriptor, buffer, at: offset) }
-        let place = Operation.Value.number(offset, .hexadecimal)
-        return system(file(.pread, descriptor, .bytes([]), decimal(buffer.count), place)) { value, operation in
+        let position = Operation.Value.number(offset, .hexadecimal)
+        return system(file(.pread, descriptor, .bytes([]), decimal(buffer.count), position)) { value, operation in
             operation.arguments[1] = .bytes(Array(buffer.prefix(value)))
         } _: {
             kernel.pread(descriptor, buffer, at: offset)
@@ -38,8 +38,8 @@ extension TracingKernel {
 
     /// See ``SystemCalls``.
     public func pwrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
-        let place = Operation.Value.number(offset, .hexadecimal)
-        return system(file(.pwrite, descriptor, .bytes(Array(buffer)), decimal(buffer.count), place)) {
+        let position = Operation.Value.number(offset, .hexadecimal)
+        return system(file(.pwrite, descriptor, .bytes(Array(buffer)), decimal(buffer.count), position)) {
             kernel.pwrite(descriptor, buffer, at: offset)
         }
     }

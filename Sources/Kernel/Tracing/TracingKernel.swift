@@ -13,7 +13,7 @@ public final class TracingKernel: Kernel {
             dataPath = record == nil ? nil : DataPathRecord(self)
         }
     }
-    /// Gives the place of an operation whose effects others see before it returns: of posting work.
+    /// Reserves a position in the record for an operation whose effects others see before it returns (posting work).
     public var recordBegins: (() -> Int)?
     /// Hears of a feature whose number and layout were found out.
     public var recordFeature: ((Feature) -> Void)?
@@ -72,10 +72,8 @@ public final class TracingKernel: Kernel {
     /// Tells of a call that is over.
     func tell(_ operation: Operation) {
         if let emit {
-            let elapsed = operation.duration / 1000
-            let micros = String(elapsed % 1_000_000)
-            let seconds = "\(elapsed / 1_000_000)." + String(repeating: "0", count: 6 - micros.count) + micros
-            emit(operation.text(files) + (operation.isInjected ? "" : " <\(seconds)>"))
+            let elapsed = " <\(secondsText(nanoseconds: operation.duration))>"
+            emit(operation.text(files) + (operation.isInjected ? "" : elapsed))
         }
         record?(operation)
     }

@@ -100,9 +100,9 @@ extension CStep {
     private mutating func patches(_ members: [Operation.Member], within size: Int) {
         for member in members {
             guard case .bytes(let bytes) = member.value,
-                let place = CStructure.place(member, bytes, within: size)
+                let offset = CStructure.offset(member, bytes, within: size)
             else { continue }
-            put("\tmemcpy((uint8_t *)&arg + \(place), \(CText.quoted(bytes)), \(bytes.count));")
+            put("\tmemcpy((uint8_t *)&arg + \(offset), \(CText.quoted(bytes)), \(bytes.count));")
         }
     }
 
@@ -158,9 +158,9 @@ extension CStep {
                     "\tsame_bytes(\(line), \(what), \(memory(member)), "
                         + "\(CText.quoted(bytes)), \(bytes.count));")
             case .bytes(let bytes):
-                guard let place = CStructure.place(member, bytes, within: size) else { continue }
+                guard let offset = CStructure.offset(member, bytes, within: size) else { continue }
                 put(
-                    "\tsame_bytes(\(line), \(CText.quoted(name)), (uint8_t *)\(address) + \(place), "
+                    "\tsame_bytes(\(line), \(CText.quoted(name)), (uint8_t *)\(address) + \(offset), "
                         + "\(CText.quoted(bytes)), \(bytes.count));")
             default: continue
             }

@@ -233,13 +233,13 @@ struct CStep {
         if isLoad, operation.errno == nil {
             put("\tstatic const uint8_t wanted[\(data.count)] = \(CText.bytes(data));")
         }
-        let place = "(void *)(\(argument(0)))"
-        put("\tlong got = \(isLoad ? "copy(data, \(place), sizeof(data))" : "copy(\(place), data, sizeof(data))");")
+        let pointer = "(void *)(\(argument(0)))"
+        put("\tlong got = \(isLoad ? "copy(data, \(pointer), sizeof(data))" : "copy(\(pointer), data, sizeof(data))");")
         put("")
         if isLoad, operation.times > 1, operation.errno == nil {
             put("\tfor (int i = 0; i < 5000 && !got && memcmp(data, wanted, sizeof(wanted)); i++) {")
             put("\t\tusleep(1000);")
-            put("\t\tgot = copy(data, \(place), sizeof(data));")
+            put("\t\tgot = copy(data, \(pointer), sizeof(data));")
             put("\t}")
         }
         put("\trefused(\(line), \(CText.quoted(name)), got, \(wantedErrno));")

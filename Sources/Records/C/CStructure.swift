@@ -23,13 +23,13 @@ enum CStructure {
     /// Members in order, with gaps as bytes.
     static func members(_ layout: Layout) -> [String] {
         var result: [String] = []
-        var place = 0
-        for field in layout.fields.sorted(by: { $0.offset < $1.offset }) where field.offset >= place {
-            if field.offset > place { result.append("uint8_t gap_\(place)[\(field.offset - place)];") }
+        var offset = 0
+        for field in layout.fields.sorted(by: { $0.offset < $1.offset }) where field.offset >= offset {
+            if field.offset > offset { result.append("uint8_t gap_\(offset)[\(field.offset - offset)];") }
             result.append("\(type(field)) \(field.name);")
-            place = field.offset + field.size
+            offset = field.offset + field.size
         }
-        if layout.size > place { result.append("uint8_t gap_\(place)[\(layout.size - place)];") }
+        if layout.size > offset { result.append("uint8_t gap_\(offset)[\(layout.size - offset)];") }
         return result
     }
 
@@ -56,11 +56,11 @@ enum CStructure {
     }
 
     /// Where the bytes of "atN" go, within `size` bytes.
-    static func place(_ member: Operation.Member, _ bytes: [UInt8], within size: Int) -> Int? {
-        guard member.name.hasPrefix("at"), let place = Int(member.name.dropFirst(2)),
-            (0...size).contains(place), bytes.count <= size - place
+    static func offset(_ member: Operation.Member, _ bytes: [UInt8], within size: Int) -> Int? {
+        guard member.name.hasPrefix("at"), let offset = Int(member.name.dropFirst(2)),
+            (0...size).contains(offset), bytes.count <= size - offset
         else { return nil }
-        return place
+        return offset
     }
 
     /// The bytes of `arg`: the structure, its arrays, and what was behind them.

@@ -77,7 +77,7 @@ enum CText {
         let used = bytes.count - bytes.reversed().prefix { $0 == 0 }.count
         // No list of C's is empty.
         guard used > 0 else { return "{ 0 }" }
-        let list = bytes[..<used].map { "0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        let list = bytes[..<used].map { "0x" + hexDigits($0, width: 2) }
         return "{ " + list.joined(separator: ", ") + " }"
     }
 

@@ -46,7 +46,7 @@ public struct FailureExpression: Sendable {
 
     private struct Parser {
         private var words: [String] = []
-        private var place = 0
+        private var position = 0
 
         init(_ text: String) {
             var word = ""
@@ -76,13 +76,13 @@ public struct FailureExpression: Sendable {
             if !word.isEmpty { words.append(word) }
         }
 
-        var next: String? { words.indices.contains(place) ? words[place] : nil }
+        var next: String? { words.indices.contains(position) ? words[position] : nil }
 
         func error(_ message: String) -> RecordError { RecordError(line: 0, message: "in the expression: \(message)") }
 
         private mutating func take(_ word: String) -> Bool {
             guard next == word else { return false }
-            place += 1
+            position += 1
             return true
         }
 
@@ -112,10 +112,10 @@ public struct FailureExpression: Sendable {
                     "\(Answer.words.joined(separator: ", ")), argument.NAME and output.NAME can be asked, not "
                         + "'\(next ?? "nothing")'")
             }
-            place += 1
+            position += 1
             let isEqual = take("==")
             guard isEqual || take("!="), let value = next else { throw error("'\(name)' takes == or !=, and a value") }
-            place += 1
+            position += 1
             return .compare(name, value, isEqual: isEqual)
         }
     }

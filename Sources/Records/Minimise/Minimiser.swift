@@ -63,9 +63,9 @@ public struct Minimiser {
         if let other = answers.last(where: { $0.verdict == "differs" }) { return other }
         let refusals = answers.filter { $0.errno != "none" && $0.verdict == "same" }
         guard !record.failures.isEmpty else { return refusals.last }
-        for (place, failure) in record.failures.reversed() {
+        for (index, failure) in record.failures.reversed() {
             guard let call = failure.call else { continue }
-            let line = record.entries[place].line
+            let line = record.entries[index].line
             let found = refusals.last {
                 $0.line < line && $0.operation == call.operation && $0.errno == call.errno
             }
@@ -126,7 +126,7 @@ public struct Minimiser {
             var end = count
             // From the end: what is needed stands before what needs it.
             while end > 0, !isOver() {
-                let lines = record.operations.map { record.entries[$0.place].line }
+                let lines = record.operations.map { record.entries[$0.index].line }
                 let part = Set(lines[max(0, end - size)..<end]).subtracting(kept)
                 end -= size
                 guard !part.isEmpty, accept(record.without(part, keeping: failure.line)) else { continue }
@@ -145,16 +145,16 @@ public struct Minimiser {
 
     private mutating func simplify() {
         let fixed = knowsChecks ? [] : record.meaning(of: failure.line).makes
-        for line in record.operations.map({ record.entries[$0.place].line }) where !fixed.contains(line) {
+        for line in record.operations.map({ record.entries[$0.index].line }) where !fixed.contains(line) {
             var isSimpler = true
             while isSimpler, !isOver() {
                 isSimpler = false
-                guard let place = record.entries.firstIndex(where: { $0.line == line && $0.isOperation }),
-                    case .operation(let operation) = record.entries[place].kind
+                guard let index = record.entries.firstIndex(where: { $0.line == line && $0.isOperation }),
+                    case .operation(let operation) = record.entries[index].kind
                 else { break }
                 for simpler in operation.simplerOnes {
                     var candidate = record
-                    candidate.entries[place].kind = .operation(simpler)
+                    candidate.entries[index].kind = .operation(simpler)
                     if accept(candidate) {
                         isSimpler = true
                         break
@@ -266,20 +266,20 @@ extension Operation {
                 }
         case .structure(let members):
             let layout = layout(argument, members)
-            return members.indices.flatMap { place -> [Value] in
-                let name = members[place].name
-                guard case .list(let elements) = members[place].value,
+            return members.indices.flatMap { index -> [Value] in
+                let name = members[index].name
+                guard case .list(let elements) = members[index].value,
                     let trailing = layout?.trailing.first(where: { $0.name == name })
                 else {
-                    return fewer(members[place].value, nil).map { value in
+                    return fewer(members[index].value, nil).map { value in
                         var changed = members
-                        changed[place].value = value
+                        changed[index].value = value
                         return .structure(changed)
                     }
                 }
                 return parts(elements).map { part in
                     var changed = members
-                    changed[place].value = .list(part)
+                    changed[index].value = .list(part)
                     let gone = UInt64(elements.count - part.count)
                     reduce(trailing.countField, by: gone, &changed)
                     reduce("argsz", by: gone * UInt64(trailing.elementSize), &changed)
@@ -318,10 +318,10 @@ extension Operation {
     }
 
     private static func reduce(_ name: String, by less: UInt64, _ members: inout [Member]) {
-        guard let place = members.firstIndex(where: { $0.name == name }),
-            case .number(let number, let format) = members[place].value, number >= less
+        guard let index = members.firstIndex(where: { $0.name == name }),
+            case .number(let number, let format) = members[index].value, number >= less
         else { return }
-        members[place].value = .number(number - less, format)
+        members[index].value = .number(number - less, format)
     }
 
     private static func simpler(_ value: Value) -> [Value] {

@@ -61,10 +61,10 @@ public struct Record: Sendable {
         }
     }
 
-    /// Where the script failed, with the places among the entries.
-    public var failures: [(place: Int, failure: ScriptFailure)] {
-        entries.enumerated().compactMap { place, entry in
-            if case .failure(let failure) = entry.kind { (place, failure) } else { nil }
+    /// Where the script failed, with the indices among the entries.
+    public var failures: [(index: Int, failure: ScriptFailure)] {
+        entries.enumerated().compactMap { index, entry in
+            if case .failure(let failure) = entry.kind { (index, failure) } else { nil }
         }
     }
 
@@ -101,10 +101,10 @@ public struct Record: Sendable {
     /// The header's value; nil where it has none.
     public subscript(key: String) -> String? { header.first { $0.key == key }?.value }
 
-    /// The operations with their places among the entries.
-    public var operations: [(place: Int, operation: Operation)] {
-        entries.enumerated().compactMap { place, entry in
-            if case .operation(let operation) = entry.kind { (place, operation) } else { nil }
+    /// The operations with their indices among the entries.
+    public var operations: [(index: Int, operation: Operation)] {
+        entries.enumerated().compactMap { index, entry in
+            if case .operation(let operation) = entry.kind { (index, operation) } else { nil }
         }
     }
 
@@ -142,9 +142,7 @@ public struct Record: Sendable {
 
     /// An operation as it stands in a record, with how long it took.
     public static func line(_ operation: Operation) -> String {
-        let micros = operation.duration / 1000
-        let digits = String(micros % 1_000_000)
-        let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - digits.count) + digits
+        let time = secondsText(nanoseconds: operation.duration)
         let times = operation.times > 1 ? " after \(operation.times) times" : ""
         return operation.text(WholeNames()) + " <\(time)>" + times
     }

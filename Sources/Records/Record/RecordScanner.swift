@@ -24,7 +24,7 @@ struct RecordScanner {
     }
 
     private let bytes: [UInt8]
-    private var place = 0
+    private var position = 0
     private let line: Int
     private static let deepest = 8
     /// A line stands for at most so many bytes of memory.
@@ -40,23 +40,24 @@ struct RecordScanner {
 
     func error(_ message: String) -> RecordError { RecordError(line: line, message: message) }
 
-    var isAtEnd: Bool { place >= bytes.count }
-    private var next: UInt8? { place < bytes.count ? bytes[place] : nil }
+    var isAtEnd: Bool { position >= bytes.count }
+    private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
-    mutating func skipSpace() { while next == 0x20 { place += 1 } }
+    mutating func skipSpace() { while next == 0x20 { position += 1 } }
 
     /// Takes a text that may come next.
     mutating func take(_ text: String) -> Bool {
         let wanted = Array(text.utf8)
-        guard bytes.count - place >= wanted.count, bytes[place..<(place + wanted.count)].elementsEqual(wanted) else {
+        guard bytes.count - position >= wanted.count, bytes[position..<(position + wanted.count)].elementsEqual(wanted)
+        else {
             return false
         }
-        place += wanted.count
+        position += wanted.count
         return true
     }
 
     mutating func expect(_ text: String) throws(RecordError) {
-        guard take(text) else { throw error("'\(text)' is missing at column \(place + 1)") }
+        guard take(text) else { throw error("'\(text)' is missing at column \(position + 1)") }
     }
 
     private static func isWord(_ byte: UInt8) -> Bool {
@@ -70,25 +71,25 @@ struct RecordScanner {
     }
 
     mutating func word() throws(RecordError) -> String {
-        let start = place
-        while let byte = next, RecordScanner.isWord(byte) { place += 1 }
-        guard place > start else { throw error("a word is missing at column \(place + 1)") }
-        return String(decoding: bytes[start..<place], as: UTF8.self)
+        let start = position
+        while let byte = next, RecordScanner.isWord(byte) { position += 1 }
+        guard position > start else { throw error("a word is missing at column \(position + 1)") }
+        return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
     mutating func value(_ depth: Int = 0) throws(RecordError) -> Node {
-        guard depth < RecordScanner.deepest else { throw error("too deep at column \(place + 1)") }
+        guard depth < RecordScanner.deepest else { throw error("too deep at column \(position + 1)") }
         switch next {
         case UInt8(ascii: "\""): return .text(try quoted())
         case UInt8(ascii: "<"):
             if let digest = try digest() { return digest }
             return .bytes(try data())
         case UInt8(ascii: "&"):
-            place += 1
+            position += 1
             return .pointer(try data())
         case UInt8(ascii: "{"): return .structure(try structure(depth))
         case UInt8(ascii: "["):
-            place += 1
+            position += 1
             var list: [Node] = []
             while !take("]") {
                 if !list.isEmpty { try expect(", ") }
@@ -100,7 +101,7 @@ struct RecordScanner {
     }
 
     private mutating func structure(_ depth: Int) throws(RecordError) -> [(name: String, value: Node)] {
-        place += 1
+        position += 1
         var members: [(name: String, value: Node)] = []
         while !take("}") {
             if !members.isEmpty { try expect(", ") }
@@ -113,15 +114,15 @@ struct RecordScanner {
     }
 
     private mutating func quoted() throws(RecordError) -> String {
-        place += 1
+        position += 1
         var text: [UInt8] = []
         while let byte = next {
-            place += 1
+            position += 1
             switch byte {
             case UInt8(ascii: "\""): return String(decoding: text, as: UTF8.self)
             case UInt8(ascii: "\\"):
                 guard let escaped = next else { break }
-                place += 1
+                position += 1
                 if escaped == UInt8(ascii: "n") {
                     text.append(10)
                 } else if escaped != UInt8(ascii: "x") {
@@ -129,7 +130,7 @@ struct RecordScanner {
                 } else if let value = pair() {
                     text.append(value)
                 } else {
-                    throw error("\\x takes two digits at column \(place + 1)")
+                    throw error("\\x takes two digits at column \(position + 1)")
                 }
             default: text.append(byte)
             }
@@ -138,10 +139,10 @@ struct RecordScanner {
     }
 
     private mutating func pair() -> UInt8? {
-        guard place + 2 <= bytes.count,
-            let value = UInt8(String(decoding: bytes[place..<(place + 2)], as: UTF8.self), radix: 16)
+        guard position + 2 <= bytes.count,
+            let value = UInt8(String(decoding: bytes[position..<(position + 2)], as: UTF8.self), radix: 16)
         else { return nil }
-        place += 2
+        position += 2
         return value
     }
 
@@ -161,7 +162,7 @@ struct RecordScanner {
         var data: [UInt8] = []
         while !take(">") {
             if !data.isEmpty { try expect(" ") }
-            guard let byte = pair() else { throw error("two digits of a byte are missing at column \(place + 1)") }
+            guard let byte = pair() else { throw error("two digits of a byte are missing at column \(position + 1)") }
             guard take("*") else {
                 data.append(byte)
                 continue
@@ -182,20 +183,20 @@ struct RecordScanner {
 
     /// "<0.000012>" in nanoseconds; nil where no time comes next.
     mutating func time() -> UInt64? {
-        let before = place
+        let before = position
         guard take("<"), let text = try? word(), take(">") else {
-            place = before
+            position = before
             return nil
         }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[1].utf8.count == 6, let seconds = UInt32(parts[0]), let micros = UInt32(parts[1])
         else {
-            place = before
+            position = before
             return nil
         }
         return (UInt64(seconds) * 1_000_000 + UInt64(micros)) * 1000
     }
 
     /// What is left.
-    var rest: String { String(decoding: bytes[place...], as: UTF8.self) }
+    var rest: String { String(decoding: bytes[position...], as: UTF8.self) }
 }

@@ -76,7 +76,7 @@ public final class Recorder: Sendable {
         write(Record.line(operation))
     }
 
-    /// Keeps a place.
+    /// Reserves a position for an operation that is not over.
     private func begin() -> Int {
         state.withLock { state in
             state.queue.append(nil)

@@ -31,10 +31,10 @@ struct Symbols {
 
     private mutating func new(_ prefix: String, for value: UInt64) -> String {
         let name: String
-        if let place = wanted.firstIndex(where: {
+        if let index = wanted.firstIndex(where: {
             $0.hasPrefix(prefix) && $0.dropFirst(prefix.count).allSatisfy(\.isNumber)
         }) {
-            name = wanted.remove(at: place)
+            name = wanted.remove(at: index)
         } else {
             counts[prefix, default: 0] += 1
             name = prefix + String(counts[prefix, default: 0])
@@ -73,9 +73,9 @@ struct Symbols {
         }
     }
 
-    private func place(_ value: UInt64, in extents: [Extent]) -> Operation.Value? {
+    private func locate(_ value: UInt64, in extents: [Extent]) -> Operation.Value? {
         guard value != 0 else { return nil }
-        // Of those that overlap, the latest; an end is a place too.
+        // Of those that overlap, the latest. An address just past the end belongs to it too.
         let inside = extents.last { value >= $0.start && value - $0.start < $0.length }
         guard let found = inside ?? extents.last(where: { value == $0.start &+ $0.length }) else { return nil }
         return .symbol(found.name, value - found.start)
@@ -130,7 +130,7 @@ struct Symbols {
         case .structure(let members):
             .structure(members.map { .init($0.name, named($0.value, space, member: $0.name)) })
         case .list(let values): .list(values.map { named($0, space, member: member) })
-        case .pointer(_, let address): place(address, in: memory.filter { !$0.isGone }) ?? value
+        case .pointer(_, let address): locate(address, in: memory.filter { !$0.isGone }) ?? value
         case .bytes(let bytes) where member == "dgid": gids[bytes].map { .symbol($0, 0) } ?? value
         default: value
         }
@@ -140,8 +140,8 @@ struct Symbols {
         switch format {
         case .descriptor: descriptors[Int32(truncatingIfNeeded: value)].map { .symbol($0, 0) }
         case .handle: handles[value].map { .symbol($0, 0) }
-        case .pointer: place(value, in: memory)
-        case .iova: place(value, in: spaces)
+        case .pointer: locate(value, in: memory)
+        case .iova: locate(value, in: spaces)
         case .key: keys[value].map { .symbol($0, 0) }
         case .queueNumber: queueNumbers[value].map { .symbol($0, 0) }
         case .identity: space.flatMap { identities[$0]?[value] }.map { .symbol($0, 0) }

@@ -270,11 +270,11 @@ public final class Replay {
 
     /// Bytes at an address that the kernel may use; what lies behind them cannot be read.
     private func address(of bytes: [UInt8]) -> UInt64 {
-        guard !bytes.isEmpty, let place = sys_guarded_alloc(bytes.count) else { return 0 }
-        place.copyMemory(from: bytes, byteCount: bytes.count)
-        buffers.append((place, bytes.count))
+        guard !bytes.isEmpty, let copy = sys_guarded_alloc(bytes.count) else { return 0 }
+        copy.copyMemory(from: bytes, byteCount: bytes.count)
+        buffers.append((copy, bytes.count))
         held += (bytes.count + 4095) & ~4095 + 4096
-        return UInt64(UInt(bitPattern: place))
+        return UInt64(UInt(bitPattern: copy))
     }
 
     /// What this program touches itself must be mapped.
@@ -323,12 +323,12 @@ public final class Replay {
     }
 
     private func memory(_ bytes: [UInt8]) -> IoctlArgument {
-        guard !bytes.isEmpty, let place = sys_guarded_alloc(bytes.count) else {
+        guard !bytes.isEmpty, let copy = sys_guarded_alloc(bytes.count) else {
             return .memory(UnsafeMutableRawBufferPointer(start: nil, count: 0))
         }
-        place.copyMemory(from: bytes, byteCount: bytes.count)
-        passing.append((place, bytes.count))
-        return .memory(UnsafeMutableRawBufferPointer(start: place, count: bytes.count))
+        copy.copyMemory(from: bytes, byteCount: bytes.count)
+        passing.append((copy, bytes.count))
+        return .memory(UnsafeMutableRawBufferPointer(start: copy, count: bytes.count))
     }
 
     private func raw(_ value: Operation.Value) -> IoctlArgument {
@@ -379,19 +379,19 @@ public final class Replay {
     private func access(_ recorded: Operation, _ arguments: ReplayArguments) {
         var operation = recorded
         let count = Int(min(arguments[2], 1 << 26))
-        guard let place = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
+        guard let memory = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
             return
         }
         var bytes = [UInt8](repeating: 0, count: count)
         var errno: Errno?
         if recorded.signature.name == "load" {
             errno = bytes.withUnsafeMutableBytes { buffer in
-                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault($0, place, buffer.count)) }
+                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault($0, memory, buffer.count)) }
             }
             operation.arguments[1] = .bytes(errno == nil ? bytes : [])
         } else if case .bytes(let data) = arguments.values[1] {
             errno = data.withUnsafeBytes { buffer in
-                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault(place, $0, buffer.count)) }
+                buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault(memory, $0, buffer.count)) }
             }
         }
         operation.errno = errno

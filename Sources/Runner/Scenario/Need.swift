@@ -130,7 +130,7 @@ public enum Need: String, CaseIterable, Sendable {
             }
             try pd.close()
             try context.close()
-            let lacks = buffer < 0 ? answer?.errno.name != "EBADF" : answer?.errno.name == "EOPNOTSUPP"
+            let lacks = buffer < 0 ? answer?.errno != .badDescriptor : answer?.errno == .notSupported
             return lacks ? answer?.message : nil
         } catch {
             return error.message

@@ -8,7 +8,7 @@ protocol Importer: AnyObject {
     var allowsPeerToPeer: Bool { get }
     /// Whether it has invalidate_mappings at all.
     var canInvalidate: Bool { get }
-    /// Its place among the dma-buf's importers; -1 while it has attached to none.
+    /// Its index among the dma-buf's importers; -1 while it has attached to none.
     var slot: Int { get set }
     func invalidate()
 }
@@ -61,7 +61,7 @@ class DMABuf: OpenFile {
         guard slot >= 0 else { return }
         importer.slot = -1
         guard let last = others.popLast()?.importer else { return first = nil }
-        // The last one takes the free place.
+        // The last importer moves to the free index.
         guard last !== importer else { return }
         last.slot = slot
         if slot == 0 { first = last } else { others[slot - 1] = Attachment(importer: last) }
@@ -101,7 +101,7 @@ class DMABuf: OpenFile {
 
     // dma_buf_mmap_internal
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     {
         guard offset <= size, UInt64(length) <= size - offset else { throw Errno(EINVAL) }
         return (try mapMemory(length: length, protection: protection, flags: flags, at: offset), nil)
@@ -110,9 +110,9 @@ class DMABuf: OpenFile {
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         switch request {
         case DMA_BUF_IOCTL_SYNC: return try synchronize(user)
-        case DMA_BUF_SET_NAME_B, 0x4004_6201: return try setName(user)
-        case SyncFile.export: return try exportSyncFile(user)
-        case SyncFile.import: return try importSyncFile(user)
+        case DMA_BUF_SET_NAME_A, DMA_BUF_SET_NAME_B: return try setName(user)
+        case Int(DMA_BUF_IOCTL_EXPORT_SYNC_FILE): return try exportSyncFile(user)
+        case DMA_BUF_IOCTL_IMPORT_SYNC_FILE: return try importSyncFile(user)
         default: throw Errno(ENOTTY)
         }
     }
@@ -129,24 +129,24 @@ class DMABuf: OpenFile {
     }
 
     private func syncFileFlags(_ user: UserMemory) throws(Errno) {
-        _ = try user.bytes(at: 0, count: 8)
-        let flags = try user.load(UInt32.self)
-        guard flags & ~3 == 0 else { throw Errno(EINVAL) }
-        guard flags & 3 != 0 else { throw Errno(EINVAL) }
+        let flags = try user.load(dma_buf_export_sync_file.self).flags
+        let directions = UInt32(DMA_BUF_SYNC_READ | DMA_BUF_SYNC_WRITE)
+        guard flags & ~directions == 0 else { throw Errno(EINVAL) }
+        guard flags & directions != 0 else { throw Errno(EINVAL) }
     }
 
     // dma_buf_export_sync_file
     private func exportSyncFile(_ user: UserMemory) throws(Errno) -> Int {
         try syncFileFlags(user)
         let descriptor = kernel.install(SyncFile(kernel), closesOnExec: true)
-        try user.store(Int32(truncatingIfNeeded: descriptor), at: 4)
+        try user.store(Int32(truncatingIfNeeded: descriptor), at: UInt64(offsetofend_dma_buf_export_sync_file_flags))
         return 0
     }
 
     // dma_buf_import_sync_file, drivers/dma-buf/sync_file.c:sync_file_get_fence
     private func importSyncFile(_ user: UserMemory) throws(Errno) -> Int {
         try syncFileFlags(user)
-        guard kernel.files[try user.load(Int32.self, at: 4)] is SyncFile else { throw Errno(EINVAL) }
+        guard kernel.files[try user.load(dma_buf_import_sync_file.self).fd] is SyncFile else { throw Errno(EINVAL) }
         return 0
     }
 
@@ -161,91 +161,4 @@ class DMABuf: OpenFile {
         "size:\t\(size)\ncount:\t\(references + importerCount)\nexp_name:\t\(exporter)\n"
             + (label.map { "name:\t\($0)\n" } ?? "")
     }
-}
-
-/// A dma-buf that vfio-pci exported: ranges of one BAR.
-final class RegionBuffer: DMABuf {
-    let index: Int
-    // Most have one range, which needs no array.
-    private let first: vfio_region_dma_range
-    private let others: [vfio_region_dma_range]
-    /// nil once the device was closed for the last time.
-    private(set) unowned(unsafe) var owner: VFIODevice?
-    private(set) var isRevoked: Bool
-    /// Where it is among its device's buffers.
-    var place = 0
-    /// Whether a SET was ever accepted (v4 takes one).
-    var wasSet = false
-
-    /// `ranges` is not empty.
-    init(_ owner: VFIODevice, index: Int, ranges: [vfio_region_dma_range], size: UInt64, flags: Int32) {
-        self.owner = owner
-        self.index = index
-        first = ranges[0]
-        others = Array(ranges.dropFirst())
-        isRevoked = !owner.memoryEnabled
-        super.init(owner.kernel, size: size, exporter: "vfio_pci_core", flags: flags)
-    }
-
-    var ranges: [vfio_region_dma_range] { [first] + others }
-
-    deinit { owner?.forgetBuffer(at: place) }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_attach
-    override func attach(_ importer: any Importer) throws(Errno) {
-        guard importer.allowsPeerToPeer else { throw Errno(EOPNOTSUPP) }
-        guard !isRevoked, owner != nil else { throw Errno(ENODEV) }
-        guard importer.canInvalidate else { throw Errno(EOPNOTSUPP) }
-        try super.attach(importer)
-    }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
-    func move(revoked: Bool) {
-        guard revoked != isRevoked else { return }
-        if revoked { isRevoked = true }
-        invalidateImporters()
-        isRevoked = revoked
-    }
-
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_cleanup
-    func abandon() {
-        move(revoked: true)
-        disown()
-    }
-
-    /// The device is no longer there to be told of anything.
-    func disown() { owner = nil }
-
-    /// Where the byte at `offset` lies, and how many follow it there.
-    func place(at offset: UInt64) -> (place: BARPlace, count: UInt64)? {
-        guard let owner, !isRevoked else { return nil }
-        var rest = offset
-        var range = first
-        var next = others.startIndex
-        while rest >= range.length {
-            guard next < others.endIndex else { return nil }
-            rest -= range.length
-            range = others[next]
-            next += 1
-        }
-        return (BARPlace(device: owner, index: index, offset: range.offset + rest), range.length - rest)
-    }
-}
-
-/// The fences of a dma-buf as a file; here there are none, so it is signalled. drivers/dma-buf/sync_file.c
-final class SyncFile: OpenFile {
-    static let export = 0xc008_6202
-    static let `import` = 0x4008_6203
-
-    init(_ kernel: SimKernel) { super.init(kernel, "sync_file", flags: 0) }
-
-    override var isPositional: Bool { false }
-
-    // sync_file_ioctl
-    override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
-        throw kernel.notModelled("ioctl 0x\(String(request, radix: 16)) on a sync_file", ENOTTY)
-    }
-
-    // sync_file_poll
-    override func events(_ events: Int16) -> Int16 { Int16(POLLIN) }
 }

@@ -50,7 +50,7 @@ extension SimKernel {
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_map_attachment
     func map(_ buffer: DMABuf, for client: PCIFunction) throws(Errno) -> DMAMapping {
-        guard let exported = buffer as? RegionBuffer else { return try mapMemory(buffer, client) }
+        guard let exported = buffer as? VFIODMABuf else { return try mapMemory(buffer, client) }
         let route = try route(to: exported, from: client)
         guard let base = exported.owner?.function.addresses[exported.index] else { throw Errno(ENODEV) }
         // dma-buf-mapping.c:dma_buf_phys_vec_to_sgt: an entry a range, or one of all where an IOMMU makes it so
@@ -66,7 +66,7 @@ extension SimKernel {
 
     /// drivers/dma-buf/udmabuf.c:map_udmabuf, heaps/system_heap.c:system_heap_map_dma_buf
     private func mapMemory(_ buffer: DMABuf, _ client: PCIFunction) throws(Errno) -> DMAMapping {
-        guard let memory = buffer as? PageBuffer else { throw notModelled("map of a \(buffer.exporter)", EINVAL) }
+        guard let memory = buffer as? MemoryDMABuf else { throw notModelled("map of a \(buffer.exporter)", EINVAL) }
         let parts = memory.parts.map { (Pages(.file($0.file, at: $0.offset), writeable: true), $0.length) }
         return try translate(parts, for: client, limit: SimKernel.memoryLimit)
     }
@@ -78,10 +78,10 @@ extension SimKernel {
         guard let space = client.space else { throw notModelled("a map for a function without a domain", EINVAL) }
         let length = parts.reduce(0) { $0 + $1.length }
         let start = try space.allocate(length, start: 0, alignment: 4096, ranges: translatable)
-        var place = start
+        var iova = start
         for part in parts {
-            space.insert(place, part.length, Area(pages: part.pages, offset: 0, readable: true, writeable: true))
-            place += part.length
+            space.insert(iova, part.length, Area(pages: part.pages, offset: 0, readable: true, writeable: true))
+            iova += part.length
         }
         return DMAMapping(
             pieces: DMAMapping.pieces(start, length, limit: limit), translated: start...(start + (length - 1)))
@@ -98,8 +98,8 @@ extension SimKernel {
     func transfer(
         _ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, toMemory: Bool, by requester: PCIFunction
     ) -> String? {
-        if let place = peer(at: address, bytes.count, of: requester) {
-            reach(place, bytes, toMemory: toMemory, by: requester)
+        if let target = peer(at: address, bytes.count, of: requester) {
+            reach(target, bytes, toMemory: toMemory, by: requester)
             return nil
         }
         guard let space = requester.space else { return "no domain" }
@@ -107,7 +107,7 @@ extension SimKernel {
     }
 
     /// The BAR where a bus address is, if a switch passes the request there, or nothing translates it.
-    private func peer(at address: UInt64, _ count: Int, of requester: PCIFunction) -> BARPlace? {
+    private func peer(at address: UInt64, _ count: Int, of requester: PCIFunction) -> BARAddress? {
         let isTranslated = topology.iommuTranslates || requester.isVFIO
         for device in groups.values.flatMap(\.devices) where device.function !== requester {
             let target = device.function
@@ -117,7 +117,7 @@ extension SimKernel {
                     !isTranslated
                         || routes.passesStraight(from: requester.device.address, to: target.device.address)
                 else { continue }
-                return BARPlace(device: device, index: index, offset: address - base)
+                return BARAddress(device: device, index: index, offset: address - base)
             }
         }
         return nil

@@ -19,18 +19,18 @@ final class Directory {
 
     /// The directory at a path below this one, made where it is missing.
     func directory(_ path: String) -> Directory {
-        var place = self
+        var folder = self
         for component in path.split(separator: "/") {
             let name = String(component)
-            if case .directory(let next)? = place.entries[name] {
-                place = next
+            if case .directory(let next)? = folder.entries[name] {
+                folder = next
             } else {
-                let next = Directory(in: place)
-                place.entries[name] = .directory(next)
-                place = next
+                let next = Directory(in: folder)
+                folder.entries[name] = .directory(next)
+                folder = next
             }
         }
-        return place
+        return folder
     }
 }
 

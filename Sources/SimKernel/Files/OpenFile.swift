@@ -44,7 +44,7 @@ class OpenFile {
     func events(_ events: Int16) -> Int16 { Int16(POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) }
 
     func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     { throw Errno(ENODEV) }
 
     /// Nothing refers to it any more.
@@ -62,8 +62,8 @@ class OpenFile {
     var inode: Int { 1 }
 }
 
-/// A place behind a BAR.
-struct BARPlace {
+/// A byte of a BAR: the device, the index of the BAR, the offset in it.
+struct BARAddress {
     let device: VFIODevice
     let index: Int
     let offset: UInt64
@@ -97,9 +97,9 @@ class TextFile: OpenFile {
         case SEEK_END: base = Int64(contents.count)
         default: throw Errno(EINVAL)
         }
-        let (place, overflow) = base.addingReportingOverflow(offset)
-        guard !overflow, place >= 0 else { throw Errno(EINVAL) }
-        position = UInt64(place)
-        return Int(place)
+        let (target, overflow) = base.addingReportingOverflow(offset)
+        guard !overflow, target >= 0 else { throw Errno(EINVAL) }
+        position = UInt64(target)
+        return Int(target)
     }
 }

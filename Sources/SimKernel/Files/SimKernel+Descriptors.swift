@@ -103,7 +103,7 @@ final class MemoryFile: OpenFile {
     }
 
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     {
         var address: UnsafeMutableRawPointer?
         _ = try checked(sys_mmap(&address, length, protection, flags, descriptor, offset))

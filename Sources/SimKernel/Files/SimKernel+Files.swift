@@ -62,7 +62,7 @@ extension SimKernel {
         // Nobody runs what lies there, and a confined process may map no code.
         let protection = protection & ~PROT_EXEC
         // mm/mmap.c:ksys_mmap_pgoff, do_mmap
-        guard offset & 4095 == 0 else { throw Errno(EINVAL) }
+        guard offset.isPageAligned else { throw Errno(EINVAL) }
         let file = flags & MAP_ANONYMOUS == 0 ? try file(descriptor) : nil
         guard length != 0 else { throw Errno(EINVAL) }
         guard length > 0, length < 1 << 47 else { throw Errno(ENOMEM) }
@@ -71,18 +71,18 @@ extension SimKernel {
         let mapping: UserMapping
         if let file {
             guard file.isReadable, file.isWritable || protection & PROT_WRITE == 0 else { throw Errno(EACCES) }
-            let (address, place) = try file.map(
+            let (address, bar) = try file.map(
                 length: length, protection: protection, flags: flags, at: offset)
             base = address
-            mapping = UserMapping(name: " of \(file.title)", place: place, file: file, protection: protection)
+            mapping = UserMapping(name: " of \(file.title)", bar: bar, file: file, protection: protection)
             file.hold()
         } else {
             base = try anonymous(length, protection, flags)
-            mapping = UserMapping(name: "", place: nil, file: nil, protection: protection)
+            mapping = UserMapping(name: "", bar: nil, file: nil, protection: protection)
         }
         let first = UInt64(UInt(bitPattern: base))
-        mappings.insert(first, first + (UInt64(length) + 4095) & ~4095 - 1, mapping)
-        if let device = mapping.place?.device, device.isDark { refreshMappings(of: device) }
+        mappings.insert(first, first + UInt64(length).wholePages - 1, mapping)
+        if let device = mapping.bar?.device, device.isDark { refreshMappings(of: device) }
         return base
     }
 
@@ -101,11 +101,11 @@ extension SimKernel {
     public func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int {
         call { () throws(Errno) in
             let first = UInt64(UInt(bitPattern: address))
-            guard first & 4095 == 0 else { throw Errno(EINVAL) }
+            guard first.isPageAligned else { throw Errno(EINVAL) }
             guard first < 1 << 47 else { throw Errno(EINVAL) }
             guard length > 0 else { throw Errno(EINVAL) }
             guard length < 1 << 47 else { throw Errno(EINVAL) }
-            let last = first + (UInt64(length) + 4095) & ~4095 - 1
+            let last = first + UInt64(length).wholePages - 1
             let indices = mappings.overlapping(first, last)
             guard let start = indices.first, let end = indices.last,
                 zip(indices, indices.dropFirst()).allSatisfy({
@@ -132,8 +132,8 @@ extension SimKernel {
         }
         guard right.last > last else { return }
         var rest = right.value
-        rest.place = rest.place.map {
-            BARPlace(device: $0.device, index: $0.index, offset: $0.offset + (last + 1 - right.first))
+        rest.bar = rest.bar.map {
+            BARAddress(device: $0.device, index: $0.index, offset: $0.offset + (last + 1 - right.first))
         }
         rest.file?.hold()
         mappings.insert(last + 1, right.last, rest)
@@ -143,26 +143,26 @@ extension SimKernel {
     /// SIGBUS, until it is back. Pages of an empty file do so too.
     func refreshMappings(of device: VFIODevice) {
         for entry in mappings.entries {
-            guard let place = entry.value.place, place.device === device, let bar = device.function.bar(place.index),
+            guard let target = entry.value.bar, target.device === device, let bar = device.function.bar(target.index),
                 let memory = try? device.function.memory(bar),
                 let address = UnsafeMutableRawPointer(bitPattern: UInt(entry.first))
             else { continue }
             let length = Int(entry.last - entry.first + 1)
             let result = memory.show(
-                !device.isDark, at: address, length: length, protection: entry.value.protection, from: place.offset)
+                !device.isDark, at: address, length: length, protection: entry.value.protection, from: target.offset)
             if result != 0 { _ = notModelled("a mapping that could not be changed", ENOMEM) }
         }
     }
 
     /// The BAR behind a user address, where a device's mapping is there.
-    func barPlace(_ address: UInt64) -> BARPlace? {
-        guard let entry = mappings.find(address), let place = entry.value.place else { return nil }
-        return BARPlace(device: place.device, index: place.index, offset: place.offset + (address - entry.first))
+    func barAddress(_ address: UInt64) -> BARAddress? {
+        guard let entry = mappings.find(address), let start = entry.value.bar else { return nil }
+        return BARAddress(device: start.device, index: start.index, offset: start.offset + (address - entry.first))
     }
 
     /// Whether any page of [first, last] is a device's: pin_user_pages refuses those.
     func hasDevicePages(_ first: UInt64, _ last: UInt64) -> Bool {
-        mappings.overlapping(first, last).contains { mappings.entries[$0].value.place != nil }
+        mappings.overlapping(first, last).contains { mappings.entries[$0].value.bar != nil }
     }
 
     /// See ``SystemCalls``.

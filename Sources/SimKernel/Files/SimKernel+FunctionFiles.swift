@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import Kernel
 
@@ -19,12 +20,12 @@ extension SimKernel {
                 throw notModelled("write to \(path)", EOPNOTSUPP)
             }
         }
-        text("vendor") { "0x" + hexadecimal(device.vendor, width: 4) }
-        text("device") { "0x" + hexadecimal(device.device, width: 4) }
-        text("subsystem_vendor") { "0x" + hexadecimal(function.subsystem.vendor, width: 4) }
-        text("subsystem_device") { "0x" + hexadecimal(function.subsystem.device, width: 4) }
-        text("revision") { "0x" + hexadecimal(function.config.bytes[0x08], width: 2) }
-        text("class") { "0x" + hexadecimal(device.classCode & 0xff_ffff, width: 6) }
+        text("vendor") { "0x" + hexDigits(device.vendor, width: 4) }
+        text("device") { "0x" + hexDigits(device.device, width: 4) }
+        text("subsystem_vendor") { "0x" + hexDigits(function.subsystem.vendor, width: 4) }
+        text("subsystem_device") { "0x" + hexDigits(function.subsystem.device, width: 4) }
+        text("revision") { "0x" + hexDigits(function.config.bytes[PCI_CLASS_REVISION], width: 2) }
+        text("class") { "0x" + hexDigits(device.classCode & 0xff_ffff, width: 6) }
         let resources = ConfigSpace.resources(device, function.addresses)
         directory.entries["resource"] = .attribute(show: { resources }, store: nil)
         fixed("numa_node") { "\(device.node)" }
@@ -35,7 +36,11 @@ extension SimKernel {
         fixed("broken_parity_status") { "0" }
         text("ari_enabled") { "0" }
         // Which interrupt a driver was given, the machine's firmware and interrupt controllers decide.
-        if function.config.bytes[0x3d] == 0 { text("irq") { "0" } } else { directory.unmodelled.insert("irq") }
+        if function.config.bytes[PCI_INTERRUPT_PIN] == 0 {
+            text("irq") { "0" }
+        } else {
+            directory.unmodelled.insert("irq")
+        }
         // No driver of VFIO's sets a mask, and what one of the kernel's has set stays.
         let mask = device.nativeDriver == nil && device.driver != EduImporterFile.driver ? "32" : "64"
         for name in ["dma_mask_bits", "consistent_dma_mask_bits"] { text(name) { mask } }
@@ -63,7 +68,7 @@ extension SimKernel {
             directory.unmodelled.formUnion(["local_cpus", "local_cpulist"])
             return
         }
-        text("local_cpus") { hexadecimal((UInt64(1) << UInt64(cpus)) - 1, width: (cpus + 3) / 4) }
+        text("local_cpus") { hexDigits((UInt64(1) << UInt64(cpus)) - 1, width: (cpus + 3) / 4) }
         text("local_cpulist") { cpus == 1 ? "0" : "0-\(cpus - 1)" }
     }
 
@@ -86,10 +91,11 @@ extension SimKernel {
             let index = Int(value & 15) - 1
             return speeds.indices.contains(index) ? speeds[index] : "Unknown"
         }
-        text("max_link_speed") { speed(function.config[express + 0x0c, UInt32.self]) }
-        text("max_link_width") { "\(function.config[express + 0x0c, UInt32.self] >> 4 & 0x3f)" }
-        text("current_link_speed") { speed(UInt32(function.config[express + 0x12, UInt16.self])) }
-        text("current_link_width") { "\(function.config[express + 0x12, UInt16.self] >> 4 & 0x3f)" }
+        func width(_ value: UInt32) -> UInt32 { value >> 4 & 0x3f }
+        text("max_link_speed") { speed(function.config[express + PCI_EXP_LNKCAP, UInt32.self]) }
+        text("max_link_width") { "\(width(function.config[express + PCI_EXP_LNKCAP, UInt32.self]))" }
+        text("current_link_speed") { speed(UInt32(function.config[express + PCI_EXP_LNKSTA, UInt16.self])) }
+        text("current_link_width") { "\(width(UInt32(function.config[express + PCI_EXP_LNKSTA, UInt16.self])))" }
     }
 
     /// pci_create_resource_files, pci_create_attr
@@ -142,8 +148,17 @@ extension SimKernel {
     private func resetMethods(of function: PCIFunction) -> [String] {
         let config = function.config
         var methods: [String] = []
-        if let express = config.express, config[express + 4, UInt32.self] & 1 << 28 != 0 { methods.append("flr") }
-        if let features = config.capabilities[0x13], config.bytes[features + 3] & 3 == 3 { methods.append("af_flr") }
+        if let express = config.express,
+            Int(config[express + PCI_EXP_DEVCAP, UInt32.self]) & PCI_EXP_DEVCAP_FLR != 0
+        {
+            methods.append("flr")
+        }
+        let needed = UInt8(PCI_AF_CAP_TP | PCI_AF_CAP_FLR)
+        if let features = config.capabilities[UInt8(PCI_CAP_ID_AF)],
+            config.bytes[features + PCI_AF_CAP] & needed == needed
+        {
+            methods.append("af_flr")
+        }
         if config.power != nil, !config.keepsStateInD3 { methods.append("pm") }
         let bus = function.device.bus
         let isAlone = functions.values.count { $0.device.bus == bus } == 1
@@ -154,12 +169,12 @@ extension SimKernel {
 
 extension PCIFunction {
     fileprivate var subsystem: (vendor: UInt16, device: UInt16) {
-        (config[0x2c, UInt16.self], config[0x2e, UInt16.self])
+        (config[PCI_SUBSYSTEM_VENDOR_ID, UInt16.self], config[PCI_SUBSYSTEM_ID, UInt16.self])
     }
 
     /// modalias_show
     fileprivate var modalias: String {
-        func hex(_ value: some BinaryInteger, _ width: Int) -> String { hexadecimal(value, width: width).uppercased() }
+        func hex(_ value: some BinaryInteger, _ width: Int) -> String { hexDigits(value, width: width).uppercased() }
         let code = device.classCode
         return "pci:v\(hex(device.vendor, 8))d\(hex(device.device, 8))sv\(hex(subsystem.vendor, 8))"
             + "sd\(hex(subsystem.device, 8))bc\(hex(code >> 16 & 0xff, 2))sc\(hex(code >> 8 & 0xff, 2))"
@@ -169,7 +184,7 @@ extension PCIFunction {
     /// drivers/pci/pci-driver.c:pci_uevent, drivers/base/core.c:dev_uevent
     fileprivate var uevent: String {
         func hex(_ value: some BinaryInteger, _ width: Int = 4) -> String {
-            hexadecimal(value, width: width).uppercased()
+            hexDigits(value, width: width).uppercased()
         }
         return (driver.map { "DRIVER=\($0)\n" } ?? "")
             + "PCI_CLASS=\(hex(device.classCode & 0xff_ffff))\nPCI_ID=\(hex(device.vendor)):\(hex(device.device))\n"
@@ -229,6 +244,6 @@ final class ResourceFile: OpenFile {
     override func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int { throw refusal }
 
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     { throw kernel.notModelled("mmap of \(name)", EINVAL) }
 }

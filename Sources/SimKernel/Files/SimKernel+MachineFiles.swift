@@ -104,7 +104,7 @@ extension SimKernel {
         for index in 0..<(nic.subnet == nil ? 16 : 8) {
             let gid = index < entries.count ? entries[index].gid : [UInt8](repeating: 0, count: 16)
             let words = stride(from: 0, to: 16, by: 2).map {
-                hexadecimal(UInt16(gid[$0]) << 8 | UInt16(gid[$0 + 1]), width: 4)
+                hexDigits(UInt16(gid[$0]) << 8 | UInt16(gid[$0 + 1]), width: 4)
             }
             port.directory("gids").entries["\(index)"] = .attribute(
                 show: { words.joined(separator: ":") + "\n" }, store: nil)

@@ -45,7 +45,7 @@ extension SimKernel {
     /// See ``SystemCalls``.
     public func mkdir(_ path: String) -> Int {
         call { () throws(Errno) in
-            let (folder, name) = try place(path)
+            let (folder, name) = try locate(path)
             guard folder.entries[name] == nil else { throw Errno(EEXIST) }
             try checkTemporary(folder, "mkdir \(path)")
             folder.entries[name] = .directory(Directory(in: folder))
@@ -56,8 +56,8 @@ extension SimKernel {
     /// See ``SystemCalls``.
     public func rename(_ path: String, to other: String) -> Int {
         call { () throws(Errno) in
-            let (folder, name) = try place(path)
-            let (target, newName) = try place(other)
+            let (folder, name) = try locate(path)
+            let (target, newName) = try locate(other)
             guard let node = folder.entries[name] else { throw Errno(ENOENT) }
             guard case .file = node else { throw notModelled("rename of \(path)", EXDEV) }
             try checkTemporary(target, "rename to \(other)")
@@ -70,7 +70,7 @@ extension SimKernel {
     /// See ``SystemCalls``.
     public func unlink(_ path: String) -> Int {
         call { () throws(Errno) in
-            let (folder, name) = try place(path)
+            let (folder, name) = try locate(path)
             guard let node = folder.entries[name] else { throw Errno(ENOENT) }
             if case .directory = node { throw Errno(EISDIR) }
             try checkTemporary(folder, "unlink of \(path)")
@@ -81,7 +81,7 @@ extension SimKernel {
 
     /// O_CREAT
     func create(_ path: String, exclusively: Bool) throws(Errno) {
-        let (folder, name) = try place(path)
+        let (folder, name) = try locate(path)
         guard folder.entries[name] == nil else {
             if exclusively { throw Errno(EEXIST) }
             return
@@ -95,7 +95,7 @@ extension SimKernel {
     }
 
     /// The folder that a path's last name is in, and that name.
-    private func place(_ path: String) throws(Errno) -> (Directory, String) {
+    private func locate(_ path: String) throws(Errno) -> (Directory, String) {
         let parts = path.split(separator: "/")
         guard path.hasPrefix("/"), let name = parts.last else { throw Errno(ENOENT) }
         let above = "/" + parts.dropLast().joined(separator: "/")

@@ -2,6 +2,13 @@ import CKernel
 import Glibc
 import Kernel
 
+extension UInt64 {
+    /// Whether it is a multiple of the page size, 4 KiB.
+    var isPageAligned: Bool { self & 4095 == 0 }
+    /// The next multiple of the page size; 0 where that is beyond 64 bits.
+    var wholePages: UInt64 { (self &+ 4095) & ~4095 }
+}
+
 /// What an ioctl's third argument points at. Structures are read and written through their C declarations; bytes that
 /// are not there give EFAULT, as copy_from_user and copy_to_user do.
 struct UserMemory {
@@ -135,10 +142,10 @@ enum ProcessMemory {
         guard length > 0, !overflow, end < 1 << 47, let base = UnsafeMutableRawPointer(bitPattern: UInt(page)),
             msync(base, Int(end - page), MS_ASYNC) == 0
         else { return false }
-        return [address, end - 1].allSatisfy { place in
+        return [address, end - 1].allSatisfy { probe in
             var byte: UInt8 = 0
-            guard sys_copy_from_address(&byte, place, 1) == 0 else { return false }
-            return !write || sys_copy_to_address(place, &byte, 1) == 0
+            guard sys_copy_from_address(&byte, probe, 1) == 0 else { return false }
+            return !write || sys_copy_to_address(probe, &byte, 1) == 0
         }
     }
 }

@@ -6,8 +6,8 @@ import Kernel
 final class Pages: Importer {
     enum Source {
         case user(UInt64)
-        case bar(BARPlace)
-        case buffer(RegionBuffer)
+        case bar(BARAddress)
+        case buffer(VFIODMABuf)
         /// Any file: what is no memory is only found out when its pages are wanted.
         case file(OpenFile, at: UInt64)
     }
@@ -34,11 +34,11 @@ final class Pages: Importer {
         switch source {
         case .user(let address): return (.user(address &+ offset), .max)
         case .file(let file, let start): return (.file(file, at: start &+ offset), .max)
-        case .bar(let place):
-            return (.bar(BARPlace(device: place.device, index: place.index, offset: place.offset + offset)), .max)
+        case .bar(let bar):
+            return (.bar(BARAddress(device: bar.device, index: bar.index, offset: bar.offset + offset)), .max)
         case .buffer(let buffer):
-            guard !isDead, let (place, count) = buffer.place(at: offset) else { return nil }
-            return (.bar(place), count)
+            guard !isDead, let (address, count) = buffer.address(at: offset) else { return nil }
+            return (.bar(address), count)
         }
     }
 }
@@ -107,16 +107,16 @@ final class AddressSpace {
 
     private func hole(_ shape: Hole, _ low: UInt64, _ last: UInt64) -> UInt64? {
         let length = shape.length
-        var place = low
+        var candidate = low
         var next = areas.index(of: low)
         while true {
-            let (rounded, overflow) = place.addingReportingOverflow(shape.step - 1)
+            let (rounded, overflow) = candidate.addingReportingOverflow(shape.step - 1)
             if overflow { return nil }
             let iova = (rounded & ~(shape.step - 1)) | shape.pageOffset
             guard iova < last, last - iova >= length - 1 else { return nil }
             guard next < areas.entries.count, areas.entries[next].first <= iova + (length - 1) else { return iova }
             guard areas.entries[next].last < last else { return nil }
-            place = max(place, areas.entries[next].last + 1)
+            candidate = max(candidate, areas.entries[next].last + 1)
             next += 1
         }
     }
@@ -144,8 +144,8 @@ final class AddressSpace {
         }
         for step in steps {
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[step.part])
-            if case .bar(let place) = step.source {
-                kernel.reach(place, part, toMemory: toMemory, by: requester)
+            if case .bar(let bar) = step.source {
+                kernel.reach(bar, part, toMemory: toMemory, by: requester)
             } else {
                 kernel.record(
                     .hostMemory(iova &+ UInt64(step.part.lowerBound)), part.count, isWrite: toMemory, by: requester)
@@ -188,12 +188,12 @@ final class AddressSpace {
 extension SimKernel {
     /// A peer-to-peer request. A function that does not decode memory answers it with an error: ones for a read.
     func reach(
-        _ place: BARPlace, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, by requester: PCIFunction,
-        _ attributes: WireAttributes = .none
+        _ target: BARAddress, _ bytes: UnsafeMutableRawBufferPointer, toMemory: Bool, by requester: PCIFunction,
+        _ attributes: TLPAttributes = .none
     ) {
-        record(.bar(place), bytes.count, isWrite: toMemory, by: requester, attributes)
-        guard place.device.function.decodesMemory, let bar = place.device.function.bar(place.index),
-            place.offset <= bar.size, UInt64(bytes.count) <= bar.size - place.offset
+        record(.bar(target), bytes.count, isWrite: toMemory, by: requester, attributes)
+        guard target.device.function.decodesMemory, let bar = target.device.function.bar(target.index),
+            target.offset <= bar.size, UInt64(bytes.count) <= bar.size - target.offset
         else {
             if !toMemory { _ = bytes.initializeMemory(as: UInt8.self, repeating: 0xff) }
             return
@@ -203,7 +203,7 @@ extension SimKernel {
             return
         }
         do throws(Errno) {
-            try place.device.access(bar, place.offset, bytes, write: toMemory)
+            try target.device.access(bar, target.offset, bytes, write: toMemory)
         } catch {
             _ = notModelled("BAR memory that could not be allocated", error.code)
         }

@@ -106,7 +106,7 @@ final class IOAS {
     /// iopt_check_iova_alignment
     private func checkAlignment() throws(Errno) {
         for entry in space.areas.entries {
-            guard (entry.first | (entry.last &+ 1) | entry.value.start) & 4095 == 0 else { throw Errno(EADDRINUSE) }
+            guard (entry.first | (entry.last &+ 1) | entry.value.start).isPageAligned else { throw Errno(EADDRINUSE) }
         }
     }
 
@@ -138,8 +138,8 @@ final class IOAS {
 
     // MARK: Mapping
 
-    /// io_pagetable.c:iopt_alloc_area_pages: checks the place, or finds one.
-    func place(_ iova: UInt64, _ length: UInt64, fixed: Bool, start: UInt64) throws(Errno) -> UInt64 {
+    /// io_pagetable.c:iopt_alloc_area_pages: checks a fixed IOVA, or finds a free one.
+    func chooseIOVA(_ iova: UInt64, _ length: UInt64, fixed: Bool, start: UInt64) throws(Errno) -> UInt64 {
         guard length % alignment == 0 else { throw Errno(EINVAL) }
         guard !fixed || iova % alignment == 0 else { throw Errno(EINVAL) }
         guard fixed else {
@@ -160,13 +160,13 @@ final class IOAS {
         let area = Area(
             pages: pages, offset: start, readable: flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0,
             writeable: flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
-        let place = try place(
+        let chosen = try chooseIOVA(
             iova, length, fixed: flags & UInt32(IOMMU_IOAS_MAP_FIXED_IOVA) != 0, start: area.start)
         // iopt_insert_area: the bytes must start where a page of the domain does.
         guard area.start & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }
         if domains > 0 { try fill(area, length, kernel) }
-        space.insert(place, length, area)
-        return place
+        space.insert(chosen, length, area)
+        return chosen
     }
 
     /// iopt_map_user_pages; `flags` as IOMMU_IOAS_MAP has them
@@ -195,15 +195,15 @@ extension IOAS {
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else { throw Errno(EOVERFLOW) }
         var parts: [Part] = []
-        var place = iova
+        var next = iova
         for index in space.areas.overlapping(iova, last) {
             let entry = space.areas.entries[index]
-            guard entry.first <= place else { throw Errno(ENOENT) }
+            guard entry.first <= next else { throw Errno(ENOENT) }
             let end = min(entry.last, last)
             parts.append(
-                Part(area: entry.value, offset: entry.value.offset + (place - entry.first), length: end - place + 1))
+                Part(area: entry.value, offset: entry.value.offset + (next - entry.first), length: end - next + 1))
             if end == last { return parts }
-            place = end + 1
+            next = end + 1
         }
         throw Errno(ENOENT)
     }
@@ -217,7 +217,7 @@ extension IOAS {
                 readable: command.flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0, writeable: writeable)
         }
         let start = areas.first?.start ?? 0
-        let iova = try place(
+        let iova = try chooseIOVA(
             command.dst_iova, command.length, fixed: command.flags & UInt32(IOMMU_IOAS_MAP_FIXED_IOVA) != 0,
             start: start)
         guard start & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }

@@ -13,7 +13,7 @@ extension IOMMUFDFile {
         case IOMMU_OPTION_HUGE_PAGES: try largePages(&command)
         default: throw Errno(EOPNOTSUPP)
         }
-        try user.store(command.val64, at: 16)
+        try user.store(command.val64, at: UInt64(offsetofend_iommu_option_object_id))
     }
 
     // ioas.c:iommufd_option_rlimit_mode
@@ -102,26 +102,26 @@ extension IOMMUFDFile {
 
     // iommufd_vfio_check_extension: type1, no IOMMU, type1v2, unmap all; coherent DMA where every page table has it
     private func extensionLevel(_ number: UInt) throws(Errno) -> Int {
-        switch number {
-        case 1, UInt(VFIO_TYPE1v2_IOMMU), 8, 9: return 1
-        case 4: return try compatibleIOAS().domains == 0 || kernel.topology.forcesSnooping ? 1 : 0
+        switch Int(clamping: number) {
+        case VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_NOIOMMU_IOMMU, VFIO_UNMAP_ALL: return 1
+        case VFIO_DMA_CC_IOMMU: return try compatibleIOAS().domains == 0 || kernel.topology.forcesSnooping ? 1 : 0
         default: return 0
         }
     }
 
     // iommufd_vfio_set_iommu
     private func setIOMMU(_ type: UInt) throws(Errno) -> Int {
-        guard type == 1 || type == UInt(VFIO_TYPE1v2_IOMMU) else { throw Errno(EINVAL) }
+        guard type == UInt(VFIO_TYPE1_IOMMU) || type == UInt(VFIO_TYPE1v2_IOMMU) else { throw Errno(EINVAL) }
         let ioas = try compatibleIOAS()
-        if type == 1 { try ioas.avoidLargePages(true) }
+        if type == UInt(VFIO_TYPE1_IOMMU) { try ioas.avoidLargePages(true) }
         return 0
     }
 
     // iommufd_vfio_map_dma
     private func mapCompatibly(_ user: UserMemory) throws(Errno) -> Int {
         let map = try user.load(vfio_iommu_type1_dma_map.self)
-        guard map.argsz >= 32 else { throw Errno(EINVAL) }
-        guard map.flags & ~3 == 0 else { throw Errno(EINVAL) }
+        guard map.argsz >= UInt32(offsetofend_vfio_iommu_type1_dma_map_size) else { throw Errno(EINVAL) }
+        guard map.flags & ~UInt32(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE) == 0 else { throw Errno(EINVAL) }
         var flags = UInt32(IOMMU_IOAS_MAP_FIXED_IOVA)
         if map.flags & UInt32(VFIO_DMA_MAP_FLAG_READ) != 0 { flags |= UInt32(IOMMU_IOAS_MAP_READABLE) }
         if map.flags & UInt32(VFIO_DMA_MAP_FLAG_WRITE) != 0 { flags |= UInt32(IOMMU_IOAS_MAP_WRITEABLE) }
@@ -132,11 +132,12 @@ extension IOMMUFDFile {
     // iommufd_vfio_unmap_dma
     private func unmapCompatibly(_ user: UserMemory) throws(Errno) -> Int {
         var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
-        guard unmap.argsz >= 24 else { throw Errno(EINVAL) }
-        guard unmap.flags & ~2 == 0 else { throw Errno(EINVAL) }
+        guard unmap.argsz >= UInt32(offsetofend_vfio_iommu_type1_dma_unmap_size) else { throw Errno(EINVAL) }
+        let all = UInt32(VFIO_DMA_UNMAP_FLAG_ALL)
+        guard unmap.flags & ~all == 0 else { throw Errno(EINVAL) }
         let ioas = try compatibleIOAS()
         var failure: Errno?
-        if unmap.flags & 2 != 0 {
+        if unmap.flags & all != 0 {
             guard unmap.iova == 0 else { throw Errno(EINVAL) }
             guard unmap.size == 0 else { throw Errno(EINVAL) }
             unmap.size = ioas.unmapAll()

@@ -23,7 +23,8 @@ extension IOMMUFDFile {
 
     // hw_pagetable.c:iommufd_hwpt_alloc
     private func allocateTable(_ user: UserMemory) throws(Errno) {
-        var command = try load(iommu_hwpt_alloc.self, user, minimum: 24)
+        // With the reserved word.
+        var command = try load(iommu_hwpt_alloc.self, user, minimum: offsetofend_iommu_hwpt_alloc_out_hwpt_id + 4)
         guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         guard (command.data_type == 0) == (command.data_len == 0) else { throw Errno(EINVAL) }
         _ = try context.device(command.dev_id)
@@ -60,7 +61,8 @@ extension IOMMUFDFile {
 
     // device.c:iommufd_get_hw_info, drivers/iommu/intel/iommu.c:intel_iommu_hw_info
     private func hardwareInformation(_ user: UserMemory) throws(Errno) {
-        var command = try load(iommu_hw_info.self, user, minimum: 32)
+        // With the three reserved bytes.
+        var command = try load(iommu_hw_info.self, user, minimum: offsetofend_iommu_hw_info_out_max_pasid_log2 + 3)
         guard command.flags & ~UInt32(IOMMU_HW_INFO_FLAG_INPUT_TYPE) == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.reserved == (0, 0, 0) else { throw Errno(EOPNOTSUPP) }
         let wanted = command.flags == 0 ? 0 : command.out_data_type
@@ -86,20 +88,20 @@ extension IOMMUFDFile {
     /// As much as there is room for, and zeros behind it.
     private func hand(_ data: [UInt8], to address: UInt64, room: UInt32) throws(Errno) {
         let target = UserMemory(argument: .value(UInt(address)))
-        var place = min(UInt64(data.count), UInt64(room))
-        try target.store(Array(data.prefix(Int(place))), at: 0)
+        var offset = min(UInt64(data.count), UInt64(room))
+        try target.store(Array(data.prefix(Int(offset))), at: 0)
         let zeros = [UInt8](repeating: 0, count: 4096)
-        while place < UInt64(room) {
-            let part = zeros.prefix(Int(min(UInt64(room) - place, 4096)))
-            try target.store(Array(part), at: place)
-            place += UInt64(part.count)
+        while offset < UInt64(room) {
+            let part = zeros.prefix(Int(min(UInt64(room) - offset, 4096)))
+            try target.store(Array(part), at: offset)
+            offset += UInt64(part.count)
         }
     }
 
     // hw_pagetable.c:iommufd_hwpt_set_dirty_tracking, io_pagetable.c:iopt_set_dirty_tracking without dirty_ops
     private func trackWrites(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_hwpt_set_dirty_tracking.self, user)
-        guard command.flags & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags & ~UInt32(IOMMU_HWPT_DIRTY_TRACKING_ENABLE) == 0 else { throw Errno(EOPNOTSUPP) }
         _ = try context.table(command.hwpt_id)
         throw Errno(EOPNOTSUPP)
     }
@@ -107,7 +109,7 @@ extension IOMMUFDFile {
     // hw_pagetable.c:iommufd_hwpt_get_dirty_bitmap, io_pagetable.c:iommufd_check_iova_range
     private func readWrites(_ user: UserMemory) throws(Errno) {
         let command = try load(iommu_hwpt_get_dirty_bitmap.self, user)
-        guard command.flags & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
+        guard command.flags & ~UInt32(IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         let ioas = try context.table(command.hwpt_id).ioas
         guard command.length != 0 else { throw Errno(EINVAL) }
@@ -147,7 +149,7 @@ extension IOMMUFDFile {
 
     // viommu.c:iommufd_viommu_alloc_ioctl; VT-d has no viommu_init
     private func allocateIOMMU(_ user: UserMemory) throws(Errno) {
-        let command = try load(iommu_viommu_alloc.self, user, minimum: 24)
+        let command = try load(iommu_viommu_alloc.self, user, minimum: offsetofend_iommu_viommu_alloc_out_viommu_id)
         guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.type != 0 else { throw Errno(EOPNOTSUPP) }
         _ = try context.device(command.dev_id)
@@ -162,7 +164,7 @@ extension IOMMUFDFile {
 
     // eventq.c:iommufd_veventq_alloc
     private func allocateEvents(_ user: UserMemory) throws(Errno) {
-        let command = try load(iommu_veventq_alloc.self, user, minimum: 28)
+        let command = try load(iommu_veventq_alloc.self, user, minimum: offsetofend_iommu_veventq_alloc_out_veventq_fd)
         guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.reserved == 0 else { throw Errno(EOPNOTSUPP) }
         guard command.type != 0 else { throw Errno(EOPNOTSUPP) }

@@ -12,12 +12,13 @@ final class IOMMUFDFile: OpenFile {
 
     // iommufd_fops_mmap: there is no object to map
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     { throw Errno(ENXIO) }
 
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         // iommufd_fops_ioctl: other numbers go to the VFIO compatibility layer
-        guard (0x80...0x95).contains(request & 0xff) else { return try compatible(request, user) }
+        let known = (IOMMU_DESTROY & 0xff)...(IOMMU_IOAS_NOIOMMU_GET_PA & 0xff)
+        guard known.contains(request & 0xff) else { return try compatible(request, user) }
         // The size is read before the rest of the number is looked at.
         _ = try user.load(UInt32.self)
         switch request {
@@ -80,10 +81,11 @@ final class IOMMUFDFile: OpenFile {
         let space = command.num_iovas
         command.out_iova_alignment = ioas.alignment
         command.num_iovas = 0
+        let stride = UInt64(MemoryLayout<iommu_iova_range>.stride)
         for range in ioas.ranges {
             if command.num_iovas < space {
-                let place = command.allowed_iovas &+ UInt64(command.num_iovas) * 16
-                try ProcessMemory.store(range, at: place)
+                let address = command.allowed_iovas &+ UInt64(command.num_iovas) * stride
+                try ProcessMemory.store(range, at: address)
             }
             command.num_iovas += 1
         }
@@ -98,8 +100,9 @@ final class IOMMUFDFile: OpenFile {
         let ioas = try context.ioas(command.ioas_id)
         var ranges: [ClosedRange<UInt64>] = []
         let list = UserMemory(argument: .value(UInt(command.allowed_iovas)))
+        let stride = UInt64(MemoryLayout<iommu_iova_range>.stride)
         for index in 0..<UInt64(command.num_iovas) {
-            let range = try list.load(iommu_iova_range.self, at: 16 * index)
+            let range = try list.load(iommu_iova_range.self, at: stride * index)
             guard range.start < range.last else { throw Errno(EINVAL) }
             guard !ranges.contains(where: (range.start...range.last).overlaps) else { throw Errno(EINVAL) }
             ranges.append(range.start...range.last)
@@ -145,7 +148,7 @@ final class IOMMUFDFile: OpenFile {
         }
         guard buffer.size > last, command.length / 4096 < 0xffff_ffff else { throw Errno(EINVAL) }
         // pages.c:sym_vfio_pci_dma_buf_iommufd_map knows VFIO's alone
-        guard let buffer = buffer as? RegionBuffer else { throw Errno(EOPNOTSUPP) }
+        guard let buffer = buffer as? VFIODMABuf else { throw Errno(EOPNOTSUPP) }
         let pages = Pages(
             .buffer(buffer), writeable: command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
         // pages.c:iopt_map_dmabuf: attached first, then asked for its one range

@@ -19,8 +19,8 @@ struct IntervalMap<Value> {
     }
 
     func find(_ address: UInt64) -> Entry? {
-        let place = index(of: address)
-        return place < entries.count && entries[place].first <= address ? entries[place] : nil
+        let found = index(of: address)
+        return found < entries.count && entries[found].first <= address ? entries[found] : nil
     }
 
     func overlaps(_ first: UInt64, _ last: UInt64) -> Bool { !overlapping(first, last).isEmpty }

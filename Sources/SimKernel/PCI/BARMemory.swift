@@ -11,7 +11,7 @@ final class BARMemory {
 
     init(size: UInt64) throws(Errno) {
         guard size > 0, size <= 1 << 46 else { throw Errno(ENOMEM) }
-        span = Int((size + 4095) & ~4095)
+        span = Int(size.wholePages)
         var address: UnsafeMutableRawPointer?
         let flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE
         guard sys_mmap(&address, span, PROT_READ | PROT_WRITE, flags, -1, 0) == 0, let address else {

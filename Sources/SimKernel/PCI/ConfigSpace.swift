@@ -1,83 +1,99 @@
+import CKernel
+import Kernel
+
 /// A function's configuration space, as hardware shows it.
 struct ConfigSpace {
-    static let command = 0x04
-    static let memoryEnable: UInt16 = 2
-    static let busMasterEnable: UInt16 = 4
-    static let hints = 0x100
-    private static let relaxedOrdering: UInt8 = 0x10
-    private static let noSnoop: UInt8 = 0x08
+    static let memoryEnable = UInt16(PCI_COMMAND_MEMORY)
+    static let busMasterEnable = UInt16(PCI_COMMAND_MASTER)
+    /// The offset of the TPH requester capability.
+    static let tph = PCI_CFG_SPACE_SIZE
+    /// Offsets of the capabilities that every PCI Express function of a bench has.
+    private static let power = PCI_STD_HEADER_SIZEOF
+    private static let express = 0x60
 
     private(set) var bytes: [UInt8]
     /// The bits that keep what is written to them.
     private var kept: [UInt8]
     private(set) var map = ConfigMap()
-    /// Place of each capability, by id.
+    /// The offset of each capability, by id.
     private(set) var capabilities: [UInt8: Int] = [:]
-    /// Place of the address translation services; nil without.
+    /// The offset of the address translation services (ATS); nil without.
     private(set) var ats: Int?
 
-    /// Places of the power, the MSI-X and the Express capability.
-    var power: Int? { capabilities[0x01] }
-    var msix: Int? { capabilities[0x11] }
-    var express: Int? { capabilities[0x10] }
+    /// Offsets of the power management, the MSI, the MSI-X and the PCI Express capability; nil for one that is not there.
+    var power: Int? { capabilities[UInt8(PCI_CAP_ID_PM)] }
+    var msi: Int? { capabilities[UInt8(PCI_CAP_ID_MSI)] }
+    var msix: Int? { capabilities[UInt8(PCI_CAP_ID_MSIX)] }
+    var express: Int? { capabilities[UInt8(PCI_CAP_ID_EXP)] }
 
     init(_ device: Topology.Device, _ addresses: [Int: UInt64]) {
         bytes = [UInt8](repeating: 0, count: device.configSize)
         kept = bytes
         header(device)
         for bar in device.bars { base(bar, addresses) }
-        if device.configSize == 4096 {
-            self[0x06, UInt16.self] = 0x0010
-            bytes[0x34] = 0x40
-            powerCapability(at: 0x40, next: 0x60)
-            expressCapability(device, at: 0x60)
+        if device.configSize == PCI_CFG_SPACE_EXP_SIZE {
+            self[PCI_STATUS, UInt16.self] = UInt16(PCI_STATUS_CAP_LIST)
+            bytes[PCI_CAPABILITY_LIST] = UInt8(ConfigSpace.power)
+            powerCapability()
+            expressCapability(device)
             if device.tphRequester { hintsCapability() }
         }
         for patch in device.config {
             bytes.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
         }
         map = ConfigMap(bytes)
-        for (place, owner) in map.shown {
-            if case .capability(let id) = owner, capabilities[id] == nil { capabilities[id] = place }
+        for (offset, owner) in map.shown {
+            if case .capability(let id) = owner, capabilities[id] == nil { capabilities[id] = offset }
         }
-        ats = map.shown.first { $0.owner == .extended(0x0f) }?.place
+        ats = map.shown.first { $0.owner == .extended(UInt16(PCI_EXT_CAP_ID_ATS)) }?.offset
         setKept(device)
     }
 
     /// I/O, memory, master, SERR and INTx disable (QEMU's functions do not keep parity), the power state, error
     /// reporting, and what the bench says.
     private mutating func setKept(_ device: Topology.Device) {
-        kept[ConfigSpace.command] = 0x07
-        kept[ConfigSpace.command + 1] = 0x05
-        kept[0x0c] = 0xff
-        if let power { kept[power + 4] = 0x03 }
+        keep(
+            PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE,
+            at: PCI_COMMAND)
+        kept[PCI_CACHE_LINE_SIZE] = 0xff
+        if let power { keep(PCI_PM_CTRL_STATE_MASK, at: power + PCI_PM_CTRL) }
         if let express {
             // A function that does without relaxed ordering, or no snoop, has 0 there for good; the others start with 1.
-            kept[express + 8] = 0x0f | bytes[express + 8] & ConfigSpace.relaxedOrdering
-            kept[express + 9] = bytes[express + 9] & ConfigSpace.noSnoop
+            let control = Int(self[express + PCI_EXP_DEVCTL, UInt16.self])
+            let reporting =
+                PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE
+            keep(
+                reporting | control & (PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN),
+                at: express + PCI_EXP_DEVCTL)
         }
         if device.keepsConfigWrites {
-            for place in kept.indices where map.owners[place] == .nothing { kept[place] = 0xff }
+            for offset in kept.indices where map.owners[offset] == .nothing { kept[offset] = 0xff }
         }
         for patch in device.writableConfig {
             kept.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
         }
     }
 
+    /// These bits of a 16-bit register keep what is written.
+    private mutating func keep(_ bits: Int, at offset: Int) {
+        kept[offset] = UInt8(truncatingIfNeeded: bits)
+        kept[offset + 1] = UInt8(truncatingIfNeeded: bits >> 8)
+    }
+
     /// A write that reaches the hardware.
-    mutating func write(_ value: UInt32, _ size: Int, at place: Int) {
-        for byte in place..<(place + size) {
-            let new = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte - place)))
+    mutating func write(_ value: UInt32, _ size: Int, at offset: Int) {
+        for byte in offset..<(offset + size) {
+            let new = UInt8(truncatingIfNeeded: value >> (8 * UInt32(byte - offset)))
             bytes[byte] = bytes[byte] & ~kept[byte] | new & kept[byte]
         }
     }
 
     /// drivers/pci/pci.c:pci_restore_state: the header, device and link control; nothing else is saved.
     mutating func restore(_ saved: ConfigSpace) {
-        bytes.replaceSubrange(0..<0x40, with: saved.bytes[0..<0x40])
+        bytes.replaceSubrange(0..<PCI_STD_HEADER_SIZEOF, with: saved.bytes[0..<PCI_STD_HEADER_SIZEOF])
         guard let express else { return }
-        for place in [8, 0x10, 0x28] where express + place + 2 <= bytes.count {
-            self[express + place, UInt16.self] = saved[express + place, UInt16.self]
+        for offset in [PCI_EXP_DEVCTL, PCI_EXP_LNKCTL, PCI_EXP_DEVCTL2] where express + offset + 2 <= bytes.count {
+            self[express + offset, UInt16.self] = saved[express + offset, UInt16.self]
         }
     }
 
@@ -87,31 +103,35 @@ struct ConfigSpace {
     }
 
     var command: UInt16 {
-        get { self[ConfigSpace.command, UInt16.self] }
-        set { self[ConfigSpace.command, UInt16.self] = newValue }
+        get { self[PCI_COMMAND, UInt16.self] }
+        set { self[PCI_COMMAND, UInt16.self] = newValue }
     }
 
     /// 0 for D0, 3 for D3hot.
     var powerState: UInt8 {
-        get { power.map { bytes[$0 + 4] & 3 } ?? 0 }
-        set { if let power { bytes[power + 4] = bytes[power + 4] & ~3 | newValue & 3 } }
+        get { power.map { bytes[$0 + PCI_PM_CTRL] & UInt8(PCI_PM_CTRL_STATE_MASK) } ?? 0 }
+        set {
+            guard let power else { return }
+            let mask = UInt8(PCI_PM_CTRL_STATE_MASK)
+            bytes[power + PCI_PM_CTRL] = bytes[power + PCI_PM_CTRL] & ~mask | newValue & mask
+        }
     }
 
     /// Whether the device control register lets it send requests with relaxed ordering.
     var enablesRelaxedOrdering: Bool {
-        express.map { bytes[$0 + 8] & ConfigSpace.relaxedOrdering != 0 } ?? false
+        isSet(PCI_EXP_DEVCTL_RELAX_EN, of: PCI_EXP_DEVCTL, in: express)
     }
 
     /// Whether a function that comes back from D3hot has kept its state (No_Soft_Reset).
-    var keepsStateInD3: Bool { power.map { bytes[$0 + 4] & 8 != 0 } ?? true }
+    var keepsStateInD3: Bool { power == nil || isSet(PCI_PM_CTRL_NO_SOFT_RESET, of: PCI_PM_CTRL, in: power) }
 
     /// drivers/pci/pci.c:pci_set_power_state: D0 from anywhere, else only deeper, and D1 and D2 where there are any
     func canEnter(_ state: UInt8) -> Bool {
         guard let power else { return false }
-        let supported = self[power + 2, UInt16.self]
+        let supported = Int(self[power + PCI_PM_PMC, UInt16.self])
         switch state {
         case 0: return true
-        case 1, 2: return powerState < state && supported & (state == 1 ? 0x200 : 0x400) != 0
+        case 1, 2: return powerState < state && supported & (state == 1 ? PCI_PM_CAP_D1 : PCI_PM_CAP_D2) != 0
         default: return powerState < state
         }
     }
@@ -119,94 +139,115 @@ struct ConfigSpace {
     /// Where the MSI-X table lies, and whether vectors are enabled.
     var msixTable: (bar: Int, bytes: Range<UInt64>)? {
         guard let msix else { return nil }
-        let place = self[msix + 4, UInt32.self]
-        let start = UInt64(place & ~7)
-        return (Int(place & 7), start..<(start + 16 * UInt64(vectorsOfMSIX)))
+        let table = self[msix + PCI_MSIX_TABLE, UInt32.self]
+        let bar = table & UInt32(PCI_MSIX_TABLE_BIR)
+        let start = UInt64(table - bar)
+        return (Int(bar), start..<(start + UInt64(PCI_MSIX_ENTRY_SIZE) * UInt64(vectorsOfMSIX)))
     }
 
-    var vectorsOfMSIX: UInt32 { msix.map { UInt32(self[$0 + 2, UInt16.self] & 0x7ff) + 1 } ?? 0 }
+    var vectorsOfMSIX: UInt32 {
+        msix.map { UInt32(self[$0 + PCI_MSIX_FLAGS, UInt16.self] & UInt16(PCI_MSIX_FLAGS_QSIZE)) + 1 } ?? 0
+    }
 
     /// The enable bit of MSI.
     var isMSIEnabled: Bool {
-        get { capabilities[0x05].map { bytes[$0 + 2] & 1 != 0 } ?? false }
-        set { if let msi = capabilities[0x05] { bytes[msi + 2] = bytes[msi + 2] & ~1 | (newValue ? 1 : 0) } }
+        get { isSet(PCI_MSI_FLAGS_ENABLE, of: PCI_MSI_FLAGS, in: msi) }
+        set { set(PCI_MSI_FLAGS_ENABLE, of: PCI_MSI_FLAGS, in: msi, newValue) }
     }
 
     /// The enable bit of MSI-X.
     var isMSIXEnabled: Bool {
-        get { msix.map { bytes[$0 + 3] & 0x80 != 0 } ?? false }
-        set { if let msix { bytes[msix + 3] = bytes[msix + 3] & 0x7f | (newValue ? 0x80 : 0) } }
+        get { isSet(PCI_MSIX_FLAGS_ENABLE, of: PCI_MSIX_FLAGS, in: msix) }
+        set { set(PCI_MSIX_FLAGS_ENABLE, of: PCI_MSIX_FLAGS, in: msix, newValue) }
     }
 
     /// The enable bit of the address translation services.
     var isATSEnabled: Bool {
-        get { ats.map { bytes[$0 + 7] & 0x80 != 0 } ?? false }
-        set { if let ats { bytes[ats + 7] = bytes[ats + 7] & 0x7f | (newValue ? 0x80 : 0) } }
+        get { isSet(PCI_ATS_CTRL_ENABLE, of: PCI_ATS_CTRL, in: ats) }
+        set { set(PCI_ATS_CTRL_ENABLE, of: PCI_ATS_CTRL, in: ats, newValue) }
     }
 
     /// The interrupt bit of the status.
     var hasInterrupt: Bool {
-        get { bytes[0x06] & 0x08 != 0 }
-        set { bytes[0x06] = bytes[0x06] & ~0x08 | (newValue ? 0x08 : 0) }
+        get { isSet(PCI_STATUS_INTERRUPT, of: PCI_STATUS, in: 0) }
+        set { set(PCI_STATUS_INTERRUPT, of: PCI_STATUS, in: 0, newValue) }
+    }
+
+    /// Whether a bit of a 16-bit register is set; false without the capability.
+    private func isSet(_ bit: Int, of register: Int, in capability: Int?) -> Bool {
+        capability.map { self[$0 + register, UInt16.self] & UInt16(bit) != 0 } ?? false
+    }
+
+    private mutating func set(_ bit: Int, of register: Int, in capability: Int?, _ isSet: Bool) {
+        guard let capability else { return }
+        let value = self[capability + register, UInt16.self]
+        self[capability + register, UInt16.self] = isSet ? value | UInt16(bit) : value & ~UInt16(bit)
     }
 
     private mutating func header(_ device: Topology.Device) {
-        self[0x00, UInt16.self] = device.vendor
-        self[0x02, UInt16.self] = device.device
+        self[PCI_VENDOR_ID, UInt16.self] = device.vendor
+        self[PCI_DEVICE_ID, UInt16.self] = device.device
         // What firmware and a host driver leave behind.
         if let driver = device.driver {
-            let decoding = ConfigSpace.memoryEnable | (device.bars.contains { $0.kind == .io } ? 1 : 0)
+            let hasPorts = device.bars.contains { $0.kind == .io }
+            let decoding = ConfigSpace.memoryEnable | (hasPorts ? UInt16(PCI_COMMAND_IO) : 0)
             command = decoding | (driver.hasPrefix("vfio") ? 0 : ConfigSpace.busMasterEnable)
         }
-        bytes[0x09] = UInt8(truncatingIfNeeded: device.classCode)
-        bytes[0x0a] = UInt8(truncatingIfNeeded: device.classCode >> 8)
-        bytes[0x0b] = UInt8(truncatingIfNeeded: device.classCode >> 16)
-        self[0x2c, UInt16.self] = device.vendor
-        self[0x2e, UInt16.self] = device.device
-        if case .memory = device.kind { bytes[0x3d] = 0 } else { bytes[0x3d] = 1 }
+        bytes[PCI_CLASS_PROG] = UInt8(truncatingIfNeeded: device.classCode)
+        self[PCI_CLASS_DEVICE, UInt16.self] = UInt16(truncatingIfNeeded: device.classCode >> 8)
+        self[PCI_SUBSYSTEM_VENDOR_ID, UInt16.self] = device.vendor
+        self[PCI_SUBSYSTEM_ID, UInt16.self] = device.device
+        if case .memory = device.kind { bytes[PCI_INTERRUPT_PIN] = 0 } else { bytes[PCI_INTERRUPT_PIN] = 1 }
     }
 
     private mutating func base(_ bar: Topology.BAR, _ addresses: [Int: UInt64]) {
         guard let address = addresses[bar.index] else { return }
-        let place = 0x10 + 4 * bar.index
+        let offset = PCI_BASE_ADDRESS_0 + 4 * bar.index
         guard bar.kind != .io else {
-            self[place, UInt32.self] = UInt32(truncatingIfNeeded: address) | 1
+            self[offset, UInt32.self] = UInt32(truncatingIfNeeded: address) | UInt32(PCI_BASE_ADDRESS_SPACE_IO)
             return
         }
-        let flags: UInt32 = (bar.is64Bit ? 4 : 0) | (bar.prefetchable ? 8 : 0)
-        self[place, UInt32.self] = UInt32(truncatingIfNeeded: address) | flags
-        if bar.is64Bit, bar.index < 5 { self[place + 4, UInt32.self] = UInt32(truncatingIfNeeded: address >> 32) }
+        let flags =
+            (bar.is64Bit ? PCI_BASE_ADDRESS_MEM_TYPE_64 : 0) | (bar.prefetchable ? PCI_BASE_ADDRESS_MEM_PREFETCH : 0)
+        self[offset, UInt32.self] = UInt32(truncatingIfNeeded: address) | UInt32(flags)
+        if bar.is64Bit, bar.index < 5 { self[offset + 4, UInt32.self] = UInt32(truncatingIfNeeded: address >> 32) }
     }
 
-    private mutating func powerCapability(at place: Int, next: UInt8) {
-        bytes[place] = 0x01
-        bytes[place + 1] = next
-        self[place + 2, UInt16.self] = 0x0003
-        self[place + 4, UInt16.self] = 0x0008
+    private mutating func powerCapability() {
+        let offset = ConfigSpace.power
+        bytes[offset] = UInt8(PCI_CAP_ID_PM)
+        bytes[offset + PCI_CAP_LIST_NEXT] = UInt8(ConfigSpace.express)
+        // Version 3, neither D1 nor D2.
+        self[offset + PCI_PM_PMC, UInt16.self] = 3
+        self[offset + PCI_PM_CTRL, UInt16.self] = UInt16(PCI_PM_CTRL_NO_SOFT_RESET)
     }
 
-    private mutating func expressCapability(_ device: Topology.Device, at place: Int) {
-        bytes[place] = 0x10
-        // Version 2, endpoint; function-level reset; 8 GT/s x8.
-        self[place + 0x02, UInt16.self] = 0x0002
-        self[place + 0x04, UInt32.self] = 1 << 28 | 0x8000
-        // Device control as after power on: relaxed ordering, no snoop, read requests of 512 bytes.
-        self[place + 0x08, UInt16.self] = 0x2810
-        self[place + 0x0c, UInt32.self] = 0x83
-        self[place + 0x12, UInt16.self] = 0x83
+    private mutating func expressCapability(_ device: Topology.Device) {
+        let offset = ConfigSpace.express
+        bytes[offset] = UInt8(PCI_CAP_ID_EXP)
+        // Version 2, endpoint.
+        self[offset + PCI_EXP_FLAGS, UInt16.self] = 2
+        self[offset + PCI_EXP_DEVCAP, UInt32.self] = UInt32(PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER)
+        // Device control as after power on.
+        self[offset + PCI_EXP_DEVCTL, UInt16.self] = UInt16(
+            PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B)
+        // 8 GT/s, 8 lanes.
+        self[offset + PCI_EXP_LNKCAP, UInt32.self] = 0x83
+        self[offset + PCI_EXP_LNKSTA, UInt16.self] = 0x83
         let completer: UInt32
         switch device.completer {
         case .none: completer = 0
         case .tph: completer = 1
         case .extended: completer = 3
         }
-        self[place + 0x24, UInt32.self] = completer << 12
+        self[offset + PCI_EXP_DEVCAP2, UInt32.self] = completer << 12
     }
 
     /// No-ST and device-specific mode, extended tags, no table.
     private mutating func hintsCapability() {
-        self[ConfigSpace.hints, UInt32.self] = 0x0001_0017
-        self[ConfigSpace.hints + 4, UInt32.self] = 0x0000_0105
+        self[ConfigSpace.tph, UInt32.self] = 1 << 16 | UInt32(PCI_EXT_CAP_ID_TPH)
+        self[ConfigSpace.tph + PCI_TPH_CAP, UInt32.self] = UInt32(
+            PCI_TPH_CAP_ST_NS | PCI_TPH_CAP_ST_DS | PCI_TPH_CAP_EXT_TPH)
     }
 
     /// The text of sysfs `resource`: start, end and flags of the six BARs and the ROM.
@@ -223,12 +264,6 @@ struct ConfigSpace {
     }
 
     private static func line(_ start: UInt64, _ end: UInt64, _ flags: UInt64) -> String {
-        [start, end, flags].map { "0x" + hexadecimal($0, width: 16) }.joined(separator: " ") + "\n"
+        [start, end, flags].map { "0x" + hexDigits($0, width: 16) }.joined(separator: " ") + "\n"
     }
-}
-
-/// Hexadecimal digits with leading zeros.
-func hexadecimal(_ value: some BinaryInteger, width: Int) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

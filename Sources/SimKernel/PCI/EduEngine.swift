@@ -48,9 +48,9 @@ final class EduEngine {
     // MARK: Registers
 
     /// hw/misc/edu.c:edu_mmio_read
-    func read(_ place: UInt64, _ size: Int, now: UInt64) -> UInt64 {
-        guard size == 4 || (place >= 0x80 && size == 8) else { return .max }
-        switch place {
+    func read(_ offset: UInt64, _ size: Int, now: UInt64) -> UInt64 {
+        guard size == 4 || (offset >= 0x80 && size == 8) else { return .max }
+        switch offset {
         case 0x00: return 0x0100_00ed
         case 0x04: return UInt64(inverted)
         case 0x08:
@@ -69,11 +69,11 @@ final class EduEngine {
     }
 
     /// hw/misc/edu.c:edu_mmio_write; the DMA registers are locked while a transfer runs
-    func write(_ place: UInt64, _ size: Int, _ value: UInt64, now: UInt64) {
-        guard size == 4 || (place >= 0x80 && size == 8) else { return }
+    func write(_ offset: UInt64, _ size: Int, _ value: UInt64, now: UInt64) {
+        guard size == 4 || (offset >= 0x80 && size == 8) else { return }
         settle(now)
         let running = command & EduEngine.start != 0
-        switch place {
+        switch offset {
         case 0x04: inverted = ~UInt32(truncatingIfNeeded: value)
         case 0x08 where status & 1 == 0:
             factorial = UInt32(truncatingIfNeeded: value)
@@ -160,6 +160,6 @@ final class EduEngine {
         guard let fault, kernel.iommuFaults.count < SimKernel.mostFaults else { return }
         kernel.iommuFaults.append(
             "\(function.device.address): \(toMemory ? "write" : "read") of \(count) bytes at IOVA "
-                + "0x\(String(iova, radix: 16)): \(fault)")
+                + "\(hex(iova)): \(fault)")
     }
 }

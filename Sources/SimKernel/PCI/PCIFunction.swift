@@ -35,7 +35,7 @@ final class PCIFunction {
 
     init(_ device: Topology.Device, slot: Int, _ windows: inout Windows) {
         self.device = device
-        addresses = windows.place(device.bars, slot: slot)
+        addresses = windows.assign(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
         driver = device.driver
         // Who gave it to such a driver has said so.
@@ -89,8 +89,8 @@ struct Windows {
         aboveHigh = Windows.high + UInt64(functions) * Windows.highSize
     }
 
-    /// Addresses by index.
-    mutating func place(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
+    /// The bus address of each BAR, by index.
+    mutating func assign(_ bars: [Topology.BAR], slot: Int) -> [Int: UInt64] {
         var low = Windows.low + UInt64(slot & 0x1ff) * Windows.lowSize
         var high = Windows.high + UInt64(slot) * Windows.highSize
         let (lowEnd, highEnd) = (low + Windows.lowSize, high + Windows.highSize)

@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import Kernel
 
@@ -64,30 +65,35 @@ extension ConfigSpace {
     /// What fits the capability.
     static let longestSteeringTable = 64
 
-    var hasHints: Bool { bytes.count == 4096 && self[ConfigSpace.hints, UInt16.self] == 0x17 }
+    var hasHints: Bool {
+        bytes.count == PCI_CFG_SPACE_EXP_SIZE && self[ConfigSpace.tph, UInt16.self] == UInt16(PCI_EXT_CAP_ID_TPH)
+    }
 
     /// drivers/pci/tph.c:pcie_enable_tph in device-specific mode, and where the device keeps its table.
     mutating func enableHints(_ requester: Topology.TPHSupport, tableSize: Int) {
         if tableSize > 0 {
-            self[ConfigSpace.hints + 4, UInt32.self] |= UInt32(tableSize - 1) << 16 | 1 << 9
+            self[ConfigSpace.tph + PCI_TPH_CAP, UInt32.self] |= UInt32(tableSize - 1) << 16 | UInt32(PCI_TPH_LOC_CAP)
         }
-        self[ConfigSpace.hints + 8, UInt32.self] = requester == .extended ? 0x302 : 0x102
+        let enabled = requester == .extended ? PCI_TPH_REQ_EXT_TPH : PCI_TPH_REQ_TPH_ONLY
+        self[ConfigSpace.tph + PCI_TPH_CTRL, UInt32.self] = UInt32(enabled << 8 | PCI_TPH_ST_DS_MODE)
     }
 
     /// What the control register lets the function send.
     var enabledHints: Topology.TPHSupport {
         guard hasHints else { return .none }
-        switch self[ConfigSpace.hints + 8, UInt32.self] >> 8 & 3 {
-        case 1: return .tph
-        case 3: return .extended
+        switch Int(self[ConfigSpace.tph + PCI_TPH_CTRL, UInt32.self]) & PCI_TPH_CTRL_REQ_EN_MASK {
+        case PCI_TPH_REQ_TPH_ONLY << 8: return .tph
+        case PCI_TPH_REQ_EXT_TPH << 8: return .extended
         default: return .none
         }
     }
 
-    func steeringTag(at index: Int) -> UInt16 { self[ConfigSpace.hints + 12 + 2 * index, UInt16.self] }
+    func steeringTag(at index: Int) -> UInt16 {
+        self[ConfigSpace.tph + PCI_TPH_BASE_SIZEOF + 2 * index, UInt16.self]
+    }
 
     /// drivers/pci/tph.c:pcie_tph_set_st_entry
     mutating func setSteeringTag(_ tag: UInt16, at index: Int) {
-        self[ConfigSpace.hints + 12 + 2 * index, UInt16.self] = tag
+        self[ConfigSpace.tph + PCI_TPH_BASE_SIZEOF + 2 * index, UInt16.self] = tag
     }
 }

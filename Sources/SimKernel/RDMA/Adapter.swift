@@ -11,7 +11,7 @@ final class Adapter {
     let keys: MemoryKeyPool?
     private let number: UInt8
 
-    init(_ nic: Topology.NIC, _ index: Int, _ function: PCIFunction?, _ routes: PeerRoutes) {
+    init(_ nic: Topology.NIC, _ index: Int, _ function: PCIFunction?, _ routes: P2PRoutes) {
         self.nic = nic
         self.function = function
         number = UInt8(truncatingIfNeeded: index + 1)

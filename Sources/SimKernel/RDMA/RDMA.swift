@@ -24,7 +24,7 @@ final class RDMA {
 
     func adapter(named name: String) -> Adapter? { adapters.values.first { $0.nic.name == name } }
 
-    init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: PeerRoutes) {
+    init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: P2PRoutes) {
         var adapters: [UnsafeMutablePointer<ibv_device>: Adapter] = [:]
         var devices: [UnsafeMutablePointer<ibv_device>] = []
         for (index, nic) in topology.nics.enumerated() {

@@ -141,11 +141,11 @@ public struct Topology: Sendable {
         /// Bytes of its configuration space: 4096, or 256 where it is no PCI Express function and has no capabilities
         /// but those that `config` brings.
         public var configSize = 4096
-        /// What its configuration space holds in place of what the rest of this says.
+        /// Bytes of its configuration space that override what the other members make of it.
         public var config: [(at: Int, bytes: [UInt8])] = []
         /// Whether what belongs to no capability keeps what is written, as in QEMU.
         public var keepsConfigWrites = false
-        /// Bits of its configuration space that keep what is written, in place of what the rest of this says.
+        /// Bits of its configuration space that keep what is written, overriding what the other members make of it.
         public var writableConfig: [(at: Int, bytes: [UInt8])] = []
         /// The memory node it is attached to; -1 where the firmware does not say.
         public var node = -1

@@ -9,7 +9,7 @@ final class TPHModule {
     static let driver = "vfio_tph"
 
     private struct WeakBuffer {
-        weak var buffer: RegionBuffer?
+        weak var buffer: VFIODMABuf?
     }
     /// In the order in which they got their hints.
     private var hinted: [WeakBuffer] = []
@@ -24,7 +24,7 @@ final class TPHModule {
     }
 
     /// hints.c:store
-    func store(_ metadata: TPHMetadata?, in buffer: RegionBuffer) {
+    func store(_ metadata: TPHMetadata?, in buffer: VFIODMABuf) {
         hinted.removeAll { $0.buffer == nil || (metadata == nil && $0.buffer === buffer) }
         if metadata != nil, buffer.metadata == nil { hinted.append(WeakBuffer(buffer: buffer)) }
         buffer.metadata = metadata

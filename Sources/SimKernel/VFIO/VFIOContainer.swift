@@ -54,17 +54,17 @@ final class VFIOContainerFile: OpenFile {
         case VFIO_IOMMU_GET_INFO: return try information(user)
         case VFIO_IOMMU_MAP_DMA: return try map(user)
         case VFIO_IOMMU_UNMAP_DMA: return try unmap(user)
-        case 0x3b75: throw kernel.notModelled("ioctl VFIO_IOMMU_DIRTY_PAGES on a container", ENOTTY)
+        case VFIO_IOMMU_DIRTY_PAGES: throw kernel.notModelled("ioctl VFIO_IOMMU_DIRTY_PAGES on a container", ENOTTY)
         default: throw Errno(ENOTTY)
         }
     }
 
     // vfio_iommu_type1_check_extension: type1, type1v2, unmap all; with a domain, coherent DMA and vaddr update
     private func extensionLevel(_ number: UInt) -> Int {
-        switch number {
-        case 1, UInt(VFIO_TYPE1v2_IOMMU), 9: return 1
-        case 4: return container.isReady && kernel.topology.forcesSnooping ? 1 : 0
-        case 10: return container.isReady ? 1 : 0
+        switch Int(clamping: number) {
+        case VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL: return 1
+        case VFIO_DMA_CC_IOMMU: return container.isReady && kernel.topology.forcesSnooping ? 1 : 0
+        case VFIO_UPDATE_VADDR: return container.isReady ? 1 : 0
         default: return 0
         }
     }
@@ -72,21 +72,23 @@ final class VFIOContainerFile: OpenFile {
     // vfio_ioctl_set_iommu
     private func setIOMMU(_ type: UInt) throws(Errno) -> Int {
         guard !container.groups.isEmpty, !container.isReady else { throw Errno(EINVAL) }
-        guard type == 1 || type == UInt(VFIO_TYPE1v2_IOMMU) else { throw Errno(ENODEV) }
+        guard type == UInt(VFIO_TYPE1_IOMMU) || type == UInt(VFIO_TYPE1v2_IOMMU) else { throw Errno(ENODEV) }
         container.start(type)
         return 0
     }
 
     // vfio_iommu_type1_get_info, with the IOVA range and the DMA limit capability
     private func information(_ user: UserMemory) throws(Errno) -> Int {
-        let minimum = 16
+        let minimum = offsetofend_vfio_iommu_type1_info_iova_pgsizes
         let argsz = try user.load(vfio_iommu_type1_info.self, count: minimum).argsz
         guard argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
         let chain = capabilities
         let size = UInt32(MemoryLayout<vfio_iommu_type1_info>.size)
         let needed = size + 4 * UInt32(chain.count)
         var info = vfio_iommu_type1_info(
-            argsz: argsz, flags: 3, iova_pgsizes: 0x4020_1000, cap_offset: 0, pad: 0)
+            argsz: argsz, flags: UInt32(VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS),
+            // 4 KiB, 2 MiB, 1 GiB
+            iova_pgsizes: 1 << 12 | 1 << 21 | 1 << 30, cap_offset: 0, pad: 0)
         if argsz < needed {
             info.argsz = needed
         } else {
@@ -101,9 +103,13 @@ final class VFIOContainerFile: OpenFile {
     private var capabilities: [UInt32] {
         let ranges = DomainLimits.ranges(kernel.topology.apertureBits)
         let first = UInt32(MemoryLayout<vfio_iommu_type1_info>.size)
-        var words: [UInt32] = [1 << 16 | 2, first + 32, 0, 0, 4096, 0, 1 << 28, 0]
-        words += [1 << 16 | 3, first + 48, UInt32(truncatingIfNeeded: VFIOContainerFile.limit - mapped), 0]
-        words += [1 << 16 | 1, 0, UInt32(ranges.count), 0]
+        // Each: id and version 1, offset of the next, then its own words.
+        func head(_ id: Int, next: UInt32) -> [UInt32] { [1 << 16 | UInt32(id), next] }
+        let free = UInt32(truncatingIfNeeded: VFIOContainerFile.limit - mapped)
+        // Flags, page sizes of the bitmap, its largest size in bytes.
+        var words = head(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, next: first + 32) + [0, 0, 4096, 0, 1 << 28, 0]
+        words += head(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, next: first + 48) + [free, 0]
+        words += head(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, next: 0) + [UInt32(ranges.count), 0]
         for range in ranges {
             words += [range.start, range.last].flatMap {
                 [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)]
@@ -119,15 +125,16 @@ final class VFIOContainerFile: OpenFile {
     // vfio_iommu_type1_map_dma, vfio_dma_do_map
     private func map(_ user: UserMemory) throws(Errno) -> Int {
         let map = try user.load(vfio_iommu_type1_dma_map.self)
-        guard map.argsz >= 32 else { throw Errno(EINVAL) }
-        guard map.flags & ~7 == 0 else { throw Errno(EINVAL) }
+        guard map.argsz >= UInt32(offsetofend_vfio_iommu_type1_dma_map_size) else { throw Errno(EINVAL) }
+        let access = UInt32(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+        guard map.flags & ~(access | UInt32(VFIO_DMA_MAP_FLAG_VADDR)) == 0 else { throw Errno(EINVAL) }
         guard map.size != 0 else { throw Errno(EINVAL) }
         let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
         guard !wraps else { throw Errno(EOVERFLOW) }
         guard !map.vaddr.addingReportingOverflow(map.size - 1).overflow else { throw Errno(EOVERFLOW) }
-        let updates = map.flags & 4 != 0
-        guard updates == (map.flags & 3 == 0) else { throw Errno(EINVAL) }
-        guard (map.size | map.iova | map.vaddr) & 4095 == 0 else { throw Errno(EINVAL) }
+        let updates = map.flags & UInt32(VFIO_DMA_MAP_FLAG_VADDR) != 0
+        guard updates == (map.flags & access == 0) else { throw Errno(EINVAL) }
+        guard (map.size | map.iova | map.vaddr).isPageAligned else { throw Errno(EINVAL) }
         let isMapped = container.space.areas.overlaps(map.iova, last)
         // Unmapping by VADDR is not modelled, so no mapping waits for a new address.
         guard !updates else { throw Errno(isMapped ? EINVAL : ENOENT) }
@@ -138,12 +145,12 @@ final class VFIOContainerFile: OpenFile {
         let writeable = map.flags & UInt32(VFIO_DMA_MAP_FLAG_WRITE) != 0
         // vaddr_get_pfns: a device's mapping is followed to its BAR, other memory is pinned.
         let source: Pages.Source
-        if let place = kernel.barPlace(map.vaddr), let entry = kernel.mappings.find(map.vaddr),
+        if let bar = kernel.barAddress(map.vaddr), let entry = kernel.mappings.find(map.vaddr),
             map.vaddr + (map.size - 1) <= entry.last
         {
             // follow_fault_pfn
-            guard !place.device.isDark else { throw Errno(EFAULT) }
-            source = .bar(place)
+            guard !bar.device.isDark else { throw Errno(EFAULT) }
+            source = .bar(bar)
         } else {
             guard ProcessMemory.isAccessible(map.vaddr, map.size, write: writeable) else { throw Errno(EFAULT) }
             source = .user(map.vaddr)
@@ -158,20 +165,25 @@ final class VFIOContainerFile: OpenFile {
     // vfio_iommu_type1_unmap_dma, vfio_dma_do_unmap
     private func unmap(_ user: UserMemory) throws(Errno) -> Int {
         var unmap = try user.load(vfio_iommu_type1_dma_unmap.self)
-        guard unmap.argsz >= 24 else { throw Errno(EINVAL) }
-        guard unmap.flags & ~7 == 0 else { throw Errno(EINVAL) }
-        // The dirty bitmap's own structure follows.
-        guard unmap.flags & 1 == 0 || unmap.argsz >= 48 && unmap.flags & 6 == 0 else { throw Errno(EINVAL) }
-        guard unmap.flags & 5 == 0 else {
+        let minimum = UInt32(offsetofend_vfio_iommu_type1_dma_unmap_size)
+        guard unmap.argsz >= minimum else { throw Errno(EINVAL) }
+        let bitmap = UInt32(VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
+        let all = UInt32(VFIO_DMA_UNMAP_FLAG_ALL)
+        let vaddr = UInt32(VFIO_DMA_UNMAP_FLAG_VADDR)
+        guard unmap.flags & ~(bitmap | all | vaddr) == 0 else { throw Errno(EINVAL) }
+        // struct vfio_bitmap, 24 bytes, follows.
+        let hasRoom = unmap.argsz >= minimum + 24
+        guard unmap.flags & bitmap == 0 || hasRoom && unmap.flags & (all | vaddr) == 0 else { throw Errno(EINVAL) }
+        guard unmap.flags & (bitmap | vaddr) == 0 else {
             throw kernel.notModelled("VFIO_IOMMU_UNMAP_DMA with dirty bitmap or vaddr", EOPNOTSUPP)
         }
         var indices = container.space.areas.entries.indices
-        if unmap.flags & 2 != 0 {
+        if unmap.flags & all != 0 {
             guard unmap.iova == 0 else { throw Errno(EINVAL) }
             guard unmap.size == 0 else { throw Errno(EINVAL) }
         } else {
             guard unmap.size != 0 else { throw Errno(EINVAL) }
-            guard (unmap.iova | unmap.size) & 4095 == 0 else { throw Errno(EINVAL) }
+            guard (unmap.iova | unmap.size).isPageAligned else { throw Errno(EINVAL) }
             let (last, wraps) = unmap.iova.addingReportingOverflow(unmap.size - 1)
             guard !wraps else { throw Errno(EOVERFLOW) }
             indices = try unmapped(unmap.iova, last)

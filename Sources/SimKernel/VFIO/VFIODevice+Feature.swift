@@ -20,19 +20,22 @@ extension VFIODevice {
             guard set || !isSet else { throw Errno(EINVAL) }
             if isProbe { return false }
             guard isGet || isSet else { throw Errno(EINVAL) }
-            guard Int(argsz) - 8 >= size else { throw Errno(EINVAL) }
+            guard Int(argsz) - MemoryLayout<vfio_device_feature>.size >= size else { throw Errno(EINVAL) }
             return true
         }
 
         func load<Structure: BitwiseCopyable>(_ type: Structure.Type) throws(Errno) -> Structure {
-            try user.load(type, at: 8)
+            try user.load(type, at: UInt64(MemoryLayout<vfio_device_feature>.size))
         }
     }
+
+    /// VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, newer than the headers that check-uapi compares with.
+    private static let precopyInfo = 12
 
     /// drivers/vfio/vfio_main.c:vfio_ioctl_device_feature
     func feature(_ user: UserMemory) throws(Errno) -> Int {
         let header = try user.load(vfio_device_feature.self)
-        guard header.argsz >= 8 else { throw Errno(EINVAL) }
+        guard header.argsz >= UInt32(offsetofend_vfio_device_feature_flags) else { throw Errno(EINVAL) }
         let operations = UInt32(VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE)
         guard header.flags & ~(UInt32(VFIO_DEVICE_FEATURE_MASK) | operations) == 0 else { throw Errno(EINVAL) }
         let call = FeatureCall(argsz: header.argsz, operation: header.flags & operations, user: user)
@@ -49,7 +52,7 @@ extension VFIODevice {
         case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT: return try exitLowPower(call)
         case VFIO_DEVICE_FEATURE_DMA_BUF: return try exportDMABuf(call)
         // vfio_ioctl_device_feature_mig_precopy_info_v2: EINVAL without migration, even for PROBE
-        case 12: throw Errno(EINVAL)
+        case VFIODevice.precopyInfo: throw Errno(EINVAL)
         default: throw Errno(ENOTTY)
         }
     }
@@ -104,14 +107,15 @@ extension VFIODevice {
         guard bar.kind != .io else { throw Errno(EINVAL) }
         try checkBounds(ranges, bar)
         let flags = Int32(bitPattern: request.open_flags)
-        let buffer = RegionBuffer(self, index: bar.index, ranges: ranges, size: size, flags: flags)
+        let buffer = VFIODMABuf(self, index: bar.index, ranges: ranges, size: size, flags: flags)
         remember(buffer)
         return kernel.install(buffer, closesOnExec: flags & O_CLOEXEC != 0)
     }
 
     private func loadRanges(_ user: UserMemory, _ count: Int) throws(Errno) -> [vfio_region_dma_range] {
         let size = MemoryLayout<vfio_region_dma_range>.stride
-        let bytes = try user.bytes(at: 24, count: count * size)
+        let head = MemoryLayout<vfio_device_feature>.size + MemoryLayout<vfio_device_feature_dma_buf>.size
+        let bytes = try user.bytes(at: UInt64(head), count: count * size)
         return bytes.withUnsafeBytes { bytes in
             (0..<count).map {
                 bytes.loadUnaligned(fromByteOffset: $0 * size, as: vfio_region_dma_range.self)
@@ -124,8 +128,8 @@ extension VFIODevice {
         var size: UInt64 = 0
         for range in ranges {
             guard range.length != 0 else { throw Errno(EINVAL) }
-            guard range.offset & 4095 == 0 else { throw Errno(EINVAL) }
-            guard range.length & 4095 == 0 else { throw Errno(EINVAL) }
+            guard range.offset.isPageAligned else { throw Errno(EINVAL) }
+            guard range.length.isPageAligned else { throw Errno(EINVAL) }
             let (sum, overflow) = size.addingReportingOverflow(range.length)
             guard !overflow else { throw Errno(EINVAL) }
             size = sum

@@ -6,7 +6,7 @@ import Kernel
 extension VFIODevice {
     /// vfio_pci_ioctl_get_info
     func information(_ user: UserMemory) throws(Errno) -> Int {
-        let minimum = 16
+        let minimum = offsetofend_vfio_device_info_num_irqs
         var info = try user.load(vfio_device_info.self, count: minimum)
         guard info.argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
         info.flags = UInt32(VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET)
@@ -19,11 +19,11 @@ extension VFIODevice {
     /// vfio_pci_ioctl_get_region_info, vfio_main.c:vfio_get_region_info
     func regionInformation(_ user: UserMemory) throws(Errno) -> Int {
         var info = try user.load(vfio_region_info.self)
-        guard info.argsz >= 32 else { throw Errno(EINVAL) }
+        guard info.argsz >= UInt32(offsetofend_vfio_region_info_offset) else { throw Errno(EINVAL) }
         let index = Int(info.index)
         info.flags = 0
         info.size = 0
-        info.offset = UInt64(info.index) << 40
+        info.offset = UInt64(info.index) << VFIODevice.offsetShift
         let readWrite = UInt32(VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
         switch index {
         case 0..<6:
@@ -49,8 +49,9 @@ extension VFIODevice {
         let size = UInt32(MemoryLayout<vfio_region_info>.size)
         info.flags |= UInt32(VFIO_REGION_INFO_FLAG_CAPS)
         info.cap_offset = 0
-        guard info.argsz >= size + 8 else {
-            info.argsz = size + 8
+        let needed = size + UInt32(MemoryLayout<vfio_info_cap_header>.size)
+        guard info.argsz >= needed else {
+            info.argsz = needed
             return
         }
         try user.store(header, at: UInt64(size))

@@ -42,9 +42,11 @@ extension VFIODevice {
     /// vfio_pci_get_irq_count
     func interruptCount(_ kind: Interrupts.Kind) -> UInt32 {
         switch kind {
-        case .line: config[0x3d] == 0 ? 0 : 1
+        case .line: config[PCI_INTERRUPT_PIN] == 0 ? 0 : 1
         case .msi:
-            function.config.capabilities[0x05].map { 1 << (UInt32(function.config.bytes[$0 + 2]) >> 1 & 7) } ?? 0
+            function.config.msi.map {
+                1 << ((UInt32(function.config.bytes[$0 + PCI_MSI_FLAGS]) & UInt32(PCI_MSI_FLAGS_QMASK)) >> 1)
+            } ?? 0
         case .msix: function.config.vectorsOfMSIX
         case .error, .request: 1
         }
@@ -53,7 +55,7 @@ extension VFIODevice {
     /// vfio_pci_ioctl_get_irq_info
     func interruptInformation(_ user: UserMemory) throws(Errno) -> Int {
         var info = try user.load(vfio_irq_info.self)
-        guard info.argsz >= 16 else { throw Errno(EINVAL) }
+        guard info.argsz >= UInt32(offsetofend_vfio_irq_info_count) else { throw Errno(EINVAL) }
         guard let kind = Interrupts.Kind(rawValue: info.index) else { throw Errno(EINVAL) }
         info.flags = UInt32(VFIO_IRQ_INFO_EVENTFD)
         info.count = interruptCount(kind)
@@ -71,7 +73,7 @@ extension VFIODevice {
     func setInterrupts(_ user: UserMemory) throws(Errno) -> Int {
         let request = try user.load(vfio_irq_set.self)
         let known = UInt32(VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK)
-        guard request.argsz >= 20 else { throw Errno(EINVAL) }
+        guard request.argsz >= UInt32(offsetofend_vfio_irq_set_count) else { throw Errno(EINVAL) }
         guard let kind = Interrupts.Kind(rawValue: request.index) else { throw Errno(EINVAL) }
         guard request.count < UInt32.max - request.start else { throw Errno(EINVAL) }
         guard request.flags & ~known == 0 else { throw Errno(EINVAL) }
@@ -100,8 +102,9 @@ extension VFIODevice {
         case VFIO_IRQ_SET_DATA_EVENTFD: size = 4
         default: throw Errno(EINVAL)
         }
-        guard Int(request.argsz) - 20 >= Int(request.count) * size else { throw Errno(EINVAL) }
-        let bytes = try user.bytes(at: 20, count: Int(request.count) * size)
+        let head = offsetofend_vfio_irq_set_count
+        guard Int(request.argsz) - head >= Int(request.count) * size else { throw Errno(EINVAL) }
+        let bytes = try user.bytes(at: UInt64(head), count: Int(request.count) * size)
         guard size == 4 else { return .flags(bytes) }
         return bytes.withUnsafeBytes { bytes in
             .events(
@@ -267,19 +270,19 @@ extension VFIODevice {
 
     /// vfio_pci_set_ctx_trigger_single
     private func trigger(
-        _ place: WritableKeyPath<Interrupts, EventFile?>, _ vectors: Range<UInt32>, _ signal: Signal
+        _ kind: WritableKeyPath<Interrupts, EventFile?>, _ vectors: Range<UInt32>, _ signal: Signal
     ) throws(Errno) {
-        let event = interrupts[keyPath: place]
+        let event = interrupts[keyPath: kind]
         switch signal {
         case .none:
             guard let event else { throw Errno(EINVAL) }
-            if vectors.isEmpty { interrupts[keyPath: place] = nil } else { event.signal() }
+            if vectors.isEmpty { interrupts[keyPath: kind] = nil } else { event.signal() }
         case .flags(let flags):
             guard !vectors.isEmpty else { throw Errno(EINVAL) }
             if flags[0] != 0 { event?.signal() }
         case .events(let descriptors):
             guard !vectors.isEmpty, descriptors[0] >= -1 else { throw Errno(EINVAL) }
-            interrupts[keyPath: place] = descriptors[0] == -1 ? nil : try kernel.event(descriptors[0])
+            interrupts[keyPath: kind] = descriptors[0] == -1 ? nil : try kernel.event(descriptors[0])
         }
     }
 

@@ -45,12 +45,14 @@ extension VFIODevice {
     /// vfio_pci_ioctl_get_pci_hot_reset_info. `context` is set where the device was opened by its character device.
     func hotResetInformation(_ user: UserMemory, _ context: IOMMUFD?) throws(Errno) -> Int {
         var info = try user.load(vfio_pci_hot_reset_info.self)
-        guard info.argsz >= 12 else { throw Errno(EINVAL) }
+        let minimum = UInt32(offsetofend_vfio_pci_hot_reset_info_count)
+        guard info.argsz >= minimum else { throw Errno(EINVAL) }
         info.flags = 0
         guard hasResettableBus else { throw Errno(ENODEV) }
         let functions = busFunctions
         info.count = UInt32(functions.count)
-        guard functions.count <= (info.argsz - 12) / 8 else {
+        let size = MemoryLayout<vfio_pci_dependent_device>.stride
+        guard functions.count <= Int(info.argsz - minimum) / size else {
             try user.store(info)
             throw Errno(ENOSPC)
         }
@@ -68,7 +70,7 @@ extension VFIODevice {
                 entry.group_id = owned ?? UInt32.max
                 if owned == nil { info.flags &= ~UInt32(VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED) }
             }
-            try user.store(entry, at: 12 + 8 * UInt64(index))
+            try user.store(entry, at: UInt64(minimum) + UInt64(size * index))
         }
         try user.store(info)
         return 0
@@ -84,7 +86,8 @@ extension VFIODevice {
     /// vfio_pci_ioctl_pci_hot_reset
     func hotReset(_ user: UserMemory, _ context: IOMMUFD?) throws(Errno) -> Int {
         let request = try user.load(vfio_pci_hot_reset.self)
-        guard request.argsz >= 12 else { throw Errno(EINVAL) }
+        let minimum = offsetofend_vfio_pci_hot_reset_count
+        guard request.argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
         guard request.flags == 0 else { throw Errno(EINVAL) }
         guard (request.count == 0) == (context != nil) else { throw Errno(EINVAL) }
         guard hasResettableBus else { throw Errno(ENODEV) }
@@ -92,7 +95,7 @@ extension VFIODevice {
         // vfio_pci_ioctl_pci_hot_reset_groups
         guard request.count <= busFunctions.count else { throw Errno(EINVAL) }
         var groups: [VFIOGroup] = []
-        let descriptors = try user.bytes(at: 12, count: 4 * Int(request.count))
+        let descriptors = try user.bytes(at: UInt64(minimum), count: 4 * Int(request.count))
         for index in 0..<Int(request.count) {
             let number = descriptors.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 4 * index, as: Int32.self) }
             guard let file = try kernel.file(number) as? VFIOGroupFile else { throw Errno(EINVAL) }

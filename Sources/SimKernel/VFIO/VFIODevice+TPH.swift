@@ -30,7 +30,7 @@ extension VFIODevice {
             throw Errno(EOPNOTSUPP)
         }
         // dma_buf_get
-        guard let buffer = try kernel.file(descriptor) as? RegionBuffer else {
+        guard let buffer = try kernel.file(descriptor) as? VFIODMABuf else {
             throw Errno(EINVAL)
         }
         guard buffer.owner === self else { throw Errno(EINVAL) }
@@ -40,7 +40,7 @@ extension VFIODevice {
         return 0
     }
 
-    private func setHint(_ metadata: TPHMetadata?, of buffer: RegionBuffer) {
+    private func setHint(_ metadata: TPHMetadata?, of buffer: VFIODMABuf) {
         if let module = kernel.tphModule { module.store(metadata, in: buffer) } else { buffer.metadata = metadata }
     }
 
@@ -48,7 +48,7 @@ extension VFIODevice {
     var servesTPH: Bool { kernel.tphModule == nil || function.driver == TPHModule.driver }
 
     /// scripts/lab/vfio-tph/driver.c:tph_close_device; a hint of the series lives as long as its dma-buf
-    func forgetHints(of buffers: [RegionBuffer]) {
+    func forgetHints(of buffers: [VFIODMABuf]) {
         guard let module = kernel.tphModule else { return }
         for buffer in buffers { module.store(nil, in: buffer) }
     }

@@ -20,11 +20,11 @@ final class VFIODevice {
     /// Configuration space as a program sees it; made anew by every first open.
     var config: VirtualConfig
     var interrupts = Interrupts()
-    var writesByEvent: [WriteByEvent] = []
+    var ioeventfds: [IOEventFD] = []
     /// What it had before it went to D3hot (pm_save).
     var savedForD3: ConfigSpace?
-    /// Its dma-bufs, each at the place it knows. One that goes away takes itself out.
-    private var buffers: [Unmanaged<RegionBuffer>] = []
+    /// Exported dma-bufs, unowned. Each stores its index here and removes itself in deinit (swap with the last).
+    private var buffers: [Unmanaged<VFIODMABuf>] = []
     private var saved: ConfigSpace?
 
     init(_ function: PCIFunction, _ group: VFIOGroup, number: Int, _ kernel: SimKernel) {
@@ -46,7 +46,8 @@ final class VFIODevice {
         let ports = function.device.bars.contains { $0.kind == .io }
         // pci_enable_device turns decoding on; pci_clear_master comes before it.
         function.config.command =
-            function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable | (ports ? 1 : 0)
+            function.config.command & ~ConfigSpace.busMasterEnable | ConfigSpace.memoryEnable
+            | (ports ? UInt16(PCI_COMMAND_IO) : 0)
         config = VirtualConfig(function.config)
         fixBARs()
         function.tellInterrupt = { [unowned self] in
@@ -79,7 +80,7 @@ final class VFIODevice {
         power(to: 0)
         savedForD3 = nil
         forgetInterrupts()
-        forgetWritesByEvent()
+        forgetIOEventFDs()
         if let saved { function.config.restore(saved) }
         function.config.command &= ~ConfigSpace.busMasterEnable
         function.tellInterrupt = nil
@@ -87,7 +88,7 @@ final class VFIODevice {
 
     /// vfio_pci_config.c:__vfio_pci_memory_enabled: as the program set it, not as the hardware has it.
     var memoryEnabled: Bool {
-        function.config.powerState < 3 && config[ConfigSpace.command, UInt16.self] & ConfigSpace.memoryEnable != 0
+        function.config.powerState < 3 && config[PCI_COMMAND, UInt16.self] & ConfigSpace.memoryEnable != 0
     }
 
     /// Whether a mapping of a BAR gives SIGBUS.
@@ -105,16 +106,16 @@ final class VFIODevice {
 
     deinit { for buffer in buffers { buffer.takeUnretainedValue().disown() } }
 
-    func remember(_ buffer: RegionBuffer) {
-        buffer.place = buffers.count
+    func remember(_ buffer: VFIODMABuf) {
+        buffer.slot = buffers.count
         buffers.append(Unmanaged.passUnretained(buffer))
     }
 
-    /// The buffer at a place is being deallocated.
-    func forgetBuffer(at place: Int) {
-        if place < buffers.count - 1, let last = buffers.last {
-            last.takeUnretainedValue().place = place
-            buffers[place] = last
+    /// Called by the buffer at that index while it is deallocated.
+    func forgetBuffer(at slot: Int) {
+        if slot < buffers.count - 1, let last = buffers.last {
+            last.takeUnretainedValue().slot = slot
+            buffers[slot] = last
         }
         buffers.removeLast()
     }
@@ -132,6 +133,15 @@ final class VFIODevice {
 
     // MARK: BARs
 
+    /// vfio_pci_core.h:VFIO_PCI_OFFSET_SHIFT: an offset in a device's file has the region's index above, the offset in
+    /// the region below.
+    static let offsetShift: UInt64 = 40
+
+    /// What an offset in a device's file means.
+    static func region(at offset: UInt64) -> (index: Int, offset: UInt64) {
+        (Int(offset >> offsetShift), offset & (1 << offsetShift - 1))
+    }
+
     /// vfio_pci_rdwr.c:vfio_pci_core_do_io_rw: reads of the MSI-X table give ones and writes to it are lost, even while
     /// memory is off.
     func transfer(_ bar: Topology.BAR, _ offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, write: Bool)
@@ -148,7 +158,7 @@ final class VFIODevice {
             let visible = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<end])
             try access(bar, offset + UInt64(start), visible, write: write)
         }
-        if !write { for place in before..<after { bytes[place] = 0xff } }
+        if !write { for index in before..<after { bytes[index] = 0xff } }
     }
 
     /// Copies from or to a BAR as a bus access does, one naturally aligned access after the other; the caller has
@@ -165,15 +175,15 @@ final class VFIODevice {
             }
             return
         }
-        for (place, size) in BusAccess.split(offset, bytes.count, limit: 8) {
+        for (start, size) in BusAccess.split(offset, bytes.count, limit: 8) {
             let part = UnsafeMutableRawBufferPointer(
-                rebasing: bytes[Int(place - offset)..<(Int(place - offset) + size)])
+                rebasing: bytes[Int(start - offset)..<(Int(start - offset) + size)])
             if write {
                 var value: UInt64 = 0
                 withUnsafeMutableBytes(of: &value) { $0.copyBytes(from: part) }
-                engine.write(place, size, value, now: kernel.now)
+                engine.write(start, size, value, now: kernel.now)
             } else {
-                withUnsafeBytes(of: engine.read(place, size, now: kernel.now)) {
+                withUnsafeBytes(of: engine.read(start, size, now: kernel.now)) {
                     part.copyBytes(from: $0.prefix(size))
                 }
             }
@@ -183,15 +193,15 @@ final class VFIODevice {
 
 /// How a long access is cut into naturally aligned ones.
 enum BusAccess {
-    static func split(_ offset: UInt64, _ count: Int, limit: Int) -> [(place: UInt64, size: Int)] {
+    static func split(_ offset: UInt64, _ count: Int, limit: Int) -> [(offset: UInt64, size: Int)] {
         var parts: [(UInt64, Int)] = []
-        var place = offset
+        var next = offset
         var rest = count
         while rest > 0 {
             var size = limit
-            while size > rest || place % UInt64(size) != 0 { size /= 2 }
-            parts.append((place, size))
-            place += UInt64(size)
+            while size > rest || next % UInt64(size) != 0 { size /= 2 }
+            parts.append((next, size))
+            next += UInt64(size)
             rest -= size
         }
         return parts

@@ -62,7 +62,7 @@ final class VFIODeviceFile: OpenFile {
             return 0
         case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: return try device.hotResetInformation(user, context)
         case VFIO_DEVICE_PCI_HOT_RESET: return try device.hotReset(user, context)
-        case VFIO_DEVICE_IOEVENTFD: return try device.setWriteByEvent(user)
+        case VFIO_DEVICE_IOEVENTFD: return try device.setIOEventFD(user)
         default: throw Errno(ENOTTY)
         }
     }
@@ -70,17 +70,18 @@ final class VFIODeviceFile: OpenFile {
     // device_cdev.c:vfio_df_ioctl_bind_iommufd
     private func bind(_ user: UserMemory) throws(Errno) -> Int {
         let argsz = try user.load(UInt32.self)
-        guard argsz >= 16 else { throw Errno(EINVAL) }
+        guard argsz >= UInt32(offsetofend_vfio_device_bind_iommufd_out_devid) else { throw Errno(EINVAL) }
         let size = MemoryLayout<vfio_device_bind_iommufd>.size
         try user.checkZero(from: UInt64(size), to: UInt64(argsz))
         var bind = try user.load(vfio_device_bind_iommufd.self, count: Int(argsz))
         guard bind.iommufd >= 0 else { throw Errno(EINVAL) }
-        guard bind.flags & ~1 == 0 else { throw Errno(EINVAL) }
+        let hasToken = bind.flags & UInt32(VFIO_DEVICE_BIND_FLAG_TOKEN) != 0
+        guard bind.flags & ~UInt32(VFIO_DEVICE_BIND_FLAG_TOKEN) == 0 else { throw Errno(EINVAL) }
         guard groupFile == nil else { throw Errno(EINVAL) }
         // vfio_device_block_group
         guard device.group.file == nil else { throw Errno(EBUSY) }
         guard context == nil else { throw Errno(EINVAL) }
-        if bind.flags & 1 != 0 {
+        if hasToken {
             // vfio_pci_core_match_token_uuid: no function here has use for a token
             var uuid: UInt64 = 0
             guard sys_copy_from_address(&uuid, bind.token_uuid_ptr, 8) == 0 else { throw Errno(EFAULT) }
@@ -98,7 +99,9 @@ final class VFIODeviceFile: OpenFile {
         device.open()
         bind.out_devid = deviceID
         do throws(Errno) {
-            try user.store(bind.out_devid, at: 12)
+            try user.store(
+                bind.out_devid,
+                at: UInt64(offsetofend_vfio_device_bind_iommufd_iommufd))
         } catch {
             closed()
             self.context = nil
@@ -109,9 +112,10 @@ final class VFIODeviceFile: OpenFile {
 
     // device_cdev.c:vfio_df_ioctl_attach_pt
     private func attach(_ user: UserMemory) throws(Errno) -> Int {
-        var attach = try user.load(vfio_device_attach_iommufd_pt.self, count: 12)
-        let hasPASID = try checkPASID(user, argsz: attach.argsz, minimum: 12, flags: attach.flags)
-        if hasPASID { attach.pasid = try user.load(UInt32.self, at: 12) }
+        let minimum = offsetofend_vfio_device_attach_iommufd_pt_pt_id
+        var attach = try user.load(vfio_device_attach_iommufd_pt.self, count: minimum)
+        let hasPASID = try checkPASID(argsz: attach.argsz, minimum: minimum, flags: attach.flags)
+        if hasPASID { attach.pasid = try user.load(UInt32.self, at: UInt64(minimum)) }
         guard let context else { throw Errno(EINVAL) }
         // iommufd.c:vfio_iommufd_physical_pasid_attach_ioas: PASID 0 is what has none; no function here takes others.
         guard attach.pasid == 0 else { throw Errno(EINVAL) }
@@ -121,7 +125,9 @@ final class VFIODeviceFile: OpenFile {
         device.group.use(new, device.function)
         attach.pt_id = new.id
         do throws(Errno) {
-            try user.store(attach.pt_id, at: 8)
+            try user.store(
+                attach.pt_id,
+                at: UInt64(offsetofend_vfio_device_attach_iommufd_pt_flags))
         } catch {
             detach()
             throw error
@@ -131,20 +137,23 @@ final class VFIODeviceFile: OpenFile {
 
     // device_cdev.c:vfio_df_ioctl_detach_pt
     private func detach(_ user: UserMemory) throws(Errno) -> Int {
-        let request = try user.load(vfio_device_detach_iommufd_pt.self, count: 8)
-        let hasPASID = try checkPASID(user, argsz: request.argsz, minimum: 8, flags: request.flags)
-        let pasid = hasPASID ? try user.load(UInt32.self, at: 8) : 0
+        let minimum = offsetofend_vfio_device_detach_iommufd_pt_flags
+        let request = try user.load(vfio_device_detach_iommufd_pt.self, count: minimum)
+        let hasPASID = try checkPASID(argsz: request.argsz, minimum: minimum, flags: request.flags)
+        let pasid = hasPASID ? try user.load(UInt32.self, at: UInt64(minimum)) : 0
         // iommufd.c:vfio_iommufd_physical_detach_ioas knows nothing of what was attached by PASID, and the other way.
         if pasid == 0, hasPASID == isAttachedByPASID { detach() }
         return 0
     }
 
-    /// Whether the request has a PASID.
-    private func checkPASID(_ user: UserMemory, argsz: UInt32, minimum: UInt32, flags: UInt32) throws(Errno) -> Bool {
-        guard argsz >= minimum else { throw Errno(EINVAL) }
-        guard flags & ~1 == 0 else { throw Errno(EINVAL) }
-        guard flags & 1 != 0 else { return false }
-        guard argsz >= minimum + 4 else { throw Errno(EINVAL) }
+    /// Whether the request has a PASID, in the four bytes behind the `minimum` that one without it has.
+    private func checkPASID(argsz: UInt32, minimum: Int, flags: UInt32) throws(Errno) -> Bool {
+        // VFIO_DEVICE_DETACH_PASID is the same bit.
+        let flag = UInt32(VFIO_DEVICE_ATTACH_PASID)
+        guard argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
+        guard flags & ~flag == 0 else { throw Errno(EINVAL) }
+        guard flags & flag != 0 else { return false }
+        guard argsz >= UInt32(minimum + 4) else { throw Errno(EINVAL) }
         return true
     }
 
@@ -171,8 +180,7 @@ final class VFIODeviceFile: OpenFile {
         guard isReady else { throw Errno(EINVAL) }
         // vfio_pci_core_read
         guard !bytes.isEmpty else { return 0 }
-        let index = Int(offset >> 40)
-        let position = offset & (1 << 40 - 1)
+        let (index, position) = VFIODevice.region(at: offset)
         guard index < VFIO_PCI_NUM_REGIONS else { throw Errno(EINVAL) }
         // vfio_pci_rw: pm_runtime_resume_and_get
         device.wake()
@@ -193,22 +201,21 @@ final class VFIODeviceFile: OpenFile {
 
     // vfio_device_fops_mmap, vfio_pci_core.c:vfio_pci_core_mmap
     override func map(length: Int, protection: Int32, flags: Int32, at offset: UInt64) throws(Errno)
-        -> (UnsafeMutableRawPointer, BARPlace?)
+        -> (UnsafeMutableRawPointer, BARAddress?)
     {
         // mm/mmap.c:do_mmap takes VM_SHARED from the mapping of a file that cannot be written.
         guard isReady else { throw Errno(EINVAL) }
-        guard offset >> 40 < UInt64(VFIO_PCI_NUM_REGIONS) else { throw Errno(EINVAL) }
+        let (index, position) = VFIODevice.region(at: offset)
+        guard index < VFIO_PCI_NUM_REGIONS else { throw Errno(EINVAL) }
         guard flags & MAP_SHARED != 0 else { throw Errno(EINVAL) }
         guard isWritable else { throw Errno(EINVAL) }
-        let index = Int(offset >> 40)
-        let position = offset & (1 << 40 - 1)
         guard let bar = device.function.bar(index) else { throw Errno(EINVAL) }
         guard bar.kind != .io else { throw Errno(EINVAL) }
-        let span = (bar.size + 4095) & ~4095
+        let span = bar.size.wholePages
         guard position <= span, UInt64(length) <= span - position else { throw Errno(EINVAL) }
         guard bar.kind == .memory else { throw kernel.notModelled("mmap of engine registers", EOPNOTSUPP) }
         let address = try device.function.memory(bar).map(length: length, protection: protection, at: position)
-        return (address, BARPlace(device: device, index: index, offset: position))
+        return (address, BARAddress(device: device, index: index, offset: position))
     }
 
     // vfio_main.c:vfio_device_show_fdinfo

@@ -97,7 +97,7 @@ final class VFIOGroupFile: OpenFile {
     // vfio_group_ioctl_get_status
     private func status(_ user: UserMemory) throws(Errno) -> Int {
         var status = try user.load(vfio_group_status.self)
-        guard status.argsz >= 8 else { throw Errno(EINVAL) }
+        guard status.argsz >= UInt32(offsetofend_vfio_group_status_flags) else { throw Errno(EINVAL) }
         status.flags = 0
         if group.container != nil {
             status.flags = UInt32(VFIO_GROUP_FLAGS_CONTAINER_SET | VFIO_GROUP_FLAGS_VIABLE)

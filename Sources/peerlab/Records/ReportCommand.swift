@@ -97,14 +97,14 @@ private struct Mail {
     /// What led to the script's failure, or to the last refusal.
     private var calls: [String] {
         guard let record else { return [] }
-        if let end = record.failures.last?.place {
-            let before = record.operations.filter { $0.place < end }.suffix(12)
+        if let end = record.failures.last?.index {
+            let before = record.operations.filter { $0.index < end }.suffix(12)
             if before.isEmpty { return [] }
             return ["Calls up to the failure", ""] + before.map { "    " + cut(Record.line($0.operation)) }
         }
         let refused = record.operations.filter { $0.operation.errno != nil }
         guard let last = refused.last else { return [] }
-        let before = record.operations.filter { $0.place <= last.place }.suffix(12)
+        let before = record.operations.filter { $0.index <= last.index }.suffix(12)
         return ["Calls up to the last refusal", ""] + before.map { "    " + cut(Record.line($0.operation)) }
     }
 

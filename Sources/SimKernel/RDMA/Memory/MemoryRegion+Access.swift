@@ -11,8 +11,8 @@ extension MemoryRegion {
 
     /// What its requests carry: the hint that the key's index stands for, while the function's TPH is enabled, and
     /// relaxed ordering, where the key has it and the function may.
-    private func attributes(of function: PCIFunction) -> WireAttributes {
-        var attributes = WireAttributes(hint: nil, isRelaxed: isRelaxed && function.config.enablesRelaxedOrdering)
+    private func attributes(of function: PCIFunction) -> TLPAttributes {
+        var attributes = TLPAttributes(hint: nil, isRelaxed: isRelaxed && function.config.enablesRelaxedOrdering)
         if let hint, let steering = domain.context.adapter.steering {
             attributes.hint = steering.hint(index: UInt8(truncatingIfNeeded: hint.index), ph: hint.ph)
         }
@@ -27,14 +27,14 @@ extension MemoryRegion {
         guard isReachable else { return false }
         let place = address - start
         let function = domain.context.adapter.function
-        guard let exported = buffer as? RegionBuffer, let function else {
+        guard let exported = buffer as? VFIODMABuf, let function else {
             // What is in the NIC itself takes no request.
             if let function, device == nil {
                 kernel.record(
                     .hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function,
                     attributes(of: function))
             }
-            guard let pages = buffer as? PageBuffer else {
+            guard let pages = buffer as? MemoryDMABuf else {
                 return moveHost(bytes, memory &+ place, toMemory: toMemory, kernel)
             }
             pages.transfer(bytes, at: offset + place, toMemory: toMemory)
@@ -42,10 +42,10 @@ extension MemoryRegion {
         }
         let attributes = attributes(of: function)
         var done = 0
-        while done < bytes.count, let (place, count) = exported.place(at: offset + place + UInt64(done)) {
+        while done < bytes.count, let (bar, count) = exported.address(at: offset + place + UInt64(done)) {
             let part = UnsafeMutableRawBufferPointer(
                 rebasing: bytes[done..<(done + Int(min(count, UInt64(bytes.count - done))))])
-            kernel.reach(place, part, toMemory: toMemory, by: function, attributes)
+            kernel.reach(bar, part, toMemory: toMemory, by: function, attributes)
             done += part.count
         }
         return true
@@ -73,7 +73,7 @@ extension SteeringTable {
     }
 }
 
-extension PageBuffer {
+extension MemoryDMABuf {
     /// A device's access to the pages; the caller has checked the bounds.
     func transfer(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64, toMemory: Bool) {
         var done = 0

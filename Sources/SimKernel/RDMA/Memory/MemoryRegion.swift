@@ -68,8 +68,8 @@ final class MemoryRegion: Importer {
     /// Whether the NIC's next access finds memory; what VFIO exported may be revoked.
     var isReachable: Bool {
         guard !isDead, let buffer else { return buffer == nil }
-        guard let exported = buffer as? RegionBuffer else { return true }
-        return exported.place(at: offset) != nil
+        guard let exported = buffer as? VFIODMABuf else { return true }
+        return exported.address(at: offset) != nil
     }
 
     /// hw/mlx5/mr.c: a DMA handle wins; else the exporter is asked for a tag of the requester's own namespace. Whatever

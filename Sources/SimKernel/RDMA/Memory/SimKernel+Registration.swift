@@ -86,7 +86,7 @@ extension SimKernel {
         // hw/mlx5/odp.c:mlx5_ib_init_dmabuf_mr
         guard nic.driver != .mlx5 || nic.odp || dataDirect else { throw Errno(EOPNOTSUPP) }
         // Memory of the machine needs no route.
-        if let exported = buffer as? RegionBuffer {
+        if let exported = buffer as? VFIODMABuf {
             _ = try route(to: exported, from: domain.context.adapter.function)
         }
         return try rdma.add(region, pd, address: offset)

@@ -1,18 +1,18 @@
 import Glibc
 public import Kernel
 
-/// What requests of a function carry besides their place.
-struct WireAttributes {
+/// What a request carries besides its address and length.
+struct TLPAttributes {
     var hint: TLP.Hint?
     /// Relaxed ordering.
     var isRelaxed: Bool
 
-    static let none = WireAttributes(hint: nil, isRelaxed: false)
+    static let none = TLPAttributes(hint: nil, isRelaxed: false)
 }
 
 /// Where a request goes, as its completer is addressed.
-enum WireTarget {
-    case bar(BARPlace)
+enum TLPTarget {
+    case bar(BARAddress)
     case hostMemory(UInt64)
 }
 
@@ -41,8 +41,8 @@ extension SimKernel {
     /// An access of a function as the requests it makes, whatever comes of them: none crosses a multiple of the largest
     /// size.
     func record(
-        _ target: WireTarget, _ length: Int, isWrite: Bool, by requester: PCIFunction,
-        _ attributes: WireAttributes = .none
+        _ target: TLPTarget, _ length: Int, isWrite: Bool, by requester: PCIFunction,
+        _ attributes: TLPAttributes = .none
     ) {
         var part = TLP(
             isWrite: isWrite, requester: TLP.requester(requester.device.address), address: 0, length: 0,
@@ -53,11 +53,11 @@ extension SimKernel {
         part.mode = topology.linkMode
         switch target {
         case .hostMemory(let address): part.address = address
-        case .bar(let place):
-            guard let base = place.device.function.addresses[place.index] else { return }
-            part.address = base &+ place.offset
+        case .bar(let target):
+            guard let base = target.device.function.addresses[target.index] else { return }
+            part.address = base &+ target.offset
             part.target = TLP.Target(
-                function: place.device.function.device.address, region: place.index, offset: place.offset)
+                function: target.device.function.device.address, region: target.index, offset: target.offset)
         }
         part.length = length
         part.forEachPart(upTo: isWrite ? SimKernel.payload : SimKernel.readRequest) { wire.append($0) }

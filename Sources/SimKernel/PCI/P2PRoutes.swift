@@ -2,7 +2,7 @@ import Glibc
 import Kernel
 
 /// Which way requests of one function reach another: drivers/pci/p2pdma.c.
-final class PeerRoutes {
+final class P2PRoutes {
     /// enum pci_p2pdma_map_type
     enum Route {
         case busAddress, throughHostBridge, notSupported
@@ -47,8 +47,8 @@ final class PeerRoutes {
     private func path(_ address: String) -> [String] {
         var path: [String] = []
         var next: String? = address
-        while let place = next, let node = nodes[place], !path.contains(place) {
-            path.append(place)
+        while let current = next, let node = nodes[current], !path.contains(current) {
+            path.append(current)
             next = node.parent
         }
         return path
@@ -108,7 +108,7 @@ final class PeerRoutes {
 extension SimKernel {
     /// The way that requests to a device's memory take, and whether it can be mapped at all.
     /// drivers/dma-buf/dma-buf-mapping.c:dma_buf_phys_vec_to_sgt, as vfio_pci_dma_buf_map calls it
-    func route(to buffer: RegionBuffer, from client: PCIFunction?) throws(Errno) -> PeerRoutes.Route {
+    func route(to buffer: VFIODMABuf, from client: PCIFunction?) throws(Errno) -> P2PRoutes.Route {
         guard let owner = buffer.owner, !buffer.isRevoked else { throw Errno(ENODEV) }
         guard let client else { throw Errno(EINVAL) }
         let route = routes.route(from: client.device.address, to: owner.function.device.address)

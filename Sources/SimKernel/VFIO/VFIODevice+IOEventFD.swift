@@ -3,7 +3,7 @@ import Glibc
 import Kernel
 
 /// A write to a BAR that an eventfd stands for (struct vfio_pci_ioeventfd).
-struct WriteByEvent {
+struct IOEventFD {
     let bar: Int
     let offset: UInt64
     let value: UInt64
@@ -14,19 +14,18 @@ struct WriteByEvent {
 /// VFIO_DEVICE_IOEVENTFD. drivers/vfio/pci/vfio_pci_rdwr.c
 extension VFIODevice {
     /// vfio_pci.h:VFIO_PCI_IOEVENTFD_MAX
-    private static let mostWritesByEvent = 1000
+    private static let mostIOEventFDs = 1000
 
     /// vfio_pci_core.c:vfio_pci_ioctl_ioeventfd, vfio_pci_rdwr.c:vfio_pci_ioeventfd
-    func setWriteByEvent(_ user: UserMemory) throws(Errno) -> Int {
-        let minimum = 28
+    func setIOEventFD(_ user: UserMemory) throws(Errno) -> Int {
+        let minimum = offsetofend_vfio_device_ioeventfd_fd
         let request = try user.load(vfio_device_ioeventfd.self, count: minimum)
         guard request.argsz >= UInt32(minimum) else { throw Errno(EINVAL) }
         guard request.flags & ~UInt32(VFIO_DEVICE_IOEVENTFD_SIZE_MASK) == 0 else { throw Errno(EINVAL) }
         guard request.flags.nonzeroBitCount == 1 else { throw Errno(EINVAL) }
         guard request.fd >= -1 else { throw Errno(EINVAL) }
         let size = Int(request.flags)
-        let index = Int(request.offset >> 40)
-        let offset = request.offset & (1 << 40 - 1)
+        let (index, offset) = VFIODevice.region(at: request.offset)
         guard let bar = function.bar(index) else { throw Errno(EINVAL) }
         guard offset + UInt64(size) <= bar.size else { throw Errno(EINVAL) }
         if let table = function.config.msixTable, table.bar == index,
@@ -34,19 +33,19 @@ extension VFIODevice {
         {
             throw Errno(EINVAL)
         }
-        let known = writesByEvent.firstIndex {
+        let known = ioeventfds.firstIndex {
             ($0.bar, $0.offset, $0.value, $0.size) == (index, offset, request.data, size)
         }
         if let known {
             guard request.fd == -1 else { throw Errno(EEXIST) }
-            writesByEvent.remove(at: known).watch.end()
+            ioeventfds.remove(at: known).watch.end()
             return 0
         }
         guard request.fd >= 0 else { throw Errno(ENODEV) }
-        guard writesByEvent.count < VFIODevice.mostWritesByEvent else { throw Errno(ENOSPC) }
+        guard ioeventfds.count < VFIODevice.mostIOEventFDs else { throw Errno(ENOSPC) }
         let event = try kernel.event(request.fd)
         let watch = EventWatch(event) { [unowned self] in write(request.data, size, bar, offset) }
-        writesByEvent.append(WriteByEvent(bar: index, offset: offset, value: request.data, size: size, watch: watch))
+        ioeventfds.append(IOEventFD(bar: index, offset: offset, value: request.data, size: size, watch: watch))
         return 0
     }
 
@@ -64,8 +63,8 @@ extension VFIODevice {
     }
 
     /// vfio_pci_core_disable
-    func forgetWritesByEvent() {
-        for write in writesByEvent { write.watch.end() }
-        writesByEvent = []
+    func forgetIOEventFDs() {
+        for write in ioeventfds { write.watch.end() }
+        ioeventfds = []
     }
 }

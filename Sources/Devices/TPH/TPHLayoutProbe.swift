@@ -5,7 +5,7 @@ import Kernel
 /// SETs of descriptor -1 that tell the structure a kernel takes. Every revision looks the descriptor up after it has
 /// checked size and values, so EBADF means "these would do", EINVAL that they would not. The kernel checks only that
 /// the data is not too short, so sizes are tried upwards and the first EBADF is the size.
-struct TPHLadder {
+struct TPHLayoutProbe {
     let number: UInt32
     let identification: TPHIdentification
     private var seen: [String] = []
@@ -17,9 +17,9 @@ struct TPHLadder {
 
     /// The structure that the kernel takes.
     mutating func climb() throws(TPHRefusal) -> TPHStructure {
-        if try fits(8) { return .eight }
+        if try fits(8) { return .v2 }
         if try fits(12) { return try layoutOfTwelve() }
-        if try fits(16) { return .sixteen }
+        if try fits(16) { return .v3 }
         throw TPHRefusal("feature \(number) wants a larger structure than any posted revision: \(steps)")
     }
 
@@ -44,14 +44,14 @@ struct TPHLadder {
 
     /// What each layout of 12 bytes says to values that are valid in one only.
     private static let discriminators: [(flags: UInt32, byte: Int?, answers: [TPHStructure: Int32])] = [
-        (1, 11, [.twelveA: EBADF, .twelveB: EINVAL]),  // 4: A's tag, high byte; B's hint, above 3
-        (1, 9, [.twelveA: EINVAL, .twelveB: EBADF]),  // 4: A's hint, above 3; B's tag, high byte
-        (0, nil, [.twelveA: EINVAL, .twelveB: EBADF]),  // B clears
-        (4, nil, [.twelveA: EINVAL, .twelveB: EINVAL]),  // no such flag
+        (1, 11, [.v4: EBADF, .v6: EINVAL]),  // 4: A's tag, high byte; B's hint, above 3
+        (1, 9, [.v4: EINVAL, .v6: EBADF]),  // 4: A's hint, above 3; B's tag, high byte
+        (0, nil, [.v4: EINVAL, .v6: EBADF]),  // B clears
+        (4, nil, [.v4: EINVAL, .v6: EINVAL]),  // no such flag
     ]
 
     private mutating func layoutOfTwelve() throws(TPHRefusal) -> TPHStructure {
-        var layouts = [TPHStructure.twelveA, .twelveB]
+        var layouts = [TPHStructure.v4, .v6]
         for step in Self.discriminators {
             let answer = set(12, flags: step.flags, byte: step.byte)
             layouts.removeAll { layout in step.answers[layout].map { -Int($0) } != answer }
