@@ -40,7 +40,7 @@ typedef struct lk_state {
 
 static inline lk_state *state_of(lua_State *L) { return *(lk_state **)lua_getextraspace(L); }
 
-/* Before a protected call from Swift; what it returns goes back into `foreign` afterwards. */
+/* Call before lua_pcall from Swift. Saves and clears the count of Swift frames; restore the value that it returns afterwards. */
 static inline int lk_enter(lua_State *L) {
     int foreign = state_of(L)->foreign;
     state_of(L)->foreign = 0;

@@ -85,7 +85,7 @@ public struct Call {
         }
     }
 
-    /// Pushes an error and returns what tells C to raise it.
+    /// Pushes an error and returns the value on which C raises it.
     public func fail(_ error: any Error) -> CInt {
         let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
         pushError(state, (LuaState.of(state).contextObject as? any ErrorExplainer)?.explained(value) ?? value)

@@ -68,7 +68,7 @@ public struct Parameter: Sendable {
     }
 }
 
-/// What calling a function changes outside the script: what scenarios declare, permissions grant and `peerlab help` tells.
+/// What calling a function changes outside the script: what scenarios declare, permissions grant and `peerlab help` lists.
 public enum Effect: String, Sendable, CaseIterable, Comparable {
     /// Opens a device, which enables and on first open resets it.
     case open

@@ -141,7 +141,7 @@ public final class LuaState {
     /// closed, too.
     public var drewRandom: Bool { state.map { lk_drew_random($0) } ?? hasDrawn }
 
-    /// Why a script was told to stop.
+    /// Why a script was stopped.
     public enum Stop: Sendable {
         /// A signal.
         case interrupt
@@ -176,7 +176,7 @@ public final class LuaState {
         lk_finds(raw, pattern, pattern.utf8.count, text, text.utf8.count)
     }
 
-    /// Whether it was told to stop, and why; known after it is closed, too.
+    /// Why it was stopped; nil where it was not. Also valid after it is closed.
     public var stop: Stop? {
         switch state.map({ lk_interrupted($0) }) ?? stopped {
         case LK_RUNS: nil
@@ -186,7 +186,7 @@ public final class LuaState {
         }
     }
 
-    /// Whether it was told to stop; known after it is closed, too.
+    /// Whether it was stopped. Also valid after it is closed.
     public var isInterrupted: Bool { stop != nil }
 
     static func of(_ state: OpaquePointer) -> LuaState {

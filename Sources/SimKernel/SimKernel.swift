@@ -10,9 +10,9 @@ public import Kernel
 public final class SimKernel: Kernel {
     /// The bench this kernel runs.
     public let topology: Topology
-    /// No more faults are kept than these.
+    /// How many IOMMU faults are kept; later ones are dropped.
     static let mostFaults = 10_000
-    /// No more different calls are told of than these.
+    /// How many different calls that are not modelled are listed.
     static let mostUnmodelled = 1000
     /// DMA that the IOMMU stopped, oldest first.
     public internal(set) var iommuFaults: [String] = []
@@ -22,7 +22,7 @@ public final class SimKernel: Kernel {
     public private(set) var refusal: Errno?
     private var posts = 0
 
-    /// On a busy bench the others run now and then too.
+    /// Lets the other roles run once in 32 posts, also while this one polls without ever waiting.
     func countPost() {
         posts &+= 1
         if posts % 32 == 0 { idle?() }
@@ -30,7 +30,7 @@ public final class SimKernel: Kernel {
 
     private let topDirectory = Directory(in: nil)
     private var hasFiles = false
-    /// The file system, made when it is first looked at: not every scenario does.
+    /// The root directory. Its tree is built on first use, as not every scenario opens files.
     var root: Directory {
         if !hasFiles {
             hasFiles = true
@@ -209,7 +209,7 @@ public final class SimKernel: Kernel {
         }
     }
 
-    /// What a path names. A file of sysfs or procfs that is not here and that a real kernel may have is told of.
+    /// What a path names. A file of sysfs or procfs that is missing here and that a real kernel may have is noted as not modelled.
     func node(_ path: String, follow: Bool = true) throws(Errno) -> Node {
         var walk = Directory.Walk()
         do throws(Errno) { return try root.find(path, follow: follow, &walk) } catch {

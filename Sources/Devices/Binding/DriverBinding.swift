@@ -47,7 +47,7 @@ public struct DriverBinding {
 
     private func take(_ address: PCIAddress) throws(Failure) {
         let path = PCIFunction.path(address)
-        // Some drivers leave virtual functions behind when they go, some do not; told to, all remove them.
+        // Unbinding some drivers leaves virtual functions behind. Writing 0 removes them whatever the driver.
         if let count = try kernel.attributeIfThere("\(path)/sriov_numvfs"), count != "0" {
             try kernel.store("0", in: "\(path)/sriov_numvfs")
         }

@@ -41,7 +41,7 @@ public struct DMABuf: ~Copyable {
 
     private var object: String { "dma-buf of \(label)" }
 
-    /// Its size in bytes, as lseek tells it.
+    /// Its size in bytes, from lseek(2).
     public func size() throws(Failure) -> Int {
         let result = kernel.lseek(descriptor, 0, Int32(SEEK_END))
         if let errno = Errno(result: result) { throw Failure("lseek", errno, object: object) }

@@ -86,7 +86,7 @@ struct MappingCauses {
         return causes.hint
     }
 
-    /// The usable addresses of a container: a capability of VFIO_IOMMU_GET_INFO. Empty where it does not tell.
+    /// The usable addresses of a container: a capability of VFIO_IOMMU_GET_INFO. Empty where the kernel does not give it.
     private static func ranges(of descriptor: Int32, _ kernel: any Kernel) -> [iommu_iova_range] {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let size = UInt32(bytes.count)

@@ -7,7 +7,7 @@ public enum TPHOutcome: Hashable, Sendable {
     case available(TPHFeature)
     /// It has not.
     case absent(reason: String)
-    /// Something is there, or may be, that cannot be told for sure; the reason says what was seen.
+    /// The feature may be there, but cannot be identified for certain; the reason says what was seen.
     case refused(reason: String)
 }
 
@@ -48,7 +48,7 @@ struct TPHIdentification {
     let object: String
     let kernel: any Kernel
 
-    /// The user's word. One PROBE|SET tells a kernel without the feature.
+    /// What the user stated. One PROBE|SET finds out whether the kernel has that feature at all.
     func stated(_ abi: TPHABI, _ number: UInt32) -> TPHOutcome {
         guard TPHFeature.numbers.contains(number) else {
             return .refused(reason: "\(number) is not a number that DMA_BUF_TPH can have")
@@ -69,16 +69,16 @@ struct TPHIdentification {
         case .one(let found): number = found
         }
         let symbols = try corroborate(number)
-        var ladder = TPHLayoutProbe(number: number, self)
-        let structure = try ladder.climb()
+        var probe = TPHLayoutProbe(number: number, self)
+        let structure = try probe.run()
         let btf = try compareBTF(structure)
-        var how = ["feature \(number) answers PROBE|SET, kallsyms has \(TPHSymbols.feature)", ladder.steps, btf]
+        var how = ["feature \(number) answers PROBE|SET, kallsyms has \(TPHSymbols.feature)", probe.steps, btf]
         let abi: TPHABI
         if let stated {
             guard stated.structure == structure else {
                 throw TPHRefusal(
                     "feature \(number) of this kernel takes \(structure.description), but TPH ABI \(stated.name) has "
-                        + "\(stated.structure.description) (\(ladder.steps))", advised: false)
+                        + "\(stated.structure.description) (\(probe.steps))", advised: false)
             }
             (abi, how) = (stated, how + ["the name is --tph-abi's"])
         } else {

@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// SETs of descriptor -1 that tell the structure a kernel takes. Every revision looks the descriptor up after it has
+/// Finds the structure that a kernel takes by SETs of descriptor -1. Every revision looks the descriptor up after it has
 /// checked size and values, so EBADF means "these would do", EINVAL that they would not. The kernel checks only that
 /// the data is not too short, so sizes are tried upwards and the first EBADF is the size.
 struct TPHLayoutProbe {
@@ -16,7 +16,7 @@ struct TPHLayoutProbe {
     }
 
     /// The structure that the kernel takes.
-    mutating func climb() throws(TPHRefusal) -> TPHStructure {
+    mutating func run() throws(TPHRefusal) -> TPHStructure {
         if try fits(8) { return .v2 }
         if try fits(12) { return try layoutOfTwelve() }
         if try fits(16) { return .v3 }

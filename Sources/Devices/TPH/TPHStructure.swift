@@ -3,6 +3,7 @@ import Kernel
 /// The four structures that the revisions used; several revisions share one. The one description of each: it encodes,
 /// decodes for traces, and is what BTF is held against.
 enum TPHStructure: Hashable, Sendable, CaseIterable {
+    /// Named by the first revision that has it.
     case v2, v3, v4, v6
 
     /// What a field means.

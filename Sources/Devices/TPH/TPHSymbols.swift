@@ -1,7 +1,7 @@
 import Glibc
 import Kernel
 
-/// Functions of the running kernel that tell the feature and its revision. A function that is there is evidence; one
+/// Functions of the running kernel that identify the feature and its revision. A function that is there is evidence; one
 /// that is not may be inlined.
 enum TPHSymbols {
     /// The function behind the feature, in every revision.
@@ -16,7 +16,7 @@ enum TPHSymbols {
         ("dma_buf_get_pci_tph", ["v8", "v9", "v10", "v11"]),
     ]
 
-    /// Revisions that nothing here tells apart, and what follows from that. The last one's name stands for all.
+    /// Revisions that cannot be told apart here, and what follows from that. The last one's name stands for all.
     private static let alike: [(revisions: [String], note: String)] = [
         (["v4", "v5"], "v4 or v5: a second SET on a dma-buf may answer EBUSY (v4)"),
         (["v8", "v9", "v10", "v11"], "v8 to v11"),

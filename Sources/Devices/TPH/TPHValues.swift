@@ -17,7 +17,7 @@ public struct ExtendedSteeringTag: RawRepresentable, Hashable, Sendable {
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 }
 
-/// What an exporter tells importers to put into requests that go to its dma-buf. The tags belong to two namespaces and
+/// The hint that importers put into requests to a dma-buf, as its exporter wants. The tags belong to two namespaces and
 /// may differ; an importer asks for the one its own mode needs and gets no other.
 public struct TPHHint: Hashable, Sendable {
     /// For importers in 8-bit mode; nil to give them nothing.

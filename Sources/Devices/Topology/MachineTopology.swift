@@ -34,7 +34,7 @@ public struct MachineTopology {
     /// RDMA devices by the function they are on; nil for those on none.
     private var nics: [PCIAddress?: [String]] = [:]
     /// Bridges and ports that have a line.
-    private var told: Set<String> = []
+    private var written: Set<String> = []
 
     /// Reads what is there now.
     public init(kernel: any Kernel) throws(Failure) {
@@ -151,7 +151,7 @@ public struct MachineTopology {
 
     private mutating func addBridges(above address: PCIAddress) {
         guard let (bridge, ports) = above(address) else { return }
-        if told.insert(bridge).inserted {
+        if written.insert(bridge).inserted {
             var line = Line("host bridge")
             line.add("name", bridge)
             line.add("peer_to_peer", listing(bridge))
@@ -160,7 +160,7 @@ public struct MachineTopology {
         var parent = bridge
         for port in ports {
             defer { parent = port.description }
-            guard told.insert(port.description).inserted else { continue }
+            guard written.insert(port.description).inserted else { continue }
             var line = Line("port")
             line.add("address", port.description)
             line.add("parent", parent)

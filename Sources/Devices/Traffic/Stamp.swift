@@ -1,7 +1,7 @@
 import Glibc
 public import Kernel
 
-/// Bytes that tell which message they belong to: of each message other ones, and none of them likely by chance.
+/// The contents of messages, made from number and seed: different in each message, and unlikely to be there by chance.
 public struct Stamp: Sendable {
     /// Bytes of a message; of several sizes the largest, which is how far apart messages lie.
     public let size: Int

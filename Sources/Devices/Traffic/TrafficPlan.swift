@@ -124,7 +124,7 @@ public struct TrafficResult: Sendable {
     public var failures: [UInt32: Int] = [:]
     /// The first bad one.
     public var firstFailure: Completion?
-    /// Whether it ended early because it was told to.
+    /// Whether `stop` ended it early.
     public var wasStopped = false
 
     /// An empty one.

@@ -114,7 +114,7 @@ struct TrafficStream: ~Copyable {
         return result
     }
 
-    /// Sends `total` messages, or fewer where the time is over; returns how many ended well, and whether it was told to end.
+    /// Sends `total` messages, or fewer where the time is over; returns how many ended well, and whether `stop` ended it.
     /// Not inlined, so that scripts/check-loops finds it.
     @inline(never)
     private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> (Int, Bool) {
@@ -183,10 +183,10 @@ struct TrafficStream: ~Copyable {
         return end != .max && TrafficClock.now() >= end
     }
 
-    /// How long a stream that was told to end waits for what is on its way.
+    /// How long a stopped stream waits for requests that are on their way, in nanoseconds.
     private static let grace: UInt64 = 200_000_000
 
-    /// ETIMEDOUT where nothing has come for too long; EINTR where it was told to end meanwhile.
+    /// ETIMEDOUT where nothing has come for too long; EINTR where `stop` was set meanwhile.
     private func checkPatience(_ idle: Int, _ since: inout UInt64) throws(Errno) {
         let now = TrafficClock.now()
         if idle == 1 { since = now }

@@ -7,7 +7,8 @@ private typealias Type1Info = vfio_iommu_type1_info
 private typealias DMAMap = vfio_iommu_type1_dma_map
 private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
 
-/// The layout of a C structure, of whose fields those count that are named, and of what follows it.
+/// Layout of a C structure. Only the fields listed are decoded; `trailing` describes arrays behind it, `pointed` what
+/// members point to.
 func structure<S>(
     _ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = [], pointed: [Layout.Pointed] = []
 ) -> Request.Argument {
@@ -34,7 +35,10 @@ extension Request {
                 "VFIO_CHECK_EXTENSION", VFIO_CHECK_EXTENSION, on: .container, .value(.decimal), result: .value),
             Request(
                 "VFIO_SET_IOMMU", VFIO_SET_IOMMU, on: .container,
-                .value(.names([.init(1, "VFIO_TYPE1_IOMMU"), .init(VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU")]))),
+                .value(
+                    .names([
+                        .init(VFIO_TYPE1_IOMMU, "VFIO_TYPE1_IOMMU"), .init(VFIO_TYPE1v2_IOMMU, "VFIO_TYPE1v2_IOMMU"),
+                    ]))),
             Request(
                 "VFIO_IOMMU_GET_INFO", VFIO_IOMMU_GET_INFO, on: .container,
                 structure(

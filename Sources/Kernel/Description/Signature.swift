@@ -19,10 +19,11 @@ public struct Signature: Sendable {
     public let result: Format
     /// What else a success gives, by name.
     public let outputs: [(name: String, format: Format)]
-    /// Whether traces write "name=" before each argument: of what has no manual page that everyone knows.
+    /// Whether traces print `name=` before each argument. True for verbs; system calls print their arguments by position, as
+    /// strace does.
     public let namesParameters: Bool
 
-    /// Whether it gives work to a device, which may be done before the call returns.
+    /// Whether it posts work, which a device may finish before the call returns.
     var isPost: Bool { name.hasPrefix("ibv_post_") }
 
     init(

@@ -22,7 +22,7 @@ public struct Refusal: Sendable {
     /// Every operation whose refusals are known.
     public static var operations: [String] { table.keys.sorted() }
 
-    /// What a refusal's errno alone tells; nil where that is nothing. Of a file of the user's, ENOENT says it all.
+    /// The usual reason for an errno of an operation; nil where none is known. ENOENT of a file of the user needs no reason.
     static func hint(for operation: String, _ errno: Errno, on object: String) -> String? {
         let isOfKernel = ["/dev/", "/sys/", "/proc/"].contains { object.hasPrefix($0) }
         if errno == .noEntry, files.contains(operation), !isOfKernel { return nil }

@@ -6,11 +6,11 @@ public struct FRMRPool: Sendable, Equatable {
     public var ats = false
     /// IBV_ACCESS_* that cannot be changed later.
     public var access: UInt32 = 0
-    /// What the driver tells keys apart by, as far as users may set it.
+    /// The part of a pool's key that users may set.
     public var vendorKey: UInt64 = 0
     /// How many blocks of DMA addresses a key holds, at least.
     public var blocks: UInt64 = 0
-    /// What the driver tells keys apart by for itself: of mlx5 the hint, see ``hint``.
+    /// The part of a pool's key that the driver keeps to itself; mlx5 has the TPH hint there, see ``hint``.
     public var kernelVendorKey: UInt64 = 0
     /// Keys that wait for a region.
     public var handles: UInt32 = 0

@@ -99,7 +99,7 @@ public struct TLP: Sendable, Equatable {
 
     // MARK: Headers
 
-    /// The header as its link carries it; nil where our reference does not tell how.
+    /// The header as its link carries it; nil where no source known here says how.
     public var header: [UInt32]? { mode == .flit ? flitHeader : nonFlitHeader }
 
     private var isLong: Bool { address > 0xffff_ffff }
@@ -154,9 +154,9 @@ public struct TLP: Sendable, Equatable {
     }
 }
 
-/// Who sees the links of a real kernel's machine.
+/// Captures the requests on the links of a real kernel's machine (the lab's emulated devices).
 public protocol TLPCapture: AnyObject, Sendable {
-    /// What was sent since it was last emptied. Errors: what keeps it from being asked.
+    /// The requests sent since ``clear()``. Throws where the capture cannot be reached.
     func log() throws(Failure) -> TLPLog
 
     /// Empties it.
@@ -165,13 +165,13 @@ public protocol TLPCapture: AnyObject, Sendable {
 
 /// The requests of a bench's functions, oldest first, as analyzers on its links would show them.
 public struct TLPLog: Sendable {
-    /// No more are kept than these.
+    /// How many requests are kept; later ones are only counted.
     public static let limit = 1 << 16
     /// The requests.
     public private(set) var requests: [TLP] = []
     /// How many are missing: they came after the log was full, or were gone before it could have them.
     public private(set) var lost = 0
-    /// Gets every request as it is sent, also what the log has no room for.
+    /// Called with every request as it is sent, also when the log is full.
     public var sink: (@Sendable (TLP) -> Void)?
 
     /// An empty log.
@@ -183,7 +183,7 @@ public struct TLPLog: Sendable {
         if requests.count < TLPLog.limit { requests.append(request) } else { lost += 1 }
     }
 
-    /// Counts requests that came and that nobody has any more.
+    /// Counts requests that were sent and are lost.
     public mutating func lose(_ count: Int) { lost = lost.addingReportingOverflow(max(count, 0)).partialValue }
 
     /// Forgets all requests.

@@ -16,7 +16,7 @@ public enum IoctlArgument {
 ///
 /// A kernel belongs to one thread, as the Lua state that uses it does.
 public protocol SystemCalls: AnyObject {
-    /// open(2). `flags` are O_RDWR and the like; O_CLOEXEC is the caller's to give. What O_CREAT makes is this user's alone.
+    /// open(2). `flags` are O_RDWR and the like; the caller passes O_CLOEXEC. Files are created with mode 0600.
     func open(_ path: String, flags: Int32) -> Int
     /// close(2). The descriptor is gone whatever the result.
     func close(_ descriptor: Int32) -> Int

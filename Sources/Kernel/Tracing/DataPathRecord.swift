@@ -5,7 +5,7 @@ import Synchronization
 /// recorded, its functions are ours, which pass on to the provider's.
 final class DataPathRecord {
     private unowned let kernel: TracingKernel
-    /// The kernel's own calls reach the same functions; they are told of already.
+    /// While above 0, calls through this kernel are being traced by ``TracingKernel`` itself and must not be recorded twice.
     private var pauses = 0
 
     init(_ kernel: TracingKernel) { self.kernel = kernel }
@@ -53,7 +53,7 @@ final class DataPathRecord {
         entries.withLock { $0[UInt(bitPattern: context)] }
     }
 
-    /// A post that is about to be made; nil where it is told of already.
+    /// A post that is about to be made; nil where ``TracingKernel`` records it.
     private func begin(
         _ signature: Signature, _ qp: UnsafeMutablePointer<ibv_qp>, _ work: @autoclosure () -> Operation.Value
     ) -> Operation? {
@@ -68,7 +68,7 @@ final class DataPathRecord {
         guard var operation else { return }
         operation.duration = kernel.monotonic() &- operation.start
         if result != 0 { operation.errno = Errno(result > 0 ? result : 5) }
-        kernel.tell(operation)
+        kernel.emit(operation)
     }
 
     private static let postSend:
@@ -114,7 +114,7 @@ final class DataPathRecord {
             operation.start = entry.record.kernel.monotonic()
             operation.result = .number(UInt64(found), .decimal)
             operation.outputs = [.init("wc", .completions(UnsafeBufferPointer(start: completions, count: Int(found))))]
-            entry.record.kernel.tell(operation)
+            entry.record.kernel.emit(operation)
             return found
         }
 }

@@ -4,7 +4,7 @@ public struct Operation: Sendable {
     public indirect enum Value: Sendable {
         /// A number, sign-extended where it is signed.
         case number(UInt64, Format)
-        /// What a record calls an object, a key or an address, and how far behind it this is.
+        /// A name from the record (see `Symbols`) and a byte offset from it.
         case symbol(String, UInt64)
         /// A path or a name.
         case text(String)
@@ -36,7 +36,7 @@ public struct Operation: Sendable {
 
     /// What is called.
     public let signature: Signature
-    /// Of an ioctl the request; nil where it is none that we know.
+    /// The ioctl's row in ``Request/all``; nil for other calls and for unknown numbers.
     public var request: Request?
     /// What faults call it: an ioctl by its request.
     public var name: String

@@ -1,12 +1,12 @@
 import CKernel
 
-/// Passes every call on to another kernel and tells what was asked and answered: lines for a trace, as strace would write
-/// them, and operations for a record; and refuses those that a plan names. Reading sysfs and proc is left out of all: it
-/// changes nothing and would bury the rest.
+/// Passes every call on to another kernel. It emits a line of a trace for each, as strace writes them, records each as an
+/// ``Operation``, and refuses the calls that a fault plan names. Reads of sysfs and procfs are neither traced, recorded nor
+/// refused: they change nothing, and there are many of them.
 public final class TracingKernel: Kernel {
     let kernel: any Kernel
-    private let emit: ((String) -> Void)?
-    /// Gets each operation once it is over; nil where nothing is recorded. Set before the first call.
+    private let trace: ((String) -> Void)?
+    /// Called with each operation once it is over; nil where nothing is recorded. Set it before the first call.
     public var record: ((Operation) -> Void)? {
         didSet {
             dataPath?.end()
@@ -15,11 +15,11 @@ public final class TracingKernel: Kernel {
     }
     /// Reserves a position in the record for an operation whose effects others see before it returns (posting work).
     public var recordBegins: (() -> Int)?
-    /// Hears of a feature whose number and layout were found out.
+    /// Called when the number and layout of a feature were found out.
     public var recordFeature: ((Feature) -> Void)?
     /// Which calls are refused instead of being made; nil for none.
     public var faults: FaultPlan?
-    /// Whether calls go past the plan, as they are not the script's: what a bench can do is being found out.
+    /// While true, the fault plan is not consulted: peerlab itself is finding out what the bench can do.
     public var isProbing = false
     /// How many calls a plan has refused so far.
     public private(set) var callsRefused = 0
@@ -27,13 +27,13 @@ public final class TracingKernel: Kernel {
     private var decoder = Decoder()
     private var files = DescriptorNames()
     private var hidden: Set<Int32> = []
-    /// While set, what data loops post and poll past this object comes here too.
+    /// Set while recording: what data loops post and poll without going through this object is recorded here.
     private(set) var dataPath: DataPathRecord?
 
     /// Traces `kernel`; `emit` gets each line, without a newline. Without it nothing is written, and only a plan matters.
     public init(_ kernel: any Kernel, emit: ((String) -> Void)? = nil) {
         self.kernel = kernel
-        self.emit = emit
+        trace = emit
     }
 
     deinit { dataPath?.end() }
@@ -56,7 +56,7 @@ public final class TracingKernel: Kernel {
     public func monotonic() -> UInt64 { kernel.monotonic() }
 
     /// Writes a comment, such as the name of the case that begins.
-    public func note(_ text: String) { emit?("# " + PrintableText.line(text)) }
+    public func note(_ text: String) { trace?("# " + PrintableText.line(text)) }
 
     /// Decodes a feature from now on.
     public func know(_ feature: Feature) {
@@ -66,25 +66,25 @@ public final class TracingKernel: Kernel {
 
     // MARK: What becomes of a call
 
-    /// Whether anybody looks.
-    var watches: Bool { emit != nil || record != nil }
+    /// Whether calls are traced or recorded.
+    var watches: Bool { trace != nil || record != nil }
 
-    /// Tells of a call that is over.
-    func tell(_ operation: Operation) {
-        if let emit {
+    /// Traces and records a call that is over.
+    func emit(_ operation: Operation) {
+        if let trace {
             let elapsed = " <\(secondsText(nanoseconds: operation.duration))>"
-            emit(operation.text(files) + (operation.isInjected ? "" : elapsed))
+            trace(operation.text(files) + (operation.isInjected ? "" : elapsed))
         }
         record?(operation)
     }
 
-    /// The latest calls of those that were refused on purpose and not made since.
+    /// Operations whose latest call the fault plan refused, with the errno.
     private var injected: [String: Errno] = [:]
 
-    /// Whether a refusal of that operation is the plan's, and so has no other cause.
+    /// Whether the latest refusal of that operation came from the fault plan, so that no other cause should be looked for.
     public func wasInjected(_ operation: String, _ code: Int32) -> Bool { injected[operation]?.code == code }
 
-    /// The answer that the plan has for a call, of which it tells.
+    /// The refusal that the fault plan has for a call, traced and recorded; nil where the call is to be made.
     private func refusal(of operation: inout Operation) -> Errno? {
         guard !isProbing, let errno = faults?.refusal(of: operation.name) else {
             injected[operation.name] = nil
@@ -95,11 +95,11 @@ public final class TracingKernel: Kernel {
         operation.errno = errno
         operation.isInjected = true
         operation.start = watches ? kernel.monotonic() : 0
-        if watches { tell(operation) }
+        if watches { emit(operation) }
         return errno
     }
 
-    /// Makes a call, and tells of it.
+    /// Makes a call, traces and records it.
     /// - Parameters:
     ///   - answer: adds what a success gave to the operation.
     ///   - refused: adds what a refusal gave all the same.
@@ -117,13 +117,13 @@ public final class TracingKernel: Kernel {
             let value = try body()
             operation.duration = kernel.monotonic() &- operation.start
             answer(value, &operation)
-            tell(operation)
+            emit(operation)
             return value
         } catch {
             operation.duration = kernel.monotonic() &- operation.start
             operation.errno = error
             refused(&operation)
-            tell(operation)
+            emit(operation)
             throw error
         }
     }

@@ -82,7 +82,7 @@ struct CStep {
         return nil
     }
 
-    /// Compares what came back and is no name.
+    /// Emits the check of a numeric result. Results that became names (descriptors, objects) cannot be compared.
     mutating func compareResult(_ value: String) {
         put("refused(\(line), \(CText.quoted(name)), \(value), \(wantedErrno));")
         guard operation.errno == nil, case .number(let wanted, _) = operation.result else { return }

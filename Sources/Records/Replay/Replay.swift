@@ -246,7 +246,7 @@ public final class Replay {
             throw Impossible(message: "\(name) is the address of a \(kind) of the program that was recorded")
         case (.pointer, .number(let address, _)):
             guard Replay.addresses.contains(name), address >= 0x1000 else { return }
-            // What is nowhere gives what it gave then.
+            // Unmapped then and now: the kernel answers EFAULT both times, so the address may be reused as it is.
             if name == "address" || sys_mapped(address & ~0xfff, 1) == 0 {
                 throw Impossible(message: "\(name) is an address of the program that was recorded")
             }

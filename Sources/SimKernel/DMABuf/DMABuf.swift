@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// Who has attached to a dma-buf and can be told to let go of it (dma_buf_attach_ops.invalidate_mappings).
+/// An importer that is attached to a dma-buf. Its exporter can take the mapping back (dma_buf_attach_ops.invalidate_mappings).
 protocol Importer: AnyObject {
     /// dma_buf_attach_ops.allow_peer2peer
     var allowsPeerToPeer: Bool { get }

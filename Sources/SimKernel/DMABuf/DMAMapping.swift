@@ -4,27 +4,28 @@ import Kernel
 
 /// A dma-buf as the device of a kernel driver sees it (struct sg_table).
 struct DMAMapping {
-    struct Piece {
+    /// struct scatterlist: consecutive bytes for the device.
+    struct Entry {
         let address: UInt64
         let length: UInt64
     }
-    let pieces: [Piece]
+    let entries: [Entry]
     /// What the IOMMU translates for it.
     fileprivate var translated: ClosedRange<UInt64>?
 
-    /// Consecutive pieces of at most `limit` bytes.
-    fileprivate static func pieces(_ address: UInt64, _ length: UInt64, limit: UInt64) -> [Piece] {
+    /// A range cut into entries of at most `limit` bytes.
+    fileprivate static func entries(_ address: UInt64, _ length: UInt64, limit: UInt64) -> [Entry] {
         stride(from: 0, to: length, by: Int(limit)).map {
-            Piece(address: address &+ $0, length: min(limit, length - $0))
+            Entry(address: address &+ $0, length: min(limit, length - $0))
         }
     }
 
     /// Where the device finds the byte at `offset`, and how many follow it there.
     func find(_ offset: UInt64) -> (address: UInt64, count: UInt64)? {
         var rest = offset
-        for piece in pieces {
-            if rest < piece.length { return (piece.address &+ rest, piece.length - rest) }
-            rest -= piece.length
+        for entry in entries {
+            if rest < entry.length { return (entry.address &+ rest, entry.length - rest) }
+            rest -= entry.length
         }
         return nil
     }
@@ -32,10 +33,10 @@ struct DMAMapping {
 
 /// DMA of functions that a driver of the kernel has.
 extension SimKernel {
-    /// Of an entry that tells where peer memory is: whole pages below 4 GiB.
+    /// The most bytes in one entry for peer memory: whole pages below 4 GiB.
     /// drivers/dma-buf/dma-buf-mapping.c:fill_sg_entry
     private static let peerLimit: UInt64 = 0xffff_f000
-    /// Of a PCI function whose driver asks for nothing else; longer pieces are of pages that lie side by side.
+    /// The most bytes in one entry for host memory, where the driver did not raise the limit (dma_set_max_seg_size).
     /// drivers/pci/probe.c:pci_device_add
     private static let memoryLimit: UInt64 = 1 << 16
     /// What can be translated: where BARs are, it would be a peer's address.
@@ -56,8 +57,8 @@ extension SimKernel {
         // dma-buf-mapping.c:dma_buf_phys_vec_to_sgt: an entry a range, or one of all where an IOMMU makes it so
         guard route == .throughHostBridge, topology.iommuTranslates else {
             return DMAMapping(
-                pieces: exported.ranges.flatMap {
-                    DMAMapping.pieces(base &+ $0.offset, $0.length, limit: SimKernel.peerLimit)
+                entries: exported.ranges.flatMap {
+                    DMAMapping.entries(base &+ $0.offset, $0.length, limit: SimKernel.peerLimit)
                 })
         }
         let pages = Pages(.buffer(exported), writeable: true)
@@ -84,7 +85,7 @@ extension SimKernel {
             iova += part.length
         }
         return DMAMapping(
-            pieces: DMAMapping.pieces(start, length, limit: limit), translated: start...(start + (length - 1)))
+            entries: DMAMapping.entries(start, length, limit: limit), translated: start...(start + (length - 1)))
     }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_unmap_attachment

@@ -13,7 +13,7 @@ private enum EduRequest {
 
     static let peerToPeer: UInt32 = 1
     static let invalidate: UInt32 = 2
-    /// How many pieces a map tells.
+    /// How many entries the answer to EDU_MAP has room for.
     static let entries = 32
 }
 
@@ -101,8 +101,8 @@ final class EduImporterFile: OpenFile, Importer {
         guard self.mapping == nil else { throw Errno(EBUSY) }
         let mapping = try kernel.map(buffer, for: function)
         self.mapping = mapping
-        var words: [UInt64] = [UInt64(mapping.pieces.count)]
-        for piece in mapping.pieces.prefix(EduRequest.entries) { words += [piece.address, piece.length] }
+        var words: [UInt64] = [UInt64(mapping.entries.count)]
+        for entry in mapping.entries.prefix(EduRequest.entries) { words += [entry.address, entry.length] }
         words += [UInt64](repeating: 0, count: 1 + 2 * EduRequest.entries - words.count)
         var failure: Errno?
         words.withUnsafeBytes { bytes in

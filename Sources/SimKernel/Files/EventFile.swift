@@ -1,7 +1,7 @@
 import Glibc
 import Kernel
 
-/// A counter that events are written to. fs/eventfd.c
+/// An eventfd: a 64-bit counter. fs/eventfd.c
 final class EventFile: OpenFile {
     private(set) var count: UInt64
     private var watches: [EventWatch] = []
@@ -65,12 +65,12 @@ final class EventFile: OpenFile {
     }
 }
 
-/// What is done when an eventfd is written to (struct virqfd). drivers/vfio/virqfd.c
+/// An action that runs when an eventfd is signalled (struct virqfd). drivers/vfio/virqfd.c
 final class EventWatch {
     private let event: EventFile
     fileprivate let act: () -> Void
 
-    /// vfio_virqfd_enable: an event that was there before counts too, and stays there.
+    /// vfio_virqfd_enable: a counter above 0 runs the action at once and keeps its value.
     init(_ event: EventFile, _ act: @escaping () -> Void) {
         self.event = event
         self.act = act

@@ -5,9 +5,9 @@ import Kernel
 final class Directory {
     var entries: [String: Node] = [:]
     unowned let parent: Directory?
-    /// Whether a name that is missing is missing in the kernel too.
+    /// Whether every name that a real kernel has here is in `entries` or `unmodelled`. Only then is a missing name plain ENOENT.
     var isComplete = false
-    /// Names that the kernel has all the same; they are not listed.
+    /// Names that a real kernel has and this one does not model; opening one is reported, listings leave them out.
     var unmodelled: Set<String> = []
     /// Whether it is a tmpfs, where files can be made.
     let isTemporary: Bool
@@ -43,14 +43,14 @@ enum Node {
     case attribute(show: (() -> String)?, store: ((String) throws(Errno) -> Void)?)
     /// A file of a tmpfs.
     case file(TemporaryContents)
-    /// A block device that somebody has claimed, as a file system does that is mounted.
+    /// A block device that is claimed exclusively, as by a mounted file system.
     case claimed
     /// A character device; the closure is its open operation.
     case device((_ flags: Int32) throws(Errno) -> OpenFile)
 }
 
 extension Directory {
-    /// What is met on the way to a node.
+    /// What a path lookup notes on its way to a node.
     struct Walk {
         fileprivate var links = 0
         /// Whether a name was missing that a real kernel may have.
@@ -63,7 +63,7 @@ extension Directory {
         return try find(path, follow: follow, &walk)
     }
 
-    /// The same; `walk` tells more of a refusal.
+    /// As `walk`, without the detail of a refusal.
     func find(_ path: String, follow: Bool = true, _ walk: inout Walk) throws(Errno) -> Node {
         guard path.utf8.count < 4096 else { throw Errno(ENAMETOOLONG) }
         guard path.hasPrefix("/") else { throw Errno(ENOENT) }

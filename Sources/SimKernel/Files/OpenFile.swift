@@ -1,7 +1,8 @@
 import Glibc
 import Kernel
 
-/// What a descriptor refers to. Each operation answers what the kernel does for a file without it.
+/// What a descriptor refers to. An operation that a subclass does not override answers as the kernel does for a file
+/// without that operation.
 class OpenFile {
     unowned let kernel: SimKernel
     /// The path it was opened by, or what kind of file it is.
@@ -9,7 +10,7 @@ class OpenFile {
     /// O_ACCMODE and O_NONBLOCK.
     let flags: Int32
     var position: UInt64 = 0
-    /// Descriptors and mappings that refer to it.
+    /// How many descriptors and mappings refer to it.
     private(set) var references = 1
 
     init(_ kernel: SimKernel, _ name: String, flags: Int32) {
@@ -47,7 +48,7 @@ class OpenFile {
         -> (UnsafeMutableRawPointer, BARAddress?)
     { throw Errno(ENODEV) }
 
-    /// Nothing refers to it any more.
+    /// Called when the last descriptor or mapping is gone.
     func closed() {}
 
     func hold() { references += 1 }

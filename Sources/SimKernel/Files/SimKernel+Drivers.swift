@@ -38,7 +38,7 @@ extension SimKernel {
         return functions[name]
     }
 
-    /// drivers/pci/pci-driver.c:pci_match_device. vfio-pci knows no id; it takes what it is told to.
+    /// drivers/pci/pci-driver.c:pci_match_device. vfio-pci has no id table here; driver_override alone gives it a device.
     private func matches(_ driver: String, _ function: PCIFunction) -> Bool {
         (function.driverOverride ?? function.device.nativeDriver) == driver
     }
@@ -174,7 +174,7 @@ extension SimKernel {
         virtual.count { bus.directory("devices").entries[$0.device.address] != nil }
     }
 
-    /// New ones have forgotten everything.
+    /// New virtual functions start with nothing of the old ones: no driver, no override.
     private func setVirtualFunctions(_ virtual: [PCIFunction], _ count: Int, _ physical: PCIFunction) {
         for (index, function) in virtual.enumerated() {
             let address = function.device.address

@@ -9,9 +9,9 @@ final class IOAS {
     weak var automatic: HWPT?
     /// How many page tables it fills.
     private(set) var domains = 0
-    /// Ranges that devices and page tables cannot use, with who said so.
+    /// Reserved ranges, each with the device or page table that reserved it.
     private var reserved: [(range: ClosedRange<UInt64>, owner: ObjectIdentifier)] = []
-    /// Where addresses are found for those who name none; empty for everywhere.
+    /// Ranges of IOMMU_IOAS_ALLOW_IOVAS, in which addresses are chosen; empty where all may be used.
     private var allowed: [ClosedRange<UInt64>] = []
     /// Whether mappings of more than a page are avoided (disable_large_pages).
     private(set) var avoidsLargePages = false

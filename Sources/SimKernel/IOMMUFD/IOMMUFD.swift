@@ -150,7 +150,7 @@ final class HWPT {
     }
 }
 
-/// What VT-d translates: everything below the aperture's end but the interrupt window.
+/// The IOVAs that VT-d translates: those below the end of the aperture, without the interrupt window.
 enum DomainLimits {
     static let interrupts: ClosedRange<UInt64> = 0xfee0_0000...0xfeef_ffff
 

@@ -26,9 +26,9 @@ final class PCIFunction {
             }
         }
     }
-    /// The one driver that may have it; nil for whichever knows its id.
+    /// sysfs driver_override: the one driver that may bind it; nil for any driver that knows its id.
     var driverOverride: String?
-    /// Whether drivers may have its virtual functions as soon as they are there.
+    /// sysfs sriov_drivers_autoprobe: whether drivers bind new virtual functions by themselves.
     var probesVirtualFunctions = true
     /// Whether VFIO has it.
     private(set) var isVFIO: Bool
@@ -38,7 +38,7 @@ final class PCIFunction {
         addresses = windows.assign(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
         driver = device.driver
-        // Who gave it to such a driver has said so.
+        // Such a driver knows no id: whoever bound the function to it has set driver_override.
         let isOverridden = device.driver != nil && device.driver != device.nativeDriver
         driverOverride = isOverridden ? device.driver : nil
         isVFIO = device.driver?.hasPrefix("vfio") == true
@@ -46,12 +46,12 @@ final class PCIFunction {
         if case .edu(let mask) = device.kind { engine = EduEngine(dmaMask: mask) } else { engine = nil }
         engine?.onInterrupt = { [unowned self] in
             config.hasInterrupt = assertsLine
-            if engine?.isInterrupting == true { tellInterrupt?() }
+            if engine?.isInterrupting == true { onInterrupt?() }
         }
     }
 
-    /// Whom an interrupt of the function reaches: its driver.
-    var tellInterrupt: (() -> Void)?
+    /// Called when the function interrupts; the driver that has it sets this.
+    var onInterrupt: (() -> Void)?
     /// Whether it asserts its INTx, which it does not where it sends messages.
     var assertsLine: Bool { engine?.isInterrupting == true && !config.isMSIEnabled }
 

@@ -32,7 +32,7 @@ extension SimKernel {
         return true
     }
 
-    /// Where requests are told to as they are sent, beside the log.
+    /// Called for every TLP as it is sent, also when the log is full.
     public var tlpSink: (@Sendable (TLP) -> Void)? {
         get { wire.sink }
         set { wire.sink = newValue }

@@ -13,7 +13,7 @@ extension Topology {
         public static let egressControl = ACS(rawValue: 0x20)
     }
 
-    /// A root port, or the upstream or a downstream port of a switch: which one, its parent tells.
+    /// A root port, or the upstream or a downstream port of a switch: its parent decides which.
     public struct Port: Sendable {
         /// "0000:00:01.0"
         public var address: String
@@ -66,9 +66,9 @@ extension Topology {
         public var cpus = 4
         /// The program may run on the first so many of them.
         public var allowedCPUs = 4
-        /// The steering tag of each CPU's cache; empty where the firmware has no method that tells.
+        /// The steering tag of each CPU's cache; empty where the firmware has no _DSM for it.
         public var cpuTags: [UInt16] = []
-        /// The same for persistent memory; empty where the firmware tells no others.
+        /// The same for persistent memory; empty where the firmware has none.
         public var persistentTags: [UInt16] = []
         /// Four CPUs without tags.
         public init() {}

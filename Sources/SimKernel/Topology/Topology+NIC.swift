@@ -34,7 +34,7 @@ extension Topology {
         public var steeringTable = 0
         /// Whether it has a data direct function.
         public var dataDirect = true
-        /// Whether its driver gives raw dumps of its objects; without them pools of keys are all that tells of hints.
+        /// Whether its driver gives raw dumps of its objects; without them only the pools of memory keys show hints.
         public var rawDumps = true
         /// Bytes of memory of its own (ConnectX: MEMIC).
         public var ownMemory: UInt64 = 131_072
@@ -42,7 +42,7 @@ extension Topology {
         public var subnet: Subnet?
         /// What its firmware calls itself.
         public var firmware = "28.43.1014"
-        /// The most of each kind of object, as ibv_query_device tells.
+        /// The most of each kind of object, as ibv_query_device reports it.
         public var limits = Limits()
 
         /// What an InfiniBand port is called.

@@ -14,7 +14,7 @@ public struct Topology: Sendable {
     public var apertureBits: Int
     /// Whether the IOMMU can make every access of a domain snoop (VFIO_DMA_CC_IOMMU).
     public var forcesSnooping = true
-    /// What VT-d's registers say it can do (CAP_REG, ECAP_REG); nil for an IOMMU that tells nothing of itself.
+    /// What VT-d's registers say it can do (CAP_REG, ECAP_REG); nil for an IOMMU without IOMMU_GET_HW_INFO data.
     public var iommuRegisters: (capability: UInt64, extended: UInt64)?
     /// PCI functions other than the NICs' own, in any order.
     public var devices: [Device]
@@ -90,7 +90,7 @@ public struct Topology: Sendable {
         }
     }
 
-    /// TPH support as DevCap2 bits 13:12 tell it of a completer, and TPH control of a requester.
+    /// TPH support: DevCap2 bits 13:12 of a completer, the TPH control register of a requester.
     public enum TPHSupport: String, Sendable {
         /// No hints.
         case none
@@ -165,7 +165,7 @@ public struct Topology: Sendable {
             self.device = device
             self.classCode = classCode
             self.driver = driver
-            // Those take what they are told to.
+            // These bind only what driver_override names.
             nativeDriver = driver.flatMap { $0.hasPrefix("vfio") || $0 == EduImporterFile.driver ? nil : $0 }
             self.group = group
             self.bars = bars

@@ -38,7 +38,7 @@ final class VFIODMABuf: DMABuf {
         try super.attach(importer)
     }
 
-    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers hear of both edges.
+    /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move. Importers are notified on revocation and on return.
     func move(revoked: Bool) {
         guard revoked != isRevoked else { return }
         if revoked { isRevoked = true }
@@ -52,7 +52,7 @@ final class VFIODMABuf: DMABuf {
         disown()
     }
 
-    /// The device is no longer there to be told of anything.
+    /// The device is being deallocated: do not call it any more.
     func disown() { owner = nil }
 
     /// Where in the BAR the byte at `offset` lies, and how many bytes follow it there.

@@ -60,11 +60,11 @@ extension VFIODevice {
     // vfio_pci_core.c:vfio_pci_core_pm_entry
     private func enterLowPower(_ call: FeatureCall) throws(Errno) -> Int {
         guard try call.check(set: true, size: 0) else { return 0 }
-        return try enterLowPower(telling: nil)
+        return try enterLowPower(waking: nil)
     }
 
-    // vfio_pci_runtime_pm_entry: revokes before it looks
-    private func enterLowPower(telling event: EventFile?) throws(Errno) -> Int {
+    // vfio_pci_runtime_pm_entry: dma-bufs are revoked before the state is checked
+    private func enterLowPower(waking event: EventFile?) throws(Errno) -> Int {
         moveBuffers(revoked: true)
         guard !isLowPower else { throw Errno(EINVAL) }
         isLowPower = true
@@ -79,7 +79,7 @@ extension VFIODevice {
         let descriptor = try call.load(Int32.self)
         guard descriptor >= 0 else { throw Errno(EINVAL) }
         guard let event = try kernel.file(descriptor) as? EventFile else { throw Errno(EINVAL) }
-        return try enterLowPower(telling: event)
+        return try enterLowPower(waking: event)
     }
 
     // vfio_pci_core.c:vfio_pci_core_pm_exit

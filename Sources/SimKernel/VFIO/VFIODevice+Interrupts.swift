@@ -188,7 +188,7 @@ extension VFIODevice {
         if disabled { interrupts.line?.isMasked = true } else { unmaskLine() }
     }
 
-    /// The device asserts its INTx. vfio_intx_handler masks it before it tells.
+    /// The device asserts its INTx. vfio_intx_handler masks it before it signals the eventfd.
     func interruptLine() {
         guard function.assertsLine, interrupts.line?.isMasked == false else { return }
         interrupts.line?.isMasked = true

@@ -10,10 +10,10 @@ final class VFIODevice {
     /// The N of /dev/vfio/devices/vfioN.
     let number: Int
     private(set) var openCount = 0
-    /// Whether VFIO would wait before it lets go of the device: it is open, or a dma-buf of it is there.
+    /// Whether unbinding vfio-pci would wait: the device is open, or one of its dma-bufs exists.
     var isUsed: Bool { openCount > 0 || !buffers.isEmpty }
     var isLowPower = false
-    /// What to tell when something wakes it from low power.
+    /// Signalled when something wakes it from low power (LOW_POWER_ENTRY_WITH_WAKEUP).
     var wakeEvent: EventFile?
     /// The iommufd it is bound to, and its id there; nil where it was not opened by its character device.
     var bound: (context: IOMMUFD, id: UInt32)?
@@ -21,7 +21,7 @@ final class VFIODevice {
     var config: VirtualConfig
     var interrupts = Interrupts()
     var ioeventfds: [IOEventFD] = []
-    /// What it had before it went to D3hot (pm_save).
+    /// Configuration space as it was before D3hot (pm_save).
     var savedForD3: ConfigSpace?
     /// Exported dma-bufs, unowned. Each stores its index here and removes itself in deinit (swap with the last).
     private var buffers: [Unmanaged<VFIODMABuf>] = []
@@ -50,7 +50,7 @@ final class VFIODevice {
             | (ports ? UInt16(PCI_COMMAND_IO) : 0)
         config = VirtualConfig(function.config)
         fixBARs()
-        function.tellInterrupt = { [unowned self] in
+        function.onInterrupt = { [unowned self] in
             if interrupts.type == .msi { interruptByMessage() } else { interruptLine() }
         }
         isLowPower = false
@@ -58,8 +58,8 @@ final class VFIODevice {
         refresh()
     }
 
-    /// vfio_pci_core_runtime_resume: whatever needs the device wakes it for a moment; where a program asked to be told,
-    /// that ends low power, but gives no dma-buf back.
+    /// vfio_pci_core_runtime_resume: any access wakes the device. With a wakeup eventfd low power ends there, though its
+    /// dma-bufs stay revoked; without one the device sleeps again.
     func wake() {
         guard isLowPower, let event = wakeEvent else { return }
         event.signal()
@@ -83,10 +83,10 @@ final class VFIODevice {
         forgetIOEventFDs()
         if let saved { function.config.restore(saved) }
         function.config.command &= ~ConfigSpace.busMasterEnable
-        function.tellInterrupt = nil
+        function.onInterrupt = nil
     }
 
-    /// vfio_pci_config.c:__vfio_pci_memory_enabled: as the program set it, not as the hardware has it.
+    /// vfio_pci_config.c:__vfio_pci_memory_enabled: from the virtual command register, which may differ from the hardware's.
     var memoryEnabled: Bool {
         function.config.powerState < 3 && config[PCI_COMMAND, UInt16.self] & ConfigSpace.memoryEnable != 0
     }
@@ -95,7 +95,7 @@ final class VFIODevice {
     var isDark: Bool { isLowPower || !memoryEnabled }
     private var wasDark = false
 
-    /// After whatever may have taken memory away or given it back.
+    /// To be called after every change that may have switched the memory off or on.
     func refresh() {
         guard isDark != wasDark else { return }
         wasDark.toggle()
@@ -125,7 +125,7 @@ final class VFIODevice {
         for buffer in buffers { buffer.takeUnretainedValue().move(revoked: revoked) }
     }
 
-    /// The second half of every event that takes memory away for a moment.
+    /// Ends an event that switched the memory off: dma-bufs and mappings come back if it is on again.
     func restoreBuffers() {
         if memoryEnabled { moveBuffers(revoked: false) }
         refresh()
