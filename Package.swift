@@ -96,7 +96,7 @@ let package = Package(
         .testTarget(
             name: "BindingsTests",
             dependencies: [
-                "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CKernel", "CHeap", "CLua", "TestBench",
+                "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CHeap", "CLua", "TestBench",
             ],
             swiftSettings: swift),
         .testTarget(
@@ -114,7 +114,7 @@ let package = Package(
             ],
             swiftSettings: swift),
         .testTarget(
-            name: "CommandTests", dependencies: ["peerlab", "LabBench", "Results", "Runner"],
+            name: "CommandTests", dependencies: ["peerlab", "Commands", "LabBench", "LuaKit", "Results", "Runner"],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),
