@@ -114,7 +114,8 @@ let package = Package(
             ],
             swiftSettings: swift),
         .testTarget(
-            name: "CommandTests", dependencies: ["peerlab", "Commands", "LabBench", "LuaKit", "Results", "Runner", "SimKernel"],
+            name: "CommandTests",
+            dependencies: ["peerlab", "Commands", "LabBench", "LuaKit", "Results", "Runner", "SimKernel"],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),
