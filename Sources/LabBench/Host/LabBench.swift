@@ -1,6 +1,6 @@
 import CKernel
 import Glibc
-import Kernel
+public import Kernel
 
 /// Runs a command inside an emulated machine with its own kernel and its own devices under test. The guest has an image made
 /// for the run and nothing else of the host; what comes back are frames, read as a stranger's.
@@ -23,24 +23,28 @@ public struct LabBench {
     public var server: DeviceServer?
     /// How long the guest may take to reach user space.
     public var bootTimeout: Duration = .seconds(60)
-    /// How long the guest may be there from the moment that user space was reached, seconds; the processor time of its
-    /// emulator is limited by it as well.
-    public var timeLimit: Double
-    /// How much the guest may send.
-    public var limits: FrameReader.Limits
+    /// Modules of its kernel to load before anything else, in this order: drivers that are not built in.
+    public var drivers: [GuestModule] = []
+    /// Modules to load before devices are bound, in this order.
+    public var modules: [GuestModule] = []
+    /// A cpio archive with a newer libibverbs than this machine's, and what it is called here; nil where there is none.
+    public var libraries: (contents: [UInt8], name: String)?
 
-    /// A bench of one machine, for a job of `files` files.
-    public init(kernel: String, machine: LabMachine, emulator: QEMU?, timeLimit: Double, files: Int) {
+    /// Seconds that a guest has beside its command's.
+    public static let setup = 15.0
+
+    /// A bench of one machine.
+    public init(kernel: String, machine: LabMachine, emulator: QEMU?) {
         self.kernel = kernel
         self.machine = machine
         self.emulator = emulator
-        self.timeLimit = timeLimit
-        limits = FrameReader.Limits(fileCount: UInt8(clamping: files))
     }
 
-    /// Boots the guest with `image` and runs the image's job. The guest is gone when this returns, whatever the verdict.
+    /// Boots a guest and runs the command in it. The guest is gone when this returns, whatever the verdict. The one way into
+    /// the lab. An error says what of the command's files cannot be taken along.
     ///
     /// - Parameters:
+    ///   - note: what had to be left out of the image, a sentence each.
     ///   - interrupts: how many times the user has asked to stop; asked ten times a second. The first is passed on: the
     ///     command gets a SIGINT and has ten seconds to release its devices and exit. The second, or one before the guest
     ///     is up, ends the guest.
@@ -50,13 +54,17 @@ public struct LabBench {
     ///   - again: called before another guest is booted, because QEMU failed the first one before that had said anything; twice
     ///     at most.
     public func run(
-        image: [[UInt8]], interrupts: () -> Int = { 0 }, output: (_ isError: Bool, [UInt8]) -> Void,
+        command: GuestCommand, note: (String) -> Void = { _ in }, interrupts: () -> Int = { 0 },
+        output: (_ isError: Bool, [UInt8]) -> Void,
         file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }, again: (String) -> Void = { _ in }
-    ) -> LabVerdict {
+    ) throws(Failure) -> LabVerdict {
+        let image = try image(for: command, note)
+        let time = command.time + LabBench.setup,
+            limits = FrameReader.Limits(fileCount: UInt8(clamping: command.results))
         for _ in 0..<2 {
             var hasSpoken = false
             let verdict = runOnce(
-                image, interrupts,
+                image, time, limits, interrupts,
                 {
                     hasSpoken = true
                     output($0, $1)
@@ -74,12 +82,12 @@ public struct LabBench {
                 "the guest's kernel died before its command said anything, of a breakpoint that QEMU kept "
                     + "(\(LabVerdict.keptBreakpoint)); another guest is booted")
         }
-        return runOnce(image, interrupts, output, file, told)
+        return runOnce(image, time, limits, interrupts, output, file, told)
     }
 
     private func runOnce(
-        _ image: [[UInt8]], _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (ReturnedFile) -> Void,
-        _ told: ([UInt8]) -> Void
+        _ image: [[UInt8]], _ time: Double, _ limits: FrameReader.Limits, _ interrupts: () -> Int,
+        _ output: (Bool, [UInt8]) -> Void, _ file: (ReturnedFile) -> Void, _ told: ([UInt8]) -> Void
     ) -> LabVerdict {
         guard let text = LabFile.contents(of: kernel) else {
             return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
@@ -89,17 +97,36 @@ public struct LabBench {
         }
         do throws(Failure) {
             let emulator = try Emulator(
-                program, machine, kernel: text, image: image, time: processorTime, server: server)
+                program, machine, kernel: text, image: image, time: LabBench.processorTime(time), server: server)
             var guest = GuestRun(
                 emulator, limits: limits,
-                watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(timeLimit), begin: .now))
+                watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(time), begin: .now))
             guest.attend(interrupts, output, file, told)
-            return guest.verdict(status: emulator.end(), timeLimit: timeLimit)
+            return guest.verdict(status: emulator.end(), timeLimit: time)
         } catch {
             return .qemuFailed(stderr: error.message)
         }
     }
 
-    /// The processor time that the machine's processors and QEMU's own thread can use within the time limit.
-    private var processorTime: UInt64 { UInt64(clamping: Int64(min(timeLimit, 1e9) * 3) + 300) }
+    /// What the machine's processors, and QEMU's own thread, can use in that time, seconds.
+    private static func processorTime(_ time: Double) -> UInt64 { UInt64(clamping: Int64(min(time, 1e9) * 3) + 300) }
+
+    private func image(for command: GuestCommand, _ note: (String) -> Void) throws(Failure) -> [[UInt8]] {
+        var image = try GuestImage(stdlib: command.stdlib)
+        for (folder, path) in command.modules { image.addModules(of: folder, at: path) }
+        for (path, contents) in command.files { image.add(contents, at: path) }
+        for archive in (libraries.map { [$0] } ?? []) + command.archives {
+            try image.append(archive: archive.contents, from: archive.name)
+        }
+        for module in drivers + modules { image.add(module.contents, at: module.path) }
+        for sentence in image.notes { note(sentence) }
+        return try image.bytes(
+            GuestJob(
+                command: command.words, environment: image.environment + command.environment,
+                directory: command.directory, drivers: drivers.map(\.path),
+                modules: modules.map { GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign) },
+                bindings: machine.devices.compactMap { device in
+                    device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
+                }, files: command.results))
+    }
 }

@@ -124,11 +124,9 @@ final class BatchProcess {
 
     private func runInLab(_ file: String, _ settings: [(name: String, value: String)]) -> ChildReport {
         do {
-            guard var run = try Run.parse([file]) as Run? else { return ChildReport(unusable: "") }
-            run.on = on
-            run.on.settings = settings.map { "\($0.name)=\($0.value)" }
             var result: ScenarioResult?
-            let status = try LabRun(run, Limits(), results: { result = Report.results(in: $0)?.first }).run()
+            let lab = try LabRun(file, on, settings: settings) { result = Report.results(in: $0)?.first }
+            let status = try lab.run()
             guard let result else {
                 return ChildReport(unusable: "the lab ended with \(status) and without a result")
             }

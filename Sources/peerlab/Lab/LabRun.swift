@@ -7,8 +7,6 @@ import Runner
 
 /// A command of this program, or of an image of the user's, in the lab's guest.
 struct LabRun {
-    /// Seconds that a guest has, beside its command, to load modules, bind devices and end.
-    static let setup = 15.0
     /// The most of a file or an archive that a guest is given, bytes.
     private static let longestInput = 1 << 30
     /// Seconds that a command has which says nothing of it.
@@ -26,7 +24,7 @@ struct LabRun {
     /// Other files that the command reads, at the same paths in the guest.
     var inputs: [String] = []
     /// Files that are only the guest's: where, and what is in them.
-    var made: [(place: String, contents: [UInt8])] = []
+    var made: [(path: String, contents: [UInt8])] = []
     /// Archives of the user's own, whose programs are in the guest too.
     var images: [String] = []
     /// What the command writes to `GuestJob.result(_:)`, and what becomes of it here.
@@ -64,11 +62,9 @@ struct LabRun {
         try kernel.check()
         for note in setup.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
         let spools = try LabSpools(results)
-        let image = try image(setup)
-        var bench = LabBench(
-            kernel: kernel.image, machine: setup.machine, emulator: try setup.emulator(),
-            timeLimit: time + LabRun.setup, files: results.count)
+        var bench = LabBench(kernel: kernel.image, machine: setup.machine, emulator: try setup.emulator())
         bench.server = setup.server
+        let command = try guestCommand(setup, &bench)
         let signals = SignalCount()
         let guestOutput = GuestOutput(), guestErrors = GuestOutput()
         let show = { (isError: Bool, bytes: [UInt8]) in
@@ -76,12 +72,16 @@ struct LabRun {
                 (isError ? guestErrors : guestOutput).add(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
             }
         }
-        let verdict = bench.run(
-            image: image, interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) },
-            told: { bytes in
-                story?.add(bytes)
-                told?(bytes)
-            }, again: { print("peerlab: \($0)", to: STDERR_FILENO) })
+        let verdict: LabVerdict
+        do throws(Failure) {
+            verdict = try bench.run(
+                command: command, note: { print("peerlab: \($0)", to: STDERR_FILENO) },
+                interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) },
+                told: { bytes in
+                    story?.add(bytes)
+                    told?(bytes)
+                }, again: { print("peerlab: \($0)", to: STDERR_FILENO) })
+        } catch { throw ValidationError(error.message) }
         guestOutput.end(to: STDOUT_FILENO)
         guestErrors.end(to: STDERR_FILENO)
         var isTold = false
@@ -136,38 +136,34 @@ struct LabRun {
         (129...255).contains(code) && code != ExitStatus.interrupted.rawValue
     }
 
-    /// What the guest is to have of this machine.
-    private func image(_ setup: LabSetup) throws -> [[UInt8]] {
+    /// The command with all that the guest is to have of this machine; what belongs to its kernel goes to the bench.
+    private func guestCommand(_ setup: LabSetup, _ bench: inout LabBench) throws -> GuestCommand {
         do throws(Failure) {
-            var image = try GuestImage(stdlib: StdlibFolders.all(extra: []))
-            for folder in lib { image.addModules(of: folder, at: LabRun.place(folder)) }
+            let input = { (path: String) throws(Failure) in
+                try InputFile.bytes(of: path, limit: LabRun.longestInput)
+            }
+            var guest = GuestCommand([program ?? GuestImage.program] + command, time: time)
+            guest.environment = LabRun.environment
+            guest.directory = LabRun.directory()
+            guest.results = results.count
+            guest.stdlib = StdlibFolders.all(extra: [])
+            guest.modules = lib.map { ($0, LabRun.path($0)) }
             for file in scripts {
-                image.addModules(of: LabRun.folder(of: file), at: LabRun.folder(of: LabRun.place(file)))
+                guest.modules.append((LabRun.folder(of: file), LabRun.folder(of: LabRun.path(file))))
                 let text = try InputFile.bytes(of: file, limit: InputFile.Limit.script, mayBeStream: true)
-                image.add(text, at: LabRun.place(file))
+                guest.files.append((LabRun.path(file), text))
             }
-            for file in inputs {
-                image.add(try InputFile.bytes(of: file, limit: LabRun.longestInput), at: LabRun.place(file))
+            for file in inputs { guest.files.append((LabRun.path(file), try input(file))) }
+            guest.files += made
+            for archive in images { guest.archives.append((try input(archive), archive)) }
+            if let libraries = setup.libraries { bench.libraries = (try input(libraries), libraries) }
+            let module = { (one: LabModule) throws(Failure) in
+                GuestModule(
+                    path: one.path, contents: try input(one.file), parameters: one.parameters, unless: one.sign)
             }
-            for (place, contents) in made { image.add(contents, at: place) }
-            for archive in (setup.libraries.map { [$0] } ?? []) + images {
-                try image.append(archive: try InputFile.bytes(of: archive, limit: LabRun.longestInput), from: archive)
-            }
-            for module in setup.drivers + setup.modules {
-                image.add(try InputFile.bytes(of: module.file, limit: LabRun.longestInput), at: module.path)
-            }
-            for note in image.notes { print("peerlab: \(note)", to: STDERR_FILENO) }
-            return try image.bytes(
-                GuestJob(
-                    command: program.map { [$0] + command } ?? [GuestImage.program] + command,
-                    environment: image.environment + LabRun.environment, directory: LabRun.directory(),
-                    drivers: setup.drivers.map(\.path),
-                    modules: setup.modules.map {
-                        GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign)
-                    },
-                    bindings: setup.machine.devices.compactMap { device in
-                        device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
-                    }, files: results.count))
+            for one in setup.drivers { bench.drivers.append(try module(one)) }
+            for one in setup.modules { bench.modules.append(try module(one)) }
+            return guest
         } catch { throw ValidationError(error.message) }
     }
 
@@ -185,7 +181,7 @@ struct LabRun {
     }
 
     /// Where a file of this machine is in the guest.
-    static func place(_ path: String) -> String {
+    static func path(_ path: String) -> String {
         let path = absolute(path)
         guard isKernels(path) else { return path }
         return "/root/" + (path.split(separator: "/").last.map(String.init) ?? "file")
@@ -207,50 +203,64 @@ struct LabRun {
 }
 
 extension LabRun {
-    /// `peerlab run`, in the guest. `read` takes the JSON of its results, where somebody wants that.
-    init(
-        _ options: Run, _ limits: Limits, _ outputs: RunOutputs? = nil, results read: (([UInt8]) -> Void)? = nil
-    ) throws {
+    /// `peerlab run` of scenarios in the guest, where the devices that bring results about are. `words` are further options for
+    /// it, `results` what it writes by them.
+    static func scenarios(
+        _ files: [String], _ on: BenchOptions, settings: [String], _ words: [String] = [], results: [LabResult],
+        timeout: Double? = nil
+    ) throws -> LabRun {
+        var all = ["run", "--bench", "host", "--inside-lab", on.lab.inside, "--tph-abi", on.tphAbi]
+        for setting in settings { all += ["--set", setting] }
+        all += try on.grants.words().flatMap { ["--\($0.word)", $0.value] }
+        for folder in on.lib { all += ["--lib", LabRun.path(folder)] }
+        let paths = files.map { LabRun.isKernels($0) ? LabRun.path($0) : $0 }
+        var run = LabRun(on.lab, lib: on.lib, all + words + ["--"] + paths)
+        run.results = results
+        run.scripts = files
+        run.story = RunStory(paths, accepts: LabResult.areLabs)
+        run.time = (timeout ?? LabRun.defaultTime) * Double(files.count)
+        return run
+    }
+
+    /// What the options of `peerlab run` say.
+    init(_ options: Run, _ limits: Limits, _ outputs: RunOutputs) throws {
         var results: [LabResult] = []
         /// The path in the guest of what goes to a file here.
         func result(_ file: ResultFile, _ name: String, _ kind: LabResult.Kind) -> String {
             results.append(LabResult(file, name, kind))
             return GuestJob.result(results.count - 1)
         }
-        let on = options.on
-        var words = ["run", "--bench", "host", "--inside-lab", on.lab.inside, "--tph-abi", on.tphAbi]
-        for setting in on.settings { words += ["--set", setting] }
-        words += try on.grants.words().flatMap { ["--\($0.word)", $0.value] }
-        for folder in on.lib { words += ["--lib", LabRun.place(folder)] }
+        var words: [String] = []
         if options.trace == "-" {
             words.append("--trace=-")
-        } else if let trace = outputs?.trace {
+        } else if let trace = outputs.trace {
             words.append("--trace=" + result(trace, "--trace", .text))
         }
         if options.tlp == "-" {
             words.append("--tlp=-")
-        } else if let tlp = outputs?.tlp {
+        } else if let tlp = outputs.tlp {
             words.append("--tlp=" + result(tlp, "--tlp", .text))
         }
-        if let record = outputs?.record {
-            words += ["--record", result(record, "--record", .record), "--record-model", on.lab.model]
+        if let record = outputs.record {
+            words += ["--record", result(record, "--record", .record), "--record-model", options.on.lab.model]
         }
         for device in options.bind { words += ["--bind", device] }
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
-        if let json = outputs?.json { words += ["--json", result(json, "--json", .results)] }
-        if let read {
-            results.append(LabResult("the results", .results, read: read))
-            words += ["--json", GuestJob.result(results.count - 1)]
-        }
-        self.init(
-            on.lab, lib: on.lib, words + ["--"] + options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 })
-        self.results = results
-        scripts = options.files
-        story = RunStory(
-            options.files.map { LabRun.isKernels($0) ? LabRun.place($0) : $0 }, accepts: LabResult.areLabs)
+        if let json = outputs.json { words += ["--json", result(json, "--json", .results)] }
+        self = try LabRun.scenarios(
+            options.files, options.on, settings: options.on.settings, words, results: results, timeout: limits.timeout)
         bindsItself = !options.bind.isEmpty
-        time = (limits.timeout ?? LabRun.defaultTime) * Double(options.files.count)
+    }
+
+    /// One scenario, whose result `read` gets as JSON.
+    init(
+        _ file: String, _ on: BenchOptions, settings: [(name: String, value: String)],
+        read: @escaping ([UInt8]) -> Void
+    ) throws {
+        self = try LabRun.scenarios(
+            [file], on, settings: settings.map { "\($0.name)=\($0.value)" }, ["--json", GuestJob.result(0)],
+            results: [LabResult("the results", .results, read: read)])
     }
 }

@@ -63,7 +63,7 @@ struct MinimiseCommand: ParsableCommand {
             if let until { words += ["--until", until] }
             words += limits.words
             words += ["-o", GuestJob.result(0)]
-            var lab = LabRun(on.lab, words + ["--", LabRun.place(file)])
+            var lab = LabRun(on.lab, words + ["--", LabRun.path(file)])
             lab.inputs = [file]
             lab.time = try limits.seconds
             lab.results = result.map { [LabResult($0, output ?? "the record", .record)] } ?? []

@@ -46,7 +46,7 @@ struct ReplayCommand: ParsableCommand {
         if case .lab = choice {
             let words = ["replay", "--bench", "host", "--inside-lab", on.lab.inside]
             let more = (loose ? ["--loose"] : []) + paths.flatMap { ["--path", $0] } + limits.words
-            var lab = LabRun(on.lab, words + more + ["--", LabRun.place(file)])
+            var lab = LabRun(on.lab, words + more + ["--", LabRun.path(file)])
             lab.inputs = [file]
             lab.time = try limits.seconds
             throw ExitCode(try lab.run())
