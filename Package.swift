@@ -43,7 +43,7 @@ let package = Package(
         .target(name: "Records", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
-            name: "Results", dependencies: ["Bindings", "Runner", "Kernel"], exclude: ["record.schema.json"],
+            name: "Results", dependencies: ["Bindings", "Runner", "LuaKit", "Kernel"], exclude: ["record.schema.json"],
             resources: [.embedInCode("Report/report.html")], swiftSettings: swift),
         .target(
             name: "Store",
@@ -101,7 +101,9 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "RunnerTests",
-            dependencies: ["Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "TestBench"],
+            dependencies: [
+                "Runner", "Bindings", "LuaKit", "Devices", "Kernel", "SimKernel", "CKernel", "TestBench",
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "RecordsTests", dependencies: ["Records", "Kernel", "SimKernel", "CKernel", "TestBench"],

@@ -100,7 +100,7 @@ struct Benchmark {
         }
         let state = LuaState(
             context: NoContext(),
-            find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },
+            find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, "no module \(name)") },
             print: { print($0) })
         state.offer([benchmark])
         do {

@@ -207,11 +207,10 @@ struct Fuzz {
         let bench = Bench(
             kind: "sim", description: "fuzz", isSimulated: true, tph: .auto,
             makeKernel: { [topology = topology()] in SimKernel(topology) })
-        let kernel = TracingKernel(bench.makeKernel())
-        let run = try? ScenarioRun(
-            file: "fuzz.input", bench: bench, kernel: kernel, another: { TracingKernel(kernel) }, library: library,
-            settings: [], seed: 1, limits: Limits(timeout: 0.1, memory: 64 << 20), deadline: deadline,
-            featureFound: { _ in }, note: { _ in }, emit: { _ in })
+        var context = RunContext(bench, library)
+        context.limits = Limits(timeout: 0.1, memory: 64 << 20)
+        context.deadline = deadline
+        let run = try? ScenarioRun("fuzz.input", in: context, seed: 1)
         if (try? run?.run()) != nil { counts["scenarios run", default: 0] += 1 }
     }
 

@@ -87,7 +87,7 @@ public struct Call {
 
     /// Pushes an error and returns the value on which C raises it.
     public func fail(_ error: any Error) -> CInt {
-        let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
+        let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: .script, "\(error)")
         pushError(state, (LuaState.of(state).contextObject as? any ErrorExplainer)?.explained(value) ?? value)
         return -1
     }
@@ -97,7 +97,7 @@ func pushError(_ state: OpaquePointer, _ error: ErrorValue) {
     lua_checkstack(state, 8)
     lua_createtable(state, 0, 10)
     let fields: [(String, String?)] = [
-        ("kind", error.kind), ("message", error.message), ("operation", error.operation), ("name", error.name),
+        ("kind", error.kind.text), ("message", error.message), ("operation", error.operation), ("name", error.name),
         ("object", error.object), ("request", error.request), ("hint", error.hint), ("traceback", error.traceback),
         ("where", error.position.isEmpty ? nil : error.position),
     ]
@@ -184,7 +184,7 @@ extension Call {
         let limit = memoryLimit
         let unit = limit >= 1 << 20 ? "\(limit >> 20) MiB" : "\(limit) bytes"
         throw ErrorValue(
-            kind: "memory",
+            kind: .memory,
             "\(function): not enough memory: \(bytes) bytes are more than is left of the \(unit) that the script may have (--memory, or the "
                 + "scenario's own limit)")
     }
@@ -235,7 +235,7 @@ public func closeObject<Payload: LuaObject & ~Copyable>(
         try object.pointee.close()
         return LK_CLOSED
     } catch {
-        let error = (error as? any LuaError)?.luaError ?? ErrorValue(kind: "script", "\(error)")
+        let error = (error as? any LuaError)?.luaError ?? ErrorValue(kind: .script, "\(error)")
         guard collecting else {
             pushError(state, error)
             return object.pointee.isOpen ? LK_STILL_OPEN : LK_CLOSED_WITH_ERROR

@@ -1,8 +1,7 @@
 /// An error as scripts see it: a table with these fields, and as one line where it is printed.
 public struct ErrorValue: Error, Sendable {
-    /// What kind of error: "kernel" (a refused call), "argument" (wrong use of the API), "expectation" (a check of the
-    /// script's that failed), "skip", "interrupt", "script" (any other Lua error), "usage".
-    public var kind: String
+    /// What kind of error it is.
+    public var kind: ErrorKind
     /// One line without position.
     public var message: String
     /// "FILE:LINE: " of the script's line; empty where unknown.
@@ -25,7 +24,7 @@ public struct ErrorValue: Error, Sendable {
     public var traceback: String?
 
     /// An error of a kind, with its line.
-    public init(kind: String, _ message: String) {
+    public init(kind: ErrorKind, _ message: String) {
         self.kind = kind
         self.message = message
     }

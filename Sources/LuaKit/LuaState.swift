@@ -208,7 +208,7 @@ public final class LuaState {
 
     /// While the state is closed; before that, errors of finalizers are kept as those of closing are.
     private func finalizerFailed(_ text: String, _ era: Int64) {
-        var error = ErrorValue(kind: "script", "in a finalizer (__gc): \(text)")
+        var error = ErrorValue(kind: .script, "in a finalizer (__gc): \(text)")
         error.operation = "__gc"
         failuresOfClosedState.append(FailureOfFinalizer(error: error, era: era < 0 ? nil : Int(era)))
     }
@@ -244,7 +244,7 @@ public final class LuaState {
         guard status != LUA_OK else { return }
         let message = LuaValue.text(state, -1)
         lk_pop(state, 1)
-        throw ErrorValue(kind: "script", message)
+        throw ErrorValue(kind: .script, message)
     }
 
     /// "#!/..." stays a line, so that line numbers are right.

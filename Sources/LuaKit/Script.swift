@@ -150,7 +150,7 @@ extension LuaState {
 
 /// The error table at the top of the stack, which stays there. A script may have put anything else into it.
 func readError(_ state: OpaquePointer) -> ErrorValue {
-    guard lua_type(state, -1) == LUA_TTABLE else { return ErrorValue(kind: "script", "an error that is no table") }
+    guard lua_type(state, -1) == LUA_TTABLE else { return ErrorValue(kind: .script, "an error that is no table") }
     lua_checkstack(state, 8)
     func field(_ key: String) -> LuaValue {
         push(state, key)
@@ -162,7 +162,8 @@ func readError(_ state: OpaquePointer) -> ErrorValue {
         if case .string(let value) = field(key) { return value }
         return nil
     }
-    var error = ErrorValue(kind: text("kind") ?? "script", text("message") ?? "an error without a message")
+    var error = ErrorValue(
+        kind: text("kind").map(ErrorKind.init) ?? .script, text("message") ?? "an error without a message")
     // A script raised a plain table.
     push(state, "value")
     lua_rawget(state, -2)

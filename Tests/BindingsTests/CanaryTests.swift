@@ -46,7 +46,7 @@ private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (e
     let kernel = TracingKernel(SimKernel(.standard))
     let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
     let state = LuaState(
-        context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+        context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
     state.offer(modules + [switches])
     let script =
         openObjects + """
@@ -68,9 +68,9 @@ private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (e
             """
     guard case .table(let fields, _) = try state.run(Array(script.utf8), name: "@canary.lua"),
         case .integer(let errors)? = fields["errors"], case .integer(let growth)? = fields["growth"]
-    else { throw ErrorValue(kind: "script", "no counts") }
+    else { throw ErrorValue(kind: .script, "no counts") }
     state.close()
-    guard kernel.open.isEmpty else { throw ErrorValue(kind: "script", "left open: \(kernel.open)") }
+    guard kernel.open.isEmpty else { throw ErrorValue(kind: .script, "left open: \(kernel.open)") }
     return (errors, growth)
 }
 

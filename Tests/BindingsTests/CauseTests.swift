@@ -12,7 +12,7 @@ import Testing
     private func hint(_ call: String, _ errno: String, on topology: Topology = .standard) throws -> String {
         let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
         state.offer(modules)
         defer { state.close() }
         let script = openObjects + "\nlocal bar = device:mmap(2, { length = 4096 })\n\(call)\n"
@@ -177,7 +177,7 @@ import Testing
     private func message(_ call: String) throws -> String {
         let host = Host(kernel: TracingKernel(SimKernel(.standard)), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
         state.offer(modules)
         defer { state.close() }
         do throws(ErrorValue) {

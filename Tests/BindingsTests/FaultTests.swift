@@ -120,7 +120,7 @@ private let working: [String: String] = {
         kernel.faults = plan
         let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
         state.offer(modules)
         let script = """
             local opened, result = {}, nil
@@ -177,9 +177,9 @@ private let working: [String: String] = {
         #expect(outcome.refused == 1, what)
         #expect(outcome.open.isEmpty, what)
         guard let error = outcome.error else { return }
-        #expect(error.message.contains(fault.name) || error.kind == "argument", what)
+        #expect(error.message.contains(fault.name) || error.kind == .argument, what)
         // Of probes the answers are weighed; what the script is told is the conclusion.
-        guard error.kind == "kernel", !fault.operation.contains(" FEATURE_") else { return }
+        guard error.kind == .kernel, !fault.operation.contains(" FEATURE_") else { return }
         #expect(error.name == fault.name && error.operation != nil && error.object != nil, what)
     }
 

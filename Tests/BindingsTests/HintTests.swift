@@ -15,7 +15,7 @@ import Testing
         change(&topology)
         let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
         state.offer(modules)
         defer { state.close() }
         let setup = """
@@ -30,7 +30,7 @@ import Testing
 
             """
         guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@hint.lua") else {
-            throw ErrorValue(kind: "script", "no table")
+            throw ErrorValue(kind: .script, "no table")
         }
         return fields
     }

@@ -104,7 +104,7 @@ import Testing
             _ = try TrafficTests.run("cq:wait(1, 3600000) return {}", interrupting: true)
             Issue.record("it ended")
         } catch {
-            #expect(error.kind == "interrupt")
+            #expect(error.kind == .interrupt)
         }
     }
 

@@ -40,12 +40,12 @@ import Testing
         let kernel = SimKernel(.standard)
         let host = Host(kernel: TracingKernel(kernel), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", name) }, print: { _ in })
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
         state.offer(modules)
         defer { state.close() }
         if interrupting { kernel.whenIdle { state.interrupt() } }
         guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@traffic.lua") else {
-            throw ErrorValue(kind: "script", "no table")
+            throw ErrorValue(kind: .script, "no table")
         }
         return (fields, host.warnings)
     }
@@ -151,7 +151,7 @@ import Testing
         let error = #expect(throws: ErrorValue.self) {
             _ = try Self.run("stream { op = 'send', count = 1, patience = 3600000 }", interrupting: true)
         }
-        #expect(error?.kind == "interrupt")
+        #expect(error?.kind == .interrupt)
     }
 
     @Test(arguments: [

@@ -12,7 +12,7 @@ import Testing
         let lines = Lines()
         let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: "script", "no module \(name)") },
+            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, "no module \(name)") },
             print: { lines.all.append($0) })
         state.offer(modules)
         _ = try state.run(Array(text.utf8), name: "@test.lua")
@@ -80,7 +80,7 @@ import Testing
     @Test func anyValueIsLogged() throws {
         let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(
-            context: host, find: { _ throws(ErrorValue) in throw ErrorValue(kind: "script", "none") }, print: { _ in })
+            context: host, find: { _ throws(ErrorValue) in throw ErrorValue(kind: .script, "none") }, print: { _ in })
         state.offer(modules)
         let text = """
             local case, vfio = require "case", require "vfio"

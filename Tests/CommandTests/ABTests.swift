@@ -8,7 +8,7 @@ import Testing
 
 /// What the runs of `ab` whose guests die come to.
 @Suite struct ABTests {
-    private func result(_ kinds: String?...) -> ScenarioResult {
+    private func result(_ kinds: ErrorKind?...) -> ScenarioResult {
         var result = ScenarioResult(
             file: "a.lua", name: "a", verdict: .fail, bench: "lab", bench_description: "", simulated: false)
         result.cases = kinds.map { kind in
@@ -20,10 +20,10 @@ import Testing
     }
 
     @Test func whatDiedIsToldByTheKindOfItsError() {
-        #expect(ABCommand.death(result(nil, "kernel_died")) == "kernel_died")
-        #expect(ABCommand.death(result("guest_hung")) == "guest_hung")
-        #expect(ABCommand.death(result("emulator")) == "emulator")
-        #expect(ABCommand.death(result(nil, "expectation")) == nil && ABCommand.death(nil) == nil)
+        #expect(ABCommand.death(result(nil, .kernelDied)) == .kernelDied)
+        #expect(ABCommand.death(result(.guestHung)) == .guestHung)
+        #expect(ABCommand.death(result(.emulator)) == .emulator)
+        #expect(ABCommand.death(result(nil, .expectation)) == nil && ABCommand.death(nil) == nil)
     }
 
     @Test(arguments: [

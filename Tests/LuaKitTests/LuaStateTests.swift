@@ -16,7 +16,7 @@ struct Handle: ~Copyable, LuaObject {
 
     mutating func close() throws {
         counter.closings += 1
-        if counter.closings <= refusals { throw ErrorValue(kind: "kernel", "still busy") }
+        if counter.closings <= refusals { throw ErrorValue(kind: .kernel, "still busy") }
         isOpen = false
     }
 
@@ -100,7 +100,7 @@ private let testModule = Module(
             "fail", [], "Fails as a kernel would.",
             entry: {
                 Call($0, $1).run { call in
-                    var error = ErrorValue(kind: "kernel", "op: EINVAL on thing")
+                    var error = ErrorValue(kind: .kernel, "op: EINVAL on thing")
                     error.operation = "op"
                     error.errno = 22
                     error.name = "EINVAL"
@@ -133,7 +133,7 @@ final class Fixture {
         state = LuaState(
             context: counter,
             find: { name throws(ErrorValue) in
-                guard let text = modules[name] else { throw ErrorValue(kind: "script", "no module '\(name)'") }
+                guard let text = modules[name] else { throw ErrorValue(kind: .script, "no module '\(name)'") }
                 return LuaState.ModuleSource(text: Array(text.utf8), path: "=stdlib/\(name).lua")
             }, print: { printed.all.append($0) })
         counter.state = state
@@ -334,7 +334,7 @@ final class Fixture {
             _ = try fixture.state.run(Array(text.utf8), name: "@test.lua")
             Issue.record("it did not fail")
         } catch {
-            #expect(error.kind == "memory")
+            #expect(error.kind == .memory)
             #expect(error.line.hasPrefix("test.lua:2: not enough memory: the 8 MiB "))
         }
     }

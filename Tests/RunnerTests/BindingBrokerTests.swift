@@ -31,7 +31,7 @@ import Testing
                     theirs,
                     permit: { address throws(ErrorValue) in
                         guard !addresses.contains(address) else { return }
-                        var error = ErrorValue(kind: "permission", "\(address) is not permitted")
+                        var error = ErrorValue(kind: .permission, "\(address) is not permitted")
                         error.hint = "a hint"
                         throw error
                     },
@@ -95,7 +95,7 @@ import Testing
         let before = try DeviceBinderTests.state(pair.kernel)
         let both = try ["0000:03:00.0", BindingBrokerTests.disk].map(DeviceBinderTests.address)
         let error = #expect(throws: ErrorValue.self) { try pair.client.bind(both) { _ in } }
-        #expect(error?.kind == "permission" && error?.message == "0000:03:00.0 is not permitted")
+        #expect(error?.kind == .permission && error?.message == "0000:03:00.0 is not permitted")
         #expect(error?.hint == "a hint")
         #expect(pair.end() == [])
         #expect(try DeviceBinderTests.state(pair.kernel) == before)

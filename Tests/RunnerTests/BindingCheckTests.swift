@@ -17,7 +17,7 @@ import Testing
         let binder = Machine.binder(kernel)
         do { _ = try binder.bind([Machine.address(device)], owner: .run) } catch {
             let error = try #require(error as? ErrorValue)
-            #expect(error.kind == "usage" && error.message.hasPrefix("\(device) is not bound to vfio-pci: "))
+            #expect(error.kind == .usage && error.message.hasPrefix("\(device) is not bound to vfio-pci: "))
             #expect(try Machine.state(kernel) == before)
             return error.message
         }
@@ -180,6 +180,6 @@ import Testing
         let kernel = Machine.machine()
         let missing = try Machine.address("0000:0f:00.0")
         let error = #expect(throws: ErrorValue.self) { _ = try Machine.binder(kernel).bind([missing], owner: .run) }
-        #expect(error?.kind == "usage" && error?.message.contains("no such PCI function here") == true)
+        #expect(error?.kind == .usage && error?.message.contains("no such PCI function here") == true)
     }
 }

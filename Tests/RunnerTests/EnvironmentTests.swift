@@ -22,10 +22,7 @@ import Testing
                 cases = { one = function() end },
             }
             """)
-        let run = try ScenarioRun(
-            file: script.path, bench: bench, kernel: SimKernel(topology), another: { SimKernel(topology) },
-            library: Library(stdlib: []), settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
-        return try run.run()
+        return try ScenarioRun(script.path, in: RunContext(bench, Library(stdlib: []))).run()
     }
 
     @Test func tellsOfTheMachineAndOfTheDevicesUsed() throws {

@@ -24,16 +24,15 @@ import Testing
         let bench = Bench(
             kind: "host", description: "test", isSimulated: false, tph: .off, makeKernel: { SimKernel(.standard) })
         let told = Told()
-        let run = try ScenarioRun(
-            file: script.path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
-            library: Library(stdlib: []), settings: [], featureFound: { _ in },
-            note: { note in
-                guard case .begins(let name) = note else { return }
-                for line in (says[name] ?? "").split(separator: "\n") { Self.append("4,1,2,-;\(line)\n", to: log.path) }
-                if let bits = taints[name] { Self.append(bits + "\n", to: flags.path, isNew: true) }
-            }, emit: { told.lines.append($0) })
-        run.kernelLog = KernelLog(log: isReadable ? log.path : "/nowhere", taint: flags.path)
-        return (try run.run(), told.lines)
+        var context = RunContext(bench, Library(stdlib: []))
+        context.kernelLog = KernelLog(log: isReadable ? log.path : "/nowhere", taint: flags.path)
+        context.sinks.notes = { note in
+            guard case .begins(let name) = note else { return }
+            for line in (says[name] ?? "").split(separator: "\n") { Self.append("4,1,2,-;\(line)\n", to: log.path) }
+            if let bits = taints[name] { Self.append(bits + "\n", to: flags.path, isNew: true) }
+        }
+        context.sinks.report = { told.lines.append($0) }
+        return (try ScenarioRun(script.path, in: context).run(), told.lines)
     }
 
     private static func append(_ text: String, to path: String, isNew: Bool = false) {
@@ -57,7 +56,7 @@ import Testing
         #expect(result.verdict == .fail)
         #expect(result.cases.map(\.verdict) == [.pass, .fail, .pass])
         #expect(result.cases[1].message == "the kernel complained: refcount_t: underflow; use-after-free.")
-        #expect(result.cases[1].error?.kind == "kernel_log")
+        #expect(result.cases[1].error?.kind == .kernelLog)
         #expect(result.cases[1].kernel?.lines.count == 4)
         #expect(result.cases[1].kernel?.taint == "W (it warned)")
         #expect(lines.contains("        kernel: refcount_t: underflow; use-after-free."))

@@ -40,18 +40,16 @@ struct Outcome {
         let script = TemporaryScript(text)
         let path = script.path
         defer { withExtendedLifetime(script) {} }
-        let kernel = SimKernel(topology)
+        // One run is made below, in this thread.
+        nonisolated(unsafe) let kernel = SimKernel(topology)
         self.kernel = kernel
-        let bench = Bench(
-            kind: "sim", description: "test", isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
+        let bench = Bench(kind: "sim", description: "test", isSimulated: true, tph: tph, makeKernel: { kernel })
         let root = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())
         let output = Lines()
         do throws(ErrorValue) {
-            let run = try ScenarioRun(
-                file: path, bench: bench, kernel: kernel, another: { kernel },
-                library: Library(stdlib: [root + "/stdlib"]),
-                settings: settings, featureFound: { _ in }, note: { _ in }, emit: { output.all.append($0) })
-            result = try run.run()
+            var context = RunContext(bench, Library(stdlib: [root + "/stdlib"]))
+            context.sinks.report = { output.all.append($0) }
+            result = try ScenarioRun(path, in: context, settings: settings).run()
         } catch {
             self.error = error
         }

@@ -1,3 +1,4 @@
+import CKernel
 import FoundationEssentials
 import Glibc
 import LuaKit
@@ -12,7 +13,7 @@ import Testing
     /// An address that nobody else gets; it is bound and does not listen.
     private final class Meeting {
         private let holder: Int32
-        let place: RolePlace
+        let place: RoleAssignment
         let roles: [String]
 
         init(_ roles: [String] = ["A", "B"], patience: Int = 60) throws {
@@ -31,13 +32,13 @@ import Testing
             }
             try #require(isBound)
             let port = UInt16(bigEndian: address.sin_port)
-            place = RolePlace(.name("A"), at: try #require(SocketAddress("127.0.0.1:\(port)")), patience: patience)
+            place = RoleAssignment(.name("A"), at: try #require(SocketAddress("127.0.0.1:\(port)")), patience: patience)
         }
 
         deinit { close(holder) }
 
         func link(
-            _ role: String, clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience,
+            _ role: String, clock: @escaping () -> UInt64 = { sys_monotonic() }, patience: UInt64 = Connection.patience,
             settings: [String: String] = [:], note: @escaping (String) -> Void = { _ in },
             looks: @escaping () -> Void = {}
         ) -> RoleLink {
@@ -52,7 +53,7 @@ import Testing
 
         /// The first role, which has met the others once these have come.
         func host(
-            clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience
+            clock: @escaping () -> UInt64 = { sys_monotonic() }, patience: UInt64 = Connection.patience
         ) throws -> Running {
             try Running(link("A", clock: clock, patience: patience))
         }
@@ -88,10 +89,10 @@ import Testing
 
         /// How a case ended for all, this role having passed.
         func results(_ index: Int = 0) -> [String: CaseResult] {
-            link.table.end("A", CaseResult(name: "one", verdict: .pass, duration_ns: 1), at: index)
+            link.roles.end("A", CaseResult(name: "one", verdict: .pass, duration_ns: 1), at: index)
             while true {
-                if let results = link.table.results(of: "one", at: index) { return results }
-                link.table.pause()
+                if let results = link.roles.results(of: "one", at: index) { return results }
+                link.roles.pause()
             }
         }
     }
@@ -386,7 +387,7 @@ import Testing
         let results = host.results()
         #expect(results["A"]?.verdict == .pass)
         #expect(results["C"]?.verdict == .fail)
-        #expect(results["B"]?.error?.kind == "peer")
+        #expect(results["B"]?.error?.kind == .peer)
         #expect(results["B"]?.message?.contains(reason) == true)
         #expect(peer.isCut())
         other.close()
@@ -414,13 +415,13 @@ import Testing
         #expect(host.met()?.message == nil)
         // Loopback keeps less, and C reads none of what is for B.
         let value = LuaValue.bytes([UInt8](repeating: 7, count: 15 << 20))
-        try host.link.table.post(value, from: "A", to: "B", at: 0)
+        try host.link.roles.post(value, from: "A", to: "B", at: 0)
         #expect(peer.isCut())
         other.close()
         let results = host.results()
         #expect(results["A"]?.verdict == .pass)
         for role in ["B", "C"] {
-            #expect(results[role]?.error?.kind == "peer")
+            #expect(results[role]?.error?.kind == .peer)
             #expect(
                 results[role]?.message?.contains("is gone: it took nothing of what it was sent for 0 s") == true,
                 "\(results[role]?.message ?? "")")
@@ -453,7 +454,7 @@ import Testing
         host.send(Self.end("C"))
         host.send(Self.end("B", "skip"))
         shutdown(host.descriptor, Int32(SHUT_WR))
-        let table = role.link.table
+        let table = role.link.roles
         table.end("B", CaseResult(name: "one", verdict: .fail, duration_ns: 1), at: 0)
         while table.results(of: "one", at: 0) == nil { table.pause() }
         let results = table.results(of: "one", at: 0) ?? [:]
@@ -489,7 +490,7 @@ import Testing
         let leader = try #require(all["A"])
         let merged = CaseResult.merged(all, meeting.roles, leader: leader)
         #expect(merged.verdict == .fail)
-        #expect(merged.error?.kind == "peer")
+        #expect(merged.error?.kind == .peer)
         #expect(merged.message?.contains("role 'B' was interrupted") == true)
         peer.close()
         host.link.finish(because: "it has ended")

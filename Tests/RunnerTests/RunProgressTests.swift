@@ -15,20 +15,20 @@ import Testing
         return progress
     }
 
-    private let death = RunProgress.Death(kind: "crash", "it fell over", position: "a.lua:3: ")
+    private let death = RunProgress.Death(kind: .crash, "it fell over", position: "a.lua:3: ")
 
     private func ended(_ name: String) -> RunEvent { .ended(CaseResult(name: name, verdict: .pass, duration_ns: 1)) }
 
     @Test func whatHadEndedStaysWhatRanFailedAndTheRestWasNotRun() throws {
         let story = story(
             .begins(result()), .loaded(result(), cases: ["one", "two", "three"]), .starts(0), ended("one"), .starts(1))
-        #expect(story.place == "case 'two'")
+        #expect(story.stage == "case 'two'")
         let found = try #require(story.ended(by: death))
         #expect(found.verdict == .fail)
         #expect(found.cases.map(\.name) == ["one", "two", "three"])
         #expect(found.cases.map(\.verdict) == [.pass, .fail, .notRun])
         #expect(found.cases[1].message == "a.lua:3: it fell over")
-        #expect(found.cases[1].error?.kind == "crash")
+        #expect(found.cases[1].error?.kind == .crash)
         #expect(found.cases[2].message == "not run: it fell over")
     }
 
@@ -36,7 +36,7 @@ import Testing
         var one = CaseResult(name: "one", verdict: message == nil ? .pass : .fail, duration_ns: 0)
         one.log = [log]
         one.message = message
-        one.error = message.map { ErrorFields(ErrorValue(kind: "expectation", $0)) }
+        one.error = message.map { ErrorFields(ErrorValue(kind: .expectation, $0)) }
         return .found(one)
     }
 
@@ -46,7 +46,7 @@ import Testing
             found("at it", "expected 2, found 1"))
         let one = try #require(story.ended(by: death)?.cases.first)
         #expect(one.message == "expected 2, found 1")
-        #expect(one.error?.kind == "expectation")
+        #expect(one.error?.kind == .expectation)
         #expect(one.further?.map(\.line) == ["and while closing: a.lua:3: it fell over"])
         #expect(one.log == ["before", "at it"])
     }
@@ -60,11 +60,11 @@ import Testing
 
     @Test func betweenCasesNoneIsBlamed() throws {
         var story = story(.begins(result()), .loaded(result(), cases: ["one", "two"]))
-        #expect(story.place == "what comes before the first case")
+        #expect(story.stage == "what comes before the first case")
         #expect(story.ended(by: death)?.cases.map(\.verdict) == [.fail, .notRun, .notRun])
         story.take(.starts(0))
         story.take(ended("one"))
-        #expect(story.place == "what comes behind case 'one'")
+        #expect(story.stage == "what comes behind case 'one'")
         #expect(story.ended(by: death)?.cases.map(\.verdict) == [.pass, .fail, .notRun])
     }
 
@@ -75,7 +75,7 @@ import Testing
 
     @Test func aStrangersNumbersAreNoPlace() {
         let story = story(.begins(result()), .loaded(result(), cases: ["one"]), .starts(-1), .starts(7), .starts(.max))
-        #expect(story.place == "what comes before the first case")
+        #expect(story.stage == "what comes before the first case")
     }
 
     @Test func aRunThatIsOverIsWhole() throws {

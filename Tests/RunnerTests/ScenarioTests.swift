@@ -70,7 +70,7 @@ import Testing
             """)
         let result = try #require(outcome.result), one = try #require(result.cases.first)
         #expect(one.message?.hasSuffix("sum: expected 2, found 1") == true)
-        #expect(one.error?.kind == "expectation")
+        #expect(one.error?.kind == .expectation)
         #expect(one.further?.map(\.when) == ["while closing"])
         #expect(one.further?.first?.error?.name == "EBUSY")
         #expect(one.further?.first?.error?.operation == "IOMMU_DESTROY")
@@ -145,16 +145,15 @@ import Testing
         for isTrusted in [false, true] {
             var grants = Grants()
             grants.trusts = isTrusted
-            let run = try ScenarioRun(
-                file: script.path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
-                library: Library(stdlib: []), settings: [], permissions: { [grants] in Permissions(grants) },
-                featureFound: { _ in }, note: { _ in }, emit: { _ in })
-            run.isForeign = true
+            var context = RunContext(bench, Library(stdlib: []))
+            context.permissions = { [grants] in Permissions(grants) }
+            context.isForeign = true
+            let run = try ScenarioRun(script.path, in: context)
             if isTrusted {
                 #expect(try run.run().verdict == .pass)
             } else {
                 let error = #expect(throws: ErrorValue.self) { try run.run() }
-                #expect(error?.kind == "permission")
+                #expect(error?.kind == .permission)
             }
         }
     }
@@ -187,7 +186,7 @@ import Testing
         let result = try #require(outcome.result)
         #expect(result.cases.map(\.verdict) == [.fail, .pass, .skip])
         #expect(result.cases[0].message?.hasSuffix("script.lua:3: sum: expected 2, found 1") == true)
-        #expect(result.cases[0].error?.kind == "expectation")
+        #expect(result.cases[0].error?.kind == .expectation)
         #expect(result.cases[2].log == ["hello"])
         #expect(result.verdict == .fail)
         #expect(result.left_open == [])
@@ -260,7 +259,7 @@ import Testing
               device = { type = "pci", default = "auto" },
             }, cases = { a = function() error("it ran") end } }
             """, [(name, value)])
-        #expect(outcome.error?.kind == "usage")
+        #expect(outcome.error?.kind == .usage)
         #expect(outcome.error?.message.contains(expected) == true, "\(outcome.error?.message ?? "no error")")
         #expect(outcome.kernel.open == [])
     }

@@ -177,7 +177,7 @@ extension Call {
         let limit = memoryLimit
         guard host.isOverfull(touching: count, limit: limit) else { return }
         throw ErrorValue(
-            kind: "memory",
+            kind: .memory,
             "\(function): not enough memory: the process holds more than the \(limit >> 20) MiB that the script may have (--memory, "
                 + "or the scenario's own limit) and 256 MiB for itself")
     }
@@ -197,7 +197,7 @@ extension Call {
     func check(descriptor: Int32, _ function: String) throws {
         guard try kernel().isForeign(descriptor) else { return }
         var error = ErrorValue(
-            kind: "permission",
+            kind: .permission,
             "\(function): descriptor \(descriptor) is not the script's: it did not open it, nor was it given it")
         error.operation = function
         error.errno = EBADF
@@ -229,7 +229,7 @@ extension Host: ErrorExplainer {
 extension Failure: LuaError {
     /// A "kernel" error with all fields.
     public var luaError: ErrorValue {
-        var error = ErrorValue(kind: "kernel", message)
+        var error = ErrorValue(kind: .kernel, message)
         error.operation = operation
         error.errno = errno.code
         error.name = errno.name

@@ -55,7 +55,7 @@ public final class Permissions {
     }
 
     private func refusal(_ operation: String, _ what: String) -> ErrorValue {
-        var error = ErrorValue(kind: "permission", "\(operation): \(what)")
+        var error = ErrorValue(kind: .permission, "\(operation): \(what)")
         error.operation = operation
         return error
     }
@@ -133,7 +133,7 @@ public final class Permissions {
         let refused = missing.filter { ask?("\(scenario): \($0.rawValue)") != true }
         guard refused.isEmpty else {
             throw ErrorValue(
-                kind: "permission",
+                kind: .permission,
                 "\(scenario) changes more than is granted on this machine; add "
                     + refused.map(Permissions.option).joined(
                         separator: " "))

@@ -23,7 +23,7 @@ extension Call {
     fileprivate func rendezvous() throws -> any Rendezvous {
         guard let rendezvous = host.rendezvous else {
             throw ErrorValue(
-                kind: "script", "this scenario has no roles; declare them: roles = { \"target\", \"initiator\" }")
+                kind: .script, "this scenario has no roles; declare them: roles = { \"target\", \"initiator\" }")
         }
         return rendezvous
     }
@@ -32,7 +32,7 @@ extension Call {
     fileprivate func plainValue(of argument: Argument) throws -> LuaValue {
         let value = deepValue(of: argument)
         if let wrong = value.notPlain {
-            throw ErrorValue(kind: "argument", "a \(wrong) cannot be sent to another role")
+            throw ErrorValue(kind: .argument, "a \(wrong) cannot be sent to another role")
         }
         return value
     }
@@ -114,7 +114,7 @@ let roleFunctions = [
 
 private func only(_ peers: [String]) throws -> String {
     guard peers.count == 1, let peer = peers.first else {
-        throw ErrorValue(kind: "argument", "name one of the roles: \(peers.joined(separator: ", "))")
+        throw ErrorValue(kind: .argument, "name one of the roles: \(peers.joined(separator: ", "))")
     }
     return peer
 }

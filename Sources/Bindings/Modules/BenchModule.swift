@@ -88,7 +88,7 @@ private func unknownOperation(_ name: String) -> ErrorValue {
         $0.lowercased().contains(name.lowercased()) || name.lowercased().contains($0.lowercased())
     }
     return ErrorValue(
-        kind: "argument",
+        kind: .argument,
         "bench:refusals: no operation '\(name)' is known" + (near.map { "; did you mean '\($0)'?" } ?? "")
             + ": they are named as errors and traces name them")
 }
@@ -113,7 +113,7 @@ private func inject(_ call: Call) throws -> CInt {
                 message: "it takes operation and error, perhaps with when; or rate, perhaps with seed")
         }
     } catch {
-        throw ErrorValue(kind: "argument", "bench:inject: \(error.message)")
+        throw ErrorValue(kind: .argument, "bench:inject: \(error.message)")
     }
     kernel.faults = plan
     return call.nothing
@@ -131,7 +131,7 @@ private func log(_ call: Call) throws -> TLPLog {
     guard let log = try call.kernel().tlps else { throw seesNothing("bench:tlps") }
     guard log.lost == 0 else {
         throw ErrorValue(
-            kind: "bench",
+            kind: .bench,
             "bench:tlps: \(log.lost) requests are missing, as the log has \(TLPLog.limit) at most; bench:clear_tlps() empties it, "
                 + "peerlab run --tlp FILE writes what comes")
     }

@@ -15,7 +15,7 @@ let caseModule = Module(
                 Parameter("reason", .string(1...4096), .required, "why it cannot run here"),
             ],
             "Ends the case as skipped.",
-            entry: { Call($0, $1).run { call in throw ErrorValue(kind: "skip", call[1].string) } }),
+            entry: { Call($0, $1).run { call in throw ErrorValue(kind: .skip, call[1].string) } }),
         Function(
             "log",
             [
@@ -29,7 +29,7 @@ let caseModule = Module(
                     let text = call.text(of: call[1])
                     call.host.logged += text.utf8.count + 64
                     guard call.host.logged <= Host.longestLog else {
-                        throw ErrorValue(kind: "memory", "case:log: more than 64 MiB in one case")
+                        throw ErrorValue(kind: .memory, "case:log: more than 64 MiB in one case")
                     }
                     try call.hold(text.utf8.count + 64, "case:log")
                     call.host.log.append(text)
@@ -82,12 +82,12 @@ let caseModule = Module(
                     let count = call.host.expectedKernelLog.count + call.host.allowedKernelLog.count
                     guard count < Host.mostKernelPatterns else {
                         throw ErrorValue(
-                            kind: "memory",
+                            kind: .memory,
                             "case:expect_kernel_log: more than \(Host.mostKernelPatterns) patterns in one case")
                     }
                     if let problem = LuaPattern.problem(of: call[1].string) {
                         throw ErrorValue(
-                            kind: "argument", "case:expect_kernel_log: 'pattern' is no Lua pattern: \(problem)")
+                            kind: .argument, "case:expect_kernel_log: 'pattern' is no Lua pattern: \(problem)")
                     }
                     if call[2].isPresent, call[2].bool {
                         call.host.allowedKernelLog.append(call[1].string)
@@ -100,7 +100,7 @@ let caseModule = Module(
         Function(
             "fail", [Parameter("message", .string, .required, "what was expected and what was found")],
             "Ends the case as failed; what `expect` uses.",
-            entry: { Call($0, $1).run { call in throw ErrorValue(kind: "expectation", call[0].string) } }),
+            entry: { Call($0, $1).run { call in throw ErrorValue(kind: .expectation, call[0].string) } }),
         Function(
             "errno", [Parameter("name", .string(1...100), .required, "a C name, such as \"EINVAL\"")],
             returns: "integer",
@@ -110,7 +110,7 @@ let caseModule = Module(
                     let name = call[0].string
                     if let errno = Errno(name: name) { return call.push(Int64(errno.code)) }
                     let near = nearest(to: name.uppercased(), in: Errno.allNames).map { "; did you mean '\($0)'?" }
-                    throw ErrorValue(kind: "argument", "no errno is called '\(name)'\(near ?? "")")
+                    throw ErrorValue(kind: .argument, "no errno is called '\(name)'\(near ?? "")")
                 }
             }),
         Function(
@@ -122,10 +122,10 @@ let caseModule = Module(
 private func metric(_ call: Call) throws -> CInt {
     let value = call[2].double
     guard value.isFinite else {
-        throw ErrorValue(kind: "argument", "case:metric: '\(call[1].string)' is \(value), which is no measurement")
+        throw ErrorValue(kind: .argument, "case:metric: '\(call[1].string)' is \(value), which is no measurement")
     }
     guard call.host.metrics.count < Host.mostMetrics else {
-        throw ErrorValue(kind: "memory", "case:metric: more than \(Host.mostMetrics) in one case")
+        throw ErrorValue(kind: .memory, "case:metric: more than \(Host.mostMetrics) in one case")
     }
     try call.hold(256, "case:metric")
     let labels = call[3].isPresent ? call[3] : nil
@@ -143,7 +143,7 @@ private func latencies(_ call: Call) throws -> CInt {
     let histogram = call[2].object(LatencyHistogram.self).pointee.histogram
     let name = call[1].string + call[2].object(LatencyHistogram.self).pointee.label
     guard histogram.totalCount > 0 else {
-        throw ErrorValue(kind: "argument", "case:latencies: '\(name)' has none")
+        throw ErrorValue(kind: .argument, "case:latencies: '\(name)' has none")
     }
     try call.hold(2048, "case:latencies")
     func value(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) }

@@ -17,8 +17,8 @@ extension TPHError: LuaError {
         switch self {
         case .kernel(let failure): failure.luaError
         case .abi(.cannotClear(let abi)):
-            ErrorValue(kind: "argument", "dmabuf:clear_tph: " + TPHABIError.cannotClear(abi).message)
-        case .abi(let error): ErrorValue(kind: "argument", "dmabuf:set_tph: " + error.message)
+            ErrorValue(kind: .argument, "dmabuf:clear_tph: " + TPHABIError.cannotClear(abi).message)
+        case .abi(let error): ErrorValue(kind: .argument, "dmabuf:set_tph: " + error.message)
         }
     }
 }

@@ -45,7 +45,7 @@ let sysModule = Module(
                     let kernel = try call.kernel()
                     let path = call[0].string
                     guard !path.utf8.contains(0) else {
-                        throw ErrorValue(kind: "argument", "sys.open: 'path' has a zero byte, where it would end")
+                        throw ErrorValue(kind: .argument, "sys.open: 'path' has a zero byte, where it would end")
                     }
                     try call.host.permissions.permit(path: path, "sys.open")
                     let result = kernel.open(path, flags: call[1].int32)
@@ -97,7 +97,7 @@ let sysModule = Module(
 private func number(of name: String) throws -> UInt {
     if let request = Request.find(named: name) { return request.number }
     let near = nearest(to: name, in: Request.all.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
-    throw ErrorValue(kind: "argument", "sys: no known request is named '\(name)'\(near)")
+    throw ErrorValue(kind: .argument, "sys: no known request is named '\(name)'\(near)")
 }
 
 private func ioctl(_ call: Call) throws -> CInt {
@@ -107,7 +107,7 @@ private func ioctl(_ call: Call) throws -> CInt {
     case .string(let name): request = try number(of: name)
     case let other:
         throw ErrorValue(
-            kind: "argument", "sys.ioctl: 'request' must be a number or a name, not a \(other.typeName)")
+            kind: .argument, "sys.ioctl: 'request' must be a number or a name, not a \(other.typeName)")
     }
     let kernel = try call.kernel()
     // What the typed functions would have asked for.
@@ -134,7 +134,7 @@ private func ioctl(_ call: Call) throws -> CInt {
         return answer(call, result, Array(buffer))
     }
     guard case .integer(let value) = call.value(of: call[2]) else {
-        throw ErrorValue(kind: "argument", "sys.ioctl: 'argument' must be a string of bytes or an integer")
+        throw ErrorValue(kind: .argument, "sys.ioctl: 'argument' must be a string of bytes or an integer")
     }
     return answer(call, kernel.ioctl(descriptor, request, .value(UInt(bitPattern: Int(value)))), nil)
 }

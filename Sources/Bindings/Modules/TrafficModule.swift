@@ -158,12 +158,12 @@ private let latencyClass = ObjectClass(
                 Call($0, $1).run { call in
                     let q = call[1].double
                     guard (0...1).contains(q) else {
-                        throw ErrorValue(kind: "argument", "latency:quantile: a quantile is 0 to 1, not \(q)")
+                        throw ErrorValue(kind: .argument, "latency:quantile: a quantile is 0 to 1, not \(q)")
                     }
                     let histogram = call[0].object(LatencyHistogram.self).pointee.histogram
                     guard histogram.totalCount > 0 else {
                         throw ErrorValue(
-                            kind: "argument", "latency:quantile: of no latencies there is none; look at count first")
+                            kind: .argument, "latency:quantile: of no latencies there is none; look at count first")
                     }
                     return call.push(Int64(clamping: histogram.valueAtPercentile(q * 100)))
                 }
@@ -197,7 +197,7 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
     if request[7].isPresent { plan.count = request[7].int }
     if request[8].isPresent {
         guard !request[7].isPresent else {
-            throw ErrorValue(kind: "argument", "traffic.stream: give count or duration, not both")
+            throw ErrorValue(kind: .argument, "traffic.stream: give count or duration, not both")
         }
         plan.count = 0
         plan.duration = request[8].uint64 * 1_000_000
@@ -207,7 +207,7 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
     plan.depth = request[10].isPresent ? request[10].int : max(1, min(128, places))
     guard plan.depth <= places else {
         throw ErrorValue(
-            kind: "argument",
+            kind: .argument,
             "traffic.stream: depth \(plan.depth) is more than the \(places) places of the send queue; create the queue "
                 + "pair with send_wr = \(plan.depth)")
     }
@@ -219,7 +219,7 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
         plan.rate = request[14].double
         guard plan.rate != 0 else {
             throw ErrorValue(
-                kind: "argument", "traffic.stream: a rate is messages per second, more than 0; leave it out for no pace"
+                kind: .argument, "traffic.stream: a rate is messages per second, more than 0; leave it out for no pace"
             )
         }
     }
@@ -237,7 +237,7 @@ private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
 private func stream(_ call: Call) throws -> CInt {
     let plan = try plan(call[0], call)
     do throws(TrafficPlan.Mistake) { try plan.check() } catch {
-        throw ErrorValue(kind: "argument", "traffic.stream: \(error.message)")
+        throw ErrorValue(kind: .argument, "traffic.stream: \(error.message)")
     }
     try call.touch(
         Int(clamping: UInt64(plan.size).multipliedReportingOverflow(by: UInt64(clamping: plan.slots)).partialValue),
@@ -297,14 +297,14 @@ private func pingPong(_ call: Call) throws -> CInt {
     let request = call[0]
     guard let rendezvous = call.host.rendezvous else {
         throw ErrorValue(
-            kind: "script", "traffic.ping_pong is between two roles: roles = { \"target\", \"initiator\" }")
+            kind: .script, "traffic.ping_pong is between two roles: roles = { \"target\", \"initiator\" }")
     }
     var plan = PingPongPlan()
     let mr = request[3].object(MemoryRegion.self)
     let (size, room) = (request[8].uint64, UInt64(mr.pointee.length))
     for offset in [request[4].uint64, request[5].uint64] where offset > room || size > room - offset {
         throw ErrorValue(
-            kind: "argument", "traffic.ping_pong: \(size) bytes at \(offset) reach outside \(room) bytes of memory")
+            kind: .argument, "traffic.ping_pong: \(size) bytes at \(offset) reach outside \(room) bytes of memory")
     }
     plan.isWrite = request[1].bool
     plan.isFirst = request[2].bool
@@ -315,7 +315,7 @@ private func pingPong(_ call: Call) throws -> CInt {
     if request[9].isPresent { plan.count = request[9].int }
     if request[13].isPresent {
         guard !request[9].isPresent else {
-            throw ErrorValue(kind: "argument", "traffic.ping_pong: give count or duration, not both")
+            throw ErrorValue(kind: .argument, "traffic.ping_pong: give count or duration, not both")
         }
         plan.count = 0
         plan.duration = request[13].uint64 * 1_000_000
@@ -344,14 +344,14 @@ private func pingPong(_ call: Call) throws -> CInt {
 
 private func refuseBoth(_ isGiven: Bool, _ function: String) throws {
     guard isGiven else { return }
-    throw ErrorValue(kind: "argument", "\(function): give size or sizes, not both")
+    throw ErrorValue(kind: .argument, "\(function): give size or sizes, not both")
 }
 
 private func stamp(_ place: Argument) throws -> Stamp {
     if place[6].isPresent { try refuseBoth(place[2].isPresent, "traffic: a stamp") }
     let sizes = place[6].isPresent ? (0..<place[6].count).map { place[6][$0].int } : []
     guard place[2].isPresent || !sizes.isEmpty else {
-        throw ErrorValue(kind: "argument", "traffic: a stamp needs size or sizes")
+        throw ErrorValue(kind: .argument, "traffic: a stamp needs size or sizes")
     }
     return Stamp(
         size: place[2].isPresent ? place[2].int : 0, sizes: sizes, slots: place[3].int, first: place[4].uint64,

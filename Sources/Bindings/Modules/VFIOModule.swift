@@ -68,7 +68,7 @@ private func describe(_ function: PCIFunction) -> LuaValue {
 func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PCIAddress {
     guard let address = PCIAddress(argument.string) else {
         throw ErrorValue(
-            kind: "argument",
+            kind: .argument,
             "\(operation): '\(argument.string)' is no PCI address; write segment:bus:device.function, 0000:3b:00.0")
     }
     return address
@@ -87,11 +87,11 @@ private func openDevice(_ call: Call) throws -> CInt {
         if options[2].isPresent { container = options[2].object(Type1Container.self).pointee.domain }
         if iommufd != nil && (path == .group || container != nil) {
             throw ErrorValue(
-                kind: "argument", "vfio.open: an iommufd belongs to via = \"cdev\", a container to via = \"group\"")
+                kind: .argument, "vfio.open: an iommufd belongs to via = \"cdev\", a container to via = \"group\"")
         }
         if iommufd != nil { path = .cdev }
         if container != nil && path == .cdev {
-            throw ErrorValue(kind: "argument", "vfio.open: a container belongs to via = \"group\"")
+            throw ErrorValue(kind: .argument, "vfio.open: a container belongs to via = \"group\"")
         }
     }
     let device = try VFIODevice.open(
@@ -241,7 +241,7 @@ private let sizeParameter = Parameter(
 
 private func width(_ argument: Argument, _ operation: String) throws(ErrorValue) -> Int {
     guard [1, 2, 4, 8].contains(argument.int) else {
-        throw ErrorValue(kind: "argument", "\(operation): 'size' must be 1, 2, 4 or 8, not \(argument.int)")
+        throw ErrorValue(kind: .argument, "\(operation): 'size' must be 1, 2, 4 or 8, not \(argument.int)")
     }
     return argument.int
 }
@@ -254,7 +254,7 @@ private func checkFit(_ value: Int64, _ size: Int, _ operation: String) throws(E
     guard !range.contains(value) else { return }
     let mask = String(range.upperBound, radix: 16)
     throw ErrorValue(
-        kind: "argument",
+        kind: .argument,
         "\(operation): 'value' must fit \(size) byte\(size == 1 ? "" : "s") (\(range.lowerBound) to \(range.upperBound)), not "
             + "\(value) (0x\(String(UInt64(bitPattern: value), radix: 16))); for its low bits alone write value & 0x\(mask)"
     )

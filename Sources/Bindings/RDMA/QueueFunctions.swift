@@ -183,7 +183,7 @@ private func peer(_ endpoint: Argument, _ function: String) throws -> Endpoint {
     // Without a GID a LID must do.
     guard [0, 16].contains(endpoint[2].bytes.count) else {
         throw ErrorValue(
-            kind: "argument", "\(function): a GID has 16 bytes, as qp:endpoint gives it, not \(endpoint[2].bytes.count)"
+            kind: .argument, "\(function): a GID has 16 bytes, as qp:endpoint gives it, not \(endpoint[2].bytes.count)"
         )
     }
     return Endpoint(
@@ -325,11 +325,11 @@ private func piece(_ request: Argument, from first: Int, _ name: String) throws 
     let offset = request[first + 1].uint64
     let whole = UInt64(mr.pointee.length)
     guard request[first + 2].isPresent || offset <= whole else {
-        throw ErrorValue(kind: "argument", "\(name): offset \(offset) is behind the region's \(whole) bytes")
+        throw ErrorValue(kind: .argument, "\(name): offset \(offset) is behind the region's \(whole) bytes")
     }
     let length = request[first + 2].isPresent ? request[first + 2].uint64 : whole - offset
     guard length <= 0x8000_0000 else {
-        throw ErrorValue(kind: "argument", "\(name): a piece has at most 2 GiB, not \(length) bytes")
+        throw ErrorValue(kind: .argument, "\(name): a piece has at most 2 GiB, not \(length) bytes")
     }
     return ibv_sge(
         addr: mr.pointee.start &+ offset, length: UInt32(truncatingIfNeeded: length), lkey: mr.pointee.lkey)
@@ -340,7 +340,7 @@ private func checkUsed(_ request: Argument, isAtomic: Bool, isDatagram: Bool) th
     let op = request[0].int64
     let opName = operations.first { $0.value == op }?.name ?? ""
     func refuse(_ key: String, _ what: String) -> ErrorValue {
-        ErrorValue(kind: "argument", "qp:post_send: '\(key)' is \(what); '\(opName)' has no place for it")
+        ErrorValue(kind: .argument, "qp:post_send: '\(key)' is \(what); '\(opName)' has no place for it")
     }
     if !isAtomic, request[11].int64 != 0 { throw refuse("compare_add", "for compare_swap and fetch_add") }
     if op != Int64(IBV_WR_ATOMIC_CMP_AND_SWP.rawValue), request[12].int64 != 0 {
@@ -350,7 +350,7 @@ private func checkUsed(_ request: Argument, isAtomic: Bool, isDatagram: Bool) th
     if !hasImmediate, request[10].int64 != 0 { throw refuse("imm", "for write_imm and send_imm") }
     if !isDatagram, request[14].isPresent || request[15].int64 != 0 {
         throw ErrorValue(
-            kind: "argument",
+            kind: .argument,
             "qp:post_send: '\(request[14].isPresent ? "ah" : "remote_qpn")' is for datagrams; this queue pair is connected"
         )
     }

@@ -229,7 +229,7 @@ private func regMR(_ call: Call) throws -> CInt {
     let whole = UInt64(memory.pointee.length)
     guard request[1].uint64 <= whole, length <= whole - request[1].uint64 else {
         throw ErrorValue(
-            kind: "argument",
+            kind: .argument,
             "pd:reg_mr: offset \(request[1].uint64) and length \(length) reach outside \(whole) bytes of memory")
     }
     let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(

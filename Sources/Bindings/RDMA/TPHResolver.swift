@@ -44,7 +44,7 @@ public final class TPHResolver {
         case .absent(let reason):
             throw Failure("VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", .noSuchRequest, object: object, hint: reason)
         case .refused(let reason):
-            throw ErrorValue(kind: "argument", "\(function): not sent: \(reason)")
+            throw ErrorValue(kind: .argument, "\(function): not sent: \(reason)")
         }
     }
 }

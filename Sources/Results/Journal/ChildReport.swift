@@ -1,4 +1,5 @@
 import FoundationEssentials
+import LuaKit
 public import Runner
 
 /// The report of a run's process at its end, for the batch.
@@ -40,8 +41,8 @@ public struct ChildReport: Codable, Sendable {
         case .notRun: return .notRun
         case .fail:
             switch result.cases.first(where: { $0.verdict == .fail })?.error?.kind {
-            case "memory": return .memory
-            case "timeout": return .timeout
+            case .memory: return .memory
+            case .timeout: return .timeout
             default: return .fail
             }
         }

@@ -84,14 +84,14 @@ public final class BindingClient: BindingBroker {
             }
         }
         throw ErrorValue(
-            kind: "usage", "the process that binds devices does not answer; `peerlab restore` brings them back")
+            kind: .usage, "the process that binds devices does not answer; `peerlab restore` brings them back")
     }
 
     private static func error(_ fields: [String]) -> ErrorValue {
         func field(_ index: Int) -> String? {
             fields.indices.contains(index) && !fields[index].isEmpty ? fields[index] : nil
         }
-        var error = ErrorValue(kind: field(0) ?? "usage", field(1) ?? "")
+        var error = ErrorValue(kind: field(0).map(ErrorKind.init) ?? .usage, field(1) ?? "")
         error.operation = field(2)
         error.errno = field(3).flatMap { Int32($0) }
         error.name = field(4)
@@ -147,7 +147,7 @@ public final class BindingServer {
                 send(
                     .error,
                     [
-                        error.kind, error.message, error.operation ?? "", error.errno.map { "\($0)" } ?? "",
+                        error.kind.text, error.message, error.operation ?? "", error.errno.map { "\($0)" } ?? "",
                         error.name ?? "", error.object ?? "", error.request ?? "", error.hint ?? "",
                     ])
             }
@@ -164,14 +164,14 @@ public final class BindingServer {
 
     private func bind(_ names: [String]) throws(ErrorValue) {
         guard names.count <= BindingServer.mostDevices else {
-            throw ErrorValue(kind: "usage", "a run binds at most \(BindingServer.mostDevices) devices")
+            throw ErrorValue(kind: .usage, "a run binds at most \(BindingServer.mostDevices) devices")
         }
         guard bound == nil, let binder else {
-            throw ErrorValue(kind: "usage", "this run has bound its devices already")
+            throw ErrorValue(kind: .usage, "this run has bound its devices already")
         }
         var addresses: [PCIAddress] = []
         for name in names {
-            guard let address = PCIAddress(name) else { throw ErrorValue(kind: "usage", "no PCI address to bind") }
+            guard let address = PCIAddress(name) else { throw ErrorValue(kind: .usage, "no PCI address to bind") }
             try permit(address)
             addresses.append(address)
         }

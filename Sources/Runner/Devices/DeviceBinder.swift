@@ -71,7 +71,7 @@ public struct DeviceBinder {
 
     private func device(_ address: PCIAddress, _ owner: BindingRecord.Owner) throws(ErrorValue) -> PCIFunction {
         do throws(Failure) { return try PCIFunction(address, kernel: kernel) } catch {
-            throw ErrorValue(kind: "usage", "cannot bind \(address): \(error.message)")
+            throw ErrorValue(kind: .usage, "cannot bind \(address): \(error.message)")
         }
     }
 
@@ -81,7 +81,7 @@ public struct DeviceBinder {
             try BindingCheck(kernel: kernel).objections(to: addresses)
         }
         guard objections.isEmpty else {
-            throw ErrorValue(kind: "usage", objections.map(\.description).joined(separator: "; "))
+            throw ErrorValue(kind: .usage, objections.map(\.description).joined(separator: "; "))
         }
     }
 
@@ -153,11 +153,11 @@ public struct DeviceBinder {
     public func restore(_ address: PCIAddress) throws(ErrorValue) {
         guard let lock = try lockIfFree(address) else {
             throw ErrorValue(
-                kind: "usage", "\(address) is in use by a peerlab that runs, which brings it back when it ends")
+                kind: .usage, "\(address) is in use by a peerlab that runs, which brings it back when it ends")
         }
         defer { withExtendedLifetime(lock) {} }
         guard let record = try failing({ () throws(Failure) in try binding.journal.record(of: address) }) else {
-            throw ErrorValue(kind: "usage", "\(address): there is no journal of it, so nothing to undo")
+            throw ErrorValue(kind: .usage, "\(address): there is no journal of it, so nothing to undo")
         }
         let function = try? PCIFunction(address, kernel: kernel)
         let functions = [function].compactMap { $0 }

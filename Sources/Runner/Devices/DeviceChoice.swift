@@ -22,7 +22,7 @@ struct DeviceChoice {
             do throws(Failure) {
                 _ = try PCIFunction(address, kernel: host.realKernel)
             } catch {
-                throw ErrorValue(kind: "usage", "option '\(option.name)': \(error.message)")
+                throw ErrorValue(kind: .usage, "option '\(option.name)': \(error.message)")
             }
         }
     }

@@ -21,7 +21,7 @@ public struct DeviceLocks: ~Copyable {
             while flock(descriptor, LOCK_EX) != 0 {
                 guard errno == EINTR, !isInterrupted() else {
                     for one in descriptors { close(one) }
-                    throw ErrorValue(kind: "interrupt", "interrupted while waiting for \(name)")
+                    throw ErrorValue(kind: .interrupt, "interrupted while waiting for \(name)")
                 }
             }
         }
@@ -62,7 +62,7 @@ public struct DeviceLocks: ~Copyable {
     private static func file(_ name: String) throws(ErrorValue) -> Int32 {
         guard let folder = DeviceLocks.folder(of: folders) else {
             throw ErrorValue(
-                kind: "usage",
+                kind: .usage,
                 "cannot lock \(name): none of \(folders.joined(separator: ", ")) can be written or made: make one of them"
             )
         }
@@ -74,12 +74,12 @@ public struct DeviceLocks: ~Copyable {
         if descriptor < 0, errno == ENOENT { descriptor = open(path, flags | O_CREAT, 0o644) }
         guard descriptor >= 0 else {
             throw ErrorValue(
-                kind: "usage", "cannot lock \(name): \(path): \(Errno(errno).message) (\(Errno(errno).name))")
+                kind: .usage, "cannot lock \(name): \(path): \(Errno(errno).message) (\(Errno(errno).name))")
         }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
-            throw ErrorValue(kind: "usage", "cannot lock \(name): \(path) is no regular file: remove it")
+            throw ErrorValue(kind: .usage, "cannot lock \(name): \(path) is no regular file: remove it")
         }
         return descriptor
     }

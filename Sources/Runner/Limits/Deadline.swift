@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import LuaKit
 import Synchronization
@@ -28,7 +29,9 @@ public final class Deadline: Sendable {
         var hasThread = false
     }
     private let watched = Mutex(Watched())
-    private let condition = Signal()
+    /// Under it nothing but waiting for a new limit is done.
+    private let change = ConditionLock()
+    private let hasChanged = Atomic(false)
     private let end: @Sendable (Stuck) -> Never
 
     /// What a script has that was told to end, to release its devices; nanoseconds.
@@ -54,13 +57,16 @@ public final class Deadline: Sendable {
     /// It has no more than so many seconds from now on, as the scenario or the command line says.
     func limit(_ seconds: Double, isScenarios: Bool) {
         watched.withLock { watched in
-            let end = Deadline.now &+ UInt64(seconds * 1e9)
+            let end = sys_monotonic() &+ UInt64(seconds * 1e9)
             if end < watched.deadline {
                 watched.deadline = end
                 watched.limit = Limits.text(seconds, isScenarios: isScenarios)
             }
         }
-        condition.wake()
+        change.withLock {
+            hasChanged.store(true, ordering: .relaxed)
+            change.broadcast()
+        }
     }
 
     private func watchFromNow() {
@@ -76,7 +82,7 @@ public final class Deadline: Sendable {
         watched.withLock {
             $0.progress.take(event)
             // The script was stopped, and what it did not come to is being told.
-            if $0.isTold, $0.isRunning { $0.deadline = Deadline.now + Deadline.grace(of: $0) }
+            if $0.isTold, $0.isRunning { $0.deadline = sys_monotonic() + Deadline.grace(of: $0) }
         }
     }
 
@@ -88,19 +94,16 @@ public final class Deadline: Sendable {
         }
     }
 
-    private static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-    }
-
     private static func grace(of watched: Watched) -> UInt64 { watched.limit == nil ? graceOfSignals : grace }
 
     private func watch() {
         while true {
-            condition.wait(until: min(watched.withLock(\.deadline), Deadline.now + Deadline.glance))
+            let next = min(watched.withLock(\.deadline), sys_monotonic() + Deadline.glance)
+            change.withLock {
+                while !hasChanged.exchange(false, ordering: .relaxed), change.wait(until: next) {}
+            }
             obeySignals()
-            let now = Deadline.now
+            let now = sys_monotonic()
             let (isLate, stuck) = watched.withLock { watched -> (Bool, (RunProgress, String?)?) in
                 guard watched.isRunning, now >= watched.deadline else { return (false, nil) }
                 defer { watched.isTold = true }
@@ -119,7 +122,7 @@ public final class Deadline: Sendable {
             guard watched.isRunning, !watched.isTold else { return }
             watched.isTold = true
             watched.limit = nil
-            watched.deadline = Deadline.now + Deadline.graceOfSignals
+            watched.deadline = sys_monotonic() + Deadline.graceOfSignals
         }
     }
 
@@ -128,60 +131,16 @@ public final class Deadline: Sendable {
         let death: RunProgress.Death
         if let limit {
             death = RunProgress.Death(
-                kind: "timeout", "its time is over: \(limit), and it could not be stopped", position: position)
+                kind: .timeout, "its time is over: \(limit), and it could not be stopped", position: position)
         } else {
             let seconds = Deadline.graceOfSignals / 1_000_000_000
             death = RunProgress.Death(
-                kind: "interrupt", "interrupted, and it could not be stopped within \(seconds) s",
+                kind: .interrupt, "interrupted, and it could not be stopped within \(seconds) s",
                 verdict: .interrupted, position: position)
         }
         end(
             Stuck(
                 result: progress.ended(by: death), ended: progress.ended, death: death,
-                reason: "\(position)\(progress.place): \(death.message)"))
-    }
-}
-
-/// A condition that one thread waits for and others signal.
-private final class Signal: @unchecked Sendable {
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var isWoken = false
-
-    init() {
-        pthread_mutex_init(mutex, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(condition, &attributes)
-    }
-
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
-    }
-
-    func wake() {
-        pthread_mutex_lock(mutex)
-        isWoken = true
-        pthread_cond_signal(condition)
-        pthread_mutex_unlock(mutex)
-    }
-
-    /// Until the monotonic clock says `nanoseconds`, or somebody wakes it.
-    func wait(until nanoseconds: UInt64) {
-        pthread_mutex_lock(mutex)
-        var time = timespec(
-            tv_sec: Int(clamping: nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-        var result: Int32 = 0
-        while !isWoken, result != ETIMEDOUT {
-            result =
-                nanoseconds == .max
-                ? pthread_cond_wait(condition, mutex) : pthread_cond_timedwait(condition, mutex, &time)
-        }
-        isWoken = false
-        pthread_mutex_unlock(mutex)
+                reason: "\(position)\(progress.stage): \(death.message)"))
     }
 }

@@ -24,23 +24,17 @@ public enum ProcessLimits {
     public static func watch(
         seconds: Double?, memory: UInt64, statm: Int32, end: @escaping @Sendable (Reason) -> Never
     ) {
-        let deadline = seconds.map { now + $0 }
+        let deadline = seconds.map { sys_monotonic() &+ UInt64(clamping: Int64(min($0, 1e9) * 1e9)) }
         let page = UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 1))
         _ = startThread {
             while true {
                 var pause = timespec(tv_sec: 0, tv_nsec: interval)
                 nanosleep(&pause, nil)
-                if let deadline, now >= deadline { end(.time) }
+                if let deadline, sys_monotonic() >= deadline { end(.time) }
                 if process_signals() > 0 { end(.signal) }
                 if resident(statm) > memory / page { end(.memory) }
             }
         }
-    }
-
-    private static var now: Double {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     /// Pages.

@@ -1,3 +1,4 @@
+import CKernel
 import Glibc
 import Synchronization
 
@@ -15,17 +16,14 @@ final class Connection: @unchecked Sendable {
     private let isOver = Atomic(false)
     /// How long one event may make no progress, nanoseconds; four times as long it may take altogether.
     private let patience: UInt64
-    /// Whether the other side took too long: half an event is on its way, and nothing can follow it.
-    private var isStuck = false
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    /// Whether the other side took too long: half an event is on its way, and nothing can follow it. One thread sends at a time.
+    private let isStuck = Mutex(false)
 
     /// Takes the socket over. A peer whose machine is gone is noticed after `silence` seconds, and one that takes nothing of
     /// what it is sent after `patience` nanoseconds.
     init(_ descriptor: Int32, silence: Int32 = 12, patience: UInt64 = Connection.patience) {
         self.descriptor = descriptor
         self.patience = patience
-        mutex = .allocate(capacity: 1)
-        pthread_mutex_init(mutex, nil)
         Connection.set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
         Connection.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, silence / 3)
         Connection.set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, silence / 3)
@@ -34,11 +32,7 @@ final class Connection: @unchecked Sendable {
         Connection.set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
-    deinit {
-        close(descriptor)
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
-    }
+    deinit { close(descriptor) }
 
     static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
         var value = value
@@ -62,11 +56,13 @@ final class Connection: @unchecked Sendable {
     func send(_ event: RoleEvent) -> Dispatch {
         guard let data = event.json, data.count <= Connection.longest else { return .lost }
         let length = withUnsafeBytes(of: UInt32(data.count).bigEndian) { Array($0) }
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
+        return isStuck.withLock { send(length + data, &$0) }
+    }
+
+    private func send(_ bytes: [UInt8], _ isStuck: inout Bool) -> Dispatch {
         guard !isStuck else { return .lost }
-        var rest = (length + data)[...]
-        let start = RoleTable.now
+        var rest = bytes[...]
+        let start = sys_monotonic()
         var progress = start
         while !rest.isEmpty {
             // A connection that is gone must not end the program with SIGPIPE.
@@ -75,11 +71,11 @@ final class Connection: @unchecked Sendable {
             }
             if count > 0 {
                 rest = rest.dropFirst(count)
-                progress = RoleTable.now
+                progress = sys_monotonic()
             } else if count < 0, errno == EINTR {
                 continue
             } else if count < 0, errno == EAGAIN {
-                let now = RoleTable.now
+                let now = sys_monotonic()
                 guard now - progress < patience, now - start < 4 * patience else {
                     isStuck = true
                     return .stuck
@@ -106,7 +102,7 @@ final class Connection: @unchecked Sendable {
 
     /// The next event, waited for so many nanoseconds at most; nil for as long as it takes.
     func receive(within time: UInt64?) -> Arrival {
-        let end = time.map { RoleTable.now + $0 }
+        let end = time.map { sys_monotonic() + $0 }
         var block: [UInt8] = []
         while true {
             let length = input.count < 4 ? 0 : input[..<4].reduce(0) { $0 << 8 | Int($1) }
@@ -127,7 +123,7 @@ final class Connection: @unchecked Sendable {
                 return .end
             } else {
                 // Only where nothing came: what has come is used, however late.
-                let now = RoleTable.now
+                let now = sys_monotonic()
                 if let end, now >= end { return .nothing }
                 var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
                 poll(&entry, 1, end.map { Int32(clamping: ($0 - now) / 1_000_000 + 1) } ?? -1)

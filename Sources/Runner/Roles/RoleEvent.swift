@@ -29,10 +29,10 @@ enum RoleEvent: Codable {
         let (role, peer, index): (String, String?, Int)
         switch self {
         case .hello, .welcome, .refused: return "it began the meeting again"
-        case .arrive(let name, let place): (role, peer, index) = (name, nil, place)
-        case .post(_, let name, let other, let place): (role, peer, index) = (name, other, place)
-        case .end(let name, let result, let place):
-            (role, peer, index) = (name, nil, place)
+        case .arrive(let name, let number): (role, peer, index) = (name, nil, number)
+        case .post(_, let name, let other, let number): (role, peer, index) = (name, other, number)
+        case .end(let name, let result, let number):
+            (role, peer, index) = (name, nil, number)
             if let reason = result.refusal { return reason }
         case .leave(let name, _): (role, peer, index) = (name, nil, 0)
         }

@@ -1,4 +1,5 @@
 import Bindings
+import CKernel
 import Glibc
 import Kernel
 import LuaKit
@@ -6,11 +7,11 @@ import LuaKit
 /// The roles of a scenario that run in other processes, perhaps on other machines.
 ///
 /// The first role listens; the others connect to it, and it passes on to each what another tells. Every process keeps a
-/// table of its own of all that roles did, so that waiting for a role is the same wherever it runs.
+/// state of its own of what all roles did, so that waiting for a role is the same wherever it runs.
 final class RoleLink: @unchecked Sendable {
-    let table: RoleTable
+    let roles: RoleState
     private let role: String
-    private let place: RolePlace
+    private let assignment: RoleAssignment
     private let scenario: String
     private let digest: UInt64
     private let settings: [String: String]
@@ -30,14 +31,14 @@ final class RoleLink: @unchecked Sendable {
     private static let mostRefusals = 8, mostSettings = 20
 
     init(
-        _ role: String, _ roles: [String], _ place: RolePlace, scenario: String, text: [UInt8], cases: Int,
+        _ role: String, _ roles: [String], _ assignment: RoleAssignment, scenario: String, text: [UInt8], cases: Int,
         settings: [String: String] = [:], memory: UInt64 = Limits.defaultMemory,
-        clock: @escaping () -> UInt64 = { RoleTable.now }, patience: UInt64 = Connection.patience,
+        clock: @escaping () -> UInt64 = { sys_monotonic() }, patience: UInt64 = Connection.patience,
         note: @escaping (String) -> Void = { _ in }, isInterrupted: @escaping () -> Bool
     ) {
-        table = RoleTable(roles, cases: cases, own: role, memory: memory)
+        self.roles = RoleState(roles, cases: cases, own: role, memory: memory)
         self.role = role
-        self.place = place
+        self.assignment = assignment
         self.scenario = scenario
         digest = RoleLink.hash(text)
         self.settings = RoleLink.told(settings)
@@ -59,15 +60,15 @@ final class RoleLink: @unchecked Sendable {
     /// Waits until every role is here. An error of kind "peer" where one does not come in time.
     func meet() throws(ErrorValue) {
         do throws(Failure) {
-            if role == table.roles[0] { try host() } else { try join() }
+            if role == roles.names[0] { try host() } else { try join() }
         } catch {
             throw error.luaError
         }
-        table.tell = { [unowned self] event in tell(event) }
+        roles.tell = { [unowned self] event in tell(event) }
         for (name, connection) in connections {
-            let isHost = role != table.roles[0]
+            let isHost = role != roles.names[0]
             let reader = startThread { [self] in read(connection, of: name, isHost: isHost) }
-            guard let reader else { throw ErrorValue(kind: "peer", "no thread for the connection to role '\(name)'") }
+            guard let reader else { throw ErrorValue(kind: .peer, "no thread for the connection to role '\(name)'") }
             readers.append(reader)
         }
     }
@@ -75,10 +76,10 @@ final class RoleLink: @unchecked Sendable {
     private func giveUp(_ what: String) -> Failure {
         isInterrupted()
             ? Failure(
-                "rendezvous", Errno(EINTR), object: place.address.text, hint: what)
+                "rendezvous", Errno(EINTR), object: assignment.address.text, hint: what)
             : Failure(
-                "rendezvous", Errno(ETIMEDOUT), object: place.address.text,
-                hint: "\(what) within \(place.patience) s; start every role with the same --rendezvous")
+                "rendezvous", Errno(ETIMEDOUT), object: assignment.address.text,
+                hint: "\(what) within \(assignment.patience) s; start every role with the same --rendezvous")
     }
 
     /// Calls `body` until it gives something, or the time is over.
@@ -91,7 +92,7 @@ final class RoleLink: @unchecked Sendable {
         }
     }
 
-    private var endOfPatience: UInt64 { clock() + UInt64(place.patience) * 1_000_000_000 }
+    private var endOfPatience: UInt64 { clock() + UInt64(assignment.patience) * 1_000_000_000 }
 
     /// One that has connected and has not said who it is.
     private struct Stranger {
@@ -100,10 +101,10 @@ final class RoleLink: @unchecked Sendable {
     }
 
     private func host() throws(Failure) {
-        let socket = try place.address.listen()
+        let socket = try assignment.address.listen()
         defer { close(socket) }
         _ = fcntl(socket, F_SETFL, O_NONBLOCK)
-        let absent = { [self] in table.roles.filter { $0 != role && connections[$0] == nil } }
+        let absent = { [self] in roles.names.filter { $0 != role && connections[$0] == nil } }
         let missing = { [self] in
             absent().map { name in name + (turnedAway[name].map { " (one came and was refused: \($0))" } ?? "") }
         }
@@ -149,7 +150,7 @@ final class RoleLink: @unchecked Sendable {
 
     /// Says at once that one came and was refused, once for each reason: it may be the right one, with another file.
     private func turnAway(_ name: String, because reason: String) {
-        guard table.roles.contains(name), turnedAway[name] != reason else { return }
+        guard roles.names.contains(name), turnedAway[name] != reason else { return }
         turnedAway[name] = reason
         guard refusals < RoleLink.mostRefusals else { return }
         refusals += 1
@@ -195,17 +196,17 @@ final class RoleLink: @unchecked Sendable {
         if scenario != self.scenario { return "the first role runs '\(self.scenario)', not '\(scenario)'" }
         if digest != self.digest { return "the first role's file of '\(scenario)' is another one" }
         guard absent.contains(name) else {
-            return table.roles.contains(name)
-                ? "role '\(name)' is taken" : "'\(name)' is none of the roles: \(table.roles.joined(separator: ", "))"
+            return roles.names.contains(name)
+                ? "role '\(name)' is taken" : "'\(name)' is none of the roles: \(roles.names.joined(separator: ", "))"
         }
         return nil
     }
 
     private func join() throws(Failure) {
-        let first = table.roles[0]
+        let first = roles.names[0]
         let descriptor = try wait(until: endOfPatience, { "nobody listened for role '\(first)'" }) {
             () throws(Failure) -> Int32? in
-            do throws(Failure) { return try place.address.connect() } catch {
+            do throws(Failure) { return try assignment.address.connect() } catch {
                 // The first role may not have started; another reason stays one.
                 guard [ECONNREFUSED, ETIMEDOUT, EINTR, EHOSTUNREACH].contains(error.errno.code) else { throw error }
                 usleep(20_000)
@@ -217,8 +218,8 @@ final class RoleLink: @unchecked Sendable {
             .hello(
                 role: role, scenario: scenario, digest: digest, version: RoleEvent.version,
                 settings: settings.isEmpty ? nil : settings))
-        let refused = { [place] (errno: Int32, reason: String) in
-            Failure("rendezvous", Errno(errno), object: place.address.text, hint: PrintableText.line(reason))
+        let refused = { [assignment] (errno: Int32, reason: String) in
+            Failure("rendezvous", Errno(errno), object: assignment.address.text, hint: PrintableText.line(reason))
         }
         // The others may come much later: the first role's patience began before this connection.
         try wait(until: endOfPatience, { "the other roles did not come" }) { () throws(Failure) -> Void? in
@@ -239,13 +240,13 @@ final class RoleLink: @unchecked Sendable {
     // MARK: Events
 
     private func read(_ connection: Connection, of name: String, isHost: Bool) {
-        let speakers = isHost ? table.roles.filter { $0 != role } : [name]
+        let speakers = isHost ? roles.names.filter { $0 != role } : [name]
         let wrong = takeAll(of: connection, name, for: speakers, isHost: isHost)
         // What a role said of its own end comes first and stays. The others are out of reach without the first.
         for gone in speakers {
             let event = RoleEvent.leave(role: gone, reason: wrong ?? "the connection to its process was lost")
             if !isHost { pass(event, of: name) }
-            table.enter(event)
+            roles.enter(event)
         }
         if let wrong {
             // It may be right and of another version.
@@ -263,10 +264,10 @@ final class RoleLink: @unchecked Sendable {
             guard connection.send(event) == .stuck else { continue }
             let seconds = patience / 1_000_000_000
             let reason = "it took nothing of what it was sent for \(seconds) s, and its connection was cut"
-            let isHost = role != table.roles[0]
-            for gone in isHost ? table.roles.filter({ $0 != role }) : [name] {
+            let isHost = role != roles.names[0]
+            for gone in isHost ? roles.names.filter({ $0 != role }) : [name] {
                 let event = RoleEvent.leave(role: gone, reason: gone == name ? reason : "role '\(name)': \(reason)")
-                table.enter(event)
+                roles.enter(event)
                 if !isHost { pass(event, of: name) }
             }
             // Only now, as who receives from it would say that it was lost.
@@ -285,24 +286,24 @@ final class RoleLink: @unchecked Sendable {
             case .wrong(let reason): return reason
             case .event(.refused(let reason)) where isHost: return "the first role says: " + PrintableText.line(reason)
             case .event(var event):
-                if let reason = event.refusal(of: speakers, in: table.roles, cases: table.cases) { return reason }
+                if let reason = event.refusal(of: speakers, in: roles.names, cases: roles.cases) { return reason }
                 if case .leave(let role, let reason) = event {
                     event = .leave(role: role, reason: PrintableText.line(reason))
                 }
                 // Passed on before it counts here: the first role must not end of what the others have yet to hear.
                 if !isHost { pass(event, of: name) }
-                if let reason = table.take(event) { return reason }
+                if let reason = roles.take(event) { return reason }
             }
         }
     }
 
     /// This role runs no more: tells the others, and waits until they are done too.
     func finish(because reason: String) {
-        table.leave(role, because: reason)
+        roles.leave(role, because: reason)
         for (_, connection) in connections { connection.finish() }
         // A peer that stands still does not hold this one up.
-        let end = RoleTable.now + RoleLink.farewell
-        while connections.values.contains(where: { !$0.hasEnded }), RoleTable.now < end { usleep(5000) }
+        let end = sys_monotonic() + RoleLink.farewell
+        while connections.values.contains(where: { !$0.hasEnded }), sys_monotonic() < end { usleep(5000) }
         for (_, connection) in connections { connection.cut() }
         for reader in readers { pthread_join(reader, nil) }
         connections = [:]
@@ -310,12 +311,12 @@ final class RoleLink: @unchecked Sendable {
 }
 
 /// Where a role runs that is a process of its own.
-public struct RolePlace: Sendable {
+public struct RoleAssignment: Sendable {
     /// Which role.
     public enum Choice: Sendable {
         /// By its name.
         case name(String)
-        /// By its place in the scenario's list, from 0, of so many processes.
+        /// By its index in the scenario's list, from 0, of so many processes.
         case rank(Int, of: Int)
     }
     let choice: Choice
@@ -336,20 +337,20 @@ public struct RolePlace: Sendable {
         guard !roles.isEmpty else {
             // A launcher may start a scenario without roles on many machines.
             if case .rank = choice { return nil }
-            throw ErrorValue(kind: "usage", "--role: '\(scenario)' declares no roles; run it without")
+            throw ErrorValue(kind: .usage, "--role: '\(scenario)' declares no roles; run it without")
         }
         switch choice {
         case .name(let name):
             guard roles.contains(name) else {
                 throw ErrorValue(
-                    kind: "usage",
+                    kind: .usage,
                     "--role: '\(name)' is none of the roles of '\(scenario)': \(roles.joined(separator: ", "))")
             }
             return name
         case .rank(let rank, let count):
             guard count == roles.count, roles.indices.contains(rank) else {
                 throw ErrorValue(
-                    kind: "usage",
+                    kind: .usage,
                     "'\(scenario)' has \(roles.count) roles (\(roles.joined(separator: ", "))), and this is process \(rank) "
                         + "of \(count): start as many as there are roles, or name one with --role")
             }

@@ -1,4 +1,5 @@
 import Bindings
+import CKernel
 import Kernel
 import LuaKit
 
@@ -7,8 +8,8 @@ final class RoleRendezvous: Rendezvous {
     let role: String
     let peers: [String]
     /// All, in the scenario's order.
-    var roles: [String] { table.roles }
-    private let table: RoleTable
+    var roles: [String] { state.names }
+    private let state: RoleState
     private let kernel: any Kernel
     private let isSimulated: Bool
     private let isInterrupted: () -> Bool
@@ -18,41 +19,41 @@ final class RoleRendezvous: Rendezvous {
     var index = 0
 
     init(
-        _ role: String, _ table: RoleTable, _ kernel: any Kernel, isSimulated: Bool,
+        _ role: String, _ state: RoleState, _ kernel: any Kernel, isSimulated: Bool,
         isInterrupted: @escaping () -> Bool
     ) {
         self.role = role
-        peers = table.roles.filter { $0 != role }
-        self.table = table
+        peers = state.names.filter { $0 != role }
+        self.state = state
         self.kernel = kernel
         self.isSimulated = isSimulated
         self.isInterrupted = isInterrupted
     }
 
     func barrier(timeout: UInt64) throws(ErrorValue) {
-        let count = table.arrive(role, at: index)
+        let count = state.arrive(role, at: index)
         _ = try wait(timeout, "the others did not reach this barrier") { () throws(ErrorValue) in
-            try table.isReached(count, at: index)
+            try state.isReached(count, at: index)
         }
     }
 
     func send(_ value: LuaValue, to role: String) throws(ErrorValue) {
         try check(role)
-        try table.post(value, from: self.role, to: role, at: index)
+        try state.post(value, from: self.role, to: role, at: index)
     }
 
     func receive(from role: String, timeout: UInt64) throws(ErrorValue) -> LuaValue {
         try check(role)
         return try wait(timeout, "role '\(role)' sent nothing") { () throws(ErrorValue) in
-            try table.take(from: role, to: self.role, at: index)
+            try state.take(from: role, to: self.role, at: index)
         }
     }
 
     /// How the case ended for all; waits for the slowest.
     func end(_ result: CaseResult) -> [String: CaseResult] {
-        table.end(role, result, at: index)
+        state.end(role, result, at: index)
         while true {
-            if let results = table.results(of: result.name, at: index) { return results }
+            if let results = state.results(of: result.name, at: index) { return results }
             if isInterrupted(), !interrupted() { return [role: result] }
             pause()
         }
@@ -61,16 +62,16 @@ final class RoleRendezvous: Rendezvous {
     private func check(_ role: String) throws(ErrorValue) {
         guard !peers.contains(role) else { return }
         throw ErrorValue(
-            kind: "argument", "'\(role)' is none of the other roles: \(peers.joined(separator: ", "))")
+            kind: .argument, "'\(role)' is none of the other roles: \(peers.joined(separator: ", "))")
     }
 
     /// On a simulated bench its clock goes on, and the others run.
     private func pause() {
-        if isSimulated { _ = kernel.sleep(nanoseconds: 1_000_000) } else { table.pause() }
+        if isSimulated { _ = kernel.sleep(nanoseconds: 1_000_000) } else { state.pause() }
     }
 
     /// Nanoseconds, by the clock of what is waited for.
-    private var now: UInt64 { isSimulated ? kernel.monotonic() : RoleTable.now }
+    private var now: UInt64 { isSimulated ? kernel.monotonic() : sys_monotonic() }
 
     private func wait<Value>(
         _ timeout: UInt64, _ what: String, _ body: () throws(ErrorValue) -> Value?
@@ -78,9 +79,9 @@ final class RoleRendezvous: Rendezvous {
         let end = now &+ timeout
         while true {
             if let value = try body() { return value }
-            if isInterrupted() { throw ErrorValue(kind: "interrupt", "interrupted") }
+            if isInterrupted() { throw ErrorValue(kind: .interrupt, "interrupted") }
             guard now < end else {
-                throw ErrorValue(kind: "peer", "\(what) within \(timeout / 1_000_000) ms")
+                throw ErrorValue(kind: .peer, "\(what) within \(timeout / 1_000_000) ms")
             }
             pause()
         }

@@ -7,7 +7,7 @@ extension CaseResult {
     /// About how many bytes it takes.
     var weight: Int {
         let texts = [
-            message, error?.kind, error?.operation, error?.name, error?.object, error?.request, error?.hint,
+            message, error?.kind.text, error?.operation, error?.name, error?.object, error?.request, error?.hint,
             error?.traceback,
         ].reduce(name.weight) { $0 + ($1?.weight ?? 0) }
         return log.reduce(texts) { $0 + $1.weight } + metrics.reduce(0) { $0 + $1.weight }
@@ -30,7 +30,7 @@ extension CaseResult {
         var told = CaseResult(name: name.cut, verdict: verdict, duration_ns: duration_ns)
         told.message = message?.cut
         told.error = error.map { error in
-            var short = ErrorValue(kind: error.kind.cut, "")
+            var short = ErrorValue(kind: ErrorKind(error.kind.text.cut), "")
             (short.operation, short.errno, short.name) = (error.operation?.cut, error.errno, error.name?.cut)
             (short.object, short.request) = (error.object?.cut, error.request?.cut)
             (short.hint, short.traceback) = (error.hint?.cut, error.traceback?.cut)
@@ -60,7 +60,7 @@ extension CaseResult {
     /// What it is to the others: whom somebody interrupted elsewhere has failed them, and nothing of theirs was.
     func ofPeer(_ role: String) -> CaseResult {
         guard verdict == .interrupted else { return self }
-        let error = ErrorValue(kind: "peer", "role '\(role)' was interrupted")
+        let error = ErrorValue(kind: .peer, "role '\(role)' was interrupted")
         var result = CaseResult(name: name, verdict: .fail, duration_ns: duration_ns)
         result.message = error.message
         result.error = ErrorFields(error)

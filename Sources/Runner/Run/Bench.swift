@@ -16,7 +16,7 @@ public struct Bench: Sendable {
     /// What the kernel keeps this process from; nil where nothing was asked of it.
     public var sandbox: Sandbox?
     /// A kernel for one scenario.
-    public let makeKernel: @Sendable () -> any Kernel
+    public var makeKernel: @Sendable () -> any Kernel
 
     /// Describes a bench.
     public init(

@@ -7,53 +7,48 @@ extension ScenarioRun {
     /// Takes the first role and starts the others.
     func start(_ scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue) {
         let roles = scenario.roles
-        let crew = Crew(roles, cases: scenario.cases.count, host.realKernel, isSimulated: bench.isSimulated)
-        self.crew = crew
-        sit(roles[0], crew.table)
-        // The state holds its seat, and the crew what it watches.
-        seat?.interrupted = { [unowned state, unowned crew] in
-            crew.interrupt(state.stop ?? .interrupt)
+        let isSimulated = context.bench.isSimulated
+        let threads = RoleThreads(roles, cases: scenario.cases.count, host.realKernel, isSimulated: isSimulated)
+        self.threads = threads
+        let rendezvous = role.join(roles[0], threads.roles, isVirtual: isSimulated)
+        // The state holds its rendezvous, and the threads what they watch.
+        rendezvous.interrupted = { [unowned state, unowned threads] in
+            threads.interrupt(state.stop ?? .interrupt)
             return true
         }
-        crew.watch { [unowned state, unowned crew] in if let why = state.stop { crew.interrupt(why) } }
-        for (number, role) in roles.enumerated().dropFirst() {
+        threads.watch { [unowned state, unowned threads] in if let why = state.stop { threads.interrupt(why) } }
+        for (number, name) in roles.enumerated().dropFirst() {
             let seed = state.seed &+ Int64(number)
-            let run = {
-                [file, bench, another, library, loaded, limits, permissions, featureFound, note, emit, unowned self]
-                () throws(ErrorValue) in
-                let follower = try ScenarioRun(
-                    file: file, bench: bench, kernel: another(), another: another, library: library, loaded: loaded,
-                    settings: [], seed: seed, limits: limits,
-                    permissions: permissions, featureFound: featureFound, note: note, emit: { _ in },
-                    print: { emit(ScenarioRun.printed("[\(role)] \($0)")) })
-                defer { crew.add(follower.host.permissions.used) }
-                follower.told = { event in if case .found = event { self.tell(event) } }
-                try follower.follow(role, crew, values)
+            let run = { [kernels, script, report] () throws(ErrorValue) in
+                let own = try ScenarioScript(
+                    script.file, in: script.context, kernel: kernels.another(), loaded: script.loaded, seed: seed,
+                    role: name)
+                defer { threads.add(own.host.permissions.used) }
+                try RoleFollower(own, name, threads, report).run(values)
             }
-            guard crew.start(number, role, run) else {
-                crew.finish()
-                throw ErrorValue(kind: "usage", "no thread for the role '\(role)'")
+            guard threads.start(number, name, run) else {
+                threads.finish()
+                throw ErrorValue(kind: .usage, "no thread for the role '\(name)'")
             }
         }
     }
 
     /// Meets the roles of other processes; false where that failed.
-    func meet(_ place: RolePlace, _ scenario: Scenario) throws(ErrorValue) -> Bool {
-        guard let role = try place.role(of: scenario.roles, in: scenario.name) else { return true }
+    func meet(_ assignment: RoleAssignment, _ scenario: Scenario) throws(ErrorValue) -> Bool {
+        guard let name = try assignment.role(of: scenario.roles, in: scenario.name) else { return true }
         let link = RoleLink(
-            role, scenario.roles, place, scenario: scenario.name, text: text, cases: scenario.cases.count,
+            name, scenario.roles, assignment, scenario: scenario.name, text: script.text, cases: scenario.cases.count,
             settings: comparable(settings, of: scenario),
-            memory: min(limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
-            note: { [self] in warn($0) }, isInterrupted: { [state] in state.isInterrupted })
-        emit("  role: \(role), meets \(scenario.roles.filter { $0 != role }.joined(separator: ", "))")
+            memory: min(context.limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
+            note: { [report] in report.warn($0) }, isInterrupted: { [state] in state.isInterrupted })
+        report.emit("  role: \(name), meets \(scenario.roles.filter { $0 != name }.joined(separator: ", "))")
         do throws(ErrorValue) { try link.meet() } catch {
-            record("meeting the other roles", stopped(error), since: host.realKernel.monotonic())
+            role.record("meeting the other roles", stopped(error), since: role.now)
             return false
         }
         self.link = link
-        sit(role, link.table)
-        // The others hear of it and stop; there may be nobody who does.
-        seat?.interrupted = { false }
+        // The others hear of an interruption and stop; there may be nobody who does.
+        role.join(name, link.roles, isVirtual: false).interrupted = { false }
         return true
     }
 
@@ -63,40 +58,60 @@ extension ScenarioRun {
         return Dictionary(settings.filter { !devices.contains($0.name) }.map { ($0.name, $0.value) }) { $1 }
     }
 
-    private func warn(_ text: String) {
-        result.warnings.append(text)
-        emit("  WARNING: \(text)")
-    }
-
     /// Why the meeting ended, where the run was stopped.
     private func stopped(_ error: ErrorValue) -> ErrorValue {
         let waiting = "while it waited for the other roles: \(error.hint ?? error.message)"
         switch state.stop {
         case nil, .output: return error
-        case .timeout: return ErrorValue(kind: "timeout", "its time is over \(waiting)")
-        case .interrupt: return ErrorValue(kind: "interrupt", "interrupted \(waiting)")
+        case .timeout: return ErrorValue(kind: .timeout, "its time is over \(waiting)")
+        case .interrupt: return ErrorValue(kind: .interrupt, "interrupted \(waiting)")
         }
     }
+}
 
-    func sit(_ role: String, _ table: RoleTable) {
-        let seat = RoleRendezvous(
-            role, table, host.realKernel, isSimulated: bench.isSimulated && link == nil,
-            isInterrupted: { [unowned state] in state.isInterrupted })
-        self.seat = seat
-        host.rendezvous = seat
+/// A role beyond the first, in a thread of its own: it runs the cases with the options that the first role's has resolved.
+private final class RoleFollower: CaseObserver {
+    private let script: ScenarioScript
+    private let name: String
+    private let threads: RoleThreads
+    /// The first role's, which hears of this one's findings at once and of its results through the rendezvous.
+    private let report: RunReport
+    private lazy var role = RoleRun(script, observer: self)
+
+    init(_ script: ScenarioScript, _ name: String, _ threads: RoleThreads, _ report: RunReport) {
+        self.script = script
+        self.name = name
+        self.threads = threads
+        self.report = report
     }
 
-    /// Runs the cases in a role, with the options that the first role's thread has resolved.
-    func follow(_ role: String, _ crew: Crew, _ values: [String: LuaValue]) throws(ErrorValue) {
-        crew.add(state)
-        sit(role, crew.table)
+    func run(_ values: [String: LuaValue]) throws(ErrorValue) {
+        let state = script.state, kernel = script.host.realKernel
+        threads.add(state)
+        let isSimulated = script.context.bench.isSimulated
+        _ = role.join(name, threads.roles, isVirtual: isSimulated)
         try runCases(values)
         state.close()
-        crew.leave(
-            collecting: state.failuresWhileCollecting.map { "[\(role)] \($0.line)" },
-            failuresOfNoCase().map {
-                FurtherFailure("while closing what it left", "[\(role)] \($0.line)", ErrorFields($0))
+        threads.leave(
+            collecting: state.failuresWhileCollecting.map { "[\(name)] \($0.line)" },
+            role.failuresOfNoCase().map {
+                FurtherFailure("while closing what it left", "[\(name)] \($0.line)", ErrorFields($0))
             })
-        if !bench.isSimulated { crew.leave(open: host.realKernel.open) }
+        if !isSimulated { threads.leave(open: kernel.open) }
     }
+
+    /// The scenario's functions must be gone before the state is closed.
+    private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
+        guard let scenario = try script.load() else { return }
+        try role.hold(to: scenario)
+        role.run(scenario.cases, values)
+    }
+
+    func begins(_ index: Int) {}
+
+    func found(_ news: CaseResult) { report.tell(.found(news.marked(name))) }
+
+    func ended(_ one: CaseResult) { _ = role.rendezvous?.end(one) }
+
+    func notRun(because why: LuaState.Stop) -> ErrorValue { ErrorValue.notRun(because: why) }
 }

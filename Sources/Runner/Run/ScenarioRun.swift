@@ -1,363 +1,261 @@
-public import Bindings
+import Bindings
 import Devices
-public import Kernel
+import Kernel
 public import LuaKit
-import Synchronization
 
-/// One scenario file on one bench: loads, checks, runs, cleans up.
+/// One scenario file on one bench, from its first line to its result: who does what, and in which order. The first role's
+/// cases, or those of a scenario without roles, run in the caller's thread.
 public final class ScenarioRun {
-    let file: String
-    let text: [UInt8]
-    let bench: Bench
+    let context: RunContext
+    let kernels: RunKernels
+    let script: ScenarioScript
+    let report: RunReport
+    let devices: RunDevices
+    let kernelWatch: KernelWatch
     let settings: [(name: String, value: String)]
-    let host: Host
-    let state: LuaState
-    let emit: (String) -> Void
-    let note: (CaseNote) -> Void
-    var result: ScenarioResult
-    /// Another handle of the bench's kernel, for a role.
-    let another: () -> any Kernel
-    let library: Library
-    let loaded: LoadedModules
-    let featureFound: (Feature) -> Void
-    /// Where this process is one role of several.
-    let place: RolePlace?
-    var crew: Crew?
+    /// The roles beside the first one, as threads.
+    var threads: RoleThreads?
+    /// The other roles, as processes.
     var link: RoleLink?
-    var seat: RoleRendezvous?
-    /// Of what was open at every case's end since, and is: the first of these cases.
-    var openAfter: [String: String] = [:]
-    /// What finalizers raised that belongs to no case, or to one that had ended.
-    var strayFailures: [ErrorValue] = []
-    /// What ends it where it takes too long.
-    let deadline: Deadline?
-    let limits: Limits
-    /// What it may take, in words; nil without a limit.
-    var limit: String?
-    /// Whether the file came from elsewhere, in a bundle: it runs on this machine's devices only where that is trusted.
-    public var isForeign = false
-    let permissions: () -> Permissions
+    /// Made once the rest is, as it hears of the cases.
+    private(set) lazy var role = RoleRun(script, observer: self)
     /// What the script changed, in every role.
-    public internal(set) var effects: [Effect: [String]] = [:]
-    /// Called where it must wait for devices that another one uses.
-    public var whenWaiting: (() -> Void)?
-    /// Called once it has its devices for itself.
-    public var whenClaimed: (() -> Void)?
-    /// What to bind before it begins, and who does that; a simulated kernel's devices are bound here. nil for nothing.
-    public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
-    /// Who has bound devices for it.
-    var broker: (any BindingBroker)?
-    /// The log of the kernel that answers; nil where nobody watches it.
-    public var kernelLog: KernelLog?
-    /// What the kernel said while no case ran.
-    var outside = KernelLog.News()
-    /// Is told how the run goes on.
-    public var told: ((RunEvent) -> Void)?
-    let telling = Mutex(())
-    /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
-    public private(set) var returnsNoScenario = false
+    public private(set) var effects: [Effect: [String]] = [:]
 
-    /// What ran in ``LuaState/era`` 1, 2, ...; 0 is before the first case.
-    var caseNames: [String] = []
+    var state: LuaState { script.state }
+    var host: Host { script.host }
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
-    ///   - kernel: the bench's kernel, perhaps traced.
-    ///   - another: gives further handles of that kernel: each role of a scenario has its own.
+    ///   - settings: what `--set` says of options.
     ///   - seed: what `math.random` begins with; another one each time where it is nil.
-    ///   - place: the one role to run, and where the others are met; nil runs all of them here.
-    ///   - limits: the time and memory it may have; a scenario's own count where they are less.
-    ///   - permissions: what the script may change; each role has some of its own, made by `another`.
-    ///   - loaded: takes the modules that it loads from its own folder; roles share it.
-    ///   - deadline: what keeps the time; nil where a process outside does.
-    ///   - note: takes the name of each case that begins, and its first error, for a trace.
-    ///   - emit: takes each line of the report, as ``PrintableText`` shows it.
-    ///   - print: takes each line that the script prints; nil where `emit` does, with a mark before it.
     public init(
-        file: String, bench: Bench, kernel: any Kernel, another: @escaping () -> any Kernel, library: Library,
-        loaded: LoadedModules = LoadedModules(), settings: [(name: String, value: String)], seed: Int64? = nil,
-        place: RolePlace? = nil,
-        limits: Limits = Limits(), deadline: Deadline? = nil,
-        permissions: @escaping () -> Permissions = { Permissions() }, featureFound: @escaping (Feature) -> Void,
-        note: @escaping (CaseNote) -> Void, emit: @escaping (String) -> Void, print: ((String) -> Void)? = nil
+        _ file: String, in context: RunContext, settings: [(name: String, value: String)] = [], seed: Int64? = nil
     ) throws(ErrorValue) {
-        text = try Library.named(file)
-        self.file = file
-        self.bench = bench
+        self.context = context
         self.settings = settings
-        self.place = place
-        self.limits = limits
-        limit = limits.timeout.map { Limits.text($0, isScenarios: false) }
-        self.deadline = deadline
-        self.permissions = permissions
-        self.another = another
-        self.library = library
-        self.loaded = loaded
-        self.featureFound = featureFound
-        let emit = { (line: String) in emit(PrintableText.line(line)) }
-        self.emit = emit
-        self.note = note
-        let tph = TPHResolver(bench.tph)
-        tph.found = featureFound
-        host = Host(kernel: kernel, isSimulated: bench.isSimulated, tph: tph, permissions: permissions())
-        let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
-        state = LuaState(
-            context: host, seed: seed,
-            find: { name throws(ErrorValue) in try library.find(name, from: folder, loaded: loaded) },
-            print: ScenarioRun.counted(print ?? { emit(ScenarioRun.printed($0)) }, by: host))
-        host.stop = { [unowned state] in state.interrupt(.output) }
-        state.limitMemory(limits.memory ?? Limits.defaultMemory)
-        state.askForEffects { [host] effect, function throws(ErrorValue) in
-            try host.permissions.permit(effect, function)
-        }
-        state.offer(modules)
-        let name = file.split(separator: "/").last.map(String.init) ?? file
-        result = ScenarioResult(
-            file: library.shown(file), name: name, verdict: .pass, bench: bench.kind,
-            bench_description: bench.description,
-            simulated: bench.isSimulated)
-        result.seed = state.seed
-        result.sandbox = bench.sandbox
-        listen()
-    }
-
-    private func listen() {
-        state.raised = { [unowned self] error in failed(error) }
-        host.hasNews = { [unowned self] in tellFindings() }
-    }
-
-    /// Before anything is closed that the error leaves open: what closes it may take the kernel along.
-    private func failed(_ error: ErrorValue) {
-        guard error.kind != "skip" else { return }
-        note(.fails(error))
-        if error.kind != "interrupt" { tellFindings(error) }
-    }
-
-    /// A line of a script's, marked so that it cannot be taken for one of the report's.
-    static func printed(_ line: String) -> String { line.isEmpty ? "|" : "| " + line }
-
-    /// What a script prints, line by line, up to a limit: then it is stopped.
-    private static func counted(_ print: @escaping (String) -> Void, by host: Host) -> (String) -> Void {
-        { text in
-            let lines = PrintableText.lines(text)
-            host.printed += max(text.utf8.count + 1, lines.reduce(0) { $0 + $1.utf8.count + 3 })
-            if host.printed > Limits.output { host.stop?() } else { lines.forEach(print) }
-        }
-    }
-
-    /// What the file declares, without running any of it; nil for a plain script.
-    public func describe() throws(ErrorValue) -> Scenario? {
-        host.refusal = ErrorValue(kind: "usage", "a plain script has no options to describe")
-        defer { host.refusal = nil }
-        do throws(ErrorValue) {
-            return try load()
-        } catch {
-            if error.kind == "usage" { return nil }
-            throw error
-        }
-    }
-
-    func load() throws(ErrorValue) -> Scenario? {
-        switch try state.run(text, name: "@" + library.shown(file)) {
-        case .none: return nil
-        case .table(let fields, let functions):
-            returnsNoScenario = Scenario.keys.isDisjoint(with: fields.keys)
-            do throws(ErrorValue) {
-                return try Scenario(fields, functions: functions, file: result.name)
-            } catch {
-                var error = error
-                error.position = library.shown(file) + ": "
-                throw error
-            }
-        case .other(let type):
-            returnsNoScenario = true
-            var error = ErrorValue(
-                kind: "script", "a script returns a scenario (a table with cases) or nothing; this one returns: \(type)"
-            )
-            error.position = library.shown(file) + ": "
-            throw error
-        }
+        kernels = RunKernels(context)
+        script = try ScenarioScript(file, in: context, kernel: kernels.first, seed: seed)
+        report = RunReport(script)
+        devices = RunDevices(script, report)
+        kernelWatch = KernelWatch(context, script.state)
     }
 
     /// Runs it all. Throws where the file or the options are wrong, before anything was opened.
     public func run() throws(ErrorValue) -> ScenarioResult {
         state.stopOnSignals()
         defer { state.ignoreSignals() }
-        guard !isForeign || host.permissions.grants.trusts else {
+        guard !context.isForeign || host.permissions.grants.trusts else {
             throw ErrorValue(
-                kind: "permission",
-                "\(file) came from elsewhere: it runs on the simulated bench and the lab, and on this machine's devices only "
-                    + "with --trust")
+                kind: .permission,
+                "\(script.file) came from elsewhere: it runs on the simulated bench and the lab, and on this machine's "
+                    + "devices only with --trust")
         }
-        deadline?.begin(limits.timeout)
-        tell(.begins(result))
-        watchKernel()
-        defer { deadline?.finish() }
+        context.deadline?.begin(context.limits.timeout)
+        report.tell(.begins(report.result))
+        if let warning = kernelWatch.begin() { report.warn(warning) }
+        defer { context.deadline?.finish() }
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
-        let start = host.realKernel.monotonic()
+        let start = role.now
         do throws(ErrorValue) {
-            if case .devices(let addresses)? = binding?.choice { try bind(addresses) }
-            if let scenario = try load() {
+            try devices.bindNamed()
+            if let scenario = try script.load() {
                 host.refusal = nil
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
                 state.collect()
-                record(result.name, nil, since: start)
+                role.record(script.name, nil, since: start)
             }
         } catch {
-            guard error.kind != "usage", !state.isInterrupted, isOfPlainScript(error) else {
+            guard error.kind != .usage, !state.isInterrupted, isOfPlainScript(error) else {
                 return try ended(by: error, since: start)
             }
-            record(result.name, error, since: start)
+            role.record(script.name, error, since: start)
         }
         return finished()
     }
 
     /// A plain script runs while it is loaded, so its failures are a case's; a syntax error is the file's.
-    private func isOfPlainScript(_ error: ErrorValue) -> Bool { error.traceback != nil && result.cases.isEmpty }
+    private func isOfPlainScript(_ error: ErrorValue) -> Bool {
+        error.traceback != nil && report.result.cases.isEmpty
+    }
 
     private func ended(by error: ErrorValue, since start: UInt64) throws(ErrorValue) -> ScenarioResult {
-        guard error.kind != "usage", state.isInterrupted else {
+        guard error.kind != .usage, state.isInterrupted else {
             link?.finish(because: error.line)
             state.close()
-            for problem in restoreDevices() { emit("  LEFT BOUND: \(problem)") }
+            for problem in devices.restore() { report.emit("  LEFT BOUND: \(problem)") }
             throw error
         }
-        record(result.name, error, since: start)
+        role.record(script.name, error, since: start)
         return finished()
     }
 
     private func run(_ scenario: Scenario) throws(ErrorValue) {
-        result.name = scenario.name
-        result.about = scenario.about.isEmpty ? nil : scenario.about
-        (result.concerns, result.expected, result.seen) = (scenario.concerns, scenario.expected, scenario.seen)
-        if let timeout = scenario.limits.timeout {
-            deadline?.limit(timeout, isScenarios: true)
-            if timeout <= limits.timeout ?? .infinity { limit = Limits.text(timeout, isScenarios: true) }
-        }
-        limitMemory(of: scenario)
-        try host.permissions.declare(scenario.effects, of: scenario.name)
+        introduce(scenario)
+        try role.hold(to: scenario)
         let values = try scenario.values(settings)
-        emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
-        if let warning = scenario.matrixWarning(settings, file: file) {
-            result.warnings.append(warning)
-            emit("  NOTE: \(warning)")
-        }
-        if let place, try !meet(place, scenario) { return }
+        report.emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
+        if let warning = scenario.matrixWarning(settings, file: script.file) { report.warn(warning, as: "NOTE") }
+        if let assignment = context.assignment, try !meet(assignment, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
-        var functions: [PCIFunction]
-        var unbound: [PCIAddress] = []
-        do throws(Failure) {
-            if binding?.choice == .automatic {
-                unbound = try DeviceChoice.unbound(scenario.options, values, host)
-                if unbound.isEmpty {
-                    emit("  NOTE: --bind auto binds nothing: no option names a device that vfio-pci does not have")
-                }
-            }
-        } catch {
-            throw error.luaError
-        }
-        try bind(unbound)
+        try devices.bindChosen(scenario.options, values)
         // What `--inject` names is refused to the cases.
-        let kernel = host.realKernel as? TracingKernel
-        kernel?.isProbing = true
-        defer { kernel?.isProbing = false }
+        let tracing = host.realKernel as? TracingKernel
+        tracing?.isProbing = true
+        defer { tracing?.isProbing = false }
+        guard let (chosen, functions) = try choose(for: scenario, values) else { return }
+        report.keep(scenario.options, settings, chosen)
+        // Of roles that are processes of their own the first has the locks.
+        let isFirst = context.assignment == nil || role.rendezvous?.role == scenario.roles.first
+        let locks = isFirst ? try devices.lock(scenario, chosen, functions) : nil
+        defer { withExtendedLifetime(locks) {} }
+        devices.describe(scenario, chosen)
+        guard hasAll(scenario.needs, chosen) else { return }
+        tracing?.isProbing = false
+        if !scenario.roles.isEmpty, context.assignment == nil { try start(scenario, chosen.values) }
+        report.tell(.loaded(report.head, cases: scenario.cases.map(\.name)))
+        role.run(scenario.cases, chosen.values)
+    }
+
+    private func introduce(_ scenario: Scenario) {
+        report.result.name = scenario.name
+        report.result.about = scenario.about.isEmpty ? nil : scenario.about
+        report.result.concerns = scenario.concerns
+        report.result.expected = scenario.expected
+        report.result.seen = scenario.seen
+        if let timeout = scenario.limits.timeout { context.deadline?.limit(timeout, isScenarios: true) }
+    }
+
+    /// Devices for the options, of those that are granted; nil where that fails or there are none, which is reported.
+    private func choose(for scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue)
+        -> (DeviceChoice, [PCIFunction])?
+    {
+        var functions: [PCIFunction]
         do throws(Failure) {
             functions = try DeviceChoice.functions(scenario.options, needs: scenario.needs, host)
         } catch {
-            return record("the machine's devices", error.luaError, since: host.realKernel.monotonic())
+            role.record("the machine's devices", error.luaError, since: role.now)
+            return nil
         }
         functions = try DeviceChoice.granted(functions, scenario, values, host)
-        let resolved: DeviceChoice
         do throws(SkipReason) {
-            resolved = try DeviceChoice(
-                scenario.options, needs: scenario.needs, from: functions, values, host)
+            return (
+                try DeviceChoice(scenario.options, needs: scenario.needs, from: functions, values, host), functions
+            )
         } catch {
-            return skip([error.reason])
+            report.skip([error.reason])
+            return nil
         }
-        keep(optionsOf: scenario, resolved)
-        let locks = try lock(scenario, resolved, functions)
-        defer { withExtendedLifetime(locks) {} }
-        record(environmentOf: scenario, resolved)
+    }
+
+    /// Whether the bench can do what the scenario needs; what it lacks is reported.
+    private func hasAll(_ needs: [Need], _ chosen: DeviceChoice) -> Bool {
         do throws(Failure) {
             var missing: [String] = []
-            for need in scenario.needs {
-                if let reason = try need.missing(resolved.subjects, host) {
+            for need in needs {
+                if let reason = try need.missing(chosen.subjects, host) {
                     missing.append("needs \(need.rawValue): \(reason)")
                 }
             }
-            guard missing.isEmpty else { return skip(missing) }
+            if !missing.isEmpty { report.skip(missing) }
+            return missing.isEmpty
         } catch {
-            return record("what the scenario needs", error.luaError, since: host.realKernel.monotonic())
-        }
-        kernel?.isProbing = false
-        if !scenario.roles.isEmpty, place == nil { try start(scenario, resolved.values) }
-        run(scenario.cases, resolved.values)
-    }
-
-    private func limitMemory(of scenario: Scenario) {
-        guard let memory = scenario.limits.memory, memory < limits.memory ?? Limits.defaultMemory else { return }
-        state.limitMemory(memory)
-    }
-
-    /// The scenario's functions must be gone before the state is closed.
-    func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
-        guard let scenario = try load() else { return }
-        limitMemory(of: scenario)
-        try host.permissions.declare(scenario.effects, of: scenario.name)
-        run(scenario.cases, values)
-    }
-
-    private func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
-        var known = result
-        known.cases = []
-        tell(.loaded(known, cases: cases.map(\.name)))
-        caseNames = cases.map(\.name)
-        for (index, one) in cases.enumerated() {
-            seat?.index = index
-            state.era = index + 1
-            if let why = state.stop {
-                record(one.name, notRun(because: why), since: host.realKernel.monotonic())
-                continue
-            }
-            leaveBetweenCases()
-            tell(.starts(index))
-            run(one, values)
+            role.record("what the scenario needs", error.luaError, since: role.now)
+            return false
         }
     }
 
-    private func run(_ one: Scenario.Case, _ values: [String: LuaValue]) {
-        note(.begins(one.name))
-        let start = host.realKernel.monotonic()
-        noteOpen()
-        var failure: ErrorValue?
-        do throws(ErrorValue) {
-            try state.call(one.function, module: "case", [.table(values)])
-        } catch {
-            failure = error
+    // MARK: The end
+
+    /// Closes everything and says what could not be.
+    private func finished() -> ScenarioResult {
+        state.close()
+        if !context.bench.isSimulated { report.result.environment.merge(host.facts) { before, _ in before } }
+        threads?.finish()
+        link?.finish(because: report.result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
+        report.result.random = state.drewRandom || threads?.drewRandom == true ? true : nil
+        effects = host.permissions.used.merging(threads?.effects ?? [:]) { Array(Set($0 + $1)) }
+        report.result.left_open = host.realKernel.open + (threads?.open ?? []) + devices.restore()
+        judgeFinalizers()
+        if let one = kernelWatch.judgeOutside() { report.add(one) }
+        report.result.modules = script.loaded.sorted.isEmpty ? nil : script.loaded.sorted
+        report.result.tph = host.tph.summary
+        let tracing = host.realKernel as? TracingKernel
+        report.result.calls_refused = tracing?.callsRefused ?? 0
+        report.result.faults_unused = tracing?.faults?.unused ?? []
+        report.result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
+        let result = report.result
+        if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty {
+            report.result.verdict = verdict()
         }
-        let end = host.realKernel.monotonic()
-        // What the case left to the collector is closed now, so that the next case finds the devices free. Other roles may
-        // still use it: there it is closed once all have ended.
-        if seat == nil { state.collect() }
-        record(one.name, failure, since: start, until: end)
-        if seat != nil { state.collect() }
-        noteOpen(after: one.name)
+        report.end()
+        return report.result
     }
 
-    /// Roles of one kernel cannot tell each other's objects apart.
-    private func noteOpen(after name: String? = nil) {
-        guard seat == nil || !bench.isSimulated else { return }
-        let open = Set(host.realKernel.open)
-        openAfter = openAfter.filter { open.contains($0.key) }
-        guard let name else { return }
-        for object in open where openAfter[object] == nil { openAfter[object] = name }
+    /// A finalizer of the script's own that fails is a failure as any other, whenever it runs.
+    private func judgeFinalizers() {
+        let own = role.failuresOfNoCase().map { FurtherFailure("while closing what it left", $0) }
+        let failures = own + (threads?.failures ?? [])
+        let refused = state.failuresWhileCollecting.map(\.line) + (threads?.collecting ?? [])
+        report.result.collecting = refused + failures.map(\.message)
+        guard let first = failures.first else { return }
+        var one = CaseResult(name: "finalizers outside the cases", verdict: .fail, duration_ns: 0)
+        one.message = first.message
+        one.error = first.error
+        one.further = failures.count > 1 ? Array(failures.dropFirst()) : nil
+        report.add(one)
     }
 
-    private func skip(_ reasons: [String]) {
-        result.skipped = reasons
-        result.verdict = .skip
-        for reason in reasons { emit("  skip  \(reason)") }
+    private func verdict() -> Verdict {
+        let verdicts = report.result.cases.map(\.verdict)
+        if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
+        if verdicts.contains(.fail) || !report.result.left_open.isEmpty { return .fail }
+        return verdicts.contains(.pass) ? .pass : .skip
+    }
+}
+
+extension ScenarioRun: CaseObserver {
+    func begins(_ index: Int) {
+        kernelWatch.leaveBetweenCases()
+        report.tell(.starts(index))
+    }
+
+    func found(_ news: CaseResult) { report.tell(.found(news)) }
+
+    func ended(_ one: CaseResult) {
+        var one = one
+        // Another process watches for itself; a thread is watched by the first role's.
+        if link != nil { kernelWatch.judge(&one) }
+        if let rendezvous = role.rendezvous {
+            if let why = state.stop { threads?.interrupt(why) }
+            one = CaseResult.merged(rendezvous.end(one), rendezvous.roles, leader: one)
+        }
+        if link == nil { kernelWatch.judge(&one) }
+        report.add(one)
+    }
+
+    /// Where no case tells yet what stopped the scenario, the first of them does.
+    func notRun(because why: LuaState.Stop) -> ErrorValue {
+        let kinds: [LuaState.Stop: (kind: ErrorKind, text: String)] = [
+            .interrupt: (.interrupt, "interrupted"), .timeout: (.timeout, "its time is over"),
+            .output: (.output, "it printed more than it may"),
+        ]
+        let last = report.result.cases.last
+        // What stopped it may have come while the last case was closed.
+        let told = ([last?.error] + (last?.further ?? []).map(\.error)).map { $0?.kind }
+        let isTold =
+            last?.verdict == .notRun || last?.verdict == .interrupted || told.contains { $0 == kinds[why]?.kind }
+        if !isTold, let (kind, text) = kinds[why] { return ErrorValue(kind: kind, text) }
+        return ErrorValue.notRun(because: why)
+    }
+}
+
+extension ErrorValue {
+    /// Of a case whose turn does not come, where another one tells why.
+    static func notRun(because why: LuaState.Stop) -> ErrorValue {
+        let reason = why == .interrupt ? "interrupted" : "the scenario was stopped before"
+        return ErrorValue(kind: .notRun, "not run: \(reason)")
     }
 }

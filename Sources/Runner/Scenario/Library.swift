@@ -25,7 +25,7 @@ public struct Library: Sendable {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         // Nothing but names: a module never leaves the folders it is looked for in.
         guard parts.allSatisfy(ModuleFile.isName) else {
-            throw ErrorValue(kind: "script", "require: '\(name)' is no module name")
+            throw ErrorValue(kind: .script, "require: '\(name)' is no module name")
         }
         let file = parts.joined(separator: "/") + ".lua"
         if let text = try Library.own(file, in: folder, name) {
@@ -37,7 +37,7 @@ public struct Library: Sendable {
             return LuaState.ModuleSource(text: text, path: "=stdlib/\(file)")
         }
         var error = ErrorValue(
-            kind: "script",
+            kind: .script,
             "require: no module '\(name)': no \(file) in \(([folder] + stdlib).joined(separator: ", "))")
         error.absentModule = (name, ([folder] + stdlib).flatMap { Library.modules(in: $0, below: parts.dropLast()) })
         throw error
@@ -62,9 +62,9 @@ public struct Library: Sendable {
     /// A module beside the script; nil where there is none.
     private static func own(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
         do throws(Failure) { return try ModuleFile.bytes(of: file, in: folder) } catch {
-            guard error.errno == .tooManyLinks else { throw ErrorValue(kind: "script", "require: \(error.message)") }
+            guard error.errno.name == "ELOOP" else { throw ErrorValue(kind: .script, "require: \(error.message)") }
             throw ErrorValue(
-                kind: "script",
+                kind: .script,
                 "require: \(folder)/\(file), module '\(name)', is a link, or lies behind one; name the folder that it is in "
                     + "with --lib")
         }
@@ -75,7 +75,7 @@ public struct Library: Sendable {
         guard let place = resolved("\(folder)/\(file)") else { return nil }
         guard let root = resolved(folder), place.hasPrefix(root == "/" ? root : root + "/") else {
             throw ErrorValue(
-                kind: "script",
+                kind: .script,
                 "require: \(folder)/\(file), module '\(name)', is a link out of its folder; name the folder that it is in "
                     + "with --lib")
         }
@@ -96,7 +96,7 @@ public struct Library: Sendable {
             let isRefused = ["EINVAL", "EISDIR", "EFBIG"].contains(error.errno.name)
             let reason = isRefused ? error.hint.map { ": \($0)" } ?? "" : ""
             throw ErrorValue(
-                kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))\(reason)")
+                kind: .usage, "cannot read \(path): \(error.errno.message) (\(error.errno.name))\(reason)")
         }
     }
 }
@@ -113,7 +113,7 @@ extension Library {
         let isPlain = { (text: String) in
             text.utf8.allSatisfy { isalnum(Int32($0)) != 0 && $0 < 0x80 || "-_.".utf8.contains($0) }
         }
-        guard isPlain(module), isPlain(word) else { throw ErrorValue(kind: "usage", "'\(word)' is no plain word") }
+        guard isPlain(module), isPlain(word) else { throw ErrorValue(kind: .usage, "'\(word)' is no plain word") }
         // With no folder of a script's: only the stdlib has it.
         return try table(
             text: Array("return require \"\(module)\"(\"\(word)\")".utf8), name: "=\(word)", from: "/dev/null")

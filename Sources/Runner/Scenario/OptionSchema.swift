@@ -119,7 +119,7 @@ public struct OptionSchema: Sendable {
     }
 
     private func refuse(_ text: String, _ rule: String) -> ErrorValue {
-        ErrorValue(kind: "usage", "option '\(name)' \(rule), not '\(text)'")
+        ErrorValue(kind: .usage, "option '\(name)' \(rule), not '\(text)'")
     }
 }
 
@@ -129,7 +129,7 @@ extension OptionSchema {
     /// Reads one entry of a scenario's `options` table.
     init(_ name: String, _ value: LuaValue) throws(ErrorValue) {
         guard case .table(let fields) = value else {
-            throw ErrorValue(kind: "script", "options.\(name) must be a table, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "options.\(name) must be a table, not a \(value.typeName)")
         }
         for key in fields.keys.sorted() where !OptionSchema.keys.contains(key) {
             throw unknownKey(key, in: "options.\(name)", of: OptionSchema.keys)
@@ -148,35 +148,35 @@ extension OptionSchema {
             case .integer(let value)?: return value
             case .string(let text)?:
                 if let value = parseSize(text) { return value }
-                throw ErrorValue(kind: "script", "options.\(name).\(key) must be a number, not '\(text)'")
+                throw ErrorValue(kind: .script, "options.\(name).\(key) must be a number, not '\(text)'")
             case let value?:
-                throw ErrorValue(kind: "script", "options.\(name).\(key) must be a number, not a \(value.typeName)")
+                throw ErrorValue(kind: .script, "options.\(name).\(key) must be a number, not a \(value.typeName)")
             }
         }
         guard case .string(let type)? = fields["type"] else {
             throw ErrorValue(
-                kind: "script",
+                kind: .script,
                 "options.\(name).type is missing: integer, size, number, boolean, string, enum, pci or rdma")
         }
         switch type {
         case "integer", "size":
             let low = try bound("min", type == "size" ? 0 : Int64.min)
             let high = try bound("max", Int64.max)
-            guard low <= high else { throw ErrorValue(kind: "script", "options.\(name): min is above max") }
+            guard low <= high else { throw ErrorValue(kind: .script, "options.\(name): min is above max") }
             return type == "size" ? .size(low...high) : .integer(low...high)
         case "number": return .number
         case "boolean": return .boolean
         case "string": return .string
         case "enum":
             guard case .list(let values)? = fields["values"] else {
-                throw ErrorValue(kind: "script", "options.\(name).values must list the names of the enum")
+                throw ErrorValue(kind: .script, "options.\(name).values must list the names of the enum")
             }
             return .choice(values.compactMap { if case .string(let text) = $0 { text } else { nil } })
         case "pci":
             let id: String? = if case .string(let text)? = fields["id"] { text } else { nil }
             let memory = try bound("memory", 4096)
             guard memory >= 0 else {
-                throw ErrorValue(kind: "script", "options.\(name).memory must be 0 or more, not \(memory)")
+                throw ErrorValue(kind: .script, "options.\(name).memory must be 0 or more, not \(memory)")
             }
             return .pci(id: id, memory: UInt64(memory))
         case "rdma": return .rdma
@@ -184,7 +184,7 @@ extension OptionSchema {
             let near = nearest(
                 to: type, in: ["integer", "size", "number", "boolean", "string", "enum", "pci", "rdma"])
             throw ErrorValue(
-                kind: "script",
+                kind: .script,
                 "options.\(name).type '\(type)' is unknown\(near.map { "; did you mean '\($0)'?" } ?? "")")
         }
     }
@@ -197,10 +197,10 @@ extension OptionSchema {
                 _ = try check(value, in: range, "\(number)")
             case (.number, .number), (.number, .integer), (.boolean, .boolean): break
             case (_, .string(let text)): _ = try parse(text)
-            default: throw ErrorValue(kind: "script", "must be \(typeText), not a \(value.typeName)")
+            default: throw ErrorValue(kind: .script, "must be \(typeText), not a \(value.typeName)")
             }
         } catch {
-            throw ErrorValue(kind: "script", "options.\(name).default: \(error.message)")
+            throw ErrorValue(kind: .script, "options.\(name).default: \(error.message)")
         }
     }
 }
@@ -208,5 +208,5 @@ extension OptionSchema {
 func unknownKey(_ key: String, in place: String, of known: some Collection<String>) -> ErrorValue {
     let near = nearest(to: key, in: known).map { "; did you mean '\($0)'?" } ?? ""
     return ErrorValue(
-        kind: "script", "unknown key '\(key)' in \(place)\(near) (known: \(known.sorted().joined(separator: ", ")))")
+        kind: .script, "unknown key '\(key)' in \(place)\(near) (known: \(known.sorted().joined(separator: ", ")))")
 }

@@ -57,10 +57,10 @@ public struct Scenario {
         effects = try Scenario.effects(fields["effects"])
         roles = try Scenario.roles(fields["roles"])
         cases = try Scenario.cases(fields["cases"], functions["cases"] ?? FunctionTable())
-        guard roles.isEmpty || cases.count <= RoleTable.mostCases else {
+        guard roles.isEmpty || cases.count <= RoleState.mostCases else {
             throw ErrorValue(
-                kind: "script",
-                "a scenario with roles has at most \(RoleTable.mostCases) cases, and this one has \(cases.count)")
+                kind: .script,
+                "a scenario with roles has at most \(RoleState.mostCases) cases, and this one has \(cases.count)")
         }
         tags = try Scenario.tags(fields["tags"])
         limits = try Limits(fields)
@@ -71,14 +71,14 @@ public struct Scenario {
         switch fields[key] {
         case nil: return nil
         case .string(let text)?: return text
-        case let value?: throw ErrorValue(kind: "script", "'\(key)' must be a string, not a \(value.typeName)")
+        case let value?: throw ErrorValue(kind: .script, "'\(key)' must be a string, not a \(value.typeName)")
         }
     }
 
     private static func options(_ value: LuaValue?) throws(ErrorValue) -> [OptionSchema] {
         guard let value else { return [] }
         guard case .table(let table) = value else {
-            throw ErrorValue(kind: "script", "'options' must be a table of tables, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "'options' must be a table of tables, not a \(value.typeName)")
         }
         var options: [OptionSchema] = []
         for (name, entry) in table.sorted(by: { $0.key < $1.key }) { options.append(try OptionSchema(name, entry)) }
@@ -88,18 +88,18 @@ public struct Scenario {
     private static func needs(_ value: LuaValue?) throws(ErrorValue) -> [Need] {
         guard let value, value != .table([:]) else { return [] }
         guard case .list(let list) = value else {
-            throw ErrorValue(kind: "script", "'needs' must be a list of names, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "'needs' must be a list of names, not a \(value.typeName)")
         }
         var needs: [Need] = []
         for entry in list {
             guard case .string(let name) = entry else {
-                throw ErrorValue(kind: "script", "'needs' must be a list of names; it has a \(entry.typeName)")
+                throw ErrorValue(kind: .script, "'needs' must be a list of names; it has a \(entry.typeName)")
             }
             guard let need = Need(rawValue: name) else {
                 let known = Need.allCases.map(\.rawValue)
                 let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
                 throw ErrorValue(
-                    kind: "script", "unknown need '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+                    kind: .script, "unknown need '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
             }
             needs.append(need)
         }
@@ -110,7 +110,7 @@ public struct Scenario {
         guard let value else { return nil }
         guard value != .table([:]) else { return [] }
         guard case .list(let list) = value else {
-            throw ErrorValue(kind: "script", "'effects' must be a list of names, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "'effects' must be a list of names, not a \(value.typeName)")
         }
         var effects: Set<Effect> = []
         for entry in list {
@@ -119,7 +119,7 @@ public struct Scenario {
                 let known = Effect.allCases.map(\.rawValue)
                 let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
                 throw ErrorValue(
-                    kind: "script", "unknown effect '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+                    kind: .script, "unknown effect '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
             }
             effects.insert(effect)
         }
@@ -129,12 +129,12 @@ public struct Scenario {
     private static func roles(_ value: LuaValue?) throws(ErrorValue) -> [String] {
         guard let value, value != .table([:]) else { return [] }
         guard case .list(let list) = value, (2...8).contains(list.count) else {
-            throw ErrorValue(kind: "script", "'roles' must be a list of two to eight names")
+            throw ErrorValue(kind: .script, "'roles' must be a list of two to eight names")
         }
         var names: [String] = []
         for entry in list {
             guard case .string(let name) = entry, !name.isEmpty, name.utf8.count <= 64, !names.contains(name) else {
-                throw ErrorValue(kind: "script", "'roles' must be a list of different names")
+                throw ErrorValue(kind: .script, "'roles' must be a list of different names")
             }
             names.append(name)
         }
@@ -154,7 +154,7 @@ public struct Scenario {
         for option in options {
             guard let value = values[option.name] else {
                 throw ErrorValue(
-                    kind: "usage", "option '\(option.name)' has no default; give it with --set \(option.name)=...")
+                    kind: .usage, "option '\(option.name)' has no default; give it with --set \(option.name)=...")
             }
             // "64K" as a default of a size is a number from here on.
             if case .size = option.kind, case .string(let text) = value { values[option.name] = try option.parse(text) }
@@ -164,10 +164,10 @@ public struct Scenario {
 
     static func unknownOption(_ name: String, _ known: [String]) -> ErrorValue {
         guard !known.isEmpty else {
-            return ErrorValue(kind: "usage", "unknown option '\(name)': this script declares no options")
+            return ErrorValue(kind: .usage, "unknown option '\(name)': this script declares no options")
         }
         let near = nearest(to: name, in: known).map { "; did you mean '\($0)'?" } ?? ""
         return ErrorValue(
-            kind: "usage", "unknown option '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
+            kind: .usage, "unknown option '\(name)'\(near) (known: \(known.joined(separator: ", ")))")
     }
 }

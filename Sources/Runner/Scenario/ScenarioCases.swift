@@ -14,7 +14,7 @@ extension Scenario {
         }
     }
 
-    private static func refusal(_ message: String) -> ErrorValue { ErrorValue(kind: "script", message) }
+    private static func refusal(_ message: String) -> ErrorValue { ErrorValue(kind: .script, message) }
 
     private static func listed(_ elements: [LuaValue], _ functions: [Int: LuaFunction]) throws(ErrorValue) -> [Case] {
         var cases: [Case] = []

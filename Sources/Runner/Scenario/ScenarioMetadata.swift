@@ -44,7 +44,7 @@ public struct Limits: Sendable, Equatable, Codable {
         }
         if let timeout, !Limits.times.contains(timeout) {
             throw ErrorValue(
-                kind: "script",
+                kind: .script,
                 "'timeout' must be a millisecond to 100 days, as seconds or text such as \"90s\" or \"5m\"")
         }
         switch fields["memory"] {
@@ -55,7 +55,7 @@ public struct Limits: Sendable, Equatable, Codable {
         }
         guard let memory, Limits.memories.contains(memory) else {
             throw ErrorValue(
-                kind: "script", "'memory' must be 32 MiB at least, as bytes or text such as \"256M\"")
+                kind: .script, "'memory' must be 32 MiB at least, as bytes or text such as \"256M\"")
         }
     }
 
@@ -99,18 +99,18 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         guard let value else { return [] }
         guard case .table(let table) = value else {
             if value == .list([]) { return [] }
-            throw ErrorValue(kind: "script", "'matrix' must be a table of lists, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "'matrix' must be a table of lists, not a \(value.typeName)")
         }
         var rows: [MatrixRow] = []
         for (name, entry) in table.sorted(by: { $0.key < $1.key }) {
             guard !options.isEmpty else {
-                throw ErrorValue(kind: "script", "'matrix' has '\(name)', but the scenario declares no options")
+                throw ErrorValue(kind: .script, "'matrix' has '\(name)', but the scenario declares no options")
             }
             guard let option = options.first(where: { $0.name == name }) else {
                 throw unknownKey(name, in: "the matrix", of: options.map(\.name))
             }
             guard case .list(let list) = entry, !list.isEmpty else {
-                throw ErrorValue(kind: "script", "matrix.\(name) must be a list of values")
+                throw ErrorValue(kind: .script, "matrix.\(name) must be a list of values")
             }
             var values: [String] = []
             var parsed: [LuaValue] = []
@@ -118,10 +118,10 @@ public struct MatrixRow: Sendable, Equatable, Codable {
                 let text = plainText(item)
                 do throws(ErrorValue) {
                     let value = try option.parse(text)
-                    guard !parsed.contains(value) else { throw ErrorValue(kind: "script", "it has '\(text)' twice") }
+                    guard !parsed.contains(value) else { throw ErrorValue(kind: .script, "it has '\(text)' twice") }
                     parsed.append(value)
                 } catch {
-                    throw ErrorValue(kind: "script", "matrix.\(name): \(error.message)")
+                    throw ErrorValue(kind: .script, "matrix.\(name): \(error.message)")
                 }
                 values.append(text)
             }
@@ -129,7 +129,7 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         }
         if let count = MatrixRow.combinations(rows.map(\.values.count)) {
             throw ErrorValue(
-                kind: "script", "the matrix has \(count) combinations; at most \(MatrixRow.most) are run")
+                kind: .script, "the matrix has \(count) combinations; at most \(MatrixRow.most) are run")
         }
         return rows
     }
@@ -163,13 +163,13 @@ extension Scenario {
     static func tags(_ value: LuaValue?) throws(ErrorValue) -> [String] {
         guard let value, value != .table([:]) else { return [] }
         guard case .list(let list) = value else {
-            throw ErrorValue(kind: "script", "'tags' must be a list of words, not a \(value.typeName)")
+            throw ErrorValue(kind: .script, "'tags' must be a list of words, not a \(value.typeName)")
         }
         var tags: [String] = []
         for entry in list {
             guard case .string(let tag) = entry, !tag.isEmpty, !["and", "or", "not"].contains(tag),
                 tag.utf8.allSatisfy({ $0 == 0x5f || $0 == 0x2d || $0 == 0x2e || isAlphanumeric($0) })
-            else { throw ErrorValue(kind: "script", "'tags' must be words of letters, digits, '-', '_' and '.'") }
+            else { throw ErrorValue(kind: .script, "'tags' must be words of letters, digits, '-', '_' and '.'") }
             tags.append(tag)
         }
         return tags

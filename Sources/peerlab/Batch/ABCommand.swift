@@ -127,7 +127,7 @@ struct ABCommand: ParsableCommand {
                 let (attempt, report) = (verdict.attempt, verdict.report)
                 let side = order[task.index]
                 if let death = ABCommand.death(report?.result) {
-                    print("\(task.id): \(attempt.reason ?? death)", to: STDERR_FILENO)
+                    print("\(task.id): \(attempt.reason ?? death.text)", to: STDERR_FILENO)
                     deaths[side] += 1
                     return
                 }
@@ -156,7 +156,7 @@ struct ABCommand: ParsableCommand {
     }
 
     /// The kind of the error of a case whose guest died; nil where none did.
-    static func death(_ result: ScenarioResult?) -> String? {
+    static func death(_ result: ScenarioResult?) -> ErrorKind? {
         result?.cases.lazy.compactMap { $0.error?.kind }.first(where: RunProgress.Death.ofGuests.contains)
     }
 }

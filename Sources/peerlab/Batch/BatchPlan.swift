@@ -1,14 +1,12 @@
 import Commands
 import ArgumentParser
 import Batch
-import Devices
 import FoundationEssentials
 import Glibc
 import Kernel
 import LuaKit
 import Results
 import Runner
-import SimKernel
 
 /// What a batch runs: files, what they say of themselves, and the cells made of them.
 struct BatchPlan {
@@ -232,29 +230,21 @@ struct BatchPlan {
 
     /// In a process of its own: what each file says, a line each.
     private static func describe(_ files: [File], _ first: Int, _ end: Int, _ library: Library) {
-        let bench = Bench(
-            kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let encoder = Record.encoder
         _ = Confinement(simulated: files[first..<end].map(\.path), library, memory: 0).apply()
         for index in first..<end {
             var one = Metadata(file: index)
-            do throws(ErrorValue) {
-                let run = try ScenarioRun(
-                    file: files[index].path, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel,
-                    library: library, settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
-                do throws(ErrorValue) {
-                    if let scenario = try run.describe() {
-                        one.tags = scenario.tags
-                        one.options = scenario.options.map(\.name)
-                        one.limits = scenario.limits
-                        one.matrix = scenario.matrix
-                    }
-                } catch {
-                    // What is wrong with it is said when it is run.
-                    one.isModule = run.returnsNoScenario
-                    one.isBroken = error.kind != "usage"
+            if let description = try? ScenarioDescription(files[index].path, library) {
+                if let scenario = description.scenario {
+                    one.tags = scenario.tags
+                    one.options = scenario.options.map(\.name)
+                    one.limits = scenario.limits
+                    one.matrix = scenario.matrix
                 }
-            } catch {}
+                // What is wrong with it is said when it is run.
+                one.isModule = description.isModule
+                one.isBroken = description.error.map { $0.kind != .usage } ?? false
+            }
             guard var line = try? encoder.encode(one) else { continue }
             line.append(0x0a)
             _ = writeAll(line, to: 3)

@@ -93,29 +93,23 @@ final class BatchProcess {
         _ watched: Watched?, emit: @escaping (String) -> Void
     ) -> ChildReport {
         let ring = TraceRing(limit: failureTrace)
-        let keep: ((String) -> Void)? = failureTrace > 0 ? { ring.add($0) } : nil
-        let kernel = bench.makeKernel()
-        let tracing = TracingKernel(kernel, emit: keep)
-        do throws(ErrorValue) {
-            let run = try ScenarioRun(
-                file: file, bench: bench, kernel: tracing,
-                another: { TracingKernel(bench.isSimulated ? kernel : bench.makeKernel(), emit: keep) },
-                library: library, settings: settings,
-                limits: Limits(timeout: watched?.task.timeout, memory: watched?.task.scriptMemory),
-                permissions: { Permissions(grants) },
-                featureFound: { tracing.know($0) },
-                note: { tracing.note($0.text) }, emit: emit)
-            // Its time begins when it has its devices.
-            run.kernelLog = watched?.kernelLog
-            if let watched {
-                run.told = { event in
-                    watched.host?.tell(RunMessage(run: watched.task.id, event).line)
-                    if case .over = event { return }
-                    _ = writeAll(ChildMessage(event).line, to: 3)
-                }
+        var context = RunContext(bench, library)
+        context.limits = Limits(timeout: watched?.task.timeout, memory: watched?.task.scriptMemory)
+        context.permissions = { Permissions(grants) }
+        if failureTrace > 0 { context.tracing.line = { ring.add($0) } }
+        context.kernelLog = watched?.kernelLog
+        context.sinks.report = emit
+        if let watched {
+            context.sinks.events = { event in
+                watched.host?.tell(RunMessage(run: watched.task.id, event).line)
+                if case .over = event { return }
+                _ = writeAll(ChildMessage(event).line, to: 3)
             }
-            run.whenWaiting = { _ = writeAll([BatchTask.waits], to: 3) }
-            run.whenClaimed = { _ = writeAll([BatchTask.begins], to: 3) }
+            // Its time begins when it has its devices.
+            context.sinks.claims = { _ = writeAll([$0 == .waits ? BatchTask.waits : BatchTask.begins], to: 3) }
+        }
+        do throws(ErrorValue) {
+            let run = try ScenarioRun(file, in: context, settings: settings)
             return ChildReport(try run.run(), trace: ring.lines)
         } catch {
             return ChildReport(unusable: error.line)

@@ -1,6 +1,7 @@
-import Commands
 import ArgumentParser
 import Batch
+import CKernel
+import Commands
 import Glibc
 import Kernel
 import LabBench
@@ -199,7 +200,7 @@ final class BatchRun {
     }
 
     private func tick(_ workers: Workers) {
-        let now = monotonicNanoseconds()
+        let now = sys_monotonic()
         progress.show(totals, running: workers.names, at: now)
         // The disk has it soon; until then the kernel has, which outlives this program.
         guard now &- lastFlush > 100_000_000 else { return }

@@ -68,7 +68,7 @@ final class BatchStory {
 
     /// The result of one that ran when the guest ended; nil where nothing was told of it.
     private func record(_ id: String, _ run: (began: String, progress: RunProgress), _ verdict: LabVerdict) -> Record? {
-        guard let death = RunProgress.Death.of(verdict, in: run.progress.place),
+        guard let death = RunProgress.Death.of(verdict, in: run.progress.stage),
             let result = run.progress.whole ?? run.progress.ended(by: death)
         else { return nil }
         let report = ChildReport(result, trace: [])

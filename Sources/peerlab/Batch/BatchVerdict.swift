@@ -1,5 +1,6 @@
 import Batch
 import Glibc
+import LuaKit
 import Results
 import Runner
 
@@ -27,37 +28,37 @@ struct BatchVerdict {
     /// How it ended, why, and the error's kind where that becomes a case's.
     private static func end(
         _ ending: Ending, _ report: ChildReport?, _ task: BatchTask
-    ) -> (outcome: Outcome, reason: String?, kind: String) {
+    ) -> (outcome: Outcome, reason: String?, kind: ErrorKind) {
         switch ending.reason {
         case .timeout:
             guard let limit = task.timeLimit else {
-                return (.timeout, "it took longer than \(task.timeout) s", "timeout")
+                return (.timeout, "it took longer than \(task.timeout) s", .timeout)
             }
             let stuck = report == nil ? ", and it could not be stopped" : ""
-            return (.timeout, "its time is over: \(limit)\(stuck)", "timeout")
-        case .memory: return (.memory, lackOfMemory(task), "memory")
-        case .output: return (.output, "it printed more than \(task.output >> 20) MiB", "output")
-        case .interrupted: return (.interrupted, "interrupted", "interrupt")
+            return (.timeout, "its time is over: \(limit)\(stuck)", .timeout)
+        case .memory: return (.memory, lackOfMemory(task), .memory)
+        case .output: return (.output, "it printed more than \(task.output >> 20) MiB", .output)
+        case .interrupted: return (.interrupted, "interrupted", .interrupt)
         case nil: break
         }
         // The process may see it before this one does.
-        if report?.result?.cases.contains(where: { $0.error?.kind == "output" }) == true {
-            return (.output, "it printed more than \(task.output >> 20) MiB", "output")
+        if report?.result?.cases.contains(where: { $0.error?.kind == .output }) == true {
+            return (.output, "it printed more than \(task.output >> 20) MiB", .output)
         }
-        if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", "crash") }
-        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), "memory") }
+        if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", .crash) }
+        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), .memory) }
         guard let report else {
             // Nothing of the scenario has run.
             if ending.exit == 125, ending.output.total == 0 {
                 return (
                     .error,
                     "its process could not be made ready: too few descriptors (ulimit -n), or a limit below what is used",
-                    "crash"
+                    .crash
                 )
             }
-            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result", "crash")
+            return (.crash, "its process exited with \(ending.exit ?? -1) and without a result", .crash)
         }
-        return (report.outcome ?? .error, report.reason, "script")
+        return (report.outcome ?? .error, report.reason, .script)
     }
 
     private static func lackOfMemory(_ task: BatchTask) -> String {

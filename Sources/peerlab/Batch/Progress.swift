@@ -1,13 +1,8 @@
+import CKernel
 import Commands
 import Glibc
 import Kernel
 import Results
-
-func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
-}
 
 /// How far a batch is: on a terminal a line that changes, elsewhere one now and then; and what fails, as it does.
 struct Progress {
@@ -16,7 +11,7 @@ struct Progress {
     private let before: Int
     private let color: Bool
     private let isTerminal = isatty(STDERR_FILENO) == 1
-    private let start = monotonicNanoseconds()
+    private let start = sys_monotonic()
     private var last: UInt64 = 0
     private var shown = -1
     private var hasLine = false

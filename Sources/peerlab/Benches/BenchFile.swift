@@ -25,7 +25,7 @@ enum BenchFile {
     static func table(of path: String, _ library: Library) throws(ErrorValue) -> LuaValue {
         // Said here, as anything that is wrong with the command line.
         do throws(Failure) { close(try InputFile.open(path)) } catch {
-            throw ErrorValue(kind: "usage", "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
+            throw ErrorValue(kind: .usage, "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
         }
         let signals = [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ].map { number in
             var action = sigaction()
@@ -40,9 +40,9 @@ enum BenchFile {
             return writeAll(bytes, to: 3) ? 0 : 1
         }
         do throws(Errno) { try workers.run(next: { rest.popLast() }, finished: { ending = $1 }) } catch {
-            throw ErrorValue(kind: "usage", "\(path): a bench file runs in a process of its own: \(error.message)")
+            throw ErrorValue(kind: .usage, "\(path): a bench file runs in a process of its own: \(error.message)")
         }
-        guard let ending else { throw ErrorValue(kind: "usage", "\(path): interrupted") }
+        guard let ending else { throw ErrorValue(kind: .usage, "\(path): interrupted") }
         return try value(of: ending, path)
     }
 
@@ -75,9 +75,9 @@ enum BenchFile {
                     + (ending.signal.map { " by signal \($0), as it does where memory is short" } ?? "")
                 break
             }
-            if let error = answer.error { throw ErrorValue(kind: "usage", error) }
+            if let error = answer.error { throw ErrorValue(kind: .usage, error) }
             return answer.value?.value ?? .none
         }
-        throw ErrorValue(kind: "usage", "\(path): the bench file \(reason)")
+        throw ErrorValue(kind: .usage, "\(path): the bench file \(reason)")
     }
 }

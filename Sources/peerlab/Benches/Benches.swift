@@ -86,6 +86,18 @@ enum SimBench {
             kind: "sim", description: "\(topology.name): modelled kernel \(topology.release), \(kernel)",
             isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
     }
+
+    /// The bench with kernels whose links are shown, a line at a time; one whose kernels are no models shows nothing.
+    static func showingTLPs(of bench: Bench, emit: @escaping @Sendable (String) -> Void) -> Bench {
+        var bench = bench
+        let makeKernel = bench.makeKernel
+        bench.makeKernel = {
+            let kernel = makeKernel()
+            (kernel as? SimKernel)?.tlpSink = { for line in $0.lines { emit(line) } }
+            return kernel
+        }
+        return bench
+    }
 }
 
 enum HostBench {

@@ -8,11 +8,11 @@ extension TopologyFile {
     static func addNIC(_ fields: Fields, on address: String?, to bench: inout Topology) throws(ErrorValue) {
         let nic = try nic(fields, address)
         guard !bench.nics.contains(where: { $0.name == nic.name }) else {
-            throw ErrorValue(kind: "usage", "\(fields.place): there is another RDMA device named \(nic.name)")
+            throw ErrorValue(kind: .usage, "\(fields.place): there is another RDMA device named \(nic.name)")
         }
         guard address != nil || nic.driver == .rxe else {
             throw ErrorValue(
-                kind: "usage", "\(fields.place): \(nic.driver.rawValue) is of a device; rxe alone needs none")
+                kind: .usage, "\(fields.place): \(nic.driver.rawValue) is of a device; rxe alone needs none")
         }
         bench.nics.append(nic)
     }
@@ -30,7 +30,7 @@ extension TopologyFile {
         let entries = try fields.integer("steering_table") ?? 0
         guard entries == 0 || (2...64).contains(entries) else {
             throw ErrorValue(
-                kind: "usage",
+                kind: .usage,
                 "\(fields.place).steering_table has 2 to 64 entries, or 0 for direct mode, not \(entries)")
         }
         nic.steeringTable = Int(entries)
@@ -39,7 +39,7 @@ extension TopologyFile {
         let ownMemory = try fields.size("own_memory") ?? Int64(nic.ownMemory)
         guard (0...mostOwnMemory).contains(ownMemory) else {
             throw ErrorValue(
-                kind: "usage", "\(fields.place).own_memory is at most \(mostOwnMemory >> 20)M, not \(ownMemory) bytes")
+                kind: .usage, "\(fields.place).own_memory is at most \(mostOwnMemory >> 20)M, not \(ownMemory) bytes")
         }
         nic.ownMemory = UInt64(ownMemory)
         nic.subnet = try subnet(try fields.table("subnet"))
@@ -55,7 +55,7 @@ extension TopologyFile {
         guard !fields.isEmpty else { return nil }
         try fields.allow(["lid", "guid"])
         guard let guid = try fields.integer("guid") else {
-            throw ErrorValue(kind: "usage", "\(fields.place) needs the port's guid")
+            throw ErrorValue(kind: .usage, "\(fields.place) needs the port's guid")
         }
         // The permissive LID and those of groups are no port's.
         return Topology.NIC.Subnet(
@@ -82,7 +82,7 @@ extension TopologyFile {
         for bridge in try fields.list("host_bridges") {
             try bridge.allow(["name", "peer_to_peer"])
             guard let name = try bridge.text("name") else {
-                throw ErrorValue(kind: "usage", "\(bridge.place) needs a name, \"pci0000:00\"")
+                throw ErrorValue(kind: .usage, "\(bridge.place) needs a name, \"pci0000:00\"")
             }
             let listing = try bridge.choice(
                 "peer_to_peer", Topology.HostBridge.Listing.init(rawValue:),
@@ -92,7 +92,7 @@ extension TopologyFile {
         for port in try fields.list("ports") {
             try port.allow(["address", "parent", "acs", "completer"])
             guard let address = try port.text("address") else {
-                throw ErrorValue(kind: "usage", "\(port.place) needs an address, \"0000:00:01.0\"")
+                throw ErrorValue(kind: .usage, "\(port.place) needs an address, \"0000:00:01.0\"")
             }
             let hasCompleter = try port.text("completer") != nil
             bench.ports.append(
@@ -110,12 +110,12 @@ extension TopologyFile {
         func check(_ address: String, _ parent: String?) throws(ErrorValue) {
             guard let parent, !known.contains(parent) else { return }
             throw ErrorValue(
-                kind: "usage", "\(address): its parent '\(parent)' is no host bridge and no port listed before it")
+                kind: .usage, "\(address): its parent '\(parent)' is no host bridge and no port listed before it")
         }
         for port in bench.ports {
             try check(port.address, port.parent)
             guard known.insert(port.address).inserted else {
-                throw ErrorValue(kind: "usage", "'\(port.address)' is there twice")
+                throw ErrorValue(kind: .usage, "'\(port.address)' is there twice")
             }
         }
         for device in bench.devices { try check(device.address, device.parent) }

@@ -22,18 +22,18 @@ enum TopologyFile {
         } else if name.hasPrefix("lab-") {
             path = "sim:\(name)"
             do throws(ErrorValue) { value = try library.table(of: "benches.lab_machine", for: name) } catch {
-                throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches: \(error.message)")
+                throw ErrorValue(kind: .usage, "no bench '\(name)' in stdlib/benches: \(error.message)")
             }
         } else {
-            throw ErrorValue(kind: "usage", "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
+            throw ErrorValue(kind: .usage, "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
         }
         guard case .table(let fields) = value else {
-            throw ErrorValue(kind: "usage", "\(path): a bench returns a table")
+            throw ErrorValue(kind: .usage, "\(path): a bench returns a table")
         }
         do throws(ErrorValue) {
             return try topology(Fields(fields, at: ""))
         } catch {
-            throw ErrorValue(kind: "usage", "\(path): \(error.message)")
+            throw ErrorValue(kind: .usage, "\(path): \(error.message)")
         }
     }
 
@@ -77,7 +77,7 @@ enum TopologyFile {
         guard range.contains(value) else {
             let place = fields.place.isEmpty ? key : "\(fields.place).\(key)"
             throw ErrorValue(
-                kind: "usage", "'\(place)' must be \(range.lowerBound) to \(range.upperBound), not \(value)")
+                kind: .usage, "'\(place)' must be \(range.lowerBound) to \(range.upperBound), not \(value)")
         }
         return value
     }
@@ -91,7 +91,7 @@ enum TopologyFile {
             })
         else {
             throw ErrorValue(
-                kind: "usage",
+                kind: .usage,
                 "'\(key)' is 1 to \(longestName) letters, digits, blanks and any of -_.+@~, not '\(text.prefix(64))'"
             )
         }
@@ -104,7 +104,7 @@ enum TopologyFile {
         guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2f }),
             name != ".",
             name != ".."
-        else { throw ErrorValue(kind: "usage", "\(fields.place).\(key) '\(name.prefix(64))' is no name") }
+        else { throw ErrorValue(kind: .usage, "\(fields.place).\(key) '\(name.prefix(64))' is no name") }
         return name
     }
 
@@ -119,10 +119,10 @@ enum TopologyFile {
             let vendor = ids[0], let model = ids[1]
         else {
             throw ErrorValue(
-                kind: "usage", "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
+                kind: .usage, "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
         }
         guard !bench.devices.contains(where: { $0.address == address }) else {
-            throw ErrorValue(kind: "usage", "\(fields.place): there is another device at \(address)")
+            throw ErrorValue(kind: .usage, "\(fields.place): there is another device at \(address)")
         }
         var device = Topology.Device(
             address: address, vendor: vendor, device: model,
@@ -140,11 +140,11 @@ enum TopologyFile {
         case "memory": device.kind = .memory
         case "edu": device.kind = .edu(dmaMask: UInt64(bitPattern: try fields.integer("dma_mask") ?? 0xfff_ffff))
         case "nic": device.kind = .nic
-        case let other: throw ErrorValue(kind: "usage", "\(fields.place).kind is memory, edu or nic, not '\(other)'")
+        case let other: throw ErrorValue(kind: .usage, "\(fields.place).kind is memory, edu or nic, not '\(other)'")
         }
         let configSize = try fields.integer("config_size") ?? 4096
         guard configSize == 256 || configSize == 4096 else {
-            throw ErrorValue(kind: "usage", "\(fields.place).config_size is 256 or 4096, not \(configSize)")
+            throw ErrorValue(kind: .usage, "\(fields.place).config_size is 256 or 4096, not \(configSize)")
         }
         device.configSize = Int(configSize)
         device.keepsConfigWrites = try fields.boolean("config_keeps_writes") ?? false
@@ -158,7 +158,7 @@ enum TopologyFile {
             for index in bar.index...(bar.is64Bit ? bar.index + 1 : bar.index) {
                 guard index <= 5, taken.insert(index).inserted else {
                     throw ErrorValue(
-                        kind: "usage",
+                        kind: .usage,
                         "\(fields.place): BAR \(index) is \(index > 5 ? "past the last" : "taken already")")
                 }
             }
@@ -183,7 +183,7 @@ enum TopologyFile {
             bytes.count <= size - Int(at)
         else {
             throw ErrorValue(
-                kind: "usage", "\(fields.place) needs a place among the \(size) bytes there, and bytes, \"f41a 0011\"")
+                kind: .usage, "\(fields.place) needs a place among the \(size) bytes there, and bytes, \"f41a 0011\"")
         }
         return (Int(at), bytes)
     }
@@ -199,12 +199,12 @@ enum TopologyFile {
         else {
             // Drivers of devices with memory of their own show as much as there is, such as 96 GiB.
             throw ErrorValue(
-                kind: "usage",
+                kind: .usage,
                 "\(fields.place) needs an index, 0 to 5, and a size, a power of two or whole GiB, of at most 64T")
         }
         let bits = try fields.integer("bits") ?? 32
         guard bits == 32 || bits == 64 else {
-            throw ErrorValue(kind: "usage", "\(fields.place).bits is 32 or 64")
+            throw ErrorValue(kind: .usage, "\(fields.place).bits is 32 or 64")
         }
         var bar = Topology.BAR(
             Int(index), size: UInt64(size),
@@ -233,12 +233,12 @@ struct Fields {
     func allow(_ keys: [String]) throws(ErrorValue) {
         for key in values.keys.sorted() where !keys.contains(key) {
             let near = nearest(to: key, in: keys).map { "; did you mean '\($0)'?" } ?? ""
-            throw ErrorValue(kind: "usage", "unknown key '\(at(key))'\(near)")
+            throw ErrorValue(kind: .usage, "unknown key '\(at(key))'\(near)")
         }
     }
 
     private func wrong(_ key: String, _ wanted: String) -> ErrorValue {
-        ErrorValue(kind: "usage", "'\(at(key))' must be \(wanted), not a \(values[key]?.typeName ?? "nil")")
+        ErrorValue(kind: .usage, "'\(at(key))' must be \(wanted), not a \(values[key]?.typeName ?? "nil")")
     }
 
     func text(_ key: String) throws(ErrorValue) -> String? {
@@ -281,7 +281,7 @@ struct Fields {
         guard let text = try text(key) else { return nil }
         if let value = make(text) { return value }
         throw ErrorValue(
-            kind: "usage", "'\(at(key))' must be one of \(names.joined(separator: ", ")), not '\(text)'")
+            kind: .usage, "'\(at(key))' must be one of \(names.joined(separator: ", ")), not '\(text)'")
     }
 
     func table(_ key: String) throws(ErrorValue) -> Fields {
@@ -297,7 +297,7 @@ struct Fields {
         var result: [Value] = []
         for (index, element) in list.enumerated() {
             guard let value = read(element) else {
-                throw ErrorValue(kind: "usage", "'\(at(key))[\(index + 1)]' is none of \(type)")
+                throw ErrorValue(kind: .usage, "'\(at(key))[\(index + 1)]' is none of \(type)")
             }
             result.append(value)
         }

@@ -1,12 +1,13 @@
 import LabBench
+import LuaKit
 import Runner
 
 extension RunProgress.Death {
     /// The kinds of error that say that a case's guest died.
-    static let ofGuests = ["kernel_died", "guest_hung", "emulator"]
+    static let ofGuests: Set<ErrorKind> = [.kernelDied, .guestHung, .emulator]
 
     /// What a guest's end that was not its command's means for the case that ran; nil where it means nothing for it.
-    static func of(_ verdict: LabVerdict, in place: String) -> RunProgress.Death? {
+    static func of(_ verdict: LabVerdict, in stage: String) -> RunProgress.Death? {
         switch verdict {
         case .panicked(let tail):
             let lines = tail.split(separator: "\n").map(String.init)
@@ -18,23 +19,23 @@ extension RunProgress.Death {
                 why += "; QEMU is known to keep a breakpoint of a kernel that patches its own code: run it again"
             }
             return RunProgress.Death(
-                kind: "kernel_died", "the kernel died in \(place)\(why)", kernel: KernelFindings(lines: lines))
+                kind: .kernelDied, "the kernel died in \(stage)\(why)", kernel: KernelFindings(lines: lines))
         case .hung(let tail):
             return RunProgress.Death(
-                kind: "guest_hung", "the guest stood still in \(place): \(LabVerdict.silence)",
+                kind: .guestHung, "the guest stood still in \(stage): \(LabVerdict.silence)",
                 kernel: KernelFindings(lines: tail.split(separator: "\n").map(String.init)))
         case .timedOut(let seconds):
-            return RunProgress.Death(kind: "timeout", "the guest's time of \(seconds) s was over in \(place)")
+            return RunProgress.Death(kind: .timeout, "the guest's time of \(seconds) s was over in \(stage)")
         case .interrupted:
-            return RunProgress.Death(kind: "interrupt", "interrupted in \(place)", verdict: .interrupted)
+            return RunProgress.Death(kind: .interrupt, "interrupted in \(stage)", verdict: .interrupted)
         case .devicesFailed(let reason):
             return RunProgress.Death(
-                kind: "emulator", "the process of the emulated devices has ended in \(place): \(reason)")
+                kind: .emulator, "the process of the emulated devices has ended in \(stage): \(reason)")
         case .qemuFailed(let reason):
-            return RunProgress.Death(kind: "emulator", "QEMU failed in \(place): \(reason)")
+            return RunProgress.Death(kind: .emulator, "QEMU failed in \(stage): \(reason)")
         case .finished(let code) where LabRun.isSignal(code):
             let name = BatchVerdict.name(code - 128)
-            return RunProgress.Death(kind: "crash", "its process was ended by \(name) in \(place)")
+            return RunProgress.Death(kind: .crash, "its process was ended by \(name) in \(stage)")
         case .finished, .neverBooted, .diedBooting, .refused, .noQEMU, .noKernel: return nil
         }
     }

@@ -2,10 +2,8 @@ import Bindings
 import CKernel
 import Commands
 import Glibc
-import Kernel
 import LuaKit
 import Runner
-import SimKernel
 
 /// What files of the lab's guest a run may open, by what its scenarios say of themselves; found out before the run gives up
 /// the rights that it needs for that.
@@ -22,23 +20,16 @@ enum RawDeclaration {
         guard child != 0 else {
             _ = Confinement(simulated: files, library, memory: Confinement.modelMemory).apply()
             alarm(patience)
-            _exit(files.contains { needs($0, library, bench) } ? needsRaw : 0)
+            _exit(files.contains { needs($0, library) } ? needsRaw : 0)
         }
         var status: Int32 = 0
         while child > 0, waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
         return child > 0 && status == needsRaw << 8
     }
 
-    private static func needs(_ file: String, _ library: Library, _ bench: Bench) -> Bool {
-        let model = { SimKernel(Topology()) }
-        do throws(ErrorValue) {
-            let run = try ScenarioRun(
-                file: file, bench: bench, kernel: model(), another: model, library: library, settings: [],
-                featureFound: { _ in }, note: { _ in }, emit: { _ in })
-            return try run.describe()?.effects?.contains(.raw) ?? true
-        } catch {
-            // The run says what is wrong with it.
-            return false
-        }
+    private static func needs(_ file: String, _ library: Library) -> Bool {
+        // The run says what is wrong with it.
+        guard let description = try? ScenarioDescription(file, library), description.error == nil else { return false }
+        return description.scenario?.effects?.contains(.raw) ?? true
     }
 }

@@ -48,7 +48,7 @@ enum RecordedTopology {
         }
         for (list, tables) in found { bench[list] = .list(tables.map { .table($0) }) }
         do throws(ErrorValue) { return try TopologyFile.topology(Fields(bench, at: "")) } catch {
-            throw ErrorValue(kind: "usage", "the machine in the record's header: \(error.message)")
+            throw ErrorValue(kind: .usage, "the machine in the record's header: \(error.message)")
         }
     }
 
@@ -68,7 +68,7 @@ enum RecordedTopology {
         _ body: (inout [String: LuaValue]) throws(ErrorValue) -> Void
     ) throws(ErrorValue) {
         guard let last = found["devices"]?.indices.last else {
-            throw ErrorValue(kind: "usage", "the record's header: a line '\(key)' follows the device it is of")
+            throw ErrorValue(kind: .usage, "the record's header: a line '\(key)' follows the device it is of")
         }
         try body(&found["devices", default: []][last])
     }
@@ -76,7 +76,7 @@ enum RecordedTopology {
     /// Before another line is kept.
     private static func check(count: Int, _ key: String) throws(ErrorValue) {
         guard count < Fields.longestList else {
-            throw ErrorValue(kind: "usage", "the record's header has more than \(Fields.longestList) lines '\(key)'")
+            throw ErrorValue(kind: .usage, "the record's header has more than \(Fields.longestList) lines '\(key)'")
         }
     }
 
@@ -118,7 +118,7 @@ enum RecordedTopology {
 
     private static func wrong(_ text: Substring, _ key: String) -> ErrorValue {
         ErrorValue(
-            kind: "usage",
+            kind: .usage,
             "the record's header, '\(key)': '\(text.prefix(40))' is no name=value with a number, true, false or \"text\""
         )
     }

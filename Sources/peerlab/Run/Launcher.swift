@@ -12,10 +12,10 @@ struct Launcher {
     }
 
     /// nil where all roles run in this process.
-    func place(role: String?, rendezvous: String?) throws -> RolePlace? {
+    func assignment(role: String?, rendezvous: String?) throws -> RoleAssignment? {
         let process = process()
         guard role != nil || rendezvous != nil || process != nil else { return nil }
-        let choice: RolePlace.Choice
+        let choice: RoleAssignment.Choice
         if let role {
             choice = .name(role)
         } else if let process {
@@ -30,7 +30,7 @@ struct Launcher {
         guard let address = SocketAddress(text) else {
             throw ValidationError("--rendezvous takes HOST:PORT or [ADDRESS]:PORT, not '\(text)'")
         }
-        return RolePlace(choice, at: address)
+        return RoleAssignment(choice, at: address)
     }
 
     /// This task's part of an array job, or this process's of a job step.
@@ -44,7 +44,7 @@ struct Launcher {
 
     private func number(_ name: String) -> Int? { environment(name).flatMap(Int.init) }
 
-    /// This process's place among those that srun or a PMIx launcher started together; nil where it is alone.
+    /// This process's rank among those that srun or a PMIx launcher started together; nil where it is alone.
     private func process() -> (rank: Int, count: Int)? {
         let rank = number("SLURM_PROCID") ?? number("PMIX_RANK")
         let count =

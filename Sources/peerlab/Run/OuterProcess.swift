@@ -27,7 +27,7 @@ struct BindingRights {
         case .automatic: try permissions.permit(device: "\(address)", "--bind auto")
         case .devices(let named):
             guard !named.contains(address) else { return }
-            throw ErrorValue(kind: "permission", "--bind does not name \(address)")
+            throw ErrorValue(kind: .permission, "--bind does not name \(address)")
         }
     }
 }

@@ -101,8 +101,6 @@ struct Run: ParsableCommand {
     private var keeper: RunKeeper?
     /// Where a bundle's files are.
     private var unpacked: String?
-    /// In the lab's guest: who sees what the emulated NIC sends.
-    private var capture: GuestCapture?
 
     private enum CodingKeys: CodingKey {
         case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
@@ -163,8 +161,8 @@ struct Run: ParsableCommand {
                 throw ValidationError("--trust is for a bundle: what the command line names is trusted")
             }
             let binding = try BindingFolder.choice(bind)
-            let place = try Launcher().place(role: role, rendezvous: rendezvous)
-            if place != nil, binding != nil {
+            let assignment = try Launcher().assignment(role: role, rendezvous: rendezvous)
+            if assignment != nil, binding != nil {
                 throw ValidationError(
                     "--bind is for a run with all roles; for others, peerlab bind and peerlab restore")
             }
@@ -182,19 +180,26 @@ struct Run: ParsableCommand {
             let outputs = try RunOutputs(self, json: keeper?.output)
             var library = on.library
             library.unpacked = unpacked
+            let bench: Bench
+            var capture: GuestCapture?
             switch try BenchChoice(on.bench) {
-            case .lab:
-                throw ExitCode(try LabRun(self, limits, outputs).run())
+            case .lab: throw ExitCode(try LabRun(self, limits, outputs).run())
             case .host:
                 capture = on.insideLab == nil ? nil : GuestCapture()
-                let bench = HostBench.make(tph: tph, insideLab: on.insideLab, capture: capture)
-                throw ExitCode(try runHere(bench, pairs, library, place, nil, outputs, limits, isForeign))
+                bench = HostBench.make(tph: tph, insideLab: on.insideLab, capture: capture)
             case .sim(let name):
-                let bench =
+                bench =
                     try record.map { try SimBench.make(for: $0, tph: tph, library: library) }
                     ?? SimBench.make(name, tph: tph, library: library)
-                throw ExitCode(try runHere(bench, pairs, library, nil, faults, outputs, limits, isForeign))
             }
+            var context = RunContext(bench, library)
+            context.limits = limits
+            context.isForeign = isForeign
+            context.binding = binding.map { ($0, broker) }
+            context.tracing.faults = faults
+            // On a simulated bench every role runs here, whoever started the process.
+            context.assignment = bench.isSimulated ? nil : assignment
+            throw ExitCode(try LocalRun(self, context, outputs, keeper, capture).run(pairs))
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
         } catch let error as Failure {
@@ -226,192 +231,13 @@ struct Run: ParsableCommand {
         return plan
     }
 
-    private func runHere(
-        _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library, _ place: RolePlace?,
-        _ faults: FaultPlan?, _ outputs: RunOutputs, _ limits: Limits,
-        _ isForeign: Bool
-    ) throws -> Int32 {
-        let traceFile = try TraceFile(outputs.trace), tlpFile = try TraceFile(outputs.tlp)
-        let recordFile = try outputs.record.map {
-            try RecordFile(
-                $0, of: files.map(library.shown), on: bench, model: recordModel(on, bench), settings: on.settings)
-        }
-        let output = outputs.json
-        try output?.open()
-        var bench = bench
-        var grants = try on.grants.grants(on: bench.kind)
-        let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
-        var confinement = confinement(
-            bench, library, place, outputs.all, limits, question == nil ? grants.devices : nil, grants)
-        confinement.time = limits.timeout
-        if bench.kind == "host" { grants.paths = confinement.paths }
-        let kernelLog = bench.isSimulated ? nil : KernelLog()
-        let outside = on.insideLab == nil ? nil : GuestLine()
-        bench.sandbox = confinement.apply()
-        let permissions = { [grants] in Permissions(grants, ask: question) }
-        print(bench.line, to: STDOUT_FILENO)
-        var results: [ScenarioResult] = []
-        var errors: [ErrorValue] = []
-        // Another thread writes them where a run never ends.
-        let before = Mutex<[ScenarioResult]>([])
-        let deadline = Deadline { [files, output, keeper] stuck in
-            print(
-                "peerlab: \(stuck.result?.file ?? files[0]): \(stuck.reason), so the process ends; the kernel closes what was open",
-                to: STDERR_FILENO)
-            var all = before.withLock { $0 }
-            if let late = stuck.result {
-                all.append(late)
-                all += files.dropFirst(all.count).map {
-                    ScenarioResult(notRun: $0, like: late, because: stuck.death)
-                }
-                let index = all.firstIndex { $0.file == late.file && $0.unusable == nil } ?? 0
-                for line in Report.rest(of: all, from: max(index, before.withLock(\.count)), reported: stuck.ended) {
-                    print(line, to: STDOUT_FILENO)
-                }
-            }
-            if let output { _ = Run.writeJSON(all, to: output) }
-            keeper?.finish()
-            recordFile?.finishNow()
-            traceFile.finishNow()
-            tlpFile.finishNow()
-            _exit((stuck.death.verdict == .interrupted ? ExitStatus.interrupted : .fail).rawValue)
-        }
-        let requests = tlp == nil ? nil : capture.map { CapturedLines($0, in: tlpFile) }
-        process_count_signals()
-        for file in files {
-            // One that came between two runs.
-            if process_signals() > 0 { break }
-            let watchers = Watchers(
-                trace: traceFile, tlps: tlpFile, record: recordFile, kernelLog: kernelLog, outside: outside,
-                isForeign: isForeign)
-            do {
-                results.append(
-                    try run(
-                        file, bench, settings, library, place, faults, limits, deadline, permissions, watchers))
-            } catch {
-                print("peerlab: \(error.line)", to: STDERR_FILENO)
-                errors.append(error)
-                let result = ScenarioResult(unusable: file, on: bench, because: error)
-                results.append(result)
-                if !watchers.hasBegun.value { tell(.begins(result), watchers) }
-                tell(.over(result), watchers)
-            }
-            updateRequests()
-            before.withLock { [results] in $0 = results }
-            if results.last?.verdict == .interrupted { break }
-        }
-        let written = [recordFile?.finish(), traceFile.finish(), requests?.finish(), tlpFile.finish()]
-        print(Report.summary(results), to: STDOUT_FILENO)
-        let isWritten = output.map { Run.writeJSON(results, to: $0) }
-        keeper?.finish()
-        if isWritten == false { return ExitStatus.software.rawValue }
-        if written.contains(false) { return ExitStatus.software.rawValue }
-        if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
-        return Run.status(results, errors).rawValue
-    }
-
-    private func run(
-        _ file: String, _ bench: Bench, _ settings: [(name: String, value: String)], _ library: Library,
-        _ place: RolePlace?, _ faults: FaultPlan?, _ limits: Limits, _ deadline: Deadline,
-        _ permissions: @escaping () -> Permissions, _ watchers: Watchers
-    ) throws(ErrorValue) -> ScenarioResult {
-        let kernel = bench.makeKernel()
-        if tlp != nil {
-            (kernel as? SimKernel)?.tlpSink = { [tlps = watchers.tlps] in for line in $0.lines { tlps.write(line) } }
-        }
-        let isWatched = trace != nil || record != nil
-        // A simulated bench is always wrapped: bench:inject refuses calls there.
-        let wrap = { (kernel: any Kernel) -> TracingKernel? in
-            guard isWatched || bench.isSimulated else { return nil }
-            let tracing = TracingKernel(kernel, emit: trace.map { _ in { [file = watchers.trace] in file.write($0) } })
-            watchers.record?.watch(tracing)
-            return tracing
-        }
-        let tracing = wrap(kernel)
-        tracing?.faults = faults
-        let run = try ScenarioRun(
-            file: file, bench: bench, kernel: tracing ?? kernel,
-            another: {
-                // Roles on a simulated bench share its kernel.
-                let other = bench.isSimulated ? kernel : bench.makeKernel()
-                return wrap(other) ?? other
-            }, library: library, settings: settings, seed: seed, place: place, limits: limits, deadline: deadline,
-            permissions: permissions,
-            featureFound: { tracing?.know($0) },
-            note: {
-                tracing?.note($0.text)
-                watchers.record?.note($0)
-            }, emit: { print($0, to: STDOUT_FILENO) })
-        if let choice = try? BindingFolder.choice(bind) {
-            run.binding = (choice, broker)
-        }
-        run.isForeign = watchers.isForeign
-        run.kernelLog = watchers.kernelLog
-        if watchers.outside != nil || keeper != nil || capture != nil {
-            run.told = { [self] event in tell(event, watchers) }
-        }
-        return try run.run()
-    }
-
-    private func tell(_ event: RunEvent, _ watchers: Watchers) {
-        if case .begins = event { watchers.hasBegun.value = true }
-        updateRequests()
-        watchers.outside?.tell(RunMessage(event).line)
-        keeper?.tell(event)
-    }
-
-    /// Those that the lab's emulated NIC has sent since; why that fails, the end says.
-    private func updateRequests() { if tlp != nil { try? capture?.update() } }
-
-    private func confinement(
-        _ bench: Bench, _ library: Library, _ place: RolePlace?, _ outputs: [ResultFile], _ limits: Limits,
-        _ granted: Set<String>?, _ grants: Grants
-    ) -> Confinement {
-        // What the process takes itself comes on top of what scripts have.
-        let memory = (limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
-        guard bench.isSimulated else {
-            return Confinement(
-                real: files, library, insideLab: on.insideLab != nil,
-                granted: granted, outputs: outputs, port: place?.address.port, binds: !bind.isEmpty,
-                isRaw: RawDeclaration.opensAnyFile(files, grants, library, on: bench), memory: memory)
-        }
-        return Confinement(simulated: files, library, outputs: outputs, memory: memory)
-    }
-
-    private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
-        do {
-            try output.write(try Report.json(results, version: Peerlab.version))
-            return true
-        } catch {
-            let reason = (error as? Failure)?.message ?? "\(error)"
-            print("peerlab: cannot write the results: \(reason)", to: STDERR_FILENO)
-            return false
-        }
-    }
-
     /// What a file is wrong in fails the run as a failed case does. Where the command line is wrong and nothing was run, that is
     /// another matter.
     static func status(_ results: [ScenarioResult], _ errors: [ErrorValue] = []) -> ExitStatus {
         let verdicts = results.map(\.verdict)
         if verdicts.contains(.interrupted) { return .interrupted }
-        if !errors.isEmpty, errors.count == results.count, errors.allSatisfy({ $0.kind == "usage" }) { return .usage }
+        if !errors.isEmpty, errors.count == results.count, errors.allSatisfy({ $0.kind == .usage }) { return .usage }
         if verdicts.contains(.fail) { return .fail }
         return verdicts.contains(.pass) ? .pass : .skipped
     }
-}
-
-/// Who sees what a run does.
-private struct Watchers {
-    let trace: TraceFile
-    let tlps: TraceFile
-    let record: RecordFile?
-    let kernelLog: KernelLog?
-    /// In the lab's guest: the host.
-    let outside: GuestLine?
-    /// Whether what runs came in a bundle.
-    let isForeign: Bool
-    /// Whether it was told that the run begins.
-    let hasBegun = Flag()
-
-    final class Flag { var value = false }
 }

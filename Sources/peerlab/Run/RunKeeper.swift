@@ -4,6 +4,7 @@ import CKernel
 import Commands
 import Glibc
 import Kernel
+import LuaKit
 import Runner
 
 /// Keeps what a run has found while it goes on in a process of its own, whose end may be a signal: the results are then written
@@ -43,16 +44,16 @@ final class RunKeeper: Sendable {
         guard !read(into: story) else { return code }
         let results = story.results { place in
             guard code != ExitStatus.interrupted.rawValue else {
-                return RunProgress.Death(kind: "interrupt", "stopped at once in \(place)", verdict: .interrupted)
+                return RunProgress.Death(kind: .interrupt, "stopped at once in \(place)", verdict: .interrupted)
             }
             if code == Ending.outOfMemory {
                 return RunProgress.Death(
-                    kind: "memory",
+                    kind: .memory,
                     "not enough memory in \(place): its process gets no more (--memory, or what the machine has)")
             }
             guard LabRun.isSignal(code) else { return nil }
             return RunProgress.Death(
-                kind: "crash", "its process was ended by \(BatchVerdict.name(code - 128)) in \(place)")
+                kind: .crash, "its process was ended by \(BatchVerdict.name(code - 128)) in \(place)")
         }
         guard let results else { return code }
         for line in story.lines(of: results) { print(line, to: STDOUT_FILENO) }

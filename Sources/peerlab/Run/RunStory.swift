@@ -63,8 +63,8 @@ final class RunStory {
 
     /// All results of a run that came to no end of its own: what had ended, what ran, and what was not run. `death` says what
     /// ended it in that place, if anything. nil where there are none, or what was told is not believed.
-    func results(endedBy death: (_ place: String) -> RunProgress.Death?) -> [ScenarioResult]? {
-        guard isHonest, let last = told.last, let death = death(last.place) else { return nil }
+    func results(endedBy death: (_ stage: String) -> RunProgress.Death?) -> [ScenarioResult]? {
+        guard isHonest, let last = told.last, let death = death(last.stage) else { return nil }
         var results = told.dropLast().compactMap(\.whole)
         guard let lost = last.whole ?? last.ended(by: death) else { return nil }
         results.append(lost)

@@ -45,7 +45,7 @@ struct BindingFolder: ParsableArguments {
     /// Says why something was not done; the exit code for it.
     static func tell(_ error: ErrorValue) -> ExitStatus {
         print("peerlab: \(error.message)", to: STDERR_FILENO)
-        return error.kind == "usage" ? .usage : .fail
+        return error.kind == .usage ? .usage : .fail
     }
 }
 

@@ -1,11 +1,9 @@
 import Commands
 import ArgumentParser
 import Bindings
-import Devices
 import Glibc
 import LuaKit
 import Runner
-import SimKernel
 
 /// `peerlab help`
 struct Help: ParsableCommand {
@@ -38,21 +36,18 @@ struct Help: ParsableCommand {
     }
 
     /// How long a file may take to say what it is, seconds.
-    private static let patience = 10.0
+    private static let timeout = 10.0
 
     private func describe(_ file: String) throws {
-        let bench = Bench(
-            kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
         let library = Library(stdlib: StdlibFolders.all(extra: []))
         _ = Confinement(simulated: [file], library, memory: Confinement.modelMemory).apply()
-        ProcessLimits.watch(seconds: Help.patience, memory: .max, statm: -1) { _ in
-            print("peerlab: \(file): it does not say in \(Int(Help.patience)) s what it is", to: STDERR_FILENO)
+        ProcessLimits.watch(seconds: Help.timeout, memory: .max, statm: -1) { _ in
+            print("peerlab: \(file): it does not say in \(Int(Help.timeout)) s what it is", to: STDERR_FILENO)
             _exit(ExitStatus.fail.rawValue)
         }
-        let run = try ScenarioRun(
-            file: file, bench: bench, kernel: bench.makeKernel(), another: bench.makeKernel, library: library,
-            settings: [], featureFound: { _ in }, note: { _ in }, emit: { _ in })
-        guard let scenario = try run.describe() else {
+        let description = try ScenarioDescription(file, library)
+        if let error = description.error { throw error }
+        guard let scenario = description.scenario else {
             print("\(file): a plain script; it declares no options", to: STDOUT_FILENO)
             return
         }

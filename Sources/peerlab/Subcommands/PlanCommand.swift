@@ -29,7 +29,7 @@ struct PlanCommand: ParsableCommand {
     var files: [String]
 
     /// How long a file is tried, seconds.
-    private static let patience = 20.0
+    private static let timeout = 20.0
 
     func run() throws {
         let library = Library(stdlib: StdlibFolders.all(extra: lib))
@@ -43,7 +43,7 @@ struct PlanCommand: ParsableCommand {
             _ = Confinement(
                 simulated: files, library, memory: Limits.defaultMemory + Confinement.modelMemory
             ).apply()
-            ProcessLimits.watch(seconds: PlanCommand.patience * Double(files.count + 1), memory: .max, statm: -1) { _ in
+            ProcessLimits.watch(seconds: PlanCommand.timeout * Double(files.count + 1), memory: .max, statm: -1) { _ in
                 print("peerlab: plan: loading what the files say does not end", to: STDERR_FILENO)
                 _exit(ExitStatus.fail.rawValue)
             }
@@ -64,22 +64,17 @@ struct PlanCommand: ParsableCommand {
     private func plan(
         _ file: String, _ bench: Bench, _ library: Library, _ pairs: [(name: String, value: String)]
     ) throws(ErrorValue) {
-        func make(_ settings: [(name: String, value: String)]) throws(ErrorValue) -> ScenarioRun {
-            let kernel = bench.makeKernel()
-            let deadline = Deadline { _ in
-                print("peerlab: \(file): it does not end", to: STDERR_FILENO)
-                _exit(ExitStatus.fail.rawValue)
-            }
-            return try ScenarioRun(
-                file: file, bench: bench, kernel: kernel, another: { kernel }, library: library, settings: settings,
-                limits: Limits(timeout: PlanCommand.patience), deadline: deadline,
-                permissions: { Permissions(keepsFunctions: true, isHeld: false) }, featureFound: { _ in },
-                note: { _ in }, emit: { _ in })
+        var context = RunContext(bench, library)
+        context.limits = Limits(timeout: PlanCommand.timeout)
+        context.permissions = { Permissions(keepsFunctions: true, isHeld: false) }
+        context.deadline = Deadline { _ in
+            print("peerlab: \(file): it does not end", to: STDERR_FILENO)
+            _exit(ExitStatus.fail.rawValue)
         }
-        let scenario = try make([]).describe()
+        let scenario = try ScenarioScript(file, in: context).describe()
         print("\(file)" + (scenario.map { ": \($0.name)" } ?? ": a plain script"), to: STDOUT_FILENO)
         if let scenario { describe(scenario) }
-        let run = try make(pairs)
+        let run = try ScenarioRun(file, in: context, settings: pairs)
         let result = try run.run()
         let verdict = result.skipped.isEmpty ? Report.summary([result]) : result.skipped.joined(separator: "; ")
         print("  tried on \(bench.description): \(verdict)", to: STDOUT_FILENO)

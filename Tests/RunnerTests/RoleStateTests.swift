@@ -5,9 +5,9 @@ import Testing
 @testable import Runner
 
 /// What a role keeps of the others, and no more of it.
-@Suite struct RoleTableTests {
-    private static func table(memory: UInt64 = 64 << 20) -> RoleTable {
-        RoleTable(["A", "B", "C"], cases: 100, own: "A", memory: memory)
+@Suite struct RoleStateTests {
+    private static func state(memory: UInt64 = 64 << 20) -> RoleState {
+        RoleState(["A", "B", "C"], cases: 100, own: "A", memory: memory)
     }
 
     private static func result(_ lines: [String]) -> CaseResult {
@@ -17,41 +17,41 @@ import Testing
     }
 
     @Test func peersFillNoMoreThanTheirShare() {
-        let table = Self.table()
+        let state = Self.state()
         let long = Self.result([String(repeating: "x", count: 3 << 20)])
-        let reasons = (0..<12).map { table.take(.end(role: "B", result: long, index: $0)) }
+        let reasons = (0..<12).map { state.take(.end(role: "B", result: long, index: $0)) }
         #expect(reasons.prefix(10).allSatisfy { $0 == nil })
         #expect(reasons[11]?.contains("32 MiB here; --memory allows more") == true)
     }
 
     @Test func whatIsReceivedIsForgotten() throws {
-        let table = Self.table()
+        let state = Self.state()
         let value = LuaValue.bytes([UInt8](repeating: 7, count: 15 << 20))
         for _ in 0..<4 {
-            #expect(table.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == nil)
-            #expect(try table.take(from: "B", to: "A", at: 0) == value)
+            #expect(state.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == nil)
+            #expect(try state.take(from: "B", to: "A", at: 0) == value)
         }
-        #expect(table.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == nil)
+        #expect(state.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == nil)
         #expect(
-            table.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == "it sends more than is received"
+            state.take(.post(value: SentValue(value), from: "B", to: "A", index: 0)) == "it sends more than is received"
         )
     }
 
     @Test func whatOthersSendEachOtherIsNotKept() {
-        let table = Self.table()
+        let state = Self.state()
         let value = SentValue(.bytes([UInt8](repeating: 7, count: 15 << 20)))
-        for _ in 0..<4 { #expect(table.take(.post(value: value, from: "B", to: "C", index: 0)) == nil) }
+        for _ in 0..<4 { #expect(state.take(.post(value: value, from: "B", to: "C", index: 0)) == nil) }
     }
 
     @Test func eachCaseMaySendAsMuch() throws {
-        let table = Self.table()
+        let state = Self.state()
         let value = LuaValue.bytes([UInt8](repeating: 7, count: 10 << 20))
         for index in 0..<4 {
-            try table.post(value, from: "A", to: "B", at: index)
-            let error = #expect(throws: ErrorValue.self) { try table.post(value, from: "A", to: "B", at: index) }
-            #expect(error?.kind == "memory")
-            for role in table.roles { table.enter(.end(role: role, result: Self.result([]), index: index)) }
-            #expect(table.results(of: "one", at: index)?.count == 3)
+            try state.post(value, from: "A", to: "B", at: index)
+            let error = #expect(throws: ErrorValue.self) { try state.post(value, from: "A", to: "B", at: index) }
+            #expect(error?.kind == .memory)
+            for role in state.names { state.enter(.end(role: role, result: Self.result([]), index: index)) }
+            #expect(state.results(of: "one", at: index)?.count == 3)
         }
     }
 
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func theHeaviestValueFitsAnEvent() throws {
-        let table = Self.table()
+        let state = Self.state()
         for value in [
             LuaValue.string(String(repeating: "\u{1}", count: 2_700_000)),
             .bytes([UInt8](repeating: 0xff, count: (16 << 20) - 64)),
@@ -83,8 +83,8 @@ import Testing
             let json = try #require(event.json)
             #expect(json.count <= Connection.longest)
             let read = try #require(RoleEvent(json: [UInt8](json)[...]))
-            #expect(table.take(read) == nil)
-            #expect(try table.take(from: "B", to: "A", at: 0) == value)
+            #expect(state.take(read) == nil)
+            #expect(try state.take(from: "B", to: "A", at: 0) == value)
         }
     }
 
@@ -102,10 +102,10 @@ import Testing
 
     @Test(arguments: [Int.min, -1, 3, 100_000, Int.max])
     func noNumberOfACaseTraps(_ index: Int) throws {
-        let table = RoleTable(["A", "B"], cases: 1)
-        #expect(table.arrive("A", at: index) == 1)
-        #expect(try table.isReached(1, at: index) == nil)
-        #expect(try table.take(from: "B", to: "A", at: index) == nil)
-        #expect(table.results(of: "one", at: index) == nil)
+        let state = RoleState(["A", "B"], cases: 1)
+        #expect(state.arrive("A", at: index) == 1)
+        #expect(try state.isReached(1, at: index) == nil)
+        #expect(try state.take(from: "B", to: "A", at: index) == nil)
+        #expect(state.results(of: "one", at: index) == nil)
     }
 }

@@ -1,34 +1,45 @@
 import Kernel
 import LuaKit
 
-/// What the kernel says while cases run: a case after which it has complained did not pass.
-extension ScenarioRun {
-    /// From here on what the kernel logs counts.
-    func watchKernel() {
-        guard let kernelLog else { return }
-        kernelLog.begin()
-        guard let reason = kernelLog.unreadable else { return }
-        let warning =
-            "the kernel's log cannot be read (\(reason)), so whether it complained is not known; its taint flags are watched"
-        result.warnings.append(warning)
-        emit("  WARNING: \(warning)")
+/// What the kernel says while the cases of a run are on: a case after which it has complained did not pass.
+final class KernelWatch {
+    private let log: KernelLog?
+    private let isSimulated: Bool
+    private let state: LuaState
+    /// What it said while no case ran.
+    private var outside = KernelLog.News()
+
+    /// `state` knows the script's patterns.
+    init(_ context: RunContext, _ state: LuaState) {
+        log = context.kernelLog
+        isSimulated = context.bench.isSimulated
+        self.state = state
+    }
+
+    /// From here on what the kernel logs counts. The result is what to warn of.
+    func begin() -> String? {
+        guard let log else { return nil }
+        log.begin()
+        return log.unreadable.map {
+            "the kernel's log cannot be read (\($0)), so whether it complained is not known; its taint flags are watched"
+        }
     }
 
     /// What came since the case before belongs to none.
     func leaveBetweenCases() {
-        guard let news = kernelLog?.news() else { return }
+        guard let news = log?.news() else { return }
         outside.reports += news.reports
         outside.taint |= news.taint
     }
 
     /// Adds what the kernel said while a case ran, which fails it where it did not declare that.
-    func judgeKernel(_ one: inout CaseResult) {
+    func judge(_ one: inout CaseResult) {
         var findings = one.kernel ?? KernelFindings()
         defer { one.kernel = findings.isEmpty ? nil : findings }
-        guard let kernelLog, !bench.isSimulated else {
+        guard let log, !isSimulated else {
             if !findings.expected.isEmpty || !findings.allowed.isEmpty {
                 findings.unchecked =
-                    bench.isSimulated ? "the simulated bench has no kernel that logs" : "nobody watches it here"
+                    isSimulated ? "the simulated bench has no kernel that logs" : "nobody watches it here"
             }
             return
         }
@@ -39,7 +50,7 @@ extension ScenarioRun {
             seen.formUnion(found)
             return !found.isEmpty
         }
-        let news = kernelLog.news { line in if !declared.isEmpty { _ = isDeclared(line) } }
+        let news = log.news { line in if !declared.isEmpty { _ = isDeclared(line) } }
         let meant = news.reports.filter { $0.lines.contains(where: isDeclared) }
         let reports = news.reports.filter { !meant.contains($0) }
         // A flag that says that there was a complaint is declared with the complaint.
@@ -49,26 +60,27 @@ extension ScenarioRun {
         }.reduce(0, |)
         findings.lines = KernelFindings.kept(reports.flatMap(\.lines))
         if taint != 0 { findings.taint = Taint.text(taint) }
-        if let reason = kernelLog.unreadable {
+        if let reason = log.unreadable {
             if !findings.expected.isEmpty || !findings.allowed.isEmpty { findings.unchecked = reason }
         } else {
             findings.unseen = findings.expected.filter { !seen.contains($0) }
             if news.isCut { findings.unchecked = "lines were overwritten before they could be read" }
         }
-        fail(&one, ScenarioRun.complaint(reports, taint, findings))
+        fail(&one, KernelWatch.complaint(reports, taint, findings))
     }
 
-    /// What the kernel said before the first case, between two, and while what was left open was closed.
-    func judgeKernelOutside() {
+    /// What the kernel said before the first case, between two, and while what was left open was closed, judged as a case; nil
+    /// where that is nothing.
+    func judgeOutside() -> CaseResult? {
         leaveBetweenCases()
-        guard !outside.reports.isEmpty || outside.taint != 0 else { return }
+        guard !outside.reports.isEmpty || outside.taint != 0 else { return nil }
         var one = CaseResult(name: "the kernel's log outside the cases", verdict: .pass, duration_ns: 0)
         var findings = KernelFindings()
         findings.lines = KernelFindings.kept(outside.reports.flatMap(\.lines))
         findings.taint = outside.taint == 0 ? nil : Taint.text(outside.taint)
         one.kernel = findings
-        fail(&one, ScenarioRun.complaint(outside.reports, outside.taint, findings))
-        add(one)
+        fail(&one, KernelWatch.complaint(outside.reports, outside.taint, findings))
+        return one
     }
 
     private func fail(_ one: inout CaseResult, _ error: ErrorValue?) {
@@ -84,11 +96,11 @@ extension ScenarioRun {
     ) -> ErrorValue? {
         if let first = reports.first {
             let more = reports.count > 1 ? ", and \(reports.count - 1) more" : ""
-            return ErrorValue(kind: "kernel_log", "the kernel complained: \(first.title)\(more)")
+            return ErrorValue(kind: .kernelLog, "the kernel complained: \(first.title)\(more)")
         }
-        if taint != 0 { return ErrorValue(kind: "kernel_log", "the kernel is tainted since: \(Taint.text(taint))") }
+        if taint != 0 { return ErrorValue(kind: .kernelLog, "the kernel is tainted since: \(Taint.text(taint))") }
         guard let pattern = findings.unseen.first, findings.unchecked == nil else { return nil }
         return ErrorValue(
-            kind: "kernel_log", "the kernel did not log what the case declared with t:expect_kernel_log: '\(pattern)'")
+            kind: .kernelLog, "the kernel did not log what the case declared with t:expect_kernel_log: '\(pattern)'")
     }
 }

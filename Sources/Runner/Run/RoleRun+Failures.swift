@@ -1,16 +1,16 @@
 import LuaKit
 
-extension ScenarioRun {
+extension RoleRun {
     /// A case's failure, of what ended it first and what failed while that was closed; and the rest, nil for none.
     func failures(_ first: ErrorValue?) -> (ErrorValue?, [FurtherFailure]?) {
         var closing = state.takeFailuresOfClosing() + takeFailuresOfOwnFinalizers()
-        let collecting = seat == nil ? state.takeFailuresOfCollecting() : []
+        let collecting = rendezvous == nil ? state.takeFailuresOfCollecting() : []
         // To skip is no failure, and one that reached nobody is the case's.
-        let isFailing = first.map { $0.kind != "skip" } ?? false
+        let isFailing = first.map { $0.kind != .skip } ?? false
         let error = isFailing || closing.isEmpty ? first : closing.removeFirst()
         // A script that is told to stop hears it again at each line that it closes something with.
         var told = Set([error?.kind].compactMap { $0 })
-        closing.removeAll { ScenarioRun.kindsOfStops.contains($0.kind) && !told.insert($0.kind).inserted }
+        closing.removeAll { RoleRun.kindsOfStops.contains($0.kind) && !told.insert($0.kind).inserted }
         let further =
             closing.map { FurtherFailure("while closing", withLimit($0)) }
             + collecting.map { FurtherFailure("while closing what it left", $0) }
@@ -18,11 +18,11 @@ extension ScenarioRun {
     }
 
     /// What ends every script alike, whatever it does.
-    static let kindsOfStops: Set<String> = ["interrupt", "timeout", "output"]
+    static let kindsOfStops: Set<ErrorKind> = [.interrupt, .timeout, .output]
 
     /// An error that says that time is over says which.
     private func withLimit(_ error: ErrorValue) -> ErrorValue {
-        guard error.kind == "timeout", let limit else { return error }
+        guard error.kind == .timeout, let limit else { return error }
         var error = error
         error.message += ": \(limit)"
         return error
@@ -48,19 +48,5 @@ extension ScenarioRun {
     func failuresOfNoCase() -> [ErrorValue] {
         strayFailures += state.takeFailuresOfFinalizers().map(stray)
         return strayFailures
-    }
-
-    /// A finalizer of the script's own that fails is a failure as any other, whenever it runs.
-    func judgeEnd() {
-        let own = failuresOfNoCase().map { FurtherFailure("while closing what it left", $0) }
-        let failures = own + (crew?.failures ?? [])
-        let refused = state.failuresWhileCollecting.map(\.line) + (crew?.collecting ?? [])
-        result.collecting = refused + failures.map(\.message)
-        guard let first = failures.first else { return }
-        var one = CaseResult(name: "finalizers outside the cases", verdict: .fail, duration_ns: 0)
-        one.message = first.message
-        one.error = first.error
-        one.further = failures.count > 1 ? Array(failures.dropFirst()) : nil
-        add(one)
     }
 }

@@ -2,44 +2,47 @@ import Bindings
 import Glibc
 import Kernel
 import LuaKit
+import Synchronization
 
 /// The roles of a scenario beyond the first, each a thread with a Lua state and a kernel handle of its own.
-final class Crew: @unchecked Sendable {
-    let table: RoleTable
-    private let baton: Baton?
+final class RoleThreads: @unchecked Sendable {
+    let roles: RoleState
+    private let turns: TurnLock?
     private let kernel: any Kernel
     private var threads: [pthread_t] = []
-    private var states: [LuaState] = []
-    /// What roles left open, of kernels of their own.
-    private(set) var open: [String] = []
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let told = Mutex(Told())
+
+    /// Interrupting is the one thing that another thread may do to a state.
+    private struct Interruptible: @unchecked Sendable { let state: LuaState }
+
+    /// What the roles beyond the first have told of themselves.
+    private struct Told {
+        var states: [Interruptible] = []
+        var open: [String] = []
+        var effects: [Effect: [String]] = [:]
+        var failures: [FurtherFailure] = []
+        var collecting: [String] = []
+    }
 
     /// For a scenario's roles; on a simulated bench they share `kernel` and run in turn.
     init(_ roles: [String], cases: Int, _ kernel: any Kernel, isSimulated: Bool) {
-        table = RoleTable(roles, cases: cases)
-        baton = isSimulated ? Baton(roles.count) : nil
+        self.roles = RoleState(roles, cases: cases)
+        turns = isSimulated ? TurnLock(roles.count) : nil
         self.kernel = kernel
-        mutex = .allocate(capacity: 1)
-        pthread_mutex_init(mutex, nil)
-        if let baton { kernel.whenIdle { baton.pass() } }
-    }
-
-    deinit {
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
+        if let turns { kernel.whenIdle { turns.pass() } }
     }
 
     /// What the first role's thread does now and then while it waits for its turn.
-    func watch(_ action: @escaping () -> Void) { baton?.watch = action }
+    func watch(_ action: @escaping () -> Void) { turns?.watch = action }
 
     /// Starts a role; false where no thread could be had.
     func start(_ number: Int, _ role: String, _ body: @escaping () throws(ErrorValue) -> Void) -> Bool {
-        let thread = startThread { [baton, table] in
-            baton?.take(number)
+        let thread = startThread { [turns, roles] in
+            turns?.take(number)
             var reason = "it has ended"
             do throws(ErrorValue) { try body() } catch { reason = error.line }
-            table.leave(role, because: reason)
-            baton?.leave()
+            roles.leave(role, because: reason)
+            turns?.leave()
         }
         guard let thread else { return false }
         threads.append(thread)
@@ -48,54 +51,45 @@ final class Crew: @unchecked Sendable {
 
     /// Remembers a role's state, so that it can be interrupted.
     func add(_ state: LuaState) {
-        pthread_mutex_lock(mutex)
-        states.append(state)
-        pthread_mutex_unlock(mutex)
+        let one = Interruptible(state: state)
+        told.withLock { $0.states.append(one) }
     }
 
     /// What roles have changed.
-    private(set) var effects: [Effect: [String]] = [:]
+    var effects: [Effect: [String]] { told.withLock(\.effects) }
 
     /// Tells what a role has changed.
-    func add(_ used: [Effect: [String]]) {
-        pthread_mutex_lock(mutex)
-        effects.merge(used) { Array(Set($0 + $1)) }
-        pthread_mutex_unlock(mutex)
-    }
+    func add(_ used: [Effect: [String]]) { told.withLock { $0.effects.merge(used) { Array(Set($0 + $1)) } } }
+
+    /// What roles left open, of kernels of their own.
+    var open: [String] { told.withLock(\.open) }
 
     /// Tells what a role has left open.
-    func leave(open: [String]) {
-        pthread_mutex_lock(mutex)
-        self.open += open
-        pthread_mutex_unlock(mutex)
-    }
+    func leave(open: [String]) { told.withLock { $0.open += open } }
 
     /// What roles' finalizers raised that is no case's.
-    private(set) var failures: [FurtherFailure] = []
+    var failures: [FurtherFailure] { told.withLock(\.failures) }
+
     /// What the collector was refused when it closed objects of roles.
-    private(set) var collecting: [String] = []
+    var collecting: [String] { told.withLock(\.collecting) }
 
     /// Tells what failed at a role's end.
     func leave(collecting: [String], _ failures: [FurtherFailure]) {
-        pthread_mutex_lock(mutex)
-        self.collecting += collecting
-        self.failures += failures
-        pthread_mutex_unlock(mutex)
+        told.withLock {
+            $0.collecting += collecting
+            $0.failures += failures
+        }
     }
 
     /// Whether a role's script drew from `math.random`; known once all are done.
-    var drewRandom: Bool { states.contains { $0.drewRandom } }
+    var drewRandom: Bool { told.withLock { $0.states.contains(where: \.state.drewRandom) } }
 
     /// Stops every role's script as Ctrl-C stops the first's.
-    func interrupt(_ why: LuaState.Stop) {
-        pthread_mutex_lock(mutex)
-        for state in states { state.interrupt(why) }
-        pthread_mutex_unlock(mutex)
-    }
+    func interrupt(_ why: LuaState.Stop) { told.withLock { for one in $0.states { one.state.interrupt(why) } } }
 
     /// Waits until all are done. The first role runs nothing any more.
     func finish() {
-        baton?.leave()
+        turns?.leave()
         for thread in threads { pthread_join(thread, nil) }
         kernel.whenIdle(nil)
     }
@@ -106,7 +100,7 @@ extension CaseResult {
     static func merged(_ results: [String: CaseResult], _ roles: [String], leader: CaseResult) -> CaseResult {
         let all = roles.compactMap { role in results[role].map { (role: role, result: $0) } }
         func first(_ verdict: Verdict, ofPeer: Bool) -> (role: String, result: CaseResult)? {
-            all.first { $0.result.verdict == verdict && ($0.result.error?.kind == "peer") == ofPeer }
+            all.first { $0.result.verdict == verdict && ($0.result.error?.kind == .peer) == ofPeer }
         }
         let worst =
             first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.notRun, ofPeer: false)
@@ -133,7 +127,7 @@ extension CaseResult {
         let first = all.filter { $0.role == worst }
         let further = (first + all.filter { $0.role != worst }).flatMap { role, result in
             var failures: [FurtherFailure] = []
-            if role != worst, result.verdict == .fail, result.error?.kind != "peer" {
+            if role != worst, result.verdict == .fail, result.error?.kind != .peer {
                 failures.append(FurtherFailure("in role '\(role)'", result.message ?? "it failed", result.error))
             }
             return failures

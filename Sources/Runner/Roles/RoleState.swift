@@ -1,12 +1,12 @@
 import Bindings
-import Glibc
+import CKernel
 import LuaKit
 
 /// What the roles of one scenario did, as one process knows it; those that are its threads share it.
 ///
 /// Each waits on one condition; on a simulated bench it lets the others run instead, one at a time and in turn, so that a
 /// run is the same every time.
-final class RoleTable: @unchecked Sendable {
+final class RoleState: @unchecked Sendable {
     /// A case as far as the roles have come with it, by role.
     private struct Progress {
         var barriers: [String: Int] = [:]
@@ -17,10 +17,11 @@ final class RoleTable: @unchecked Sendable {
         var waiting: [String: Int] = [:]
     }
 
-    /// More than any scenario needs: whoever speaks of a case makes the table keep it.
+    /// More than any scenario needs: whoever speaks of a case makes the state keep it.
     static let mostCases = 100_000
 
-    let roles: [String]
+    /// The roles, in the scenario's order.
+    let names: [String]
     /// How many cases there are.
     let cases: Int
     /// The one role of this process; nil where all are its threads.
@@ -33,34 +34,20 @@ final class RoleTable: @unchecked Sendable {
     private let mostKept: Int
     /// Takes what this process's role does, for roles of other processes.
     var tell: ((RoleEvent) -> Void)?
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let condition: UnsafeMutablePointer<pthread_cond_t>
+    private let lock = ConditionLock()
 
     /// - Parameters:
     ///   - own: the one role of this process; nil where all are its threads.
     ///   - memory: what a script may have; roles of other processes may fill an eighth of it, within bounds.
     init(_ roles: [String], cases: Int, own: String? = nil, memory: UInt64 = Limits.defaultMemory) {
-        self.roles = roles
+        names = roles
         self.cases = cases
         self.own = own
         mostKept = max(2 * RoleEvent.mostWeight, min(Int(clamping: memory / 8), 8 * RoleEvent.mostWeight))
-        mutex = .allocate(capacity: 1)
-        condition = .allocate(capacity: 1)
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
     }
 
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        mutex.deallocate()
-        condition.deallocate()
-    }
-
-    private func locked<Value>(_ body: (RoleTable) throws -> Value) rethrows -> Value {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return try body(self)
+    private func locked<Value, Failure: Error>(_ body: (RoleState) throws(Failure) -> Value) throws(Failure) -> Value {
+        try lock.withLock { () throws(Failure) in try body(self) }
     }
 
     // MARK: What roles tell
@@ -79,7 +66,7 @@ final class RoleTable: @unchecked Sendable {
                 ? "were sent and not received; receive them first"
                 : "are the most that a role of another process is sent in a case"
             throw ErrorValue(
-                kind: "memory",
+                kind: .memory,
                 "case:send: not enough memory: \(RoleEvent.mostWeight >> 20) MiB \(reason)")
         }
         report(.post(value: SentValue(value), from: role, to: peer, index: index))
@@ -105,7 +92,7 @@ final class RoleTable: @unchecked Sendable {
     func take(_ event: RoleEvent) -> String? { locked { $0.entered(event, isOwn: false) } }
 
     private func entered(_ event: RoleEvent, isOwn: Bool) -> String? {
-        defer { pthread_cond_broadcast(condition) }
+        defer { lock.broadcast() }
         switch event {
         case .arrive(let role, let index): progress[index, default: Progress()].barriers[role, default: 0] += 1
         case .post(let value, let role, let peer, let index):
@@ -146,9 +133,9 @@ final class RoleTable: @unchecked Sendable {
 
     /// Whether all have come to their `count`-th barrier of the case; an error where one never will.
     func isReached(_ count: Int, at index: Int) throws(ErrorValue) -> Bool? {
-        try ask { table throws(ErrorValue) in
-            for role in roles where (table.progress[index]?.barriers[role] ?? 0) < count {
-                try table.checkAlive(role, index, "reaching this barrier")
+        try locked { state throws(ErrorValue) -> Bool? in
+            for role in names where (state.progress[index]?.barriers[role] ?? 0) < count {
+                try state.checkAlive(role, index, "reaching this barrier")
                 return nil
             }
             return true
@@ -156,65 +143,47 @@ final class RoleTable: @unchecked Sendable {
     }
 
     func take(from role: String, to peer: String, at index: Int) throws(ErrorValue) -> LuaValue? {
-        try ask { table throws(ErrorValue) in
-            if table.progress[index]?.mail[peer]?[role]?.isEmpty == false {
-                let value = table.progress[index]?.mail[peer]?[role]?.removeFirst()
+        try locked { state throws(ErrorValue) -> LuaValue? in
+            if state.progress[index]?.mail[peer]?[role]?.isEmpty == false {
+                let value = state.progress[index]?.mail[peer]?[role]?.removeFirst()
                 let weight = value?.weight ?? 0
-                table.progress[index]?.waiting[role]? -= weight
-                if table.own != nil { table.kept -= weight }
+                state.progress[index]?.waiting[role]? -= weight
+                if state.own != nil { state.kept -= weight }
                 return value
             }
-            try table.checkAlive(role, index, "sending anything more")
+            try state.checkAlive(role, index, "sending anything more")
             return nil
         }
     }
 
     /// How the case ended for each role, once it has for all; a role that is gone before its end has failed it.
     func results(of name: String, at index: Int) -> [String: CaseResult]? {
-        locked { table in
-            var results = table.progress[index]?.results ?? [:]
-            for role in roles where results[role] == nil {
+        locked { state in
+            var results = state.progress[index]?.results ?? [:]
+            for role in names where results[role] == nil {
                 guard let reason = gone[role] else { return nil }
-                let error = ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)")
+                let error = ErrorValue(kind: .peer, "role '\(role)' is gone: \(reason)")
                 var result = CaseResult(name: name, verdict: .fail, duration_ns: 0)
                 result.message = error.message
                 result.error = ErrorFields(error)
                 results[role] = result
             }
             // Nobody receives any more what a case that is over has left.
-            let left = own.flatMap { table.progress[index]?.mail[$0] } ?? [:]
-            table.kept -= left.values.joined().reduce(0) { $0 + $1.weight }
-            table.progress[index]?.mail = [:]
-            table.progress[index]?.waiting = [:]
+            let left = own.flatMap { state.progress[index]?.mail[$0] } ?? [:]
+            state.kept -= left.values.joined().reduce(0) { $0 + $1.weight }
+            state.progress[index]?.mail = [:]
+            state.progress[index]?.waiting = [:]
             return results
         }
     }
 
-    private func ask<Value>(_ body: (RoleTable) throws(ErrorValue) -> Value?) throws(ErrorValue) -> Value? {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return try body(self)
-    }
-
     private func checkAlive(_ role: String, _ index: Int, _ what: String) throws(ErrorValue) {
-        if let reason = gone[role] { throw ErrorValue(kind: "peer", "role '\(role)' is gone: \(reason)") }
+        if let reason = gone[role] { throw ErrorValue(kind: .peer, "role '\(role)' is gone: \(reason)") }
         guard let result = progress[index]?.results[role] else { return }
         let reason = result.message.map { ": \($0)" } ?? ""
-        throw ErrorValue(kind: "peer", "role '\(role)' ended the case without \(what)\(reason)")
-    }
-
-    /// Nanoseconds of the machine's clock that only goes forward.
-    static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+        throw ErrorValue(kind: .peer, "role '\(role)' ended the case without \(what)\(reason)")
     }
 
     /// Sleeps until something may have changed, at most 50 ms.
-    func pause() {
-        locked { _ in
-            var time = timespec(in: 50_000_000)
-            pthread_cond_timedwait(condition, mutex, &time)
-        }
-    }
+    func pause() { _ = locked { _ in lock.wait(until: sys_monotonic() &+ 50_000_000) } }
 }

@@ -69,8 +69,8 @@ public struct CaseResult: Codable, Sendable {
 
 /// An error, as results carry it.
 public struct ErrorFields: Codable, Sendable, Equatable {
-    /// See `ErrorValue`.
-    public let kind: String
+    /// See ``ErrorKind``.
+    public let kind: ErrorKind
     /// The call.
     public let operation: String?
     /// The kernel's number, positive.
@@ -163,4 +163,27 @@ public struct ScenarioResult: Codable, Sendable {
     public var collecting: [String] = []
     /// What was asked of a simulated kernel in vain.
     public var not_modelled: [NotModelled] = []
+}
+
+extension ScenarioResult {
+    /// Of a file that could not be run.
+    public init(unusable file: String, on bench: Bench, because error: ErrorValue) {
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        self.init(
+            file: file, name: name, verdict: .fail, bench: bench.kind, bench_description: bench.description,
+            simulated: bench.isSimulated)
+        sandbox = bench.sandbox
+        unusable = error.line
+    }
+
+    /// Of a file that was not begun, as the run of another one, on the same bench, was ended.
+    public init(notRun file: String, like other: ScenarioResult, because death: RunProgress.Death) {
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        self.init(
+            file: file, name: name, verdict: .notRun, bench: other.bench, bench_description: other.bench_description,
+            simulated: other.simulated)
+        var one = CaseResult(name: name, verdict: .notRun, duration_ns: 0)
+        one.message = "not run: \(death.message)"
+        cases = [one]
+    }
 }

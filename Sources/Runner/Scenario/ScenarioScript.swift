@@ -1,0 +1,114 @@
+import Bindings
+import Kernel
+public import LuaKit
+
+/// A scenario's file in a Lua state of its own, with the kernel and the permissions that one role has.
+public final class ScenarioScript {
+    let file: String
+    /// The file without its folder.
+    let name: String
+    let text: [UInt8]
+    let context: RunContext
+    let loaded: LoadedModules
+    let host: Host
+    let state: LuaState
+    /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
+    public private(set) var returnsNoScenario = false
+
+    /// Reads the file and prepares a state, to ``describe()`` it; nothing runs yet.
+    public convenience init(_ file: String, in context: RunContext) throws(ErrorValue) {
+        try self.init(file, in: context, kernel: RunKernels(context).first)
+    }
+
+    /// - Parameters:
+    ///   - loaded: takes the modules that it loads from its own folder; roles share it.
+    ///   - seed: what `math.random` begins with; another one each time where it is nil.
+    ///   - role: the role whose name stands before each line that the script prints; nil for none.
+    init(
+        _ file: String, in context: RunContext, kernel: any Kernel, loaded: LoadedModules = LoadedModules(),
+        seed: Int64? = nil, role: String? = nil
+    ) throws(ErrorValue) {
+        text = try Library.named(file)
+        self.file = file
+        name = file.split(separator: "/").last.map(String.init) ?? file
+        self.context = context
+        self.loaded = loaded
+        let tph = TPHResolver(context.bench.tph)
+        if let tracing = kernel as? TracingKernel { tph.found = { tracing.know($0) } }
+        let host = Host(
+            kernel: kernel, isSimulated: context.bench.isSimulated, tph: tph, permissions: context.permissions())
+        self.host = host
+        let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
+        state = LuaState(
+            context: host, seed: seed,
+            find: { name throws(ErrorValue) in try context.library.find(name, from: folder, loaded: loaded) },
+            print: { ScenarioScript.print($0, role, host, context.sinks) })
+        host.stop = { [unowned state] in state.interrupt(.output) }
+        state.limitMemory(context.limits.memory ?? Limits.defaultMemory)
+        state.askForEffects { [host] effect, function throws(ErrorValue) in
+            try host.permissions.permit(effect, function)
+        }
+        state.offer(modules)
+    }
+
+    /// What a script prints, line by line, up to a limit: then it is stopped. Each line is marked, so that it cannot be taken
+    /// for one of the report's.
+    private static func print(_ text: String, _ role: String?, _ host: Host, _ sinks: RunSinks) {
+        let lines = PrintableText.lines(text)
+        host.printed += max(text.utf8.count + 1, lines.reduce(0) { $0 + $1.utf8.count + 3 })
+        guard host.printed <= Limits.output else {
+            host.stop?()
+            return
+        }
+        for line in lines {
+            let line = (role.map { "[\($0)] " } ?? "") + line
+            sinks.report(PrintableText.line(line.isEmpty ? "|" : "| " + line))
+        }
+    }
+
+    /// What the file declares, without running any of it; nil for a plain script.
+    public func describe() throws(ErrorValue) -> Scenario? {
+        host.refusal = ErrorValue(kind: .usage, "a plain script has no options to describe")
+        defer { host.refusal = nil }
+        do throws(ErrorValue) {
+            return try load()
+        } catch {
+            if error.kind == .usage { return nil }
+            throw error
+        }
+    }
+
+    /// Runs the file's own lines, which of a plain script is all of it; nil for one.
+    func load() throws(ErrorValue) -> Scenario? {
+        switch try state.run(text, name: "@" + context.library.shown(file)) {
+        case .none: return nil
+        case .table(let fields, let functions):
+            returnsNoScenario = Scenario.keys.isDisjoint(with: fields.keys)
+            do throws(ErrorValue) {
+                return try Scenario(fields, functions: functions, file: name)
+            } catch {
+                throw located(error)
+            }
+        case .other(let type):
+            returnsNoScenario = true
+            throw located(
+                ErrorValue(
+                    kind: .script,
+                    "a script returns a scenario (a table with cases) or nothing; this one returns: \(type)"))
+        }
+    }
+
+    private func located(_ error: ErrorValue) -> ErrorValue {
+        var error = error
+        error.position = context.library.shown(file) + ": "
+        return error
+    }
+
+    /// Holds the script to what its scenario declares.
+    func hold(to scenario: Scenario) throws(ErrorValue) {
+        if let memory = scenario.limits.memory, memory < context.limits.memory ?? Limits.defaultMemory {
+            state.limitMemory(memory)
+        }
+        try host.permissions.declare(scenario.effects, of: scenario.name)
+    }
+}

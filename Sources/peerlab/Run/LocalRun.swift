@@ -1,0 +1,179 @@
+import Bindings
+import CKernel
+import Commands
+import Glibc
+import Kernel
+import LabBench
+import LuaKit
+import Runner
+import SimKernel
+import Synchronization
+
+/// `peerlab run` in this process: on a simulated bench, on this machine, or in the lab's guest.
+final class LocalRun {
+    private let options: Run
+    private let output: ResultFile?
+    private let trace: TraceFile
+    private let tlps: TraceFile
+    private let record: RecordFile?
+    /// Who writes the results where this process cannot any more.
+    private let keeper: RunKeeper?
+    /// In the lab's guest: who sees what the emulated NIC sends.
+    private let capture: GuestCapture?
+    /// In the lab's guest: the host.
+    private let outside: GuestLine?
+    private var context: RunContext
+    private var results: [ScenarioResult] = []
+    /// The same for a thread that writes them where a run never ends.
+    private let ended = Ended()
+    private var errors: [ErrorValue] = []
+    /// Whether it was told that the run of the file whose turn it is begins.
+    private var hasBegun = false
+
+    private final class Ended: Sendable { let results = Mutex<[ScenarioResult]>([]) }
+
+    /// Opens all that is written, and gives up what the process does not need. `context` has the bench, what the options say of
+    /// limits, bindings and refusals.
+    init(
+        _ options: Run, _ context: RunContext, _ outputs: RunOutputs, _ keeper: RunKeeper?, _ capture: GuestCapture?
+    ) throws {
+        self.options = options
+        self.context = context
+        self.keeper = keeper
+        self.capture = capture
+        (trace, tlps) = (try TraceFile(outputs.trace), try TraceFile(outputs.tlp))
+        let (bench, library) = (context.bench, context.library)
+        record = try outputs.record.map {
+            try RecordFile(
+                $0, of: options.files.map(library.shown), on: bench, model: recordModel(options.on, bench),
+                settings: options.on.settings)
+        }
+        output = outputs.json
+        try output?.open()
+        var grants = try options.on.grants.grants(on: bench.kind)
+        let question = bench.kind == "host" ? Terminal().map(GrantOptions.question) : nil
+        let confinement = LocalRun.confinement(
+            options, context, outputs.all, question == nil ? grants.devices : nil, grants)
+        if bench.kind == "host" { grants.paths = confinement.paths }
+        self.context.kernelLog = bench.isSimulated ? nil : KernelLog()
+        outside = options.on.insideLab == nil ? nil : GuestLine()
+        self.context.bench.sandbox = confinement.apply()
+        self.context.permissions = { [grants] in Permissions(grants, ask: question) }
+        watch()
+    }
+
+    private static func confinement(
+        _ options: Run, _ context: RunContext, _ outputs: [ResultFile], _ granted: Set<String>?, _ grants: Grants
+    ) -> Confinement {
+        // What the process takes itself comes on top of what scripts have.
+        let memory = (context.limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
+        let (files, library) = (options.files, context.library)
+        var confinement = Confinement(simulated: files, library, outputs: outputs, memory: memory)
+        if !context.bench.isSimulated {
+            confinement = Confinement(
+                real: files, library, insideLab: options.on.insideLab != nil, granted: granted, outputs: outputs,
+                port: context.assignment?.address.port, binds: !options.bind.isEmpty,
+                isRaw: RawDeclaration.opensAnyFile(files, grants, library, on: context.bench), memory: memory)
+        }
+        confinement.time = context.limits.timeout
+        return confinement
+    }
+
+    /// Who sees the calls and the requests on the links, and who hears how it goes on.
+    private func watch() {
+        if options.trace != nil { context.tracing.line = { [trace] in trace.write($0) } }
+        if let record {
+            context.tracing.attach = { record.watch($0) }
+            context.sinks.notes = { record.note($0) }
+        }
+        if options.tlp != nil { context.bench = SimBench.showingTLPs(of: context.bench) { [tlps] in tlps.write($0) } }
+        context.sinks.report = { print($0, to: STDOUT_FILENO) }
+        if outside != nil || keeper != nil || capture != nil {
+            context.sinks.events = { [unowned self] in tell($0) }
+        }
+        context.deadline = Deadline { [files = options.files, ended, output, keeper, record, trace, tlps] stuck in
+            print(
+                "peerlab: \(stuck.result?.file ?? files[0]): \(stuck.reason), so the process ends; the kernel closes what was open",
+                to: STDERR_FILENO)
+            let all = LocalRun.results(of: files, ended.results.withLock { $0 }, stuck)
+            if let output { _ = LocalRun.writeJSON(all, to: output) }
+            keeper?.finish()
+            record?.finishNow()
+            trace.finishNow()
+            tlps.finishNow()
+            _exit((stuck.death.verdict == .interrupted ? ExitStatus.interrupted : .fail).rawValue)
+        }
+    }
+
+    /// Where a run never ends: what there is of all files, of which the rest is shown.
+    private static func results(
+        of files: [String], _ before: [ScenarioResult], _ stuck: Deadline.Stuck
+    ) -> [ScenarioResult] {
+        guard let late = stuck.result else { return before }
+        var all = before + [late]
+        all += files.dropFirst(all.count).map { ScenarioResult(notRun: $0, like: late, because: stuck.death) }
+        let index = all.firstIndex { $0.file == late.file && $0.unusable == nil } ?? 0
+        for line in Report.rest(of: all, from: max(index, before.count), reported: stuck.ended) {
+            print(line, to: STDOUT_FILENO)
+        }
+        return all
+    }
+
+    /// Runs all files in turn, and writes what came of them. The result is what to exit with.
+    func run(_ settings: [(name: String, value: String)]) -> Int32 {
+        print(context.bench.line, to: STDOUT_FILENO)
+        let requests = options.tlp == nil ? nil : capture.map { CapturedLines($0, in: tlps) }
+        process_count_signals()
+        for file in options.files {
+            // One that came between two runs.
+            if process_signals() > 0 { break }
+            run(file, settings)
+            updateRequests()
+            ended.results.withLock { [results] in $0 = results }
+            if results.last?.verdict == .interrupted { break }
+        }
+        let written = [record?.finish(), trace.finish(), requests?.finish(), tlps.finish()]
+        print(Report.summary(results), to: STDOUT_FILENO)
+        let isWritten = output.map { LocalRun.writeJSON(results, to: $0) }
+        keeper?.finish()
+        if isWritten == false || written.contains(false) { return ExitStatus.software.rawValue }
+        if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
+        return Run.status(results, errors).rawValue
+    }
+
+    private func run(_ file: String, _ settings: [(name: String, value: String)]) {
+        hasBegun = false
+        do throws(ErrorValue) {
+            let run = try ScenarioRun(file, in: context, settings: settings, seed: options.seed)
+            results.append(try run.run())
+        } catch {
+            print("peerlab: \(error.line)", to: STDERR_FILENO)
+            errors.append(error)
+            let result = ScenarioResult(unusable: file, on: context.bench, because: error)
+            results.append(result)
+            if !hasBegun { tell(.begins(result)) }
+            tell(.over(result))
+        }
+    }
+
+    private func tell(_ event: RunEvent) {
+        if case .begins = event { hasBegun = true }
+        updateRequests()
+        outside?.tell(RunMessage(event).line)
+        keeper?.tell(event)
+    }
+
+    /// Those that the lab's emulated NIC has sent since; why that fails, the end says.
+    private func updateRequests() { if options.tlp != nil { try? capture?.update() } }
+
+    private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {
+        do {
+            try output.write(try Report.json(results, version: Peerlab.version))
+            return true
+        } catch {
+            let reason = (error as? Failure)?.message ?? "\(error)"
+            print("peerlab: cannot write the results: \(reason)", to: STDERR_FILENO)
+            return false
+        }
+    }
+}
