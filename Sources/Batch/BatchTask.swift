@@ -1,6 +1,4 @@
-import CKernel
-
-/// One process of a batch: what it runs, and its limits.
+/// One process of a batch: what it runs, and what it may use.
 public struct BatchTask: Sendable {
     /// Its name in reports; every attempt has the same.
     public let id: String
@@ -44,63 +42,4 @@ public struct BatchTask: Sendable {
         self.memory = memory
         self.output = output
     }
-}
-
-/// How a task's process ended.
-public struct Ending: Sendable {
-    /// What a process exits with that could have no more memory: CKernel's PROCESS_OUT_OF_MEMORY.
-    public static let outOfMemory = Int32(PROCESS_OUT_OF_MEMORY)
-
-    /// Why the batch ended it.
-    public enum Reason: String, Sendable {
-        /// It took longer than its time.
-        case timeout
-        /// It had more memory than it may.
-        case memory
-        /// It printed more than it may.
-        case output
-        /// Ctrl-C or SIGTERM.
-        case interrupted
-    }
-    /// Why the batch ended it; nil where it ended by itself.
-    public var reason: Reason?
-    /// Its exit code; nil where a signal ended it.
-    public var exit: Int32?
-    /// The signal that ended it.
-    public var signal: Int32?
-    /// What it reported.
-    public var result: [UInt8] = []
-    /// The last bytes of its standard output, and how many there were.
-    public var output = Tail(limit: 16 << 10)
-    /// The last bytes of its standard error, and how many there were.
-    public var errors = Tail(limit: 16 << 10)
-    /// Nanoseconds from its start to its end.
-    public var wall: UInt64 = 0
-    /// Nanoseconds of processor time.
-    public var cpu: UInt64 = 0
-    /// The most resident memory, bytes, including what it shares with the process that it was forked from.
-    public var maxResident: UInt64 = 0
-
-    /// The end of a process that is still running.
-    public init() {}
-}
-
-/// The last bytes of a stream.
-public struct Tail: Sendable {
-    private let limit: Int
-    /// Bytes that went by.
-    public private(set) var total: UInt64 = 0
-    private var kept: [UInt8] = []
-
-    init(limit: Int) { self.limit = limit }
-
-    mutating func add(_ bytes: ArraySlice<UInt8>) {
-        total += UInt64(bytes.count)
-        kept += bytes.suffix(limit)
-        // Twice as much before it is cut, so that little is moved.
-        if kept.count > 2 * limit { kept.removeFirst(kept.count - limit) }
-    }
-
-    /// The kept bytes as text; invalid UTF-8 is replaced.
-    public var text: String { String(decoding: kept.suffix(limit), as: UTF8.self) }
 }

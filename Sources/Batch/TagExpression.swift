@@ -9,18 +9,18 @@ public indirect enum TagExpression: Sendable, Equatable {
     /// One of them, or both.
     case or(TagExpression, TagExpression)
 
-    /// A text that is no expression.
-    public struct Mistake: Error {
-        /// What is wrong, and where.
+    /// What is no expression.
+    public struct Invalid: Error {
+        /// What, and where.
         public let message: String
     }
 
-    /// Parses an expression. `not` binds stronger than `and`, and `and` stronger than `or`.
-    public init(_ text: String) throws(Mistake) {
+    /// Reads one. `not` binds more than `and`, `and` more than `or`.
+    public init(_ text: String) throws(Invalid) {
         var words = TagExpression.words(text)[...]
-        guard words.count <= 1000 else { throw Mistake(message: "it has more than 1000 words") }
+        guard words.count <= 1000 else { throw Invalid(message: "it has more than 1000 words") }
         self = try TagExpression.alternatives(&words)
-        if let word = words.first { throw Mistake(message: "'\(word)' is one word too many in '\(text)'") }
+        if let word = words.first { throw Invalid(message: "'\(word)' is one word too many in '\(text)'") }
     }
 
     private static func words(_ text: String) -> [String] {
@@ -28,7 +28,7 @@ public indirect enum TagExpression: Sendable, Equatable {
             .map(String.init)
     }
 
-    private static func alternatives(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
+    private static func alternatives(_ words: inout ArraySlice<String>) throws(Invalid) -> TagExpression {
         var left = try both(&words)
         while words.first == "or" {
             words.removeFirst()
@@ -37,7 +37,7 @@ public indirect enum TagExpression: Sendable, Equatable {
         return left
     }
 
-    private static func both(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
+    private static func both(_ words: inout ArraySlice<String>) throws(Invalid) -> TagExpression {
         var left = try one(&words)
         while words.first == "and" {
             words.removeFirst()
@@ -46,15 +46,15 @@ public indirect enum TagExpression: Sendable, Equatable {
         return left
     }
 
-    private static func one(_ words: inout ArraySlice<String>) throws(Mistake) -> TagExpression {
-        guard let word = words.popFirst() else { throw Mistake(message: "a tag is missing at the end") }
+    private static func one(_ words: inout ArraySlice<String>) throws(Invalid) -> TagExpression {
+        guard let word = words.popFirst() else { throw Invalid(message: "a tag is missing at the end") }
         switch word {
         case "not": return .not(try one(&words))
         case "(":
             let inner = try alternatives(&words)
-            guard words.popFirst() == ")" else { throw Mistake(message: "a ')' is missing") }
+            guard words.popFirst() == ")" else { throw Invalid(message: "a ')' is missing") }
             return inner
-        case ")", "and", "or": throw Mistake(message: "a tag is missing before '\(word)'")
+        case ")", "and", "or": throw Invalid(message: "a tag is missing before '\(word)'")
         default: return .tag(word)
         }
     }

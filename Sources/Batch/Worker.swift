@@ -6,8 +6,8 @@ import Kernel
 final class Worker {
     let task: BatchTask
     let pid: pid_t
-    private(set) var ending = Ending()
-    /// Read ends of output, errors and result, then a descriptor that becomes readable at its end. -1 once closed.
+    private(set) var ending = ProcessExit()
+    /// Read ends: output, errors, result; then what tells of its end. -1 once closed.
     private(set) var pipes: [Int32]
     private static let process = 3
     private var start: UInt64
@@ -126,7 +126,7 @@ final class Worker {
     }
 
     /// Asks it to end, as Ctrl-C does; a scenario releases its devices.
-    func tell(_ reason: Ending.Reason, at now: UInt64) {
+    func tell(_ reason: ProcessExit.Reason, at now: UInt64) {
         guard !isTold, !hasEnded else { return }
         isTold = true
         if ending.reason == nil { ending.reason = reason }
@@ -134,8 +134,8 @@ final class Worker {
         Glibc.kill(pid, reason == .timeout && task.runsScenario ? SIGALRM : SIGINT)
     }
 
-    /// Kills it and its process group.
-    func kill(for reason: Ending.Reason) {
+    /// Ends it and all it started at once.
+    func kill(for reason: ProcessExit.Reason) {
         if ending.reason == nil { ending.reason = reason }
         guard !hasEnded else { return }
         Glibc.kill(-pid, SIGKILL)

@@ -32,7 +32,7 @@ public final class Workers {
 
     /// Runs what `next` gives until it gives no more; each end goes to `finished`. After a signal no more is started and
     /// what runs is asked to end; after a second one it is ended. Throws where no process can be had at all.
-    public func run(next: () -> BatchTask?, finished: (BatchTask, Ending) -> Void) throws(Errno) {
+    public func run(next: () -> BatchTask?, finished: (BatchTask, ProcessExit) -> Void) throws(Errno) {
         var isEmpty = false
         while true {
             while !isEmpty, !Workers.isInterrupted, running.count < jobs {

@@ -6,7 +6,7 @@ import Runner
 /// Lines of text about results.
 public enum ResultsText {
     /// All that is known of a run, indented.
-    public static func details(_ record: Record) -> [String] {
+    public static func details(_ record: RunRecord) -> [String] {
         var lines: [String] = []
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {

@@ -259,14 +259,14 @@ struct ResultsCommand: ParsableCommand {
                 try all.append("--output", output)
                 let files = try forms.files(&all)
                 for (_, file) in files { try file.open() }
-                let whole = try Journal(opening: output)
+                let whole = try BatchJournal(opening: output)
                 let store = keep ? try place.path() : nil
                 try ResultsCommand.hold(
                     limits, journals: journals, store: store, keeps: keep, outputs: files.map(\.file), output: output)
                 let readers = try journals.map { path throws(Failure) in try JournalReader(path, keepsPlan: true) }
-                try Journal.merge(readers, into: whole)
+                try BatchJournal.merge(readers, into: whole)
                 ResultsCommand.tell(zip(journals, readers).map { ($0, $1) })
-                let missing = Journal.missingParts(readers)
+                let missing = BatchJournal.missingParts(readers)
                 if !missing.isEmpty {
                     print("peerlab: parts are missing: \(missing.joined(separator: ", "))", to: STDERR_FILENO)
                 }
@@ -307,7 +307,7 @@ struct ResultsCommand: ParsableCommand {
                 let number = add ? try store.add(reader) : nil
                 return KeptBatch(number: number, store: store.path, history: history)
             }
-            printDocument(String(decoding: try Record.encoder.encode(answer), as: UTF8.self), to: STDOUT_FILENO)
+            printDocument(String(decoding: try RunRecord.encoder.encode(answer), as: UTF8.self), to: STDOUT_FILENO)
         }
     }
 }

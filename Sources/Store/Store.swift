@@ -117,7 +117,7 @@ public final class Store {
         do {
             return try queue.write { db in
                 let header = journal.header
-                let encoder = Results.Record.encoder
+                let encoder = Results.RunRecord.encoder
                 func text(_ value: some Encodable) throws -> String {
                     String(decoding: try encoder.encode(value), as: UTF8.self)
                 }
@@ -193,14 +193,14 @@ public final class Store {
     }
 
     /// A batch's runs one by one, sorted by their ids.
-    fileprivate func records(of number: Int64, _ body: (Results.Record) -> Void) throws(Failure) {
+    fileprivate func records(of number: Int64, _ body: (Results.RunRecord) -> Void) throws(Failure) {
         try asking { db in
             let decoder = JSONDecoder()
             let rows = try Row.fetchCursor(
                 db, sql: "SELECT record FROM run WHERE batch = ? ORDER BY id COLLATE sizes", arguments: [number])
             while let row = try rows.next() {
                 let text: String = try row.value("record")
-                guard let record = try? decoder.decode(Results.Record.self, from: Data(text.utf8)) else {
+                guard let record = try? decoder.decode(Results.RunRecord.self, from: Data(text.utf8)) else {
                     throw DamagedRow(column: "record")
                 }
                 body(record)
@@ -258,5 +258,5 @@ public struct StoredBatch: RecordSource {
     }
 
     /// See ``RecordSource``.
-    public func each(_ body: (Results.Record) -> Void) { try? store.records(of: number, body) }
+    public func each(_ body: (Results.RunRecord) -> Void) { try? store.records(of: number, body) }
 }

@@ -17,7 +17,7 @@ import Testing
 
     @Test(arguments: ["", "and", "a and", "(a", "a)", "a b", "not", "()", "a or or b"])
     func whatIsNoExpressionIsRefused(_ text: String) {
-        #expect(throws: TagExpression.Mistake.self) { _ = try TagExpression(text) }
+        #expect(throws: TagExpression.Invalid.self) { _ = try TagExpression(text) }
     }
 
     @Test func cellsAreEveryCombinationAndNamedAlike() {

@@ -8,10 +8,10 @@ import Testing
 /// children do here is C alone.
 @Suite(.serialized) struct WorkersTests {
     static func run(_ tasks: [BatchTask], jobs: Int = 2, _ body: @escaping (BatchTask) -> Int32) throws -> [String:
-        Ending]
+        ProcessExit]
     {
         var rest = tasks[...]
-        var endings: [String: Ending] = [:]
+        var endings: [String: ProcessExit] = [:]
         try Workers(jobs: jobs, body: body).run(next: { rest.popFirst() }) { task, ending in
             #expect(endings[task.id] == nil, "an end is told once")
             endings[task.id] = ending

@@ -13,8 +13,8 @@ import Testing
         return story
     }
 
-    private func record(_ id: String) -> Record {
-        Record(id: id, file: id, outcome: .pass, started: "", limits: Limits())
+    private func record(_ id: String) -> RunRecord {
+        RunRecord(id: id, file: id, outcome: .pass, started: "", limits: Limits())
     }
 
     @Test func aBatchKeepsWhatHadEndedAndWhatRan() {

@@ -9,22 +9,22 @@ import Testing
     /// A batch that is nowhere but here.
     struct Batch: RecordSource {
         var header = JournalTests.header
-        var records: [Record]
+        var records: [RunRecord]
         var totals: Totals { records.reduce(into: Totals()) { $0.add($1) } }
         var isEnded = true
         var neverRun: [(id: String, file: String)]?
         var count: Int { records.count }
-        func each(_ body: (Record) -> Void) { records.forEach(body) }
+        func each(_ body: (RunRecord) -> Void) { records.forEach(body) }
     }
 
-    static func record(_ file: String, _ number: Int? = nil, _ outcome: Outcome = .pass) -> Record {
+    static func record(_ file: String, _ number: Int? = nil, _ outcome: Outcome = .pass) -> RunRecord {
         var record = JournalTests.record(number.map { "\(file)#\($0)" } ?? file, outcome)
         record.file = file
         record.hash = String(repeating: "a", count: 64)
         return record
     }
 
-    static func compare(_ before: [Record], _ now: [Record]) -> BatchComparison {
+    static func compare(_ before: [RunRecord], _ now: [RunRecord]) -> BatchComparison {
         BatchComparison(Batch(records: before), Batch(records: now))
     }
 
@@ -51,7 +51,7 @@ import Testing
     func whatBecameOfARunIsSaid(
         _ before: [Outcome], _ now: [Outcome], _ kind: BatchComparison.RunChange.Kind, _ isWorse: Bool
     ) {
-        func records(_ outcomes: [Outcome]) -> [Record] {
+        func records(_ outcomes: [Outcome]) -> [RunRecord] {
             outcomes.enumerated().map { Self.record("a", $0 + 1, $1) } + [Self.record("b")]
         }
         let comparison = Self.compare(records(before), records(now))
@@ -99,7 +99,7 @@ import Testing
     }
 
     @Test func kernelsAreToldApart() throws {
-        func record(_ kernel: String) throws -> Record {
+        func record(_ kernel: String) throws -> RunRecord {
             var record = try StatisticsTests.record([])
             record.result?.environment = ["kernel": kernel]
             return record
@@ -109,7 +109,7 @@ import Testing
 
     /// Each run has another seed: that is told only where a script drew from it.
     @Test func seedsMatterWhereNumbersAreDrawn() throws {
-        func record(_ seed: Int64, draws: Bool?) throws -> Record {
+        func record(_ seed: Int64, draws: Bool?) throws -> RunRecord {
             var record = try StatisticsTests.record([])
             record.result?.seed = seed
             record.result?.random = draws
@@ -131,7 +131,7 @@ import Testing
     func theSameValueIsTheSameOption(
         _ one: String, _ value: String?, _ other: String, _ otherValue: String?, _ isSame: Bool
     ) throws {
-        func record(_ text: String, _ value: String?) throws -> Record {
+        func record(_ text: String, _ value: String?) throws -> RunRecord {
             var record = try StatisticsTests.record([])
             record.settings = ["x": text]
             record.result?.options = ["x": text]

@@ -9,7 +9,8 @@ import Testing
     typealias Kind = BatchComparison.RunChange.Kind
 
     /// A run with these cases; it fails where one of them does, or where `outside` does.
-    static func record(_ cases: [(String, Verdict)], outside: Bool = false, id: String = "a.lua#1") throws -> Record {
+    static func record(_ cases: [(String, Verdict)], outside: Bool = false, id: String = "a.lua#1") throws -> RunRecord
+    {
         var record = try StatisticsTests.record([], id: id)
         let text = cases.map { name, verdict in
             """
@@ -107,7 +108,7 @@ import Testing
         try JournalTests.withFile { place in
             let header = BatchHeader(
                 version: "1", arguments: [], directory: "/", started: "", bench: "bench: sim", simulated: true, runs: 3)
-            let journal = try Journal(place, header: header)
+            let journal = try BatchJournal(place, header: header)
             try journal.add([PlannedFile("a", hash: "", ids: ["a#1", "a#2"]), PlannedFile("b", hash: "", ids: ["b"])])
             try journal.add(JournalTests.record("a#1"))
             try journal.flush()

@@ -7,8 +7,8 @@ import Testing
 
 /// What a batch has written is read again, whatever happened to it.
 @Suite struct JournalTests {
-    static func record(_ id: String, _ outcome: Outcome = .pass, reason: String? = nil) -> Record {
-        var record = Record(id: id, file: id, outcome: outcome, started: "2026-01-31T00:00:00Z", limits: Limits())
+    static func record(_ id: String, _ outcome: Outcome = .pass, reason: String? = nil) -> RunRecord {
+        var record = RunRecord(id: id, file: id, outcome: outcome, started: "2026-01-31T00:00:00Z", limits: Limits())
         record.reason = reason
         record.attempts = [Attempt(outcome: outcome, reason: reason, exit: 0, signal: nil, wall_ns: 1_234_567)]
         return record
@@ -38,7 +38,7 @@ import Testing
 
     @Test func runsAreReadSortedAndCounted() throws {
         try Self.withFile { path in
-            let journal = try Journal(path, header: Self.header)
+            let journal = try BatchJournal(path, header: Self.header)
             for record in [Self.record("c", .fail), Self.record("a"), Self.record("b", .interrupted)] {
                 try journal.add(record)
             }
@@ -61,7 +61,7 @@ import Testing
     @Test func aLineThatWasCutIsNone() throws {
         try Self.withFile { path in
             do {
-                let journal = try Journal(path, header: Self.header)
+                let journal = try BatchJournal(path, header: Self.header)
                 try journal.add(Self.record("a"))
                 try journal.add(Self.record("b"))
             }
@@ -69,7 +69,7 @@ import Testing
             stat(path, &status)
             truncate(path, status.st_size - 10)
             #expect(try JournalReader(path).ids == ["a"])
-            let again = try Journal(path, header: nil)
+            let again = try BatchJournal(path, header: nil)
             try again.add(Self.record("c"))
             #expect(try JournalReader(path).ids == ["a", "c"])
             #expect(try Self.text(of: path).split(separator: "\n").count == 3)
@@ -79,7 +79,7 @@ import Testing
     /// What is between the first line and the last is a run's; a run that cannot be read is not there, and that is told.
     @Test func linesThatCannotBeReadAreTold() throws {
         try Self.withFile { path in
-            let journal = try Journal(path, header: Self.header)
+            let journal = try BatchJournal(path, header: Self.header)
             for id in ["a", "b", "c"] { try journal.add(Self.record(id)) }
             try journal.end(at: "2026-01-31T00:00:01Z")
             #expect(try JournalReader(path).complaint == nil)
@@ -94,7 +94,7 @@ import Testing
             #expect(reader.ids == ["a"] && reader.totals.count(.pass) == 1 && !reader.hasFinished("b"))
             #expect(reader.complaint == "2 lines of it cannot be read and are left out: 3, 4")
             try Self.withFile { whole in
-                try Journal.merge([reader], into: try Journal(opening: whole))
+                try BatchJournal.merge([reader], into: try BatchJournal(opening: whole))
                 #expect(try !JournalReader(whole).isEnded, "what is lost is no whole")
             }
         }
@@ -102,7 +102,7 @@ import Testing
 
     @Test func whatOthersCanWriteIsNotTheUsersWord() throws {
         try Self.withFile { path in
-            _ = try Journal(path, header: Self.header)
+            _ = try BatchJournal(path, header: Self.header)
             try JournalReader(path).checkOwnership()
             for mode: mode_t in [0o646, 0o602] {
                 chmod(path, mode)
@@ -119,7 +119,7 @@ import Testing
     @Test func onlyAJournalIsGoneOnWith() throws {
         try Self.withFile { path in
             try ResultFile(path).write(Array("a letter\nwithout its en".utf8))
-            #expect(throws: Failure.self) { try Journal(path, header: nil) }
+            #expect(throws: Failure.self) { try BatchJournal(path, header: nil) }
             #expect(try Self.text(of: path) == "a letter\nwithout its en")
         }
     }
@@ -130,11 +130,13 @@ import Testing
             simulated: false)
         try Self.withFile { one in
             try Self.withFile { other in
-                _ = (try Journal(one, header: Self.header), try Journal(other, header: real))
+                _ = (try BatchJournal(one, header: Self.header), try BatchJournal(other, header: real))
                 for parts in [[one, other], [other, one]] {
                     try Self.withFile { whole in
                         let readers = try parts.map { try JournalReader($0) }
-                        #expect(throws: Failure.self) { try Journal.merge(readers, into: try Journal(opening: whole)) }
+                        #expect(throws: Failure.self) {
+                            try BatchJournal.merge(readers, into: try BatchJournal(opening: whole))
+                        }
                         #expect(access(whole, F_OK) != 0, "nothing is left of what was not begun")
                     }
                 }
@@ -144,8 +146,8 @@ import Testing
 
     @Test func twoWritersAreOneTooMany() throws {
         try Self.withFile { path in
-            let first = try Journal(path, header: Self.header)
-            #expect(throws: Failure.self) { _ = try Journal(path, header: nil) }
+            let first = try BatchJournal(path, header: Self.header)
+            #expect(throws: Failure.self) { _ = try BatchJournal(path, header: nil) }
             try first.add(Self.record("a"))
         }
     }
@@ -164,7 +166,7 @@ import Testing
         try Self.withFile { path in
             let header = BatchHeader(
                 version: "1", arguments: [], directory: "/", started: "", bench: "bench: sim", simulated: true, runs: 3)
-            let journal = try Journal(path, header: header)
+            let journal = try BatchJournal(path, header: header)
             try journal.add([
                 PlannedFile("a", hash: "1", ids: ["a"]), PlannedFile("b", hash: "2", ids: ["b#1", "b#2"]),
             ])
@@ -186,9 +188,9 @@ import Testing
     /// Journals that somebody wrote to do harm.
     @Test func aJournalOfAnybodysIsReadWithinLimits() throws {
         try Self.withFile { path in
-            do { _ = try Journal(path, header: Self.header) }
+            do { _ = try BatchJournal(path, header: Self.header) }
             let file: UnsafeMutablePointer<FILE> = fopen(path, "a")
-            let record = String(decoding: try Record.encoder.encode(Self.record("a")), as: UTF8.self)
+            let record = String(decoding: try RunRecord.encoder.encode(Self.record("a")), as: UTF8.self)
             fputs(record.replacing("1234567", with: "18446744073709551615") + "\n", file)
             fputs(record.replacing("\"id\":\"a\"", with: "\"id\":\"b\"").replacing("1234567", with: "-1") + "\n", file)
             fputs(String(repeating: "[", count: 100_000) + "\n{\"id\":\"c\",\"outcome\":\"frog\"}\n\n", file)
@@ -209,7 +211,7 @@ import Testing
     @Test func whatIsNoFileIsNotReadAtAll() throws {
         try Self.withFile { path in
             mkfifo(path, 0o600)
-            #expect(throws: Failure.self) { _ = try Journal(path, header: Self.header) }
+            #expect(throws: Failure.self) { _ = try BatchJournal(path, header: Self.header) }
             for place in [path, "/dev/zero", "/", path + "/none"] {
                 #expect(throws: Failure.self) { _ = try JournalReader(place) }
             }
@@ -221,8 +223,8 @@ import Testing
             let header = BatchHeader(
                 version: "1", arguments: [], directory: "/", started: "", bench: "", simulated: true,
                 shard: "1/9223372036854775807")
-            do { _ = try Journal(path, header: header) }
-            #expect(Journal.missingParts([try JournalReader(path)]).isEmpty)
+            do { _ = try BatchJournal(path, header: header) }
+            #expect(BatchJournal.missingParts([try JournalReader(path)]).isEmpty)
         }
     }
 
@@ -235,7 +237,7 @@ import Testing
 
     @Test func whatFormsCannotHoldIsReplaced() throws {
         try Self.withFile { path in
-            let journal = try Journal(path, header: Self.header)
+            let journal = try BatchJournal(path, header: Self.header)
             try journal.add(
                 Self.record("a # SKIP \n<&\">\u{1}", .fail, reason: "odd \u{0}\u{ffff} ]]> </script> # \n two"))
             let reader = try JournalReader(path)

@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func namesThatLookAlikeAreNotOne() throws {
-        func record(_ one: String, _ metric: String, _ value: Double) throws -> Record {
+        func record(_ one: String, _ metric: String, _ value: Double) throws -> RunRecord {
             var record = try StatisticsTests.record([try StatisticsTests.metric(metric, value)])
             let text = String(decoding: try JSONEncoder().encode(record.result?.cases), as: UTF8.self)
                 .replacing("\"name\":\"one\"", with: "\"name\":\"\(one)\"")

@@ -36,7 +36,7 @@ import Testing
         return try JSONDecoder().decode(Metric.self, from: Data(text.utf8))
     }
 
-    static func record(_ metrics: [Metric], id: String = "a.lua#1") throws -> Record {
+    static func record(_ metrics: [Metric], id: String = "a.lua#1") throws -> RunRecord {
         var record = JournalTests.record(id)
         record.file = "a.lua"
         let text = """
@@ -51,7 +51,7 @@ import Testing
 
     /// A run with these measurements.
     static func samplesRecord(_ values: [String: Double], id: String = "a.lua#1", better: String = "lower") throws
-        -> Record
+        -> RunRecord
     {
         try record(values.map { try metric($0, $1, "ns", better) }, id: id)
     }
@@ -223,7 +223,7 @@ import Testing
                 let header = BatchHeader(
                     version: "1", arguments: ["x"], directory: "/", started: "2026-01-0\(day)T00:00:00Z",
                     bench: "bench: sim", simulated: true)
-                let journal = try Journal(place, header: header)
+                let journal = try BatchJournal(place, header: header)
                 try journal.add(JournalTests.record("a", outcome))
                 try journal.add(JournalTests.record("b\(day)"))
                 try journal.end(at: "2026-01-31T00:00:00Z")

@@ -23,7 +23,7 @@ import Testing
     /// A store of one batch with one run.
     private static func made(in folder: Folder) throws -> String {
         let path = folder.path + "/store"
-        let journal = try Journal(folder.path + "/journal", header: JournalTests.header)
+        let journal = try BatchJournal(folder.path + "/journal", header: JournalTests.header)
         try journal.add(JournalTests.record("a"))
         try journal.end(at: "2026-01-31T00:00:01Z")
         #expect(try Store(path).add(try JournalReader(folder.path + "/journal")) == 1)

@@ -26,7 +26,7 @@ public struct BatchFindings: Sendable {
         /// Whether any repetition got as far as its cases.
         var hasCases: Bool { order.contains { $0 != .outside } }
 
-        fileprivate mutating func add(_ record: Record) {
+        fileprivate mutating func add(_ record: RunRecord) {
             tally.add(record.outcome)
             if record.flaky { tally.retried += 1 }
             guard let result = record.result, !result.cases.isEmpty else {
@@ -94,13 +94,13 @@ public struct BatchFindings: Sendable {
         let version = source.header.version
         found.facts[Fact(subject: "", name: "peerlab")] = [version: version]
         source.each { found.add($0) }
-        found.neverRun = source.neverRun.map { runs in Set(runs.map { Record.group(of: $0.id, in: $0.file) }) }
+        found.neverRun = source.neverRun.map { runs in Set(runs.map { RunRecord.group(of: $0.id, in: $0.file) }) }
         found.isWhole = source.isEnded && source.complaint == nil
         self = found
     }
 
     /// Adds a run.
-    public mutating func add(_ record: Record) {
+    public mutating func add(_ record: RunRecord) {
         samples.add(record)
         let name = record.group
         groups[name, default: Group()].add(record)
@@ -112,7 +112,7 @@ public struct BatchFindings: Sendable {
     /// Whether a run may be missing only because the batch did not come to its end, or lines of its journal are lost.
     func mayNotHaveRun(_ name: String) -> Bool { neverRun?.contains(name) ?? !isWhole }
 
-    private static func facts(_ record: Record) -> [(Fact, String)] {
+    private static func facts(_ record: RunRecord) -> [(Fact, String)] {
         let name = record.group
         let order = record.seed.map { "shuffled with --seed \($0)" } ?? "not shuffled"
         var list = [(Fact(subject: "", name: "order"), order)]
@@ -126,9 +126,8 @@ public struct BatchFindings: Sendable {
         return list
     }
 
-    /// The values of a run's options, where it got so far. Numbers are compared by value, not by how they are
-    /// written.
-    private static func options(_ record: Record) -> [(fact: Fact, value: String, text: String)] {
+    /// What options came to be, where a run got so far: a number is the same however it is written.
+    private static func options(_ record: RunRecord) -> [(fact: Fact, value: String, text: String)] {
         let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
         return options.map { name, text in
             // Of one that was not loaded nobody knows which options are numbers.

@@ -5,7 +5,7 @@ import Runner
 enum HTMLReport {
     static func write(_ journal: some RecordSource, history: [String: [PastRun]], to pieces: inout ResultFile.Pieces) {
         var page = pieces
-        let encoder = Record.encoder
+        let encoder = RunRecord.encoder
         func json(_ value: some Encodable) -> [UInt8] {
             safe((try? encoder.encode(value)) ?? Array("null".utf8))
         }

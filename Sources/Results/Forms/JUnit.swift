@@ -21,7 +21,7 @@ enum JUnit {
         var skipped = 0
         var wall: UInt64 = 0
 
-        mutating func add(_ record: Record) {
+        mutating func add(_ record: RunRecord) {
             wall &+= record.wall
             for one in JUnit.tests(of: record) {
                 tests += 1
@@ -53,8 +53,8 @@ enum JUnit {
         let wall: UInt64
     }
 
-    /// A run's cases, and one more where the run as a whole ended otherwise.
-    private static func tests(of record: Record) -> [Test] {
+    /// A run's cases; what it says of the whole run where that ended otherwise.
+    private static func tests(of record: RunRecord) -> [Test] {
         var tests: [Test] = []
         if let result = record.result, result.skipped.isEmpty {
             tests = result.cases.map { one in
@@ -91,7 +91,7 @@ enum JUnit {
         return tests
     }
 
-    private static func add(_ record: Record, _ text: inout ResultFile.Pieces) {
+    private static func add(_ record: RunRecord, _ text: inout ResultFile.Pieces) {
         var numbers = Numbers()
         numbers.add(record)
         text.add(
@@ -117,7 +117,7 @@ enum JUnit {
 
     /// `before` are attempts that did not pass, of a run that did in the end.
     private static func add(
-        _ test: Test, of record: Record, before: ArraySlice<Attempt>, _ text: inout ResultFile.Pieces
+        _ test: Test, of record: RunRecord, before: ArraySlice<Attempt>, _ text: inout ResultFile.Pieces
     ) {
         text.add(
             "    <testcase classname=\"\(escaped(record.id))\" name=\"\(escaped(test.name))\" time=\"\(seconds(test.wall))\""

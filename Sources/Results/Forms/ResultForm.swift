@@ -39,7 +39,7 @@ enum TestLine {
     /// A description: one line, without what a reader would take for a directive.
     static func name(_ text: String) -> String { PrintableText.line(text).replacing("#", with: "_") }
 
-    static func reason(_ record: Record) -> String { record.reason ?? record.outcome.rawValue }
+    static func reason(_ record: RunRecord) -> String { record.reason ?? record.outcome.rawValue }
 
     /// Lines of a text.
     static func lines(_ text: String) -> [String] { PrintableText.lines(text).filter { !$0.isEmpty } }
@@ -121,7 +121,7 @@ enum TAP {
 enum JSONForm {
     static func writeLines(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
-        let encoder = Record.encoder
+        let encoder = RunRecord.encoder
         journal.each { record in
             guard let line = try? encoder.encode(record) else { return }
             text.add(line)
@@ -132,7 +132,7 @@ enum JSONForm {
 
     static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
-        let encoder = Record.encoder
+        let encoder = RunRecord.encoder
         func encoded(_ value: some Encodable) -> [UInt8] { (try? encoder.encode(value)) ?? Array("null".utf8) }
         text.add("{\"tool\":\"peerlab\",\n\"batch\":")
         text.add(encoded(journal.header))

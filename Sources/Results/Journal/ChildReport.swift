@@ -23,7 +23,7 @@ public struct ChildReport: Codable, Sendable {
     }
 
     /// Of one that another batch has run.
-    public init(_ record: Record) {
+    public init(_ record: RunRecord) {
         outcome = record.outcome == .error ? nil : record.outcome
         reason = record.reason
         trace = record.trace
@@ -80,7 +80,7 @@ public struct ChildMessage: Codable, Sendable {
     }
 
     /// As it goes through the pipe.
-    public var line: [UInt8] { ((try? Record.encoder.encode(self)) ?? []) + [0x0a] }
+    public var line: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
 
     /// A report whose cases were not told.
     public static func lines(_ report: ChildReport) -> [UInt8] {

@@ -128,7 +128,7 @@ public final class JournalReader {
     /// Decodes what kind of line it is; nil where a batch writes no such line.
     private static func head(_ line: Data, _ decoder: JSONDecoder) -> Head? {
         guard let head = try? decoder.decode(Head.self, from: line) else { return nil }
-        if head.id != nil { return (try? decoder.decode(Record.self, from: line)) != nil ? head : nil }
+        if head.id != nil { return (try? decoder.decode(RunRecord.self, from: line)) != nil ? head : nil }
         return head.ended != nil || head.planned != nil ? head : nil
     }
 
@@ -161,11 +161,11 @@ public final class JournalReader {
     public var count: Int { lines.count }
 
     /// The runs, in the order of ``ids``.
-    public func each(_ body: (Record) -> Void) {
+    public func each(_ body: (RunRecord) -> Void) {
         let decoder = JSONDecoder()
         for line in lines {
             guard let data = try? file.line(at: line.offset)?.text,
-                let record = try? decoder.decode(Record.self, from: data)
+                let record = try? decoder.decode(RunRecord.self, from: data)
             else {
                 leaveOut(line: line.number)
                 continue

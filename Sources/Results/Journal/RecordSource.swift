@@ -13,7 +13,7 @@ public protocol RecordSource {
     /// Runs that were planned and of which no line tells, with their files; nil where the plan is not known.
     var neverRun: [(id: String, file: String)]? { get }
     /// The runs, sorted by their ids.
-    func each(_ body: (Record) -> Void)
+    func each(_ body: (RunRecord) -> Void)
 }
 
 extension RecordSource {

@@ -45,7 +45,7 @@ public struct Samples: Sendable {
 
     /// Adds what a run measured, and how long it took. Only runs that passed measured anything. Several values of one name
     /// in one run are one value, their median: they hang together, and are no sample of what other runs would measure.
-    public mutating func add(_ record: Record) {
+    public mutating func add(_ record: RunRecord) {
         guard record.outcome == .pass else { return }
         let run = record.group
         var found: [MeasurementName: [(value: Double, unit: Unit, better: String)]] = [:]
@@ -190,9 +190,9 @@ public struct Samples: Sendable {
     }
 }
 
-extension Record {
+extension RunRecord {
     /// Its ``id`` without the number among repetitions: what runs of other batches are compared with.
-    public var group: String { Record.group(of: id, in: file) }
+    public var group: String { RunRecord.group(of: id, in: file) }
 
     static func group(of id: String, in file: String) -> String {
         guard id.hasPrefix(file), let mark = id.dropFirst(file.count).lastIndex(of: "#") else { return id }

@@ -136,7 +136,7 @@ struct ABCommand: ParsableCommand {
                     return
                 }
                 // Both under one name, which is none.
-                var record = Record(id: "", file: "", outcome: .pass, started: "", limits: Limits())
+                var record = RunRecord(id: "", file: "", outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
                 found[side].add(record)

@@ -42,7 +42,7 @@ struct BatchCommand: ParsableCommand {
                 throw ExitCode(
                     try SlurmJob(tasks, slurm.options, BatchCommand.given(), journals: output.journal).submit())
             }
-            let journal = try BatchJournal.place(output.journal)
+            let journal = try JournalFolder.path(output.journal)
             throw ExitCode(try BatchRun(self, arguments: BatchCommand.given(), journal: journal, resumed: nil).run())
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
@@ -59,13 +59,13 @@ struct BatchCommand: ParsableCommand {
         guard paths.isEmpty else {
             throw ValidationError("--resume takes the paths of the batch that it goes on with; name none")
         }
-        let place = try output.journal.map(FormOptions.absolute) ?? BatchJournal.unfinished()
-        let before = try JournalReader(place, keepsPlan: true)
-        if let complaint = before.complaint { print("peerlab: \(place): \(complaint)", to: STDERR_FILENO) }
+        let path = try output.journal.map(FormOptions.absolute) ?? JournalFolder.unfinished()
+        let before = try JournalReader(path, keepsPlan: true)
+        if let complaint = before.complaint { print("peerlab: \(path): \(complaint)", to: STDERR_FILENO) }
         let wanted = output.forms.absolute
         // Where nobody is asked, it is the user's word only if the user alone can have written it.
         if output.journal == nil || running.yes { try before.checkOwnership() }
-        if output.journal != nil { try BatchCommand.ask(before.header, place, isAgreed: running.yes) }
+        if output.journal != nil { try BatchCommand.ask(before.header, path, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {
             throw ValidationError("--resume: cannot go to \(before.header.directory), where the batch was started")
         }
@@ -73,21 +73,21 @@ struct BatchCommand: ParsableCommand {
         command.running.resume = false
         command.output.forms = wanted.filled(from: command.output.forms)
         throw ExitCode(
-            try BatchRun(command, arguments: before.header.arguments, journal: place, resumed: before).run())
+            try BatchRun(command, arguments: before.header.arguments, journal: path, resumed: before).run())
     }
 
     /// A command line that a journal may have; what is longer is not shown, and so not run.
     private static let longestCommand = 1 << 16
 
     /// A journal that was named may come from elsewhere, and says what is run: that is shown, and asked.
-    private static func ask(_ header: BatchHeader, _ place: String, isAgreed: Bool) throws {
+    private static func ask(_ header: BatchHeader, _ path: String, isAgreed: Bool) throws {
         let words = ShellWord.line(["peerlab", "batch"] + header.arguments)
         guard words.utf8.count + header.directory.utf8.count <= longestCommand else {
-            throw ValidationError("\(place): its command has more than \(longestCommand >> 10) KiB, and is not run")
+            throw ValidationError("\(path): its command has more than \(longestCommand >> 10) KiB, and is not run")
         }
         // Whole, as what is not seen cannot be agreed to.
         func whole(_ text: String) -> String { PrintableText.line(text, longest: 8 * longestCommand) }
-        let shown = "\(whole(place)) goes on with this command, in \(whole(header.directory)):\n  \(whole(words))\n"
+        let shown = "\(whole(path)) goes on with this command, in \(whole(header.directory)):\n  \(whole(words))\n"
         writeAll(Array(shown.utf8), to: STDERR_FILENO)
         guard !isAgreed else { return }
         guard let terminal = Terminal() else {

@@ -49,7 +49,7 @@ struct BatchSelection: ParsableArguments {
     }
 
     func expression(_ text: String) throws -> TagExpression {
-        do throws(TagExpression.Mistake) { return try TagExpression(text) } catch {
+        do throws(TagExpression.Invalid) { return try TagExpression(text) } catch {
             throw ValidationError("--tag: \(error.message)")
         }
     }

@@ -27,12 +27,12 @@ struct BatchPlan {
     struct File {
         let path: String
         /// nil where it says nothing that matters.
-        var metadata: Said?
+        var metadata: DeclaredLimits?
         var hash = SHA256Text()
     }
 
     /// What is kept of a file's metadata.
-    final class Said {
+    final class DeclaredLimits {
         let tags: [String]
         let limits: Limits
 
@@ -51,7 +51,7 @@ struct BatchPlan {
     private(set) var links = 0
 
     /// How long a file may take to say what it is, seconds; one that takes longer has said nothing.
-    private static let patience = 3.0
+    private static let timeout = 3.0
     private static let chunk = 32
 
     /// Runs that were planned and cannot be run, and why.
@@ -84,7 +84,7 @@ struct BatchPlan {
             if let expression, !expression.matches(known.tags) { continue }
             options = found[index] == nil || known.isBroken ? nil : options?.union(known.options)
             if !known.tags.isEmpty || known.limits != Limits() {
-                files[index].metadata = Said(tags: known.tags, limits: known.limits)
+                files[index].metadata = DeclaredLimits(tags: known.tags, limits: known.limits)
             }
             let matrix = BatchPlan.matrix(known, rows, without: set)
             used.formUnion(matrix.map(\.option))
@@ -149,7 +149,7 @@ struct BatchPlan {
     }
 
     /// Writes the files and their runs; a few at a time, as there may be very many.
-    func write(to journal: Journal) throws(Failure) {
+    func write(to journal: BatchJournal) throws(Failure) {
         let order = cells.indices.sorted { (cells[$0].file, $0) < (cells[$1].file, $1) }
         var next = 0
         while next < order.count {
@@ -174,8 +174,8 @@ struct BatchPlan {
     ) -> [(option: String, values: [String])] {
         var matrix = known.matrix.filter { !set.contains($0.option) }.map { (option: $0.option, values: $0.values) }
         for row in rows where known.options.contains(row.option) {
-            if let place = matrix.firstIndex(where: { $0.option == row.option }) {
-                matrix[place] = row
+            if let index = matrix.firstIndex(where: { $0.option == row.option }) {
+                matrix[index] = row
             } else {
                 matrix.append(row)
             }
@@ -207,7 +207,7 @@ struct BatchPlan {
                 number += 1
                 current[number] = range
                 return BatchTask(
-                    id: String(number), index: range.lowerBound | range.upperBound << 32, timeout: patience,
+                    id: String(number), index: range.lowerBound | range.upperBound << 32, timeout: timeout,
                     memory: 1 << 30)
             },
             finished: { task, ending in
@@ -221,7 +221,7 @@ struct BatchPlan {
                     results[one.file] = one
                     next = one.file + 1
                 }
-                // The one after the last that answered did not come back; of those behind it each has a process of its own.
+                // The child died on the file after the last one it reported; give each remaining file its own process.
                 guard ending.exit != 0, next + 1 < range.upperBound else { return }
                 ranges += ((next + 1)..<range.upperBound).map { $0..<($0 + 1) }
             })
@@ -230,7 +230,7 @@ struct BatchPlan {
 
     /// In a process of its own: what each file says, a line each.
     private static func describe(_ files: [File], _ first: Int, _ end: Int, _ library: Library) {
-        let encoder = Record.encoder
+        let encoder = RunRecord.encoder
         _ = Confinement(simulated: files[first..<end].map(\.path), library, memory: 0).apply()
         for index in first..<end {
             var one = Metadata(file: index)
@@ -282,12 +282,12 @@ struct BatchPlan {
             },
             finished: { task, ending in
                 // In the order given; of a file that cannot be read there is no line.
-                var place = ranges[task.index].lowerBound
+                var next = ranges[task.index].lowerBound
                 for line in ending.result.split(separator: 0) where line.count > 66 {
                     let path = String(decoding: line.dropFirst(66), as: UTF8.self)
-                    while place < scripts.count, files[scripts[place]].path != path { place += 1 }
-                    guard place < scripts.count else { return }
-                    found[scripts[place]].hash = SHA256Text(line.prefix(64))
+                    while next < scripts.count, files[scripts[next]].path != path { next += 1 }
+                    guard next < scripts.count else { return }
+                    found[scripts[next]].hash = SHA256Text(line.prefix(64))
                 }
             })
         self.files = found

@@ -36,7 +36,7 @@ extension BatchRun {
     }
 
     /// One of several whose cases ran in a guest that died, and that was run again alone: both are told.
-    private static func note(_ record: inout Record, oneOf count: Int) {
+    private static func note(_ record: inout RunRecord, oneOf count: Int) {
         let reason =
             "the guest died while cases of \(count) runs were on, and nobody knows of which; it was run again alone"
         record.attempts.insert(Attempt(outcome: .crash, reason: reason, exit: nil, signal: nil, wall_ns: 0), at: 0)

@@ -14,7 +14,7 @@ import Synchronization
 final class BatchRun {
     private let command: BatchCommand
     private let arguments: [String]
-    let journal: Journal
+    let journal: BatchJournal
     private let process: BatchProcess
     private let files: [(form: ResultForm, file: ResultFile)]
     let plan: BatchPlan
@@ -34,13 +34,13 @@ final class BatchRun {
     /// Runs of files that are gone, or other ones, since the batch was begun.
     private var lostRuns: [(id: String, file: String, reason: String)] = []
 
-    init(_ command: BatchCommand, arguments: [String], journal place: String, resumed: JournalReader?) throws {
+    init(_ command: BatchCommand, arguments: [String], journal path: String, resumed: JournalReader?) throws {
         self.command = command
         self.arguments = arguments
         var all = OutputFiles()
         all.read(batch: command.paths)
         command.on.read(into: &all)
-        try all.append("--journal", command.selection.list || resumed != nil ? nil : place)
+        try all.append("--journal", command.selection.list || resumed != nil ? nil : path)
         if let store = command.output.store { try all.append("--store", store) }
         files = try command.output.forms.files(&all)
         process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
@@ -56,11 +56,11 @@ final class BatchRun {
             version: Peerlab.version,
             arguments: arguments + (seed.map { command.selection.seed == nil ? ["--seed", String($0)] : [] } ?? []),
             directory: BatchRun.directory(),
-            started: Journal.timestamp(),
+            started: BatchJournal.timestamp(),
             bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false,
             shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count)
         let isListed = command.selection.list
-        journal = try Journal(isListed ? "/dev/null" : place, header: resumed == nil || isListed ? header : nil)
+        journal = try BatchJournal(isListed ? "/dev/null" : path, header: resumed == nil || isListed ? header : nil)
         if let resumed {
             for id in Set(resumed.ids).union(plan.lost.map(\.id)) where resumed.hasFinished(id) {
                 if let run = resumed.outcome(of: id) { totals.add(run.outcome, flaky: run.isFlaky) }
@@ -123,8 +123,8 @@ final class BatchRun {
             return ExitStatus.usage.rawValue
         }
         for run in lostRuns {
-            var record = Record(
-                id: run.id, file: run.file, outcome: .notRun, started: Journal.timestamp(), limits: Limits())
+            var record = RunRecord(
+                id: run.id, file: run.file, outcome: .notRun, started: BatchJournal.timestamp(), limits: Limits())
             record.reason = run.reason
             totals.add(record)
             keep { try self.journal.add(record) }
@@ -157,7 +157,7 @@ final class BatchRun {
     }
 
     /// What the plan knows of a run, whoever has run it.
-    func describe(_ record: inout Record, _ index: Int) {
+    func describe(_ record: inout RunRecord, _ index: Int) {
         let cell = plan.cells[index]
         record.limits = limits(of: index)
         for (name, value) in (try? command.on.pairs()) ?? [] { record.settings[name] = value }
@@ -181,7 +181,7 @@ final class BatchRun {
         guard lost == nil, next < waiting.count, !(hasFailed && command.running.failFast) else { return nil }
         let index = waiting[next]
         next += 1
-        if started[index] == nil { started[index] = Journal.timestamp() }
+        if started[index] == nil { started[index] = BatchJournal.timestamp() }
         let limits = limits(of: index)
         var task = BatchTask(
             id: plan.cells[index].id, index: index,
@@ -212,7 +212,7 @@ final class BatchRun {
         do { try body() } catch { if lost == nil { lost = error as? Failure } }
     }
 
-    private func ended(_ task: BatchTask, _ ending: Ending) {
+    private func ended(_ task: BatchTask, _ ending: ProcessExit) {
         let index = task.index
         let verdict = BatchVerdict(ending, task)
         let (attempt, report) = (verdict.attempt, verdict.report)
@@ -222,7 +222,7 @@ final class BatchRun {
             waiting.insert(index, at: next)
             return
         }
-        var record = Record(
+        var record = RunRecord(
             id: task.id, file: plan.files[plan.cells[index].file].path, outcome: attempt.outcome,
             started: started[index] ?? "", limits: Limits())
         describe(&record, index)
@@ -249,18 +249,18 @@ final class BatchRun {
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
         if !isInterrupted, lost == nil, next >= waiting.count {
-            try journal.end(at: Journal.timestamp())
+            try journal.end(at: BatchJournal.timestamp())
         }
         if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
-        let place = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
-        BatchSummary.write(reader, color: command.output.color.isOn(place), to: place)
+        let descriptor = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
+        BatchSummary.write(reader, color: command.output.color.isOn(descriptor), to: descriptor)
         let left = plan.cells.count { !reader.hasFinished($0.id) }
         let missing = left + lostRuns.count
         var all = totals
         let notRun = missing - totals.count(.interrupted)
         all.outcomes[Outcome.notRun.rawValue] = notRun > 0 ? notRun : nil
-        print(all.text, to: place)
+        print(all.text, to: descriptor)
         if !lostRuns.isEmpty {
             let runs = lostRuns.count == 1 ? "1 run" : "\(lostRuns.count) runs"
             print("\(runs) of files that have changed or are gone: begin a new batch for them", to: STDERR_FILENO)

@@ -7,7 +7,7 @@ import Runner
 final class BatchStory {
     private let ids: Set<String>
     private var lines = RunLines()
-    private var ended: [Record] = []
+    private var ended: [RunRecord] = []
     private var seen: Set<String> = []
     private var running: [String: (began: String, progress: RunProgress)] = [:]
     private var size = 0
@@ -38,7 +38,7 @@ final class BatchStory {
                 isHonest = isHonest && LabResult.areLabs(result) && result.cases.isEmpty
             case .starts, .found, .ended: break
             }
-            running[id, default: (Journal.timestamp(), RunProgress())].progress.take(event)
+            running[id, default: (BatchJournal.timestamp(), RunProgress())].progress.take(event)
         } else {
             isHonest = false
         }
@@ -54,7 +54,7 @@ final class BatchStory {
 
     /// What has ended, and what the guest's end means for what ran then. A death is of the one run whose case was on; of
     /// several nobody knows which did it, and they are suspects.
-    func end(by verdict: LabVerdict) -> (records: [Record], suspects: [String]) {
+    func end(by verdict: LabVerdict) -> (records: [RunRecord], suspects: [String]) {
         let whole = running.filter { $0.value.progress.isOver }
         var concerned = running.filter { !$0.value.progress.isOver }
         let ended = ended + whole.sorted { $0.key < $1.key }.compactMap { record($0.key, $0.value, verdict) }
@@ -67,12 +67,14 @@ final class BatchStory {
     }
 
     /// The result of one that ran when the guest ended; nil where nothing was told of it.
-    private func record(_ id: String, _ run: (began: String, progress: RunProgress), _ verdict: LabVerdict) -> Record? {
+    private func record(_ id: String, _ run: (began: String, progress: RunProgress), _ verdict: LabVerdict)
+        -> RunRecord?
+    {
         guard let death = RunProgress.Death.of(verdict, in: run.progress.stage),
             let result = run.progress.whole ?? run.progress.ended(by: death)
         else { return nil }
         let report = ChildReport(result, trace: [])
-        var record = Record(
+        var record = RunRecord(
             id: id, file: result.file, outcome: report.outcome ?? .fail, started: run.began, limits: Limits())
         record.reason = report.reason
         record.result = result

@@ -11,7 +11,7 @@ struct BatchVerdict {
     /// What is known of the scenario; of a process that was ended, what it had told before.
     let report: ChildReport?
 
-    init(_ ending: Ending, _ task: BatchTask) {
+    init(_ ending: ProcessExit, _ task: BatchTask) {
         let story = ChildStory(ending.result)
         let (outcome, reason, kind) = BatchVerdict.end(ending, story.report, task)
         let death = RunProgress.Death(
@@ -27,7 +27,7 @@ struct BatchVerdict {
 
     /// How it ended, why, and the error's kind where that becomes a case's.
     private static func end(
-        _ ending: Ending, _ report: ChildReport?, _ task: BatchTask
+        _ ending: ProcessExit, _ report: ChildReport?, _ task: BatchTask
     ) -> (outcome: Outcome, reason: String?, kind: ErrorKind) {
         switch ending.reason {
         case .timeout:
@@ -46,7 +46,7 @@ struct BatchVerdict {
             return (.output, "it printed more than \(task.output >> 20) MiB", .output)
         }
         if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", .crash) }
-        if ending.exit == Ending.outOfMemory { return (.memory, lackOfMemory(task), .memory) }
+        if ending.exit == ProcessExit.outOfMemory { return (.memory, lackOfMemory(task), .memory) }
         guard let report else {
             // Nothing of the scenario has run.
             if ending.exit == 125, ending.output.total == 0 {

@@ -32,7 +32,7 @@ struct LabGuest {
 
     /// Runs those with these ids, of these files, one at a time where `isSerial`, and gives what became of them to `take`: of a
     /// guest that dies those that had ended, and the one that did it.
-    func run(_ ids: [String], of scripts: [String], isSerial: Bool = false, _ take: (Record) -> Void) throws -> End {
+    func run(_ ids: [String], of scripts: [String], isSerial: Bool = false, _ take: (RunRecord) -> Void) throws -> End {
         let wanted = "/root/ids"
         let batch =
             try ["batch", "--bench", "host", "--inside-lab", on.lab.inside, "--journal", "/root/journal"]

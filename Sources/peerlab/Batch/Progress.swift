@@ -54,7 +54,7 @@ struct Progress {
     private func colored(_ text: String, _ code: Int) -> String { color ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text }
 
     /// A run that did not pass, or only when it was tried again.
-    mutating func tell(_ record: Record) {
+    mutating func tell(_ record: RunRecord) {
         end()
         let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.word, 31)
         let text = "\(record.id): \(record.reason ?? "passed when it was tried again")"

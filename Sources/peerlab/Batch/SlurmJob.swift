@@ -39,7 +39,7 @@ struct SlurmJob {
         self.tasks = tasks
         self.options = options
         arguments = SlurmJob.without(["--slurm", "--sbatch", "--journal"], given)
-        let named = journals ?? "peerlab-slurm-\(Journal.timestamp().replacing(":", with: ""))"
+        let named = journals ?? "peerlab-slurm-\(BatchJournal.timestamp().replacing(":", with: ""))"
         // Its tasks go on with what they find there, and ask nobody.
         folder = try Folders.own(FormOptions.absolute(named), "--journal")
     }
@@ -84,7 +84,7 @@ struct SlurmJob {
         let path = "\(folder)/task.sh"
         try ResultFile(path).write(Array(script.utf8))
         var task = [BatchTask(id: "sbatch", index: 0, timeout: 120)]
-        var ending: Ending?
+        var ending: ProcessExit?
         let workers = Workers(jobs: 1) { _ in
             var list: [UnsafeMutablePointer<CChar>?] = (words + [path]).map { strdup($0) }
             list.append(nil)

@@ -34,7 +34,7 @@ enum BenchFile {
         }
         defer { for (number, var action) in signals { sigaction(number, &action, nil) } }
         var rest = [BatchTask(id: path, index: 0, timeout: time, memory: memory, output: output)]
-        var ending: Ending?
+        var ending: ProcessExit?
         let workers = Workers(jobs: 1) { _ in
             let bytes = answer(path, library)
             return writeAll(bytes, to: 3) ? 0 : 1
@@ -59,7 +59,7 @@ enum BenchFile {
         return (try? [UInt8](encoder.encode(Answer(error: "\(path): a bench has a number that is none")))) ?? []
     }
 
-    private static func value(of ending: Ending, _ path: String) throws(ErrorValue) -> LuaValue {
+    private static func value(of ending: ProcessExit, _ path: String) throws(ErrorValue) -> LuaValue {
         let reason: String
         switch ending.reason {
         case .timeout: reason = "did not end in \(Int(time)) seconds"

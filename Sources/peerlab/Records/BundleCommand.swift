@@ -96,7 +96,7 @@ struct BundleCommand: ParsableCommand {
         for (key, value) in on.lab.telling { words.append("--\(key)" + (value.map { "=\($0)" } ?? "")) }
         if let kernel = on.lab.kernel { words += ["--lab-kernel", kernel] }
         words += ["--record", folder.path("record"), "--json", folder.path("result.json"), "--", file]
-        var ending: Ending?
+        var ending: ProcessExit?
         var rest = [BatchTask(id: "run", index: 0, timeout: 3600)]
         let workers = Workers(jobs: 1) { _ in
             var arguments: [UnsafeMutablePointer<CChar>?] = ([StdlibFolders.program()] + words).map { strdup($0) }

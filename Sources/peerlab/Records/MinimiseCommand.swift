@@ -143,7 +143,7 @@ struct MinimiseCommand: ParsableCommand {
     private static func inProcess(
         _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask, _ values: Bool
     ) -> [Answer] {
-        var ending: Ending?
+        var ending: ProcessExit?
         var rest = [task]
         let workers = Workers(jobs: 1) { _ in
             _ = confinement.apply()

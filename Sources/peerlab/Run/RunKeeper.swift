@@ -46,7 +46,7 @@ final class RunKeeper: Sendable {
             guard code != ExitStatus.interrupted.rawValue else {
                 return RunProgress.Death(kind: .interrupt, "stopped at once in \(place)", verdict: .interrupted)
             }
-            if code == Ending.outOfMemory {
+            if code == ProcessExit.outOfMemory {
                 return RunProgress.Death(
                     kind: .memory,
                     "not enough memory in \(place): its process gets no more (--memory, or what the machine has)")

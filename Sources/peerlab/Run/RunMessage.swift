@@ -10,17 +10,17 @@ struct RunMessage: Codable {
     /// How a run goes on.
     var event: RunEvent?
     /// A run of a batch that has ended.
-    var record: Record?
+    var record: RunRecord?
 
     init(run: String? = nil, _ event: RunEvent) {
         self.run = run
         self.event = event
     }
 
-    init(_ record: Record) { self.record = record }
+    init(_ record: RunRecord) { self.record = record }
 
     /// As it goes.
-    var line: [UInt8] { ((try? Record.encoder.encode(self)) ?? []) + [0x0a] }
+    var line: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
 }
 
 /// Such lines as they come: checked, and bounded however much that is.

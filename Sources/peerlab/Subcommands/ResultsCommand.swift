@@ -36,7 +36,7 @@ enum ResultsTool {
         let arguments =
             ["keep"] + (add ? ["--add"] : []) + (history ? ["--history"] : []) + (store.map { ["--store", $0] } ?? [])
             + ["--", journal]
-        var answer: Ending?
+        var answer: ProcessExit?
         var rest = [BatchTask(id: "peerlab-results", index: 0, timeout: 600)]
         let workers = Workers(jobs: 1) { _ in
             dup2(3, 1)

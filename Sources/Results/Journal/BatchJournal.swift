@@ -68,13 +68,13 @@ private struct BatchEnd: Codable {
     let ended: String
 }
 
-/// A journal: the results of a batch as they come, a line each. A line is written at once, so that a killed program
-/// loses none, and flushed to the disk, so that a power cut loses few.
-public final class Journal {
+/// Results while they come: a line each, written at once, so that a killed program loses none, and flushed to the disk, so
+/// that a power cut loses few.
+public final class BatchJournal {
     private let descriptor: Int32
     /// Where it is.
     public let path: String
-    private let encoder = Record.encoder
+    private let encoder = RunRecord.encoder
     private var isDirty = false
 
     /// Whether the file is new and nothing has been written to it.
@@ -191,7 +191,7 @@ public final class Journal {
     }
 
     /// Adds a run that has ended.
-    public func add(_ record: Record) throws(Failure) { try add(line: record) }
+    public func add(_ record: RunRecord) throws(Failure) { try add(line: record) }
 
     /// Writes the last line: everything was run.
     public func end(at time: String) throws(Failure) {
@@ -210,12 +210,12 @@ public final class Journal {
     }
 }
 
-extension Record {
+extension RunRecord {
     /// One line, keys in the same order each time.
     public static var encoder: JSONText { JSONText() }
 }
 
-extension Journal {
+extension BatchJournal {
     /// Now, as results write it: "2026-01-31T12:00:00Z".
     public static func timestamp() -> String {
         var now = Glibc.time(nil)

@@ -5,12 +5,12 @@ import Results
 import Runner
 
 /// Where journals are: XDG_STATE_HOME/peerlab/batches, or ~/.local/state/peerlab/batches.
-enum BatchJournal {
-    /// The journal of a new batch: what the user named, or a new file in its place.
-    static func place(_ named: String?) throws(Failure) -> String {
+enum JournalFolder {
+    /// The journal of a new batch: what the user named, or a new file in that folder.
+    static func path(_ named: String?) throws(Failure) -> String {
         if let named { return named }
         let folder = try Folders.batches()
-        let time = Journal.timestamp().replacing(":", with: "")
+        let time = BatchJournal.timestamp().replacing(":", with: "")
         var name = utsname()
         uname(&name)
         let host = withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

@@ -54,7 +54,7 @@ public struct Attempt: Codable, Sendable, Equatable {
 }
 
 /// One run of a batch: a scenario, or a cell of its matrix. All forms of results are made of these.
-public struct Record: Codable, Sendable {
+public struct RunRecord: Codable, Sendable {
     /// The file, the matrix cell and the repetition: "tph.lua[size=64,st=0x10]#2". The same in each batch.
     public var id: String
     /// The file as it was named.
@@ -134,7 +134,7 @@ public struct Totals: Codable, Sendable, Equatable {
     private static let most = 1 << 32
 
     /// Counts a run.
-    public mutating func add(_ record: Record) { add(record.outcome, flaky: record.flaky) }
+    public mutating func add(_ record: RunRecord) { add(record.outcome, flaky: record.flaky) }
 
     /// Counts a run.
     public mutating func add(_ outcome: Outcome, flaky: Bool) {

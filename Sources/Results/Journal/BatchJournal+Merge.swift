@@ -1,10 +1,10 @@
 import Glibc
 public import Kernel
 
-extension Journal {
+extension BatchJournal {
     /// Writes several journals' runs into one that is new; it is complete where all of them are, and no part is missing.
     /// EINVAL where a simulated bench's are among those of a real one.
-    public static func merge(_ readers: [JournalReader], into journal: Journal) throws(Failure) {
+    public static func merge(_ readers: [JournalReader], into journal: BatchJournal) throws(Failure) {
         guard let first = readers.first?.header else { return }
         guard readers.allSatisfy({ $0.header.simulated == first.simulated }) else {
             throw Failure(
