@@ -32,8 +32,8 @@ enum Scale {
             _ = withUnsafeMutableBytes(of: &bind) {
                 kernel.ioctl(device, UInt(VFIO_DEVICE_BIND_IOMMUFD), .memory($0))
             }
-            let nic = try kernel.ibv_open_device(try kernel.ibv_get_device_list()[0])
-            pd = try kernel.ibv_alloc_pd(nic)
+            let nic = try kernel.call(Verbs.ibv_open_device, try kernel.call(Verbs.ibv_get_device_list)[0])
+            pd = try kernel.call(Verbs.ibv_alloc_pd, nic)
             live.reserveCapacity(count)
             for _ in 0..<count { live.append(try make()) }
         }
@@ -54,7 +54,7 @@ enum Scale {
             let tagged = feature(
                 VFIO_DEVICE_FEATURE_SET | 13, [UInt64(UInt32(bitPattern: descriptor)) | 0x2_0042 << 32])
             guard tagged == 0, let pd else { throw Errno(EINVAL) }
-            return (descriptor, try kernel.ibv_reg_dmabuf_mr(pd, 0, 4096, 0, descriptor, 1))
+            return (descriptor, try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0, 4096, 0, descriptor, 1))
         }
 
         /// Replaces some of the live ones, five operations each; nanoseconds an operation. Which ones, and looking them
@@ -65,7 +65,7 @@ enum Scale {
             var objects = chosen.map { (place: $0, object: live[$0]) }
             let start = Processes.now()
             for index in objects.indices {
-                try kernel.ibv_dereg_mr(objects[index].object.mr)
+                try kernel.call(Verbs.ibv_dereg_mr, objects[index].object.mr)
                 _ = kernel.close(objects[index].object.descriptor)
                 objects[index].object = try make()
             }
@@ -79,7 +79,7 @@ enum Scale {
             let start = Processes.now()
             for _ in 0..<rounds {
                 let new = try make()
-                try kernel.ibv_dereg_mr(new.mr)
+                try kernel.call(Verbs.ibv_dereg_mr, new.mr)
                 _ = kernel.close(new.descriptor)
             }
             return Double(Processes.now() - start) / Double(5 * rounds)

@@ -18,33 +18,33 @@ long shim_ibv_get_device_list(struct ibv_device ***list, int *count) {
 }
 void shim_ibv_free_device_list(struct ibv_device **list) { ibv_free_device_list(list); }
 
-long shim_ibv_open_device(struct ibv_device *device, struct ibv_context **context) {
+long shim_ibv_open_device(struct ibv_context **context, struct ibv_device *device) {
     errno = 0;
     *context = ibv_open_device(device);
     return *context ? 0 : failure();
 }
 long shim_ibv_close_device(struct ibv_context *context) { return negated(ibv_close_device(context)); }
-long shim_ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attributes) {
+long shim_ibv_query_device(struct ibv_device_attr *attributes, struct ibv_context *context) {
     return negated(ibv_query_device(context, attributes));
 }
-long shim_ibv_query_port(struct ibv_context *context, uint8_t port, struct ibv_port_attr *attributes) {
+long shim_ibv_query_port(struct ibv_port_attr *attributes, struct ibv_context *context, uint8_t port) {
     return negated(ibv_query_port(context, port, attributes));
 }
 
-long shim_ibv_alloc_pd(struct ibv_context *context, struct ibv_pd **pd) {
+long shim_ibv_alloc_pd(struct ibv_pd **pd, struct ibv_context *context) {
     errno = 0;
     *pd = ibv_alloc_pd(context);
     return *pd ? 0 : failure();
 }
 long shim_ibv_dealloc_pd(struct ibv_pd *pd) { return negated(ibv_dealloc_pd(pd)); }
 
-long shim_ibv_reg_mr(struct ibv_pd *pd, uint64_t address, uint64_t length, int access, struct ibv_mr **mr) {
+long shim_ibv_reg_mr(struct ibv_mr **mr, struct ibv_pd *pd, uint64_t address, uint64_t length, int access) {
     errno = 0;
     *mr = ibv_reg_mr(pd, (void *)(uintptr_t)address, (size_t)length, (unsigned int)access);
     return *mr ? 0 : failure();
 }
-long shim_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
-                        struct ibv_mr **mr) {
+long shim_ibv_reg_dmabuf_mr(struct ibv_mr **mr, struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova,
+                            int fd, int access) {
     errno = 0;
     *mr = ibv_reg_dmabuf_mr(pd, offset, (size_t)length, iova, fd, access);
     return *mr ? 0 : failure();
@@ -58,7 +58,7 @@ long shim_ibv_query_gid_table(struct ibv_context *context, struct ibv_gid_entry 
     ssize_t count = ibv_query_gid_table(context, entries, size, 0);
     return count < -4095 ? -EIO : (long)count;
 }
-long shim_ibv_create_comp_channel(struct ibv_context *context, struct ibv_comp_channel **channel) {
+long shim_ibv_create_comp_channel(struct ibv_comp_channel **channel, struct ibv_context *context) {
     errno = 0;
     *channel = ibv_create_comp_channel(context);
     return *channel ? 0 : failure();
@@ -66,12 +66,13 @@ long shim_ibv_create_comp_channel(struct ibv_context *context, struct ibv_comp_c
 long shim_ibv_destroy_comp_channel(struct ibv_comp_channel *channel) {
     return negated(ibv_destroy_comp_channel(channel));
 }
-long shim_ibv_create_cq(struct ibv_context *context, int entries, struct ibv_comp_channel *channel, struct ibv_cq **cq) {
+long shim_ibv_create_cq(struct ibv_cq **cq, struct ibv_context *context, int entries,
+                        struct ibv_comp_channel *channel) {
     errno = 0;
     *cq = ibv_create_cq(context, entries, NULL, channel, 0);
     return *cq ? 0 : failure();
 }
-long shim_ibv_req_notify_cq(struct ibv_cq *cq, int solicited_only) {
+long shim_ibv_req_notify_cq(struct ibv_cq *cq, bool solicited_only) {
     return negated(ibv_req_notify_cq(cq, solicited_only));
 }
 long shim_ibv_get_cq_event(struct ibv_comp_channel *channel, int milliseconds) {
@@ -92,21 +93,21 @@ long shim_ibv_modify_cq(struct ibv_cq *cq, uint16_t count, uint16_t period) {
     return negated(ibv_modify_cq(cq, &attributes));
 }
 long shim_ibv_destroy_cq(struct ibv_cq *cq) { return negated(ibv_destroy_cq(cq)); }
-long shim_ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attributes, struct ibv_qp **qp) {
+long shim_ibv_create_qp(struct ibv_qp **qp, struct ibv_pd *pd, struct ibv_qp_init_attr *attributes) {
     errno = 0;
     *qp = ibv_create_qp(pd, attributes);
     return *qp ? 0 : failure();
 }
 long shim_ibv_destroy_qp(struct ibv_qp *qp) { return negated(ibv_destroy_qp(qp)); }
-long shim_ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attributes, struct ibv_ah **ah) {
+long shim_ibv_create_ah(struct ibv_ah **ah, struct ibv_pd *pd, struct ibv_ah_attr attributes) {
     errno = 0;
-    *ah = ibv_create_ah(pd, attributes);
+    *ah = ibv_create_ah(pd, &attributes);
     return *ah ? 0 : failure();
 }
 long shim_ibv_destroy_ah(struct ibv_ah *ah) { return negated(ibv_destroy_ah(ah)); }
-long shim_ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attributes, struct ibv_srq **srq) {
+long shim_ibv_create_srq(struct ibv_srq **srq, struct ibv_pd *pd, struct ibv_srq_init_attr attributes) {
     errno = 0;
-    *srq = ibv_create_srq(pd, attributes);
+    *srq = ibv_create_srq(pd, &attributes);
     return *srq ? 0 : failure();
 }
 long shim_ibv_get_async_event(struct ibv_context *context, int milliseconds, struct shim_async_event *event) {
@@ -135,11 +136,11 @@ long shim_ibv_get_async_event(struct ibv_context *context, int milliseconds, str
     ibv_ack_async_event(&found);
     return 1;
 }
-long shim_ibv_modify_srq_limit(struct ibv_srq *srq, uint32_t limit) {
+long shim_ibv_modify_srq(struct ibv_srq *srq, uint32_t limit) {
     struct ibv_srq_attr attributes = { .srq_limit = limit };
     return negated(ibv_modify_srq(srq, &attributes, IBV_SRQ_LIMIT));
 }
-long shim_ibv_alloc_dm(struct ibv_context *context, size_t length, struct ibv_dm **dm) {
+long shim_ibv_alloc_dm(struct ibv_dm **dm, struct ibv_context *context, uint64_t length) {
     struct ibv_alloc_dm_attr attributes = { .length = length };
     errno = 0;
     *dm = ibv_alloc_dm(context, &attributes);
@@ -152,8 +153,8 @@ long shim_ibv_memcpy_to_dm(struct ibv_dm *dm, uint64_t offset, const void *bytes
 long shim_ibv_memcpy_from_dm(void *bytes, struct ibv_dm *dm, uint64_t offset, size_t length) {
     return negated(ibv_memcpy_from_dm(bytes, dm, offset, length));
 }
-long shim_ibv_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *dm, uint64_t offset, size_t length, int access,
-                        struct ibv_mr **mr) {
+long shim_ibv_reg_dm_mr(struct ibv_mr **mr, struct ibv_pd *pd, struct ibv_dm *dm, uint64_t offset, uint64_t length,
+                        int access) {
     errno = 0;
     *mr = ibv_reg_dm_mr(pd, dm, offset, length, (unsigned int)access);
     return *mr ? 0 : failure();
@@ -163,8 +164,8 @@ long shim_ibv_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *request) {
     struct ibv_recv_wr *bad;
     return negated(ibv_post_srq_recv(srq, request, &bad));
 }
-long shim_ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attributes, int mask) {
-    return negated(ibv_modify_qp(qp, attributes, mask));
+long shim_ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr attributes, int mask) {
+    return negated(ibv_modify_qp(qp, &attributes, mask));
 }
 long shim_ibv_post_send(struct ibv_qp *qp, struct ibv_send_wr *request) {
     struct ibv_send_wr *bad;
@@ -187,28 +188,28 @@ static void *symbol(const char *library, const char *name) {
     return handle ? dlsym(handle, name) : NULL;
 }
 
-long shim_ibv_reg_mr_ex(struct ibv_pd *pd, const struct shim_mr_init_attr *attributes, struct ibv_mr **mr) {
+long shim_ibv_reg_mr_ex(struct ibv_mr **mr, struct ibv_pd *pd, struct shim_mr_init_attr attributes) {
     struct ibv_mr *(*call)(struct ibv_pd *, const struct shim_mr_init_attr *) =
         (struct ibv_mr * (*)(struct ibv_pd *, const struct shim_mr_init_attr *)) symbol("libibverbs.so.1", "ibv_reg_mr_ex");
-    if (!call) return uverbs_reg_mr(pd, attributes, mr);
+    if (!call) return uverbs_reg_mr(pd, &attributes, mr);
     errno = 0;
-    *mr = call(pd, attributes);
+    *mr = call(pd, &attributes);
     return *mr ? 0 : failure();
 }
-long shim_ibv_alloc_dmah(struct ibv_context *context, const struct shim_dmah_init_attr *attributes, void **dmah) {
+long shim_ibv_alloc_dmah(void **dmah, struct ibv_context *context, struct shim_dmah_init_attr attributes) {
     void *(*call)(struct ibv_context *, const struct shim_dmah_init_attr *) =
         (void *(*)(struct ibv_context *, const struct shim_dmah_init_attr *)) symbol("libibverbs.so.1", "ibv_alloc_dmah");
-    if (!call) return uverbs_alloc_dmah(context, attributes, dmah);
+    if (!call) return uverbs_alloc_dmah(context, &attributes, dmah);
     errno = 0;
-    *dmah = call(context, attributes);
+    *dmah = call(context, &attributes);
     return *dmah ? 0 : failure();
 }
 long shim_ibv_dealloc_dmah(void *dmah) {
     int (*call)(void *) = (int (*)(void *))symbol("libibverbs.so.1", "ibv_dealloc_dmah");
     return call ? negated(call(dmah)) : uverbs_dealloc_dmah(dmah);
 }
-long shim_mlx5dv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova, int fd, int access,
-                               int mlx5_access, struct ibv_mr **mr) {
+long shim_mlx5dv_reg_dmabuf_mr(struct ibv_mr **mr, struct ibv_pd *pd, uint64_t offset, uint64_t length, uint64_t iova,
+                               int fd, int access, int mlx5_access) {
     typedef struct ibv_mr *(*function)(struct ibv_pd *, uint64_t, size_t, uint64_t, int, int, int);
     function call = (function)symbol("libmlx5.so.1", "mlx5dv_reg_dmabuf_mr");
     if (!call) return -ENOSYS;

@@ -7,7 +7,8 @@ public final class LiveKernel: Kernel {
     private var openFiles: [Int32: String] = [:]
     private var mappings: [UnsafeMutableRawPointer: Int] = [:]
     var openVerbs: [UnsafeMutableRawPointer: String] = [:]
-    var deviceList: UnsafeMutablePointer<UnsafeMutablePointer<ibv_device>?>?
+    /// Answers that are kept, as what they point to is there for as long as they are.
+    var askedOnce: [ObjectIdentifier: Any] = [:]
 
     /// The program's own, open before anything was asked of this kernel.
     private let openBefore: Set<Int32>
@@ -17,10 +18,6 @@ public final class LiveKernel: Kernel {
     public init(capture: (any TLPCapture)? = nil) {
         self.capture = capture
         openBefore = Set((0..<1024).filter { sys_fcntl($0, F_GETFD, 0) >= 0 })
-    }
-
-    deinit {
-        if let deviceList { shim_ibv_free_device_list(deviceList) }
     }
 
     /// Empty: a real kernel models everything it answers.

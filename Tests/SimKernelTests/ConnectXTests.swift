@@ -17,11 +17,11 @@ import Testing
 
     @Test func anInfiniBandPortHasALIDAndOneGID() throws {
         let verbs = try VerbsTests(Self.infiniband)
-        let port = try verbs.bench.kernel.ibv_query_port(verbs.context, 1)
+        let port = try verbs.bench.kernel.call(Verbs.ibv_query_port, verbs.context, 1)
         #expect(port.lid == 5)
         #expect(port.link_layer == UInt8(IBV_LINK_LAYER_INFINIBAND))
         #expect(port.active_mtu == IBV_MTU_4096)
-        var gids = try verbs.bench.kernel.ibv_query_gid_table(verbs.context)
+        var gids = try verbs.bench.kernel.call(Verbs.ibv_query_gid_table, verbs.context)
         #expect(gids.map(\.gid_type) == [UInt32(IBV_GID_TYPE_IB.rawValue)])
         let gid = withUnsafeBytes(of: &gids[0].gid) { Array($0) }
         #expect(gid == [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x0c, 0x42, 0xa1, 0x03, 0, 0xaa, 0xbb, 0x01])
@@ -77,7 +77,7 @@ import Testing
         let setup = try QueuePairTests.Setup()
         try setup.connect()
         let verbs = setup.verbs
-        let mr = try setup.kernel.ibv_reg_dmabuf_mr(verbs.pd, 0, 4096, 0, verbs.buffer, 15)
+        let mr = try setup.kernel.call(Verbs.ibv_reg_dmabuf_mr, verbs.pd, 0, 4096, 0, verbs.buffer, 15)
         let request = setup.request(opcode) {
             $0.wr.rdma.remote_addr = 0
             $0.wr.rdma.rkey = mr.pointee.rkey
@@ -100,7 +100,9 @@ import Testing
             var topology = Topology.standard
             topology.nics[0].ownMemory = own
             let verbs = try VerbsTests(topology)
-            return errno { () throws(Errno) in _ = try verbs.bench.kernel.ibv_alloc_dm(verbs.context, length) }
+            return errno { () throws(Errno) in
+                _ = try verbs.bench.kernel.call(Verbs.ibv_alloc_dm, verbs.context, length)
+            }
         }
         #expect(try refusal(0, 0) == EPROTONOSUPPORT)
         #expect(try refusal(0, 64) == EINVAL)
@@ -116,7 +118,8 @@ import Testing
         let verbs = try VerbsTests(topology)
         let kernel = verbs.bench.kernel
         let handles = try [UInt8(0), 1].map { kind in
-            try kernel.ibv_alloc_dmah(
+            try kernel.call(
+                Verbs.ibv_alloc_dmah,
                 verbs.context, DMAHInitAttributes(comp_mask: 7, cpu_id: 0, ph: 2, tph_mem_type: kind))
         }
         let indices = try handles.map { try #require(kernel.rdma.handles[$0]).index }

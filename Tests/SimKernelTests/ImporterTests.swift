@@ -47,7 +47,7 @@ import Testing
         #expect(verbs.register(0, 4096, 1, 99) == (row.driver == .rxe ? EOPNOTSUPP : EINVAL))
         let handle = errno { () throws(Errno) in
             let attributes = DMAHInitAttributes(comp_mask: 2, cpu_id: 0, ph: 0, tph_mem_type: 0)
-            try kernel.ibv_dealloc_dmah(try kernel.ibv_alloc_dmah(verbs.context, attributes))
+            try kernel.call(Verbs.ibv_dealloc_dmah, try kernel.call(Verbs.ibv_alloc_dmah, verbs.context, attributes))
         }
         #expect(handle == row.handle)
         verbs.bench.put(verbs.device, 7, 4, UInt16(0))
@@ -61,7 +61,7 @@ import Testing
         guard row.registered == 0 else { return }
         let verbs = try ImporterTests.verbs(row.driver)
         let kernel = verbs.bench.kernel
-        let mr = try kernel.ibv_reg_dmabuf_mr(verbs.pd, 0x1000, 4096, 0, verbs.buffer, 1)
+        let mr = try kernel.call(Verbs.ibv_reg_dmabuf_mr, verbs.pd, 0x1000, 4096, 0, verbs.buffer, 1)
         let key = mr.pointee.lkey
         #expect(try kernel.reaches(mr))
         verbs.bench.put(verbs.device, 7, 4, UInt16(0))
@@ -69,12 +69,12 @@ import Testing
         verbs.bench.put(verbs.device, 7, 4, UInt16(2))
         #expect(try kernel.reaches(mr) == row.survives)
         #expect(mr.pointee.lkey == key)
-        let second = try kernel.ibv_reg_dmabuf_mr(verbs.pd, 0x1000, 4096, 0, verbs.buffer, 1)
+        let second = try kernel.call(Verbs.ibv_reg_dmabuf_mr, verbs.pd, 0x1000, 4096, 0, verbs.buffer, 1)
         #expect(try kernel.reaches(second))
         #expect(kernel.close(verbs.device) == 0)
         #expect(try !kernel.reaches(second))
-        try kernel.ibv_dereg_mr(mr)
-        try kernel.ibv_dereg_mr(second)
+        try kernel.call(Verbs.ibv_dereg_mr, mr)
+        try kernel.call(Verbs.ibv_dereg_mr, second)
     }
 
     /// Memory of the machine can be pinned, and needs no route.
@@ -88,7 +88,7 @@ import Testing
         let buffer = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 8, as: Int32.self) }
         #expect(verbs.register(0x1000, 0x1000, 0, buffer) == (row.driver == .rxe ? EOPNOTSUPP : 0))
         guard row.driver == .mlx5 else { return }
-        let mr = try verbs.bench.kernel.mlx5dv_reg_dmabuf_mr(verbs.pd, 0, 4096, 0, buffer, 1, 1)
+        let mr = try verbs.bench.kernel.call(Verbs.mlx5dv_reg_dmabuf_mr, verbs.pd, 0, 4096, 0, buffer, 1, 1)
         #expect(try verbs.bench.kernel.reaches(mr))
     }
 
@@ -107,9 +107,10 @@ import Testing
             -> Int32
         {
             errno { () throws(Errno) in
-                let mr = try verbs.bench.kernel.mlx5dv_reg_dmabuf_mr(
+                let mr = try verbs.bench.kernel.call(
+                    Verbs.mlx5dv_reg_dmabuf_mr,
                     verbs.pd, offset, 4096, iova, descriptor, 1, flags)
-                try verbs.bench.kernel.ibv_dereg_mr(mr)
+                try verbs.bench.kernel.call(Verbs.ibv_dereg_mr, mr)
             }
         }
         let verbs = try ImporterTests.verbs(.mlx5)

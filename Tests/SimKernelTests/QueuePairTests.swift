@@ -20,11 +20,11 @@ import Testing
 
         init(_ topology: Topology = .standard, access: Int32 = 15) throws {
             verbs = try VerbsTests(topology)
-            cq = try verbs.bench.kernel.ibv_create_cq(verbs.context, 16, nil)
+            cq = try verbs.bench.kernel.call(Verbs.ibv_create_cq, verbs.context, 16, nil)
             a = try Self.queuePair(verbs, cq)
             b = try Self.queuePair(verbs, cq)
             memory = try verbs.bench.memory(4096)
-            mr = try verbs.bench.kernel.ibv_reg_mr(verbs.pd, address(memory), 4096, access)
+            mr = try verbs.bench.kernel.call(Verbs.ibv_reg_mr, verbs.pd, address(memory), 4096, access)
         }
 
         static func queuePair(_ verbs: VerbsTests, _ cq: UnsafeMutablePointer<ibv_cq>) throws
@@ -36,7 +36,9 @@ import Testing
             attributes.qp_type = IBV_QPT_RC
             attributes.cap = ibv_qp_cap(
                 max_send_wr: 4, max_recv_wr: 4, max_send_sge: 2, max_recv_sge: 2, max_inline_data: 64)
-            return try verbs.bench.kernel.ibv_create_qp(verbs.pd, &attributes)
+            return try withUnsafeMutablePointer(to: &attributes) {
+                try verbs.bench.kernel.call(Verbs.ibv_create_qp, verbs.pd, $0)
+            }
         }
 
         static let first = IBV_QP_STATE.rawValue | 0x38
@@ -58,7 +60,7 @@ import Testing
             withUnsafeMutableBytes(of: &attributes.ah_attr.grh.dgid) {
                 $0.copyBytes(from: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1])
             }
-            try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: mask))
+            try kernel.call(Verbs.ibv_modify_qp, qp, attributes, Int32(bitPattern: mask))
         }
 
         func connect(access: UInt32 = 14, rnrRetry: UInt8 = 7) throws {
@@ -85,12 +87,12 @@ import Testing
             var request = request
             var pieces = pieces ?? [ibv_sge(addr: address(memory), length: 64, lkey: mr.pointee.lkey)]
             request.num_sge = Int32(pieces.count)
-            let failure: Errno? = pieces.withUnsafeMutableBufferPointer { list in
+            try pieces.withUnsafeMutableBufferPointer { (list) throws(Errno) in
                 request.sg_list = list.baseAddress
-                do throws(Errno) { try kernel.ibv_post_send(a, &request) } catch { return error }
-                return nil
+                try withUnsafeMutablePointer(to: &request) { (request) throws(Errno) in
+                    try kernel.call(Verbs.ibv_post_send, a, request)
+                }
             }
-            if let failure { throw failure }
         }
 
         func receive(_ length: UInt32 = 64) throws(Errno) {
@@ -98,20 +100,16 @@ import Testing
             var request = ibv_recv_wr()
             request.wr_id = 9
             request.num_sge = 1
-            let failure: Errno? = withUnsafeMutablePointer(to: &piece) { list in
+            try withUnsafeMutablePointer(to: &piece) { (list) throws(Errno) in
                 request.sg_list = list
-                do throws(Errno) { try kernel.ibv_post_recv(b, &request) } catch { return error }
-                return nil
+                try withUnsafeMutablePointer(to: &request) { (request) throws(Errno) in
+                    try kernel.call(Verbs.ibv_post_recv, b, request)
+                }
             }
-            if let failure { throw failure }
         }
 
         func completions() throws -> [ibv_wc] {
-            var list = [ibv_wc](repeating: ibv_wc(), count: 16)
-            let count = try list.withUnsafeMutableBufferPointer { (list) throws(Errno) in
-                try kernel.ibv_poll_cq(cq, list)
-            }
-            return Array(list.prefix(count))
+            try kernel.call(Verbs.ibv_poll_cq, cq, 16)
         }
 
         func statuses() throws -> [ibv_wc_status] { try completions().map(\.status) }
@@ -196,7 +194,7 @@ import Testing
     func refusedWritesEndTheConnection(_ what: String, _ status: ibv_wc_status) throws {
         let setup = try Setup(access: what == "mr access" ? 1 : 15)
         try setup.connect(access: what == "qp access" ? 4 : 14)
-        if what == "peer" { try setup.kernel.ibv_destroy_qp(setup.b) }
+        if what == "peer" { try setup.kernel.call(Verbs.ibv_destroy_qp, setup.b) }
         let request = setup.request(IBV_WR_RDMA_WRITE) {
             if what == "rkey" { $0.wr.rdma.rkey += 1 }
             if what == "range" { $0.wr.rdma.remote_addr += 2048 - 63 }
@@ -302,10 +300,10 @@ import Testing
 
     @Test func queuesInUseAreBusy() throws {
         let setup = try Setup()
-        #expect(errno { () throws(Errno) in try setup.kernel.ibv_destroy_cq(setup.cq) } == EBUSY)
-        for qp in [setup.a, setup.b] { try setup.kernel.ibv_destroy_qp(qp) }
-        try setup.kernel.ibv_destroy_cq(setup.cq)
-        try setup.kernel.ibv_close_device(setup.verbs.context)
+        #expect(errno { () throws(Errno) in try setup.kernel.call(Verbs.ibv_destroy_cq, setup.cq) } == EBUSY)
+        for qp in [setup.a, setup.b] { try setup.kernel.call(Verbs.ibv_destroy_qp, qp) }
+        try setup.kernel.call(Verbs.ibv_destroy_cq, setup.cq)
+        try setup.kernel.call(Verbs.ibv_close_device, setup.verbs.context)
         #expect(!setup.kernel.open.contains { $0.hasPrefix("ibv_") })
     }
 
@@ -313,27 +311,29 @@ import Testing
     @Test func whatWentWithItsContextIsRefused() throws {
         let setup = try Setup()
         let tracing = TracingKernel(setup.kernel, emit: { _ in })
-        try tracing.ibv_close_device(setup.verbs.context)
+        try tracing.call(Verbs.ibv_close_device, setup.verbs.context)
         var request = ibv_send_wr()
-        #expect(errno { () throws(Errno) in try tracing.ibv_post_send(setup.a, &request) } == EINVAL)
-        #expect(errno { () throws(Errno) in try tracing.ibv_destroy_qp(setup.a) } == EINVAL)
+        withUnsafeMutablePointer(to: &request) { request in
+            #expect(errno { () throws(Errno) in try tracing.call(Verbs.ibv_post_send, setup.a, request) } == EINVAL)
+        }
+        #expect(errno { () throws(Errno) in try tracing.call(Verbs.ibv_destroy_qp, setup.a) } == EINVAL)
         #expect(setup.a.pointee.qp_type == IBV_QPT_RC)
     }
 
     @Test func whatAnotherContextHasIsNotThere() throws {
         let setup = try Setup()
         let (kernel, verbs) = (setup.kernel, setup.verbs)
-        let context = try kernel.ibv_open_device(verbs.context.pointee.device)
-        let other = try kernel.ibv_create_cq(context, 16, nil)
-        let channel = try kernel.ibv_create_comp_channel(context)
-        let memory = try kernel.ibv_alloc_dm(context, 4096)
+        let context = try kernel.call(Verbs.ibv_open_device, verbs.context.pointee.device)
+        let other = try kernel.call(Verbs.ibv_create_cq, context, 16, nil)
+        let channel = try kernel.call(Verbs.ibv_create_comp_channel, context)
+        let memory = try kernel.call(Verbs.ibv_alloc_dm, context, 4096)
         let errors = [
             #expect(throws: Errno.self) { _ = try Setup.queuePair(verbs, other) },
-            #expect(throws: Errno.self) { _ = try kernel.ibv_create_cq(verbs.context, 16, channel) },
-            #expect(throws: Errno.self) { _ = try kernel.ibv_reg_dm_mr(verbs.pd, memory, 0, 4096, 0x20) },
+            #expect(throws: Errno.self) { _ = try kernel.call(Verbs.ibv_create_cq, verbs.context, 16, channel) },
+            #expect(throws: Errno.self) { _ = try kernel.call(Verbs.ibv_reg_dm_mr, verbs.pd, memory, 0, 4096, 0x20) },
         ]
         #expect(errors == [Errno(ENOENT), Errno(EBADF), Errno(ENOENT)])
-        try kernel.ibv_close_device(context)
+        try kernel.call(Verbs.ibv_close_device, context)
         #expect(kernel.open.count { $0.hasPrefix("ibv_cq") } == 1)
     }
 

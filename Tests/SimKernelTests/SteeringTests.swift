@@ -36,12 +36,12 @@ import Testing
         func region(tag: UInt16, extended: UInt16? = nil) throws -> UnsafeMutablePointer<ibv_mr> {
             let buffer = Int32(verbs.bench.export(verbs.device, [(0, 4096)]))
             #expect(set(buffer, tag, extended: extended) == 0)
-            return try kernel.ibv_reg_dmabuf_mr(verbs.pd, 0, 4096, 0, buffer, 1)
+            return try kernel.call(Verbs.ibv_reg_dmabuf_mr, verbs.pd, 0, 4096, 0, buffer, 1)
         }
 
         /// Bytes 60 and 61 of the memory key: flag and hint, index.
         func hint(_ mr: UnsafeMutablePointer<ibv_mr>) throws -> [UInt8] {
-            try Array(kernel.mkeyContext(mr)[60...61])
+            try Array(kernel.call(Verbs.mkeyContext, mr)[60...61])
         }
 
         func hint(tag: UInt16, extended: UInt16? = nil) throws -> [UInt8] {
@@ -58,11 +58,11 @@ import Testing
 
         func handle(cpu: UInt32, type: UInt8 = 0) throws(Errno) -> UnsafeMutableRawPointer {
             let attributes = DMAHInitAttributes(comp_mask: 7, cpu_id: cpu, ph: 1, tph_mem_type: type)
-            return try kernel.ibv_alloc_dmah(verbs.context, attributes)
+            return try kernel.call(Verbs.ibv_alloc_dmah, verbs.context, attributes)
         }
 
         func refusal(cpu: UInt32, type: UInt8 = 0) -> Int32 {
-            errno { () throws(Errno) in try kernel.ibv_dealloc_dmah(try handle(cpu: cpu, type: type)) }
+            errno { () throws(Errno) in try kernel.call(Verbs.ibv_dealloc_dmah, try handle(cpu: cpu, type: type)) }
         }
     }
 
@@ -91,10 +91,10 @@ import Testing
         #expect(try setup.hint(tag: 2) == [0x06, 2])
         let without = try setup.region(tag: 3)
         #expect(try setup.hint(without) == SteeringTests.none)
-        try setup.kernel.ibv_dereg_mr(first)
+        try setup.kernel.call(Verbs.ibv_dereg_mr, first)
         #expect(try setup.hint(again) == [0x06, 1])
         #expect(try setup.hint(tag: 3) == SteeringTests.none)
-        try setup.kernel.ibv_dereg_mr(again)
+        try setup.kernel.call(Verbs.ibv_dereg_mr, again)
         #expect(setup.config(0x10e, 2) == [1, 0])
         let isKept = revision == .v2 || revision == .v7
         #expect(try setup.hint(tag: 3) == (isKept ? SteeringTests.none : [0x06, 1]))
@@ -115,12 +115,13 @@ import Testing
     @Test func closingTheDeviceGivesEntriesBack() throws {
         let setup = try Setup(.v11, table: 2)
         #expect(try setup.hint(tag: 7) == [0x06, 1])
-        try setup.kernel.ibv_close_device(setup.verbs.context)
-        let context = try setup.kernel.ibv_open_device(try #require(try setup.kernel.ibv_get_device_list().first))
-        let pd = try setup.kernel.ibv_alloc_pd(context)
+        try setup.kernel.call(Verbs.ibv_close_device, setup.verbs.context)
+        let context = try setup.kernel.call(
+            Verbs.ibv_open_device, try #require(try setup.kernel.call(Verbs.ibv_get_device_list).first))
+        let pd = try setup.kernel.call(Verbs.ibv_alloc_pd, context)
         let buffer = Int32(setup.verbs.bench.export(setup.verbs.device, [(0, 4096)]))
         #expect(setup.set(buffer, 9) == 0)
-        #expect(try setup.hint(try setup.kernel.ibv_reg_dmabuf_mr(pd, 0, 4096, 0, buffer, 1)) == [0x06, 1])
+        #expect(try setup.hint(try setup.kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0, 4096, 0, buffer, 1)) == [0x06, 1])
         #expect(setup.config(0x10e, 2) == [9, 0])
     }
 
@@ -164,7 +165,7 @@ import Testing
         let setup = try Setup(.v11, table: 0)
         let buffer = Int32(setup.verbs.bench.export(setup.verbs.device, [(0, 4096)]))
         func register() throws -> UnsafeMutablePointer<ibv_mr> {
-            try setup.kernel.ibv_reg_dmabuf_mr(setup.verbs.pd, 0, 4096, 0, buffer, 1)
+            try setup.kernel.call(Verbs.ibv_reg_dmabuf_mr, setup.verbs.pd, 0, 4096, 0, buffer, 1)
         }
         #expect(setup.set(buffer, 1) == 0)
         let mr = try register()
@@ -190,7 +191,7 @@ import Testing
         #expect(setup.refusal(cpu: 1) == 0)
         #expect(setup.refusal(cpu: 0) == EBUSY)
         #expect(try setup.hint(tag: 0x20) == SteeringTests.none)
-        try setup.kernel.ibv_dealloc_dmah(handle)
+        try setup.kernel.call(Verbs.ibv_dealloc_dmah, handle)
         #expect(setup.refusal(cpu: 0) == 0)
         #expect(try Setup(.v11, table: 2).refusal(cpu: 0) == EINVAL)
         let integrated = try Setup(.v11, table: 2) { topology in
@@ -210,12 +211,12 @@ import Testing
         attributes.fd = setup.verbs.buffer
         attributes.dmah = handle
         #expect(setup.set(setup.verbs.buffer, 0x55) == 0)
-        let mr = try setup.kernel.ibv_reg_mr_ex(setup.verbs.pd, attributes)
+        let mr = try setup.kernel.call(Verbs.ibv_reg_mr_ex, setup.verbs.pd, attributes)
         #expect(try setup.hint(mr) == [0x05, 1])
-        #expect(errno { () throws(Errno) in try setup.kernel.ibv_dealloc_dmah(handle) } == EBUSY)
-        try setup.kernel.ibv_dereg_mr(mr)
+        #expect(errno { () throws(Errno) in try setup.kernel.call(Verbs.ibv_dealloc_dmah, handle) } == EBUSY)
+        try setup.kernel.call(Verbs.ibv_dereg_mr, mr)
         #expect(try setup.hint(tag: 0x55) == SteeringTests.none)
-        try setup.kernel.ibv_dealloc_dmah(handle)
+        try setup.kernel.call(Verbs.ibv_dealloc_dmah, handle)
         #expect(try setup.hint(tag: 0x55) == [0x06, 1])
     }
 }

@@ -181,17 +181,19 @@ import Testing
             let exporter = try Exporter(TPHTests.topology(revision, nic: key.nic))
             let buffer = exporter.buffer()
             let kernel = exporter.bench.kernel
-            let context = try kernel.ibv_open_device(try #require(try kernel.ibv_get_device_list().first))
-            let pd = try kernel.ibv_alloc_pd(context)
-            let before = try kernel.ibv_reg_dmabuf_mr(pd, 0, 4096, 0, buffer, 1)
+            let context = try kernel.call(
+                Verbs.ibv_open_device, try #require(try kernel.call(Verbs.ibv_get_device_list).first))
+            let pd = try kernel.call(Verbs.ibv_alloc_pd, context)
+            let before = try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0, 4096, 0, buffer, 1)
             #expect(
                 exporter.set(
                     TPHTests.data(
                         revision, buffer, flags: key.flags, tag: key.tag, extended: key.extended, hint: 2)) == 0)
-            let after = try kernel.ibv_reg_dmabuf_mr(pd, 0, 4096, 0, buffer, 1)
-            #expect(try Array(kernel.mkeyContext(before)[60...61]) == [0, 0])
+            let after = try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0, 4096, 0, buffer, 1)
+            #expect(try Array(kernel.call(Verbs.mkeyContext, before)[60...61]) == [0, 0])
             #expect(
-                try Array(kernel.mkeyContext(after)[60...61]) == (revision == .v2 ? key.v2 : key.later), "\(revision)")
+                try Array(kernel.call(Verbs.mkeyContext, after)[60...61]) == (revision == .v2 ? key.v2 : key.later),
+                "\(revision)")
         }
     }
 
@@ -202,9 +204,11 @@ import Testing
             let buffer = exporter.buffer()
             #expect(exporter.set(TPHTests.data(.v2, buffer, tag: 0x123)) == 0)
             let kernel = exporter.bench.kernel
-            let context = try kernel.ibv_open_device(try #require(try kernel.ibv_get_device_list().first))
-            let mr = try kernel.ibv_reg_dmabuf_mr(try kernel.ibv_alloc_pd(context), 0, 4096, 0, buffer, 1)
-            #expect(try Array(kernel.mkeyContext(mr)[60...61]) == expected)
+            let context = try kernel.call(
+                Verbs.ibv_open_device, try #require(try kernel.call(Verbs.ibv_get_device_list).first))
+            let mr = try kernel.call(
+                Verbs.ibv_reg_dmabuf_mr, try kernel.call(Verbs.ibv_alloc_pd, context), 0, 4096, 0, buffer, 1)
+            #expect(try Array(kernel.call(Verbs.mkeyContext, mr)[60...61]) == expected)
         }
     }
 }

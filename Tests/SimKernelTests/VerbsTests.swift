@@ -20,26 +20,27 @@ import Testing
         bench = Bench(topology)
         device = try bench.bound(Bench.exporter, to: bench.open("/dev/iommu"))
         buffer = Int32(bench.export(device, [(0, 0x4000)]))
-        let nic = try #require(try bench.kernel.ibv_get_device_list().first)
-        context = try bench.kernel.ibv_open_device(nic)
-        pd = try bench.kernel.ibv_alloc_pd(context)
+        let nic = try #require(try bench.kernel.call(Verbs.ibv_get_device_list).first)
+        context = try bench.kernel.call(Verbs.ibv_open_device, nic)
+        pd = try bench.kernel.call(Verbs.ibv_alloc_pd, context)
     }
 
     func register(_ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32? = nil, access: Int32 = 1)
         -> Int32
     {
         errno { () throws(Errno) in
-            let mr = try bench.kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, descriptor ?? buffer, access)
-            try bench.kernel.ibv_dereg_mr(mr)
+            let mr = try bench.kernel.call(
+                Verbs.ibv_reg_dmabuf_mr, pd, offset, length, iova, descriptor ?? buffer, access)
+            try bench.kernel.call(Verbs.ibv_dereg_mr, mr)
         }
     }
 
     @Test func names() throws {
-        let nic = try #require(try bench.kernel.ibv_get_device_list().first)
+        let nic = try #require(try bench.kernel.call(Verbs.ibv_get_device_list).first)
         let name = withUnsafeBytes(of: nic.pointee.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         #expect(name == "mlx5_0")
         let none = SimKernel(Topology())
-        #expect(errno { () throws(Errno) in _ = try none.ibv_get_device_list() } == ENOSYS)
+        #expect(errno { () throws(Errno) in _ = try none.call(Verbs.ibv_get_device_list) } == ENOSYS)
     }
 
     @Test func refusalsInOrder() {
@@ -69,8 +70,8 @@ import Testing
 
     @Test func objectsLiveAsLongAsTheyAreUsed() throws {
         let kernel = bench.kernel
-        let first = try kernel.ibv_reg_dmabuf_mr(pd, 0, 4096, 0, buffer, 1)
-        let second = try kernel.ibv_reg_dmabuf_mr(pd, 0x1000, 4096, 0, buffer, 1)
+        let first = try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0, 4096, 0, buffer, 1)
+        let second = try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, 0x1000, 4096, 0, buffer, 1)
         #expect(first.pointee.lkey != second.pointee.lkey)
         #expect(first.pointee.length == 4096)
         #expect(UInt(bitPattern: second.pointee.addr) == 0x1000)
@@ -78,23 +79,23 @@ import Testing
         #expect(kernel.close(buffer) == 0)
         // Revocation leaves the region.
         #expect(bench.ioctl(device, VFIO_DEVICE_RESET) == 0)
-        #expect(errno { () throws(Errno) in try kernel.ibv_dealloc_pd(pd) } == EBUSY)
-        try kernel.ibv_dereg_mr(first)
-        #expect(errno { () throws(Errno) in try kernel.ibv_dealloc_pd(pd) } == EBUSY)
-        try kernel.ibv_dereg_mr(second)
-        #expect(errno { () throws(Errno) in try kernel.ibv_dereg_mr(second) } == EINVAL)
-        try kernel.ibv_dealloc_pd(pd)
-        try kernel.ibv_close_device(context)
+        #expect(errno { () throws(Errno) in try kernel.call(Verbs.ibv_dealloc_pd, pd) } == EBUSY)
+        try kernel.call(Verbs.ibv_dereg_mr, first)
+        #expect(errno { () throws(Errno) in try kernel.call(Verbs.ibv_dealloc_pd, pd) } == EBUSY)
+        try kernel.call(Verbs.ibv_dereg_mr, second)
+        #expect(errno { () throws(Errno) in try kernel.call(Verbs.ibv_dereg_mr, second) } == EINVAL)
+        try kernel.call(Verbs.ibv_dealloc_pd, pd)
+        try kernel.call(Verbs.ibv_close_device, context)
         #expect(!kernel.open.contains { $0.contains("ibv") })
     }
 
     @Test func hostMemory() throws {
         let kernel = bench.kernel
         let memory = address(try bench.memory(4096))
-        let mr = try kernel.ibv_reg_mr(pd, memory, 4096, 1)
+        let mr = try kernel.call(Verbs.ibv_reg_mr, pd, memory, 4096, 1)
         #expect(address(try #require(mr.pointee.addr)) == memory)
         func refusal(_ address: UInt64, _ length: UInt64, _ access: Int32) -> Int32 {
-            errno { () throws(Errno) in _ = try kernel.ibv_reg_mr(pd, address, length, access) }
+            errno { () throws(Errno) in _ = try kernel.call(Verbs.ibv_reg_mr, pd, address, length, access) }
         }
         #expect(refusal(memory, 0, 1) == EINVAL)
         #expect(refusal(memory, .max, 1) == EINVAL)
@@ -112,28 +113,29 @@ import Testing
         func alloc(_ mask: UInt32, _ hint: UInt8) -> Int32 {
             errno { () throws(Errno) in
                 let attributes = DMAHInitAttributes(comp_mask: mask, cpu_id: 0, ph: hint, tph_mem_type: 0)
-                try kernel.ibv_dealloc_dmah(try kernel.ibv_alloc_dmah(context, attributes))
+                try kernel.call(Verbs.ibv_dealloc_dmah, try kernel.call(Verbs.ibv_alloc_dmah, context, attributes))
             }
         }
         #expect(alloc(0, 0) == EINVAL)
         #expect(alloc(2, 4) == EINVAL)
         #expect(alloc(3, 0) == EINVAL)
         #expect(alloc(2, 3) == 0)
-        let handle = try kernel.ibv_alloc_dmah(
+        let handle = try kernel.call(
+            Verbs.ibv_alloc_dmah,
             context, DMAHInitAttributes(comp_mask: 2, cpu_id: 0, ph: 3, tph_mem_type: 0))
         var attributes = MRInitAttributes()
         attributes.length = 4096
         attributes.access = 1
         attributes.comp_mask = 0x0d
         attributes.fd = buffer
-        let plain = try kernel.ibv_reg_mr_ex(pd, attributes)
+        let plain = try kernel.call(Verbs.ibv_reg_mr_ex, pd, attributes)
         attributes.comp_mask = 0x1d
         attributes.dmah = handle
-        let hinted = try kernel.ibv_reg_mr_ex(pd, attributes)
-        #expect(try Array(kernel.mkeyContext(plain)[60...61]) == [0x05, 0x44])
-        #expect(try Array(kernel.mkeyContext(hinted)[60...61]) == [0x07, 0])
-        #expect(errno { () throws(Errno) in try kernel.ibv_dealloc_dmah(handle) } == EBUSY)
+        let hinted = try kernel.call(Verbs.ibv_reg_mr_ex, pd, attributes)
+        #expect(try Array(kernel.call(Verbs.mkeyContext, plain)[60...61]) == [0x05, 0x44])
+        #expect(try Array(kernel.call(Verbs.mkeyContext, hinted)[60...61]) == [0x07, 0])
+        #expect(errno { () throws(Errno) in try kernel.call(Verbs.ibv_dealloc_dmah, handle) } == EBUSY)
         attributes.comp_mask = 0x04
-        #expect(errno { () throws(Errno) in _ = try kernel.ibv_reg_mr_ex(pd, attributes) } == EINVAL)
+        #expect(errno { () throws(Errno) in _ = try kernel.call(Verbs.ibv_reg_mr_ex, pd, attributes) } == EINVAL)
     }
 }

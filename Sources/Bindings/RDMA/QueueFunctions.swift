@@ -210,8 +210,8 @@ let qpClass = ObjectClass(
                     .record([
                         Parameter("to", .record(endpointKeys), .required, "the peer's endpoint"),
                         Parameter(
-                            "access", .flags([("remote_write", 2), ("remote_read", 4), ("remote_atomic", 8)]),
-                            .integer(14), "what the peer may do; default: all"),
+                            "access", accessFlags(among: .ofPeers), .integer(Int64(Access.ofPeers.rawValue)),
+                            "what the peer may do; default: all"),
                         port, gidIndex,
                         Parameter("timeout", .integer(0...31), .integer(14), "4.096 us * 2^timeout; 0 for ever"),
                         Parameter("retries", .integer(0...7), .integer(7), "how often a lost request is sent again"),

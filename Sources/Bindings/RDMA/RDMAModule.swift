@@ -20,12 +20,14 @@ extension MemoryRegion: LuaObject {
     public static var luaName: String { "memory region" }
 }
 
+/// Bits of IBV_ACCESS_* as scripts name them.
+func accessFlags(among allowed: Access) -> LuaType {
+    .flags(Access.names.filter { allowed.contains($0.bit) }.map { ($0.name.lowercased(), Int64($0.bit.rawValue)) })
+}
+
 let accessParameter = Parameter(
     "access",
-    .flags([
-        ("local_write", 1), ("remote_write", 2), ("remote_read", 4), ("remote_atomic", 8), ("mw_bind", 16),
-        ("zero_based", 32), ("on_demand", 64), ("hugetlb", 128), ("relaxed_ordering", 1 << 20),
-    ]), .integer(0), "IBV_ACCESS_*; default: local read only")
+    accessFlags(among: Access(rawValue: .max)), .integer(0), "IBV_ACCESS_*; default: local read only")
 private let registerErrors: [(name: String, reason: String)] = [
     ("EOPNOTSUPP", "the driver does not register this"), ("EINVAL", "range, access or route"),
     ("ENODEV", "the dma-buf is revoked"),
@@ -126,7 +128,11 @@ private func queryPort(_ call: Call) throws -> CInt {
 private func allocDMAH(_ call: Call) throws -> CInt {
     let fields = call[1]
     var attributes = DMAHInitAttributes()
-    attributes.comp_mask = (fields[1].isPresent ? 1 : 0) | (fields[0].isPresent ? 2 : 0) | (fields[2].isPresent ? 4 : 0)
+    var mask: DMAHInitMask = []
+    if fields[0].isPresent { mask.insert(.ph) }
+    if fields[1].isPresent { mask.insert(.cpuID) }
+    if fields[2].isPresent { mask.insert(.memoryType) }
+    attributes.comp_mask = mask.rawValue
     attributes.ph = UInt8(truncatingIfNeeded: fields[0].int64)
     attributes.cpu_id = fields[1].uint32
     attributes.tph_mem_type = UInt8(truncatingIfNeeded: fields[2].int64)
@@ -242,7 +248,7 @@ private func regMR(_ call: Call) throws -> CInt {
 private func regMREx(_ call: Call) throws -> CInt {
     let request = call[1]
     var attributes = MRInitAttributes()
-    attributes.comp_mask = 1 | 4 | 8
+    var mask: MRInitMask = [.iova, .fd, .fdOffset]
     let buffer = request[0].object(DMABuf.self)
     attributes.fd = buffer.pointee.descriptor
     attributes.fd_offset = request[1].uint64
@@ -250,9 +256,10 @@ private func regMREx(_ call: Call) throws -> CInt {
     attributes.iova = request[3].uint64
     attributes.access = request[4].int32
     if request[5].isPresent {
-        attributes.comp_mask |= 16
+        mask.insert(.dmah)
         attributes.dmah = request[5].object(DMAHandle.self).pointee.pointer
     }
+    attributes.comp_mask = mask.rawValue
     // A handle wins over the exporter, which is not even asked then.
     let asked = request[5].isPresent ? nil : buffer.pointee.hint
     return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call, asked: asked)

@@ -91,12 +91,11 @@ public struct CompletionQueue: ~Copyable {
             return first
         }
         try check("ibv_poll_cq")
-        var failure: Errno?
-        let found = [ibv_wc](unsafeUninitializedCapacity: count) { buffer, filled in
-            do throws(Errno) { filled = try kernel.ibv_poll_cq(cq, buffer) } catch { failure = error }
+        do throws(Errno) {
+            return try kernel.call(Verbs.ibv_poll_cq, cq, Int32(clamping: count)).map(Completion.init)
+        } catch {
+            throw Failure("ibv_poll_cq", error, object: label)
         }
-        if let failure { throw Failure("ibv_poll_cq", failure, object: label) }
-        return found.map(Completion.init)
     }
 
     /// Polls until `count` completions came; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came or `stop` is
@@ -147,7 +146,7 @@ public struct CompletionQueue: ~Copyable {
     public func requestEvent(solicitedOnly: Bool) throws(Failure) {
         _ = try events()
         try check("ibv_req_notify_cq")
-        do throws(Errno) { try kernel.ibv_req_notify_cq(cq, solicitedOnly) } catch {
+        do throws(Errno) { try kernel.call(Verbs.ibv_req_notify_cq, cq, solicitedOnly) } catch {
             throw Failure("ibv_req_notify_cq", error, object: label)
         }
     }
@@ -158,7 +157,7 @@ public struct CompletionQueue: ~Copyable {
         let channel = try events()
         do throws(Errno) {
             try EventWait.wait(kernel, timeout: timeout, stop: stop) { (slice) throws(Errno) in
-                try kernel.ibv_get_cq_event(channel, slice) ? () : nil
+                try kernel.call(Verbs.ibv_get_cq_event, channel, slice) ? () : nil
             }
         } catch {
             throw Failure(
@@ -171,7 +170,7 @@ public struct CompletionQueue: ~Copyable {
     /// ibv_modify_cq(3): an event after `count` completions, or `period` microseconds after the first.
     public func moderate(count: UInt16, period: UInt16) throws(Failure) {
         try check("ibv_modify_cq")
-        do throws(Errno) { try kernel.ibv_modify_cq(cq, count, period) } catch {
+        do throws(Errno) { try kernel.call(Verbs.ibv_modify_cq, cq, count, period) } catch {
             throw Failure("ibv_modify_cq", error, object: label, request: "cq_count=\(count), cq_period=\(period)")
         }
     }
@@ -180,14 +179,18 @@ public struct CompletionQueue: ~Copyable {
     public mutating func close() throws(Failure) {
         let (kernel, cq, channel, label) = (kernel, cq, channel, label)
         if channel != nil, hasQueue {
-            do throws(Errno) { try kernel.ibv_destroy_cq(cq) } catch {
+            do throws(Errno) { try kernel.call(Verbs.ibv_destroy_cq, cq) } catch {
                 guard error == .noEntry else { throw Failure("ibv_destroy_cq", error, object: label) }
             }
             hasQueue = false
         }
         try siblings.end(&isOpen, channel == nil ? "ibv_destroy_cq" : "ibv_destroy_comp_channel", label) {
             () throws(Errno) in
-            if let channel { try kernel.ibv_destroy_comp_channel(channel) } else { try kernel.ibv_destroy_cq(cq) }
+            if let channel {
+                try kernel.call(Verbs.ibv_destroy_comp_channel, channel)
+            } else {
+                try kernel.call(Verbs.ibv_destroy_cq, cq)
+            }
         }
     }
 }

@@ -46,20 +46,20 @@ public struct DeviceMemory: ~Copyable {
     /// ibv_memcpy_to_dm(3). EFAULT outside of it.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(Failure) {
         try call("ibv_memcpy_to_dm", offset, bytes.count) { () throws(Errno) in
-            try kernel.ibv_memcpy_to_dm(dm, offset, bytes)
+            try kernel.call(Verbs.ibv_memcpy_to_dm, dm, offset, bytes)
         }
     }
 
     /// ibv_memcpy_from_dm(3). EFAULT outside of it.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(Failure) {
         try call("ibv_memcpy_from_dm", offset, bytes.count) { () throws(Errno) in
-            try kernel.ibv_memcpy_from_dm(bytes, dm, offset)
+            try kernel.call(Verbs.ibv_memcpy_from_dm, dm, offset, bytes)
         }
     }
 
     /// ibv_free_dm(3). EBUSY while a memory region uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, dm, label) = (kernel, dm, label)
-        try siblings.end(&isOpen, "ibv_free_dm", label) { () throws(Errno) in try kernel.ibv_free_dm(dm) }
+        try siblings.end(&isOpen, "ibv_free_dm", label) { () throws(Errno) in try kernel.call(Verbs.ibv_free_dm, dm) }
     }
 }

@@ -49,18 +49,18 @@ public struct MemoryRegion: ~Copyable {
     /// The processing hint in the NIC's memory key: what it will put on the wire. nil with a reason where nothing tells.
     public func tph() -> (hint: MkeyTPH?, source: HintSource, reason: String) {
         do throws(Errno) {
-            let context = try kernel.mkeyContext(mr)
+            let context = try kernel.call(Verbs.mkeyContext, mr)
             guard let hint = MkeyTPH(context) else { return (nil, .memoryKey, "the memory key context is too short") }
             return (hint, .memoryKey, "")
         } catch {
             let pools = poolHint()
             if let hint = pools.hint { return (hint, .keyPools, "") }
             let why =
-                switch error.name {
-                case "EOPNOTSUPP": "the NIC's driver gives no dump of it"
-                case "ENOENT": "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"
-                case "EPERM", "EACCES": "RDMA netlink gives its dump to root alone"
-                case "EPROTO": "the driver's dump is not of the layout known"
+                switch error {
+                case .notSupported: "the NIC's driver gives no dump of it"
+                case .noEntry: "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"
+                case .notPermitted, .denied: "RDMA netlink gives its dump to root alone"
+                case .protocolError: "the driver's dump is not of the layout known"
                 default: "RDMA netlink refuses"
                 }
             return (
@@ -74,7 +74,7 @@ public struct MemoryRegion: ~Copyable {
     /// than the region has, and how large a block is, the driver alone knows: only what is too large for single pages of 4
     /// KiB is left out.
     private func poolHint() -> (hint: MkeyTPH?, reason: String) {
-        guard let context = mr.pointee.context, let bytes = try? kernel.frmrPools(context),
+        guard let context = mr.pointee.context, let bytes = try? kernel.call(Verbs.frmrPools, context),
             let pools = FRMRPool.decode(bytes)
         else { return (nil, "") }
         let pages = ((start & 4095) + UInt64(length) + 4095) >> 12
@@ -92,7 +92,7 @@ public struct MemoryRegion: ~Copyable {
     public mutating func close() throws(Failure) {
         let (kernel, mr, key, domain) = (kernel, mr, key, domain)
         try siblings.end(&isOpen, "ibv_dereg_mr", "mr 0x\(String(key, radix: 16)) of \(domain)") { () throws(Errno) in
-            try kernel.ibv_dereg_mr(mr)
+            try kernel.call(Verbs.ibv_dereg_mr, mr)
         }
     }
 }

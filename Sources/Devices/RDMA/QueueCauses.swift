@@ -7,7 +7,7 @@ struct QueueLimits {
 
     /// Nothing is known where the device is not asked successfully.
     init(_ context: UnsafeMutablePointer<ibv_context>?, _ kernel: any Kernel) {
-        device = context.flatMap { try? kernel.ibv_query_device($0) }
+        device = context.flatMap { try? kernel.call(Verbs.ibv_query_device, $0) }
     }
 
     init(of device: ibv_device_attr) { self.device = device }
@@ -92,26 +92,22 @@ struct QueueLimits {
 
 /// Why a DMA handle was refused. drivers/infiniband/core/uverbs_std_types_dmah.c, drivers/pci/tph.c:pcie_tph_get_cpu_st
 enum DMAHandleCauses {
-    private static let cpu: UInt32 = 1
-    private static let ph: UInt32 = 2
-    private static let memoryType: UInt32 = 4
-
     /// nil where the table's hint says as much.
     static func hint(_ errno: Errno, _ asked: DMAHInitAttributes, _ kernel: any Kernel) -> String? {
-        let mask = asked.comp_mask
-        let wantsTag = mask & (cpu | memoryType)
-        switch errno.name {
-        case "EINVAL":
+        let mask = DMAHInitMask(rawValue: asked.comp_mask)
+        let wantsTag = mask.intersection([.cpuID, .memoryType])
+        switch errno {
+        case .invalid:
             var causes = Causes()
             causes.decide(
-                mask & ph == 0, "a handle needs a processing hint: ph = \"target\", say",
+                !mask.contains(.ph), "a handle needs a processing hint: ph = \"target\", say",
                 else: "it has a processing hint")
             causes.decide(
-                wantsTag == cpu || wantsTag == memoryType,
-                wantsTag == cpu
+                wantsTag == .cpuID || wantsTag == .memoryType,
+                wantsTag == .cpuID
                     ? "cpu_id goes with mem_type (\"volatile\" or \"persistent\")" : "mem_type goes with cpu_id",
                 else: "cpu_id and mem_type go together")
-            guard wantsTag == cpu | memoryType else { return causes.hint }
+            guard wantsTag == [.cpuID, .memoryType] else { return causes.hint }
             let present = (try? kernel.attribute("/sys/devices/system/cpu/possible"))
             if let present, let last = lastNumber(of: present) {
                 causes.decide(
@@ -124,9 +120,9 @@ enum DMAHandleCauses {
                 "the firmware tells no steering tags of CPUs: the NIC's root port has no _DSM for them (ACPI; BIOS setting "
                     + "TPH or cache stashing). A handle of ph alone needs none")
             return causes.hint
-        case "ENODEV":
+        case .noDevice:
             return "the NIC's root port completes no hints, so no tag of a CPU helps; a handle of ph alone needs none"
-        case "EPERM": return "this program may not run on CPU \(asked.cpu_id) (taskset, cpuset of the container)"
+        case .notPermitted: return "this program may not run on CPU \(asked.cpu_id) (taskset, cpuset of the container)"
         default: return nil
         }
     }

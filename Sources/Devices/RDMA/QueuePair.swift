@@ -106,7 +106,9 @@ public struct QueuePair: ~Copyable {
     /// What the peer must be told.
     public func endpoint(port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> Endpoint {
         guard let context = qp.pointee.context else { throw Failure("ibv_query_port", .invalid, object: label) }
-        let attributes = try call("ibv_query_port") { () throws(Errno) in try kernel.ibv_query_port(context, port) }
+        let attributes = try call("ibv_query_port") { () throws(Errno) in
+            try kernel.call(Verbs.ibv_query_port, context, port)
+        }
         let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label)
         let device = context.pointee.deviceName ?? "nic"
         return Endpoint(
@@ -122,7 +124,7 @@ public struct QueuePair: ~Copyable {
                 hint: "datagrams have no connection: activate it, and send each to an address (pd:create_ah)")
         }
         let port = try call("ibv_query_port") { () throws(Errno) in
-            try kernel.ibv_query_port(context, options.port)
+            try kernel.call(Verbs.ibv_query_port, context, options.port)
         }
         var attributes = ibv_qp_attr()
         attributes.qp_state = IBV_QPS_INIT
@@ -173,7 +175,7 @@ public struct QueuePair: ~Copyable {
         _ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask], _ unsupported: @autoclosure () -> String? = nil
     ) throws(Failure) {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
-        do throws(Errno) { try kernel.ibv_modify_qp(qp, attributes, Int32(bitPattern: bits)) } catch {
+        do throws(Errno) { try kernel.call(Verbs.ibv_modify_qp, qp, attributes, Int32(bitPattern: bits)) } catch {
             throw Failure(
                 "ibv_modify_qp", error, object: label, hint: error == .notSupported ? unsupported() : nil)
         }
@@ -192,13 +194,14 @@ public struct QueuePair: ~Copyable {
         var request = request
         var pieces = pieces
         request.num_sge = Int32(pieces.count)
-        let result: Result<Void, Errno> = pieces.withUnsafeMutableBufferPointer { list in
-            request.sg_list = list.baseAddress
-            do throws(Errno) { return .success(try kernel.ibv_post_send(qp, &request)) } catch {
-                return .failure(error)
+        do throws(Errno) {
+            try pieces.withUnsafeMutableBufferPointer { (list) throws(Errno) in
+                request.sg_list = list.baseAddress
+                try withUnsafeMutablePointer(to: &request) { (request) throws(Errno) in
+                    try kernel.call(Verbs.ibv_post_send, qp, request)
+                }
             }
-        }
-        do throws(Errno) { try result.get() } catch {
+        } catch {
             let length = pieces.reduce(0) { $0 + UInt64($1.length) }
             throw Failure(
                 "ibv_post_send", error, object: label, hint: inlineHint(error, length, request.send_flags))
@@ -221,7 +224,7 @@ public struct QueuePair: ~Copyable {
     private func checkMapped(_ name: String, _ address: UInt64, _ length: UInt64) throws(Failure) {
         guard sys_mapped(address, length) != 0 else { return }
         throw Failure(
-            name, Errno(EFAULT), object: label,
+            name, .badAddress, object: label,
             hint:
                 "nothing is mapped at 0x\(String(address, radix: 16)), where the host reads or writes the bytes itself: "
                 + "close the memory last, and use no region of a dma-buf for this")
@@ -235,7 +238,9 @@ public struct QueuePair: ~Copyable {
                 hint: "it takes its receive requests from a shared queue: srq:post_recv")
         }
         try call("ibv_post_recv") { () throws(Errno) in
-            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in try kernel.ibv_post_recv(qp, request) }
+            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in
+                try kernel.call(Verbs.ibv_post_recv, qp, request)
+            }
         }
     }
 
@@ -251,20 +256,20 @@ public struct QueuePair: ~Copyable {
             var stream = TrafficStream(qp, cq, plan)
             return try stream.run()
         } catch {
-            switch error.name {
-            case "ETIMEDOUT":
+            switch error {
+            case .timedOut:
                 throw Failure(
                     "ibv_poll_cq", error, object: label,
                     hint:
                         "no completion came for \(plan.patience / 1_000_000) ms of this machine's clock: \(plan.silence)"
                 )
-            case "EPROTO":
+            case .protocolError:
                 throw Failure(
                     "ibv_poll_cq", error, object: label,
                     hint:
                         "a completion came that is not this stream's: poll what was posted before, and give the queue pair "
                         + "a completion queue of its own")
-            case "EINTR":
+            case .interrupted:
                 throw Failure("ibv_poll_cq", error, object: label, hint: "interrupted with messages on their way")
             default:
                 let flags = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
@@ -301,7 +306,9 @@ public struct QueuePair: ~Copyable {
     /// ibv_destroy_qp(3). One that could not be destroyed stays open.
     public mutating func close() throws(Failure) {
         let (kernel, qp) = (kernel, qp)
-        try siblings.end(&isOpen, "ibv_destroy_qp", label) { () throws(Errno) in try kernel.ibv_destroy_qp(qp) }
+        try siblings.end(&isOpen, "ibv_destroy_qp", label) { () throws(Errno) in
+            try kernel.call(Verbs.ibv_destroy_qp, qp)
+        }
     }
 }
 
@@ -340,7 +347,8 @@ public struct GIDEntry: Sendable {
         _ kernel: any Kernel, _ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8, _ label: String
     ) throws(Failure) -> [GIDEntry] {
         do throws(Errno) {
-            return try kernel.ibv_query_gid_table(context).filter { $0.port_num == UInt32(port) }.map(GIDEntry.init)
+            return try kernel.call(Verbs.ibv_query_gid_table, context).filter { $0.port_num == UInt32(port) }.map(
+                GIDEntry.init)
         } catch {
             throw Failure("ibv_query_gid_table", error, object: label)
         }

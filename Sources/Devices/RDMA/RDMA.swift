@@ -10,7 +10,7 @@ public struct RDMADevice {
     /// The machine's RDMA devices; ENOSYS where the kernel has no RDMA at all.
     public static func all(kernel: any Kernel) throws(Failure) -> [RDMADevice] {
         do throws(Errno) {
-            return try kernel.ibv_get_device_list().map { pointer in
+            return try kernel.call(Verbs.ibv_get_device_list).map { pointer in
                 RDMADevice(name: pointer.pointee.nameText, pointer: pointer)
             }
         } catch {
@@ -72,7 +72,7 @@ public struct RDMAContext: ~Copyable {
                 hint: names.isEmpty ? "this machine has no RDMA device" : "its RDMA devices are \(names)")
         }
         let context: UnsafeMutablePointer<ibv_context>
-        do throws(Errno) { context = try kernel.ibv_open_device(device.pointer) } catch {
+        do throws(Errno) { context = try kernel.call(Verbs.ibv_open_device, device.pointer) } catch {
             throw Failure("ibv_open_device", error, object: name)
         }
         self.init(name, context, kernel)
@@ -86,14 +86,14 @@ public struct RDMAContext: ~Copyable {
 
     /// ibv_query_device(3).
     public func query() throws(Failure) -> ibv_device_attr {
-        do throws(Errno) { return try kernel.ibv_query_device(context) } catch {
+        do throws(Errno) { return try kernel.call(Verbs.ibv_query_device, context) } catch {
             throw Failure("ibv_query_device", error, object: label)
         }
     }
 
     /// ibv_query_port(3); ports count from 1.
     public func query(port: UInt8) throws(Failure) -> ibv_port_attr {
-        do throws(Errno) { return try kernel.ibv_query_port(context, port) } catch {
+        do throws(Errno) { return try kernel.call(Verbs.ibv_query_port, context, port) } catch {
             throw Failure("ibv_query_port", error, object: "\(label) port \(port)")
         }
     }
@@ -101,7 +101,7 @@ public struct RDMAContext: ~Copyable {
     /// ibv_alloc_pd(3).
     public func allocPD() throws(Failure) -> ProtectionDomain {
         do throws(Errno) {
-            let pd = try kernel.ibv_alloc_pd(context)
+            let pd = try kernel.call(Verbs.ibv_alloc_pd, context)
             return ProtectionDomain(kernel, pd, in: children, label: "pd of \(label)")
         } catch {
             throw Failure("ibv_alloc_pd", error, object: label)
@@ -111,7 +111,7 @@ public struct RDMAContext: ~Copyable {
     /// ibv_alloc_dmah(3): a processing hint of the requester's own, with a tag the platform knows for a CPU.
     public func allocDMAH(_ attributes: DMAHInitAttributes) throws(Failure) -> DMAHandle {
         do throws(Errno) {
-            let dmah = try kernel.ibv_alloc_dmah(context, attributes)
+            let dmah = try kernel.call(Verbs.ibv_alloc_dmah, context, attributes)
             return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
         } catch {
             throw Failure(
@@ -126,15 +126,15 @@ public struct RDMAContext: ~Copyable {
     public func createCQ(entries: Int32, events: Bool = false) throws(Failure) -> CompletionQueue {
         var channel: UnsafeMutablePointer<ibv_comp_channel>?
         if events {
-            do throws(Errno) { channel = try kernel.ibv_create_comp_channel(context) } catch {
+            do throws(Errno) { channel = try kernel.call(Verbs.ibv_create_comp_channel, context) } catch {
                 throw Failure("ibv_create_comp_channel", error, object: label)
             }
         }
         do throws(Errno) {
-            let cq = try kernel.ibv_create_cq(context, entries, channel)
+            let cq = try kernel.call(Verbs.ibv_create_cq, context, entries, channel)
             return CompletionQueue(kernel, cq, channel, in: children, label: label)
         } catch {
-            if let channel { try? kernel.ibv_destroy_comp_channel(channel) }
+            if let channel { try? kernel.call(Verbs.ibv_destroy_comp_channel, channel) }
             throw Failure(
                 "ibv_create_cq", error, object: label, request: "cqe=\(entries)",
                 hint: error == .invalid ? QueueLimits(context, kernel).hint(entries: entries) : nil)
@@ -144,7 +144,7 @@ public struct RDMAContext: ~Copyable {
     /// ibv_alloc_dm(3): memory of the NIC's own.
     public func allocDM(length: UInt64) throws(Failure) -> DeviceMemory {
         do throws(Errno) {
-            let dm = try kernel.ibv_alloc_dm(context, length)
+            let dm = try kernel.call(Verbs.ibv_alloc_dm, context, length)
             return DeviceMemory(kernel, dm, length: length, in: children, label: label)
         } catch {
             throw Failure("ibv_alloc_dm", error, object: label, request: "length=\(length)")
@@ -155,7 +155,7 @@ public struct RDMAContext: ~Copyable {
     public func waitEvent(timeout: UInt64, stop: UnsafePointer<Int32>?) throws(Failure) -> AsyncEvent {
         do throws(Errno) {
             return try EventWait.wait(kernel, timeout: timeout, stop: stop) { (slice) throws(Errno) in
-                try kernel.ibv_get_async_event(context, slice)
+                try kernel.call(Verbs.ibv_get_async_event, context, slice)
             }
         } catch {
             throw Failure(
@@ -167,14 +167,16 @@ public struct RDMAContext: ~Copyable {
     /// The device's pools of memory keys (RDMA netlink, Linux 7.3 and later).
     public func frmrPools() throws(Failure) -> [FRMRPool] {
         do throws(Errno) {
-            guard let pools = FRMRPool.decode(try kernel.frmrPools(context)) else { throw .protocolError }
+            guard let pools = FRMRPool.decode(try kernel.call(Verbs.frmrPools, context)) else {
+                throw Errno.protocolError
+            }
             return pools
         } catch {
             let hint =
-                switch error.name {
-                case "EOPNOTSUPP": "this kernel shows no pools of memory keys; Linux 7.3 and later do"
-                case "ENODATA": "the device keeps no pools of memory keys; mlx5 does"
-                case "EPROTO": "the dump is cut"
+                switch error {
+                case .notSupported: "this kernel shows no pools of memory keys; Linux 7.3 and later do"
+                case .noData: "the device keeps no pools of memory keys; mlx5 does"
+                case .protocolError: "the dump is cut"
                 default: "RDMA netlink refuses"
                 }
             throw Failure("RDMA netlink, FRMR_POOLS_GET", error, object: label, hint: hint)
@@ -195,7 +197,7 @@ public struct RDMAContext: ~Copyable {
                 "ibv_close_device", .busy, object: label,
                 hint: "\(children.count) of its objects are still open; close them first")
         }
-        do throws(Errno) { try kernel.ibv_close_device(context) } catch {
+        do throws(Errno) { try kernel.call(Verbs.ibv_close_device, context) } catch {
             throw Failure("ibv_close_device", error, object: label)
         }
         isOpen = false
@@ -238,8 +240,8 @@ public struct ProtectionDomain: ~Copyable {
     {
         try registered(
             "ibv_reg_mr", start: address, "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)",
-            Registration(length: length, iova: address, access: access, region: region)
-        ) { () throws(Errno) in try kernel.ibv_reg_mr(pd, address, length, access) }
+            Registration(length: length, iova: address, access: Access(rawValue: access), region: region)
+        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_mr, pd, address, length, access) }
     }
 
     /// ibv_reg_dmabuf_mr(3).
@@ -249,8 +251,9 @@ public struct ProtectionDomain: ~Copyable {
         try registered(
             "ibv_reg_dmabuf_mr", start: iova,
             "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
-            Registration(descriptor: dmabuf, offset: offset, length: length, iova: iova, access: access)
-        ) { () throws(Errno) in try kernel.ibv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access) }
+            Registration(
+                descriptor: dmabuf, offset: offset, length: length, iova: iova, access: Access(rawValue: access))
+        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, offset, length, iova, dmabuf, access) }
     }
 
     /// ibv_reg_mr_ex(3), with an optional DMA handle.
@@ -259,9 +262,11 @@ public struct ProtectionDomain: ~Copyable {
             "ibv_reg_mr_ex", start: attributes.iova,
             "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)",
             Registration(
-                descriptor: attributes.comp_mask & 4 != 0 ? attributes.fd : nil, offset: attributes.fd_offset,
-                length: attributes.length, iova: attributes.iova, access: attributes.access)
-        ) { () throws(Errno) in try kernel.ibv_reg_mr_ex(pd, attributes) }
+                descriptor: MRInitMask(rawValue: attributes.comp_mask).contains(.fd) ? attributes.fd : nil,
+                offset: attributes.fd_offset,
+                length: attributes.length, iova: attributes.iova,
+                access: Access(rawValue: attributes.access))
+        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_mr_ex, pd, attributes) }
     }
 
     /// mlx5dv_reg_dmabuf_mr(3), with data direct where `dataDirect` is set.
@@ -272,9 +277,10 @@ public struct ProtectionDomain: ~Copyable {
             "mlx5dv_reg_dmabuf_mr", start: iova,
             "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
             Registration(
-                descriptor: dmabuf, offset: offset, length: length, iova: iova, access: access, dataDirect: dataDirect)
+                descriptor: dmabuf, offset: offset, length: length, iova: iova,
+                access: Access(rawValue: access), dataDirect: dataDirect)
         ) { () throws(Errno) in
-            try kernel.mlx5dv_reg_dmabuf_mr(pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
+            try kernel.call(Verbs.mlx5dv_reg_dmabuf_mr, pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
         }
     }
 
@@ -283,7 +289,8 @@ public struct ProtectionDomain: ~Copyable {
         guard let context = pd.pointee.context else { throw Failure("ibv_create_ah", .invalid, object: label) }
         let attributes = try peer.address(kernel, context, port, gidIndex: gidIndex, label)
         do throws(Errno) {
-            return AddressHandle(kernel, try kernel.ibv_create_ah(pd, attributes), in: siblings, label: label)
+            return AddressHandle(
+                kernel, try kernel.call(Verbs.ibv_create_ah, pd, attributes), in: siblings, label: label)
         } catch {
             throw Failure("ibv_create_ah", error, object: label, request: "port=\(port)")
         }
@@ -296,7 +303,7 @@ public struct ProtectionDomain: ~Copyable {
         attributes.attr.max_sge = pieces
         do throws(Errno) {
             return SharedReceiveQueue(
-                kernel, try kernel.ibv_create_srq(pd, attributes), in: siblings, label: label)
+                kernel, try kernel.call(Verbs.ibv_create_srq, pd, attributes), in: siblings, label: label)
         } catch {
             throw Failure(
                 "ibv_create_srq", error, object: label, request: "max_wr=\(requests), max_sge=\(pieces)",
@@ -329,7 +336,9 @@ public struct ProtectionDomain: ~Copyable {
         attributes.qp_type = type
         attributes.sq_sig_all = signalsAll ? 1 : 0
         do throws(Errno) {
-            let qp = try kernel.ibv_create_qp(pd, &attributes)
+            let qp = try withUnsafeMutablePointer(to: &attributes) { (attributes) throws(Errno) in
+                try kernel.call(Verbs.ibv_create_qp, pd, attributes)
+            }
             return QueuePair(
                 kernel, qp, capacity: attributes.cap, in: siblings, label: label)
         } catch {
@@ -348,7 +357,8 @@ public struct ProtectionDomain: ~Copyable {
         throws(Failure) -> MemoryRegion
     {
         do throws(Errno) {
-            let mr = try kernel.ibv_reg_dm_mr(pd, memory.dm, offset, length, access | 32)
+            let mr = try kernel.call(
+                Verbs.ibv_reg_dm_mr, pd, memory.dm, offset, length, access | Access.zeroBased.rawValue)
             return MemoryRegion(kernel, mr, start: 0, in: siblings, label: label)
         } catch {
             throw Failure(
@@ -359,7 +369,9 @@ public struct ProtectionDomain: ~Copyable {
     /// ibv_dealloc_pd(3). EBUSY while a memory region or a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, pd) = (kernel, pd)
-        try siblings.end(&isOpen, "ibv_dealloc_pd", label) { () throws(Errno) in try kernel.ibv_dealloc_pd(pd) }
+        try siblings.end(&isOpen, "ibv_dealloc_pd", label) { () throws(Errno) in
+            try kernel.call(Verbs.ibv_dealloc_pd, pd)
+        }
     }
 }
 
@@ -385,7 +397,8 @@ public struct DMAHandle: ~Copyable {
     /// ibv_dealloc_dmah(3). EBUSY while a memory region uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, pointer) = (kernel, pointer)
-        try siblings.end(&isOpen, "ibv_dealloc_dmah", label) { () throws(Errno) in try kernel.ibv_dealloc_dmah(pointer)
+        try siblings.end(&isOpen, "ibv_dealloc_dmah", label) { () throws(Errno) in
+            try kernel.call(Verbs.ibv_dealloc_dmah, pointer)
         }
     }
 }

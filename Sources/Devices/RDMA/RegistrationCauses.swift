@@ -10,27 +10,20 @@ struct Registration {
     var offset: UInt64 = 0
     var length: UInt64
     var iova: UInt64
-    /// IBV_ACCESS_*
-    var access: Int32
+    var access: Access
     /// Whether the NIC reaches it by its data direct function.
     var dataDirect = false
     /// What the memory is, where it is a device's: "0000:01:00.0 region 2".
     var region: String?
 
-    private static let localWrite: Int32 = 1
-    private static let remoteWriting: Int32 = 2 | 8
-    private static let onDemand: Int32 = 64
-    /// What a registration of a dma-buf takes: the four, and relaxed ordering.
-    private static let ofBuffers: Int32 = 0xf | 1 << 20
-
     /// The hint for a refusal; nil where the table's says as much. `domain` is "pd of mlx5_0".
     func hint(_ errno: Errno, _ domain: String, _ kernel: any Kernel) -> String? {
-        switch (errno.name, descriptor) {
-        case ("EFAULT", nil): return unpinnable
-        case ("EINVAL", nil): return invalidMemory
-        case ("EOPNOTSUPP", nil): return unsupportedMemory
-        case ("EINVAL", let descriptor?): return invalidBuffer(descriptor, kernel)
-        case ("EOPNOTSUPP", .some): return unsupportedBuffer(domain, kernel)
+        switch (errno, descriptor) {
+        case (.badAddress, nil): return unpinnable
+        case (.invalid, nil): return invalidMemory
+        case (.notSupported, nil): return unsupportedMemory
+        case (.invalid, let descriptor?): return invalidBuffer(descriptor, kernel)
+        case (.notSupported, .some): return unsupportedBuffer(domain, kernel)
         default: return nil
         }
     }
@@ -43,7 +36,7 @@ struct Registration {
                 + "dev:export_dmabuf { ... }, and register the dma-buf, pd:reg_dmabuf_mr { ... }"
         }
         return "some of 0x\(String(iova, radix: 16)) to 0x\(String(iova &+ length, radix: 16)) is not mapped"
-            + (access & (Registration.localWrite | Registration.remoteWriting) == 0 ? "" : ", or not writable")
+            + (access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) ? "" : ", or not writable")
             + ", or is a device's: of a BAR a dma-buf is registered, dev:export_dmabuf and pd:reg_dmabuf_mr"
     }
 
@@ -60,27 +53,17 @@ struct Registration {
     }
 
     private var unsupportedMemory: String {
-        access & Registration.onDemand != 0
+        access.contains(.onDemand)
             ? "on_demand needs a NIC that handles page faults (mlx5 with ODP; with rxe, kernels that have it): "
                 + "register without it"
-            : "the NIC's driver does not know an access flag: \(flags.joined(separator: ", "))"
+            : "the NIC's driver does not know an access flag: \(access.scriptNames.joined(separator: ", "))"
     }
 
     private func addAccess(_ causes: inout Causes) {
-        let remote = flags.filter { $0 == "remote_write" || $0 == "remote_atomic" }
+        let remote = access.intersection(.remoteChanges).scriptNames
         causes.decide(
-            !remote.isEmpty && access & Registration.localWrite == 0,
+            !remote.isEmpty && !access.contains(.localWrite),
             "\(remote.joined(separator: " and ")) needs local_write too", else: "the access flags go together")
-    }
-
-    /// The access flags' names, as scripts write them.
-    private var flags: [String] {
-        let names = [
-            "local_write", "remote_write", "remote_read", "remote_atomic", "mw_bind", "zero_based", "on_demand",
-            "hugetlb",
-        ]
-        return names.indices.filter { access >> Int32($0) & 1 == 1 }.map { names[$0] }
-            + (access & 1 << 20 != 0 ? ["relaxed_ordering"] : [])
     }
 
     // MARK: dma-bufs
@@ -93,10 +76,11 @@ struct Registration {
             "offset \(hex(offset)) and iova \(hex(iova)) differ in their lowest 12 bits: iova = "
                 + "\(hex(iova & ~4095 | offset & 4095)) agrees", else: "offset and iova agree within the page")
         addAccess(&causes)
-        let refused = flags.filter { ["mw_bind", "zero_based", "on_demand", "hugetlb"].contains($0) }
+        let refused = access.subtracting(.ofBuffers)
         causes.decide(
-            access & ~Registration.ofBuffers != 0,
-            "a region of a dma-buf cannot have \(refused.joined(separator: ", "))", else: "a dma-buf takes them")
+            !refused.isEmpty,
+            "a region of a dma-buf cannot have \(refused.scriptNames.joined(separator: ", "))",
+            else: "a dma-buf takes them")
         causes.decide(length == 0, "the length is 0", else: "the length is not 0")
         let size = kernel.lseek(descriptor, 0, Int32(SEEK_END))
         let (end, overflow) = offset.addingReportingOverflow(length)
@@ -132,7 +116,7 @@ struct Registration {
                 + "(--bench lab --lab-nic connectx has an emulated NIC for mlx5)"
         }
         return "\(driver), the driver of \(nic), registers no dma-bufs, or not this exporter's"
-            + (access & 8 == 0 ? "" : ", or none with remote_atomic")
+            + (!access.contains(.remoteAtomic) ? "" : ", or none with remote_atomic")
             + "; mlx5 (with ODP) and irdma take VFIO's"
     }
 }

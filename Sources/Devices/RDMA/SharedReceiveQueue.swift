@@ -23,7 +23,8 @@ public struct SharedReceiveQueue: ~Copyable {
     /// ibv_post_srq_recv(3) of one request.
     public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
         do throws(Errno) {
-            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in try kernel.ibv_post_srq_recv(srq, request)
+            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in
+                try kernel.call(Verbs.ibv_post_srq_recv, srq, request)
             }
         } catch {
             throw Failure("ibv_post_srq_recv", error, object: label)
@@ -32,7 +33,7 @@ public struct SharedReceiveQueue: ~Copyable {
 
     /// ibv_modify_srq(3): an event (SRQ_LIMIT_REACHED) once fewer than so many receive requests are left; 0 for none.
     public func set(limit: UInt32) throws(Failure) {
-        do throws(Errno) { try kernel.ibv_modify_srq(srq, limit: limit) } catch {
+        do throws(Errno) { try kernel.call(Verbs.ibv_modify_srq, srq, limit) } catch {
             throw Failure("ibv_modify_srq", error, object: label, request: "srq_limit=\(limit)")
         }
     }
@@ -40,7 +41,9 @@ public struct SharedReceiveQueue: ~Copyable {
     /// ibv_destroy_srq(3). EBUSY while a queue pair uses it; it stays open then.
     public mutating func close() throws(Failure) {
         let (kernel, srq, label) = (kernel, srq, label)
-        try siblings.end(&isOpen, "ibv_destroy_srq", label) { () throws(Errno) in try kernel.ibv_destroy_srq(srq) }
+        try siblings.end(&isOpen, "ibv_destroy_srq", label) { () throws(Errno) in
+            try kernel.call(Verbs.ibv_destroy_srq, srq)
+        }
     }
 }
 
@@ -83,6 +86,8 @@ public struct AddressHandle: ~Copyable {
     /// ibv_destroy_ah(3).
     public mutating func close() throws(Failure) {
         let (kernel, ah, label) = (kernel, ah, label)
-        try siblings.end(&isOpen, "ibv_destroy_ah", label) { () throws(Errno) in try kernel.ibv_destroy_ah(ah) }
+        try siblings.end(&isOpen, "ibv_destroy_ah", label) { () throws(Errno) in
+            try kernel.call(Verbs.ibv_destroy_ah, ah)
+        }
     }
 }

@@ -1,5 +1,5 @@
-/// One function of the seam: a system call, a libibverbs function, or an access to memory that is mapped. The protocols
-/// `SystemCalls` and `VerbsCalls` have its Swift types; this row is what traces, records and exported C know of it.
+/// One function of the seam: a system call, a libibverbs function, or an access to memory that is mapped. The protocol
+/// `SystemCalls` or its ``Verb`` has its Swift types; this row is what traces, records and exported C know of it.
 public struct Signature: Sendable {
     /// One parameter.
     public struct Parameter: Sendable {
@@ -9,7 +9,17 @@ public struct Signature: Sendable {
         public let format: Format
         /// Whether the kernel fills it in: what a read brings.
         public let isOutput: Bool
+
+        init(name: String, format: Format, isOutput: Bool = false) {
+            (self.name, self.format, self.isOutput) = (name, format, isOutput)
+        }
+
+        /// An object.
+        init(_ kind: ObjectKind) { self.init(name: kind.name, format: .handle(kind.name)) }
     }
+
+    /// A member of a structure among arguments or outputs, and how its number is written.
+    public typealias Member = (name: String, format: Format)
 
     /// The C name.
     public let name: String
@@ -18,23 +28,35 @@ public struct Signature: Sendable {
     /// How a success is written.
     public let result: Format
     /// What else a success gives, by name.
-    public let outputs: [(name: String, format: Format)]
-    /// Whether traces print `name=` before each argument. True for verbs; system calls print their arguments by position, as
-    /// strace does.
+    public let outputs: [Member]
+    /// How members of structures are written; empty of an ioctl, whose request knows.
+    public let members: [String: Format]
+    /// Whether traces write "name=" before each argument: of what has no manual page that everyone knows.
     public let namesParameters: Bool
 
     /// Whether it posts work, which a device may finish before the call returns.
     var isPost: Bool { name.hasPrefix("ibv_post_") }
 
-    init(
-        _ name: String, _ parameters: [(name: String, format: Format)], result: Format = .decimal,
-        outputs: [(name: String, format: Format)] = [], output: String? = nil, namesParameters: Bool = true
+    /// A verb.
+    init(_ name: String, _ parameters: [Parameter], result: Format, outputs: [Member], members: [Member]) {
+        self.name = name
+        self.parameters = parameters
+        self.result = result
+        self.outputs = outputs
+        self.members = Dictionary(members + outputs, uniquingKeysWith: { first, _ in first })
+        namesParameters = true
+    }
+
+    /// A system call.
+    fileprivate init(
+        system name: String, _ parameters: [(name: String, format: Format)], result: Format, output: String?
     ) {
         self.name = name
         self.parameters = parameters.map { Parameter(name: $0.name, format: $0.format, isOutput: $0.name == output) }
         self.result = result
-        self.outputs = outputs
-        self.namesParameters = namesParameters
+        outputs = []
+        members = [:]
+        namesParameters = false
     }
 }
 
@@ -44,7 +66,7 @@ extension Signature {
         _ name: String, _ parameters: [(name: String, format: Format)], result: Format = .decimal,
         output: String? = nil
     ) -> Signature {
-        Signature(name, parameters, result: result, output: output, namesParameters: false)
+        Signature(system: name, parameters, result: result, output: output)
     }
 
     private static let fd: (name: String, format: Format) = ("fd", .descriptor)
@@ -91,5 +113,5 @@ extension Signature {
         uniqueKeysWithValues: ([
             open, close, ioctl, read, write, pread, pwrite, lseek, memfd, truncate, fcntl, poll, eventfd, mmap, munmap,
             readlink, list, fsync, mkdir, rename, unlink, sleep, load, store,
-        ] + verbs).map { ($0.name, $0) })
+        ] + Verbs.all.map(\.signature)).map { ($0.name, $0) })
 }

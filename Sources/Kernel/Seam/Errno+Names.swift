@@ -31,6 +31,8 @@ extension Errno {
     public static let noSuchRequest = Errno(ENOTTY)
     /// ELOOP
     public static let tooManyLinks = Errno(ELOOP)
+    /// ENODATA
+    public static let noData = Errno(ENODATA)
     /// EPROTO
     public static let protocolError = Errno(EPROTO)
     /// EMSGSIZE

@@ -1,5 +1,3 @@
-public import CKernel
-
 /// What an ioctl passes as its third argument.
 public enum IoctlArgument {
     /// Nothing (zero is passed).
@@ -70,8 +68,3 @@ extension SystemCalls {
     /// Sleeps; -EINTR where a signal ended it early.
     public func sleep(nanoseconds: UInt64) -> Int { sleep(nanoseconds: nanoseconds, stop: nil) }
 }
-
-/// Verbs whose attributes are structures of ours because the libibverbs we build against is older than they are.
-public typealias MRInitAttributes = shim_mr_init_attr
-/// See ``MRInitAttributes``.
-public typealias DMAHInitAttributes = shim_dmah_init_attr

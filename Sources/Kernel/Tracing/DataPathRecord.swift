@@ -1,4 +1,5 @@
 import CKernel
+import Glibc
 import Synchronization
 
 /// What data loops post and poll: they call through the context (verbs.h), past every kernel object. While a context is
@@ -55,10 +56,10 @@ final class DataPathRecord {
 
     /// A post that is about to be made; nil where ``TracingKernel`` records it.
     private func begin(
-        _ signature: Signature, _ qp: UnsafeMutablePointer<ibv_qp>, _ work: @autoclosure () -> Operation.Value
+        _ operation: @autoclosure () -> Operation
     ) -> Operation? {
         guard pauses == 0 else { return nil }
-        var operation = Operation(signature, [.number(address(qp), .handle("qp")), work()])
+        var operation = operation()
         operation.start = kernel.monotonic()
         operation.ticket = kernel.recordBegins?()
         return operation
@@ -67,7 +68,7 @@ final class DataPathRecord {
     private func end(_ operation: Operation?, _ result: Int32) {
         guard var operation else { return }
         operation.duration = kernel.monotonic() &- operation.start
-        if result != 0 { operation.errno = Errno(result > 0 ? result : 5) }
+        if result != 0 { operation.errno = Errno(result > 0 ? result : EIO) }
         kernel.emit(operation)
     }
 
@@ -78,8 +79,8 @@ final class DataPathRecord {
         ) -> Int32 = { qp, request, bad in
             guard let qp, let request, let entry = entry(qp.pointee.context),
                 let post = entry.operations.post_send
-            else { return 22 }
-            let operation = entry.record.begin(.postSend, qp, .work(request, on: qp))
+            else { return EINVAL }
+            let operation = entry.record.begin(Verbs.ibv_post_send.operation(qp, request))
             let result = post(qp, request, bad)
             entry.record.end(operation, result)
             return result
@@ -92,8 +93,8 @@ final class DataPathRecord {
         ) -> Int32 = { qp, request, bad in
             guard let qp, let request, let entry = entry(qp.pointee.context),
                 let post = entry.operations.post_recv
-            else { return 22 }
-            let operation = entry.record.begin(.postRecv, qp, .work(request))
+            else { return EINVAL }
+            let operation = entry.record.begin(Verbs.ibv_post_recv.operation(qp, request))
             let result = post(qp, request, bad)
             entry.record.end(operation, result)
             return result
@@ -108,12 +109,10 @@ final class DataPathRecord {
             let found = poll(cq, count, completions)
             // An empty queue says nothing of the kernel, and is asked without end.
             guard found > 0, entry.record.pauses == 0 else { return found }
-            var operation = Operation(
-                .pollCQ,
-                [.number(address(cq), .handle("cq")), .number(UInt64(UInt32(bitPattern: count)), .decimal)])
+            var operation = Verbs.ibv_poll_cq.operation(cq, count)
             operation.start = entry.record.kernel.monotonic()
-            operation.result = .number(UInt64(found), .decimal)
-            operation.outputs = [.init("wc", .completions(UnsafeBufferPointer(start: completions, count: Int(found))))]
+            let list = Array(UnsafeBufferPointer(start: completions, count: Int(found)))
+            Verbs.ibv_poll_cq.note(list, cq, count, in: &operation)
             entry.record.kernel.emit(operation)
             return found
         }

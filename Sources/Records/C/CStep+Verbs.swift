@@ -2,14 +2,13 @@ import Kernel
 
 /// Calls of libibverbs in C.
 extension CStep {
-    /// False where it is no such call, or one that libraries before rdma-core 59 lack.
+    /// False where it is no verb, or one that has no form in C.
     mutating func verb(_ file: inout CExport) -> Bool {
-        let function = operation.signature.name
-        guard function.hasPrefix("ibv_"), !["ibv_reg_mr_ex", "ibv_alloc_dmah", "ibv_dealloc_dmah"].contains(function)
-        else { return false }
+        guard let verb = Verbs.named(operation.signature.name) else { return false }
+        if case .none = verb.inC { return false }
         file.needVerbs()
         var inner = CStep(operation, line: line)
-        guard inner.body(&file) else { return false }
+        inner.body(verb, &file)
         let objects = zip(operation.signature.parameters, operation.arguments).compactMap { parameter, value in
             if case .handle = parameter.format, case .symbol(let name, _) = value {
                 CText.identifier(name)
@@ -31,63 +30,40 @@ extension CStep {
         return true
     }
 
-    private mutating func body(_ file: inout CExport) -> Bool {
-        switch operation.signature.name {
-        case "ibv_get_device_list": deviceList(&file)
-        case "ibv_open_device": make("struct ibv_context *", "ibv_open_device(\(argument(0)))", &file)
-        case "ibv_alloc_pd": make("struct ibv_pd *", "ibv_alloc_pd(\(argument(0)))", &file)
-        case "ibv_reg_mr":
-            let text = "ibv_reg_mr(\(argument(0)), (void *)(\(argument(1))), \(argument(2)), \(argument(3)))"
-            make("struct ibv_mr *", text, &file)
-        case "ibv_reg_dmabuf_mr": make("struct ibv_mr *", "ibv_reg_dmabuf_mr(\(all))", &file)
-        case "ibv_create_comp_channel":
-            make("struct ibv_comp_channel *", "ibv_create_comp_channel(\(argument(0)))", &file)
-        case "ibv_create_cq":
-            let text = "ibv_create_cq(\(argument(0)), \(argument(1)), NULL, \(argument(2)), 0)"
-            make("struct ibv_cq *", text, &file)
-        case "ibv_query_device":
-            put("\tstruct ibv_device_attr attr;")
-            refusal("ibv_query_device(\(argument(0)), &attr)")
-        case "ibv_query_port":
-            put("\tstruct ibv_port_attr attr;")
-            refusal("ibv_query_port(\(argument(0)), \(argument(1)), &attr)")
-        case "ibv_close_device", "ibv_dealloc_pd", "ibv_dereg_mr", "ibv_destroy_comp_channel", "ibv_destroy_cq",
-            "ibv_destroy_qp", "ibv_destroy_ah", "ibv_destroy_srq", "ibv_req_notify_cq":
-            refusal("\(operation.signature.name)(\(all))")
-        case "ibv_modify_cq":
-            put("\tstruct ibv_modify_cq_attr attr = {")
-            put("\t\t.attr_mask = IBV_CQ_ATTR_MODERATE, .moderate = { \(argument(1)), \(argument(2)) },")
-            put("\t};")
-            refusal("ibv_modify_cq(\(argument(0)), &attr)")
-        case "ibv_query_gid_table": gids(&file)
-        case "ibv_get_cq_event": event()
-        default: return queue(&file)
+    private mutating func body(_ verb: any AnyVerb, _ file: inout CExport) {
+        switch verb.inC {
+        case .none: break
+        case .plain: call("\(operation.signature.name)(\(all))", verb, &file)
+        case .call(let text, let declarations):
+            for declaration in declarations {
+                switch declaration {
+                case .lines(let lines): for line in lines { put("\t" + filled(line)) }
+                case .structure(let text, let index): attributes(text, index)
+                }
+            }
+            call(filled(text), verb, &file)
+        case .deviceList: deviceList(&file)
+        case .gidTable: gids(&file)
+        case .completionEvent: event()
+        case .work(let kind): work(kind)
+        case .completions: poll()
         }
-        return true
     }
 
-    private mutating func queue(_ file: inout CExport) -> Bool {
-        switch operation.signature.name {
-        case "ibv_create_qp": createQueuePair(&file)
-        case "ibv_modify_qp":
-            attributes("struct ibv_qp_attr attr", 1)
-            refusal("ibv_modify_qp(\(argument(0)), &attr, \(argument(2)))")
-        case "ibv_create_ah":
-            attributes("struct ibv_ah_attr attr", 1)
-            make("struct ibv_ah *", "ibv_create_ah(\(argument(0)), &attr)", &file)
-        case "ibv_create_srq":
-            put("\tstruct ibv_srq_init_attr attr = { .attr = { \(argument(1)), \(argument(2)), \(argument(3)) } };")
-            make("struct ibv_srq *", "ibv_create_srq(\(argument(0)), &attr)", &file)
-        case "ibv_modify_srq":
-            put("\tstruct ibv_srq_attr attr = { .srq_limit = \(argument(1)) };")
-            refusal("ibv_modify_srq(\(argument(0)), &attr, IBV_SRQ_LIMIT)")
-        case "ibv_post_send": work("send", "ibv_post_send")
-        case "ibv_post_recv": work("recv", "ibv_post_recv")
-        case "ibv_post_srq_recv": work("recv", "ibv_post_srq_recv")
-        case "ibv_poll_cq": poll()
-        default: return false
+    private mutating func call(_ text: String, _ verb: any AnyVerb, _ file: inout CExport) {
+        if let made = verb.made { make(made.type, text, &file) } else { refusal(text) }
+    }
+
+    /// A text with arguments for `$0`, `$1` and so on.
+    private func filled(_ text: String) -> String {
+        var parts = text.split(separator: "$", omittingEmptySubsequences: false)[...]
+        var filled = String(parts.popFirst() ?? "")
+        for part in parts {
+            let digits = part.prefix { $0.isNumber }
+            filled += Int(digits).map(argument) ?? ""
+            filled += part.dropFirst(digits.count)
         }
-        return true
+        return filled
     }
 
     private var all: String { operation.arguments.indices.map(argument).joined(separator: ", ") }
@@ -102,9 +78,7 @@ extension CStep {
         guard case .symbol(let made, _) = operation.result else { return }
         put("\t\(file.declare(made, type)) = got;")
         for member in operation.outputs {
-            guard case .symbol(let name, _) = member.value, ["lkey", "rkey", "qp_num"].contains(member.name) else {
-                continue
-            }
+            guard case .symbol(let name, _) = member.value else { continue }
             put("\tif (got)")
             put("\t\t\(file.declare(name, "uint32_t")) = got->\(member.name);")
         }
@@ -161,15 +135,6 @@ extension CStep {
         for line in inner.lines { put(line) }
     }
 
-    private mutating func createQueuePair(_ file: inout CExport) {
-        put("\tstruct ibv_qp_init_attr attr = {")
-        put("\t\t.qp_type = (enum ibv_qp_type)(\(argument(1))), .send_cq = \(argument(2)), .recv_cq = \(argument(3)),")
-        put("\t\t.srq = \(argument(4)), .sq_sig_all = \(argument(5)),")
-        put("\t\t.cap = { \(operation.arguments.indices.dropFirst(6).map(argument).joined(separator: ", ")) },")
-        put("\t};")
-        make("struct ibv_qp *", "ibv_create_qp(\(argument(0)), &attr)", &file)
-    }
-
     private func members(_ index: Int) -> [Operation.Member] {
         if case .structure(let members) = operation.arguments[index] { members } else { [] }
     }
@@ -196,7 +161,7 @@ extension CStep {
         }
     }
 
-    private mutating func work(_ kind: String, _ function: String) {
+    private mutating func work(_ kind: String) {
         guard case .list(let requests) = operation.arguments[1], !requests.isEmpty else { return }
         for (index, request) in requests.enumerated() {
             guard case .structure(let members) = request else { continue }
@@ -217,7 +182,7 @@ extension CStep {
         }
         put("\t};")
         put("\tstruct ibv_\(kind)_wr *bad;")
-        refusal("\(function)(\(argument(0)), wr, &bad)")
+        refusal("\(operation.signature.name)(\(argument(0)), wr, &bad)")
     }
 
     private func pieces(_ members: [Operation.Member]) -> [String] {

@@ -3,31 +3,13 @@ import Kernel
 /// Words to values, by the formats that the tables give.
 struct RecordTyping {
     let scanner: RecordScanner
-    /// Of what libibverbs call members are.
+    /// Of members of structures.
     private let formats: [String: Format]
 
     init(_ scanner: RecordScanner, of signature: Signature) {
         self.scanner = scanner
-        formats = signature.name == "ibv_poll_cq" ? RecordTyping.completion : RecordTyping.others
+        formats = signature.members
     }
-
-    private static let completion = Dictionary(
-        Layout.completionFields.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
-
-    /// Formats of structures' members in libibverbs' calls; they have one meaning wherever they stand.
-    private static let others: [String: Format] = {
-        var result: [String: Format] = [
-            "device": .handle("device"), "event_type": AsyncEvent.types, "element": .queueNumber,
-        ]
-        let works = [UInt32(0), 5, 2].flatMap { Layout.work($0).fields }
-        for field in Layout.queuePairAttributes.map(\.field) + Layout.path.fields + Layout.piece.fields + works {
-            result[field.name] = field.format
-        }
-        for signature in Signature.all.values {
-            for (name, format) in signature.outputs { result[name] = format }
-        }
-        return result
-    }()
 
     func value(_ node: RecordScanner.Node, _ format: Format) throws(RecordError) -> Operation.Value {
         switch node {

@@ -273,9 +273,9 @@ struct Symbols {
             values["\(region).\(member)"] = value
             return .symbol("\(region).\(member)", 0)
         case .queueNumber:
-            if operation.signature.name == "ibv_create_qp", case .symbol(let pair, _) = named.result {
-                queueNumbers[value] = "\(pair).qp_num"
-                values["\(pair).qp_num"] = value
+            if case .symbol(let pair, _) = named.result {
+                queueNumbers[value] = "\(pair).\(member)"
+                values["\(pair).\(member)"] = value
             }
             return queueNumbers[value].map { .symbol($0, 0) }
         default: return name(of: value, format, space)

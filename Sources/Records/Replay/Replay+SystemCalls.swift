@@ -2,6 +2,9 @@ import Kernel
 
 /// System calls made again.
 extension Replay {
+    /// Where the record opened `path`, what is opened now.
+    func path(_ path: String) -> String { paths[path] ?? path }
+
     /// False where it is none. What it answers comes from the kernel that records.
     func system(_ name: String, _ arguments: ReplayArguments) -> Bool {
         let descriptor = arguments.int32(0)

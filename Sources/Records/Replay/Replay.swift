@@ -121,13 +121,14 @@ public final class Replay {
         guard held < Replay.mostHeld else {
             throw Impossible(message: "a replay keeps at most \(Replay.mostHeld >> 20) MiB that calls point to")
         }
-        let arguments = ReplayArguments(try resolved(recorded), recorded.signature)
+        let arguments = ReplayArguments(try resolved(recorded))
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
         case "ibv_poll_cq": poll(recorded, arguments)
         case "load", "store": access(recorded, arguments)
         default:
-            if !system(recorded.signature.name, arguments), !verb(recorded.signature.name, arguments) {
+            let verb = Verbs.named(recorded.signature.name)
+            guard verb?.call(again: arguments.values, on: kernel) ?? system(recorded.signature.name, arguments) else {
                 throw Impossible(message: "\(recorded.signature.name) cannot be made again")
             }
         }
@@ -156,8 +157,7 @@ public final class Replay {
             mapped[arguments[0]] = arguments[1] >= length ? nil : length
             // A part may be gone: then no part is touched.
             if arguments[1] < length, arguments[1] >= page { mapped[arguments[0]] = nil }
-        case "ibv_close_device", "ibv_dealloc_pd", "ibv_dereg_mr", "ibv_dealloc_dmah", "ibv_free_dm",
-            _ where answered.signature.name.hasPrefix("ibv_destroy_"):
+        case let name where Verbs.named(name)?.ends ?? false:
             if case .symbol(let name, _)? = recorded.arguments.first { symbols.forget(name) }
         default: return
         }
@@ -180,7 +180,7 @@ public final class Replay {
     }
 
     private static func isOfData(_ operation: Operation) -> Bool {
-        ["load", "pread", "read", "ibv_memcpy_from_dm"].contains(operation.signature.name)
+        operation.signature.parameters.contains(where: \.isOutput)
     }
 
     // MARK: Names to numbers
@@ -348,20 +348,16 @@ public final class Replay {
         var found: [ibv_wc] = []
         let end = underneath.monotonic() &+ Replay.patience
         while found.count < max(wanted, 1), operation.errno == nil {
-            var room = [ibv_wc](repeating: ibv_wc(), count: max(wanted, 1) - found.count)
             do throws(Errno) {
-                let count = try room.withUnsafeMutableBufferPointer { buffer throws(Errno) in
-                    try underneath.ibv_poll_cq(cq, buffer)
-                }
-                found += room.prefix(count)
-                if wanted == 0 || (count == 0 && underneath.monotonic() >= end) { break }
-                if count == 0 { _ = underneath.sleep(nanoseconds: 100_000) }
+                let new = try underneath.call(Verbs.ibv_poll_cq, cq, Int32(clamping: max(wanted, 1) - found.count))
+                found += new
+                if wanted == 0 || (new.isEmpty && underneath.monotonic() >= end) { break }
+                if new.isEmpty { _ = underneath.sleep(nanoseconds: 100_000) }
             } catch {
                 operation.errno = error
             }
         }
-        operation.result = .number(UInt64(found.count), .decimal)
-        if !found.isEmpty { operation.outputs = [.init("wc", .completions(found))] }
+        Verbs.ibv_poll_cq.note(found, cq, Int32(clamping: wanted), in: &operation)
         answered = operation
     }
 

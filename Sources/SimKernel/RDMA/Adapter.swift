@@ -57,7 +57,7 @@ final class MemoryKeyPool {
     struct Kind: Hashable {
         let ph: UInt8?
         let index: UInt16
-        let access: Int32
+        let access: Access
         let pages: UInt64
         let isBuffer: Bool
     }

@@ -1,33 +1,37 @@
-public import CKernel
+import CKernel
 import Glibc
-public import Kernel
+import Kernel
 
-/// The verbs half of the seam. See ``VerbsCalls``.
+/// Devices, contexts and protection domains.
 extension SimKernel {
-    /// See ``VerbsCalls``.
-    public func ibv_get_device_list() throws(Errno) -> [UnsafeMutablePointer<ibv_device>] {
-        pass(1000)
+    static let deviceAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_get_device_list, SimKernel.ibv_get_device_list),
+        VerbAnswer(Verbs.ibv_open_device, SimKernel.ibv_open_device),
+        VerbAnswer(Verbs.ibv_close_device, SimKernel.ibv_close_device),
+        VerbAnswer(Verbs.ibv_query_device, SimKernel.ibv_query_device),
+        VerbAnswer(Verbs.ibv_query_port, SimKernel.ibv_query_port),
+        VerbAnswer(Verbs.ibv_query_gid_table, SimKernel.ibv_query_gid_table),
+        VerbAnswer(Verbs.ibv_get_async_event, SimKernel.ibv_get_async_event),
+        VerbAnswer(Verbs.ibv_alloc_pd, SimKernel.ibv_alloc_pd),
+        VerbAnswer(Verbs.ibv_dealloc_pd, SimKernel.ibv_dealloc_pd),
+    ]
+
+    func ibv_get_device_list() throws(Errno) -> DeviceList {
         guard !rdma.devices.isEmpty else { throw Errno(ENOSYS) }
-        return rdma.devices
+        return DeviceList(rdma.devices)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_open_device(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno)
+    func ibv_open_device(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno)
         -> UnsafeMutablePointer<ibv_context>
     {
-        pass(1000)
         return try rdma.openContext(device)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_close_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) {
-        pass(1000)
+    func ibv_close_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) {
         try rdma.closeContext(context)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_query_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> ibv_device_attr {
-        pass(1000)
+    func ibv_query_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> ibv_device_attr {
         let nic = try rdma.context(context).nic
         var attributes = ibv_device_attr()
         withUnsafeMutableBytes(of: &attributes.fw_ver) { bytes in
@@ -55,11 +59,9 @@ extension SimKernel {
         return attributes
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_query_port(_ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8) throws(Errno)
+    func ibv_query_port(_ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8) throws(Errno)
         -> ibv_port_attr
     {
-        pass(1000)
         let nic = try rdma.context(context).nic
         guard port == 1 else { throw Errno(EINVAL) }
         var attributes = ibv_port_attr()
@@ -75,17 +77,36 @@ extension SimKernel {
         return attributes
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_alloc_pd(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+    /// A port's entries: RoCE v1 and v2 of the link-local address, then of 10.0.0.N; of software only
+    /// v2.
+    func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
+        return try rdma.context(context).adapter.gids.enumerated().map { index, one in
+            var entry = ibv_gid_entry()
+            entry.gid_index = UInt32(index)
+            entry.port_num = 1
+            entry.gid_type = UInt32(one.type.rawValue)
+            withUnsafeMutableBytes(of: &entry.gid) { $0.copyBytes(from: one.gid) }
+            return entry
+        }
+    }
+
+    /// Waits in virtual time, and lets others run meanwhile.
+    func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32)
+        throws(Errno) -> AsyncEvent?
+    {
+        let context = try rdma.context(context)
+        let end = now + UInt64(max(0, milliseconds)) * 1_000_000
+        while context.events.isEmpty, now < end { _ = sleep(nanoseconds: 20_000) }
+        return context.takeEvent()
+    }
+
+    func ibv_alloc_pd(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
         -> UnsafeMutablePointer<ibv_pd>
     {
-        pass(1000)
         return try rdma.addDomain(context)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
-        pass(1000)
+    func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
         let domain = try rdma.domain(pd)
         guard domain.regions == 0, domain.queuePairs == 0 else { throw Errno(EBUSY) }
         rdma.remove(pd)

@@ -1,6 +1,6 @@
-public import CKernel
+import CKernel
 import Glibc
-public import Kernel
+import Kernel
 
 /// A DMA handle: a processing hint, with a steering tag where the platform gave one.
 final class DMAHandle {
@@ -23,37 +23,36 @@ final class DMAHandle {
     deinit { table?.giveBack(index) }
 }
 
-/// DMA handles. See ``VerbsCalls``.
+/// DMA handles.
 extension SimKernel {
-    private static let cpu: UInt32 = 1
-    private static let hint: UInt32 = 2
-    private static let memoryType: UInt32 = 4
+    static let handleAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_alloc_dmah, SimKernel.ibv_alloc_dmah),
+        VerbAnswer(Verbs.ibv_dealloc_dmah, SimKernel.ibv_dealloc_dmah),
+    ]
 
-    /// See ``VerbsCalls``.
-    public func ibv_alloc_dmah(_ context: UnsafeMutablePointer<ibv_context>, _ attributes: DMAHInitAttributes)
+    func ibv_alloc_dmah(_ context: UnsafeMutablePointer<ibv_context>, _ attributes: DMAHInitAttributes)
         throws(Errno) -> UnsafeMutableRawPointer
     {
-        pass(1000)
         let context = try rdma.context(context)
         // libibverbs/dummy_ops.c: no other provider has it
         guard context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         // providers/mlx5/verbs.c:mlx5_alloc_dmah
-        let mask = attributes.comp_mask
-        let wantsTag = mask & (SimKernel.cpu | SimKernel.memoryType)
-        guard mask & ~7 == 0 else { throw Errno(EINVAL) }
-        guard mask & SimKernel.hint != 0 else { throw Errno(EINVAL) }
-        guard wantsTag == 0 || wantsTag == SimKernel.cpu | SimKernel.memoryType else { throw Errno(EINVAL) }
+        let mask = DMAHInitMask(rawValue: attributes.comp_mask), ofTag: DMAHInitMask = [.cpuID, .memoryType]
+        let wantsTag = !mask.isDisjoint(with: ofTag)
+        guard mask.isSubset(of: [.cpuID, .ph, .memoryType]) else { throw Errno(EINVAL) }
+        guard mask.contains(.ph) else { throw Errno(EINVAL) }
+        guard !wantsTag || mask.contains(ofTag) else { throw Errno(EINVAL) }
         // hw/mlx5/main.c: the object is only there with mdev->st
         guard let steering = context.adapter.steering else { throw Errno(EPROTONOSUPPORT) }
         // core/uverbs_std_types_dmah.c:UVERBS_METHOD_DMAH_ALLOC
-        guard wantsTag == 0 || attributes.tph_mem_type < 2 else { throw Errno(EOPNOTSUPP) }
-        if wantsTag != 0 {
+        guard !wantsTag || attributes.tph_mem_type < 2 else { throw Errno(EOPNOTSUPP) }
+        if wantsTag {
             guard attributes.cpu_id < topology.platform.cpus else { throw Errno(EINVAL) }
             guard attributes.cpu_id < topology.platform.allowedCPUs else { throw Errno(EPERM) }
         }
         guard attributes.ph & 0xfc == 0 else { throw Errno(EINVAL) }
         let isPersistent = attributes.tph_mem_type == 1
-        let tag = wantsTag == 0 ? nil : try cpuTag(Int(attributes.cpu_id), isPersistent: isPersistent, steering)
+        let tag = !wantsTag ? nil : try cpuTag(Int(attributes.cpu_id), isPersistent: isPersistent, steering)
         return rdma.add(try DMAHandle(context, hint: attributes.ph, tag: tag))
     }
 
@@ -69,9 +68,7 @@ extension SimKernel {
         return steering.requester == .extended ? tags[cpu] : tags[cpu] & 0xff
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_dealloc_dmah(_ dmah: UnsafeMutableRawPointer) throws(Errno) {
-        pass(1000)
+    func ibv_dealloc_dmah(_ dmah: UnsafeMutableRawPointer) throws(Errno) {
         guard let handle = rdma.handles[dmah] else { throw Errno(ENOENT) }
         guard handle.regions == 0 else { throw Errno(EBUSY) }
         rdma.remove(dmah)

@@ -1,6 +1,6 @@
-public import CKernel
+import CKernel
 import Glibc
-public import Kernel
+import Kernel
 
 /// Memory of a NIC's own.
 final class DeviceMemory {
@@ -28,13 +28,20 @@ final class DeviceMemory {
     func contains(_ offset: UInt64, _ count: UInt64) -> Bool { offset <= length && count <= length - offset }
 }
 
-/// Device memory. See ``VerbsCalls``.
+/// Device memory.
 extension SimKernel {
-    /// See ``VerbsCalls``. hw/mlx5/dm.c:mlx5_cmd_alloc_memic
-    public func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
+    static let deviceMemoryAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_alloc_dm, SimKernel.ibv_alloc_dm),
+        VerbAnswer(Verbs.ibv_free_dm, SimKernel.ibv_free_dm),
+        VerbAnswer(Verbs.ibv_memcpy_to_dm, SimKernel.ibv_memcpy_to_dm),
+        VerbAnswer(Verbs.ibv_memcpy_from_dm, SimKernel.ibv_memcpy_from_dm),
+        VerbAnswer(Verbs.ibv_reg_dm_mr, SimKernel.ibv_reg_dm_mr),
+    ]
+
+    /// hw/mlx5/dm.c:mlx5_cmd_alloc_memic
+    func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
         -> UnsafeMutablePointer<ibv_dm>
     {
-        pass(1000)
         let model = try rdma.context(context)
         guard model.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         // core/uverbs_std_types_dm.c: the object is only there where the NIC has memory.
@@ -48,52 +55,45 @@ extension SimKernel {
         return rdma.add(DeviceMemory(model, length: length), context)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) {
-        pass(1000)
+    func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) {
         guard try rdma.deviceMemory(dm).regions == 0 else { throw Errno(EBUSY) }
         rdma.remove(dm)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_memcpy_to_dm(
+    func ibv_memcpy_to_dm(
         _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer
     ) throws(Errno) {
-        pass(1000)
         let memory = try rdma.deviceMemory(dm)
         guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
         UnsafeMutableRawBufferPointer(rebasing: memory.bytes[Int(offset)...]).copyMemory(from: bytes)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_memcpy_from_dm(
-        _ bytes: UnsafeMutableRawBufferPointer, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64
+    func ibv_memcpy_from_dm(
+        _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer
     ) throws(Errno) {
-        pass(1000)
         let memory = try rdma.deviceMemory(dm)
         guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
         bytes.copyMemory(
             from: UnsafeRawBufferPointer(rebasing: memory.bytes[Int(offset)..<(Int(offset) + bytes.count)]))
     }
 
-    /// MLX5_IB_DM_MEMIC_ALLOWED_ACCESS: local and remote write, remote read and atomics, zero based.
-    private static let allowed: Int32 = 0x2f
+    /// MLX5_IB_DM_MEMIC_ALLOWED_ACCESS
+    private static let allowed: Access = [.localWrite, .remoteWrite, .remoteRead, .remoteAtomic, .zeroBased]
 
-    /// See ``VerbsCalls``. core/uverbs_std_types_mr.c:UVERBS_METHOD_DM_MR_REG, hw/mlx5/mr.c:mlx5_ib_reg_dm_mr
-    public func ibv_reg_dm_mr(
+    /// core/uverbs_std_types_mr.c:UVERBS_METHOD_DM_MR_REG, hw/mlx5/mr.c:mlx5_ib_reg_dm_mr
+    func ibv_reg_dm_mr(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ length: UInt64,
         _ access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        pass(1000)
-        let domain = try rdma.domain(pd)
+        let domain = try rdma.domain(pd), access = Access(rawValue: access)
         guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         let memory = try rdma.deviceMemory(dm)
         // core/rdma_core.c:lookup_get_idr_uobject
         guard memory.context === domain.context else { throw Errno(ENOENT) }
-        guard access & 0x20 != 0 else { throw Errno(EINVAL) }
-        guard access & 0xa == 0 || access & 1 != 0 else { throw Errno(EINVAL) }
+        guard access.contains(.zeroBased) else { throw Errno(EINVAL) }
+        guard access.isDisjoint(with: .remoteChanges) || access.contains(.localWrite) else { throw Errno(EINVAL) }
         guard memory.contains(offset, length) else { throw Errno(EINVAL) }
-        guard access & ~SimKernel.allowed == 0 else { throw Errno(EINVAL) }
+        guard SimKernel.allowed.contains(access) else { throw Errno(EINVAL) }
         let region = MemoryRegion(
             domain, start: 0, length: length, access: access,
             memory: UInt64(UInt(bitPattern: memory.bytes.baseAddress)) + offset, device: memory)

@@ -8,8 +8,7 @@ final class MemoryRegion: Importer {
     /// What work requests call its first byte.
     let start: UInt64
     let length: UInt64
-    /// IBV_ACCESS_*
-    let access: Int32
+    let access: Access
     /// Where it is in this process; 0 for a dma-buf.
     let memory: UInt64
     let buffer: DMABuf?
@@ -33,7 +32,7 @@ final class MemoryRegion: Importer {
     var dmaAddress: UInt64 = 0
 
     init(
-        _ domain: ProtectionDomain, start: UInt64, length: UInt64, access: Int32, memory: UInt64 = 0,
+        _ domain: ProtectionDomain, start: UInt64, length: UInt64, access: Access, memory: UInt64 = 0,
         buffer: DMABuf? = nil, offset: UInt64 = 0,
         handle: DMAHandle? = nil, isPinned: Bool = false, device: DeviceMemory? = nil
     ) {
@@ -48,7 +47,7 @@ final class MemoryRegion: Importer {
         dmaHandle = handle
         self.isPinned = isPinned
         // hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct: the data direct function's key has it not
-        isRelaxed = access & (1 << 20) != 0 && domain.context.nic.driver.asksForRelaxedOrdering && !isPinned
+        isRelaxed = access.contains(.relaxedOrdering) && domain.context.nic.driver.asksForRelaxedOrdering && !isPinned
     }
 
     deinit {

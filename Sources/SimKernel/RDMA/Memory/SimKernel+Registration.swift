@@ -2,41 +2,51 @@ public import CKernel
 import Glibc
 public import Kernel
 
-/// Memory regions. See ``VerbsCalls``.
+/// Memory regions.
 extension SimKernel {
-    /// The bits ib_check_mr_access knows: LOCAL_WRITE to FLUSH_PERSISTENT, and the optional range.
-    private static let supportedAccess: Int32 = 0x3ff | 0x3ff << 20
-    private static let bufferAccess: Int32 = 0xf | 1 << 20
+    static let regionAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_reg_mr, SimKernel.ibv_reg_mr),
+        VerbAnswer(Verbs.ibv_reg_dmabuf_mr, SimKernel.ibv_reg_dmabuf_mr),
+        VerbAnswer(Verbs.ibv_reg_mr_ex, SimKernel.ibv_reg_mr_ex),
+        VerbAnswer(Verbs.mlx5dv_reg_dmabuf_mr, SimKernel.mlx5dv_reg_dmabuf_mr),
+        VerbAnswer(Verbs.ibv_dereg_mr, SimKernel.ibv_dereg_mr),
+        VerbAnswer(Verbs.mkeyContext, SimKernel.mkeyContext),
+        VerbAnswer(Verbs.frmrPools, SimKernel.frmrPools),
+    ]
 
-    /// See ``VerbsCalls``.
-    public func ibv_reg_mr(_ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, _ access: Int32)
+    /// The bits ib_check_mr_access knows: LOCAL_WRITE to FLUSH_PERSISTENT, and the optional range.
+    private static let supportedAccess = Access(rawValue: 0x3ff | 0x3ff << 20)
+
+    func ibv_reg_mr(_ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, _ access: Int32)
         throws(Errno) -> UnsafeMutablePointer<ibv_mr>
     {
-        pass(1000)
-        return try register(pd, address, length, iova: address, access, handle: nil)
+        return try register(pd, address, length, iova: address, Access(rawValue: access), handle: nil)
     }
 
     private func register(
-        _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, iova: UInt64, _ access: Int32,
+        _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, iova: UInt64, _ access: Access,
         handle: DMAHandle?
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let domain = try rdma.domain(pd)
         try checkAccess(access, SimKernel.supportedAccess)
         // sw/rxe/rxe_verbs.c:rxe_reg_user_mr knows neither ZERO_BASED nor HUGETLB.
-        if domain.context.nic.driver == .rxe, access & 0xa0 != 0 { throw Errno(EOPNOTSUPP) }
+        if domain.context.nic.driver == .rxe, !access.isDisjoint(with: [.zeroBased, .hugeTLB]) {
+            throw Errno(EOPNOTSUPP)
+        }
         // ib_check_mr_access, mlx5/mr.c:mlx5_ib_reg_user_mr
-        if access & 0x40 != 0 {
+        if access.contains(.onDemand) {
             guard domain.context.nic.handlesPageFaults else { throw Errno(EOPNOTSUPP) }
             guard handle == nil else { throw Errno(EOPNOTSUPP) }
         }
         // core/umem.c:ib_umem_get
         guard length > 0 else { throw Errno(EINVAL) }
         guard !address.addingReportingOverflow(length).overflow else { throw Errno(EINVAL) }
-        let isPinned = access & 0x40 == 0
+        let isPinned = !access.contains(.onDemand)
         guard
             !isPinned
                 || (!hasDevicePages(address, address + (length - 1))
-                    && ProcessMemory.isAccessible(address, length, write: access & 0xb != 0))
+                    && ProcessMemory.isAccessible(
+                        address, length, write: !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])))
         else { throw Errno(EFAULT) }
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, memory: address, handle: handle)
@@ -45,30 +55,28 @@ extension SimKernel {
     }
 
     /// include/rdma/ib_verbs.h:ib_check_mr_access
-    private func checkAccess(_ access: Int32, _ supported: Int32) throws(Errno) {
-        guard access & ~supported == 0 else { throw Errno(EINVAL) }
-        guard access & 0xa == 0 || access & 1 != 0 else { throw Errno(EINVAL) }
+    private func checkAccess(_ access: Access, _ supported: Access) throws(Errno) {
+        guard supported.contains(access) else { throw Errno(EINVAL) }
+        guard access.isDisjoint(with: .remoteChanges) || access.contains(.localWrite) else { throw Errno(EINVAL) }
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_reg_dmabuf_mr(
+    func ibv_reg_dmabuf_mr(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
         _ access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        pass(1000)
-        return try register(pd, offset, length, iova, descriptor, access, handle: nil)
+        return try register(pd, offset, length, iova, descriptor, Access(rawValue: access), handle: nil)
     }
 
     /// core/uverbs_std_types_mr.c:UVERBS_METHOD_REG_DMABUF_MR, then the driver
     private func register(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
-        _ access: Int32, handle: DMAHandle?, dataDirect: Bool = false
+        _ access: Access, handle: DMAHandle?, dataDirect: Bool = false
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         let domain = try rdma.domain(pd)
         let nic = domain.context.nic
         guard nic.driver.registersBuffers else { throw Errno(EOPNOTSUPP) }
         guard offset & 4095 == iova & 4095 else { throw Errno(EINVAL) }
-        try checkAccess(access, SimKernel.bufferAccess)
+        try checkAccess(access, .ofBuffers)
         try checkDriver(nic, length, iova, access, dataDirect)
         // core/umem_dmabuf.c:ib_umem_dmabuf_get_with_dma_device
         let (end, overflow) = offset.addingReportingOverflow(length)
@@ -94,7 +102,7 @@ extension SimKernel {
 
     /// What a driver looks at before the descriptor.
     private func checkDriver(
-        _ nic: Topology.NIC, _ length: UInt64, _ iova: UInt64, _ access: Int32, _ dataDirect: Bool
+        _ nic: Topology.NIC, _ length: UInt64, _ iova: UInt64, _ access: Access, _ dataDirect: Bool
     ) throws(Errno) {
         switch nic.driver {
         case .mlx5 where dataDirect:
@@ -106,68 +114,59 @@ extension SimKernel {
             guard length <= Topology.NIC.Driver.irdmaLongest else { throw Errno(EINVAL) }
         case .efa:
             // hw/efa/efa_verbs.c:efa_alloc_mr: no atomics
-            guard access & 8 == 0 else { throw Errno(EOPNOTSUPP) }
+            guard !access.contains(.remoteAtomic) else { throw Errno(EOPNOTSUPP) }
         default: break
         }
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
-        pass(1000)
+    func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
         rdma.remove(try rdma.region(mr))
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_reg_mr_ex(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: MRInitAttributes) throws(Errno)
+    func ibv_reg_mr_ex(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: MRInitAttributes) throws(Errno)
         -> UnsafeMutablePointer<ibv_mr>
     {
-        pass(1000)
         let domain = try rdma.domain(pd)
-        let mask = attributes.comp_mask
+        let mask = MRInitMask(rawValue: attributes.comp_mask), access = Access(rawValue: attributes.access)
         guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
-        guard mask & ~0x1f == 0 else { throw Errno(EOPNOTSUPP) }
-        let handle = mask & 16 != 0 ? try self.handle(attributes.dmah, domain.context) : nil
+        guard mask.isSubset(of: [.iova, .addr, .fd, .fdOffset, .dmah]) else { throw Errno(EOPNOTSUPP) }
+        let handle = mask.contains(.dmah) ? try self.handle(attributes.dmah, domain.context) : nil
         // libibverbs/cmd_mr.c:ibv_cmd_reg_mr_ex
-        switch mask & 0xe {
-        case 12:
-            guard mask & 1 != 0 else { throw Errno(EINVAL) }
+        switch mask.intersection([.addr, .fd, .fdOffset]) {
+        case [.fd, .fdOffset]:
+            guard mask.contains(.iova) else { throw Errno(EINVAL) }
             return try register(
-                pd, attributes.fd_offset, attributes.length, attributes.iova, attributes.fd, attributes.access,
+                pd, attributes.fd_offset, attributes.length, attributes.iova, attributes.fd, access,
                 handle: handle)
-        case 2:
+        case .addr:
             let address = UInt64(UInt(bitPattern: attributes.addr))
-            guard mask & 1 == 0 || attributes.iova & 4095 == address & 4095 else { throw Errno(EINVAL) }
-            let iova = mask & 1 != 0 ? attributes.iova : address
-            return try register(pd, address, attributes.length, iova: iova, attributes.access, handle: handle)
+            guard !mask.contains(.iova) || attributes.iova & 4095 == address & 4095 else { throw Errno(EINVAL) }
+            let iova = mask.contains(.iova) ? attributes.iova : address
+            return try register(pd, address, attributes.length, iova: iova, access, handle: handle)
         default: throw Errno(EINVAL)
         }
     }
 
-    /// See ``VerbsCalls``.
-    public func mlx5dv_reg_dmabuf_mr(
+    func mlx5dv_reg_dmabuf_mr(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
         _ access: Int32, _ mlx5Access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        pass(1000)
         // hw/mlx5/mr.c:mlx5_ib_reg_user_mr_dmabuf; the function is of the mlx5 provider, which knows no other device
         guard try rdma.domain(pd).context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         guard mlx5Access & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
         return try register(
-            pd, offset, length, iova, descriptor, access, handle: nil, dataDirect: mlx5Access & 1 != 0)
+            pd, offset, length, iova, descriptor, Access(rawValue: access), handle: nil, dataDirect: mlx5Access & 1 != 0
+        )
     }
 
-    /// See ``VerbsCalls``.
-    public func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
-        pass(1000)
+    func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
         let region = try rdma.region(mr)
         let nic = region.domain.context.nic
         guard nic.driver == .mlx5, nic.rawDumps else { throw Errno(EOPNOTSUPP) }
         return region.keyContext
     }
 
-    /// See ``VerbsCalls``.
-    public func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8] {
-        pass(1000)
+    func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8] {
         guard let keys = try rdma.context(context).adapter.keys else { throw Errno(ENODATA) }
         return FRMRPool.encode(keys.pools)
     }

@@ -1,30 +1,35 @@
-public import CKernel
+import CKernel
 import Glibc
-public import Kernel
+import Kernel
 
-/// Completion queues and their events. See ``VerbsCalls``.
+/// Completion queues and their events.
 extension SimKernel {
-    /// See ``VerbsCalls``.
-    public func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
+    static let completionAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_create_comp_channel, SimKernel.ibv_create_comp_channel),
+        VerbAnswer(Verbs.ibv_destroy_comp_channel, SimKernel.ibv_destroy_comp_channel),
+        VerbAnswer(Verbs.ibv_create_cq, SimKernel.ibv_create_cq),
+        VerbAnswer(Verbs.ibv_req_notify_cq, takes: 100, SimKernel.ibv_req_notify_cq),
+        VerbAnswer(Verbs.ibv_get_cq_event, SimKernel.ibv_get_cq_event),
+        VerbAnswer(Verbs.ibv_modify_cq, SimKernel.ibv_modify_cq),
+        VerbAnswer(Verbs.ibv_poll_cq, takes: 0, SimKernel.ibv_poll_cq),
+        VerbAnswer(Verbs.ibv_destroy_cq, SimKernel.ibv_destroy_cq),
+    ]
+
+    func ibv_create_comp_channel(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
         -> UnsafeMutablePointer<ibv_comp_channel>
     {
-        pass(1000)
         return try rdma.addChannel(context)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) {
-        pass(1000)
+    func ibv_destroy_comp_channel(_ channel: UnsafeMutablePointer<ibv_comp_channel>) throws(Errno) {
         guard try rdma.channel(channel).users == 0 else { throw Errno(EBUSY) }
         rdma.remove(channel)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_create_cq(
+    func ibv_create_cq(
         _ context: UnsafeMutablePointer<ibv_context>, _ entries: Int32,
         _ channel: UnsafeMutablePointer<ibv_comp_channel>?
     ) throws(Errno) -> UnsafeMutablePointer<ibv_cq> {
-        pass(1000)
         let nic = try rdma.context(context).nic
         guard entries > 0, entries <= nic.longestCompletionQueue else { throw Errno(EINVAL) }
         // providers/mlx5/verbs.c:create_cq, hw/mlx5/cq.c:mlx5_ib_create_cq: one more, then a power of two.
@@ -32,17 +37,14 @@ extension SimKernel {
         return try rdma.addQueue(context, entries: places, channel, self)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno) {
-        pass(100)
+    func ibv_req_notify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ solicitedOnly: Bool) throws(Errno) {
         try rdma.queue(cq).arm(solicitedOnly: solicitedOnly)
     }
 
-    /// See ``VerbsCalls``. Waits in virtual time, and lets others run meanwhile.
-    public func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32)
+    /// Waits in virtual time, and lets others run meanwhile.
+    func ibv_get_cq_event(_ channel: UnsafeMutablePointer<ibv_comp_channel>, _ milliseconds: Int32)
         throws(Errno) -> Bool
     {
-        pass(1000)
         let channel = try rdma.channel(channel)
         let end = now + UInt64(max(0, milliseconds)) * 1_000_000
         channel.advance(to: now)
@@ -55,9 +57,13 @@ extension SimKernel {
         return true
     }
 
-    /// See ``VerbsCalls``. hw/mlx5/cq.c:mlx5_ib_modify_cq
-    public func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
-        pass(1000)
+    func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: Int32) throws(Errno) -> [ibv_wc] {
+        let queue = try rdma.queue(cq)
+        return [ibv_wc](unsafeUninitializedCapacity: Int(max(0, count))) { room, filled in filled = queue.poll(room) }
+    }
+
+    /// hw/mlx5/cq.c:mlx5_ib_modify_cq
+    func ibv_modify_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: UInt16, _ period: UInt16) throws(Errno) {
         let queue = try rdma.queue(cq)
         guard queue.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         guard period <= 4095 else { throw Errno(EINVAL) }
@@ -65,21 +71,9 @@ extension SimKernel {
         queue.eventPeriod = UInt64(period) * 1000
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, limit: UInt32) throws(Errno) {
-        pass(1000)
-        try rdma.sharedQueue(srq).set(limit: limit)
-    }
-
-    /// See ``VerbsCalls``. Waits in virtual time, and lets others run meanwhile.
-    public func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32)
-        throws(Errno) -> AsyncEvent?
-    {
-        pass(1000)
-        let context = try rdma.context(context)
-        let end = now + UInt64(max(0, milliseconds)) * 1_000_000
-        while context.events.isEmpty, now < end { _ = sleep(nanoseconds: 20_000) }
-        return context.takeEvent()
+    func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
+        guard try rdma.queue(cq).users == 0 else { throw Errno(EBUSY) }
+        rdma.remove(cq)
     }
 }
 

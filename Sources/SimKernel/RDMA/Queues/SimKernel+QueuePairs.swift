@@ -1,41 +1,33 @@
-public import CKernel
+import CKernel
 import Glibc
-public import Kernel
+import Kernel
 
-/// Queues and work requests. See ``VerbsCalls``.
+/// Queues and work requests.
 extension SimKernel {
-    /// See ``VerbsCalls``. A port's entries: RoCE v1 and v2 of the link-local address, then of 10.0.0.N; of software only
-    /// v2.
-    public func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
-        pass(1000)
-        return try rdma.context(context).adapter.gids.enumerated().map { index, one in
-            var entry = ibv_gid_entry()
-            entry.gid_index = UInt32(index)
-            entry.port_num = 1
-            entry.gid_type = UInt32(one.type.rawValue)
-            withUnsafeMutableBytes(of: &entry.gid) { $0.copyBytes(from: one.gid) }
-            return entry
-        }
-    }
+    static let queueAnswers: [any AnyVerbAnswer] = [
+        VerbAnswer(Verbs.ibv_create_qp, SimKernel.ibv_create_qp),
+        VerbAnswer(Verbs.ibv_destroy_qp, SimKernel.ibv_destroy_qp),
+        VerbAnswer(Verbs.ibv_modify_qp, SimKernel.ibv_modify_qp),
+        VerbAnswer(Verbs.ibv_post_send, takes: 0, SimKernel.ibv_post_send),
+        VerbAnswer(Verbs.ibv_post_recv, takes: 0, SimKernel.ibv_post_recv),
+        VerbAnswer(Verbs.ibv_create_ah, SimKernel.ibv_create_ah),
+        VerbAnswer(Verbs.ibv_destroy_ah, SimKernel.ibv_destroy_ah),
+        VerbAnswer(Verbs.ibv_create_srq, SimKernel.ibv_create_srq),
+        VerbAnswer(Verbs.ibv_destroy_srq, SimKernel.ibv_destroy_srq),
+        VerbAnswer(Verbs.ibv_modify_srq, SimKernel.ibv_modify_srq),
+        VerbAnswer(Verbs.ibv_post_srq_recv, takes: 0, SimKernel.ibv_post_srq_recv),
+    ]
 
-    /// See ``VerbsCalls``.
-    public func ibv_destroy_cq(_ cq: UnsafeMutablePointer<ibv_cq>) throws(Errno) {
-        pass(1000)
-        guard try rdma.queue(cq).users == 0 else { throw Errno(EBUSY) }
-        rdma.remove(cq)
-    }
-
-    /// See ``VerbsCalls``.
-    public func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: inout ibv_qp_init_attr)
+    func ibv_create_qp(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: UnsafeMutablePointer<ibv_qp_init_attr>)
         throws(Errno) -> UnsafeMutablePointer<ibv_qp>
     {
-        pass(1000)
-        let cap = attributes.cap
-        guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.qp_type) else {
+        let cap = attributes.pointee.cap
+        guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.pointee.qp_type) else {
             throw notModelled("queue pairs other than RC, UC and UD", EOPNOTSUPP)
         }
         if try rdma.domain(pd).context.nic.driver == .mlx5 {
-            attributes.cap = try QueueSizes.granted(cap, attributes.qp_type, isShared: attributes.srq != nil)
+            attributes.pointee.cap = try QueueSizes.granted(
+                cap, attributes.pointee.qp_type, isShared: attributes.pointee.srq != nil)
         } else {
             guard cap.max_send_wr <= 1 << 15 else { throw Errno(EINVAL) }
             guard cap.max_recv_wr <= 1 << 15 else { throw Errno(EINVAL) }
@@ -43,20 +35,17 @@ extension SimKernel {
             guard cap.max_recv_sge <= 30 else { throw Errno(EINVAL) }
             guard cap.max_inline_data <= 1024 else { throw Errno(EINVAL) }
         }
-        return try rdma.addQueuePair(pd, attributes, self)
+        return try rdma.addQueuePair(pd, attributes.pointee, self)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
-        pass(1000)
+    func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
         rdma.remove(qp, try rdma.queuePair(qp))
     }
 
-    /// See ``VerbsCalls``. sw/rxe/rxe_av.c:rxe_av_chk_attr
-    public func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
+    /// sw/rxe/rxe_av.c:rxe_av_chk_attr
+    func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
         -> UnsafeMutablePointer<ibv_ah>
     {
-        pass(1000)
         let adapter = try rdma.domain(pd).context.adapter
         // providers/mlx5/verbs.c:mlx5_create_ah returns nothing, and no errno either, which the seam calls EIO.
         guard attributes.port_num == 1 else { throw Errno(adapter.nic.driver == .mlx5 ? EIO : EINVAL) }
@@ -66,17 +55,13 @@ extension SimKernel {
         return try rdma.addAddress(pd, attributes)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
-        pass(1000)
+    func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
         rdma.remove(ah, try rdma.address(ah))
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
+    func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
         -> UnsafeMutablePointer<ibv_srq>
     {
-        pass(1000)
         if try rdma.domain(pd).context.nic.driver == .mlx5 {
             let (granted, mostLimit) = try QueueSizes.granted(attributes.attr)
             return try rdma.addSharedQueue(pd, granted, mostLimit: mostLimit, self)
@@ -88,54 +73,44 @@ extension SimKernel {
         return try rdma.addSharedQueue(pd, attributes.attr, mostLimit: UInt32(places - 1), self)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
-        pass(1000)
+    func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, _ limit: UInt32) throws(Errno) {
+        try rdma.sharedQueue(srq).set(limit: limit)
+    }
+
+    func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
         let queue = try rdma.sharedQueue(srq)
         guard queue.users == 0 else { throw Errno(EBUSY) }
         rdma.remove(srq, queue)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+    func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_recv_wr>?
         try rdma.sharedQueue(srq).post(request, refused: &refused)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
+    func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
         throws(Errno)
     {
-        pass(1000)
         let queuePair = try rdma.queuePair(qp)
         try queuePair.modify(attributes, UInt32(bitPattern: mask))
         qp.pointee.state = queuePair.state
         if queuePair.state == IBV_QPS_RTS { queuePair.progress() }
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
+    func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_send_wr>?
         try rdma.queuePair(qp).post(request, refused: &refused)
     }
 
-    /// See ``VerbsCalls``.
-    public func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
+    func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_recv_wr>?
         try rdma.queuePair(qp).postReceive(request, refused: &refused)
-    }
-
-    /// See ``VerbsCalls``.
-    public func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ completions: UnsafeMutableBufferPointer<ibv_wc>)
-        throws(Errno) -> Int
-    {
-        try rdma.queue(cq).poll(completions)
     }
 }
 

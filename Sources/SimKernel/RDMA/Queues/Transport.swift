@@ -60,9 +60,9 @@ extension QueuePair {
     // MARK: Local memory
 
     /// A region of this queue pair's domain that has the piece and grants `access`.
-    private func region(_ piece: Piece, _ access: Int32) -> MemoryRegion? {
+    private func region(_ piece: Piece, _ access: Access) -> MemoryRegion? {
         guard let region = kernel.rdma.region(key: piece.key), region.domain === domain,
-            region.access & access == access, region.contains(piece.address, piece.length)
+            region.access.contains(access), region.contains(piece.address, piece.length)
         else { return nil }
         return region
     }
@@ -74,7 +74,7 @@ extension QueuePair {
         guard !send.isFetching else { return [] }
         // Of up to 4 GiB each: room is made for what is there. A piece of nothing needs no key: libmlx5 leaves it out
         // (providers/mlx5/qp.c:_mlx5_post_send), rxe moves nothing (sw/rxe/rxe_mr.c:copy_data).
-        guard send.pieces.allSatisfy({ $0.length == 0 || region($0, 0) != nil }) else { return nil }
+        guard send.pieces.allSatisfy({ $0.length == 0 || region($0, []) != nil }) else { return nil }
         var bytes = [UInt8](repeating: 0, count: send.length)
         return move(&bytes, send.pieces, toMemory: false) ? bytes : nil
     }
@@ -83,7 +83,7 @@ extension QueuePair {
         bytes.withUnsafeMutableBytes { bytes in
             var done = 0
             for piece in pieces where done < bytes.count {
-                guard let region = region(piece, toMemory ? 1 : 0) else { return false }
+                guard let region = region(piece, toMemory ? .localWrite : []) else { return false }
                 let part = bytes[done..<min(done + piece.length, bytes.count)]
                 guard
                     region.transfer(
@@ -97,11 +97,14 @@ extension QueuePair {
 
     // MARK: The responder
 
+    /// What a peer may do by it.
+    private var access: Access { Access(rawValue: Int32(bitPattern: attributes.qp_access_flags)) }
+
     /// The peer's region that a request names; it must grant `access`, and so must the peer's queue pair.
-    private func remote(_ send: Send, _ length: Int, _ access: Int32, _ peer: QueuePair) -> MemoryRegion? {
-        guard peer.attributes.qp_access_flags & UInt32(access) != 0,
+    private func remote(_ send: Send, _ length: Int, _ access: Access, _ peer: QueuePair) -> MemoryRegion? {
+        guard peer.access.contains(access),
             let region = kernel.rdma.region(key: send.remoteKey), region.domain === peer.domain,
-            region.access & access != 0, region.contains(send.remoteAddress, length)
+            region.access.contains(access), region.contains(send.remoteAddress, length)
         else { return nil }
         return region
     }
@@ -131,7 +134,7 @@ extension QueuePair {
         guard !hasImmediate || peer.hasReceive else { return wait(for: peer) }
         if !bytes.isEmpty {
             var bytes = bytes
-            guard let region = remote(send, bytes.count, 2, peer) else { return refused(send, peer) }
+            guard let region = remote(send, bytes.count, .remoteWrite, peer) else { return refused(send, peer) }
             guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
             else { return unreachable(send, peer) }
         }
@@ -160,7 +163,7 @@ extension QueuePair {
     private func read(_ send: Send, _ peer: QueuePair) -> Outcome {
         guard send.length > 0 else { return IBV_WC_SUCCESS }
         var bytes = [UInt8](repeating: 0, count: send.length)
-        guard let region = remote(send, bytes.count, 4, peer) else { return refused(send, peer) }
+        guard let region = remote(send, bytes.count, .remoteRead, peer) else { return refused(send, peer) }
         guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
         else { return unreachable(send, peer) }
         return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
@@ -173,7 +176,7 @@ extension QueuePair {
             return IBV_WC_REM_INV_REQ_ERR
         }
         var old = [UInt8](repeating: 0, count: 8)
-        guard let region = remote(send, 8, 8, peer) else { return refused(send, peer) }
+        guard let region = remote(send, 8, .remoteAtomic, peer) else { return refused(send, peer) }
         guard old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
         else { return unreachable(send, peer) }
         let value = old.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
@@ -199,7 +202,7 @@ extension QueuePair {
         let needsReceive = send.opcode != IBV_WR_RDMA_WRITE
         guard !needsReceive || peer.hasReceive else { return IBV_WC_SUCCESS }
         if isWrite {
-            if !bytes.isEmpty, remote(send, bytes.count, 2, peer) == nil { return IBV_WC_SUCCESS }
+            if !bytes.isEmpty, remote(send, bytes.count, .remoteWrite, peer) == nil { return IBV_WC_SUCCESS }
             _ = write(bytes, send, peer)
         } else {
             _ = deliver(bytes, send, peer)

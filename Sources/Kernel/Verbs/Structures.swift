@@ -18,31 +18,29 @@ private func place<Structure, Value>(_ path: KeyPath<Structure, Value>) -> Int {
 
 /// Structures of verbs.h: the one description of their members.
 extension Layout {
-    /// struct ibv_qp_attr, and which bit of attr_mask (IBV_QP_*) each member belongs to; 0 for the path, which is IBV_QP_AV.
-    public static let queuePairAttributes: [(bit: Int, field: Field)] = [
-        (1 << 0, enumeration("qp_state", \Attributes.qp_state, Signature.queueStates)),
-        (1 << 1, enumeration("cur_qp_state", \Attributes.cur_qp_state, Signature.queueStates)),
-        (1 << 8, enumeration("path_mtu", \Attributes.path_mtu, .names(mtus))),
-        (1 << 18, enumeration("path_mig_state", \Attributes.path_mig_state)),
-        (1 << 6, Field("qkey", \Attributes.qkey)), (1 << 12, Field("rq_psn", \Attributes.rq_psn)),
-        (1 << 16, Field("sq_psn", \Attributes.sq_psn)),
-        (1 << 20, Field("dest_qp_num", \Attributes.dest_qp_num, .input, .queueNumber)),
+    /// struct ibv_qp_attr, and which bit of attr_mask (IBV_QP_*) each member belongs to. The path, of IBV_QP_AV, is not among them.
+    public static let queuePairAttributes: [(bit: ibv_qp_attr_mask, field: Field)] = [
+        (IBV_QP_STATE, enumeration("qp_state", \Attributes.qp_state, AttributeMask.states)),
+        (IBV_QP_CUR_STATE, enumeration("cur_qp_state", \Attributes.cur_qp_state, AttributeMask.states)),
+        (IBV_QP_PATH_MTU, enumeration("path_mtu", \Attributes.path_mtu, .names(mtus))),
+        (IBV_QP_PATH_MIG_STATE, enumeration("path_mig_state", \Attributes.path_mig_state)),
+        (IBV_QP_QKEY, Field("qkey", \Attributes.qkey)), (IBV_QP_RQ_PSN, Field("rq_psn", \Attributes.rq_psn)),
+        (IBV_QP_SQ_PSN, Field("sq_psn", \Attributes.sq_psn)),
+        (IBV_QP_DEST_QPN, Field("dest_qp_num", \Attributes.dest_qp_num, .input, .queueNumber)),
         (
-            1 << 3,
-            Field("qp_access_flags", offset: place(\Attributes.qp_access_flags), size: 4, .input, Signature.access)
+            IBV_QP_ACCESS_FLAGS,
+            Field("qp_access_flags", offset: place(\Attributes.qp_access_flags), size: 4, .input, Access.format)
         ),
-        (1 << 4, Field("pkey_index", \Attributes.pkey_index, .input, .decimal)),
-        (1 << 2, Field("en_sqd_async_notify", \Attributes.en_sqd_async_notify, .input, .decimal)),
-        (1 << 13, Field("max_rd_atomic", \Attributes.max_rd_atomic, .input, .decimal)),
-        (1 << 17, Field("max_dest_rd_atomic", \Attributes.max_dest_rd_atomic, .input, .decimal)),
-        (1 << 15, Field("min_rnr_timer", \Attributes.min_rnr_timer, .input, .decimal)),
-        (1 << 5, Field("port_num", \Attributes.port_num, .input, .decimal)),
-        (1 << 9, Field("timeout", \Attributes.timeout, .input, .decimal)),
-        (1 << 10, Field("retry_cnt", \Attributes.retry_cnt, .input, .decimal)),
-        (1 << 11, Field("rnr_retry", \Attributes.rnr_retry, .input, .decimal)),
+        (IBV_QP_PKEY_INDEX, Field("pkey_index", \Attributes.pkey_index, .input, .decimal)),
+        (IBV_QP_EN_SQD_ASYNC_NOTIFY, Field("en_sqd_async_notify", \Attributes.en_sqd_async_notify, .input, .decimal)),
+        (IBV_QP_MAX_QP_RD_ATOMIC, Field("max_rd_atomic", \Attributes.max_rd_atomic, .input, .decimal)),
+        (IBV_QP_MAX_DEST_RD_ATOMIC, Field("max_dest_rd_atomic", \Attributes.max_dest_rd_atomic, .input, .decimal)),
+        (IBV_QP_MIN_RNR_TIMER, Field("min_rnr_timer", \Attributes.min_rnr_timer, .input, .decimal)),
+        (IBV_QP_PORT, Field("port_num", \Attributes.port_num, .input, .decimal)),
+        (IBV_QP_TIMEOUT, Field("timeout", \Attributes.timeout, .input, .decimal)),
+        (IBV_QP_RETRY_CNT, Field("retry_cnt", \Attributes.retry_cnt, .input, .decimal)),
+        (IBV_QP_RNR_RETRY, Field("rnr_retry", \Attributes.rnr_retry, .input, .decimal)),
     ]
-    /// IBV_QP_AV: with it, modify_qp takes a path.
-    public static let pathBit = 1 << 7
     private static let mtus: [Format.Flag] = [
         .init(1, "256"), .init(2, "512"), .init(3, "1024"), .init(4, "2048"), .init(5, "4096"),
     ]
@@ -126,6 +124,11 @@ extension Layout {
     public static let receive = Layout(
         size: MemoryLayout<ibv_recv_wr>.size, [Field("wr_id", \ibv_recv_wr.wr_id)])
 
+    /// Members of work requests of any kind.
+    static let workMembers: [Signature.Member] =
+        ([IBV_WR_RDMA_WRITE, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_SEND].flatMap { work($0.rawValue).fields } + piece.fields)
+        .map { ($0.name, $0.format) }
+
     private static let completions = Format.names([
         .init(0, "SEND"), .init(1, "RDMA_WRITE"), .init(2, "RDMA_READ"), .init(3, "COMP_SWAP"), .init(4, "FETCH_ADD"),
         .init(128, "RECV"), .init(129, "RECV_RDMA_WITH_IMM"),
@@ -163,89 +166,4 @@ extension Layout {
         }
         return Layout(size: MemoryLayout<ibv_wc>.size, fields)
     }
-}
-
-/// Structures of verbs.h as values of an operation.
-extension Operation.Value {
-    private static func members<Structure>(_ layout: Layout, _ structure: Structure) -> [Operation.Member] {
-        withUnsafeBytes(of: structure) { Decoder().members(layout, $0, .input) }
-    }
-
-    static func attributes(_ attributes: ibv_qp_attr, _ mask: Int32) -> Operation.Value {
-        let fields = Layout.queuePairAttributes.filter { Int(mask) & $0.bit != 0 }.map(\.field)
-        var members = members(Layout(size: MemoryLayout<ibv_qp_attr>.size, fields), attributes)
-        if Int(mask) & Layout.pathBit != 0 { members.append(.init("ah_attr", path(attributes.ah_attr))) }
-        return .structure(members)
-    }
-
-    static func path(_ attributes: ibv_ah_attr) -> Operation.Value {
-        let gid = withUnsafeBytes(of: attributes) { Array($0[Layout.pathGID..<(Layout.pathGID + 16)]) }
-        return .structure([.init("dgid", .bytes(gid))] + members(.path, attributes))
-    }
-
-    private static func pieces(_ list: UnsafeMutablePointer<ibv_sge>?, _ count: Int32) -> Operation.Member {
-        let pieces = UnsafeBufferPointer(start: list, count: list == nil ? 0 : Int(max(0, count)))
-        return .init("sg_list", .list(pieces.map { .structure(members(.piece, $0)) }))
-    }
-
-    static func work(
-        _ request: UnsafeMutablePointer<ibv_send_wr>, on qp: UnsafeMutablePointer<ibv_qp>
-    ) -> Operation.Value {
-        let isDatagram = qp.pointee.qp_type == IBV_QPT_UD
-        var list: [Operation.Value] = []
-        var next: UnsafeMutablePointer<ibv_send_wr>? = request
-        while let wr = next, list.count < 1 << 16 {
-            var members = members(.work(wr.pointee.opcode.rawValue), wr.pointee)
-            // Only datagrams have an address; others may have anything in its place.
-            if !isDatagram { members.removeAll { ["ah", "remote_qpn", "remote_qkey"].contains($0.name) } }
-            list.append(.structure(members + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
-            next = wr.pointee.next
-        }
-        return .list(list)
-    }
-
-    static func work(_ request: UnsafeMutablePointer<ibv_recv_wr>) -> Operation.Value {
-        var list: [Operation.Value] = []
-        var next: UnsafeMutablePointer<ibv_recv_wr>? = request
-        while let wr = next, list.count < 1 << 16 {
-            list.append(.structure(members(.receive, wr.pointee) + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
-            next = wr.pointee.next
-        }
-        return .list(list)
-    }
-
-    /// Completions as they are compared.
-    public static func completions(_ list: some Collection<ibv_wc>) -> Operation.Value {
-        .list(list.map { .structure(members(.completion($0), $0)) })
-    }
-
-    static func devices(_ devices: [UnsafeMutablePointer<ibv_device>]) -> Operation.Value {
-        .list(
-            devices.map { device in
-                let name = withUnsafeBytes(of: device.pointee.name) {
-                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                }
-                return .structure([
-                    .init("name", .text(name)), .init("device", .number(address(device), .handle("device"))),
-                ])
-            })
-    }
-
-    static func gids(_ entries: [ibv_gid_entry]) -> Operation.Value {
-        .list(
-            entries.map { entry in
-                let gid = withUnsafeBytes(of: entry.gid) { Array($0) }
-                return .structure([
-                    .init("gid", .bytes(gid)), .init("gid_index", .number(UInt64(entry.gid_index), .decimal)),
-                    .init("port_num", .number(UInt64(entry.port_num), .decimal)),
-                    .init("gid_type", .number(UInt64(entry.gid_type), .decimal)),
-                ])
-            })
-    }
-}
-
-extension ibv_wc {
-    /// Whether it tells who sent: of a datagram, which comes with a global route header or, in an InfiniBand subnet, with its
-    /// sender's LID alone. Providers leave src_qp of others 0, or what it was.
-    public var isOfDatagram: Bool { src_qp != 0 && (wc_flags & IBV_WC_GRH.rawValue != 0 || slid != 0) }
 }

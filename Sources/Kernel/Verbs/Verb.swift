@@ -1,0 +1,159 @@
+/// A function of libibverbs, or what stands beside it on the same device: the one description that traces, records, replays,
+/// exported C, fault plans and the live kernel go by. Its C arguments have Swift types; how each is written in a trace, and
+/// read back from one, its ``VerbParameter`` says.
+///
+/// Every verb is a constant of ``Verbs``, and is called through a kernel: `kernel.call(Verbs.ibv_alloc_pd, context)`.
+public final class Verb<Answer, each Argument>: AnyVerb {
+    /// See ``AnyVerb``.
+    public let signature: Signature
+    /// See ``AnyVerb``.
+    public let refusals: [Refusal]
+    /// See ``AnyVerb``.
+    public let made: ObjectKind?
+    /// See ``AnyVerb``.
+    public let ends: Bool
+    /// See ``AnyVerb``.
+    public let inC: CForm
+    /// Whether one answer does for as long as the kernel lives: what it points to stays valid.
+    public let isAskedOnce: Bool
+    /// Whether it goes through a context's own functions (struct ibv_context_ops), which data loops call without a kernel.
+    let isOfDataPath: Bool
+    private let parameters: (repeat VerbParameter<each Argument>)
+    private let encoding: (@Sendable (repeat each Argument) -> [Operation.Value])?
+    private let answer: VerbAnswer<Answer>
+    private let body: @Sendable (repeat each Argument) throws(Errno) -> Answer
+
+    /// A description.
+    /// - Parameters:
+    ///   - parameters: in C order; of structures the members that matter.
+    ///   - encoding: the arguments as an operation has them, where one of them decides how another is written.
+    ///   - answer: what a success gives.
+    ///   - ends: whether a success is the end of the object that is its first argument.
+    ///   - live: the call.
+    init(
+        _ name: String, _ parameters: repeat VerbParameter<each Argument>,
+        encoding: (@Sendable (repeat each Argument) -> [Operation.Value])? = nil, answer: VerbAnswer<Answer>,
+        ends: Bool = false, isAskedOnce: Bool = false, isOfDataPath: Bool = false, inC: CForm = .plain,
+        refusals: [Refusal], live: @escaping @Sendable (repeat each Argument) throws(Errno) -> Answer
+    ) {
+        var columns: [Signature.Parameter] = []
+        var members = answer.members
+        for parameter in repeat each parameters {
+            columns += parameter.columns
+            members += parameter.members
+        }
+        signature = Signature(name, columns, result: answer.result, outputs: answer.outputs, members: members)
+        self.refusals = refusals
+        self.ends = ends
+        self.inC = inC
+        self.isAskedOnce = isAskedOnce
+        self.isOfDataPath = isOfDataPath
+        made = answer.object
+        self.parameters = (repeat each parameters)
+        self.encoding = encoding
+        self.answer = answer
+        body = live
+    }
+
+    /// The call on this machine.
+    public func live(_ arguments: repeat each Argument) throws(Errno) -> Answer { try body(repeat each arguments) }
+
+    /// The object that is its first argument; nil where that is none.
+    public func object(_ arguments: repeat each Argument) -> UnsafeMutableRawPointer? {
+        for (parameter, argument) in repeat (each parameters, each arguments) {
+            return parameter.object?(argument)
+        }
+        return nil
+    }
+
+    /// The object that a call has made; nil of a verb that makes none.
+    public func object(in answer: Answer) -> UnsafeMutableRawPointer? { self.answer.pointer?(answer) }
+
+    /// The call as it is about to be made.
+    func operation(_ arguments: repeat each Argument) -> Operation {
+        Operation(signature, encoding?(repeat each arguments) ?? values(repeat each arguments, isAnswered: false))
+    }
+
+    /// Adds what a success gave.
+    public func note(_ answer: Answer, _ arguments: repeat each Argument, in operation: inout Operation) {
+        if signature.parameters.contains(where: \.isOutput) {
+            operation.arguments = values(repeat each arguments, isAnswered: true)
+        }
+        self.answer.note(answer, &operation)
+    }
+
+    private func values(_ arguments: repeat each Argument, isAnswered: Bool) -> [Operation.Value] {
+        var values: [Operation.Value] = []
+        for (parameter, argument) in repeat (each parameters, each arguments) {
+            values += parameter.encode(argument, isAnswered)
+        }
+        return values
+    }
+
+    /// See ``AnyVerb``.
+    public func call(again values: [Operation.Value], on kernel: any VerbsCalls) -> Bool {
+        let values = RecordedArguments(values)
+        let arguments: (repeat each Argument)
+        do { arguments = (repeat try (each parameters).decoded(values)) } catch { return false }
+        // What it answers, whoever records the kernel hears.
+        _ = try? kernel.call(self, repeat each arguments)
+        return true
+    }
+}
+
+/// What is known of a verb without its types.
+public protocol AnyVerb: AnyObject, Sendable {
+    /// Name, parameters and results, as traces and records have them.
+    var signature: Signature { get }
+    /// How it is refused.
+    var refusals: [Refusal] { get }
+    /// The kind of object that a success gives.
+    var made: ObjectKind? { get }
+    /// Whether a success is the end of the object that is its first argument.
+    var ends: Bool { get }
+    /// What it is in exported C.
+    var inC: CForm { get }
+    /// Makes a recorded call again, with numbers for names.
+    /// - Returns: false where an object that it needs is missing, and so it was not made.
+    func call(again values: [Operation.Value], on kernel: any VerbsCalls) -> Bool
+}
+
+/// A kind of object that libibverbs makes.
+public struct ObjectKind: Sendable {
+    /// What parameters and records call one: "mr".
+    public let name: String
+    /// What a list of open objects calls one: "memory region".
+    public let noun: String
+    /// The C type of a pointer to one: "struct ibv_mr *".
+    public let type: String
+
+    init(_ name: String, _ noun: String, _ type: String) { (self.name, self.noun, self.type) = (name, noun, type) }
+}
+
+/// What a verb is in exported C, where `$0`, `$1` and so on are its arguments.
+public enum CForm: Sendable {
+    /// Its name and its arguments.
+    case plain
+    /// A call, with these declarations before it.
+    case call(String, [CDeclaration] = [])
+    /// Its list of devices, of which each is found by its name.
+    case deviceList
+    /// Its entries, of which each is asked for with ibv_query_gid.
+    case gidTable
+    /// Waiting on the channel's descriptor, and then the call.
+    case completionEvent
+    /// A chain of struct ibv_send_wr or ibv_recv_wr.
+    case work(String)
+    /// Polling until as many completions came as the record has.
+    case completions
+    /// Nothing: libraries that people have lack it, or it is none of libibverbs.
+    case none
+}
+
+/// A declaration that a call in exported C needs.
+public enum CDeclaration: Sendable {
+    /// Lines as they are.
+    case lines([String])
+    /// A structure, such as "struct ibv_ah_attr attr", from the members that an argument has.
+    case structure(String, argument: Int)
+}

@@ -1,0 +1,56 @@
+/// What a verb's success gives, and how traces and records have it.
+struct VerbAnswer<Answer>: Sendable {
+    /// How the result is written.
+    let result: Format
+    /// What else comes out, by name.
+    let outputs: [(name: String, format: Format)]
+    /// Members of structures among the outputs.
+    let members: [Signature.Member]
+    /// What kind of object the answer is.
+    let object: ObjectKind?
+    let pointer: (@Sendable (Answer) -> UnsafeMutableRawPointer)?
+    /// Puts it into an operation.
+    let note: @Sendable (Answer, inout Operation) -> Void
+
+    private init(
+        result: Format = .decimal, outputs: [(name: String, format: Format)] = [], members: [Signature.Member] = [],
+        object: ObjectKind? = nil, pointer: (@Sendable (Answer) -> UnsafeMutableRawPointer)? = nil,
+        note: @escaping @Sendable (Answer, inout Operation) -> Void
+    ) {
+        self.result = result
+        self.outputs = outputs
+        self.members = members
+        self.object = object
+        self.pointer = pointer
+        self.note = note
+    }
+
+    /// Something that traces do not show.
+    static var unseen: VerbAnswer { VerbAnswer { _, _ in } }
+
+    /// Results and outputs of its own.
+    static func noted(
+        outputs: [(name: String, format: Format)] = [], members: [Signature.Member] = [],
+        _ note: @escaping @Sendable (Answer, inout Operation) -> Void
+    ) -> VerbAnswer { VerbAnswer(outputs: outputs, members: members, note: note) }
+
+    /// An object, with those of its members that matter.
+    static func object<Object>(_ kind: ObjectKind, _ outputs: [VerbMember<Object>] = []) -> VerbAnswer
+    where Answer == UnsafeMutablePointer<Object> {
+        let format = Format.handle(kind.name)
+        return VerbAnswer(
+            result: format, outputs: outputs.map { ($0.name, $0.format) }, object: kind, pointer: { .init($0) }
+        ) { object, operation in
+            operation.result = .number(address(object), format)
+            operation.outputs = outputs.map { .init($0.name, $0.value(in: object.pointee)) }
+        }
+    }
+
+    /// An object whose structure nobody knows.
+    static func object(_ kind: ObjectKind) -> VerbAnswer where Answer == UnsafeMutableRawPointer {
+        let format = Format.handle(kind.name)
+        return VerbAnswer(result: format, object: kind, pointer: { $0 }) { object, operation in
+            operation.result = .number(address(object), format)
+        }
+    }
+}

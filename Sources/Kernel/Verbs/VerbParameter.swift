@@ -1,0 +1,243 @@
+/// A parameter of a verb: its name in C, how traces write it, and how it is read back from there. A structure, or a buffer
+/// with its length, is one parameter here and several in a trace.
+public struct VerbParameter<Value>: Sendable {
+    /// What a trace shows of it, in order.
+    let columns: [Signature.Parameter]
+    /// Members of structures within it.
+    let members: [Signature.Member]
+    /// The values of the columns; `isAnswered` once the call has succeeded.
+    let encode: @Sendable (_ value: Value, _ isAnswered: Bool) -> [Operation.Value]
+    private let decode: @Sendable (RecordedArguments) -> Value?
+    /// The address of the object that it is.
+    let object: (@Sendable (Value) -> UnsafeMutableRawPointer)?
+
+    private init(
+        _ columns: [Signature.Parameter], members: [Signature.Member] = [],
+        object: (@Sendable (Value) -> UnsafeMutableRawPointer)? = nil,
+        encode: @escaping @Sendable (Value, Bool) -> [Operation.Value],
+        decode: @escaping @Sendable (RecordedArguments) -> Value?
+    ) {
+        self.columns = columns
+        self.members = members
+        self.object = object
+        self.encode = encode
+        self.decode = decode
+    }
+
+    /// Nothing can stand for an object that the record names and that is missing.
+    struct Missing: Error {}
+
+    func decoded(_ values: RecordedArguments) throws(Missing) -> Value {
+        guard let value = decode(values) else { throw Missing() }
+        return value
+    }
+
+    // MARK: Objects
+
+    /// An object that must be there.
+    static func object<Object>(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutablePointer<Object> {
+        VerbParameter([.init(kind)], object: { .init($0) }) { object, _ in
+            [.number(address(object), .handle(kind.name))]
+        } decode: {
+            UnsafeMutablePointer(bitPattern: UInt($0.number()))
+        }
+    }
+
+    /// An object that may be missing.
+    static func optional<Object>(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutablePointer<Object>? {
+        VerbParameter([.init(kind)]) { object, _ in
+            [.number(address(object), .handle(kind.name))]
+        } decode: {
+            .some(UnsafeMutablePointer(bitPattern: UInt($0.number())))
+        }
+    }
+
+    /// An object whose structure nobody knows.
+    static func object(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutableRawPointer {
+        VerbParameter([.init(kind)], object: { $0 }) { object, _ in
+            [.number(address(object), .handle(kind.name))]
+        } decode: {
+            UnsafeMutableRawPointer(bitPattern: UInt($0.number()))
+        }
+    }
+
+    // MARK: Numbers
+
+    /// A number. One that is written in decimal digits is written without a sign.
+    static func number(_ name: String, _ format: Format = .decimal) -> VerbParameter
+    where Value: FixedWidthInteger & SendableMetatype {
+        VerbParameter([.init(name: name, format: format)]) { value, _ in
+            [.number(bits(value, format), format)]
+        } decode: {
+            Value(truncatingIfNeeded: $0.number())
+        }
+    }
+
+    /// A truth value, which C has as 0 or 1.
+    static func flag(_ name: String) -> VerbParameter where Value == Bool {
+        VerbParameter([.init(name: name, format: .decimal)]) { value, _ in
+            [.number(value ? 1 : 0, .decimal)]
+        } decode: {
+            $0.number() != 0
+        }
+    }
+
+    // MARK: Structures and memory
+
+    /// A structure, of which a trace shows these members as if they were parameters; all others are 0.
+    static func structure(_ empty: @escaping @Sendable () -> Value, _ members: [VerbMember<Value>]) -> VerbParameter {
+        VerbParameter(members.map { .init(name: $0.name, format: $0.format) }) { structure, _ in
+            members.map { $0.value(in: structure) }
+        } decode: { values in
+            var structure = empty()
+            for member in members { member.set(values.number(), &structure) }
+            return structure
+        }
+    }
+
+    /// The same behind a pointer, as the call changes it.
+    static func pointed<Structure>(
+        _ empty: @escaping @Sendable () -> Structure, _ members: [VerbMember<Structure>]
+    ) -> VerbParameter where Value == UnsafeMutablePointer<Structure> {
+        VerbParameter(members.map { .init(name: $0.name, format: $0.format) }) { structure, _ in
+            members.map { $0.value(in: structure.pointee) }
+        } decode: { values in
+            let room = values.allocate(empty(), count: 1)
+            for member in members { member.set(values.number(), &room[0]) }
+            return room.baseAddress
+        }
+    }
+
+    /// One value of a trace, in a way of its own.
+    static func value(
+        _ name: String, members: [Signature.Member],
+        encode: @escaping @Sendable (Value) -> Operation.Value,
+        decode: @escaping @Sendable (Operation.Value, RecordedArguments) -> Value?
+    ) -> VerbParameter {
+        VerbParameter([.init(name: name, format: .hexadecimal)], members: members) { value, _ in
+            [encode(value)]
+        } decode: {
+            decode($0.next(), $0)
+        }
+    }
+
+    /// Bytes that go in, and their number.
+    static func bytes() -> VerbParameter where Value == UnsafeRawBufferPointer {
+        VerbParameter(copied(isOutput: false)) { bytes, _ in
+            [.bytes(Array(bytes)), .number(UInt64(bytes.count), .hexadecimal)]
+        } decode: { values in
+            let bytes: [UInt8] = if case .bytes(let bytes) = values.next() { bytes } else { [] }
+            _ = values.next()
+            let buffer = values.allocate(byteCount: bytes.count)
+            buffer.copyBytes(from: bytes)
+            return UnsafeRawBufferPointer(buffer)
+        }
+    }
+
+    /// Room for bytes that come out, and its size.
+    static func room() -> VerbParameter where Value == UnsafeMutableRawBufferPointer {
+        VerbParameter(copied(isOutput: true)) { room, isAnswered in
+            [.bytes(isAnswered ? Array(room) : []), .number(UInt64(room.count), .hexadecimal)]
+        } decode: { values in
+            _ = values.next()
+            return values.allocate(byteCount: Int(min(values.number(), RecordedArguments.mostBytes)))
+        }
+    }
+
+    private static func copied(isOutput: Bool) -> [Signature.Parameter] {
+        [
+            .init(name: "bytes", format: .hexadecimal, isOutput: isOutput),
+            .init(name: "length", format: .hexadecimal),
+        ]
+    }
+}
+
+/// A member of a C structure that stands for a number, and how traces write it.
+struct VerbMember<Structure>: Sendable {
+    let name: String
+    let format: Format
+    private let get: @Sendable (Structure) -> UInt64
+    let set: @Sendable (UInt64, inout Structure) -> Void
+
+    func value(in structure: Structure) -> Operation.Value { .number(get(structure), format) }
+
+    /// An integer.
+    init<Value: FixedWidthInteger & SendableMetatype>(
+        _ name: String, _ path: any WritableKeyPath<Structure, Value> & Sendable, _ format: Format = .decimal
+    ) {
+        self.name = name
+        self.format = format
+        get = { bits($0[keyPath: path], format) }
+        set = { $1[keyPath: path] = Value(truncatingIfNeeded: $0) }
+    }
+
+    /// A value of a C enumeration.
+    init<Value: RawRepresentable<UInt32> & SendableMetatype>(
+        _ name: String, _ path: any WritableKeyPath<Structure, Value> & Sendable, _ format: Format,
+        _ make: @escaping @Sendable (UInt32) -> Value
+    ) {
+        self.name = name
+        self.format = format
+        get = { UInt64($0[keyPath: path].rawValue) }
+        set = { $1[keyPath: path] = make(UInt32(truncatingIfNeeded: $0)) }
+    }
+
+    /// An object.
+    init<Object>(
+        _ name: String, _ path: any WritableKeyPath<Structure, UnsafeMutablePointer<Object>?> & Sendable,
+        _ format: Format
+    ) {
+        self.name = name
+        self.format = format
+        get = { address($0[keyPath: path]) }
+        set = { $1[keyPath: path] = UnsafeMutablePointer(bitPattern: UInt($0)) }
+    }
+
+    /// An address.
+    init(
+        _ name: String, _ path: any WritableKeyPath<Structure, UnsafeMutableRawPointer?> & Sendable, _ format: Format
+    ) {
+        self.name = name
+        self.format = format
+        get = { address($0[keyPath: path]) }
+        set = { $1[keyPath: path] = UnsafeMutableRawPointer(bitPattern: UInt($0)) }
+    }
+}
+
+/// Sign-extended, but in decimal digits, which would be those of 64 bits.
+private func bits(_ value: some FixedWidthInteger, _ format: Format) -> UInt64 {
+    guard case .decimal = format, value < 0 else { return UInt64(truncatingIfNeeded: value) }
+    return UInt64(UInt32(truncatingIfNeeded: value))
+}
+
+/// Arguments of a recorded call with numbers for names, taken one after another. What pointers among them point to lives as
+/// long as this.
+final class RecordedArguments {
+    /// The most bytes that one argument may be given room for.
+    static let mostBytes: UInt64 = 1 << 26
+
+    private var values: ArraySlice<Operation.Value>
+    private var memory: [UnsafeMutableRawBufferPointer] = []
+
+    init(_ values: [Operation.Value]) { self.values = values[...] }
+
+    deinit { for buffer in memory { buffer.deallocate() } }
+
+    func next() -> Operation.Value { values.popFirst() ?? .number(0, .decimal) }
+
+    /// The next, where it is a number; else 0.
+    func number() -> UInt64 { if case .number(let number, _) = next() { number } else { 0 } }
+
+    func allocate(byteCount: Int) -> UnsafeMutableRawBufferPointer {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 16)
+        _ = buffer.initializeMemory(as: UInt8.self, repeating: 0)
+        memory.append(buffer)
+        return buffer
+    }
+
+    /// Room for so many elements, at least one, of which each is `value`.
+    func allocate<Element>(_ value: Element, count: Int) -> UnsafeMutableBufferPointer<Element> {
+        let room = allocate(byteCount: MemoryLayout<Element>.stride * max(1, count))
+        return room.initializeMemory(as: Element.self, repeating: value)
+    }
+}

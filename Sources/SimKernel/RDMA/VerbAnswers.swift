@@ -1,0 +1,50 @@
+import Glibc
+public import Kernel
+
+/// What the model answers one verb: a function of the kernel's with the verb's arguments.
+final class VerbAnswer<Answer, each Argument>: AnyVerbAnswer {
+    let verb: any AnyVerb
+    private let body: @Sendable (SimKernel) -> (repeat each Argument) throws(Errno) -> Answer
+    private let nanoseconds: UInt64
+
+    /// - Parameter nanoseconds: what passes of the virtual clock before it is answered; what waits or transports counts more.
+    init(
+        _ verb: Verb<Answer, repeat each Argument>, takes nanoseconds: UInt64 = 1000,
+        _ body: @escaping @Sendable (SimKernel) -> (repeat each Argument) throws(Errno) -> Answer
+    ) {
+        self.verb = verb
+        self.nanoseconds = nanoseconds
+        self.body = body
+    }
+
+    func answer(_ kernel: SimKernel, _ arguments: repeat each Argument) throws(Errno) -> Answer {
+        kernel.pass(nanoseconds)
+        return try body(kernel)(repeat each arguments)
+    }
+}
+
+/// An answer without its types.
+protocol AnyVerbAnswer: AnyObject, Sendable {
+    var verb: any AnyVerb { get }
+}
+
+/// The verbs half of the seam. See ``VerbsCalls``.
+extension SimKernel {
+    /// What the model answers; each family stands with its model.
+    private static let answers: [ObjectIdentifier: any AnyVerbAnswer] = Dictionary(
+        uniqueKeysWithValues: (deviceAnswers + regionAnswers + handleAnswers + completionAnswers + queueAnswers
+            + deviceMemoryAnswers).map { (ObjectIdentifier($0.verb), $0) })
+
+    /// See ``VerbsCalls``. A verb that the model has no answer to is ENOSYS, and counts as not modelled.
+    public func call<Answer, each Argument>(
+        _ verb: Verb<Answer, repeat each Argument>, _ arguments: repeat each Argument
+    ) throws(Errno) -> Answer {
+        guard let answer = SimKernel.answers[ObjectIdentifier(verb)] as? VerbAnswer<Answer, repeat each Argument> else {
+            throw notModelled(verb.signature.name, ENOSYS)
+        }
+        return try answer.answer(self, repeat each arguments)
+    }
+
+    /// The verbs that the model has no answer to.
+    public static var unmodelledVerbs: [any AnyVerb] { Verbs.all.filter { answers[ObjectIdentifier($0)] == nil } }
+}
