@@ -12,19 +12,53 @@ struct Counter: ~Copyable, LuaObject {
 
 private let number = LuaType.integer(0...(1 << 30))
 
+private let a = key("a")
+private let b = key("b")
+private let c = key("c")
+private let d = key("d")
+private let e = key("e")
+private let f = key("f")
+private let g = key("g")
+private let h = key("h")
+private let i = key("i")
+private let j = key("j")
+private let k = key("k")
+private let l = key("l")
+private let m = key("m")
+private let n = key("n")
+private let o = key("o")
+private let p = key("p")
+
+private func key(_ name: String) -> Key<Int64> { Key(name, number, default: 0, "a number") }
+
+private func few(_ request: Table) -> Int64 { request[a] + request[b] + request[c] }
+
+private func many(_ request: Table) -> Int64 {
+    var sum = request[a] + request[b] + request[c] + request[d] + request[e] + request[f] + request[g] + request[h]
+    sum += request[i] + request[j] + request[k] + request[l] + request[m] + request[n] + request[o] + request[p]
+    return sum
+}
+
 private let benchmark = Module(
     "benchmark", "Calls to measure.",
     functions: [
         Function(
             "add", [Parameter("a", number, .required, "a number"), Parameter("b", number, .required, "a number")],
-            returns: "integer", "Adds.",
+            returns: [.integer], "Adds.",
             entry: { Call($0, $1).run { call in call.push(call[0].int64 + call[1].int64) } }),
         Function(
-            "new", returns: "counter", "An object.",
-            entry: { Call($0, $1).run { call in call.push(object: Counter(), parent: 0, label: "") } }),
-        Function("rivals", returns: "table", "The same in C.", entry: { state, _ in cbenchmark_open(state) }),
+            "few_keys", [Parameter("request", .record([a, b, c]), .required, "numbers")], returns: [.integer],
+            "Adds up.", entry: { Call($0, $1).run { call in call.push(few(call[0].table)) } }),
         Function(
-            "now", returns: "integer", "Nanoseconds.",
+            "many_keys",
+            [Parameter("request", .record([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]), .required, "numbers")],
+            returns: [.integer], "Adds up.", entry: { Call($0, $1).run { call in call.push(many(call[0].table)) } }),
+        Function(
+            "new", returns: [.object(Counter.self)], "An object.",
+            entry: { Call($0, $1).run { call in call.push(object: Counter(), parent: 0, label: "") } }),
+        Function("rivals", returns: [.any], "The same in C.", entry: { state, _ in cbenchmark_open(state) }),
+        Function(
+            "now", returns: [.integer], "Nanoseconds.",
             entry: {
                 Call($0, $1).run { call in
                     var time = timespec()
@@ -40,7 +74,7 @@ private let benchmark = Module(
                 Function(
                     "add",
                     [Parameter("a", number, .required, "a number"), Parameter("b", number, .required, "a number")],
-                    returns: "integer", "Adds to a total.",
+                    returns: [.integer], "Adds to a total.",
                     entry: {
                         Call($0, $1).run { call in
                             let counter = call[0].object(Counter.self)
@@ -79,6 +113,11 @@ private let script = """
     local add, rival = b.add, rivals.add
     compare("function, 2 integers", function() for i = 1, calls do add(i, 7) end end,
       function() for i = 1, calls do rival(i, 7) end end)
+    local few, rival_few, many, rival_many = b.few_keys, rivals.few_keys, b.many_keys, rivals.many_keys
+    compare("table, 3 keys", function() for i = 1, calls do few { a = i, b = 7, c = 5 } end end,
+      function() for i = 1, calls do rival_few { a = i, b = 7, c = 5 } end end)
+    compare("table, 5 of 16 keys", function() for i = 1, calls do many { a = i, b = 7, e = 5, k = 1, p = 2 } end end,
+      function() for i = 1, calls do rival_many { a = i, b = 7, e = 5, k = 1, p = 2 } end end)
     local mine, other = b.new(), rivals.new()
     compare("method, 2 integers", function() for i = 1, calls do mine:add(i, 7) end end,
       function() for i = 1, calls do other:add(i, 7) end end)

@@ -15,6 +15,10 @@ public enum Reference {
             lines.append("\(description.short):close()")
             lines.append("    Closes it; <close> and the collector do so too. Twice is harmless.")
         }
+        for record in records(module) {
+            lines += ["", "\(record.name): \(record.doc)", ""]
+            for field in record.described { lines.append("    \(field.name): \(text(field.type)), \(field.doc)") }
+        }
         return lines
     }
 
@@ -31,7 +35,8 @@ public enum Reference {
         let arguments = function.parameters.map { parameter in
             if case .required = parameter.fallback { parameter.name } else { "[\(parameter.name)]" }
         }
-        let result = function.returns.map { " -> \($0)" } ?? ""
+        let types = function.returns.map { text($0) }.joined(separator: ", ")
+        let result = types.isEmpty ? "" : " -> \(types)"
         return "\(prefix)\(function.name)(\(arguments.joined(separator: ", ")))\(result)"
     }
 
@@ -49,7 +54,7 @@ public enum Reference {
         var lines = ["\(indent)\(parameter.name): \(text(parameter.type)), \(parameter.doc)"]
         switch parameter.type {
         case .record(let fields), .list(.record(let fields), _):
-            for field in fields { lines += self.lines(field, indent + "  ") }
+            for field in fields { lines += self.lines(field.parameter, indent + "  ") }
         default: break
         }
         return lines
@@ -73,6 +78,44 @@ public enum Reference {
         }
     }
 
+    /// The tables that a module's functions return and that are named after it, in the order of their first use.
+    static func records(_ module: Module) -> [any ResultRecordDescription] {
+        var found: [any ResultRecordDescription] = []
+        func add(_ type: ResultType) {
+            guard let record = type.record, !found.contains(where: { $0.name == record.name }) else { return }
+            found.append(record)
+            for field in record.described { add(field.type) }
+        }
+        for function in module.functions + module.classes.flatMap(\.methods) { function.returns.forEach(add) }
+        return found.filter { $0.name.hasPrefix(module.name + ".") }
+    }
+
+    /// A result's type as help shows it.
+    static func text(_ type: ResultType) -> String {
+        switch type {
+        case .integer(let unit), .number(let unit): luaType(type) + (unit.map { " (\($0.rawValue))" } ?? "")
+        case .list(let element): "list of \(text(element))"
+        case .map(let element): "table of \(text(element)) by name"
+        case .optional(let type): "\(text(type)) or nil"
+        default: luaType(type)
+        }
+    }
+
+    private static func luaType(_ type: ResultType) -> String {
+        switch type {
+        case .integer: "integer"
+        case .number: "number"
+        case .boolean: "boolean"
+        case .string: "string"
+        case .object(let name): classTypes[name] ?? "userdata"
+        case .record(let record): record.name
+        case .list(let element): luaType(element) + "[]"
+        case .map(let element): "table<string, \(luaType(element))>"
+        case .optional(let type): luaType(type) + "?"
+        case .any: "any"
+        }
+    }
+
     /// A LuaLS `---@meta` file.
     public static func stubs(_ module: Module) -> String {
         var lines = [
@@ -88,6 +131,7 @@ public enum Reference {
             for method in description.methods { lines += stub(method, "\(variable):") }
             lines += ["---Closes it; twice is harmless.", "function \(variable):close() end", ""]
         }
+        for record in records(module) { lines += stub(record) }
         lines.append("return \(module.name)")
         return lines.joined(separator: "\n")
     }
@@ -99,9 +143,25 @@ public enum Reference {
             if case .required = parameter.fallback { optional = "" }
             lines.append("---@param \(parameter.name)\(optional) \(luaType(parameter.type)) \(parameter.doc)")
         }
-        if let returns = function.returns { lines.append("---@return \(returns)") }
+        if !function.returns.isEmpty {
+            lines.append("---@return " + function.returns.map { luaType($0) }.joined(separator: ", "))
+        }
         let names = function.parameters.map(\.name).joined(separator: ", ")
         return lines + ["function \(prefix)\(function.name)(\(names)) end", ""]
+    }
+
+    private static func stub(_ record: any ResultRecordDescription) -> [String] {
+        ["---\(record.doc)", "---@class \(record.name)"]
+            + record.described.map { field in
+                var (type, optional) = (field.type, "")
+                if case .optional(let inner) = type { (type, optional) = (inner, "?") }
+                let unit =
+                    switch type {
+                    case .integer(let unit), .number(let unit): unit.map { "\($0.rawValue): " } ?? ""
+                    default: ""
+                    }
+                return "---@field \(field.name)\(optional) \(luaType(type)) \(unit)\(field.doc)"
+            } + [""]
     }
 
     private static func luaType(_ type: LuaType) -> String {
@@ -117,7 +177,7 @@ public enum Reference {
         case .record(let fields):
             let parts = fields.map { field in
                 var optional = "?"
-                if case .required = field.fallback { optional = "" }
+                if case .required = field.parameter.fallback { optional = "" }
                 return "\(field.name)\(optional): \(luaType(field.type))"
             }
             return "{ " + parts.joined(separator: ", ") + " }"

@@ -21,6 +21,11 @@ extension Reference {
                 "Closes it. `<close>` and the collector do so as well. Closing twice does nothing.",
             ]
         }
+        for record in records(module) {
+            lines += ["", "## \(record.name)", "", cell(record.doc), ""]
+            lines += ["| field | type | what it is |", "| --- | --- | --- |"]
+            lines += record.described.map { "| `\($0.name)` | \(cell(text($0.type))) | \(cell($0.doc)) |" }
+        }
         return lines.joined(separator: "\n")
     }
 
@@ -47,8 +52,9 @@ extension Reference {
     private static func rows(_ parameter: Parameter, path: String) -> [String] {
         let row = "| `\(path)` | \(cell(text(parameter.type))) | \(cell(parameter.doc)) |"
         switch parameter.type {
-        case .record(let fields): return [row] + fields.flatMap { rows($0, path: "\(path).\($0.name)") }
-        case .list(.record(let fields), _): return [row] + fields.flatMap { rows($0, path: "\(path)[].\($0.name)") }
+        case .record(let fields): return [row] + fields.flatMap { rows($0.parameter, path: "\(path).\($0.name)") }
+        case .list(.record(let fields), _):
+            return [row] + fields.flatMap { rows($0.parameter, path: "\(path)[].\($0.name)") }
         default: return [row]
         }
     }

@@ -181,6 +181,7 @@ static void decode_record(lua_State *L, const lk_function *f, room *room, const 
     }
     out->pointer = fields;
     out->count = (size_t)type->count;
+    out->keys = type->keys;
 }
 
 static void check_open(lua_State *L, const lk_function *f, const arg_path *at, const lk_object *object, int index) {

@@ -19,10 +19,13 @@ struct RandomCalls {
     }
 
     private static let callees: [Callee] = {
-        let classes = Dictionary(
-            uniqueKeysWithValues: modules.flatMap(\.classes).map { ($0.type, $0.name) })
         func result(_ function: Function) -> String? {
-            function.returns?.split(separator: ", ").lazy.compactMap { classes[$0.filter { $0 != "?" }] }.first
+            function.returns.lazy.compactMap { type in
+                switch type {
+                case .object(let name), .optional(.object(let name)): name
+                default: nil
+                }
+            }.first
         }
         return modules.flatMap { module in
             module.functions.map { function in
@@ -184,7 +187,7 @@ struct RandomCalls {
             // A peer that is there.
             return "\(object(of: "queue pair")):endpoint()"
         case .record(let fields):
-            let some = fields.map { "\($0.name) = \(argument($0))" }
+            let some = fields.map { "\($0.name) = \(argument($0.parameter))" }
             return "{ \(some.joined(separator: ", ")) }"
         case .list(let element, _):
             return "{ \((0..<random.below(4)).map { _ in value(element) }.joined(separator: ", ")) }"

@@ -40,13 +40,13 @@ public struct Argument {
             .assumingMemoryBound(to: Payload.self)
     }
 
-    /// A field of a record, or an element of a list.
+    /// An element of a list.
     @inlinable
     public subscript(_ item: Int) -> Argument {
         Argument(value.pointee.pointer.unsafelyUnwrapped.assumingMemoryBound(to: lk_value.self) + item)
     }
 
-    /// Elements of a list, or fields of a record.
+    /// Elements of a list.
     @inlinable public var count: Int { value.pointee.count }
 }
 

@@ -24,10 +24,10 @@ private let switches = Module(
                 }
             }),
         Function(
-            "heap", returns: "integer", "Bytes of heap in use.",
+            "heap", returns: [.integer], "Bytes of heap in use.",
             entry: { Call($0, $1).run { call in call.push(Int64(heap_bytes())) } }),
         Function(
-            "leak", returns: nil, "Does what no function may: raises over its own Swift frame.",
+            "leak", [], "Does what no function may: raises over its own Swift frame.",
             entry: { state, _ in
                 let object = Leaked()
                 lua_pushnil(state)

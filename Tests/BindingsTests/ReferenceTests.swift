@@ -46,4 +46,32 @@ import Testing
             }
         }
     }
+
+    @Test func noStubNamesATypeThatNoneDeclares() throws {
+        let lines = modules.flatMap { Reference.stubs($0).split(separator: "\n") }
+        let declared = lines.compactMap { $0.hasPrefix("---@class ") ? $0.dropFirst("---@class ".count) : nil }
+        #expect(Set(declared).count == declared.count)
+        // A type with a module's name before it is one that a stub must declare.
+        let names = Set(modules.map(\.name))
+        let used = lines.filter {
+            $0.hasPrefix("---@param ") || $0.hasPrefix("---@return ") || $0.hasPrefix("---@field ")
+        }
+        .flatMap { line in
+            line.matches(of: /[a-z0-9_]+\.[a-z_]+/).map { line[$0.range] }
+                .filter { names.contains(String($0.prefix { $0 != "." })) }
+        }
+        let functions = Set(modules.flatMap { module in module.functions.map { "\(module.name).\($0.name)" } })
+        #expect(used.count > 50)
+        #expect(used.filter { !declared.contains($0) && !functions.contains(String($0)) } == [])
+    }
+
+    @Test func everyFieldOfAResultIsDocumented() {
+        let functions = modules.flatMap { $0.functions + $0.classes.flatMap(\.methods) }
+        let records = functions.flatMap(\.returns).compactMap(\.record)
+        #expect(records.count > 20)
+        for record in records {
+            #expect(record.doc.hasSuffix("."), "\(record.name)")
+            for field in record.described { #expect(!field.doc.isEmpty, "\(record.name).\(field.name)") }
+        }
+    }
 }

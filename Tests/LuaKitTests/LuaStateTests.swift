@@ -29,13 +29,20 @@ final class Counter {
     weak var state: LuaState?
 }
 
+private enum RangesKeys {
+    static let offset = Key<Int64>("offset", .size(0...Int64.max), "")
+    static let length = Key<Int64>("length", .size(0...Int64.max), "")
+    static let ranges = Key<[Table]>("ranges", .list(.record([offset, length]), 0...4), "")
+    static let name = Key<String?>("name", .string(0...8), "")
+}
+
 private let testModule = Module(
     "test", "For tests.",
     functions: [
         Function(
             "add",
             [Parameter("a", .integer(-10...10), .required, ""), Parameter("b", .integer(0...10), .integer(7), "")],
-            returns: "integer", "Adds.",
+            returns: [.integer], "Adds.",
             entry: { Call($0, $1).run { call in call.push(call[0].int64 + call[1].int64) } }),
         Function(
             "size", [Parameter("size", .size(0...(1 << 40)), .required, "")], "A size.",
@@ -49,25 +56,15 @@ private let testModule = Module(
         Function(
             "ranges",
             [
-                Parameter(
-                    "request",
-                    .record([
-                        Parameter(
-                            "ranges",
-                            .list(
-                                .record([
-                                    Parameter("offset", .size(0...Int64.max), .required, ""),
-                                    Parameter("length", .size(0...Int64.max), .required, ""),
-                                ]), 0...4), .required, ""),
-                        Parameter("name", .string(0...8), .absent, ""),
-                    ]), .required, "")
+                Parameter("request", .record([RangesKeys.ranges, RangesKeys.name]), .required, "")
             ], "Nested.",
             entry: {
                 Call($0, $1).run { call in
-                    let ranges = call[0][0]
-                    let sum = (0..<ranges.count).reduce(0) { $0 + ranges[$1][0].int64 * 1000 + ranges[$1][1].int64 }
-                    _ = call.push(sum)
-                    return 1 + (call[0][1].isPresent ? call.push(call[0][1].string) : 0)
+                    let request = call[0].table
+                    let sum = request[RangesKeys.ranges].reduce(0) {
+                        $0 + $1[RangesKeys.offset] * 1000 + $1[RangesKeys.length]
+                    }
+                    return call.push(sum) + (request[RangesKeys.name].map { call.push($0) } ?? 0)
                 }
             }),
         Function(

@@ -53,12 +53,12 @@ extension LuaValue {
 /// What a case of a scenario with roles can do with the others.
 let roleFunctions = [
     Function(
-        "role", [caseParameter], returns: "string", "This role's name.",
+        "role", [caseParameter], returns: [.string], "This role's name.",
         entry: { Call($0, $1).run { call in call.push(try call.rendezvous().role) } }),
     Function(
-        "peers", [caseParameter], returns: "string[]", "The other roles' names.",
+        "peers", [caseParameter], returns: [.list(.string)], "The other roles' names.",
         entry: {
-            Call($0, $1).run { call in call.push(.list(try call.rendezvous().peers.map { .string($0) })) }
+            Call($0, $1).run { call in call.push(value: try call.rendezvous().peers) }
         }),
     Function(
         "barrier", [caseParameter, timeoutParameter], "Waits until every role is here.",
@@ -91,7 +91,7 @@ let roleFunctions = [
             caseParameter, Parameter("from", .string(1...64), .absent, "a role; default: the other one"),
             timeoutParameter,
         ],
-        returns: "any", "The next value that another role sent, in the order of its sending.",
+        returns: [.any], "The next value that another role sent, in the order of its sending.",
         entry: {
             Call($0, $1).run { call in
                 let rendezvous = try call.rendezvous()
@@ -101,7 +101,7 @@ let roleFunctions = [
         }),
     Function(
         "exchange", [caseParameter, Parameter("value", .any, .required, "a plain value"), timeoutParameter],
-        returns: "any", "Sends a value to the other role and returns what that one sent; of two roles.",
+        returns: [.any], "Sends a value to the other role and returns what that one sent; of two roles.",
         entry: {
             Call($0, $1).run { call in
                 let rendezvous = try call.rendezvous()

@@ -3,6 +3,30 @@ import LuaKit
 
 private let benchParameter = Parameter("bench", .any, .required, "the module: functions are called with a colon")
 
+private enum FilterKeys {
+    static let isWrite = Key<Bool?>("kind", .choice([("read", 0), ("write", 1)]), "only these")
+    static let requester = Key<String?>("requester", .string(1...16), "sent by: \"0000:03:00.0\"")
+    static let target = Key<String?>("target", .string(1...16), "sent to: \"0000:01:00.0\", or \"memory\"")
+    static let isHinted = Key<Bool?>("hinted", "with a processing hint, or without")
+    static let from = Key<Int>("from", .integer(1...Int64.max), default: 1, "skips the requests before that one")
+    static let isRelaxed = Key<Bool?>("relaxed_ordering", "with that attribute, or without")
+    static let all: [any TableKey] = [isWrite, requester, target, isHinted, from, isRelaxed]
+}
+
+private enum FaultKeys {
+    static let operation = Key<String?>(
+        "operation", .string(1...64),
+        "as errors name it: \"IOMMU_IOAS_MAP\", \"VFIO_DEVICE_FEATURE DMA_BUF GET\", \"ibv_reg_mr\"")
+    static let error = Key<String?>("error", .string(1...32), "one it can give: \"ENOMEM\"")
+    static let when = Key<String?>(
+        "when", .string(1...32),
+        "\"2\" for the second call from now on, \"2+\" from it on, \"2+3\" for it and every third after it; default: \"1\""
+    )
+    static let rate = Key<Double?>("rate", "instead: any call, with this probability, above 0 to 1")
+    static let seed = Key<UInt64>("seed", default: 1, "what decides with `rate`, and with which error")
+    static let all: [any TableKey] = [operation, error, when, rate, seed]
+}
+
 /// What only a simulated bench can tell or do.
 let benchModule = Module(
     "bench",
@@ -13,20 +37,10 @@ let benchModule = Module(
             "tlps",
             [
                 benchParameter,
-                Parameter(
-                    "filter",
-                    .record([
-                        Parameter("kind", .choice([("read", 0), ("write", 1)]), .absent, "only these"),
-                        Parameter("requester", .string(1...16), .absent, "sent by: \"0000:03:00.0\""),
-                        Parameter("target", .string(1...16), .absent, "sent to: \"0000:01:00.0\", or \"memory\""),
-                        Parameter("hinted", .boolean, .absent, "with a processing hint, or without"),
-                        Parameter("from", .integer(1...Int64.max), .integer(1), "skips the requests before that one"),
-                        Parameter("relaxed_ordering", .boolean, .absent, "with that attribute, or without"),
-                    ]), .absent, "default: all"),
+                Parameter("filter", .record(FilterKeys.all), .absent, "default: all"),
             ],
-            returns: "bench.tlp[]", errors: [("EOPNOTSUPP", "this bench sees no links")],
-            "Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, "
-                + "address, length, relaxed_ordering; ph, st and extended with a hint; mode and words, the header's double words.",
+            returns: [.list(.record(tlpRecord))], errors: [("EOPNOTSUPP", "this bench sees no links")],
+            "Requests on the links, oldest first, at most 65536.",
             entry: { Call($0, $1).run(tlps) }),
         Function(
             "clear_tlps", [benchParameter], errors: [("EOPNOTSUPP", "this bench sees no links")],
@@ -41,27 +55,13 @@ let benchModule = Module(
             "inject",
             [
                 benchParameter,
-                Parameter(
-                    "fault",
-                    .record([
-                        Parameter(
-                            "operation", .string(1...64), .absent,
-                            "as errors name it: \"IOMMU_IOAS_MAP\", \"VFIO_DEVICE_FEATURE DMA_BUF GET\", \"ibv_reg_mr\""
-                        ),
-                        Parameter("error", .string(1...32), .absent, "one it can give: \"ENOMEM\""),
-                        Parameter(
-                            "when", .string(1...32), .absent,
-                            "\"2\" for the second call from now on, \"2+\" from it on, \"2+3\" for it and every third after "
-                                + "it; default: \"1\""),
-                        Parameter("rate", .number, .absent, "instead: any call, with this probability, above 0 to 1"),
-                        Parameter("seed", .uint64, .integer(1), "what decides with `rate`, and with which error"),
-                    ]), .required, "which calls, and what they are answered"),
+                Parameter("fault", .record(FaultKeys.all), .required, "which calls, and what they are answered"),
             ],
             errors: [("EOPNOTSUPP", "this bench's kernel is real")],
             "Calls that are refused instead of being made, until bench:clear_faults(). A close is made all the same.",
             entry: { Call($0, $1).run(inject) }),
         Function(
-            "clear_faults", [benchParameter], returns: "integer",
+            "clear_faults", [benchParameter], returns: [.integer],
             "No call is refused any more. Returns how many were in this run.",
             entry: {
                 Call($0, $1).run { call in
@@ -73,12 +73,12 @@ let benchModule = Module(
         Function(
             "refusals",
             [benchParameter, Parameter("operation", .string(1...64), .required, "as errors name it")],
-            returns: "string[]", "The errors that an operation can give. One that is not known is refused.",
+            returns: [.list(.string)], "The errors that an operation can give. One that is not known is refused.",
             entry: {
                 Call($0, $1).run { call in
                     let errors = Refusal.all(of: call[1].string)
                     guard !errors.isEmpty else { throw unknownOperation(call[1].string) }
-                    return call.push(.list(errors.map { .string($0.name) }))
+                    return call.push(value: errors.map(\.name))
                 }
             }),
     ])
@@ -94,7 +94,7 @@ private func unknownOperation(_ name: String) -> ErrorValue {
 }
 
 private func inject(_ call: Call) throws -> CInt {
-    let fault = call[1]
+    let fault = call[1].table
     guard call.host.isSimulated, let kernel = try call.kernel() as? TracingKernel else {
         throw Failure(
             "bench:inject", .notSupported, object: "this bench",
@@ -102,12 +102,12 @@ private func inject(_ call: Call) throws -> CInt {
     }
     var plan = kernel.faults ?? FaultPlan()
     do throws(FaultPlan.RuleError) {
-        switch (fault[0].isPresent, fault[1].isPresent, fault[3].isPresent) {
-        case (true, true, false):
-            try plan.add(fault[0].string, fault[1].string, when: fault[2].isPresent ? fault[2].string : "1")
-        case (false, false, true):
-            guard !fault[2].isPresent else { fallthrough }
-            try plan.refuse(rate: fault[3].double, seed: fault[4].uint64)
+        let when = fault[FaultKeys.when]
+        switch (fault[FaultKeys.operation], fault[FaultKeys.error], fault[FaultKeys.rate]) {
+        case (let operation?, let error?, nil):
+            try plan.add(operation, error, when: when ?? "1")
+        case (nil, nil, let rate?) where when == nil:
+            try plan.refuse(rate: rate, seed: fault[FaultKeys.seed])
         default:
             throw FaultPlan.RuleError(
                 message: "it takes operation and error, perhaps with when; or rate, perhaps with seed")
@@ -140,47 +140,57 @@ private func log(_ call: Call) throws -> TLPLog {
 
 private func tlps(_ call: Call) throws -> CInt {
     let log = try log(call)
-    var list: [LuaValue] = []
-    let first = call[1].isPresent ? call[1][4].int : 1
-    for (index, request) in log.requests.enumerated() where index + 1 >= first {
-        let header = request.header.flatMap { TLPHeader($0, request.mode) }
-        // What is on the link counts; where our reference does not tell how that looks, what was asked for.
-        let hint = header.map(\.hint) ?? request.hint
-        guard !call[1].isPresent || matches(request, hint != nil, call[1]) else { continue }
-        list.append(table(request, index + 1, header, hint))
-    }
-    return call.push(.list(list))
+    let filter = call[1].table
+    let first = filter[FilterKeys.from]
+    let found = log.requests.enumerated().lazy.filter { $0.offset + 1 >= first }
+        .map { LoggedRequest($0.element, number: $0.offset + 1) }.filter { matches($0, filter) }
+    return call.push(list: Array(found), as: tlpRecord)
 }
 
-private func matches(_ request: TLP, _ isHinted: Bool, _ filter: Argument) -> Bool {
-    if filter[0].isPresent, filter[0].bool != request.isWrite { return false }
-    if filter[1].isPresent, filter[1].string != request.requesterAddress { return false }
-    if filter[5].isPresent, filter[5].bool != request.isRelaxed { return false }
-    if filter[2].isPresent, filter[2].string != request.target?.function ?? "memory" { return false }
-    return !filter[3].isPresent || filter[3].bool == isHinted
+private func matches(_ logged: LoggedRequest, _ filter: Table) -> Bool {
+    func fits<Value: Equatable>(_ key: Key<Value?>, _ value: Value) -> Bool { filter[key].map { $0 == value } ?? true }
+    let request = logged.request
+    return fits(FilterKeys.isWrite, request.isWrite) && fits(FilterKeys.requester, request.requesterAddress)
+        && fits(FilterKeys.isRelaxed, request.isRelaxed)
+        && fits(FilterKeys.target, request.target?.function ?? "memory")
+        && fits(FilterKeys.isHinted, logged.hint != nil)
 }
 
-private func table(_ request: TLP, _ number: Int, _ header: TLPHeader?, _ hint: TLP.Hint?) -> LuaValue {
-    var fields: [String: LuaValue] = [
-        "n": .integer(Int64(number)), "time": .integer(Int64(clamping: request.time)),
-        "kind": .string(request.isWrite ? "write" : "read"), "requester": .string(request.requesterAddress),
-        "target": .string(request.target?.function ?? "memory"),
-        "address": .integer(Int64(bitPattern: request.address)), "length": .integer(Int64(request.length)),
-        "mode": .string(request.mode.rawValue),
-        "relaxed_ordering": .boolean(header?.isRelaxed ?? request.isRelaxed),
-    ]
-    if let target = request.target {
-        fields["region"] = .integer(Int64(target.region))
-        fields["offset"] = .integer(Int64(bitPattern: target.offset))
+/// A request of the log, with what its header says.
+private struct LoggedRequest {
+    let request: TLP
+    let number: Int
+    let header: TLPHeader?
+    /// What is on the link counts; where our reference does not tell how that looks, what was asked for.
+    let hint: TLP.Hint?
+
+    init(_ request: TLP, number: Int) {
+        self.request = request
+        self.number = number
+        header = request.header.flatMap { TLPHeader($0, request.mode) }
+        hint = header.map(\.hint) ?? request.hint
     }
-    if let words = request.header, let header {
-        fields["words"] = .list(words.map { .integer(Int64($0)) })
-        fields["name"] = .string(header.name)
-    }
-    if let hint {
-        fields["st"] = .integer(Int64(hint.tag))
-        fields["ph"] = .string(hint.name)
-        fields["extended"] = .boolean(hint.isExtended)
-    }
-    return .table(fields)
 }
+
+private let tlpRecord = ResultRecord<LoggedRequest>(
+    "bench.tlp", "A request on a link.",
+    [
+        ResultField("n", "its number, from 1") { $0.number },
+        ResultField("time", .nanoseconds, "when it was sent") { $0.request.time },
+        ResultField("kind", "\"read\" or \"write\"") { $0.request.isWrite ? "write" : "read" },
+        ResultField("name", "as its header's type and format say: \"MWr64\"") { $0.header?.name },
+        ResultField("requester", "who sent it: a PCI address") { $0.request.requesterAddress },
+        ResultField("target", "who gets it: a PCI address, or \"memory\"") { $0.request.target?.function ?? "memory" },
+        ResultField("region", "which BAR it reaches") { $0.request.target?.region },
+        ResultField("offset", .bytes, "where in that BAR") { $0.request.target?.offset },
+        ResultField("address", "the address on the link") { $0.request.address },
+        ResultField("length", .bytes, "what it reads or writes") { $0.request.length },
+        ResultField("relaxed_ordering", "whether it has that attribute") {
+            $0.header?.isRelaxed ?? $0.request.isRelaxed
+        },
+        ResultField("ph", "the processing hint of one that has a hint") { $0.hint?.name },
+        ResultField("st", "its steering tag") { $0.hint.map { UInt32($0.tag) } },
+        ResultField("extended", "whether that has 16 bits") { $0.hint?.isExtended },
+        ResultField("mode", "\"non-flit\" or \"flit\": what its header looks like") { $0.request.mode.rawValue },
+        ResultField("words", "the header's double words") { $0.header == nil ? nil : $0.request.header },
+    ])

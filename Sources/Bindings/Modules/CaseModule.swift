@@ -4,6 +4,15 @@ import LuaKit
 
 private let caseParameter = Parameter("case", .any, .required, "the case")
 
+private enum LabelKeys {
+    static let unit = Key<String?>("unit", .string(0...40), "\"B/s\", \"ns\"")
+    static let isHigherBetter = Key<Bool?>("better", .choice([("higher", 1), ("lower", 0)]), "what a regression is")
+    static let size = Key<Int64?>("size", .size(0...Int64.max), "bytes of a message")
+    static let st = Key<Int64?>("st", .integer(0...0xffff), "steering tag")
+    static let ph = Key<ProcessingHint?>("ph", "processing hint")
+    static let all: [any TableKey] = [unit, isHigherBetter, size, st, ph]
+}
+
 /// What a case gets as its first argument. Registered as a module, so that it is described as everything else.
 let caseModule = Module(
     "case", "The running case; the first argument of each case's function.",
@@ -43,15 +52,7 @@ let caseModule = Module(
             [
                 caseParameter, Parameter("name", .string(1...200), .required, "what was measured"),
                 Parameter("value", .number, .required, "the number"),
-                Parameter(
-                    "labels",
-                    .record([
-                        Parameter("unit", .string(0...40), .absent, "\"B/s\", \"ns\""),
-                        Parameter("better", .choice([("higher", 1), ("lower", 0)]), .absent, "what a regression is"),
-                        Parameter("size", .size(0...Int64.max), .absent, "bytes of a message"),
-                        Parameter("st", .integer(0...0xffff), .absent, "steering tag"),
-                        Parameter("ph", .choice(processingHints), .absent, "processing hint"),
-                    ]), .absent, "what it depends on"),
+                Parameter("labels", .record(LabelKeys.all), .absent, "what it depends on"),
             ],
             "Keeps a number that was measured in the result, to be charted and compared.",
             entry: { Call($0, $1).run(metric) }),
@@ -103,7 +104,7 @@ let caseModule = Module(
             entry: { Call($0, $1).run { call in throw ErrorValue(kind: .expectation, call[0].string) } }),
         Function(
             "errno", [Parameter("name", .string(1...100), .required, "a C name, such as \"EINVAL\"")],
-            returns: "integer",
+            returns: [.integer],
             "An errno's number; a name that none has is refused. What `expect` uses.",
             entry: {
                 Call($0, $1).run { call in
@@ -114,7 +115,7 @@ let caseModule = Module(
                 }
             }),
         Function(
-            "bench", [Parameter("case", .any, .required, "the case")], returns: "string",
+            "bench", [Parameter("case", .any, .required, "the case")], returns: [.string],
             "\"sim\" where the bench is simulated, \"real\" where a real kernel answers.",
             entry: { Call($0, $1).run { call in call.push(call.host.isSimulated ? "sim" : "real") } }),
     ] + roleFunctions)
@@ -128,13 +129,12 @@ private func metric(_ call: Call) throws -> CInt {
         throw ErrorValue(kind: .memory, "case:metric: more than \(Host.mostMetrics) in one case")
     }
     try call.hold(256, "case:metric")
-    let labels = call[3].isPresent ? call[3] : nil
-    func label(_ index: Int) -> Argument? { labels.flatMap { $0[index].isPresent ? $0[index] : nil } }
+    let labels = call[3].table
     call.host.metrics.append(
         Metric(
-            name: call[1].string, value: value, unit: label(0)?.string ?? "",
-            better: label(1).map { $0.bool ? "higher" : "lower" } ?? "", size: label(2)?.int64, st: label(3)?.int64,
-            ph: label(4).flatMap { ProcessingHint(rawValue: UInt8(truncatingIfNeeded: $0.int64))?.name }))
+            name: call[1].string, value: value, unit: labels[LabelKeys.unit] ?? "",
+            better: labels[LabelKeys.isHigherBetter].map { $0 ? "higher" : "lower" } ?? "",
+            size: labels[LabelKeys.size], st: labels[LabelKeys.st], ph: labels[LabelKeys.ph]?.name))
     call.host.findingCame()
     return call.nothing
 }

@@ -1,5 +1,5 @@
 public import Devices
-import Kernel
+public import Kernel
 public import LuaKit
 
 extension DMABuf: LuaObject {
@@ -23,16 +23,25 @@ extension TPHError: LuaError {
     }
 }
 
-let processingHints = ProcessingHint.allCases.map { (name: $0.name, value: Int64($0.rawValue)) }
+extension ProcessingHint: LuaChoice {
+    /// As the PCIe specification names them.
+    public static var choices: [(name: String, value: ProcessingHint)] { allCases.map { ($0.name, $0) } }
+}
+
+private enum HintKeys {
+    static let st = Key<UInt8?>("st", "8-bit steering tag")
+    static let stExt = Key<UInt16?>("st_ext", "16-bit (extended) steering tag")
+    static let ph = Key<ProcessingHint>("ph", "processing hint")
+}
 
 let dmabufClass = ObjectClass(
     DMABuf.luaName, type: "vfio.dmabuf", short: "dmabuf", "A dma-buf that a VFIO device exported.",
     methods: [
         Function(
-            "size", returns: "integer", "Its size in bytes.",
+            "size", returns: [.integer(.bytes)], "Its size in bytes.",
             entry: { Call($0, $1).run { call in call.push(Int64(try call.dmabuf.pointee.size())) } }),
         Function(
-            "fd", returns: "integer", "Its descriptor, for sys.ioctl.",
+            "fd", returns: [.integer], "Its descriptor, for sys.ioctl.",
             entry: { Call($0, $1).run { call in call.push(Int64(call.dmabuf.pointee.descriptor)) } }),
         Function(
             "set_name", [Parameter("name", .string(0...4096), .required, "at most 31 bytes")],
@@ -44,18 +53,8 @@ let dmabufClass = ObjectClass(
                 }
             }),
         Function(
-            "info", returns: "vfio.dmabuf_info", "What its fdinfo says: size, count, exporter, name, inode.",
-            entry: {
-                Call($0, $1).run { call in
-                    let info = try call.dmabuf.pointee.info()
-                    return call.push(
-                        .table([
-                            "size": .integer(info.size), "count": .integer(info.count),
-                            "exporter": .string(info.exporter), "name": .string(info.name),
-                            "inode": .integer(info.inode),
-                        ]))
-                }
-            }),
+            "info", returns: [.record(dmabufRecord)], "What its fdinfo says.",
+            entry: { Call($0, $1).run { call in call.push(try call.dmabuf.pointee.info(), as: dmabufRecord) } }),
         Function(
             "sync",
             [
@@ -72,15 +71,7 @@ let dmabufClass = ObjectClass(
             }),
         Function(
             "set_tph",
-            [
-                Parameter(
-                    "hint",
-                    .record([
-                        Parameter("st", .integer(0...0xff), .absent, "8-bit steering tag"),
-                        Parameter("st_ext", .integer(0...0xffff), .absent, "16-bit (extended) steering tag"),
-                        Parameter("ph", .choice(processingHints), .required, "processing hint"),
-                    ]), .required, "the hint")
-            ],
+            [Parameter("hint", .record([HintKeys.st, HintKeys.stExt, HintKeys.ph]), .required, "the hint")],
             errors: [
                 ("ENOTTY", "this kernel has no such feature"), ("EOPNOTSUPP", "the exporter is no TPH completer"),
                 ("EBUSY", "already set (v4)"),
@@ -100,12 +91,11 @@ let dmabufClass = ObjectClass(
     close: { closeObject($0, $1, $2, DMABuf.self) }, destroy: { destroyObject($0, DMABuf.self) })
 
 private func setHint(_ call: Call) throws -> CInt {
-    let fields = call[1]
-    let hint = TPHHint(
-        st: fields[0].isPresent ? SteeringTag(rawValue: UInt8(truncatingIfNeeded: fields[0].int64)) : nil,
-        stExt: fields[1].isPresent ? ExtendedSteeringTag(rawValue: UInt16(truncatingIfNeeded: fields[1].int64)) : nil,
-        ph: ProcessingHint(rawValue: UInt8(truncatingIfNeeded: fields[2].int64)) ?? .bidirectional)
-    try send(hint, call)
+    let hint = call[1].table
+    try send(
+        TPHHint(
+            st: hint[HintKeys.st].map(SteeringTag.init(rawValue:)),
+            stExt: hint[HintKeys.stExt].map(ExtendedSteeringTag.init(rawValue:)), ph: hint[HintKeys.ph]), call)
     return call.nothing
 }
 

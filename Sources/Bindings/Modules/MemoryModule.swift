@@ -10,10 +10,9 @@ extension MappedMemory: LuaObject {
 
 extension MappedMemory {
     /// The part that an offset and an optional length name; without a length, all from the offset on.
-    func part(_ offset: Argument, _ length: Argument) -> (address: UInt64, length: UInt64) {
+    func part(_ offset: UInt64, _ length: UInt64?) -> (address: UInt64, length: UInt64) {
         let whole = UInt64(self.length)
-        let offset = offset.uint64
-        return (address &+ offset, length.isPresent ? length.uint64 : whole &- min(offset, whole))
+        return (address &+ offset, length ?? whole &- min(offset, whole))
     }
 }
 
@@ -34,7 +33,7 @@ let memoryModule = Module(
                     "pages", .choice([("4K", 0x1000), ("2M", 0x20_0000), ("1G", 0x4000_0000)]), .integer(0x1000),
                     "of which size; of huge ones the length becomes a multiple"),
             ],
-            returns: "memory.mapping",
+            returns: [.object(MappedMemory.self)],
             errors: [("ENOMEM", "not that much memory, or not so many huge pages set aside")],
             "Zeroed memory of this process.",
             entry: {
@@ -57,7 +56,7 @@ private let mappingClass = ObjectClass(
     "Memory mapped into this process: host memory, or a device's region.",
     methods: [
         Function(
-            "read", [offset, Parameter("length", .size(0...(64 << 20)), .required, "bytes")], returns: "string",
+            "read", [offset, Parameter("length", .size(0...(64 << 20)), .required, "bytes")], returns: [.string],
             errors: [("EINVAL", "outside the mapping"), ("EIO", "the device does not answer")], "Copies bytes out.",
             entry: {
                 Call($0, $1).run { call in
@@ -68,7 +67,7 @@ private let mappingClass = ObjectClass(
                     try reading(&bytes) { buffer throws(Failure) in
                         try call.mapping.pointee.read(at: offset, into: buffer)
                     }
-                    return call.push(.bytes(bytes))
+                    return call.push(value: Bytes(bytes))
                 }
             }),
         Function(
@@ -99,10 +98,10 @@ private let mappingClass = ObjectClass(
                 }
             }),
         Function(
-            "address", returns: "integer", "The virtual address of its first byte.",
+            "address", returns: [.integer], "The virtual address of its first byte.",
             entry: { Call($0, $1).run { call in call.push(call.mapping.pointee.address) } }),
         Function(
-            "length", returns: "integer", "Bytes.",
+            "length", returns: [.integer(.bytes)], "Bytes.",
             entry: { Call($0, $1).run { call in call.push(Int64(call.mapping.pointee.length)) } }),
     ],
     close: { closeObject($0, $1, $2, MappedMemory.self) }, destroy: { destroyObject($0, MappedMemory.self) })

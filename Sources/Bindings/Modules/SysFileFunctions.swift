@@ -7,6 +7,15 @@ import LuaKit
 private let descriptorParameter = Parameter(
     "fd", .integer(Int64(Int32.min)...Int64(Int32.max)), .required, "a descriptor")
 
+private enum MapKeys {
+    static let length = Key<Int>("length", .size(0...Int64.max), "bytes")
+    static let offset = Key<UInt64>("offset", default: 0, "where it begins")
+    static let protection = Key<Int32>(
+        "protection", .integer(0...7), default: PROT_READ | PROT_WRITE, "PROT_READ 1, PROT_WRITE 2; default both")
+    static let flags = Key<UInt32>("flags", default: UInt32(MAP_SHARED), "default MAP_SHARED")
+    static let all: [any TableKey] = [length, offset, protection, flags]
+}
+
 /// Calls on descriptors of any kind. Like `sys.ioctl`, they never raise for the kernel's answer, unless they return
 /// something to be closed.
 let sysFileFunctions = [
@@ -16,7 +25,7 @@ let sysFileFunctions = [
             descriptorParameter, Parameter("length", .size(0...(64 << 20)), .required, "bytes"),
             Parameter("offset", .uint64, .absent, "where pread(2) begins; default: read(2), at the file's position"),
         ],
-        returns: "sys.result", effects: [.raw], "read(2) or pread(2).",
+        returns: [.record(answerRecord)], effects: [.raw], "read(2) or pread(2).",
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
@@ -36,7 +45,7 @@ let sysFileFunctions = [
             descriptorParameter, Parameter("bytes", .string, .required, "what to write"),
             Parameter("offset", .uint64, .absent, "where pwrite(2) begins; default: write(2), at the file's position"),
         ],
-        returns: "sys.result", effects: [.raw], "write(2) or pwrite(2).",
+        returns: [.record(answerRecord)], effects: [.raw], "write(2) or pwrite(2).",
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
@@ -57,7 +66,7 @@ let sysFileFunctions = [
             descriptorParameter, Parameter("offset", .uint64, .required, "bytes"),
             Parameter("whence", .integer(0...255), .required, "SEEK_SET 0, SEEK_CUR 1, SEEK_END 2"),
         ],
-        returns: "sys.result", effects: [.raw], "lseek(2).",
+        returns: [.record(answerRecord)], effects: [.raw], "lseek(2).",
         entry: {
             Call($0, $1).run { call in
                 answer(
@@ -72,7 +81,7 @@ let sysFileFunctions = [
             Parameter("command", .integer(0...0x7fff_ffff), .required, "F_GETFD 1, F_GETFL 3, ..."),
             Parameter("argument", .uint64, .integer(0), "a number"),
         ],
-        returns: "sys.result", effects: [.raw], "fcntl(2).",
+        returns: [.record(answerRecord)], effects: [.raw], "fcntl(2).",
         entry: {
             Call($0, $1).run { call in
                 let descriptor = try call.descriptor(call[0], "sys.fcntl")
@@ -91,7 +100,8 @@ let sysFileFunctions = [
             descriptorParameter,
             Parameter("events", .integer(0...0x7fff), .required, "POLLIN 1, POLLOUT 4, ..."),
         ],
-        returns: "sys.result", effects: [.raw], "poll(2) of one descriptor without waiting; the result is its events.",
+        returns: [.record(answerRecord)], effects: [.raw],
+        "poll(2) of one descriptor without waiting; the result is its events.",
         entry: {
             Call($0, $1).run { call in
                 let events = Int16(truncatingIfNeeded: call[1].int64)
@@ -102,31 +112,22 @@ let sysFileFunctions = [
         "mmap",
         [
             descriptorParameter,
-            Parameter(
-                "request",
-                .record([
-                    Parameter("length", .size(0...Int64.max), .required, "bytes"),
-                    Parameter("offset", .uint64, .integer(0), "where it begins"),
-                    Parameter(
-                        "protection", .integer(0...7), .integer(Int64(PROT_READ | PROT_WRITE)),
-                        "PROT_READ 1, PROT_WRITE 2; default both"),
-                    Parameter("flags", .uint32, .integer(Int64(MAP_SHARED)), "default MAP_SHARED"),
-                ]), .required, "the mapping"),
+            Parameter("request", .record(MapKeys.all), .required, "the mapping"),
         ],
-        returns: "memory.mapping", effects: [.raw], errors: [("EINVAL", "not mappable, or not like this")],
+        returns: [.object(MappedMemory.self)], effects: [.raw], errors: [("EINVAL", "not mappable, or not like this")],
         "mmap(2). What its protection forbids answers EFAULT.",
         entry: {
             Call($0, $1).run { call in
-                let request = call[1]
+                let request = call[1].table
+                let length = request[MapKeys.length]
+                let flags = request[MapKeys.flags]
                 // A file's memory is counted where the file is made.
-                let isMemory =
-                    request[3].uint32 & UInt32(MAP_ANONYMOUS) != 0 || request[3].uint32 & UInt32(MAP_PRIVATE) != 0
-                if isMemory { try call.hold(request[0].int, "sys.mmap") }
+                let isMemory = flags & UInt32(MAP_ANONYMOUS | MAP_PRIVATE) != 0
+                if isMemory { try call.hold(length, "sys.mmap") }
                 let mapping = try MappedMemory(
-                    of: call.descriptor(call[0], "sys.mmap"), length: request[0].int, protection: request[2].int32,
-                    flags: request[3].int32,
-                    at: request[1].uint64, kernel: try call.kernel())
-                defer { if isMemory { call.holdUntilClosed(request[0].int) } }
+                    of: call.descriptor(call[0], "sys.mmap"), length: length, protection: request[MapKeys.protection],
+                    flags: Int32(truncatingIfNeeded: flags), at: request[MapKeys.offset], kernel: try call.kernel())
+                defer { if isMemory { call.holdUntilClosed(length) } }
                 return call.push(object: mapping, parent: 0, label: "of descriptor \(call[0].int32)")
             }
         }),
@@ -136,7 +137,7 @@ let sysFileFunctions = [
             Parameter("length", .size(0...Int64.max), .required, "bytes"),
             Parameter("flags", .uint32, .integer(2), "MFD_ALLOW_SEALING 2 (default), MFD_HUGETLB 4"),
         ],
-        returns: "sys.file", effects: [.raw], errors: [("ENOMEM", "not that much memory")],
+        returns: [.object(RawFile.self)], effects: [.raw], errors: [("ENOMEM", "not that much memory")],
         "memfd_create(2) and ftruncate(2): an anonymous file.",
         entry: {
             Call($0, $1).run { call in
@@ -153,7 +154,7 @@ let sysFileFunctions = [
             }
         }),
     Function(
-        "eventfd", [Parameter("count", .uint32, .integer(0), "what it starts with")], returns: "sys.file",
+        "eventfd", [Parameter("count", .uint32, .integer(0), "what it starts with")], returns: [.object(RawFile.self)],
         effects: [.raw], "eventfd(2).",
         entry: {
             Call($0, $1).run { call in
@@ -165,7 +166,7 @@ let sysFileFunctions = [
             }
         }),
     Function(
-        "readlink", [Parameter("path", .string(1...4096), .required, "absolute path")], returns: "string",
+        "readlink", [Parameter("path", .string(1...4096), .required, "absolute path")], returns: [.string],
         errors: [("ENOENT", "no such file"), ("EINVAL", "no link")], "readlink(2).",
         entry: {
             Call($0, $1).run { call in

@@ -26,11 +26,11 @@ let sysModule = Module(
                 Parameter("request", .any, .required, "the number, or the name of a known request"),
                 Parameter("argument", .any, .absent, "bytes whose address is passed, or an integer; default: 0"),
             ],
-            returns: "sys.result", effects: [.raw],
+            returns: [.record(answerRecord)], effects: [.raw],
             "ioctl(2) with bytes of your own, which end at an unreadable page. Never raises for the kernel's answer.",
             entry: { Call($0, $1).run(ioctl) }),
         Function(
-            "request", [Parameter("name", .string(1...64), .required, "\"VFIO_DEVICE_RESET\"")], returns: "integer",
+            "request", [Parameter("name", .string(1...64), .required, "\"VFIO_DEVICE_RESET\"")], returns: [.integer],
             "The number of a known request.",
             entry: { Call($0, $1).run { call in call.push(UInt64(try number(of: call[0].string))) } }),
         Function(
@@ -39,7 +39,7 @@ let sysModule = Module(
                 Parameter("path", .string(1...4096), .required, "absolute path"),
                 Parameter("flags", .uint32, .integer(Int64(O_RDWR | O_CLOEXEC)), "default O_RDWR|O_CLOEXEC"),
             ],
-            returns: "sys.file", effects: [.raw], errors: [("ENOENT", "no such file")], "open(2).",
+            returns: [.object(RawFile.self)], effects: [.raw], errors: [("ENOENT", "no such file")], "open(2).",
             entry: {
                 Call($0, $1).run { call in
                     let kernel = try call.kernel()
@@ -58,7 +58,7 @@ let sysModule = Module(
         Function(
             "adopt",
             [Parameter("fd", .integer(3...Int64(Int32.max)), .required, "a descriptor that sys.ioctl returned")],
-            returns: "sys.file", effects: [.raw], "Takes over a descriptor, so that it is closed.",
+            returns: [.object(RawFile.self)], effects: [.raw], "Takes over a descriptor, so that it is closed.",
             entry: {
                 Call($0, $1).run { call in
                     let descriptor = try call.descriptor(call[0], "sys.adopt")
@@ -67,7 +67,8 @@ let sysModule = Module(
                 }
             }),
         Function(
-            "now", returns: "integer", "The monotonic clock in nanoseconds; virtual on the simulated bench.",
+            "now", returns: [.integer(.nanoseconds)],
+            "The monotonic clock in nanoseconds; virtual on the simulated bench.",
             entry: { Call($0, $1).run { call in call.push(try call.kernel().monotonic()) } }),
         Function(
             "sleep", [Parameter("milliseconds", .integer(0...3_600_000), .required, "how long")],
@@ -85,7 +86,7 @@ let sysModule = Module(
             RawFile.luaName, type: "sys.file", short: "file", "A file opened by path.",
             methods: [
                 Function(
-                    "fd", returns: "integer", "Its descriptor.",
+                    "fd", returns: [.integer], "Its descriptor.",
                     entry: {
                         Call($0, $1).run { call in call.push(Int64(call[0].object(RawFile.self).pointee.descriptor.raw))
                         }
@@ -139,13 +140,23 @@ private func ioctl(_ call: Call) throws -> CInt {
     return answer(call, kernel.ioctl(descriptor, request, .value(UInt(bitPattern: Int(value)))), nil)
 }
 
-/// What a call answered: result, errno and its name, and bytes.
+/// What a system call answered.
+struct Answer {
+    let result: Int
+    let bytes: [UInt8]?
+    var errno: Errno? { Errno(result: result) }
+}
+
+let answerRecord = ResultRecord<Answer>(
+    "sys.result", "What a system call answered.",
+    [
+        ResultField("result", "what it returned; -1 where it failed") { $0.errno == nil ? $0.result : -1 },
+        ResultField("errno", "why it failed; 0 where it did not") { $0.errno?.code ?? 0 },
+        ResultField("name", "the errno's name: \"EINVAL\"") { $0.errno?.name },
+        ResultField("bytes", "what it read, or the request's bytes afterwards") { $0.bytes.map(Bytes.init) },
+    ])
+
+/// Pushes what a call answered.
 func answer(_ call: Call, _ result: Int, _ bytes: [UInt8]?) -> CInt {
-    let errno = Errno(result: result)
-    return call.push(
-        .table([
-            "result": .integer(errno == nil ? Int64(result) : -1),
-            "errno": .integer(Int64(errno?.code ?? 0)), "name": errno.map { .string($0.name) } ?? .none,
-            "bytes": bytes.map { .bytes($0) } ?? .none,
-        ]))
+    call.push(Answer(result: result, bytes: bytes), as: answerRecord)
 }

@@ -38,112 +38,126 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
     public mutating func close() { isOpen = false }
 }
 
-private let positive = LuaType.integer(1...Int64(Int32.max))
-private let sizesKey = Parameter(
-    "sizes", .list(.size(0...0x4000_0000), 1...4096), .absent,
+/// The longest message.
+private let messageSize: ClosedRange<Int64> = 0...0x4000_0000
+/// Milliseconds, up to an hour.
+private let duration: ClosedRange<Int64> = 1...3_600_000
+/// Bytes of messages, which they have in turn.
+private let sizesKey = Key<[UInt32]?>(
+    "sizes", .list(.size(messageSize), 1...4096),
     "or several sizes, which messages have in turn; their places are as far apart as the largest")
-private let streamKeys = [
-    Parameter("qp", .object(QueuePair.self), .required, "a connected queue pair, whose completions nobody else takes"),
-    Parameter("op", .choice(operations), .required, "what each message does"),
-    Parameter("from", .object(MemoryRegion.self), .required, "the local memory region"),
-    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-    Parameter("remote_addr", .uint64, .integer(0), "address in the peer's region, as `mr:addr` gives it"),
-    Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
-    Parameter("size", .size(0...0x4000_0000), .absent, "bytes of a message; default 4096, and 8 for atomics"),
-    Parameter("count", positive, .absent, "how many messages; default 5000, unless `duration` is given"),
-    Parameter("duration", .integer(1...3_600_000), .absent, "or for how long: milliseconds"),
-    Parameter("warmup", .integer(0...Int64(Int32.max)), .integer(0), "how many before the clock starts"),
-    Parameter(
-        "depth", .integer(1...65536), .absent, "how many may be on their way; default: 128, or the queue pair's send_wr"
-    ),
-    Parameter("batch", .integer(1...4096), .integer(1), "how many are posted with one call"),
-    Parameter(
-        "signal_every", .integer(1...65536), .absent, "every so many-th reports its completion; default: half of depth"),
-    Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
-    Parameter(
-        "rate", .number, .absent,
-        "messages per second, at most; one that is late is posted at once, until it has caught up"),
-    Parameter(
-        "latency", .boolean, .integer(0),
-        "keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1"),
-    Parameter("slots", .integer(1...(1 << 30)), .integer(1), "messages lie in so many places side by side, in turn"),
-    Parameter(
-        "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a completion: the peer is lost"),
-    sizesKey,
-]
 
-private let pingPongKeys = [
-    Parameter("qp", .object(QueuePair.self), .required, "a connected queue pair, whose completions nobody else takes"),
-    Parameter(
-        "op", .choice([("write", 1), ("send", 0)]), .required, "RDMA writes, whose last byte is watched; or sends"),
-    Parameter("first", .boolean, .required, "whether this side begins"),
-    Parameter("mr", .object(MemoryRegion.self), .required, "host memory that messages are sent from and come to"),
-    Parameter("from", .size(0...Int64.max), .integer(0), "where in it they are sent from"),
-    Parameter("into", .size(0...Int64.max), .required, "where in it the peer's come to"),
-    Parameter("remote_addr", .uint64, .integer(0), "where the peer's come to, for writes"),
-    Parameter("rkey", .uint32, .integer(0), "the peer's region's key"),
-    Parameter("size", .size(1...0x4000_0000), .integer(8), "bytes of a message"),
-    Parameter(
-        "count", .integer(1...(1 << 24)), .absent, "how many round trips; default 1000, unless `duration` is given"),
-    Parameter("warmup", .integer(0...(1 << 24)), .integer(100), "how many before them"),
-    Parameter("inline", .boolean, .integer(0), "the bytes are taken at once"),
-    Parameter(
-        "patience", .integer(1...3_600_000), .integer(10_000), "milliseconds without a message: the peer is lost"),
-    Parameter(
-        "duration", .integer(1...3_600_000), .absent,
-        "or for how long: milliseconds, which the side that begins measures; both sides must say so"),
-]
-private let stampKeys = [
-    Parameter("memory", .object(MappedMemory.self), .required, "host memory, or a device's region"),
-    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-    Parameter("size", .size(1...0x4000_0000), .absent, "bytes of a message; or `sizes`"),
-    Parameter("slots", .integer(1...(1 << 30)), .integer(1), "how many messages lie side by side"),
-    Parameter("first", .uint64, .integer(0), "number of the first one"),
-    Parameter("seed", .uint64, .integer(0), "streams with different seeds have different bytes"), sizesKey,
-]
+private enum StreamKeys {
+    static let qp = Key<Object<QueuePair>>("qp", "a connected queue pair, whose completions nobody else takes")
+    static let op = Key<UInt32>("op", .choice(operations), "what each message does")
+    static let from = Key<Object<MemoryRegion>>("from", "the local memory region")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let remoteAddress = Key<UInt64>(
+        "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
+    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
+    static let size = Key<UInt32?>("size", .size(messageSize), "bytes of a message; default 4096, and 8 for atomics")
+    static let count = Key<Int?>(
+        "count", .integer(1...Int64(Int32.max)), "how many messages; default 5000, unless `duration` is given")
+    static let duration = Key<UInt64?>("duration", .integer(Bindings.duration), "or for how long: milliseconds")
+    static let warmup = Key<Int>(
+        "warmup", .integer(0...Int64(Int32.max)), default: 0, "how many before the clock starts")
+    static let depth = Key<Int?>(
+        "depth", .integer(1...65536), "how many may be on their way; default: 128, or the queue pair's send_wr")
+    static let batch = Key<Int>("batch", .integer(1...4096), default: 1, "how many are posted with one call")
+    static let signalEvery = Key<Int?>(
+        "signal_every", .integer(1...65536), "every so many-th reports its completion; default: half of depth")
+    static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once")
+    static let rate = Key<Double?>(
+        "rate", "messages per second, at most; one that is late is posted at once, until it has caught up")
+    static let latency = Key<Bool>(
+        "latency", default: false,
+        "keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1")
+    static let slots = Key<Int>(
+        "slots", .integer(1...(1 << 30)), default: 1, "messages lie in so many places side by side, in turn")
+    static let patience = Key<UInt64>(
+        "patience", .integer(Bindings.duration), default: 10_000,
+        "milliseconds without a completion: the peer is lost")
+    static let all: [any TableKey] = [
+        qp, op, from, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
+        rate,
+        latency, slots, patience, sizesKey,
+    ]
+}
+
+private enum PingPongKeys {
+    static let qp = Key<Object<QueuePair>>("qp", "a connected queue pair, whose completions nobody else takes")
+    static let isWrite = Key<Bool>(
+        "op", .choice([("write", 1), ("send", 0)]), "RDMA writes, whose last byte is watched; or sends")
+    static let first = Key<Bool>("first", "whether this side begins")
+    static let mr = Key<Object<MemoryRegion>>("mr", "host memory that messages are sent from and come to")
+    static let from = Key<UInt64>("from", .size(0...Int64.max), default: 0, "where in it they are sent from")
+    static let into = Key<UInt64>("into", .size(0...Int64.max), "where in it the peer's come to")
+    static let remoteAddress = Key<UInt64>("remote_addr", default: 0, "where the peer's come to, for writes")
+    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
+    static let size = Key<UInt32>("size", .size(1...messageSize.upperBound), default: 8, "bytes of a message")
+    static let count = Key<Int?>(
+        "count", .integer(1...(1 << 24)), "how many round trips; default 1000, unless `duration` is given")
+    static let warmup = Key<Int>("warmup", .integer(0...(1 << 24)), default: 100, "how many before them")
+    static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once")
+    static let patience = Key<UInt64>(
+        "patience", .integer(Bindings.duration), default: 10_000, "milliseconds without a message: the peer is lost")
+    static let duration = Key<UInt64?>(
+        "duration", .integer(Bindings.duration),
+        "or for how long: milliseconds, which the side that begins measures; both sides must say so")
+    static let all: [any TableKey] = [
+        qp, isWrite, first, mr, from, into, remoteAddress, rkey, size, count, warmup, inline, patience, duration,
+    ]
+}
+
+private enum StampKeys {
+    static let memory = Key<Object<MappedMemory>>("memory", "host memory, or a device's region")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let size = Key<Int?>("size", .size(1...messageSize.upperBound), "bytes of a message; or `sizes`")
+    static let slots = Key<Int>("slots", .integer(1...(1 << 30)), default: 1, "how many messages lie side by side")
+    static let first = Key<UInt64>("first", default: 0, "number of the first one")
+    static let seed = Key<UInt64>("seed", default: 0, "streams with different seeds have different bytes")
+    static let all: [any TableKey] = [memory, offset, size, slots, first, seed, sizesKey]
+}
 
 /// Data loops, native from the first post to the last completion.
 let trafficModule = Module(
     "traffic", "Streams of messages: posted, polled and timed natively.",
     functions: [
         Function(
-            "stream", [Parameter("plan", .record(streamKeys), .required, "what is sent, and how")],
-            returns: "traffic.result, traffic.latency?, traffic.latency?", effects: [.dma],
-            errors: [
-                ("ETIMEDOUT", "no completion came for too long"),
-                ("EINVAL", "not connected"),
-            ],
-            "Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), "
-                + "messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it), with "
-                + "`rate` rate_asked, rate_reached (messages posted per second) and late (how many were posted when the next was "
-                + "due already); with `latency` a histogram from each post to its completion; with both, another one from when "
-                + "each was due, which has the time that messages waited because others were late. A rate that is missed by more "
-                + "than 1 % is a warning of the case.",
+            "stream", [Parameter("plan", .record(StreamKeys.all), .required, "what is sent, and how")],
+            returns: [
+                .record(streamRecord), .optional(.object(LatencyHistogram.self)),
+                .optional(.object(LatencyHistogram.self)),
+            ], effects: [.dma],
+            errors: [("ETIMEDOUT", "no completion came for too long"), ("EINVAL", "not connected")],
+            "Sends messages from one queue pair as fast as it goes. Returns what became of them; with `latency` a histogram from "
+                + "each post to its completion; with `rate` too, another one from when each was due, which has the time that "
+                + "messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.",
             entry: { Call($0, $1).run(stream) }),
         Function(
-            "ping_pong", [Parameter("plan", .record(pingPongKeys), .required, "what goes to and fro")],
-            returns: "traffic.result, traffic.latency", effects: [.dma],
+            "ping_pong", [Parameter("plan", .record(PingPongKeys.all), .required, "what goes to and fro")],
+            returns: [.record(pingPongRecord), .object(LatencyHistogram.self)], effects: [.dma],
             errors: [("ETIMEDOUT", "the peer is lost"), ("EINVAL", "not connected")],
-            "Messages to and fro between two roles, one at a time; both call it. Returns messages and failure, and a histogram "
-                + "of half of each round trip.",
+            "Messages to and fro between two roles, one at a time; both call it. Returns what became of them, and a histogram of "
+                + "half of each round trip.",
             entry: { Call($0, $1).run(pingPong) }),
         Function(
-            "stamp", [Parameter("where", .record(stampKeys), .required, "which messages, and where")],
+            "stamp", [Parameter("where", .record(StampKeys.all), .required, "which messages, and where")],
             errors: [("EINVAL", "outside the memory")],
             "Fills memory with messages whose bytes tell which message they belong to.",
             entry: {
                 Call($0, $1).run { call in
-                    try stamp(call[0]).write(
-                        to: call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64,
+                    let request = call[0].table
+                    try stamp(request).write(
+                        to: request[StampKeys.memory].pointee, at: request[StampKeys.offset],
                         stop: UnsafePointer(lk_interruption(call.state)))
                     return call.nothing
                 }
             }),
         Function(
-            "check", [Parameter("where", .record(stampKeys), .required, "which messages, and where")],
-            returns: "traffic.mismatch?", errors: [("EINVAL", "outside the memory")],
-            "Looks whether memory holds what traffic.stamp wrote elsewhere. nil, or the first wrong byte: message, byte (in the "
-                + "message), offset (in the memory), expected, found, text.",
+            "check", [Parameter("where", .record(StampKeys.all), .required, "which messages, and where")],
+            returns: [.optional(.record(mismatchRecord))], errors: [("EINVAL", "outside the memory")],
+            "Looks whether memory holds what traffic.stamp wrote elsewhere: nil, or the first wrong byte.",
             entry: { Call($0, $1).run(check) }),
     ], classes: [latencyClass])
 
@@ -152,7 +166,7 @@ private let latencyClass = ObjectClass(
     "Latencies in nanoseconds, to three digits.",
     methods: [
         Function(
-            "quantile", [Parameter("q", .number, .required, "0 to 1: 0.5, 0.999")], returns: "integer",
+            "quantile", [Parameter("q", .number, .required, "0 to 1: 0.5, 0.999")], returns: [.integer],
             "What so many of them did not exceed; of none there is no quantile.",
             entry: {
                 Call($0, $1).run { call in
@@ -169,82 +183,77 @@ private let latencyClass = ObjectClass(
                 }
             }),
         Function(
-            "summary", returns: "traffic.summary",
-            "count, and of more than none min, max, mean, and p50, p90, p99, p999; from (\"post\" or \"due\") of a paced stream's.",
-            entry: { Call($0, $1).run(summary) }),
+            "summary", returns: [.record(summaryRecord)], "How many there are, and their quantiles.",
+            entry: {
+                Call($0, $1).run { call in
+                    let latencies = call[0].object(LatencyHistogram.self)
+                    return call.push(
+                        (histogram: latencies.pointee.histogram, from: latencies.pointee.from), as: summaryRecord)
+                }
+            }),
     ],
     close: { closeObject($0, $1, $2, LatencyHistogram.self) }, destroy: { destroyObject($0, LatencyHistogram.self) })
 
-private func summary(_ call: Call) throws -> CInt {
-    let histogram = call[0].object(LatencyHistogram.self).pointee.histogram
-    var fields: [String: LuaValue] = ["count": .integer(Int64(clamping: histogram.totalCount))]
-    if let from = call[0].object(LatencyHistogram.self).pointee.from { fields["from"] = .string(from.rawValue) }
-    if histogram.totalCount > 0 { fields["mean"] = .number(histogram.mean) }
-    let quantiles = [("min", 0.0), ("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9), ("max", 100)]
-    for (name, percentile) in quantiles where histogram.totalCount > 0 {
-        fields[name] = .integer(Int64(clamping: histogram.valueAtPercentile(percentile)))
-    }
-    return call.push(.table(fields))
-}
-
-private func plan(_ request: Argument, _ call: Call) throws -> TrafficPlan {
+private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
     var plan = TrafficPlan()
-    let mr = request[2].object(MemoryRegion.self)
-    plan.opcode = ibv_wr_opcode(rawValue: request[1].uint32)
-    plan.local = (mr.pointee.start &+ request[3].uint64, mr.pointee.lkey)
-    plan.remote = (request[4].uint64, request[5].uint32)
-    plan.size = request[6].isPresent ? request[6].uint32 : 4096
-    if request[7].isPresent { plan.count = request[7].int }
-    if request[8].isPresent {
-        guard !request[7].isPresent else {
+    let mr = request[StreamKeys.from]
+    plan.opcode = ibv_wr_opcode(rawValue: request[StreamKeys.op])
+    plan.local = (mr.pointee.start &+ request[StreamKeys.offset], mr.pointee.lkey)
+    plan.remote = (request[StreamKeys.remoteAddress], request[StreamKeys.rkey])
+    plan.size = request[StreamKeys.size] ?? 4096
+    let count = request[StreamKeys.count]
+    if let count { plan.count = count }
+    if let duration = request[StreamKeys.duration] {
+        guard count == nil else {
             throw ErrorValue(kind: .argument, "traffic.stream: give count or duration, not both")
         }
         plan.count = 0
-        plan.duration = request[8].uint64 * 1_000_000
+        plan.duration = duration * 1_000_000
     }
-    plan.warmup = request[9].int
-    let places = request[0].object(QueuePair.self).pointee.sendCapacity
-    plan.depth = request[10].isPresent ? request[10].int : max(1, min(128, places))
+    plan.warmup = request[StreamKeys.warmup]
+    let places = request[StreamKeys.qp].pointee.sendCapacity
+    plan.depth = request[StreamKeys.depth] ?? max(1, min(128, places))
     guard plan.depth <= places else {
         throw ErrorValue(
             kind: .argument,
             "traffic.stream: depth \(plan.depth) is more than the \(places) places of the send queue; create the queue "
                 + "pair with send_wr = \(plan.depth)")
     }
-    plan.batch = request[11].int
-    plan.keepsLatencies = request[15].bool
-    plan.signalEvery = plan.keepsLatencies ? 1 : request[12].isPresent ? request[12].int : max(1, plan.depth / 2)
-    plan.isInline = request[13].bool
-    if request[14].isPresent {
-        plan.rate = request[14].double
-        guard plan.rate != 0 else {
+    plan.batch = request[StreamKeys.batch]
+    plan.keepsLatencies = request[StreamKeys.latency]
+    plan.signalEvery = plan.keepsLatencies ? 1 : request[StreamKeys.signalEvery] ?? max(1, plan.depth / 2)
+    plan.isInline = request[StreamKeys.inline]
+    if let rate = request[StreamKeys.rate] {
+        plan.rate = rate
+        guard rate != 0 else {
             throw ErrorValue(
                 kind: .argument, "traffic.stream: a rate is messages per second, more than 0; leave it out for no pace"
             )
         }
     }
-    plan.slots = request[16].int
-    plan.patience = request[17].uint64 * 1_000_000
-    if request[18].isPresent {
-        try refuseBoth(request[6].isPresent, "traffic.stream")
-        plan.sizes = (0..<request[18].count).map { request[18][$0].uint32 }
-        plan.size = plan.sizes.max() ?? 0
+    plan.slots = request[StreamKeys.slots]
+    plan.patience = request[StreamKeys.patience] * 1_000_000
+    if let sizes = request[sizesKey] {
+        try refuseBoth(request[StreamKeys.size] != nil, "traffic.stream")
+        plan.sizes = sizes
+        plan.size = sizes.max() ?? 0
     }
     plan.stop = UnsafePointer(lk_interruption(call.state))
     return plan
 }
 
 private func stream(_ call: Call) throws -> CInt {
-    let plan = try plan(call[0], call)
+    let request = call[0].table
+    let plan = try plan(request, call)
     do throws(TrafficPlan.Mistake) { try plan.check() } catch {
         throw ErrorValue(kind: .argument, "traffic.stream: \(error.message)")
     }
     try call.touch(
         Int(clamping: UInt64(plan.size).multipliedReportingOverflow(by: UInt64(clamping: plan.slots)).partialValue),
         "traffic.stream")
-    let result = try call[0][0].object(QueuePair.self).pointee.stream(plan)
+    let result = try request[StreamKeys.qp].pointee.stream(plan)
     if let pace = result.pace, pace.isMissed { call.host.warn(warning(pace)) }
-    _ = call.push(table(result))
+    _ = call.push(result, as: streamRecord)
     guard plan.keepsLatencies else { return 1 }
     let origins: [LatencyHistogram.Origin?] = result.pace == nil ? [nil] : [.post, .due]
     for from in origins {
@@ -266,27 +275,6 @@ private func warning(_ pace: TrafficResult.Pace) -> String {
         + "were late, and latencies from the post leave out how long they waited; those from when each was due have it"
 }
 
-private func table(_ result: TrafficResult) -> LuaValue {
-    let seconds = max(Double(result.elapsed), 1) / 1e9
-    var failures: [String: LuaValue] = [:]
-    for (status, count) in result.failures {
-        failures[Completion.name(ofStatus: status)] = .integer(Int64(count))
-    }
-    var fields: [String: LuaValue] = [
-        "messages": .integer(Int64(result.messages)), "bytes": .integer(Int64(clamping: result.bytes)),
-        "elapsed": .integer(Int64(clamping: result.elapsed)), "cpu": .integer(Int64(clamping: result.processorTime)),
-        "messages_per_s": .number(Double(result.messages) / seconds),
-        "bytes_per_s": .number(Double(result.bytes) / seconds), "failures": .table(failures),
-        "failure": result.firstFailure?.table ?? .none,
-    ]
-    if let pace = result.pace {
-        fields["rate_asked"] = .number(pace.asked)
-        fields["rate_reached"] = .number(pace.reached)
-        fields["late"] = .integer(Int64(pace.late))
-    }
-    return .table(fields)
-}
-
 /// What a simulated bench's time goes on by while a loop waits.
 private final class Clock {
     let kernel: any Kernel
@@ -294,35 +282,37 @@ private final class Clock {
 }
 
 private func pingPong(_ call: Call) throws -> CInt {
-    let request = call[0]
+    let request = call[0].table
     guard let rendezvous = call.host.rendezvous else {
         throw ErrorValue(
             kind: .script, "traffic.ping_pong is between two roles: roles = { \"target\", \"initiator\" }")
     }
     var plan = PingPongPlan()
-    let mr = request[3].object(MemoryRegion.self)
-    let (size, room) = (request[8].uint64, UInt64(mr.pointee.length))
-    for offset in [request[4].uint64, request[5].uint64] where offset > room || size > room - offset {
+    let mr = request[PingPongKeys.mr]
+    let (from, into) = (request[PingPongKeys.from], request[PingPongKeys.into])
+    plan.size = request[PingPongKeys.size]
+    let (size, room) = (UInt64(plan.size), UInt64(mr.pointee.length))
+    for offset in [from, into] where offset > room || size > room - offset {
         throw ErrorValue(
             kind: .argument, "traffic.ping_pong: \(size) bytes at \(offset) reach outside \(room) bytes of memory")
     }
-    plan.isWrite = request[1].bool
-    plan.isFirst = request[2].bool
-    plan.from = (mr.pointee.start &+ request[4].uint64, mr.pointee.lkey)
-    plan.into = (mr.pointee.start &+ request[5].uint64, mr.pointee.lkey)
-    plan.remote = (request[6].uint64, request[7].uint32)
-    plan.size = request[8].uint32
-    if request[9].isPresent { plan.count = request[9].int }
-    if request[13].isPresent {
-        guard !request[9].isPresent else {
+    plan.isWrite = request[PingPongKeys.isWrite]
+    plan.isFirst = request[PingPongKeys.first]
+    plan.from = (mr.pointee.start &+ from, mr.pointee.lkey)
+    plan.into = (mr.pointee.start &+ into, mr.pointee.lkey)
+    plan.remote = (request[PingPongKeys.remoteAddress], request[PingPongKeys.rkey])
+    let count = request[PingPongKeys.count]
+    if let count { plan.count = count }
+    if let duration = request[PingPongKeys.duration] {
+        guard count == nil else {
             throw ErrorValue(kind: .argument, "traffic.ping_pong: give count or duration, not both")
         }
         plan.count = 0
-        plan.duration = request[13].uint64 * 1_000_000
+        plan.duration = duration * 1_000_000
     }
-    plan.warmup = request[10].int
-    plan.isInline = request[11].bool
-    plan.patience = request[12].uint64 * 1_000_000
+    plan.warmup = request[PingPongKeys.warmup]
+    plan.isInline = request[PingPongKeys.inline]
+    plan.patience = request[PingPongKeys.patience] * 1_000_000
     plan.stop = UnsafePointer(lk_interruption(call.state))
     let clock = Clock(try call.kernel())
     if call.host.isSimulated {
@@ -330,12 +320,11 @@ private func pingPong(_ call: Call) throws -> CInt {
         plan.idleArgument = UnsafeRawPointer(Unmanaged.passUnretained(clock).toOpaque())
     }
     defer { withExtendedLifetime(clock) {} }
-    let qp = request[0].object(QueuePair.self)
+    let qp = request[PingPongKeys.qp]
     try qp.pointee.preparePingPong(plan)
     try rendezvous.barrier(timeout: plan.patience)
     let (latencies, failure) = try qp.pointee.pingPong(plan)
-    _ = call.push(
-        .table(["messages": .integer(Int64(latencies.count)), "failure": failure?.table ?? .none]))
+    _ = call.push((messages: latencies.count, failure: failure), as: pingPongRecord)
     _ = try call.holding(LatencyHistogram.size, "traffic.ping_pong") {
         call.push(object: LatencyHistogram(latencies), parent: 0, label: "of \(latencies.count) messages")
     }
@@ -347,30 +336,23 @@ private func refuseBoth(_ isGiven: Bool, _ function: String) throws {
     throw ErrorValue(kind: .argument, "\(function): give size or sizes, not both")
 }
 
-private func stamp(_ place: Argument) throws -> Stamp {
-    if place[6].isPresent { try refuseBoth(place[2].isPresent, "traffic: a stamp") }
-    let sizes = place[6].isPresent ? (0..<place[6].count).map { place[6][$0].int } : []
-    guard place[2].isPresent || !sizes.isEmpty else {
+private func stamp(_ request: Table) throws -> Stamp {
+    let size = request[StampKeys.size]
+    let sizes = request[sizesKey] ?? []
+    if !sizes.isEmpty { try refuseBoth(size != nil, "traffic: a stamp") }
+    guard size != nil || !sizes.isEmpty else {
         throw ErrorValue(kind: .argument, "traffic: a stamp needs size or sizes")
     }
     return Stamp(
-        size: place[2].isPresent ? place[2].int : 0, sizes: sizes, slots: place[3].int, first: place[4].uint64,
-        seed: place[5].uint64)
+        size: size ?? 0, sizes: sizes.map(Int.init), slots: request[StampKeys.slots], first: request[StampKeys.first],
+        seed: request[StampKeys.seed])
 }
 
 private func check(_ call: Call) throws -> CInt {
-    let found = try stamp(call[0]).check(
-        call[0][0].object(MappedMemory.self).pointee, at: call[0][1].uint64,
+    let request = call[0].table
+    let found = try stamp(request).check(
+        request[StampKeys.memory].pointee, at: request[StampKeys.offset],
         stop: UnsafePointer(lk_interruption(call.state)))
     guard let found else { return call.push(LuaValue.none) }
-    func digits(_ byte: UInt8) -> String { "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-    return call.push(
-        .table([
-            "message": .integer(Int64(bitPattern: found.message)), "byte": .integer(Int64(found.byte)),
-            "offset": .integer(Int64(bitPattern: found.offset)), "expected": .integer(Int64(found.expected)),
-            "found": .integer(Int64(found.found)),
-            "text": .string(
-                "byte \(found.byte) of message \(found.message), at offset \(found.offset): expected "
-                    + "\(digits(found.expected)), found \(digits(found.found))"),
-        ]))
+    return call.push(found, as: mismatchRecord)
 }

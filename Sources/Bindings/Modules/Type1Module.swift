@@ -7,11 +7,21 @@ extension Type1Container: LuaObject {
     public static var luaName: String { "vfio container" }
 }
 
+private enum MapKeys {
+    static let memory = Key<Object<MappedMemory>>("memory", "host memory, or a mapped BAR")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let length = Key<UInt64?>("length", .size(0...Int64.max), "bytes; default: to its end")
+    static let iova = Key<UInt64>("iova", "I/O virtual address")
+    static let read = Key<Bool>("read", default: true, "devices may read; default true")
+    static let write = Key<Bool>("write", default: true, "devices may write; default true")
+    static let all: [any TableKey] = [memory, offset, length, iova, read, write]
+}
+
 let type1Module = Module(
     "type1", "VFIO containers with the type1 IOMMU: the older way to give devices access to memory.",
     functions: [
         Function(
-            "open", returns: "type1.container", effects: [.open],
+            "open", returns: [.object(Type1Container.self)], effects: [.open],
             errors: [("ENOENT", "no VFIO here"), ("EACCES", "no permission")],
             "Opens an empty container; the first device that joins it chooses the type1 IOMMU.",
             entry: {
@@ -28,18 +38,7 @@ private let containerClass = ObjectClass(
     methods: [
         Function(
             "map",
-            [
-                Parameter(
-                    "request",
-                    .record([
-                        Parameter("memory", .object(MappedMemory.self), .required, "host memory, or a mapped BAR"),
-                        Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-                        Parameter("length", .size(0...Int64.max), .absent, "bytes; default: to its end"),
-                        Parameter("iova", .uint64, .required, "I/O virtual address"),
-                        Parameter("read", .boolean, .integer(1), "devices may read; default true"),
-                        Parameter("write", .boolean, .integer(1), "devices may write; default true"),
-                    ]), .required, "what to map")
-            ],
+            [Parameter("request", .record(MapKeys.all), .required, "what to map")],
             effects: [.dma], errors: [("EEXIST", "already mapped there"), ("EINVAL", "empty, unaligned or reserved")],
             "Maps memory of this process (VFIO_IOMMU_MAP_DMA).", entry: { Call($0, $1).run(map) }),
         Function(
@@ -48,7 +47,7 @@ private let containerClass = ObjectClass(
                 Parameter("iova", .uint64, .required, "I/O virtual address"),
                 Parameter("length", .size(0...Int64.max), .required, "bytes"),
             ],
-            returns: "integer", "Unmaps; returns the bytes that were mapped.",
+            returns: [.integer(.bytes)], "Unmaps; returns the bytes that were mapped.",
             entry: {
                 Call($0, $1).run { call in
                     let container = call[0].object(Type1Container.self)
@@ -56,7 +55,7 @@ private let containerClass = ObjectClass(
                 }
             }),
         Function(
-            "fd", returns: "integer", "Its descriptor, for sys.ioctl.",
+            "fd", returns: [.integer], "Its descriptor, for sys.ioctl.",
             entry: {
                 Call($0, $1).run { call in
                     call.push(Int64(call[0].object(Type1Container.self).pointee.descriptor))
@@ -67,10 +66,10 @@ private let containerClass = ObjectClass(
     destroy: { destroyObject($0, Type1Container.self) })
 
 private func map(_ call: Call) throws -> CInt {
-    let request = call[1]
-    let part = request[0].object(MappedMemory.self).pointee.part(request[1], request[2])
+    let request = call[1].table
+    let part = request[MapKeys.memory].pointee.part(request[MapKeys.offset], request[MapKeys.length])
     try call[0].object(Type1Container.self).pointee.map(
-        address: part.address, length: part.length, iova: request[3].uint64, read: request[4].bool,
-        write: request[5].bool)
+        address: part.address, length: part.length, iova: request[MapKeys.iova], read: request[MapKeys.read],
+        write: request[MapKeys.write])
     return call.nothing
 }

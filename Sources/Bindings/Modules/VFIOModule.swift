@@ -1,5 +1,6 @@
 import CKernel
 public import Devices
+import Glibc
 import Kernel
 public import LuaKit
 
@@ -8,7 +9,19 @@ extension VFIODevice: LuaObject {
     public static var luaName: String { "vfio device" }
 }
 
-private func path(_ name: String, _ value: VFIODevice.Path) -> (name: String, value: Int64) { (name, value.rawValue) }
+extension VFIODevice.Path: LuaChoice {
+    /// As `vfio.open` takes it.
+    public static var choices: [(name: String, value: VFIODevice.Path)] {
+        [("present", .present), ("cdev", .cdev), ("group", .group)]
+    }
+}
+
+private enum OpenKeys {
+    static let via = Key<VFIODevice.Path>(
+        "via", default: .present, "cdev and iommufd, or group and container; default: cdev where present")
+    static let iommufd = Key<Object<IOMMUFD>?>("iommufd", "context to bind to (cdev)")
+    static let container = Key<Object<Type1Container>?>("container", "container to join (group)")
+}
 
 let regionParameter = Parameter(
     "region", .uint32, .required, "region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8")
@@ -23,16 +36,9 @@ let vfioModule = Module(
             [
                 Parameter("address", .string(1...64), .required, "PCI address, \"0000:3b:00.0\" or \"3b:00.0\""),
                 Parameter(
-                    "options",
-                    .record([
-                        Parameter(
-                            "via", .choice([path("present", .present), path("cdev", .cdev), path("group", .group)]),
-                            .integer(0), "cdev and iommufd, or group and container; default: cdev where present"),
-                        Parameter("iommufd", .object(IOMMUFD.self), .absent, "context to bind to (cdev)"),
-                        Parameter("container", .object(Type1Container.self), .absent, "container to join (group)"),
-                    ]), .absent, "how to open it"),
+                    "options", .record([OpenKeys.via, OpenKeys.iommufd, OpenKeys.container]), .absent, "how to open it"),
             ],
-            returns: "vfio.device", effects: [.open],
+            returns: [.object(VFIODevice.self)], effects: [.open],
             errors: [
                 ("ENOENT", "no such PCI function"), ("ENODEV", "not bound to a VFIO driver"),
                 ("EPERM", "a sibling in its IOMMU group is in use by a host driver"), ("EACCES", "no permission"),
@@ -40,12 +46,13 @@ let vfioModule = Module(
             "Opens a device that is bound to a VFIO driver.",
             entry: { Call($0, $1).run(openDevice) }),
         Function(
-            "devices", returns: "vfio.function[]", "The PCI functions that a VFIO driver has, by address.",
+            "devices", returns: [.list(.record(functionRecord))],
+            "The PCI functions that a VFIO driver has, by address.",
             entry: {
                 Call($0, $1).run { call in
                     let kernel = try call.kernel()
                     let found = try PCIFunction.all(kernel: kernel).filter { $0.isVFIO }
-                    return call.push(.list(found.map(describe)))
+                    return call.push(list: found, as: functionRecord)
                 }
             }),
     ],
@@ -54,15 +61,6 @@ let vfioModule = Module(
         ("ROM", Int64(VFIO_PCI_ROM_REGION_INDEX), "region index of the expansion ROM"),
     ],
     classes: [vfioDeviceClass, dmabufClass])
-
-private func describe(_ function: PCIFunction) -> LuaValue {
-    .table([
-        "address": .string("\(function.address)"), "id": .string(function.id),
-        "driver": function.driver.map { .string($0) } ?? .none,
-        "group": function.group.map { .integer(Int64($0)) } ?? .none,
-        "cdev": function.cdev.map { .string($0) } ?? .none,
-    ])
-}
 
 /// Parses an address argument; a malformed one is the script's mistake, not the kernel's answer.
 func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PCIAddress {
@@ -77,22 +75,17 @@ func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PC
 private func openDevice(_ call: Call) throws -> CInt {
     let address = try address(call[0], "vfio.open")
     try call.host.permissions.permit(device: "\(address)", "vfio.open")
-    var path = VFIODevice.Path.present
-    var iommufd: SharedDescriptor?
-    var container: Type1Domain?
-    if call[1].isPresent {
-        let options = call[1]
-        path = VFIODevice.Path(rawValue: options[0].int64) ?? .present
-        if options[1].isPresent { iommufd = options[1].object(IOMMUFD.self).pointee.descriptor }
-        if options[2].isPresent { container = options[2].object(Type1Container.self).pointee.domain }
-        if iommufd != nil && (path == .group || container != nil) {
-            throw ErrorValue(
-                kind: .argument, "vfio.open: an iommufd belongs to via = \"cdev\", a container to via = \"group\"")
-        }
-        if iommufd != nil { path = .cdev }
-        if container != nil && path == .cdev {
-            throw ErrorValue(kind: .argument, "vfio.open: a container belongs to via = \"group\"")
-        }
+    let options = call[1].table
+    var path = options[OpenKeys.via]
+    let iommufd = options[OpenKeys.iommufd].map { $0.pointee.descriptor }
+    let container = options[OpenKeys.container].map { $0.pointee.domain }
+    if iommufd != nil && (path == .group || container != nil) {
+        throw ErrorValue(
+            kind: .argument, "vfio.open: an iommufd belongs to via = \"cdev\", a container to via = \"group\"")
+    }
+    if iommufd != nil { path = .cdev }
+    if container != nil && path == .cdev {
+        throw ErrorValue(kind: .argument, "vfio.open: a container belongs to via = \"group\"")
     }
     let device = try VFIODevice.open(
         address, via: path, iommufd: iommufd, container: container, kernel: try call.kernel())
@@ -106,59 +99,38 @@ extension Call {
 
 private let deviceInformation: [Function] = [
     Function(
-        "address", returns: "string", "Its PCI address.",
+        "address", returns: [.string], "Its PCI address.",
         entry: { Call($0, $1).run { call in call.push("\(call.device.pointee.address)") } }),
     Function(
-        "fd", returns: "integer", "Its descriptor, for sys.ioctl.",
+        "fd", returns: [.integer], "Its descriptor, for sys.ioctl.",
         entry: { Call($0, $1).run { call in call.push(Int64(call.device.pointee.descriptor)) } }),
     Function(
-        "info", returns: "vfio.info", "What VFIO_DEVICE_GET_INFO says: flags, regions, irqs, reset.",
-        entry: {
-            Call($0, $1).run { call in
-                let info = try call.device.pointee.info()
-                return call.push(
-                    .table([
-                        "flags": .integer(Int64(info.flags)), "regions": .integer(Int64(info.num_regions)),
-                        "irqs": .integer(Int64(info.num_irqs)),
-                        "reset": .boolean(info.flags & UInt32(VFIO_DEVICE_FLAGS_RESET) != 0),
-                    ]))
-            }
-        }),
+        "info", returns: [.record(deviceRecord)], "VFIO_DEVICE_GET_INFO.",
+        entry: { Call($0, $1).run { call in call.push(try call.device.pointee.info(), as: deviceRecord) } }),
     Function(
-        "region_info", [regionParameter], returns: "vfio.region", errors: [("EINVAL", "no such index")],
-        "What VFIO_DEVICE_GET_REGION_INFO says; size 0 where the device has no such region.",
+        "region_info", [regionParameter], returns: [.record(regionRecord)], errors: [("EINVAL", "no such index")],
+        "VFIO_DEVICE_GET_REGION_INFO.",
         entry: {
-            Call($0, $1).run { call in
-                let region = try call.device.pointee.region(call[1].uint32)
-                return call.push(
-                    .table([
-                        "index": .integer(Int64(region.index)), "size": .integer(Int64(bitPattern: region.size)),
-                        "offset": .integer(Int64(bitPattern: region.offset)), "flags": .integer(Int64(region.flags)),
-                        "read": .boolean(region.isReadable), "write": .boolean(region.isWritable),
-                        "mmap": .boolean(region.isMappable),
-                    ]))
-            }
+            Call($0, $1).run { call in call.push(try call.device.pointee.region(call[1].uint32), as: regionRecord) }
         }),
     Function(
         "irq_info", [Parameter("index", .uint32, .required, "INTx 0, MSI 1, MSI-X 2, error 3, request 4")],
-        returns: "vfio.irq", "What VFIO_DEVICE_GET_IRQ_INFO says.",
+        returns: [.record(irqRecord)], "VFIO_DEVICE_GET_IRQ_INFO.",
         entry: {
-            Call($0, $1).run { call in
-                let info = try call.device.pointee.irqInfo(call[1].uint32)
-                return call.push(
-                    .table([
-                        "index": .integer(Int64(info.index)), "flags": .integer(Int64(info.flags)),
-                        "count": .integer(Int64(info.count)),
-                    ]))
-            }
+            Call($0, $1).run { call in call.push(try call.device.pointee.irqInfo(call[1].uint32), as: irqRecord) }
         }),
 ]
+
+private enum MapKeys {
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start, page aligned")
+    static let length = Key<UInt64?>("length", .size(1...Int64.max), "bytes; default: to the end of the region")
+}
 
 private let deviceAccess: [Function] = [
     Function(
         "read",
         [regionParameter, offsetParameter, Parameter("length", .size(0...(64 << 20)), .required, "bytes")],
-        returns: "string", errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
+        returns: [.string], errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
         "Reads bytes from a region; fewer where the region ends.",
         entry: {
             Call($0, $1).run { call in
@@ -175,7 +147,7 @@ private let deviceAccess: [Function] = [
     Function(
         "write",
         [regionParameter, offsetParameter, Parameter("bytes", .string, .required, "what to write")],
-        returns: "integer", effects: [.regionWrite], selectedEffects: configWrite,
+        returns: [.integer(.bytes)], effects: [.regionWrite], selectedEffects: configWrite,
         errors: [("EIO", "memory decode is off"), ("EINVAL", "offset beyond the region")],
         "Writes bytes to a region; returns how many.",
         entry: {
@@ -186,7 +158,7 @@ private let deviceAccess: [Function] = [
             }
         }),
     Function(
-        "load", [regionParameter, offsetParameter, sizeParameter], returns: "integer",
+        "load", [regionParameter, offsetParameter, sizeParameter], returns: [.integer],
         errors: [("EIO", "memory decode is off")], "Reads one little-endian number with one access.",
         entry: {
             Call($0, $1).run { call in
@@ -215,21 +187,18 @@ private let deviceAccess: [Function] = [
         [
             regionParameter,
             Parameter(
-                "range",
-                .record([
-                    Parameter("offset", .size(0...Int64.max), .integer(0), "start, page aligned"),
-                    Parameter("length", .size(1...Int64.max), .absent, "bytes; default: to the end of the region"),
-                ]), .absent, "the part to map; default: all"),
+                "range", .record([MapKeys.offset, MapKeys.length]), .absent, "the part to map; default: all"),
         ],
-        returns: "memory.mapping", effects: [.regionWrite],
+        returns: [.object(MappedMemory.self)], effects: [.regionWrite],
         errors: [("EINVAL", "not mappable, or not page aligned")],
         "Maps a region into this process.",
         entry: {
             Call($0, $1).run { call in
                 let region = call[1].uint32
-                let offset = call[2].isPresent ? call[2][0].uint64 : 0
-                var length = try call.device.pointee.region(region).size
-                length = call[2].isPresent && call[2][1].isPresent ? call[2][1].uint64 : length &- min(offset, length)
+                let range = call[2].table
+                let offset = range[MapKeys.offset]
+                let whole = try call.device.pointee.region(region).size
+                let length = range[MapKeys.length] ?? whole &- min(offset, whole)
                 let mapping = try call.device.pointee.map(region, offset: offset, length: Int(clamping: length))
                 return call.push(object: mapping, parent: 1, label: "\(call.device.pointee.address) region \(region)")
             }
@@ -260,6 +229,27 @@ private func checkFit(_ value: Int64, _ size: Int, _ operation: String) throws(E
     )
 }
 
+private enum FeatureKeys {
+    static let number = Key<UInt32>("number", .integer(0...0xffff), "VFIO_DEVICE_FEATURE_*")
+    static let operation = Key<UInt32>(
+        "operation",
+        .flags([
+            ("get", Int64(VFIO_DEVICE_FEATURE_GET)), ("set", Int64(VFIO_DEVICE_FEATURE_SET)),
+            ("probe", Int64(VFIO_DEVICE_FEATURE_PROBE)),
+        ]), "which bits to set")
+    static let data = Key<UnsafeRawBufferPointer?>("data", .string(0...65536), "what follows the 8-byte header")
+}
+
+private enum ExportKeys {
+    static let region = Key<UInt32>(regionParameter.name, regionParameter.type, regionParameter.doc)
+    static let ranges = Key<[Table]>(
+        "ranges", .list(.record([offset, length]), 0...200_000), "the parts to export, in order")
+    static let offset = Key<UInt64>("offset", .size(Int64.min...Int64.max), "start in the region")
+    static let length = Key<UInt64>("length", .size(Int64.min...Int64.max), "bytes")
+    static let openFlags = Key<UInt32>(
+        "open_flags", default: UInt32(O_RDWR | O_CLOEXEC), "open flags of the new descriptor; default O_RDWR|O_CLOEXEC")
+}
+
 private let deviceControl: [Function] = [
     Function(
         "reset", effects: [.reset], errors: [("EINVAL", "no function reset"), ("EAGAIN", "lock contention")],
@@ -272,7 +262,7 @@ private let deviceControl: [Function] = [
         }),
     Function(
         "attach", [Parameter("ioas", .object(IOAS.self), .required, "an address space of the device's iommufd")],
-        returns: "integer", effects: [.dma],
+        returns: [.integer], effects: [.dma],
         errors: [("ENOENT", "not of the device's iommufd"), ("ENOTTY", "opened through its group")],
         "Attaches to an address space; returns the id of the hardware page table.",
         entry: {
@@ -281,7 +271,7 @@ private let deviceControl: [Function] = [
             }
         }),
     Function(
-        "detach", returns: nil, "Detaches from its address space.",
+        "detach", [], "Detaches from its address space.",
         entry: {
             Call($0, $1).run { call in
                 try call.device.pointee.detach()
@@ -292,52 +282,29 @@ private let deviceControl: [Function] = [
         "feature",
         [
             Parameter(
-                "request",
-                .record([
-                    Parameter("number", .integer(0...0xffff), .required, "VFIO_DEVICE_FEATURE_*"),
-                    Parameter(
-                        "operation",
-                        .flags([
-                            ("get", Int64(VFIO_DEVICE_FEATURE_GET)), ("set", Int64(VFIO_DEVICE_FEATURE_SET)),
-                            ("probe", Int64(VFIO_DEVICE_FEATURE_PROBE)),
-                        ]), .required, "which bits to set"),
-                    Parameter("data", .string(0...65536), .absent, "what follows the 8-byte header"),
-                ]), .required, "the request")
+                "request", .record([FeatureKeys.number, FeatureKeys.operation, FeatureKeys.data]), .required,
+                "the request")
         ],
-        returns: "integer, string", effects: [.raw],
+        returns: [.integer, .string], effects: [.raw],
         errors: [("ENOTTY", "unknown feature"), ("EINVAL", "operation or size not the feature's")],
         "One VFIO_DEVICE_FEATURE call with data of your own; returns the result and the data after it.",
         entry: {
             Call($0, $1).run { call in
-                let request = call[1]
-                var data = request[2].isPresent ? Array(request[2].bytes) : []
+                let request = call[1].table
+                var data = request[FeatureKeys.data].map(Array.init) ?? []
                 let result = try call.device.pointee.feature(
-                    request[0].uint32, operation: request[1].uint32, data: &data)
-                _ = call.push(Int64(result))
-                _ = call.push(.bytes(data))
-                return 2
+                    request[FeatureKeys.number], operation: request[FeatureKeys.operation], data: &data)
+                return call.push(Int64(result)) + call.push(value: Bytes(data))
             }
         }),
     Function(
         "export_dmabuf",
         [
             Parameter(
-                "request",
-                .record([
-                    regionParameter,
-                    Parameter(
-                        "ranges",
-                        .list(
-                            .record([
-                                Parameter("offset", .size(Int64.min...Int64.max), .required, "start in the region"),
-                                Parameter("length", .size(Int64.min...Int64.max), .required, "bytes"),
-                            ]), 0...200_000), .required, "the parts to export, in order"),
-                    Parameter(
-                        "open_flags", .uint32, .integer(Int64(0o2000002)),
-                        "open flags of the new descriptor; default O_RDWR|O_CLOEXEC"),
-                ]), .required, "what to export")
+                "request", .record([ExportKeys.region, ExportKeys.ranges, ExportKeys.openFlags]), .required,
+                "what to export")
         ],
-        returns: "vfio.dmabuf",
+        returns: [.object(DMABuf.self)],
         errors: [
             ("EINVAL", "no range, an empty or unaligned one, or one past the region's end"),
             ("ENODEV", "not a memory BAR"), ("EOVERFLOW", "a range wraps"), ("ENOTTY", "the kernel has no export"),
@@ -347,13 +314,13 @@ private let deviceControl: [Function] = [
 ]
 
 private func exportDMABuf(_ call: Call) throws -> CInt {
-    let request = call[1]
-    let ranges = (0..<request[1].count).map { index in
-        vfio_region_dma_range(offset: request[1][index][0].uint64, length: request[1][index][1].uint64)
+    let request = call[1].table
+    let ranges = request[ExportKeys.ranges].map {
+        vfio_region_dma_range(offset: $0[ExportKeys.offset], length: $0[ExportKeys.length])
     }
-    let region = request[0].uint32
+    let region = request[ExportKeys.region]
     let buffer = try call.device.pointee.exportDMABuf(
-        region: region, ranges: ranges, openFlags: request[2].uint32)
+        region: region, ranges: ranges, openFlags: request[ExportKeys.openFlags])
     return call.push(object: buffer, parent: 1, label: "of \(call.device.pointee.address) region \(region)")
 }
 

@@ -13,13 +13,12 @@ let cqClass = ObjectClass(
     methods: [
         Function(
             "poll", [Parameter("count", .integer(1...65536), .integer(16), "at most so many")],
-            returns: "rdma.completion[]",
-            "ibv_poll_cq: completions, oldest first: id, ok, status (\"SUCCESS\", \"REM_ACCESS_ERR\"), op, bytes, qpn, "
-                + "vendor_error, imm; src_qpn of a datagram, whose bytes begin 40 behind the request's offset. A list, empty where none is there.",
+            returns: [.list(.record(completionRecord))],
+            "ibv_poll_cq: completions, oldest first; none where none is there.",
             entry: {
                 Call($0, $1).run { call in
                     let found = try call[0].object(CompletionQueue.self).pointee.poll(call[1].int)
-                    return call.push(.list(found.map(\.table)))
+                    return call.push(list: found, as: completionRecord)
                 }
             }),
         Function(
@@ -28,14 +27,14 @@ let cqClass = ObjectClass(
                 Parameter("count", .integer(1...65536), .integer(1), "how many"),
                 Parameter("timeout", .integer(1...3_600_000), .integer(5000), "milliseconds"),
             ],
-            returns: "rdma.completion[]", errors: [("ETIMEDOUT", "they did not come in time")],
+            returns: [.list(.record(completionRecord))], errors: [("ETIMEDOUT", "they did not come in time")],
             "Polls until so many completions came. Those that came before an error are polled next.",
             entry: {
                 Call($0, $1).run { call in
                     let found = try call[0].object(CompletionQueue.self).pointee.wait(
                         call[1].int, timeout: call[2].uint64 * 1_000_000,
                         stop: UnsafePointer(lk_interruption(call.state)))
-                    return call.push(.list(found.map(\.table)))
+                    return call.push(list: found, as: completionRecord)
                 }
             }),
         Function(
@@ -79,14 +78,18 @@ let cqClass = ObjectClass(
     ],
     close: { closeObject($0, $1, $2, CompletionQueue.self) }, destroy: { destroyObject($0, CompletionQueue.self) })
 
-extension Completion {
-    /// As scripts see it.
-    var table: LuaValue {
-        .table([
-            "id": .integer(Int64(bitPattern: id)), "ok": .boolean(status == 0), "status": .string(statusName),
-            "op": .string(operation), "bytes": .integer(Int64(bytes)), "qpn": .integer(Int64(number)),
-            "vendor_error": .integer(Int64(vendorError)), "src_qpn": sender.map { .integer(Int64($0)) } ?? .none,
-            "imm": immediate.map { .integer(Int64($0)) } ?? .none,
-        ])
-    }
-}
+let completionRecord = ResultRecord<Completion>(
+    "rdma.completion", "What became of a work request: struct ibv_wc.",
+    [
+        ResultField("id", "as the request was called") { $0.id },
+        ResultField("ok", "whether it succeeded") { $0.status == 0 },
+        ResultField("status", "\"SUCCESS\", \"REM_ACCESS_ERR\"") { $0.statusName },
+        ResultField("op", "what was done") { $0.operation },
+        ResultField(
+            "bytes", .bytes, "what came in, of a receive; a datagram's bytes begin 40 behind the request's offset"
+        ) { $0.bytes },
+        ResultField("qpn", "the queue pair's number") { $0.number },
+        ResultField("vendor_error", "the NIC's own reason") { $0.vendorError },
+        ResultField("src_qpn", "who sent a datagram") { $0.sender },
+        ResultField("imm", "immediate data, where some came") { $0.immediate },
+    ])

@@ -11,7 +11,8 @@ extension DeviceMemory: LuaObject {
 /// Methods of an RDMA context that concern its own memory, its events and its memory keys.
 let deviceContextMethods = [
     Function(
-        "alloc_dm", [Parameter("length", .size(0...Int64.max), .required, "bytes")], returns: "rdma.dm",
+        "alloc_dm", [Parameter("length", .size(0...Int64.max), .required, "bytes")],
+        returns: [.object(DeviceMemory.self)],
         errors: [("EOPNOTSUPP", "the driver has no device memory"), ("ENOMEM", "more than the NIC has left")],
         "ibv_alloc_dm: memory of the NIC's own.",
         entry: {
@@ -23,47 +24,51 @@ let deviceContextMethods = [
         }),
     Function(
         "wait_event", [Parameter("timeout", .integer(0...3_600_000), .integer(5000), "milliseconds")],
-        returns: "rdma.async_event", errors: [("ETIMEDOUT", "nothing happened in time")],
-        "ibv_get_async_event, acknowledged: what happened to the device or to what is open of it. type (\"CQ_ERR\", "
-            + "\"QP_ACCESS_ERR\", \"SRQ_LIMIT_REACHED\", \"PORT_ERR\" and so on), and qpn or port of whom.",
+        returns: [.record(asyncEventRecord)], errors: [("ETIMEDOUT", "nothing happened in time")],
+        "ibv_get_async_event, acknowledged: what happened to the device or to what is open of it.",
         entry: { Call($0, $1).run(waitEvent) }),
     Function(
-        "frmr_pools", returns: "rdma.frmr_pool[]",
+        "frmr_pools", returns: [.list(.record(frmrPoolRecord))],
         errors: [("EOPNOTSUPP", "the kernel is older than 7.3"), ("ENODATA", "the device has no pools")],
-        "The device's pools of memory keys (RDMA netlink): blocks, access, ats, in_use, max_in_use, waiting, pinned, "
-            + "vendor_key, kernel_vendor_key, and of mlx5 the hint of their keys: st (the tag's index) and ph.",
-        entry: { Call($0, $1).run(pools) }),
+        "The device's pools of memory keys (RDMA netlink).",
+        entry: {
+            Call($0, $1).run { call in
+                call.push(list: try call[0].object(RDMAContext.self).pointee.frmrPools(), as: frmrPoolRecord)
+            }
+        }),
 ]
 
 private func waitEvent(_ call: Call) throws -> CInt {
     let event = try call[0].object(RDMAContext.self).pointee.waitEvent(
         timeout: call[1].uint64 * 1_000_000, stop: UnsafePointer(lk_interruption(call.state)))
-    let element = LuaValue.integer(Int64(bitPattern: event.element))
-    return call.push(
-        .table([
-            "type": .string(event.name), "qpn": event.isOfQueuePair ? element : .none,
-            "port": event.isOfPort ? element : .none,
-        ]))
+    return call.push(event, as: asyncEventRecord)
 }
 
-private func pools(_ call: Call) throws -> CInt {
-    let pools = try call[0].object(RDMAContext.self).pointee.frmrPools()
-    return call.push(
-        .list(
-            pools.map { pool in
-                let hint = pool.hint
-                let name = hint.flatMap { ProcessingHint(rawValue: $0.ph)?.name }
-                return .table([
-                    "ats": .boolean(pool.ats), "access": .integer(Int64(pool.access)),
-                    "blocks": .integer(Int64(clamping: pool.blocks)), "in_use": .integer(Int64(clamping: pool.inUse)),
-                    "max_in_use": .integer(Int64(clamping: pool.maxInUse)),
-                    "waiting": .integer(Int64(pool.handles)), "pinned": .integer(Int64(pool.pinned)),
-                    "vendor_key": .integer(Int64(bitPattern: pool.vendorKey)),
-                    "kernel_vendor_key": .integer(Int64(bitPattern: pool.kernelVendorKey)),
-                    "st": hint.map { .integer(Int64($0.index)) } ?? .none, "ph": name.map { .string($0) } ?? .none,
-                ])
-            }))
-}
+private let asyncEventRecord = ResultRecord<AsyncEvent>(
+    "rdma.async_event", "What happened to an RDMA device: struct ibv_async_event.",
+    [
+        ResultField("type", "\"CQ_ERR\", \"QP_ACCESS_ERR\", \"SRQ_LIMIT_REACHED\", \"PORT_ERR\" and so on") { $0.name },
+        ResultField("qpn", "the queue pair's number, where it is about one") { $0.isOfQueuePair ? $0.element : nil },
+        ResultField("port", "the port's number, where it is about one") { $0.isOfPort ? $0.element : nil },
+    ])
+
+private let frmrPoolRecord = ResultRecord<FRMRPool>(
+    "rdma.frmr_pool", "A pool of memory keys.",
+    [
+        ResultField("blocks", "how many pages a key of it can map") { Int64(clamping: $0.blocks) },
+        ResultField("access", "IBV_ACCESS_* of its keys") { $0.access },
+        ResultField("ats", "whether its keys use translated addresses") { $0.ats },
+        ResultField("in_use", "how many of its keys are in use") { Int64(clamping: $0.inUse) },
+        ResultField("max_in_use", "the most that ever were") { Int64(clamping: $0.maxInUse) },
+        ResultField("waiting", "how many keys wait in it") { $0.handles },
+        ResultField("pinned", "how many are kept when it is aged") { $0.pinned },
+        ResultField("vendor_key", "the driver's own part of what tells pools apart") { $0.vendorKey },
+        ResultField("kernel_vendor_key", "the same, of keys that the kernel uses") { $0.kernelVendorKey },
+        ResultField("st", "of mlx5: the index of its keys' steering tag") { $0.hint.map { UInt32($0.index) } },
+        ResultField("ph", "of mlx5: the processing hint of its keys") { pool in
+            pool.hint.flatMap { ProcessingHint(rawValue: $0.ph)?.name }
+        },
+    ])
 
 private let offset = Parameter("offset", .size(0...Int64.max), .required, "start in it")
 private let outside = [(name: "EFAULT", reason: "it reaches outside the device memory")]
@@ -72,7 +77,7 @@ let dmClass = ObjectClass(
     DeviceMemory.luaName, type: "rdma.dm", short: "dm", "Memory of a NIC's own.",
     methods: [
         Function(
-            "length", returns: "integer", "Bytes.",
+            "length", returns: [.integer(.bytes)], "Bytes.",
             entry: {
                 Call($0, $1).run { call in
                     call.push(Int64(clamping: call[0].object(DeviceMemory.self).pointee.length))
@@ -88,7 +93,7 @@ let dmClass = ObjectClass(
                 }
             }),
         Function(
-            "read", [offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes")], returns: "string",
+            "read", [offset, Parameter("length", .size(0...(1 << 30)), .required, "bytes")], returns: [.string],
             errors: outside, "ibv_memcpy_from_dm.",
             entry: {
                 Call($0, $1).run { call in
@@ -98,37 +103,35 @@ let dmClass = ObjectClass(
                     let at = call[1].uint64
                     var bytes = [UInt8](repeating: 0, count: call[2].int)
                     try reading(&bytes) { buffer throws(Failure) in try memory.pointee.read(at: at, into: buffer) }
-                    return call.push(.bytes(bytes))
+                    return call.push(value: Bytes(bytes))
                 }
             }),
     ],
     close: { closeObject($0, $1, $2, DeviceMemory.self) }, destroy: { destroyObject($0, DeviceMemory.self) })
 
+private enum RegisterKeys {
+    static let dm = Key<Object<DeviceMemory>>("dm", "the device memory")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let length = Key<UInt64?>("length", .size(0...Int64.max), "bytes; default: to its end")
+    static let all: [any TableKey] = [dm, offset, length, accessKey]
+}
+
 /// pd:reg_dm_mr
 let regDMFunction = Function(
     "reg_dm_mr",
-    [
-        Parameter(
-            "request",
-            .record([
-                Parameter("dm", .object(DeviceMemory.self), .required, "the device memory"),
-                Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-                Parameter("length", .size(0...Int64.max), .absent, "bytes; default: to its end"), accessParameter,
-            ]), .required, "what to register")
-    ],
-    returns: "rdma.mr", effects: [.dma],
+    [Parameter("request", .record(RegisterKeys.all), .required, "what to register")],
+    returns: [.object(MemoryRegion.self)], effects: [.dma],
     errors: [("EINVAL", "range or access"), ("EOPNOTSUPP", "the driver has no device memory")],
     "ibv_reg_dm_mr. Work requests call its first byte 0; zero_based is added to the access.",
     entry: {
         Call($0, $1).run { call in
-            let request = call[1]
-            let memory = request[0].object(DeviceMemory.self)
-            let length =
-                request[2].isPresent
-                ? request[2].uint64 : memory.pointee.length - min(memory.pointee.length, request[1].uint64)
+            let request = call[1].table
+            let memory = request[RegisterKeys.dm]
+            let offset = request[RegisterKeys.offset]
+            let length = request[RegisterKeys.length] ?? memory.pointee.length - min(memory.pointee.length, offset)
             let mr = try call[0].object(ProtectionDomain.self).pointee.regDeviceMemory(
-                memory.pointee, offset: request[1].uint64, length: length, access: request[3].int32)
-            defer { call.keep(request[0]) }
+                memory.pointee, offset: offset, length: length, access: request[accessKey])
+            defer { call.keep(RegisterKeys.dm, of: request) }
             return push(mr, call)
         }
     })

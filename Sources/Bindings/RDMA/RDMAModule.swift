@@ -25,9 +25,8 @@ func accessFlags(among allowed: Access) -> LuaType {
     .flags(Access.names.filter { allowed.contains($0.bit) }.map { ($0.name.lowercased(), Int64($0.bit.rawValue)) })
 }
 
-let accessParameter = Parameter(
-    "access",
-    accessFlags(among: Access(rawValue: .max)), .integer(0), "IBV_ACCESS_*; default: local read only")
+let accessKey = Key<Int32>(
+    "access", accessFlags(among: Access(rawValue: .max)), default: 0, "IBV_ACCESS_*; default: local read only")
 private let registerErrors: [(name: String, reason: String)] = [
     ("EOPNOTSUPP", "the driver does not register this"), ("EINVAL", "range, access or route"),
     ("ENODEV", "the dma-buf is revoked"),
@@ -37,16 +36,16 @@ let rdmaModule = Module(
     "rdma", "RDMA devices, through libibverbs.",
     functions: [
         Function(
-            "devices", returns: "string[]", errors: [("ENOSYS", "no RDMA on this machine")],
+            "devices", returns: [.list(.string)], errors: [("ENOSYS", "no RDMA on this machine")],
             "Names of the RDMA devices.",
             entry: {
                 Call($0, $1).run { call in
                     let devices = try RDMADevice.all(kernel: try call.kernel())
-                    return call.push(.list(devices.map { .string($0.name) }))
+                    return call.push(value: devices.map(\.name))
                 }
             }),
         Function(
-            "open", [Parameter("name", .string(1...64), .required, "\"mlx5_0\"")], returns: "rdma.context",
+            "open", [Parameter("name", .string(1...64), .required, "\"mlx5_0\"")], returns: [.object(RDMAContext.self)],
             effects: [.open],
             errors: [("ENODEV", "no such device"), ("ENOSYS", "no RDMA on this machine")], "ibv_open_device.",
             entry: {
@@ -63,14 +62,23 @@ private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
     methods: [
         Function(
-            "query", returns: "rdma.device",
-            "Some of ibv_query_device: firmware, limits, atomics (\"none\", or among what the \"nic\" or the \"machine\" does).",
-            entry: { Call($0, $1).run(query) }),
+            "query", returns: [.record(deviceAttributesRecord)],
+            "ibv_query_device.",
+            entry: {
+                Call($0, $1).run { call in
+                    call.push(try call[0].object(RDMAContext.self).pointee.query(), as: deviceAttributesRecord)
+                }
+            }),
         Function(
-            "query_port", [Parameter("port", .integer(1...255), .integer(1), "from 1")], returns: "rdma.port",
-            "Some of ibv_query_port: state, MTU, LID, link layer.", entry: { Call($0, $1).run(queryPort) }),
+            "query_port", [portParameter], returns: [.record(portRecord)], "ibv_query_port.",
+            entry: {
+                Call($0, $1).run { call in
+                    let port = UInt8(truncatingIfNeeded: call[1].int64)
+                    return call.push(try call[0].object(RDMAContext.self).pointee.query(port: port), as: portRecord)
+                }
+            }),
         Function(
-            "alloc_pd", returns: "rdma.pd", "ibv_alloc_pd.",
+            "alloc_pd", returns: [.object(ProtectionDomain.self)], "ibv_alloc_pd.",
             entry: {
                 Call($0, $1).run { call in
                     let context = call[0].object(RDMAContext.self)
@@ -80,62 +88,66 @@ private let contextClass = ObjectClass(
             }),
         Function(
             "alloc_dmah",
-            [
-                Parameter(
-                    "attributes",
-                    .record([
-                        Parameter("ph", .choice(processingHints), .absent, "processing hint"),
-                        Parameter("cpu_id", .uint32, .absent, "CPU whose tag the platform is asked for"),
-                        Parameter("mem_type", .choice([("volatile", 0), ("persistent", 1)]), .absent, "memory type"),
-                    ]), .required, "what the handle carries")
-            ],
-            returns: "rdma.dmah",
+            [Parameter("attributes", .record(HandleKeys.all), .required, "what the handle carries")],
+            returns: [.object(DMAHandle.self)],
             errors: [("ENOSYS", "libibverbs before rdma-core 59, not mlx5"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
     ] + queueContextMethods + deviceContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })
 
-private func query(_ call: Call) throws -> CInt {
-    let attributes = try call[0].object(RDMAContext.self).pointee.query()
-    let atomics =
-        switch attributes.atomic_cap {
-        case IBV_ATOMIC_NONE: "none"
-        case IBV_ATOMIC_HCA: "nic"
-        default: "machine"
-        }
-    let firmware = withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    return call.push(
-        .table([
-            "firmware": .string(firmware), "vendor": .integer(Int64(attributes.vendor_id)),
-            "part": .integer(Int64(attributes.vendor_part_id)),
-            "max_mr_size": .integer(Int64(bitPattern: attributes.max_mr_size)),
-            "max_mr": .integer(Int64(attributes.max_mr)), "max_pd": .integer(Int64(attributes.max_pd)),
-            "ports": .integer(Int64(attributes.phys_port_cnt)),
-            "atomics": .string(atomics),
-        ]))
-}
+private let deviceAttributesRecord = ResultRecord<ibv_device_attr>(
+    "rdma.device", "Some of what an RDMA device is: struct ibv_device_attr.",
+    [
+        ResultField("firmware", "its firmware's version") { attributes in
+            withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        },
+        ResultField("vendor", "its vendor's id") { $0.vendor_id },
+        ResultField("part", "its vendor's id of the part") { $0.vendor_part_id },
+        ResultField("max_mr_size", .bytes, "the largest memory region") { $0.max_mr_size },
+        ResultField("max_mr", "how many memory regions it can have") { $0.max_mr },
+        ResultField("max_pd", "how many protection domains") { $0.max_pd },
+        ResultField("ports", "how many ports it has") { Int($0.phys_port_cnt) },
+        ResultField("atomics", "\"none\", or among what the \"nic\" or the \"machine\" does") { attributes in
+            switch attributes.atomic_cap {
+            case IBV_ATOMIC_NONE: "none"
+            case IBV_ATOMIC_HCA: "nic"
+            default: "machine"
+            }
+        },
+    ])
 
-private func queryPort(_ call: Call) throws -> CInt {
-    let port = try call[0].object(RDMAContext.self).pointee.query(port: UInt8(truncatingIfNeeded: call[1].int64))
-    return call.push(
-        .table([
-            "state": .string(port.state == IBV_PORT_ACTIVE ? "active" : "state \(port.state.rawValue)"),
-            "active_mtu": .integer(128 << Int64(port.active_mtu.rawValue)), "lid": .integer(Int64(port.lid)),
-            "link_layer": .string(port.link_layer == UInt8(IBV_LINK_LAYER_ETHERNET) ? "ethernet" : "infiniband"),
-        ]))
+private let portRecord = ResultRecord<ibv_port_attr>(
+    "rdma.port", "Some of what a port is: struct ibv_port_attr.",
+    [
+        ResultField("state", "\"active\", or \"state\" and a number") { port in
+            port.state == IBV_PORT_ACTIVE ? "active" : "state \(port.state.rawValue)"
+        },
+        ResultField("active_mtu", .bytes, "the largest packet's payload") { 128 << Int64($0.active_mtu.rawValue) },
+        ResultField("lid", "its LID; 0 on Ethernet") { $0.lid },
+        ResultField("link_layer", "\"ethernet\" or \"infiniband\"") { port in
+            port.link_layer == UInt8(IBV_LINK_LAYER_ETHERNET) ? "ethernet" : "infiniband"
+        },
+    ])
+
+private enum HandleKeys {
+    static let ph = Key<ProcessingHint?>("ph", "processing hint")
+    static let cpuID = Key<UInt32?>("cpu_id", "CPU whose tag the platform is asked for")
+    static let memoryType = Key<UInt8?>("mem_type", .choice([("volatile", 0), ("persistent", 1)]), "memory type")
+    static let all: [any TableKey] = [ph, cpuID, memoryType]
 }
 
 private func allocDMAH(_ call: Call) throws -> CInt {
-    let fields = call[1]
+    let fields = call[1].table
+    let (ph, cpuID, memoryType) = (fields[HandleKeys.ph], fields[HandleKeys.cpuID], fields[HandleKeys.memoryType])
     var attributes = DMAHInitAttributes()
     var mask: DMAHInitMask = []
-    if fields[0].isPresent { mask.insert(.ph) }
-    if fields[1].isPresent { mask.insert(.cpuID) }
-    if fields[2].isPresent { mask.insert(.memoryType) }
+    if ph != nil { mask.insert(.ph) }
+    if cpuID != nil { mask.insert(.cpuID) }
+    if memoryType != nil { mask.insert(.memoryType) }
     attributes.comp_mask = mask.rawValue
-    attributes.ph = UInt8(truncatingIfNeeded: fields[0].int64)
-    attributes.cpu_id = fields[1].uint32
-    attributes.tph_mem_type = UInt8(truncatingIfNeeded: fields[2].int64)
+    attributes.ph = ph?.rawValue ?? 0
+    attributes.cpu_id = cpuID ?? 0
+    attributes.tph_mem_type = memoryType ?? 0
     let context = call[0].object(RDMAContext.self)
     let label = "of \(context.pointee.label)"
     return call.push(object: try context.pointee.allocDMAH(attributes), parent: 1, label: label)
@@ -146,74 +158,64 @@ private let dmahClass = ObjectClass(
     methods: [],
     close: { closeObject($0, $1, $2, DMAHandle.self) }, destroy: { destroyObject($0, DMAHandle.self) })
 
-private let dmabufKeys = [
-    Parameter("dmabuf", .object(DMABuf.self), .required, "the dma-buf"),
-    Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-    Parameter("length", .size(0...Int64.max), .required, "bytes"),
-    Parameter("iova", .uint64, .integer(0), "address that work requests use"), accessParameter,
-]
+private enum MemoryKeys {
+    static let memory = Key<Object<MappedMemory>>("memory", "host memory")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let length = Key<UInt64?>("length", .size(0...Int64.max), "bytes; default: to its end")
+    static let all: [any TableKey] = [memory, offset, length, accessKey]
+}
+
+private enum BufferKeys {
+    static let dmabuf = Key<Object<DMABuf>>("dmabuf", "the dma-buf")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let length = Key<UInt64>("length", .size(0...Int64.max), "bytes")
+    static let iova = Key<UInt64>("iova", default: 0, "address that work requests use")
+    static let all: [any TableKey] = [dmabuf, offset, length, iova, accessKey]
+    static let dmah = Key<Object<DMAHandle>?>("dmah", "the requester's own hint")
+    static let dataDirect = Key<Bool>("data_direct", default: false, "through data direct")
+}
 
 private let pdClass = ObjectClass(
     ProtectionDomain.luaName, type: "rdma.pd", short: "pd", "A protection domain.",
     methods: [
         Function(
             "reg_mr",
-            [
-                Parameter(
-                    "request",
-                    .record([
-                        Parameter("memory", .object(MappedMemory.self), .required, "host memory"),
-                        Parameter("offset", .size(0...Int64.max), .integer(0), "start in it"),
-                        Parameter("length", .size(0...Int64.max), .absent, "bytes; default: to its end"),
-                        accessParameter,
-                    ]), .required, "what to register")
-            ],
-            returns: "rdma.mr", effects: [.dma], errors: registerErrors, "ibv_reg_mr.",
+            [Parameter("request", .record(MemoryKeys.all), .required, "what to register")],
+            returns: [.object(MemoryRegion.self)], effects: [.dma], errors: registerErrors, "ibv_reg_mr.",
             entry: { Call($0, $1).run(regMR) }),
         Function(
-            "reg_dmabuf_mr", [Parameter("request", .record(dmabufKeys), .required, "what to register")],
-            returns: "rdma.mr", effects: [.dma], errors: registerErrors, "ibv_reg_dmabuf_mr.",
+            "reg_dmabuf_mr", [Parameter("request", .record(BufferKeys.all), .required, "what to register")],
+            returns: [.object(MemoryRegion.self)], effects: [.dma], errors: registerErrors, "ibv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in
-                    let request = call[1]
-                    let buffer = request[0].object(DMABuf.self)
+                    let request = call[1].table
+                    let buffer = request[BufferKeys.dmabuf]
                     let mr = try call[0].object(ProtectionDomain.self).pointee.regDmabufMR(
-                        dmabuf: buffer.pointee.descriptor, offset: request[1].uint64,
-                        length: request[2].uint64, iova: request[3].uint64, access: request[4].int32)
+                        dmabuf: buffer.pointee.descriptor, offset: request[BufferKeys.offset],
+                        length: request[BufferKeys.length], iova: request[BufferKeys.iova], access: request[accessKey])
                     return push(mr, call, asked: buffer.pointee.hint)
                 }
             }),
         Function(
             "reg_mr_ex",
-            [
-                Parameter(
-                    "request",
-                    .record(
-                        dmabufKeys + [Parameter("dmah", .object(DMAHandle.self), .absent, "the requester's own hint")]
-                    ), .required, "what to register")
-            ],
-            returns: "rdma.mr", effects: [.dma],
+            [Parameter("request", .record(BufferKeys.all + [BufferKeys.dmah]), .required, "what to register")],
+            returns: [.object(MemoryRegion.self)], effects: [.dma],
             errors: registerErrors + [("ENOSYS", "libibverbs before rdma-core 59, not mlx5")],
             "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
         Function(
             "mlx5dv_reg_dmabuf_mr",
-            [
-                Parameter(
-                    "request",
-                    .record(dmabufKeys + [Parameter("data_direct", .boolean, .integer(0), "through data direct")]),
-                    .required, "what to register")
-            ],
-            returns: "rdma.mr", effects: [.dma],
+            [Parameter("request", .record(BufferKeys.all + [BufferKeys.dataDirect]), .required, "what to register")],
+            returns: [.object(MemoryRegion.self)], effects: [.dma],
             errors: registerErrors + [("ENOSYS", "libmlx5 older than rdma-core 54")],
             "mlx5dv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in
-                    let request = call[1]
-                    let buffer = request[0].object(DMABuf.self)
+                    let request = call[1].table
+                    let buffer = request[BufferKeys.dmabuf]
                     let mr = try call[0].object(ProtectionDomain.self).pointee.mlx5dvRegDmabufMR(
-                        dmabuf: buffer.pointee.descriptor, offset: request[1].uint64,
-                        length: request[2].uint64, iova: request[3].uint64, access: request[4].int32,
-                        dataDirect: request[5].bool)
+                        dmabuf: buffer.pointee.descriptor, offset: request[BufferKeys.offset],
+                        length: request[BufferKeys.length], iova: request[BufferKeys.iova], access: request[accessKey],
+                        dataDirect: request[BufferKeys.dataDirect])
                     return push(mr, call, asked: buffer.pointee.hint)
                 }
             }),
@@ -229,39 +231,41 @@ func push(_ mr: consuming MemoryRegion, _ call: Call, asked hint: TPHHint? = nil
 }
 
 private func regMR(_ call: Call) throws -> CInt {
-    let request = call[1]
-    let memory = request[0].object(MappedMemory.self)
-    let (address, length) = memory.pointee.part(request[1], request[2])
+    let request = call[1].table
+    let memory = request[MemoryKeys.memory]
+    let offset = request[MemoryKeys.offset]
+    let (address, length) = memory.pointee.part(offset, request[MemoryKeys.length])
     let whole = UInt64(memory.pointee.length)
-    guard request[1].uint64 <= whole, length <= whole - request[1].uint64 else {
+    guard offset <= whole, length <= whole - offset else {
         throw ErrorValue(
             kind: .argument,
-            "pd:reg_mr: offset \(request[1].uint64) and length \(length) reach outside \(whole) bytes of memory")
+            "pd:reg_mr: offset \(offset) and length \(length) reach outside \(whole) bytes of memory")
     }
     let mr = try call[0].object(ProtectionDomain.self).pointee.regMR(
-        address: address, length: length, access: request[3].int32, region: memory.pointee.region)
+        address: address, length: length, access: request[accessKey], region: memory.pointee.region)
     // The NIC may use the memory for as long as the region lives.
-    defer { call.keep(request[0]) }
+    defer { call.keep(MemoryKeys.memory, of: request) }
     return push(mr, call)
 }
 
 private func regMREx(_ call: Call) throws -> CInt {
-    let request = call[1]
+    let request = call[1].table
     var attributes = MRInitAttributes()
     var mask: MRInitMask = [.iova, .fd, .fdOffset]
-    let buffer = request[0].object(DMABuf.self)
+    let buffer = request[BufferKeys.dmabuf]
     attributes.fd = buffer.pointee.descriptor
-    attributes.fd_offset = request[1].uint64
-    attributes.length = request[2].uint64
-    attributes.iova = request[3].uint64
-    attributes.access = request[4].int32
-    if request[5].isPresent {
+    attributes.fd_offset = request[BufferKeys.offset]
+    attributes.length = request[BufferKeys.length]
+    attributes.iova = request[BufferKeys.iova]
+    attributes.access = request[accessKey]
+    let handle = request[BufferKeys.dmah]
+    if let handle {
         mask.insert(.dmah)
-        attributes.dmah = request[5].object(DMAHandle.self).pointee.pointer
+        attributes.dmah = handle.pointee.pointer
     }
     attributes.comp_mask = mask.rawValue
     // A handle wins over the exporter, which is not even asked then.
-    let asked = request[5].isPresent ? nil : buffer.pointee.hint
+    let asked = handle == nil ? buffer.pointee.hint : nil
     return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call, asked: asked)
 }
 
@@ -269,23 +273,20 @@ private let mrClass = ObjectClass(
     MemoryRegion.luaName, type: "rdma.mr", short: "mr", "A registered memory region.",
     methods: [
         Function(
-            "lkey", returns: "integer", "The local key.",
+            "lkey", returns: [.integer], "The local key.",
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.lkey)) } }),
         Function(
-            "rkey", returns: "integer", "The remote key.",
+            "rkey", returns: [.integer], "The remote key.",
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.rkey)) } }),
         Function(
-            "addr", returns: "integer",
+            "addr", returns: [.integer],
             "What work requests call its first byte: its memory's address, or the iova given.",
             entry: { Call($0, $1).run { call in call.push(call[0].object(MemoryRegion.self).pointee.start) } }),
         Function(
-            "length", returns: "integer", "Bytes.",
+            "length", returns: [.integer(.bytes)], "Bytes.",
             entry: { Call($0, $1).run { call in call.push(Int64(call[0].object(MemoryRegion.self).pointee.length)) } }),
         Function(
-            "tph", returns: "rdma.tph",
-            "The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; enabled is nil where "
-                + "nothing tells. asked is what set_tph asked for before it was registered; verified is false, with a reason, "
-                + "where nothing tells or the key holds something else.",
+            "tph", returns: [.record(regionHintRecord)], "The hint in the NIC's memory key, which it puts on the wire.",
             entry: { Call($0, $1).run(tph) }),
     ],
     close: { closeObject($0, $1, $2, MemoryRegion.self) }, destroy: { destroyObject($0, MemoryRegion.self) })
@@ -302,24 +303,30 @@ private func tph(_ call: Call) throws -> CInt {
         ph: hint.flatMap { isEnabled ? ProcessingHint(rawValue: $0.ph)?.name ?? "?" : nil },
         source: hint == nil ? nil : sourceName(source, isSimulated: call.host.isSimulated), reason: reason)
     try call.keep(found)
-    return call.push(
-        .table([
-            "verified": .boolean(found.verified), "asked": asked?.value ?? .none,
-            "enabled": found.enabled.map { .boolean($0) } ?? .none, "st": found.st.map { .integer($0) } ?? .none,
-            "ph": found.ph.map { .string($0) } ?? .none, "source": found.source.map { .string($0) } ?? .none,
-            "reason": reason.map { .string($0) } ?? .none,
-        ]))
+    return call.push((found: found, asked: asked), as: regionHintRecord)
 }
 
-extension TPHHint {
-    /// As `set_tph` takes it.
-    fileprivate var value: LuaValue {
-        .table([
-            "st": st.map { .integer(Int64($0.rawValue)) } ?? .none,
-            "st_ext": stExt.map { .integer(Int64($0.rawValue)) } ?? .none, "ph": .string(ph.name),
-        ])
-    }
-}
+private let hintRecord = ResultRecord<TPHHint>(
+    "rdma.hint", "A hint, as `set_tph` takes it.",
+    [
+        ResultField("st", "8-bit steering tag") { $0.st.map { UInt32($0.rawValue) } },
+        ResultField("st_ext", "16-bit steering tag") { $0.stExt.map { UInt32($0.rawValue) } },
+        ResultField("ph", "processing hint") { $0.ph.name },
+    ])
+
+private let regionHintRecord = ResultRecord<(found: Evidence, asked: TPHHint?)>(
+    "rdma.tph", "The hint of a memory region, and where that is known from.",
+    [
+        ResultField(
+            "verified", "whether the key holds what was asked for; false where nothing tells"
+        ) { $0.found.verified },
+        ResultField("reason", "why it is not") { $0.found.reason },
+        ResultField("asked", optional: hintRecord, "what set_tph asked for before it was registered") { $0.asked },
+        ResultField("enabled", "whether the key has a hint; nil where nothing tells") { $0.found.enabled },
+        ResultField("st", "the index of the key's steering tag") { $0.found.st },
+        ResultField("ph", "the key's processing hint") { $0.found.ph },
+        ResultField("source", "what told it") { $0.found.source },
+    ])
 
 private func sourceName(_ source: MemoryRegion.HintSource, isSimulated: Bool) -> String {
     switch source {

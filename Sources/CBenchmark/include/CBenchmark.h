@@ -2,7 +2,8 @@
 #pragma once
 #include <lua.h>
 
-/* Pushes a table with `add(a, b)` and `new()`, whose objects have `:add(a, b)`. */
+/* Pushes a table with `add(a, b)`, `few_keys { a, b, c }` and `many_keys { a, ... p }`, which add up, and `new()`, whose
+ * objects have `:add(a, b)`. */
 int cbenchmark_open(lua_State *_Nonnull L);
 
 /* Registers 4 KiB on an RDMA device and gives them back, `count` times: nanoseconds a time, or a negated errno. */

@@ -40,6 +40,7 @@ typedef struct lk_type {
     int count; /* of names, or of fields */
     const struct lk_class *_Nullable object;
     const struct lk_field *_Nullable fields;
+    const uint32_t *_Nullable keys; /* an id for each field, by which Swift finds it */
     const struct lk_type *_Nullable element;
 } lk_type;
 
@@ -50,6 +51,7 @@ typedef struct lk_value {
     double number;
     const void *_Nullable pointer; /* STRING: bytes; OBJECT: payload; RECORD and LIST: lk_value items */
     size_t count;                  /* bytes, items, or the stack index of ANY */
+    const uint32_t *_Nullable keys; /* RECORD: its type's */
 } lk_value;
 
 typedef struct lk_field {

@@ -50,15 +50,21 @@ final class DescriptionStorage {
     private func field(_ parameter: Parameter, _ classes: ClassLookup) -> lk_field {
         var fallback = lk_value()
         var optional = true
+        let type = self.type(parameter.type, classes)
         switch parameter.fallback {
         case .required: optional = false
+        case .absent where type.kind == LK_RECORD:
+            // Absent, each key has its own fallback.
+            let fields = UnsafeBufferPointer(start: type.fields, count: Int(type.count))
+            fallback.pointer = UnsafeRawPointer(array(fields.map(\.fallback)))
+            fallback.count = fields.count
+            fallback.keys = type.keys
         case .absent: break
         case .integer(let value):
             fallback.present = true
             fallback.integer = value
         }
-        return lk_field(
-            name: string(parameter.name), type: type(parameter.type, classes), optional: optional, fallback: fallback)
+        return lk_field(name: string(parameter.name), type: type, optional: optional, fallback: fallback)
     }
 
     private func type(_ type: LuaType, _ classes: ClassLookup) -> lk_type {
@@ -75,10 +81,11 @@ final class DescriptionStorage {
             guard let description = classes(name) else { preconditionFailure("no class \(name)") }
             row.kind = LK_OBJECT
             row.object = UnsafePointer(description)
-        case .record(let parameters):
+        case .record(let keys):
             row.kind = LK_RECORD
-            row.fields = array(parameters.map { field($0, classes) })
-            row.count = CInt(parameters.count)
+            row.fields = array(keys.map { field($0.parameter, classes) })
+            row.keys = array(keys.map(\.id))
+            row.count = CInt(keys.count)
         case .list(let element, let range):
             row.set(LK_LIST, range)
             row.element = array([self.type(element, classes)])

@@ -19,7 +19,7 @@ public indirect enum LuaType: Sendable {
     /// An open object of the class with that name.
     case object(String)
     /// A table with these keys and no others.
-    case record([Parameter])
+    case record([any TableKey])
     /// A sequence, its length within a range.
     case list(LuaType, ClosedRange<Int64>)
     /// Anything; the function looks at the stack itself.
@@ -65,6 +65,19 @@ public struct Parameter: Sendable {
         self.type = type
         self.fallback = fallback
         self.doc = doc
+    }
+
+    /// The keys of a table argument are different ones; of a table that may be absent, each may be.
+    func check(in function: String) {
+        guard case .record(let keys) = type else { return }
+        precondition(Set(keys.map(\.name)).count == keys.count, "\(function): '\(name)' has a key twice")
+        for key in keys {
+            if case .required = fallback {
+            } else if case .required = key.parameter.fallback {
+                preconditionFailure("\(function): '\(name)' may be left out, so its key '\(key.name)' needs a default")
+            }
+            key.parameter.check(in: function)
+        }
     }
 }
 
@@ -112,8 +125,8 @@ public struct Function: Sendable {
     public let name: String
     /// Arguments after the receiver; at most 7.
     public let parameters: [Parameter]
-    /// The LuaLS type of the result ("vfio.device", "integer", "{size: integer}"); nil where there is none.
-    public let returns: String?
+    /// The types of its results.
+    public let returns: [ResultType]
     /// What it changes outside the script.
     public let effects: [Effect]
     /// What it changes instead for one value of an argument.
@@ -124,12 +137,14 @@ public struct Function: Sendable {
     public let doc: String
     let entry: lk_entry
 
-    /// Describes a function. `entry` is called with the checked arguments, the receiver first.
+    /// Describes a function. `entry` is called with the checked arguments, the receiver first. A description that cannot be
+    /// met is a mistake of the program, and ends it.
     public init(
-        _ name: String, _ parameters: [Parameter] = [], returns: String? = nil, effects: [Effect] = [],
+        _ name: String, _ parameters: [Parameter] = [], returns: [ResultType] = [], effects: [Effect] = [],
         selectedEffects: SelectedEffects? = nil, errors: [(name: String, reason: String)] = [], _ doc: String,
         entry: @escaping lk_entry
     ) {
+        for parameter in parameters { parameter.check(in: name) }
         self.name = name
         self.parameters = parameters
         self.returns = returns

@@ -1,0 +1,121 @@
+import CKernel
+import Devices
+import LuaKit
+
+/// Keys of a work request: what it is called, and the piece of memory that it sends from or receives to.
+enum WorkKeys {
+    static let id = Key<UInt64>("id", default: 0, "what its completion is called")
+    static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region")
+    static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
+    static let length = Key<UInt64?>("length", .size(0...0x8000_0000), "bytes; default: to its end")
+    static let piece: [any TableKey] = [mr, offset, length]
+}
+
+let operations: [(name: String, value: Int64)] = [
+    ("write", IBV_WR_RDMA_WRITE), ("write_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
+    ("send_imm", IBV_WR_SEND_WITH_IMM), ("read", IBV_WR_RDMA_READ), ("compare_swap", IBV_WR_ATOMIC_CMP_AND_SWP),
+    ("fetch_add", IBV_WR_ATOMIC_FETCH_AND_ADD),
+].map { ($0.0, Int64($0.1.rawValue)) }
+
+/// Keys of a send request.
+enum SendKeys {
+    static let op = Key<UInt32>("op", .choice(operations), "what is done")
+    static let remoteAddress = Key<UInt64>(
+        "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
+    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
+    static let signaled = Key<Bool>("signaled", default: true, "completes with success too; default true")
+    static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once, without the region's key")
+    static let fence = Key<Bool>("fence", default: false, "waits for reads and atomics before it")
+    static let immediate = Key<UInt32>("imm", default: 0, "immediate data")
+    static let compareAdd = Key<UInt64>("compare_add", default: 0, "what an atomic compares with or adds")
+    static let swap = Key<UInt64>("swap", default: 0, "what compare_swap leaves")
+    static let solicited = Key<Bool>("solicited", default: false, "asks for an event at the receiver")
+    static let ah = Key<Object<AddressHandle>?>("ah", "where a datagram goes")
+    static let remoteNumber = Key<UInt32>(
+        "remote_qpn", .integer(0...0xff_ffff), default: 0, "the receiver's number, of a datagram")
+    static let remoteKey = Key<UInt32>("remote_qkey", default: defaultQKey, "the receiver's key, of a datagram")
+    static let all: [any TableKey] =
+        [op] + WorkKeys.piece + [
+            remoteAddress, rkey, WorkKeys.id, signaled, inline, fence, immediate, compareAdd, swap, solicited, ah,
+            remoteNumber, remoteKey,
+        ]
+}
+
+/// The piece that its keys name. What lies outside its region is the NIC's to refuse, but a length must be known.
+func piece(_ request: Table, _ function: String) throws -> ibv_sge {
+    let mr = request[WorkKeys.mr]
+    let offset = request[WorkKeys.offset]
+    let given = request[WorkKeys.length]
+    let whole = UInt64(mr.pointee.length)
+    guard given != nil || offset <= whole else {
+        throw ErrorValue(kind: .argument, "\(function): offset \(offset) is behind the region's \(whole) bytes")
+    }
+    let length = given ?? whole - offset
+    guard length <= 0x8000_0000 else {
+        throw ErrorValue(kind: .argument, "\(function): a piece has at most 2 GiB, not \(length) bytes")
+    }
+    return ibv_sge(
+        addr: mr.pointee.start &+ offset, length: UInt32(truncatingIfNeeded: length), lkey: mr.pointee.lkey)
+}
+
+/// What an operation has no place for is not dropped.
+private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bool) throws(ErrorValue) {
+    let opName = operations.first { $0.value == Int64(opcode.rawValue) }?.name ?? ""
+    func refuse(_ key: some TableKey, _ what: String) -> ErrorValue {
+        ErrorValue(kind: .argument, "qp:post_send: '\(key.name)' is \(what); '\(opName)' has no place for it")
+    }
+    if !opcode.isAtomic, request[SendKeys.compareAdd] != 0 {
+        throw refuse(SendKeys.compareAdd, "for compare_swap and fetch_add")
+    }
+    if opcode != IBV_WR_ATOMIC_CMP_AND_SWP, request[SendKeys.swap] != 0 {
+        throw refuse(SendKeys.swap, "for compare_swap")
+    }
+    let hasImmediate = [IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE_WITH_IMM].contains(opcode)
+    if !hasImmediate, request[SendKeys.immediate] != 0 {
+        throw refuse(SendKeys.immediate, "for write_imm and send_imm")
+    }
+    let handle = request[SendKeys.ah]
+    if !isDatagram, handle != nil || request[SendKeys.remoteNumber] != 0 {
+        throw ErrorValue(
+            kind: .argument,
+            "qp:post_send: '\(handle == nil ? SendKeys.remoteNumber.name : SendKeys.ah.name)' is for datagrams; this queue "
+                + "pair is connected")
+    }
+}
+
+extension ibv_wr_opcode {
+    fileprivate var isAtomic: Bool { [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(self) }
+}
+
+/// qp:post_send
+func postSend(_ call: Call) throws -> CInt {
+    let request = call[1].table
+    var wr = ibv_send_wr()
+    wr.opcode = ibv_wr_opcode(rawValue: request[SendKeys.op])
+    let isDatagram = call[0].object(QueuePair.self).pointee.isDatagram
+    try checkUsed(request, wr.opcode, isDatagram: isDatagram)
+    wr.wr_id = request[WorkKeys.id]
+    wr.send_flags =
+        (request[SendKeys.signaled] ? IBV_SEND_SIGNALED.rawValue : 0)
+        | (request[SendKeys.inline] ? IBV_SEND_INLINE.rawValue : 0)
+        | (request[SendKeys.fence] ? IBV_SEND_FENCE.rawValue : 0)
+        | (request[SendKeys.solicited] ? IBV_SEND_SOLICITED.rawValue : 0)
+    wr.imm_data = request[SendKeys.immediate].bigEndian
+    if isDatagram {
+        wr.wr.ud.ah = request[SendKeys.ah]?.pointee.ah
+        wr.wr.ud.remote_qpn = request[SendKeys.remoteNumber]
+        wr.wr.ud.remote_qkey = request[SendKeys.remoteKey]
+    } else if wr.opcode.isAtomic {
+        wr.wr.atomic.remote_addr = request[SendKeys.remoteAddress]
+        wr.wr.atomic.rkey = request[SendKeys.rkey]
+        wr.wr.atomic.compare_add = request[SendKeys.compareAdd]
+        wr.wr.atomic.swap = request[SendKeys.swap]
+    } else {
+        wr.wr.rdma.remote_addr = request[SendKeys.remoteAddress]
+        wr.wr.rdma.rkey = request[SendKeys.rkey]
+    }
+    let piece = try piece(request, "qp:post_send")
+    try call.touch(Int(piece.length), "qp:post_send")
+    try call[0].object(QueuePair.self).pointee.post(wr, [piece])
+    return call.nothing
+}
