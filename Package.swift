@@ -87,7 +87,9 @@ let package = Package(
         .executableTarget(
             name: "FuzzGuest", dependencies: ["ConnectX", "VFIOUser", "Kernel", "CKernel", "SeededRandom"],
             swiftSettings: swift),
-        .testTarget(name: "KernelTests", dependencies: ["Kernel"], swiftSettings: swift),
+        .testTarget(name: "KernelTests", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .testTarget(
+            name: "LiveKernelTests", dependencies: ["LiveKernel", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(name: "LuaKitTests", dependencies: ["LuaKit"], swiftSettings: swift),
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],

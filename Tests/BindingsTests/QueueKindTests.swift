@@ -63,6 +63,20 @@ import Testing
         #expect(fields["read"] == .string("LOC_QP_OP_ERR"))
     }
 
+    /// No provider that is modelled promises an order, and one that is gone has none.
+    @Test func aQueuePairTellsWhetherDataComesInOrder() throws {
+        let fields = try TrafficTests.run(
+            """
+            local c = pd:create_qp { send_cq = cq }
+            local write, read = c:data_in_order("write"), c:data_in_order("read")
+            local known = pcall(c.data_in_order, c, "bind")
+            c:close()
+            return { write = write, read = read, known = known, closed = pcall(c.data_in_order, c, "write") }
+            """)
+        #expect(fields["write"] == .boolean(false) && fields["read"] == .boolean(false))
+        #expect(fields["known"] == .boolean(false) && fields["closed"] == .boolean(false))
+    }
+
     @Test func queuePairsShareReceivesAndASendWaitsForOne() throws {
         let fields = try TrafficTests.run(
             """

@@ -1,9 +1,10 @@
 import CKernel
 import Glibc
-import Kernel
 import SimKernel
 import TestBench
 import Testing
+
+@testable import Kernel
 
 /// RDMA registration: drivers/infiniband/core/uverbs_std_types_mr.c, drivers/infiniband/hw/mlx5/mr.c.
 /// The answers: Sources/Documentation.docc/KernelBehaviour/KernelRDMA.md.
@@ -33,6 +34,16 @@ import Testing
                 Verbs.ibv_reg_dmabuf_mr, pd, offset, length, iova, descriptor ?? buffer, access)
             try bench.kernel.call(Verbs.ibv_dereg_mr, mr)
         }
+    }
+
+    @Test func theModelAnswersEveryVerb() {
+        #expect(SimKernel.unmodelledVerbs.map(\.signature.name) == [])
+    }
+
+    @Test func aVerbWithoutAnAnswerIsSaidToBeUnmodelled() {
+        let unknown = Verb("ibv_of_tomorrow", .context, refusals: []) { _ in 0 }
+        #expect(throws: Errno(ENOSYS)) { try bench.kernel.call(unknown, context) }
+        #expect(bench.kernel.notModelled.map(\.call) == ["ibv_of_tomorrow"])
     }
 
     @Test func names() throws {

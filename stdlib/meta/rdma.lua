@@ -209,6 +209,11 @@ function rdma_qp:connect(request) end
 ---@param request { qkey?: integer, port?: integer } its key
 function rdma_qp:activate(request) end
 
+---ibv_query_qp_data_in_order: whether the bytes of one such request are written in order at this side (of read, those that come back here). Only then the last byte tells that all are there.
+---@param op ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add") the kind of request
+---@return boolean
+function rdma_qp:data_in_order(op) end
+
 ---ibv_post_send of one request.
 ---@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
 function rdma_qp:post_send(request) end

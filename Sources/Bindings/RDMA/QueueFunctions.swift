@@ -261,6 +261,17 @@ let qpClass = ObjectClass(
                 }
             }),
         Function(
+            "data_in_order", [Parameter("op", .choice(operations), .required, "the kind of request")],
+            returns: [.boolean],
+            "ibv_query_qp_data_in_order: whether the bytes of one such request are written in order at this side (of read, those "
+                + "that come back here). Only then the last byte tells that all are there.",
+            entry: {
+                Call($0, $1).run { call in
+                    let opcode = ibv_wr_opcode(rawValue: call[1].uint32)
+                    return call.push(try call[0].object(QueuePair.self).pointee.isInOrder(opcode))
+                }
+            }),
+        Function(
             "post_send", [Parameter("request", .record(SendKeys.all), .required, "the work request")], effects: [.dma],
             errors: [("ENOMEM", "the send queue is full: poll its completions"), ("EINVAL", "not connected")],
             "ibv_post_send of one request.", entry: { Call($0, $1).run(postSend) }),

@@ -181,6 +181,13 @@ public struct QueuePair: ~Copyable {
         }
     }
 
+    /// ibv_query_qp_data_in_order(3): whether a request of this kind is written in order at this side.
+    public func isInOrder(_ opcode: ibv_wr_opcode) throws(Failure) -> Bool {
+        try call("ibv_query_qp_data_in_order") { () throws(Errno) in
+            try kernel.call(Verbs.ibv_query_qp_data_in_order, qp, opcode.rawValue, 0)
+        }
+    }
+
     /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
     public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
         // Providers read the address without looking whether there is one.

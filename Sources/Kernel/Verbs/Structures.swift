@@ -112,7 +112,7 @@ extension Layout {
         }
         return Layout(size: MemoryLayout<ibv_send_wr>.size, fields)
     }
-    private static let workRequests = Format.names([
+    static let workRequests = Format.names([
         .init(0, "RDMA_WRITE"), .init(1, "RDMA_WRITE_WITH_IMM"), .init(2, "SEND"), .init(3, "SEND_WITH_IMM"),
         .init(4, "RDMA_READ"), .init(5, "ATOMIC_CMP_AND_SWP"), .init(6, "ATOMIC_FETCH_AND_ADD"),
     ])

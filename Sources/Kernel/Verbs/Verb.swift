@@ -136,6 +136,8 @@ public enum CForm: Sendable {
     case plain
     /// A call, with these declarations before it.
     case call(String, [CDeclaration] = [])
+    /// A call whose result is a number, which is compared.
+    case number(String)
     /// Its list of devices, of which each is found by its name.
     case deviceList
     /// Its entries, of which each is asked for with ibv_query_gid.

@@ -42,6 +42,7 @@ extension CStep {
                 }
             }
             call(filled(text), verb, &file)
+        case .number(let text): number("result(\(filled(text)))")
         case .deviceList: deviceList(&file)
         case .gidTable: gids(&file)
         case .completionEvent: event()
@@ -126,10 +127,17 @@ extension CStep {
         put("\tstruct pollfd what = { .fd = \(argument(0))->fd, .events = POLLIN };")
         put("\tstruct ibv_cq *cq;")
         put("\tvoid *context;")
-        put("\tlong got = result(poll(&what, 1, \(argument(1))));")
+        number(
+            "result(poll(&what, 1, \(argument(1))))",
+            "if (got > 0 && !ibv_get_cq_event(\(argument(0)), &cq, &context))",
+            "\tibv_ack_cq_events(cq, 1);")
+    }
+
+    /// Compares a number, after these lines.
+    private mutating func number(_ text: String, _ after: String...) {
+        put("\tlong got = \(text);")
         put("")
-        put("\tif (got > 0 && !ibv_get_cq_event(\(argument(0)), &cq, &context))")
-        put("\t\tibv_ack_cq_events(cq, 1);")
+        for line in after { put("\t" + line) }
         var inner = CStep(operation, line: line)
         inner.compareResult("got")
         for line in inner.lines { put(line) }

@@ -77,7 +77,11 @@ final class MemoryKeyPool {
 
     /// What RDMA netlink shows of them, in the order of their keys (core/frmr_pools.c:compare_keys).
     var pools: [FRMRPool] {
-        used.map { kind, count in
+        let kinds = used.sorted {
+            ($0.key.pages, $0.key.access.rawValue, $0.key.isBuffer ? 1 : 0)
+                < ($1.key.pages, $1.key.access.rawValue, $1.key.isBuffer ? 1 : 0)
+        }
+        return kinds.map { kind, count in
             var pool = FRMRPool()
             // hw/mlx5/mr.c:get_unchangeable_access_flags, of a NIC that can change all of them
             pool.blocks = kind.pages

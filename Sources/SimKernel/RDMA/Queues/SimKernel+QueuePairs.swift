@@ -10,6 +10,7 @@ extension SimKernel {
         VerbAnswer(Verbs.ibv_modify_qp, SimKernel.ibv_modify_qp),
         VerbAnswer(Verbs.ibv_post_send, takes: 0, SimKernel.ibv_post_send),
         VerbAnswer(Verbs.ibv_post_recv, takes: 0, SimKernel.ibv_post_recv),
+        VerbAnswer(Verbs.ibv_query_qp_data_in_order, SimKernel.ibv_query_qp_data_in_order),
         VerbAnswer(Verbs.ibv_create_ah, SimKernel.ibv_create_ah),
         VerbAnswer(Verbs.ibv_destroy_ah, SimKernel.ibv_destroy_ah),
         VerbAnswer(Verbs.ibv_create_srq, SimKernel.ibv_create_srq),
@@ -97,6 +98,15 @@ extension SimKernel {
         try queuePair.modify(attributes, UInt32(bitPattern: mask))
         qp.pointee.state = queuePair.state
         if queuePair.state == IBV_QPS_RTS { queuePair.progress() }
+    }
+
+    /// libibverbs/dummy_ops.c:query_qp_data_in_order, of providers that promise nothing; mlx5 asks its firmware for the queue
+    /// pair's data_in_order, which is 0 here.
+    func ibv_query_qp_data_in_order(_ qp: UnsafeMutablePointer<ibv_qp>, _ opcode: UInt32, _ flags: UInt32)
+        throws(Errno) -> Bool
+    {
+        _ = try rdma.queuePair(qp)
+        return false
     }
 
     func ibv_post_send(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_send_wr>)
