@@ -5,7 +5,7 @@
 ---@class bench
 local bench = {}
 
----Requests on the links, oldest first, at most 65536: n, time, kind, name, requester, target, region, offset, address, length, relaxed_ordering; ph, st and extended with a hint; mode and words, the header's double words.
+---Requests on the links, oldest first, at most 65536.
 ---@param bench any the module: functions are called with a colon
 ---@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, from?: integer, relaxed_ordering?: boolean } default: all
 ---@return bench.tlp[]
@@ -30,5 +30,24 @@ function bench.clear_faults(bench) end
 ---@param operation string as errors name it
 ---@return string[]
 function bench.refusals(bench, operation) end
+
+---A request on a link.
+---@class bench.tlp
+---@field n integer its number, from 1
+---@field time integer ns: when it was sent
+---@field kind string "read" or "write"
+---@field name? string as its header's type and format say: "MWr64"
+---@field requester string who sent it: a PCI address
+---@field target string who gets it: a PCI address, or "memory"
+---@field region? integer which BAR it reaches
+---@field offset? integer bytes: where in that BAR
+---@field address integer the address on the link
+---@field length integer bytes: what it reads or writes
+---@field relaxed_ordering boolean whether it has that attribute
+---@field ph? string the processing hint of one that has a hint
+---@field st? integer its steering tag
+---@field extended? boolean whether that has 16 bits
+---@field mode string "non-flit" or "flit": what its header looks like
+---@field words? integer[] the header's double words
 
 return bench

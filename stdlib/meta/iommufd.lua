@@ -53,11 +53,21 @@ function iommufd_ioas:copy(request) end
 ---@return integer
 function iommufd_ioas:unmap(iova, length) end
 
----A table: `ranges`, the usable addresses, a list of {first, last}, and `alignment`, which mappings need. Numbers are unsigned: -1 is 2^64-1, the last of all while no device is attached.
+---IOMMU_IOAS_IOVA_RANGES. Numbers are unsigned.
 ---@return iommufd.ranges
 function iommufd_ioas:iova_ranges() end
 
 ---Closes it; twice is harmless.
 function iommufd_ioas:close() end
+
+---What IOMMU_IOAS_IOVA_RANGES says of an address space.
+---@class iommufd.ranges
+---@field ranges iommufd.range[] the usable addresses, ascending
+---@field alignment integer bytes: what mappings need
+
+---Addresses that can be mapped.
+---@class iommufd.range
+---@field first integer the first address
+---@field last integer the last one; -1 is 2^64-1, the last of all while no device is attached
 
 return iommufd

@@ -18,11 +18,11 @@ function rdma.open(name) end
 ---@class rdma.context
 local rdma_context = {}
 
----Some of ibv_query_device: firmware, limits, atomics ("none", or among what the "nic" or the "machine" does).
+---ibv_query_device.
 ---@return rdma.device
 function rdma_context:query() end
 
----Some of ibv_query_port: state, MTU, LID, link layer.
+---ibv_query_port.
 ---@param port? integer from 1
 ---@return rdma.port
 function rdma_context:query_port(port) end
@@ -36,7 +36,7 @@ function rdma_context:alloc_pd() end
 ---@return rdma.dmah
 function rdma_context:alloc_dmah(attributes) end
 
----The port's GIDs: index, gid, type ("ib", "roce-v1", "roce-v2").
+---The port's GIDs.
 ---@param port? integer from 1
 ---@return rdma.gid[]
 function rdma_context:gids(port) end
@@ -52,12 +52,12 @@ function rdma_context:create_cq(entries, options) end
 ---@return rdma.dm
 function rdma_context:alloc_dm(length) end
 
----ibv_get_async_event, acknowledged: what happened to the device or to what is open of it. type ("CQ_ERR", "QP_ACCESS_ERR", "SRQ_LIMIT_REACHED", "PORT_ERR" and so on), and qpn or port of whom.
+---ibv_get_async_event, acknowledged: what happened to the device or to what is open of it.
 ---@param timeout? integer milliseconds
 ---@return rdma.async_event
 function rdma_context:wait_event(timeout) end
 
----The device's pools of memory keys (RDMA netlink): blocks, access, ats, in_use, max_in_use, waiting, pinned, vendor_key, kernel_vendor_key, and of mlx5 the hint of their keys: st (the tag's index) and ph.
+---The device's pools of memory keys (RDMA netlink).
 ---@return rdma.frmr_pool[]
 function rdma_context:frmr_pools() end
 
@@ -138,7 +138,7 @@ function rdma_mr:addr() end
 ---@return integer
 function rdma_mr:length() end
 
----The hint in the NIC's memory key, which it puts on the wire: enabled, st, ph, source; enabled is nil where nothing tells. asked is what set_tph asked for before it was registered; verified is false, with a reason, where nothing tells or the key holds something else.
+---The hint in the NIC's memory key, which it puts on the wire.
 ---@return rdma.tph
 function rdma_mr:tph() end
 
@@ -149,7 +149,7 @@ function rdma_mr:close() end
 ---@class rdma.cq
 local rdma_cq = {}
 
----ibv_poll_cq: completions, oldest first: id, ok, status ("SUCCESS", "REM_ACCESS_ERR"), op, bytes, qpn, vendor_error, imm; src_qpn of a datagram, whose bytes begin 40 behind the request's offset. A list, empty where none is there.
+---ibv_poll_cq: completions, oldest first; none where none is there.
 ---@param count? integer at most so many
 ---@return rdma.completion[]
 function rdma_cq:poll(count) end
@@ -195,7 +195,7 @@ function rdma_srq:close() end
 ---@class rdma.qp
 local rdma_qp = {}
 
----What the peer connects to: qpn, lid, gid (16 bytes).
+---What the peer connects to.
 ---@param port? integer from 1
 ---@param gid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
 ---@return rdma.endpoint
@@ -253,5 +253,83 @@ function rdma_dm:read(offset, length) end
 
 ---Closes it; twice is harmless.
 function rdma_dm:close() end
+
+---Some of what an RDMA device is: struct ibv_device_attr.
+---@class rdma.device
+---@field firmware string its firmware's version
+---@field vendor integer its vendor's id
+---@field part integer its vendor's id of the part
+---@field max_mr_size integer bytes: the largest memory region
+---@field max_mr integer how many memory regions it can have
+---@field max_pd integer how many protection domains
+---@field ports integer how many ports it has
+---@field atomics string "none", or among what the "nic" or the "machine" does
+
+---Some of what a port is: struct ibv_port_attr.
+---@class rdma.port
+---@field state string "active", or "state" and a number
+---@field active_mtu integer bytes: the largest packet's payload
+---@field lid integer its LID; 0 on Ethernet
+---@field link_layer string "ethernet" or "infiniband"
+
+---An entry of a port's table of GIDs.
+---@class rdma.gid
+---@field index integer its index
+---@field gid string the GID: "fe80:0000:..."
+---@field type string "ib", "roce-v1" or "roce-v2"
+
+---What happened to an RDMA device: struct ibv_async_event.
+---@class rdma.async_event
+---@field type string "CQ_ERR", "QP_ACCESS_ERR", "SRQ_LIMIT_REACHED", "PORT_ERR" and so on
+---@field qpn? integer the queue pair's number, where it is about one
+---@field port? integer the port's number, where it is about one
+
+---A pool of memory keys.
+---@class rdma.frmr_pool
+---@field blocks integer how many pages a key of it can map
+---@field access integer IBV_ACCESS_* of its keys
+---@field ats boolean whether its keys use translated addresses
+---@field in_use integer how many of its keys are in use
+---@field max_in_use integer the most that ever were
+---@field waiting integer how many keys wait in it
+---@field pinned integer how many are kept when it is aged
+---@field vendor_key integer the driver's own part of what tells pools apart
+---@field kernel_vendor_key integer the same, of keys that the kernel uses
+---@field st? integer of mlx5: the index of its keys' steering tag
+---@field ph? string of mlx5: the processing hint of its keys
+
+---The hint of a memory region, and where that is known from.
+---@class rdma.tph
+---@field verified boolean whether the key holds what was asked for; false where nothing tells
+---@field reason? string why it is not
+---@field asked? rdma.hint what set_tph asked for before it was registered
+---@field enabled? boolean whether the key has a hint; nil where nothing tells
+---@field st? integer the index of the key's steering tag
+---@field ph? string the key's processing hint
+---@field source? string what told it
+
+---A hint, as `set_tph` takes it.
+---@class rdma.hint
+---@field st? integer 8-bit steering tag
+---@field st_ext? integer 16-bit steering tag
+---@field ph string processing hint
+
+---What became of a work request: struct ibv_wc.
+---@class rdma.completion
+---@field id integer as the request was called
+---@field ok boolean whether it succeeded
+---@field status string "SUCCESS", "REM_ACCESS_ERR"
+---@field op string what was done
+---@field bytes integer bytes: what came in, of a receive; a datagram's bytes begin 40 behind the request's offset
+---@field qpn integer the queue pair's number
+---@field vendor_error integer the NIC's own reason
+---@field src_qpn? integer who sent a datagram
+---@field imm? integer immediate data, where some came
+
+---What the peer of a queue pair connects to.
+---@class rdma.endpoint
+---@field qpn integer the queue pair's number
+---@field lid integer its port's LID; 0 on Ethernet
+---@field gid string its GID, 16 bytes
 
 return rdma

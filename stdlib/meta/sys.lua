@@ -103,4 +103,11 @@ function sys_file:fd() end
 ---Closes it; twice is harmless.
 function sys_file:close() end
 
+---What a system call answered.
+---@class sys.result
+---@field result integer what it returned; -1 where it failed
+---@field errno integer why it failed; 0 where it did not
+---@field name? string the errno's name: "EINVAL"
+---@field bytes? string what it read, or the request's bytes afterwards
+
 return sys

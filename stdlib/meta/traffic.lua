@@ -5,21 +5,21 @@
 ---@class traffic
 local traffic = {}
 
----Sends messages from one queue pair as fast as it goes. Returns messages, bytes, elapsed (ns), cpu (ns), messages_per_s, bytes_per_s, failures (status to count) and failure (the first, as cq:poll gives it), with `rate` rate_asked, rate_reached (messages posted per second) and late (how many were posted when the next was due already); with `latency` a histogram from each post to its completion; with both, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
+---Sends messages from one queue pair as fast as it goes. Returns what became of them; with `latency` a histogram from each post to its completion; with `rate` too, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
 ---@param plan { qp: rdma.qp, op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), from: rdma.mr, offset?: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, duration?: integer, warmup?: integer, depth?: integer, batch?: integer, signal_every?: integer, inline?: boolean, rate?: number, latency?: boolean, slots?: integer, patience?: integer, sizes?: integer|string[] } what is sent, and how
 ---@return traffic.result, traffic.latency?, traffic.latency?
 function traffic.stream(plan) end
 
----Messages to and fro between two roles, one at a time; both call it. Returns messages and failure, and a histogram of half of each round trip.
+---Messages to and fro between two roles, one at a time; both call it. Returns what became of them, and a histogram of half of each round trip.
 ---@param plan { qp: rdma.qp, op: ("write"|"send"), first: boolean, mr: rdma.mr, from?: integer|string, into: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, warmup?: integer, inline?: boolean, patience?: integer, duration?: integer } what goes to and fro
----@return traffic.result, traffic.latency
+---@return traffic.round_trips, traffic.latency
 function traffic.ping_pong(plan) end
 
 ---Fills memory with messages whose bytes tell which message they belong to.
 ---@param where { memory: memory.mapping, offset?: integer|string, size?: integer|string, slots?: integer, first?: integer, seed?: integer, sizes?: integer|string[] } which messages, and where
 function traffic.stamp(where) end
 
----Looks whether memory holds what traffic.stamp wrote elsewhere. nil, or the first wrong byte: message, byte (in the message), offset (in the memory), expected, found, text.
+---Looks whether memory holds what traffic.stamp wrote elsewhere: nil, or the first wrong byte.
 ---@param where { memory: memory.mapping, offset?: integer|string, size?: integer|string, slots?: integer, first?: integer, seed?: integer, sizes?: integer|string[] } which messages, and where
 ---@return traffic.mismatch?
 function traffic.check(where) end
@@ -33,11 +33,51 @@ local traffic_latency = {}
 ---@return integer
 function traffic_latency:quantile(q) end
 
----count, and of more than none min, max, mean, and p50, p90, p99, p999; from ("post" or "due") of a paced stream's.
+---How many there are, and their quantiles.
 ---@return traffic.summary
 function traffic_latency:summary() end
 
 ---Closes it; twice is harmless.
 function traffic_latency:close() end
+
+---What became of a stream of messages.
+---@class traffic.result
+---@field messages integer how many were sent
+---@field bytes integer bytes: what they had together
+---@field elapsed integer ns: from the first post to the last completion
+---@field cpu integer ns: processor time of that
+---@field messages_per_s number messages/s: messages by time
+---@field bytes_per_s number bytes/s: bytes by time
+---@field failures table<string, integer> completions that failed: how many by status
+---@field failure? rdma.completion the first of them
+---@field rate_asked? number messages/s: with `rate`: that
+---@field rate_reached? number messages/s: with `rate`: what was posted
+---@field late? integer with `rate`: how many were posted when the next was due already
+
+---What became of messages to and fro.
+---@class traffic.round_trips
+---@field messages integer how many round trips there were
+---@field failure? rdma.completion the completion that ended them too early
+
+---The first byte that differs from what was sent.
+---@class traffic.mismatch
+---@field message integer the number of its message
+---@field byte integer bytes: where it is in the message
+---@field offset integer bytes: where it is in the memory
+---@field expected integer what was sent
+---@field found integer what is there
+---@field text string all of that in one sentence
+
+---Latencies in short; of none there are no quantiles.
+---@class traffic.summary
+---@field count integer how many there are
+---@field from? string where a paced stream's are counted from: "post" or "due"
+---@field mean? number ns: their mean
+---@field min? integer ns: the least
+---@field p50? integer ns: what half did not exceed
+---@field p90? integer ns: what 90 % did not exceed
+---@field p99? integer ns: what 99 % did not exceed
+---@field p999? integer ns: what 99.9 % did not exceed
+---@field max? integer ns: the most
 
 return traffic

@@ -29,16 +29,16 @@ function vfio_device:address() end
 ---@return integer
 function vfio_device:fd() end
 
----What VFIO_DEVICE_GET_INFO says: flags, regions, irqs, reset.
+---VFIO_DEVICE_GET_INFO.
 ---@return vfio.info
 function vfio_device:info() end
 
----What VFIO_DEVICE_GET_REGION_INFO says; size 0 where the device has no such region.
+---VFIO_DEVICE_GET_REGION_INFO.
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@return vfio.region
 function vfio_device:region_info(region) end
 
----What VFIO_DEVICE_GET_IRQ_INFO says.
+---VFIO_DEVICE_GET_IRQ_INFO.
 ---@param index integer INTx 0, MSI 1, MSI-X 2, error 3, request 4
 ---@return vfio.irq
 function vfio_device:irq_info(index) end
@@ -117,7 +117,7 @@ function vfio_dmabuf:fd() end
 ---@param name string at most 31 bytes
 function vfio_dmabuf:set_name(name) end
 
----What its fdinfo says: size, count, exporter, name, inode.
+---What its fdinfo says.
 ---@return vfio.dmabuf_info
 function vfio_dmabuf:info() end
 
@@ -134,5 +134,44 @@ function vfio_dmabuf:clear_tph() end
 
 ---Closes it; twice is harmless.
 function vfio_dmabuf:close() end
+
+---A PCI function that a VFIO driver has.
+---@class vfio.function
+---@field address string its PCI address
+---@field id string vendor and device, "8086:1563"
+---@field driver? string the driver that has it
+---@field group? integer its IOMMU group
+---@field cdev? string its character device's name, "vfio0"
+
+---What VFIO_DEVICE_GET_INFO says of a device.
+---@class vfio.info
+---@field flags integer VFIO_DEVICE_FLAGS_*
+---@field regions integer how many regions there are
+---@field irqs integer how many interrupt indices there are
+---@field reset boolean whether it can be reset
+
+---What VFIO_DEVICE_GET_REGION_INFO says of a region.
+---@class vfio.region
+---@field index integer its index
+---@field size integer bytes: its size; 0 where the device has no such region
+---@field offset integer bytes: where it begins in the device's file
+---@field flags integer VFIO_REGION_INFO_FLAG_*
+---@field read boolean whether it can be read
+---@field write boolean whether it can be written
+---@field mmap boolean whether it can be mapped
+
+---What VFIO_DEVICE_GET_IRQ_INFO says of an interrupt index.
+---@class vfio.irq
+---@field index integer INTx 0, MSI 1, MSI-X 2, error 3, request 4
+---@field flags integer VFIO_IRQ_INFO_*
+---@field count integer how many vectors it has
+
+---What the fdinfo of a dma-buf's descriptor says.
+---@class vfio.dmabuf_info
+---@field size integer bytes: its size
+---@field count integer references to its file, less the one that reading takes
+---@field exporter string the exporting driver
+---@field name string as `set_name` gave it; empty for none
+---@field inode integer its inode's number
 
 return vfio
