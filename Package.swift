@@ -94,7 +94,9 @@ let package = Package(
         .testTarget(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],
             swiftSettings: swift),
-        .target(name: "TestBench", dependencies: ["SimKernel"], path: "Tests/TestBench", swiftSettings: swift),
+        .target(
+            name: "TestBench", dependencies: ["SimKernel"], path: "Tests/Support", exclude: ["retry", "steps"],
+            swiftSettings: swift),
         .testTarget(
             name: "BindingsTests",
             dependencies: [
@@ -124,7 +126,9 @@ let package = Package(
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(name: "ConnectXTests", dependencies: ["ConnectX", "VFIOUser", "Kernel"], swiftSettings: swift),
-        .testTarget(name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .testTarget(
+            name: "DevicesTests", dependencies: ["Devices", "Kernel", "CKernel", "SimKernel", "TestBench"],
+            swiftSettings: swift),
     ],
     swiftLanguageModes: [.v6]
 )
