@@ -62,7 +62,7 @@ public struct Library: Sendable {
     /// A module beside the script; nil where there is none.
     private static func own(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
         do throws(Failure) { return try ModuleFile.bytes(of: file, in: folder) } catch {
-            guard error.errno.name == "ELOOP" else { throw ErrorValue(kind: .script, "require: \(error.message)") }
+            guard error.errno == .tooManyLinks else { throw ErrorValue(kind: .script, "require: \(error.message)") }
             throw ErrorValue(
                 kind: .script,
                 "require: \(folder)/\(file), module '\(name)', is a link, or lies behind one; name the folder that it is in "
