@@ -67,6 +67,9 @@ extension Verbs {
             Refusal("EOPNOTSUPP", "the NIC's driver has no moderation"),
         ], live: shim_ibv_modify_cq)
 
+    /// Completions that one ibv_poll_cq makes room for: at most 65536, whatever number of them a record asks for.
+    public static func completionRoom(_ count: Int32) -> Int { min(max(0, Int(count)), 65536) }
+
     /// ibv_poll_cq(3): completions that were there, at most so many, oldest first.
     public static let ibv_poll_cq = Verb(
         "ibv_poll_cq", .cq, .number("num_entries"),
@@ -77,10 +80,11 @@ extension Verbs {
         }, isOfDataPath: true, inC: .completions,
         refusals: [.deviceGone, Refusal("EINVAL", "the completion queue is destroyed")]
     ) { (cq, count: Int32) throws(Errno) in
+        let room = completionRoom(count)
         var result = 0
-        let completions = [ibv_wc](unsafeUninitializedCapacity: Int(max(0, count))) { buffer, filled in
-            guard let base = buffer.baseAddress else { return }
-            result = shim_ibv_poll_cq(cq, count, base)
+        let completions = [ibv_wc](unsafeUninitializedCapacity: room) { buffer, filled in
+            guard room > 0, let base = buffer.baseAddress else { return }
+            result = shim_ibv_poll_cq(cq, Int32(clamping: room), base)
             filled = max(0, result)
         }
         try check(result)

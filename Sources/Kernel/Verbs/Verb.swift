@@ -93,6 +93,8 @@ public final class Verb<Answer, each Argument>: AnyVerb {
     /// See ``AnyVerb``.
     public func call(again values: [Operation.Value], on kernel: any VerbsCalls) -> Bool {
         let values = RecordedArguments(values)
+        // They own what the decoded arguments point to.
+        defer { withExtendedLifetime(values) {} }
         let arguments: (repeat each Argument)
         do { arguments = (repeat try (each parameters).decoded(values)) } catch { return false }
         // What it answers, whoever records the kernel hears.
