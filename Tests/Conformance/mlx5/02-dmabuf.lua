@@ -25,12 +25,13 @@ end
 local function reaching(with, mr)
   return function(name)
     for _, op in ipairs { "write", "read" } do
-      local made <close> = scope.open()
-      local q = { context = with.context, pd = with.pd, made = made }
+      local q = { context = with.context, pd = with.pd }
       local host <close> = memory.alloc(PAGE)
       local own <close> = with.pd:reg_mr { memory = host, access = queues.ALL }
       local cq <close> = with.context:create_cq(8)
-      q.cq, q.recv_cq = cq, cq
+      -- Closed before what its queue pairs use.
+      local made <close> = scope.open()
+      q.cq, q.recv_cq, q.made = cq, cq, made
       local a = queues.pair(q, "rc")
       a:post_send { op = op, mr = own, length = 64, remote_addr = mr:addr(), rkey = mr:rkey(), id = 1 }
       queues.ends(with.answer, name .. ", " .. op, cq, 1)
