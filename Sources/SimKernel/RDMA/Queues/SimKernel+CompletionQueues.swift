@@ -59,7 +59,9 @@ extension SimKernel {
 
     func ibv_poll_cq(_ cq: UnsafeMutablePointer<ibv_cq>, _ count: Int32) throws(Errno) -> [ibv_wc] {
         let queue = try rdma.queue(cq)
-        return [ibv_wc](unsafeUninitializedCapacity: Verbs.completionRoom(count)) { room, filled in filled = queue.poll(room) }
+        return [ibv_wc](unsafeUninitializedCapacity: Verbs.completionRoom(count)) { room, filled in
+            filled = queue.poll(room)
+        }
     }
 
     /// hw/mlx5/cq.c:mlx5_ib_modify_cq
