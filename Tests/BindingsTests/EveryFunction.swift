@@ -1,5 +1,8 @@
 import Bindings
+import Devices
 import LuaKit
+import SimKernel
+import TestBench
 
 /// Arguments that pass a function's checks, as Lua text, made from its description. Objects are variables of the script.
 func arguments(_ parameters: [Parameter]) -> String {
@@ -113,4 +116,17 @@ let calls: [(name: String, call: String)] = modules.flatMap { module in
                 return (name: "\(description.short):\(method.name)", call: "\(receiver).\(method.name)(\(list))")
             }
         }
+}
+
+/// What a script prints on the standard simulated bench, with all modules and no stdlib, a line each.
+func linesPrinted(by text: String) throws -> [String] {
+    final class Lines { var all: [String] = [] }
+    let lines = Lines()
+    let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
+    let state = LuaState(
+        context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, "no module \(name)") },
+        print: { lines.all.append($0) })
+    state.offer(modules)
+    _ = try state.run(Array(text.utf8), name: "@test.lua")
+    return lines.all
 }

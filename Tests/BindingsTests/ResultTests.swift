@@ -66,13 +66,6 @@ import Testing
         """
 
     @Test func areOfTheTypesDescribed() throws {
-        final class Lines { var all: [String] = [] }
-        let lines = Lines()
-        let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, "no module \(name)") },
-            print: { lines.all.append($0) })
-        state.offer(modules)
         let generated = modules.flatMap { module in
             module.functions.map { ("\(module.name).\($0.name)", $0) }
                 + module.classes.flatMap { one in one.methods.map { ("\(one.short):\($0.name)", $0) } }
@@ -101,9 +94,9 @@ import Testing
             script += line(name, call, types[name] ?? [])
         }
         script += "local n = 0 for name in pairs(records) do n = n + 1 end print('records', n)"
-        _ = try state.run(Array(script.utf8), name: "@test.lua")
-        let count = lines.all.last.flatMap { Int($0.split(separator: "\t").last ?? "") } ?? 0
-        #expect(lines.all.dropLast().sorted() == [])
+        let lines = try linesPrinted(by: script)
+        let count = lines.last.flatMap { Int($0.split(separator: "\t").last ?? "") } ?? 0
+        #expect(lines.dropLast().sorted() == [])
         // Not reached here: an asynchronous event, and round trips of two roles.
         let all = Set(generated.flatMap { $0.1.returns }.compactMap { $0.record?.name })
         #expect(count >= all.count - 2, "\(count) of \(all.count)")

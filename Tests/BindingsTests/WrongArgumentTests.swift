@@ -7,18 +7,6 @@ import Testing
 
 /// What a description has no place for, and what does not fit, is refused before anything is done: never dropped or cut.
 @Suite struct WrongArgumentTests {
-    private func run(_ text: String) throws -> [String] {
-        final class Lines { var all: [String] = [] }
-        let lines = Lines()
-        let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, "no module \(name)") },
-            print: { lines.all.append($0) })
-        state.offer(modules)
-        _ = try state.run(Array(text.utf8), name: "@test.lua")
-        return lines.all
-    }
-
     @Test func everyFunctionRefusesThem() throws {
         let calls = wrongCalls.map {
             "{ \"\($0.name)\", function() \($0.call) end, [=====[\($0.call)]=====] },"
@@ -27,15 +15,16 @@ import Testing
         // A chunk has at most so many constants and closures as fit; parts are of one size.
         for start in stride(from: 0, to: calls.count, by: 100) {
             let part = calls[start..<min(start + 100, calls.count)].joined(separator: "\n")
-            let wrong = try run(
-                openObjects + """
-                    for _, call in ipairs { \(part) } do
-                      local ok, err = pcall(call[2])
-                      if ok or type(err) ~= "table" or err.kind ~= "argument" then
-                        print(call[3] .. " -> " .. (ok and "taken" or tostring(err)))
-                      end
-                    end
-                    """)
+            let wrong = try linesPrinted(
+                by:
+                    openObjects + """
+                        for _, call in ipairs { \(part) } do
+                          local ok, err = pcall(call[2])
+                          if ok or type(err) ~= "table" or err.kind ~= "argument" then
+                            print(call[3] .. " -> " .. (ok and "taken" or tostring(err)))
+                          end
+                        end
+                        """)
             #expect(wrong == [])
         }
     }
@@ -47,12 +36,13 @@ import Testing
         (4, "-0x80000001", false), (8, "0x1234567890", true), (8, "-1", true), (8, "math.mininteger", true),
     ])
     func aNumberIsStoredAsItStandsOrNotAtAll(_ size: Int, _ value: String, _ fits: Bool) throws {
-        let found = try run(
-            """
-            local d <close> = require "vfio".open("0000:01:00.0")
-            local ok, err = pcall(d.store, d, 2, 0, \(size), \(value))
-            print(ok, ok and d:load(2, 0, \(size)) == (\(value)) & (\(size) == 8 and -1 or (1 << \(size * 8)) - 1) or tostring(err))
-            """)
+        let found = try linesPrinted(
+            by:
+                """
+                local d <close> = require "vfio".open("0000:01:00.0")
+                local ok, err = pcall(d.store, d, 2, 0, \(size), \(value))
+                print(ok, ok and d:load(2, 0, \(size)) == (\(value)) & (\(size) == 8 and -1 or (1 << \(size * 8)) - 1) or tostring(err))
+                """)
         if fits {
             #expect(found == ["true\ttrue"])
         } else {
@@ -67,13 +57,14 @@ import Testing
         ("remote_qpn = 5", "'remote_qpn' is for datagrams; this queue pair is connected"),
     ])
     func whatAnOperationHasNoPlaceForIsRefused(_ key: String, _ message: String) throws {
-        let found = try run(
-            openObjects + """
-                local ok, err = pcall(function()
-                  objects["queue pair"]:post_send { op = "write", mr = objects["memory region"], \(key) }
-                end)
-                print(ok, tostring(err))
-                """)
+        let found = try linesPrinted(
+            by:
+                openObjects + """
+                    local ok, err = pcall(function()
+                      objects["queue pair"]:post_send { op = "write", mr = objects["memory region"], \(key) }
+                    end)
+                    print(ok, tostring(err))
+                    """)
         #expect(found.first?.contains(message) == true, "\(found)")
     }
 

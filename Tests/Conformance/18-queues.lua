@@ -189,13 +189,7 @@ return {
     end) },
 
     { "a shared receive queue", with_queues(function(answer, q)
-      local srq = q.pd:create_srq { wr = 4 }
-      q.made:keep(srq)
-      local a, _b = pair(q, "rc", { srq = srq })
-      local c, _d = pair(q, "rc", { srq = srq })
-      for id = 1, 4 do
-        answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id })
-      end
+      local srq, a, c = queues.with_shared(answer, q)
       a:post_send { op = "send", mr = q.mr, length = 8, id = 10 }
       ends(answer, "from the first", q.cq, 1)
       ends(answer, "recv of the first", q.recv_cq, 1)
@@ -206,18 +200,7 @@ return {
     end) },
 
     { "completion events", with_queues(function(answer, q)
-      local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
-      q.made:keep(events)
-      local plain = q.recv_cq
-      q.recv_cq = events
-      local a, b = pair(q, "rc")
-      q.recv_cq = plain
-      local function send(id, solicited)
-        b:post_recv { mr = q.mr, offset = 16384, length = 64, id = id }
-        a:post_send { op = "send", mr = q.mr, length = 8, id = id, solicited = solicited }
-        ends(answer, "send " .. id, q.cq, 1)
-      end
-      answer("an event of a queue without", q.cq.request_event, q.cq)
+      local events, send = queues.with_events(answer, q)
       send(1)
       answer("nobody asked", events.wait_event, events, 20)
       answer("ask", events.request_event, events)

@@ -59,6 +59,34 @@ function queues.ends(answer, name, cq, count)
   return list
 end
 
+--- A completion queue with events where what one of two connected queue pairs receives completes, and `send(id, solicited)`, which
+--- has the other send to it.
+function queues.with_events(answer, q)
+  local events = answer("create_cq with events", q.context.create_cq, q.context, 16, { events = true })
+  q.made:keep(events)
+  local plain = q.recv_cq
+  q.recv_cq = events
+  local a, b = queues.pair(q, "rc")
+  q.recv_cq = plain
+  answer("an event of a queue without", q.cq.request_event, q.cq)
+  return events, function(id, solicited)
+    b:post_recv { mr = q.mr, offset = 16384, length = 64, id = id }
+    a:post_send { op = "send", mr = q.mr, length = 8, id = id, solicited = solicited }
+    queues.ends(answer, "send " .. id, q.cq, 1)
+  end
+end
+
+--- A shared receive queue with four receive requests, and two queue pairs whose peers receive from it.
+function queues.with_shared(answer, q)
+  local srq = q.made:keep(q.pd:create_srq { wr = 4 })
+  local a = queues.pair(q, "rc", { srq = srq })
+  local c = queues.pair(q, "rc", { srq = srq })
+  for id = 1, 4 do
+    answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id })
+  end
+  return srq, a, c
+end
+
 -- Milliseconds after which nothing more is to come of what nothing may come of.
 local QUIET <const> = 400
 

@@ -291,13 +291,7 @@ local cases = {
   end) },
 
   { "a shared receive queue", with_queues(function(answer, q)
-    local srq = q.pd:create_srq { wr = 4 }
-    q.made:keep(srq)
-    local a, _b = pair(q, "rc", { srq = srq })
-    local c, _d = pair(q, "rc", { srq = srq })
-    for id = 1, 4 do
-      answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id })
-    end
+    local srq, a, c = queues.with_shared(answer, q)
     answer("limit", srq.set_limit, srq, 3)
     a:post_send { op = "send", mr = q.mr, length = 8, id = 10 }
     ends(answer, "from the first", q.cq, 1)
