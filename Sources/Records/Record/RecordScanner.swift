@@ -103,10 +103,12 @@ struct RecordScanner {
     private mutating func structure(_ depth: Int) throws(RecordError) -> [(name: String, value: Node)] {
         position += 1
         var members: [(name: String, value: Node)] = []
+        var names: Set<String> = []
         while !take("}") {
             if !members.isEmpty { try expect(", ") }
             let name = try word()
             guard CText.isName(name) else { throw error("'\(name.prefix(40))' is no name of a member") }
+            guard names.insert(name).inserted else { throw error("'\(name)' stands twice in a structure") }
             try expect("=")
             members.append((name, try value(depth + 1)))
         }

@@ -98,12 +98,20 @@ struct Symbols {
 
     // MARK: What goes in
 
+    /// What names of descriptors begin with, before a number.
+    static let descriptors: Set<String> = [
+        "file", "container", "group", "device", "iommufd", "importer", "udmabuf", "heap", "memfd", "eventfd", "dmabuf",
+    ]
+
+    /// What a name begins with, before its number: "mr"; empty of a part of an object, "mr1.lkey".
+    static func kind(of name: String) -> String {
+        let kind = name.prefix { !$0.isNumber }
+        return name.dropFirst(kind.count).allSatisfy(\.isNumber) ? String(kind) : ""
+    }
+
     /// What names begin with, before a number.
     private static let kinds: Set<String> = {
-        var kinds: Set = [
-            "file", "container", "group", "device", "iommufd", "importer", "udmabuf", "heap", "memfd", "eventfd",
-            "dmabuf", "ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id",
-        ]
+        var kinds = descriptors.union(["ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id"])
         for signature in Signature.all.values {
             for format in [signature.result] + signature.parameters.map(\.format) + signature.outputs.map(\.format) {
                 if case .handle(let kind) = format { kinds.insert(kind) }

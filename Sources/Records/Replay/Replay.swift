@@ -20,20 +20,24 @@ public final class Replay {
     }
 
     let kernel: TracingKernel
-    private let underneath: any Kernel
-    private var symbols = Symbols()
+    let underneath: any Kernel
+    var symbols = Symbols()
     private var answered: Operation?
     /// The latest answer, in the record's names.
     private var latest: Operation?
-    private var decoder = Decoder()
+    var decoder = Decoder()
     /// Bytes that are mapped, by their first address.
-    private var mapped: [UInt64: UInt64] = [:]
+    var mapped: [UInt64: UInt64] = [:]
     /// What the kernel was given addresses of.
-    private var buffers: [(UnsafeMutableRawPointer, Int)] = []
+    var buffers: [(UnsafeMutableRawPointer, Int)] = []
     /// Arguments of one call, which no kernel looks at behind it.
     private var passing: [(UnsafeMutableRawPointer, Int)] = []
     /// Bytes of `buffers` with the pages around them.
-    private var held = 0
+    var held = 0
+    /// What was made of an object, by the names of both.
+    private var children: [String: [String]] = [:]
+    /// Bytes that stand for long data of the operation that is made.
+    var zeroes = 0
     private static let mostHeld = 1 << 28
     /// Whether memory holds other data than it did then, as the record does not keep long data.
     private var lacksData = false
@@ -45,7 +49,7 @@ public final class Replay {
     static let patience: UInt64 = 2_000_000_000
 
     /// Whether what a record names is this machine's: a replay then opens devices and nothing else.
-    private let isReal: Bool
+    let isReal: Bool
 
     /// Replays on `kernel`, opening `paths`' values where the record opened its keys. `isReal` of this machine's kernel.
     public init(on kernel: any Kernel, isReal: Bool, paths: [String: String] = [:]) {
@@ -122,6 +126,7 @@ public final class Replay {
             throw Impossible(message: "a replay keeps at most \(Replay.mostHeld >> 20) MiB that calls point to")
         }
         let arguments = ReplayArguments(try resolved(recorded))
+        if isReal, recorded.signature.name == "ibv_post_send" { try checkDatagrams(arguments) }
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
         case "ibv_poll_cq": poll(recorded, arguments)
@@ -148,6 +153,9 @@ public final class Replay {
     /// What is there from now on, and what is not.
     private func note(_ answered: Operation, _ recorded: Operation, _ arguments: ReplayArguments) {
         guard answered.errno == nil else { return }
+        if case .symbol(let made, _) = recorded.result, case .symbol(let parent, _)? = recorded.arguments.first {
+            children[parent, default: []].append(made)
+        }
         switch answered.signature.name {
         case "mmap":
             if case .number(let address, _) = answered.result { mapped[address] = arguments[0] }
@@ -158,9 +166,16 @@ public final class Replay {
             // A part may be gone: then no part is touched.
             if arguments[1] < length, arguments[1] >= page { mapped[arguments[0]] = nil }
         case let name where Verbs.named(name)?.ends ?? false:
-            if case .symbol(let name, _)? = recorded.arguments.first { symbols.forget(name) }
+            if case .symbol(let name, _)? = recorded.arguments.first { forget(name) }
         default: return
         }
+    }
+
+    /// An object is gone, and with it what was made of it: libibverbs frees nothing of that, but its context.
+    private func forget(_ name: String) {
+        symbols.forget(name)
+        guard isReal else { return }
+        for child in children.removeValue(forKey: name) ?? [] { forget(child) }
     }
 
     /// Whether an answer is the recorded one. Times, and how many completions one look found, do not matter.
@@ -181,107 +196,6 @@ public final class Replay {
 
     private static func isOfData(_ operation: Operation) -> Bool {
         operation.signature.parameters.contains(where: \.isOutput)
-    }
-
-    // MARK: Names to numbers
-
-    private func resolved(_ operation: Operation) throws(Impossible) -> [Operation.Value] {
-        try checkPath(operation)
-        var values: [Operation.Value] = []
-        for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
-            try check(parameter.name, value, parameter.format)
-            values.append(parameter.isOutput ? value : try resolved(value))
-        }
-        return values
-    }
-
-    private func resolved(_ value: Operation.Value) throws(Impossible) -> Operation.Value {
-        switch value {
-        case .symbol(let name, let offset):
-            if let bytes = symbols.bytes(of: name) { return .bytes(bytes) }
-            guard let number = symbols.value(of: name) else {
-                throw Impossible(message: "\(name) is not there: what made it failed, or is not in the record")
-            }
-            return .number(number &+ offset, .hexadecimal)
-        case .digest(_, let count): return .bytes([UInt8](repeating: 0, count: min(count, 1 << 26)))
-        case .structure(let members):
-            var result: [Operation.Member] = []
-            for member in members {
-                if case .number(_, let format) = member.value { try check(member.name, member.value, format) }
-                if case .symbol = member.value, member.name == "ah" {
-                    try check(member.name, member.value, .handle("ah"))
-                }
-                result.append(.init(member.name, try resolved(member.value)))
-            }
-            return .structure(result)
-        case .list(let values):
-            var result: [Operation.Value] = []
-            for value in values { result.append(try resolved(value)) }
-            return .list(result)
-        case .pointer(let bytes, _): return .number(address(of: bytes), .pointer)
-        default: return value
-        }
-    }
-
-    /// A stranger's record must not write this machine's files.
-    private func checkPath(_ operation: Operation) throws(Impossible) {
-        guard isReal, case .text(let recorded)? = operation.arguments.first,
-            operation.signature.parameters.first?.name == "path"
-        else { return }
-        let path = path(recorded)
-        guard let opened = operation.opened, DevicePath.mayOpen(path, flags: opened.flags) else {
-            throw Impossible(message: "a replay opens devices alone, not \(path)")
-        }
-    }
-
-    /// Addresses must not be this program's own, objects must be what they are taken for, and descriptors the replay's.
-    private func check(_ name: String, _ value: Operation.Value, _ format: Format) throws(Impossible) {
-        switch (format, value) {
-        case (.handle(let kind), .symbol(let symbol, let offset)):
-            let made = kind == "device" ? "ibdev" : kind
-            guard offset == 0, symbol.hasPrefix(made), symbol.dropFirst(made.count).allSatisfy(\.isNumber) else {
-                throw Impossible(message: "\(symbol) is no \(kind)")
-            }
-        case (.handle(let kind), .number(let number, _)) where number != 0:
-            throw Impossible(message: "\(name) is the address of a \(kind) of the program that was recorded")
-        case (.pointer, .number(let address, _)):
-            guard Replay.addresses.contains(name), address >= 0x1000 else { return }
-            // Unmapped then and now: the kernel answers EFAULT both times, so the address may be reused as it is.
-            if name == "address" || sys_mapped(address & ~0xfff, 1) == 0 {
-                throw Impossible(message: "\(name) is an address of the program that was recorded")
-            }
-        case (.pointer, .symbol(let symbol, _)):
-            guard !Replay.addresses.contains(name) || symbol.hasPrefix("map") else {
-                throw Impossible(message: "\(symbol) is no memory")
-            }
-            if name == "address" { try checkExtent(symbol, value) }
-        case (.descriptor, .number(let number, _)):
-            let descriptor = Int32(truncatingIfNeeded: number)
-            if isReal, descriptor >= 0, underneath.fcntl(descriptor, 1, 0) >= 0 {
-                throw Impossible(message: "descriptor \(descriptor) is this program's own")
-            }
-        default: return
-        }
-    }
-
-    private static let addresses: Set<String> = [
-        "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "addr", "address",
-    ]
-
-    /// Bytes at an address that the kernel may use; what lies behind them cannot be read.
-    private func address(of bytes: [UInt8]) -> UInt64 {
-        guard !bytes.isEmpty, let copy = sys_guarded_alloc(bytes.count) else { return 0 }
-        copy.copyMemory(from: bytes, byteCount: bytes.count)
-        buffers.append((copy, bytes.count))
-        held += (bytes.count + 4095) & ~4095 + 4096
-        return UInt64(UInt(bitPattern: copy))
-    }
-
-    /// What this program touches itself must be mapped.
-    private func checkExtent(_ symbol: String, _ value: Operation.Value) throws(Impossible) {
-        guard let base = symbols.value(of: symbol), case .symbol(_, let offset) = value,
-            let length = mapped[base], offset < length
-        else { throw Impossible(message: "\(symbol) is not mapped there") }
     }
 
     // MARK: Calls with shapes of their own
