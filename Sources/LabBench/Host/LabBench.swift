@@ -59,6 +59,7 @@ public struct LabBench {
         file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }, again: (String) -> Void = { _ in }
     ) throws(Failure) -> LabVerdict {
         let image = try image(for: command, note)
+        if interrupts() > 0 { return .interrupted(consoleTail: "") }
         let time = command.time + LabBench.setup,
             limits = FrameReader.Limits(fileCount: UInt8(clamping: command.results))
         for _ in 0..<2 {

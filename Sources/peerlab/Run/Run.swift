@@ -196,7 +196,7 @@ struct Run: ParsableCommand {
             context.limits = limits
             context.isForeign = isForeign
             context.binding = binding.map { ($0, broker) }
-            context.tracing.faults = faults
+            context.tracing.faults = bench.isSimulated ? faults : nil
             // On a simulated bench every role runs here, whoever started the process.
             context.assignment = bench.isSimulated ? nil : assignment
             throw ExitCode(try LocalRun(self, context, outputs, keeper, capture).run(pairs))
