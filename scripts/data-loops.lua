@@ -11,20 +11,20 @@ return {
       local side <close> = rdma_pair.connect(t, { nic = opt.nic })
       if first then
         traffic.stream {
-          qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 64,
+          qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 64,
           count = 20000, latency = true, slots = 4, batch = 4, rate = 1e9,
         }
       end
       t:barrier()
-      for _, op in ipairs { "write", "send" } do
+      for _, opcode in ipairs { "rdma_write", "send" } do
         traffic.ping_pong {
-          qp = side.qp, op = op, first = first, mr = side.mr, into = 4096, size = 8,
+          qp = side.qp, opcode = opcode, starts = first, mr = side.mr, recv_offset = 4096, size = 8,
           remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, count = 500,
         }
         t:barrier()
         traffic.ping_pong {
-          qp = side.qp, op = op, first = first, mr = side.mr, into = 4096, size = 8,
-          remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, duration = 200,
+          qp = side.qp, opcode = opcode, starts = first, mr = side.mr, recv_offset = 4096, size = 8,
+          remote_addr = side.peer.addr + 4096, rkey = side.peer.rkey, duration_ms = 200,
         }
         t:barrier()
       end

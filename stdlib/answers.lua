@@ -2,7 +2,7 @@
 --- be compared line by line (Tests/Conformance/compare).
 ---
 ---   local answer = answers.new(t)
----   answer("no range", dev.export_dmabuf, dev, { region = 2, ranges = {} })    -- no range: EINVAL
+---   answer("no range", dev.export_dmabuf, dev,  { region_index = 2, ranges = {} })    -- no range: EINVAL
 ---   answer:ioctl("unknown", dev:fd(), 0x3bff, "")                              -- unknown: ENOTTY
 ---
 --- What may differ between two runs of one kernel never reaches a line:

@@ -36,7 +36,7 @@ function Exporter:export(...)
     ranges[i] = { offset = pages[1] * fixture.PAGE, length = pages[2] * fixture.PAGE }
   end
   ranges[1] = ranges[1] or { offset = 0, length = fixture.PAGE }
-  return self.dev:export_dmabuf { region = self.region, ranges = ranges }
+  return self.dev:export_dmabuf { region_index = self.region, ranges = ranges }
 end
 
 --- Turns the exporter's memory decode on or off.

@@ -1,7 +1,7 @@
 --- The kernel's own fault injection (Documentation/fault-injection): a real kernel is made to run out of memory, or to fail
 --- a function, while a function of the script runs, for this program alone. Root's, and the kernel needs
 --- CONFIG_FAULT_INJECTION_DEBUG_FS with CONFIG_FAILSLAB or CONFIG_FAIL_FUNCTION; the lab bench's has them. On a simulated
---- bench `bench:inject` refuses calls instead.
+--- bench `bench.inject` refuses calls instead.
 local sys = require "sys"
 
 local faults = {}

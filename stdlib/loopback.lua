@@ -6,10 +6,10 @@ local loopback = {}
 local Loopback = scope.class()
 local LENGTH <const> = 4096
 
---- Has the NIC do a "write" or "read" of `length` bytes (default: 256) at the start of a region, which must allow that to a peer;
+--- Has the NIC do an "rdma_write" or "rdma_read" of `length` bytes (default: 256) at the start of a region, which must allow that to a peer;
 --- returns when it is done.
-function Loopback:move(op, mr, length)
-  self.here:post_send { op = op, mr = self.mr, length = length or 256, remote_addr = mr:addr(), rkey = mr:rkey() }
+function Loopback:move(opcode, mr, length)
+  self.here:post_send { opcode = opcode, mr = self.mr, length = length or 256, remote_addr = mr:addr(), rkey = mr:rkey() }
   expect.equal(self.cq:wait()[1].status, "SUCCESS", "completion")
 end
 
@@ -28,9 +28,9 @@ function loopback.open(context, pd)
 end
 
 --- Connects, moves as `Loopback:move` does, and closes all of it.
-function loopback.move(context, pd, op, mr, length)
+function loopback.move(context, pd, opcode, mr, length)
   local nic <close> = loopback.open(context, pd)
-  nic:move(op, mr, length)
+  nic:move(opcode, mr, length)
 end
 
 return loopback

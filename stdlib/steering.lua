@@ -89,9 +89,9 @@ function steering.tag(nic, index)
   return (string.unpack("<I2", entry)), "table"
 end
 
---- Empties the log of requests (`bench:clear_tlps`), and so tells whether there is one: false where this bench sees no links.
+--- Empties the log of requests (`bench.clear_tlps`), and so tells whether there is one: false where this bench sees no links.
 function steering.clear_requests()
-  local ok, err = pcall(bench.clear_tlps, bench)
+  local ok, err = pcall(bench.clear_tlps)
   -- EBUSY: another program of the lab's guest looks at them.
   if not ok and err.name ~= "EOPNOTSUPP" and err.name ~= "EBUSY" then
     error(err, 0)
@@ -107,10 +107,10 @@ end
 --- What the log of requests shows of a hint that `tag` and `ph` are (nil for none): a line. Each request to the exporter must
 --- carry it.
 local function logged(with, tag, ph, given)
-  local requests = bench:tlps { target = with.exporter, kind = with.kind or "write" }
+  local requests = bench.tlps { target = with.exporter, kind = with.kind or "write" }
   expect.truthy(#requests > 0, "requests that reach the exporter")
   for _, request in ipairs(requests) do
-    expect.equal(text(request.st, request.ph), text(tag, ph), ("request %d carries what %s"):format(request.n, given))
+    expect.equal(text(request.st, request.ph), text(tag, ph), ("request %d carries what %s"):format(request.number, given))
   end
   return ("TLP log (%s): %d request%s, %s"):format(
     with.t:bench() == "sim" and "simulated" or "of the lab's emulated NIC", #requests, #requests == 1 and "" or "s", text(tag, ph))

@@ -66,6 +66,7 @@ public enum Reference {
         case .integer(let range) where range.lowerBound == Int64.min: return "integer"
         case .integer(let range): return "integer \(range.lowerBound)..\(range.upperBound)"
         case .size: return "size"
+        case .time: return "time (ms)"
         case .number: return "number"
         case .boolean: return "boolean"
         case .string: return "string"
@@ -167,7 +168,7 @@ public enum Reference {
     private static func luaType(_ type: LuaType) -> String {
         switch type {
         case .integer: return "integer"
-        case .size: return "integer|string"
+        case .size, .time: return "integer|string"
         case .number: return "number"
         case .boolean: return "boolean"
         case .string: return "string"

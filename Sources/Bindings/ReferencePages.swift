@@ -26,7 +26,43 @@ extension Reference {
             lines += ["| field | type | what it is |", "| --- | --- | --- |"]
             lines += record.described.map { "| `\($0.name)` | \(cell(text($0.type))) | \(cell($0.doc)) |" }
         }
+        let renamed = renamed(module)
+        if !renamed.isEmpty {
+            lines += [
+                "", "## Renamed in version 0.2", "", "Scripts that use an old name are told the new one.", "",
+                "| of | was | is |", "| --- | --- | --- |",
+            ]
+            lines += renamed.map { "| `\($0.owner)` | `\($0.was)` | `\($0.name)` |" }
+        }
         return lines.joined(separator: "\n")
+    }
+
+    /// What scripts before version 0.2 call otherwise: keys by their function, methods by their class, fields by their table.
+    private static func renamed(_ module: Module) -> [(owner: String, was: String, name: String)] {
+        var found: [(owner: String, was: String, name: String)] = []
+        func add(_ owner: String, _ members: [(name: String, was: String?)]) {
+            found += members.compactMap { member in member.was.map { (owner: owner, was: $0, name: member.name) } }
+        }
+        func keys(_ type: LuaType) -> [Parameter] {
+            switch type {
+            case .record(let fields): fields.map(\.parameter) + fields.flatMap { keys($0.type) }
+            case .list(let type, _): keys(type)
+            default: []
+            }
+        }
+        func add(_ functions: [Function], _ prefix: String) {
+            for function in functions {
+                let all = function.parameters.flatMap { keys($0.type) }
+                add(prefix + function.name, all.map { (name: $0.name, was: $0.was) })
+            }
+        }
+        add(module.functions, module.name + ".")
+        for description in module.classes {
+            add(description.type, description.methods.map { (name: $0.name, was: $0.was) })
+            add(description.methods, description.short + ":")
+        }
+        for record in records(module) { add(record.name, record.members) }
+        return found
     }
 
     private static func section(_ title: String, _ functions: [Function], _ prefix: String) -> [String] {

@@ -148,6 +148,10 @@ static void spread(lua_State *L, const lk_function *f, const arg_path *at, const
         const lk_field *field = find_field(type, key);
         if (!field) {
             lk_push_path(L, at);
+            for (int i = 0; i < type->count; i++)
+                if (type->fields[i].was && same(type->fields[i].was, key))
+                    lk_raise(L, "argument", f->name, "unknown key '%s' in '%s': since version 0.2 it is called '%s'", key,
+                             lua_tostring(L, -1), type->fields[i].name);
             lua_pushfstring(L, "unknown key '%s' in '%s'", key, lua_tostring(L, -1));
             lk_near_name(L, type, key);
             lk_raise(L, "argument", f->name, "%s", lua_tostring(L, -1));
@@ -224,6 +228,12 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
             out->integer = lua_tointegerx(L, index, &converted);
         }
         if (!converted) lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\": K, M, G, T)");
+        check_range(L, f, at, type, out->integer);
+        return;
+    case LK_TIME:
+        if (lua_type(L, index) == LUA_TSTRING) converted = lk_parse_time(lua_tostring(L, index), &out->integer);
+        else if (lua_type(L, index) == LUA_TNUMBER) out->integer = lua_tointegerx(L, index, &converted);
+        if (!converted) lk_wrong_type(L, f, at, index, "a time (milliseconds as an integer, or text such as \"30s\": ms, s, m, h)");
         check_range(L, f, at, type, out->integer);
         return;
     case LK_NUMBER:
@@ -333,9 +343,11 @@ static int trampoline(lua_State *L) {
     room room;
     room.used = 0;
     int given = lua_gettop(L);
+    bool takes_case = f->count && f->parameters[0].type.kind == LK_ANY && !strcmp(f->parameters[0].name, "case");
+    if (!takes_case) lk_check_call(L, f);
     if (given > f->count)
         lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
-    if (f->count && f->parameters[0].type.kind == LK_ANY && !lua_istable(L, 1) && !strcmp(f->parameters[0].name, "case"))
+    if (takes_case && !lua_istable(L, 1))
         lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, '.') + 1);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {

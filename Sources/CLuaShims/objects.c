@@ -107,10 +107,19 @@ static int object_text(lua_State *L) {
     return 1;
 }
 
-/* __index of a sealed table: upvalue 1 names it. */
+static int no_member(lua_State *L, const char *what, const lk_renamed *renamed) {
+    if (lua_type(L, 2) != LUA_TSTRING) return lk_raise(L, "argument", NULL, "%s has no member %s", what, luaL_tolstring(L, 2, NULL));
+    const char *word = lua_tostring(L, 2);
+    for (; renamed && renamed->was; renamed++)
+        if (strcmp(word, renamed->was) == 0)
+            return lk_raise(L, "argument", NULL, "%s has no '%s': since version 0.2 it is called '%s'", what, word, renamed->name);
+    return 0;
+}
+
+/* __index of a sealed table: upvalue 1 names it, upvalue 2 is its renamed members. */
 static int unknown_member(lua_State *L) {
     const char *what = lua_tostring(L, lua_upvalueindex(1));
-    if (lua_type(L, 2) != LUA_TSTRING) return lk_raise(L, "argument", NULL, "%s has no member %s", what, luaL_tolstring(L, 2, NULL));
+    no_member(L, what, lua_touserdata(L, lua_upvalueindex(2)));
     const char *word = lua_tostring(L, 2), *best = NULL;
     int least = INT_MAX;
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
@@ -133,10 +142,13 @@ static void set_closure(lua_State *L, const char *name, lua_CFunction function) 
     lua_setfield(L, -3, name);
 }
 
-void lk_seal(lua_State *L, const char *what) {
+void lk_seal(lua_State *L, const char *what, const lk_renamed *renamed) {
     lua_createtable(L, 0, 3);
     lua_pushstring(L, what);
-    set_closure(L, "__index", unknown_member);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)renamed);
+    lua_pushcclosure(L, unknown_member, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, what);
     set_closure(L, "__newindex", refuse_write);
     lua_pop(L, 1);
     lua_pushboolean(L, 0);
@@ -157,7 +169,42 @@ void lk_register_class(lua_State *L, lk_class *class_) {
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_insert(L, -2);
-    lk_seal(L, class_->name);
+    lk_seal(L, class_->name, class_->renamed);
     lua_setfield(L, -2, "__index");
     lua_rawsetp(L, LUA_REGISTRYINDEX, class_);
+}
+
+/* __index of a table that a function returned; upvalue 1 is its kind. */
+static int record_member(lua_State *L) {
+    const lk_record *record = lua_touserdata(L, lua_upvalueindex(1));
+    no_member(L, record->name, record->renamed);
+    const char *word = lua_tostring(L, 2), *best = NULL;
+    int least = INT_MAX;
+    for (int i = 0; i < record->count; i++) {
+        int distance = lk_distance(word, record->fields[i]);
+        if (distance < least) least = distance, best = record->fields[i];
+    }
+    if (best && strcmp(word, best) == 0) return 0;
+    lua_pushfstring(L, "%s has no '%s'", record->name, word);
+    lk_suggest(L, word, best, least);
+    return lk_raise(L, "argument", NULL, "%s", lua_tostring(L, -1));
+}
+
+void lk_register_record(lua_State *L, const lk_record *record) {
+    luaL_newmetatable(L, record->name);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)record);
+    lua_pushcclosure(L, record_member, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+bool lk_set_record(lua_State *L, const char *name) {
+    if (luaL_getmetatable(L, name) == LUA_TNIL) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_setmetatable(L, -2);
+    return true;
 }

@@ -23,23 +23,24 @@ int lk_refuse(lua_State *L, const lk_function *f, const arg_path *at) { /* messa
     return lk_raise(L, "argument", f->name, "the argument %s", lua_tostring(L, -2));
 }
 
-/* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}", and "vfio:open" is "vfio.open". */
-static void check_call(lua_State *L, const lk_function *f, const arg_path *at, int index) {
+void lk_check_call(lua_State *L, const lk_function *f) {
     const char *colon = strchr(f->name, ':'), *dot = strchr(f->name, '.');
+    if (colon || !dot || !lua_istable(L, 1)) return;
+    lua_pushlstring(L, f->name, (size_t)(dot - f->name));
+    lk_get_module(L, lua_tostring(L, -1));
+    if (lua_rawequal(L, 1, -1)) lk_raise(L, "argument", f->name, "it is no method; call it with a dot, %s(...)", f->name);
+    lua_pop(L, 2);
+}
+
+/* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}". */
+static void check_receiver(lua_State *L, const lk_function *f, const arg_path *at, int index) {
     if (at->parent || index != 1) return;
-    if (colon && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))
+    if (strchr(f->name, ':') && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))
         lk_raise(L, "argument", f->name, "it is a method and has no object here; call it with a colon, %s(...)", f->name);
-    if (!colon && dot && lua_istable(L, 1)) {
-        lua_pushlstring(L, f->name, (size_t)(dot - f->name));
-        lk_get_module(L, lua_tostring(L, -1));
-        if (lua_rawequal(L, 1, -1))
-            lk_raise(L, "argument", f->name, "it is no method; call it with a dot, %s(...)", f->name);
-        lua_pop(L, 2);
-    }
 }
 
 int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected) {
-    check_call(L, f, at, index);
+    check_receiver(L, f, at, index);
     const char *given = luaL_typename(L, index);
     if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) given = lua_tostring(L, -1);
     if (lua_isnoneornil(L, index)) lua_pushfstring(L, "is missing; it must be %s", expected);

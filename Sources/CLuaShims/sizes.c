@@ -1,5 +1,7 @@
-/* Sizes as text. */
+/* Sizes and times as text. */
 #include "internal.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool lk_parse_size(const char *text, size_t length, int64_t *result) {
@@ -32,4 +34,23 @@ bool lk_parse_size(const char *text, size_t length, int64_t *result) {
     if (at != length) return false;
     *result = (int64_t)value;
     return true;
+}
+
+bool lk_parse_time(const char *text, int64_t *milliseconds) {
+    static const struct { const char *name; double milliseconds; } units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "m", 60e3 }, { "h", 3600e3 },
+    };
+    size_t digits = strspn(text, "0123456789.");
+    char *end;
+    if (digits == 0) return false;
+    double value = strtod(text, &end);
+    if (end != text + digits) return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(end, units[i].name) != 0) continue;
+        double exact = value * units[i].milliseconds;
+        if (exact > 3e14) return false;
+        *milliseconds = llround(exact);
+        return true;
+    }
+    return false;
 }

@@ -182,7 +182,7 @@ static int require(lua_State *L) {
     if (found == 2 && lua_istable(L, -1) && !lua_getmetatable(L, -1)) {
         char what[128];
         snprintf(what, sizeof what, "module %s", name);
-        lk_seal(L, what);
+        lk_seal(L, what, NULL);
     }
     lua_pushvalue(L, 1);
     lua_pushvalue(L, -2);

@@ -172,6 +172,8 @@ struct RandomCalls {
     private mutating func value(_ type: LuaType) -> String {
         switch type {
         case .integer(let range): return integer(range)
+        case .time(let range):
+            return random.once(in: 2) ? integer(range) : random.one(of: ["'1ms'", "'0.5s'", "'9h'", "'s'"])
         case .size(let range):
             let pages = "\(min(max(Int64(4096) << random.below(6), range.lowerBound), range.upperBound))"
             return random.once(in: 4) ? integer(range) : pages
@@ -183,7 +185,7 @@ struct RandomCalls {
             let some = (0..<random.below(4)).map { _ in "'\(random.one(of: names).name)'" }
             return "{ \(some.joined(separator: ", ")) }"
         case .object(let name): return object(of: name)
-        case .record(let fields) where fields.first?.name == "qpn" && !random.once(in: 4):
+        case .record(let fields) where fields.first?.name == "qp_num" && !random.once(in: 4):
             // A peer that is there.
             return "\(object(of: "queue pair")):endpoint()"
         case .record(let fields):

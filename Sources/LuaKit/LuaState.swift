@@ -274,7 +274,7 @@ public final class LuaState {
             lua_pushinteger(raw, constant.value)
             lua_rawset(raw, -3)
         }
-        lk_seal(raw, "module \(module.name)")
+        lk_seal(raw, "module \(module.name)", nil)
         lk_set_module(raw, module.name)
     }
 
@@ -288,7 +288,9 @@ public final class LuaState {
         let row = UnsafeMutablePointer<lk_class>.allocate(capacity: 1)
         row.initialize(
             to: lk_class(
-                name: storage.string(description.name), close: description.close, destroy: description.destroy))
+                name: storage.string(description.name),
+                renamed: storage.renamed(description.methods.map { (name: $0.name, was: $0.was) }),
+                close: description.close, destroy: description.destroy))
         storage.own(row)
         classes.append(ClassEntry(name: description.name, row: row, description: description))
     }
@@ -315,6 +317,9 @@ public final class LuaState {
         }
         lk_register_class(raw, row)
     }
+
+    /// Makes the metatable of a kind of table, when the first one is pushed.
+    func define(_ record: any ResultRecordDescription) { lk_register_record(raw, storage.record(record)) }
 
     private func add(_ function: Function, named name: String, receiver: String?) {
         LuaKit.push(raw, function.name)

@@ -199,6 +199,12 @@ public func parseSize(_ text: String) -> Int64? {
     return lk_parse_size(text, text.utf8.count, &result) ? result : nil
 }
 
+/// Milliseconds of a time written as scripts may write it ("150ms", "1.5s", "2m", "1h"); nil where it is none.
+public func parseTime(_ text: String) -> Int64? {
+    var result: Int64 = 0
+    return lk_parse_time(text, &result) ? result : nil
+}
+
 /// The candidate that `word` was most likely meant to be; nil where none is near.
 public func nearest(to word: String, in candidates: some Sequence<String>) -> String? {
     let scored = candidates.map { (name: $0, distance: Int(lk_distance(word, $0))) }

@@ -8,7 +8,7 @@ import Synchronization
 /// The command line.
 @main
 struct Peerlab: ParsableCommand {
-    static let version = "0.1.0"
+    static let version = "0.2.0"
 
     static let configuration = CommandConfiguration(
         commandName: "peerlab",

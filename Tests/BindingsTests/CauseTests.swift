@@ -103,22 +103,22 @@ import Testing
 
     static let queues = [
         Row(
-            call: "pd:create_qp { send_cq = cq, send_wr = 100000 }",
-            says: ["send_wr is 100000, and the device allows 8192"], leavesOut: ["recv_wr"]),
+            call: "pd:create_qp { send_cq = cq, max_send_wr = 100000 }",
+            says: ["max_send_wr is 100000, and the device allows 8192"], leavesOut: ["max_recv_wr"]),
         Row(
-            call: "pd:create_qp { send_cq = cq, recv_sge = 33 }",
+            call: "pd:create_qp { send_cq = cq, max_recv_sge = 33 }",
             says: [
-                "what remains is: recv_sge is 33, and the device promises 30, the smaller of what its two queues take (max_sge)"
+                "what remains is: max_recv_sge is 33, and the device promises 30, the smaller of what its two queues take (max_sge)"
             ]),
         Row(
-            call: "pd:create_qp { send_cq = cq, inline = 4096 }",
-            says: ["send_wr is within 8192", "what remains is: inline data of 4096 bytes"]),
-        Row(call: "nic:create_cq(1 << 23)", says: ["entries is 8388608, and the device allows 4194303"]),
-        Row(call: "pd:create_srq { wr = 1 << 20 }", says: ["wr is 1048576, and the device allows 32767"]),
+            call: "pd:create_qp { send_cq = cq, max_inline_data = 4096 }",
+            says: ["max_send_wr is within 8192", "what remains is: inline data of 4096 bytes"]),
+        Row(call: "nic:create_cq(1 << 23)", says: ["cqe is 8388608, and the device allows 4194303"]),
+        Row(call: "pd:create_srq { max_wr = 1 << 20 }", says: ["max_wr is 1048576, and the device allows 32767"]),
     ]
 
     private static func export(_ region: Int, _ ranges: String) -> String {
-        "device:export_dmabuf { region = \(region), ranges = { \(ranges) } }"
+        "device:export_dmabuf { region_index = \(region), ranges = { \(ranges) } }"
     }
 
     static let exports = [
@@ -138,23 +138,23 @@ import Testing
             call: export(7, "{ offset = 0, length = 4096 }"), errno: "ENODEV",
             says: ["region 7 is the configuration space"]),
         Row(
-            call: "require('bench'):inject { operation = 'pwrite', error = 'EIO' } device:store(7, 4, 2, 6)",
+            call: "require('bench').inject { operation = 'pwrite', error = 'EIO' } device:store(7, 4, 2, 6)",
             errno: "EIO",
-            says: ["refused on purpose (--inject, bench:inject)"], leavesOut: ["decode"]),
+            says: ["refused on purpose (--inject, bench.inject)"], leavesOut: ["decode"]),
         Row(
-            call: "require('bench'):inject { operation = 'open', error = 'ENOENT' } vfio.open('0000:02:00.0')",
+            call: "require('bench').inject { operation = 'open', error = 'ENOENT' } vfio.open('0000:02:00.0')",
             errno: "ENOENT",
             says: ["refused on purpose"], leavesOut: ["driver"]),
     ]
 
     static let handles = [
-        Row(call: "nic:alloc_dmah { ph = 'requester', cpu_id = 0 }", says: ["cpu_id goes with mem_type"]),
-        Row(call: "nic:alloc_dmah { cpu_id = 0, mem_type = 'volatile' }", says: ["needs a processing hint"]),
+        Row(call: "nic:alloc_dmah { ph = 'requester', cpu_id = 0 }", says: ["cpu_id goes with tph_mem_type"]),
+        Row(call: "nic:alloc_dmah { cpu_id = 0, tph_mem_type = 'volatile' }", says: ["needs a processing hint"]),
         Row(
-            call: "nic:alloc_dmah { ph = 'requester', cpu_id = 4000, mem_type = 'volatile' }",
+            call: "nic:alloc_dmah { ph = 'requester', cpu_id = 4000, tph_mem_type = 'volatile' }",
             says: ["cpu_id is 4000, and the machine has the CPUs 0-3"], leavesOut: ["_DSM"]),
         Row(
-            call: "nic:alloc_dmah { ph = 'requester', cpu_id = 0, mem_type = 'volatile' }",
+            call: "nic:alloc_dmah { ph = 'requester', cpu_id = 0, tph_mem_type = 'volatile' }",
             says: ["the machine has CPU 0", "what remains is: the firmware tells no steering tags", "_DSM"]),
     ]
 
@@ -195,9 +195,9 @@ import Testing
     }
 
     @Test func refusalsOfAnOperationThatIsNoneAreRefused() throws {
-        let text = try message("require('bench'):refusals('completion')")
+        let text = try message("require('bench').refusals('completion')")
         #expect(text.contains("no operation 'completion' is known"))
-        #expect(try message("require('bench'):refusals('reg_dmabuf')").contains("did you mean 'ibv_reg_dmabuf_mr'?"))
+        #expect(try message("require('bench').refusals('reg_dmabuf')").contains("did you mean 'ibv_reg_dmabuf_mr'?"))
     }
 
     @Test func whereTheArgumentsAreInOrderTheRouteRemains() throws {

@@ -13,6 +13,7 @@ func text(_ type: LuaType) -> String {
     switch type {
     case .integer(let range): return "\(min(max(range.lowerBound, 1), range.upperBound))"
     case .size(let range): return "\(min(max(range.lowerBound, 4096), range.upperBound))"
+    case .time(let range): return "\"\(max(range.lowerBound, 1))ms\""
     case .number: return "1.5"
     case .boolean: return "true"
     case .string: return "\"0000:01:00.0\""
@@ -45,7 +46,7 @@ func wrongTexts(_ type: LuaType) -> [String] {
                     return "{" + changed.joined(separator: ", ") + "}"
                 }
             }
-    case .integer(let range), .size(let range):
+    case .integer(let range), .size(let range), .time(let range):
         return (range.lowerBound > .min ? ["\(range.lowerBound - 1)"] : [])
             + (range.upperBound < .max ? ["\(range.upperBound + 1)"] : []) + ["1.5"]
     default: return []
@@ -88,7 +89,7 @@ let openObjects = """
       require "memory", require "rdma", require "sys"
     local device = vfio.open("0000:01:00.0")
     local context, nic = iommufd.open(), rdma.open("mlx5_0")
-    local pd, buf = nic:alloc_pd(), device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+    local pd, buf = nic:alloc_pd(), device:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
     local host, cq = memory.alloc(4096), nic:create_cq(64, { events = true })
     local objects = {
       ["vfio device"] = device, ["dma-buf"] = buf, ["iommufd"] = context, ["ioas"] = context:alloc_ioas(),
@@ -98,7 +99,7 @@ let openObjects = """
       ["completion queue"] = cq, ["queue pair"] = pd:create_qp { send_cq = cq },
       ["shared receive queue"] = pd:create_srq {},
       ["device memory"] = nic:alloc_dm(4096),
-      ["address handle"] = pd:create_ah { to = { qpn = 1, gid = ("\\0"):rep(16) } },
+      ["address handle"] = pd:create_ah { to = { qp_num = 1, gid = ("\\0"):rep(16) } },
     }
 
     """

@@ -26,13 +26,13 @@ private func expression(_ body: String) -> String { "(function() \(body) end)()"
 
 /// Calls that do their work, where arguments made from the description alone are refused.
 private let working: [String: String] = {
-    let message = connected + "\nb:post_recv { mr = mr } a:post_send { op = \"send\", mr = mr } cq:wait(2)"
+    let message = connected + "\nb:post_recv { mr = mr } a:post_send { opcode = \"send\", mr = mr } cq:wait(2)"
     let mapped = "objects.ioas:map { memory = host, iova = 0x10000 }"
     let timed =
         connected + """
 
             local traffic = require "traffic"
-            local result, latency = traffic.stream { qp = a, op = "write", from = mr, size = 8, count = 1,
+            local result, latency = traffic.stream { qp = a, opcode = "rdma_write", mr = mr, size = 8, count = 1,
               remote_addr = mr:addr(), rkey = mr:rkey(), latency = true }
             opened[#opened + 1] = latency
             """
@@ -45,15 +45,15 @@ private let working: [String: String] = {
     let event =
         connected + """
 
-            cq:request_event()
-            a:post_send { op = "write", mr = mr, length = 8 }
+            cq:req_notify()
+            a:post_send { opcode = "rdma_write", mr = mr, length = 8 }
             cq:wait_event()
             """
     let asynchronous =
         connected + """
 
             b:post_recv { mr = mr }
-            a:post_send { op = "write", mr = mr, rkey = 1 }
+            a:post_send { opcode = "rdma_write", mr = mr, rkey = 1 }
             nic:wait_event()
             """
     return [
@@ -74,12 +74,12 @@ private let working: [String: String] = {
             opened[#opened + 1] = engine
             engine:attach(objects.ioas)
             """),
-        "device:export_dmabuf": "device:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }",
+        "device:export_dmabuf": "device:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }",
         "device:feature": "device:feature { number = 11, operation = { 'probe', 'get' } }",
         "dmabuf:set_tph": "buf:set_tph { st = 1, ph = 'target' }",
         "ioas:map_file": "objects.ioas:map_file { dmabuf = buf, length = 4096 }",
         "ioas:copy": expression(
-            mapped + " return objects.ioas:copy { source = objects.ioas, from = 0x10000, length = 4096 }"),
+            mapped + " return objects.ioas:copy { src_ioas = objects.ioas, src_iova = 0x10000, length = 4096 }"),
         "ioas:unmap": expression(mapped + " return objects.ioas:unmap(0x10000, 4096)"),
         "container:map": expression(group), "container:unmap": expression(group),
         "memory:read": "host:read(0, 16)", "memory:fill": "host:fill(0, 16, 1)",
@@ -90,17 +90,17 @@ private let working: [String: String] = {
         "pd:mlx5dv_reg_dmabuf_mr": "pd:mlx5dv_reg_dmabuf_mr { dmabuf = buf, length = 4096 }",
         "cq:wait": expression(message), "qp:post_send": expression(message), "qp:post_recv": expression(message),
         "qp:connect": expression(connected),
-        "qp:activate":
-            "(function() local d = pd:create_qp { send_cq = cq, type = \"ud\" } opened[#opened + 1] = d d:activate {} end)()",
+        "qp:to_rts":
+            "(function() local d = pd:create_qp { send_cq = cq, qp_type = \"ud\" } opened[#opened + 1] = d d:to_rts {} end)()",
         "traffic.stamp": "require('traffic').stamp { memory = host, size = 64 }",
         "traffic.check": "require('traffic').check { memory = host, size = 64 }",
         "traffic.stream": expression(timed), "latency:quantile": expression(timed + " latency:quantile(0.5)"),
         "latency:summary": expression(timed + " latency:summary()"), "sys.request": "sys.request('VFIO_DEVICE_RESET')",
         "sys.open": "sys.open('/dev/iommu')",
-        "sys.mmap": "sys.mmap(device:fd(), { length = 4096, offset = 2 << 40, protection = 3, flags = 1 })",
+        "sys.mmap": "sys.mmap(device:fd(), { length = 4096, offset = 2 << 40, prot = 3, flags = 1 })",
         "sys.readlink": "sys.readlink('/sys/bus/pci/devices/0000:01:00.0/driver')",
-        "bench.refusals": "require('bench'):refusals('ibv_reg_mr')",
-        "bench.inject": "require('bench'):inject { operation = 'eventfd', error = 'EMFILE' }",
+        "bench.refusals": "require('bench').refusals('ibv_reg_mr')",
+        "bench.inject": "require('bench').inject { operation = 'eventfd', error = 'EMFILE' }",
     ]
 }()
 

@@ -23,7 +23,7 @@ import Testing
             local device, context = vfio.open("0000:01:00.0"), rdma.open("mlx5_0")
             local pd = context:alloc_pd()
             local function register(tag)
-              local buf = device:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+              local buf = device:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
               if type(tag) == "table" then buf:set_tph(tag) elseif tag then buf:set_tph { st = tag, ph = "target" } end
               return pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write", "remote_write" } }
             end
@@ -60,7 +60,7 @@ import Testing
             local mr = register(0x42)
             local list = {}
             for _, pool in ipairs(context:frmr_pools()) do
-              list[#list + 1] = ("%d %d %s %s"):format(pool.st, pool.blocks, pool.in_use, pool.max_in_use)
+              list[#list + 1] = ("%d %d %s %s"):format(pool.st, pool.num_dma_blocks, pool.in_use, pool.max_in_use)
             end
             return { tag = mr:tph().st, pools = table.concat(list, ", ") }
             """)
@@ -108,7 +108,7 @@ import Testing
     @Test func whatWasAskedLaterWasNotAsked() throws {
         let fields = try run(
             """
-            local buf = device:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+            local buf = device:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
             local mr = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write" } }
             buf:set_tph { st = 1, ph = "target" }
             return mr:tph()

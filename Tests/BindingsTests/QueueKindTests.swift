@@ -11,33 +11,33 @@ import Testing
     /// The second message, which tells that all are done, would have its turn after twenty seconds.
     @Test func aSlowRateKeepsNoStreamFromEnding() throws {
         let fields = try TrafficTests.run(
-            "local r = stream { duration = 1, rate = 0.05, signal_every = 8 } "
-                + "return { messages = r.messages, early = r.elapsed < 20000000000 }")
+            "local r = stream { duration_ms = 1, rate = 0.05, signal_every = 8 } "
+                + "return { messages = r.messages, early = r.elapsed_ns < 20000000000 }")
         #expect(fields["messages"] == .integer(2) && fields["early"] == .boolean(true))
     }
 
     @Test func aDatagramComesWithItsSenderOrNotAtAll() throws {
         let fields = try TrafficTests.run(
             """
-            local d, e = pd:create_qp { send_cq = cq, type = "ud" }, pd:create_qp { send_cq = cq, type = "ud" }
-            d:activate {}
-            e:activate { qkey = 7 }
+            local d, e = pd:create_qp { send_cq = cq, qp_type = "ud" }, pd:create_qp { send_cq = cq, qp_type = "ud" }
+            d:to_rts {}
+            e:to_rts { qkey = 7 }
             local ah = pd:create_ah { to = e:endpoint() }
             local function send(with)
-              with.op, with.mr, with.length, with.ah = "send", mr, 64, ah
+              with.opcode, with.mr, with.length, with.ah = "send", mr, 64, ah
               d:post_send(with)
               return cq:wait(1)[1].status
             end
-            e:post_recv { mr = mr, offset = 4096, length = 256, id = 5 }
-            local lost = send { remote_qpn = e:endpoint().qpn, remote_qkey = 8 }
+            e:post_recv { mr = mr, offset = 4096, length = 256, wr_id = 5 }
+            local lost = send { remote_qpn = e:endpoint().qp_num, remote_qkey = 8 }
             local nowhere = send { remote_qpn = 0xfffff0, remote_qkey = 7 }
             local before = #cq:poll(8)
-            d:post_send { op = "send", mr = mr, length = 64, ah = ah, remote_qpn = e:endpoint().qpn, remote_qkey = 7,
+            d:post_send { opcode = "send", mr = mr, length = 64, ah = ah, remote_qpn = e:endpoint().qp_num, remote_qkey = 7,
               signaled = false }
             local got = cq:wait(1)[1]
-            local refused = select(2, pcall(d.post_send, d, { op = "send", mr = mr, length = 8 }))
-            return { lost = lost, nowhere = nowhere, before = before, bytes = got.bytes,
-              sender = got.src_qpn == d:endpoint().qpn, hint = refused.hint }
+            local refused = select(2, pcall(d.post_send, d, { opcode = "send", mr = mr, length = 8 }))
+            return { lost = lost, nowhere = nowhere, before = before, bytes = got.byte_len,
+              sender = got.src_qp == d:endpoint().qp_num, hint = refused.hint }
             """)
         #expect(fields["lost"] == .string("SUCCESS") && fields["nowhere"] == .string("SUCCESS"))
         #expect(fields["before"] == .integer(0))
@@ -49,14 +49,14 @@ import Testing
     @Test func anUnreliableConnectionLosesWhatNobodyTakesAndLives() throws {
         let fields = try TrafficTests.run(
             """
-            local c, d = pd:create_qp { send_cq = cq, type = "uc" }, pd:create_qp { send_cq = cq, type = "uc" }
+            local c, d = pd:create_qp { send_cq = cq, qp_type = "uc" }, pd:create_qp { send_cq = cq, qp_type = "uc" }
             c:connect { to = d:endpoint() }
             d:connect { to = c:endpoint() }
-            c:post_send { op = "send", mr = mr, length = 8 }
+            c:post_send { opcode = "send", mr = mr, length = 8 }
             local lost = cq:wait(1)[1].status
-            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
+            c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
             local after = cq:wait(1)[1].status
-            c:post_send { op = "read", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
+            c:post_send { opcode = "rdma_read", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey() }
             return { lost = lost, after = after, read = cq:wait(1)[1].status }
             """)
         #expect(fields["lost"] == .string("SUCCESS") && fields["after"] == .string("SUCCESS"))
@@ -68,10 +68,10 @@ import Testing
         let fields = try TrafficTests.run(
             """
             local c = pd:create_qp { send_cq = cq }
-            local write, read = c:data_in_order("write"), c:data_in_order("read")
-            local known = pcall(c.data_in_order, c, "bind")
+            local write, read = c:query_data_in_order("rdma_write"), c:query_data_in_order("rdma_read")
+            local known = pcall(c.query_data_in_order, c, "bind")
             c:close()
-            return { write = write, read = read, known = known, closed = pcall(c.data_in_order, c, "write") }
+            return { write = write, read = read, known = known, closed = pcall(c.query_data_in_order, c, "rdma_write") }
             """)
         #expect(fields["write"] == .boolean(false) && fields["read"] == .boolean(false))
         #expect(fields["known"] == .boolean(false) && fields["closed"] == .boolean(false))
@@ -80,19 +80,19 @@ import Testing
     @Test func queuePairsShareReceivesAndASendWaitsForOne() throws {
         let fields = try TrafficTests.run(
             """
-            local srq = pd:create_srq { wr = 2 }
+            local srq = pd:create_srq { max_wr = 2 }
             local c = pd:create_qp { send_cq = cq }
             local d = pd:create_qp { send_cq = cq, srq = srq }
             c:connect { to = d:endpoint() }
             d:connect { to = c:endpoint() }
-            c:post_send { op = "send", mr = mr, length = 8, id = 1 }
+            c:post_send { opcode = "send", mr = mr, length = 8, wr_id = 1 }
             local early = #cq:poll(4)
-            srq:post_recv { mr = mr, offset = 4096, length = 64, id = 2 }
+            srq:post_recv { mr = mr, offset = 4096, length = 64, wr_id = 2 }
             local list = cq:wait(2)
             local busy = select(2, pcall(srq.close, srq)).name
             local full = 0
             while pcall(srq.post_recv, srq, { mr = mr, length = 8 }) do full = full + 1 end
-            return { early = early, first = list[1].id, second = list[2].id, busy = busy, full = full }
+            return { early = early, first = list[1].wr_id, second = list[2].wr_id, busy = busy, full = full }
             """)
         #expect(fields["early"] == .integer(0))
         #expect(fields["first"] == .integer(2) && fields["second"] == .integer(1))
@@ -104,10 +104,10 @@ import Testing
     @Test func aWaitThatEndsTooSoonLosesNothing() throws {
         let fields = try TrafficTests.run(
             """
-            a:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey(), id = 9 }
+            a:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr() + 64, rkey = mr:rkey(), wr_id = 9 }
             local late = select(2, pcall(cq.wait, cq, 2, 5)).name
             local list = cq:poll(4)
-            return { late = late, count = #list, id = list[1].id }
+            return { late = late, count = #list, id = list[1].wr_id }
             """)
         #expect(fields["late"] == .string("ETIMEDOUT"))
         #expect(fields["count"] == .integer(1) && fields["id"] == .integer(9))
@@ -129,16 +129,16 @@ import Testing
             local c, d = pd:create_qp { send_cq = events }, pd:create_qp { send_cq = cq }
             c:connect { to = d:endpoint() }
             d:connect { to = c:endpoint() }
-            events:moderate(3, 0)
-            events:request_event()
+            events:modify { cq_count = 3, cq_period = 0 }
+            events:req_notify()
             local before = 0
             for i = 1, 3 do
               if pcall(events.wait_event, events, 1) then break end
               before = i
-              c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+              c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
             end
             events:wait_event(1)
-            local refused = select(2, pcall(cq.request_event, cq))
+            local refused = select(2, pcall(cq.req_notify, cq))
             return { before = before, hint = refused.hint }
             """)
         #expect(fields["before"] == .integer(3))
@@ -154,7 +154,7 @@ import Testing
             local region = pd:reg_mr { memory = memory.alloc(4096), access = { "local_write", "remote_write" } }
             collectgarbage() collectgarbage()
             far:connect { to = b:endpoint() }
-            a:post_send { op = "write", mr = mr, length = 8, remote_addr = region:addr(), rkey = region:rkey() }
+            a:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = region:addr(), rkey = region:rkey() }
             local status = cq:wait(1)[1].status
             region, far = nil, nil
             collectgarbage() collectgarbage()
@@ -166,23 +166,23 @@ import Testing
     @Test func connectionsOfDifferentKindsDoNotTalk() throws {
         let fields = try TrafficTests.run(
             """
-            local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq, type = "uc" }
-            c:connect { to = d:endpoint(), timeout = 1, retries = 0 }
+            local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq, qp_type = "uc" }
+            c:connect { to = d:endpoint(), timeout = 1, retry_cnt = 0 }
             d:connect { to = c:endpoint() }
-            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
             return { status = cq:wait(1)[1].status }
             """)
         #expect(fields["status"] == .string("RETRY_EXC_ERR"))
     }
 
     @Test(arguments: [
-        ("a:post_send { op = 'send', mr = mr, length = 200, inline = true }", "200 bytes do not go inline: "),
+        ("a:post_send { opcode = 'send', mr = mr, length = 200, inline = true }", "200 bytes do not go inline: "),
         ("pd:create_qp { send_cq = rdma.open('mlx5_0'):create_cq(4) }", "its queues must be of the context"),
         (
             "pd:create_qp({ send_cq = cq, srq = pd:create_srq {} }):post_recv { mr = mr }",
             "it takes its receive requests"
         ),
-        ("a:connect { to = { qpn = 1, gid = 'x' } }", "a GID has 16 bytes"),
+        ("a:connect { to = { qp_num = 1, gid = 'x' } }", "a GID has 16 bytes"),
     ])
     func whatIsWrongIsSaid(_ call: String, _ message: String) throws {
         let fields = try TrafficTests.run("return { message = tostring(select(2, pcall(function() \(call) end))) }")
@@ -204,7 +204,7 @@ import Testing
         let fields = try TrafficTests.run(
             """
             local events, used = context:create_cq(8, { events = true }), false
-            require("bench"):inject { operation = "ibv_destroy_comp_channel", error = "EIO" }
+            require("bench").inject { operation = "ibv_destroy_comp_channel", error = "EIO" }
             local first = select(2, pcall(events.close, events)).name
             local poll = select(2, pcall(events.poll, events)).hint
             local qp = select(2, pcall(pd.create_qp, pd, { send_cq = events })).name

@@ -60,8 +60,8 @@ import Testing
         local there = pd:create_qp { send_cq = cq }
         q:connect { to = there:endpoint() } there:connect { to = q:endpoint() }
         local mr = pd:reg_mr { memory = host, access = { "local_write", "remote_write" } }
-        q:post_send { op = "write", mr = mr, remote_addr = mr:addr(), rkey = mr:rkey() }
-        local plan = { qp = q, op = "write", from = mr, remote_addr = mr:addr(), rkey = mr:rkey(), size = 8, count = 10 }
+        q:post_send { opcode = "rdma_write", mr = mr, remote_addr = mr:addr(), rkey = mr:rkey() }
+        local plan = { qp = q, opcode = "rdma_write", mr = mr, remote_addr = mr:addr(), rkey = mr:rkey(), size = 8, count = 10 }
 
         """
 
@@ -88,7 +88,7 @@ import Testing
                 "(function() plan.latency = true local _, l = require('traffic').stream(plan) return l:summary() end)()"
             ),
             ("traffic.check", "require('traffic').check { memory = host, size = 16, seed = 9 }"),
-            ("bench.tlps", "require('bench'):tlps {}"), ("ioas:iova_ranges", "objects['ioas']:iova_ranges()"),
+            ("bench.tlps", "require('bench').tlps {}"), ("ioas:iova_ranges", "objects['ioas']:iova_ranges()"),
             ("context:frmr_pools", "nic:frmr_pools()"),
         ] {
             script += line(name, call, types[name] ?? [])

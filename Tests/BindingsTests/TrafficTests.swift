@@ -14,15 +14,15 @@ import Testing
         local context = rdma.open("mlx5_0")
         local pd, cq, host = context:alloc_pd(), context:create_cq(64), memory.alloc("64K")
         local mr = pd:reg_mr { memory = host, access = { "local_write", "remote_write", "remote_read", "remote_atomic" } }
-        local a = pd:create_qp { send_cq = cq, send_wr = 8, inline = 64 }
-        local b = pd:create_qp { send_cq = cq, send_wr = 8 }
-        a:connect { to = b:endpoint(), timeout = 1, retries = 0 }
+        local a = pd:create_qp { send_cq = cq, max_send_wr = 8, max_inline_data = 64 }
+        local b = pd:create_qp { send_cq = cq, max_send_wr = 8 }
+        a:connect { to = b:endpoint(), timeout = 1, retry_cnt = 0 }
         b:connect { to = a:endpoint() }
         local function stream(plan)
-          local full = { qp = a, op = "write", from = mr, remote_addr = mr:addr() + 32768, rkey = mr:rkey(), size = 64,
+          local full = { qp = a, opcode = "rdma_write", mr = mr, remote_addr = mr:addr() + 32768, rkey = mr:rkey(), size = 64,
             count = 100, depth = 8 }
           for key, value in pairs(plan) do full[key] = value end
-          if plan.duration then full.count = nil end
+          if plan.duration_ms then full.count = nil end
           if plan.sizes then full.size = nil end
           return traffic.stream(full)
         end
@@ -52,8 +52,8 @@ import Testing
 
     @Test(arguments: [
         "batch = 1, signal_every = 1", "batch = 3, signal_every = 1", "batch = 8, signal_every = 1", "signal_every = 8",
-        "batch = 3, signal_every = 6", "depth = 1", "inline = true", "warmup = 7", "op = 'read'",
-        "op = 'fetch_add', size = 8", "count = 1", "slots = 5", "size = 0",
+        "batch = 3, signal_every = 6", "depth = 1", "inline = true", "warmup = 7", "opcode = 'rdma_read'",
+        "opcode = 'atomic_fetch_and_add', size = 8", "count = 1", "slots = 5", "size = 0",
     ])
     func everyMessageIsCountedOnce(_ plan: String) throws {
         let fields = try Self.run(
@@ -104,11 +104,11 @@ import Testing
             local dm <close> = context:alloc_dm(4096)
             dm:write(64, "in the NIC")
             local own <close> = pd:reg_dm_mr { dm = dm, access = { "local_write", "remote_write", "remote_read" } }
-            bench:clear_tlps()
-            a:post_send { op = "read", mr = mr, length = 10, remote_addr = own:addr() + 64, rkey = own:rkey() }
+            bench.clear_tlps()
+            a:post_send { opcode = "rdma_read", mr = mr, length = 10, remote_addr = own:addr() + 64, rkey = own:rkey() }
             cq:wait()
-            local tlps = #bench:tlps()
-            a:post_send { op = "write", mr = mr, length = 10, remote_addr = 128, rkey = own:rkey() }
+            local tlps = #bench.tlps()
+            a:post_send { opcode = "rdma_write", mr = mr, length = 10, remote_addr = 128, rkey = own:rkey() }
             cq:wait()
             local busy, outside = select(2, pcall(dm.close, dm)), select(2, pcall(dm.read, dm, 4090, 8))
             local more = select(2, pcall(context.alloc_dm, context, 131072))
@@ -130,14 +130,14 @@ import Testing
             local c, d = pd:create_qp { send_cq = events }, pd:create_qp { send_cq = cq }
             c:connect { to = d:endpoint() }
             d:connect { to = c:endpoint() }
-            local function write() c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() } end
+            local function write() c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() } end
             local function waits(ms) return (pcall(events.wait_event, events, ms)) end
-            events:moderate(4, 3000)
-            events:request_event()
+            events:modify { cq_count = 4, cq_period = 3000 }
+            events:req_notify()
             write()
             local early, late = waits(1), waits(5)
-            events:moderate(2, 0)
-            events:request_event()
+            events:modify { cq_count = 2, cq_period = 0 }
+            events:req_notify()
             write()
             local forever = waits(50)
             write()
@@ -149,13 +149,13 @@ import Testing
 
     @Test func anInterruptedStreamWaitsForNoLostPeer() {
         let error = #expect(throws: ErrorValue.self) {
-            _ = try Self.run("stream { op = 'send', count = 1, patience = 3600000 }", interrupting: true)
+            _ = try Self.run("stream { opcode = 'send', count = 1, timeout_ms = 3600000 }", interrupting: true)
         }
         #expect(error?.kind == .interrupt)
     }
 
     @Test(arguments: [
-        "host:close() a:post_send { id = 1, op = 'write', mr = mr, inline = true, length = 8, remote_addr = mr:addr(), "
+        "host:close() a:post_send { wr_id = 1, opcode = 'rdma_write', mr = mr, inline = true, length = 8, remote_addr = mr:addr(), "
             + "rkey = mr:rkey() }",
         "host:close() stream { inline = true, count = 1, size = 8 }",
     ])
@@ -170,9 +170,9 @@ import Testing
             """
             local bench = require "bench"
             stream { count = 33000, depth = 8 }
-            local whole = pcall(bench.tlps, bench)
-            bench:clear_tlps()
-            return { whole = whole, count = #bench:tlps() }
+            local whole = pcall(bench.tlps)
+            bench.clear_tlps()
+            return { whole = whole, count = #bench.tlps() }
             """)
         #expect(fields["whole"] == .boolean(false))
         #expect(fields["count"] == .integer(0))
@@ -181,8 +181,8 @@ import Testing
     @Test func aDurationEndsWithEveryMessageAccountedFor() throws {
         let fields = try Self.run(
             """
-            local r = stream { duration = 20, batch = 3, signal_every = 6 }
-            return { messages = r.messages, elapsed = r.elapsed, left = #cq:poll() }
+            local r = stream { duration_ms = 20, batch = 3, signal_every = 6 }
+            return { messages = r.messages, elapsed = r.elapsed_ns, left = #cq:poll() }
             """)
         guard case .integer(let messages)? = fields["messages"], case .integer(let elapsed)? = fields["elapsed"] else {
             Issue.record("no numbers")
@@ -197,8 +197,8 @@ import Testing
             """
             local r, latency = stream { latency = true }
             local s = latency:summary()
-            return { count = s.count, ordered = s.min <= s.p50 and s.p50 <= s.p99 and s.p99 <= s.max,
-              same = latency:quantile(0.5) == s.p50, wrong = pcall(latency.quantile, latency, 1.5) }
+            return { count = s.count, ordered = s.min_ns <= s.p50_ns and s.p50_ns <= s.p99_ns and s.p99_ns <= s.max_ns,
+              same = latency:quantile(0.5) == s.p50_ns, wrong = pcall(latency.quantile, latency, 1.5) }
             """)
         #expect(fields["count"] == .integer(100))
         #expect(fields["ordered"] == .boolean(true) && fields["same"] == .boolean(true))
@@ -211,7 +211,7 @@ import Testing
             local r, latency = stream { latency = true, rkey = 1 }
             local s = latency:summary()
             local ok, err = pcall(latency.quantile, latency, 0.5)
-            return { messages = r.messages, count = s.count, none = s.p50 == nil and s.mean == nil and s.max == nil,
+            return { messages = r.messages, count = s.count, none = s.p50_ns == nil and s.mean_ns == nil and s.max_ns == nil,
               ok = ok, kind = err.kind }
             """)
         #expect(fields["messages"] == .integer(0) && fields["count"] == .integer(0))
@@ -226,9 +226,9 @@ import Testing
             """
             local r, post, due = stream { \(plan), latency = true, depth = 1 }
             local p, d = post:summary(), due:summary()
-            return { asked = r.rate_asked, reached = r.rate_reached, late = r.late, post = p.from, due = d.from,
-              counts = p.count == d.count and p.count == r.messages, longer = d.min >= p.min and d.max > p.max,
-              waited = d.p99 > 2 * p.p50 }
+            return { asked = r.rate_asked, reached = r.rate_reached, late = r.late, post = p.origin, due = d.origin,
+              counts = p.count == d.count and p.count == r.messages, longer = d.min_ns >= p.min_ns and d.max_ns > p.max_ns,
+              waited = d.p99_ns > 2 * p.p50_ns }
             """)
         #expect(fields["post"] == .string("post") && fields["due"] == .string("due"))
         #expect(fields["counts"] == .boolean(true))
@@ -247,7 +247,7 @@ import Testing
         let fields = try Self.run(
             """
             local list = { stream { latency = true } }
-            return { count = #list, from = list[2]:summary().from == nil, rate = list[1].rate_asked == nil }
+            return { count = #list, from = list[2]:summary().origin == nil, rate = list[1].rate_asked == nil }
             """)
         #expect(fields == ["count": .integer(2), "from": .boolean(true), "rate": .boolean(true)])
     }
@@ -263,7 +263,7 @@ import Testing
             """
             local r = stream { rkey = 1 }
             return { messages = r.messages, first = r.failure.status, refused = r.failures.REM_ACCESS_ERR,
-              flushed = r.failures.WR_FLUSH_ERR, id = r.failure.id }
+              flushed = r.failures.WR_FLUSH_ERR, id = r.failure.wr_id }
             """)
         #expect(fields["messages"] == .integer(0))
         #expect(fields["first"] == .string("REM_ACCESS_ERR") && fields["id"] == .integer(0))
@@ -280,7 +280,7 @@ import Testing
             """
             local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq }
             c:connect { to = d:endpoint(), timeout = 0 }
-            c:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+            c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
             local waiting = select(2, pcall(cq.wait, cq, 1, 5)).name
             return { waiting = waiting }
             """)
@@ -290,7 +290,7 @@ import Testing
     @Test func whatNobodyReceivesIsALostPeer() throws {
         let fields = try Self.run(
             """
-            local ok, err = pcall(stream, { op = "send", patience = 1 })
+            local ok, err = pcall(stream, { opcode = "send", timeout_ms = 1 })
             return { name = err.name, hint = err.hint }
             """)
         #expect(fields["name"] == .string("ETIMEDOUT"))
@@ -298,7 +298,8 @@ import Testing
 
     @Test(arguments: [
         ("batch = 9", "batch 9 is more than depth 8"), ("signal_every = 9", "signal_every 9 is more than"),
-        ("op = 'fetch_add'", "an atomic has 8 bytes, not 64"), ("rate = -1", "a rate is messages per second"),
+        ("opcode = 'atomic_fetch_and_add'", "an atomic has 8 bytes, not 64"),
+        ("rate = -1", "a rate is messages per second"),
         ("depth = 13, count = 100", "depth 13 is more than the 12 places of the send queue"),
     ])
     func whatCannotWorkIsRefused(_ plan: String, _ message: String) throws {
@@ -315,13 +316,13 @@ import Testing
         let fields = try Self.run(
             """
             local host = memory.alloc("4M")
-            local w = { memory = host, offset = 3, size = \(size), slots = 3, first = 10, seed = 4 }
+            local w = { memory = host, offset = 3, size = \(size), slots = 3, first_message = 10, seed = 4 }
             traffic.stamp(w)
             local repeats = \(size) > 1 << 20 and host:read(3, 9) == host:read(3 + (1 << 20), 9)
             local clean = traffic.check(w) == nil
-            w.first = 11
+            w.first_message = 11
             local shifted = traffic.check(w)
-            w.first, w.seed = 10, 5
+            w.first_message, w.seed = 10, 5
             local reseeded = traffic.check(w)
             w.seed = 4
             local place = 3 + 2 * \(size) + \(size) - 1
@@ -340,9 +341,9 @@ import Testing
     @Test func completionsOfOthersAreNotMistakenForItsOwn() throws {
         let fields = try Self.run(
             """
-            b:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), id = 3 }
+            b:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), wr_id = 3 }
             local ok, err = pcall(stream, {})
-            a:post_send { op = "write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), id = 1000 }
+            a:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey(), wr_id = 1000 }
             local again, why = pcall(stream, {})
             return { name = err.name, again = why.name }
             """)
@@ -353,13 +354,13 @@ import Testing
         let fields = try Self.run(
             """
             local r = stream { slots = 512, size = 64, remote_addr = mr:addr() + 65536 - 64 * 20, count = 50, signal_every = 8 }
-            return { messages = r.messages, id = r.failure.id }
+            return { messages = r.messages, id = r.failure.wr_id }
             """)
         #expect(fields["messages"] == .integer(20) && fields["id"] == .integer(20))
     }
 
     @Test func aSlowRateIsNoLostPeer() throws {
-        let fields = try Self.run("return { messages = stream { count = 3, rate = 100, patience = 1 }.messages }")
+        let fields = try Self.run("return { messages = stream { count = 3, rate = 100, timeout_ms = 1 }.messages }")
         #expect(fields["messages"] == .integer(3))
     }
 }

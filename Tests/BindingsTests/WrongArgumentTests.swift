@@ -51,9 +51,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("swap = 1", "'swap' is for compare_swap; 'write' has no place for it"),
-        ("compare_add = 1", "'compare_add' is for compare_swap and fetch_add"),
-        ("imm = 1", "'imm' is for write_imm and send_imm"),
+        ("swap = 1", "'swap' is for atomic_cmp_and_swp; 'rdma_write' has no place for it"),
+        ("compare_add = 1", "'compare_add' is for atomic_cmp_and_swp and atomic_fetch_and_add"),
+        ("imm_data = 1", "'imm_data' is for rdma_write_with_imm and send_with_imm"),
         ("remote_qpn = 5", "'remote_qpn' is for datagrams; this queue pair is connected"),
     ])
     func whatAnOperationHasNoPlaceForIsRefused(_ key: String, _ message: String) throws {
@@ -61,7 +61,7 @@ import Testing
             by:
                 openObjects + """
                     local ok, err = pcall(function()
-                      objects["queue pair"]:post_send { op = "write", mr = objects["memory region"], \(key) }
+                      objects["queue pair"]:post_send { opcode = "rdma_write", mr = objects["memory region"], \(key) }
                     end)
                     print(ok, tostring(err))
                     """)

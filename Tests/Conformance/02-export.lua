@@ -151,8 +151,8 @@ return {
           answer(name .. ", F_GETFD", sys.fcntl, file:fd(), 1)
           answer(name .. ", read", sys.read, file:fd(), 8)
           answer(name .. ", write", sys.write, file:fd(), "x")
-          answer(name .. ", mmap to read", sys.mmap, file:fd(), { length = PAGE, protection = 1 })
-          answer(name .. ", mmap to write", sys.mmap, file:fd(), { length = PAGE, protection = 2 })
+          answer(name .. ", mmap to read", sys.mmap, file:fd(), { length = PAGE, prot = 1 })
+          answer(name .. ", mmap to write", sys.mmap, file:fd(), { length = PAGE, prot = 2 })
         end
       end
     end },
@@ -160,7 +160,7 @@ return {
     { "what it is", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE }, { offset = 0, length = MIB } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE }, { offset = 0, length = MIB } } }
       answer:value("fdinfo", fdinfo(buf:fd()))
       answer:value("link", sys.readlink("/proc/self/fd/" .. buf:fd()))
       buf:set_name("a name")
@@ -179,8 +179,8 @@ return {
     { "inodes differ", function(t, opt)
       local answer = answers.new(t)
       local dev <close> = vfio.open(opt.exporter)
-      local one <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
-      local two <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+      local one <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
+      local two <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
       answer:value("the same inode", one:info().inode == two:info().inode)
     end },
   },

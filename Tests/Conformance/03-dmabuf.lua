@@ -9,7 +9,7 @@ local function with_buffer(body)
   return function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
     local ranges = { { offset = 0, length = PAGE }, { offset = 0x4000, length = PAGE } }
-    local buf <close> = dev:export_dmabuf { region = 2, ranges = ranges }
+    local buf <close> = dev:export_dmabuf { region_index = 2, ranges = ranges }
     body(answers.new(t), buf:fd(), buf, dev)
   end
 end
@@ -113,8 +113,8 @@ return {
     { "mmap", with_buffer(function(answer, fd)
       answer("shared", sys.mmap, fd, { length = PAGE })
       answer("private", sys.mmap, fd, { length = PAGE, flags = 2 })
-      answer("to read", sys.mmap, fd, { length = PAGE, protection = 1 })
-      answer("no access", sys.mmap, fd, { length = PAGE, protection = 0 })
+      answer("to read", sys.mmap, fd, { length = PAGE, prot = 1 })
+      answer("no access", sys.mmap, fd, { length = PAGE, prot = 0 })
       answer("whole", sys.mmap, fd, { length = 2 * PAGE })
       answer("past the end", sys.mmap, fd, { length = 3 * PAGE })
       answer("length 0", sys.mmap, fd, { length = 0 })

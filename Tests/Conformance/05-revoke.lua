@@ -14,7 +14,7 @@ local function with_importer(body)
     t:expect_kernel_log("^DMAR", true) -- where the engine reads through a mapping that is gone
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+    local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
     local context <close> = iommufd.open()
     local device <close> = vfio.open(opt.engine, { iommufd = context })
     local ioas <close> = context:alloc_ioas()
@@ -106,7 +106,7 @@ local cases = {
   { "memory decode off, export", with_importer(function(with)
     with.dev:store(7, 4, 2, 0)
     local born <close> = with.answer("an export", with.dev.export_dmabuf, with.dev,
-      { region = 2, ranges = { { offset = 0, length = PAGE } } })
+      { region_index = 2, ranges = { { offset = 0, length = PAGE } } })
     with.map("born revoked", born)
     with.answer("its size", sys.seek, born:fd(), 0, 2)
     with.answer("its name", born.set_name, born, "born")
@@ -122,7 +122,7 @@ local cases = {
     feature(with, "entry", 3)
     with.both("asleep")
     local born <close> = with.answer("an export", with.dev.export_dmabuf, with.dev,
-      { region = 2, ranges = { { offset = 0, length = PAGE } } })
+      { region_index = 2, ranges = { { offset = 0, length = PAGE } } })
     with.map("exported asleep", born)
     feature(with, "entry again", 3)
     with.map("exported asleep, after a refused entry", born)
@@ -188,13 +188,13 @@ local cases = {
   { "close and open again", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+    local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
     dev:close()
     local again <close> = vfio.open(opt.exporter)
     local context <close> = iommufd.open()
     local ioas <close> = context:alloc_ioas()
     answer("the old dma-buf", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = NEW })
-    local other <close> = again:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+    local other <close> = again:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
     answer("a new one", ioas.map_file, ioas, { dmabuf = other, length = PAGE, iova = NEW })
   end },
 
@@ -202,7 +202,7 @@ local cases = {
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
     local ranges = { { offset = 0, length = PAGE }, { offset = 0, length = PAGE } }
-    local buf <close> = dev:export_dmabuf { region = 2, ranges = ranges }
+    local buf <close> = dev:export_dmabuf { region_index = 2, ranges = ranges }
     local context <close> = iommufd.open()
     local ioas <close> = context:alloc_ioas()
     answer("memory on", ioas.map_file, ioas, { dmabuf = buf, length = PAGE, iova = NEW })
@@ -215,7 +215,7 @@ local cases = {
   { "importers and the count", function(t, opt)
     local answer = answers.new(t)
     local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
+    local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
     local context <close> = iommufd.open()
     local ioas <close> = context:alloc_ioas()
     local function count(name)
@@ -226,7 +226,7 @@ local cases = {
     count("one mapping")
     ioas:map_file { dmabuf = buf, length = PAGE, iova = 0x20000 }
     count("two mappings")
-    ioas:copy { source = ioas, from = 0x10000, length = PAGE, iova = 0x30000 }
+    ioas:copy { src_ioas = ioas, src_iova = 0x10000, length = PAGE, iova = 0x30000 }
     count("and a copy")
     dev:reset()
     count("after a reset")
@@ -240,7 +240,7 @@ local cases = {
 
   { "copies of a dead mapping", with_importer(function(with)
     with.dev:reset()
-    with.answer("a copy", with.ioas.copy, with.ioas, { source = with.ioas, from = OLD, length = PAGE, iova = NEW })
+    with.answer("a copy", with.ioas.copy, with.ioas, { src_ioas = with.ioas, src_iova = OLD, length = PAGE, iova = NEW })
     with.answer("its place is taken", with.ioas.map_file, with.ioas, { dmabuf = with.buf, length = PAGE, iova = NEW })
     with.answer("unmapping it", with.ioas.unmap, with.ioas, NEW, PAGE)
   end) },

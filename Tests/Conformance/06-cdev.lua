@@ -90,7 +90,7 @@ return {
       answer:ioctl("token at NULL", fd, BIND, bind(theirs, { flags = 1 }))
       answer:ioctl("token at address 1", fd, BIND, bind(theirs, { flags = 1, token = 1 }))
       local token <close> = memory.alloc(4096)
-      answer:ioctl("a token", fd, BIND, bind(theirs, { flags = 1, token = token:address() }))
+      answer:ioctl("a token", fd, BIND, bind(theirs, { flags = 1, token = token:addr() }))
       answer:ioctl("a token, argsz 16", fd, BIND, bind(theirs, { flags = 1, argsz = 16 }))
       answer:ioctl("token without flag", fd, BIND, bind(theirs, { token = 1 }))
       answer:ioctl("then again", fd, BIND, bind(theirs))
@@ -148,7 +148,7 @@ return {
       answer:ioctl("bind", file:fd(), BIND, bind(context:fd()))
       answer("read", sys.read, file:fd(), 4, 7 << 40)
       answer("write", sys.write, file:fd(), "\0\0\0\0", 7 << 40)
-      answer("mmap to read", sys.mmap, file:fd(), { length = 4096, offset = 2 << 40, protection = 1 })
+      answer("mmap to read", sys.mmap, file:fd(), { length = 4096, offset = 2 << 40, prot = 1 })
       answer("mmap to write", sys.mmap, file:fd(), { length = 4096, offset = 2 << 40 })
       answer:ioctl("reset", file:fd(), "VFIO_DEVICE_RESET", "")
     end },

@@ -114,7 +114,7 @@ return {
       answer("read", sys.read, fd, 4)
       answer("mmap", sys.mmap, fd, { length = PAGE })
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
       try("a VFIO dma-buf", buf:fd(), 0, PAGE)
     end) },
 

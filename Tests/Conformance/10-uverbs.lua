@@ -49,7 +49,7 @@ return {
       answer:value("link layer", port.link_layer)
       answer("port 2", context.query_port, context, 2)
       answer("port 255", context.query_port, context, 255)
-      answer("query", function() return context:query() ~= nil end)
+      answer("query", function() return context:query_device() ~= nil end)
     end },
 
     { "protection domains", with_pd(function(answer, pd, context)
@@ -87,7 +87,7 @@ return {
 
     { "dma-bufs", with_pd(function(answer, pd, _, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
       for _, access in ipairs(accesses) do
         local name = #access == 0 and "none" or table.concat(access, "|")
         register(answer, "reg_dmabuf_mr, " .. name, pd.reg_dmabuf_mr, pd, { dmabuf = buf, length = PAGE, access = access })

@@ -20,7 +20,7 @@ local function case(name, body)
 end
 
 local function export(dev, region, length)
-  return dev:export_dmabuf { region = region, ranges = { { offset = 0, length = length or PAGE } } }
+  return dev:export_dmabuf { region_index = region, ranges = { { offset = 0, length = length or PAGE } } }
 end
 
 local function state(dev)

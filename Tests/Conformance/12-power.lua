@@ -19,7 +19,7 @@ local at
 local cases = {}
 
 local function export(dev, region)
-  return dev:export_dmabuf { region = region, ranges = { { offset = 0, length = PAGE } } }
+  return dev:export_dmabuf { region_index = region, ranges = { { offset = 0, length = PAGE } } }
 end
 
 --- What power management says of a function, without a look at the function, which would wake it.

@@ -139,7 +139,7 @@ cases[#cases + 1] = { "what it does to a dma-buf", function(t, opt)
   local edu = require "engines.edu"
   local pattern = require "pattern"
   local dev <close> = vfio.open(opt.exporter)
-  local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+  local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
   local context <close> = iommufd.open()
   local device <close> = vfio.open(opt.engine, { iommufd = context })
   local ioas <close> = context:alloc_ioas()
@@ -172,7 +172,7 @@ end }
 cases[#cases + 1] = { "power state and configuration", function(t, opt)
   local answer = answers.new(t)
   local dev <close> = vfio.open(opt.express)
-  local buf <close> = dev:export_dmabuf { region = 4, ranges = { { offset = 0, length = PAGE } } }
+  local buf <close> = dev:export_dmabuf { region_index = 4, ranges = { { offset = 0, length = PAGE } } }
   local context <close> = iommufd.open()
   local ioas <close> = context:alloc_ioas()
   dev:store(7, 0x48, 2, 5)

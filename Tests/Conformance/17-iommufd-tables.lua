@@ -98,7 +98,7 @@ for _, name in ipairs { "engine", "express" } do
       how = how or {}
       room:fill(0, 64, 0xee)
       local bytes = string.pack("<I4I4I4I4I8I4I1I1I1I1I8", how.size or 40, how.flags or 0, how.device or 1, how.length or 0,
-        how.data or room:address(), how.type or 0, 0xff, how.reserved or 0, 0, 0, -1)
+        how.data or room:addr(), how.type or 0, 0xff, how.reserved or 0, 0, 0, -1)
       local output = "<xxxxxxxxxxxxI4xxxxxxxxI4I1I1I1I1I8"
       answer:ioctl(what, fd, INFO, bytes .. ("\0"):rep(8), output)
       answer:value(what .. ", data", room:read(0, 48))

@@ -95,7 +95,7 @@ cases[#cases + 1] = { "reset while a dma-buf is mapped", function(t, opt)
   local dev <close> = vfio.open(opt.exporter, { via = "cdev" })
   local context <close> = iommufd.open()
   local engine <close> = vfio.open(opt.engine, { iommufd = context })
-  local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+  local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
   local ioas <close> = context:alloc_ioas()
   engine:attach(ioas)
   local host <close> = memory.alloc(4096)

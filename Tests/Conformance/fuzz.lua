@@ -74,7 +74,7 @@ either(6, function(r, h)
   for i = 1, r.mostly({ 1, 2, 3, 0 }, 2) do
     ranges[i] = ("{ offset = %s, length = %s }"):format(number(r.mostly(OFFSETS, 3)), number(r.mostly(LENGTHS, 3)))
   end
-  return device and ("%s:export_dmabuf { region = %d, ranges = { %s } }"):format(
+  return device and ("%s:export_dmabuf { region_index = %d, ranges = { %s } }"):format(
     device, r.mostly({ 2, 2, 4, 0, 1, 3, 6, 7, 9 }, 3), table.concat(ranges, ", ")), "buffer"
 end)
 maker(4, function(r, h)
@@ -98,7 +98,7 @@ maker(3, function(r, h)
 end)
 maker(2, function(r, h)
   local ioas, other = h.any "ioas", h.any "ioas"
-  return ioas and ("%s:copy { source = %s, from = %s, length = %s, iova = %s }"):format(
+  return ioas and ("%s:copy { src_ioas = %s, src_iova = %s, length = %s, iova = %s }"):format(
     ioas, other, number(r.mostly(IOVAS, 3)), number(r.mostly(LENGTHS, 2)), number(r.mostly(IOVAS, 3)))
 end)
 maker(3, function(r, h)
@@ -108,7 +108,7 @@ end)
 maker(2, function(r, h)
   local buffer = h.any "buffer"
   return buffer and buffer .. r.pick {
-    ":size()", ":info().size", ":info().name", ':set_name("x")', (':set_name(("x"):rep(%d))'):format(30 + r.below(4)),
+    ":length()", ":info().size", ":info().name", ':set_name("x")', (':set_name(("x"):rep(%d))'):format(30 + r.below(4)),
     ':sync { "start", "read" }', ':sync { "end" }',
   }
 end)
@@ -195,7 +195,7 @@ maker(2, function(r, h)
   local first, last = r.mostly(IOVAS, 3), r.mostly({ 0x2fffff, 0x3fffff, 0xfee00fff, -1 }, 2)
   return context and ioas and host and ("%s:write(0, string.pack(%q, %s, %s)) or %s"):format(host, "<I8I8",
     number(first), number(last), request(context, "IOMMU_IOAS_ALLOW_IOVAS", "<I4I4I4I4I8", 24, ioas .. ":id()",
-      r.mostly({ 1, 0 }, 1), 0, host .. ":address()"))
+      r.mostly({ 1, 0 }, 1), 0, host .. ":addr()"))
 end)
 maker(1, function(r, h)
   local context, ioas = h.any "context", h.any "ioas"
@@ -239,7 +239,7 @@ end)
 local BEGINNING = {
   { "context", "iommufd.open()" },
   { "device", 'vfio.open("0000:01:00.0", { iommufd = context1 })' },
-  { "buffer", "device2:export_dmabuf { region = 2, ranges = { { offset = 0x0, length = 0x10000 } } }" },
+  { "buffer", "device2:export_dmabuf { region_index = 2, ranges = { { offset = 0x0, length = 0x10000 } } }" },
   { "ioas", "context1:alloc_ioas()" },
 }
 
@@ -298,7 +298,7 @@ local function sequence(seed, length, nic)
   -- what the devices' command registers read.
   if has_nic then
     for _, region in ipairs(handles.region) do
-      add(("queues.send(pair9, cq6, { op = \"write\", mr = region8, length = 8, remote_addr = %s:addr(), rkey = %s:rkey(), id = 1 })")
+      add(("queues.send(pair9, cq6, { opcode = \"rdma_write\", mr = region8, length = 8, remote_addr = %s:addr(), rkey = %s:rkey(), wr_id = 1 })")
         :format(region, region))
     end
     for i, buffer in ipairs(handles.buffer) do

@@ -23,7 +23,7 @@ function queues.case(body)
 end
 
 function queues.create(q, with)
-  local request = { send_cq = q.cq, recv_cq = q.recv_cq, send_wr = 8, recv_wr = 8, inline = 64 }
+  local request = { send_cq = q.cq, recv_cq = q.recv_cq, max_send_wr = 8, max_recv_wr = 8, max_inline_data = 64 }
   for key, value in pairs(with or {}) do
     request[key] = value
   end
@@ -37,9 +37,9 @@ queues.PATIENCE = 120000
 --- Two connected queue pairs of a type. Nothing gets lost between them, so `timeout` is 0: a peer that is slow is none that is
 --- gone (a driver's own timer of a millisecond made RETRY_EXC_ERR of any answer). What is not received is told by the peer.
 function queues.pair(q, kind, with)
-  local a, b = queues.create(q, { type = kind }), queues.create(q, with or { type = kind })
-  a:connect { to = b:endpoint(), timeout = 0, rnr_retries = 1 }
-  b:connect { to = a:endpoint(), timeout = 0, rnr_retries = 1 }
+  local a, b = queues.create(q, { qp_type = kind }), queues.create(q, with or { qp_type = kind })
+  a:connect { to = b:endpoint(), timeout = 0, rnr_retry = 1 }
+  b:connect { to = a:endpoint(), timeout = 0, rnr_retry = 1 }
   return a, b
 end
 
@@ -51,9 +51,9 @@ function queues.ends(answer, name, cq, count)
     return #list
   end)
   for i, completion in ipairs(list) do
-    answer:value(("%s: completion %d"):format(name, i), ("%d %s"):format(completion.id, completion.status))
+    answer:value(("%s: completion %d"):format(name, i), ("%d %s"):format(completion.wr_id, completion.status))
     if completion.ok then
-      answer:value(("%s: completion %d is a"):format(name, i), completion.op)
+      answer:value(("%s: completion %d is a"):format(name, i), completion.opcode)
     end
   end
   return list
@@ -68,21 +68,21 @@ function queues.with_events(answer, q)
   q.recv_cq = events
   local a, b = queues.pair(q, "rc")
   q.recv_cq = plain
-  answer("an event of a queue without", q.cq.request_event, q.cq)
+  answer("an event of a queue without", q.cq.req_notify, q.cq)
   return events, function(id, solicited)
-    b:post_recv { mr = q.mr, offset = 16384, length = 64, id = id }
-    a:post_send { op = "send", mr = q.mr, length = 8, id = id, solicited = solicited }
+    b:post_recv { mr = q.mr, offset = 16384, length = 64, wr_id = id }
+    a:post_send { opcode = "send", mr = q.mr, length = 8, wr_id = id, solicited = solicited }
     queues.ends(answer, "send " .. id, q.cq, 1)
   end
 end
 
 --- A shared receive queue with four receive requests, and two queue pairs whose peers receive from it.
 function queues.with_shared(answer, q)
-  local srq = q.made:keep(q.pd:create_srq { wr = 4 })
+  local srq = q.made:keep(q.pd:create_srq { max_wr = 4 })
   local a = queues.pair(q, "rc", { srq = srq })
   local c = queues.pair(q, "rc", { srq = srq })
   for id = 1, 4 do
-    answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, id = id })
+    answer("receive " .. id, srq.post_recv, srq, { mr = q.mr, offset = 16384 + 64 * id, length = 64, wr_id = id })
   end
   return srq, a, c
 end
@@ -93,7 +93,7 @@ local QUIET <const> = 400
 local function shown(list)
   local parts = {}
   for i, completion in ipairs(list) do
-    parts[i] = ("%d %s"):format(completion.id, completion.status)
+    parts[i] = ("%d %s"):format(completion.wr_id, completion.status)
   end
   return #parts > 0 and table.concat(parts, ", ") or "nothing"
 end

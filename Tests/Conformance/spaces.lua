@@ -50,12 +50,12 @@ function With:allow(what, ranges, how)
     list:write(16 * (i - 1), string.pack("<I8I8", range[1], range[2]))
   end
   self.answer:ioctl(what, self.fd, "IOMMU_IOAS_ALLOW_IOVAS", string.pack("<I4I4I4I4I8", how.size or 24,
-    how.ioas or self.ioas, how.count or #ranges, how.reserved or 0, how.address or list:address()))
+    how.ioas or self.ioas, how.count or #ranges, how.reserved or 0, how.address or list:addr()))
 end
 
 function With:ranges(what)
   local list <close> = memory.alloc(PAGE)
-  local bytes = string.pack("<I4I4I4I4I8I8", 32, self.ioas, 16, 0, list:address(), 0)
+  local bytes = string.pack("<I4I4I4I4I8I8", 32, self.ioas, 16, 0, list:addr(), 0)
   local data = self.answer:ioctl(what, self.fd, "IOMMU_IOAS_IOVA_RANGES", bytes, "<xxxxxxxxI4xxxxxxxxxxxxI8")
   for i = 0, (data and string.unpack("<I4", data, 9) or 0) - 1 do
     self.answer:value(what .. ", range " .. i, list:read(16 * i, 16))
@@ -94,7 +94,7 @@ function spaces.case(body, bare)
     local ioas = data and string.unpack("<I4", data, 9)
     local host <close> = memory.alloc(16 * PAGE)
     host:fill(0, 16 * PAGE, 1)
-    body(setmetatable({ answer = answers.new(t), fd = fd, device = device, id = 1, ioas = ioas, va = host:address() }, With))
+    body(setmetatable({ answer = answers.new(t), fd = fd, device = device, id = 1, ioas = ioas, va = host:addr() }, With))
     if device then
       sys.ioctl(device:fd(), "VFIO_DEVICE_DETACH_IOMMUFD_PT", string.pack("<I4I4", 8, 0))
     end

@@ -50,8 +50,8 @@ return {
       local map <close> = dev:mmap(2, { offset = last, length = PAGE })
       map:write(0, "the last page")
       expect.equal(dev:read(2, last, 13), "the last page", "through VFIO")
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = last, length = PAGE } } }
-      expect.equal(buf:size(), PAGE, "dma-buf")
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = last, length = PAGE } } }
+      expect.equal(buf:length(), PAGE, "dma-buf")
     end) },
 
     { "a reset is one, and memory survives it", case(function(dev)

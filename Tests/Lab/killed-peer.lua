@@ -12,14 +12,14 @@ return {
       print "connected"
       if t:role() == "initiator" then
         local result = traffic.stream {
-          qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 4096,
-          duration = 600000,
+          qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 4096,
+          duration_ms = 600000,
         }
         t:log("written: " .. (result.messages > 0 and "some" or "nothing"))
         t:log("ended by: " .. (result.failure and result.failure.status or "nothing"))
         expect.equal(next(result.failures), nil, "failures")
       end
-      t:barrier(600000)
+      t:barrier "10m"
     end },
     { "comes after", function(t)
       t:barrier()

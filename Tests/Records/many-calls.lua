@@ -14,7 +14,7 @@ return {
       local ioas <close> = fd:alloc_ioas()
       local host <close> = memory.alloc(0x4000)
       for round = 1, 32 do
-        local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0x1000 * (round % 8), length = 0x1000 } } }
+        local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0x1000 * (round % 8), length = 0x1000 } } }
         local place = 0x100000 + 0x10000 * round
         local mapped = ioas:map_file { dmabuf = buf, iova = place, length = 0x1000 }
         local plain = ioas:map { memory = host, iova = place + 0x8000, length = 0x1000 }

@@ -22,7 +22,7 @@ import Testing
                 local vfio, expect = require "vfio", require "expect"
                 return { needs = { "vfio.dma_buf_tph" }, cases = { a = function()
                   local dev <close> = vfio.open("0000:01:00.0")
-                  local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+                  local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
                   buf:set_tph { st = 0x42, ph = "target" }
                 end } }
                 """, topology: topology)
@@ -41,7 +41,7 @@ import Testing
         let script = """
             local vfio, expect = require "vfio", require "expect"
             local dev <close> = vfio.open("0000:01:00.0")
-            local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+            local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
             local e = expect.error("v2", buf.set_tph, buf, { st_ext = 0x1234, ph = "target" })
             expect.equal(e.kind, "argument")
             expect.error("v2", buf.clear_tph, buf)
@@ -51,7 +51,7 @@ import Testing
             """
             local vfio, expect = require "vfio", require "expect"
             local dev <close> = vfio.open("0000:01:00.0")
-            local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+            local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
             expect.errno("ENOTTY", buf.set_tph, buf, { st = 1, ph = "target" })
             """, tph: .off)
         #expect(off.result?.verdict == .pass, "\(off.lines)")

@@ -5,7 +5,7 @@ import Testing
     @Test(arguments: [
         // a device closed before its dma-buf: the buffer lives on, revoked
         """
-        local buf = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+        local buf = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
         dev:close()
         local ctx <close> = iommufd.open()
         local ioas <close> = ctx:alloc_ioas()
@@ -46,7 +46,7 @@ import Testing
         """
         local ctx = rdma.open("mlx5_0")
         local mr = ctx:alloc_pd():reg_mr { memory = memory.alloc(4096) }
-        local buf = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4096 } } }
+        local buf = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
         """,
     ])
     func parentsAndChildren(_ body: String) throws {

@@ -167,7 +167,7 @@ import Testing
               t:barrier()
               if t:role() == "initiator" then
                 host:write(0, "hello")
-                traffic.stream { qp = qp, op = "write", from = mr, remote_addr = peer.addr, rkey = peer.rkey, size = 5,
+                traffic.stream { qp = qp, opcode = "rdma_write", mr = mr, remote_addr = peer.addr, rkey = peer.rkey, size = 5,
                   count = 3, depth = 4 }
               end
               t:barrier()

@@ -3,7 +3,7 @@ local traffic, rdma_pair, rdma, memory = require "traffic", require "rdma_pair",
 
 --- Memory that both sides may use, and the queue pair: of perftest's size and place.
 local function connect(t, opt)
-  return rdma_pair.connect(t, { nic = opt.nic, memory = 2 * math.max(opt.size, 4096), send_wr = opt.depth,
+  return rdma_pair.connect(t, { nic = opt.nic, length = 2 * math.max(opt.size, 4096), max_send_wr = opt.depth,
     inline = opt.kind:find "latency" and 220 or 0 })
 end
 
@@ -40,7 +40,7 @@ return {
       if opt.kind == "write-bandwidth" then
         if first then
           local result = traffic.stream {
-            qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey,
+            qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey,
             size = opt.size, count = opt.count, depth = opt.depth, signal_every = opt.signal_every,
           }
           t:log(("FIGURES %.3f"):format(result.messages_per_s))
@@ -48,7 +48,7 @@ return {
       else
         local half = math.max(opt.size, 4096)
         local _, latency = traffic.ping_pong {
-          qp = side.qp, op = opt.kind == "write-latency" and "write" or "send", first = first, mr = side.mr, into = half,
+          qp = side.qp, opcode = opt.kind == "write-latency" and "rdma_write" or "send", starts = first, mr = side.mr, recv_offset = half,
           -- As perftest's latency programs do by default.
           inline = opt.size <= 220, size = opt.size, remote_addr = side.peer.addr + half, rkey = side.peer.rkey, count = opt.count,
         }

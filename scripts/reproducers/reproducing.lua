@@ -108,7 +108,7 @@ end
 --- The NIC writes 64 bytes to a region, by a connection with itself: if the exporter took the mapping away, it is made
 --- again now.
 function Exporter:access(mr)
-  loopback.move(self.context, self.pd, "write", mr, 64)
+  loopback.move(self.context, self.pd, "rdma_write", mr, 64)
 end
 
 --- What those who ask for the hint of a dma-buf are told, by the bits of the tags they ask for: { [8] = "0x42 target",

@@ -21,7 +21,7 @@ local function case(body)
       local mr <close> = f.pd:reg_mr_ex(request)
       local found, reason = steering.seen {
         t = t, nic = opt.nic, mr = mr, exporter = opt.exporter,
-        send = function() loopback.move(f.context, f.pd, "write", mr) end,
+        send = function() loopback.move(f.context, f.pd, "rdma_write", mr) end,
       }
       if not found then
         t:skip("registered, but " .. reason)

@@ -8,7 +8,7 @@ local function refused(errno, ranges, region)
   return function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
     expect.errno(errno, function()
-      local _buf <close> = dev:export_dmabuf { region = region or opt.region, ranges = ranges }
+      local _buf <close> = dev:export_dmabuf { region_index = region or opt.region, ranges = ranges }
     end)
   end
 end
@@ -17,8 +17,8 @@ end
 local function taken(size, ranges, open_flags)
   return function(t, opt)
     local dev <close> = vfio.open(opt.exporter)
-    local buf <close> = dev:export_dmabuf { region = opt.region, ranges = ranges, open_flags = open_flags }
-    expect.equal(buf:size(), size, "size")
+    local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = ranges, open_flags = open_flags }
+    expect.equal(buf:length(), size, "size")
     expect.equal(buf:info().exporter, "vfio_pci_core", "exporter")
   end
 end
@@ -70,7 +70,7 @@ return {
       if region == 6 then
         t:skip("no BAR of " .. opt.exporter .. " is smaller than a page")
       end
-      expect.errno("EINVAL", dev.export_dmabuf, dev, { region = region, ranges = { { offset = 0, length = PAGE } } })
+      expect.errno("EINVAL", dev.export_dmabuf, dev,  { region_index = region, ranges = { { offset = 0, length = PAGE } } })
     end },
     { "the ROM", refused("ENODEV", { { offset = 0, length = PAGE } }, 6) },
     { "the configuration space", refused("ENODEV", { { offset = 0, length = PAGE } }, 7) },
@@ -99,23 +99,23 @@ return {
     end },
     { "a name of 31 bytes, and one of 32", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = PAGE } } }
       buf:set_name(("n"):rep(31))
       expect.equal(buf:info().name, ("n"):rep(31), "name")
       expect.errno("EINVAL", buf.set_name, buf, ("n"):rep(32))
     end },
     { "sync does nothing, and wants a direction", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = PAGE } } }
       buf:sync { "start", "read" }
       buf:sync { "end", "read" }
       expect.errno("EINVAL", buf.sync, buf, { "start" })
     end },
     { "the dma-buf outlives its device", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = PAGE } } }
       dev:close()
-      expect.equal(buf:size(), PAGE, "size")
+      expect.equal(buf:length(), PAGE, "size")
     end },
   },
 }

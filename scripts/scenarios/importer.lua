@@ -24,7 +24,7 @@ end
 --- How the importer's device reaches the BAR: "translated" by an IOMMU, "straight" through a switch, or nil, not at
 --- all.
 local function find_route(dev, region)
-  local buf <close> = dev:export_dmabuf { region = region, ranges = { { offset = 0, length = PAGE } } }
+  local buf <close> = dev:export_dmabuf { region_index = region, ranges = { { offset = 0, length = PAGE } } }
   local attached <close> = importer.attach(buf)
   local ok, pieces = pcall(attached.map, attached)
   if ok then

@@ -8,7 +8,7 @@ local BAR, HOST = 0x100000, 0x200000 -- I/O virtual addresses; edu reaches 28 bi
 --- Opens everything, maps it into the engine's address space and hands it to `body`.
 local function with_engine(opt, body)
   local exporter <close> = vfio.open(opt.exporter, { via = "cdev" })
-  local buf <close> = exporter:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+  local buf <close> = exporter:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = "64K" } } }
   local context <close> = iommufd.open()
   local device <close> = vfio.open(opt.engine, { iommufd = context })
   local ioas <close> = context:alloc_ioas()

@@ -92,7 +92,7 @@ local function closing(object)
 end
 
 local function exported(dev, opt)
-  return dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = PAGE } } }
+  return dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = PAGE } } }
 end
 
 return {

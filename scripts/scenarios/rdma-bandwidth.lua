@@ -8,7 +8,7 @@ local function receive_all(side, count, size)
   local posted, done = 0, 0
   while done < count do
     while posted < count and posted - done < 128 do
-      side.qp:post_recv { mr = side.mr, length = size, id = posted }
+      side.qp:post_recv { mr = side.mr, length = size, wr_id = posted }
       posted = posted + 1
     end
     for _, completion in ipairs(side.recv_cq:wait(1)) do
@@ -18,23 +18,23 @@ local function receive_all(side, count, size)
   end
 end
 
-local function bandwidth(op)
+local function bandwidth(name, opcode)
   return function(t, opt)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = "64K", send_wr = opt.depth })
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_send_wr = opt.depth })
     for _, size in ipairs(SIZES) do
       t:barrier()
       if t:role() == "initiator" then
         local result = traffic.stream {
-          qp = side.qp, op = op, from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = size,
-          count = opt.count, warmup = op == "send" and 0 or opt.count // 10, depth = opt.depth, batch = opt.batch,
+          qp = side.qp, opcode = opcode, mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = size,
+          count = opt.count, warmup = opcode == "send" and 0 or opt.count // 10, depth = opt.depth, batch = opt.batch,
         }
         expect.equal(next(result.failures), nil, "failures")
         expect.equal(result.messages, opt.count, "messages")
-        t:metric(op .. " bandwidth", result.bytes_per_s, { unit = "B/s", better = "higher", size = size })
+        t:metric(name .. " bandwidth", result.bytes_per_s, { unit = "B/s", better = "higher", size = size })
         t:log(("%6d bytes: %9.2f MB/s, %9.0f messages/s, processor %3.0f %%%s"):format(
-          size, result.bytes_per_s / 1e6, result.messages_per_s, 100 * result.cpu / result.elapsed,
+          size, result.bytes_per_s / 1e6, result.messages_per_s, 100 * result.cpu_ns / result.elapsed_ns,
           rdma_pair.caveat(t)))
-      elseif op == "send" then
+      elseif opcode == "send" then
         receive_all(side, opt.count, size)
       end
     end
@@ -54,5 +54,7 @@ return {
   },
   needs = { "rdma" },
   effects = { "open", "dma" },
-  cases = { { "write", bandwidth "write" }, { "read", bandwidth "read" }, { "send", bandwidth "send" } },
+  cases = {
+    { "write", bandwidth("write", "rdma_write") }, { "read", bandwidth("read", "rdma_read") }, { "send", bandwidth("send", "send") },
+  },
 }

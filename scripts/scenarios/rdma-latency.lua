@@ -1,16 +1,16 @@
 -- How long a message takes: to and fro between two roles, half of each round trip.
 local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
 
-local function latency(op)
+local function latency(name, opcode)
   return function(t, opt)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = "64K", inline = opt.inline and opt.size or 0 })
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_inline_data = opt.inline and opt.size or 0 })
     local result, histogram = traffic.ping_pong {
-      qp = side.qp, op = op, first = t:role() == "initiator", mr = side.mr, from = 0, into = 32768, size = opt.size,
+      qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = 32768, size = opt.size,
       remote_addr = side.peer.addr + 32768, rkey = side.peer.rkey, inline = opt.inline,
-      count = opt.duration == 0 and opt.count or nil, duration = opt.duration > 0 and opt.duration or nil,
+      count = opt.duration_ms == 0 and opt.count or nil, duration_ms = opt.duration_ms > 0 and opt.duration_ms or nil,
     }
     expect.equal(result.failure, nil, "failure")
-    if opt.duration == 0 then
+    if opt.duration_ms == 0 then
       expect.equal(result.messages, opt.count, "round trips")
     else
       -- Both sides counted the same ones.
@@ -18,9 +18,10 @@ local function latency(op)
     end
     if t:role() == "initiator" then
       local s = histogram:summary()
-      t:latencies(("%s of %d bytes"):format(op, opt.size), histogram)
+      t:latencies(("%s of %d bytes"):format(name, opt.size), histogram)
       t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
-        opt.size, s.min / 1e3, s.p50 / 1e3, s.p90 / 1e3, s.p99 / 1e3, s.p999 / 1e3, s.max / 1e3, rdma_pair.caveat(t)))
+        opt.size, s.min_ns / 1e3, s.p50_ns / 1e3, s.p90_ns / 1e3, s.p99_ns / 1e3, s.p999_ns / 1e3, s.max_ns / 1e3,
+        rdma_pair.caveat(t)))
     end
     t:barrier()
   end
@@ -33,11 +34,11 @@ return {
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
     count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips" },
-    duration = { type = "integer", default = 0, min = 0, max = 3600000, about = "or milliseconds instead; 0: count" },
+    duration_ms = { type = "integer", default = 0, min = 0, max = 3600000, about = "or so long instead; 0: count" },
     size = { type = "size", default = 8, min = 1, max = 32768, about = "bytes of a message" },
     inline = { type = "boolean", default = false, about = "bytes are taken at once" },
   },
   needs = { "rdma" },
   effects = { "open", "dma" },
-  cases = { { "write", latency "write" }, { "send", latency "send" } },
+  cases = { { "write", latency("write", "rdma_write") }, { "send", latency("send", "send") } },
 }

@@ -12,15 +12,15 @@ local function window(side, opt, size)
 end
 
 --- For each size so many windows: `send(side, w)` on the side that has the bytes, `take(side, w)` on the other; both with a
---- window whose `first` message is numbered on.
+--- window whose `first_message` is numbered on.
 local function verified(sender, send, take)
   return function(t, opt)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = ROOM })
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = ROOM })
     local first, checked = 0, 0
     for _, size in ipairs(SIZES) do
       for _ = 1, opt.windows do
         local w = window(side, opt, size)
-        w.first, w.seed = first, size
+        w.first_message, w.seed = first, size
         if t:role() == sender then
           w.offset = FROM
           traffic.stamp(w)
@@ -51,9 +51,9 @@ local function verified(sender, send, take)
   end
 end
 
-local function stream(side, w, op, from, to)
+local function stream(side, w, opcode, from, to)
   local result = traffic.stream {
-    qp = side.qp, op = op, from = side.mr, offset = from, remote_addr = side.peer.addr + to, rkey = side.peer.rkey,
+    qp = side.qp, opcode = opcode, mr = side.mr, offset = from, remote_addr = side.peer.addr + to, rkey = side.peer.rkey,
     size = w.size, slots = w.slots, count = w.slots,
   }
   expect.equal(result.failure and result.failure.status, nil, "completion")
@@ -74,7 +74,7 @@ return {
   effects = { "open", "dma" },
   cases = {
     { "write", verified("initiator", function(side, w, t)
-      stream(side, w, "write", FROM, INTO)
+      stream(side, w, "rdma_write", FROM, INTO)
       t:barrier()
     end, function(_, _, t)
       t:barrier()
@@ -82,7 +82,7 @@ return {
     { "read", verified("target", function(_, _, t)
       t:barrier()
     end, function(side, w, t)
-      stream(side, w, "read", INTO, FROM)
+      stream(side, w, "rdma_read", INTO, FROM)
       t:barrier()
     end) },
     { "send", verified("initiator", function(side, w, t)
@@ -90,17 +90,17 @@ return {
       stream(side, w, "send", FROM, 0)
     end, function(side, w, t)
       for i = 0, w.slots - 1 do
-        side.qp:post_recv { mr = side.mr, offset = INTO + i * w.size, length = w.size, id = i }
+        side.qp:post_recv { mr = side.mr, offset = INTO + i * w.size, length = w.size, wr_id = i }
       end
       t:barrier()
       for _, completion in ipairs(side.recv_cq:wait(w.slots)) do
         expect.truthy(completion.ok, completion.status)
-        expect.equal(completion.bytes, w.size, "bytes received")
+        expect.equal(completion.byte_len, w.size, "bytes received")
       end
     end) },
     { "atomics", function(t, opt)
       local side <close> = rdma_pair.connect(t, { nic = opt.nic })
-      if side.context:query().atomics == "none" then
+      if side.context:query_device().atomic_cap == "none" then
         t:skip(opt.nic .. " does no atomics")
       end
       local count = opt.slots * opt.windows
@@ -113,7 +113,7 @@ return {
         t:barrier()
         for i = 0, count - 1 do
           side.qp:post_send {
-            op = "fetch_add", mr = side.mr, length = 8, remote_addr = side.peer.addr, rkey = side.peer.rkey,
+            opcode = "atomic_fetch_and_add", mr = side.mr, length = 8, remote_addr = side.peer.addr, rkey = side.peer.rkey,
             compare_add = 3,
           }
           expect.equal(side.cq:wait(1)[1].status, "SUCCESS", "completion")

@@ -34,7 +34,7 @@ local function silence(t, opt)
   local sees = steering.clear_requests()
   return function()
     if sees then
-      expect.equal(#bench:tlps { target = opt.exporter }, 0, "requests to memory that is gone")
+      expect.equal(#bench.tlps { target = opt.exporter }, 0, "requests to memory that is gone")
       t:log "the TLP log has no request to the memory since it went"
     end
   end
@@ -46,7 +46,7 @@ local function case(disturb)
   return function(t, opt)
     local dev, register
     local side <close> = rdma_pair.connect(t, {
-      nic = opt.nic, memory = LENGTH,
+      nic = opt.nic, length = LENGTH,
       register = t:role() == "target" and function(side)
         local exporter = side:keep(fixture.vfio(opt))
         dev = exporter.dev
@@ -63,7 +63,7 @@ local function case(disturb)
       expect.truthy(comes(), "messages come before the memory goes")
       disturb(dev, register, comes, function()
         local check = silence(t, opt)
-        t:receive(nil, opt.duration)
+        t:receive(nil, opt.duration_ms)
         check()
       end, t, opt)
       t:barrier()
@@ -71,8 +71,8 @@ local function case(disturb)
       side.host:fill(0, LENGTH, 0x5a)
       t:barrier()
       local result = traffic.stream {
-        qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 256,
-        duration = opt.duration,
+        qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey, size = 256,
+        duration_ms = opt.duration_ms,
       }
       t:send(result.messages)
       expect.truthy(result.failure, "a completion says that the memory is gone")
@@ -91,7 +91,7 @@ return {
   roles = { "target", "initiator" },
   options = fixture.nic_options {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
-    duration = { type = "integer", default = 60000, min = 1000, max = 3600000,
+    duration_ms = { type = "integer", default = 60000, min = 1000, max = 3600000,
       about = "milliseconds after which a stream that is not refused fails the case" },
   },
   needs = { "vfio.dma_buf", "rdma.reg_dmabuf_mr" },

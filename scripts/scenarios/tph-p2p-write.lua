@@ -37,10 +37,10 @@ return {
       local slots, region, mapped = LENGTH // opt.size, nil, nil
       local sees = steering.clear_requests()
       local side <close> = rdma_pair.connect(t, {
-        nic = opt.nic, memory = LENGTH,
+        nic = opt.nic, length = LENGTH,
         register = t:role() == "target" and function(side)
           local dev = side:keep(vfio.open(opt.exporter))
-          local buf = side:keep(dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = LENGTH } } })
+          local buf = side:keep(dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = LENGTH } } })
           buf:set_tph { st = opt.st, ph = opt.ph }
           mapped = side:keep(dev:mmap(opt.region, { length = LENGTH }))
           region = side.pd:reg_dmabuf_mr { dmabuf = buf, length = LENGTH, access = { "local_write", "remote_write" } }
@@ -48,12 +48,12 @@ return {
         end,
       })
       for window = 0, opt.windows - 1 do
-        local stamp = { size = opt.size, slots = slots, first = window * slots }
+        local stamp = { size = opt.size, slots = slots, first_message = window * slots }
         if t:role() == "initiator" then
           stamp.memory = side.host
           traffic.stamp(stamp)
           local result = traffic.stream {
-            qp = side.qp, op = "write", from = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey,
+            qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = side.peer.addr, rkey = side.peer.rkey,
             size = opt.size, slots = slots, count = slots,
           }
           expect.equal(result.failure and result.failure.status, nil, "completion")

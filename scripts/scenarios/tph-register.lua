@@ -5,7 +5,7 @@ local expect, steering, loopback = require "expect", require "steering", require
 --- What the NIC sends to a region that was registered with it, as everything that can be asked tells.
 local function seen(t, opt, ctx, pd, mr)
   local found, reason = steering.seen {
-    t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, send = function() loopback.move(ctx, pd, "write", mr) end,
+    t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, send = function() loopback.move(ctx, pd, "rdma_write", mr) end,
   }
   if not found then
     t:skip("registered, but " .. reason)
@@ -31,7 +31,7 @@ return {
   cases = {
     { "the MR carries the tag", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+      local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = "64K" } } }
       buf:set_tph { st = opt.st, ph = opt.ph }
       local ctx <close> = rdma.open(opt.nic)
       local pd <close> = ctx:alloc_pd()
@@ -46,7 +46,7 @@ return {
 
     { "without a hint the MR carries none", function(t, opt)
       local dev <close> = vfio.open(opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = "64K" } } }
+      local buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = "64K" } } }
       local ctx <close> = rdma.open(opt.nic)
       local pd <close> = ctx:alloc_pd()
       local mr <close> = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = { "local_write", "remote_write" } }

@@ -38,7 +38,7 @@ return {
   cases = {
     { "sweep", function(t, opt)
       local target = t:role() == "target"
-      local side <close> = rdma_pair.connect(t, { nic = opt.nic, memory = LENGTH })
+      local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = LENGTH })
       local dev = target and side:keep(vfio.open(opt.exporter)) or nil
       if not target then
         t:log("tag,hint,bytes,bytes_per_s,messages_per_s" .. rdma_pair.caveat(t))
@@ -47,7 +47,7 @@ return {
       local function combination(st, ph)
         local buf, region, there
         if target then
-          buf = dev:export_dmabuf { region = opt.region, ranges = { { offset = 0, length = LENGTH } } }
+          buf = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = LENGTH } } }
           if ph ~= "none" then
             steering.set(opt.nic, buf, st, ph)
           end
@@ -59,7 +59,7 @@ return {
         else
           there = t:receive()
           -- One message is looked at: a log of requests has no room for all of them.
-          local one = { qp = side.qp, op = "write", from = side.mr, remote_addr = there.addr, rkey = there.rkey, size = 64 }
+          local one = { qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = there.addr, rkey = there.rkey, size = 64 }
           one.count = 1
           expect.equal(traffic.stream(one).failure, nil, "the first message")
           t:barrier()
@@ -68,7 +68,7 @@ return {
         if not target then
           for _, size in ipairs { 64, 4096, LENGTH } do
             local result = traffic.stream {
-              qp = side.qp, op = "write", from = side.mr, remote_addr = there.addr, rkey = there.rkey, size = size,
+              qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = there.addr, rkey = there.rkey, size = size,
               count = opt.count,
             }
             expect.equal(result.failure and result.failure.status, nil, "completion")

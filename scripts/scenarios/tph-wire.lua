@@ -34,21 +34,21 @@ local function case(body)
     end
 
     --- Has the NIC write 256 bytes to (or read them from) a region; returns its requests to the exporter.
-    function rig.requests(mr, op)
-      bench:clear_tlps()
-      nic:move(op or "write", mr)
-      local list = bench:tlps { target = opt.exporter, kind = op or "write" }
+    function rig.requests(mr, kind)
+      bench.clear_tlps()
+      nic:move("rdma_" .. (kind or "write"), mr)
+      local list = bench.tlps { target = opt.exporter, kind = kind or "write" }
       expect.truthy(#list > 0, "requests reach the exporter")
       return list
     end
 
     --- Every request of a write must carry this tag and hint; nil for none.
-    function rig.carries(mr, st, ph, op)
-      for _, request in ipairs(rig.requests(mr, op)) do
-        expect.tag(request.st, st, "tag of request " .. request.n)
-        expect.equal(request.ph, ph, "processing hint of request " .. request.n)
+    function rig.carries(mr, st, ph, kind)
+      for _, request in ipairs(rig.requests(mr, kind)) do
+        expect.tag(request.st, st, "tag of request " .. request.number)
+        expect.equal(request.ph, ph, "processing hint of request " .. request.number)
       end
-      local found = steering.seen { t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, kind = op, sent = true }
+      local found = steering.seen { t = t, nic = opt.nic, mr = mr, exporter = opt.exporter, kind = kind, sent = true }
       if found then
         t:log(found.line)
       end
@@ -121,8 +121,8 @@ return {
       end
       local mr <close> = rig.register(buf)
       for _, request in ipairs(rig.requests(mr)) do
-        expect.tag(request.st, own, "tag of request " .. request.n)
-        expect.equal(request.extended, rig.mode == "extended", "16-bit namespace of request " .. request.n)
+        expect.tag(request.st, own, "tag of request " .. request.number)
+        expect.equal(request.extended, rig.mode == "extended", "16-bit namespace of request " .. request.number)
       end
     end) },
     { "two regions of one BAR carry a tag each", case(function(rig)

@@ -1,47 +1,42 @@
 ---@meta bench
 -- Written by `peerlab stubs bench`.
 
----The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, bench:tlps { ... }. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.
+---The bench itself: what it saw on its links, and what it shall refuse. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.
 ---@class bench
 local bench = {}
 
 ---Requests on the links, oldest first, at most 65536.
----@param bench any the module: functions are called with a colon
----@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, from?: integer, relaxed_ordering?: boolean } default: all
+---@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, first_number?: integer, relaxed_ordering?: boolean } default: all
 ---@return bench.tlp[]
-function bench.tlps(bench, filter) end
+function bench.tlps(filter) end
 
 ---Forgets the requests so far.
----@param bench any the module: functions are called with a colon
-function bench.clear_tlps(bench) end
+function bench.clear_tlps() end
 
----Calls that are refused instead of being made, until bench:clear_faults(). A close is made all the same.
----@param bench any the module: functions are called with a colon
+---Calls that are refused instead of being made, until bench.clear_faults(). A close is made all the same.
 ---@param fault { operation?: string, error?: string, when?: string, rate?: number, seed?: integer } which calls, and what they are answered
-function bench.inject(bench, fault) end
+function bench.inject(fault) end
 
 ---No call is refused any more. Returns how many were in this run.
----@param bench any the module: functions are called with a colon
 ---@return integer
-function bench.clear_faults(bench) end
+function bench.clear_faults() end
 
 ---The errors that an operation can give. One that is not known is refused.
----@param bench any the module: functions are called with a colon
 ---@param operation string as errors name it
 ---@return string[]
-function bench.refusals(bench, operation) end
+function bench.refusals(operation) end
 
 ---A request on a link.
 ---@class bench.tlp
----@field n integer its number, from 1
----@field time integer ns: when it was sent
+---@field number integer its number, from 1
+---@field time_ns integer ns: when it was sent
 ---@field kind string "read" or "write"
 ---@field name? string as its header's type and format say: "MWr64"
 ---@field requester string who sent it: a PCI address
 ---@field target string who gets it: a PCI address, or "memory"
 ---@field region? integer which BAR it reaches
 ---@field offset? integer bytes: where in that BAR
----@field address integer the address on the link
+---@field addr integer the address on the link
 ---@field length integer bytes: what it reads or writes
 ---@field relaxed_ordering boolean whether it has that attribute
 ---@field ph? string the processing hint of one that has a hint

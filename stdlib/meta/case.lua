@@ -60,27 +60,27 @@ function case.peers(case) end
 
 ---Waits until every role is here.
 ---@param case any the case
----@param timeout? integer milliseconds after which the others are lost
-function case.barrier(case, timeout) end
+---@param timeout_ms? integer|string after which the others are lost
+function case.barrier(case, timeout_ms) end
 
 ---Hands a value to another role. Does not wait.
 ---@param case any the case
 ---@param value any a plain value: tables, strings, numbers, booleans
----@param to? string a role; default: every other
-function case.send(case, value, to) end
+---@param role? string default: every other
+function case.send(case, value, role) end
 
 ---The next value that another role sent, in the order of its sending.
 ---@param case any the case
----@param from? string a role; default: the other one
----@param timeout? integer milliseconds after which the others are lost
+---@param role? string default: the other one
+---@param timeout_ms? integer|string after which the others are lost
 ---@return any
-function case.receive(case, from, timeout) end
+function case.receive(case, role, timeout_ms) end
 
 ---Sends a value to the other role and returns what that one sent; of two roles.
 ---@param case any the case
 ---@param value any a plain value
----@param timeout? integer milliseconds after which the others are lost
+---@param timeout_ms? integer|string after which the others are lost
 ---@return any
-function case.exchange(case, value, timeout) end
+function case.exchange(case, value, timeout_ms) end
 
 return case

@@ -43,7 +43,7 @@ function iommufd_ioas:map(request) end
 function iommufd_ioas:map_file(request) end
 
 ---Maps here what another address space maps; returns the I/O virtual address.
----@param request { source: iommufd.ioas, from: integer, length: integer|string, iova?: integer, read?: boolean, write?: boolean } what to map
+---@param request { src_ioas: iommufd.ioas, src_iova: integer, length: integer|string, iova?: integer, read?: boolean, write?: boolean } what to map
 ---@return integer
 function iommufd_ioas:copy(request) end
 
@@ -63,11 +63,11 @@ function iommufd_ioas:close() end
 ---What IOMMU_IOAS_IOVA_RANGES says of an address space.
 ---@class iommufd.ranges
 ---@field ranges iommufd.range[] the usable addresses, ascending
----@field alignment integer bytes: what mappings need
+---@field iova_alignment integer bytes: what mappings need
 
 ---Addresses that can be mapped.
 ---@class iommufd.range
----@field first integer the first address
+---@field start integer the first address
 ---@field last integer the last one; -1 is 2^64-1, the last of all while no device is attached
 
 return iommufd

@@ -7,9 +7,9 @@ local memory = {}
 
 ---Zeroed memory of this process.
 ---@param length integer|string bytes; rounded up to pages by the kernel
----@param pages? ("4K"|"2M"|"1G") of which size; of huge ones the length becomes a multiple
+---@param page_size? ("4K"|"2M"|"1G") of its pages; of huge ones the length becomes a multiple
 ---@return memory.mapping
-function memory.alloc(length, pages) end
+function memory.alloc(length, page_size) end
 
 ---Memory mapped into this process: host memory, or a device's region.
 ---@class memory.mapping
@@ -34,7 +34,7 @@ function memory_mapping:fill(offset, length, byte) end
 
 ---The virtual address of its first byte.
 ---@return integer
-function memory_mapping:address() end
+function memory_mapping:addr() end
 
 ---Bytes.
 ---@return integer

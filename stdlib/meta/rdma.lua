@@ -20,32 +20,32 @@ local rdma_context = {}
 
 ---ibv_query_device.
 ---@return rdma.device
-function rdma_context:query() end
+function rdma_context:query_device() end
 
 ---ibv_query_port.
----@param port? integer from 1
+---@param port_num? integer from 1
 ---@return rdma.port
-function rdma_context:query_port(port) end
+function rdma_context:query_port(port_num) end
 
 ---ibv_alloc_pd.
 ---@return rdma.pd
 function rdma_context:alloc_pd() end
 
 ---ibv_alloc_dmah.
----@param attributes { ph?: ("bidirectional"|"requester"|"target"|"target-priority"), cpu_id?: integer, mem_type?: ("volatile"|"persistent") } what the handle carries
+---@param attributes { ph?: ("bidirectional"|"requester"|"target"|"target-priority"), cpu_id?: integer, tph_mem_type?: ("volatile"|"persistent") } what the handle carries
 ---@return rdma.dmah
 function rdma_context:alloc_dmah(attributes) end
 
 ---The port's GIDs.
----@param port? integer from 1
+---@param port_num? integer from 1
 ---@return rdma.gid[]
-function rdma_context:gids(port) end
+function rdma_context:gids(port_num) end
 
 ---ibv_create_cq; with events, on a completion channel of its own.
----@param entries? integer at least so many
+---@param cqe? integer entries, at least so many
 ---@param options? { events?: boolean } what else it can do
 ---@return rdma.cq
-function rdma_context:create_cq(entries, options) end
+function rdma_context:create_cq(cqe, options) end
 
 ---ibv_alloc_dm: memory of the NIC's own.
 ---@param length integer|string bytes
@@ -53,9 +53,9 @@ function rdma_context:create_cq(entries, options) end
 function rdma_context:alloc_dm(length) end
 
 ---ibv_get_async_event, acknowledged: what happened to the device or to what is open of it.
----@param timeout? integer milliseconds
+---@param timeout_ms? integer|string how long
 ---@return rdma.async_event
-function rdma_context:wait_event(timeout) end
+function rdma_context:wait_event(timeout_ms) end
 
 ---The device's pools of memory keys (RDMA netlink).
 ---@return rdma.frmr_pool[]
@@ -93,18 +93,18 @@ function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
 ---@return rdma.mr
 function rdma_pd:reg_dm_mr(request) end
 
----ibv_create_qp, not yet connected or activated.
----@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, send_wr?: integer, recv_wr?: integer, send_sge?: integer, recv_sge?: integer, inline?: integer, signal_all?: boolean, type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
+---ibv_create_qp, in state RESET.
+---@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, max_send_wr?: integer, max_recv_wr?: integer, max_send_sge?: integer, max_recv_sge?: integer, max_inline_data?: integer, sq_sig_all?: boolean, qp_type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
 ---@return rdma.qp
 function rdma_pd:create_qp(request) end
 
 ---ibv_create_ah.
----@param request { to: { qpn: integer, lid?: integer, gid: string }, port?: integer, gid_index?: integer } who gets the datagrams
+---@param request { to: { qp_num: integer, lid?: integer, gid: string }, port_num?: integer, sgid_index?: integer } who gets the datagrams
 ---@return rdma.ah
 function rdma_pd:create_ah(request) end
 
 ---ibv_create_srq: receive requests for several queue pairs.
----@param request { wr?: integer, sge?: integer } its capacity
+---@param request { max_wr?: integer, max_sge?: integer } its capacity
 ---@return rdma.srq
 function rdma_pd:create_srq(request) end
 
@@ -156,22 +156,21 @@ function rdma_cq:poll(count) end
 
 ---Polls until so many completions came. Those that came before an error are polled next.
 ---@param count? integer how many
----@param timeout? integer milliseconds
+---@param timeout_ms? integer|string how long
 ---@return rdma.completion[]
-function rdma_cq:wait(count, timeout) end
+function rdma_cq:wait(count, timeout_ms) end
 
 ---ibv_req_notify_cq: the next completion makes an event. What is there already does not: poll after this.
 ---@param solicited? boolean only one that its sender asked for, or a bad one
-function rdma_cq:request_event(solicited) end
+function rdma_cq:req_notify(solicited) end
 
 ---ibv_get_cq_event, acknowledged: waits for an event without using the processor.
----@param timeout? integer milliseconds
-function rdma_cq:wait_event(timeout) end
+---@param timeout_ms? integer|string how long
+function rdma_cq:wait_event(timeout_ms) end
 
 ---ibv_modify_cq: fewer events.
----@param count integer completions that make an event
----@param period? integer or microseconds after the first of them
-function rdma_cq:moderate(count, period) end
+---@param attributes { cq_count: integer, cq_period?: integer } its moderation
+function rdma_cq:modify(attributes) end
 
 ---Closes it; twice is harmless.
 function rdma_cq:close() end
@@ -181,12 +180,12 @@ function rdma_cq:close() end
 local rdma_srq = {}
 
 ---ibv_post_srq_recv of one request.
----@param request { id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+---@param request { wr_id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
 function rdma_srq:post_recv(request) end
 
 ---ibv_modify_srq: an event (context:wait_event, "SRQ_LIMIT_REACHED") once fewer receive requests are left.
----@param limit integer receive requests; 0 for none
-function rdma_srq:set_limit(limit) end
+---@param attributes { srq_limit: integer } its limit
+function rdma_srq:modify(attributes) end
 
 ---Closes it; twice is harmless.
 function rdma_srq:close() end
@@ -196,30 +195,30 @@ function rdma_srq:close() end
 local rdma_qp = {}
 
 ---What the peer connects to.
----@param port? integer from 1
----@param gid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
+---@param port_num? integer from 1
+---@param sgid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
 ---@return rdma.endpoint
-function rdma_qp:endpoint(port, gid_index) end
+function rdma_qp:endpoint(port_num, sgid_index) end
 
 ---ibv_modify_qp from RESET over INIT and RTR to RTS, of a connection.
----@param request { to: { qpn: integer, lid?: integer, gid: string }, access?: ("remote_write"|"remote_read"|"remote_atomic")[], port?: integer, gid_index?: integer, timeout?: integer, retries?: integer, rnr_retries?: integer } the peer, and how the connection behaves
+---@param request { to: { qp_num: integer, lid?: integer, gid: string }, access?: ("remote_write"|"remote_read"|"remote_atomic")[], port_num?: integer, sgid_index?: integer, timeout?: integer, retry_cnt?: integer, rnr_retry?: integer } the peer, and how the connection behaves
 function rdma_qp:connect(request) end
 
 ---ibv_modify_qp from RESET over INIT and RTR to RTS, of a queue pair for datagrams.
----@param request { qkey?: integer, port?: integer } its key
-function rdma_qp:activate(request) end
+---@param request { qkey?: integer, port_num?: integer } its key
+function rdma_qp:to_rts(request) end
 
 ---ibv_query_qp_data_in_order: whether the bytes of one such request are written in order at this side (of read, those that come back here). Only then the last byte tells that all are there.
----@param op ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add") the kind of request
+---@param opcode ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add") the kind of request
 ---@return boolean
-function rdma_qp:data_in_order(op) end
+function rdma_qp:query_data_in_order(opcode) end
 
 ---ibv_post_send of one request.
----@param request { op: ("write"|"write_imm"|"send"|"send_imm"|"read"|"compare_swap"|"fetch_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
+---@param request { opcode: ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, wr_id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm_data?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
 function rdma_qp:post_send(request) end
 
 ---ibv_post_recv of one request.
----@param request { id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+---@param request { wr_id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
 function rdma_qp:post_recv(request) end
 
 ---Closes it; twice is harmless.
@@ -256,14 +255,14 @@ function rdma_dm:close() end
 
 ---Some of what an RDMA device is: struct ibv_device_attr.
 ---@class rdma.device
----@field firmware string its firmware's version
----@field vendor integer its vendor's id
----@field part integer its vendor's id of the part
+---@field fw_ver string its firmware's version
+---@field vendor_id integer its vendor's id
+---@field vendor_part_id integer its vendor's id of the part
 ---@field max_mr_size integer bytes: the largest memory region
 ---@field max_mr integer how many memory regions it can have
 ---@field max_pd integer how many protection domains
----@field ports integer how many ports it has
----@field atomics string "none", or among what the "nic" or the "machine" does
+---@field phys_port_cnt integer how many ports it has
+---@field atomic_cap string "none", or among what the "nic" or the "machine" does
 
 ---Some of what a port is: struct ibv_port_attr.
 ---@class rdma.port
@@ -280,19 +279,19 @@ function rdma_dm:close() end
 
 ---What happened to an RDMA device: struct ibv_async_event.
 ---@class rdma.async_event
----@field type string "CQ_ERR", "QP_ACCESS_ERR", "SRQ_LIMIT_REACHED", "PORT_ERR" and so on
----@field qpn? integer the queue pair's number, where it is about one
----@field port? integer the port's number, where it is about one
+---@field event_type string IBV_EVENT_*: "CQ_ERR", "QP_ACCESS_ERR", "SRQ_LIMIT_REACHED", "PORT_ERR" and so on
+---@field qp_num? integer the queue pair's number, where it is about one
+---@field port_num? integer the port's number, where it is about one
 
 ---A pool of memory keys.
 ---@class rdma.frmr_pool
----@field blocks integer how many pages a key of it can map
----@field access integer IBV_ACCESS_* of its keys
+---@field num_dma_blocks integer how many pages a key of it can map
+---@field access_flags integer IBV_ACCESS_* of its keys
 ---@field ats boolean whether its keys use translated addresses
 ---@field in_use integer how many of its keys are in use
 ---@field max_in_use integer the most that ever were
----@field waiting integer how many keys wait in it
----@field pinned integer how many are kept when it is aged
+---@field queue_handles integer how many keys wait in it
+---@field pinned_handles integer how many are kept when it is aged
 ---@field vendor_key integer the driver's own part of what tells pools apart
 ---@field kernel_vendor_key integer the same, of keys that the kernel uses
 ---@field st? integer of mlx5: the index of its keys' steering tag
@@ -316,19 +315,19 @@ function rdma_dm:close() end
 
 ---What became of a work request: struct ibv_wc.
 ---@class rdma.completion
----@field id integer as the request was called
+---@field wr_id integer as the request was called
 ---@field ok boolean whether it succeeded
 ---@field status string "SUCCESS", "REM_ACCESS_ERR"
----@field op string what was done
----@field bytes integer bytes: what came in, of a receive; a datagram's bytes begin 40 behind the request's offset
----@field qpn integer the queue pair's number
----@field vendor_error integer the NIC's own reason
----@field src_qpn? integer who sent a datagram
----@field imm? integer immediate data, where some came
+---@field opcode string what was done, IBV_WC_*: "rdma_write", "recv"
+---@field byte_len integer bytes: what came in, of a receive; a datagram's bytes begin 40 behind the request's offset
+---@field qp_num integer the queue pair's number
+---@field vendor_err integer the NIC's own reason
+---@field src_qp? integer who sent a datagram
+---@field imm_data? integer immediate data, where some came
 
 ---What the peer of a queue pair connects to.
 ---@class rdma.endpoint
----@field qpn integer the queue pair's number
+---@field qp_num integer the queue pair's number
 ---@field lid integer its port's LID; 0 on Ethernet
 ---@field gid string its GID, 16 bytes
 

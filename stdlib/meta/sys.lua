@@ -33,8 +33,8 @@ function sys.adopt(fd) end
 function sys.now() end
 
 ---Sleeps; on the simulated bench its clock jumps.
----@param milliseconds integer how long
-function sys.sleep(milliseconds) end
+---@param duration_ms integer|string how long
+function sys.sleep(duration_ms) end
 
 ---read(2) or pread(2).
 ---@param fd integer a descriptor
@@ -72,7 +72,7 @@ function sys.poll(fd, events) end
 
 ---mmap(2). What its protection forbids answers EFAULT.
 ---@param fd integer a descriptor
----@param request { length: integer|string, offset?: integer, protection?: integer, flags?: integer } the mapping
+---@param request { length: integer|string, offset?: integer, prot?: integer, flags?: integer } the mapping
 ---@return memory.mapping
 function sys.mmap(fd, request) end
 
@@ -83,9 +83,9 @@ function sys.mmap(fd, request) end
 function sys.memfd(length, flags) end
 
 ---eventfd(2).
----@param count? integer what it starts with
+---@param initval? integer what it starts with
 ---@return sys.file
-function sys.eventfd(count) end
+function sys.eventfd(initval) end
 
 ---readlink(2).
 ---@param path string absolute path

@@ -9,7 +9,7 @@ local vfio = {}
 
 ---Opens a device that is bound to a VFIO driver.
 ---@param address string PCI address, "0000:3b:00.0" or "3b:00.0"
----@param options? { via?: ("present"|"cdev"|"group"), iommufd?: iommufd.context, container?: type1.container } how to open it
+---@param options? { via?: ("auto"|"cdev"|"group"), iommufd?: iommufd.context, container?: type1.container } how to open it
 ---@return vfio.device
 function vfio.open(address, options) end
 
@@ -60,16 +60,16 @@ function vfio_device:write(region, offset, bytes) end
 ---Reads one little-endian number with one access.
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
----@param size integer width of the access: 1, 2, 4 or 8 bytes
+---@param width integer bytes that are accessed: 1, 2, 4 or 8
 ---@return integer
-function vfio_device:load(region, offset, size) end
+function vfio_device:load(region, offset, width) end
 
 ---Writes one little-endian number with one access.
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
----@param size integer width of the access: 1, 2, 4 or 8 bytes
+---@param width integer bytes that are accessed: 1, 2, 4 or 8
 ---@param value integer the number
-function vfio_device:store(region, offset, size, value) end
+function vfio_device:store(region, offset, width, value) end
 
 ---Maps a region into this process.
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
@@ -94,7 +94,7 @@ function vfio_device:detach() end
 function vfio_device:feature(request) end
 
 ---Exports ranges of a BAR as a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF).
----@param request { region: integer, ranges: { offset: integer|string, length: integer|string }[], open_flags?: integer } what to export
+---@param request { region_index: integer, ranges: { offset: integer|string, length: integer|string }[], open_flags?: integer } what to export
 ---@return vfio.dmabuf
 function vfio_device:export_dmabuf(request) end
 
@@ -105,9 +105,9 @@ function vfio_device:close() end
 ---@class vfio.dmabuf
 local vfio_dmabuf = {}
 
----Its size in bytes.
+---Bytes.
 ---@return integer
-function vfio_dmabuf:size() end
+function vfio_dmabuf:length() end
 
 ---Its descriptor, for sys.ioctl.
 ---@return integer
@@ -146,8 +146,8 @@ function vfio_dmabuf:close() end
 ---What VFIO_DEVICE_GET_INFO says of a device.
 ---@class vfio.info
 ---@field flags integer VFIO_DEVICE_FLAGS_*
----@field regions integer how many regions there are
----@field irqs integer how many interrupt indices there are
+---@field num_regions integer how many regions there are
+---@field num_irqs integer how many interrupt indices there are
 ---@field reset boolean whether it can be reset
 
 ---What VFIO_DEVICE_GET_REGION_INFO says of a region.

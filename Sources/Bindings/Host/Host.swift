@@ -220,7 +220,7 @@ extension Host: ErrorExplainer {
         if let hint = error.hint, error.message.hasSuffix(": \(hint)") {
             error.message.removeLast(hint.count + 2)
         }
-        error.hint = "refused on purpose (--inject, bench:inject)"
+        error.hint = "refused on purpose (--inject, bench.inject)"
         error.message += ": " + (error.hint ?? "")
         return error
     }

@@ -17,7 +17,7 @@ public protocol Rendezvous: AnyObject {
 
 private let caseParameter = Parameter("case", .any, .required, "the case")
 private let timeoutParameter = Parameter(
-    "timeout", .integer(1...3_600_000), .integer(30_000), "milliseconds after which the others are lost")
+    "timeout_ms", .time(1...3_600_000), .integer(30_000), "after which the others are lost")
 
 extension Call {
     fileprivate func rendezvous() throws -> any Rendezvous {
@@ -72,7 +72,7 @@ let roleFunctions = [
         "send",
         [
             caseParameter, Parameter("value", .any, .required, "a plain value: tables, strings, numbers, booleans"),
-            Parameter("to", .string(1...64), .absent, "a role; default: every other"),
+            Parameter("role", .string(1...64), .absent, "default: every other"),
         ],
         "Hands a value to another role. Does not wait.",
         entry: {
@@ -88,7 +88,7 @@ let roleFunctions = [
     Function(
         "receive",
         [
-            caseParameter, Parameter("from", .string(1...64), .absent, "a role; default: the other one"),
+            caseParameter, Parameter("role", .string(1...64), .absent, "default: the other one"),
             timeoutParameter,
         ],
         returns: [.any], "The next value that another role sent, in the order of its sending.",

@@ -1,16 +1,16 @@
 import Kernel
 import LuaKit
 
-private let benchParameter = Parameter("bench", .any, .required, "the module: functions are called with a colon")
-
 private enum FilterKeys {
     static let isWrite = Key<Bool?>("kind", .choice([("read", 0), ("write", 1)]), "only these")
     static let requester = Key<String?>("requester", .string(1...16), "sent by: \"0000:03:00.0\"")
     static let target = Key<String?>("target", .string(1...16), "sent to: \"0000:01:00.0\", or \"memory\"")
     static let isHinted = Key<Bool?>("hinted", "with a processing hint, or without")
-    static let from = Key<Int>("from", .integer(1...Int64.max), default: 1, "skips the requests before that one")
+    static let first = Key<Int>(
+        "first_number", .integer(1...Int64.max), default: 1, "skips the requests before that one"
+    ).was("from")
     static let isRelaxed = Key<Bool?>("relaxed_ordering", "with that attribute, or without")
-    static let all: [any TableKey] = [isWrite, requester, target, isHinted, from, isRelaxed]
+    static let all: [any TableKey] = [isWrite, requester, target, isHinted, first, isRelaxed]
 }
 
 private enum FaultKeys {
@@ -30,38 +30,35 @@ private enum FaultKeys {
 /// What only a simulated bench can tell or do.
 let benchModule = Module(
     "bench",
-    "The bench itself: what it saw on its links, and what it shall refuse. Functions are called with a colon, "
-        + "bench:tlps { ... }. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.",
+    "The bench itself: what it saw on its links, and what it shall refuse. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.",
     functions: [
         Function(
             "tlps",
             [
-                benchParameter,
-                Parameter("filter", .record(FilterKeys.all), .absent, "default: all"),
+                Parameter("filter", .record(FilterKeys.all), .absent, "default: all")
             ],
             returns: [.list(.record(tlpRecord))], errors: [("EOPNOTSUPP", "this bench sees no links")],
             "Requests on the links, oldest first, at most 65536.",
             entry: { Call($0, $1).run(tlps) }),
         Function(
-            "clear_tlps", [benchParameter], errors: [("EOPNOTSUPP", "this bench sees no links")],
+            "clear_tlps", errors: [("EOPNOTSUPP", "this bench sees no links")],
             "Forgets the requests so far.",
             entry: {
                 Call($0, $1).run { call in
-                    guard try call.kernel().clearTLPs() else { throw seesNothing("bench:clear_tlps") }
+                    guard try call.kernel().clearTLPs() else { throw seesNothing("bench.clear_tlps") }
                     return call.nothing
                 }
             }),
         Function(
             "inject",
             [
-                benchParameter,
-                Parameter("fault", .record(FaultKeys.all), .required, "which calls, and what they are answered"),
+                Parameter("fault", .record(FaultKeys.all), .required, "which calls, and what they are answered")
             ],
             errors: [("EOPNOTSUPP", "this bench's kernel is real")],
-            "Calls that are refused instead of being made, until bench:clear_faults(). A close is made all the same.",
+            "Calls that are refused instead of being made, until bench.clear_faults(). A close is made all the same.",
             entry: { Call($0, $1).run(inject) }),
         Function(
-            "clear_faults", [benchParameter], returns: [.integer],
+            "clear_faults", returns: [.integer],
             "No call is refused any more. Returns how many were in this run.",
             entry: {
                 Call($0, $1).run { call in
@@ -72,12 +69,12 @@ let benchModule = Module(
             }),
         Function(
             "refusals",
-            [benchParameter, Parameter("operation", .string(1...64), .required, "as errors name it")],
+            [Parameter("operation", .string(1...64), .required, "as errors name it")],
             returns: [.list(.string)], "The errors that an operation can give. One that is not known is refused.",
             entry: {
                 Call($0, $1).run { call in
-                    let errors = Refusal.all(of: call[1].string)
-                    guard !errors.isEmpty else { throw unknownOperation(call[1].string) }
+                    let errors = Refusal.all(of: call[0].string)
+                    guard !errors.isEmpty else { throw unknownOperation(call[0].string) }
                     return call.push(value: errors.map(\.name))
                 }
             }),
@@ -89,15 +86,15 @@ private func unknownOperation(_ name: String) -> ErrorValue {
     }
     return ErrorValue(
         kind: .argument,
-        "bench:refusals: no operation '\(name)' is known" + (near.map { "; did you mean '\($0)'?" } ?? "")
+        "bench.refusals: no operation '\(name)' is known" + (near.map { "; did you mean '\($0)'?" } ?? "")
             + ": they are named as errors and traces name them")
 }
 
 private func inject(_ call: Call) throws -> CInt {
-    let fault = call[1].table
+    let fault = call[0].table
     guard call.host.isSimulated, let kernel = try call.kernel() as? TracingKernel else {
         throw Failure(
-            "bench:inject", .notSupported, object: "this bench",
+            "bench.inject", .notSupported, object: "this bench",
             hint: "its kernel is real: what it refuses must be its own answer (stdlib: kernel_faults)")
     }
     var plan = kernel.faults ?? FaultPlan()
@@ -113,7 +110,7 @@ private func inject(_ call: Call) throws -> CInt {
                 message: "it takes operation and error, perhaps with when; or rate, perhaps with seed")
         }
     } catch {
-        throw ErrorValue(kind: .argument, "bench:inject: \(error.message)")
+        throw ErrorValue(kind: .argument, "bench.inject: \(error.message)")
     }
     kernel.faults = plan
     return call.nothing
@@ -128,11 +125,11 @@ private func seesNothing(_ operation: String) -> Failure {
 }
 
 private func log(_ call: Call) throws -> TLPLog {
-    guard let log = try call.kernel().tlps else { throw seesNothing("bench:tlps") }
+    guard let log = try call.kernel().tlps else { throw seesNothing("bench.tlps") }
     guard log.lost == 0 else {
         throw ErrorValue(
             kind: .bench,
-            "bench:tlps: \(log.lost) requests are missing, as the log has \(TLPLog.limit) at most; bench:clear_tlps() empties it, "
+            "bench.tlps: \(log.lost) requests are missing, as the log has \(TLPLog.limit) at most; bench.clear_tlps() empties it, "
                 + "peerlab run --tlp FILE writes what comes")
     }
     return log
@@ -140,8 +137,8 @@ private func log(_ call: Call) throws -> TLPLog {
 
 private func tlps(_ call: Call) throws -> CInt {
     let log = try log(call)
-    let filter = call[1].table
-    let first = filter[FilterKeys.from]
+    let filter = call[0].table
+    let first = filter[FilterKeys.first]
     let found = log.requests.enumerated().lazy.filter { $0.offset + 1 >= first }
         .map { LoggedRequest($0.element, number: $0.offset + 1) }.filter { matches($0, filter) }
     return call.push(list: Array(found), as: tlpRecord)
@@ -175,15 +172,15 @@ private struct LoggedRequest {
 private let tlpRecord = ResultRecord<LoggedRequest>(
     "bench.tlp", "A request on a link.",
     [
-        ResultField("n", "its number, from 1") { $0.number },
-        ResultField("time", .nanoseconds, "when it was sent") { $0.request.time },
+        ResultField("number", "its number, from 1") { $0.number }.was("n"),
+        ResultField("time_ns", .nanoseconds, "when it was sent") { $0.request.time }.was("time"),
         ResultField("kind", "\"read\" or \"write\"") { $0.request.isWrite ? "write" : "read" },
         ResultField("name", "as its header's type and format say: \"MWr64\"") { $0.header?.name },
         ResultField("requester", "who sent it: a PCI address") { $0.request.requesterAddress },
         ResultField("target", "who gets it: a PCI address, or \"memory\"") { $0.request.target?.function ?? "memory" },
         ResultField("region", "which BAR it reaches") { $0.request.target?.region },
         ResultField("offset", .bytes, "where in that BAR") { $0.request.target?.offset },
-        ResultField("address", "the address on the link") { $0.request.address },
+        ResultField("addr", "the address on the link") { $0.request.address }.was("address"),
         ResultField("length", .bytes, "what it reads or writes") { $0.request.length },
         ResultField("relaxed_ordering", "whether it has that attribute") {
             $0.header?.isRelaxed ?? $0.request.isRelaxed

@@ -38,8 +38,9 @@ let dmabufClass = ObjectClass(
     DMABuf.luaName, type: "vfio.dmabuf", short: "dmabuf", "A dma-buf that a VFIO device exported.",
     methods: [
         Function(
-            "size", returns: [.integer(.bytes)], "Its size in bytes.",
-            entry: { Call($0, $1).run { call in call.push(Int64(try call.dmabuf.pointee.size())) } }),
+            "length", returns: [.integer(.bytes)], "Bytes.",
+            entry: { Call($0, $1).run { call in call.push(Int64(try call.dmabuf.pointee.size())) } }
+        ).was("size"),
         Function(
             "fd", returns: [.integer], "Its descriptor, for sys.ioctl.",
             entry: { Call($0, $1).run { call in call.push(Int64(call.dmabuf.pointee.descriptor)) } }),

@@ -48,8 +48,8 @@ private enum MapFileKeys {
 }
 
 private enum CopyKeys {
-    static let source = Key<Object<IOAS>>("source", "an address space of the same context")
-    static let from = Key<UInt64>("from", "I/O virtual address there")
+    static let source = Key<Object<IOAS>>("src_ioas", "an address space of the same context").was("source")
+    static let from = Key<UInt64>("src_iova", "I/O virtual address there").was("from")
     static let length = Key<UInt64>("length", .size(Int64.min...Int64.max), "bytes")
     static let all: [any TableKey] = [source, from, length] + AccessKeys.all
 }
@@ -57,7 +57,7 @@ private enum CopyKeys {
 private let rangeRecord = ResultRecord<iommu_iova_range>(
     "iommufd.range", "Addresses that can be mapped.",
     [
-        ResultField("first", "the first address") { $0.start },
+        ResultField("start", "the first address") { $0.start }.was("first"),
         ResultField("last", "the last one; -1 is 2^64-1, the last of all while no device is attached") { $0.last },
     ])
 
@@ -65,7 +65,7 @@ private let rangesRecord = ResultRecord<(ranges: [iommu_iova_range], alignment: 
     "iommufd.ranges", "What IOMMU_IOAS_IOVA_RANGES says of an address space.",
     [
         ResultField("ranges", list: rangeRecord, "the usable addresses, ascending") { $0.ranges },
-        ResultField("alignment", .bytes, "what mappings need") { $0.alignment },
+        ResultField("iova_alignment", .bytes, "what mappings need") { $0.alignment }.was("alignment"),
     ])
 
 let iommufdModule = Module(

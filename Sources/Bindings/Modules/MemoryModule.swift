@@ -30,8 +30,8 @@ let memoryModule = Module(
             [
                 Parameter("length", .size(1...(1 << 40)), .required, "bytes; rounded up to pages by the kernel"),
                 Parameter(
-                    "pages", .choice([("4K", 0x1000), ("2M", 0x20_0000), ("1G", 0x4000_0000)]), .integer(0x1000),
-                    "of which size; of huge ones the length becomes a multiple"),
+                    "page_size", .choice([("4K", 0x1000), ("2M", 0x20_0000), ("1G", 0x4000_0000)]), .integer(0x1000),
+                    "of its pages; of huge ones the length becomes a multiple"),
             ],
             returns: [.object(MappedMemory.self)],
             errors: [("ENOMEM", "not that much memory, or not so many huge pages set aside")],
@@ -98,8 +98,9 @@ private let mappingClass = ObjectClass(
                 }
             }),
         Function(
-            "address", returns: [.integer], "The virtual address of its first byte.",
-            entry: { Call($0, $1).run { call in call.push(call.mapping.pointee.address) } }),
+            "addr", returns: [.integer], "The virtual address of its first byte.",
+            entry: { Call($0, $1).run { call in call.push(call.mapping.pointee.address) } }
+        ).was("address"),
         Function(
             "length", returns: [.integer(.bytes)], "Bytes.",
             entry: { Call($0, $1).run { call in call.push(Int64(call.mapping.pointee.length)) } }),

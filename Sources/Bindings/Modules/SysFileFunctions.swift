@@ -11,7 +11,8 @@ private enum MapKeys {
     static let length = Key<Int>("length", .size(0...Int64.max), "bytes")
     static let offset = Key<UInt64>("offset", default: 0, "where it begins")
     static let protection = Key<Int32>(
-        "protection", .integer(0...7), default: PROT_READ | PROT_WRITE, "PROT_READ 1, PROT_WRITE 2; default both")
+        "prot", .integer(0...7), default: PROT_READ | PROT_WRITE, "PROT_READ 1, PROT_WRITE 2; default both"
+    ).was("protection")
     static let flags = Key<UInt32>("flags", default: UInt32(MAP_SHARED), "default MAP_SHARED")
     static let all: [any TableKey] = [length, offset, protection, flags]
 }
@@ -154,7 +155,8 @@ let sysFileFunctions = [
             }
         }),
     Function(
-        "eventfd", [Parameter("count", .uint32, .integer(0), "what it starts with")], returns: [.object(RawFile.self)],
+        "eventfd", [Parameter("initval", .uint32, .integer(0), "what it starts with")],
+        returns: [.object(RawFile.self)],
         effects: [.raw], "eventfd(2).",
         entry: {
             Call($0, $1).run { call in

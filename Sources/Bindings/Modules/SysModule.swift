@@ -71,7 +71,7 @@ let sysModule = Module(
             "The monotonic clock in nanoseconds; virtual on the simulated bench.",
             entry: { Call($0, $1).run { call in call.push(try call.kernel().monotonic()) } }),
         Function(
-            "sleep", [Parameter("milliseconds", .integer(0...3_600_000), .required, "how long")],
+            "sleep", [Parameter("duration_ms", .time(0...3_600_000), .required, "how long")],
             "Sleeps; on the simulated bench its clock jumps.",
             entry: {
                 Call($0, $1).run { call in

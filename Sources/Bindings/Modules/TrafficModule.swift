@@ -49,20 +49,20 @@ private let sizesKey = Key<[UInt32]?>(
 
 private enum StreamKeys {
     static let qp = Key<Object<QueuePair>>("qp", "a connected queue pair, whose completions nobody else takes")
-    static let op = Key<UInt32>("op", .choice(operations), "what each message does")
-    static let from = Key<Object<MemoryRegion>>("from", "the local memory region")
+    static let op = Key<UInt32>("opcode", .choice(operations), "what each message does").was("op")
+    static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region").was("from")
     static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
     static let remoteAddress = Key<UInt64>(
         "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
     static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
     static let size = Key<UInt32?>("size", .size(messageSize), "bytes of a message; default 4096, and 8 for atomics")
     static let count = Key<Int?>(
-        "count", .integer(1...Int64(Int32.max)), "how many messages; default 5000, unless `duration` is given")
-    static let duration = Key<UInt64?>("duration", .integer(Bindings.duration), "or for how long: milliseconds")
+        "count", .integer(1...Int64(Int32.max)), "how many messages; default 5000, unless `duration_ms` is given")
+    static let duration = Key<UInt64?>("duration_ms", .time(Bindings.duration), "or for how long").was("duration")
     static let warmup = Key<Int>(
         "warmup", .integer(0...Int64(Int32.max)), default: 0, "how many before the clock starts")
     static let depth = Key<Int?>(
-        "depth", .integer(1...65536), "how many may be on their way; default: 128, or the queue pair's send_wr")
+        "depth", .integer(1...65536), "how many may be on their way; default: 128, or the queue pair's max_send_wr")
     static let batch = Key<Int>("batch", .integer(1...4096), default: 1, "how many are posted with one call")
     static let signalEvery = Key<Int?>(
         "signal_every", .integer(1...65536), "every so many-th reports its completion; default: half of depth")
@@ -75,10 +75,11 @@ private enum StreamKeys {
     static let slots = Key<Int>(
         "slots", .integer(1...(1 << 30)), default: 1, "messages lie in so many places side by side, in turn")
     static let patience = Key<UInt64>(
-        "patience", .integer(Bindings.duration), default: 10_000,
-        "milliseconds without a completion: the peer is lost")
+        "timeout_ms", .time(Bindings.duration), default: 10_000,
+        "so long without a completion: the peer is lost"
+    ).was("patience")
     static let all: [any TableKey] = [
-        qp, op, from, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
+        qp, op, mr, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
         rate,
         latency, slots, patience, sizesKey,
     ]
@@ -87,25 +88,33 @@ private enum StreamKeys {
 private enum PingPongKeys {
     static let qp = Key<Object<QueuePair>>("qp", "a connected queue pair, whose completions nobody else takes")
     static let isWrite = Key<Bool>(
-        "op", .choice([("write", 1), ("send", 0)]), "RDMA writes, whose last byte is watched; or sends")
-    static let first = Key<Bool>("first", "whether this side begins")
+        "opcode", .choice([("rdma_write", 1), ("send", 0)]), "RDMA writes, whose last byte is watched; or sends"
+    ).was("op")
+    static let starts = Key<Bool>("starts", "whether this side begins").was("first")
     static let mr = Key<Object<MemoryRegion>>("mr", "host memory that messages are sent from and come to")
-    static let from = Key<UInt64>("from", .size(0...Int64.max), default: 0, "where in it they are sent from")
-    static let into = Key<UInt64>("into", .size(0...Int64.max), "where in it the peer's come to")
+    static let sendOffset = Key<UInt64>(
+        "send_offset", .size(0...Int64.max), default: 0, "where in it they are sent from"
+    ).was("from")
+    static let receiveOffset = Key<UInt64>(
+        "recv_offset", .size(0...Int64.max), "where in it the peer's come to"
+    ).was("into")
     static let remoteAddress = Key<UInt64>("remote_addr", default: 0, "where the peer's come to, for writes")
     static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
     static let size = Key<UInt32>("size", .size(1...messageSize.upperBound), default: 8, "bytes of a message")
     static let count = Key<Int?>(
-        "count", .integer(1...(1 << 24)), "how many round trips; default 1000, unless `duration` is given")
+        "count", .integer(1...(1 << 24)), "how many round trips; default 1000, unless `duration_ms` is given")
     static let warmup = Key<Int>("warmup", .integer(0...(1 << 24)), default: 100, "how many before them")
     static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once")
     static let patience = Key<UInt64>(
-        "patience", .integer(Bindings.duration), default: 10_000, "milliseconds without a message: the peer is lost")
+        "timeout_ms", .time(Bindings.duration), default: 10_000, "so long without a message: the peer is lost"
+    ).was("patience")
     static let duration = Key<UInt64?>(
-        "duration", .integer(Bindings.duration),
-        "or for how long: milliseconds, which the side that begins measures; both sides must say so")
+        "duration_ms", .time(Bindings.duration),
+        "or for how long, which the side that begins measures; both sides must say so"
+    ).was("duration")
     static let all: [any TableKey] = [
-        qp, isWrite, first, mr, from, into, remoteAddress, rkey, size, count, warmup, inline, patience, duration,
+        qp, isWrite, starts, mr, sendOffset, receiveOffset, remoteAddress, rkey, size, count, warmup, inline, patience,
+        duration,
     ]
 }
 
@@ -114,7 +123,7 @@ private enum StampKeys {
     static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
     static let size = Key<Int?>("size", .size(1...messageSize.upperBound), "bytes of a message; or `sizes`")
     static let slots = Key<Int>("slots", .integer(1...(1 << 30)), default: 1, "how many messages lie side by side")
-    static let first = Key<UInt64>("first", default: 0, "number of the first one")
+    static let first = Key<UInt64>("first_message", default: 0, "number of the first one").was("first")
     static let seed = Key<UInt64>("seed", default: 0, "streams with different seeds have different bytes")
     static let all: [any TableKey] = [memory, offset, size, slots, first, seed, sizesKey]
 }
@@ -196,7 +205,7 @@ private let latencyClass = ObjectClass(
 
 private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
     var plan = TrafficPlan()
-    let mr = request[StreamKeys.from]
+    let mr = request[StreamKeys.mr]
     plan.opcode = ibv_wr_opcode(rawValue: request[StreamKeys.op])
     plan.local = (mr.pointee.start &+ request[StreamKeys.offset], mr.pointee.lkey)
     plan.remote = (request[StreamKeys.remoteAddress], request[StreamKeys.rkey])
@@ -205,7 +214,7 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
     if let count { plan.count = count }
     if let duration = request[StreamKeys.duration] {
         guard count == nil else {
-            throw ErrorValue(kind: .argument, "traffic.stream: give count or duration, not both")
+            throw ErrorValue(kind: .argument, "traffic.stream: give count or duration_ms, not both")
         }
         plan.count = 0
         plan.duration = duration * 1_000_000
@@ -217,7 +226,7 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
         throw ErrorValue(
             kind: .argument,
             "traffic.stream: depth \(plan.depth) is more than the \(places) places of the send queue; create the queue "
-                + "pair with send_wr = \(plan.depth)")
+                + "pair with max_send_wr = \(plan.depth)")
     }
     plan.batch = request[StreamKeys.batch]
     plan.keepsLatencies = request[StreamKeys.latency]
@@ -289,7 +298,7 @@ private func pingPong(_ call: Call) throws -> CInt {
     }
     var plan = PingPongPlan()
     let mr = request[PingPongKeys.mr]
-    let (from, into) = (request[PingPongKeys.from], request[PingPongKeys.into])
+    let (from, into) = (request[PingPongKeys.sendOffset], request[PingPongKeys.receiveOffset])
     plan.size = request[PingPongKeys.size]
     let (size, room) = (UInt64(plan.size), UInt64(mr.pointee.length))
     for offset in [from, into] where offset > room || size > room - offset {
@@ -297,7 +306,7 @@ private func pingPong(_ call: Call) throws -> CInt {
             kind: .argument, "traffic.ping_pong: \(size) bytes at \(offset) reach outside \(room) bytes of memory")
     }
     plan.isWrite = request[PingPongKeys.isWrite]
-    plan.isFirst = request[PingPongKeys.first]
+    plan.isFirst = request[PingPongKeys.starts]
     plan.from = (mr.pointee.start &+ from, mr.pointee.lkey)
     plan.into = (mr.pointee.start &+ into, mr.pointee.lkey)
     plan.remote = (request[PingPongKeys.remoteAddress], request[PingPongKeys.rkey])
@@ -305,7 +314,7 @@ private func pingPong(_ call: Call) throws -> CInt {
     if let count { plan.count = count }
     if let duration = request[PingPongKeys.duration] {
         guard count == nil else {
-            throw ErrorValue(kind: .argument, "traffic.ping_pong: give count or duration, not both")
+            throw ErrorValue(kind: .argument, "traffic.ping_pong: give count or duration_ms, not both")
         }
         plan.count = 0
         plan.duration = duration * 1_000_000

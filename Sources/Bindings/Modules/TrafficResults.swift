@@ -8,10 +8,12 @@ let streamRecord = ResultRecord<TrafficResult>(
     [
         ResultField("messages", "how many were sent") { $0.messages },
         ResultField("bytes", .bytes, "what they had together") { Int64(clamping: $0.bytes) },
-        ResultField("elapsed", .nanoseconds, "from the first post to the last completion") {
+        ResultField("elapsed_ns", .nanoseconds, "from the first post to the last completion") {
             Int64(clamping: $0.elapsed)
-        },
-        ResultField("cpu", .nanoseconds, "processor time of that") { Int64(clamping: $0.processorTime) },
+        }.was("elapsed"),
+        ResultField("cpu_ns", .nanoseconds, "processor time of that") {
+            Int64(clamping: $0.processorTime)
+        }.was("cpu"),
         ResultField("messages_per_s", .messagesPerSecond, "messages by time") { Double($0.messages) / $0.seconds },
         ResultField("bytes_per_s", .bytesPerSecond, "bytes by time") { Double($0.bytes) / $0.seconds },
         ResultField("failures", "completions that failed: how many by status") { result in
@@ -58,8 +60,12 @@ let summaryRecord = ResultRecord<(histogram: Histogram<UInt64>, from: LatencyHis
     "traffic.summary", "Latencies in short; of none there are no quantiles.",
     [
         ResultField("count", "how many there are") { Int64(clamping: $0.histogram.totalCount) },
-        ResultField("from", "where a paced stream's are counted from: \"post\" or \"due\"") { $0.from?.rawValue },
-        ResultField("mean", .nanoseconds, "their mean") { $0.histogram.totalCount > 0 ? $0.histogram.mean : nil },
+        ResultField("origin", "where a paced stream's are counted from: \"post\" or \"due\"") {
+            $0.from?.rawValue
+        }.was("from"),
+        ResultField("mean_ns", .nanoseconds, "their mean") {
+            $0.histogram.totalCount > 0 ? $0.histogram.mean : nil
+        }.was("mean"),
         quantile("min", "the least", 0), quantile("p50", "what half did not exceed", 50),
         quantile("p90", "what 90 % did not exceed", 90), quantile("p99", "what 99 % did not exceed", 99),
         quantile("p999", "what 99.9 % did not exceed", 99.9), quantile("max", "the most", 100),
@@ -68,7 +74,7 @@ let summaryRecord = ResultRecord<(histogram: Histogram<UInt64>, from: LatencyHis
 private func quantile(
     _ name: String, _ doc: String, _ percentile: Double
 ) -> ResultField<(histogram: Histogram<UInt64>, from: LatencyHistogram.Origin?)> {
-    ResultField(name, .nanoseconds, doc) {
+    ResultField(name + "_ns", .nanoseconds, doc) {
         $0.histogram.totalCount > 0 ? Int64(clamping: $0.histogram.valueAtPercentile(percentile)) : nil
-    }
+    }.was(name)
 }

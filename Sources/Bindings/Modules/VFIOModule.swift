@@ -12,7 +12,7 @@ extension VFIODevice: LuaObject {
 extension VFIODevice.Path: LuaChoice {
     /// As `vfio.open` takes it.
     public static var choices: [(name: String, value: VFIODevice.Path)] {
-        [("present", .present), ("cdev", .cdev), ("group", .group)]
+        [("auto", .present), ("cdev", .cdev), ("group", .group)]
     }
 }
 
@@ -158,7 +158,7 @@ private let deviceAccess: [Function] = [
             }
         }),
     Function(
-        "load", [regionParameter, offsetParameter, sizeParameter], returns: [.integer],
+        "load", [regionParameter, offsetParameter, widthParameter], returns: [.integer],
         errors: [("EIO", "memory decode is off")], "Reads one little-endian number with one access.",
         entry: {
             Call($0, $1).run { call in
@@ -169,7 +169,7 @@ private let deviceAccess: [Function] = [
         }),
     Function(
         "store",
-        [regionParameter, offsetParameter, sizeParameter, Parameter("value", .uint64, .required, "the number")],
+        [regionParameter, offsetParameter, widthParameter, Parameter("value", .uint64, .required, "the number")],
         effects: [.regionWrite], selectedEffects: configWrite,
         errors: [("EIO", "memory decode is off")],
         "Writes one little-endian number with one access.",
@@ -205,12 +205,12 @@ private let deviceAccess: [Function] = [
         }),
 ]
 
-private let sizeParameter = Parameter(
-    "size", .integer(1...8), .required, "width of the access: 1, 2, 4 or 8 bytes")
+private let widthParameter = Parameter(
+    "width", .integer(1...8), .required, "bytes that are accessed: 1, 2, 4 or 8")
 
 private func width(_ argument: Argument, _ operation: String) throws(ErrorValue) -> Int {
     guard [1, 2, 4, 8].contains(argument.int) else {
-        throw ErrorValue(kind: .argument, "\(operation): 'size' must be 1, 2, 4 or 8, not \(argument.int)")
+        throw ErrorValue(kind: .argument, "\(operation): 'width' must be 1, 2, 4 or 8, not \(argument.int)")
     }
     return argument.int
 }
@@ -241,7 +241,7 @@ private enum FeatureKeys {
 }
 
 private enum ExportKeys {
-    static let region = Key<UInt32>(regionParameter.name, regionParameter.type, regionParameter.doc)
+    static let region = Key<UInt32>("region_index", regionParameter.type, regionParameter.doc).was("region")
     static let ranges = Key<[Table]>(
         "ranges", .list(.record([offset, length]), 0...200_000), "the parts to export, in order")
     static let offset = Key<UInt64>("offset", .size(Int64.min...Int64.max), "start in the region")

@@ -16,8 +16,8 @@ let deviceRecord = ResultRecord<vfio_device_info>(
     "vfio.info", "What VFIO_DEVICE_GET_INFO says of a device.",
     [
         ResultField("flags", "VFIO_DEVICE_FLAGS_*") { $0.flags },
-        ResultField("regions", "how many regions there are") { $0.num_regions },
-        ResultField("irqs", "how many interrupt indices there are") { $0.num_irqs },
+        ResultField("num_regions", "how many regions there are") { $0.num_regions }.was("regions"),
+        ResultField("num_irqs", "how many interrupt indices there are") { $0.num_irqs }.was("irqs"),
         ResultField("reset", "whether it can be reset") { $0.flags & UInt32(VFIO_DEVICE_FLAGS_RESET) != 0 },
     ])
 

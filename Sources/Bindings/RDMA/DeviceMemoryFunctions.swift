@@ -23,7 +23,7 @@ let deviceContextMethods = [
             }
         }),
     Function(
-        "wait_event", [Parameter("timeout", .integer(0...3_600_000), .integer(5000), "milliseconds")],
+        "wait_event", [Parameter("timeout_ms", .time(0...3_600_000), .integer(5000), "how long")],
         returns: [.record(asyncEventRecord)], errors: [("ETIMEDOUT", "nothing happened in time")],
         "ibv_get_async_event, acknowledged: what happened to the device or to what is open of it.",
         entry: { Call($0, $1).run(waitEvent) }),
@@ -47,21 +47,29 @@ private func waitEvent(_ call: Call) throws -> CInt {
 private let asyncEventRecord = ResultRecord<AsyncEvent>(
     "rdma.async_event", "What happened to an RDMA device: struct ibv_async_event.",
     [
-        ResultField("type", "\"CQ_ERR\", \"QP_ACCESS_ERR\", \"SRQ_LIMIT_REACHED\", \"PORT_ERR\" and so on") { $0.name },
-        ResultField("qpn", "the queue pair's number, where it is about one") { $0.isOfQueuePair ? $0.element : nil },
-        ResultField("port", "the port's number, where it is about one") { $0.isOfPort ? $0.element : nil },
+        ResultField(
+            "event_type", "IBV_EVENT_*: \"CQ_ERR\", \"QP_ACCESS_ERR\", \"SRQ_LIMIT_REACHED\", \"PORT_ERR\" and so on"
+        ) { $0.name }.was("type"),
+        ResultField("qp_num", "the queue pair's number, where it is about one") {
+            $0.isOfQueuePair ? $0.element : nil
+        }.was("qpn"),
+        ResultField("port_num", "the port's number, where it is about one") {
+            $0.isOfPort ? $0.element : nil
+        }.was("port"),
     ])
 
 private let frmrPoolRecord = ResultRecord<FRMRPool>(
     "rdma.frmr_pool", "A pool of memory keys.",
     [
-        ResultField("blocks", "how many pages a key of it can map") { Int64(clamping: $0.blocks) },
-        ResultField("access", "IBV_ACCESS_* of its keys") { $0.access },
+        ResultField("num_dma_blocks", "how many pages a key of it can map") {
+            Int64(clamping: $0.blocks)
+        }.was("blocks"),
+        ResultField("access_flags", "IBV_ACCESS_* of its keys") { $0.access }.was("access"),
         ResultField("ats", "whether its keys use translated addresses") { $0.ats },
         ResultField("in_use", "how many of its keys are in use") { Int64(clamping: $0.inUse) },
         ResultField("max_in_use", "the most that ever were") { Int64(clamping: $0.maxInUse) },
-        ResultField("waiting", "how many keys wait in it") { $0.handles },
-        ResultField("pinned", "how many are kept when it is aged") { $0.pinned },
+        ResultField("queue_handles", "how many keys wait in it") { $0.handles }.was("waiting"),
+        ResultField("pinned_handles", "how many are kept when it is aged") { $0.pinned }.was("pinned"),
         ResultField("vendor_key", "the driver's own part of what tells pools apart") { $0.vendorKey },
         ResultField("kernel_vendor_key", "the same, of keys that the kernel uses") { $0.kernelVendorKey },
         ResultField("st", "of mlx5: the index of its keys' steering tag") { $0.hint.map { UInt32($0.index) } },

@@ -19,10 +19,11 @@ extension AddressHandle: LuaObject {
 
 /// Of which GID an endpoint, a connection or an address is.
 private enum PortKeys {
-    static let port = Key<UInt8>("port", .integer(1...255), default: 1, "from 1")
+    static let port = Key<UInt8>("port_num", .integer(1...255), default: 1, "from 1").was("port")
     static let gidIndex = Key<UInt8?>(
-        "gid_index",
-        "an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is")
+        "sgid_index",
+        "an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is"
+    ).was("gid_index")
     static let all: [any TableKey] = [port, gidIndex]
 }
 let portParameter = PortKeys.port.parameter
@@ -53,7 +54,7 @@ let queueContextMethods = [
     Function(
         "create_cq",
         [
-            Parameter("entries", .integer(1...Int64(Int32.max)), .integer(64), "at least so many"),
+            Parameter("cqe", .integer(1...Int64(Int32.max)), .integer(64), "entries, at least so many"),
             Parameter("options", .record([CQKeys.events]), .absent, "what else it can do"),
         ],
         returns: [.object(CompletionQueue.self)], errors: [("EINVAL", "more than the device has")],
@@ -76,15 +77,18 @@ private func count(_ name: String, _ fallback: UInt32, _ doc: String) -> Key<UIn
 private enum QPKeys {
     static let sendCQ = Key<Object<CompletionQueue>>("send_cq", "where sends complete")
     static let receiveCQ = Key<Object<CompletionQueue>?>("recv_cq", "where receives do; default: send_cq")
-    static let sends = count("send_wr", 64, "places for sends")
-    static let receives = count("recv_wr", 64, "places for receives")
-    static let sendPieces = count("send_sge", 1, "pieces of a send")
-    static let receivePieces = count("recv_sge", 1, "pieces of a receive")
-    static let inline = count("inline", 0, "bytes that can be sent inline")
-    static let signalAll = Key<Bool>("signal_all", default: false, "every send completes, whatever its flags")
+    static let sends = count("max_send_wr", 64, "places for sends").was("send_wr")
+    static let receives = count("max_recv_wr", 64, "places for receives").was("recv_wr")
+    static let sendPieces = count("max_send_sge", 1, "pieces of a send").was("send_sge")
+    static let receivePieces = count("max_recv_sge", 1, "pieces of a receive").was("recv_sge")
+    static let inline = count("max_inline_data", 0, "bytes that can be sent inline").was("inline")
+    static let signalAll = Key<Bool>(
+        "sq_sig_all", default: false, "every send completes, whatever its flags"
+    ).was("signal_all")
     static let type = Key<UInt32>(
-        "type", .choice([("rc", 2), ("uc", 3), ("ud", 4)]), default: 2,
-        "reliable connection (the default), unreliable connection, or datagrams")
+        "qp_type", .choice([("rc", 2), ("uc", 3), ("ud", 4)]), default: 2,
+        "reliable connection (the default), unreliable connection, or datagrams"
+    ).was("type")
     static let srq = Key<Object<SharedReceiveQueue>?>("srq", "where receive requests come from")
     static let all: [any TableKey] = [
         sendCQ, receiveCQ, sends, receives, sendPieces, receivePieces, inline, signalAll, type, srq,
@@ -96,7 +100,7 @@ let createQPFunction = Function(
     "create_qp", [Parameter("request", .record(QPKeys.all), .required, "queues and capacities")],
     returns: [.object(QueuePair.self)],
     errors: [("EINVAL", "more than the device has"), ("ENOMEM", "no memory for it")],
-    "ibv_create_qp, not yet connected or activated.",
+    "ibv_create_qp, in state RESET.",
     entry: {
         Call($0, $1).run { call in
             let request = call[1].table
@@ -120,8 +124,9 @@ let createQPFunction = Function(
     })
 
 private enum SRQKeys {
-    static let requests = count("wr", 64, "receive requests")
-    static let pieces = count("sge", 1, "pieces of each")
+    static let requests = count("max_wr", 64, "receive requests").was("wr")
+    static let pieces = count("max_sge", 1, "pieces of each").was("sge")
+    static let limit = Key<UInt32>("srq_limit", "receive requests; 0 for none")
 }
 
 /// pd:create_ah, pd:create_srq
@@ -178,21 +183,22 @@ let srqClass = ObjectClass(
                 }
             }),
         Function(
-            "set_limit", [Parameter("limit", .uint32, .required, "receive requests; 0 for none")],
+            "modify", [Parameter("attributes", .record([SRQKeys.limit]), .required, "its limit")],
             errors: [("EINVAL", "more than the queue holds")],
             "ibv_modify_srq: an event (context:wait_event, \"SRQ_LIMIT_REACHED\") once fewer receive requests are left.",
             entry: {
                 Call($0, $1).run { call in
-                    try call[0].object(SharedReceiveQueue.self).pointee.set(limit: call[1].uint32)
+                    try call[0].object(SharedReceiveQueue.self).pointee.set(limit: call[1].table[SRQKeys.limit])
                     return call.nothing
                 }
-            }),
+            }
+        ).was("set_limit"),
     ],
     close: { closeObject($0, $1, $2, SharedReceiveQueue.self) }, destroy: { destroyObject($0, SharedReceiveQueue.self) }
 )
 
 private enum EndpointKeys {
-    static let number = Key<UInt32>("qpn", .integer(0...0xff_ffff), "the peer's queue pair number")
+    static let number = Key<UInt32>("qp_num", .integer(0...0xff_ffff), "the peer's queue pair number").was("qpn")
     static let lid = Key<UInt16>("lid", default: 0, "its LID; 0 on Ethernet")
     static let gid = Key<UnsafeRawBufferPointer>("gid", .string(0...16), "its GID, 16 bytes")
     static let to = Key<Table>("to", .record([number, lid, gid]), "the peer's endpoint")
@@ -201,7 +207,7 @@ private enum EndpointKeys {
 private let endpointRecord = ResultRecord<Endpoint>(
     "rdma.endpoint", "What the peer of a queue pair connects to.",
     [
-        ResultField("qpn", "the queue pair's number") { $0.number },
+        ResultField("qp_num", "the queue pair's number") { $0.number }.was("qpn"),
         ResultField("lid", "its port's LID; 0 on Ethernet") { $0.lid },
         ResultField("gid", "its GID, 16 bytes") { Bytes($0.gid) },
     ])
@@ -221,17 +227,20 @@ private enum ConnectKeys {
         "access", accessFlags(among: .ofPeers), default: UInt32(Access.ofPeers.rawValue),
         "what the peer may do; default: all")
     static let timeout = Key<UInt8>("timeout", .integer(0...31), default: 14, "4.096 us * 2^timeout; 0 for ever")
-    static let retries = Key<UInt8>("retries", .integer(0...7), default: 7, "how often a lost request is sent again")
+    static let retries = Key<UInt8>(
+        "retry_cnt", .integer(0...7), default: 7, "how often a lost request is sent again"
+    ).was("retries")
     static let receiverRetries = Key<UInt8>(
-        "rnr_retries", .integer(0...7), default: 7, "how often one that finds no receive is; 7 is for ever")
+        "rnr_retry", .integer(0...7), default: 7, "how often one that finds no receive is; 7 is for ever"
+    ).was("rnr_retries")
     static let all: [any TableKey] =
         [EndpointKeys.to, access] + PortKeys.all + [timeout, retries, receiverRetries]
 }
 
-/// What queue pairs for datagrams are activated with, and what senders name, where a script says nothing.
+/// What `qp:to_rts` gives queue pairs for datagrams, and what senders name, where a script says nothing.
 let defaultQKey: UInt32 = 0x1111_1111
 
-private enum ActivateKeys {
+private enum DatagramKeys {
     static let qkey = Key<UInt32>("qkey", default: defaultQKey, "what senders must name")
 }
 
@@ -248,20 +257,21 @@ let qpClass = ObjectClass(
             "ibv_modify_qp from RESET over INIT and RTR to RTS, of a connection.",
             entry: { Call($0, $1).run(connect) }),
         Function(
-            "activate",
-            [Parameter("request", .record([ActivateKeys.qkey, PortKeys.port]), .required, "its key")],
-            errors: [("EINVAL", "it is a connection, or active already")],
+            "to_rts",
+            [Parameter("request", .record([DatagramKeys.qkey, PortKeys.port]), .required, "its key")],
+            errors: [("EINVAL", "it is a connection, or past RESET")],
             "ibv_modify_qp from RESET over INIT and RTR to RTS, of a queue pair for datagrams.",
             entry: {
                 Call($0, $1).run { call in
                     let request = call[1].table
                     try call[0].object(QueuePair.self).pointee.activate(
-                        port: request[PortKeys.port], key: request[ActivateKeys.qkey])
+                        port: request[PortKeys.port], key: request[DatagramKeys.qkey])
                     return call.nothing
                 }
-            }),
+            }
+        ).was("activate"),
         Function(
-            "data_in_order", [Parameter("op", .choice(operations), .required, "the kind of request")],
+            "query_data_in_order", [Parameter("opcode", .choice(operations), .required, "the kind of request")],
             returns: [.boolean],
             "ibv_query_qp_data_in_order: whether the bytes of one such request are written in order at this side (of read, those "
                 + "that come back here). Only then the last byte tells that all are there.",
@@ -270,7 +280,8 @@ let qpClass = ObjectClass(
                     let opcode = ibv_wr_opcode(rawValue: call[1].uint32)
                     return call.push(try call[0].object(QueuePair.self).pointee.isInOrder(opcode))
                 }
-            }),
+            }
+        ).was("data_in_order"),
         Function(
             "post_send", [Parameter("request", .record(SendKeys.all), .required, "the work request")], effects: [.dma],
             errors: [("ENOMEM", "the send queue is full: poll its completions"), ("EINVAL", "not connected")],

@@ -62,13 +62,14 @@ private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
     methods: [
         Function(
-            "query", returns: [.record(deviceAttributesRecord)],
+            "query_device", returns: [.record(deviceAttributesRecord)],
             "ibv_query_device.",
             entry: {
                 Call($0, $1).run { call in
                     call.push(try call[0].object(RDMAContext.self).pointee.query(), as: deviceAttributesRecord)
                 }
-            }),
+            }
+        ).was("query"),
         Function(
             "query_port", [portParameter], returns: [.record(portRecord)], "ibv_query_port.",
             entry: {
@@ -98,22 +99,22 @@ private let contextClass = ObjectClass(
 private let deviceAttributesRecord = ResultRecord<ibv_device_attr>(
     "rdma.device", "Some of what an RDMA device is: struct ibv_device_attr.",
     [
-        ResultField("firmware", "its firmware's version") { attributes in
+        ResultField("fw_ver", "its firmware's version") { attributes in
             withUnsafeBytes(of: attributes.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        },
-        ResultField("vendor", "its vendor's id") { $0.vendor_id },
-        ResultField("part", "its vendor's id of the part") { $0.vendor_part_id },
+        }.was("firmware"),
+        ResultField("vendor_id", "its vendor's id") { $0.vendor_id }.was("vendor"),
+        ResultField("vendor_part_id", "its vendor's id of the part") { $0.vendor_part_id }.was("part"),
         ResultField("max_mr_size", .bytes, "the largest memory region") { $0.max_mr_size },
         ResultField("max_mr", "how many memory regions it can have") { $0.max_mr },
         ResultField("max_pd", "how many protection domains") { $0.max_pd },
-        ResultField("ports", "how many ports it has") { Int($0.phys_port_cnt) },
-        ResultField("atomics", "\"none\", or among what the \"nic\" or the \"machine\" does") { attributes in
+        ResultField("phys_port_cnt", "how many ports it has") { Int($0.phys_port_cnt) }.was("ports"),
+        ResultField("atomic_cap", "\"none\", or among what the \"nic\" or the \"machine\" does") { attributes in
             switch attributes.atomic_cap {
             case IBV_ATOMIC_NONE: "none"
             case IBV_ATOMIC_HCA: "nic"
             default: "machine"
             }
-        },
+        }.was("atomics"),
     ])
 
 private let portRecord = ResultRecord<ibv_port_attr>(
@@ -132,7 +133,9 @@ private let portRecord = ResultRecord<ibv_port_attr>(
 private enum HandleKeys {
     static let ph = Key<ProcessingHint?>("ph", "processing hint")
     static let cpuID = Key<UInt32?>("cpu_id", "CPU whose tag the platform is asked for")
-    static let memoryType = Key<UInt8?>("mem_type", .choice([("volatile", 0), ("persistent", 1)]), "memory type")
+    static let memoryType = Key<UInt8?>(
+        "tph_mem_type", .choice([("volatile", 0), ("persistent", 1)]), "memory type"
+    ).was("mem_type")
     static let all: [any TableKey] = [ph, cpuID, memoryType]
 }
 

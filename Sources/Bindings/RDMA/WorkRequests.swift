@@ -4,31 +4,32 @@ import LuaKit
 
 /// Keys of a work request: what it is called, and the piece of memory that it sends from or receives to.
 enum WorkKeys {
-    static let id = Key<UInt64>("id", default: 0, "what its completion is called")
+    static let id = Key<UInt64>("wr_id", default: 0, "what its completion is called").was("id")
     static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region")
     static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
     static let length = Key<UInt64?>("length", .size(0...0x8000_0000), "bytes; default: to its end")
     static let piece: [any TableKey] = [mr, offset, length]
 }
 
+/// IBV_WR_* as scripts name them.
 let operations: [(name: String, value: Int64)] = [
-    ("write", IBV_WR_RDMA_WRITE), ("write_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
-    ("send_imm", IBV_WR_SEND_WITH_IMM), ("read", IBV_WR_RDMA_READ), ("compare_swap", IBV_WR_ATOMIC_CMP_AND_SWP),
-    ("fetch_add", IBV_WR_ATOMIC_FETCH_AND_ADD),
+    ("rdma_write", IBV_WR_RDMA_WRITE), ("rdma_write_with_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
+    ("send_with_imm", IBV_WR_SEND_WITH_IMM), ("rdma_read", IBV_WR_RDMA_READ),
+    ("atomic_cmp_and_swp", IBV_WR_ATOMIC_CMP_AND_SWP), ("atomic_fetch_and_add", IBV_WR_ATOMIC_FETCH_AND_ADD),
 ].map { ($0.0, Int64($0.1.rawValue)) }
 
 /// Keys of a send request.
 enum SendKeys {
-    static let op = Key<UInt32>("op", .choice(operations), "what is done")
+    static let op = Key<UInt32>("opcode", .choice(operations), "what is done, IBV_WR_*").was("op")
     static let remoteAddress = Key<UInt64>(
         "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
     static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
     static let signaled = Key<Bool>("signaled", default: true, "completes with success too; default true")
     static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once, without the region's key")
     static let fence = Key<Bool>("fence", default: false, "waits for reads and atomics before it")
-    static let immediate = Key<UInt32>("imm", default: 0, "immediate data")
+    static let immediate = Key<UInt32>("imm_data", default: 0, "immediate data").was("imm")
     static let compareAdd = Key<UInt64>("compare_add", default: 0, "what an atomic compares with or adds")
-    static let swap = Key<UInt64>("swap", default: 0, "what compare_swap leaves")
+    static let swap = Key<UInt64>("swap", default: 0, "what atomic_cmp_and_swp leaves")
     static let solicited = Key<Bool>("solicited", default: false, "asks for an event at the receiver")
     static let ah = Key<Object<AddressHandle>?>("ah", "where a datagram goes")
     static let remoteNumber = Key<UInt32>(
@@ -65,14 +66,14 @@ private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bo
         ErrorValue(kind: .argument, "qp:post_send: '\(key.name)' is \(what); '\(opName)' has no place for it")
     }
     if !opcode.isAtomic, request[SendKeys.compareAdd] != 0 {
-        throw refuse(SendKeys.compareAdd, "for compare_swap and fetch_add")
+        throw refuse(SendKeys.compareAdd, "for atomic_cmp_and_swp and atomic_fetch_and_add")
     }
     if opcode != IBV_WR_ATOMIC_CMP_AND_SWP, request[SendKeys.swap] != 0 {
-        throw refuse(SendKeys.swap, "for compare_swap")
+        throw refuse(SendKeys.swap, "for atomic_cmp_and_swp")
     }
     let hasImmediate = [IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE_WITH_IMM].contains(opcode)
     if !hasImmediate, request[SendKeys.immediate] != 0 {
-        throw refuse(SendKeys.immediate, "for write_imm and send_imm")
+        throw refuse(SendKeys.immediate, "for rdma_write_with_imm and send_with_imm")
     }
     let handle = request[SendKeys.ah]
     if !isDatagram, handle != nil || request[SendKeys.remoteNumber] != 0 {

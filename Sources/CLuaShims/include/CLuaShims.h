@@ -18,6 +18,7 @@
 enum lk_kind {
     LK_INTEGER, /* minimum..maximum */
     LK_SIZE,    /* as integer, or text such as "64K" or "0x1000" */
+    LK_TIME,    /* milliseconds: an integer, or text such as "30s" */
     LK_NUMBER,
     LK_BOOLEAN,
     LK_STRING, /* any bytes; minimum..maximum is the length */
@@ -47,7 +48,7 @@ typedef struct lk_type {
 /* A decoded argument. Bytes and items stay valid until the function returns. */
 typedef struct lk_value {
     bool present;
-    int64_t integer; /* INTEGER, SIZE, BOOLEAN, ENUM, FLAGS */
+    int64_t integer; /* INTEGER, SIZE, TIME, BOOLEAN, ENUM, FLAGS */
     double number;
     const void *_Nullable pointer; /* STRING: bytes; OBJECT: payload; RECORD and LIST: lk_value items */
     size_t count;                  /* bytes, items, or the stack index of ANY */
@@ -56,6 +57,7 @@ typedef struct lk_value {
 
 typedef struct lk_field {
     const char *name;
+    const char *_Nullable was; /* its name before version 0.2, where that was another */
     lk_type type;
     bool optional;
     lk_value fallback; /* taken where the field is absent */
@@ -82,8 +84,14 @@ enum { LK_PARAMETERS_MAX = 8 };
 /* Results of a class's close function. The error table is on the stack where it failed. */
 enum lk_closing { LK_CLOSED, LK_CLOSED_WITH_ERROR, LK_STILL_OPEN };
 
+/* A member that had another name before version 0.2. Lists of them end with one whose names are NULL. */
+typedef struct lk_renamed {
+    const char *_Nullable was, *_Nullable name;
+} lk_renamed;
+
 typedef struct lk_class {
     const char *name; /* "vfio device" */
+    const lk_renamed *_Nullable renamed; /* methods */
     enum lk_closing (*close)(lua_State *L, void *payload, bool collecting);
     void (*destroy)(void *payload);
 } lk_class;
@@ -99,8 +107,21 @@ void lk_keep(lua_State *L, int slot, int index);
 void lk_register_class(lua_State *L, lk_class *class_);
 /* Pushes a closure that calls `function` through the trampoline. */
 void lk_push_function(lua_State *L, const lk_function *function);
-/* Makes the table at the top of the stack answer unknown keys with an error that names `what`, and refuse writes. */
-void lk_seal(lua_State *L, const char *what);
+/* Makes the table at the top of the stack answer unknown keys with an error that names `what`, and refuse writes. An old name's
+ * error tells the new one. */
+void lk_seal(lua_State *L, const char *what, const lk_renamed *_Nullable renamed);
+
+/* A kind of table that functions return. */
+typedef struct lk_record {
+    const char *name; /* "rdma.completion" */
+    const char *_Nullable const *_Nullable fields;
+    int count;
+    const lk_renamed *_Nullable renamed;
+} lk_record;
+/* Makes the metatable of such tables: reading a field that the kind does not have is an error; one that is absent is nil. */
+void lk_register_record(lua_State *L, const lk_record *record);
+/* Gives the table at the top that metatable; false where it is not made yet. */
+bool lk_set_record(lua_State *L, const char *name);
 
 /* --- The state --------------------------------------------------------------------------------------------------- */
 
@@ -199,6 +220,8 @@ void lk_push_text(lua_State *L, int index);
 
 /* "4096", "0x1000", "64K", "1MiB"; false where it is no size or does not fit. */
 bool lk_parse_size(const char *text, size_t length, int64_t *result);
+/* "150ms", "1.5s", "2m", "1h", as milliseconds; false where it is no time, or more than 10000 years. */
+bool lk_parse_time(const char *text, int64_t *milliseconds);
 /* Edits between two words, for "did you mean"; at most 64 characters are compared. */
 int lk_distance(const char *a, const char *b);
 

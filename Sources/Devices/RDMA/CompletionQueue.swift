@@ -41,16 +41,16 @@ public struct Completion: Sendable {
         return names.indices.contains(Int(status)) ? names[Int(status)] : "status \(status)"
     }
 
-    /// "write", "read", "send", "compare_swap", "fetch_add", "recv", "recv_write_imm"
+    /// The C name without IBV_WC_, in small letters: "rdma_write", "recv".
     public var operation: String {
         switch ibv_wc_opcode(rawValue: opcode) {
         case IBV_WC_SEND: "send"
-        case IBV_WC_RDMA_WRITE: "write"
-        case IBV_WC_RDMA_READ: "read"
-        case IBV_WC_COMP_SWAP: "compare_swap"
+        case IBV_WC_RDMA_WRITE: "rdma_write"
+        case IBV_WC_RDMA_READ: "rdma_read"
+        case IBV_WC_COMP_SWAP: "comp_swap"
         case IBV_WC_FETCH_ADD: "fetch_add"
         case IBV_WC_RECV: "recv"
-        case IBV_WC_RECV_RDMA_WITH_IMM: "recv_write_imm"
+        case IBV_WC_RECV_RDMA_WITH_IMM: "recv_rdma_with_imm"
         default: "opcode \(opcode)"
         }
     }

@@ -38,10 +38,10 @@ struct QueueLimits {
     /// Of ibv_create_qp's EINVAL. The inline limit no device tells.
     func hint(_ asked: ibv_qp_cap) -> String {
         var causes = Causes()
-        QueueLimits.compare("send_wr", asked.max_send_wr, device?.max_qp_wr, &causes)
-        QueueLimits.compare("recv_wr", asked.max_recv_wr, device?.max_qp_wr, &causes)
-        comparePieces("send_sge", asked.max_send_sge, &causes)
-        comparePieces("recv_sge", asked.max_recv_sge, &causes)
+        QueueLimits.compare("max_send_wr", asked.max_send_wr, device?.max_qp_wr, &causes)
+        QueueLimits.compare("max_recv_wr", asked.max_recv_wr, device?.max_qp_wr, &causes)
+        comparePieces("max_send_sge", asked.max_send_sge, &causes)
+        comparePieces("max_recv_sge", asked.max_recv_sge, &causes)
         if asked.max_inline_data > 0 {
             causes.leave(
                 "inline data of \(asked.max_inline_data) bytes are more than the NIC's driver takes (try less)")
@@ -73,7 +73,7 @@ struct QueueLimits {
     func hint(entries: Int32) -> String {
         var causes = Causes()
         causes.decide(entries <= 0, "a completion queue has at least 1 entry", else: "it has an entry")
-        QueueLimits.compare("entries", UInt32(max(entries, 0)), device?.max_cqe, &causes)
+        QueueLimits.compare("cqe", UInt32(max(entries, 0)), device?.max_cqe, &causes)
         causes.leave("the completion channel is another device's")
         return causes.hint
     }
@@ -81,10 +81,10 @@ struct QueueLimits {
     /// Of ibv_create_srq's EINVAL.
     func hint(requests: UInt32, pieces: UInt32) -> String {
         var causes = Causes()
-        QueueLimits.wants("wr", requests, &causes)
-        QueueLimits.compare("wr", requests, device?.max_srq_wr, &causes)
-        QueueLimits.wants("sge", pieces, &causes)
-        QueueLimits.compare("sge", pieces, device?.max_srq_sge, &causes)
+        QueueLimits.wants("max_wr", requests, &causes)
+        QueueLimits.compare("max_wr", requests, device?.max_srq_wr, &causes)
+        QueueLimits.wants("max_sge", pieces, &causes)
+        QueueLimits.compare("max_sge", pieces, device?.max_srq_sge, &causes)
         causes.leave("the device has no shared receive queues")
         return causes.hint
     }
@@ -105,8 +105,9 @@ enum DMAHandleCauses {
             causes.decide(
                 wantsTag == .cpuID || wantsTag == .memoryType,
                 wantsTag == .cpuID
-                    ? "cpu_id goes with mem_type (\"volatile\" or \"persistent\")" : "mem_type goes with cpu_id",
-                else: "cpu_id and mem_type go together")
+                    ? "cpu_id goes with tph_mem_type (\"volatile\" or \"persistent\")"
+                    : "tph_mem_type goes with cpu_id",
+                else: "cpu_id and tph_mem_type go together")
             guard wantsTag == [.cpuID, .memoryType] else { return causes.hint }
             let present = (try? kernel.attribute("/sys/devices/system/cpu/possible"))
             if let present, let last = lastNumber(of: present) {

@@ -6,6 +6,8 @@ public indirect enum LuaType: Sendable {
     case integer(ClosedRange<Int64>)
     /// Bytes: an integer, or text such as "64K", within a range.
     case size(ClosedRange<Int64>)
+    /// Milliseconds: an integer, or text such as "30s", within a range.
+    case time(ClosedRange<Int64>)
     /// A float or integer.
     case number
     /// true or false.
@@ -58,6 +60,8 @@ public struct Parameter: Sendable {
     public let fallback: Fallback
     /// One sentence for help and stubs.
     public let doc: String
+    /// The key's name before version 0.2, where it had another one: an error for scripts that still use it.
+    public internal(set) var was: String?
 
     /// A parameter; required unless a fallback is given.
     public init(_ name: String, _ type: LuaType, _ fallback: Fallback = .required, _ doc: String) {
@@ -70,7 +74,8 @@ public struct Parameter: Sendable {
     /// The keys of a table argument are different ones; of a table that may be absent, each may be.
     func check(in function: String) {
         guard case .record(let keys) = type else { return }
-        precondition(Set(keys.map(\.name)).count == keys.count, "\(function): '\(name)' has a key twice")
+        let names = keys.map(\.name) + keys.compactMap(\.parameter.was)
+        precondition(Set(names).count == names.count, "\(function): '\(name)' has a key twice")
         for key in keys {
             if case .required = fallback {
             } else if case .required = key.parameter.fallback {
@@ -135,7 +140,16 @@ public struct Function: Sendable {
     public let errors: [(name: String, reason: String)]
     /// What it does.
     public let doc: String
+    /// A method's name before version 0.2, where it had another one: an error for scripts that still use it.
+    public private(set) var was: String?
     let entry: lk_entry
+
+    /// The same method, which had another name before version 0.2.
+    public func was(_ name: String) -> Function {
+        var function = self
+        function.was = name
+        return function
+    }
 
     /// Describes a function. `entry` is called with the checked arguments, the receiver first. A description that cannot be
     /// met is a mistake of the program, and ends it.

@@ -64,7 +64,30 @@ final class DescriptionStorage {
             fallback.present = true
             fallback.integer = value
         }
-        return lk_field(name: string(parameter.name), type: type, optional: optional, fallback: fallback)
+        return lk_field(
+            name: string(parameter.name), was: parameter.was.map { string($0) }, type: type, optional: optional,
+            fallback: fallback)
+    }
+
+    /// Old names and new ones, as C looks them up; nil where nothing was renamed.
+    func renamed(_ members: [(name: String, was: String?)]) -> UnsafePointer<lk_renamed>? {
+        let renamed = members.compactMap { member in
+            member.was.map { lk_renamed(was: string($0), name: string(member.name)) }
+        }
+        return renamed.isEmpty ? nil : array(renamed + [lk_renamed(was: nil, name: nil)])
+    }
+
+    /// A kind of table that functions return.
+    func record(_ description: any ResultRecordDescription) -> UnsafePointer<lk_record> {
+        let members = description.members
+        guard
+            let row = array([
+                lk_record(
+                    name: string(description.name), fields: array(members.map { string($0.name) }),
+                    count: CInt(members.count), renamed: renamed(members))
+            ])
+        else { preconditionFailure("one element") }
+        return row
     }
 
     private func type(_ type: LuaType, _ classes: ClassLookup) -> lk_type {
@@ -72,6 +95,7 @@ final class DescriptionStorage {
         switch type {
         case .integer(let range): row.set(LK_INTEGER, range)
         case .size(let range): row.set(LK_SIZE, range)
+        case .time(let range): row.set(LK_TIME, range)
         case .number: row.kind = LK_NUMBER
         case .boolean: row.kind = LK_BOOLEAN
         case .string(let range): row.set(LK_STRING, Int64(range.lowerBound)...Int64(range.upperBound))

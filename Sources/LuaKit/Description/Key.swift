@@ -42,9 +42,16 @@ private let keyCount = Atomic<UInt32>(0)
 /// A key of a table argument. The table is described by its keys, and functions read it by them: `table[size]`.
 public struct Key<Value: KeyValue>: TableKey {
     /// See ``TableKey``.
-    public let parameter: Parameter
+    public private(set) var parameter: Parameter
     /// See ``TableKey``.
     public let id: UInt32
+
+    /// The same key, which had another name before version 0.2.
+    public func was(_ name: String) -> Key {
+        var key = self
+        key.parameter.was = name
+        return key
+    }
 
     /// A key of the Lua type that `Value` has.
     public init(_ name: String, default fallback: Value? = nil, _ doc: String) {
@@ -139,11 +146,12 @@ extension KeyValue where Self: FixedWidthInteger {
     /// Any number that fits; of 64 bits all, bit for bit.
     public static var luaType: LuaType? { .integer(Int64(clamping: Self.min)...Int64(clamping: Self.max)) }
 
-    /// Integers, sizes, choices and flags within its range; any, bit for bit, where it has 64 bits.
+    /// Integers, sizes, times, choices and flags within its range; any, bit for bit, where it has 64 bits.
     public static func holds(_ type: LuaType) -> Bool {
         func fits(_ value: Int64) -> Bool { bitWidth == 64 || Self(exactly: value) != nil }
         switch type {
-        case .integer(let range), .size(let range): return fits(range.lowerBound) && fits(range.upperBound)
+        case .integer(let range), .size(let range), .time(let range):
+            return fits(range.lowerBound) && fits(range.upperBound)
         case .choice(let names): return names.allSatisfy { fits($0.value) }
         case .flags(let names): return fits(names.reduce(0) { $0 | $1.value })
         default: return false

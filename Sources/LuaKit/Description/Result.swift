@@ -158,7 +158,16 @@ public struct ResultField<Source>: Sendable {
     public let type: ResultType
     /// One sentence for help and stubs.
     public let doc: String
+    /// Its key before version 0.2, where it had another one: an error for scripts that still read it.
+    public private(set) var was: String?
     let push: @Sendable (Source, OpaquePointer) -> Void
+
+    /// The same field, which had another name before version 0.2.
+    public func was(_ name: String) -> ResultField {
+        var field = self
+        field.was = name
+        return field
+    }
 
     /// A field with a plain value.
     public init<Value: ResultValue>(
@@ -225,9 +234,12 @@ public protocol ResultRecordDescription: Sendable {
     var doc: String { get }
     /// Its fields, without how they are pushed.
     var described: [(name: String, type: ResultType, doc: String)] { get }
+    /// Their names, and those before version 0.2 of the ones that had others.
+    var members: [(name: String, was: String?)] { get }
 }
 
-/// A table that functions return, made of a `Source`. Only its fields are pushed, and all of them.
+/// A table that functions return, made of a `Source`. Only its fields are pushed, and all of them. Reading another field is an
+/// error.
 public struct ResultRecord<Source>: ResultRecordDescription {
     /// See ``ResultRecordDescription``.
     public let name: String
@@ -237,7 +249,8 @@ public struct ResultRecord<Source>: ResultRecordDescription {
 
     /// Describes a table. Two fields of one name are a mistake of the program, and end it.
     public init(_ name: String, _ doc: String, _ fields: [ResultField<Source>]) {
-        precondition(Set(fields.map(\.name)).count == fields.count, "\(name) has a field twice")
+        let names = fields.map(\.name) + fields.compactMap(\.was)
+        precondition(Set(names).count == names.count, "\(name) has a field twice")
         self.name = name
         self.doc = doc
         self.fields = fields
@@ -248,6 +261,9 @@ public struct ResultRecord<Source>: ResultRecordDescription {
         fields.map { (name: $0.name, type: $0.type, doc: $0.doc) }
     }
 
+    /// See ``ResultRecordDescription``.
+    public var members: [(name: String, was: String?)] { fields.map { (name: $0.name, was: $0.was) } }
+
     func push(_ source: Source, to state: OpaquePointer) {
         lua_checkstack(state, 8)
         lua_createtable(state, 0, CInt(clamping: fields.count))
@@ -255,6 +271,10 @@ public struct ResultRecord<Source>: ResultRecordDescription {
             LuaKit.push(state, field.name)
             field.push(source, state)
             lua_rawset(state, -3)
+        }
+        if !lk_set_record(state, name) {
+            LuaState.of(state).define(self)
+            _ = lk_set_record(state, name)
         }
     }
 }

@@ -153,7 +153,7 @@ public struct ScenarioResult: Codable, Sendable {
     public var skipped: [String] = []
     /// How the TPH feature was found, where a script asked.
     public var tph: String?
-    /// Calls that were refused instead of being made (`--inject`, `bench:inject`).
+    /// Calls that were refused instead of being made (`--inject`, `bench.inject`).
     public var calls_refused = 0
     /// Refusals that were planned for calls which were never made.
     public var faults_unused: [String] = []

@@ -50,7 +50,7 @@ public struct CallTracing {
     /// Nobody.
     public init() {}
 
-    /// A kernel as it is watched. A simulated one is always wrapped: `bench:inject` refuses calls there.
+    /// A kernel as it is watched. A simulated one is always wrapped: `bench.inject` refuses calls there.
     func watched(_ kernel: any Kernel, on bench: Bench) -> any Kernel {
         guard line != nil || attach != nil || bench.isSimulated else { return kernel }
         let tracing = TracingKernel(kernel, emit: line)

@@ -61,10 +61,8 @@ public struct Limits: Sendable, Equatable, Codable {
 
     /// "500ms", "30s", "5m", "2h", or seconds without a unit; nil for anything else.
     public static func seconds(_ text: String) -> Double? {
-        let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]
-        let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
-        guard let value = Double(text.dropLast(unit.0.count)) else { return nil }
-        return times.contains(value * unit.1) ? value * unit.1 : nil
+        guard let seconds = parseTime(text).map({ Double($0) / 1000 }) ?? Double(text) else { return nil }
+        return times.contains(seconds) ? seconds : nil
     }
 }
 

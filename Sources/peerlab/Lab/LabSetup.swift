@@ -64,7 +64,7 @@ struct LabSetup {
         }
         if servedMemory > 0, options.nic != nil, machine.fabric != .belowSwitch {
             notes.append(
-                "bench:tlps shows nothing: through the host bridge nobody tells the NIC's process which addresses are those of "
+                "bench.tlps shows nothing: through the host bridge nobody tells the NIC's process which addresses are those of "
                     + "--lab-exporter; --lab-machine below-switch does")
         }
         // The switch has those whose traffic it is about, and no port more.

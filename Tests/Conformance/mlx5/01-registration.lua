@@ -100,7 +100,7 @@ return {
       local answer = registering.answers(t)
       answer("a device that is not there", rdma.open, "mlx5_9")
       local context <close> = rdma.open(opt.nic)
-      answer:value("query", context:query())
+      answer:value("query", context:query_device())
       answer:value("port 1", context:query_port(1))
       answer("port 2", context.query_port, context, 2)
       answer("port 255", context.query_port, context, 255)

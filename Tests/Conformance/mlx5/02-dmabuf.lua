@@ -24,7 +24,7 @@ end
 --- new connection.
 local function reaching(with, mr)
   return function(name)
-    for _, op in ipairs { "write", "read" } do
+    for _, opcode in ipairs { "rdma_write", "rdma_read" } do
       local q = { context = with.context, pd = with.pd }
       local host <close> = memory.alloc(PAGE)
       local own <close> = with.pd:reg_mr { memory = host, access = queues.ALL }
@@ -33,8 +33,8 @@ local function reaching(with, mr)
       local made <close> = scope.open()
       q.cq, q.recv_cq, q.made = cq, cq, made
       local a = queues.pair(q, "rc")
-      a:post_send { op = op, mr = own, length = 64, remote_addr = mr:addr(), rkey = mr:rkey(), id = 1 }
-      queues.ends(with.answer, name .. ", " .. op, cq, 1)
+      a:post_send { opcode = opcode, mr = own, length = 64, remote_addr = mr:addr(), rkey = mr:rkey(), wr_id = 1 }
+      queues.ends(with.answer, name .. ", " .. opcode, cq, 1)
     end
   end
 end

@@ -26,27 +26,27 @@ return {
         ask(ph, { ph = ph })
         for _, kind in ipairs { "volatile", "persistent" } do
           for _, cpu in ipairs { 0, 1, 2, 7, 255, 0xffffffff } do
-            ask(("%s, %s, cpu %d"):format(ph, kind, cpu), { ph = ph, mem_type = kind, cpu_id = cpu })
+            ask(("%s, %s, cpu %d"):format(ph, kind, cpu), { ph = ph, tph_mem_type = kind, cpu_id = cpu })
           end
         end
         ask(ph .. ", a cpu alone", { ph = ph, cpu_id = 0 })
-        ask(ph .. ", memory alone", { ph = ph, mem_type = "volatile" })
+        ask(ph .. ", memory alone", { ph = ph, tph_mem_type = "volatile" })
       end
       ask("nothing", {})
       ask("a cpu alone", { cpu_id = 0 })
-      ask("a cpu and memory", { cpu_id = 0, mem_type = "volatile" })
+      ask("a cpu and memory", { cpu_id = 0, tph_mem_type = "volatile" })
     end) },
 
     { "regions of a handle", case(function(with)
       local answer = with.answer
       local dev <close> = vfio.open(with.opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
       for _, ph in ipairs(PH) do
         for _, cpu in ipairs { -1, 0, 1 } do
           for _, kind in ipairs(cpu >= 0 and { "volatile", "persistent" } or { "none" }) do
             local name = ("%s, cpu %d, %s"):format(ph, cpu, kind)
             local dmah <close> = answer(name, with.context.alloc_dmah, with.context,
-              cpu >= 0 and { ph = ph, cpu_id = cpu, mem_type = kind } or { ph = ph })
+              cpu >= 0 and { ph = ph, cpu_id = cpu, tph_mem_type = kind } or { ph = ph })
             if dmah then
               local mr = answer(name .. ", register", with.pd.reg_mr_ex, with.pd,
                 { dmabuf = buf, length = PAGE, access = { "local_write" }, dmah = dmah })
@@ -68,8 +68,8 @@ return {
     { "two regions, two handles", case(function(with)
       local answer = with.answer
       local dev <close> = vfio.open(with.opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
-      local asked = { ph = "target", cpu_id = 0, mem_type = "volatile" }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 4 * PAGE } } }
+      local asked = { ph = "target", cpu_id = 0, tph_mem_type = "volatile" }
       local one <close> = answer("one", with.context.alloc_dmah, with.context, asked)
       local two <close> = answer("two alike", with.context.alloc_dmah, with.context, asked)
       local function reg(name, dmah, request)
@@ -105,7 +105,7 @@ return {
       for i = 1, 8 do
         for _, kind in ipairs { "volatile", "persistent" } do
           local dmah = with.answer(("handle %d, %s"):format(i, kind), with.context.alloc_dmah, with.context,
-            { ph = PH[i % 4 + 1], cpu_id = i % 2, mem_type = kind })
+            { ph = PH[i % 4 + 1], cpu_id = i % 2, tph_mem_type = kind })
           opened:keep(dmah)
         end
       end
@@ -114,14 +114,14 @@ return {
     { "pools", case(function(with)
       local answer = with.answer
       answer("pools", function() return #with.context:frmr_pools() > 0 end)
-      local dmah <close> = with.context:alloc_dmah { ph = "target", cpu_id = 1, mem_type = "volatile" }
+      local dmah <close> = with.context:alloc_dmah { ph = "target", cpu_id = 1, tph_mem_type = "volatile" }
       local dev <close> = vfio.open(with.opt.exporter)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 16 * PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 16 * PAGE } } }
       local function of(kernel_key)
         for _, pool in ipairs(with.context:frmr_pools()) do
           if pool.kernel_vendor_key == kernel_key then
-            return { in_use = pool.in_use, most = pool.max_in_use, waiting = pool.waiting, blocks = pool.blocks,
-              access = pool.access, ats = pool.ats, st = pool.st, ph = pool.ph, pinned = pool.pinned }
+            return { in_use = pool.in_use, most = pool.max_in_use, waiting = pool.queue_handles, blocks = pool.num_dma_blocks,
+              access = pool.access_flags, ats = pool.ats, st = pool.st, ph = pool.ph, pinned = pool.pinned_handles }
           end
         end
         return "none"

@@ -10,25 +10,25 @@ local FAR <const> = 32768
 --- What is there of completions; what comes later than the end of another request is not asked for.
 local function left(answer, name, cq)
   for i, completion in ipairs(cq:poll(64)) do
-    answer:value(("%s, %d"):format(name, i), ("%d %s"):format(completion.id, completion.status))
+    answer:value(("%s, %d"):format(name, i), ("%d %s"):format(completion.wr_id, completion.status))
   end
 end
 
 --- An asynchronous event of the context, without numbers.
 local function event(answer, q, name)
-  answer(name, function() return q.context:wait_event(queues.PATIENCE).type end)
+  answer(name, function() return q.context:wait_event(queues.PATIENCE).event_type end)
 end
 
 --- One request on a new connection, how it ends at both ends, and that both are in error afterwards.
 local function fails(answer, q, name, kind, request, with)
   with = with or {}
-  local a, b = create(q, { type = kind }), create(q, { type = kind })
-  a:connect { to = b:endpoint(), timeout = 0, rnr_retries = 1 }
-  b:connect { to = a:endpoint(), timeout = 0, rnr_retries = 1, access = with.access }
+  local a, b = create(q, { qp_type = kind }), create(q, { qp_type = kind })
+  a:connect { to = b:endpoint(), timeout = 0, rnr_retry = 1 }
+  b:connect { to = a:endpoint(), timeout = 0, rnr_retry = 1, access = with.access }
   if with.receive then
-    b:post_recv { mr = with.receive_mr or q.mr, offset = 16384, length = with.receive, id = 50 }
+    b:post_recv { mr = with.receive_mr or q.mr, offset = 16384, length = with.receive, wr_id = 50 }
   end
-  local all = { op = "write", mr = q.mr, length = 64, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = 1 }
+  local all = { opcode = "rdma_write", mr = q.mr, length = 64, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = 1 }
   for key, value in pairs(request) do
     all[key] = value
   end
@@ -44,7 +44,7 @@ local function fails(answer, q, name, kind, request, with)
     event(answer, q, name .. ", the event")
   end
   answer(name .. ", the next", a.post_send, a,
-    { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = 2 })
+    { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = 2 })
   ends(answer, name .. ", the next", q.cq, 1)
   for _ = 1, 2 do
     q.made:forget():close()
@@ -56,29 +56,29 @@ end
 local function works(kind)
   return with_queues(function(answer, q)
     local a, b = pair(q, kind)
-    local ops = kind == "rc" and { "write", "write_imm", "send", "send_imm", "read", "fetch_add", "compare_swap" }
-      or { "write", "write_imm", "send", "send_imm" }
-    for id, op in ipairs(ops) do
-      local is_atomic = op == "fetch_add" or op == "compare_swap"
+    local opcodes = kind == "rc" and { "rdma_write", "rdma_write_with_imm", "send", "send_with_imm", "rdma_read", "atomic_fetch_and_add", "atomic_cmp_and_swp" }
+      or { "rdma_write", "rdma_write_with_imm", "send", "send_with_imm" }
+    for id, opcode in ipairs(opcodes) do
+      local is_atomic = opcode == "atomic_fetch_and_add" or opcode == "atomic_cmp_and_swp"
       for _, length in ipairs(is_atomic and { 8 } or { 0, 1, 8, 64, 4096, 5000 }) do
-        local name = ("%s of %d"):format(op, length)
+        local name = ("%s of %d"):format(opcode, length)
         q.host:fill(0, 8192, id)
         q.host:fill(FAR, 8192, 0x40 + id)
-        local takes = op:find "send" or op == "write_imm"
+        local takes = opcode:find "send" or opcode == "rdma_write_with_imm"
         if takes then
-          b:post_recv { mr = q.mr, offset = 16384, length = 8192, id = 100 + id }
+          b:post_recv { mr = q.mr, offset = 16384, length = 8192, wr_id = 100 + id }
         end
         answer(name .. ", post", a.post_send, a, {
-          op = op, mr = q.mr, length = length, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = id,
-          imm = op:find "imm" and 7 or nil, compare_add = is_atomic and 3 or nil, swap = op == "compare_swap" and 4 or nil,
+          opcode = opcode, mr = q.mr, length = length, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = id,
+          imm_data = opcode:find "imm" and 7 or nil, compare_add = is_atomic and 3 or nil, swap = opcode == "atomic_cmp_and_swp" and 4 or nil,
         })
         local got = ends(answer, name, q.cq, 1)[1] or {}
-        if op == "read" or is_atomic then
-          answer:value(name .. ", bytes", got.bytes) -- of the others libibverbs leaves it open
+        if opcode == "rdma_read" or is_atomic then
+          answer:value(name .. ", bytes", got.byte_len) -- of the others libibverbs leaves it open
         end
         if takes then
           got = ends(answer, name .. ", the receiver", q.recv_cq, 1)[1] or {}
-          answer:value(name .. ", received", { bytes = got.bytes, imm = got.imm, op = got.op })
+          answer:value(name .. ", received", { bytes = got.byte_len, imm_data = got.imm_data, opcode = got.opcode })
         end
         answer:value(name .. ", near", q.host:read(0, 8192))
         answer:value(name .. ", far", q.host:read(FAR, 8192))
@@ -88,20 +88,26 @@ local function works(kind)
   end)
 end
 
+--- What a region or connection must allow for a request.
+local GRANTS <const> = {
+  rdma_write = "remote_write", rdma_write_with_imm = "remote_write", rdma_read = "remote_read",
+  atomic_fetch_and_add = "remote_atomic", atomic_cmp_and_swp = "remote_atomic",
+}
+
 --- Requests that the responder must not do.
-local function refused(op)
+local function refused(opcode)
   return with_queues(function(answer, q)
     local second <close> = q.context:alloc_pd()
     local foreign <close> = second:reg_mr { memory = q.host, access = ALL }
     local closed = q.pd:reg_mr { memory = q.host, access = ALL }
     local key = closed:rkey()
     closed:close()
-    local length = (op == "fetch_add" or op == "compare_swap") and 8 or 64
+    local length = (opcode == "atomic_fetch_and_add" or opcode == "atomic_cmp_and_swp") and 8 or 64
     local base = q.mr:addr()
     local function refuse(name, request, with)
-      request.op, request.length = op, length
+      request.opcode, request.length = opcode, length
       with = with or {}
-      if op == "write_imm" then with.receive, with.untold = 64, true end
+      if opcode == "rdma_write_with_imm" then with.receive, with.untold = 64, true end
       fails(answer, q, name, "rc", request, with)
       q.recv_cq:poll(64)
     end
@@ -118,16 +124,12 @@ local function refused(op)
       {}, { "local_write" }, { "local_write", "remote_write" }, { "remote_read" }, { "local_write", "remote_atomic" },
     } do
       local mr <close> = q.pd:reg_mr { memory = q.host, access = access }
-      local grants = { write = "remote_write", write_imm = "remote_write", read = "remote_read", fetch_add = "remote_atomic",
-        compare_swap = "remote_atomic" }
-      if not table.concat(access, "|"):find(grants[op]) then
+      if not table.concat(access, "|"):find(GRANTS[opcode]) then
         refuse("a region with " .. (#access > 0 and table.concat(access, "|") or "nothing"), { rkey = mr:rkey() })
       end
     end
     for _, access in ipairs { {}, { "remote_read" }, { "remote_write" }, { "remote_atomic" } } do
-      local grants = { write = "remote_write", write_imm = "remote_write", read = "remote_read", fetch_add = "remote_atomic",
-        compare_swap = "remote_atomic" }
-      if access[1] ~= grants[op] then
+      if access[1] ~= GRANTS[opcode] then
         refuse("a connection that allows " .. (access[1] or "nothing"), {}, { access = access })
       end
     end
@@ -140,13 +142,13 @@ local function own(kind)
     local second <close> = q.context:alloc_pd()
     local foreign <close> = second:reg_mr { memory = q.host, access = ALL }
     local readonly <close> = q.pd:reg_mr { memory = q.host }
-    for _, op in ipairs(kind == "rc" and { "write", "send", "read", "fetch_add" } or { "write", "send" }) do
-      local length = op == "fetch_add" and 8 or 64
-      fails(answer, q, op .. " of another domain's region", kind, { op = op, mr = foreign, length = length },
-        { receive = op == "send" and 64 or nil, untold = true })
+    for _, opcode in ipairs(kind == "rc" and { "rdma_write", "send", "rdma_read", "atomic_fetch_and_add" } or { "rdma_write", "send" }) do
+      local length = opcode == "atomic_fetch_and_add" and 8 or 64
+      fails(answer, q, opcode .. " of another domain's region", kind, { opcode = opcode, mr = foreign, length = length },
+        { receive = opcode == "send" and 64 or nil, untold = true })
       q.recv_cq:poll(64)
-      fails(answer, q, op .. " of a region to read", kind, { op = op, mr = readonly, length = length },
-        { receive = op == "send" and 64 or nil, untold = true })
+      fails(answer, q, opcode .. " of a region to read", kind, { opcode = opcode, mr = readonly, length = length },
+        { receive = opcode == "send" and 64 or nil, untold = true })
       q.recv_cq:poll(64)
     end
   end)
@@ -162,7 +164,7 @@ local cases = {
     for _, row in ipairs {
       { "a key that is none", { rkey = 0xdead00 } }, { "over the end", { remote_addr = q.mr:addr() + 65536 } },
       { "a connection that allows nothing", {}, { access = {} } },
-      { "no receive request", { op = "send" } },
+      { "no receive request", { opcode = "send" } },
     } do
       fails(answer, q, row[1], "uc", row[2], row[3])
     end
@@ -173,46 +175,46 @@ local cases = {
     local foreign <close> = second:reg_mr { memory = q.host, access = ALL }
     local readonly <close> = q.pd:reg_mr { memory = q.host }
     for _, kind in ipairs { "rc", "uc" } do
-      fails(answer, q, kind .. ", one that is too short", kind, { op = "send" }, { receive = 8 })
-      fails(answer, q, kind .. ", of another domain's region", kind, { op = "send" }, { receive = 64, receive_mr = foreign })
-      fails(answer, q, kind .. ", of a region to read", kind, { op = "send" }, { receive = 64, receive_mr = readonly })
-      fails(answer, q, kind .. ", of nothing for nothing", kind, { op = "send", length = 0 }, { receive = 0 })
+      fails(answer, q, kind .. ", one that is too short", kind, { opcode = "send" }, { receive = 8 })
+      fails(answer, q, kind .. ", of another domain's region", kind, { opcode = "send" }, { receive = 64, receive_mr = foreign })
+      fails(answer, q, kind .. ", of a region to read", kind, { opcode = "send" }, { receive = 64, receive_mr = readonly })
+      fails(answer, q, kind .. ", of nothing for nothing", kind, { opcode = "send", length = 0 }, { receive = 0 })
     end
-    fails(answer, q, "none", "rc", { op = "send" })
-    fails(answer, q, "none for a write", "rc", { op = "write_imm" })
+    fails(answer, q, "none", "rc", { opcode = "send" })
+    fails(answer, q, "none for a write", "rc", { opcode = "rdma_write_with_imm" })
   end) },
 
   { "atomics that are not whole", with_queues(function(answer, q)
-    for _, op in ipairs { "fetch_add", "compare_swap" } do
+    for _, opcode in ipairs { "atomic_fetch_and_add", "atomic_cmp_and_swp" } do
       for at = 1, 7, 3 do
-        fails(answer, q, ("%s at %d"):format(op, at), "rc", { op = op, length = 8, remote_addr = q.mr:addr() + FAR + at })
+        fails(answer, q, ("%s at %d"):format(opcode, at), "rc", { opcode = opcode, length = 8, remote_addr = q.mr:addr() + FAR + at })
       end
     end
   end) },
 
   { "work for nobody", with_queues(function(answer, q)
     local a, b = create(q), create(q)
-    a:connect { to = { qpn = 0xfffff0, lid = b:endpoint().lid, gid = b:endpoint().gid }, timeout = 1, retries = 1 }
-    a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = 1 }
+    a:connect { to = { qp_num = 0xfffff0, lid = b:endpoint().lid, gid = b:endpoint().gid }, timeout = 1, retry_cnt = 1 }
+    a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), wr_id = 1 }
     ends(answer, "a number that is none", q.cq, 1)
     local c = create(q)
-    c:connect { to = b:endpoint(), timeout = 1, retries = 1 }
-    c:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = 2 }
+    c:connect { to = b:endpoint(), timeout = 1, retry_cnt = 1 }
+    c:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), wr_id = 2 }
     ends(answer, "one that is not connected", q.cq, 1)
     local d = create(q)
-    d:connect { to = { qpn = b:endpoint().qpn, lid = 77, gid = b:endpoint().gid }, timeout = 1, retries = 1 }
-    d:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = 3 }
+    d:connect { to = { qp_num = b:endpoint().qp_num, lid = 77, gid = b:endpoint().gid }, timeout = 1, retry_cnt = 1 }
+    d:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), wr_id = 3 }
     ends(answer, "a LID that is none", q.cq, 1)
   end) },
 
   { "a peer that is gone", with_queues(function(answer, q)
     local a, b = create(q), create(q)
-    a:connect { to = b:endpoint(), timeout = 1, retries = 1 }
-    b:connect { to = a:endpoint(), timeout = 1, retries = 1 }
+    a:connect { to = b:endpoint(), timeout = 1, retry_cnt = 1 }
+    b:connect { to = a:endpoint(), timeout = 1, retry_cnt = 1 }
     b:close()
     q.made:forget()
     for id = 1, 3 do
-      a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = id }
+      a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), wr_id = id }
     end
     ends(answer, "three writes", q.cq, 3)
   end) },
@@ -220,28 +222,28 @@ local cases = {
   { "what is flushed", with_queues(function(answer, q)
     local a, b = pair(q, "rc")
     for id = 1, 4 do
-      a:post_recv { mr = q.mr, length = 8, id = 10 + id }
-      b:post_recv { mr = q.mr, length = 8, id = 20 + id }
+      a:post_recv { mr = q.mr, length = 8, wr_id = 10 + id }
+      b:post_recv { mr = q.mr, length = 8, wr_id = 20 + id }
     end
-    a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = 0, id = 1 }
+    a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = 0, wr_id = 1 }
     for id = 2, 4 do
-      a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), id = id, signaled = false }
+      a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = q.mr:rkey(), wr_id = id, signaled = false }
     end
     ends(answer, "sends", q.cq, 4)
     ends(answer, "receives of both", q.recv_cq, 8)
-    answer("a receive afterwards", a.post_recv, a, { mr = q.mr, length = 8, id = 30 })
+    answer("a receive afterwards", a.post_recv, a, { mr = q.mr, length = 8, wr_id = 30 })
     ends(answer, "it", q.recv_cq, 1)
   end) },
 
   { "datagrams", with_queues(function(answer, q)
-    local a, b = create(q, { type = "ud" }), create(q, { type = "ud" })
-    a:activate {}
-    b:activate { qkey = KEY }
+    local a, b = create(q, { qp_type = "ud" }), create(q, { qp_type = "ud" })
+    a:to_rts {}
+    b:to_rts { qkey = KEY }
     local to <close> = q.pd:create_ah { to = b:endpoint() }
-    local global <close> = q.pd:create_ah { to = b:endpoint(), gid_index = 0 }
-    local astray <close> = q.pd:create_ah { to = { qpn = 1, lid = 99, gid = b:endpoint().gid } }
+    local global <close> = q.pd:create_ah { to = b:endpoint(), sgid_index = 0 }
+    local astray <close> = q.pd:create_ah { to = { qp_num = 1, lid = 99, gid = b:endpoint().gid } }
     local function send(name, with)
-      local request = { op = "send", mr = q.mr, length = 64, ah = to, remote_qpn = b:endpoint().qpn, id = 1 }
+      local request = { opcode = "send", mr = q.mr, length = 64, ah = to, remote_qpn = b:endpoint().qp_num, wr_id = 1 }
       for key, value in pairs(with or {}) do
         request[key] = value
       end
@@ -249,11 +251,11 @@ local cases = {
       ends(answer, name, q.cq, 1)
     end
     local function receive(id, length)
-      b:post_recv { mr = q.mr, offset = 16384, length = length or 8192, id = id }
+      b:post_recv { mr = q.mr, offset = 16384, length = length or 8192, wr_id = id }
     end
     local function received(name)
       local got = ends(answer, name, q.recv_cq, 1)[1] or {}
-      answer:value(name .. ", what", { bytes = got.bytes, imm = got.imm, op = got.op, mine = got.src_qpn == a:endpoint().qpn })
+      answer:value(name .. ", what", { bytes = got.byte_len, imm_data = got.imm_data, opcode = got.opcode, mine = got.src_qp == a:endpoint().qp_num })
       answer:value(name .. ", its bytes", q.host:read(16384 + 40, 4200))
     end
     q.host:fill(0, 8192, 0xa5)
@@ -270,44 +272,44 @@ local cases = {
     send("with a wrong key", { remote_qkey = 5 })
     send("to a number that is none", { remote_qpn = 0xfffff0 })
     send("to a LID that is none", { ah = astray })
-    send("with immediate data", { op = "send_imm", imm = 9 })
+    send("with immediate data", { opcode = "send_with_imm", imm_data = 9 })
     received("recv after those")
-    answer("without an address", a.post_send, a, { op = "send", mr = q.mr, length = 8 })
+    answer("without an address", a.post_send, a, { opcode = "send", mr = q.mr, length = 8 })
   end) },
 
   { "datagrams that are too long", with_queues(function(answer, q)
-    local a, b = create(q, { type = "ud" }), create(q, { type = "ud" })
-    a:activate {}
-    b:activate { qkey = KEY }
+    local a, b = create(q, { qp_type = "ud" }), create(q, { qp_type = "ud" })
+    a:to_rts {}
+    b:to_rts { qkey = KEY }
     local to <close> = q.pd:create_ah { to = b:endpoint() }
-    a:post_send { op = "send", mr = q.mr, length = 4097, ah = to, remote_qpn = b:endpoint().qpn, id = 1 }
+    a:post_send { opcode = "send", mr = q.mr, length = 4097, ah = to, remote_qpn = b:endpoint().qp_num, wr_id = 1 }
     ends(answer, "than a packet", q.cq, 1)
-    local c = create(q, { type = "ud" })
-    c:activate {}
-    b:post_recv { mr = q.mr, offset = 16384, length = 64, id = 2 }
-    c:post_send { op = "send", mr = q.mr, length = 64, ah = to, remote_qpn = b:endpoint().qpn, id = 3 }
+    local c = create(q, { qp_type = "ud" })
+    c:to_rts {}
+    b:post_recv { mr = q.mr, offset = 16384, length = 64, wr_id = 2 }
+    c:post_send { opcode = "send", mr = q.mr, length = 64, ah = to, remote_qpn = b:endpoint().qp_num, wr_id = 3 }
     ends(answer, "than the receive request", q.cq, 1)
     ends(answer, "than the receive request, recv", q.recv_cq, 1)
   end) },
 
   { "a shared receive queue", with_queues(function(answer, q)
     local srq, a, c = queues.with_shared(answer, q)
-    answer("limit", srq.set_limit, srq, 3)
-    a:post_send { op = "send", mr = q.mr, length = 8, id = 10 }
+    answer("limit", srq.modify, srq, { srq_limit = 3 })
+    a:post_send { opcode = "send", mr = q.mr, length = 8, wr_id = 10 }
     ends(answer, "from the first", q.cq, 1)
     ends(answer, "recv of the first", q.recv_cq, 1)
-    c:post_send { op = "send_imm", imm = 3, mr = q.mr, length = 8, id = 11 }
+    c:post_send { opcode = "send_with_imm", imm_data = 3, mr = q.mr, length = 8, wr_id = 11 }
     ends(answer, "from the second", q.cq, 1)
     ends(answer, "recv of the second", q.recv_cq, 1)
     event(answer, q, "the limit's event")
-    c:post_send { op = "write_imm", imm = 3, mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = 12 }
+    c:post_send { opcode = "rdma_write_with_imm", imm_data = 3, mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = 12 }
     ends(answer, "a write from the second", q.cq, 1)
     ends(answer, "recv of the write", q.recv_cq, 1)
-    c:post_send { op = "write", mr = q.mr, length = 8, remote_addr = 0, rkey = 0, id = 13 }
+    c:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = 0, rkey = 0, wr_id = 13 }
     ends(answer, "a wrong one", q.cq, 1)
     event(answer, q, "its event")
     event(answer, q, "another")
-    a:post_send { op = "send", mr = q.mr, length = 8, id = 14 }
+    a:post_send { opcode = "send", mr = q.mr, length = 8, wr_id = 14 }
     ends(answer, "the first goes on", q.cq, 1)
     ends(answer, "recv of it", q.recv_cq, 1)
   end) },
@@ -317,17 +319,17 @@ local cases = {
     q.made:keep(small)
     local cq = q.cq
     q.cq = small
-    local a, b = create(q, { send_wr = 64 }), create(q)
+    local a, b = create(q, { max_send_wr = 64 }), create(q)
     q.cq = cq
     a:connect { to = b:endpoint(), timeout = 0 }
     b:connect { to = a:endpoint(), timeout = 0 }
     for id = 1, 2 do
-      a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = id }
+      a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = id }
     end
     ends(answer, "as many as fit", small, 2)
     for id = 3, 12 do
       answer("post " .. id, a.post_send, a,
-        { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), id = id })
+        { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr() + FAR, rkey = q.mr:rkey(), wr_id = id })
     end
     event(answer, q, "the event")
   end) },
@@ -340,15 +342,15 @@ local cases = {
     one:close()
     local two <close> = q.pd:reg_mr { memory = more, access = ALL }
     answer:value("the same key", two:rkey() == key)
-    a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = two:addr(), rkey = key, id = 1 }
+    a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = two:addr(), rkey = key, wr_id = 1 }
     ends(answer, "a write to the second", q.cq, 1)
-    a:post_send { op = "write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = key, id = 2 }
+    a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = q.mr:addr(), rkey = key, wr_id = 2 }
     ends(answer, "a write to the first", q.cq, 1)
   end) },
 }
 
-for _, op in ipairs { "write", "write_imm", "read", "fetch_add", "compare_swap" } do
-  cases[#cases + 1] = { op .. ", what the responder must not do", refused(op) }
+for _, opcode in ipairs { "rdma_write", "rdma_write_with_imm", "rdma_read", "atomic_fetch_and_add", "atomic_cmp_and_swp" } do
+  cases[#cases + 1] = { opcode .. ", what the responder must not do", refused(opcode) }
 end
 
 return {

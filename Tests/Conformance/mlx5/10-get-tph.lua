@@ -14,7 +14,7 @@ local function exporting(body)
     local dev <close> = vfio.open(with.opt.exporter)
     with.dev = dev
     function with.export(pages)
-      return dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = (pages or 4) * PAGE } } }
+      return dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = (pages or 4) * PAGE } } }
     end
     function with.register(name, buf, request)
       local all = { dmabuf = buf, length = PAGE, access = LOCAL }
@@ -84,7 +84,7 @@ return {
     { "a handle beside it", exporting(function(with)
       local buf <close> = with.export()
       local dmah <close> = with.context:alloc_dmah { ph = "requester" }
-      local tagged <close> = with.context:alloc_dmah { ph = "requester", cpu_id = 1, mem_type = "volatile" }
+      local tagged <close> = with.context:alloc_dmah { ph = "requester", cpu_id = 1, tph_mem_type = "volatile" }
       local _one <close> = with.register("a handle alone", buf, { dmah = dmah })
       local _two <close> = with.register("a handle with a tag", buf, { dmah = tagged })
       with.answer("set", buf.set_tph, buf, { st = 0x31, ph = "target" })

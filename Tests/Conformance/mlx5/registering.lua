@@ -33,7 +33,7 @@ function registering.register(with, name, fn, request, keeps)
   end
   with.answer:value(name .. ", the region", {
     length = mr:length(), same = mr:lkey() == mr:rkey(), none = mr:lkey() == 0,
-    here = mr:addr() == (request.iova or request.memory and request.memory:address() + (request.offset or 0)
+    here = mr:addr() == (request.iova or request.memory and request.memory:addr() + (request.offset or 0)
       or request.offset or 0),
   })
   if keeps then

@@ -22,7 +22,7 @@ Case.__index = Case
 
 --- A new dma-buf, known by this label, and an importer attached to it where there is one.
 function Case:export(label, pages)
-  local buf = self.dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = (pages or 1) * PAGE } } }
+  local buf = self.dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = (pages or 1) * PAGE } } }
   self.labels[buf:info().inode] = label
   local ok, attached = pcall(importer.attach, buf)
   if ok then
@@ -206,7 +206,7 @@ return {
           while other:region_info(region).size < PAGE do
             region = region + 1
           end
-          local buf <close> = other:export_dmabuf { region = region, ranges = { { offset = 0, length = PAGE } } }
+          local buf <close> = other:export_dmabuf { region_index = region, ranges = { { offset = 0, length = PAGE } } }
           c:set_bytes("a dma-buf of another device", c:data { fd = buf:fd() })
           c:set_bytes("its own through another device", c:data { fd = c:export("a"):fd() }, other)
         end

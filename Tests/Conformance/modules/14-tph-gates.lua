@@ -19,7 +19,7 @@ local function case(body)
     end
     --- A SET of these values, once for no dma-buf, and once for the device's own.
     function c.set(name, values)
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = PAGE } } }
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = PAGE } } }
       values.fd = -1
       c.send(name .. ", no dma-buf", SET, feature.pack(structure, values))
       values.fd = buf:fd()

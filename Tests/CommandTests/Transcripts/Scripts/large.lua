@@ -36,8 +36,8 @@ return {
     ["by an engine, by a NIC"] = function()
       local dev <close> = vfio.open("0000:01:00.0")
       local far <close> = vfio.open("0000:04:00.0")
-      local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = 128 * G } } }
-      expect.equal(buf:size(), 128 * G)
+      local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = 128 * G } } }
+      expect.equal(buf:length(), 128 * G)
       local context <close> = iommufd.open()
       local engine <close> = vfio.open("0000:02:00.0", { iommufd = context })
       local ioas <close> = context:alloc_ioas()
@@ -61,7 +61,7 @@ return {
       local from <close> = pd:reg_mr { memory = host, access = { "local_write" } }
       local to <close> = pd:reg_dmabuf_mr { dmabuf = buf, length = 128 * G, access = { "local_write", "remote_write" } }
       for _, place in ipairs(PLACES) do
-        a:post_send { op = "write", mr = from, length = 4096, remote_addr = to:addr() + place, rkey = to:rkey() }
+        a:post_send { opcode = "rdma_write", mr = from, length = 4096, remote_addr = to:addr() + place, rkey = to:rkey() }
         expect.equal(cq:wait(1, 1000)[1].status, "SUCCESS")
         check(dev, place, sent)
         expect.bytes(far:read(2, place, 4096), ("\0"):rep(4096), "the neighbour's BAR")

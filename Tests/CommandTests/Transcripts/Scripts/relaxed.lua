@@ -10,23 +10,23 @@ local b <close> = pd:create_qp { send_cq = cq }
 a:connect { to = b:endpoint() }
 b:connect { to = a:endpoint() }
 local exporter <close> = vfio.open("0000:01:00.0")
-local buf <close> = exporter:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+local buf <close> = exporter:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
 local host <close> = memory.alloc("64K")
 local from <close> = pd:reg_mr { memory = host, access = { "local_write" } }
 
 local function show(what, access)
   local to <close> = pd:reg_dmabuf_mr { dmabuf = buf, length = "64K", access = access }
-  bench:clear_tlps()
-  for _, op in ipairs { "write", "read" } do
-    a:post_send { op = op, mr = from, length = 64, remote_addr = to:addr(), rkey = to:rkey() }
+  bench.clear_tlps()
+  for _, opcode in ipairs { "rdma_write", "rdma_read" } do
+    a:post_send { opcode = opcode, mr = from, length = 64, remote_addr = to:addr(), rkey = to:rkey() }
     assert(cq:wait(1, 1000)[1].status == "SUCCESS")
   end
   local line = {}
-  for _, request in ipairs(bench:tlps { target = "0000:01:00.0" }) do
+  for _, request in ipairs(bench.tlps { target = "0000:01:00.0" }) do
     line[#line + 1] = ("%s %s %08x"):format(request.kind, request.relaxed_ordering, request.words and request.words[1] or 0)
   end
   print(what .. ": " .. table.concat(line, ", "))
-  print(#bench:tlps { relaxed_ordering = true } .. " with it")
+  print(#bench.tlps { relaxed_ordering = true } .. " with it")
 end
 
 local plain = { "local_write", "remote_write", "remote_read" }

@@ -5,7 +5,7 @@ local memory, edu, pattern = require "memory", require "engines.edu", require "p
 local dev <close> = vfio.open("0000:01:00.0", { via = "cdev" })
 local context <close> = iommufd.open()
 local engine <close> = vfio.open("0000:02:00.0", { iommufd = context })
-local buf <close> = dev:export_dmabuf { region = 2, ranges = { { offset = 0, length = "64K" } } }
+local buf <close> = dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = "64K" } } }
 local ioas <close> = context:alloc_ioas()
 engine:attach(ioas)
 local host <close> = memory.alloc(4096)
