@@ -23,6 +23,29 @@ static int resume(lua_State *L) {
     return lua_gettop(L);
 }
 
+/* Lua's close and the coroutine are at the top: calls it, and leaves its results. The coroutine's __close handlers run in it, so
+ * an interrupt has to find it. Close raises for a coroutine that runs. */
+static void call_close(lua_State *L, lua_State *coroutine) {
+    lk_state *state = state_of(L);
+    lua_State *before = state->running;
+    state->running = coroutine;
+    int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+    state->running = before;
+    state->noted_call = NULL;
+    lk_check_interrupt(L);
+    if (status != LUA_OK) lua_error(L);
+}
+
+/* Upvalue 1 is Lua's close. */
+static int close_coroutine(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTHREAD);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    call_close(L, lua_tothread(L, 2));
+    return lua_gettop(L);
+}
+
 /* Upvalue 2 is the coroutine, 3 Lua's close. */
 static int wrapped(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, lua_upvalueindex(2));
@@ -35,7 +58,9 @@ static int wrapped(lua_State *L) {
     if (lua_status(coroutine) > LUA_YIELD) { /* it failed: close what it left open */
         lua_pushvalue(L, lua_upvalueindex(3));
         lua_pushvalue(L, lua_upvalueindex(2));
-        lua_call(L, 1, 0);
+        int top = lua_gettop(L) - 2;
+        call_close(L, coroutine);
+        lua_settop(L, top);
     }
     if (lua_type(L, 2) == LUA_TSTRING) { /* as Lua does, the caller's position is put before a string */
         luaL_where(L, 1);
@@ -90,6 +115,9 @@ static int wrap(lua_State *L) {
 void lk_open_coroutines(lua_State *L) {
     lua_getfield(L, -1, "resume");
     lua_getfield(L, -2, "close");
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, close_coroutine, 1);
+    lua_setfield(L, -4, "close");
     lua_pushvalue(L, -2);
     lua_pushcclosure(L, resume, 1);
     lua_setfield(L, -4, "resume");

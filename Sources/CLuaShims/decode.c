@@ -5,6 +5,9 @@
 /* Most names differ in the first letter. */
 static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
 
+/* Whether a string has a zero byte, where C takes it to end: no name has one. */
+static bool has_zero(lua_State *L, int index) { return strlen(lua_tostring(L, index)) != lua_rawlen(L, index); }
+
 static void check_range(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, lua_Integer value) {
     if (value >= type->minimum && value <= type->maximum) return;
     lua_pushfstring(L, "must be %I to %I, not %I", (LUAI_UACINT)type->minimum, (LUAI_UACINT)type->maximum,
@@ -25,7 +28,7 @@ static void push_names(lua_State *L, const lk_type *type) { /* [-0, +1, m] */
 static int64_t decode_name(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index) {
     if (lua_type(L, index) != LUA_TSTRING) lk_wrong_type(L, f, at, index, "a name");
     const char *word = lua_tostring(L, index);
-    for (int i = 0; i < type->count; i++)
+    for (int i = 0; i < type->count && !has_zero(L, index); i++)
         if (same(word, type->names[i])) return type->values[i];
     push_names(L, type);
     lua_pushfstring(L, "must be one of %s, not '%s'", lua_tostring(L, -1), word);
@@ -145,7 +148,7 @@ static void spread(lua_State *L, const lk_function *f, const arg_path *at, const
             lk_refuse(L, f, at);
         }
         const char *key = lua_tostring(L, -2);
-        const lk_field *field = find_field(type, key);
+        const lk_field *field = has_zero(L, -2) ? NULL : find_field(type, key);
         if (!field) {
             lk_push_path(L, at);
             for (int i = 0; i < type->count; i++)
@@ -295,7 +298,6 @@ static void ask(lua_State *L, const lk_function *f, const lk_value *values) {
 
 static inline int call_entry(lua_State *L, const lk_function *f, const lk_value *values) {
     lk_state *state = state_of(L);
-    if (!lk_has_room(state, 0)) lk_check_memory(L);
     if ((f->effects | f->selected_effects) & ~state->permitted) ask(L, f, values);
     lk_crossing before = lk_cross(L);
     int results = f->entry(L, values);
@@ -308,6 +310,8 @@ static inline int call_entry(lua_State *L, const lk_function *f, const lk_value 
 /* For functions of few arguments whose every argument is as it should be; anything else starts anew in the other one. */
 static int quick_trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
+    /* First: it runs finalizers, which may close an object that is an argument. */
+    if (!lk_has_room(state_of(L), 0)) lk_check_memory(L);
     lk_value values[4];
     int count = f->count;
     for (int i = 0; i < count; i++)
@@ -342,6 +346,7 @@ static int trampoline(lua_State *L) {
     lk_value values[LK_PARAMETERS_MAX];
     room room;
     room.used = 0;
+    if (!lk_has_room(state_of(L), 0)) lk_check_memory(L);
     int given = lua_gettop(L);
     bool takes_case = f->count && f->parameters[0].type.kind == LK_ANY && !strcmp(f->parameters[0].name, "case");
     if (!takes_case) lk_check_call(L, f);

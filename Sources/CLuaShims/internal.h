@@ -75,6 +75,7 @@ typedef struct lk_object {
     int closed_line; /* while it is open, the period in which it came: see lk_collect */
     size_t held;     /* bytes outside Lua, until it is closed */
 } lk_object;
+_Static_assert(sizeof(lk_object) % 8 == 0, "payloads are aligned to 8");
 
 /* Raises the error table at the top, after giving it a position and a traceback. Stack effect [-1, +0, e]. */
 int lk_throw(lua_State *L);

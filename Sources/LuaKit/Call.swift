@@ -178,7 +178,8 @@ extension Call {
     }
 
     /// Counts bytes that are kept for the script outside Lua against its memory; a "memory" error where there is no room.
-    /// ``release(_:)`` or an object that holds them gives them back.
+    /// ``release(_:)`` or an object that holds them gives them back. It may collect, and so run finalizers that close objects
+    /// and descriptors: look at them afterwards.
     public func hold(_ bytes: Int, _ function: String) throws(ErrorValue) {
         guard !lk_hold(state, bytes) else { return }
         let limit = memoryLimit

@@ -340,7 +340,7 @@ public final class LuaState {
         object payload: consuming Payload, on state: OpaquePointer, parent: CInt, label: ObjectLabel
     ) {
         let row = row(of: Payload.luaName)
-        // lk_new_object aligns what follows its 16-byte header to 8.
+        // The payload follows lk_object, whose size is a multiple of 8.
         precondition(MemoryLayout<Payload>.alignment <= 8)
         lua_checkstack(state, 8)
         let size = MemoryLayout<Payload>.size

@@ -55,17 +55,31 @@ public enum LuaValue: Sendable, Equatable {
     /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`. What no script means
     /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
     static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8, keepsBytes: Bool = false) -> LuaValue {
-        // A table that holds itself has no end.
-        var reading = Reading(room: 1_000_000, keepsBytes: keepsBytes)
+        // A table may hold itself, or one long string many times: Lua has that once, and Swift a copy of each.
+        let isTable = lua_type(state, index) == LUA_TTABLE
+        var reading = Reading(room: 1_000_000, bytes: isTable ? 64 << 20 : .max, keepsBytes: keepsBytes)
         return read(state, index, depth, &reading)
     }
 
-    private static let tooLarge = "table that is too large (1,000,000 values)"
+    private static let tooLarge = "table that is too large (1,000,000 values, 64 MiB of text)"
 
     private struct Reading {
         /// How many values may still be read.
         var room: Int
+        /// How many bytes of strings may still be copied.
+        var bytes: Int
         let keepsBytes: Bool
+
+        /// Counts the string at a stack index; where there is no room for it there is none for anything else.
+        mutating func takes(_ state: OpaquePointer, _ index: CInt) -> Bool {
+            let length = Int(clamping: lua_rawlen(state, index))
+            guard length <= bytes else {
+                room = 0
+                return false
+            }
+            bytes -= length
+            return true
+        }
     }
 
     private static func read(_ state: OpaquePointer, _ index: CInt, _ depth: Int, _ reading: inout Reading)
@@ -78,6 +92,7 @@ public enum LuaValue: Sendable, Equatable {
         case LUA_TNUMBER:
             return lua_isinteger(state, index) != 0
                 ? .integer(lua_tointegerx(state, index, nil)) : .number(lua_tonumberx(state, index, nil))
+        case LUA_TSTRING where !reading.takes(state, index): return .other(tooLarge)
         case LUA_TSTRING:
             guard reading.keepsBytes else { return .string(text(state, index)) }
             return name(state, index).map { .string($0) } ?? .bytes(bytes(state, index))
@@ -111,6 +126,11 @@ public enum LuaValue: Sendable, Equatable {
         lua_pushnil(state)
         while lk_next(state, index) {
             guard reading.room > 0 else {
+                lk_pop(state, 2)
+                return .other(tooLarge)
+            }
+            let isRoom = lua_type(state, -2) != LUA_TSTRING || reading.takes(state, -2)
+            guard isRoom else {
                 lk_pop(state, 2)
                 return .other(tooLarge)
             }

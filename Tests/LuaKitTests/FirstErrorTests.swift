@@ -147,6 +147,16 @@ import Testing
         #expect(fixture.state.takeFailuresOfFinalizers().map(\.error.message) == ["in a finalizer (__gc): \(message)"])
     }
 
+    @Test func whatAFinalizerRaisesWhileACoroutineIsClosedIsTold() {
+        let fixture = Fixture()
+        let found = failure(
+            "local co = coroutine.create(function() local x <close> = setmetatable({}, { __close = function() "
+                + "setmetatable({}, { __gc = function() error('lost', 0) end }) collectgarbage() end }) coroutine.yield() end) "
+                + "coroutine.resume(co) coroutine.close(co) print 'here'", fixture)
+        #expect(found.line == "here")
+        #expect(fixture.state.takeFailuresOfFinalizers().map(\.error.message) == ["in a finalizer (__gc): lost"])
+    }
+
     @Test func whatAFinalizerRaisesAtTheEndIsTold() {
         let fixture = Fixture()
         _ = fixture.run("local t = setmetatable({}, { __gc = function() error('late', 0) end })")

@@ -87,6 +87,11 @@ private let testModule = Module(
                 }
             }),
         Function(
+            "bytes", [Parameter("count", .integer(0...(1 << 30)), .required, "")], "So many bytes, beyond any limit.",
+            entry: {
+                Call($0, $1).run { call in call.push(value: Bytes([UInt8](repeating: 65, count: call[0].int))) }
+            }),
+        Function(
             "with",
             [
                 Parameter("handle", .object(Handle.self), .required, ""),
@@ -151,7 +156,12 @@ final class Fixture {
 
 @Suite struct ArgumentTests {
     @Test(arguments: [
-        ("print(t.add(1, 2))", "3"), ("print(t.add(1))", "8"), ("print(t.add('1', 2.0))", "3"),
+        ("print(t.add(1, 2))", "3"),
+        (
+            "print(pcall(t.choose, 'green\\0'))",
+            "false\ttest.lua:1: test.choose: 'what' must be one of red, green, not 'green'; did you mean 'green'?"
+        ),
+        ("print(t.add(1))", "8"), ("print(t.add('1', 2.0))", "3"),
         ("print(t.add(1, nil))", "8"),
         ("print(t.size('64K'), t.size('0x10'), t.size('1MiB'), t.size(5))", "65536\t16\t1048576\t5"),
         ("print(t.choose 'green')", "2"), ("print(t.flags { 'one', 'four' }, t.flags {})", "5\t0"),
@@ -270,6 +280,33 @@ final class Fixture {
             """
         #expect(fixture.run(text).hasPrefix("test.with: 'handle' is closed (number one"))
         #expect(fixture.counter.live == 0)
+    }
+
+    /// A call of a state that has used up its memory begins with a collection. Nothing else here allocates, which would be one too.
+    @Test(arguments: ["t.use(h)", "t.with(h, list)", "h:poke()"])
+    func anObjectThatTheCollectionBeforeACallClosesIsRefused(_ call: String) {
+        let fixture = Fixture()
+        fixture.state.limitMemory(1 << 20)
+        let text = """
+            local t = require 'test'
+            local h, list = t.open(), {}
+            collectgarbage('stop')
+            local g, s = setmetatable({}, { __gc = function() h:close() end }), t.bytes(4 << 20)
+            g, s = nil, nil
+            \(call)
+            """
+        #expect(fixture.run(text).contains("is closed (number one, closed at line 4)"))
+        #expect(fixture.counter.live == 0)
+    }
+
+    @Test(arguments: ["error(l)", "return l", "error { l = l }"])
+    func aStringThatATableNamesOftenIsNotCopiedAsOften(_ text: String) {
+        let fixture = Fixture()
+        fixture.state.limitMemory(64 << 20)
+        let message = fixture.run(
+            "local s, l = ('a'):rep(8 << 20), {} for i = 1, 400 do l[i] = s end \(text)")
+        // What is returned is not shown.
+        #expect(message.contains("too large") || text.hasPrefix("return"), "\(message.prefix(200))")
     }
 
     @Test func closeInsideACoroutineThatIsClosed() {
@@ -398,6 +435,8 @@ final class Fixture {
         "local f = coroutine.wrap(function() t.interrupt() while true do end end) pcall(f) print 'on'",
         "coroutine.wrap(function() coroutine.wrap(function() t.interrupt() while true do end end)() print 'on' end)()",
         "local co = coroutine.create(function() coroutine.yield() end) coroutine.resume(co) t.interrupt() while true do end",
+        "local co = coroutine.create(function() local x <close> = setmetatable({}, { __close = function() t.interrupt() "
+            + "while true do end end }) coroutine.yield() end) coroutine.resume(co) coroutine.close(co) print 'on'",
     ])
     func anInterruptFindsTheCoroutineThatRuns(_ text: String) {
         let message = Fixture().run("local t = require 'test' " + text)
@@ -417,6 +456,12 @@ final class Fixture {
         ("local f = coroutine.wrap(function() error 'x' end) print(pcall(f))", "false\ttest.lua:1: x"),
         ("local f = coroutine.wrap(function() error({1}) end) local ok, e = pcall(f) print(ok, e[1])", "false\t1"),
         ("for v in coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) do print(v) end", "1|2|3"),
+        ("print(coroutine.close(coroutine.create(print)))", "true"),
+        (
+            "local co = coroutine.create(function() local x <close> = setmetatable({}, { __close = function() error 'x' end }) "
+                + "coroutine.yield() end) coroutine.resume(co) print(coroutine.close(co))", "false\ttest.lua:1: x"
+        ),
+        ("print(pcall(coroutine.close, coroutine.running()))", "false\tcannot close a running coroutine"),
         ("print(coroutine.isyieldable(), coroutine.status(coroutine.create(print)))", "false\tsuspended"),
         (
             "print(pcall(coroutine.resume, 5))",

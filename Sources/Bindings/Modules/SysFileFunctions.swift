@@ -124,12 +124,14 @@ let sysFileFunctions = [
                 let flags = request[MapKeys.flags]
                 // A file's memory is counted where the file is made.
                 let isMemory = flags & UInt32(MAP_ANONYMOUS | MAP_PRIVATE) != 0
-                if isMemory { try call.hold(length, "sys.mmap") }
-                let mapping = try MappedMemory(
-                    of: call.descriptor(call[0], "sys.mmap"), length: length, protection: request[MapKeys.protection],
-                    flags: Int32(truncatingIfNeeded: flags), at: request[MapKeys.offset], kernel: try call.kernel())
-                defer { if isMemory { call.holdUntilClosed(length) } }
-                return call.push(object: mapping, parent: 0, label: "of descriptor \(call[0].int32)")
+                func map() throws -> CInt {
+                    let mapping = try MappedMemory(
+                        of: call.descriptor(call[0], "sys.mmap"), length: length,
+                        protection: request[MapKeys.protection], flags: Int32(truncatingIfNeeded: flags),
+                        at: request[MapKeys.offset], kernel: try call.kernel())
+                    return call.push(object: mapping, parent: 0, label: "of descriptor \(call[0].int32)")
+                }
+                return isMemory ? try call.holding(length, "sys.mmap", map) : try map()
             }
         }),
     Function(

@@ -115,7 +115,7 @@ private func ioctl(_ call: Call) throws -> CInt {
     if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(truncatingIfNeeded: request)) {
         _ = try call.host.permissions.permit(.reset, "sys.ioctl")
     }
-    let descriptor = try call.descriptor(call[0], "sys.ioctl")
+    var descriptor = try call.descriptor(call[0], "sys.ioctl")
     guard call[2].isPresent else { return answer(call, kernel.ioctl(descriptor, request, .none), nil) }
     if let bytes = call.bytes(of: call[2]) {
         guard let memory = sys_guarded_alloc(bytes.count) else {
@@ -124,12 +124,19 @@ private func ioctl(_ call: Call) throws -> CInt {
         defer { sys_guarded_free(memory, bytes.count) }
         let buffer = UnsafeMutableRawBufferPointer(start: memory, count: bytes.count)
         buffer.copyBytes(from: bytes)
-        for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named > 2 {
-            try call.check(descriptor: named, "sys.ioctl")
-        }
         // A heap's buffer is there at once, until nobody has it open: the run's end at the latest.
         let size = call.host.heapBuffer(descriptor, request, UnsafeRawBufferPointer(buffer))
         try call.hold(size, "sys.ioctl")
+        do {
+            // Only now: `hold` may have run a finalizer of the script that closed one of them.
+            descriptor = try call.descriptor(call[0], "sys.ioctl")
+            for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named > 2 {
+                try call.check(descriptor: named, "sys.ioctl")
+            }
+        } catch {
+            call.release(size)
+            throw error
+        }
         let result = kernel.ioctl(descriptor, request, .memory(buffer))
         if result < 0 { call.release(size) }
         return answer(call, result, Array(buffer))
