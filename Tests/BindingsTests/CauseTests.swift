@@ -84,6 +84,11 @@ import Testing
             call: joined("con:map { memory = host, iova = 0xfee00000 }"),
             says: ["is not among the usable ones", "reserved"]),
         Row(call: joined("con:unmap(0, 0)"), says: ["the length is 0"]),
+        Row(call: "objects['vfio container']:dirty_bitmap(0, 4096)", says: ["no device has joined"]),
+        Row(
+            call: joined("con:dirty_bitmap(0x100, 4096)"), says: ["iova 0x100 is not whole pages"],
+            leavesOut: ["the length is 0"]),
+        Row(call: joined("con:dirty_bitmap(0, 4096)"), says: ["track_dirty_pages(true)", "inside a mapping"]),
         Row(
             call: joined("local m = memory.alloc(8192) con:map { memory = m, iova = 0 } con:unmap(0, 4096)"),
             says: ["what remains is: the range begins or ends inside a mapping"]),

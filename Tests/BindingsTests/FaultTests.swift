@@ -40,6 +40,9 @@ private let working: [String: String] = {
         local container = objects["vfio container"]
         opened[#opened + 1] = vfio.open("0000:02:00.0", { container = container })
         container:map { memory = host, iova = 0x10000 }
+        container:track_dirty_pages(true)
+        container:dirty_bitmap(0x10000, 4096)
+        container:track_dirty_pages(false)
         container:unmap(0x10000, 4096)
         """
     let event =
@@ -82,6 +85,7 @@ private let working: [String: String] = {
             mapped + " return objects.ioas:copy { src_ioas = objects.ioas, src_iova = 0x10000, length = 4096 }"),
         "ioas:unmap": expression(mapped + " return objects.ioas:unmap(0x10000, 4096)"),
         "container:map": expression(group), "container:unmap": expression(group),
+        "container:track_dirty_pages": expression(group), "container:dirty_bitmap": expression(group),
         "memory:read": "host:read(0, 16)", "memory:fill": "host:fill(0, 16, 1)",
         "memory:write": "host:write(0, 'bytes')", "rdma.open": "rdma.open('mlx5_0')",
         "context:alloc_dmah": "nic:alloc_dmah { ph = 'target' }", "pd:reg_mr": "pd:reg_mr { memory = host }",

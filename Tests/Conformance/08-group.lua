@@ -279,6 +279,86 @@ both("unmap", function(answer, fd, va)
   try("all again", 0, 0, { flags = 2 })
 end)
 
+both("dirty pages", function(answer, fd, va)
+  local DIRTY, START, STOP, GET = "VFIO_IOMMU_DIRTY_PAGES", 1, 2, 4
+  local bitmap <close> = memory.alloc(PAGE)
+  local function ask(name, flags, argsz)
+    answer:ioctl(name, fd, DIRTY, string.pack("<I4I4", argsz or 8, flags))
+  end
+  local function get(name, iova, size, how)
+    how = how or {}
+    bitmap:fill(0, PAGE, 0)
+    if how.before then
+      bitmap:write(0, how.before)
+    end
+    local got = answer:ioctl(name, fd, DIRTY, string.pack("<I4I4I8I8I8I8I8", how.argsz or 48, GET | (how.flags or 0),
+      iova, size, how.pgsize or PAGE, how.room or 64, how.data or bitmap:addr()))
+    if got then
+      answer:value(name .. ", the bits", bitmap:read(0, 24))
+    end
+  end
+  get("bits before START", 0, PAGE)
+  for _, unknown in ipairs { 0, 3, 5, 6, 7, 8, 9, 0x80000000 } do
+    ask("flags " .. unknown, unknown)
+  end
+  for _, argsz in ipairs { 0, 4, 7, 9 } do
+    ask("START, argsz " .. argsz, START, argsz)
+  end
+  answer:ioctl("no bytes", fd, DIRTY, "")
+  answer:ioctl("4 bytes", fd, DIRTY, string.pack("<I4", 8))
+  ask("START again", START)
+  get("nothing mapped", 0x10000, PAGE)
+  get("nothing mapped, bits set", 0x10000, PAGE, { before = ("\xff"):rep(24) })
+  answer:ioctl("map 2 pages", fd, MAP, map(va, 0x10000, 2 * PAGE))
+  answer:ioctl("map 3 pages, to read", fd, MAP, map(va, 0x14000, 3 * PAGE, { flags = 1 }))
+  answer:ioctl("map a page far behind", fd, MAP, map(va, 0x10000 + 70 * PAGE, PAGE))
+  for _, argsz in ipairs { 8, 16, 47, 49 } do
+    get("argsz " .. argsz, 0x10000, 2 * PAGE, { argsz = argsz })
+  end
+  answer:ioctl("8 bytes that say 48", fd, DIRTY, string.pack("<I4I4", 48, GET))
+  get("with another flag", 0x10000, 2 * PAGE, { flags = 1 })
+  get("size 0", 0x10000, 0)
+  get("size 1", 0x10000, 1)
+  get("size 4097", 0x10000, PAGE + 1)
+  get("IOVA 1", 0x10001, 2 * PAGE)
+  get("wrapping", -PAGE, 2 * PAGE)
+  get("wrapping, no room", -PAGE, 2 * PAGE, { room = 0 })
+  get("wrapping, IOVA 1", 1 - PAGE, 2 * PAGE)
+  get("size 0, no room, at the end", MAX, 0, { room = 0 })
+  get("to the very end", -PAGE, PAGE)
+  get("all addresses", 0, MAX, { room = 1 << 28 })
+  for _, pgsize in ipairs { 0, 1, 2048, 4097, 8192, 0x200000, math.mininteger } do
+    get("page size " .. pgsize, 0x10000, 2 * PAGE, { pgsize = pgsize })
+  end
+  for _, room in ipairs { 0, 1, 7, 8, (1 << 28) + 1, -1 } do
+    get("room " .. room, 0x10000, 2 * PAGE, { room = room })
+  end
+  get("no memory", 0x10000, 2 * PAGE, { data = 0x1000 })
+  get("kernel memory", 0x10000, 2 * PAGE, { data = -2 * PAGE })
+  get("the first", 0x10000, 2 * PAGE)
+  get("bits set before", 0x10000, 2 * PAGE, { before = ("\xff"):rep(24) })
+  get("its first half", 0x10000, PAGE)
+  get("its second half", 0x11000, PAGE)
+  get("one and a half", 0x10000, 5 * PAGE)
+  get("the first two", 0x10000, 8 * PAGE)
+  get("the first two again", 0x10000, 8 * PAGE)
+  get("the second", 0x14000, 3 * PAGE)
+  get("all, bits set before", 0x10000, 128 * PAGE, { before = ("\xff"):rep(24) })
+  get("all again", 0x10000, 128 * PAGE)
+  get("from below", 0xf000, 128 * PAGE)
+  answer:ioctl("unmap the first", fd, UNMAP, unmap(0x10000, 2 * PAGE), SIZE)
+  answer:ioctl("map it again", fd, MAP, map(va, 0x10000, 2 * PAGE))
+  get("all, then", 0x10000, 128 * PAGE)
+  get("no memory, moved", 0x10000, 8 * PAGE, { data = 0x1000 })
+  get("moved, no memory", 0xf000, 8 * PAGE, { data = 0x1000 })
+  get("all, after that", 0x10000, 128 * PAGE)
+  ask("STOP", STOP)
+  ask("STOP again", STOP)
+  get("bits after STOP", 0x10000, 128 * PAGE)
+  ask("START then", START)
+  get("bits after START", 0x10000, 128 * PAGE)
+end)
+
 both("info", function(answer, fd)
   for _, argsz in ipairs { 0, 15, 16, 20, 24, 64, 108, 256 } do
     local function output(bytes)

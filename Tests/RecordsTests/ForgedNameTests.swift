@@ -17,6 +17,8 @@ import Testing
         "ibv_create_qp(pd=pd1, qp_type=RC, send_cq=&<00*64>, recv_cq=cq1, srq=0, sq_sig_all=0, max_send_wr=1, max_recv_wr=1, "
             + "max_send_sge=1, max_recv_sge=1, max_inline_data=0) = qp2 {qp_num=qp2.qp_num}",
         "close(eventfd1+0x1) = 0", "write(mr1, <78>, 1) = 1", "read(&<00*8>, <00>, 1) = 1",
+        "ioctl(iommufd1, VFIO_IOMMU_DIRTY_PAGES, {argsz=48, flags=GET_BITMAP, iova=0, size=0x1000, bitmap_pgsize=0x1000, "
+            + "bitmap_size=8, bitmap_data=mr1}) = 0",
         "ioctl(iommufd1, IOMMU_IOAS_MAP_FILE, {size=40, flags=READABLE, ioas_id=ioas1, fd=mr1, start=0, length=0x1000, iova=0}) = 0",
         "ioctl(iommufd1, IOMMU_IOAS_MAP_FILE, {size=40, flags=READABLE, ioas_id=ioas1, fd=dmabuf1+0x1, start=0, length=0x1000, "
             + "iova=0}) = 0",

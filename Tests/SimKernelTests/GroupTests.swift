@@ -187,4 +187,54 @@ import Testing
         #expect(bench.open("") == -ENOENT)
         #expect(bench.open("/" + String(repeating: "a/", count: 5000)) == -ENAMETOOLONG)
     }
+
+    /// vfio_iommu_type1.c:vfio_iommu_type1_dirty_pages
+    @Test func dirtyPages() throws {
+        let bench = Bench()
+        let container = bench.open("/dev/vfio/vfio")
+        let group = bench.open("/dev/vfio/10")
+        var descriptor = container
+        #expect(bench.ioctl(group, VFIO_GROUP_SET_CONTAINER, &descriptor) == 0)
+        func ask(_ flag: Int, _ more: [UInt64] = []) -> Int {
+            let bytes = Bench.bytes(UInt32(8 + 8 * more.count)) + Bench.bytes(UInt32(flag))
+            return bench.ioctl(container, VFIO_IOMMU_DIRTY_PAGES, bytes: bytes + more.flatMap { Bench.bytes($0) })
+        }
+        var words: [UInt64] = [0, 0]
+        func dirty(_ iova: UInt64, _ size: UInt64, pgsize: UInt64 = 4096, room: UInt64 = 16) -> Int {
+            words.withUnsafeMutableBytes { buffer in
+                ask(
+                    VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+                    [iova, size, pgsize, room, UInt64(UInt(bitPattern: buffer.baseAddress))])
+            }
+        }
+        #expect(ask(VFIO_IOMMU_DIRTY_PAGES_FLAG_START) == -Int(EINVAL))
+        _ = bench.kernel.ioctl(container, UInt(VFIO_SET_IOMMU), .value(UInt(VFIO_TYPE1v2_IOMMU)))
+        let host = UnsafeMutableRawBufferPointer.allocate(byteCount: 8192, alignment: 4096)
+        defer { host.deallocate() }
+        var map = vfio_iommu_type1_dma_map(
+            argsz: 32, flags: 3, vaddr: UInt64(UInt(bitPattern: host.baseAddress)), iova: 0x14000, size: 0x2000)
+        #expect(bench.ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0)
+        #expect(dirty(0x14000, 0x2000) == -Int(EINVAL))
+        #expect(ask(0) == -Int(EINVAL))
+        #expect(ask(VFIO_IOMMU_DIRTY_PAGES_FLAG_START | VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP) == -Int(EINVAL))
+        #expect(ask(VFIO_IOMMU_DIRTY_PAGES_FLAG_START) == 0)
+        for (iova, size) in [(0x14000, 0x1000), (0x15000, 0x1000), (0x14001, 0x2000), (0x14000, 0)] {
+            #expect(dirty(UInt64(iova), UInt64(size)) == -Int(EINVAL))
+        }
+        #expect(dirty(0x14000, 0x2000, pgsize: 8192) == -Int(EINVAL))
+        #expect(dirty(0x14000, 0x2000, room: 7) == -Int(EINVAL))
+        #expect(words == [0, 0])
+        #expect(dirty(0x14000, 0x2000) == 0)
+        #expect(words == [3, 0])
+        words = [.max, .max]
+        #expect(dirty(0x10000, 0x8000) == 0)
+        #expect(words == [.max, .max])
+        // What was found there is moved once more.
+        words = [0, 0]
+        #expect(dirty(0x10000, 0x8000) == 0)
+        #expect(words == [.max << 4, 0])
+        #expect(dirty(.max << 12, 0x2000) == -Int(EOVERFLOW))
+        #expect(ask(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP) == 0)
+        #expect(dirty(0x14000, 0x2000) == -Int(EINVAL))
+    }
 }

@@ -23,6 +23,16 @@ function type1_container:map(request) end
 ---@return integer
 function type1_container:unmap(iova, length) end
 
+---Starts or stops to note which pages devices may have written (VFIO_IOMMU_DIRTY_PAGES).
+---@param enabled boolean whether to
+function type1_container:track_dirty_pages(enabled) end
+
+---A bit for each page that devices may have written, the first page's in the lowest bit of the first byte. Where a device's IOMMU cannot tell, each that is mapped counts as written.
+---@param iova integer I/O virtual address of the first page
+---@param length integer|string bytes: whole mappings
+---@return string
+function type1_container:dirty_bitmap(iova, length) end
+
 ---Its descriptor, for sys.ioctl.
 ---@return integer
 function type1_container:fd() end

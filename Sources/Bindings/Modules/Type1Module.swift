@@ -55,6 +55,33 @@ private let containerClass = ObjectClass(
                 }
             }),
         Function(
+            "track_dirty_pages",
+            [Parameter("enabled", .boolean, .required, "whether to")],
+            errors: [("EACCES", "not type 1v2"), ("EINVAL", "no device has joined")],
+            "Starts or stops to note which pages devices may have written (VFIO_IOMMU_DIRTY_PAGES).",
+            entry: {
+                Call($0, $1).run { call in
+                    try call[0].object(Type1Container.self).pointee.trackDirtyPages(call[1].bool)
+                    return call.nothing
+                }
+            }),
+        Function(
+            "dirty_bitmap",
+            [
+                Parameter("iova", .uint64, .required, "I/O virtual address of the first page"),
+                Parameter("length", .size(0...(1 << 40)), .required, "bytes: whole mappings"),
+            ],
+            returns: [.string], errors: [("EINVAL", "not tracked, or a mapping is cut")],
+            "A bit for each page that devices may have written, the first page's in the lowest bit of the first byte. Where a "
+                + "device's IOMMU cannot tell, each that is mapped counts as written.",
+            entry: {
+                Call($0, $1).run { call in
+                    let container = call[0].object(Type1Container.self)
+                    let bitmap = try container.pointee.dirtyBitmap(iova: call[1].uint64, length: call[2].uint64)
+                    return call.push(value: Bytes(bitmap))
+                }
+            }),
+        Function(
             "fd", returns: [.integer], "Its descriptor, for sys.ioctl.",
             entry: {
                 Call($0, $1).run { call in

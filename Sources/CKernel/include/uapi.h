@@ -43,6 +43,11 @@ struct vfio_device_detach_iommufd_pt { uint32_t argsz, flags, pasid; };
 struct vfio_iommu_type1_info { uint32_t argsz, flags; uint64_t iova_pgsizes; uint32_t cap_offset, pad; };
 struct vfio_iommu_type1_dma_map { uint32_t argsz, flags; uint64_t vaddr, iova, size; };
 struct vfio_iommu_type1_dma_unmap { uint32_t argsz, flags; uint64_t iova, size; };
+/* A bit for each pgsize bytes; data is the address of size bytes. */
+struct vfio_bitmap { uint64_t pgsize, size, data; };
+/* With GET_BITMAP a vfio_iommu_type1_dirty_bitmap_get follows. */
+struct vfio_iommu_type1_dirty_bitmap { uint32_t argsz, flags; };
+struct vfio_iommu_type1_dirty_bitmap_get { uint64_t iova, size; struct vfio_bitmap bitmap; };
 
 struct iommu_destroy { uint32_t size, id; };
 struct iommu_ioas_alloc { uint32_t size, flags, out_ioas_id; };

@@ -86,6 +86,16 @@ struct MappingCauses {
         return causes.hint
     }
 
+    /// Of VFIO_IOMMU_DIRTY_PAGES with GET_BITMAP: EINVAL.
+    func dirtyHint(hasDevice: Bool) -> String {
+        guard hasDevice else { return "no device has joined the container, so nothing is mapped in it" }
+        var causes = common(4096)
+        causes.leave(
+            "tracking was not started (track_dirty_pages(true)), or the range begins or ends inside a mapping: each is "
+                + "asked for whole, as it was made")
+        return causes.hint
+    }
+
     /// The usable addresses of a container: a capability of VFIO_IOMMU_GET_INFO. Empty where the kernel does not give it.
     private static func ranges(of descriptor: Int32, _ kernel: any Kernel) -> [iommu_iova_range] {
         var bytes = [UInt8](repeating: 0, count: 4096)

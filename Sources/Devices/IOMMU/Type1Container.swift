@@ -64,6 +64,43 @@ public struct Type1Container: ~Copyable {
         return unmap.size
     }
 
+    /// Starts or stops to note which pages devices may have written.
+    public func trackDirtyPages(_ isOn: Bool) throws(Failure) {
+        var bytes = [UInt8](repeating: 0, count: MemoryLayout<vfio_iommu_type1_dirty_bitmap>.size)
+        let flag = isOn ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START : VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+        try dirtyPages(&bytes, flag)
+    }
+
+    /// A bit for each page of the range, the first in the lowest bit of the first byte: whether devices may have written it.
+    public func dirtyBitmap(iova: UInt64, length: UInt64) throws(Failure) -> [UInt8] {
+        let page: UInt64 = 4096
+        let pages = length / page
+        var bitmap = [UInt64](repeating: 0, count: Int(pages + 63) / 64)
+        let size = UInt64(bitmap.count * MemoryLayout<UInt64>.size)
+        do throws(Failure) {
+            try bitmap.withUnsafeMutableBufferPointer { words throws(Failure) in
+                let address = UInt64(UInt(bitPattern: words.baseAddress))
+                let range = vfio_iommu_type1_dirty_bitmap_get(
+                    iova: iova, size: length, bitmap: vfio_bitmap(pgsize: page, size: size, data: address))
+                var bytes = [UInt8](repeating: 0, count: MemoryLayout<vfio_iommu_type1_dirty_bitmap>.size)
+                withUnsafeBytes(of: range) { bytes += $0 }
+                try dirtyPages(&bytes, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP)
+            }
+        } catch {
+            guard error.errno == .invalid else { throw error }
+            let causes = MappingCauses(aligned: [("iova", iova), ("length", length)], length: length, iova: iova)
+            throw error.explained(causes.dirtyHint(hasDevice: domain.hasIOMMU))
+        }
+        return bitmap.withUnsafeBytes { Array($0.prefix(Int(pages + 7) / 8)) }
+    }
+
+    private func dirtyPages(_ bytes: inout [UInt8], _ flag: Int) throws(Failure) {
+        let header = vfio_iommu_type1_dirty_bitmap(argsz: UInt32(bytes.count), flags: UInt32(flag))
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: header, as: vfio_iommu_type1_dirty_bitmap.self) }
+        try domain.descriptor.kernel.send(
+            VFIO_IOMMU_DIRTY_PAGES, on: .container, descriptor, bytes: &bytes, object: "container")
+    }
+
     /// Closes it. Its mappings end when the last group has left it.
     public func close() throws(Failure) {
         if let errno = Errno(result: domain.descriptor.close()) { throw Failure("close", errno, object: "container") }

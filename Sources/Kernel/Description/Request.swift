@@ -91,16 +91,16 @@ public struct Field: Sendable {
         self.format = format
     }
 
-    /// A field of a C structure, whose offset and width the compiler gives.
+    /// A field of a C structure that starts `start` bytes into the argument; the compiler gives offset and width.
     init<Structure, Value: FixedWidthInteger>(
         _ name: String, _ path: KeyPath<Structure, Value>, _ direction: Direction = .input,
-        _ format: Format = .hexadecimal
+        _ format: Format = .hexadecimal, from start: Int = 0
     ) {
         guard let offset = MemoryLayout<Structure>.offset(of: path) else {
             preconditionFailure("\(name) is not stored")
         }
         self.init(
-            name, offset: offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
+            name, offset: start + offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
     }
 
     /// Stores the low bytes of a value in this field; nothing where `bytes` end before it.

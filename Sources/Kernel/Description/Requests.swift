@@ -6,6 +6,8 @@ private typealias Group = vfio_group_status
 private typealias Type1Info = vfio_iommu_type1_info
 private typealias DMAMap = vfio_iommu_type1_dma_map
 private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
+private typealias Dirty = vfio_iommu_type1_dirty_bitmap
+private typealias DirtyRange = vfio_iommu_type1_dirty_bitmap_get
 
 /// Layout of a C structure. Only the fields listed are decoded; `trailing` describes arrays behind it, `pointed` what
 /// members point to.
@@ -66,6 +68,8 @@ extension Request {
                         Field("iova", \DMAUnmap.iova, .input, .iova), Field("size", \DMAUnmap.size, .both),
                     ])),
             Request(
+                "VFIO_IOMMU_DIRTY_PAGES", VFIO_IOMMU_DIRTY_PAGES, on: .container, .structure(dirtyPages)),
+            Request(
                 "VFIO_GROUP_GET_STATUS", VFIO_GROUP_GET_STATUS, on: .group,
                 structure(
                     Group.self,
@@ -85,6 +89,30 @@ extension Request {
             Request(
                 "VFIO_GROUP_GET_DEVICE_FD", VFIO_GROUP_GET_DEVICE_FD, on: .group, .string, result: .descriptor(.device)),
         ] + vfioDevice
+
+    /// vfio_iommu_type1_dirty_bitmap, and what follows it with GET_BITMAP.
+    private static let dirtyPages = {
+        let range = MemoryLayout<Dirty>.size
+        let bitmap = range + (MemoryLayout<DirtyRange>.offset(of: \.bitmap) ?? 0)
+        return Layout(
+            "\(Dirty.self)", size: range + MemoryLayout<DirtyRange>.size,
+            [
+                Field("argsz", \Dirty.argsz, .input, .decimal),
+                Field(
+                    "flags", \Dirty.flags, .input,
+                    .flags([
+                        .init(VFIO_IOMMU_DIRTY_PAGES_FLAG_START, "START"),
+                        .init(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, "STOP"),
+                        .init(VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, "GET_BITMAP"),
+                    ])),
+                Field("iova", \DirtyRange.iova, .input, .iova, from: range),
+                Field("size", \DirtyRange.size, from: range),
+                Field("bitmap_pgsize", \vfio_bitmap.pgsize, from: bitmap),
+                Field("bitmap_size", \vfio_bitmap.size, .input, .decimal, from: bitmap),
+                Field("bitmap_data", \vfio_bitmap.data, .input, .pointer, from: bitmap),
+            ],
+            pointed: [.init(field: "bitmap_data", countField: "bitmap_size", elementSize: 1, isOutput: true)])
+    }()
 
     static let dmabuf: [Request] = [
         Request(

@@ -165,6 +165,16 @@ public struct Refusal: Sendable {
                     + "made; or no device has joined"), Refusal("EFAULT"), Refusal("EOVERFLOW"),
             Refusal("ENOENT", "nothing is mapped there"),
         ],
+        // drivers/vfio/vfio_iommu_type1.c:vfio_iommu_type1_dirty_pages
+        "VFIO_IOMMU_DIRTY_PAGES": [
+            Refusal(
+                "EINVAL",
+                "tracking was not started, the range or its start is not whole pages, it begins or ends inside a mapping, or "
+                    + "the bitmap does not fit it; or no device has joined"),
+            Refusal("EACCES", "a container of type 1 has none: type 1v2 does"), Refusal("EFAULT"),
+            Refusal("EOVERFLOW"),
+            Refusal("ENOTTY", "an iommufd that stands for a container has none"),
+        ] + memory,
         "VFIO_GROUP_GET_STATUS": frame + [Refusal("ENODEV", groupIsGone)],
         // drivers/iommu/iommu.c:iommu_group_claim_dma_owner
         "VFIO_GROUP_SET_CONTAINER": frame + [

@@ -108,7 +108,8 @@ extension Replay {
     }
 
     private static let addresses: Set<String> = [
-        "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "addr", "address",
+        "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "addr",
+        "address",
     ]
 
     /// Bytes at an address that the kernel may use; what lies behind them cannot be read.

@@ -8,6 +8,8 @@ final class VFIOContainer {
     private(set) var groups: [VFIOGroup] = []
     /// VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU once it is set.
     private(set) var type: UInt?
+    /// Which pages were written since VFIO_IOMMU_DIRTY_PAGES said START; nil where it did not.
+    var dirty: DirtyPages?
 
     var isReady: Bool { type != nil }
 
@@ -22,6 +24,7 @@ final class VFIOContainer {
         connect(group, nil)
         guard groups.isEmpty else { return }
         type = nil
+        dirty = nil
         space.removeAll()
     }
 
@@ -54,7 +57,7 @@ final class VFIOContainerFile: OpenFile {
         case VFIO_IOMMU_GET_INFO: return try information(user)
         case VFIO_IOMMU_MAP_DMA: return try map(user)
         case VFIO_IOMMU_UNMAP_DMA: return try unmap(user)
-        case VFIO_IOMMU_DIRTY_PAGES: throw kernel.notModelled("ioctl VFIO_IOMMU_DIRTY_PAGES on a container", ENOTTY)
+        case VFIO_IOMMU_DIRTY_PAGES: return try dirtyPages(user)
         default: throw Errno(ENOTTY)
         }
     }
@@ -189,6 +192,7 @@ final class VFIOContainerFile: OpenFile {
             indices = try unmapped(unmap.iova, last)
         }
         unmap.size = container.space.areas.entries[indices].reduce(0) { $0 &+ ($1.last - $1.first &+ 1) }
+        for entry in container.space.areas.entries[indices] { container.dirty?.forget(entry.first) }
         container.space.remove(indices)
         try user.store(unmap)
         return 0
