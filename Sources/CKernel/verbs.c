@@ -159,6 +159,12 @@ long shim_ibv_reg_dm_mr(struct ibv_mr **mr, struct ibv_pd *pd, struct ibv_dm *dm
     *mr = ibv_reg_dm_mr(pd, dm, offset, length, (unsigned int)access);
     return *mr ? 0 : failure();
 }
+long shim_ibv_alloc_mw(struct ibv_mw **mw, struct ibv_pd *pd, unsigned type) {
+    errno = 0;
+    *mw = ibv_alloc_mw(pd, (enum ibv_mw_type)type);
+    return *mw ? 0 : failure();
+}
+long shim_ibv_dealloc_mw(struct ibv_mw *mw) { return negated(ibv_dealloc_mw(mw)); }
 long shim_ibv_destroy_srq(struct ibv_srq *srq) { return negated(ibv_destroy_srq(srq)); }
 long shim_ibv_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *request) {
     struct ibv_recv_wr *bad;

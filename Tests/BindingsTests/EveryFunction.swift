@@ -98,7 +98,7 @@ let openObjects = """
       ["dma handle"] = nic:alloc_dmah { ph = "target" }, ["file"] = sys.open("/dev/iommu"),
       ["completion queue"] = cq, ["queue pair"] = pd:create_qp { send_cq = cq },
       ["shared receive queue"] = pd:create_srq {},
-      ["device memory"] = nic:alloc_dm(4096),
+      ["device memory"] = nic:alloc_dm(4096), ["memory window"] = pd:alloc_mw(),
       ["address handle"] = pd:create_ah { to = { qp_num = 1, gid = ("\\0"):rep(16) } },
     }
 

@@ -93,7 +93,7 @@ private let working: [String: String] = {
         "pd:reg_mr_ex": "pd:reg_mr_ex { dmabuf = buf, length = 4096 }",
         "pd:mlx5dv_reg_dmabuf_mr": "pd:mlx5dv_reg_dmabuf_mr { dmabuf = buf, length = 4096 }",
         "cq:wait": expression(message), "qp:post_send": expression(message), "qp:post_recv": expression(message),
-        "qp:connect": expression(connected),
+        "qp:connect": expression(connected), "pd:alloc_mw": "pd:alloc_mw()",
         "qp:to_rts":
             "(function() local d = pd:create_qp { send_cq = cq, qp_type = \"ud\" } opened[#opened + 1] = d d:to_rts {} end)()",
         "traffic.stamp": "require('traffic').stamp { memory = host, size = 64 }",

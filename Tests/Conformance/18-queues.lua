@@ -267,6 +267,8 @@ return {
       answer("what happened", function() return q.context:wait_event(PATIENCE).event_type end)
     end) },
 
+    { "memory windows", with_queues(queues.windows) },
+
     { "memory of its own, and pools of keys", with_queues(function(answer, q)
       answer("alloc_dm", function()
         local dm = q.context:alloc_dm(4096)

@@ -110,6 +110,107 @@ function queues.drain(cq)
   end
 end
 
+--- Memory windows: what may be allocated and bound, what a peer reaches by one, and what ends them. `is_unchecked` leaves out
+--- what the emulated ConnectX binds against the specification (C10-73 to C10-75).
+function queues.windows(answer, q, is_unchecked)
+  local access = { "local_write", "remote_write", "remote_read", "remote_atomic", "mw_bind" }
+  local mr = q.made:keep(q.pd:reg_mr { memory = q.host, access = access })
+  local local_only = q.made:keep(q.pd:reg_mr { memory = q.host, access = { "mw_bind" } })
+  --- A connection whose second end has a window bound so; the window, and whether that went well.
+  local function bound(name, with, use)
+    local a, b = queues.pair(q, "rc")
+    local mw = q.pd:alloc_mw()
+    local request = { opcode = "bind_mw", mw = mw, mr = mr, offset = 8192, length = 4096, wr_id = 1,
+      mw_access_flags = { "remote_write", "remote_read" } }
+    for key, value in pairs(with) do
+      request[key] = value
+    end
+    local old = mw:rkey()
+    local ok, failure = pcall(b.post_send, b, request)
+    answer:value(name .. ", post", ok and "ok" or failure.name)
+    if ok then
+      local list = queues.ends(answer, name, q.cq, 1)
+      answer:value(name .. ", the same key but for a byte", old >> 8 == mw:rkey() >> 8)
+      if list[1] and list[1].ok and use then
+        use(a, mw, b)
+      end
+    end
+    queues.drain(q.cq)
+    mw:close()
+    q.made:forget():close()
+    q.made:forget():close()
+  end
+  --- One request by the window.
+  local function by(name, a, mw, with)
+    local request = { opcode = "rdma_write", mr = q.mr, length = 64, remote_addr = mr:addr() + 8192, rkey = mw:rkey(), wr_id = 2 }
+    for key, value in pairs(with) do
+      request[key] = value
+    end
+    a:post_send(request)
+    queues.ends(answer, name, q.cq, 1)
+  end
+  for _, kind in ipairs { 1, 2 } do
+    local mw = answer("alloc_mw " .. kind, q.pd.alloc_mw, q.pd, kind)
+    answer("dealloc_mw " .. kind, mw.close, mw)
+  end
+  bound("bound", {}, function(a, mw)
+    by("write", a, mw, {})
+    by("read", a, mw, { opcode = "rdma_read" })
+    by("its last bytes", a, mw, { remote_addr = mr:addr() + 8192 + 4096 - 64 })
+    by("before it", a, mw, { remote_addr = mr:addr() + 8192 - 64 })
+  end)
+  for _, each in ipairs {
+    { "behind it", function() return { remote_addr = mr:addr() + 8192 + 4096 - 63 } end },
+    { "what it does not grant", function() return { opcode = "atomic_fetch_and_add", length = 8 } end },
+    { "with its old key", function(mw) return { rkey = mw:rkey() - 1 } end },
+    { "with another lowest byte", function(mw) return { rkey = mw:rkey() ~ 0x80 } end },
+    { "outside the region", function() return { remote_addr = mr:addr() + 65536 } end },
+  } do
+    bound(each[1] .. ", bound", {}, function(a, mw)
+      by(each[1], a, mw, each[2](mw))
+    end)
+  end
+  bound("by a third", {}, function(_, mw)
+    local c = queues.pair(q, "rc")
+    by("by another connection", c, mw, {})
+    q.made:forget():close()
+    q.made:forget():close()
+  end)
+  bound("from zero", { mw_access_flags = { "remote_write", "zero_based" } }, function(a, mw)
+    by("at 0", a, mw, { remote_addr = 0 })
+    by("at 4032", a, mw, { remote_addr = 4032 })
+    by("behind it, from zero", a, mw, { remote_addr = 4096 })
+  end)
+  bound("twice", {}, function(_, mw, b)
+    b:post_send { opcode = "bind_mw", mw = mw, mr = mr, length = 64, mw_access_flags = { "remote_write" }, wr_id = 3 }
+    queues.ends(answer, "the second time", q.cq, 1)
+  end)
+  bound("a key of one's own", { rkey = 0x5a }, function(a, mw)
+    answer:value("its lowest byte", mw:rkey() & 0xff)
+    by("a write", a, mw, {})
+  end)
+  bound("no rights", { mw_access_flags = {} })
+  bound("to read, without local write", { mr = local_only, mw_access_flags = { "remote_read" } }, function(a, mw)
+    by("read, without local write", a, mw, { opcode = "rdma_read" })
+    by("a write, without local write", a, mw, {})
+  end)
+  bound("length 0", { length = 0 })
+  bound("all of it", { offset = 0, length = 65536 })
+  if not is_unchecked then
+    bound("local write", { mr = local_only })
+    bound("no right to bind", { mr = q.mr })
+    bound("over the end", { offset = 65536 - 4095, length = 4096 })
+    bound("far away", { offset = 1 << 40, length = 4096 })
+  end
+  do
+    local first <close> = q.pd:alloc_mw(1)
+    bound("type 1", { mw = first })
+  end
+  bound("its region goes first", {}, function()
+    answer("dereg_mr, bound", mr.close, mr)
+  end)
+end
+
 -- Milliseconds for the end of a request that may have none.
 local LOST <const> = 3000
 

@@ -12,6 +12,9 @@ import Testing
         "ibv_post_send(qp=&<00>, wr=[]) = 0",
         "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=SEND, ah=&<00*64>, sg_list=[]}]) = 0",
         "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=SEND, ah=mr1, sg_list=[]}]) = 0",
+        "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=BIND_MW, mw=&<00*64>, mr=mr1, sg_list=[]}]) = 0",
+        "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=BIND_MW, mw=mr1, mr=mr1, sg_list=[]}]) = 0",
+        "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=BIND_MW, mr=mr1, sg_list=[]}]) = 0",
         "ibv_dereg_mr(mr=&<00*64>) = 0", "ibv_dereg_mr(mr=mr1+0x8) = 0", "ibv_dereg_mr(mr=pd1) = 0",
         "ibv_dereg_mr(mr=0x1000) = 0", "ibv_poll_cq(cq=&<00>, num_entries=1) = 0",
         "ibv_create_qp(pd=pd1, qp_type=RC, send_cq=&<00*64>, recv_cq=cq1, srq=0, sq_sig_all=0, max_send_wr=1, max_recv_wr=1, "

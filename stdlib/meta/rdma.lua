@@ -93,6 +93,11 @@ function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
 ---@return rdma.mr
 function rdma_pd:reg_dm_mr(request) end
 
+---ibv_alloc_mw: a key of its own for a part of a region, once it is bound.
+---@param type? integer 2 is bound by qp:post_send; 1 cannot be bound here
+---@return rdma.mw
+function rdma_pd:alloc_mw(type) end
+
 ---ibv_create_qp, in state RESET.
 ---@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, max_send_wr?: integer, max_recv_wr?: integer, max_send_sge?: integer, max_recv_sge?: integer, max_inline_data?: integer, sq_sig_all?: boolean, qp_type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
 ---@return rdma.qp
@@ -214,7 +219,7 @@ function rdma_qp:to_rts(request) end
 function rdma_qp:query_data_in_order(opcode) end
 
 ---ibv_post_send of one request.
----@param request { opcode: ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, wr_id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm_data?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
+---@param request { opcode: ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"|"bind_mw"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, wr_id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm_data?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, mw?: rdma.mw, mw_access_flags?: ("remote_write"|"remote_read"|"remote_atomic"|"zero_based")[], ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
 function rdma_qp:post_send(request) end
 
 ---ibv_post_recv of one request.
@@ -252,6 +257,17 @@ function rdma_dm:read(offset, length) end
 
 ---Closes it; twice is harmless.
 function rdma_dm:close() end
+
+---A memory window.
+---@class rdma.mw
+local rdma_mw = {}
+
+---The remote key; another one from each qp:post_send on that binds it.
+---@return integer
+function rdma_mw:rkey() end
+
+---Closes it; twice is harmless.
+function rdma_mw:close() end
 
 ---Some of what an RDMA device is: struct ibv_device_attr.
 ---@class rdma.device

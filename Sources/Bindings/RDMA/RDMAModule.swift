@@ -56,7 +56,7 @@ let rdmaModule = Module(
                 }
             }),
     ],
-    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, srqClass, qpClass, ahClass, dmClass])
+    classes: [contextClass, pdClass, dmahClass, mrClass, cqClass, srqClass, qpClass, ahClass, dmClass, mwClass])
 
 private let contextClass = ObjectClass(
     RDMAContext.luaName, type: "rdma.context", short: "context", "An open RDMA device.",
@@ -222,7 +222,7 @@ private let pdClass = ObjectClass(
                     return push(mr, call, asked: buffer.pointee.hint)
                 }
             }),
-        regDMFunction, createQPFunction,
+        regDMFunction, allocMWFunction, createQPFunction,
     ] + addressFunctions,
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 

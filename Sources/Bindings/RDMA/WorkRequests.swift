@@ -1,5 +1,6 @@
 import CKernel
 import Devices
+import Kernel
 import LuaKit
 
 /// Keys of a work request: what it is called, and the piece of memory that it sends from or receives to.
@@ -11,19 +12,25 @@ enum WorkKeys {
     static let piece: [any TableKey] = [mr, offset, length]
 }
 
-/// IBV_WR_* as scripts name them.
+/// IBV_WR_* that move bytes, as scripts name them.
 let operations: [(name: String, value: Int64)] = [
     ("rdma_write", IBV_WR_RDMA_WRITE), ("rdma_write_with_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
     ("send_with_imm", IBV_WR_SEND_WITH_IMM), ("rdma_read", IBV_WR_RDMA_READ),
     ("atomic_cmp_and_swp", IBV_WR_ATOMIC_CMP_AND_SWP), ("atomic_fetch_and_add", IBV_WR_ATOMIC_FETCH_AND_ADD),
 ].map { ($0.0, Int64($0.1.rawValue)) }
 
+/// Those, and what moves no bytes.
+private let postedOperations = operations + [(name: "bind_mw", value: Int64(IBV_WR_BIND_MW.rawValue))]
+
 /// Keys of a send request.
 enum SendKeys {
-    static let op = Key<UInt32>("opcode", .choice(operations), "what is done, IBV_WR_*").was("op")
+    static let op = Key<UInt32>("opcode", .choice(postedOperations), "what is done, IBV_WR_*").was("op")
     static let remoteAddress = Key<UInt64>(
         "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
-    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
+    static let rkey = Key<UInt32>(
+        "rkey", default: 0,
+        "the peer's region's or window's key; of bind_mw the window's new one, whose lowest byte counts; default: one more"
+    )
     static let signaled = Key<Bool>("signaled", default: true, "completes with success too; default true")
     static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once, without the region's key")
     static let fence = Key<Bool>("fence", default: false, "waits for reads and atomics before it")
@@ -31,14 +38,18 @@ enum SendKeys {
     static let compareAdd = Key<UInt64>("compare_add", default: 0, "what an atomic compares with or adds")
     static let swap = Key<UInt64>("swap", default: 0, "what atomic_cmp_and_swp leaves")
     static let solicited = Key<Bool>("solicited", default: false, "asks for an event at the receiver")
+    static let mw = Key<Object<MemoryWindow>?>("mw", "the window that bind_mw binds to a part of `mr`")
+    static let windowAccess = Key<UInt32>(
+        "mw_access_flags", accessFlags(among: [.ofPeers, .zeroBased]), default: 0,
+        "what a peer may do by the window")
     static let ah = Key<Object<AddressHandle>?>("ah", "where a datagram goes")
     static let remoteNumber = Key<UInt32>(
         "remote_qpn", .integer(0...0xff_ffff), default: 0, "the receiver's number, of a datagram")
     static let remoteKey = Key<UInt32>("remote_qkey", default: defaultQKey, "the receiver's key, of a datagram")
     static let all: [any TableKey] =
         [op] + WorkKeys.piece + [
-            remoteAddress, rkey, WorkKeys.id, signaled, inline, fence, immediate, compareAdd, swap, solicited, ah,
-            remoteNumber, remoteKey,
+            remoteAddress, rkey, WorkKeys.id, signaled, inline, fence, immediate, compareAdd, swap, solicited, mw,
+            windowAccess, ah, remoteNumber, remoteKey,
         ]
 }
 
@@ -61,7 +72,7 @@ func piece(_ request: Table, _ function: String) throws -> ibv_sge {
 
 /// What an operation has no place for is not dropped.
 private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bool) throws(ErrorValue) {
-    let opName = operations.first { $0.value == Int64(opcode.rawValue) }?.name ?? ""
+    let opName = postedOperations.first { $0.value == Int64(opcode.rawValue) }?.name ?? ""
     func refuse(_ key: some TableKey, _ what: String) -> ErrorValue {
         ErrorValue(kind: .argument, "qp:post_send: '\(key.name)' is \(what); '\(opName)' has no place for it")
     }
@@ -74,6 +85,13 @@ private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bo
     let hasImmediate = [IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_WRITE_WITH_IMM].contains(opcode)
     if !hasImmediate, request[SendKeys.immediate] != 0 {
         throw refuse(SendKeys.immediate, "for rdma_write_with_imm and send_with_imm")
+    }
+    if opcode != IBV_WR_BIND_MW, request[SendKeys.mw] != nil { throw refuse(SendKeys.mw, "for bind_mw") }
+    if opcode != IBV_WR_BIND_MW, request[SendKeys.windowAccess] != 0 {
+        throw refuse(SendKeys.windowAccess, "for bind_mw")
+    }
+    if opcode == IBV_WR_BIND_MW, request[SendKeys.mw] == nil {
+        throw ErrorValue(kind: .argument, "qp:post_send: '\(opName)' needs '\(SendKeys.mw.name)', the window")
     }
     let handle = request[SendKeys.ah]
     if !isDatagram, handle != nil || request[SendKeys.remoteNumber] != 0 {
@@ -106,6 +124,15 @@ func postSend(_ call: Call) throws -> CInt {
         wr.wr.ud.ah = request[SendKeys.ah]?.pointee.ah
         wr.wr.ud.remote_qpn = request[SendKeys.remoteNumber]
         wr.wr.ud.remote_qkey = request[SendKeys.remoteKey]
+    } else if wr.opcode == IBV_WR_BIND_MW, let window = request[SendKeys.mw] {
+        let part = try piece(request, "qp:post_send")
+        wr.bind_mw.mw = window.pointee.mw
+        wr.bind_mw.rkey = windowKey(window.pointee, request[SendKeys.rkey])
+        wr.bind_mw.bind_info = ibv_mw_bind_info(
+            mr: request[WorkKeys.mr].pointee.mr, addr: part.addr, length: UInt64(part.length),
+            mw_access_flags: request[SendKeys.windowAccess])
+        try call[0].object(QueuePair.self).pointee.post(wr, [])
+        return call.nothing
     } else if wr.opcode.isAtomic {
         wr.wr.atomic.remote_addr = request[SendKeys.remoteAddress]
         wr.wr.atomic.rkey = request[SendKeys.rkey]

@@ -60,6 +60,8 @@ long shim_ibv_memcpy_to_dm(struct ibv_dm *_Nonnull dm, uint64_t offset, const vo
 long shim_ibv_memcpy_from_dm(void *_Nullable bytes, struct ibv_dm *_Nonnull dm, uint64_t offset, size_t length);
 long shim_ibv_reg_dm_mr(struct ibv_mr *_Nullable *_Nonnull mr, struct ibv_pd *_Nonnull pd, struct ibv_dm *_Nonnull dm,
                         uint64_t offset, uint64_t length, int access);
+long shim_ibv_alloc_mw(struct ibv_mw *_Nullable *_Nonnull mw, struct ibv_pd *_Nonnull pd, unsigned type);
+long shim_ibv_dealloc_mw(struct ibv_mw *_Nonnull mw);
 long shim_ibv_destroy_srq(struct ibv_srq *_Nonnull srq);
 long shim_ibv_post_srq_recv(struct ibv_srq *_Nonnull srq, struct ibv_recv_wr *_Nonnull request);
 long shim_ibv_modify_qp(struct ibv_qp *_Nonnull qp, struct ibv_qp_attr attributes, int mask);

@@ -49,6 +49,7 @@ public struct Completion: Sendable {
         case IBV_WC_RDMA_READ: "rdma_read"
         case IBV_WC_COMP_SWAP: "comp_swap"
         case IBV_WC_FETCH_ADD: "fetch_add"
+        case IBV_WC_BIND_MW: "bind_mw"
         case IBV_WC_RECV: "recv"
         case IBV_WC_RECV_RDMA_WITH_IMM: "recv_rdma_with_imm"
         default: "opcode \(opcode)"

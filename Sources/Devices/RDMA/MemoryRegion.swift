@@ -1,10 +1,11 @@
-import CKernel
+public import CKernel
 public import Kernel
 
 /// A registered memory region.
 public struct MemoryRegion: ~Copyable {
     let kernel: any Kernel
-    let mr: UnsafeMutablePointer<ibv_mr>
+    /// The library's object, for work requests that bind a window to it.
+    public let mr: UnsafeMutablePointer<ibv_mr>
     private let siblings: OpenChildCount
     /// What work requests call its first byte.
     public let start: UInt64

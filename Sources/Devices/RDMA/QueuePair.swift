@@ -195,6 +195,15 @@ public struct QueuePair: ~Copyable {
             throw Failure(
                 "ibv_post_send", .invalid, object: label, hint: "a datagram needs ah, remote_qpn and remote_qkey")
         }
+        if request.opcode == IBV_WR_BIND_MW {
+            // Providers look into both without asking whether they are there.
+            guard request.bind_mw.mw?.pointee.type == IBV_MW_TYPE_2, request.bind_mw.bind_info.mr != nil, !isDatagram
+            else {
+                throw Failure(
+                    "ibv_post_send", .invalid, object: label,
+                    hint: "a connection binds a window of type 2 to a region; there is no work request for others")
+            }
+        }
         if request.send_flags & IBV_SEND_INLINE.rawValue != 0 {
             for piece in pieces { try checkMapped("ibv_post_send", piece.addr, UInt64(piece.length)) }
         }
@@ -213,6 +222,8 @@ public struct QueuePair: ~Copyable {
             throw Failure(
                 "ibv_post_send", error, object: label, hint: inlineHint(error, length, request.send_flags))
         }
+        // The key that the window has once this is done: the next one that binds it names it.
+        if request.opcode == IBV_WR_BIND_MW { request.bind_mw.mw.pointee.rkey = request.bind_mw.rkey }
     }
 
     /// Why a request was refused that is longer than what can be sent inline.

@@ -284,6 +284,15 @@ public struct ProtectionDomain: ~Copyable {
         }
     }
 
+    /// ibv_alloc_mw(3), of type 1 or 2.
+    public func allocMW(type: UInt32) throws(Failure) -> MemoryWindow {
+        do throws(Errno) {
+            return MemoryWindow(kernel, try kernel.call(Verbs.ibv_alloc_mw, pd, type), in: siblings, label: label)
+        } catch {
+            throw Failure("ibv_alloc_mw", error, object: label, request: "type=\(type)")
+        }
+    }
+
     /// ibv_create_ah(3): where datagrams to `peer` go, from `port` and the entry `gidIndex` of its GIDs.
     public func createAH(to peer: Endpoint, port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> AddressHandle {
         guard let context = pd.pointee.context else { throw Failure("ibv_create_ah", .invalid, object: label) }

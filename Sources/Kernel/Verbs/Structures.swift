@@ -103,6 +103,17 @@ extension Layout {
                 Field("compare_add", offset: union + 8, size: 8), Field("swap", offset: union + 16, size: 8),
                 Field("rkey", offset: union + 24, size: 4, .input, .key),
             ]
+        case IBV_WR_BIND_MW:
+            // Behind the union of RDMA, atomics and datagrams, and that of XRC, whose 4 bytes are padded.
+            let bind = place(\Work.qp_type) + 8
+            fields += [
+                Field("mw", offset: bind, size: 8, .input, .handle(ObjectKind.mw.name)),
+                Field("rkey", offset: bind + 8, size: 4, .input, .key),
+                Field("mr", offset: bind + 16, size: 8, .input, .handle(ObjectKind.mr.name)),
+                Field("addr", offset: bind + 24, size: 8, .input, .pointer),
+                Field("length", offset: bind + 32, size: 8),
+                Field("mw_access_flags", offset: bind + 40, size: 4, .input, Access.format),
+            ]
         default:
             fields += [
                 Field("ah", offset: union, size: 8, .input, .handle("ah")),
@@ -114,7 +125,7 @@ extension Layout {
     }
     static let workRequests = Format.names([
         .init(0, "RDMA_WRITE"), .init(1, "RDMA_WRITE_WITH_IMM"), .init(2, "SEND"), .init(3, "SEND_WITH_IMM"),
-        .init(4, "RDMA_READ"), .init(5, "ATOMIC_CMP_AND_SWP"), .init(6, "ATOMIC_FETCH_AND_ADD"),
+        .init(4, "RDMA_READ"), .init(5, "ATOMIC_CMP_AND_SWP"), .init(6, "ATOMIC_FETCH_AND_ADD"), .init(8, "BIND_MW"),
     ])
     private static let sendFlags = Format.flags([
         .init(1, "FENCE"), .init(2, "SIGNALED"), .init(4, "SOLICITED"), .init(8, "INLINE"), .init(16, "IP_CSUM"),
@@ -125,12 +136,14 @@ extension Layout {
         size: MemoryLayout<ibv_recv_wr>.size, [Field("wr_id", \ibv_recv_wr.wr_id)])
 
     /// Members of work requests of any kind.
-    static let workMembers: [Signature.Member] =
-        ([IBV_WR_RDMA_WRITE, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_SEND].flatMap { work($0.rawValue).fields } + piece.fields)
-        .map { ($0.name, $0.format) }
+    static let workMembers: [Signature.Member] = {
+        let kinds = [IBV_WR_RDMA_WRITE, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_SEND, IBV_WR_BIND_MW]
+        return (kinds.flatMap { work($0.rawValue).fields } + piece.fields).map { ($0.name, $0.format) }
+    }()
 
     private static let completions = Format.names([
         .init(0, "SEND"), .init(1, "RDMA_WRITE"), .init(2, "RDMA_READ"), .init(3, "COMP_SWAP"), .init(4, "FETCH_ADD"),
+        .init(5, "BIND_MW"),
         .init(128, "RECV"), .init(129, "RECV_RDMA_WITH_IMM"),
     ])
     /// Names of enum ibv_wc_status without IBV_WC_.

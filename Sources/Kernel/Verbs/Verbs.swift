@@ -4,7 +4,7 @@ public enum Verbs {
     /// All of them.
     public static let all: [any AnyVerb] =
         devices + protectionDomains + memoryRegions + dmaHandles + completionQueues + queuePairs + sharedReceiveQueues
-        + addressHandles + deviceMemory
+        + addressHandles + deviceMemory + memoryWindows
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.signature.name, $0) })
 

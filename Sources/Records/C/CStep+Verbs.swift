@@ -204,12 +204,16 @@ extension CStep {
     /// Members of a work request, with the place that unions give them.
     private func fields(_ members: [Operation.Member]) -> [String] {
         let names = Set(members.map(\.name))
-        let union = names.contains("compare_add") ? "wr.atomic." : names.contains("ah") ? "wr.ud." : "wr.rdma."
+        let union =
+            names.contains("compare_add")
+            ? "wr.atomic." : names.contains("ah") ? "wr.ud." : names.contains("mw") ? "bind_mw." : "wr.rdma."
         return members.compactMap { member in
             switch member.name {
             case "sg_list": return nil
             case "opcode": return ".opcode = (enum ibv_wr_opcode)(\(text(member.value))),"
             case "wr_id", "send_flags", "imm_data": return ".\(member.name) = \(text(member.value)),"
+            case "mr", "addr", "length", "mw_access_flags":
+                return ".\(union)bind_info.\(member.name) = \(text(member.value)),"
             default: return ".\(union)\(member.name) = \(text(member.value)),"
             }
         }

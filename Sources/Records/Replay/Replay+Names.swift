@@ -143,6 +143,20 @@ extension Replay {
         return formats
     }
 
+    /// Providers look into window and region without asking whether they are there.
+    func checkBindings(_ arguments: ReplayArguments) throws(Impossible) {
+        guard arguments.values.count > 1, case .list(let requests) = arguments.values[1] else { return }
+        for case .structure(let members) in requests {
+            func number(_ name: String) -> UInt64 {
+                guard case .number(let number, _)? = members.first(where: { $0.name == name })?.value else { return 0 }
+                return number
+            }
+            guard number("opcode") != UInt64(IBV_WR_BIND_MW.rawValue) || number("mw") != 0 && number("mr") != 0 else {
+                throw Impossible(message: "a memory window is bound to a region, and one of them is missing")
+            }
+        }
+    }
+
     /// A work request has the address of a datagram where one of another kind has a number of the record's.
     func checkDatagrams(_ arguments: ReplayArguments) throws(Impossible) {
         guard let qp: UnsafeMutablePointer<ibv_qp> = arguments.object(0), qp.pointee.qp_type == IBV_QPT_UD,

@@ -126,7 +126,10 @@ public final class Replay {
             throw Impossible(message: "a replay keeps at most \(Replay.mostHeld >> 20) MiB that calls point to")
         }
         let arguments = ReplayArguments(try resolved(recorded))
-        if isReal, recorded.signature.name == "ibv_post_send" { try checkDatagrams(arguments) }
+        if recorded.signature.name == "ibv_post_send" {
+            try checkBindings(arguments)
+            if isReal { try checkDatagrams(arguments) }
+        }
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
         case "ibv_poll_cq": poll(recorded, arguments)

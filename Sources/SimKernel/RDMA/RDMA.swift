@@ -8,7 +8,8 @@ final class RDMA {
     private let adapters: [UnsafeMutablePointer<ibv_device>: Adapter]
     private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
-    private let regions = RegionTable()
+    let regions = RegionTable()
+    var windows: [UnsafeMutablePointer<ibv_mw>: MemoryWindow] = [:]
     private(set) var handles: [UnsafeMutableRawPointer: DMAHandle] = [:]
     private var queues: [UnsafeMutablePointer<ibv_cq>: CompletionQueue] = [:]
     private var queuePairs: [UnsafeMutablePointer<ibv_qp>: QueuePair] = [:]
@@ -53,6 +54,7 @@ final class RDMA {
         for srq in sharedQueues.keys { srq.deallocate() }
         for ah in addresses.keys { ah.deallocate() }
         for dm in deviceMemories.keys { dm.deallocate() }
+        for mw in windows.keys { mw.deallocate() }
         for channel in channels.keys { channel.deallocate() }
         for pd in domains.keys { pd.deallocate() }
         for context in contexts.keys { context.deallocate() }
@@ -70,6 +72,7 @@ final class RDMA {
             + domains.values.map { "ibv_pd of \($0.context.nic.name)" }.sorted()
             + regions.all.map { "ibv_mr of \($0.region.length) bytes, lkey 0x\(String($0.region.key, radix: 16))" }
             .sorted()
+            + windows.values.map { "ibv_mw of \($0.domain.context.nic.name)" }.sorted()
             + handles.values.map { "ibv_dmah of \($0.context.nic.name)" }.sorted()
             + queues.values.map { "ibv_cq of \($0.context.nic.name)" }.sorted()
             + channels.values.map { "ibv_comp_channel of \($0.context.nic.name)" }.sorted()
@@ -105,7 +108,7 @@ final class RDMA {
 
     /// A structure whose object is gone. What a closed context takes along is still named by whoever had it, who may look
     /// into it: that is an error to be told, not memory to be used again.
-    private func free(_ structure: UnsafeMutableRawPointer) {
+    func free(_ structure: UnsafeMutableRawPointer) {
         if isClosing { retired.append(structure) } else { structure.deallocate() }
     }
 
@@ -119,6 +122,7 @@ final class RDMA {
         for (channel, model) in channels where model.context === context { remove(channel) }
         for (srq, queue) in sharedQueues where queue.domain.context === context { remove(srq, queue) }
         for (ah, address) in addresses where address.domain.context === context { remove(ah, address) }
+        for (mw, window) in windows where window.domain.context === context { remove(mw, window) }
         for (_, region) in regions.all where region.domain.context === context { remove(region) }
         for (dm, memory) in deviceMemories where memory.context === context { remove(dm) }
         for (pd, domain) in domains where domain.context === context { remove(pd) }
@@ -170,7 +174,7 @@ final class RDMA {
     }
 
     /// hw/mlx5/mr.c:assign_mkey_variant sets the low byte; other drivers' keys are as good as any.
-    private func newKey() throws(Errno) -> UInt32 {
+    func newKey() throws(Errno) -> UInt32 {
         guard let place = regions.take() else { throw Errno(ENOMEM) }
         return place << 8 | 0x11
     }

@@ -108,7 +108,7 @@ extension SimKernel {
 
     func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
         let domain = try rdma.domain(pd)
-        guard domain.regions == 0, domain.queuePairs == 0 else { throw Errno(EBUSY) }
+        guard domain.regions == 0, domain.windows == 0, domain.queuePairs == 0 else { throw Errno(EBUSY) }
         rdma.remove(pd)
     }
 }

@@ -33,7 +33,7 @@ extension SimKernel {
     /// What the model answers; each family stands with its model.
     private static let answers: [ObjectIdentifier: any AnyVerbAnswer] = Dictionary(
         uniqueKeysWithValues: (deviceAnswers + regionAnswers + handleAnswers + completionAnswers + queueAnswers
-            + deviceMemoryAnswers).map { (ObjectIdentifier($0.verb), $0) })
+            + deviceMemoryAnswers + windowAnswers).map { (ObjectIdentifier($0.verb), $0) })
 
     /// See ``VerbsCalls``. A verb that the model has no answer to is ENOSYS, and counts as not modelled.
     public func call<Answer, each Argument>(

@@ -26,6 +26,7 @@ final class ProtectionDomain {
     let number: UInt32
     var regions = 0
     var queuePairs = 0
+    var windows = 0
 
     init(_ context: VerbsContext, number: UInt32) {
         self.context = context

@@ -46,6 +46,8 @@ return {
       end
     end) },
 
+    { "memory windows", with_queues(function(answer, q) queues.windows(answer, q, true) end) },
+
     { "how large shared queues may be", with_queues(function(answer, q)
       for _, row in ipairs { { 0, 1 }, { 1, 0 }, { 1, 1 }, { 32767, 1 }, { 32768, 1 }, { 4, 31 }, { 4, 32 }, { 0x7fffffff, 1 } } do
         local _srq <close> = answer(("%d requests of %d pieces"):format(row[1], row[2]), q.pd.create_srq, q.pd,

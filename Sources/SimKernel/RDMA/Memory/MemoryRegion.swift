@@ -28,6 +28,8 @@ final class MemoryRegion: Importer {
     private(set) var isDead = false
     var slot = -1
     var key: UInt32 = 0
+    /// Memory windows that are bound to it.
+    var windows = 0
     /// What the device calls host memory's first byte.
     var dmaAddress: UInt64 = 0
 

@@ -120,7 +120,10 @@ extension SimKernel {
     }
 
     func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
-        rdma.remove(try rdma.region(mr))
+        let region = try rdma.region(mr)
+        // sw/rxe/rxe_verbs.c:rxe_dereg_mr
+        guard region.windows == 0 || region.domain.context.nic.driver != .rxe else { throw Errno(EINVAL) }
+        rdma.remove(region)
     }
 
     func ibv_reg_mr_ex(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: MRInitAttributes) throws(Errno)

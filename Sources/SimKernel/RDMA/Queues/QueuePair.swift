@@ -22,6 +22,8 @@ final class QueuePair {
         let operands: (UInt64, UInt64)
         /// Of a datagram: where it goes, the peer's number and key.
         let datagram: (to: ibv_ah_attr, number: UInt32, key: UInt32)?
+        /// Of what binds a memory window.
+        let window: WindowRequest?
         let pieces: [Piece]
         /// The message itself where it was sent inline.
         let inline: [UInt8]?
@@ -309,6 +311,7 @@ extension ibv_wr_opcode {
         case IBV_WR_RDMA_READ: IBV_WC_RDMA_READ
         case IBV_WR_ATOMIC_CMP_AND_SWP: IBV_WC_COMP_SWAP
         case IBV_WR_ATOMIC_FETCH_AND_ADD: IBV_WC_FETCH_ADD
+        case IBV_WR_BIND_MW: IBV_WC_BIND_MW
         default: IBV_WC_SEND
         }
     }

@@ -196,7 +196,7 @@ extension QueuePair {
 extension QueuePair.Send {
     private static let known = [
         IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_RDMA_READ,
-        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
+        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW,
     ]
 
     /// A copy of a work request; EINVAL for one that this does not know, or with more inline data than fits.
@@ -208,6 +208,8 @@ extension QueuePair.Send {
         opcode = request.opcode
         flags = request.send_flags
         immediate = request.imm_data
+        window = WindowRequest(request, type)
+        guard request.opcode != IBV_WR_BIND_MW || window != nil else { throw Errno(EINVAL) }
         let isDatagram = type == IBV_QPT_UD
         datagram =
             isDatagram

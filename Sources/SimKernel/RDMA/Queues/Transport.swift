@@ -29,6 +29,7 @@ extension QueuePair {
     }
 
     private func execute(_ send: Send) -> Outcome {
+        if send.opcode == IBV_WR_BIND_MW { return send.window.map(bind) ?? IBV_WC_LOC_QP_OP_ERR }
         // sw/rxe/rxe_opcode.c:rxe_wr_opcode_info; IBTA table 38
         if type == IBV_QPT_UD, ![IBV_WR_SEND, IBV_WR_SEND_WITH_IMM].contains(send.opcode) {
             return IBV_WC_LOC_QP_OP_ERR
@@ -100,13 +101,16 @@ extension QueuePair {
     /// What a peer may do by it.
     private var access: Access { Access(rawValue: Int32(bitPattern: attributes.qp_access_flags)) }
 
-    /// The peer's region that a request names; it must grant `access`, and so must the peer's queue pair.
-    private func remote(_ send: Send, _ length: Int, _ access: Access, _ peer: QueuePair) -> MemoryRegion? {
-        guard peer.access.contains(access),
-            let region = kernel.rdma.region(key: send.remoteKey), region.domain === peer.domain,
-            region.access.contains(access), region.contains(send.remoteAddress, length)
+    /// What of the peer's a request names, by a region's key or a window's; it must grant `access`, and so must the peer's
+    /// queue pair.
+    private func remote(_ send: Send, _ length: Int, _ access: Access, _ peer: QueuePair) -> Target? {
+        guard peer.access.contains(access) else { return nil }
+        guard let region = kernel.rdma.region(key: send.remoteKey) else {
+            return peer.target(window: send.remoteKey, send.remoteAddress, length, access)
+        }
+        guard region.domain === peer.domain, region.access.contains(access), region.contains(send.remoteAddress, length)
         else { return nil }
-        return region
+        return Target(region: region, address: send.remoteAddress)
     }
 
     /// The port's active MTU (ibv_query_port), in bytes.
@@ -134,8 +138,8 @@ extension QueuePair {
         guard !hasImmediate || peer.hasReceive else { return wait(for: peer) }
         if !bytes.isEmpty {
             var bytes = bytes
-            guard let region = remote(send, bytes.count, .remoteWrite, peer) else { return refused(send, peer) }
-            guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: true, kernel) })
+            guard let target = remote(send, bytes.count, .remoteWrite, peer) else { return refused(send, peer) }
+            guard bytes.withUnsafeMutableBytes({ target.region.transfer($0, target.address, toMemory: true, kernel) })
             else { return unreachable(send, peer) }
         }
         if hasImmediate, let receive = peer.takeReceive() { peer.complete(receive, IBV_WC_SUCCESS, from: send) }
@@ -163,8 +167,8 @@ extension QueuePair {
     private func read(_ send: Send, _ peer: QueuePair) -> Outcome {
         guard send.length > 0 else { return IBV_WC_SUCCESS }
         var bytes = [UInt8](repeating: 0, count: send.length)
-        guard let region = remote(send, bytes.count, .remoteRead, peer) else { return refused(send, peer) }
-        guard bytes.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        guard let target = remote(send, bytes.count, .remoteRead, peer) else { return refused(send, peer) }
+        guard bytes.withUnsafeMutableBytes({ target.region.transfer($0, target.address, toMemory: false, kernel) })
         else { return unreachable(send, peer) }
         return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
@@ -176,13 +180,13 @@ extension QueuePair {
             return IBV_WC_REM_INV_REQ_ERR
         }
         var old = [UInt8](repeating: 0, count: 8)
-        guard let region = remote(send, 8, .remoteAtomic, peer) else { return refused(send, peer) }
-        guard old.withUnsafeMutableBytes({ region.transfer($0, send.remoteAddress, toMemory: false, kernel) })
+        guard let target = remote(send, 8, .remoteAtomic, peer) else { return refused(send, peer) }
+        guard old.withUnsafeMutableBytes({ target.region.transfer($0, target.address, toMemory: false, kernel) })
         else { return unreachable(send, peer) }
         let value = old.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         var new = value &+ send.operands.0
         if send.opcode == IBV_WR_ATOMIC_CMP_AND_SWP { new = value == send.operands.0 ? send.operands.1 : value }
-        _ = withUnsafeMutableBytes(of: &new) { region.transfer($0, send.remoteAddress, toMemory: true, kernel) }
+        _ = withUnsafeMutableBytes(of: &new) { target.region.transfer($0, target.address, toMemory: true, kernel) }
         return move(&old, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
 
