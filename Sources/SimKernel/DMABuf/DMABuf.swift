@@ -26,13 +26,11 @@ class DMABuf: OpenFile {
     var label: String?
     var metadata: TPHMetadata?
     private let number: Int
-    // Most have one importer, which needs no array.
-    private unowned(unsafe) var first: (any Importer)?
-    private var others: [Attachment] = []
+    /// Each importer's `slot` is its index here. It detaches in its deinit.
+    private var importers: [Attachment] = []
 
-    /// An importer detaches before it goes.
     private struct Attachment {
-        unowned(unsafe) let importer: any Importer
+        unowned let importer: any Importer
     }
 
     init(_ kernel: SimKernel, size: UInt64, exporter: String, flags: Int32) {
@@ -47,12 +45,12 @@ class DMABuf: OpenFile {
 
     // MARK: Importers
 
-    var importerCount: Int { first == nil ? 0 : 1 + others.count }
+    var importerCount: Int { importers.count }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_dynamic_attach
     func attach(_ importer: any Importer) throws(Errno) {
-        importer.slot = importerCount
-        if first == nil { first = importer } else { others.append(Attachment(importer: importer)) }
+        importer.slot = importers.count
+        importers.append(Attachment(importer: importer))
     }
 
     /// drivers/dma-buf/dma-buf.c:dma_buf_detach; nothing where it has not attached.
@@ -60,16 +58,15 @@ class DMABuf: OpenFile {
         let slot = importer.slot
         guard slot >= 0 else { return }
         importer.slot = -1
-        guard let last = others.popLast()?.importer else { return first = nil }
+        let last = importers.removeLast()
         // The last importer moves to the free index.
-        guard last !== importer else { return }
-        last.slot = slot
-        if slot == 0 { first = last } else { others[slot - 1] = Attachment(importer: last) }
+        guard slot < importers.count else { return }
+        last.importer.slot = slot
+        importers[slot] = last
     }
 
     func invalidateImporters() {
-        first?.invalidate()
-        for attachment in others { attachment.importer.invalidate() }
+        for attachment in importers { attachment.importer.invalidate() }
     }
 
     // MARK: What exporters differ in

@@ -5,28 +5,22 @@ import Kernel
 /// A dma-buf that vfio-pci exported: ranges of one BAR.
 final class VFIODMABuf: DMABuf {
     let index: Int
-    // Most have one range, which needs no array.
-    private let first: vfio_region_dma_range
-    private let others: [vfio_region_dma_range]
+    let ranges: [vfio_region_dma_range]
     /// nil once the device was closed for the last time.
-    private(set) unowned(unsafe) var owner: VFIODevice?
+    private(set) unowned var owner: VFIODevice?
     private(set) var isRevoked: Bool
     /// Its index among its device's buffers.
     var slot = 0
     /// Whether a SET was ever accepted (v4 takes one).
     var wasSet = false
 
-    /// `ranges` is not empty.
     init(_ owner: VFIODevice, index: Int, ranges: [vfio_region_dma_range], size: UInt64, flags: Int32) {
         self.owner = owner
         self.index = index
-        first = ranges[0]
-        others = Array(ranges.dropFirst())
+        self.ranges = ranges
         isRevoked = !owner.memoryEnabled
         super.init(owner.kernel, size: size, exporter: "vfio_pci_core", flags: flags)
     }
-
-    var ranges: [vfio_region_dma_range] { [first] + others }
 
     deinit { owner?.forgetBuffer(at: slot) }
 
@@ -59,14 +53,13 @@ final class VFIODMABuf: DMABuf {
     func address(at offset: UInt64) -> (address: BARAddress, count: UInt64)? {
         guard let owner, !isRevoked else { return nil }
         var rest = offset
-        var range = first
-        var next = others.startIndex
-        while rest >= range.length {
-            guard next < others.endIndex else { return nil }
+        for range in ranges {
+            guard rest >= range.length else {
+                let address = BARAddress(device: owner, index: index, offset: range.offset + rest)
+                return (address, range.length - rest)
+            }
             rest -= range.length
-            range = others[next]
-            next += 1
         }
-        return (BARAddress(device: owner, index: index, offset: range.offset + rest), range.length - rest)
+        return nil
     }
 }

@@ -11,7 +11,7 @@ final class VFIODevice {
     let number: Int
     private(set) var openCount = 0
     /// Whether unbinding vfio-pci would wait: the device is open, or one of its dma-bufs exists.
-    var isUsed: Bool { openCount > 0 || !buffers.isEmpty }
+    var isUsed: Bool { openCount > 0 || !exports.isEmpty }
     var isLowPower = false
     /// Signalled when something wakes it from low power (LOW_POWER_ENTRY_WITH_WAKEUP).
     var wakeEvent: EventFile?
@@ -23,9 +23,13 @@ final class VFIODevice {
     var ioeventfds: [IOEventFD] = []
     /// Configuration space as it was before D3hot (pm_save).
     var savedForD3: ConfigSpace?
-    /// Exported dma-bufs, unowned. Each stores its index here and removes itself in deinit (swap with the last).
-    private var buffers: [Unmanaged<VFIODMABuf>] = []
+    /// Exported dma-bufs; each has its index here as `slot`, and removes itself in its deinit.
+    private var exports: [Export] = []
     private var saved: ConfigSpace?
+
+    private struct Export {
+        unowned let buffer: VFIODMABuf
+    }
 
     init(_ function: PCIFunction, _ group: VFIOGroup, number: Int, _ kernel: SimKernel) {
         self.function = function
@@ -72,10 +76,10 @@ final class VFIODevice {
     func close() {
         openCount -= 1
         guard openCount == 0 else { return }
-        let orphans = buffers.map { $0.takeUnretainedValue() }
+        let orphans = exports.map(\.buffer)
         for buffer in orphans { buffer.abandon() }
         forgetHints(of: orphans)
-        buffers = []
+        exports = []
         // vfio_pci_core_disable: pci_restore_state
         power(to: 0)
         savedForD3 = nil
@@ -104,25 +108,25 @@ final class VFIODevice {
 
     // MARK: dma-bufs
 
-    deinit { for buffer in buffers { buffer.takeUnretainedValue().disown() } }
+    deinit { for export in exports { export.buffer.disown() } }
 
     func remember(_ buffer: VFIODMABuf) {
-        buffer.slot = buffers.count
-        buffers.append(Unmanaged.passUnretained(buffer))
+        buffer.slot = exports.count
+        exports.append(Export(buffer: buffer))
     }
 
     /// Called by the buffer at that index while it is deallocated.
     func forgetBuffer(at slot: Int) {
-        if slot < buffers.count - 1, let last = buffers.last {
-            last.takeUnretainedValue().slot = slot
-            buffers[slot] = last
-        }
-        buffers.removeLast()
+        let last = exports.removeLast()
+        // The last one moves to the free index.
+        guard slot < exports.count else { return }
+        last.buffer.slot = slot
+        exports[slot] = last
     }
 
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_dma_buf_move
     func moveBuffers(revoked: Bool) {
-        for buffer in buffers { buffer.takeUnretainedValue().move(revoked: revoked) }
+        for export in exports { export.buffer.move(revoked: revoked) }
     }
 
     /// Ends an event that switched the memory off: dma-bufs and mappings come back if it is on again.
