@@ -66,6 +66,18 @@ long sys_map_again(void **result, void *fixed, void *source, size_t length, int 
     *result = address;
     return 0;
 }
+long sys_move(void **result, uint64_t address, size_t length) {
+    /* A place of its own, or mremap would leave the memory where it is. */
+    void *place = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED) return -(long)errno;
+    if (mremap((void *)(uintptr_t)address, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
+        long error = -(long)errno;
+        munmap(place, length);
+        return error;
+    }
+    *result = place;
+    return 0;
+}
 long sys_munmap(void *address, size_t length) { return result_of(munmap(address, length)); }
 long sys_mapped(uint64_t address, uint64_t length) {
     uint64_t first = address & ~UINT64_C(4095);

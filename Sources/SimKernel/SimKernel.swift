@@ -46,6 +46,7 @@ public final class SimKernel: Kernel {
     let tphModule: TPHModule?
     var files = DescriptorTable()
     var mappings = IntervalMap<UserMapping>()
+    let pins = Pins()
     private var clock: UInt64 = 0
     private var unmodelled: [String: Int] = [:]
     private var nextInode = 1

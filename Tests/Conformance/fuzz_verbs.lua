@@ -125,8 +125,7 @@ return function(number)
     return h.any "cq" and ("queues.drain(%s)"):format(r.pick { h.sends, h.receives })
   end)
   verb(5, function(r, h)
-    -- Not host memory: a region's pages outlive it, and the simulated bench says that it does not model that.
-    local handle = h.any(r.pick { "device", "domain", "region", "region", "buffer", "hint", "cq", "pair", "srq" })
+    local handle = h.any(r.pick { "device", "domain", "region", "region", "buffer", "hint", "cq", "pair", "srq", "host" })
     return handle and handle .. ":close()"
   end)
 

@@ -19,6 +19,8 @@ long sys_remap(void *_Nonnull address, size_t length, int protection, int fd, ui
 /* Another mapping of the shared memory at `source`, at `fixed` if that is not null, else anywhere. */
 long sys_map_again(
     void *_Nullable *_Nonnull result, void *_Nullable fixed, void *_Nonnull source, size_t length, int protection);
+/* Moves a mapping, or a part of one, to another address; nothing is mapped where it was. */
+long sys_move(void *_Nullable *_Nonnull result, uint64_t address, size_t length);
 long sys_munmap(void *_Nonnull address, size_t length);
 /* 0 where something is mapped at every page of the range, or -ENOMEM. */
 long sys_mapped(uint64_t address, uint64_t length);

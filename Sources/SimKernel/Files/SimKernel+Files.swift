@@ -113,11 +113,29 @@ extension SimKernel {
                 }), mappings.entries[start].first <= first, mappings.entries[end].last >= last
             else { throw notModelled("munmap of memory that this kernel did not map", EOPNOTSUPP) }
             let files = mappings.entries[indices].map(\.value.file)
+            var taken: [ClosedRange<UInt64>] = []
+            for entry in mappings.entries[indices] {
+                taken += try pins.take(max(entry.first, first), min(entry.last, last))
+            }
             cut(first, last, mappings.entries[start], mappings.entries[end], indices)
-            let result = sys_munmap(address, length)
+            let result = unmap(first, last, without: taken)
             for file in files { file?.release() }
             return result
         }
+    }
+
+    /// Unmaps the pages of [first, last] outside of `taken`, which is in order and unmapped already: something else may be
+    /// there by now.
+    private func unmap(_ first: UInt64, _ last: UInt64, without taken: [ClosedRange<UInt64>]) -> Int {
+        var next = first
+        for range in taken + [(last + 1)...(last + 1)] {
+            if range.lowerBound > next, let address = UnsafeMutableRawPointer(bitPattern: UInt(next)) {
+                let result = sys_munmap(address, Int(range.lowerBound - next))
+                guard result == 0 else { return result }
+            }
+            next = range.upperBound + 1
+        }
+        return 0
     }
 
     /// Forgets [first, last] and keeps what is left of the mappings at its ends.

@@ -134,6 +134,15 @@ enum ProcessMemory {
         guard result == 0 else { throw Errno(EFAULT) }
     }
 
+    /// Copies to or from memory that may not be there; false then.
+    static func transfer(_ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, toMemory: Bool) -> Bool {
+        guard let base = bytes.baseAddress else { return true }
+        let result =
+            toMemory
+            ? sys_copy_to_address(address, base, bytes.count) : sys_copy_from_address(base, address, bytes.count)
+        return result == 0
+    }
+
     /// Whether pin_user_pages would get these pages. Only the ends are touched; between them a hole is found by msync,
     /// an unreadable page is not.
     static func isAccessible(_ address: UInt64, _ length: UInt64, write: Bool) -> Bool {

@@ -50,6 +50,8 @@ struct Area {
     let offset: UInt64
     let readable: Bool
     let writeable: Bool
+    /// Its pages of user memory while a page table has them.
+    var pinned: PinnedPages?
 
     /// Where its bytes start: at an address of user memory, or in the file or dma-buf behind it.
     var start: UInt64 { if case .user(let address) = pages.source { address &+ offset } else { offset } }
@@ -77,6 +79,11 @@ final class AddressSpace {
     }
 
     func removeAll() { remove(areas.entries.indices) }
+
+    /// Keeps what pins each area, in order, or forgets it.
+    func keep(_ pinned: [PinnedPages?]) {
+        for (index, pages) in pinned.enumerated() { areas.change(index) { $0.pinned = pages } }
+    }
 
     /// For when a reserved range goes away.
     func forgetHoles() { hints = [:] }
@@ -128,7 +135,7 @@ final class AddressSpace {
         _ bytes: UnsafeMutableRawBufferPointer, iova: UInt64, toMemory: Bool, by requester: PCIFunction,
         _ kernel: SimKernel
     ) -> String? {
-        var steps: [(source: Pages.Source, part: Range<Int>)] = []
+        var steps: [(source: Pages.Source, pinned: PinnedPages?, part: Range<Int>)] = []
         var done = 0
         while done < bytes.count {
             let (address, overflow) = iova.addingReportingOverflow(UInt64(done))
@@ -139,7 +146,7 @@ final class AddressSpace {
                 return "revoked"
             }
             let length = min(UInt64(bytes.count - done), entry.last - address + 1, count)
-            steps.append((source, done..<(done + Int(length))))
+            steps.append((source, area.pinned, done..<(done + Int(length))))
             done += Int(length)
         }
         for step in steps {
@@ -149,23 +156,20 @@ final class AddressSpace {
             } else {
                 kernel.record(
                     .hostMemory(iova &+ UInt64(step.part.lowerBound)), part.count, isWrite: toMemory, by: requester)
-                move(part, step.source, toMemory: toMemory, kernel)
+                move(part, step.source, step.pinned, toMemory: toMemory, kernel)
             }
         }
         return nil
     }
 
     private func move(
-        _ bytes: UnsafeMutableRawBufferPointer, _ source: Pages.Source, toMemory: Bool, _ kernel: SimKernel
+        _ bytes: UnsafeMutableRawBufferPointer, _ source: Pages.Source, _ pinned: PinnedPages?, toMemory: Bool,
+        _ kernel: SimKernel
     ) {
         switch source {
         case .user(let address):
-            guard let base = bytes.baseAddress else { return }
-            let result =
-                toMemory
-                ? sys_copy_to_address(address, base, bytes.count)
-                : sys_copy_from_address(base, address, bytes.count)
-            if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
+            guard pinned?.transfer(bytes, at: address, toMemory: toMemory) != true else { return }
+            _ = kernel.notModelled("DMA to pinned memory that is not accessible any more", EFAULT)
         case .file(let file, let offset): move(bytes, file, offset, toMemory: toMemory, kernel)
         case .bar, .buffer: break
         }

@@ -86,7 +86,10 @@ final class IOAS {
         // iopt_fill_domain: what another table has is pinned already.
         if domains == 0 {
             do throws(Errno) {
-                for entry in space.areas.entries { try fill(entry.value, entry.last - entry.first + 1, kernel) }
+                space.keep(
+                    try space.areas.entries.map { (entry) throws(Errno) in
+                        try fill(entry.value, entry.last - entry.first + 1, kernel)
+                    })
             } catch {
                 giveBack(ObjectIdentifier(table))
                 throw error
@@ -99,6 +102,8 @@ final class IOAS {
     /// iopt_table_remove_domain
     func remove(_ table: HWPT) {
         domains -= 1
+        // iopt_unfill_domain
+        if domains == 0 { space.keep(space.areas.entries.map { _ in nil }) }
         if automatic === table { automatic = nil }
         giveBack(ObjectIdentifier(table))
     }
@@ -122,18 +127,20 @@ final class IOAS {
     }
 
     /// pages.c:pfn_reader_user_pin. A device's pages are never pinned, so a BAR's mapping is refused.
-    func fill(_ area: Area, _ length: UInt64, _ kernel: SimKernel) throws(Errno) {
+    /// - Returns: what pins the area's pages; nil where they are not of user memory.
+    private func fill(_ area: Area, _ length: UInt64, _ kernel: SimKernel) throws(Errno) -> PinnedPages? {
         if case .file(let file, let start) = area.pages.source {
             // mm/gup.c:memfd_pin_folios
             guard let file = file as? MemoryFile, start &+ area.offset &+ length <= file.length else {
                 throw Errno(EINVAL)
             }
         }
-        guard case .user(let base) = area.pages.source else { return }
+        guard case .user(let base) = area.pages.source else { return nil }
         let address = base &+ area.offset
         guard !kernel.hasDevicePages(address, address &+ (length - 1)),
             ProcessMemory.isAccessible(address, length, write: area.pages.isWriteable)
         else { throw Errno(EFAULT) }
+        return PinnedPages(address, length, kernel.pins)
     }
 
     // MARK: Mapping
@@ -157,14 +164,14 @@ final class IOAS {
     func map(_ pages: Pages, start: UInt64, iova: UInt64, length: UInt64, flags: UInt32, _ kernel: SimKernel)
         throws(Errno) -> UInt64
     {
-        let area = Area(
+        var area = Area(
             pages: pages, offset: start, readable: flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0,
             writeable: flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0)
         let chosen = try chooseIOVA(
             iova, length, fixed: flags & UInt32(IOMMU_IOAS_MAP_FIXED_IOVA) != 0, start: area.start)
         // iopt_insert_area: the bytes must start where a page of the domain does.
         guard area.start & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }
-        if domains > 0 { try fill(area, length, kernel) }
+        if domains > 0 { area.pinned = try fill(area, length, kernel) }
         space.insert(chosen, length, area)
         return chosen
     }
@@ -211,7 +218,7 @@ extension IOAS {
     /// io_pagetable.c:iopt_map_pages
     func map(_ parts: [Part], _ command: iommu_ioas_copy, _ kernel: SimKernel) throws(Errno) -> UInt64 {
         let writeable = command.flags & UInt32(IOMMU_IOAS_MAP_WRITEABLE) != 0
-        let areas = parts.map {
+        var areas = parts.map {
             Area(
                 pages: $0.area.pages, offset: $0.offset,
                 readable: command.flags & UInt32(IOMMU_IOAS_MAP_READABLE) != 0, writeable: writeable)
@@ -223,7 +230,11 @@ extension IOAS {
         guard start & 4095 & (alignment - 1) == 0 else { throw Errno(EINVAL) }
         guard !writeable || parts.allSatisfy({ $0.area.pages.isWriteable }) else { throw Errno(EPERM) }
         if domains > 0 {
-            for (area, part) in zip(areas, parts) { try fill(area, part.length, kernel) }
+            for (index, part) in parts.enumerated() {
+                // pages.c:iopt_pages_fill_from_domain, iopt_pages_fill: pages that are pinned once are not looked up again.
+                areas[index].pinned =
+                    if let pinned = part.area.pinned { pinned } else { try fill(areas[index], part.length, kernel) }
+            }
         }
         var next = iova
         for (area, part) in zip(areas, parts) {

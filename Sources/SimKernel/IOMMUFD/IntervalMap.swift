@@ -38,6 +38,9 @@ struct IntervalMap<Value> {
         entries.insert(Entry(first: first, last: last, value: value), at: index(of: first))
     }
 
+    /// Changes the value of one entry.
+    mutating func change(_ index: Int, _ change: (inout Value) -> Void) { change(&entries[index].value) }
+
     mutating func remove(_ indices: Range<Int>) { entries.removeSubrange(indices) }
 }
 

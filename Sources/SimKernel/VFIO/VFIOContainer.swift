@@ -148,6 +148,7 @@ final class VFIOContainerFile: OpenFile {
         let writeable = map.flags & UInt32(VFIO_DMA_MAP_FLAG_WRITE) != 0
         // vaddr_get_pfns: a device's mapping is followed to its BAR, other memory is pinned.
         let source: Pages.Source
+        var pinned: PinnedPages?
         if let bar = kernel.barAddress(map.vaddr), let entry = kernel.mappings.find(map.vaddr),
             map.vaddr + (map.size - 1) <= entry.last
         {
@@ -157,10 +158,11 @@ final class VFIOContainerFile: OpenFile {
         } else {
             guard ProcessMemory.isAccessible(map.vaddr, map.size, write: writeable) else { throw Errno(EFAULT) }
             source = .user(map.vaddr)
+            pinned = PinnedPages(map.vaddr, map.size, kernel.pins)
         }
         let area = Area(
             pages: Pages(source, writeable: writeable), offset: 0,
-            readable: map.flags & UInt32(VFIO_DMA_MAP_FLAG_READ) != 0, writeable: writeable)
+            readable: map.flags & UInt32(VFIO_DMA_MAP_FLAG_READ) != 0, writeable: writeable, pinned: pinned)
         container.space.insert(map.iova, map.size, area)
         return 0
     }

@@ -54,12 +54,18 @@ extension MemoryRegion {
     private func moveHost(
         _ bytes: UnsafeMutableRawBufferPointer, _ address: UInt64, toMemory: Bool, _ kernel: SimKernel
     ) -> Bool {
-        guard let base = bytes.baseAddress else { return true }
-        let result =
-            toMemory
-            ? sys_copy_to_address(address, base, bytes.count) : sys_copy_from_address(base, address, bytes.count)
-        if result != 0 { _ = kernel.notModelled("DMA to memory that was unmapped while it was pinned", EFAULT) }
-        return result == 0
+        if let pages {
+            let isMoved = pages.transfer(bytes, at: address, toMemory: toMemory)
+            if !isMoved { _ = kernel.notModelled("DMA to pinned memory that is not accessible any more", EFAULT) }
+            return isMoved
+        }
+        // On-demand paging finds what is mapped there now, but no device's memory: mm/hmm.c:hmm_vma_walk_test.
+        if access.contains(.onDemand), !bytes.isEmpty,
+            kernel.hasDevicePages(address, address &+ UInt64(bytes.count - 1))
+        {
+            return false
+        }
+        return ProcessMemory.transfer(bytes, at: address, toMemory: toMemory)
     }
 }
 

@@ -11,6 +11,8 @@ final class MemoryRegion: Importer {
     let access: Access
     /// Where it is in this process; 0 for a dma-buf.
     let memory: UInt64
+    /// Its pinned pages, of host memory without on-demand paging.
+    let pages: PinnedPages?
     let buffer: DMABuf?
     /// Where it starts in the dma-buf.
     let offset: UInt64
@@ -35,7 +37,7 @@ final class MemoryRegion: Importer {
 
     init(
         _ domain: ProtectionDomain, start: UInt64, length: UInt64, access: Access, memory: UInt64 = 0,
-        buffer: DMABuf? = nil, offset: UInt64 = 0,
+        pages: PinnedPages? = nil, buffer: DMABuf? = nil, offset: UInt64 = 0,
         handle: DMAHandle? = nil, isPinned: Bool = false, device: DeviceMemory? = nil
     ) {
         self.device = device
@@ -44,6 +46,7 @@ final class MemoryRegion: Importer {
         self.length = length
         self.access = access
         self.memory = memory
+        self.pages = pages
         self.buffer = buffer
         self.offset = offset
         dmaHandle = handle

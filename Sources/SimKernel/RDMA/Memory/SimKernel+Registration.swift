@@ -49,7 +49,8 @@ extension SimKernel {
                         address, length, write: !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])))
         else { throw Errno(EFAULT) }
         let region = MemoryRegion(
-            domain, start: iova, length: length, access: access, memory: address, handle: handle)
+            domain, start: iova, length: length, access: access, memory: address,
+            pages: isPinned ? PinnedPages(address, length, pins) : nil, handle: handle)
         region.takeHint(nil)
         return try rdma.add(region, pd, address: address)
     }
