@@ -4,6 +4,7 @@ local ACCESS = {
   '"remote_read"', '"remote_write"', '"local_write", "remote_atomic", "relaxed_ordering"', '"local_write", "mw_bind"',
   '"on_demand", "local_write"', '"zero_based"', '"hugetlb"',
 }
+local ON_DEMAND = '"on_demand", "local_write", "remote_write", "remote_read"'
 local PLACES = { 0, 0x1000, 0x800, 0x8000, 0xfff, 0x10000 }
 local SIZES = { 0x1000, 0x100, 0x2000, 1, 0, 0x10001 }
 
@@ -38,7 +39,7 @@ return function(number)
   verb(4, function(r, h)
     local domain, host = h.any "domain", h.any "host"
     return domain and host and ("%s:reg_mr { memory = %s, length = %s, access = { %s } }"):format(
-      domain, host, number(r.mostly({ 0x1000, 0x800, 1 }, 2)), r.mostly(ACCESS, 3)), "region"
+      domain, host, number(r.mostly({ 0x1000, 0x800, 1 }, 2)), r.below(4) == 0 and ON_DEMAND or r.mostly(ACCESS, 3)), "region"
   end)
   verb(5, function(r, h)
     local domain, buffer = h.any "domain", h.any "buffer"
@@ -124,8 +125,13 @@ return function(number)
   verb(1, function(r, h)
     return h.any "cq" and ("queues.drain(%s)"):format(r.pick { h.sends, h.receives })
   end)
+  -- A region's pages outlive the mapping, but for one with on-demand paging.
+  verb(3, function(_, h)
+    local host = h.any "host"
+    return host and host .. ":close()"
+  end)
   verb(5, function(r, h)
-    local handle = h.any(r.pick { "device", "domain", "region", "region", "buffer", "hint", "cq", "pair", "srq", "host" })
+    local handle = h.any(r.pick { "device", "domain", "region", "region", "buffer", "hint", "cq", "pair", "srq" })
     return handle and handle .. ":close()"
   end)
 
