@@ -10,8 +10,8 @@ protocol EventSink: AnyObject {
     func pageFault(_ fault: PageFault) -> Bool
 }
 
-/// The data path of a NIC: memory keys, queues, and the transport between them. It works on what the host wrote to its
-/// own memory: nothing there is believed. All calls come from one thread; doorbells only note what is to be done, and
+/// The data path of a NIC: memory keys, queues, and the transport between them. It reads queues from the
+/// host's memory, and checks all that it finds there. All calls come from one thread; doorbells only note what is to be done, and
 /// `work` does it, a bounded part each time.
 final class DataPath {
     let requester: Requester
@@ -28,18 +28,18 @@ final class DataPath {
     var receiveQueues: NumberedTable<SharedReceiveQueue>
     /// Queue pairs attached to multicast groups.
     var multicast: [GID: [UInt32]] = [:]
-    /// Queue pairs of subnet management and general services, by number.
+    /// Numbers of the queue pairs for subnet management and general services.
     var specialPairs: [UInt32] = []
     var timers = TimerQueue()
     /// Queue pairs with work, first come first.
     private var ready = ContiguousArray<UInt32>()
     private var readyHead = 0
-    /// Bytes of this process's memory that queues account for, and the most that they may: a guest has numbers for
-    /// more.
+    /// Bytes of this process's memory that queues take, and the most that they may. Object numbers alone would let a guest
+    /// take more.
     var memory = 0
     var mostMemory = 256 << 20
     /// Queue pairs that wait for pages, by the page fault's token.
-    private var faults: [UInt64: (adapter: DataPath, queuePair: UInt32, generation: UInt32, isRemote: Bool)] = [:]
+    private var faults: [UInt64: (nic: DataPath, queuePair: UInt32, generation: UInt32, isRemote: Bool)] = [:]
     private var nextToken: UInt64 = 1
     /// Buffer for work queue entries that are read or written whole.
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
@@ -93,17 +93,17 @@ final class DataPath {
         dropFaults()
     }
 
-    /// Drops waits for page faults, which nobody will resume now. Queue pairs of other adapters try again and find
-    /// out what answers then.
+    /// Ends waits for page faults, as no driver will resume them. Queue pairs of other NICs try again, and get an answer or
+    /// a timeout.
     private func dropFaults() {
         let waiting = faults
         faults = [:]
-        for (token, fault) in waiting where fault.adapter !== self {
-            guard let pair = fault.adapter.queuePairs[fault.queuePair], pair.generation == fault.generation,
+        for (token, fault) in waiting where fault.nic !== self {
+            guard let pair = fault.nic.queuePairs[fault.queuePair], pair.generation == fault.generation,
                 pair.wait == .pageFault(token)
             else { continue }
             pair.wait = .none
-            fault.adapter.schedule(pair)
+            fault.nic.schedule(pair)
         }
     }
 
@@ -182,7 +182,7 @@ final class DataPath {
         }
     }
 
-    /// Has a queue pair go on at a time.
+    /// Lets a queue pair wait until a time, nanoseconds.
     func wait(_ pair: QueuePair, until time: UInt64) {
         pair.wait = .until(time)
         if let timer = pair.timer, timer <= time { return }
@@ -206,20 +206,20 @@ final class DataPath {
 
     // MARK: Page faults
 
-    /// Has a queue pair, which may be another adapter's, wait for pages of this one; false where nobody handles that.
+    /// Lets a queue pair, which may be another NIC's, wait for pages of this one. False where no driver takes page faults.
     func pageFault(
-        _ key: UInt32, _ address: UInt64, _ length: UInt64, for pair: QueuePair, of adapter: DataPath, isRemote: Bool
+        _ key: UInt32, _ address: UInt64, _ length: UInt64, for pair: QueuePair, of nic: DataPath, isRemote: Bool
     ) -> Bool {
-        // A wait that ended otherwise leaves its entry, as its driver may still resume it; so the table has a limit.
+        // An entry stays when its wait ended otherwise, as the driver may still resume it. So stale ones are removed here.
         if faults.count >= 2 * queuePairs.count + 4096 {
-            faults = faults.filter { $1.adapter.queuePairs[$1.queuePair]?.wait == .pageFault($0) }
+            faults = faults.filter { $1.nic.queuePairs[$1.queuePair]?.wait == .pageFault($0) }
         }
         let token = nextToken & 0xffff_ffff_ffff
         nextToken &+= 1
         guard events.pageFault(PageFault(token: token, key: key, address: address, length: length)) else {
             return false
         }
-        faults[token] = (adapter, pair.number, pair.generation, isRemote)
+        faults[token] = (nic, pair.number, pair.generation, isRemote)
         pair.wait = .pageFault(token)
         return true
     }
@@ -229,12 +229,12 @@ final class DataPath {
         guard let fault = faults.removeValue(forKey: token) else {
             throw CommandFailure(.badParameter, "no page fault of this token")
         }
-        guard let pair = fault.adapter.queuePairs[fault.queuePair], pair.generation == fault.generation,
+        guard let pair = fault.nic.queuePairs[fault.queuePair], pair.generation == fault.generation,
             pair.wait == .pageFault(token)
         else { return }
         pair.wait = .none
         if isError { pair.request.failure = fault.isRemote ? .remoteOperation : .localProtection }
-        fault.adapter.schedule(pair)
+        fault.nic.schedule(pair)
     }
 
     /// Every queue pair that reports to a queue without room is in error.

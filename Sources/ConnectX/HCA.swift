@@ -15,7 +15,7 @@ public final class HCA: ConfiguredFunction {
 
     /// What the function is like.
     public let options: HCAOptions
-    /// What region 7 shows.
+    /// The configuration space (region 7).
     public let configuration: ConfigSpace
     /// Called for each event, for the log.
     public var log: ((Event) -> Void)?
@@ -29,7 +29,7 @@ public final class HCA: ConfiguredFunction {
 
     var segment = InitializationSegment()
     var capabilities: Capabilities
-    /// The state that ENABLE_HCA and INIT_HCA have brought it to.
+    /// How far the driver has started it: by ENABLE_HCA, then INIT_HCA.
     var state = Command.Requirement.nothing
     var issi = 0
     var lentPages: [UInt64] = []
@@ -89,7 +89,7 @@ public final class HCA: ConfiguredFunction {
 
     deinit {
         fabric.leave(dataPath)
-        // Requests of others that wait for this one wait for nothing.
+        // Other NICs' requests that wait for this one would wait for ever.
         dataPath.reset()
     }
 
@@ -227,7 +227,7 @@ public final class HCA: ConfiguredFunction {
 
     // MARK: Reset
 
-    /// Forgets everything. A driver that was using the function finds it disabled, and takes it up anew.
+    /// Drops all state. A driver that was using the function finds it disabled, and starts it again.
     public func reset() {
         configuration.reset()
         forget()

@@ -41,7 +41,7 @@ public final class SimKernel: Kernel {
     let functions: [String: PCIFunction]
     private let engines: [(function: PCIFunction, engine: EduEngine)]
     let groups: [Int: VFIOGroup]
-    let rdma: RDMA
+    let uverbs: Uverbs
     let routes: P2PRoutes
     let tphModule: TPHModule?
     var files = DescriptorTable()
@@ -80,7 +80,7 @@ public final class SimKernel: Kernel {
         self.groups = groups
         routes = P2PRoutes(topology)
         tphModule = TPHModule(topology)
-        rdma = RDMA(topology, functions, routes)
+        uverbs = Uverbs(topology, functions, routes)
     }
 
     deinit {
@@ -120,7 +120,7 @@ public final class SimKernel: Kernel {
     var now: UInt64 { clock }
 
     func pass(_ nanoseconds: UInt64) {
-        // It stops long before it could overflow: no program lives that long.
+        // It stops at 2^63 ns (292 years), so that sums of it do not overflow.
         clock += min(nanoseconds, SimKernel.endOfTime - clock)
         for (function, engine) in engines where engine.isDue(clock) { engine.advance(clock, function, self) }
     }
@@ -128,7 +128,7 @@ public final class SimKernel: Kernel {
     /// Counts a call that this kernel does not model, and gives the error it answers.
     func notModelled(_ call: String, _ errno: Int32) -> Errno {
         let isKnown = unmodelled[call] != nil
-        // Names of files are a script's to make up.
+        // A script can make up any number of file names, so the list has a limit.
         let name = isKnown || unmodelled.count < SimKernel.mostUnmodelled ? call : "further calls"
         unmodelled[name, default: 0] += 1
         return Errno(errno)
@@ -142,7 +142,7 @@ public final class SimKernel: Kernel {
     /// See ``Kernel/open``.
     public var open: [String] {
         files.all.map { "descriptor \($0.descriptor): \($0.file.title)" }
-            + mappings.entries.map { "mapping of \($0.last - $0.first + 1) bytes\($0.value.name)" } + rdma.open
+            + mappings.entries.map { "mapping of \($0.last - $0.first + 1) bytes\($0.value.name)" } + uverbs.open
     }
 
     // MARK: Descriptors

@@ -122,7 +122,7 @@ import Testing
                 Verbs.ibv_alloc_dmah,
                 verbs.context, DMAHInitAttributes(comp_mask: 7, cpu_id: 0, ph: 2, tph_mem_type: kind))
         }
-        let indices = try handles.map { try #require(kernel.rdma.handles[$0]).index }
+        let indices = try handles.map { try #require(kernel.uverbs.handles[$0]).index }
         let function = try #require(kernel.functions["0000:03:00.0"])
         #expect(indices.map { function.config.steeringTag(at: Int($0)) } == [0x20, 0x40])
     }

@@ -364,8 +364,8 @@ import Testing
             let setup = try Setup()
             try setup.connect()
             try setup.post(setup.request(IBV_WR_RDMA_WRITE))
-            queue = try setup.kernel.rdma.queue(setup.cq)
-            pair = try setup.kernel.rdma.queuePair(setup.a)
+            queue = try setup.kernel.uverbs.queue(setup.cq)
+            pair = try setup.kernel.uverbs.queuePair(setup.a)
             let areThere = queue != nil && pair != nil
             #expect(areThere)
         }

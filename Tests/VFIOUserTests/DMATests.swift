@@ -372,30 +372,30 @@ import Testing
     }
 
     @Test func whatAClientMayKeepOthersWaitingHasALimit() {
-        let (ordinary, allowance) = (Patience.ordinary, 1_000_000_000 as UInt64)
-        var patience = Patience()
-        patience.begin()
-        #expect(patience.left(of: allowance, at: 0) == allowance)
+        let (ordinary, allowance) = (WaitAllowance.ordinary, 1_000_000_000 as UInt64)
+        var waitAllowance = WaitAllowance()
+        waitAllowance.begin()
+        #expect(waitAllowance.left(of: allowance, at: 0) == allowance)
         // What is ordinary in one call of work is not counted, in many calls either.
         for _ in 0..<100 {
-            patience.begin()
-            patience.spend(ordinary)
+            waitAllowance.begin()
+            waitAllowance.spend(ordinary)
         }
-        #expect(patience.left(of: allowance, at: 0) == allowance)
-        patience.spend(allowance - 10)
-        #expect(patience.left(of: allowance, at: 0) == 10)
-        patience.spend(.max)
-        #expect(patience.left(of: allowance, at: 0) == 0)
-        patience.begin()
-        #expect(patience.left(of: allowance, at: 0) == ordinary)
+        #expect(waitAllowance.left(of: allowance, at: 0) == allowance)
+        waitAllowance.spend(allowance - 10)
+        #expect(waitAllowance.left(of: allowance, at: 0) == 10)
+        waitAllowance.spend(.max)
+        #expect(waitAllowance.left(of: allowance, at: 0) == 0)
+        waitAllowance.begin()
+        #expect(waitAllowance.left(of: allowance, at: 0) == ordinary)
         // A tenth of the time that passes comes back.
-        patience = Patience()
-        patience.begin()
-        patience.spend(ordinary + allowance)
-        #expect(patience.left(of: allowance, at: 0) == 0)
-        #expect(patience.left(of: allowance, at: 1_000) == 100)
-        #expect(patience.left(of: allowance, at: 2_000) == 200)
-        #expect(patience.left(of: allowance, at: .max) == allowance)
+        waitAllowance = WaitAllowance()
+        waitAllowance.begin()
+        waitAllowance.spend(ordinary + allowance)
+        #expect(waitAllowance.left(of: allowance, at: 0) == 0)
+        #expect(waitAllowance.left(of: allowance, at: 1_000) == 100)
+        #expect(waitAllowance.left(of: allowance, at: 2_000) == 200)
+        #expect(waitAllowance.left(of: allowance, at: .max) == allowance)
     }
 
     @Test func aClientThatHasUsedItsTimeIsWaitedForNoMore() throws {
@@ -404,7 +404,7 @@ import Testing
         let port = try #require(rig.server.ports.first)
         var fault: DMAFault?
         let asked = rig.work { bus in
-            port.patience.spend(.max)
+            port.waitAllowance.spend(.max)
             fault = Self.fault { try bus.write(0, [1]) }
         }
         #expect(asked.map(\.command) == ["DMA_WRITE"])

@@ -47,7 +47,7 @@ extension Command {
         Command(0x80d, "NOP", after: .nothing) { (_, _, _) throws(CommandFailure) in },
         Command(0x100, "QUERY_HCA_CAP", after: .enabled, out: 4112) { (hca, input, output) throws(CommandFailure) in
             let modifier = input[int: CommandHeader.modifier]
-            // A kind that it does not have is all 0: the driver asks for what general capabilities promise.
+            // A kind that it lacks reads 0: the driver asks for kinds that the general capabilities promise.
             guard let bytes = hca.capabilities.bytes(modifier >> 1, isCurrent: modifier & 1 == 1) else { return }
             output[Layout.capability].copyBytes(from: bytes)
         },

@@ -58,9 +58,9 @@ extension HCA {
         for slot in 0..<1 << InitializationSegment.logSlots where slots >> UInt32(slot) & 1 == 1 {
             guard segment.state == .full, segment.commandQueue != 0, !needsReset else { return 0 }
             slots &= ~(1 << UInt32(slot))
-            // What cannot be read or answered ends here: the driver learns by the device's health.
+            // A slot that cannot be read or answered is dropped; the health syndrome tells the driver.
             do throws(DMAFault) { try performCommand(slot) } catch { segment.fail(.memory) }
-            // One at least, however slow this machine is.
+            // At least one command per call, however slow the machine is.
             guard bus.clock() < due else { return slots }
         }
         return 0

@@ -1,6 +1,6 @@
 import VFIOUser
 
-/// A completion queue: the buffer of its entries, and the event queue that hears of them.
+/// A completion queue: the buffer of its entries, and the event queue that gets its events.
 final class CompletionQueue {
     /// Which entry raises the next event.
     enum Arming {

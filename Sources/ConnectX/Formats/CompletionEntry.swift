@@ -67,7 +67,7 @@ struct CompletionEntry {
         entry.put(time, at: 48)
     }
 
-    /// The vendor's own code of the check that failed. These are what ConnectX adapters commonly report.
+    /// The vendor's own code of the check that failed. These are what ConnectX NICs commonly report.
     private var vendorSyndrome: UInt8 {
         switch syndrome {
         case .flushed: 0xf5

@@ -66,7 +66,7 @@ final class MemoryKey {
     /// The number that requests name: index and variable byte.
     var number: UInt32 { index << 8 | UInt32(variant) }
 
-    /// nil for an access mode that there is not.
+    /// A key from its context; nil for an unknown access mode.
     init?(index: UInt32, context: [UInt8], isPageable: Bool) {
         guard context.count == MemoryKeyContext.size else { return nil }
         self.index = index
@@ -75,7 +75,7 @@ final class MemoryKey {
         guard decode() else { return nil }
     }
 
-    /// Changes fields of the context; false, and nothing changes, where it would mean nothing then.
+    /// Changes fields of the context. False, without a change, where the result would be invalid.
     func change(_ body: (inout [UInt8]) -> Void) -> Bool {
         let old = context
         body(&context)
@@ -175,7 +175,7 @@ final class MemoryKey {
         )
     }
 
-    /// Adds up where the KLMs start, if that is to be done again; how many there were to add.
+    /// Computes where the KLMs start, unless that is known; returns how many were added up.
     func sumLists() -> Int {
         guard listStarts.isEmpty else { return 0 }
         var sum: UInt64 = 0

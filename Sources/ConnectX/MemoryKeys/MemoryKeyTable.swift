@@ -39,9 +39,9 @@ struct Span {
 final class MemoryKeyTable {
     /// How often one key may name another: max_indirection of cmd_hca_cap.
     static let deepest = 4
-    /// Eight bytes that all keys may take of this process, which a guest fills: 128 MiB of them.
+    /// The most 8-byte words that all keys may take (128 MiB): a guest fills them.
     static let most = 16 << 20
-    /// What a key takes of that beside its translations.
+    /// Words that a key takes beside its translations.
     private static let keyCost = 64
     /// The cost of looking at one of many entries, in the unit of a turn's budget.
     private static let entryCost = 8
@@ -61,7 +61,7 @@ final class MemoryKeyTable {
     /// The key of an index, 24 bits without the variable byte.
     subscript(index: UInt32) -> MemoryKey? { keys[index] }
 
-    /// Whether one of them is such.
+    /// Whether a key fits a condition.
     func contains(where predicate: (MemoryKey) -> Bool) -> Bool { keys.contains(where: predicate) }
 
     /// CREATE_MKEY: a context, and what follows it of translations, as big-endian words; the index. `isPageable` is
@@ -91,7 +91,7 @@ final class MemoryKeyTable {
         entries -= MemoryKeyTable.keyCost + key.translations.count
     }
 
-    /// What was done since this was asked last; a turn's budget pays for it.
+    /// The cost since the last call, to be charged to a turn's budget.
     func takeDebt() -> Int {
         defer { debt = 0 }
         return debt

@@ -44,7 +44,7 @@ struct NumberedTable<Object> {
         slots.contains { $0.map(isWanted) ?? false }
     }
 
-    /// Adds what `make` makes of the number that it will have.
+    /// Adds an object, which `make` makes from its number.
     /// - Throws: what `make` throws; noResources where all numbers are in use.
     mutating func add(_ make: (Int) throws(CommandFailure) -> Object) throws(CommandFailure) -> Int {
         if slots.count < limit {

@@ -49,7 +49,7 @@ struct PagedBuffer {
         }
     }
 
-    /// Where the byte at `offset` lies, which is within; an entry of a queue that starts there lies in one page.
+    /// The address of the byte at `offset`, which lies within. A queue's entry that starts there lies in one page.
     @inline(__always)
     func address(of offset: Int) -> UInt64 { run(at: offset, 1).address }
 

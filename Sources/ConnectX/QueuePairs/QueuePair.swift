@@ -82,11 +82,11 @@ final class QueuePair {
     /// Incremented when its state is cleared, so that timers and page faults of the time before are recognised and
     /// ignored.
     var generation: UInt32 = 0
-    /// Whether it stands in the list of those with work.
+    /// Whether it is in the list of queue pairs with work.
     var isScheduled = false
-    /// The earliest time for which it stands in the queue of timers.
+    /// Its earliest timer, nanoseconds; nil without one.
     var timer: UInt64?
-    /// How often it was looked at in error with nothing to flush.
+    /// How often the error state was looked at without anything to flush; the interval grows with it.
     var idleLooks = 0
 
     /// Why it is waiting.
@@ -184,7 +184,7 @@ final class QueuePair {
         }
     }
 
-    /// Forgets what its queues were at.
+    /// Resets both queues' counters and requests.
     func clear() {
         generation &+= 1
         sendConsumer = 0

@@ -1,4 +1,4 @@
-/// A send request that a queue pair is at: its entry as it was read once, and how far it has come.
+/// The send request in progress: its entry, which is read once, and how far it has come.
 struct SendRequest {
     private(set) var entry: UnsafeMutableRawBufferPointer?
     private(set) var isActive = false
@@ -18,16 +18,16 @@ struct SendRequest {
     var isDropped = false
     /// What an atomic operation has fetched.
     var fetched: UInt64?
-    /// Bytes of the message, and of them those that have arrived.
+    /// Bytes of the message, and how many of them have arrived.
     var length = 0
     var done = 0
     /// Times that the responder was not ready, or did not answer.
     var receiverTries = 0
     var tries = 0
-    /// When the time of the present try is over; 0 without one. How often was looked meanwhile.
+    /// When the present try times out, nanoseconds, 0 for never; and how often the peer was looked at meanwhile.
     var deadline: UInt64 = 0
     var looks = 0
-    /// How the page fault that it waited for was resolved, where it was not.
+    /// The syndrome to end with, where the page fault that it waited for was resumed with an error.
     var failure: CompletionSyndrome?
 
     /// The bytes of the entry.
@@ -81,7 +81,7 @@ struct ReceiveRequest {
     private(set) var size = 0
     /// The protection domain that its keys must be of.
     private(set) var domain: UInt32 = 0
-    /// The completion queue that hears of it, and what entries there call the queue pair.
+    /// The completion queue for its entry, and the user index there.
     private(set) var completions: UInt32 = 0
     private(set) var userIndex: UInt32 = 0
     /// Bytes that its data segments have room for.

@@ -24,7 +24,7 @@ extension DataPath {
     private func send(_ pair: QueuePair, _ budget: inout Int) {
         guard pair.sendCount > 0 else { return }
         guard let posted = postedSends(pair) else { return }
-        // More than the queue has room for was never posted.
+        // A counter ahead by more than the queue's size is no valid one.
         guard Int(posted &- pair.sendConsumer) <= pair.sendCount else {
             return enterError(pair, .workQueueCatastrophicError)
         }
@@ -143,8 +143,8 @@ extension DataPath {
         return pair.service.isDatagram ? sendDatagram(pair, &budget) : transmit(pair, &budget)
     }
 
-    /// Ends the request that a queue pair is at, and tells of it where it should. An entry does not end behind what was posted:
-    /// one that says so would have the queue go round for ever.
+    /// Ends the request in progress, with a completion where one is due. An entry that claims to reach beyond the posted ones
+    /// is cut there, or the queue would be processed without end.
     private func finish(_ pair: QueuePair, _ step: Step, _ posted: UInt16) {
         let request = pair.request
         var entry = CompletionEntry(opcode: .requester)
@@ -179,7 +179,7 @@ extension DataPath {
 
     // MARK: In error
 
-    /// Ends what waits in both queues. Receive requests that come later ring no doorbell, so it looks again.
+    /// Flushes both queues. Receive requests posted later ring no doorbell, so the queue pair is looked at again.
     private func flush(_ pair: QueuePair, _ budget: inout Int) {
         var entries = 0
         let sends = pair.sendCount > 0 ? flushable(pair, at: 4) : nil

@@ -121,7 +121,7 @@ extension DataPath {
         if pair.state == .readyToSend { schedule(pair) }
     }
 
-    /// Ends what a queue pair does: both its queues are flushed. Says why, where nobody asked for it.
+    /// Puts a queue pair into the error state: both queues are flushed. Raises `event` where the driver did not ask for it.
     func enterError(_ pair: QueuePair, _ event: EventType?) {
         guard pair.state != .error else { return }
         pair.state = .error

@@ -61,7 +61,7 @@ struct InitializationSegment {
     /// Where the command queue lies; 0 before the driver has said so.
     var commandQueue: UInt64 { image[Self.queueHigh] << 32 | image[Self.queueLow] << 12 }
 
-    /// What the function is for its driver at the moment.
+    /// The present interface state.
     var state: Interface { Interface(rawValue: image[Self.interface]) ?? .disabled }
 
     /// The device's health as the driver reads it, MLX5_INITIAL_SEG_HEALTH_SYNDROME_*.
@@ -74,7 +74,7 @@ struct InitializationSegment {
         case eventQueue = 0xd
     }
 
-    /// Tells the driver what has failed; the first one stays until a reset.
+    /// Sets the health syndrome. The first one stays until a reset.
     mutating func fail(_ syndrome: Syndrome) {
         if image[Self.healthSyndrome] == 0 { image[Self.healthSyndrome] = syndrome.rawValue }
     }

@@ -1,4 +1,4 @@
-/// Unreliable datagrams: a request is complete when it was sent, whatever becomes of the message.
+/// Unreliable datagrams: a request is complete once it was sent, also where the message is dropped.
 extension DataPath {
     /// Bytes before each message in a receive request: what a global route header needs.
     static let routeHeader = 40
@@ -28,8 +28,8 @@ extension DataPath {
         let datagram = Datagram(
             vector: vector, key: vector.queueKey >> 31 == 1 ? pair.path.queueKey : vector.queueKey,
             length: pair.request.length, port: ports[index])
-        for (adapter, receiver) in receivers(of: datagram, from: pair) {
-            adapter.take(datagram, from: pair, packet, receiver, &budget)
+        for (nic, receiver) in receivers(of: datagram, from: pair) {
+            nic.take(datagram, from: pair, packet, receiver, &budget)
         }
         return .done(0)
     }
@@ -39,19 +39,19 @@ extension DataPath {
         let isGroup = vector.route.map { $0.gid.high >> 56 == 0xff } ?? false
         if isGroup || vector.lid >= DataPath.firstMulticastLID && vector.lid != DataPath.permissiveLID {
             guard let group = vector.route?.gid else { return [] }
-            return fabric.members(group).flatMap { adapter in
-                (adapter.multicast[group] ?? []).compactMap { number in
-                    guard let receiver = adapter.queuePairs[number], receiver !== pair else { return nil }
-                    return (adapter, receiver)
+            return fabric.members(group).flatMap { nic in
+                (nic.multicast[group] ?? []).compactMap { number in
+                    guard let receiver = nic.queuePairs[number], receiver !== pair else { return nil }
+                    return (nic, receiver)
                 }
             }
         }
-        let target = vector.lid == DataPath.permissiveLID ? self : adapter(vector.lid, vector.route?.gid)
+        let target = vector.lid == DataPath.permissiveLID ? self : nic(vector.lid, vector.route?.gid)
         guard let target, let receiver = target.datagramPair(vector.queuePair) else { return [] }
         return [(target, receiver)]
     }
 
-    /// Who gets datagrams for a number; 0 and 1 are those of subnet management and general services.
+    /// The queue pairs that get datagrams for a number; 0 and 1 are subnet management and general services.
     private func datagramPair(_ number: UInt32) -> QueuePair? {
         guard number < 2 else {
             guard let pair = queuePairs[number], pair.service == .datagram else { return nil }

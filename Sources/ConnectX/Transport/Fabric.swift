@@ -1,26 +1,26 @@
 /// The InfiniBand fabric of one process: its NICs reach each other, and themselves.
 public final class Fabric {
-    private var adapters: [DataPath] = []
+    private var nics: [DataPath] = []
 
     /// One without ports.
     public init() {}
 
-    func join(_ adapter: DataPath) { adapters.append(adapter) }
+    func join(_ nic: DataPath) { nics.append(nic) }
 
-    func leave(_ adapter: DataPath) { adapters.removeAll { $0 === adapter } }
+    func leave(_ nic: DataPath) { nics.removeAll { $0 === nic } }
 
-    /// The adapter with a port of a LID.
-    func adapter(_ lid: UInt16) -> DataPath? {
-        adapters.first { $0.ports.contains { $0.isActive && $0.has(lid) } }
+    /// The NIC with a port of a LID.
+    func nic(_ lid: UInt16) -> DataPath? {
+        nics.first { $0.ports.contains { $0.isActive && $0.has(lid) } }
     }
 
-    /// The adapter with a port of a GID.
-    func adapter(_ gid: GID) -> DataPath? {
-        adapters.first { $0.ports.contains { $0.isActive && $0.gids.contains(gid) } }
+    /// The NIC with a port of a GID.
+    func nic(_ gid: GID) -> DataPath? {
+        nics.first { $0.ports.contains { $0.isActive && $0.gids.contains(gid) } }
     }
 
     /// All with queue pairs that a multicast group's messages go to.
-    func members(_ group: GID) -> [DataPath] { adapters.filter { $0.multicast[group] != nil } }
+    func members(_ group: GID) -> [DataPath] { nics.filter { $0.multicast[group] != nil } }
 }
 
 /// A port of a NIC.

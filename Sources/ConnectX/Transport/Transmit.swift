@@ -18,9 +18,9 @@ extension DataPath {
         }()
     }
 
-    /// The queue pair at the other end, and its adapter.
+    /// The queue pair at the other end, and its NIC.
     private struct Responder {
-        let adapter: DataPath
+        let nic: DataPath
         let pair: QueuePair
     }
 
@@ -39,22 +39,22 @@ extension DataPath {
         } catch { return error.step }
     }
 
-    /// The adapter that packets to a port reach.
-    func adapter(_ lid: UInt16, _ gid: GID?) -> DataPath? {
-        if let gid, let found = fabric.adapter(gid) { return found }
-        return gid == nil || lid != 0 ? fabric.adapter(lid) : nil
+    /// The NIC that packets to a port reach.
+    func nic(_ lid: UInt16, _ gid: GID?) -> DataPath? {
+        if let gid, let found = fabric.nic(gid) { return found }
+        return gid == nil || lid != 0 ? fabric.nic(lid) : nil
     }
 
     /// The queue pair at the other end, if it takes what comes; else the request waits.
     private func responder(of pair: QueuePair) throws(Halt) -> Responder {
         guard pair.path.port <= ports.count, ports[pair.path.port - 1].isActive,
-            let adapter = adapter(pair.path.remoteLID, pair.path.remoteGID),
-            let peer = adapter.queuePairs[pair.path.remoteNumber], peer.service == pair.service, peer.state.receives,
+            let nic = nic(pair.path.remoteLID, pair.path.remoteGID),
+            let peer = nic.queuePairs[pair.path.remoteNumber], peer.service == pair.service, peer.state.receives,
             peer.path.remoteNumber == pair.number,
-            adapter.adapter(peer.path.remoteLID, peer.path.remoteGID) === self
+            nic.nic(peer.path.remoteLID, peer.path.remoteGID) === self
         else { throw pair.service.isReliable ? Halt(waitForAnswer(pair)) : .dropped }
         pair.request.tries = 0
-        return Responder(adapter: adapter, pair: peer)
+        return Responder(nic: nic, pair: peer)
     }
 
     // MARK: Waiting
@@ -91,7 +91,7 @@ extension DataPath {
         return look(pair)
     }
 
-    /// Posting a receive request rings no doorbell, so the queue is polled, ever less often.
+    /// Posting a receive request rings no doorbell, so the receive queue is polled, at growing intervals.
     private func look(_ pair: QueuePair) -> Step {
         let step: UInt64 = 50_000 << UInt64(min(pair.request.looks, 5))
         pair.request.looks += 1
@@ -146,7 +146,7 @@ extension DataPath {
         _ pair: QueuePair, _ count: Int, isGathered: Bool, _ budget: inout Int
     ) throws(Halt) {
         let responder = try responder(of: pair)
-        let (adapter, peer) = (responder.adapter, responder.pair)
+        let (nic, peer) = (responder.nic, responder.pair)
         let (opcode, done) = (pair.request.opcode, pair.request.done)
         let isLast = done + count == pair.request.length
         if opcode.isWrite, !peer.path.allowsWrite { throw refuse(pair, responder) }
@@ -154,25 +154,25 @@ extension DataPath {
         if !isGathered { try gatherPacket(pair, count, &budget) }
         try remote(pair, responder) { () throws(AccessFailure) in
             if opcode.isSend {
-                try adapter.scatter(
+                try nic.scatter(
                     peer.receive.bytes, 0, MemoryReference(receiving: peer), done, packet, count, &budget)
             } else {
-                try adapter.move(
-                    packet, count, adapter.remoteReference(pair, peer, .remoteWrite),
+                try nic.move(
+                    packet, count, nic.remoteReference(pair, peer, .remoteWrite),
                     at: pair.request.remoteAddress &+ UInt64(done), of: pair.request.length - done, &budget)
             }
         }
         guard isLast, opcode.needsReceive else { return }
-        if opcode == .sendInvalidate, !adapter.invalidate(pair.request.control.immediate, peer) {
-            adapter.endReceive(peer, .remoteAccess)
+        if opcode == .sendInvalidate, !nic.invalidate(pair.request.control.immediate, peer) {
+            nic.endReceive(peer, .remoteAccess)
             throw refuse(pair, responder)
         }
-        adapter.completeReceive(peer, from: pair)
+        nic.completeReceive(peer, from: pair)
     }
 
     /// Takes the responder's next receive request for a message, once.
     private func takeReceive(_ pair: QueuePair, _ responder: Responder) throws(Halt) {
-        let (adapter, peer) = (responder.adapter, responder.pair)
+        let (nic, peer) = (responder.nic, responder.pair)
         if pair.request.hasReceive {
             guard !peer.receive.isActive else { return }
             // The responder has been reset meanwhile: the message begins anew.
@@ -180,27 +180,27 @@ extension DataPath {
             pair.request.done = 0
             throw Halt(.paused)
         }
-        switch adapter.takeReceive(peer, pair.request.sharedReceiveQueue) {
+        switch nic.takeReceive(peer, pair.request.sharedReceiveQueue) {
         case .none: throw pair.service.isReliable ? Halt(waitForReceive(pair, peer)) : .dropped
         case .some(false): throw ended(pair, .remoteOperation)
         case .some(true): break
         }
         pair.request.hasReceive = true
         guard pair.request.opcode.isSend, pair.request.length > peer.receive.capacity else { return }
-        adapter.endReceive(peer, .localLength)
-        adapter.enterError(peer, .invalidRequest)
+        nic.endReceive(peer, .localLength)
+        nic.enterError(peer, .invalidRequest)
         throw ended(pair, .remoteInvalidRequest)
     }
 
     private func read(_ pair: QueuePair, _ budget: inout Int) throws(Halt) {
         let responder = try responder(of: pair)
-        let (adapter, peer) = (responder.adapter, responder.pair)
+        let (nic, peer) = (responder.nic, responder.pair)
         guard peer.path.allowsRead else { throw refuse(pair, responder) }
         while pair.request.done < pair.request.length {
             let (done, count) = (pair.request.done, try nextPacket(of: pair, budget))
             try remote(pair, responder) { () throws(AccessFailure) in
-                try adapter.move(
-                    packet, count, adapter.remoteReference(pair, peer, .remoteRead),
+                try nic.move(
+                    packet, count, nic.remoteReference(pair, peer, .remoteRead),
                     at: pair.request.remoteAddress &+ UInt64(done), of: pair.request.length - done, &budget)
             }
             try scatterResponse(pair, count, &budget)
@@ -208,28 +208,28 @@ extension DataPath {
         }
     }
 
-    /// Eight bytes, of the host's byte order in memory: fetched, and changed where they are. That happens once, though the
-    /// requester may wait for its own memory afterwards.
+    /// Fetches and changes eight bytes, in host byte order. The change happens once, even if the requester then waits for its
+    /// own memory.
     private func atomic(_ pair: QueuePair, _ budget: inout Int) throws(Halt) {
         let cell = UnsafeMutableRawBufferPointer(rebasing: packet[..<8])
         if let fetched = pair.request.fetched {
             cell.storeBytes(of: fetched, as: UInt64.self)
         } else {
             let responder = try responder(of: pair)
-            let (adapter, peer) = (responder.adapter, responder.pair)
+            let (nic, peer) = (responder.nic, responder.pair)
             guard peer.path.allowsAtomic else { throw refuse(pair, responder) }
             guard pair.request.remoteAddress & 7 == 0 else {
-                adapter.enterError(peer, .invalidRequest)
+                nic.enterError(peer, .invalidRequest)
                 throw ended(pair, .remoteInvalidRequest)
             }
             try remote(pair, responder) { () throws(AccessFailure) in
-                let reference = adapter.remoteReference(pair, peer, .atomic)
-                let span = try adapter.keys.span(reference, at: pair.request.remoteAddress, 8)
+                let reference = nic.remoteReference(pair, peer, .atomic)
+                let span = try nic.keys.span(reference, at: pair.request.remoteAddress, 8)
                 guard span.length >= 8 else { throw .refused }
-                try adapter.exchange(span, cell, isWrite: false)
+                try nic.exchange(span, cell, isWrite: false)
                 let old = cell.loadUnaligned(as: UInt64.self)
                 cell.storeBytes(of: pair.request.atomicResult(old), as: UInt64.self)
-                try adapter.exchange(span, cell, isWrite: true)
+                try nic.exchange(span, cell, isWrite: true)
                 cell.storeBytes(of: old, as: UInt64.self)
                 pair.request.fetched = old
             }
@@ -237,7 +237,7 @@ extension DataPath {
         try scatterResponse(pair, 8, &budget)
     }
 
-    /// Writes what came to the requester's memory, which is looked at only now.
+    /// Writes a response to the requester's memory, whose keys are checked only now.
     private func scatterResponse(_ pair: QueuePair, _ count: Int, _ budget: inout Int) throws(Halt) {
         try local(pair) { () throws(AccessFailure) in
             try scatter(
@@ -248,14 +248,14 @@ extension DataPath {
 
     // MARK: Failures
 
-    /// How a request ends that its responder does not do.
+    /// The end of a request that the responder refuses.
     private func ended(_ pair: QueuePair, _ syndrome: CompletionSyndrome) -> Halt {
         pair.service.isReliable ? Halt(.failed(syndrome)) : .dropped
     }
 
     /// The responder must not do it: both ends are in error.
     private func refuse(_ pair: QueuePair, _ responder: Responder) -> Halt {
-        if pair.service.isReliable { responder.adapter.enterError(responder.pair, .accessError) }
+        if pair.service.isReliable { responder.nic.enterError(responder.pair, .accessError) }
         return ended(pair, .remoteAccess)
     }
 
@@ -275,17 +275,17 @@ extension DataPath {
     private func remote(
         _ pair: QueuePair, _ responder: Responder, _ body: () throws(AccessFailure) -> Void
     ) throws(Halt) {
-        let (adapter, peer) = (responder.adapter, responder.pair)
+        let (nic, peer) = (responder.nic, responder.pair)
         do throws(AccessFailure) { try body() } catch {
             if case .absent(let key, let address, let length) = error,
-                adapter.pageFault(key, address, length, for: pair, of: self, isRemote: true)
+                nic.pageFault(key, address, length, for: pair, of: self, isRemote: true)
             {
                 throw Halt(.paused)
             }
             if case .refused = error, !pair.request.opcode.isSend { throw refuse(pair, responder) }
-            if pair.request.opcode.isSend { adapter.endReceive(peer, .localProtection) }
+            if pair.request.opcode.isSend { nic.endReceive(peer, .localProtection) }
             if pair.request.opcode.isSend || pair.service.isReliable {
-                adapter.enterError(peer, .workQueueCatastrophicError)
+                nic.enterError(peer, .workQueueCatastrophicError)
             }
             throw ended(pair, .remoteOperation)
         }

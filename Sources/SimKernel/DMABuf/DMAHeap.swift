@@ -11,7 +11,7 @@ final class DMAHeapFile: OpenFile {
         super.init(kernel, "/dev/dma_heap/\(heap)", flags: flags)
     }
 
-    // dma_heap_ioctl: only the number counts; what the structure lacks is zero, what it has more is not looked at
+    // dma_heap_ioctl looks at the request's number only: a shorter structure is filled up with zeros, a longer one cut
     override func ioctl(_ request: Int, _ user: UserMemory) throws(Errno) -> Int {
         guard request & 0xff == Int(DMA_HEAP_IOCTL_ALLOC) & 0xff else { throw Errno(EINVAL) }
         // include/uapi/asm-generic/ioctl.h: size in bits 29:16, _IOC_WRITE is bit 30, _IOC_READ bit 31

@@ -10,7 +10,7 @@ struct DMAMapping {
         let length: UInt64
     }
     let entries: [Entry]
-    /// What the IOMMU translates for it.
+    /// The IOVAs that the IOMMU translates for it; nil where it holds bus addresses.
     fileprivate var translated: ClosedRange<UInt64>?
 
     /// A range cut into entries of at most `limit` bytes.
@@ -39,7 +39,7 @@ extension SimKernel {
     /// The most bytes in one entry for host memory, where the driver did not raise the limit (dma_set_max_seg_size).
     /// drivers/pci/probe.c:pci_device_add
     private static let memoryLimit: UInt64 = 1 << 16
-    /// What can be translated: where BARs are, it would be a peer's address.
+    /// IOVAs that may be used: not where BARs are, as a switch would take those for a peer's address.
     /// drivers/iommu/dma-iommu.c:iova_reserve_pci_windows
     private var translatable: [iommu_iova_range] {
         [
@@ -94,8 +94,8 @@ extension SimKernel {
         space.remove(space.areas.overlapping(range.lowerBound, range.upperBound))
     }
 
-    /// Moves bytes between a function and what is at an address for it: a peer's BAR that its requests reach as they are,
-    /// or what the IOMMU makes of it. What stopped it, or nil.
+    /// Moves bytes between a function and the memory at its address: a peer's BAR if its requests go straight there, else
+    /// what the IOMMU translates the address to. Returns what stopped it, or nil.
     func transfer(
         _ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, toMemory: Bool, by requester: PCIFunction
     ) -> String? {

@@ -96,7 +96,7 @@ final class EduImporterFile: OpenFile, Importer {
         attachment = nil
     }
 
-    // map, map_locked: it stays mapped where the answer cannot be written
+    // map, map_locked: the mapping stays even where the answer cannot be written
     private func map(_ buffer: DMABuf, _ user: UserMemory) throws(Errno) {
         guard self.mapping == nil else { throw Errno(EBUSY) }
         let mapping = try kernel.map(buffer, for: function)

@@ -7,7 +7,7 @@ extension SimKernel {
     func addFiles(of function: PCIFunction, _ directory: Directory) {
         let device = function.device
         directory.isComplete = true
-        // What the kernel has there and this one knows nothing of.
+        // Files that the kernel has there and that are not modelled.
         directory.unmodelled = [
             "firmware_node", "iommu", "link", "msi_irqs", "remove", "rescan", "rom", "net",
         ]
@@ -35,13 +35,13 @@ extension SimKernel {
         fixed("msi_bus") { "1" }
         fixed("broken_parity_status") { "0" }
         text("ari_enabled") { "0" }
-        // Which interrupt a driver was given, the machine's firmware and interrupt controllers decide.
+        // The interrupt number depends on the machine's firmware and interrupt controllers.
         if function.config.bytes[PCI_INTERRUPT_PIN] == 0 {
             text("irq") { "0" }
         } else {
             directory.unmodelled.insert("irq")
         }
-        // No driver of VFIO's sets a mask, and what one of the kernel's has set stays.
+        // VFIO's drivers set no DMA mask; the mask that another driver set stays.
         let mask = device.nativeDriver == nil && device.driver != EduImporterFile.driver ? "32" : "64"
         for name in ["dma_mask_bits", "consistent_dma_mask_bits"] { text(name) { mask } }
         addProcessors(device, directory, text)
@@ -119,7 +119,7 @@ extension SimKernel {
             "runtime_suspended_time", "runtime_usage", "wakeup",
         ]
         let show = { [unowned self] in
-            // vfio_pci_core.c lets a function sleep that nobody has open.
+            // vfio_pci_core.c suspends a function that nobody has open.
             let sleeps = device(of: function).map { $0.isLowPower || $0.openCount == 0 } ?? false
             return sleeps ? "suspended\n" : "active\n"
         }

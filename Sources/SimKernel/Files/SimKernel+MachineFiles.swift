@@ -9,7 +9,7 @@ extension SimKernel {
         bus.isComplete = true
         bus.unmodelled = ["drivers_autoprobe", "rescan", "resource_alignment", "slots", "uevent"]
         bus.directory("devices").isComplete = true
-        // Root ports, switch ports: of a bench they are known by name alone.
+        // Of root ports and switch ports a bench knows only the names.
         bus.directory("devices").unmodelled = Set(topology.ports.map(\.address))
         bus.directory("drivers").isComplete = true
         if case .directory(let drivers)? = bus.entries["drivers"] {
@@ -86,7 +86,7 @@ extension SimKernel {
 
     /// drivers/infiniband/core/sysfs.c, as far as it is the same for every device.
     func addFiles(of nic: Topology.NIC, _ directory: Directory) {
-        guard nic.driver != .efa, let adapter = rdma.adapter(named: nic.name) else { return }
+        guard nic.driver != .efa, let hca = uverbs.hca(named: nic.name) else { return }
         directory.isComplete = true
         directory.unmodelled = [
             "board_id", "fw_ver", "hca_type", "hw_counters", "hw_rev", "node_desc", "node_guid", "parent", "power",
@@ -100,7 +100,7 @@ extension SimKernel {
         text("state", "4: ACTIVE")
         text("phys_state", "5: LinkUp")
         text("link_layer", nic.subnet == nil ? "Ethernet" : "InfiniBand")
-        let entries = adapter.gids
+        let entries = hca.gids
         for index in 0..<(nic.subnet == nil ? 16 : 8) {
             let gid = index < entries.count ? entries[index].gid : [UInt8](repeating: 0, count: 16)
             let words = stride(from: 0, to: 16, by: 2).map {

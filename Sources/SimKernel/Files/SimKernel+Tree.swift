@@ -45,8 +45,8 @@ extension SimKernel {
         let groupDirectory = root.directory("sys/kernel/iommu_groups/\(group.number)")
         groupDirectory.directory("devices").entries[device.address] = .link("../../../../\(back)")
         groupDirectory.isComplete = true
-        // drivers/iommu/intel/iommu.c:intel_iommu_init: an IOMMU in caching mode, which is told of each mapping, has no
-        // queue of what is to be flushed.
+        // drivers/iommu/intel/iommu.c:intel_iommu_init: in caching mode (each mapping is reported to the IOMMU) there is no
+        // deferred flushing, so the type is DMA and not DMA-FQ.
         let type = (topology.iommuRegisters?.capability ?? 0) & 0x80 == 0 ? "DMA-FQ\n" : "DMA\n"
         groupDirectory.entries["type"] = .attribute(show: { type }) { [unowned self] (_) throws(Errno) in
             throw notModelled("write to the type of an IOMMU group", EOPNOTSUPP)

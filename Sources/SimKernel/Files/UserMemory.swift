@@ -107,7 +107,7 @@ struct UserMemory {
             isShort = there < count
             count = min(there, count)
         }
-        // A script can say four gigabytes, so this is no loop of ours.
+        // A script can ask for 4 GiB, which a loop in Swift would take too long for.
         let result = sys_check_zero(UInt64(value) &+ start, count)
         if let errno = Errno(result: result) { throw errno }
         if isShort { throw Errno(EFAULT) }
@@ -143,8 +143,8 @@ enum ProcessMemory {
         return result == 0
     }
 
-    /// Whether pin_user_pages would get these pages. Only the ends are touched; between them a hole is found by msync,
-    /// an unreadable page is not.
+    /// Whether pin_user_pages would get these pages. The ends are read (and written); msync finds holes between them, but not
+    /// an unreadable page.
     static func isAccessible(_ address: UInt64, _ length: UInt64, write: Bool) -> Bool {
         let (end, overflow) = address.addingReportingOverflow(length)
         let page = address & ~4095

@@ -8,7 +8,7 @@ final class Pages: Importer {
         case user(UInt64)
         case bar(BARAddress)
         case buffer(VFIODMABuf)
-        /// Any file: what is no memory is only found out when its pages are wanted.
+        /// Any file. One that has no pages is refused only when they are pinned.
         case file(OpenFile, at: UInt64)
     }
     let source: Source
@@ -29,7 +29,7 @@ final class Pages: Importer {
     /// drivers/iommu/iommufd/pages.c:iopt_revoke_notify
     func invalidate() { isDead = true }
 
-    /// What a bus access at `offset` reaches, and how many bytes follow it there.
+    /// The memory that a bus access at `offset` reaches, and how many bytes are contiguous from there; nil once revoked.
     func target(at offset: UInt64) -> (Source, UInt64)? {
         switch source {
         case .user(let address): return (.user(address &+ offset), .max)
@@ -50,17 +50,17 @@ struct Area {
     let offset: UInt64
     let readable: Bool
     let writeable: Bool
-    /// Its pages of user memory while a page table has them.
+    /// The pinned pages of user memory while a page table maps them.
     var pinned: PinnedPages?
 
     /// Where its bytes start: at an address of user memory, or in the file or dma-buf behind it.
     var start: UInt64 { if case .user(let address) = pages.source { address &+ offset } else { offset } }
 }
 
-/// What device addresses mean: an IOAS or a type1 container.
+/// A map from device addresses to memory: of an IOAS or a type1 container.
 final class AddressSpace {
     private(set) var areas = IntervalMap<Area>()
-    /// Where a hole of that shape was last found: no lower one exists.
+    /// The lowest hole of each shape at the last search, from which the next search begins.
     private var hints: [Hole: UInt64] = [:]
 
     private struct Hole: Hashable {
@@ -85,7 +85,7 @@ final class AddressSpace {
         for (index, pages) in pinned.enumerated() { areas.change(index) { $0.pinned = pages } }
     }
 
-    /// For when a reserved range goes away.
+    /// Searches from the lowest address again, as after a reserved range went away.
     func forgetHoles() { hints = [:] }
 
     /// drivers/iommu/iommufd/io_pagetable.c:iopt_alloc_iova: the lowest hole that fits, never IOVA 0
@@ -130,7 +130,8 @@ final class AddressSpace {
 
     // MARK: DMA
 
-    /// Moves bytes between a device and what is mapped at `iova`. What stopped it, or nil; then memory is untouched.
+    /// Moves bytes between a device and the memory mapped at `iova`. Returns what stopped it, before any byte was moved, or
+    /// nil.
     func transfer(
         _ bytes: UnsafeMutableRawBufferPointer, iova: UInt64, toMemory: Bool, by requester: PCIFunction,
         _ kernel: SimKernel

@@ -5,7 +5,7 @@ import Kernel
 /// An I/O address space. drivers/iommu/iommufd/io_pagetable.c
 final class IOAS {
     let space = AddressSpace()
-    /// The page table that attaches made; nil while none is attached.
+    /// The page table that the first attach made; nil while there is none.
     weak var automatic: HWPT?
     /// How many page tables it fills.
     private(set) var domains = 0
@@ -24,7 +24,7 @@ final class IOAS {
 
     // MARK: Ranges
 
-    /// What no reserved range covers.
+    /// The ranges between reserved ones.
     var ranges: [iommu_iova_range] {
         var ranges: [iommu_iova_range] = []
         var next: UInt64 = 0
@@ -83,7 +83,7 @@ final class IOAS {
     func add(_ table: HWPT, _ kernel: SimKernel) throws(Errno) {
         if alignment != 4096 { try checkAlignment() }
         if let beyond = DomainLimits.beyond(apertureBits) { try reserve(beyond, for: ObjectIdentifier(table)) }
-        // iopt_fill_domain: what another table has is pinned already.
+        // iopt_fill_domain: with another page table the pages are pinned already.
         if domains == 0 {
             do throws(Errno) {
                 space.keep(
@@ -244,8 +244,8 @@ extension IOAS {
         return iova
     }
 
-    /// io_pagetable.c:iopt_unmap_iova: what was mapped, and why not more: area by area, those before one that sticks
-    /// out are gone all the same.
+    /// Unmaps area by area, up to one that lies only partly in the range: returns the bytes unmapped, and ENOENT for that
+    /// one. io_pagetable.c:iopt_unmap_iova
     func unmap(_ iova: UInt64, _ length: UInt64) throws(Errno) -> (length: UInt64, failure: Errno?) {
         guard length != 0 else { throw Errno(EINVAL) }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)

@@ -41,7 +41,7 @@ extension IOMMUFDFile {
         }
     }
 
-    // ioas.c:iommufd_ioas_change_process: only files' pages are not the process's own
+    // ioas.c:iommufd_ioas_change_process: allowed only where all pages are of files, which no process owns
     func changeProcess(_ user: UserMemory) throws(Errno) {
         guard try load(iommu_ioas_change_process.self, user).reserved == 0 else { throw Errno(EOPNOTSUPP) }
         for case .ioas(let ioas) in context.objects.values {

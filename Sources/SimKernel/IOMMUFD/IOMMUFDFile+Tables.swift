@@ -156,7 +156,7 @@ extension IOMMUFDFile {
         throw Errno(EOPNOTSUPP)
     }
 
-    // viommu.c:iommufd_vdevice_alloc_ioctl: of what is asked for from here on, there is no virtual IOMMU
+    // viommu.c:iommufd_vdevice_alloc_ioctl: there is no virtual IOMMU that this and the following could name
     private func allocateDevice(_ user: UserMemory) throws(Errno) {
         _ = try load(iommu_vdevice_alloc.self, user)
         throw Errno(ENOENT)

@@ -12,7 +12,7 @@ struct ConfigMap {
     private(set) var owners: [Owner] = []
     /// Capabilities that are shown, in the order of the chains: where they start and what they are.
     private(set) var shown: [(offset: Int, owner: Owner)] = []
-    /// Bytes of the chains that a program sees otherwise, as what they pointed at is hidden.
+    /// Next pointers that a program sees changed, as the capability they pointed at is hidden.
     private(set) var changed: [Int: UInt8] = [:]
 
     init() {}
@@ -142,7 +142,7 @@ struct ConfigMap {
     /// hidden too.
     private static func extendedLength(_ id: UInt16, at offset: Int, _ bytes: [UInt8]) -> Int {
         switch Int(id) {
-        // What follows is for root ports.
+        // The following are of root ports only.
         case PCI_EXT_CAP_ID_ERR: return PCI_ERR_ROOT_COMMAND
         case PCI_EXT_CAP_ID_DSN: return PCI_EXT_CAP_DSN_SIZEOF
         case PCI_EXT_CAP_ID_PWR: return PCI_EXT_CAP_PWR_SIZEOF

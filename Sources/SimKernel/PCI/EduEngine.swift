@@ -106,7 +106,7 @@ final class EduEngine {
     /// QEMU 7.2 aborts on a transfer that reaches the buffer's last byte.
     static let longestCopy: UInt64 = 4088
 
-    /// What a driver of the kernel does to copy; returns when the engine has.
+    /// A copy as the kernel's driver does it; returns when the engine is done.
     /// scripts/lab/edu-importer/engine.c:edu_engine_copy
     func copy(from source: UInt64, to destination: UInt64, _ count: UInt64, _ kernel: SimKernel) throws(Errno) {
         try transfer(from: source, to: EduEngine.bufferStart, count, EduEngine.start, kernel)
@@ -146,7 +146,7 @@ final class EduEngine {
             _ = kernel.notModelled("edu DMA outside its buffer", EIO)
             return
         }
-        // Without bus mastering the function's requests go nowhere.
+        // Without bus mastering the function's requests are dropped.
         guard count > 0, function.busMaster else { return }
         let start = Int(local - EduEngine.bufferStart)
         let iova = (toMemory ? destination : source) & mask

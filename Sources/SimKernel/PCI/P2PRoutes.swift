@@ -23,7 +23,7 @@ final class P2PRoutes {
     private let bridges: [String: Topology.HostBridge.Listing]
     private let firstBridge: String
     private let cpuRoutes: Bool
-    /// What was found stays until the provider's driver unbinds, which no driver here does.
+    /// Routes that were looked up. The kernel forgets them when the provider's driver unbinds; here none does.
     private var found: [Pair: Route] = [:]
 
     init(_ topology: Topology) {
@@ -59,7 +59,7 @@ final class P2PRoutes {
         return top.flatMap { bridges[$0] == nil ? nil : $0 } ?? firstBridge
     }
 
-    /// What the root port above a function takes of hints; nil where no port is above it.
+    /// The TPH completer type of the root port above a function; nil where no port is above it.
     /// drivers/pci/tph.c:get_rp_completer_type
     func rootPortCompleter(above address: String) -> Topology.TPHSupport? {
         let bridges = path(address).dropFirst()
@@ -69,7 +69,7 @@ final class P2PRoutes {
     /// Whether a port is above a function, so that its bus can be reset.
     func isBelowPort(_ address: String) -> Bool { path(address).count > 1 }
 
-    /// What a program does with setpci.
+    /// Access control services changed since the start, as by setpci.
     func setACS(_ acs: Topology.ACS, of address: String) { nodes[address]?.acs = acs }
 
     /// drivers/pci/p2pdma.c:pci_p2pdma_map_type

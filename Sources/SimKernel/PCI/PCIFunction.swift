@@ -38,7 +38,7 @@ final class PCIFunction {
         addresses = windows.assign(device.bars, slot: slot)
         config = ConfigSpace(device, addresses)
         driver = device.driver
-        // Such a driver knows no id: whoever bound the function to it has set driver_override.
+        // vfio-pci has no id table: the function was bound to it by driver_override.
         let isOverridden = device.driver != nil && device.driver != device.nativeDriver
         driverOverride = isOverridden ? device.driver : nil
         isVFIO = device.driver?.hasPrefix("vfio") == true
@@ -52,7 +52,7 @@ final class PCIFunction {
 
     /// Called when the function interrupts; the driver that has it sets this.
     var onInterrupt: (() -> Void)?
-    /// Whether it asserts its INTx, which it does not where it sends messages.
+    /// Whether it asserts INTx; never while MSI or MSI-X is enabled.
     var assertsLine: Bool { engine?.isInterrupting == true && !config.isMSIEnabled }
 
     func bar(_ index: Int) -> Topology.BAR? {

@@ -56,13 +56,13 @@ extension Topology.TPHSupport: Comparable {
         }
     }
 
-    /// What supports less is smaller.
+    /// Ordered by what they support: none, standard, extended.
     public static func < (one: Self, other: Self) -> Bool { one.rank < other.rank }
 }
 
 /// The TPH requester capability: include/uapi/linux/pci_regs.h, PCI_TPH_CAP.
 extension ConfigSpace {
-    /// What fits the capability.
+    /// The most entries that fit the capability.
     static let longestSteeringTable = 64
 
     var hasHints: Bool {

@@ -2,7 +2,8 @@ import CKernel
 import Glibc
 import Kernel
 
-/// A C structure of libibverbs' with the model's object behind it, where the data path's functions find it.
+/// Allocates C structures of libibverbs with a pointer to the model's object behind each: the functions of
+/// ``ContextOperations`` get nothing else. The pointer holds no reference.
 enum Modelled {
     static func allocate<Structure, Model: AnyObject>(_ type: Structure.Type, _ model: Model)
         -> UnsafeMutablePointer<Structure>
@@ -23,8 +24,8 @@ enum Modelled {
     }
 }
 
-/// What ibv_post_send, ibv_post_recv and ibv_poll_cq of verbs.h call through the context: a program's data loops are the
-/// same on a simulated device. Errors are errno values, or -1 of polling, as a provider gives them.
+/// The functions that ibv_post_send, ibv_post_recv and ibv_poll_cq of verbs.h call through the context, so that data loops
+/// run unchanged on a simulated device. They return what a provider does: an errno value, or -1 from polling.
 enum ContextOperations {
     static let all: ibv_context_ops = {
         var operations = ibv_context_ops()

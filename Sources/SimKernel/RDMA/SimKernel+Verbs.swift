@@ -17,22 +17,22 @@ extension SimKernel {
     ]
 
     func ibv_get_device_list() throws(Errno) -> DeviceList {
-        guard !rdma.devices.isEmpty else { throw Errno(ENOSYS) }
-        return DeviceList(rdma.devices)
+        guard !uverbs.devices.isEmpty else { throw Errno(ENOSYS) }
+        return DeviceList(uverbs.devices)
     }
 
     func ibv_open_device(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno)
         -> UnsafeMutablePointer<ibv_context>
     {
-        return try rdma.openContext(device)
+        return try uverbs.openContext(device)
     }
 
     func ibv_close_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) {
-        try rdma.closeContext(context)
+        try uverbs.closeContext(context)
     }
 
     func ibv_query_device(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> ibv_device_attr {
-        let nic = try rdma.context(context).nic
+        let nic = try uverbs.context(context).nic
         var attributes = ibv_device_attr()
         withUnsafeMutableBytes(of: &attributes.fw_ver) { bytes in
             bytes.copyBytes(from: nic.firmware.utf8.prefix(bytes.count - 1))
@@ -62,7 +62,7 @@ extension SimKernel {
     func ibv_query_port(_ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8) throws(Errno)
         -> ibv_port_attr
     {
-        let nic = try rdma.context(context).nic
+        let nic = try uverbs.context(context).nic
         guard port == 1 else { throw Errno(EINVAL) }
         var attributes = ibv_port_attr()
         attributes.state = IBV_PORT_ACTIVE
@@ -77,10 +77,9 @@ extension SimKernel {
         return attributes
     }
 
-    /// A port's entries: RoCE v1 and v2 of the link-local address, then of 10.0.0.N; of software only
-    /// v2.
+    /// A port's GIDs: the link-local address as RoCE v1 and v2, then 10.0.0.N likewise. A software device has v2 only.
     func ibv_query_gid_table(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [ibv_gid_entry] {
-        return try rdma.context(context).adapter.gids.enumerated().map { index, one in
+        return try uverbs.context(context).hca.gids.enumerated().map { index, one in
             var entry = ibv_gid_entry()
             entry.gid_index = UInt32(index)
             entry.port_num = 1
@@ -94,7 +93,7 @@ extension SimKernel {
     func ibv_get_async_event(_ context: UnsafeMutablePointer<ibv_context>, _ milliseconds: Int32)
         throws(Errno) -> AsyncEvent?
     {
-        let context = try rdma.context(context)
+        let context = try uverbs.context(context)
         let end = now + UInt64(max(0, milliseconds)) * 1_000_000
         while context.events.isEmpty, now < end { _ = sleep(nanoseconds: 20_000) }
         return context.takeEvent()
@@ -103,12 +102,12 @@ extension SimKernel {
     func ibv_alloc_pd(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno)
         -> UnsafeMutablePointer<ibv_pd>
     {
-        return try rdma.addDomain(context)
+        return try uverbs.addDomain(context)
     }
 
     func ibv_dealloc_pd(_ pd: UnsafeMutablePointer<ibv_pd>) throws(Errno) {
-        let domain = try rdma.domain(pd)
+        let domain = try uverbs.domain(pd)
         guard domain.regions == 0, domain.windows == 0, domain.queuePairs == 0 else { throw Errno(EBUSY) }
-        rdma.remove(pd)
+        uverbs.remove(pd)
     }
 }

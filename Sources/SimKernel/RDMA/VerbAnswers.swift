@@ -1,13 +1,13 @@
 import Glibc
 public import Kernel
 
-/// What the model answers one verb: a function of the kernel's with the verb's arguments.
+/// The model's implementation of one verb: a method of SimKernel with the verb's arguments.
 final class VerbAnswer<Answer, each Argument>: AnyVerbAnswer {
     let verb: any AnyVerb
     private let body: @Sendable (SimKernel) -> (repeat each Argument) throws(Errno) -> Answer
     private let nanoseconds: UInt64
 
-    /// - Parameter nanoseconds: what passes of the virtual clock before it is answered; what waits or transports counts more.
+    /// - Parameter nanoseconds: how far the virtual clock goes on before the answer. Waiting and transport add to it.
     init(
         _ verb: Verb<Answer, repeat each Argument>, takes nanoseconds: UInt64 = 1000,
         _ body: @escaping @Sendable (SimKernel) -> (repeat each Argument) throws(Errno) -> Answer
@@ -30,7 +30,7 @@ protocol AnyVerbAnswer: AnyObject, Sendable {
 
 /// The verbs half of the seam. See ``VerbsCalls``.
 extension SimKernel {
-    /// What the model answers; each family stands with its model.
+    /// All implementations. Each family's list stands beside its model.
     private static let answers: [ObjectIdentifier: any AnyVerbAnswer] = Dictionary(
         uniqueKeysWithValues: (deviceAnswers + regionAnswers + handleAnswers + completionAnswers + queueAnswers
             + deviceMemoryAnswers + windowAnswers).map { (ObjectIdentifier($0.verb), $0) })

@@ -3,12 +3,12 @@ import Kernel
 
 /// An open RDMA device.
 final class VerbsContext {
-    let adapter: Adapter
-    var nic: Topology.NIC { adapter.nic }
+    let hca: HCA
+    var nic: Topology.NIC { hca.nic }
     /// Asynchronous events that nobody has taken yet, oldest first.
     private(set) var events: [AsyncEvent] = []
 
-    init(_ adapter: Adapter) { self.adapter = adapter }
+    init(_ hca: HCA) { self.hca = hca }
 
     func raise(_ type: ibv_event_type, of element: UInt64) {
         events.append(AsyncEvent(type: type.rawValue, element: element))

@@ -108,7 +108,7 @@ public struct Topology: Sendable {
             case memory
             /// QEMU's edu DMA engine; addresses are cut to `dmaMask` before use.
             case edu(dmaMask: UInt64)
-            /// A network adapter; what it can do is in `nics`.
+            /// A network hca; what it can do is in `nics`.
             case nic
 
             /// QEMU's edu engine with its default 28-bit mask.

@@ -1,8 +1,8 @@
 import Glibc
 import Kernel
 
-/// The lab's module vfio_tph, where a bench has the feature from it and not from a kernel with the series: it serves the
-/// functions bound to it, shows what it stores in debugfs, and forgets the hints of a device that is closed.
+/// The lab's module vfio_tph, which gives a released kernel the TPH feature: it serves the functions bound to it, shows
+/// stored hints in debugfs, and drops the hints of a device that is closed.
 /// scripts/lab/vfio-tph
 final class TPHModule {
     /// The name of the driver.

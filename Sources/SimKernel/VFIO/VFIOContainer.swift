@@ -200,7 +200,7 @@ final class VFIOContainerFile: OpenFile {
         return 0
     }
 
-    /// v2 refuses to cut a mapping; v1 takes no part of one that starts before.
+    /// The mappings to remove. v2 refuses a range that cuts one (EINVAL); v1 removes none if the first starts before it.
     private func unmapped(_ first: UInt64, _ last: UInt64) throws(Errno) -> Range<Int> {
         let entries = container.space.areas.entries
         let indices = container.space.areas.overlapping(first, last)

@@ -233,7 +233,7 @@ extension VFIODevice {
         if kind == .msi { interrupts.messagesLog2 = UInt8(32 - (count * 2 - 1).leadingZeroBitCount - 1) }
     }
 
-    // vfio_msi_set_block: what comes before a refusal goes with it
+    // vfio_msi_set_block: vectors that were set before the refused one are taken back
     private func setVectors(_ vectors: Range<UInt32>, _ descriptors: [Int32]) throws(Errno) {
         for (vector, descriptor) in zip(vectors, descriptors) {
             do throws(Errno) {

@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// VFIO_DEVICE_FEATURE_DMA_BUF_TPH as the posted revisions have it: the same steps, some absent, some elsewhere.
+/// VFIO_DEVICE_FEATURE_DMA_BUF_TPH of the posted revisions. They differ in which checks they have, and in what order.
 extension VFIODevice {
     /// drivers/vfio/pci/vfio_pci_dmabuf.c:vfio_pci_core_feature_dma_buf_tph
     func setTPH(_ call: FeatureCall, _ revision: TPHRevision) throws(Errno) -> Int {
@@ -44,7 +44,7 @@ extension VFIODevice {
         if let module = kernel.tphModule { module.store(metadata, in: buffer) } else { buffer.metadata = metadata }
     }
 
-    /// Whether this function has the feature: all have it of the series, those bound to the module of that.
+    /// Whether this function has the feature: every function with the series, with the lab's module those bound to it.
     var servesTPH: Bool { kernel.tphModule == nil || function.driver == TPHModule.driver }
 
     /// scripts/lab/vfio-tph/driver.c:tph_close_device; a hint of the series lives as long as its dma-buf

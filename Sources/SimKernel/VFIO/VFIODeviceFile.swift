@@ -117,7 +117,7 @@ final class VFIODeviceFile: OpenFile {
         let hasPASID = try checkPASID(argsz: attach.argsz, minimum: minimum, flags: attach.flags)
         if hasPASID { attach.pasid = try user.load(UInt32.self, at: UInt64(minimum)) }
         guard let context else { throw Errno(EINVAL) }
-        // iommufd.c:vfio_iommufd_physical_pasid_attach_ioas: PASID 0 is what has none; no function here takes others.
+        // iommufd.c:vfio_iommufd_physical_pasid_attach_ioas: PASID 0 means no PASID; no function here supports others.
         guard attach.pasid == 0 else { throw Errno(EINVAL) }
         let new = try context.attach(device.function, device.group, to: attach.pt_id, replacing: table, kernel)
         table = new
@@ -141,7 +141,7 @@ final class VFIODeviceFile: OpenFile {
         let request = try user.load(vfio_device_detach_iommufd_pt.self, count: minimum)
         let hasPASID = try checkPASID(argsz: request.argsz, minimum: minimum, flags: request.flags)
         let pasid = hasPASID ? try user.load(UInt32.self, at: UInt64(minimum)) : 0
-        // iommufd.c:vfio_iommufd_physical_detach_ioas knows nothing of what was attached by PASID, and the other way.
+        // iommufd.c:vfio_iommufd_physical_detach_ioas does not detach what was attached by PASID, nor the other way round.
         if pasid == 0, hasPASID == isAttachedByPASID { detach() }
         return 0
     }

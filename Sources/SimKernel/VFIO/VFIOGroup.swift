@@ -46,7 +46,7 @@ final class VFIOGroup {
         if claims == 0 { owner = nil }
     }
 
-    /// Lets go of everything that leads back here.
+    /// Drops references that lead back here, so that no cycle keeps the kernel alive.
     func abandon() {
         container?.remove(self)
         container = nil

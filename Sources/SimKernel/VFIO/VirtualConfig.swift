@@ -3,7 +3,7 @@ import CKernel
 /// Configuration space as a program sees it: bits of the hardware, and bits that vfio-pci keeps itself.
 /// drivers/vfio/pci/vfio_pci_config.c: vconfig and struct perm_bits
 struct VirtualConfig {
-    /// vconfig. Of these bytes those bits count that are virtual.
+    /// vconfig. Only the bits set in `isVirtual` are used of it.
     private(set) var bytes: [UInt8]
     let map: ConfigMap
     /// perm_bits.virt

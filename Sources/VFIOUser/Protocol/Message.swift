@@ -47,7 +47,7 @@ struct Command: Sendable {
 /// The 16 bytes before each message, in the byte order of the machine that both ends run on.
 struct Header: Equatable {
     static let size = 16
-    /// Which kind of message the lowest four bits of the flags say.
+    /// The kind of message: the lowest four bits of the flags.
     private static let kind: UInt32 = 0xf
     private static let reply: UInt32 = 0x1
     private static let noReply: UInt32 = 0x10
@@ -55,7 +55,7 @@ struct Header: Equatable {
 
     var id: UInt16
     var command: UInt16
-    /// Of the whole message.
+    /// Bytes of the whole message.
     var size: UInt32
     var flags: UInt32 = 0
     var error: UInt32 = 0

@@ -5,7 +5,7 @@ import Kernel
 /// A client's connection: reads whole messages with their descriptors from the stream, and keeps replies until the
 /// client reads them.
 final class Connection {
-    /// Why nothing more comes.
+    /// Why the connection ended.
     enum End: Equatable {
         case closed
         /// The bytes are no message of this protocol, so the start of the next one is not known.
@@ -65,7 +65,7 @@ final class Connection {
         let hasTooManyDescriptors: Bool
     }
 
-    /// Takes one message, if all of it is there, and whether it did.
+    /// Reads one message if all of it has arrived; returns whether it did.
     func receive(_ use: (Message) -> Void) -> Bool {
         guard end == nil, waitingBytes < Connection.mostWaiting, fillStart() else { return false }
         let header = start.withUnsafeBytes { Header($0) }
@@ -153,7 +153,7 @@ final class Connection {
         waitingBytes += message.count - sent
     }
 
-    /// Sends of what waits as much as the client takes.
+    /// Sends as much of the waiting messages as the client takes.
     func flush() {
         while end == nil, waitingHead < waiting.count {
             let first = waiting[waitingHead]

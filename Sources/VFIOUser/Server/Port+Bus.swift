@@ -90,9 +90,9 @@ extension Port: PCIBus {
         awaited = (id, command, address, data)
         answer = nil
         let start = sys_monotonic()
-        let end = start.addingReportingOverflow(patience.left(of: server.completionTimeout, at: start))
+        let end = start.addingReportingOverflow(waitAllowance.left(of: server.completionTimeout, at: start))
         server.wait(until: end.overflow ? .max - 1 : end.partialValue) { answer != nil || isFailing }
-        patience.spend(sys_monotonic() - start)
+        waitAllowance.spend(sys_monotonic() - start)
         awaited = nil
         // A request that was given up because of a reset is answered soon, and need not block the next one.
         if answer == nil, !isFailing { unanswered = id }

@@ -33,10 +33,10 @@ final class Port {
     var awaited: (id: UInt16, command: Command, address: UInt64, data: UnsafeMutableRawBufferPointer)?
     var answer: Answer?
     private var lastID: UInt16 = 0
-    /// The id of a request whose reply did not come in time. Until it comes, further requests fail at once.
+    /// The id of a request that timed out. Until its reply comes, further requests fail at once.
     var unanswered: UInt16?
     /// How long its client may keep everybody waiting.
-    var patience = Patience()
+    var waitAllowance = WaitAllowance()
 
     enum Answer { case done, refused }
 
@@ -60,7 +60,7 @@ final class Port {
         vectors = [Int32](repeating: -1, count: min(max(function.vectorCount, 0), 2048))
     }
 
-    /// The client went; nothing of it stays.
+    /// The client is gone: drops its memory, interrupts and function.
     func unplug() {
         connection = nil
         for vector in vectors where vector >= 0 { sys_close(vector) }
@@ -74,7 +74,7 @@ final class Port {
         resetAsked = false
         awaited = nil
         unanswered = nil
-        patience = Patience()
+        waitAllowance = WaitAllowance()
     }
 
     /// Whether its bus must fail, so that its work ends: its client went, or it is to be reset.

@@ -7,7 +7,7 @@ public import Kernel
 /// bounded; a client that breaks the protocol loses its connection, and nobody else anything.
 public final class Server {
     /// The longest time that a request to a client waits for its reply, and the allowance for all such waiting
-    /// (``Patience``), in nanoseconds.
+    /// (``WaitAllowance``), in nanoseconds.
     package var completionTimeout: UInt64 = 10_000_000_000
 
     private(set) var ports: [Port] = []
@@ -21,7 +21,7 @@ public final class Server {
     /// Whether a function's `work()` is running.
     private(set) var isWorking = false
 
-    /// `note` is told who comes and goes, and what is refused: lines for people.
+    /// `note` gets a line for the log for each client that comes or goes, and each refusal.
     public init(note: @escaping (String) -> Void = { _ in }) { self.note = note }
 
     deinit {
@@ -71,7 +71,7 @@ public final class Server {
         }
     }
 
-    /// Looks after a socket as well, until it is over; clients alone keep the server running.
+    /// Polls another socket as well, until it ends. Only clients keep the server running.
     public func attend(_ socket: any ServedSocket) { sockets.append(socket) }
 
     /// Serves until a descriptor becomes readable; with `whileConnected`, until no client is there after at least one was.
@@ -135,7 +135,7 @@ public final class Server {
             connection.receive({ port.handle($0, over: connection) })
         {
             count += 1
-            // The awaited reply has come, or never will.
+            // The awaited reply has come, or the client is gone.
             if port.awaited != nil, port.answer != nil || port.isFailing { return }
             afterEach()
         }
@@ -149,7 +149,7 @@ public final class Server {
     }
 
     private func accept(_ port: Port) {
-        // What is left of another client goes first; this one waits where it is.
+        // The previous client's function is removed first; the new client waits.
         guard port.connection != nil || port.function == nil else { return }
         let result = socket_accept(port.listener)
         guard result >= 0 else { return }
@@ -179,7 +179,7 @@ public final class Server {
             port.hasWork = false
             port.isWorking = true
             isWorking = true
-            port.patience.begin()
+            port.waitAllowance.begin()
             function.work()
             isWorking = false
             port.isWorking = false
@@ -187,7 +187,7 @@ public final class Server {
         }
     }
 
-    /// Resets a function that is to be, unless it works.
+    /// Does a requested reset, unless the function is at work.
     func reset(_ port: Port) {
         guard !port.isWorking, let function = port.function, port.resetAsked || function.needsReset else { return }
         port.resetAsked = false

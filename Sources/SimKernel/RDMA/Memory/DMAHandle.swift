@@ -13,8 +13,8 @@ final class DMAHandle {
 
     /// hw/mlx5/dmah.c:mlx5_ib_alloc_dmah
     init(_ context: VerbsContext, hint: UInt8, tag: UInt16?) throws(Errno) {
-        table = tag == nil ? nil : context.adapter.steering
-        index = try tag.flatMap { (tag) throws(Errno) in try context.adapter.steering?.take(tag) } ?? 0
+        table = tag == nil ? nil : context.hca.steering
+        index = try tag.flatMap { (tag) throws(Errno) in try context.hca.steering?.take(tag) } ?? 0
         self.context = context
         self.hint = hint
     }
@@ -33,7 +33,7 @@ extension SimKernel {
     func ibv_alloc_dmah(_ context: UnsafeMutablePointer<ibv_context>, _ attributes: DMAHInitAttributes)
         throws(Errno) -> UnsafeMutableRawPointer
     {
-        let context = try rdma.context(context)
+        let context = try uverbs.context(context)
         // libibverbs/dummy_ops.c: no other provider has it
         guard context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         // providers/mlx5/verbs.c:mlx5_alloc_dmah
@@ -43,7 +43,7 @@ extension SimKernel {
         guard mask.contains(.ph) else { throw Errno(EINVAL) }
         guard !wantsTag || mask.contains(ofTag) else { throw Errno(EINVAL) }
         // hw/mlx5/main.c: the object is only there with mdev->st
-        guard let steering = context.adapter.steering else { throw Errno(EPROTONOSUPPORT) }
+        guard let steering = context.hca.steering else { throw Errno(EPROTONOSUPPORT) }
         // core/uverbs_std_types_dmah.c:UVERBS_METHOD_DMAH_ALLOC
         guard !wantsTag || attributes.tph_mem_type < 2 else { throw Errno(EOPNOTSUPP) }
         if wantsTag {
@@ -53,7 +53,7 @@ extension SimKernel {
         guard attributes.ph & 0xfc == 0 else { throw Errno(EINVAL) }
         let isPersistent = attributes.tph_mem_type == 1
         let tag = !wantsTag ? nil : try cpuTag(Int(attributes.cpu_id), isPersistent: isPersistent, steering)
-        return rdma.add(try DMAHandle(context, hint: attributes.ph, tag: tag))
+        return uverbs.add(try DMAHandle(context, hint: attributes.ph, tag: tag))
     }
 
     /// drivers/pci/tph.c:pcie_tph_get_cpu_st
@@ -69,13 +69,13 @@ extension SimKernel {
     }
 
     func ibv_dealloc_dmah(_ dmah: UnsafeMutableRawPointer) throws(Errno) {
-        guard let handle = rdma.handles[dmah] else { throw Errno(ENOENT) }
+        guard let handle = uverbs.handles[dmah] else { throw Errno(ENOENT) }
         guard handle.regions == 0 else { throw Errno(EBUSY) }
-        rdma.remove(dmah)
+        uverbs.remove(dmah)
     }
 
     func handle(_ pointer: UnsafeMutableRawPointer?, _ context: VerbsContext) throws(Errno) -> DMAHandle {
-        guard let pointer, let handle = rdma.handles[pointer], handle.context === context else { throw Errno(ENOENT) }
+        guard let pointer, let handle = uverbs.handles[pointer], handle.context === context else { throw Errno(ENOENT) }
         return handle
     }
 }

@@ -7,7 +7,7 @@ final class DeviceMemory {
     let context: VerbsContext
     /// Where this process keeps its bytes.
     let bytes: UnsafeMutableRawBufferPointer
-    /// What was asked for; the rest is the allocation's unit.
+    /// Bytes that were asked for; `bytes` is rounded up to the unit.
     let length: UInt64
     /// Memory regions.
     var regions = 0
@@ -42,28 +42,28 @@ extension SimKernel {
     func ibv_alloc_dm(_ context: UnsafeMutablePointer<ibv_context>, _ length: UInt64) throws(Errno)
         -> UnsafeMutablePointer<ibv_dm>
     {
-        let model = try rdma.context(context)
+        let model = try uverbs.context(context)
         guard model.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         // core/uverbs_std_types_dm.c: the object is only there where the NIC has memory.
         guard length > 0 || model.nic.ownMemory > 0 else { throw Errno(EPROTONOSUPPORT) }
         guard length > 0 else { throw Errno(EINVAL) }
-        let used = rdma.deviceMemories.values.filter { $0.context.adapter === model.adapter }
+        let used = uverbs.deviceMemories.values.filter { $0.context.hca === model.hca }
             .reduce(0) { $0 + UInt64($1.bytes.count) }
         // providers/mlx5/verbs.c:mlx5_alloc_dm holds it against max_dm_size.
         guard length <= model.nic.ownMemory else { throw Errno(EINVAL) }
         guard used + length <= model.nic.ownMemory else { throw Errno(ENOMEM) }
-        return rdma.add(DeviceMemory(model, length: length), context)
+        return uverbs.add(DeviceMemory(model, length: length), context)
     }
 
     func ibv_free_dm(_ dm: UnsafeMutablePointer<ibv_dm>) throws(Errno) {
-        guard try rdma.deviceMemory(dm).regions == 0 else { throw Errno(EBUSY) }
-        rdma.remove(dm)
+        guard try uverbs.deviceMemory(dm).regions == 0 else { throw Errno(EBUSY) }
+        uverbs.remove(dm)
     }
 
     func ibv_memcpy_to_dm(
         _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer
     ) throws(Errno) {
-        let memory = try rdma.deviceMemory(dm)
+        let memory = try uverbs.deviceMemory(dm)
         guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
         UnsafeMutableRawBufferPointer(rebasing: memory.bytes[Int(offset)...]).copyMemory(from: bytes)
     }
@@ -71,7 +71,7 @@ extension SimKernel {
     func ibv_memcpy_from_dm(
         _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer
     ) throws(Errno) {
-        let memory = try rdma.deviceMemory(dm)
+        let memory = try uverbs.deviceMemory(dm)
         guard memory.contains(offset, UInt64(bytes.count)) else { throw Errno(EFAULT) }
         bytes.copyMemory(
             from: UnsafeRawBufferPointer(rebasing: memory.bytes[Int(offset)..<(Int(offset) + bytes.count)]))
@@ -85,9 +85,9 @@ extension SimKernel {
         _ pd: UnsafeMutablePointer<ibv_pd>, _ dm: UnsafeMutablePointer<ibv_dm>, _ offset: UInt64, _ length: UInt64,
         _ access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        let domain = try rdma.domain(pd), access = Access(rawValue: access)
+        let domain = try uverbs.domain(pd), access = Access(rawValue: access)
         guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
-        let memory = try rdma.deviceMemory(dm)
+        let memory = try uverbs.deviceMemory(dm)
         // core/rdma_core.c:lookup_get_idr_uobject
         guard memory.context === domain.context else { throw Errno(ENOENT) }
         guard access.contains(.zeroBased) else { throw Errno(EINVAL) }
@@ -97,6 +97,6 @@ extension SimKernel {
         let region = MemoryRegion(
             domain, start: 0, length: length, access: access,
             memory: UInt64(UInt(bitPattern: memory.bytes.baseAddress)) + offset, device: memory)
-        return try rdma.add(region, pd, address: 0)
+        return try uverbs.add(region, pd, address: 0)
     }
 }

@@ -13,7 +13,7 @@ extension MemoryRegion {
     /// relaxed ordering, where the key has it and the function may.
     private func attributes(of function: PCIFunction) -> TLPAttributes {
         var attributes = TLPAttributes(hint: nil, isRelaxed: isRelaxed && function.config.enablesRelaxedOrdering)
-        if let hint, let steering = domain.context.adapter.steering {
+        if let hint, let steering = domain.context.hca.steering {
             attributes.hint = steering.hint(index: UInt8(truncatingIfNeeded: hint.index), ph: hint.ph)
         }
         return attributes
@@ -26,9 +26,9 @@ extension MemoryRegion {
     {
         guard isReachable else { return false }
         let place = address - start
-        let function = domain.context.adapter.function
+        let function = domain.context.hca.function
         guard let exported = buffer as? VFIODMABuf, let function else {
-            // What is in the NIC itself takes no request.
+            // Device memory is in the NIC: no request is sent for it.
             if let function, device == nil {
                 kernel.record(
                     .hostMemory(dmaAddress &+ place), bytes.count, isWrite: toMemory, by: function,

@@ -5,7 +5,7 @@ import Kernel
 /// A registered memory region and its memory key.
 final class MemoryRegion: Importer {
     let domain: ProtectionDomain
-    /// What work requests call its first byte.
+    /// The address that work requests have for its first byte.
     let start: UInt64
     let length: UInt64
     let access: Access
@@ -17,14 +17,14 @@ final class MemoryRegion: Importer {
     /// Where it starts in the dma-buf.
     let offset: UInt64
     let dmaHandle: DMAHandle?
-    /// The NIC's own memory, where it is of that.
+    /// The device memory (ibv_dm) that it is of; nil for other memory.
     let device: DeviceMemory?
     private let isPinned: Bool
     /// Whether the memory key asks for relaxed ordering.
     let isRelaxed: Bool
     /// The hint of the memory key, read once at registration.
     private(set) var hint: (ph: UInt8, index: UInt16)?
-    /// The entry of the NIC's steering tags that it gives back in the end.
+    /// The entry of the steering table that is given back with the region; nil for none.
     private var entry: UInt16?
     /// Set by a revocation where the driver cannot map again.
     private(set) var isDead = false
@@ -32,7 +32,7 @@ final class MemoryRegion: Importer {
     var key: UInt32 = 0
     /// Memory windows that are bound to it.
     var windows = 0
-    /// What the device calls host memory's first byte.
+    /// The bus address of host memory's first byte.
     var dmaAddress: UInt64 = 0
 
     init(
@@ -51,25 +51,25 @@ final class MemoryRegion: Importer {
         self.offset = offset
         dmaHandle = handle
         self.isPinned = isPinned
-        // hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct: the data direct function's key has it not
+        // hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct leaves it out of the data direct function's key.
         isRelaxed = access.contains(.relaxedOrdering) && domain.context.nic.driver.asksForRelaxedOrdering && !isPinned
     }
 
     deinit {
         buffer?.detach(self)
-        if let entry { adapter.steering?.giveBack(entry) }
+        if let entry { hca.steering?.giveBack(entry) }
     }
 
-    private var adapter: Adapter { domain.context.adapter }
+    private var hca: HCA { domain.context.hca }
 
-    /// A pinned one (core/umem_dmabuf.c:ib_umem_dmabuf_get_pinned) cannot, but for irdma's.
-    var canInvalidate: Bool { adapter.nic.driver.canInvalidate && !isPinned }
+    /// Pinned regions cannot (core/umem_dmabuf.c:ib_umem_dmabuf_get_pinned); irdma's can.
+    var canInvalidate: Bool { hca.nic.driver.canInvalidate && !isPinned }
 
     /// hw/mlx5/mr.c:mlx5_ib_dmabuf_invalidate_cb: the key stays, with its hint; the next page fault maps again and asks
     /// the exporter nothing. hw/irdma/verbs.c:irdma_umem_dmabuf_revoke
-    func invalidate() { if adapter.nic.driver.diesWhenInvalidated { isDead = true } }
+    func invalidate() { if hca.nic.driver.diesWhenInvalidated { isDead = true } }
 
-    /// Whether the NIC's next access finds memory; what VFIO exported may be revoked.
+    /// Whether the NIC's next access finds memory. Memory that VFIO exported may be revoked.
     var isReachable: Bool {
         guard !isDead, let buffer else { return buffer == nil }
         guard let exported = buffer as? VFIODMABuf else { return true }
@@ -83,7 +83,7 @@ final class MemoryRegion: Importer {
             hint = (dmaHandle.hint, dmaHandle.index)
             return
         }
-        guard let steering = adapter.steering, let revision, let metadata = buffer?.metadata,
+        guard let steering = hca.steering, let revision, let metadata = buffer?.metadata,
             let tag = try? metadata.tag(for: steering.requester == .extended ? 16 : 8, revision),
             let index = try? steering.take(tag)
         else { return }
@@ -91,8 +91,8 @@ final class MemoryRegion: Importer {
         if revision.givesTagsBack { entry = index }
     }
 
-    var keyKind: MemoryKeyPool.Kind {
-        MemoryKeyPool.Kind(
+    var keyKind: FRMRPools.Kind {
+        FRMRPools.Kind(
             ph: hint?.ph, index: hint?.index ?? 0, access: access,
             pages: (((start & 4095) + length + 4095) >> 12).nextPowerOfTwo, isBuffer: buffer != nil)
     }

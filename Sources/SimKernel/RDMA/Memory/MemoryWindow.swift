@@ -79,15 +79,15 @@ extension SimKernel {
     func ibv_alloc_mw(_ pd: UnsafeMutablePointer<ibv_pd>, _ type: UInt32) throws(Errno)
         -> UnsafeMutablePointer<ibv_mw>
     {
-        let domain = try rdma.domain(pd)
+        let domain = try uverbs.domain(pd)
         guard [.mlx5, .rxe].contains(domain.context.nic.driver) else { throw Errno(EOPNOTSUPP) }
         guard type == IBV_MW_TYPE_1.rawValue || type == IBV_MW_TYPE_2.rawValue else { throw Errno(EINVAL) }
         return try rdma.addWindow(pd, ibv_mw_type(rawValue: type))
     }
 
     func ibv_dealloc_mw(_ mw: UnsafeMutablePointer<ibv_mw>) throws(Errno) {
-        guard let window = rdma.windows[mw] else { throw Errno(EINVAL) }
-        rdma.remove(mw, window)
+        guard let window = uverbs.windows[mw] else { throw Errno(EINVAL) }
+        uverbs.remove(mw, window)
     }
 }
 
@@ -130,12 +130,12 @@ extension QueuePair {
     func bind(_ request: WindowRequest) -> ibv_wc_status {
         // rxe's requester stops at once, and what it was at is flushed with the rest.
         let refused = nic.driver == .rxe ? IBV_WC_WR_FLUSH_ERR : IBV_WC_MW_BIND_ERR
-        guard let window = kernel.rdma.windows[request.window], window.key == request.oldKey else { return refused }
+        guard let window = kernel.uverbs.windows[request.window], window.key == request.oldKey else { return refused }
         guard request.access.isSubset(of: [.ofPeers, .zeroBased]) else { return refused }
         // Of one that is bound only an invalidation makes a free one again.
         guard window.bound == nil else { return refused }
         guard window.domain === domain else { return refused }
-        guard request.length > 0, let region = kernel.rdma.region(key: request.regionKey) else { return refused }
+        guard request.length > 0, let region = kernel.uverbs.region(key: request.regionKey) else { return refused }
         guard !region.access.contains(.zeroBased) else { return refused }
         guard region.access.contains(.windowBind) else { return refused }
         guard request.access.isDisjoint(with: .remoteChanges) || region.access.contains(.localWrite) else {
@@ -157,7 +157,7 @@ extension QueuePair {
 
     /// sw/rxe/rxe_mw.c:rxe_lookup_mw, rxe_resp.c:check_rkey: what a peer reaches by a window that this queue pair has bound.
     func target(window key: UInt32, _ address: UInt64, _ length: Int, _ access: Access) -> Target? {
-        guard let window = kernel.rdma.window(key: key), let bound = window.bound else { return nil }
+        guard let window = kernel.uverbs.window(key: key), let bound = window.bound else { return nil }
         guard window.domain === domain, bound.pair === self else { return nil }
         guard bound.access.contains(access) else { return nil }
         let place = bound.access.contains(.zeroBased) ? address &+ bound.start : address

@@ -27,7 +27,7 @@ extension SimKernel {
         _ pd: UnsafeMutablePointer<ibv_pd>, _ address: UInt64, _ length: UInt64, iova: UInt64, _ access: Access,
         handle: DMAHandle?
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        let domain = try rdma.domain(pd)
+        let domain = try uverbs.domain(pd)
         try checkAccess(access, SimKernel.supportedAccess)
         // sw/rxe/rxe_verbs.c:rxe_reg_user_mr knows neither ZERO_BASED nor HUGETLB.
         if domain.context.nic.driver == .rxe, !access.isDisjoint(with: [.zeroBased, .hugeTLB]) {
@@ -52,7 +52,7 @@ extension SimKernel {
             domain, start: iova, length: length, access: access, memory: address,
             pages: isPinned ? PinnedPages(address, length, pins) : nil, handle: handle)
         region.takeHint(nil)
-        return try rdma.add(region, pd, address: address)
+        return try uverbs.add(region, pd, address: address)
     }
 
     /// include/rdma/ib_verbs.h:ib_check_mr_access
@@ -73,7 +73,7 @@ extension SimKernel {
         _ pd: UnsafeMutablePointer<ibv_pd>, _ offset: UInt64, _ length: UInt64, _ iova: UInt64, _ descriptor: Int32,
         _ access: Access, handle: DMAHandle?, dataDirect: Bool = false
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
-        let domain = try rdma.domain(pd)
+        let domain = try uverbs.domain(pd)
         let nic = domain.context.nic
         guard nic.driver.registersBuffers else { throw Errno(EOPNOTSUPP) }
         guard offset & 4095 == iova & 4095 else { throw Errno(EINVAL) }
@@ -96,9 +96,9 @@ extension SimKernel {
         guard nic.driver != .mlx5 || nic.odp || dataDirect else { throw Errno(EOPNOTSUPP) }
         // Memory of the machine needs no route.
         if let exported = buffer as? VFIODMABuf {
-            _ = try route(to: exported, from: domain.context.adapter.function)
+            _ = try route(to: exported, from: domain.context.hca.function)
         }
-        return try rdma.add(region, pd, address: offset)
+        return try uverbs.add(region, pd, address: offset)
     }
 
     /// What a driver looks at before the descriptor.
@@ -121,16 +121,16 @@ extension SimKernel {
     }
 
     func ibv_dereg_mr(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) {
-        let region = try rdma.region(mr)
+        let region = try uverbs.region(mr)
         // sw/rxe/rxe_verbs.c:rxe_dereg_mr
         guard region.windows == 0 || region.domain.context.nic.driver != .rxe else { throw Errno(EINVAL) }
-        rdma.remove(region)
+        uverbs.remove(region)
     }
 
     func ibv_reg_mr_ex(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: MRInitAttributes) throws(Errno)
         -> UnsafeMutablePointer<ibv_mr>
     {
-        let domain = try rdma.domain(pd)
+        let domain = try uverbs.domain(pd)
         let mask = MRInitMask(rawValue: attributes.comp_mask), access = Access(rawValue: attributes.access)
         guard domain.context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         guard mask.isSubset(of: [.iova, .addr, .fd, .fdOffset, .dmah]) else { throw Errno(EOPNOTSUPP) }
@@ -156,7 +156,7 @@ extension SimKernel {
         _ access: Int32, _ mlx5Access: Int32
     ) throws(Errno) -> UnsafeMutablePointer<ibv_mr> {
         // hw/mlx5/mr.c:mlx5_ib_reg_user_mr_dmabuf; the function is of the mlx5 provider, which knows no other device
-        guard try rdma.domain(pd).context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
+        guard try uverbs.domain(pd).context.nic.driver == .mlx5 else { throw Errno(EOPNOTSUPP) }
         guard mlx5Access & ~1 == 0 else { throw Errno(EOPNOTSUPP) }
         return try register(
             pd, offset, length, iova, descriptor, Access(rawValue: access), handle: nil, dataDirect: mlx5Access & 1 != 0
@@ -164,20 +164,20 @@ extension SimKernel {
     }
 
     func mkeyContext(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> [UInt8] {
-        let region = try rdma.region(mr)
+        let region = try uverbs.region(mr)
         let nic = region.domain.context.nic
         guard nic.driver == .mlx5, nic.rawDumps else { throw Errno(EOPNOTSUPP) }
         return region.keyContext
     }
 
     func frmrPools(_ context: UnsafeMutablePointer<ibv_context>) throws(Errno) -> [UInt8] {
-        guard let keys = try rdma.context(context).adapter.keys else { throw Errno(ENODATA) }
+        guard let keys = try uverbs.context(context).hca.keys else { throw Errno(ENODATA) }
         return FRMRPool.encode(keys.pools)
     }
 
     /// Whether the NIC's next access to a region of a dma-buf would find the memory: the region lives and the exporter
     /// lets it be mapped.
     public func reaches(_ mr: UnsafeMutablePointer<ibv_mr>) throws(Errno) -> Bool {
-        try rdma.region(mr).isReachable
+        try uverbs.region(mr).isReachable
     }
 }

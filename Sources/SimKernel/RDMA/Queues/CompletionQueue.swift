@@ -21,16 +21,16 @@ final class CompletionQueue {
     let capacity: Int
     /// What events call it: its structure's address.
     var address: UInt64 = 0
-    /// Of hardware, once it was full: it takes no more.
+    /// Whether it overran, after which a queue of hardware takes no more entries.
     var isDead = false
     /// Where its events go; nil where it has none.
     let channel: CompletionChannel?
-    /// What the next event is; nil until one is asked for.
+    /// Which completions raise the next event; nil until ibv_req_notify_cq asks for one.
     private var armed: Armed?
     private enum Armed { case any, solicited }
-    /// Moderation: completions that make an event, and how many there were since the last.
+    /// Moderation (ibv_modify_cq): completions per event, and how many came since the last event.
     var eventCount = 1
-    /// Nanoseconds after the first of them that make one of fewer; 0 for ever.
+    /// Nanoseconds after the first of them until fewer raise an event too; 0 for no such limit.
     var eventPeriod: UInt64 = 0
     private var sinceEvent = 0
     private var firstSinceEvent: UInt64 = 0
@@ -58,7 +58,8 @@ final class CompletionQueue {
         return true
     }
 
-    /// ibv_req_notify_cq: what is there already is no event. Once any completion is asked for, it stays so.
+    /// ibv_req_notify_cq: completions that are there already raise no event. A request for solicited completions only does
+    /// not narrow an earlier one for all.
     func arm(solicitedOnly: Bool) { if armed != .any { armed = solicitedOnly ? .solicited : .any } }
 
     private func tell(of entry: Entry) {
@@ -79,7 +80,7 @@ final class CompletionQueue {
         channel.events += 1
     }
 
-    /// Makes an event of what has waited for others for the moderation's period; whether it still waits.
+    /// Raises an event where the moderation period is over. Returns whether completions still wait for one.
     fileprivate func isWaiting(at now: UInt64) -> Bool {
         guard let channel, sinceEvent > 0, eventPeriod > 0 else { return false }
         guard now - firstSinceEvent >= eventPeriod else { return true }
@@ -105,14 +106,14 @@ final class CompletionQueue {
         return taken
     }
 
-    /// hw/mlx5/cq.c:__mlx5_ib_cq_clean: a queue pair that goes takes its completions along.
+    /// Removes a destroyed queue pair's completions. hw/mlx5/cq.c:__mlx5_ib_cq_clean
     func forget(_ queuePair: QueuePair) {
         entries.removeFirst(first)
         first = 0
         entries.removeAll { $0.queuePair === queuePair }
     }
 
-    /// Lets go of what nobody polled: it holds queue pairs, which hold this queue.
+    /// Drops completions that nobody polled, which would keep their queue pairs and so this queue alive.
     func empty() {
         entries = []
         first = 0
@@ -124,7 +125,7 @@ final class CompletionChannel {
     let context: VerbsContext
     /// Completion queues.
     var users = 0
-    /// That nobody has taken yet.
+    /// Events that nobody has taken yet.
     var events = 0
 
     /// Completion queues whose completions wait for more of them, or for a time.

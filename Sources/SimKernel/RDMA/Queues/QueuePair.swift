@@ -49,12 +49,12 @@ final class QueuePair {
     let shared: SharedReceiveQueue?
     var state = IBV_QPS_RESET
     var attributes = ibv_qp_attr()
-    /// Places taken; a completion gives them back when it is polled.
+    /// Places in use. They are free again when the completion is polled.
     var sendsPosted = 0
     var receivesPosted = 0
     var sends: [Send] = []
     var receives: [Receive] = []
-    /// Requests done without a completion since the last one that had one.
+    /// Unsignalled requests done since the last completion, which gives their places back.
     var silent = 0
     /// Receive requests that a stalled peer waits for.
     weak var waiting: QueuePair?
@@ -80,7 +80,7 @@ final class QueuePair {
 
     var nic: Topology.NIC { domain.context.nic }
 
-    /// The destructor of what its queues and domain count.
+    /// Gives back what its queues and its domain count of it.
     func end() {
         sendQueue.users -= 1
         receiveQueue.users -= 1
@@ -179,7 +179,7 @@ final class QueuePair {
         state = next
     }
 
-    /// 1 (256 bytes) to 5 (4096), of which a byte reaches the kernel; rxe looks for the largest alone.
+    /// Path MTUs are 1 (256 bytes) to 5 (4096). The kernel gets one byte of the number; rxe checks the upper bound only.
     /// hw/mlx5/qp.c:__mlx5_ib_modify_qp, sw/rxe/rxe_qp.c:rxe_qp_chk_attr
     private func takes(mtu: ibv_mtu) -> Bool {
         let code = UInt8(truncatingIfNeeded: mtu.rawValue)
@@ -225,7 +225,7 @@ final class QueuePair {
 
     // MARK: Completions
 
-    /// What mlx5 reports beside a status; others report nothing here.
+    /// vendor_err of a completion: mlx5's code beside the status; 0 with other drivers.
     private func vendorError(_ status: ibv_wc_status) -> UInt32 {
         guard nic.driver == .mlx5 else { return 0 }
         switch status {
@@ -249,7 +249,7 @@ final class QueuePair {
         return CompletionQueue.Entry(completion: completion, queuePair: self)
     }
 
-    /// The end of a send request. A success nobody wants to hear of only gives its place back with the next completion.
+    /// Ends a send request. An unsignalled success makes no completion; its place is free with the next one.
     func complete(_ send: Send, _ status: ibv_wc_status) {
         guard status != IBV_WC_SUCCESS || signalsAll || send.flags & IBV_SEND_SIGNALED.rawValue != 0 else {
             silent += 1
@@ -261,7 +261,7 @@ final class QueuePair {
         add(entry, to: sendQueue)
     }
 
-    /// What stands before a datagram in the receiver's memory.
+    /// The 40 bytes of global route header before a datagram in the receiver's memory.
     static let routeHeader = 40
 
     /// The next receive request, which is taken; nil where there is none.
@@ -281,7 +281,7 @@ final class QueuePair {
         // A shared queue has its place back already.
         entry.receives = shared == nil ? 1 : 0
         entry.isSolicited = send.map { $0.flags & IBV_SEND_SOLICITED.rawValue != 0 } ?? false
-        // sw/rxe/rxe_resp.c:do_complete: there, whatever came.
+        // sw/rxe/rxe_resp.c:do_complete sets it for any message.
         let isGlobal = nic.subnet == nil || send?.datagram?.to.is_global == 1
         if sender != nil && isGlobal || (nic.driver == .rxe && status == IBV_WC_SUCCESS) {
             entry.completion.wc_flags = IBV_WC_GRH.rawValue
@@ -297,7 +297,7 @@ final class QueuePair {
 
     private func add(_ entry: CompletionQueue.Entry, to queue: CompletionQueue) {
         guard !queue.add(entry) else { return }
-        // sw/rxe/rxe_cq.c:rxe_cq_post: of what does not fit only the event is left.
+        // sw/rxe/rxe_cq.c:rxe_cq_post: a completion that does not fit is lost, and an event says so.
         queue.context.raise(IBV_EVENT_CQ_ERR, of: queue.address)
         if nic.driver != .rxe { queue.isDead = true }
     }

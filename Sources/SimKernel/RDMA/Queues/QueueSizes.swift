@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 import Kernel
 
-/// How libmlx5 lays work requests out in queues, and so how many there are of what was asked for.
+/// How many work requests a queue of libmlx5 gets, which depends on how they are laid out in it.
 /// providers/mlx5/verbs.c:mlx5_calc_sq_size, mlx5_calc_rq_size
 enum QueueSizes {
     /// Bytes of the longest work request of each kind (max_wqe_sz_sq, max_wqe_sz_rq).
@@ -36,7 +36,7 @@ enum QueueSizes {
         let inline = Int(cap.max_inline_data), pieces = Int(cap.max_send_sge), requests = Int(cap.max_send_wr)
         guard pieces <= (longestSend - overhead) / segment else { throw Errno(EINVAL) }
         let data = overhead + ((inlineHeader + inline + segment - 1) & ~(segment - 1))
-        // The library adds that up in 32 bits: what does not fit those counts as little.
+        // The library adds in 32 bits, so that a very large sum wraps and passes.
         let bytesOfOne = max(overhead + pieces * segment, inline == 0 ? 0 : Int(Int32(truncatingIfNeeded: data)))
         guard bytesOfOne <= longestSend else { throw Errno(EINVAL) }
         let size = (bytesOfOne + block - 1) & ~(block - 1)

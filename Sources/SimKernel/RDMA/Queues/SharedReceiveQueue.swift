@@ -13,7 +13,7 @@ final class SharedReceiveQueue {
     private var receives: [QueuePair.Receive] = []
     /// What events call it: its structure's address.
     var address: UInt64 = 0
-    /// Once fewer receive requests are left there is an event; 0 for none.
+    /// An event is raised once fewer receive requests are left; 0 for no event.
     private var limit = 0
     /// Queue pairs whose peer found no request here.
     private var waiting: [WeakPair] = []

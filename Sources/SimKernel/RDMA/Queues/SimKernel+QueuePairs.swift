@@ -26,7 +26,7 @@ extension SimKernel {
         guard [IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD].contains(attributes.pointee.qp_type) else {
             throw notModelled("queue pairs other than RC, UC and UD", EOPNOTSUPP)
         }
-        if try rdma.domain(pd).context.nic.driver == .mlx5 {
+        if try uverbs.domain(pd).context.nic.driver == .mlx5 {
             attributes.pointee.cap = try QueueSizes.granted(
                 cap, attributes.pointee.qp_type, isShared: attributes.pointee.srq != nil)
         } else {
@@ -36,65 +36,65 @@ extension SimKernel {
             guard cap.max_recv_sge <= 30 else { throw Errno(EINVAL) }
             guard cap.max_inline_data <= 1024 else { throw Errno(EINVAL) }
         }
-        return try rdma.addQueuePair(pd, attributes.pointee, self)
+        return try uverbs.addQueuePair(pd, attributes.pointee, self)
     }
 
     func ibv_destroy_qp(_ qp: UnsafeMutablePointer<ibv_qp>) throws(Errno) {
-        rdma.remove(qp, try rdma.queuePair(qp))
+        uverbs.remove(qp, try uverbs.queuePair(qp))
     }
 
     /// sw/rxe/rxe_av.c:rxe_av_chk_attr
     func ibv_create_ah(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_ah_attr) throws(Errno)
         -> UnsafeMutablePointer<ibv_ah>
     {
-        let adapter = try rdma.domain(pd).context.adapter
+        let hca = try uverbs.domain(pd).context.hca
         // providers/mlx5/verbs.c:mlx5_create_ah returns nothing, and no errno either, which the seam calls EIO.
-        guard attributes.port_num == 1 else { throw Errno(adapter.nic.driver == .mlx5 ? EIO : EINVAL) }
+        guard attributes.port_num == 1 else { throw Errno(hca.nic.driver == .mlx5 ? EIO : EINVAL) }
         // core/verbs.c:rdma_check_ah_attr: within a subnet the LID is enough.
-        guard attributes.is_global != 0 || adapter.nic.subnet != nil else { throw Errno(EINVAL) }
-        guard attributes.is_global == 0 || attributes.grh.sgid_index < adapter.gids.count else { throw Errno(EINVAL) }
-        return try rdma.addAddress(pd, attributes)
+        guard attributes.is_global != 0 || hca.nic.subnet != nil else { throw Errno(EINVAL) }
+        guard attributes.is_global == 0 || attributes.grh.sgid_index < hca.gids.count else { throw Errno(EINVAL) }
+        return try uverbs.addAddress(pd, attributes)
     }
 
     func ibv_destroy_ah(_ ah: UnsafeMutablePointer<ibv_ah>) throws(Errno) {
-        rdma.remove(ah, try rdma.address(ah))
+        uverbs.remove(ah, try uverbs.address(ah))
     }
 
     func ibv_create_srq(_ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_init_attr) throws(Errno)
         -> UnsafeMutablePointer<ibv_srq>
     {
-        if try rdma.domain(pd).context.nic.driver == .mlx5 {
+        if try uverbs.domain(pd).context.nic.driver == .mlx5 {
             let (granted, mostLimit) = try QueueSizes.granted(attributes.attr)
-            return try rdma.addSharedQueue(pd, granted, mostLimit: mostLimit, self)
+            return try uverbs.addSharedQueue(pd, granted, mostLimit: mostLimit, self)
         }
         guard (1...(1 << 15)).contains(attributes.attr.max_wr) else { throw Errno(EINVAL) }
         guard (1...30).contains(attributes.attr.max_sge) else { throw Errno(EINVAL) }
         // sw/rxe/rxe_srq.c:rxe_srq_chk_attr: at most what the queue has places for, which is a power of two less one.
         let places = UInt64(attributes.attr.max_wr + 1).nextPowerOfTwo
-        return try rdma.addSharedQueue(pd, attributes.attr, mostLimit: UInt32(places - 1), self)
+        return try uverbs.addSharedQueue(pd, attributes.attr, mostLimit: UInt32(places - 1), self)
     }
 
     func ibv_modify_srq(_ srq: UnsafeMutablePointer<ibv_srq>, _ limit: UInt32) throws(Errno) {
-        try rdma.sharedQueue(srq).set(limit: limit)
+        try uverbs.sharedQueue(srq).set(limit: limit)
     }
 
     func ibv_destroy_srq(_ srq: UnsafeMutablePointer<ibv_srq>) throws(Errno) {
-        let queue = try rdma.sharedQueue(srq)
+        let queue = try uverbs.sharedQueue(srq)
         guard queue.users == 0 else { throw Errno(EBUSY) }
-        rdma.remove(srq, queue)
+        uverbs.remove(srq, queue)
     }
 
     func ibv_post_srq_recv(_ srq: UnsafeMutablePointer<ibv_srq>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_recv_wr>?
-        try rdma.sharedQueue(srq).post(request, refused: &refused)
+        try uverbs.sharedQueue(srq).post(request, refused: &refused)
     }
 
     func ibv_modify_qp(_ qp: UnsafeMutablePointer<ibv_qp>, _ attributes: ibv_qp_attr, _ mask: Int32)
         throws(Errno)
     {
-        let queuePair = try rdma.queuePair(qp)
+        let queuePair = try uverbs.queuePair(qp)
         try queuePair.modify(attributes, UInt32(bitPattern: mask))
         qp.pointee.state = queuePair.state
         if queuePair.state == IBV_QPS_RTS { queuePair.progress() }
@@ -105,7 +105,7 @@ extension SimKernel {
     func ibv_query_qp_data_in_order(_ qp: UnsafeMutablePointer<ibv_qp>, _ opcode: UInt32, _ flags: UInt32)
         throws(Errno) -> Bool
     {
-        _ = try rdma.queuePair(qp)
+        _ = try uverbs.queuePair(qp)
         return false
     }
 
@@ -113,14 +113,14 @@ extension SimKernel {
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_send_wr>?
-        try rdma.queuePair(qp).post(request, refused: &refused)
+        try uverbs.queuePair(qp).post(request, refused: &refused)
     }
 
     func ibv_post_recv(_ qp: UnsafeMutablePointer<ibv_qp>, _ request: UnsafeMutablePointer<ibv_recv_wr>)
         throws(Errno)
     {
         var refused: UnsafeMutablePointer<ibv_recv_wr>?
-        try rdma.queuePair(qp).postReceive(request, refused: &refused)
+        try uverbs.queuePair(qp).postReceive(request, refused: &refused)
     }
 }
 
@@ -142,7 +142,7 @@ extension QueuePair {
 
     /// sw/rxe/rxe_verbs.c:rxe_post_send, validate_send_wr
     private func post(_ request: ibv_send_wr) throws(Errno) {
-        // libmlx5 has no room for a piece before RTS (qp_state_max_gs), and says what it says of a full queue.
+        // libmlx5 allows no piece before RTS (qp_state_max_gs), and answers as for a full queue.
         guard state.rawValue >= IBV_QPS_RTS.rawValue else { throw Errno(nic.driver == .mlx5 ? ENOMEM : EINVAL) }
         guard request.num_sge >= 0 else { throw Errno(EINVAL) }
         guard request.num_sge <= capacity.max_send_sge else { throw Errno(EINVAL) }
@@ -199,7 +199,7 @@ extension QueuePair.Send {
         IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW,
     ]
 
-    /// A copy of a work request; EINVAL for one that this does not know, or with more inline data than fits.
+    /// A copy of a work request. EINVAL for an opcode that is not modelled, and for more inline data than fits.
     fileprivate init(
         _ request: ibv_send_wr, limit: Int, _ type: ibv_qp_type, isMLX5: Bool, _ kernel: SimKernel
     ) throws(Errno) {
@@ -213,7 +213,7 @@ extension QueuePair.Send {
         let isDatagram = type == IBV_QPT_UD
         datagram =
             isDatagram
-            ? try kernel.rdma.address(request.wr.ud.ah, request.wr.ud.remote_qpn, request.wr.ud.remote_qkey) : nil
+            ? try kernel.uverbs.address(request.wr.ud.ah, request.wr.ud.remote_qpn, request.wr.ud.remote_qkey) : nil
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
         remoteAddress = isDatagram ? 0 : isAtomic ? request.wr.atomic.remote_addr : request.wr.rdma.remote_addr
         remoteKey = isDatagram ? 0 : isAtomic ? request.wr.atomic.rkey : request.wr.rdma.rkey

@@ -12,7 +12,7 @@ extension QueuePair {
     func progress() {
         while state == IBV_QPS_RTS, let send = sends.first {
             guard let status = execute(send) else { return }
-            // One that is its own peer may have failed as that, and flushed this one too.
+            // A queue pair that is its own peer may have failed as responder, and flushed this request too.
             // sw/rxe/rxe_comp.c:rxe_completer
             guard state == IBV_QPS_RTS else { return }
             sends.removeFirst()
@@ -36,13 +36,13 @@ extension QueuePair {
         }
         if type == IBV_QPT_UC, send.isFetching { return IBV_WC_LOC_QP_OP_ERR }
         guard send.length <= nic.longestMessage else { return IBV_WC_LOC_LEN_ERR }
-        // rxe's requester stops at once, and what it was at is flushed with the rest.
+        // rxe's requester stops at once, and flushes this request with the rest.
         guard let bytes = gather(send) else {
             return nic.driver == .rxe ? IBV_WC_WR_FLUSH_ERR : IBV_WC_LOC_PROT_ERR
         }
         if type == IBV_QPT_UD { return sendDatagram(bytes, send) }
         if type == IBV_QPT_UC { return sendUnreliably(bytes, send) }
-        guard let peer = kernel.rdma.peer(of: self) else {
+        guard let peer = kernel.uverbs.peer(of: self) else {
             // sw/rxe/rxe_req.c: without a timeout no timer runs, and nothing ends it.
             if attributes.timeout == 0 { return nil }
             // The longest that a request is tried: 4.096 us * 2^timeout, each time.
@@ -62,7 +62,7 @@ extension QueuePair {
 
     /// A region of this queue pair's domain that has the piece and grants `access`.
     private func region(_ piece: Piece, _ access: Access) -> MemoryRegion? {
-        guard let region = kernel.rdma.region(key: piece.key), region.domain === domain,
+        guard let region = kernel.uverbs.region(key: piece.key), region.domain === domain,
             region.access.contains(access), region.contains(piece.address, piece.length)
         else { return nil }
         return region
@@ -73,7 +73,7 @@ extension QueuePair {
     private func gather(_ send: Send) -> [UInt8]? {
         if let inline = send.inline { return inline }
         guard !send.isFetching else { return [] }
-        // Of up to 4 GiB each: room is made for what is there. A piece of nothing needs no key: libmlx5 leaves it out
+        // A piece may say 4 GiB, so it is checked before room is made. An empty piece needs no key: libmlx5 leaves it out
         // (providers/mlx5/qp.c:_mlx5_post_send), rxe moves nothing (sw/rxe/rxe_mr.c:copy_data).
         guard send.pieces.allSatisfy({ $0.length == 0 || region($0, []) != nil }) else { return nil }
         var bytes = [UInt8](repeating: 0, count: send.length)
@@ -98,14 +98,14 @@ extension QueuePair {
 
     // MARK: The responder
 
-    /// What a peer may do by it.
+    /// What the peer may do through this queue pair.
     private var access: Access { Access(rawValue: Int32(bitPattern: attributes.qp_access_flags)) }
 
     /// What of the peer's a request names, by a region's key or a window's; it must grant `access`, and so must the peer's
     /// queue pair.
     private func remote(_ send: Send, _ length: Int, _ access: Access, _ peer: QueuePair) -> Target? {
         guard peer.access.contains(access) else { return nil }
-        guard let region = kernel.rdma.region(key: send.remoteKey) else {
+        guard let region = kernel.uverbs.region(key: send.remoteKey) else {
             return peer.target(window: send.remoteKey, send.remoteAddress, length, access)
         }
         guard region.domain === peer.domain, region.access.contains(access), region.contains(send.remoteAddress, length)
@@ -116,7 +116,7 @@ extension QueuePair {
     /// The port's active MTU (ibv_query_port), in bytes.
     private var pathMTU: Int { nic.mtu.bytes }
 
-    /// A request that the responder must not do ends its queue pair too.
+    /// A request without the right ends the responder's queue pair too.
     private func refused(_ send: Send, _ peer: QueuePair) -> ibv_wc_status {
         // sw/rxe/rxe_resp.c:get_rkey_violation_state: no event where a receive request could carry the error.
         let takesReceive = send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM && send.length <= pathMTU
@@ -125,7 +125,7 @@ extension QueuePair {
         return IBV_WC_REM_ACCESS_ERR
     }
 
-    /// Memory that the key allows, and that is not there: the exporter has revoked it. That is no violation by the requester
+    /// The key allows the access, but the memory is gone: revoked or unmapped. The requester violated nothing
     /// (InfiniBand Architecture Specification, 9.7.5.2.4: remote operational error), but irdma has ended the key itself.
     private func unreachable(_ send: Send, _ peer: QueuePair) -> ibv_wc_status {
         guard !peer.nic.driver.diesWhenInvalidated else { return refused(send, peer) }
@@ -173,7 +173,7 @@ extension QueuePair {
         return move(&bytes, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
 
-    /// Eight bytes that are fetched, and added to or replaced where they are what is expected.
+    /// Fetches eight bytes, and adds to them, or replaces them where they are as expected.
     private func atomic(_ send: Send, _ peer: QueuePair) -> Outcome {
         guard send.remoteAddress & 7 == 0, send.length == 8 else {
             peer.fail()
@@ -190,7 +190,7 @@ extension QueuePair {
         return move(&old, send.pieces, toMemory: true) ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR
     }
 
-    /// No receive request is there: tried again as often as agreed, 7 being for ever.
+    /// The peer has no receive request: the request is tried again rnr_retry times; 7 is without end.
     private func wait(for peer: QueuePair) -> Outcome {
         guard attributes.rnr_retry == 7 else { return IBV_WC_RNR_RETRY_EXC_ERR }
         if let shared = peer.shared { shared.wait(self) } else { peer.waiting = self }
@@ -199,9 +199,9 @@ extension QueuePair {
 
     // MARK: Without acknowledgement
 
-    /// Whatever becomes of it, it was sent. What the responder may not do it drops.
+    /// Success once it was sent. The responder drops what it may not do.
     private func sendUnreliably(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
-        guard let peer = kernel.rdma.peer(of: self) else { return IBV_WC_SUCCESS }
+        guard let peer = kernel.uverbs.peer(of: self) else { return IBV_WC_SUCCESS }
         let isWrite = send.opcode == IBV_WR_RDMA_WRITE || send.opcode == IBV_WR_RDMA_WRITE_WITH_IMM
         let needsReceive = send.opcode != IBV_WR_RDMA_WRITE
         guard !needsReceive || peer.hasReceive else { return IBV_WC_SUCCESS }
@@ -219,7 +219,7 @@ extension QueuePair {
     private func sendDatagram(_ bytes: [UInt8], _ send: Send) -> ibv_wc_status {
         if bytes.count > pathMTU, nic.driver != .rxe { return IBV_WC_LOC_LEN_ERR }
         guard let datagram = send.datagram, bytes.count <= pathMTU,
-            let peer = kernel.rdma.datagramPeer(number: datagram.number, at: datagram.to),
+            let peer = kernel.uverbs.datagramPeer(number: datagram.number, at: datagram.to),
             peer.attributes.qkey == (datagram.key >> 31 == 1 ? attributes.qkey : datagram.key),
             let receive = peer.takeReceive()
         else { return IBV_WC_SUCCESS }

@@ -2,10 +2,10 @@ import CKernel
 import Glibc
 import Kernel
 
-/// The RDMA subsystem: devices and what programs allocated of them.
-final class RDMA {
+/// The RDMA devices, and the objects that programs have of them (uverbs). drivers/infiniband/core/uverbs_main.c
+final class Uverbs {
     let devices: [UnsafeMutablePointer<ibv_device>]
-    private let adapters: [UnsafeMutablePointer<ibv_device>: Adapter]
+    private let hcas: [UnsafeMutablePointer<ibv_device>: HCA]
     private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
     let regions = RegionTable()
@@ -20,29 +20,29 @@ final class RDMA {
     private var pairsByNumber: [UInt32: QueuePair] = [:]
     private var nextHandle: UInt32 = 1
     private var nextQueuePair: UInt32 = 0x100
-    /// Where kernel drivers' mappings of host memory begin, as devices see them.
+    /// The next bus address for a region's host memory.
     private var nextAddress: UInt64 = 1 << 32
 
-    func adapter(named name: String) -> Adapter? { adapters.values.first { $0.nic.name == name } }
+    func hca(named name: String) -> HCA? { hcas.values.first { $0.nic.name == name } }
 
     init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: P2PRoutes) {
-        var adapters: [UnsafeMutablePointer<ibv_device>: Adapter] = [:]
+        var hcas: [UnsafeMutablePointer<ibv_device>: HCA] = [:]
         var devices: [UnsafeMutablePointer<ibv_device>] = []
         for (index, nic) in topology.nics.enumerated() {
             let device = UnsafeMutablePointer<ibv_device>.allocateZeroed()
             device.pointee.node_type = IBV_NODE_CA
             device.pointee.transport_type = IBV_TRANSPORT_IB
-            RDMA.set(&device.pointee.name, nic.name)
-            RDMA.set(&device.pointee.dev_name, "uverbs\(index)")
-            RDMA.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
-            RDMA.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
+            Uverbs.set(&device.pointee.name, nic.name)
+            Uverbs.set(&device.pointee.dev_name, "uverbs\(index)")
+            Uverbs.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
+            Uverbs.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
             devices.append(device)
-            adapters[device] = Adapter(nic, index, nic.address.flatMap { functions[$0] }, routes)
+            hcas[device] = HCA(nic, index, nic.address.flatMap { functions[$0] }, routes)
         }
         self.devices = devices
-        self.adapters = adapters
+        self.hcas = hcas
     }
-    /// Structures of objects that went with their context, kept until this goes.
+    /// C structures of objects that were destroyed with their context; freed with this.
     private var retired: [UnsafeMutableRawPointer] = []
     private var isClosing = false
 
@@ -90,14 +90,14 @@ final class RDMA {
     }
 
     func openContext(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno) -> UnsafeMutablePointer<ibv_context> {
-        guard let adapter = adapters[device] else { throw Errno(EINVAL) }
+        guard let hca = hcas[device] else { throw Errno(EINVAL) }
         let context = UnsafeMutablePointer<ibv_context>.allocateZeroed()
         context.pointee.device = device
         context.pointee.ops = ContextOperations.all
         context.pointee.cmd_fd = -1
         context.pointee.async_fd = -1
         context.pointee.num_comp_vectors = 1
-        contexts[context] = VerbsContext(adapter)
+        contexts[context] = VerbsContext(hca)
         return context
     }
 
@@ -106,8 +106,8 @@ final class RDMA {
         return context
     }
 
-    /// A structure whose object is gone. What a closed context takes along is still named by whoever had it, who may look
-    /// into it: that is an error to be told, not memory to be used again.
+    /// Frees the structure of an object that is gone; while a context closes, later: the program still has pointers to what
+    /// the context took along, and using one must be an error, not a use of freed memory.
     func free(_ structure: UnsafeMutableRawPointer) {
         if isClosing { retired.append(structure) } else { structure.deallocate() }
     }
@@ -154,7 +154,7 @@ final class RDMA {
     func add(_ region: MemoryRegion, _ pd: UnsafeMutablePointer<ibv_pd>, address: UInt64) throws(Errno)
         -> UnsafeMutablePointer<ibv_mr>
     {
-        let pooled = region.device == nil ? region.domain.context.adapter.keys?.take(region.keyKind) : nil
+        let pooled = region.device == nil ? region.domain.context.hca.keys?.take(region.keyKind) : nil
         region.key = if let pooled { pooled } else { try newKey() }
         let mr = regions.insert(region)
         let pages = ((address & 4095) + region.length + 4095) & ~4095
@@ -173,7 +173,7 @@ final class RDMA {
         return mr
     }
 
-    /// hw/mlx5/mr.c:assign_mkey_variant sets the low byte; other drivers' keys are as good as any.
+    /// hw/mlx5/mr.c:assign_mkey_variant sets the low byte. Other drivers' keys get the same.
     func newKey() throws(Errno) -> UInt32 {
         guard let place = regions.take() else { throw Errno(ENOMEM) }
         return place << 8 | 0x11
@@ -192,7 +192,7 @@ final class RDMA {
         region.dmaHandle?.regions -= 1
         region.device?.regions -= 1
         regions.remove(region)
-        if region.device == nil, let keys = region.domain.context.adapter.keys {
+        if region.device == nil, let keys = region.domain.context.hca.keys {
             keys.giveBack(region.key, region.keyKind)
         } else {
             regions.giveBack(region.key >> 8)
@@ -288,7 +288,7 @@ final class RDMA {
         guard let send = attributes.send_cq, let receive = attributes.recv_cq else { throw Errno(EINVAL) }
         let (sendQueue, receiveQueue) = (try queue(send), try queue(receive))
         let shared = try attributes.srq.map { (srq) throws(Errno) in try sharedQueue(srq) }
-        // core/rdma_core.c:lookup_get_idr_uobject: another context's are not there.
+        // core/rdma_core.c:lookup_get_idr_uobject does not find another context's objects.
         let context = domain.context
         guard sendQueue.context === context else { throw Errno(ENOENT) }
         guard receiveQueue.context === context else { throw Errno(ENOENT) }
@@ -324,20 +324,20 @@ final class RDMA {
 
     // MARK: Peers
 
-    /// Who takes a datagram for this number at this address.
+    /// The queue pair that takes datagrams for a number at an address; nil where none does.
     func datagramPeer(number: UInt32, at address: ibv_ah_attr) -> QueuePair? {
         guard let peer = pairsByNumber[number], peer.type == IBV_QPT_UD,
             peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS,
-            peer.domain.context.adapter.isReached(by: address)
+            peer.domain.context.hca.isReached(by: address)
         else { return nil }
         return peer
     }
 
-    /// Who answers a queue pair: the one it is connected to, if that is connected to it and can receive.
+    /// The queue pair at the other end of a connection, if it is connected to this one and can receive.
     func peer(of pair: QueuePair) -> QueuePair? {
         guard let peer = pairsByNumber[pair.attributes.dest_qp_num], peer.attributes.dest_qp_num == pair.number,
             peer.type == pair.type, peer.state == IBV_QPS_RTR || peer.state == IBV_QPS_RTS,
-            peer.domain.context.adapter.isReached(by: pair.attributes.ah_attr)
+            peer.domain.context.hca.isReached(by: pair.attributes.ah_attr)
         else { return nil }
         return peer
     }

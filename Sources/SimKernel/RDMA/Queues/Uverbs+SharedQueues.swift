@@ -3,7 +3,7 @@ import Glibc
 import Kernel
 
 /// Shared receive queues, and where datagrams go.
-extension RDMA {
+extension Uverbs {
     func addSharedQueue(
         _ pd: UnsafeMutablePointer<ibv_pd>, _ attributes: ibv_srq_attr, mostLimit: UInt32, _ kernel: SimKernel
     ) throws(Errno) -> UnsafeMutablePointer<ibv_srq> {
