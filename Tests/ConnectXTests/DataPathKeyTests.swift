@@ -312,6 +312,8 @@ import VFIOUser
         left.run()
         if isError {
             #expect(a.sent().map(\.syndrome) == [0x14, 5])
+            #expect(b.pair?.state == .error)
+            #expect(b.received().map(\.syndrome) == (opcode == .send ? [4] : []))
         } else {
             #expect(a.sent().map(\.opcode) == [0, 0])
             if opcode != .read { #expect(right.bus.peek(target, 0x3_0000) == left.bus.peek(source, 0x3_0000)) }

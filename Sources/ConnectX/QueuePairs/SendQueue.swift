@@ -134,7 +134,9 @@ extension DataPath {
     }
 
     private func execute(_ pair: QueuePair, _ budget: inout Int) -> Step {
-        if let failure = pair.request.failure { return .failed(failure) }
+        if let failure = pair.request.failure {
+            return failure == .remoteOperation ? endUnreachable(pair) : .failed(failure)
+        }
         switch pair.request.opcode {
         case .nop: return .done(0)
         case .umr: return changeMemoryKey(pair, &budget)

@@ -275,20 +275,30 @@ extension DataPath {
     private func remote(
         _ pair: QueuePair, _ responder: Responder, _ body: () throws(AccessFailure) -> Void
     ) throws(Halt) {
-        let (nic, peer) = (responder.nic, responder.pair)
         do throws(AccessFailure) { try body() } catch {
             if case .absent(let key, let address, let length) = error,
-                nic.pageFault(key, address, length, for: pair, of: self, isRemote: true)
+                responder.nic.pageFault(key, address, length, for: pair, of: self, isRemote: true)
             {
                 throw Halt(.paused)
             }
             if case .refused = error, !pair.request.opcode.isSend { throw refuse(pair, responder) }
-            if pair.request.opcode.isSend { nic.endReceive(peer, .localProtection) }
-            if pair.request.opcode.isSend || pair.service.isReliable {
-                nic.enterError(peer, .workQueueCatastrophicError)
-            }
-            throw ended(pair, .remoteOperation)
+            throw unreachable(pair, responder)
         }
+    }
+
+    /// The responder cannot reach its own memory: both ends are in error. IBTA 1.4, 9.9.3.1
+    private func unreachable(_ pair: QueuePair, _ responder: Responder) -> Halt {
+        let (nic, peer) = (responder.nic, responder.pair)
+        if pair.request.opcode.isSend { nic.endReceive(peer, .localProtection) }
+        if pair.request.opcode.isSend || pair.service.isReliable {
+            nic.enterError(peer, .workQueueCatastrophicError)
+        }
+        return ended(pair, .remoteOperation)
+    }
+
+    /// Ends a request whose page fault at the responder was resumed with an error.
+    func endUnreachable(_ pair: QueuePair) -> Step {
+        do throws(Halt) { throw unreachable(pair, try responder(of: pair)) } catch { return error.step }
     }
 }
 

@@ -41,7 +41,7 @@ extension SimKernel {
         } else {
             directory.unmodelled.insert("irq")
         }
-        // VFIO's drivers set no DMA mask; the mask that another driver set stays.
+        // VFIO's drivers set no DMA mask; the mask that its own driver set stays.
         let mask = device.nativeDriver == nil && device.driver != EduImporterFile.driver ? "32" : "64"
         for name in ["dma_mask_bits", "consistent_dma_mask_bits"] { text(name) { mask } }
         addProcessors(device, directory, text)

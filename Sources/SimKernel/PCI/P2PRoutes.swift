@@ -69,7 +69,7 @@ final class P2PRoutes {
     /// Whether a port is above a function, so that its bus can be reset.
     func isBelowPort(_ address: String) -> Bool { path(address).count > 1 }
 
-    /// Access control services changed since the start, as by setpci.
+    /// Changes access control services while the bench runs, as a program does with setpci.
     func setACS(_ acs: Topology.ACS, of address: String) { nodes[address]?.acs = acs }
 
     /// drivers/pci/p2pdma.c:pci_p2pdma_map_type

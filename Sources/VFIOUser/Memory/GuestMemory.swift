@@ -7,7 +7,7 @@ struct GuestMemory {
     /// Addresses that were mapped by one request.
     struct Range {
         let first: UInt64
-        /// The last address; an end behind it would overflow for a range that reaches 2^64.
+        /// The last address. One behind it would overflow for a range that reaches 2^64.
         let last: UInt64
         /// The address in this process of its first byte; nil where the range has no file, so that the client has to
         /// be asked for each access.

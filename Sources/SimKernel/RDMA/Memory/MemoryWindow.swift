@@ -82,7 +82,7 @@ extension SimKernel {
         let domain = try uverbs.domain(pd)
         guard [.mlx5, .rxe].contains(domain.context.nic.driver) else { throw Errno(EOPNOTSUPP) }
         guard type == IBV_MW_TYPE_1.rawValue || type == IBV_MW_TYPE_2.rawValue else { throw Errno(EINVAL) }
-        return try rdma.addWindow(pd, ibv_mw_type(rawValue: type))
+        return try uverbs.addWindow(pd, ibv_mw_type(rawValue: type))
     }
 
     func ibv_dealloc_mw(_ mw: UnsafeMutablePointer<ibv_mw>) throws(Errno) {
@@ -91,7 +91,7 @@ extension SimKernel {
     }
 }
 
-extension RDMA {
+extension Uverbs {
     func addWindow(_ pd: UnsafeMutablePointer<ibv_pd>, _ type: ibv_mw_type) throws(Errno)
         -> UnsafeMutablePointer<ibv_mw>
     {
