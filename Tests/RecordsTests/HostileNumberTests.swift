@@ -72,7 +72,8 @@ import Testing
         """
 
     static let extremes: [UInt64] = [
-        0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 1 << 62, .max >> 1, 1 << 63, .max - 4095, .max - 1,
+        0, 1, 0x80, 0xff, 0x100, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000,
+        1 << 62, .max >> 1, 1 << 63, .max - 4095, .max - 1,
         .max,
     ]
 

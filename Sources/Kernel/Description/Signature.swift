@@ -7,19 +7,34 @@ public struct Signature: Sendable {
         public let name: String
         /// How a number is written; of text and bytes, no matter.
         public let format: Format
+        /// The C type of a number; nil of text, bytes and structures, and of an ioctl's argument.
+        public let type: IntegerType?
         /// Whether the kernel fills it in: what a read brings.
         public let isOutput: Bool
 
-        init(name: String, format: Format, isOutput: Bool = false) {
-            (self.name, self.format, self.isOutput) = (name, format, isOutput)
+        init(_ name: String, _ format: Format = .hexadecimal, type: IntegerType? = nil, isOutput: Bool = false) {
+            (self.name, self.format, self.type, self.isOutput) = (name, format, type, isOutput)
         }
 
         /// An object.
-        init(_ kind: ObjectKind) { self.init(name: kind.name, format: .handle(kind.name)) }
+        init(_ kind: ObjectKind) { self.init(kind.name, .handle(kind.name), type: .address) }
     }
 
-    /// A member of a structure among arguments or outputs, and how its number is written.
-    public typealias Member = (name: String, format: Format)
+    /// A member of a structure among arguments or outputs.
+    public struct Member: Sendable {
+        /// The C name.
+        public let name: String
+        /// How a number is written.
+        public let format: Format
+        /// The C type; nil of what only comes out.
+        public let type: IntegerType?
+
+        /// What only comes out.
+        init(_ name: String, _ format: Format) { (self.name, self.format, type) = (name, format, nil) }
+
+        /// A structure's.
+        public init(_ field: Field) { (name, format, type) = (field.name, field.format, field.type) }
+    }
 
     /// The C name.
     public let name: String
@@ -29,8 +44,8 @@ public struct Signature: Sendable {
     public let result: Format
     /// What else a success gives, by name.
     public let outputs: [Member]
-    /// How members of structures are written; empty of an ioctl, whose request knows.
-    public let members: [String: Format]
+    /// Members of structures by name; empty of an ioctl, whose request knows.
+    public let members: [String: Member]
     /// Whether traces write "name=" before each argument: of what has no manual page that everyone knows.
     public let namesParameters: Bool
 
@@ -43,16 +58,15 @@ public struct Signature: Sendable {
         self.parameters = parameters
         self.result = result
         self.outputs = outputs
-        self.members = Dictionary(members + outputs, uniquingKeysWith: { first, _ in first })
+        self.members = Dictionary(
+            (members + outputs).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         namesParameters = true
     }
 
     /// A system call.
-    fileprivate init(
-        system name: String, _ parameters: [(name: String, format: Format)], result: Format, output: String?
-    ) {
+    fileprivate init(system name: String, _ parameters: [Parameter], result: Format) {
         self.name = name
-        self.parameters = parameters.map { Parameter(name: $0.name, format: $0.format, isOutput: $0.name == output) }
+        self.parameters = parameters
         self.result = result
         outputs = []
         members = [:]
@@ -62,51 +76,60 @@ public struct Signature: Sendable {
 
 /// The system calls.
 extension Signature {
-    private static func system(
-        _ name: String, _ parameters: [(name: String, format: Format)], result: Format = .decimal,
-        output: String? = nil
-    ) -> Signature {
-        Signature(system: name, parameters, result: result, output: output)
+    private static func system(_ name: String, _ parameters: [Parameter], result: Format = .decimal) -> Signature {
+        Signature(system: name, parameters, result: result)
     }
 
-    private static let fd: (name: String, format: Format) = ("fd", .descriptor)
-    private static let offset: (name: String, format: Format) = ("offset", .hexadecimal)
-    private static let bytes: (name: String, format: Format) = ("bytes", .hexadecimal)
-    private static let count: (name: String, format: Format) = ("count", .decimal)
-    private static let address: (name: String, format: Format) = ("address", .pointer)
+    private static func int(_ name: String, _ format: Format = .hexadecimal) -> Parameter {
+        Parameter(name, format, type: IntegerType(Int32.self))
+    }
 
-    static let open = system(
-        "open", [("path", .hexadecimal), ("flags", Request.openFlags)], result: .descriptor)
+    private static func off_t(_ name: String, _ format: Format = .hexadecimal) -> Parameter {
+        Parameter(name, format, type: IntegerType(Int64.self))
+    }
+
+    private static func size_t(_ name: String, _ format: Format = .hexadecimal) -> Parameter {
+        Parameter(name, format, type: IntegerType(UInt.self))
+    }
+
+    private static func unsigned(_ name: String, _ format: Format = .hexadecimal) -> Parameter {
+        Parameter(name, format, type: IntegerType(UInt32.self))
+    }
+
+    private static let fd = int("fd", .descriptor)
+    private static let path = Parameter("path")
+    private static let input = Parameter("bytes")
+    private static let output = Parameter("bytes", isOutput: true)
+    private static let count = size_t("count", .decimal)
+    private static let address = size_t("address", .pointer)
+
+    static let open = system("open", [path, int("flags", Request.openFlags)], result: .descriptor)
     static let close = system("close", [fd])
     /// ioctl(2), whose argument its request decides.
-    public static let ioctl = system(
-        "ioctl", [fd, ("request", .hexadecimal), ("argument", .hexadecimal)], result: .decimal)
-    static let read = system("read", [fd, bytes, count], output: "bytes")
-    static let write = system("write", [fd, bytes, count])
-    static let pread = system("pread", [fd, bytes, count, offset], output: "bytes")
-    static let pwrite = system("pwrite", [fd, bytes, count, offset])
-    static let lseek = system("lseek", [fd, ("offset", .decimal), ("whence", .decimal)])
-    static let memfd = system("memfd_create", [("name", .hexadecimal), ("flags", .hexadecimal)], result: .descriptor)
-    static let truncate = system("ftruncate", [fd, ("length", .hexadecimal)])
-    static let fcntl = system("fcntl", [fd, ("command", .decimal), ("argument", .hexadecimal)])
-    static let poll = system("poll", [fd, ("events", .hexadecimal)])
-    static let eventfd = system("eventfd", [count], result: .descriptor)
+    public static let ioctl = system("ioctl", [fd, size_t("request"), Parameter("argument")])
+    static let read = system("read", [fd, output, count])
+    static let write = system("write", [fd, input, count])
+    static let pread = system("pread", [fd, output, count, off_t("offset")])
+    static let pwrite = system("pwrite", [fd, input, count, off_t("offset")])
+    static let lseek = system("lseek", [fd, off_t("offset", .decimal), int("whence", .decimal)])
+    static let memfd = system("memfd_create", [Parameter("name"), unsigned("flags")], result: .descriptor)
+    static let truncate = system("ftruncate", [fd, off_t("length")])
+    static let fcntl = system("fcntl", [fd, int("command", .decimal), off_t("argument")])
+    static let poll = system("poll", [fd, Parameter("events", type: IntegerType(Int16.self))])
+    static let eventfd = system("eventfd", [unsigned("count", .decimal)], result: .descriptor)
     static let mmap = system(
-        "mmap",
-        [
-            ("length", .hexadecimal), ("protection", .hexadecimal), ("flags", .hexadecimal), fd, offset,
-        ], result: .pointer)
-    static let munmap = system("munmap", [address, ("length", .hexadecimal)])
-    static let readlink = system("readlink", [("path", .hexadecimal)])
-    static let list = system("getdents", [("path", .hexadecimal)])
+        "mmap", [size_t("length"), int("protection"), int("flags"), fd, off_t("offset")], result: .pointer)
+    static let munmap = system("munmap", [address, size_t("length")])
+    static let readlink = system("readlink", [path])
+    static let list = system("getdents", [path])
     static let fsync = system("fsync", [fd])
-    static let mkdir = system("mkdir", [("path", .hexadecimal), ("mode", .hexadecimal)])
-    static let rename = system("rename", [("path", .hexadecimal), ("to", .hexadecimal)])
-    static let unlink = system("unlink", [("path", .hexadecimal)])
-    static let sleep = system("nanosleep", [("nanoseconds", .decimal)])
+    static let mkdir = system("mkdir", [path, unsigned("mode")])
+    static let rename = system("rename", [path, Parameter("to")])
+    static let unlink = system("unlink", [path])
+    static let sleep = system("nanosleep", [Parameter("nanoseconds", .decimal, type: IntegerType(UInt64.self))])
     /// No call at all: what this program read from mapped memory, and wrote there.
-    static let load = system("load", [address, bytes, count], output: "bytes")
-    static let store = system("store", [address, bytes, count])
+    static let load = system("load", [address, output, count])
+    static let store = system("store", [address, input, count])
 
     /// Every function of the seam by name.
     public static let all: [String: Signature] = Dictionary(

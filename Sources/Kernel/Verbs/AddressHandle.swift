@@ -7,7 +7,7 @@ extension ObjectKind {
 extension VerbParameter where Value == ibv_ah_attr {
     fileprivate static var path: Self {
         .value(
-            "attr", members: Layout.path.fields.map { ($0.name, $0.format) }, encode: { .path($0) },
+            "attr", members: Layout.path.fields.map(Signature.Member.init), encode: { .path($0) },
             decode: { value, _ in ibv_ah_attr(recorded: value) })
     }
 }

@@ -73,7 +73,7 @@ extension Verbs {
     /// ibv_poll_cq(3): completions that were there, at most so many, oldest first.
     public static let ibv_poll_cq = Verb(
         "ibv_poll_cq", .cq, .number("num_entries"),
-        answer: .noted(members: Layout.completionFields.map { ($0.name, $0.format) }) {
+        answer: .noted(members: Layout.completionFields.map(Signature.Member.init)) {
             (completions: [ibv_wc], operation) in
             operation.result = .number(UInt64(completions.count), .decimal)
             if !completions.isEmpty { operation.outputs = [.init("wc", .completions(completions))] }

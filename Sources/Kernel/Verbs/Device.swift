@@ -15,7 +15,7 @@ extension Verbs {
     /// ibv_get_device_list(3). ENOSYS where the kernel has no RDMA.
     public static let ibv_get_device_list = Verb(
         "ibv_get_device_list",
-        answer: .noted(members: [("device", .handle(ObjectKind.device.name))]) { (list: DeviceList, operation) in
+        answer: .noted(members: [.init("device", .handle(ObjectKind.device.name))]) { (list: DeviceList, operation) in
             operation.outputs = [.init("devices", .devices(list))]
         }, isAskedOnce: true, inC: .deviceList,
         refusals: [
@@ -59,7 +59,9 @@ extension Verbs {
     /// ibv_query_gid_table(3): the entries with a GID, of all ports.
     public static let ibv_query_gid_table = Verb(
         "ibv_query_gid_table", .context,
-        answer: .noted(members: [("gid_index", .decimal), ("port_num", .decimal), ("gid_type", .decimal)]) {
+        answer: .noted(members: [
+            .init("gid_index", .decimal), .init("port_num", .decimal), .init("gid_type", .decimal),
+        ]) {
             (entries: [ibv_gid_entry], operation) in
             operation.outputs = [.init("entries", .gids(entries))]
         }, inC: .gidTable,
@@ -84,7 +86,7 @@ extension Verbs {
     /// ibv_get_async_event(3) and ibv_ack_async_event(3): an event that came within so many milliseconds.
     public static let ibv_get_async_event = Verb(
         "ibv_get_async_event", .context, .number("milliseconds"),
-        answer: .noted(members: [("event_type", AsyncEvent.types), ("element", .queueNumber)]) {
+        answer: .noted(members: [.init("event_type", AsyncEvent.types), .init("element", .queueNumber)]) {
             (event: AsyncEvent?, operation) in
             guard let event else { return }
             operation.result = .number(1, .decimal)

@@ -108,7 +108,7 @@ extension Verbs {
     /// the driver has no dump, EPROTO where the dump is not as mlx5's are.
     public static let mkeyContext = Verb(
         "mkey_context", .mr,
-        answer: .noted(outputs: [("start_addr", .pointer)]) { (context: [UInt8], operation) in
+        answer: .noted(outputs: [.init("start_addr", .pointer)]) { (context: [UInt8], operation) in
             // 64 bits from bit 0x80 on: an address of this process's own.
             var (rest, start) = (context, UInt64(0))
             for index in rest.indices where (16..<24).contains(index) {

@@ -108,7 +108,7 @@ extension VerbParameter where Value == ibv_qp_attr {
     fileprivate static var attributes: Self {
         .value(
             "attr",
-            members: (Layout.queuePairAttributes.map(\.field) + Layout.path.fields).map { ($0.name, $0.format) },
+            members: (Layout.queuePairAttributes.map(\.field) + Layout.path.fields).map(Signature.Member.init),
             encode: { .attributes($0, .max) }, decode: { value, _ in ibv_qp_attr(recorded: value) })
     }
 }

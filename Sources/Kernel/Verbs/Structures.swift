@@ -138,7 +138,7 @@ extension Layout {
     /// Members of work requests of any kind.
     static let workMembers: [Signature.Member] = {
         let kinds = [IBV_WR_RDMA_WRITE, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_SEND, IBV_WR_BIND_MW]
-        return (kinds.flatMap { work($0.rawValue).fields } + piece.fields).map { ($0.name, $0.format) }
+        return (kinds.flatMap { work($0.rawValue).fields } + piece.fields).map(Signature.Member.init)
     }()
 
     private static let completions = Format.names([

@@ -3,7 +3,7 @@ struct VerbAnswer<Answer>: Sendable {
     /// How the result is written.
     let result: Format
     /// What else comes out, by name.
-    let outputs: [(name: String, format: Format)]
+    let outputs: [Signature.Member]
     /// Members of structures among the outputs.
     let members: [Signature.Member]
     /// What kind of object the answer is.
@@ -13,7 +13,7 @@ struct VerbAnswer<Answer>: Sendable {
     let note: @Sendable (Answer, inout Operation) -> Void
 
     private init(
-        result: Format = .decimal, outputs: [(name: String, format: Format)] = [], members: [Signature.Member] = [],
+        result: Format = .decimal, outputs: [Signature.Member] = [], members: [Signature.Member] = [],
         object: ObjectKind? = nil, pointer: (@Sendable (Answer) -> UnsafeMutableRawPointer)? = nil,
         note: @escaping @Sendable (Answer, inout Operation) -> Void
     ) {
@@ -30,7 +30,7 @@ struct VerbAnswer<Answer>: Sendable {
 
     /// Results and outputs of its own.
     static func noted(
-        outputs: [(name: String, format: Format)] = [], members: [Signature.Member] = [],
+        outputs: [Signature.Member] = [], members: [Signature.Member] = [],
         _ note: @escaping @Sendable (Answer, inout Operation) -> Void
     ) -> VerbAnswer { VerbAnswer(outputs: outputs, members: members, note: note) }
 
@@ -39,7 +39,7 @@ struct VerbAnswer<Answer>: Sendable {
     where Answer == UnsafeMutablePointer<Object> {
         let format = Format.handle(kind.name)
         return VerbAnswer(
-            result: format, outputs: outputs.map { ($0.name, $0.format) }, object: kind, pointer: { .init($0) }
+            result: format, outputs: outputs.map { .init($0.name, $0.format) }, object: kind, pointer: { .init($0) }
         ) { object, operation in
             operation.result = .number(address(object), format)
             operation.outputs = outputs.map { .init($0.name, $0.value(in: object.pointee)) }

@@ -66,7 +66,7 @@ public struct VerbParameter<Value>: Sendable {
     /// A number. One that is written in decimal digits is written without a sign.
     static func number(_ name: String, _ format: Format = .decimal) -> VerbParameter
     where Value: FixedWidthInteger & SendableMetatype {
-        VerbParameter([.init(name: name, format: format)]) { value, _ in
+        VerbParameter([.init(name, format, type: IntegerType(Value.self))]) { value, _ in
             [.number(bits(value, format), format)]
         } decode: {
             Value(truncatingIfNeeded: $0.number())
@@ -75,7 +75,7 @@ public struct VerbParameter<Value>: Sendable {
 
     /// A truth value, which C has as 0 or 1.
     static func flag(_ name: String) -> VerbParameter where Value == Bool {
-        VerbParameter([.init(name: name, format: .decimal)]) { value, _ in
+        VerbParameter([.init(name, .decimal, type: IntegerType(Int32.self))]) { value, _ in
             [.number(value ? 1 : 0, .decimal)]
         } decode: {
             $0.number() != 0
@@ -86,7 +86,7 @@ public struct VerbParameter<Value>: Sendable {
 
     /// A structure, of which a trace shows these members as if they were parameters; all others are 0.
     static func structure(_ empty: @escaping @Sendable () -> Value, _ members: [VerbMember<Value>]) -> VerbParameter {
-        VerbParameter(members.map { .init(name: $0.name, format: $0.format) }) { structure, _ in
+        VerbParameter(members.map { .init($0.name, $0.format, type: $0.type) }) { structure, _ in
             members.map { $0.value(in: structure) }
         } decode: { values in
             var structure = empty()
@@ -99,7 +99,7 @@ public struct VerbParameter<Value>: Sendable {
     static func pointed<Structure>(
         _ empty: @escaping @Sendable () -> Structure, _ members: [VerbMember<Structure>]
     ) -> VerbParameter where Value == UnsafeMutablePointer<Structure> {
-        VerbParameter(members.map { .init(name: $0.name, format: $0.format) }) { structure, _ in
+        VerbParameter(members.map { .init($0.name, $0.format, type: $0.type) }) { structure, _ in
             members.map { $0.value(in: structure.pointee) }
         } decode: { values in
             let room = values.allocate(empty(), count: 1)
@@ -114,7 +114,7 @@ public struct VerbParameter<Value>: Sendable {
         encode: @escaping @Sendable (Value) -> Operation.Value,
         decode: @escaping @Sendable (Operation.Value, RecordedArguments) -> Value?
     ) -> VerbParameter {
-        VerbParameter([.init(name: name, format: .hexadecimal)], members: members) { value, _ in
+        VerbParameter([.init(name)], members: members) { value, _ in
             [encode(value)]
         } decode: {
             decode($0.next(), $0)
@@ -145,10 +145,7 @@ public struct VerbParameter<Value>: Sendable {
     }
 
     private static func copied(isOutput: Bool) -> [Signature.Parameter] {
-        [
-            .init(name: "bytes", format: .hexadecimal, isOutput: isOutput),
-            .init(name: "length", format: .hexadecimal),
-        ]
+        [.init("bytes", isOutput: isOutput), .init("length", .hexadecimal, type: IntegerType(UInt.self))]
     }
 }
 
@@ -156,7 +153,9 @@ public struct VerbParameter<Value>: Sendable {
 struct VerbMember<Structure>: Sendable {
     let name: String
     let format: Format
+    let type: IntegerType
     private let get: @Sendable (Structure) -> UInt64
+    /// Of a number that its type holds, as a replay has looked: the rest of another is cut off.
     let set: @Sendable (UInt64, inout Structure) -> Void
 
     func value(in structure: Structure) -> Operation.Value { .number(get(structure), format) }
@@ -167,6 +166,7 @@ struct VerbMember<Structure>: Sendable {
     ) {
         self.name = name
         self.format = format
+        type = IntegerType(Value.self)
         get = { bits($0[keyPath: path], format) }
         set = { $1[keyPath: path] = Value(truncatingIfNeeded: $0) }
     }
@@ -178,6 +178,7 @@ struct VerbMember<Structure>: Sendable {
     ) {
         self.name = name
         self.format = format
+        type = IntegerType(UInt32.self)
         get = { UInt64($0[keyPath: path].rawValue) }
         set = { $1[keyPath: path] = make(UInt32(truncatingIfNeeded: $0)) }
     }
@@ -189,6 +190,7 @@ struct VerbMember<Structure>: Sendable {
     ) {
         self.name = name
         self.format = format
+        type = .address
         get = { address($0[keyPath: path]) }
         set = { $1[keyPath: path] = UnsafeMutablePointer(bitPattern: UInt($0)) }
     }
@@ -199,6 +201,7 @@ struct VerbMember<Structure>: Sendable {
     ) {
         self.name = name
         self.format = format
+        type = .address
         get = { address($0[keyPath: path]) }
         set = { $1[keyPath: path] = UnsafeMutableRawPointer(bitPattern: UInt($0)) }
     }

@@ -167,14 +167,20 @@ struct RecordParser {
         var operation = Operation(signature, [])
         if signature.name == "ioctl" { return try ioctl(nodes, scanner) }
         for (parameter, node) in zip(signature.parameters, nodes) {
-            operation.arguments.append(try RecordTyping(scanner, of: signature).value(node, parameter.format))
+            // What the kernel filled in is not given to it again.
+            let type = parameter.isOutput ? nil : parameter.type
+            operation.arguments.append(
+                try RecordTyping(scanner, of: signature).value(node, parameter.format, name: parameter.name, type: type)
+            )
         }
         return operation
     }
 
     private func ioctl(_ nodes: [RecordScanner.Node], _ scanner: RecordScanner) throws(RecordError) -> Operation {
         let typing = RecordTyping(scanner, of: .ioctl)
-        let descriptor = try typing.value(nodes[0], .descriptor)
+        let fd = Signature.ioctl.parameters[0]
+        let number = Signature.ioctl.parameters[1]
+        let descriptor = try typing.value(nodes[0], fd.format, name: fd.name, type: fd.type)
         guard case .word(let word) = nodes[1] else { throw scanner.error("an ioctl has a request") }
         var operation = Operation(.ioctl, [descriptor])
         if let request = Request.find(named: word) {
@@ -184,7 +190,7 @@ struct RecordParser {
                 .number(UInt64(request.number), .names([.init(Int(request.number), request.name)])))
             operation.arguments.append(try argument(of: request, nodes[2], typing))
         } else {
-            operation.arguments.append(try typing.value(nodes[1], .hexadecimal))
+            operation.arguments.append(try typing.value(nodes[1], number.format, name: number.name, type: number.type))
             operation.arguments.append(try typing.value(nodes[2], .hexadecimal))
         }
         return operation

@@ -3,29 +3,37 @@ import Kernel
 /// Words to values, by the formats that the tables give.
 struct RecordTyping {
     let scanner: RecordScanner
-    /// Of members of structures.
-    private let formats: [String: Format]
+    /// Of structures.
+    private let members: [String: Signature.Member]
 
     init(_ scanner: RecordScanner, of signature: Signature) {
         self.scanner = scanner
-        formats = signature.members
+        members = signature.members
     }
 
-    func value(_ node: RecordScanner.Node, _ format: Format) throws(RecordError) -> Operation.Value {
+    /// A number must be one of its type's; without a type any does, as of what came out.
+    func value(
+        _ node: RecordScanner.Node, _ format: Format, name: String = "", type: IntegerType? = nil
+    ) throws(RecordError) -> Operation.Value {
         switch node {
-        case .word(let word): return try self.word(word, format)
+        case .word(let word):
+            let value = try self.word(word, format)
+            if let type { try check(value, type, name, word) }
+            return value
         case .text(let text): return .text(text)
         case .bytes(let bytes): return .bytes(bytes)
         case .pointer(let bytes): return .pointer(bytes, 0)
         case .digest(let hash, let count): return .digest(hash, count)
         case .list(let nodes):
             var values: [Operation.Value] = []
-            for node in nodes { values.append(try value(node, format)) }
+            for node in nodes { values.append(try value(node, format, name: name, type: type)) }
             return .list(values)
-        case .structure(let members):
+        case .structure(let nodes):
             var values: [Operation.Member] = []
-            for (name, node) in members {
-                values.append(.init(name, try value(node, formats[name] ?? .hexadecimal)))
+            for (name, node) in nodes {
+                let member = members[name]
+                values.append(
+                    .init(name, try value(node, member?.format ?? .hexadecimal, name: name, type: member?.type)))
             }
             return .structure(values)
         }
@@ -37,7 +45,7 @@ struct RecordTyping {
         var values: [Operation.Member] = []
         for (name, node) in members {
             if let field = layout.fields.first(where: { $0.name == name }) {
-                values.append(.init(name, try value(node, field.format)))
+                values.append(.init(name, try value(node, field.format, name: name, type: field.type)))
             } else if case .list(let elements) = node {
                 values.append(.init(name, .list(try self.elements(elements, name, layout))))
             } else {
@@ -61,6 +69,17 @@ struct RecordTyping {
             values.append(try structure(node, Layout(size: fields.elementSize, fields.fields)))
         }
         return values
+    }
+
+    private func check(
+        _ value: Operation.Value, _ type: IntegerType, _ name: String, _ word: String
+    ) throws(RecordError) {
+        guard case .number(let number, _) = value else { return }
+        // Of 64 bits the sign is in the text alone.
+        let isNegative = word.hasPrefix("-") || word.contains("|-")
+        guard type.holds(number), type.isSigned || !isNegative else {
+            throw scanner.error(type.misfit(name, word.prefix(40)))
+        }
     }
 
     private func word(_ word: String, _ format: Format) throws(RecordError) -> Operation.Value {

@@ -6,29 +6,34 @@ extension Replay {
     func resolved(_ operation: Operation) throws(Impossible) -> [Operation.Value] {
         try checkPath(operation)
         zeroes = 0
-        let formats = memberFormats(of: operation)
+        let members = members(of: operation)
         var values: [Operation.Value] = []
         for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
             try check(parameter.name, value, parameter.format)
+            if !parameter.isOutput { try check(parameter.name, value, parameter.type) }
             if parameter.name == "milliseconds", case .number(let time, let format) = value {
                 // A recorded wait is no reason to stand still: what is to come, comes.
                 values.append(.number(min(time, 60_000), format))
             } else {
-                values.append(parameter.isOutput ? value : try resolved(value, formats))
+                values.append(parameter.isOutput ? value : try resolved(value, members))
             }
         }
         return values
     }
 
-    /// `formats` are those of members of structures, by their names.
-    private func resolved(_ value: Operation.Value, _ formats: [String: Format]) throws(Impossible) -> Operation.Value {
+    /// `known` are the members of structures, by their names.
+    private func resolved(
+        _ value: Operation.Value, _ known: [String: Signature.Member]
+    ) throws(Impossible) -> Operation.Value {
         switch value {
         case .symbol(let name, let offset):
             if let bytes = symbols.bytes(of: name) { return .bytes(bytes) }
             guard let number = symbols.value(of: name) else {
                 throw Impossible(message: "\(name) is not there: what made it failed, or is not in the record")
             }
-            return .number(number &+ offset, .hexadecimal)
+            let (place, isTooFar) = number.addingReportingOverflow(offset)
+            guard !isTooFar else { throw Impossible(message: "so far behind \(name) there is nothing") }
+            return .number(place, .hexadecimal)
         case .digest(_, let count):
             guard count <= (1 << 26) - zeroes else {
                 throw Impossible(message: "it has more data than a record may stand for")
@@ -40,15 +45,16 @@ extension Replay {
             for member in members {
                 if case .number(_, let format) = member.value {
                     try check(member.name, member.value, format)
-                } else if let format = formats[member.name] {
+                } else if let format = known[member.name]?.format {
                     try check(member.name, member.value, format)
                 }
-                result.append(.init(member.name, try resolved(member.value, formats)))
+                try check(member.name, member.value, known[member.name]?.type)
+                result.append(.init(member.name, try resolved(member.value, known)))
             }
             return .structure(result)
         case .list(let values):
             var result: [Operation.Value] = []
-            for value in values { result.append(try resolved(value, formats)) }
+            for value in values { result.append(try resolved(value, known)) }
             return .list(result)
         case .pointer(let bytes, _): return .number(address(of: bytes), .pointer)
         default: return value
@@ -107,6 +113,19 @@ extension Replay {
         }
     }
 
+    /// A number that its type does not hold would be cut, and another call be made than is recorded. Numbers of a record are
+    /// looked at where it is read, with their signs; what its names stand for, and offsets from there, only here.
+    private func check(_ name: String, _ value: Operation.Value, _ type: IntegerType?) throws(Impossible) {
+        let number: UInt64? =
+            switch value {
+            case .number(let number, _): number
+            case .symbol(let symbol, let offset): symbols.value(of: symbol).map { $0 &+ offset }
+            default: nil
+            }
+        guard let type, let number, !type.holds(number) else { return }
+        throw Impossible(message: type.misfit(name, Format.hexadecimal.text(number)))
+    }
+
     private static let addresses: Set<String> = [
         "user_va", "vaddr", "data_uptr", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "addr",
         "address",
@@ -128,19 +147,28 @@ extension Replay {
         else { throw Impossible(message: "\(symbol) is not mapped there") }
     }
 
-    /// How members of the operation's structures are written, by name.
-    private func memberFormats(of operation: Operation) -> [String: Format] {
-        let layouts: [Layout] =
-            switch operation.request?.argument {
-            case .structure(let layout)?: [layout]
-            case .feature?: decoder.features.values.compactMap(\.layout)
-            default: []
-            }
-        var formats = operation.signature.members
-        for layout in layouts {
-            for field in layout.fields + layout.trailing.flatMap(\.fields) { formats[field.name] = field.format }
+    /// The members of the operation's structures, by name.
+    private func members(of operation: Operation) -> [String: Signature.Member] {
+        guard let argument = operation.arguments.last, let layout = layout(of: operation.request, argument) else {
+            return operation.signature.members
         }
-        return formats
+        let fields = layout.fields + layout.trailing.flatMap(\.fields)
+        return Dictionary(fields.map { ($0.name, .init($0)) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The layout of an ioctl's argument; nil of what is no structure.
+    func layout(of request: Request?, _ argument: Operation.Value) -> Layout? {
+        guard case .structure(let members) = argument else { return nil }
+        switch request?.argument {
+        case .structure(let layout): return layout
+        case .feature:
+            var feature = UInt32.max
+            if case .number(let number, _)? = members.first(where: { $0.name == "feature" })?.value {
+                feature = UInt32(truncatingIfNeeded: number)
+            }
+            return decoder.layout(ofFeature: feature, .max)
+        default: return nil
+        }
     }
 
     /// Providers look into window and region without asking whether they are there.

@@ -213,13 +213,9 @@ public final class Replay {
         let argument: IoctlArgument
         switch (request.argument, arguments.values[2]) {
         case (.string, .text(let text)): argument = memory(Array(text.utf8) + [0])
-        case (.structure(let layout), .structure(let members)): argument = memory(bytes(members, layout))
-        case (.feature, .structure(let members)):
-            var feature = UInt32.max
-            if case .number(let number, _)? = members.first(where: { $0.name == "feature" })?.value {
-                feature = UInt32(truncatingIfNeeded: number)
-            }
-            argument = memory(bytes(members, decoder.layout(ofFeature: feature, .max)))
+        case (_, .structure(let members)):
+            guard let layout = layout(of: request, arguments.values[2]) else { fallthrough }
+            argument = memory(bytes(members, layout))
         default: argument = raw(arguments.values[2])
         }
         _ = kernel.ioctl(descriptor, number, argument)
