@@ -21,6 +21,26 @@ import Testing
         #expect(Set(refusals.map(\.name)).count == refusals.count, "\(operation) names an errno twice")
     }
 
+    /// What the library, RDMA netlink and the functions beside them answer (rdma-core: libibverbs/{dummy_ops,verbs}.c,
+    /// providers/mlx5/verbs.c; drivers/infiniband/core/{netlink,nldev}.c) has a reason of the verb's own.
+    @Test(arguments: [
+        ("frmr_pools", ["EOPNOTSUPP", "ENODATA", "EPROTO", "EPROTONOSUPPORT", "ENODEV", "EPERM"]),
+        ("mkey_context", ["EOPNOTSUPP", "ENODATA", "EPROTO", "EPROTONOSUPPORT", "ENODEV", "EPERM", "ENOENT"]),
+        ("mlx5dv_reg_dmabuf_mr", ["ENOSYS", "EOPNOTSUPP"]),
+        ("ibv_reg_mr_ex", ["ENOSYS", "EOPNOTSUPP", "EPROTONOSUPPORT"]),
+        ("ibv_alloc_dmah", ["ENOSYS", "EOPNOTSUPP", "EPROTONOSUPPORT"]),
+        ("ibv_get_cq_event", ["ETIMEDOUT"]), ("ibv_get_async_event", ["ETIMEDOUT"]),
+    ])
+    func saysWhyTheLibraryRefuses(_ verb: String, _ errnos: [String]) {
+        let known = Refusal.all(of: verb).map(\.name)
+        #expect(known.filter(errnos.contains).sorted() == errnos.sorted())
+    }
+
+    /// ibv_query_qp_data_in_order(3) answers no instead.
+    @Test func everyOtherVerbCanBeRefused() {
+        #expect(Verbs.all.filter { $0.refusals.isEmpty }.map(\.signature.name) == ["ibv_query_qp_data_in_order"])
+    }
+
     @Test func everyFeatureOfVFIOHasHints() {
         for refusal in Refusal.all(of: "VFIO_DEVICE_FEATURE LOW_POWER_ENTRY SET") { #expect(!refusal.hint.isEmpty) }
     }

@@ -92,11 +92,7 @@ public struct CompletionQueue: ~Copyable {
             return first
         }
         try check("ibv_poll_cq")
-        do throws(Errno) {
-            return try kernel.call(Verbs.ibv_poll_cq, cq, Int32(clamping: count)).map(Completion.init)
-        } catch {
-            throw Failure("ibv_poll_cq", error, object: label)
-        }
+        return try kernel.ask(Verbs.ibv_poll_cq, cq, Int32(clamping: count), of: label).map(Completion.init)
     }
 
     /// Polls until `count` completions came; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came or `stop` is
@@ -130,15 +126,13 @@ public struct CompletionQueue: ~Copyable {
     /// EINVAL once the queue itself is destroyed, though its channel could not be.
     func check(_ operation: String) throws(Failure) {
         guard hasQueue else {
-            throw Failure(operation, .invalid, object: label, hint: "it is destroyed; close it again, for its channel")
+            throw Failure(operation, .invalid, object: label, of: .destroyedQueue)
         }
     }
 
     private func events() throws(Failure) -> UnsafeMutablePointer<ibv_comp_channel> {
         guard let channel else {
-            throw Failure(
-                "ibv_req_notify_cq", .invalid, object: label,
-                hint: "it has no events: create_cq(entries, { events = true })")
+            throw Failure("ibv_req_notify_cq", .invalid, object: label, of: .queueWithoutEvents)
         }
         return channel
     }
@@ -147,9 +141,7 @@ public struct CompletionQueue: ~Copyable {
     public func requestEvent(solicitedOnly: Bool) throws(Failure) {
         _ = try events()
         try check("ibv_req_notify_cq")
-        do throws(Errno) { try kernel.call(Verbs.ibv_req_notify_cq, cq, solicitedOnly) } catch {
-            throw Failure("ibv_req_notify_cq", error, object: label)
-        }
+        try kernel.ask(Verbs.ibv_req_notify_cq, cq, solicitedOnly, of: label)
     }
 
     /// Waits for an event, without using the processor; ETIMEDOUT after `timeout` nanoseconds, EINTR where a signal came or
@@ -161,19 +153,14 @@ public struct CompletionQueue: ~Copyable {
                 try kernel.call(Verbs.ibv_get_cq_event, channel, slice) ? () : nil
             }
         } catch {
-            throw Failure(
-                "ibv_get_cq_event", error, object: label,
-                hint: error == .timedOut
-                    ? "no event came: was one requested before the completion, and what came earlier polled?" : nil)
+            throw Failure("ibv_get_cq_event", error, object: label)
         }
     }
 
     /// ibv_modify_cq(3): an event after `count` completions, or `period` microseconds after the first.
     public func moderate(count: UInt16, period: UInt16) throws(Failure) {
         try check("ibv_modify_cq")
-        do throws(Errno) { try kernel.call(Verbs.ibv_modify_cq, cq, count, period) } catch {
-            throw Failure("ibv_modify_cq", error, object: label, request: "cq_count=\(count), cq_period=\(period)")
-        }
+        try kernel.ask(Verbs.ibv_modify_cq, cq, count, period, of: label)
     }
 
     /// ibv_destroy_cq(3) and, where it has one, ibv_destroy_comp_channel(3). EBUSY while a queue pair uses it; it stays open then.

@@ -30,31 +30,20 @@ public struct DeviceMemory: ~Copyable {
     public func check(_ name: String, _ offset: UInt64, _ count: UInt64) throws(Failure) {
         guard offset > length || count > length - offset else { return }
         throw Failure(
-            name, .badAddress, object: label, request: "dm_offset=\(offset), length=\(count)",
-            hint: "that reaches outside its \(length) bytes")
-    }
-
-    private func call(_ name: String, _ offset: UInt64, _ count: Int, _ body: () throws(Errno) -> Void)
-        throws(Failure)
-    {
-        try check(name, offset, UInt64(count))
-        do throws(Errno) { try body() } catch {
-            throw Failure(name, error, object: label, request: "dm_offset=\(offset), length=\(count)")
-        }
+            name, .badAddress, object: label, request: "dm_offset=\(hex(offset)), length=\(hex(count))",
+            hint: "that reaches outside its \(hex(length)) bytes")
     }
 
     /// ibv_memcpy_to_dm(3). EFAULT outside of it.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(Failure) {
-        try call("ibv_memcpy_to_dm", offset, bytes.count) { () throws(Errno) in
-            try kernel.call(Verbs.ibv_memcpy_to_dm, dm, offset, bytes)
-        }
+        try check("ibv_memcpy_to_dm", offset, UInt64(bytes.count))
+        try kernel.ask(Verbs.ibv_memcpy_to_dm, dm, offset, bytes, of: label)
     }
 
     /// ibv_memcpy_from_dm(3). EFAULT outside of it.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(Failure) {
-        try call("ibv_memcpy_from_dm", offset, bytes.count) { () throws(Errno) in
-            try kernel.call(Verbs.ibv_memcpy_from_dm, dm, offset, bytes)
-        }
+        try check("ibv_memcpy_from_dm", offset, UInt64(bytes.count))
+        try kernel.ask(Verbs.ibv_memcpy_from_dm, dm, offset, bytes, of: label)
     }
 
     /// ibv_free_dm(3). EBUSY while a memory region uses it; it stays open then.

@@ -56,14 +56,8 @@ public struct MemoryRegion: ~Copyable {
         } catch {
             let pools = poolHint()
             if let hint = pools.hint { return (hint, .keyPools, "") }
-            let why =
-                switch error {
-                case .notSupported: "the NIC's driver gives no dump of it"
-                case .noEntry: "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"
-                case .notPermitted, .denied: "RDMA netlink gives its dump to root alone"
-                case .protocolError: "the driver's dump is not of the layout known"
-                default: "RDMA netlink refuses"
-                }
+            let refused = Failure(Verbs.mkeyContext.signature.name, error, object: domain)
+            let why = refused.hint ?? "RDMA netlink refuses"
             return (
                 nil, .memoryKey,
                 "nothing here reads the NIC's memory key (\(error.name): \(why)\(pools.reason)), so the hint is unverified"

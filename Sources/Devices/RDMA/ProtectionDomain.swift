@@ -19,16 +19,12 @@ public struct ProtectionDomain: ~Copyable {
         siblings.count += 1
     }
 
-    private func registered(
-        _ call: String, start: UInt64, _ request: @autoclosure () -> String, _ asked: @autoclosure () -> Registration,
-        _ body: () throws(Errno) -> UnsafeMutablePointer<ibv_mr>
+    private func registered<each Argument>(
+        _ verb: Verb<UnsafeMutablePointer<ibv_mr>, UnsafeMutablePointer<ibv_pd>, repeat each Argument>,
+        _ arguments: repeat each Argument, start: UInt64, _ asked: @autoclosure () -> Registration
     ) throws(Failure) -> MemoryRegion {
-        do throws(Errno) {
-            return MemoryRegion(kernel, try body(), start: start, in: siblings, label: label)
-        } catch {
-            throw Failure(
-                call, error, object: label, request: request(), hint: asked().hint(error, label, kernel))
-        }
+        let mr = try kernel.ask(verb, pd, repeat each arguments, of: label) { asked().hint($0, label, kernel) }
+        return MemoryRegion(kernel, mr, start: start, in: siblings, label: label)
     }
 
     /// ibv_reg_mr(3). `access` is IBV_ACCESS_*. `region` says what the memory is, where it is a device's.
@@ -36,9 +32,8 @@ public struct ProtectionDomain: ~Copyable {
         -> MemoryRegion
     {
         try registered(
-            "ibv_reg_mr", start: address, "addr=0x\(String(address, radix: 16)), length=\(length), access=\(access)",
-            Registration(length: length, iova: address, access: Access(rawValue: access), region: region)
-        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_mr, pd, address, length, access) }
+            Verbs.ibv_reg_mr, address, length, access, start: address,
+            Registration(length: length, iova: address, access: Access(rawValue: access), region: region))
     }
 
     /// ibv_reg_dmabuf_mr(3).
@@ -46,24 +41,20 @@ public struct ProtectionDomain: ~Copyable {
         throws(Failure) -> MemoryRegion
     {
         try registered(
-            "ibv_reg_dmabuf_mr", start: iova,
-            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
+            Verbs.ibv_reg_dmabuf_mr, offset, length, iova, dmabuf, access, start: iova,
             Registration(
-                descriptor: dmabuf, offset: offset, length: length, iova: iova, access: Access(rawValue: access))
-        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_dmabuf_mr, pd, offset, length, iova, dmabuf, access) }
+                descriptor: dmabuf, offset: offset, length: length, iova: iova, access: Access(rawValue: access)))
     }
 
     /// ibv_reg_mr_ex(3), with an optional DMA handle.
     public func regMREx(_ attributes: MRInitAttributes) throws(Failure) -> MemoryRegion {
         try registered(
-            "ibv_reg_mr_ex", start: attributes.iova,
-            "length=\(attributes.length), access=\(attributes.access), mask=\(attributes.comp_mask)",
+            Verbs.ibv_reg_mr_ex, attributes, start: attributes.iova,
             Registration(
                 descriptor: MRInitMask(rawValue: attributes.comp_mask).contains(.fd) ? attributes.fd : nil,
                 offset: attributes.fd_offset,
                 length: attributes.length, iova: attributes.iova,
-                access: Access(rawValue: attributes.access))
-        ) { () throws(Errno) in try kernel.call(Verbs.ibv_reg_mr_ex, pd, attributes) }
+                access: Access(rawValue: attributes.access)))
     }
 
     /// mlx5dv_reg_dmabuf_mr(3), with data direct where `dataDirect` is set.
@@ -71,35 +62,24 @@ public struct ProtectionDomain: ~Copyable {
         dmabuf: Int32, offset: UInt64, length: UInt64, iova: UInt64, access: Int32, dataDirect: Bool
     ) throws(Failure) -> MemoryRegion {
         try registered(
-            "mlx5dv_reg_dmabuf_mr", start: iova,
-            "fd=\(dmabuf), offset=\(offset), length=\(length), iova=\(iova), access=\(access)",
+            Verbs.mlx5dv_reg_dmabuf_mr, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0, start: iova,
             Registration(
                 descriptor: dmabuf, offset: offset, length: length, iova: iova,
-                access: Access(rawValue: access), dataDirect: dataDirect)
-        ) { () throws(Errno) in
-            try kernel.call(Verbs.mlx5dv_reg_dmabuf_mr, pd, offset, length, iova, dmabuf, access, dataDirect ? 1 : 0)
-        }
+                access: Access(rawValue: access), dataDirect: dataDirect))
     }
 
     /// ibv_alloc_mw(3), of type 1 or 2.
     public func allocMW(type: UInt32) throws(Failure) -> MemoryWindow {
-        do throws(Errno) {
-            return MemoryWindow(kernel, try kernel.call(Verbs.ibv_alloc_mw, pd, type), in: siblings, label: label)
-        } catch {
-            throw Failure("ibv_alloc_mw", error, object: label, request: "type=\(type)")
-        }
+        let mw = try kernel.ask(Verbs.ibv_alloc_mw, pd, type, of: label)
+        return MemoryWindow(kernel, mw, in: siblings, label: label)
     }
 
     /// ibv_create_ah(3): where datagrams to `peer` go, from `port` and the entry `gidIndex` of its GIDs.
     public func createAH(to peer: Endpoint, port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> AddressHandle {
         guard let context = pd.pointee.context else { throw Failure("ibv_create_ah", .invalid, object: label) }
         let attributes = try peer.address(kernel, context, port, gidIndex: gidIndex, label)
-        do throws(Errno) {
-            return AddressHandle(
-                kernel, try kernel.call(Verbs.ibv_create_ah, pd, attributes), in: siblings, label: label)
-        } catch {
-            throw Failure("ibv_create_ah", error, object: label, request: "port=\(port)")
-        }
+        let ah = try kernel.ask(Verbs.ibv_create_ah, pd, attributes, of: label)
+        return AddressHandle(kernel, ah, in: siblings, label: label)
     }
 
     /// ibv_create_srq(3), for `requests` receive requests of at most `pieces` pieces.
@@ -107,15 +87,10 @@ public struct ProtectionDomain: ~Copyable {
         var attributes = ibv_srq_init_attr()
         attributes.attr.max_wr = requests
         attributes.attr.max_sge = pieces
-        do throws(Errno) {
-            return SharedReceiveQueue(
-                kernel, try kernel.call(Verbs.ibv_create_srq, pd, attributes), in: siblings, label: label)
-        } catch {
-            throw Failure(
-                "ibv_create_srq", error, object: label, request: "max_wr=\(requests), max_sge=\(pieces)",
-                hint: error == .invalid
-                    ? QueueLimits(pd.pointee.context, kernel).hint(requests: requests, pieces: pieces) : nil)
+        let srq = try kernel.ask(Verbs.ibv_create_srq, pd, attributes, of: label) {
+            $0 == .invalid ? QueueLimits(pd.pointee.context, kernel).hint(requests: requests, pieces: pieces) : nil
         }
+        return SharedReceiveQueue(kernel, srq, in: siblings, label: label)
     }
 
     /// ibv_create_qp(3) of `type` with these queues: its own receive queue, or `shared`.
@@ -130,9 +105,7 @@ public struct ProtectionDomain: ~Copyable {
             send.cq.pointee.context, receive.cq.pointee.context, shared?.pointee.context ?? pd.pointee.context,
         ]
         guard contexts.allSatisfy({ $0 == pd.pointee.context }) else {
-            throw Failure(
-                "ibv_create_qp", .invalid, object: label,
-                hint: "its queues must be of the context that the protection domain is of")
+            throw Failure("ibv_create_qp", .invalid, object: label, of: .queuesOfAnotherContext)
         }
         var attributes = ibv_qp_init_attr()
         attributes.send_cq = send.cq
@@ -141,20 +114,12 @@ public struct ProtectionDomain: ~Copyable {
         attributes.cap = capacity
         attributes.qp_type = type
         attributes.sq_sig_all = signalsAll ? 1 : 0
-        do throws(Errno) {
-            let qp = try withUnsafeMutablePointer(to: &attributes) { (attributes) throws(Errno) in
-                try kernel.call(Verbs.ibv_create_qp, pd, attributes)
+        let qp = try withUnsafeMutablePointer(to: &attributes) { (attributes) throws(Failure) in
+            try kernel.ask(Verbs.ibv_create_qp, pd, attributes, of: label) {
+                $0 == .invalid ? QueueLimits(pd.pointee.context, kernel).hint(capacity) : nil
             }
-            return QueuePair(
-                kernel, qp, capacity: attributes.cap, in: siblings, label: label)
-        } catch {
-            throw Failure(
-                "ibv_create_qp", error, object: label,
-                request: "max_send_wr=\(capacity.max_send_wr), max_recv_wr=\(capacity.max_recv_wr), "
-                    + "max_send_sge=\(capacity.max_send_sge), max_recv_sge=\(capacity.max_recv_sge), "
-                    + "max_inline_data=\(capacity.max_inline_data)",
-                hint: error == .invalid ? QueueLimits(pd.pointee.context, kernel).hint(capacity) : nil)
         }
+        return QueuePair(kernel, qp, capacity: attributes.cap, in: siblings, label: label)
     }
 
     /// ibv_reg_dm_mr(3) of a part of a NIC's own memory; work requests call its first byte 0. IBV_ACCESS_ZERO_BASED, which
@@ -162,14 +127,9 @@ public struct ProtectionDomain: ~Copyable {
     public func regDeviceMemory(_ memory: borrowing DeviceMemory, offset: UInt64, length: UInt64, access: Int32)
         throws(Failure) -> MemoryRegion
     {
-        do throws(Errno) {
-            let mr = try kernel.call(
-                Verbs.ibv_reg_dm_mr, pd, memory.dm, offset, length, access | Access.zeroBased.rawValue)
-            return MemoryRegion(kernel, mr, start: 0, in: siblings, label: label)
-        } catch {
-            throw Failure(
-                "ibv_reg_dm_mr", error, object: memory.label, request: "dm_offset=\(offset), length=\(length)")
-        }
+        let access = access | Access.zeroBased.rawValue
+        let mr = try kernel.ask(Verbs.ibv_reg_dm_mr, pd, memory.dm, offset, length, access, of: memory.label)
+        return MemoryRegion(kernel, mr, start: 0, in: siblings, label: label)
     }
 
     /// ibv_dealloc_pd(3). EBUSY while a memory region or a queue pair uses it; it stays open then.

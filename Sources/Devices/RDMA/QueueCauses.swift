@@ -121,9 +121,6 @@ enum DMAHandleCauses {
                 "the firmware tells no steering tags of CPUs: the NIC's root port has no _DSM for them (ACPI; BIOS setting "
                     + "TPH or cache stashing). A handle of ph alone needs none")
             return causes.hint
-        case .noDevice:
-            return "the NIC's root port completes no hints, so no tag of a CPU helps; a handle of ph alone needs none"
-        case .notPermitted: return "this program may not run on CPU \(asked.cpu_id) (taskset, cpuset of the container)"
         default: return nil
         }
     }

@@ -99,16 +99,10 @@ public struct QueuePair: ~Copyable {
     /// The number.
     public var number: UInt32 { qp.pointee.qp_num }
 
-    private func call<Value>(_ name: String, _ body: () throws(Errno) -> Value) throws(Failure) -> Value {
-        do throws(Errno) { return try body() } catch { throw Failure(name, error, object: label) }
-    }
-
     /// What the peer must be told.
     public func endpoint(port: UInt8 = 1, gidIndex: UInt8? = nil) throws(Failure) -> Endpoint {
         guard let context = qp.pointee.context else { throw Failure("ibv_query_port", .invalid, object: label) }
-        let attributes = try call("ibv_query_port") { () throws(Errno) in
-            try kernel.call(Verbs.ibv_query_port, context, port)
-        }
+        let attributes = try kernel.ask(Verbs.ibv_query_port, context, port, of: label)
         let entry = try GIDEntry.chosen(kernel, context, port, index: gidIndex, label)
         let device = context.pointee.deviceName ?? "nic"
         return Endpoint(
@@ -119,13 +113,9 @@ public struct QueuePair: ~Copyable {
     public func connect(to peer: Endpoint, _ options: ConnectionOptions) throws(Failure) {
         guard let context = qp.pointee.context else { throw Failure("ibv_modify_qp", .invalid, object: label) }
         guard !isDatagram else {
-            throw Failure(
-                "ibv_modify_qp", .invalid, object: label,
-                hint: "datagrams have no connection: activate it, and send each to an address (pd:create_ah)")
+            throw Failure("ibv_modify_qp", .invalid, object: label, of: .datagramPair)
         }
-        let port = try call("ibv_query_port") { () throws(Errno) in
-            try kernel.call(Verbs.ibv_query_port, context, options.port)
-        }
+        let port = try kernel.ask(Verbs.ibv_query_port, context, options.port, of: label)
         var attributes = ibv_qp_attr()
         attributes.qp_state = IBV_QPS_INIT
         attributes.port_num = options.port
@@ -156,8 +146,7 @@ public struct QueuePair: ~Copyable {
     /// Makes one for datagrams ready, through INIT and RTR to RTS. `key` is what its peers must name (the Q_Key).
     public func activate(port: UInt8 = 1, key: UInt32) throws(Failure) {
         guard isDatagram else {
-            throw Failure(
-                "ibv_modify_qp", .invalid, object: label, hint: "it is a connection; connect it to its peer")
+            throw Failure("ibv_modify_qp", .invalid, object: label, of: .connection)
         }
         var attributes = ibv_qp_attr()
         attributes.qp_state = IBV_QPS_INIT
@@ -175,25 +164,21 @@ public struct QueuePair: ~Copyable {
         _ attributes: ibv_qp_attr, _ mask: [ibv_qp_attr_mask], _ unsupported: @autoclosure () -> String? = nil
     ) throws(Failure) {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
-        do throws(Errno) { try kernel.call(Verbs.ibv_modify_qp, qp, attributes, Int32(bitPattern: bits)) } catch {
-            throw Failure(
-                "ibv_modify_qp", error, object: label, hint: error == .notSupported ? unsupported() : nil)
+        try kernel.ask(Verbs.ibv_modify_qp, qp, attributes, Int32(bitPattern: bits), of: label) {
+            $0 == .notSupported ? unsupported() : nil
         }
     }
 
     /// ibv_query_qp_data_in_order(3): whether a request of this kind is written in order at this side.
     public func isInOrder(_ opcode: ibv_wr_opcode) throws(Failure) -> Bool {
-        try call("ibv_query_qp_data_in_order") { () throws(Errno) in
-            try kernel.call(Verbs.ibv_query_qp_data_in_order, qp, opcode.rawValue, 0)
-        }
+        try kernel.ask(Verbs.ibv_query_qp_data_in_order, qp, opcode.rawValue, 0, of: label)
     }
 
     /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
     public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
         // Providers read the address without looking whether there is one.
         guard !isDatagram || request.wr.ud.ah != nil else {
-            throw Failure(
-                "ibv_post_send", .invalid, object: label, hint: "a datagram needs ah, remote_qpn and remote_qkey")
+            throw Failure("ibv_post_send", .invalid, object: label, of: .datagramWithoutAddress)
         }
         if request.opcode == IBV_WR_BIND_MW {
             // Providers look into both without asking whether they are there.
@@ -251,21 +236,17 @@ public struct QueuePair: ~Copyable {
     /// ibv_post_recv(3) of one request.
     public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
         guard qp.pointee.srq == nil else {
-            throw Failure(
-                "ibv_post_recv", .invalid, object: label,
-                hint: "it takes its receive requests from a shared queue: srq:post_recv")
+            throw Failure("ibv_post_recv", .invalid, object: label, of: .pairOfSharedQueue)
         }
-        try call("ibv_post_recv") { () throws(Errno) in
-            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in
-                try kernel.call(Verbs.ibv_post_recv, qp, request)
-            }
+        try ReceiveRequest.post(id, pieces) { (request) throws(Failure) in
+            try kernel.ask(Verbs.ibv_post_recv, qp, request, of: label)
         }
     }
 
     /// Sends a stream of messages. The plan must have been checked.
     public func stream(_ plan: TrafficPlan) throws(Failure) -> TrafficResult {
         guard let cq = qp.pointee.send_cq, !isDatagram else {
-            throw Failure("ibv_post_send", .invalid, object: label, hint: "streams are for connections")
+            throw Failure("ibv_post_send", .invalid, object: label, of: .stream)
         }
         if plan.isInline {
             try checkMapped("ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
@@ -281,14 +262,7 @@ public struct QueuePair: ~Copyable {
                     hint:
                         "no completion came for \(plan.patience / 1_000_000) ms of this machine's clock: \(plan.silence)"
                 )
-            case .protocolError:
-                throw Failure(
-                    "ibv_poll_cq", error, object: label,
-                    hint:
-                        "a completion came that is not this stream's: poll what was posted before, and give the queue pair "
-                        + "a completion queue of its own")
-            case .interrupted:
-                throw Failure("ibv_poll_cq", error, object: label, hint: "interrupted with messages on their way")
+            case .protocolError, .interrupted: throw Failure("ibv_poll_cq", error, object: label, of: .stream)
             default:
                 let flags = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
                 throw Failure(
@@ -300,12 +274,12 @@ public struct QueuePair: ~Copyable {
     /// Makes ready for the peer's first message. Both sides must have done so before either calls ``pingPong(_:)``.
     public func preparePingPong(_ plan: PingPongPlan) throws(Failure) {
         guard qp.pointee.srq == nil, !isDatagram else {
-            throw Failure(
-                "ibv_post_recv", .invalid, object: label,
-                hint: "a ping-pong is for connections with a receive queue of their own")
+            throw Failure("ibv_post_recv", .invalid, object: label, of: .pingPong)
         }
         for place in [plan.from, plan.into] { try checkMapped("ibv_post_send", place.address, UInt64(plan.size)) }
-        try call("ibv_post_recv") { () throws(Errno) in try PingPong.prepare(qp, plan) }
+        do throws(Errno) { try PingPong.prepare(qp, plan) } catch {
+            throw Failure("ibv_post_recv", error, object: label)
+        }
     }
 
     /// Messages to and fro, this side's part. Returns half of each round trip in nanoseconds, and what went wrong.
@@ -364,12 +338,8 @@ public struct GIDEntry: Sendable {
     static func table(
         _ kernel: any Kernel, _ context: UnsafeMutablePointer<ibv_context>, _ port: UInt8, _ label: String
     ) throws(Failure) -> [GIDEntry] {
-        do throws(Errno) {
-            return try kernel.call(Verbs.ibv_query_gid_table, context).filter { $0.port_num == UInt32(port) }.map(
-                GIDEntry.init)
-        } catch {
-            throw Failure("ibv_query_gid_table", error, object: label)
-        }
+        try kernel.ask(Verbs.ibv_query_gid_table, context, of: label)
+            .filter { $0.port_num == UInt32(port) }.map(GIDEntry.init)
     }
 
     /// The entry with an index, or the preferred one; nil where the port has none.

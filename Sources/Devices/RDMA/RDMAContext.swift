@@ -20,11 +20,7 @@ public struct RDMAContext: ~Copyable {
                 "ibv_open_device", .noDevice, object: name,
                 hint: names.isEmpty ? "this machine has no RDMA device" : "its RDMA devices are \(names)")
         }
-        let context: UnsafeMutablePointer<ibv_context>
-        do throws(Errno) { context = try kernel.call(Verbs.ibv_open_device, device.pointer) } catch {
-            throw Failure("ibv_open_device", error, object: name)
-        }
-        self.init(name, context, kernel)
+        self.init(name, try kernel.ask(Verbs.ibv_open_device, device.pointer, of: name), kernel)
     }
 
     private init(_ name: String, _ context: UnsafeMutablePointer<ibv_context>, _ kernel: any Kernel) {
@@ -35,69 +31,46 @@ public struct RDMAContext: ~Copyable {
 
     /// ibv_query_device(3).
     public func query() throws(Failure) -> ibv_device_attr {
-        do throws(Errno) { return try kernel.call(Verbs.ibv_query_device, context) } catch {
-            throw Failure("ibv_query_device", error, object: label)
-        }
+        try kernel.ask(Verbs.ibv_query_device, context, of: label)
     }
 
     /// ibv_query_port(3); ports count from 1.
     public func query(port: UInt8) throws(Failure) -> ibv_port_attr {
-        do throws(Errno) { return try kernel.call(Verbs.ibv_query_port, context, port) } catch {
-            throw Failure("ibv_query_port", error, object: "\(label) port \(port)")
-        }
+        try kernel.ask(Verbs.ibv_query_port, context, port, of: "\(label) port \(port)")
     }
 
     /// ibv_alloc_pd(3).
     public func allocPD() throws(Failure) -> ProtectionDomain {
-        do throws(Errno) {
-            let pd = try kernel.call(Verbs.ibv_alloc_pd, context)
-            return ProtectionDomain(kernel, pd, in: children, label: "pd of \(label)")
-        } catch {
-            throw Failure("ibv_alloc_pd", error, object: label)
-        }
+        let pd = try kernel.ask(Verbs.ibv_alloc_pd, context, of: label)
+        return ProtectionDomain(kernel, pd, in: children, label: "pd of \(label)")
     }
 
     /// ibv_alloc_dmah(3): a processing hint of the requester's own, with a tag the platform knows for a CPU.
     public func allocDMAH(_ attributes: DMAHInitAttributes) throws(Failure) -> DMAHandle {
-        do throws(Errno) {
-            let dmah = try kernel.call(Verbs.ibv_alloc_dmah, context, attributes)
-            return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
-        } catch {
-            throw Failure(
-                "ibv_alloc_dmah", error, object: label,
-                request: "comp_mask=\(attributes.comp_mask), cpu_id=\(attributes.cpu_id), ph=\(attributes.ph), "
-                    + "tph_mem_type=\(attributes.tph_mem_type)",
-                hint: DMAHandleCauses.hint(error, attributes, kernel))
+        let dmah = try kernel.ask(Verbs.ibv_alloc_dmah, context, attributes, of: label) {
+            DMAHandleCauses.hint($0, attributes, kernel)
         }
+        return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
     }
 
     /// ibv_create_cq(3), of at least `entries`; with `events`, on a completion channel of its own.
     public func createCQ(entries: Int32, events: Bool = false) throws(Failure) -> CompletionQueue {
-        var channel: UnsafeMutablePointer<ibv_comp_channel>?
-        if events {
-            do throws(Errno) { channel = try kernel.call(Verbs.ibv_create_comp_channel, context) } catch {
-                throw Failure("ibv_create_comp_channel", error, object: label)
+        let channel = events ? try kernel.ask(Verbs.ibv_create_comp_channel, context, of: label) : nil
+        do throws(Failure) {
+            let cq = try kernel.ask(Verbs.ibv_create_cq, context, entries, channel, of: label) {
+                $0 == .invalid ? QueueLimits(context, kernel).hint(entries: entries) : nil
             }
-        }
-        do throws(Errno) {
-            let cq = try kernel.call(Verbs.ibv_create_cq, context, entries, channel)
             return CompletionQueue(kernel, cq, channel, in: children, label: label)
         } catch {
             if let channel { try? kernel.call(Verbs.ibv_destroy_comp_channel, channel) }
-            throw Failure(
-                "ibv_create_cq", error, object: label, request: "cqe=\(entries)",
-                hint: error == .invalid ? QueueLimits(context, kernel).hint(entries: entries) : nil)
+            throw error
         }
     }
 
     /// ibv_alloc_dm(3): memory of the NIC's own.
     public func allocDM(length: UInt64) throws(Failure) -> DeviceMemory {
-        do throws(Errno) {
-            let dm = try kernel.call(Verbs.ibv_alloc_dm, context, length)
-            return DeviceMemory(kernel, dm, length: length, in: children, label: label)
-        } catch {
-            throw Failure("ibv_alloc_dm", error, object: label, request: "length=\(length)")
-        }
+        let dm = try kernel.ask(Verbs.ibv_alloc_dm, context, length, of: label)
+        return DeviceMemory(kernel, dm, length: length, in: children, label: label)
     }
 
     /// ibv_get_async_event(3), acknowledged; ETIMEDOUT after `timeout` nanoseconds, EINTR where `stop` is no longer 0.
@@ -107,29 +80,16 @@ public struct RDMAContext: ~Copyable {
                 try kernel.call(Verbs.ibv_get_async_event, context, slice)
             }
         } catch {
-            throw Failure(
-                "ibv_get_async_event", error, object: label,
-                hint: error == .timedOut ? "nothing happened to it or to what is open of it" : nil)
+            throw Failure("ibv_get_async_event", error, object: label)
         }
     }
 
     /// The device's pools of memory keys (RDMA netlink, Linux 7.3 and later).
     public func frmrPools() throws(Failure) -> [FRMRPool] {
-        do throws(Errno) {
-            guard let pools = FRMRPool.decode(try kernel.call(Verbs.frmrPools, context)) else {
-                throw Errno.protocolError
-            }
-            return pools
-        } catch {
-            let hint =
-                switch error {
-                case .notSupported: "this kernel shows no pools of memory keys; Linux 7.3 and later do"
-                case .noData: "the device keeps no pools of memory keys; mlx5 does"
-                case .protocolError: "the dump is cut"
-                default: "RDMA netlink refuses"
-                }
-            throw Failure("RDMA netlink, FRMR_POOLS_GET", error, object: label, hint: hint)
+        guard let pools = FRMRPool.decode(try kernel.ask(Verbs.frmrPools, context, of: label)) else {
+            throw Failure(Verbs.frmrPools.signature.name, .protocolError, object: label)
         }
+        return pools
     }
 
     /// A port's GIDs. Ports count from 1.
@@ -146,9 +106,7 @@ public struct RDMAContext: ~Copyable {
                 "ibv_close_device", .busy, object: label,
                 hint: "\(children.count) of its objects are still open; close them first")
         }
-        do throws(Errno) { try kernel.call(Verbs.ibv_close_device, context) } catch {
-            throw Failure("ibv_close_device", error, object: label)
-        }
+        try kernel.ask(Verbs.ibv_close_device, context, of: label)
         isOpen = false
     }
 }

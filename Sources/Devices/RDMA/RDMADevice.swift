@@ -9,12 +9,8 @@ public struct RDMADevice {
 
     /// The machine's RDMA devices; ENOSYS where the kernel has no RDMA at all.
     public static func all(kernel: any Kernel) throws(Failure) -> [RDMADevice] {
-        do throws(Errno) {
-            return try kernel.call(Verbs.ibv_get_device_list).map { pointer in
-                RDMADevice(name: pointer.pointee.nameText, pointer: pointer)
-            }
-        } catch {
-            throw Failure("ibv_get_device_list", error, object: "this machine")
+        try kernel.ask(Verbs.ibv_get_device_list, of: "this machine").map { pointer in
+            RDMADevice(name: pointer.pointee.nameText, pointer: pointer)
         }
     }
 }

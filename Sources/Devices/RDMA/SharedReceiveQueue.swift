@@ -22,20 +22,14 @@ public struct SharedReceiveQueue: ~Copyable {
 
     /// ibv_post_srq_recv(3) of one request.
     public func postReceive(id: UInt64, _ pieces: [ibv_sge]) throws(Failure) {
-        do throws(Errno) {
-            try ReceiveRequest.post(id, pieces) { (request) throws(Errno) in
-                try kernel.call(Verbs.ibv_post_srq_recv, srq, request)
-            }
-        } catch {
-            throw Failure("ibv_post_srq_recv", error, object: label)
+        try ReceiveRequest.post(id, pieces) { (request) throws(Failure) in
+            try kernel.ask(Verbs.ibv_post_srq_recv, srq, request, of: label)
         }
     }
 
     /// ibv_modify_srq(3): an event (SRQ_LIMIT_REACHED) once fewer than so many receive requests are left; 0 for none.
     public func set(limit: UInt32) throws(Failure) {
-        do throws(Errno) { try kernel.call(Verbs.ibv_modify_srq, srq, limit) } catch {
-            throw Failure("ibv_modify_srq", error, object: label, request: "srq_limit=\(limit)")
-        }
+        try kernel.ask(Verbs.ibv_modify_srq, srq, limit, of: label)
     }
 
     /// ibv_destroy_srq(3). EBUSY while a queue pair uses it; it stays open then.
@@ -50,15 +44,15 @@ public struct SharedReceiveQueue: ~Copyable {
 /// A receive work request as the library takes it.
 enum ReceiveRequest {
     static func post(
-        _ id: UInt64, _ pieces: [ibv_sge], _ body: (UnsafeMutablePointer<ibv_recv_wr>) throws(Errno) -> Void
-    ) throws(Errno) {
+        _ id: UInt64, _ pieces: [ibv_sge], _ body: (UnsafeMutablePointer<ibv_recv_wr>) throws(Failure) -> Void
+    ) throws(Failure) {
         var pieces = pieces
-        let result: Result<Void, Errno> = pieces.withUnsafeMutableBufferPointer { list in
+        let result: Result<Void, Failure> = pieces.withUnsafeMutableBufferPointer { list in
             var request = ibv_recv_wr()
             request.wr_id = id
             request.sg_list = list.baseAddress
             request.num_sge = Int32(list.count)
-            do throws(Errno) { return .success(try body(&request)) } catch { return .failure(error) }
+            do throws(Failure) { return .success(try body(&request)) } catch { return .failure(error) }
         }
         try result.get()
     }

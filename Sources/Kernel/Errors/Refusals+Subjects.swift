@@ -14,6 +14,24 @@ public enum RefusalSubject: Sendable {
     case mappedMemory
     /// bind, unbind and driver_override in sysfs.
     case driverFile
+    /// A completion queue that is destroyed, though its channel is not.
+    case destroyedQueue
+    /// A completion queue without a channel.
+    case queueWithoutEvents
+    /// Queues of another context than the protection domain is of: their numbers could name something else in that.
+    case queuesOfAnotherContext
+    /// A queue pair for datagrams, where a connection is meant.
+    case datagramPair
+    /// A queue pair for a connection, where one for datagrams is meant.
+    case connection
+    /// A datagram that goes nowhere.
+    case datagramWithoutAddress
+    /// A queue pair whose receive requests are a shared queue's.
+    case pairOfSharedQueue
+    /// Messages of a stream on their way.
+    case stream
+    /// Messages to and fro.
+    case pingPong
 }
 
 extension Refusal {
@@ -44,6 +62,33 @@ extension Refusal {
                     Refusal("EACCES", "drivers are root's to change: sudo"),
                     Refusal("EPERM", "drivers are root's to change: sudo"),
                 ]
+            case .destroyedQueue: [Refusal("EINVAL", "it is destroyed; close it again, for its channel")]
+            case .queueWithoutEvents:
+                [Refusal("EINVAL", "it has no events: create_cq(entries, { events = true })")]
+            case .queuesOfAnotherContext:
+                [Refusal("EINVAL", "its queues must be of the context that the protection domain is of")]
+            case .datagramPair:
+                [
+                    Refusal(
+                        "EINVAL",
+                        "datagrams have no connection: activate it, and send each to an address (pd:create_ah)")
+                ]
+            case .connection: [Refusal("EINVAL", "it is a connection; connect it to its peer")]
+            case .datagramWithoutAddress:
+                [Refusal("EINVAL", "a datagram needs ah, remote_qpn and remote_qkey")]
+            case .pairOfSharedQueue:
+                [Refusal("EINVAL", "it takes its receive requests from a shared queue: srq:post_recv")]
+            case .stream:
+                [
+                    Refusal("EINVAL", "streams are for connections"),
+                    Refusal(
+                        "EPROTO",
+                        "a completion came that is not this stream's: poll what was posted before, and give the queue pair a "
+                            + "completion queue of its own"),
+                    Refusal("EINTR", "interrupted with messages on their way"),
+                ]
+            case .pingPong:
+                [Refusal("EINVAL", "a ping-pong is for connections with a receive queue of their own")]
             }
         return known.first { $0.name == errno.name }?.hint
     }

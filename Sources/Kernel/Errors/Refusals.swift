@@ -29,7 +29,6 @@ public struct Refusal: Sendable {
         if let known = all(of: operation).first(where: { $0.name == errno.name }) { return known.hint }
         guard operation.hasPrefix("ibv_") || operation.hasPrefix("mlx5dv_") else { return common[errno.name] }
         switch errno.name {
-        case "ENOSYS": return "the installed libibverbs has no \(operation); newer rdma-core has"
         case "EPROTONOSUPPORT": return "this kernel lacks the uverbs method"
         case "ENOENT" where operation.hasPrefix("ibv_de"):
             return "the kernel knows it no more: it ended it before, and could not say so"

@@ -44,7 +44,13 @@ extension Verbs {
     public static let ibv_get_cq_event = Verb(
         "ibv_get_cq_event", .channel, .number("milliseconds"),
         answer: .noted { (came: Bool, operation) in operation.result = .number(came ? 1 : 0, .decimal) },
-        inC: .completionEvent, refusals: [.deviceGone, Refusal("EINVAL", "the channel is closed, or of another kind")]
+        inC: .completionEvent,
+        refusals: [
+            .deviceGone, Refusal("EINVAL", "the channel is closed, or of another kind"),
+            Refusal(
+                "ETIMEDOUT",
+                "no event came: was one requested before the completion, and what came earlier polled?"),
+        ]
     ) { (channel, milliseconds: Int32) throws(Errno) in
         let result = shim_ibv_get_cq_event(channel, milliseconds)
         try check(result)

@@ -48,11 +48,14 @@ extension Verbs {
                 "EINVAL",
                 "it needs a processing hint, CPU and memory type together or not at all, a CPU that is there, and for it "
                     + "firmware that tells steering tags (_DSM)"),
-            Refusal("EPERM", "this program may not run on that CPU"),
+            Refusal("EPERM", "this program may not run on that CPU (taskset, cpuset of the container)"),
             Refusal("EBUSY", "the NIC's table of steering tags is full"),
-            Refusal("ENODEV", "the NIC's root port completes no hints, so no tag of a CPU helps"),
+            Refusal(
+                "ENODEV",
+                "the NIC's root port completes no hints, so no tag of a CPU helps; a handle of ph alone needs none"),
             Refusal("EOPNOTSUPP", "the NIC's driver has no DMA handles; mlx5 has"),
             Refusal("EPROTONOSUPPORT", "the NIC sends no hints, or this kernel lacks DMA handles"),
+            .newer("libibverbs", 59, orOther: "the kernel is asked without it for mlx5's devices alone"),
         ], live: shim_ibv_alloc_dmah)
 
     /// ibv_dealloc_dmah(3). EBUSY while a memory region uses it.

@@ -91,7 +91,11 @@ extension Verbs {
             guard let event else { return }
             operation.result = .number(1, .decimal)
             operation.outputs = event.members
-        }, inC: .none, refusals: [.deviceGone, Refusal("EINVAL", "the context is closed")]
+        }, inC: .none,
+        refusals: [
+            .deviceGone, Refusal("EINVAL", "the context is closed"),
+            Refusal("ETIMEDOUT", "nothing happened to it or to what is open of it"),
+        ]
     ) { (context, milliseconds: Int32) throws(Errno) in
         var event = shim_async_event()
         let result = shim_ibv_get_async_event(context, milliseconds, &event)
@@ -105,7 +109,12 @@ extension Verbs {
     public static let frmrPools = Verb(
         "frmr_pools", .context,
         answer: .noted { (dump: [UInt8], operation) in operation.outputs = [.init("dump", .bytes(dump))] },
-        inC: .none, refusals: []
+        inC: .none,
+        refusals: Refusal.ofNetlink + [
+            Refusal("EOPNOTSUPP", "this kernel shows no pools of memory keys; Linux 7.3 and later do"),
+            Refusal("ENODATA", "the device keeps no pools of memory keys; mlx5 does"),
+            Refusal("EPROTO", "the dump is cut, or not of the layout known"),
+        ]
     ) { (context) throws(Errno) in
         guard let device = context.pointee.device else { throw Errno(EINVAL) }
         return try netlink(device) { rdma_frmr_pools($0, $1, $2) }

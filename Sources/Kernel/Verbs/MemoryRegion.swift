@@ -88,13 +88,30 @@ extension Verbs {
     public static let mlx5dv_reg_dmabuf_mr = Verb(
         "mlx5dv_reg_dmabuf_mr", .pd, .number("offset", .hexadecimal), .length, .iova, .fd, .access,
         .number("mlx5_access", .flags([.init(1, "DATA_DIRECT")])), makes: .mr, outputs: keys, inC: .none,
-        refusals: Refusal.ofBuffer, live: shim_mlx5dv_reg_dmabuf_mr)
+        refusals: Refusal.ofBuffer.filter { $0.name != "EOPNOTSUPP" } + [
+            // providers/mlx5/verbs.c; drivers/infiniband/hw/mlx5/mr.c:reg_user_mr_dmabuf_by_data_direct
+            Refusal(
+                "EOPNOTSUPP",
+                "the device is not mlx5's, or has no ODP; through data direct, iova is not page aligned, the exporter does "
+                    + "not pin (VFIO does not), or the NIC has no keys of another function's (crossing_vhca_mkey)"),
+            .newer("libmlx5", 54, orOther: "libibverbs loads it for mlx5's devices alone"),
+        ], live: shim_mlx5dv_reg_dmabuf_mr)
 
     /// ibv_reg_mr_ex(3), rdma-core 59 and later; ENOSYS where the library lacks it.
     public static let ibv_reg_mr_ex = Verb(
         "ibv_reg_mr_ex", .pd, .attributes, makes: .mr, outputs: keys, inC: .none,
-        refusals: Refusal.ofBuffer + [Refusal("ENOENT", "the DMA handle is not of this context, or gone")],
-        live: shim_ibv_reg_mr_ex)
+        refusals: Refusal.ofBuffer.filter { $0.name != "EOPNOTSUPP" } + [
+            Refusal("ENOENT", "the DMA handle is not of this context, or gone"),
+            // libibverbs/dummy_ops.c:reg_mr_ex
+            Refusal(
+                "EOPNOTSUPP",
+                "the NIC's driver takes no DMA handle, registers no dma-bufs, or not this exporter's; mlx5 (with ODP) does"
+            ),
+            Refusal(
+                "EFAULT", "the memory is not mapped, not writable, or a device's, of which a dma-buf is registered"),
+            Refusal("EPROTONOSUPPORT", "this kernel registers no memory so (it lacks UVERBS_METHOD_REG_MR)"),
+            .newer("libibverbs", 59, orOther: "the kernel is asked without it for mlx5's devices alone"),
+        ], live: shim_ibv_reg_mr_ex)
 
     /// ibv_dereg_mr(3).
     public static let ibv_dereg_mr = Verb(
@@ -116,7 +133,13 @@ extension Verbs {
                 rest[index] = 0
             }
             operation.outputs = [.init("start_addr", .number(start, .pointer)), .init("mkc", .bytes(rest))]
-        }, inC: .none, refusals: []
+        }, inC: .none,
+        refusals: Refusal.ofNetlink + [
+            Refusal("ENOENT", "RDMA netlink does not show the region's key, which takes CAP_NET_ADMIN"),
+            Refusal("EOPNOTSUPP", "the NIC's driver gives no dump of memory keys"),
+            Refusal("ENODATA", "the driver's dump is empty"),
+            Refusal("EPROTO", "the driver's dump is not of the layout known"),
+        ]
     ) { (mr) throws(Errno) in
         guard let device = mr.pointee.context?.pointee.device else { throw Errno(EINVAL) }
         let key = mr.pointee.lkey

@@ -87,15 +87,14 @@ extension Verbs {
         ], live: shim_ibv_post_recv)
 
     /// ibv_query_qp_data_in_order(3): whether the bytes of one request of this kind are written in their order at this side, so
-    /// that a reader may look at the last of them instead of waiting for a completion. The flags are 0 in rdma-core 44.
+    /// that a reader may look at the last of them instead of waiting for a completion. The flags are 0 in rdma-core 44. It
+    /// refuses nothing: where the library or the provider cannot tell, the answer is no (libibverbs/verbs.c, providers/mlx5/verbs.c).
     public static let ibv_query_qp_data_in_order = Verb(
         "ibv_query_qp_data_in_order", .qp, .number("op", Layout.workRequests), .number("flags", .hexadecimal),
         answer: .noted { (isInOrder: Bool, operation) in operation.result = .number(isInOrder ? 1 : 0, .decimal) },
         inC: .number("ibv_query_qp_data_in_order($0, (enum ibv_wr_opcode)($1), $2)"), refusals: []
     ) { (qp, opcode: UInt32, flags: UInt32) throws(Errno) in
-        let result = CKernel.ibv_query_qp_data_in_order(qp, ibv_wr_opcode(rawValue: opcode), flags)
-        if result < 0 { throw Errno(-result) }
-        return result > 0
+        CKernel.ibv_query_qp_data_in_order(qp, ibv_wr_opcode(rawValue: opcode), flags) > 0
     }
 
     static let queuePairs: [any AnyVerb] = [

@@ -74,6 +74,18 @@ public final class Verb<Answer, each Argument>: AnyVerb {
         Operation(signature, encoding?(repeat each arguments) ?? values(repeat each arguments, isAnswered: false))
     }
 
+    /// What a call asks for, as errors show it: "length=0x1000, access=LOCAL_WRITE". Without its objects, of which errors name
+    /// the first, and without data.
+    public func request(_ arguments: repeat each Argument) -> String {
+        let operation = operation(repeat each arguments)
+        return zip(signature.parameters, operation.arguments).compactMap { parameter, value in
+            switch (parameter.format, value) {
+            case (.handle, _), (_, .bytes): nil
+            default: "\(parameter.name)=\(operation.text(value, PlainNames()))"
+            }
+        }.joined(separator: ", ")
+    }
+
     /// Adds what a success gave.
     public func note(_ answer: Answer, _ arguments: repeat each Argument, in operation: inout Operation) {
         if signature.parameters.contains(where: \.isOutput) {
