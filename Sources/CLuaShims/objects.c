@@ -108,11 +108,13 @@ static int object_text(lua_State *L) {
 }
 
 static int no_member(lua_State *L, const char *what, const lk_renamed *renamed) {
-    if (lua_type(L, 2) != LUA_TSTRING) return lk_raise(L, "argument", NULL, "%s has no member %s", what, luaL_tolstring(L, 2, NULL));
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return lk_raise(L, "argument", NULL, "%s has no member %s", what, luaL_tolstring(L, 2, NULL));
     const char *word = lua_tostring(L, 2);
     for (; renamed && renamed->was; renamed++)
         if (strcmp(word, renamed->was) == 0)
-            return lk_raise(L, "argument", NULL, "%s has no '%s': since version 0.2 it is called '%s'", what, word, renamed->name);
+            return lk_raise(L, "argument", NULL, "%s has no '%s': since version 0.2 it is called '%s'", what, word,
+                            renamed->name);
     return 0;
 }
 
