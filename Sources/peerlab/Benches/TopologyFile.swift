@@ -114,21 +114,7 @@ enum TopologyFile {
             "rdma", "config", "config_size", "config_keeps_writes", "config_writable", "parent", "acs", "native_driver",
             "physical_function", "node",
         ])
-        let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
-        guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
-            let vendor = ids[0], let model = ids[1]
-        else {
-            throw ErrorValue(
-                kind: .usage, "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
-        }
-        guard !bench.devices.contains(where: { $0.address == address }) else {
-            throw ErrorValue(kind: .usage, "\(fields.place): there is another device at \(address)")
-        }
-        var device = Topology.Device(
-            address: address, vendor: vendor, device: model,
-            classCode: UInt32(try number("class", fields, 0...0xff_ffff, 0xff0000)),
-            driver: try entry("driver", fields, "vfio-pci"),
-            group: Int(try number("group", fields, 0...Int64(Int32.max), 0)))
+        var device = try identified(fields, on: bench)
         if device.driver == "none" { device.driver = nil }
         if let native = try fields.text("native_driver") { device.nativeDriver = native }
         if let physical = try fields.text("physical_function") {
@@ -142,6 +128,36 @@ enum TopologyFile {
         case "nic": device.kind = .nic
         case let other: throw ErrorValue(kind: .usage, "\(fields.place).kind is memory, edu or nic, not '\(other)'")
         }
+        try addConfiguration(fields, to: &device)
+        try addBARs(fields, to: &device)
+        device.parent = try fields.text("parent")
+        if try fields.integer("node") != nil { device.node = Int(try number("node", fields, 0...1023, 0)) }
+        device.acs = try acs(fields)
+        bench.devices.append(device)
+        let rdma = try fields.table("rdma")
+        if !rdma.isEmpty { try addNIC(rdma, on: device.address, to: &bench) }
+    }
+
+    /// A device of its own: what it is, where, and whose.
+    private static func identified(_ fields: Fields, on bench: Topology) throws(ErrorValue) -> Topology.Device {
+        let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
+        guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
+            let vendor = ids[0], let model = ids[1]
+        else {
+            throw ErrorValue(
+                kind: .usage, "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
+        }
+        guard !bench.devices.contains(where: { $0.address == address }) else {
+            throw ErrorValue(kind: .usage, "\(fields.place): there is another device at \(address)")
+        }
+        return Topology.Device(
+            address: address, vendor: vendor, device: model,
+            classCode: UInt32(try number("class", fields, 0...0xff_ffff, 0xff0000)),
+            driver: try entry("driver", fields, "vfio-pci"),
+            group: Int(try number("group", fields, 0...Int64(Int32.max), 0)))
+    }
+
+    private static func addConfiguration(_ fields: Fields, to device: inout Topology.Device) throws(ErrorValue) {
         let configSize = try fields.integer("config_size") ?? 4096
         guard configSize == 256 || configSize == 4096 else {
             throw ErrorValue(kind: .usage, "\(fields.place).config_size is 256 or 4096, not \(configSize)")
@@ -152,6 +168,9 @@ enum TopologyFile {
         for patch in try fields.list("config_writable") {
             device.writableConfig.append(try self.patch(patch, device.configSize))
         }
+    }
+
+    private static func addBARs(_ fields: Fields, to device: inout Topology.Device) throws(ErrorValue) {
         var taken: Set<Int> = []
         for fields in try fields.list("bars") {
             let bar = try self.bar(fields)
@@ -164,12 +183,6 @@ enum TopologyFile {
             }
             device.bars.append(bar)
         }
-        device.parent = try fields.text("parent")
-        if try fields.integer("node") != nil { device.node = Int(try number("node", fields, 0...1023, 0)) }
-        device.acs = try acs(fields)
-        bench.devices.append(device)
-        let rdma = try fields.table("rdma")
-        if !rdma.isEmpty { try addNIC(rdma, on: address, to: &bench) }
     }
 
     /// Bytes in hexadecimal and where they go.
