@@ -192,11 +192,11 @@ struct BatchPlan {
     private static func read(_ files: [File], _ command: BatchCommand, into found: inout [Metadata?]) throws {
         // Ranges of files still to be read.
         var ranges = stride(from: 0, to: files.count, by: chunk).map { $0..<min($0 + chunk, files.count) }
-        let library = command.on.library
+        let library = command.on.library, isSimulated = command.on.isSimulated
         var current: [Int: Range<Int>] = [:]
         var number = 0
         let workers = Workers(jobs: command.running.workers) { task in
-            describe(files, task.index & 0xffff_ffff, task.index >> 32, library)
+            describe(files, task.index & 0xffff_ffff, task.index >> 32, library, isSimulated: isSimulated)
             return 0
         }
         var results = found
@@ -229,12 +229,14 @@ struct BatchPlan {
     }
 
     /// In a process of its own: what each file says, a line each.
-    private static func describe(_ files: [File], _ first: Int, _ end: Int, _ library: Library) {
+    private static func describe(
+        _ files: [File], _ first: Int, _ end: Int, _ library: Library, isSimulated: Bool
+    ) {
         let encoder = RunRecord.encoder
         _ = Confinement(simulated: files[first..<end].map(\.path), library, memory: 0).apply()
         for index in first..<end {
             var one = Metadata(file: index)
-            if let description = try? ScenarioDescription(files[index].path, library) {
+            if let description = try? ScenarioDescription(files[index].path, library, isSimulated: isSimulated) {
                 if let scenario = description.scenario {
                     one.tags = scenario.tags
                     one.options = scenario.options.map(\.name)

@@ -97,5 +97,8 @@ struct BenchOptions: ParsableArguments {
         for folder in lib { files.read("the modules", folder) }
     }
 
+    /// Whether the bench that was asked for is a model.
+    var isSimulated: Bool { if case .sim? = try? BenchChoice(bench) { true } else { false } }
+
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
 }

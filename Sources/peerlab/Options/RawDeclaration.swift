@@ -20,16 +20,18 @@ enum RawDeclaration {
         guard child != 0 else {
             _ = Confinement(simulated: files, library, memory: Confinement.modelMemory).apply()
             alarm(patience)
-            _exit(files.contains { needs($0, library) } ? needsRaw : 0)
+            _exit(files.contains { needs($0, library, on: bench) } ? needsRaw : 0)
         }
         var status: Int32 = 0
         while child > 0, waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
         return child > 0 && status == needsRaw << 8
     }
 
-    private static func needs(_ file: String, _ library: Library) -> Bool {
+    private static func needs(_ file: String, _ library: Library, on bench: Bench) -> Bool {
         // The run says what is wrong with it.
-        guard let description = try? ScenarioDescription(file, library), description.error == nil else { return false }
+        guard let description = try? ScenarioDescription(file, library, isSimulated: bench.isSimulated),
+            description.error == nil
+        else { return false }
         return description.scenario?.effects?.contains(.raw) ?? true
     }
 }

@@ -4,7 +4,8 @@ import LuaKit
 import Runner
 import SimKernel
 
-/// What a scenario's file says of itself: it is loaded on a bench without devices, and none of its cases is run.
+/// What a scenario's file says of itself: it is loaded on a bench without devices, and none of its cases is run. `case:bench()`
+/// tells it of the bench that was asked for, for what it declares may depend on that.
 struct ScenarioDescription {
     /// nil of a plain script.
     let scenario: Scenario?
@@ -14,9 +15,9 @@ struct ScenarioDescription {
     let error: ErrorValue?
 
     /// Throws where the file cannot be read.
-    init(_ file: String, _ library: Library) throws(ErrorValue) {
+    init(_ file: String, _ library: Library, isSimulated: Bool) throws(ErrorValue) {
         let bench = Bench(
-            kind: "sim", description: "", isSimulated: true, tph: .off, makeKernel: { SimKernel(Topology()) })
+            kind: "none", description: "", isSimulated: isSimulated, tph: .off, makeKernel: { SimKernel(Topology()) })
         let script = try ScenarioScript(file, in: RunContext(bench, library))
         var scenario: Scenario?, error: ErrorValue?
         do throws(ErrorValue) { scenario = try script.describe() } catch let reason { error = reason }

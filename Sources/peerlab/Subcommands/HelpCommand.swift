@@ -45,7 +45,7 @@ struct Help: ParsableCommand {
             print("peerlab: \(file): it does not say in \(Int(Help.timeout)) s what it is", to: STDERR_FILENO)
             _exit(ExitStatus.fail.rawValue)
         }
-        let description = try ScenarioDescription(file, library)
+        let description = try ScenarioDescription(file, library, isSimulated: true)
         if let error = description.error { throw error }
         guard let scenario = description.scenario else {
             print("\(file): a plain script; it declares no options", to: STDOUT_FILENO)

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Commands
+import Glibc
+import LuaKit
+import Runner
+import Testing
+
+@testable import peerlab
+
+/// What a scenario's file says of itself while it is loaded, before its bench is there.
+@Suite struct ScenarioDescriptionTests {
+    private static let text = """
+        local case = require "case"
+        local isReal = case:bench() == "real"
+        return {
+          name = "either", effects = isReal and { "raw" } or {},
+          cases = { [isReal and "real" or "simulated"] = function() end },
+        }
+        """
+
+    private func described(isSimulated: Bool) throws -> Scenario {
+        var path = Array("/tmp/peerlab-description.XXXXXX.lua".utf8CString)
+        let descriptor = mkstemps(&path, 4)
+        let name = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { unlink(name) }
+        #expect(writeAll(Array(Self.text.utf8), to: descriptor))
+        close(descriptor)
+        let library = Library(stdlib: StdlibFolders.all(extra: []))
+        let description = try ScenarioDescription(name, library, isSimulated: isSimulated)
+        #expect(description.error == nil)
+        return try #require(description.scenario)
+    }
+
+    @Test func itIsToldOfTheBenchThatWasAskedFor() throws {
+        let real = try described(isSimulated: false), simulated = try described(isSimulated: true)
+        #expect(real.cases.map(\.name) == ["real"] && real.effects?.contains(.raw) == true)
+        #expect(simulated.cases.map(\.name) == ["simulated"] && simulated.effects?.contains(.raw) == false)
+    }
+
+    @Test(arguments: [("sim", true), ("sim:lab", true), ("lab", false), ("host", false)])
+    func benchesAreKnownByTheirNames(_ name: String, _ isSimulated: Bool) throws {
+        #expect(try BenchOptions.parse(["--bench", name]).isSimulated == isSimulated)
+    }
+}
