@@ -1,9 +1,5 @@
 import ArgumentParser
-import Bindings
-import CKernel
 import Commands
-import Devices
-import FoundationEssentials
 import Glibc
 import Kernel
 import LabBench
@@ -11,8 +7,6 @@ import LiveKernel
 import LuaKit
 import Records
 import Runner
-import SimKernel
-import Synchronization
 
 /// `peerlab run`
 struct Run: ParsableCommand {
