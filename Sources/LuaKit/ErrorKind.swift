@@ -30,13 +30,13 @@ public enum ErrorKind: Hashable, Sendable {
     case notRun
     /// The kernel complained in its log, is tainted, or did not log what the case declared.
     case kernelLog
-    /// The process of the run ended by a signal or without a result.
+    /// The process of the run, or that of its emulated devices, ended by a signal or without a result.
     case crash
     /// The guest's kernel died.
     case kernelDied
     /// The guest stood still.
     case guestHung
-    /// QEMU, or the process of the emulated devices, failed.
+    /// QEMU failed.
     case emulator
     /// Somebody else's: of an error table that a script made, or of a file of another version. Its text is none of those above.
     case other(String)

@@ -63,6 +63,16 @@ import Testing
         #expect(story.end(by: .timedOut(seconds: 1)).records.map(\.id) == ["a.lua", "b.lua"])
     }
 
+    /// It is this program's own fault: nobody is tried again alone, all that ran have failed.
+    @Test func aCrashOfTheDevicesIsAFailureOfAllThatRan() {
+        let story = batch(messages("a.lua", [.starts(0)]) + messages("b.lua", [.starts(0)]))
+        let crash = LabVerdict.devicesFailed(stderr: "Fatal error (signal 5)")
+        let (records, suspects) = story.end(by: crash)
+        #expect(records.map(\.outcome) == [.fail, .fail] && suspects.isEmpty && !BatchStory.isDeath(crash))
+        #expect(
+            records.first?.reason?.contains("the process of the emulated devices has crashed in case 'one'") == true)
+    }
+
     @Test func aRunThatWasOverIsItsOwn() {
         let over = [RunEvent.starts(0), RunStoryTests.ended("one"), .over(RunStoryTests.result("b.lua"))]
         let (records, _) = batch(messages("a.lua", [.starts(0)]) + messages("b.lua", over)).end(by: RunStoryTests.panic)

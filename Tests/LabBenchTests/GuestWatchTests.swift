@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import LabBench
@@ -31,6 +32,13 @@ import Testing
         #expect(watch.stop(interrupts: 1, at: after(13)) == nil)
         #expect(watch.stop(interrupts: 1, at: after(14)) == .interrupted)
         #expect(watch.stop(interrupts: 2, at: after(4)) == .interrupted)
+    }
+
+    /// Statuses of the devices' process as wait(2) gives them: without clients it ends with 0, and this program kills it.
+    @Test func aCrashOfTheDevicesIsKnownByItsStatus() {
+        #expect(GuestRun.crash(nil) == nil && GuestRun.crash(0) == nil && GuestRun.crash(SIGKILL) == nil)
+        #expect(GuestRun.crash(SIGTRAP) == "signal 5" && GuestRun.crash(SIGABRT | 0x80) == "signal 6")
+        #expect(GuestRun.crash(1 << 8) == "exit code 1")
     }
 
     /// Looks ten times a second, as `GuestRun` does.

@@ -90,10 +90,17 @@ struct Emulator: ~Copyable {
     /// Readable once QEMU has ended.
     var ended: Int32 { qemu.ended }
 
-    /// Ends both, and waits for that. The result is QEMU's status as wait(2) gives it.
-    consuming func end() -> Int32 {
-        for descriptor in [frames, console, messages] + devices.connections { close(descriptor) }
-        return qemu.end()
+    /// Ends both, and waits for that. The results are their statuses as wait(2) gives them; of the devices' process none where
+    /// there was none.
+    consuming func end() -> (qemu: Int32, devices: Int32?) {
+        let device = device
+        let devices: Int32? =
+            switch consume device {
+            case .some(let process): process.end()
+            case .none: nil
+            }
+        for descriptor in [frames, console, messages] + self.devices.connections { close(descriptor) }
+        return (qemu.end(), devices)
     }
 }
 

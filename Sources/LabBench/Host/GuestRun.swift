@@ -116,11 +116,25 @@ struct GuestRun {
         return all
     }
 
-    /// The verdict; `status` is the emulator's, as wait(2) gives it.
-    func verdict(status: Int32, timeLimit: Double) -> LabVerdict {
+    /// How the process of the devices crashed; nil where it did not: without clients it ends with 0, and else it is killed.
+    static func crash(_ status: Int32?) -> String? {
+        guard let status, status != 0, status & 0x7f != SIGKILL else { return nil }
+        return end(status)
+    }
+
+    private static func end(_ status: Int32) -> String {
+        let signal = status & 0x7f
+        return signal == 0 ? "exit code \(status >> 8 & 0xff)" : "signal \(signal)"
+    }
+
+    /// The verdict; `status` is the emulator's, and `devices` that of the process of its devices, as wait(2) gives them.
+    func verdict(status: Int32, devices: Int32?, timeLimit: Double) -> LabVerdict {
+        // Whatever else came of it: the command may have ended as if nothing were, and QEMU may have noticed first.
+        if let crash = GuestRun.crash(devices) ?? (hasLostDevices && !isOver ? "it ended" : nil) {
+            return .devicesFailed(stderr: "\(crash): " + String(decoding: emulatorText, as: UTF8.self))
+        }
         if let refusal { return .refused(reason: "\(refusal)") }
         if let exitCode { return .finished(exitCode: exitCode) }
-        if hasLostDevices, !isOver { return .devicesFailed(stderr: String(decoding: emulatorText, as: UTF8.self)) }
         let tail = consoleText.tail
         switch stop {
         case .interrupted: return .interrupted(consoleTail: tail)
@@ -136,8 +150,7 @@ struct GuestRun {
         let signal = status & 0x7f
         if signal == SIGXCPU || signal == SIGKILL, watch.hasStarted { return .timedOut(seconds: timeLimit) }
         guard status == 0 else {
-            let end = signal == 0 ? "exit code \(status >> 8 & 0xff)" : "signal \(signal)"
-            return .qemuFailed(stderr: "\(String(decoding: emulatorText, as: UTF8.self))(\(end))")
+            return .qemuFailed(stderr: "\(String(decoding: emulatorText, as: UTF8.self))(\(GuestRun.end(status)))")
         }
         return watch.hasStarted ? .panicked(consoleTail: tail) : .neverBooted(consoleTail: tail)
     }

@@ -103,7 +103,8 @@ public struct LabBench {
                 emulator, limits: limits,
                 watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(time), begin: .now))
             guest.attend(interrupts, output, file, told)
-            return guest.verdict(status: emulator.end(), timeLimit: time)
+            let status = emulator.end()
+            return guest.verdict(status: status.qemu, devices: status.devices, timeLimit: time)
         } catch {
             return .qemuFailed(stderr: error.message)
         }

@@ -20,7 +20,7 @@ public enum LabVerdict: Equatable, Sendable {
     case noQEMU(message: String)
     /// There is no kernel to boot.
     case noKernel(message: String)
-    /// The process that serves its devices ended first; its standard error.
+    /// The process that serves its devices, which is this program's own, crashed or ended first: how, and what it and QEMU said.
     case devicesFailed(stderr: String)
     /// QEMU refused its arguments or died, or could not be started; its words, or the reason.
     case qemuFailed(stderr: String)
@@ -56,7 +56,7 @@ extension LabVerdict: CustomStringConvertible {
         case .refused(let reason): "the guest was ended: \(reason)"
         case .noQEMU(let message), .noKernel(let message): message
         case .devicesFailed(let stderr):
-            "the process of the emulated devices has ended, and the guest with it: \(stderr)"
+            "the process of the emulated devices, which is peerlab's own, has crashed: \(stderr)"
         case .qemuFailed(let stderr): "QEMU failed: \(stderr)"
         }
     }

@@ -47,7 +47,7 @@ final class BatchStory {
     /// Whether a guest that ended so took along what it ran, and would not have ended by itself.
     static func isDeath(_ verdict: LabVerdict) -> Bool {
         switch verdict {
-        case .panicked, .hung, .qemuFailed, .devicesFailed: true
+        case .panicked, .hung, .qemuFailed: true
         default: false
         }
     }

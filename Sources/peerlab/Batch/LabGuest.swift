@@ -59,6 +59,10 @@ struct LabGuest {
         }
         for record in records { take(record) }
         if case .finished = verdict { return End(isWhole: true) }
+        // A fault of this program's own is no death to go on after: another guest might hide it.
+        if case .devicesFailed = verdict {
+            throw Failure("lab", Errno(EIO), object: "the emulated devices", hint: "\(verdict)")
+        }
         print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
         return End(isDead: BatchStory.isDeath(verdict), suspects: suspects)
     }

@@ -13,7 +13,8 @@ struct LabCommand: ParsableCommand {
             The guest has this program, the stdlib and the archives and files that are named; nothing else of this machine. \
             `peerlab` is a program of it too. What the program prints is printed; its exit code is this command's. \
             Where the guest's kernel dies or stands still while it runs, the exit code is 1 and its last words are on standard \
-            error; 70 where there is no guest to run it in, or QEMU fails.
+            error; it is 1 too where the process of the emulated devices, which is peerlab's, crashes. 70 where there is no \
+            guest to run it in, or QEMU fails.
             """)
 
     @OptionGroup var machine: LabOptions

@@ -30,7 +30,7 @@ extension RunProgress.Death {
             return RunProgress.Death(kind: .interrupt, "interrupted in \(stage)", verdict: .interrupted)
         case .devicesFailed(let reason):
             return RunProgress.Death(
-                kind: .emulator, "the process of the emulated devices has ended in \(stage): \(reason)")
+                kind: .crash, "the process of the emulated devices has crashed in \(stage): \(reason)")
         case .qemuFailed(let reason):
             return RunProgress.Death(kind: .emulator, "QEMU failed in \(stage): \(reason)")
         case .finished(let code) where LabRun.isSignal(code):

@@ -112,7 +112,8 @@ struct LabRun {
         case .noQEMU, .noKernel:
             print("peerlab: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
-        case .refused:
+        // Not 70, which scripts try again: a crash of this program's own devices is never bad luck.
+        case .refused, .devicesFailed:
             print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO)
             return ExitStatus.fail.rawValue
         case .panicked, .hung:
