@@ -27,7 +27,7 @@ struct Emulator: ~Copyable {
     ///   - time: seconds of processor time that it may use.
     ///   - server: what is its devices, where it has any over vfio-user.
     init(
-        _ program: QEMU, _ machine: LabMachine, kernel: [UInt8], image: [[UInt8]], time: UInt64, server: DeviceServer?
+        _ program: QEMU, _ machine: LabMachine, kernel: [UInt8], image: Int32, time: UInt64, server: DeviceServer?
     ) throws(Failure) {
         var open = Descriptors()
         let console = try open.connection(), frames = try open.connection(), messages = try open.connection()
@@ -35,7 +35,7 @@ struct Emulator: ~Copyable {
         for _ in 0..<(server?.functions ?? 0) { pairs.append(try open.connection()) }
         let table = machine.hasSteeringTags ? SteeringTable.bytes : []
         var files = [
-            try open.file("kernel", [kernel]), try open.file("image", image), try open.file("table", [table]),
+            try open.file("kernel", [kernel]), image, try open.file("table", [table]),
             try open.memory("memory", size: machine.memoryDevice?.memory ?? 0),
         ]
         let memory = UInt64(machine.memory) << 20

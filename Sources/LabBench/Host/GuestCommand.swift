@@ -18,6 +18,12 @@ public struct GuestCommand: Sendable {
     public var modules: [(folder: String, path: String)] = []
     /// cpio archives of the user's own programs, and what they are called here.
     public var archives: [(contents: [UInt8], name: String)] = []
+    /// Modules of its kernel to load before anything else, in this order: drivers that are not built in.
+    public var drivers: [GuestModule] = []
+    /// Modules to load before devices are bound, in this order.
+    public var kernelModules: [GuestModule] = []
+    /// A cpio archive with a newer libibverbs than this machine's, and what it is called here; nil where there is none.
+    public var libraries: (contents: [UInt8], name: String)?
 
     /// A program with its arguments; this program is ``GuestImage/program`` there.
     public init(_ words: [String], time: Double) {

@@ -23,12 +23,6 @@ public struct LabBench {
     public var server: DeviceServer?
     /// How long the guest may take to reach user space.
     public var bootTimeout: Duration = .seconds(60)
-    /// Modules of its kernel to load before anything else, in this order: drivers that are not built in.
-    public var drivers: [GuestModule] = []
-    /// Modules to load before devices are bound, in this order.
-    public var modules: [GuestModule] = []
-    /// A cpio archive with a newer libibverbs than this machine's, and what it is called here; nil where there is none.
-    public var libraries: (contents: [UInt8], name: String)?
 
     /// Seconds that a guest has beside its command's.
     public static let setup = 15.0
@@ -54,14 +48,16 @@ public struct LabBench {
     ///   - again: called before another guest is booted, because QEMU failed the first one before that had said anything; twice
     ///     at most.
     public func run(
-        command: GuestCommand, note: (String) -> Void = { _ in }, interrupts: () -> Int = { 0 },
+        command: consuming GuestCommand, note: (String) -> Void = { _ in }, interrupts: () -> Int = { 0 },
         output: (_ isError: Bool, [UInt8]) -> Void,
         file: (ReturnedFile) -> Void, told: ([UInt8]) -> Void = { _ in }, again: (String) -> Void = { _ in }
     ) throws(Failure) -> LabVerdict {
-        let image = try image(for: command, note)
-        if interrupts() > 0 { return .interrupted(consoleTail: "") }
         let time = command.time + LabBench.setup,
             limits = FrameReader.Limits(fileCount: UInt8(clamping: command.results))
+        var files = Descriptors()
+        // Not kept here while the guest runs.
+        let image = try files.file("image", image(for: consume command, note))
+        if interrupts() > 0 { return .interrupted(consoleTail: "") }
         for _ in 0..<2 {
             var hasSpoken = false
             let verdict = runOnce(
@@ -87,18 +83,16 @@ public struct LabBench {
     }
 
     private func runOnce(
-        _ image: [[UInt8]], _ time: Double, _ limits: FrameReader.Limits, _ interrupts: () -> Int,
+        _ image: Int32, _ time: Double, _ limits: FrameReader.Limits, _ interrupts: () -> Int,
         _ output: (Bool, [UInt8]) -> Void, _ file: (ReturnedFile) -> Void, _ told: ([UInt8]) -> Void
     ) -> LabVerdict {
-        guard let text = LabFile.contents(of: kernel) else {
-            return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
-        }
         guard let program = emulator else {
             return .noQEMU(message: "qemu-system-x86_64 is not in PATH: install QEMU (Debian: qemu-system-x86)")
         }
         do throws(Failure) {
-            let emulator = try Emulator(
-                program, machine, kernel: text, image: image, time: LabBench.processorTime(time), server: server)
+            guard let emulator = try started(program, image, time) else {
+                return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
+            }
             var guest = GuestRun(
                 emulator, limits: limits,
                 watch: GuestWatch(bootTimeout: bootTimeout, timeLimit: .seconds(time), begin: .now))
@@ -110,23 +104,32 @@ public struct LabBench {
         }
     }
 
+    /// nil where there is no kernel, whose bytes are not kept.
+    private func started(_ program: QEMU, _ image: Int32, _ time: Double) throws(Failure) -> Emulator? {
+        guard let kernel = LabFile.contents(of: kernel) else { return nil }
+        return try Emulator(
+            program, machine, kernel: kernel, image: image, time: LabBench.processorTime(time), server: server)
+    }
+
     /// What the machine's processors, and QEMU's own thread, can use in that time, seconds.
     private static func processorTime(_ time: Double) -> UInt64 { UInt64(clamping: Int64(min(time, 1e9) * 3) + 300) }
 
-    private func image(for command: GuestCommand, _ note: (String) -> Void) throws(Failure) -> [[UInt8]] {
+    private func image(for command: consuming GuestCommand, _ note: (String) -> Void) throws(Failure) -> [[UInt8]] {
         var image = try GuestImage(stdlib: command.stdlib)
         for (folder, path) in command.modules { image.addModules(of: folder, at: path) }
         for (path, contents) in command.files { image.add(contents, at: path) }
-        for archive in (libraries.map { [$0] } ?? []) + command.archives {
+        for archive in (command.libraries.map { [$0] } ?? []) + command.archives {
             try image.append(archive: archive.contents, from: archive.name)
         }
-        for module in drivers + modules { image.add(module.contents, at: module.path) }
+        for module in command.drivers + command.kernelModules { image.add(module.contents, at: module.path) }
         for sentence in image.notes { note(sentence) }
         return try image.bytes(
             GuestJob(
                 command: command.words, environment: image.environment + command.environment,
-                directory: command.directory, drivers: drivers.map(\.path),
-                modules: modules.map { GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign) },
+                directory: command.directory, drivers: command.drivers.map(\.path),
+                modules: command.kernelModules.map {
+                    GuestJob.Module(path: $0.path, parameters: $0.parameters, unless: $0.sign)
+                },
                 bindings: machine.devices.compactMap { device in
                     device.driver.map { GuestJob.Binding(identity: device.identity, driver: $0) }
                 }, files: command.results))

@@ -64,7 +64,7 @@ struct LabRun {
         let spools = try LabSpools(results)
         var bench = LabBench(kernel: kernel.image, machine: setup.machine, emulator: try setup.emulator())
         bench.server = setup.server
-        let command = try guestCommand(setup, &bench)
+        let command = try guestCommand(setup)
         let signals = SignalCount()
         let guestOutput = GuestOutput(), guestErrors = GuestOutput()
         let show = { (isError: Bool, bytes: [UInt8]) in
@@ -74,8 +74,9 @@ struct LabRun {
         }
         let verdict: LabVerdict
         do throws(Failure) {
+            // What it has of files is not kept while the guest runs.
             verdict = try bench.run(
-                command: command, note: { print("peerlab: \($0)", to: STDERR_FILENO) },
+                command: consume command, note: { print("peerlab: \($0)", to: STDERR_FILENO) },
                 interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) },
                 told: { bytes in
                     story?.add(bytes)
@@ -137,8 +138,8 @@ struct LabRun {
         (129...255).contains(code) && code != ExitStatus.interrupted.rawValue
     }
 
-    /// The command with all that the guest is to have of this machine; what belongs to its kernel goes to the bench.
-    private func guestCommand(_ setup: LabSetup, _ bench: inout LabBench) throws -> GuestCommand {
+    /// The command with all that the guest is to have of this machine.
+    private func guestCommand(_ setup: LabSetup) throws -> GuestCommand {
         do throws(Failure) {
             let input = { (path: String) throws(Failure) in
                 try InputFile.bytes(of: path, limit: LabRun.longestInput)
@@ -157,13 +158,13 @@ struct LabRun {
             for file in inputs { guest.files.append((LabRun.path(file), try input(file))) }
             guest.files += made
             for archive in images { guest.archives.append((try input(archive), archive)) }
-            if let libraries = setup.libraries { bench.libraries = (try input(libraries), libraries) }
+            if let libraries = setup.libraries { guest.libraries = (try input(libraries), libraries) }
             let module = { (one: LabModule) throws(Failure) in
                 GuestModule(
                     path: one.path, contents: try input(one.file), parameters: one.parameters, unless: one.sign)
             }
-            for one in setup.drivers { bench.drivers.append(try module(one)) }
-            for one in setup.modules { bench.modules.append(try module(one)) }
+            for one in setup.drivers { guest.drivers.append(try module(one)) }
+            for one in setup.modules { guest.kernelModules.append(try module(one)) }
             return guest
         } catch { throw ValidationError(error.message) }
     }
