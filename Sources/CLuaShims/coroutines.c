@@ -1,14 +1,14 @@
-/* The coroutine library as Lua has it, but an interrupt finds the coroutine that runs (hooks belong to one coroutine each),
- * and the first error of one is its error. Upvalue 1 of resume and wrap is Lua's own resume. */
+/* The coroutine library as in Lua, with two differences: an interrupt finds the running coroutine (a hook belongs to
+ * one coroutine), and of several errors the first one is reported. Upvalue 1 of resume and wrap is Lua's own resume. */
 #include "internal.h"
 
-/* Function and arguments are on the stack; leaves resume's results. No yield crosses this: it belongs to the coroutine
- * that resumes, which waits here. */
+/* Function and arguments are on the stack; leaves resume's results. A yield of `coroutine` returns here; the thread L
+ * waits in this call, so it cannot yield itself. */
 static void call_resume(lua_State *L, lua_State *coroutine) {
     lk_state *state = state_of(L);
     lua_State *before = state->running;
     if (coroutine) state->running = coroutine;
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET); /* resume never raises but for a wrong argument, where none runs */
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET); /* raises only for a wrong argument, before any coroutine runs */
     state->running = before;
     state->noted_call = NULL;
     lk_check_interrupt(L);
@@ -70,8 +70,9 @@ static int wrapped(lua_State *L) {
     return lua_error(L);
 }
 
-/* What runs in a coroutine: its function, so that what fails while an error closes something stands beside that error. At the
- * bottom of the stack are the list of errors and the handler that fills it. */
+/* The function that each coroutine runs. It calls the script's function, so that errors raised while an error closes
+ * variables are kept beside that error. At the bottom of the stack are the list of errors and the handler that fills
+ * it. */
 static int body_end(lua_State *L, int status, lua_KContext unused) {
     (void)unused;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;

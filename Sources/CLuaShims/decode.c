@@ -1,8 +1,8 @@
-/* Arguments are checked and decoded here, from the description that help and editor stubs also come from. */
+/* Checks and decodes arguments by the function's description, from which help and editor stubs are made too. */
 #include "refuse.h"
 #include <string.h>
 
-/* Most names differ in the first letter. */
+/* Compares the first letter before the call: most names differ there. */
 static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
 
 /* Whether a string has a zero byte, where C takes it to end: no name has one. */
@@ -43,7 +43,7 @@ static bool has_name(const lk_type *type, const char *word) {
     return false;
 }
 
-/* A list's keys are 1 to `count`, every one of them: what else the table has would be dropped. */
+/* A list's keys must be exactly 1 to `count`. Refuses others, which would be dropped otherwise. */
 static void check_sequence(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, int index,
                            lua_Integer count) {
     lua_Integer entries = 0;
@@ -87,7 +87,7 @@ static void decode_flags(lua_State *L, const lk_function *f, const arg_path *at,
     }
 }
 
-/* Room for items in the trampoline's frame: most calls need no more, and an error frees it. */
+/* Items in the trampoline's own frame, freed with it even by an error. Enough for most calls. */
 typedef struct room {
     lk_value values[24];
     size_t used;
@@ -96,7 +96,7 @@ typedef struct room {
 static void decode(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                    lk_value *out);
 
-/* Else items live in a userdata that stays on the stack. */
+/* Where the frame has no room, items live in a userdata that stays on the stack. */
 static lk_value *items(lua_State *L, room *room, size_t count) {
     luaL_checkstack(L, 12, "too many nested arguments");
     if (count <= sizeof room->values / sizeof *room->values - room->used) {
@@ -121,7 +121,7 @@ static void decode_list(lua_State *L, const lk_function *f, room *room, const ar
         arg_path element = { at, NULL, i };
         lua_rawgeti(L, index, i);
         decode(L, f, room, &element, type->element, lua_gettop(L), &list[i - 1]);
-        /* What the item points at stays on the stack: a finalizer may change the list meanwhile. */
+        /* Data that the item points to stays on the stack: a finalizer may remove it from the list meanwhile. */
         if (type->element->kind <= LK_BOOLEAN || type->element->kind == LK_ENUM || type->element->kind == LK_FLAGS)
             lua_pop(L, 1);
         else luaL_checkstack(L, 12, "too many nested arguments");
@@ -178,7 +178,7 @@ static void decode_record(lua_State *L, const lk_function *f, room *room, const 
     lk_value *fields = items(L, room, (size_t)type->count);
     luaL_checkstack(L, type->count + 12, "too many nested arguments");
     spread(L, f, at, type, index, fields);
-    /* What is not there is nil. */
+    /* an absent field is nil */
     lua_pushnil(L);
     int nothing = lua_gettop(L);
     for (int i = 0; i < type->count; i++) {
@@ -267,7 +267,8 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
 
 static int trampoline(lua_State *L);
 
-/* The common cases, with as few calls into Lua as a function written by hand makes. */
+/* Fast path for integers and objects. False where anything is unusual: the general path then decodes anew and reports
+ * errors. */
 static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, lk_value *out) {
     if (type->kind == LK_INTEGER) {
         int converted;
@@ -284,7 +285,7 @@ static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, 
     return false;
 }
 
-/* Raises where a function's effects are refused. */
+/* Asks whether the function's effects are permitted; raises where they are refused. */
 static void ask(lua_State *L, const lk_function *f, const lk_value *values) {
     lk_state *state = state_of(L);
     bool is_selected = f->selector >= 0 && values[f->selector].integer == f->selected;
@@ -302,12 +303,12 @@ static inline int call_entry(lua_State *L, const lk_function *f, const lk_value 
     lk_crossing before = lk_cross(L);
     int results = f->entry(L, values);
     lk_return(L, before);
-    /* A wait that a signal cut short must not look like one that ended. */
+    /* A wait that a signal cut short must not look like a complete one. */
     if (state->interrupted) lk_check_interrupt(L);
     return results >= 0 ? results : lk_throw(L);
 }
 
-/* For functions of few arguments whose every argument is as it should be; anything else starts anew in the other one. */
+/* For functions of few arguments, all of them valid. Anything else goes to trampoline(), which begins anew. */
 static int quick_trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
     /* First: it runs finalizers, which may close an object that is an argument. */
@@ -320,8 +321,8 @@ static int quick_trampoline(lua_State *L) {
     return call_entry(L, f, values);
 }
 
-/* Decoding allocates, so it may have run a finalizer of the script's, which may have closed an object that was open when
- * it was decoded. This allocates nothing before it refuses. */
+/* Refuses objects that were closed since they were decoded: decoding allocates, so a finalizer of the script may have
+ * run and closed one. Allocates nothing before it refuses. */
 static void check_still_open(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type,
                              const lk_value *value) {
     if (!value->present) return;

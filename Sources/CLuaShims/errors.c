@@ -19,7 +19,7 @@ static int error_text(lua_State *L) {
     return 1;
 }
 
-/* "before: " .. error: as if it were its text. [-0, +1, e] */
+/* __concat of errors: "before: " .. error uses the error's text. [-0, +1, e] */
 static int error_concat(lua_State *L) {
     for (int i = 1; i <= 2; i++) {
         if (!lk_is_error(L, i)) continue;
@@ -83,11 +83,11 @@ static void new_error(lua_State *L, const char *kind, const char *operation) {
     lk_make_error(L);
 }
 
-/* The position of the script's line: a module of the stdlib (whose chunk name begins with =) is looked through.
+/* Pushes the position of the script's line. Frames of the stdlib (chunk names that begin with =) are skipped.
  * [-0, +1, m] */
 static void push_where(lua_State *L) {
     lua_Debug info;
-    /* A function of C's that raises has no line; below a hook the first is the script's. */
+    /* C functions have no line. Where a hook raises, level 0 is the script's own function. */
     for (int level = 0; lua_getstack(L, level, &info); level++) {
         lua_getinfo(L, "Sl", &info);
         if (info.currentline <= 0 || info.source[0] == '=') continue;
@@ -132,8 +132,7 @@ void lk_keep_closing(lua_State *L) {
     keep_closing(L);
 }
 
-/* Called by the collector: allocates nothing that would call it again, and finds no more room on the stack than Lua leaves
- * itself. */
+/* Runs in the collector: it must not start another collection, and has only the stack slots that Lua keeps spare. */
 void lk_keep_finalizing(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &finalizing_key);
     lua_pushvalue(L, -2);
@@ -144,7 +143,7 @@ void lk_keep_finalizing(lua_State *L) {
     lua_pop(L, 1);
 }
 
-/* Of errors and eras, in turn. */
+/* The list under finalizing_key holds errors and eras in turn. */
 void lk_take_finalizing(lua_State *L) {
     lua_checkstack(L, 12);
     lua_newtable(L);
@@ -198,7 +197,7 @@ static void wrap_value(lua_State *L) {
     lua_pushliteral(L, ""); /* Lua's own messages carry their position */
     set(L, "where");
     if (lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__tostring") == LUA_TNIL) {
-        lua_pushvalue(L, 1); /* a table has no text of its own: its fields are shown */
+        lua_pushvalue(L, 1); /* a table without __tostring: its fields are shown */
         set(L, "value");
     }
     lua_settop(L, 3); /* the value, its text, the table */
@@ -206,8 +205,8 @@ static void wrap_value(lua_State *L) {
     lua_settop(L, 1);
 }
 
-/* Whether what was called is left already. What ended it then went past the handler, as only "not enough memory" does.
- * Upvalue 2 is the function that was called. */
+/* True where the called function's frame is gone: a memory error unwound it without calling the message handler.
+ * Upvalue 2 is that function. */
 static bool is_left(lua_State *L) {
     lua_Debug info;
     int low = 0, high = 1;
@@ -234,8 +233,9 @@ static bool has(lua_State *L, int list, int index) {
     return found;
 }
 
-/* Message handler: whatever was raised becomes an error table with a traceback. It is called for what ends the call, and
- * then for each error of closing what that leaves, which replaces the first in Lua. Upvalue 1 lists them in order. */
+/* Message handler: makes any raised value an error table with a traceback. Lua calls it for the error that ends the
+ * call, and again for each error raised while variables are closed, which would replace the first. Upvalue 1 lists all
+ * of them in order. */
 static int handle(lua_State *L) {
     lua_settop(L, 1);
     if (!lk_is_error(L, 1)) wrap_value(L);
@@ -263,7 +263,7 @@ static int handle(lua_State *L) {
     return 1;
 }
 
-/* Replaces the error at the top by the first of the list below it, which goes; the others are kept as errors of closing. */
+/* Stack: list, error. Replaces both by the list's first error; the others are kept for lk_take_closing. [-2, +1, m] */
 static void settle(lua_State *L) {
     int list = lua_gettop(L) - 1;
     if (!has(L, list, list + 1)) {
@@ -295,7 +295,7 @@ static int list_error(lua_State *L) {
 }
 
 void lk_push_listing(lua_State *L) {
-    lua_pushcfunction(L, list_error); /* its place */
+    lua_pushcfunction(L, list_error); /* reserves the handler's slot below the list */
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_pushcclosure(L, list_error, 1);
@@ -303,7 +303,7 @@ void lk_push_listing(lua_State *L) {
 }
 
 int lk_raise_first(lua_State *L, int list) {
-    if (lua_rawlen(L, list) == 0) return lua_error(L); /* no memory: no handler was asked */
+    if (lua_rawlen(L, list) == 0) return lua_error(L); /* no memory: Lua called no handler */
     if (!has(L, list, lua_gettop(L))) {
         lua_pushvalue(L, -1);
         append(L, list);

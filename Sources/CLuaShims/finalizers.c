@@ -1,13 +1,13 @@
-/* Finalizers of a script's own objects. Lua runs them whenever it collects, perhaps long after their object's case; so each
- * object is noted with the era in which it got its finalizer. */
+/* Finalizers of a script's own objects. Lua runs them during any collection, perhaps long after the case that made the
+ * object; so the era in which an object got its finalizer is stored. */
 #include "internal.h"
 
 static const char eras_key = 0;
 
 void lk_begin_era(lua_State *L, int64_t era) { state_of(L)->era = era; }
 
-/* Runs instead of a script's finalizer, which is upvalue 1. An error of it goes on to Lua's collector, which warns of
- * it at once. No other finalizer runs meanwhile. */
+/* Runs in place of a script's finalizer, which is upvalue 1. Its error goes to Lua's collector, which at once issues a
+ * warning. No other finalizer runs meanwhile. */
 static int finalize(lua_State *L) {
     lk_state *state = state_of(L);
     if (state->finalizers > 0) state->finalizers--;
@@ -25,7 +25,7 @@ static int finalize(lua_State *L) {
 
 static int set_metatable(lua_State *L) {
     lk_state *state = state_of(L);
-    int results = state->setmetatable(L); /* leaves the object alone on the stack */
+    int results = state->setmetatable(L); /* leaves only the object on the stack */
     if (!lua_getmetatable(L, 1)) return results;
     lua_pushliteral(L, "__gc");
     if (lua_rawget(L, 2) != LUA_TFUNCTION) {

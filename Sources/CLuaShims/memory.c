@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Whether an error would unwind Swift frames. A finalizer that runs while Swift calls Lua is caught above them. */
+/* Whether an error raised now would unwind Swift frames. It would not in a finalizer that runs while Swift calls Lua:
+ * that has a protected call of its own. */
 static bool would_unwind(const lk_state *state) {
     if (!state->foreign) return false;
     lua_Debug now;
@@ -17,7 +18,8 @@ static void note_refusal(lk_state *state, bool by_limit) {
     state->refused_by_limit = by_limit;
 }
 
-/* Out of memory, Lua raises an error; where that would unwind Swift frames, the limit waits for the next chance. */
+/* A refused allocation makes Lua raise an error, by longjmp. Where that would cross Swift frames, the allocation is
+ * granted, and lk_check_memory compares with the limit before the next call into Swift. */
 void *lk_allocate(void *owner, void *block, size_t old, size_t size) {
     lk_state *state = owner;
     size_t before = block ? old : 0; /* without a block, `old` is a type */
@@ -47,7 +49,7 @@ void lk_limit_memory(lua_State *L, size_t bytes) { state_of(L)->limit = bytes; }
 
 bool lk_hold(lua_State *L, size_t bytes) {
     lk_state *state = state_of(L);
-    /* What nobody needs any more may hold some. */
+    /* A collection may close unreferenced objects that hold counted bytes. */
     if (!lk_has_room(state, bytes)) lua_gc(L, LUA_GCCOLLECT);
     if (!lk_has_room(state, bytes)) return false;
     state->held += bytes;
@@ -76,7 +78,8 @@ int lk_check_memory(lua_State *L) {
     return lk_raise(L, "memory", NULL, "%s", lua_tostring(L, -1));
 }
 
-/* A collection looks at all there is: with ten thousand cases, each time, at ten thousand functions. */
+/* Bytes of Lua memory. A collection takes time proportional to all live objects (10,000 cases are 10,000 functions), so
+ * a larger state is collected only where the period made new objects. */
 enum { SMALL = 1 << 20 };
 
 void lk_collect(lua_State *L) {

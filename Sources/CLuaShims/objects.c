@@ -19,7 +19,7 @@ void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int paren
     object->held = 0;
     state_of(L)->open_objects++;
     state_of(L)->open_of_period++;
-    /* From here on the collector may finalize it, so the caller fills the payload before it allocates again. */
+    /* From here on the collector may finalize it, so the caller must fill the payload before it allocates again. */
     lua_rawgetp(L, LUA_REGISTRYINDEX, class_);
     lua_setmetatable(L, -2);
     return object + 1;
@@ -78,7 +78,8 @@ static bool close_own(lua_State *L) {
 
 static int close_object(lua_State *L) { return close_own(L) ? 0 : lk_throw(L); }
 
-/* __close: where an error is on its way (2), that one stays the error. */
+/* __close. Argument 2 is the error that is propagating, or nil; where there is one, it is raised further, and an error
+ * of closing is kept beside it. */
 static int leave_object(lua_State *L) {
     bool is_failing = !lua_isnoneornil(L, 2);
     if (close_own(L)) return 0;

@@ -1,4 +1,5 @@
-/* Where a script is, told by what may allocate nothing: an allocator that refuses, and a signal handler. */
+/* The position of the running script, found without allocating: for an allocator that refuses, and for a signal
+ * handler. */
 #define _GNU_SOURCE
 #include "internal.h"
 #include <pthread.h>
@@ -21,8 +22,9 @@ static void note_from(lua_State *L, int level, char *text, size_t size) {
 
 void lk_note_position(lua_State *L, char *text, size_t size) { note_from(L, 0, text, size); }
 
-/* --- Functions of C that may run for ever: nothing of Lua's runs meanwhile, so no hook could tell the line. A signal handler
- * must not ask Lua, which may be moving its stack; so they note it before they begin. ----------------------------------- */
+/* --- C functions that may run for ever ------------------------------------------------------------------------------
+ * While one runs, no hook could find the line, and a signal handler must not walk Lua's stack, which may be moving. So
+ * these functions note their caller's position before they begin. */
 
 enum { FIND, MATCH, GSUB, GMATCH, GMATCH_NEXT, PCALL, XPCALL };
 _Static_assert(XPCALL < LK_NOTING, "each has its own slot in the state");
@@ -35,12 +37,14 @@ static void note_call(lua_State *L) {
     forget_call(L);
     if (!lua_getstack(L, 0, &here)) return;
     note_from(L, 1, state->noted, sizeof state->noted);
-    /* The handler runs in this thread: it has the text where it sees the call. */
+    /* The signal handler runs in this thread: the fence makes the text complete before the handler can see
+     * `noted_call`. */
     atomic_signal_fence(memory_order_release);
     state->noted_call = here.i_ci;
 }
 
-/* Backtracking takes two quantifiers to be more than the text's length squared; noting takes as long as a short search. */
+/* With fewer than two quantifiers, a match takes at most the square of the text's length. Noting the position would
+ * take as long as such a search of a short text. */
 static bool is_quick(lua_State *L) {
     enum { LONG = 4096 };
     if (lua_type(L, 1) != LUA_TSTRING || lua_type(L, 2) != LUA_TSTRING || lua_rawlen(L, 1) > LONG) return false;
@@ -53,7 +57,7 @@ static bool is_quick(lua_State *L) {
     return quantifiers < 2;
 }
 
-/* In the frame of ours, which so stays the one that errors name. */
+/* Calls Lua's function within our frame, so that its error messages name our function ("bad argument #1 to 'find'"). */
 static int noting(lua_State *L, int which) {
     if (which == GMATCH_NEXT || !is_quick(L)) note_call(L);
     int results = state_of(L)->originals[which](L);
@@ -65,7 +69,7 @@ static int match(lua_State *L) { return noting(L, MATCH); }
 static int gsub(lua_State *L) { return noting(L, GSUB); }
 static int next_match(lua_State *L) { return noting(L, GMATCH_NEXT); }
 
-/* Lua's iterator with its upvalues, but for the function. */
+/* Wraps Lua's iterator: our function, with the upvalues of Lua's. */
 static int gmatch(lua_State *L) {
     state_of(L)->originals[GMATCH](L);
     int iterator = lua_gettop(L), values = 0;
@@ -75,7 +79,7 @@ static int gmatch(lua_State *L) {
     return 1;
 }
 
-/* A call that failed notes nothing any more. */
+/* A function that raised an error did not clear its note; pcall and xpcall do. */
 static int forgetting_pcall(lua_State *L) {
     int results = state_of(L)->originals[PCALL](L);
     forget_call(L);
@@ -110,7 +114,7 @@ void lk_note_calls(lua_State *L) {
 
 /* --- The signal ------------------------------------------------------------------------------------------------------- */
 
-/* 0 nobody asks, 1 somebody does, 2 it was answered. */
+/* 0: no request; 1: lk_ask_position waits; 2: answered. */
 static volatile sig_atomic_t asked;
 static volatile sig_atomic_t alarms;
 static int told = -1;
@@ -121,7 +125,8 @@ void lk_tell_position(int fd) {
     alarms = 0;
 }
 
-/* A line of JSON. The descriptor is a pipe of which nobody else writes now: the thread is in a function of Lua's. */
+/* Writes a line of JSON to the descriptor, a pipe. Nothing else writes to it meanwhile: the only thread that does is
+ * inside a function of Lua's library. */
 static void tell(void) {
     static const char begin[] = "{\"position\":\"", end[] = "\"}\n";
     char line[LK_POSITION + sizeof begin + sizeof end];
@@ -136,14 +141,15 @@ void lk_position_signal(const lk_state *state) {
     lua_Debug here;
     if (!asked && alarms++ == 0) return;
     position[0] = 0;
-    /* lua_getstack for level 0 reads one pointer: what runs. Only of the call that was noted is the line known. */
+    /* lua_getstack for level 0 reads one pointer, the running call. Its line is known only where it is the noted call.
+       */
     const void *call = state->noted_call;
     if (call && lua_getstack(state->running, 0, &here) && here.i_ci == call) memcpy(position, state->noted, sizeof position);
     if (asked) asked = 2;
     else if (told >= 0 && position[0]) tell();
 }
 
-/* A second is plenty for a signal. */
+/* Waits up to 1 s for the signal handler's answer. */
 void lk_ask_position(pthread_t thread, char *text) {
     asked = 1;
     pthread_kill(thread, SIGALRM);

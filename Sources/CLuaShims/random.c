@@ -1,4 +1,4 @@
-/* math.random and math.randomseed as Lua has them, but it is known whether what they give hangs on our seed. */
+/* math.random and math.randomseed as in Lua; also notes whether the script drew numbers that depend on our seed. */
 #include "internal.h"
 
 static int draw(lua_State *L) {
@@ -7,7 +7,7 @@ static int draw(lua_State *L) {
     return state->random(L);
 }
 
-/* Without arguments Lua takes a seed that nobody chose: that is as ours. */
+/* Without arguments Lua picks a random seed. The script then still counts as not having chosen a seed itself. */
 static int seed(lua_State *L) {
     if (!lua_isnone(L, 1)) state_of(L)->seeded_itself = true;
     return state_of(L)->randomseed(L);

@@ -32,7 +32,7 @@ void lk_check_call(lua_State *L, const lk_function *f) {
     lua_pop(L, 2);
 }
 
-/* "dev.export_dmabuf {...}" is "dev:export_dmabuf {...}". */
+/* Refuses "dev.export_dmabuf {...}", and suggests "dev:export_dmabuf {...}". */
 static void check_receiver(lua_State *L, const lk_function *f, const arg_path *at, int index) {
     if (at->parent || index != 1) return;
     if (strchr(f->name, ':') && strcmp(at->name, "self") == 0 && !lua_isuserdata(L, 1))

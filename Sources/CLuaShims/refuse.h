@@ -14,7 +14,7 @@ void lk_push_path(lua_State *L, const arg_path *at); /* [-0, +1, m] */
 int lk_refuse(lua_State *L, const lk_function *f, const arg_path *at);
 /* Raises where a module's function is called with a colon. [-0, +0, e] */
 void lk_check_call(lua_State *L, const lk_function *f);
-/* The value at `index` is not what is expected: "an integer". [-0, +0, e] */
+/* Raises because the value at `index` is not what is expected: "an integer". [-0, +0, e] */
 int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected);
-/* Appends the name of the type's that is near to the string at the top. [-1, +1, m] */
+/* Appends the type's name that is nearest to `word` to the string at the top. [-1, +1, m] */
 void lk_near_name(lua_State *L, const lk_type *type, const char *word);

@@ -1,4 +1,4 @@
-/* Signals that end a program, and the end of a script's time: the script is stopped, and can close what it has. */
+/* Signals that end a program, and the end of a script's time. The script is stopped, and can close what it has open. */
 #define _GNU_SOURCE
 #include "internal.h"
 #include <pthread.h>
@@ -10,22 +10,23 @@ enum { PATIENCE = 3 };
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
 static volatile sig_atomic_t signals_seen, asked_to_end, installed, time_is_over;
-/* What ends a program; SIGPIPE where nobody reads its output any more, SIGALRM where its time is over. */
+/* Handled signals. SIGPIPE: the reader of the output is gone. SIGALRM: the script's time is over. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM };
 enum { ENDING = sizeof ending / sizeof *ending };
 static struct sigaction previous[ENDING];
 static sigset_t previous_mask;
 
-/* The kernel picks any thread of the process. The state's own is told too, so that a call in which it waits returns with
- * EINTR, and so that the target is looked at in no other thread. */
+/* A signal to the process may arrive in any thread. It is passed on to the state's thread, so that a waiting system
+ * call there returns EINTR, and so that only that thread uses the state. */
 static void on_signal(int number, siginfo_t *info, void *context) {
     static const char message[] = "peerlab: stopped at once; the kernel closes what was open\n";
     (void)context;
-    /* Each line to a pipe that nobody reads brings a SIGPIPE; a parent passes on (SI_QUEUE) what the terminal may have sent too. */
+    /* Only signals that a person sends count towards PATIENCE: each line written to a pipe without a reader brings a
+     * SIGPIPE, and a parent passes on (SI_QUEUE) signals that the terminal may also have sent to us. */
     if (number != SIGALRM && info->si_code != SI_TKILL) asked_to_end = 1;
     bool counts = number != SIGPIPE && number != SIGALRM && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
     if (counts && ++signals_seen >= PATIENCE) {
-        /* Something never comes back: a finalizer's loop, a pattern that backtracks, a call into a driver. */
+        /* The script does not return: a finalizer that loops, a pattern that backtracks, a call into a driver. */
         if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(130);
         _exit(130);
     }
@@ -51,7 +52,7 @@ void lk_end_time(void) {
     if (installed) pthread_kill(signal_thread, SIGINT);
 }
 
-/* No signal reaches the state any more. */
+/* Signals no longer reach the state. */
 void lk_forget_signals(lk_state *state) {
     if (signal_target == state) signal_target = NULL;
 }
@@ -69,7 +70,7 @@ void lk_interrupt_on_signals(lua_State *L) {
         asked_to_end = 0;
         time_is_over = 0;
         for (int i = 0; i < ENDING; i++) sigaction(ending[i], &action, &previous[i]);
-        /* libdispatch's threads block every signal. */
+        /* Threads of libdispatch block every signal, and this may be one. */
         pthread_sigmask(SIG_UNBLOCK, &ours, &previous_mask);
     } else if (!L && installed) {
         pthread_sigmask(SIG_SETMASK, &previous_mask, NULL);

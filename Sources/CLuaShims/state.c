@@ -16,7 +16,7 @@ void lk_tell_errors(lua_State *L, lk_raised raised, lk_finalizing finalizing) {
 }
 void lk_permit_effects(lua_State *L, uint32_t permitted) { state_of(L)->permitted = permitted; }
 
-/* The state is closed, and no collection can begin any more. */
+/* Tells of a finalizer's error while the state is closed; the error is at the top. No collection can begin any more. */
 static void tell_finalizing(lk_state *state) {
     size_t length;
     lk_push_text(state->main, -1);
@@ -28,8 +28,8 @@ static void tell_finalizing(lk_state *state) {
     lua_pop(state->main, 1);
 }
 
-/* What a script or Lua warns of, in pieces. Lua does of errors in a script's finalizers, which have nobody to go to: they
- * are kept, as tables, where the error still is at the top of the stack of what runs. */
+/* Receives warnings in pieces (lua_WarnFunction). Lua reports an error in a finalizer this way ("error in ", "__gc",
+ * ...). Such an error is kept as a value, which is at the top of the stack of the running thread. */
 static void warn(void *owner, const char *text, int more) {
     static _Thread_local int continued, finalizer;
     lk_state *state = owner;
@@ -70,8 +70,9 @@ void lk_check_interrupt(lua_State *L) {
     }
 }
 
-/* A hook costs every instruction, so there is none until it is wanted; setting one is what Lua's own interpreter does in
- * its signal handler. It is called at each instruction from then on: a script that catches the error gets no further. */
+/* A count hook slows down every instruction, so it is set only on an interrupt. lua_sethook is safe in a signal
+ * handler: Lua's own interpreter calls it there. The hook then runs at each instruction, so that a script that catches
+ * the error does not go on. */
 static void stop(lua_State *L) { lua_sethook(L, on_instruction, LUA_MASKCOUNT, 1); }
 
 void lk_interrupt(lua_State *L, enum lk_stop why) {
@@ -129,7 +130,7 @@ static int print(lua_State *L) {
     return 0;
 }
 
-/* load(text [, name [, environment]]): Lua's, for text only: bytecode can do what no script can. */
+/* load(text [, name [, environment]]): Lua's, for text only. Bytecode could do what no script text can. */
 static int load_text(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
@@ -169,7 +170,7 @@ static int require(lua_State *L) {
     }
     lua_pushvalue(L, 1);
     lua_pushlightuserdata(L, L);
-    lua_rawset(L, 2); /* being loaded */
+    lua_rawset(L, 2); /* marks the module as being loaded */
     lua_pushvalue(L, 1);
     int status = lua_pcall(L, 1, 1, 0);
     if (status != LUA_OK || lua_isnil(L, -1)) {
@@ -333,5 +334,5 @@ int lk_function_line(lua_State *L, int index) {
 const char *lk_function_source(lua_State *L, int index) {
     lua_Debug info;
     lua_pushvalue(L, index);
-    return lua_getinfo(L, ">S", &info) ? info.source : NULL; /* of the function, which stays on the stack */
+    return lua_getinfo(L, ">S", &info) ? info.source : NULL; /* valid while the function stays on the stack */
 }

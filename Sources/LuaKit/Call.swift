@@ -1,6 +1,6 @@
 public import CLuaShims
 
-/// One decoded argument. Which accessor fits is said by the function's description, which C has already enforced.
+/// One decoded argument. The function's description, which C has enforced, says which accessor is valid.
 @frozen
 public struct Argument {
     @usableFromInline let value: UnsafePointer<lk_value>
@@ -12,7 +12,7 @@ public struct Argument {
     @inlinable public var isPresent: Bool { value.pointee.present }
     /// An integer, size, boolean, choice or set of flags.
     @inlinable public var int64: Int64 { value.pointee.integer }
-    /// The same, bit for bit.
+    /// `int64`, bit for bit.
     @inlinable public var uint64: UInt64 { UInt64(bitPattern: value.pointee.integer) }
     /// The low 32 bits.
     @inlinable public var uint32: UInt32 { UInt32(truncatingIfNeeded: value.pointee.integer) }
@@ -30,7 +30,7 @@ public struct Argument {
     @inlinable public var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: value.pointee.pointer, count: value.pointee.count)
     }
-    /// A string, its ill-formed UTF-8 replaced.
+    /// A string; ill-formed UTF-8 is replaced.
     public var string: String { String(decoding: bytes, as: UTF8.self) }
 
     /// The payload of an object argument.
@@ -68,7 +68,7 @@ public struct Call {
     @inlinable
     public subscript(_ index: Int) -> Argument { Argument(values + index) }
 
-    /// What the state was made with.
+    /// The context object that ``LuaState`` was made with.
     @inlinable
     public func context<Context: AnyObject>(_ type: Context.Type) -> Context {
         Unmanaged<Context>.fromOpaque(lk_context(state)).takeUnretainedValue()
@@ -85,7 +85,7 @@ public struct Call {
         }
     }
 
-    /// Pushes an error and returns the value on which C raises it.
+    /// Pushes an error and returns -1, on which C raises it.
     public func fail(_ error: any Error) -> CInt {
         let value = (error as? any LuaError)?.luaError ?? ErrorValue(kind: .script, "\(error)")
         pushError(state, (LuaState.of(state).contextObject as? any ErrorExplainer)?.explained(value) ?? value)
@@ -162,14 +162,14 @@ extension Call {
         return 1
     }
 
-    /// The value at a stack index again.
+    /// Pushes the value at a stack index again.
     public func pushArgument(at index: CInt) -> CInt {
         lua_pushvalue(state, index)
         return 1
     }
 
-    /// A new object of the payload's class. It keeps the value at stack index `parent` alive; 0 for none. `label` is
-    /// what messages call it.
+    /// A new object of the payload's class. It keeps the value at stack index `parent` alive; 0 for none. Messages name
+    /// it by `label`.
     public func push<Payload: LuaObject & ~Copyable>(
         object payload: consuming Payload, parent: CInt, label: String
     ) -> CInt {
@@ -177,9 +177,9 @@ extension Call {
         return 1
     }
 
-    /// Counts bytes that are kept for the script outside Lua against its memory; a "memory" error where there is no room.
-    /// ``release(_:)`` or an object that holds them gives them back. It may collect, and so run finalizers that close objects
-    /// and descriptors: look at them afterwards.
+    /// Counts bytes allocated outside Lua towards the script's memory limit; throws a "memory" error where they exceed
+    /// it. They count until ``release(_:)``, or until an object that got them by ``holdUntilClosed(_:)`` is closed. It may
+    /// run a collection with finalizers, which can close objects and descriptors: check those afterwards, not before.
     public func hold(_ bytes: Int, _ function: String) throws(ErrorValue) {
         guard !lk_hold(state, bytes) else { return }
         let limit = memoryLimit
@@ -190,16 +190,17 @@ extension Call {
                 + "scenario's own limit)")
     }
 
-    /// The memory that the script may have, bytes; all ones where nothing limits it.
+    /// The script's memory limit in bytes; all ones where there is none.
     public var memoryLimit: UInt64 { UInt64(UInt(bitPattern: lk_memory_limit(state))) }
 
-    /// Gives back what was counted.
+    /// Stops counting bytes that ``hold(_:_:)`` counted.
     public func release(_ bytes: Int) { lk_release(state, bytes) }
 
-    /// The object just pushed holds bytes that are counted, until it is closed.
+    /// Has the object just pushed release counted bytes when it is closed.
     public func holdUntilClosed(_ bytes: Int) { lk_hold_until_closed(state, bytes) }
 
-    /// Counts bytes while something of them is made, which then holds them until it is closed.
+    /// Counts bytes, then calls `make`, which pushes an object. They count until that object is closed; not at all
+    /// where `make` throws.
     public func holding(_ bytes: Int, _ function: String, _ make: () throws -> CInt) throws -> CInt {
         try hold(bytes, function)
         do {
@@ -212,13 +213,13 @@ extension Call {
         }
     }
 
-    /// Keeps an object argument alive as long as the object just pushed, which uses it. `slot` is 0 to 2, a different one for
-    /// each.
+    /// Keeps an object argument alive as long as the object just pushed, which uses it. `slot` is 0 to 2, different for
+    /// each argument.
     public func keep(_ argument: Argument, at slot: CInt = 0) {
         if argument.isPresent { lk_keep(state, slot, argument.index) }
     }
 
-    /// As ``push(object:parent:label:)``; messages call it by a number, in hexadecimal, which costs less.
+    /// As ``push(object:parent:label:)``, but messages name it by a hexadecimal number, which is cheaper.
     public func push<Payload: LuaObject & ~Copyable>(
         object payload: consuming Payload, parent: CInt, number: UInt32
     ) -> CInt {
@@ -255,16 +256,16 @@ public func destroyObject<Payload: LuaObject & ~Copyable>(
 
 /// `any` arguments.
 extension Call {
-    /// A plain value, read from the stack; of a table, only that it is one.
+    /// A plain value, read from the stack. Contents of tables are not read.
     public func value(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, depth: 0) }
 
-    /// The same with what is in tables; strings that are no text stay bytes.
+    /// A plain value with the contents of tables; strings that are not UTF-8 stay bytes.
     public func deepValue(of argument: Argument) -> LuaValue { LuaValue.read(state, argument.index, keepsBytes: true) }
 
     /// Whether nothing, or nil, was given.
     public func isNil(_ argument: Argument) -> Bool { lua_type(state, argument.index) <= LUA_TNIL }
 
-    /// What tostring makes of it.
+    /// The result of Lua's `tostring`.
     public func text(of argument: Argument) -> String {
         lua_checkstack(state, 8)
         lk_push_text(state, argument.index)
@@ -272,7 +273,7 @@ extension Call {
         return LuaValue.text(state, -1)
     }
 
-    /// The bytes of a string, valid during the call; nil where it is none.
+    /// The bytes of a string, valid during the call; nil for any other type.
     public func bytes(of argument: Argument) -> UnsafeRawBufferPointer? {
         var length = 0
         guard let bytes = lk_to_bytes(state, argument.index, &length) else { return nil }

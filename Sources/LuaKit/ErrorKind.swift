@@ -1,4 +1,4 @@
-/// What kind of error it is. Verdicts and exit codes are found by this alone, never by what a message says.
+/// The kind of an error. Verdicts and exit codes depend on this alone, never on a message's text.
 public enum ErrorKind: Hashable, Sendable {
     /// The kernel, a model of it, or libibverbs refused a call.
     case kernel
@@ -6,39 +6,40 @@ public enum ErrorKind: Hashable, Sendable {
     case argument
     /// A check of the script's own failed.
     case expectation
-    /// The case cannot be tried here; no failure.
+    /// The case cannot be tried here; not a failure.
     case skip
     /// Ctrl-C or a signal asked the run to end.
     case interrupt
     /// Any other error of Lua's or of the script's.
     case script
-    /// The command line, an option's value or the scenario's table is wrong; nothing of it was tried.
+    /// The command line, an option's value or the scenario's table is wrong; nothing was tried.
     case usage
-    /// The scenario does not declare, or the user does not grant, what it tried to change.
+    /// The script tried to change something that the scenario does not declare, or that the user does not grant.
     case permission
     /// Another role failed, has left, or did not come in time.
     case peer
     /// The time of the run was over.
     case timeout
-    /// A limit on memory was met.
+    /// A memory limit was reached.
     case memory
     /// The script printed more than it may.
     case output
-    /// The bench cannot give what was asked, such as a log of which a part is lost.
+    /// The bench cannot provide what was asked for, such as a complete log.
     case bench
-    /// The case's turn did not come: what ran before it ended the run.
+    /// The case did not run: an earlier one ended the run.
     case notRun
-    /// The kernel complained in its log, is tainted, or did not log what the case declared.
+    /// The kernel logged a complaint, is tainted, or did not log what the case declared.
     case kernelLog
     /// The process of the run, or that of its emulated devices, ended by a signal or without a result.
     case crash
-    /// The guest's kernel died.
+    /// The guest's kernel crashed.
     case kernelDied
-    /// The guest stood still.
+    /// The guest stopped responding.
     case guestHung
     /// QEMU failed.
     case emulator
-    /// Somebody else's: of an error table that a script made, or of a file of another version. Its text is none of those above.
+    /// A kind that this version does not define: of an error table that a script made, or of a results file of another
+    /// version. The text is none of those above.
     case other(String)
 
     private static let named: [ErrorKind] = [
@@ -47,10 +48,10 @@ public enum ErrorKind: Hashable, Sendable {
     ]
     private static let byText = Dictionary(uniqueKeysWithValues: named.map { ($0.text, $0) })
 
-    /// By its text; any text is some kind.
+    /// The kind of that text; ``other(_:)`` for an unknown text.
     public init(_ text: String) { self = ErrorKind.byText[text] ?? .other(text) }
 
-    /// As scripts and files of results have it: "kernel_log".
+    /// The text in scripts and results files: "kernel_log".
     public var text: String {
         switch self {
         case .kernel: "kernel"

@@ -1,4 +1,4 @@
-/// An error as scripts see it: a table with these fields, and as one line where it is printed.
+/// An error as scripts see it: a table with these fields, printed as one line.
 public struct ErrorValue: Error, Sendable {
     /// What kind of error it is.
     public var kind: ErrorKind
@@ -12,13 +12,13 @@ public struct ErrorValue: Error, Sendable {
     public var errno: Int32?
     /// Its name: "EINVAL".
     public var name: String?
-    /// What the call was about.
+    /// The object of the call, such as a device.
     public var object: String?
     /// The call's decoded arguments.
     public var request: String?
     /// The likely reason and what to do.
     public var hint: String?
-    /// Of a module that was not found: its name, and files there are instead.
+    /// Of a "module not found" error: the module's name, and the names of files that exist.
     public var absentModule: (name: String, known: [String])?
     /// Lua's stack at the error.
     public var traceback: String?
@@ -33,15 +33,15 @@ public struct ErrorValue: Error, Sendable {
     public var line: String { position + message }
 }
 
-/// A state's context that knows more of an error than whoever made it.
+/// A state's context that can add what it knows about an error, such as the likely reason.
 public protocol ErrorExplainer: AnyObject {
-    /// The error with what is known.
+    /// The error, completed.
     func explained(_ error: ErrorValue) -> ErrorValue
 }
 
 /// An error that scripts can receive.
 public protocol LuaError: Error {
-    /// The table a script sees.
+    /// The table that a script sees.
     var luaError: ErrorValue { get }
 }
 

@@ -1,7 +1,7 @@
-/// Patterns as `string.find` takes them.
+/// Patterns of `string.find`.
 public enum LuaPattern {
-    /// Why a text is no pattern, in the words of Lua (lstrlib.c); nil where it is one. Lua itself sees some of it only where a
-    /// text makes it come so far.
+    /// Why a text is not a valid pattern, in the words of Lua (lstrlib.c); nil where it is valid. Lua itself finds some
+    /// mistakes only where the subject makes it read that far.
     public static func problem(of pattern: String) -> String? {
         var rest = Array(pattern.utf8)[...]
         if rest.first == UInt8(ascii: "^") { rest.removeFirst() }
@@ -40,10 +40,10 @@ public enum LuaPattern {
     /// LUA_MAXCAPTURES
     private static let mostCaptures = 32
 
-    /// Behind the bracket that ends a set whose first one was taken; false where there is none.
+    /// Moves past the bracket that ends a set; the opening bracket was read already. False where there is none.
     private static func skipSet(_ rest: inout ArraySlice<UInt8>) -> Bool {
         if rest.first == UInt8(ascii: "^") { rest.removeFirst() }
-        // A bracket that comes first is one of the set.
+        // A closing bracket that comes first belongs to the set.
         var isFirst = true
         while let next = rest.popFirst() {
             if next == UInt8(ascii: "]"), !isFirst { return true }

@@ -5,45 +5,46 @@ import CLuaShims
 public final class LuaState {
     private var state: OpaquePointer?
     private var stopped = LK_RUNS
-    // The state holds both unretained.
+    // The Lua state holds both pointers unretained, so they are kept here.
     private let context: AnyObject
     private let find: (String) throws(ErrorValue) -> ModuleSource
     private let print: (String) -> Void
     private let storage = DescriptionStorage()
-    // What was offered and not asked for yet: most scripts use few of the modules.
+    // Modules offered and not required yet; they are registered on demand, as most scripts use few.
     private var offered: [String: Module] = [:]
-    /// A class of objects; its description until the first one comes.
+    /// A class of objects; only described until its first object is made.
     private struct ClassEntry {
         let name: String
         let row: UnsafeMutablePointer<lk_class>
         var description: ObjectClass?
     }
-    // So few that looking at each is quicker than hashing a name.
+    // A linear search: there are few classes.
     private var classes: [ClassEntry] = []
     private var latestClass = 0
-    /// What went wrong when the collector closed objects that a script had left open.
+    /// Errors of closing objects that a script had left open, by the collector.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
-    /// The same; they are told once.
+    /// Returns ``failuresWhileCollecting`` and empties it.
     public func takeFailuresOfCollecting() -> [ErrorValue] {
         defer { failuresWhileCollecting = [] }
         return failuresWhileCollecting
     }
-    /// What one of the script's own finalizers raised.
+    /// An error that one of the script's own finalizers raised.
     public struct FailureOfFinalizer: Sendable {
         /// The error.
         public let error: ErrorValue
-        /// The ``era`` in which its object was made; nil where that is not known.
+        /// The ``era`` in which its object was made; nil where unknown.
         public let era: Int?
     }
-    /// What the script's own finalizers raised before the state was closed and was not taken, and then; see
+    /// Errors of the script's finalizers that were not taken before ``close()``, and those raised during it; see
     /// ``takeFailuresOfFinalizers()``.
     var failuresOfClosedState: [FailureOfFinalizer] = []
 
-    /// What the script makes from now on is of that era, from 0: a failure of its finalizers says so, whenever that comes.
+    /// Number of the current case, from 0. An object gets it with its finalizer, so that an error of the finalizer,
+    /// however late, is reported for the right case.
     public var era = 0 {
         didSet { lk_begin_era(raw, Int64(era)) }
     }
-    /// Told of the first error that ends a call, before anything is closed that it leaves open.
+    /// Called with the first error that ends a call, before its to-be-closed variables are closed.
     public var raised: ((ErrorValue) -> Void)?
 
     /// The text of a module and where it was found.
@@ -52,19 +53,19 @@ public final class LuaState {
         let path: String
 
         /// A Lua file's text. `path` is Lua's chunk name: "@FILE" for a script's own modules, "=stdlib/FILE" for the
-        /// stdlib's, whose lines errors look through.
+        /// stdlib's. Errors never name a line of the latter, but the script's line that called it.
         public init(text: [UInt8], path: String) {
             self.text = text
             self.path = path
         }
     }
 
-    /// What `math.random` began with.
+    /// The seed of `math.random`.
     public let seed: Int64
 
     /// A state whose functions are given `context`. `find` looks up modules that are files; `print` gets the lines that
-    /// a script prints. `seed` is what `math.random` begins with, another one each time where it is nil: Lua's own would be
-    /// the same in processes that were forked at the same time.
+    /// a script prints. `seed` seeds `math.random`; where it is nil, a random one is drawn here, because Lua's own
+    /// would be the same in processes forked at the same time.
     public init(
         context: AnyObject, seed: Int64? = nil,
         find: @escaping (String) throws(ErrorValue) -> ModuleSource,
@@ -90,7 +91,8 @@ public final class LuaState {
 
     deinit { close() }
 
-    /// Closes the state, and with it what the script left open. Nothing can be called afterwards.
+    /// Closes the state, and with it objects that the script left open. No other call is valid afterwards, except where
+    /// it says so.
     public func close() {
         guard let state else { return }
         hasDrawn = lk_drew_random(state)
@@ -99,25 +101,26 @@ public final class LuaState {
         self.state = nil
     }
 
-    /// Makes signals that end a program (SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE where its output has no reader) stop the
-    /// running script with an "interrupt" error, until `ignoreSignals`. One state of the process at a time.
+    /// Makes signals that end a program (SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE where nothing reads its output) stop
+    /// the running script with an "interrupt" error, until `ignoreSignals`. Only one state of a process at a time can
+    /// do so.
     public func stopOnSignals() { lk_interrupt_on_signals(state) }
 
     /// Whether a signal has asked the program to end since `stopOnSignals`.
     public static var wasAskedToEnd: Bool { lk_was_asked_to_end() }
 
-    /// Gives the signals back.
+    /// Restores the previous signal handlers.
     public func ignoreSignals() { lk_interrupt_on_signals(nil) }
 
-    /// Bytes that the script's values may take. More is its "not enough memory" error; what functions of ours return may
-    /// exceed it until the next call.
+    /// Limits the memory of the script's values, in bytes. Exceeding it is Lua's "not enough memory" error. Results of
+    /// our functions may exceed it until the next call.
     public func limitMemory(_ bytes: UInt64) { lk_limit_memory(raw, Int(clamping: bytes)) }
 
     private var permit: ((Effect, String) throws(ErrorValue) -> Bool)?
     private var permitted: UInt32 = 0
 
-    /// From now on `permit` is asked before a function, whose name it gets, has an effect: it throws, or says whether the
-    /// effect is permitted from now on without asking. Without it every effect is permitted.
+    /// From now on `permit` is called before a function, whose name it gets, has an effect. It throws to refuse, or
+    /// returns whether the effect is permitted from now on without asking. Without `permit` every effect is permitted.
     public func askForEffects(_ permit: @escaping (Effect, String) throws(ErrorValue) -> Bool) {
         self.permit = permit
         lk_ask_for_effects(raw) { LuaState.of($0).decide($0, String(cString: $1), $2) }
@@ -137,8 +140,8 @@ public final class LuaState {
     }
 
     private var hasDrawn = false
-    /// Whether the script drew numbers from `math.random` that hang on ``seed``: it gave no seed of its own. Known after it is
-    /// closed, too.
+    /// Whether the script drew numbers from `math.random` that depend on ``seed``, because it gave no seed of its own.
+    /// Also valid after the state is closed.
     public var drewRandom: Bool { state.map { lk_drew_random($0) } ?? hasDrawn }
 
     /// Why a script was stopped.
@@ -157,11 +160,11 @@ public final class LuaState {
         lk_interrupt(state, reasons[why] ?? LK_INTERRUPTED)
     }
 
-    /// Stops the script whose state has the signals, from any thread: its time is over.
+    /// Ends the time of the script whose state receives signals; may be called in any thread.
     public static func endTime() { lk_end_time() }
 
-    /// "FILE:LINE: " of the script that does not stop, of the state that has the signals; empty where it cannot be told. Call it
-    /// in another thread.
+    /// "FILE:LINE: " where the state that receives signals called a C function that does not return; empty where
+    /// unknown. Call it in another thread than that state's.
     public static func stuckPosition() -> String {
         var text = [CChar](repeating: 0, count: LK_POSITION)
         lk_stuck_position(&text)
@@ -171,12 +174,12 @@ public final class LuaState {
     /// From now on a second SIGALRM writes that to a descriptor, as a line of JSON: {"position":"FILE:LINE: "}.
     public static func tellPosition(to descriptor: Int32) { lk_tell_position(descriptor) }
 
-    /// Whether Lua's own `string.find` finds a pattern in a text; false where it is no pattern.
+    /// Whether Lua's own `string.find` finds the pattern in the text; false where the pattern is malformed.
     public func finds(_ pattern: String, in text: String) -> Bool {
         lk_finds(raw, pattern, pattern.utf8.count, text, text.utf8.count)
     }
 
-    /// Why it was stopped; nil where it was not. Also valid after it is closed.
+    /// Why the script was stopped; nil where it was not. Also valid after the state is closed.
     public var stop: Stop? {
         switch state.map({ lk_interrupted($0) }) ?? stopped {
         case LK_RUNS: nil
@@ -186,7 +189,7 @@ public final class LuaState {
         }
     }
 
-    /// Whether it was stopped. Also valid after it is closed.
+    /// Whether the script was stopped. Also valid after the state is closed.
     public var isInterrupted: Bool { stop != nil }
 
     static func of(_ state: OpaquePointer) -> LuaState {
@@ -206,7 +209,7 @@ public final class LuaState {
         print(String(decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self))
     }
 
-    /// While the state is closed; before that, errors of finalizers are kept as those of closing are.
+    /// Called with a finalizer's error during `close()`. Lua's registry keeps earlier ones (lk_take_finalizing).
     private func finalizerFailed(_ text: String, _ era: Int64) {
         var error = ErrorValue(kind: .script, "in a finalizer (__gc): \(text)")
         error.operation = "__gc"
@@ -222,7 +225,8 @@ public final class LuaState {
         do throws(ErrorValue) {
             let source = try find(name)
             try load(state, source.text, name: source.path)
-            // What the stdlib has not is told as what the host has not.
+            // 2 seals the table of a stdlib module, as those of built-in modules are: reading an unknown member is an
+            // error.
             return source.path.hasPrefix("=") ? 2 : 1
         } catch {
             var error = error
@@ -234,7 +238,7 @@ public final class LuaState {
         }
     }
 
-    /// Pushes the chunk; a syntax error is thrown.
+    /// Pushes the compiled chunk; throws a syntax error.
     func load(_ state: OpaquePointer, _ text: [UInt8], name: String) throws(ErrorValue) {
         let body = skippingHashBang(text.starts(with: byteOrderMark) ? Array(text.dropFirst(3)) : text)
         let status = body.withUnsafeBytes { bytes in
@@ -247,14 +251,14 @@ public final class LuaState {
         throw ErrorValue(kind: .script, message)
     }
 
-    /// "#!/..." stays a line, so that line numbers are right.
+    /// Makes a first line "#!/..." a comment of Lua's, so that line numbers stay right.
     private func skippingHashBang(_ text: [UInt8]) -> [UInt8] {
         text.first == UInt8(ascii: "#") ? [UInt8(ascii: "-"), UInt8(ascii: "-")] + text : text
     }
 
     // MARK: Registration
 
-    /// Makes modules available to `require`. Functions of one may take or return objects of another.
+    /// Makes modules available to `require`. A module's functions may take or return objects of another module.
     public func offer(_ modules: [Module]) {
         for module in modules {
             offered[module.name] = module
@@ -263,7 +267,7 @@ public final class LuaState {
         }
     }
 
-    /// Names of the modules that are described.
+    /// Names of the offered modules.
     private var moduleNames: [String] = []
 
     private func register(_ module: Module) {
@@ -278,7 +282,7 @@ public final class LuaState {
         lk_set_module(raw, module.name)
     }
 
-    /// Pushes a module's table, loading what was only offered.
+    /// Pushes a module's table; registers the module first where needed.
     func push(module name: String) {
         if let module = offered.removeValue(forKey: name) { register(module) }
         lk_get_module(raw, name)
@@ -296,7 +300,7 @@ public final class LuaState {
     }
 
     private func row(of name: String) -> UnsafeMutablePointer<lk_class> {
-        // Mostly it is the one of the object before.
+        // The class is mostly that of the object before.
         let isLatest = classes.indices.contains(latestClass) && classes[latestClass].name == name
         guard let index = isLatest ? latestClass : classes.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("no class \(name)")
@@ -309,7 +313,7 @@ public final class LuaState {
         return classes[index].row
     }
 
-    /// Makes the metatable of a class, when the first object of it comes.
+    /// Makes the metatable of a class, before its first object is made.
     private func define(_ row: UnsafeMutablePointer<lk_class>, _ description: ObjectClass) {
         lua_createtable(raw, 0, CInt(description.methods.count + 1))
         for method in description.methods {
@@ -318,7 +322,7 @@ public final class LuaState {
         lk_register_class(raw, row)
     }
 
-    /// Makes the metatable of a kind of table, when the first one is pushed.
+    /// Makes the metatable of a kind of table, before the first one is pushed.
     func define(_ record: any ResultRecordDescription) { lk_register_record(raw, storage.record(record)) }
 
     private func add(_ function: Function, named name: String, receiver: String?) {
@@ -340,7 +344,7 @@ public final class LuaState {
         object payload: consuming Payload, on state: OpaquePointer, parent: CInt, label: ObjectLabel
     ) {
         let row = row(of: Payload.luaName)
-        // The payload follows lk_object, whose size is a multiple of 8.
+        // The payload follows struct lk_object, whose size is a multiple of 8.
         precondition(MemoryLayout<Payload>.alignment <= 8)
         lua_checkstack(state, 8)
         let size = MemoryLayout<Payload>.size
@@ -353,7 +357,7 @@ public final class LuaState {
     }
 }
 
-/// What some editors put before UTF-8; Lua's own loader skips it too.
+/// The byte order mark that some editors write before UTF-8; Lua's own loader skips it too.
 private let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
 nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {

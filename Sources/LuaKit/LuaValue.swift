@@ -17,9 +17,9 @@ public enum LuaValue: Sendable, Equatable {
     case bytes([UInt8])
     /// A sequence.
     case list([LuaValue])
-    /// A table with names for keys, sorted by them.
+    /// A table whose keys are names, sorted by them when pushed.
     case table([String: LuaValue])
-    /// A function, userdata or coroutine, by its type's name.
+    /// A value that is not plain, such as a function, userdata or coroutine: its description for messages.
     case other(String)
 
     /// The name of its Lua type.
@@ -35,7 +35,7 @@ public enum LuaValue: Sendable, Equatable {
         }
     }
 
-    /// As Lua would write it, for messages; names of a table in order.
+    /// Written as in Lua, for messages; a table's names are sorted.
     var shown: String {
         switch self {
         case .none: return "nil"
@@ -52,10 +52,11 @@ public enum LuaValue: Sendable, Equatable {
         }
     }
 
-    /// Reads the value at a stack index, tables down to `depth`. An empty table is an empty `.table`. What no script means
-    /// to pass on (a table that holds itself, keys that are no names) is `.other`, and says so.
+    /// Reads the value at a stack index, with tables down to `depth`. An empty table is an empty `.table`. A table that
+    /// cannot be passed on (it contains itself, or has keys other than names) becomes `.other` with the reason.
     static func read(_ state: OpaquePointer, _ index: CInt, depth: Int = 8, keepsBytes: Bool = false) -> LuaValue {
-        // A table may hold itself, or one long string many times: Lua has that once, and Swift a copy of each.
+        // Limits values and bytes: a table may contain itself, or one long string many times. Lua stores that string once;
+        // here each occurrence is a copy.
         let isTable = lua_type(state, index) == LUA_TTABLE
         var reading = Reading(room: 1_000_000, bytes: isTable ? 64 << 20 : .max, keepsBytes: keepsBytes)
         return read(state, index, depth, &reading)
@@ -109,7 +110,7 @@ public enum LuaValue: Sendable, Equatable {
     ) -> LuaValue {
         lua_checkstack(state, 8)
         var list: [LuaValue] = []
-        // Up to the first hole: of a table with holes, Lua's length may be any number.
+        // Reads up to the first hole: for a table with holes, Lua's length operator may give any border.
         while reading.room > 0 {
             lua_rawgeti(state, index, lua_Integer(list.count + 1))
             defer { lk_pop(state, 1) }
@@ -118,7 +119,7 @@ public enum LuaValue: Sendable, Equatable {
         }
         guard reading.room > 0 else { return .other(tooLarge) }
         if !list.isEmpty {
-            // Nothing is left out in silence.
+            // Named keys beside list elements are an error; they would be dropped otherwise.
             return hasMore(state, index, than: list.count)
                 ? .other("table that is both a list and has names (or a list with holes)") : .list(list)
         }
@@ -145,7 +146,7 @@ public enum LuaValue: Sendable, Equatable {
         return .table(fields)
     }
 
-    /// A key that is a name; nil where it is anything else.
+    /// A key as a name; nil for keys that are not UTF-8 strings.
     private static func name(_ state: OpaquePointer, _ index: CInt) -> String? {
         var length = 0
         guard let bytes = lk_to_bytes(state, index, &length) else { return nil }
@@ -213,19 +214,19 @@ public enum LuaValue: Sendable, Equatable {
     }
 }
 
-/// Bytes of a size written as `--set` and scripts may write it ("4096", "0x1000", "64K"); nil where it is none.
+/// Reads a size in bytes, as `--set` and scripts may give it ("4096", "0x1000", "64K"); nil where malformed.
 public func parseSize(_ text: String) -> Int64? {
     var result: Int64 = 0
     return lk_parse_size(text, text.utf8.count, &result) ? result : nil
 }
 
-/// Milliseconds of a time written as scripts may write it ("150ms", "1.5s", "2m", "1h"); nil where it is none.
+/// Reads a time in milliseconds, as scripts may give it ("150ms", "1.5s", "2m", "1h"); nil where malformed.
 public func parseTime(_ text: String) -> Int64? {
     var result: Int64 = 0
     return lk_parse_time(text, &result) ? result : nil
 }
 
-/// The candidate that `word` was most likely meant to be; nil where none is near.
+/// The candidate nearest to `word`, for "did you mean"; nil where none is near.
 public func nearest(to word: String, in candidates: some Sequence<String>) -> String? {
     let scored = candidates.map { (name: $0, distance: Int(lk_distance(word, $0))) }
     guard let best = scored.min(by: { $0.distance < $1.distance }) else { return nil }

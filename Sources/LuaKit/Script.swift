@@ -7,7 +7,7 @@ public final class LuaFunction {
     fileprivate let reference: CInt
     /// The line of its file on which it is defined; 0 for a chunk.
     public let line: Int
-    /// The chunk that it is of, as messages call it.
+    /// The name of the chunk that defines it, as messages show it.
     public let source: String
 
     fileprivate init(_ owner: LuaState, poppingFrom state: OpaquePointer) {
@@ -24,10 +24,10 @@ public final class LuaFunction {
 public struct FunctionTable {
     /// By name.
     public var named: [String: LuaFunction] = [:]
-    /// Of a list whose elements are `{ name, function }`: by the elements' indices, from 0.
+    /// Functions of a list whose elements are `{ name, function }`, by the elements' indices, from 0.
     public var listed: [Int: LuaFunction] = [:]
 
-    /// None.
+    /// Empty.
     public init() {}
 }
 
@@ -35,14 +35,14 @@ public struct FunctionTable {
 public enum ScriptResult {
     /// Nothing: the file was the script.
     case none
-    /// A table with names for keys; functions found in tables of it are returned apart.
+    /// A table whose keys are names. Functions in tables inside it are returned separately.
     case table([String: LuaValue], functions: [String: FunctionTable])
-    /// Anything else, by its type's name.
+    /// Anything else, named by its Lua type.
     case other(String)
 }
 
 extension LuaState {
-    /// Compiles a file's text, runs it and looks at what it returns.
+    /// Compiles a file's text, runs it and classifies its result.
     public func run(_ text: [UInt8], name: String) throws(ErrorValue) -> ScriptResult {
         try load(raw, text, name: name)
         try call(arguments: 0, results: 1)
@@ -111,13 +111,13 @@ extension LuaState {
         try call(arguments: CInt(arguments.count) + 1, results: 0)
     }
 
-    /// What failed since the last call beside an error that was on its way, when that closed what it left.
+    /// Errors that to-be-closed variables raised while another error was propagating, since the last call.
     public func takeFailuresOfClosing() -> [ErrorValue] {
         lk_take_closing(raw)
         return takeList { readError(raw) }
     }
 
-    /// What the script's own finalizers raised since the last call; also once the state is closed.
+    /// Errors that the script's own finalizers raised since the last call; also valid once the state is closed.
     public func takeFailuresOfFinalizers() -> [FailureOfFinalizer] {
         guard isOpen else {
             defer { failuresOfClosedState = [] }
@@ -134,7 +134,7 @@ extension LuaState {
         }
     }
 
-    /// The elements of the list at the top, which goes; `read` finds each at the top.
+    /// Pops the list at the top and returns its elements; `read` gets each one at the top of the stack.
     private func takeList<Element>(_ read: () -> Element) -> [Element] {
         defer { lk_pop(raw, 1) }
         return (0..<lua_rawlen(raw, -1)).map { index in
@@ -148,7 +148,8 @@ extension LuaState {
     public func collect() { lk_collect(raw) }
 }
 
-/// The error table at the top of the stack, which stays there. A script may have put anything else into it.
+/// Reads the error table at the top of the stack, without popping it. Its fields are checked: a script may have changed
+/// them.
 func readError(_ state: OpaquePointer) -> ErrorValue {
     guard lua_type(state, -1) == LUA_TTABLE else { return ErrorValue(kind: .script, "an error that is no table") }
     lua_checkstack(state, 8)

@@ -1,8 +1,9 @@
-/* What Swift cannot do with Lua. A Lua error is a longjmp, and a longjmp over a Swift frame leaks whatever that frame
- * owned; so every function here that can raise is C, and every raise happens with no Swift frame above its catch.
+/* The part of the work with Lua that Swift cannot do. A Lua error is a longjmp, and a longjmp over a Swift frame leaks
+ * what that frame owned; so every function that can raise is C, and no Swift frame lies between a raise and the pcall
+ * that catches it.
  *
- * A Swift function is called by the trampoline with arguments that C has checked and decoded from the function's
- * description. It returns the number of results, or -1 with an error table on the stack, which C then raises. */
+ * The trampoline calls a Swift function with arguments that C has checked and decoded by the function's description.
+ * The function returns the number of results, or -1 with an error table on the stack, which C then raises. */
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>
@@ -57,7 +58,7 @@ typedef struct lk_value {
 
 typedef struct lk_field {
     const char *name;
-    const char *_Nullable was; /* its name before version 0.2, where that was another */
+    const char *_Nullable was; /* its name before version 0.2, where renamed */
     lk_type type;
     bool optional;
     lk_value fallback; /* taken where the field is absent */
@@ -70,8 +71,8 @@ typedef struct lk_function {
     const lk_field *_Nullable parameters;
     int count;
     lk_entry entry;
-    uint32_t effects; /* what it changes outside the script, a bit each */
-    /* Where the parameter `selector` has the value `selected`, it has these instead; -1 for none. */
+    uint32_t effects; /* effects outside the script, one bit each */
+    /* Replace `effects` where parameter number `selector` has the value `selected`; -1 for none. */
     int selector;
     int64_t selected;
     uint32_t selected_effects;
@@ -81,10 +82,10 @@ enum { LK_PARAMETERS_MAX = 8 };
 
 /* --- Objects ----------------------------------------------------------------------------------------------------- */
 
-/* Results of a class's close function. The error table is on the stack where it failed. */
+/* Results of a class's close function. Where it failed, the error table is on the stack. */
 enum lk_closing { LK_CLOSED, LK_CLOSED_WITH_ERROR, LK_STILL_OPEN };
 
-/* A member that had another name before version 0.2. Lists of them end with one whose names are NULL. */
+/* A member that had another name before version 0.2. Arrays of them end with an element whose names are NULL. */
 typedef struct lk_renamed {
     const char *_Nullable was, *_Nullable name;
 } lk_renamed;
@@ -96,19 +97,19 @@ typedef struct lk_class {
     void (*destroy)(void *payload);
 } lk_class;
 
-/* A new open object on top of the stack; the result is where its payload goes (aligned to 8). `parent` is a stack index
- * whose value is kept alive, or 0. Without a label it is called by a number, `length`. */
+/* Pushes a new open object and returns the address of its payload (aligned to 8). `parent` is the stack index of a
+ * value that is kept alive, or 0. Without a label the object's name is a number, `length`. */
 void *lk_new_object(lua_State *L, const lk_class *class_, size_t size, int parent, const char *_Nullable label,
                     size_t length);
-/* Keeps the value at a stack index alive as long as the object at the top; `slot` counts from 0. */
+/* Keeps the value at a stack index alive as long as the object at the top; `slot` is 0 to LK_KEPT_MAX - 1. */
 enum { LK_KEPT_MAX = 3 };
 void lk_keep(lua_State *L, int slot, int index);
-/* Makes the metatable of a class; `methods` at the top of the stack is taken. */
+/* Makes the metatable of a class; pops its methods, the table at the top. */
 void lk_register_class(lua_State *L, lk_class *class_);
 /* Pushes a closure that calls `function` through the trampoline. */
 void lk_push_function(lua_State *L, const lk_function *function);
-/* Makes the table at the top of the stack answer unknown keys with an error that names `what`, and refuse writes. An old name's
- * error tells the new one. */
+/* Makes the table at the top raise an error that names `what` for unknown keys and for writes. The error of a renamed
+ * member gives the new name. */
 void lk_seal(lua_State *L, const char *what, const lk_renamed *_Nullable renamed);
 
 /* A kind of table that functions return. */
@@ -118,111 +119,120 @@ typedef struct lk_record {
     int count;
     const lk_renamed *_Nullable renamed;
 } lk_record;
-/* Makes the metatable of such tables: reading a field that the kind does not have is an error; one that is absent is nil. */
+/* Makes the metatable of such tables. Reading a field that the kind does not have is an error; one that is absent is
+ * nil. */
 void lk_register_record(lua_State *L, const lk_record *record);
-/* Gives the table at the top that metatable; false where it is not made yet. */
+/* Gives the table at the top that metatable; false where lk_register_record was not called yet. */
 bool lk_set_record(lua_State *L, const char *name);
 
 /* --- The state --------------------------------------------------------------------------------------------------- */
 
-/* The name of a module in; its loader chunk pushed (1, or 2 where the table that it returns is sealed), the module set by
- * lk_set_module (0), or an error table pushed (-1). */
+/* Looks for a module. Results: 1, its loader chunk is pushed; 2, the same, and the table that it returns is sealed; 0,
+ * the module was set by lk_set_module; -1, an error table is pushed. */
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
-/* Asked before a function with effects that are not permitted yet is called: 0, or an error table pushed (-1). */
+/* Called before a function with effects that are not permitted yet. Results: 0, or -1 with an error table pushed. */
 typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);
-/* Told of the first error that ends a protected call of Swift's, its table at the top, before anything is closed. */
+/* Called with the first error that ends a protected call by Swift, its table at the top, before variables are closed. */
 typedef void (*lk_raised)(lua_State *L);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
-/* Told of what a finalizer raises; `era` of its object is -1 where it is not known. */
+/* Called with an error of a finalizer; `era` is that of its object, or -1 where unknown. */
 typedef void (*lk_finalizing)(lua_State *L, const char *text, size_t length, int64_t era);
 
-/* A state with the libraries a script may have, strict globals and our require and print; NULL without memory. Memory
- * that runs out later is an error of the script's, but ends the process where unwinding would cross Swift frames. `seed`
- * is what math.random begins with. */
+/* Makes a state with the libraries that a script may use, strict globals and our require and print; NULL where there is
+ * no memory. Memory that runs out later is an error of the script, but ends the process where unwinding would cross
+ * Swift frames. `seed` seeds math.random. */
 lua_State *_Nullable lk_new_state(void *context, void *owner, lk_finder finder, lk_printer printer, int64_t seed);
-/* Whether a script has drawn from math.random what hangs on that seed. */
+/* Whether the script drew numbers from math.random that depend on that seed. */
 bool lk_drew_random(lua_State *L);
 /* Why a script was told to stop. */
 enum lk_stop { LK_RUNS, LK_INTERRUPTED, LK_TIMEOUT, LK_OUTPUT };
-/* lua_close, which finalizes every object, and the rest. Whether it was interrupted, up to the end. */
+/* lua_close, which runs all finalizers, and frees the rest. Returns why the script was stopped, also where that
+ * happened during closing. */
 enum lk_stop lk_close_state(lua_State *L);
-/* Bytes that Lua may have; more is its "not enough memory" error. What Swift gives it may exceed that, until the next call. */
+/* Limits Lua's memory, in bytes; exceeding it is Lua's "not enough memory" error. Values that Swift pushes may exceed
+ * it until the next call into Swift. */
 void lk_limit_memory(lua_State *L, size_t bytes);
-/* Counts bytes outside Lua against that limit, until they are released; false, and nothing is counted, where there is no room. */
+/* Counts bytes outside Lua towards that limit, until lk_release. Where there is no room, runs a full collection first;
+ * false, and nothing counted, where there is still none. */
 bool lk_hold(lua_State *L, size_t bytes);
 void lk_release(lua_State *L, size_t bytes);
-/* They are released with the object at the top, when it is closed. */
+/* Has such bytes released when the object at the top is closed. */
 void lk_hold_until_closed(lua_State *L, size_t bytes);
 size_t lk_memory_limit(lua_State *L);
-/* What lk_new_state was given, from any coroutine of the state. */
+/* The `context` that lk_new_state got, from any coroutine of the state. */
 void *lk_context(lua_State *L);
 void *lk_owner(lua_State *L);
-/* From now on `permit` is asked before effects, but for those in `permitted`. Without it every effect is permitted. */
+/* From now on `permit` is called before a function has effects that are not in `permitted`. Without it every effect is
+ * permitted. */
 void lk_ask_for_effects(lua_State *L, lk_permit permit);
 void lk_permit_effects(lua_State *L, uint32_t permitted);
-/* Makes the running script stop with an error that says why; safe in a signal handler. NULL does nothing. */
+/* Stops the running script with an error for the reason `why`; safe in a signal handler. Does nothing for NULL. */
 void lk_interrupt(lua_State *_Nullable L, enum lk_stop why);
 enum lk_stop lk_interrupted(lua_State *L);
-/* From any thread: the state that signals interrupt stops with a "timeout" error, and a call in which it waits returns. */
+/* Stops the state that receives signals (lk_interrupt_on_signals) with a "timeout" error; a system call in which it
+ * waits returns. May be called in any thread. */
 void lk_end_time(void);
-/* Bytes of "FILE:LINE: " with its end. */
+/* Bytes of "FILE:LINE: ", with the final zero. */
 enum { LK_POSITION = 128 };
-/* From any thread but the one whose state signals interrupt: where the script called the pattern that does not stop, LK_POSITION
- * bytes; empty where it is anything else that does not. */
+/* Writes where the state that receives signals called the C function (such as string.find) that does not return:
+ * LK_POSITION bytes, or an empty string for any other reason. May be called in any thread but that state's. */
 void lk_stuck_position(char *text);
-/* A second SIGALRM writes that to a descriptor, as a line {"position":"..."}. */
+/* From now on a second SIGALRM writes that position to a descriptor, as a line {"position":"..."}. */
 void lk_tell_position(int fd);
-/* Not 0 once it is interrupted; for loops that run no Lua. */
+/* Not 0 once the state is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
-/* SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, from now on; the
- * third ends the process, but for SIGPIPE. SIGALRM says that its time is over. NULL restores what they did before. */
+/* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, and
+ * SIGALRM ends its time. The third signal ends the process, but for SIGPIPE and SIGALRM. NULL restores the previous
+ * handlers. */
 void lk_interrupt_on_signals(lua_State *_Nullable L);
-/* Whether such a signal has come since. */
+/* Whether such a signal, other than SIGALRM, has come since. */
 bool lk_was_asked_to_end(void);
-/* Closes what nobody holds any more, and runs its finalizers: objects that came since the last call, and, where there is
- * little else, all others. By a full collection, which raises nothing. */
+/* Closes unreferenced objects and runs their finalizers, by a full collection, where objects were created since the
+ * last call, or where the state is small. Raises nothing. */
 void lk_collect(lua_State *L);
-/* Registers the table at the top of the stack as module `name`, and takes it. */
+/* Pops the table at the top and registers it as module `name`. */
 void lk_set_module(lua_State *L, const char *name);
-/* Pushes what was registered under that name, or nil. */
+/* Pushes the module registered under that name, or nil. */
 void lk_get_module(lua_State *L, const char *name);
 
 /* --- Calls from Swift, none of which raises ---------------------------------------------------------------------- */
 
-/* lua_pcall with a handler that makes every error an error table with a traceback. The error is the first: what failed when
- * that closed what it left is kept (lk_take_closing). */
+/* lua_pcall with a handler that makes every error an error table with a traceback. Where closing variables raises more
+ * errors, the result is still the first one; the others are kept for lk_take_closing. */
 int lk_call(lua_State *L, int arguments, int results);
-/* Pushes the list of error tables that closing gave beside other errors since the last call. */
+/* Pushes the list of error tables raised by closing beside other errors, since the last call. */
 void lk_take_closing(lua_State *L);
-/* The same of a script's own finalizers; each has its object's "era", or none where that is not known. */
+/* Pushes the list of errors of the script's finalizers, since the last call. Each has the "era" of its object, where
+ * known. */
 void lk_take_finalizing(lua_State *L);
-/* `finalizing` gets the text of what finalizers raise while the state is closed. */
+/* `raised` gets the first error of a call; `finalizing` gets texts of errors that finalizers raise while the state is
+ * closed. */
 void lk_tell_errors(lua_State *L, lk_raised raised, lk_finalizing finalizing);
-/* What is made from now on is of that era, from 0: a failure of its finalizer says so. */
+/* Sets the era, from 0, of objects that are made from now on; errors of their finalizers carry it. */
 void lk_begin_era(lua_State *L, int64_t era);
 /* luaL_loadbufferx, text only. */
 int lk_load(lua_State *L, const char *text, size_t length, const char *name);
-/* lua_next on a table that nobody changes meanwhile. */
+/* lua_next, for a table that does not change meanwhile. */
 bool lk_next(lua_State *L, int index);
 /* The line on which the function at `index` is defined. */
 int lk_function_line(lua_State *L, int index);
-/* The name of the chunk it is of; valid as long as the function is on the stack. */
+/* The chunk name of the function at `index`; valid while the function is on the stack. */
 const char *_Nullable lk_function_source(lua_State *L, int index);
-/* Whether Lua's own string.find finds a pattern in a text; false where it is no pattern. */
+/* Whether Lua's own string.find finds the pattern in the text; false where the pattern is malformed. */
 bool lk_finds(lua_State *L, const char *pattern, size_t pattern_length, const char *text, size_t length);
 /* Gives the table at the top of the stack the metatable of errors. */
 void lk_make_error(lua_State *L);
 bool lk_is_error(lua_State *L, int index);
-/* luaL_tolstring under protection: the text of any value is pushed. */
+/* luaL_tolstring in a protected call: pushes the text of any value. */
 void lk_push_text(lua_State *L, int index);
 
 /* --- Shared with option parsing ---------------------------------------------------------------------------------- */
 
-/* "4096", "0x1000", "64K", "1MiB"; false where it is no size or does not fit. */
+/* Reads "4096", "0x1000", "64K", "1MiB", in bytes; false where it is malformed or does not fit. */
 bool lk_parse_size(const char *text, size_t length, int64_t *result);
-/* "150ms", "1.5s", "2m", "1h", as milliseconds; false where it is no time, or more than 10000 years. */
+/* Reads "150ms", "1.5s", "2m", "1h", in milliseconds; false where it is malformed or more than 10000 years. */
 bool lk_parse_time(const char *text, int64_t *milliseconds);
-/* Edits between two words, for "did you mean"; at most 64 characters are compared. */
+/* Edit distance of two words, for "did you mean"; compares at most 64 characters. */
 int lk_distance(const char *a, const char *b);
 
 /* Macros of lua.h that Swift cannot see. */

@@ -1,6 +1,6 @@
 public import CLuaShims
 
-/// The type of an argument, from which C checks it, help prints it and editor stubs are written.
+/// The type of an argument. C checks arguments by it; help and editor stubs show it.
 public indirect enum LuaType: Sendable {
     /// An integer within a range.
     case integer(ClosedRange<Int64>)
@@ -42,7 +42,7 @@ public indirect enum LuaType: Sendable {
 
 /// One argument of a function, or one key of a table argument.
 public struct Parameter: Sendable {
-    /// What stands in for an absent argument.
+    /// What an absent argument means.
     public enum Fallback: Sendable {
         /// It must be given.
         case required
@@ -56,11 +56,11 @@ public struct Parameter: Sendable {
     public let name: String
     /// Its type.
     public let type: LuaType
-    /// What an absent one means.
+    /// What it means where it is absent.
     public let fallback: Fallback
     /// One sentence for help and stubs.
     public let doc: String
-    /// The key's name before version 0.2, where it had another one: an error for scripts that still use it.
+    /// The key's name before version 0.2, where renamed; scripts that still use that get an error with the new name.
     public internal(set) var was: String?
 
     /// A parameter; required unless a fallback is given.
@@ -71,7 +71,8 @@ public struct Parameter: Sendable {
         self.doc = doc
     }
 
-    /// The keys of a table argument are different ones; of a table that may be absent, each may be.
+    /// Checks that the keys of a table argument are distinct and, where the table may be left out, that every key may
+    /// be.
     func check(in function: String) {
         guard case .record(let keys) = type else { return }
         let names = keys.map(\.name) + keys.compactMap(\.parameter.was)
@@ -86,7 +87,8 @@ public struct Parameter: Sendable {
     }
 }
 
-/// What calling a function changes outside the script: what scenarios declare, permissions grant and `peerlab help` lists.
+/// What a function changes outside the script. Scenarios declare effects, permissions grant them, `peerlab help` lists
+/// them.
 public enum Effect: String, Sendable, CaseIterable, Comparable {
     /// Opens a device, which enables and on first open resets it.
     case open
@@ -98,7 +100,7 @@ public enum Effect: String, Sendable, CaseIterable, Comparable {
     case reset
     /// Gives a device access to memory.
     case dma
-    /// Sends a request of the script's own making, which may do anything that what is open can do.
+    /// Sends a request that the script composed, which may do anything that the open descriptors allow.
     case raw
 
     /// In the order of this list.
@@ -107,7 +109,7 @@ public enum Effect: String, Sendable, CaseIterable, Comparable {
     var bit: UInt32 { 1 << UInt32(Effect.allCases.firstIndex(of: self) ?? 0) }
 }
 
-/// Effects that a function has instead of its others where an argument has a certain value.
+/// Effects that replace the function's others where an argument has a certain value.
 public struct SelectedEffects: Sendable {
     /// The argument's name.
     public let parameter: String
@@ -134,25 +136,25 @@ public struct Function: Sendable {
     public let returns: [ResultType]
     /// What it changes outside the script.
     public let effects: [Effect]
-    /// What it changes instead for one value of an argument.
+    /// Effects that replace `effects` for one value of an argument.
     public let selectedEffects: SelectedEffects?
-    /// Errno names worth knowing, each with its reason.
+    /// Names of important errnos, each with its reason.
     public let errors: [(name: String, reason: String)]
     /// What it does.
     public let doc: String
-    /// A method's name before version 0.2, where it had another one: an error for scripts that still use it.
+    /// A method's name before version 0.2, where renamed; scripts that still use that get an error with the new name.
     public private(set) var was: String?
     let entry: lk_entry
 
-    /// The same method, which had another name before version 0.2.
+    /// The same method, with its name before version 0.2.
     public func was(_ name: String) -> Function {
         var function = self
         function.was = name
         return function
     }
 
-    /// Describes a function. `entry` is called with the checked arguments, the receiver first. A description that cannot be
-    /// met is a mistake of the program, and ends it.
+    /// Describes a function. `entry` is called with the checked arguments, the receiver first. An inconsistent
+    /// description is a programming error, which ends the process.
     public init(
         _ name: String, _ parameters: [Parameter] = [], returns: [ResultType] = [], effects: [Effect] = [],
         selectedEffects: SelectedEffects? = nil, errors: [(name: String, reason: String)] = [], _ doc: String,
@@ -170,13 +172,13 @@ public struct Function: Sendable {
     }
 }
 
-/// A payload of userdata.
+/// A type that userdata can hold.
 public protocol LuaObject: ~Copyable {
     /// The class's name in messages: "vfio device".
     static var luaName: String { get }
-    /// False once it is closed; a payload whose `close` failed and can be tried again is still open.
+    /// False once it is closed. Where `close` failed and can be tried again, it is still true.
     var isOpen: Bool { get }
-    /// Closes it. Called once more by the collector where it stayed open.
+    /// Closes it. Where it stays open, the collector calls this once more.
     mutating func close() throws
 }
 
@@ -186,16 +188,17 @@ public struct ObjectClass: Sendable {
     public let name: String
     /// The LuaLS type: "vfio.device".
     public let type: String
-    /// What a script calls such an object, for messages: "device".
+    /// The short name in messages: "device".
     public let short: String
     /// What it is.
     public let doc: String
-    /// Its methods; close, <close> and tostring are always there.
+    /// Its methods, beside close, <close> and tostring, which every class has.
     public let methods: [Function]
     let close: @convention(c) (OpaquePointer, UnsafeMutableRawPointer, Bool) -> lk_closing
     let destroy: @convention(c) (UnsafeMutableRawPointer) -> Void
 
-    /// Describes a class. `close` and `destroy` are `{ closeObject($0, $1, $2, Payload.self) }` and
+    /// Describes a class. `close` and `destroy` are `{ closeObject($0, $1, $2, Payload.self) }` and `{
+    /// destroyObject($0, Payload.self) }`, written out for each class because C cannot call a generic function.
     /// `{ destroyObject($0, Payload.self) }`: C can call no generic function.
     public init(
         _ name: String, type: String, short: String, _ doc: String, methods: [Function],

@@ -54,7 +54,7 @@ final class DescriptionStorage {
         switch parameter.fallback {
         case .required: optional = false
         case .absent where type.kind == LK_RECORD:
-            // Absent, each key has its own fallback.
+            // Where the table is left out, each key has its own fallback.
             let fields = UnsafeBufferPointer(start: type.fields, count: Int(type.count))
             fallback.pointer = UnsafeRawPointer(array(fields.map(\.fallback)))
             fallback.count = fields.count
@@ -69,7 +69,7 @@ final class DescriptionStorage {
             fallback: fallback)
     }
 
-    /// Old names and new ones, as C looks them up; nil where nothing was renamed.
+    /// Pairs of old and new names, in the form that C searches; nil where nothing was renamed.
     func renamed(_ members: [(name: String, was: String?)]) -> UnsafePointer<lk_renamed>? {
         let renamed = members.compactMap { member in
             member.was.map { lk_renamed(was: string($0), name: string(member.name)) }

@@ -1,37 +1,37 @@
 public import CLuaShims
 import Synchronization
 
-/// What a key's value is in Swift.
+/// A Swift type that a key's value can have.
 public protocol KeyValue {
-    /// The Lua type of a key that names none; nil where each key must name its own.
+    /// The Lua type of a key whose type is not given; nil where each key must give it.
     static var luaType: LuaType? { get }
-    /// Whether every value that C decodes for that type is one of this type.
+    /// Whether this type can represent every value of that Lua type.
     static func holds(_ type: LuaType) -> Bool
-    /// What C decoded, as this type.
+    /// Converts a decoded argument to this type.
     static func read(_ argument: Argument) -> Self
-    /// The integer that C hands over for this value; nil of what can be no default.
+    /// The integer by which C represents this value; nil for types that cannot have a default.
     var decoded: Int64? { get }
     /// Whether a key of this type may be left out.
     static var isOptional: Bool { get }
 }
 
 extension KeyValue {
-    /// Nothing that can be a default.
+    /// No default.
     public var decoded: Int64? { nil }
     /// It must be given, unless it has a default.
     public static var isOptional: Bool { false }
 }
 
-/// A key of a table argument, whatever its type in Swift is.
+/// A key of a table argument, of any Swift type.
 public protocol TableKey: Sendable {
-    /// How C checks it, and what help says of it.
+    /// Its type for C, and its help.
     var parameter: Parameter { get }
-    /// What tells it from every other key.
+    /// A number unique in the process.
     var id: UInt32 { get }
 }
 
 extension TableKey {
-    /// What scripts call it.
+    /// Its name in scripts.
     public var name: String { parameter.name }
     /// Its Lua type.
     public var type: LuaType { parameter.type }
@@ -39,14 +39,14 @@ extension TableKey {
 
 private let keyCount = Atomic<UInt32>(0)
 
-/// A key of a table argument. The table is described by its keys, and functions read it by them: `table[size]`.
+/// A key of a table argument. Keys describe the table, and functions read its values by them: `table[size]`.
 public struct Key<Value: KeyValue>: TableKey {
     /// See ``TableKey``.
     public private(set) var parameter: Parameter
     /// See ``TableKey``.
     public let id: UInt32
 
-    /// The same key, which had another name before version 0.2.
+    /// The same key, with its name before version 0.2.
     public func was(_ name: String) -> Key {
         var key = self
         key.parameter.was = name
@@ -59,8 +59,8 @@ public struct Key<Value: KeyValue>: TableKey {
         self.init(name, type, default: fallback, doc)
     }
 
-    /// A key. It may be left out where `Value` is optional, or where it has a default. A Lua type with values that `Value` has
-    /// no room for is a mistake of the program, and ends it.
+    /// A key. It may be left out where `Value` is optional, or where it has a default. A Lua type with values that
+    /// `Value` cannot represent is a programming error, which ends the process.
     public init(_ name: String, _ type: LuaType, default fallback: Value? = nil, _ doc: String) {
         guard Value.holds(type) else {
             preconditionFailure("key '\(name)': not every value of its Lua type is a \(Value.self)")
@@ -79,7 +79,7 @@ public struct Key<Value: KeyValue>: TableKey {
     }
 }
 
-/// A table argument, decoded. Of one that was left out, every key has what stands for it when it is absent.
+/// A decoded table argument. Where the table was left out, every key has its fallback.
 @frozen
 public struct Table {
     @usableFromInline let items: UnsafePointer<lk_value>
@@ -97,7 +97,7 @@ public struct Table {
     @inlinable
     public subscript<Value>(_ key: Key<Value>) -> Value { Value.read(argument(key)) }
 
-    /// The same as C decoded it.
+    /// A key's value, as C decoded it.
     @inlinable
     public func argument<Value>(_ key: Key<Value>) -> Argument {
         let id = key.id
@@ -121,14 +121,14 @@ extension Argument {
 }
 
 extension Call {
-    /// Keeps an object that a key gives alive as long as the object just pushed, which uses it. `place` is 0 to 2, a different
-    /// one for each.
+    /// Keeps the object that a key gives alive as long as the object just pushed, which uses it. `place` is 0 to 2,
+    /// different for each object.
     public func keep<Value>(_ key: Key<Value>, of table: Table, at place: CInt = 0) {
         keep(table.argument(key), at: place)
     }
 }
 
-// MARK: What keys can be
+// MARK: Types of keys
 
 extension Optional: KeyValue where Wrapped: KeyValue {
     /// See ``KeyValue``.
@@ -143,10 +143,10 @@ extension Optional: KeyValue where Wrapped: KeyValue {
 }
 
 extension KeyValue where Self: FixedWidthInteger {
-    /// Any number that fits; of 64 bits all, bit for bit.
+    /// Any number that fits; for types of 64 bits any number, bit for bit.
     public static var luaType: LuaType? { .integer(Int64(clamping: Self.min)...Int64(clamping: Self.max)) }
 
-    /// Integers, sizes, times, choices and flags within its range; any, bit for bit, where it has 64 bits.
+    /// Integers, sizes, times, choices and flags within its range; for types of 64 bits any, bit for bit.
     public static func holds(_ type: LuaType) -> Bool {
         func fits(_ value: Int64) -> Bool { bitWidth == 64 || Self(exactly: value) != nil }
         switch type {
@@ -240,7 +240,7 @@ extension UnsafeMutablePointer: KeyValue where Pointee: LuaObject & ~Copyable {
 }
 
 extension Table: KeyValue {
-    /// Each key says which keys its table has.
+    /// Each key describes its table's keys.
     public static var luaType: LuaType? { nil }
     /// See ``KeyValue``.
     public static func holds(_ type: LuaType) -> Bool { if case .record = type { true } else { false } }
@@ -250,7 +250,7 @@ extension Table: KeyValue {
 }
 
 extension Array: KeyValue where Element: KeyValue {
-    /// Each key says how long its list is.
+    /// Each key describes its list's length.
     public static var luaType: LuaType? { nil }
     /// See ``KeyValue``.
     public static func holds(_ type: LuaType) -> Bool {
@@ -264,16 +264,16 @@ extension Array: KeyValue where Element: KeyValue {
 
 /// A Swift type whose values scripts write as names.
 public protocol LuaChoice: KeyValue, RawRepresentable where RawValue: FixedWidthInteger {
-    /// The names, in the order of help.
+    /// The names, in the order that help shows.
     static var choices: [(name: String, value: Self)] { get }
 }
 
 extension LuaChoice {
-    /// Its names.
+    /// A choice of its names.
     public static var luaType: LuaType? {
         .choice(choices.map { (name: $0.name, value: Int64(truncatingIfNeeded: $0.value.rawValue)) })
     }
-    /// Names of these values alone.
+    /// True for choices whose values are all of this type.
     public static func holds(_ type: LuaType) -> Bool {
         guard case .choice(let names) = type else { return false }
         return names.allSatisfy { RawValue(exactly: $0.value).flatMap(Self.init) != nil }

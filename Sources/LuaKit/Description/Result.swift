@@ -31,7 +31,7 @@ public indirect enum ResultType: Sendable {
     case list(ResultType)
     /// A table whose keys are names.
     case map(ResultType)
-    /// That, or nil.
+    /// That type, or nil.
     case optional(ResultType)
     /// Any value.
     case any
@@ -44,7 +44,7 @@ public indirect enum ResultType: Sendable {
         .object(Payload.luaName)
     }
 
-    /// The record that is in it, if any.
+    /// The record type inside it, if any.
     public var record: (any ResultRecordDescription)? {
         switch self {
         case .record(let record): record
@@ -54,7 +54,7 @@ public indirect enum ResultType: Sendable {
     }
 }
 
-/// A value that can be pushed, and says of which type it is.
+/// A type whose values can be pushed, with its description.
 public protocol ResultValue: SendableMetatype {
     /// Its type, without a unit.
     static var resultType: ResultType { get }
@@ -150,7 +150,7 @@ private func pushList<Element>(_ elements: [Element], to state: OpaquePointer, _
 
 // MARK: Tables
 
-/// One field of a table that functions return: what help says of it, and how it is pushed.
+/// One field of a table that functions return: its help, and how it is pushed.
 public struct ResultField<Source>: Sendable {
     /// Its key.
     public let name: String
@@ -158,11 +158,11 @@ public struct ResultField<Source>: Sendable {
     public let type: ResultType
     /// One sentence for help and stubs.
     public let doc: String
-    /// Its key before version 0.2, where it had another one: an error for scripts that still read it.
+    /// Its key before version 0.2, where renamed; scripts that still read that get an error with the new name.
     public private(set) var was: String?
     let push: @Sendable (Source, OpaquePointer) -> Void
 
-    /// The same field, which had another name before version 0.2.
+    /// The same field, with its name before version 0.2.
     public func was(_ name: String) -> ResultField {
         var field = self
         field.was = name
@@ -189,7 +189,7 @@ public struct ResultField<Source>: Sendable {
         push = { source, state in value(source).push(to: state) }
     }
 
-    /// A field with a table, or none.
+    /// A field with a table, or nil.
     public init<Inner>(
         _ name: String, optional record: ResultRecord<Inner>, _ doc: String,
         _ value: @escaping @Sendable (Source) -> Inner?
@@ -226,20 +226,19 @@ extension ResultType {
     }
 }
 
-/// What help and stubs say of a table that functions return.
+/// The description of a table that functions return, for help and stubs.
 public protocol ResultRecordDescription: Sendable {
     /// The LuaLS type: "vfio.region".
     var name: String { get }
     /// What it is.
     var doc: String { get }
-    /// Its fields, without how they are pushed.
+    /// Its fields.
     var described: [(name: String, type: ResultType, doc: String)] { get }
-    /// Their names, and those before version 0.2 of the ones that had others.
+    /// Its fields' names, each with the name before version 0.2 where renamed.
     var members: [(name: String, was: String?)] { get }
 }
 
-/// A table that functions return, made of a `Source`. Only its fields are pushed, and all of them. Reading another field is an
-/// error.
+/// A table that functions return, made from a `Source`. It has exactly these fields; reading another one is an error.
 public struct ResultRecord<Source>: ResultRecordDescription {
     /// See ``ResultRecordDescription``.
     public let name: String
@@ -247,7 +246,7 @@ public struct ResultRecord<Source>: ResultRecordDescription {
     public let doc: String
     let fields: [ResultField<Source>]
 
-    /// Describes a table. Two fields of one name are a mistake of the program, and end it.
+    /// Describes a table. Two fields of one name are a programming error, which ends the process.
     public init(_ name: String, _ doc: String, _ fields: [ResultField<Source>]) {
         let names = fields.map(\.name) + fields.compactMap(\.was)
         precondition(Set(names).count == names.count, "\(name) has a field twice")
