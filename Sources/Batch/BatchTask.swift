@@ -1,37 +1,37 @@
-/// One process of a batch: what it runs, and what it may use.
+/// One process of a batch: its name and its limits.
 public struct BatchTask: Sendable {
-    /// Its name in reports; every attempt has the same.
+    /// Its name in reports, the same for every attempt.
     public let id: String
-    /// Wall-clock seconds after which it is told to end.
+    /// Wall-clock seconds after which it is asked to end.
     public var timeout: Double
-    /// Bytes of memory, private and resident; 0 for no limit.
+    /// Limit of private resident memory in bytes; 0 for none.
     public var memory: UInt64
-    /// Bytes of ``memory`` that its script may have; nil where no script's limit is set.
+    /// Its script's share of ``memory``, in bytes; nil where no limit is set for the script.
     public var scriptMemory: UInt64?
     /// Bytes that it may print.
     public var output: UInt64
-    /// Passed to the body that the process runs; the caller chooses its meaning.
+    /// Passed to the process's body; the caller chooses its meaning.
     public let index: Int
 
-    /// Whether its process runs a scenario. A scenario's result is lines without control characters, so that the
-    /// bytes ``waits`` and ``begins`` may come anywhere. SIGALRM ends its time; a second one asks where its script
-    /// is. Other processes get SIGINT.
+    /// Whether its process runs a scenario. A scenario's result consists of lines without control characters, so the
+    /// bytes ``waits`` and ``begins`` may come anywhere in it. SIGALRM ends its time; a second one asks for its
+    /// script's position. Other processes get SIGINT.
     public var runsScenario = false
-    /// The time limit, with the option or file that sets it, for messages; nil where that is not known.
+    /// The time limit, with the option or file that sets it, for messages; nil where unknown.
     public var timeLimit: String?
 
-    /// A byte in a scenario's result: the process waits for devices, which takes none of its time.
+    /// A byte in a scenario's result: the process waits for devices; its time does not run meanwhile.
     public static let waits: UInt8 = 5
-    /// A byte in a scenario's result: it has its devices and begins.
+    /// A byte in a scenario's result: the process has its devices; its time begins.
     public static let begins: UInt8 = 6
 
-    /// What ps(1) calls its process: the file's name without its folder and ending.
+    /// The process's name for ps(1): the file's name without folder and extension.
     var name: String {
         let file = id.prefix { $0 != "[" && $0 != "#" }.split(separator: "/").last ?? ""
         return String(file.hasSuffix(".lua") ? file.dropLast(4) : file)
     }
 
-    /// ``timeout``, which may be any number: a scenario says it.
+    /// ``timeout`` in nanoseconds. It may be any number, as a scenario may set it.
     var nanoseconds: UInt64 { UInt64(exactly: (timeout * 1e9).rounded()) ?? (timeout > 0 ? 1 << 62 : 0) }
 
     /// A task.

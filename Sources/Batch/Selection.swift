@@ -3,18 +3,18 @@ public import Kernel
 
 /// The files that a command line's paths select.
 public struct Selection: Sendable {
-    /// A file, and whether the command line names it. A file found in a folder is left out where it is no scenario.
+    /// A file, and whether it was found in a folder; a found one is left out where it is no scenario.
     public struct File: Sendable, Equatable {
-        /// As it was named, or found below what was named.
+        /// The path as named, or below a folder as named.
         public let path: String
         /// Whether it was found in a folder.
         public let isFound: Bool
     }
-    /// Sorted, each once; named ones first in the order given.
+    /// Sorted, without duplicates; files named on the command line come first, in that order.
     public private(set) var files: [File] = []
-    /// How many names in folders are no UTF-8; what has them is left out.
+    /// Number of names in folders that are not UTF-8; such files are left out.
     public private(set) var unreadableNames = 0
-    /// Links to files below folders, which are left out: they may lead anywhere.
+    /// Number of symbolic links to files below folders; they are left out, as they may lead anywhere.
     public private(set) var links = 0
 
     /// Selects files, folders (every .lua file in and below them, hidden ones left out) and patterns such as
@@ -30,7 +30,7 @@ public struct Selection: Sendable {
         var status = stat()
         if stat(path, &status) == 0 {
             guard status.st_mode & S_IFMT == S_IFDIR else {
-                // A pipe or a device may have no end, and be read once only.
+                // A pipe or a device may be endless, or readable only once.
                 guard status.st_mode & S_IFMT == S_IFREG else {
                     throw Failure("open", Errno(EINVAL), object: path, hint: "a scenario is a regular file")
                 }
@@ -74,7 +74,7 @@ public struct Selection: Sendable {
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
             var status = stat()
             guard lstat(path, &status) == 0 else { continue }
-            // Links are not followed: to folders they could lead round in circles, to files out of what the user named.
+            // Links are not followed: those to folders may form a loop, those to files may leave the named folder.
             if status.st_mode & S_IFMT == S_IFDIR { files += try below(path) }
             if name.hasSuffix(".lua"), status.st_mode & S_IFMT == S_IFLNK { links += 1 }
             guard name.hasSuffix(".lua"), status.st_mode & S_IFMT == S_IFREG else { continue }
@@ -84,13 +84,13 @@ public struct Selection: Sendable {
     }
 }
 
-/// A run of a batch: a file with some of its options set.
+/// A run of a batch: a file with values for some of its options.
 public struct Cell: Sendable, Equatable {
-    /// The same in each batch: "tph.lua[size=64,st=0x10]#2".
+    /// Stable over batches: "tph.lua[size=64,st=0x10]#2".
     public let id: String
-    /// Which of the batch's files.
+    /// Index of its file.
     public let file: Int
-    /// What the matrix sets, in order.
+    /// Options that the matrix sets, in order.
     public let settings: [(name: String, value: String)]
 
     /// A run.
@@ -105,11 +105,11 @@ public struct Cell: Sendable, Equatable {
         one.id == other.id && one.file == other.file && one.settings.elementsEqual(other.settings, by: ==)
     }
 
-    /// Every combination of the rows' values, the last row's changing first; `repeats` of each.
+    /// All combinations of the rows' values, the last row changing fastest; each `repeats` times.
     public static func all(
         _ file: Int, _ path: String, _ matrix: [(option: String, values: [String])], repeats: Int
     ) -> [Cell] {
-        // The common case of a file without a matrix, of which a batch may have very many.
+        // Fast path: most files have no matrix, and a batch may have very many files.
         if matrix.isEmpty, repeats == 1 { return [Cell(id: path, file: file, settings: [])] }
         var combinations: [[(name: String, value: String)]] = [[]]
         for row in matrix {
@@ -125,14 +125,14 @@ public struct Cell: Sendable, Equatable {
     }
 }
 
-/// One part of several that together are a whole: "2/5".
+/// One of several parts of a batch: "2/5".
 public struct Shard: Sendable, Equatable {
     /// From 1.
     public let number: Int
-    /// How many there are.
+    /// Number of parts.
     public let count: Int
 
-    /// A part; nil where the number is none.
+    /// nil where `number` is not in 1 to `count`.
     public init?(_ number: Int, of count: Int) {
         guard (1...max(count, 1)).contains(number), count > 0 else { return nil }
         self.number = number
@@ -146,7 +146,7 @@ public struct Shard: Sendable, Equatable {
         self.init(number, of: count)
     }
 
-    /// Its part of the cells: every `count`-th one. Neighbours, which often take equally long, go to different parts.
+    /// The cells of this part: every `count`-th one. Neighbours, which often take equally long, go to different parts.
     public func part(of cells: [Cell]) -> [Cell] {
         cells.enumerated().filter { $0.offset % count == number - 1 }.map(\.element)
     }

@@ -1,21 +1,21 @@
-/// Which tags are wanted: "tph and not (slow or host)".
+/// A selection by tags: "tph and not (slow or host)".
 public indirect enum TagExpression: Sendable, Equatable {
     /// One tag.
     case tag(String)
-    /// Not so.
+    /// Negation.
     case not(TagExpression)
     /// Both.
     case and(TagExpression, TagExpression)
     /// One of them, or both.
     case or(TagExpression, TagExpression)
 
-    /// What is no expression.
+    /// A text that is not a valid expression.
     public struct Invalid: Error {
-        /// What, and where.
+        /// The mistake and its position.
         public let message: String
     }
 
-    /// Reads one. `not` binds more than `and`, `and` more than `or`.
+    /// Parses an expression. `not` binds tighter than `and`, `and` tighter than `or`.
     public init(_ text: String) throws(Invalid) {
         var words = TagExpression.words(text)[...]
         guard words.count <= 1000 else { throw Invalid(message: "it has more than 1000 words") }
@@ -59,7 +59,7 @@ public indirect enum TagExpression: Sendable, Equatable {
         }
     }
 
-    /// Whether something with these tags is wanted.
+    /// Whether the expression is true for these tags.
     public func matches(_ tags: [String]) -> Bool {
         switch self {
         case .tag(let tag): tags.contains(tag)

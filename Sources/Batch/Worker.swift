@@ -7,25 +7,25 @@ final class Worker {
     let task: BatchTask
     let pid: pid_t
     private(set) var ending = ProcessExit()
-    /// Read ends: output, errors, result; then what tells of its end. -1 once closed.
+    /// Read ends: output, errors, result; the last one reports the process's end. -1 once closed.
     private(set) var pipes: [Int32]
     private static let process = 3
     private var start: UInt64
-    /// When it is asked to end; after that, when it is killed.
+    /// Monotonic nanoseconds at which it is asked to end; after that, at which it is killed.
     private var deadline: UInt64
     private var isTold = false
-    /// Whether it was asked where its script is.
+    /// Whether it was asked for its script's position.
     private var isAsked = false
     private var hasEnded: Bool { pipes[3] < 0 }
 
     /// Time for an interrupted process to release its devices, nanoseconds.
     private static let grace: UInt64 = 5_000_000_000
-    /// Time for its answer, nanoseconds.
+    /// Time to answer with the script's position, nanoseconds.
     private static let answer: UInt64 = 1_000_000_000
-    /// At most so much of a result is kept.
+    /// Bytes of a result that are kept.
     private static let longestResult = 64 << 20
 
-    /// Forks. `body` runs in the child, which exits with what it returns; descriptor 3 takes its result.
+    /// Forks. `body` runs in the child, which exits with its result and writes data to descriptor 3.
     init(_ task: BatchTask, body: (BatchTask) -> Int32) throws(Errno) {
         var ends: [Int32] = []
         for _ in 0..<3 {
@@ -38,8 +38,8 @@ final class Worker {
         }
         let parent = getpid()
         start = sys_monotonic()
-        // Before the fork: where there are other threads, one may hold a lock of Swift's runtime, which the child waits for in
-        // vain.
+        // Done before the fork: another thread may hold a lock of Swift's runtime at the fork, for which the child
+        // would wait for ever.
         let name = Array(task.name.utf8CString)
         let (output, errors, told, memory) = (ends[1], ends[3], ends[5], task.memory)
         let result = process_fork()
@@ -63,13 +63,13 @@ final class Worker {
         for pipe in pipes { _ = fcntl(pipe, F_SETFL, O_NONBLOCK) }
     }
 
-    /// Whether its process and all it started have let go of the pipes.
+    /// Whether its process, and all that it started, have closed the pipes.
     var isOver: Bool { pipes.allSatisfy { $0 < 0 } }
 
-    /// Nanoseconds until something must be done about it.
+    /// Nanoseconds until `check` must be called.
     func wait(at now: UInt64) -> UInt64 { deadline > now ? deadline - now : 0 }
 
-    /// Takes what came on a pipe.
+    /// Reads what came on a pipe.
     func read(_ index: Int, _ buffer: UnsafeMutableRawBufferPointer) {
         guard index != Worker.process else { return reap() }
         let count = Glibc.read(pipes[index], buffer.baseAddress, buffer.count)
@@ -105,10 +105,10 @@ final class Worker {
         if ending.result.count < Worker.longestResult { ending.result += bytes }
     }
 
-    /// Asks it to end when its time is over, and kills it when it does not.
+    /// Asks it to end when its time is over; kills it when it does not.
     func check(at now: UInt64) {
         guard !hasEnded else {
-            // Something it started holds a pipe.
+            // A process that it started still holds a pipe.
             if now >= deadline { abandon() }
             return
         }
@@ -134,7 +134,7 @@ final class Worker {
         Glibc.kill(pid, reason == .timeout && task.runsScenario ? SIGALRM : SIGINT)
     }
 
-    /// Ends it and all it started at once.
+    /// Kills it and all that it started.
     func kill(for reason: ProcessExit.Reason) {
         if ending.reason == nil { ending.reason = reason }
         guard !hasEnded else { return }
@@ -153,7 +153,7 @@ final class Worker {
         ending.maxResident = end.max_rss
         let signal = end.status & 0x7f
         if signal == 0 { ending.exit = end.status >> 8 & 0xff } else { ending.signal = signal }
-        // What it left running in its group goes too.
+        // Kills processes that it left running in its group.
         Glibc.kill(-pid, SIGKILL)
         deadline = now &+ 1_000_000_000
     }

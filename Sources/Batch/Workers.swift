@@ -2,21 +2,21 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// Runs tasks in processes of their own, a limited number at a time. Processes are forked without exec and go on with
-/// all that this one has loaded, so the calling program must have one thread.
+/// Runs tasks in processes of their own, a limited number at a time. The processes are forked without exec and keep all
+/// that is loaded, so the calling program must have one thread.
 public final class Workers {
     private let jobs: Int
     private let body: (BatchTask) -> Int32
     private var running: [Worker] = []
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
-    /// Called when nothing has happened for a moment, and after each end.
+    /// Called when nothing has happened for a moment, and after each task's end.
     public var tick: (() -> Void)?
-    /// How many are running.
+    /// Number of running tasks.
     public var count: Int { running.count }
-    /// What is running, oldest first.
+    /// Ids of the running tasks, oldest first.
     public var names: [String] { running.map(\.task.id) }
 
-    /// At most `jobs` at a time; `body` is what each process does: it writes its result to descriptor 3.
+    /// Runs at most `jobs` tasks at a time. `body` runs in each process and writes its result to descriptor 3.
     public init(jobs: Int, body: @escaping (BatchTask) -> Int32) {
         self.jobs = jobs
         self.body = body
@@ -30,8 +30,9 @@ public final class Workers {
     /// Whether it was SIGTERM, as batch systems send it.
     public static var isTerminated: Bool { process_was_terminated() != 0 }
 
-    /// Runs what `next` gives until it gives no more; each end goes to `finished`. After a signal no more is started and
-    /// what runs is asked to end; after a second one it is ended. Throws where no process can be had at all.
+    /// Runs the tasks that `next` returns until it returns nil; calls `finished` for each. After a signal no more are
+    /// started and running ones are asked to end; after a second signal they are killed. Throws where no process can be
+    /// started.
     public func run(next: () -> BatchTask?, finished: (BatchTask, ProcessExit) -> Void) throws(Errno) {
         var isEmpty = false
         while true {
@@ -50,7 +51,7 @@ public final class Workers {
             for worker in running where worker.isOver { finished(worker.task, worker.ending) }
             if running.contains(where: \.isOver) {
                 running.removeAll { $0.isOver }
-                // `next` may have more tasks after an end, such as another try of a failed one.
+                // `next` may have more tasks after an end, such as a retry of a failed one.
                 isEmpty = false
             }
             tick?()
@@ -81,7 +82,7 @@ public final class Workers {
         }
     }
 
-    /// How often memory is looked at, milliseconds.
+    /// Interval of the memory checks, milliseconds.
     private static let interval: UInt64 = 100
 
     private func poll() {

@@ -2,7 +2,7 @@ public import LuaKit
 
 /// Texts made from the descriptions of the Lua functions: help, and stubs for editors.
 public enum Reference {
-    /// What `peerlab help MODULE` prints.
+    /// The output of `peerlab help MODULE`.
     public static func lines(_ module: Module) -> [String] {
         var lines = ["module \(module.name): \(module.doc)", ""]
         for function in module.functions { lines += self.lines(function, "\(module.name).") }
@@ -40,7 +40,7 @@ public enum Reference {
         return "\(prefix)\(function.name)(\(arguments.joined(separator: ", ")))\(result)"
     }
 
-    /// The effects by name; nil where there are none.
+    /// Names of the function's effects; nil where there are none.
     static func changes(_ function: Function) -> String? {
         if function.effects.isEmpty { return nil }
         let selected = function.selectedEffects.map { selected in
@@ -60,7 +60,7 @@ public enum Reference {
         return lines
     }
 
-    /// A type as help shows it.
+    /// A type, as help shows it.
     static func text(_ type: LuaType) -> String {
         switch type {
         case .integer(let range) where range.lowerBound == Int64.min: return "integer"
@@ -79,7 +79,8 @@ public enum Reference {
         }
     }
 
-    /// The tables that a module's functions return and that are named after it, in the order of their first use.
+    /// Tables that a module's functions return and whose name begins with the module's, in the order of their first
+    /// use.
     static func records(_ module: Module) -> [any ResultRecordDescription] {
         var found: [any ResultRecordDescription] = []
         func add(_ type: ResultType) {

@@ -37,7 +37,7 @@ extension Reference {
         return lines.joined(separator: "\n")
     }
 
-    /// What scripts before version 0.2 call otherwise: keys by their function, methods by their class, fields by their table.
+    /// Names from before version 0.2: keys by their function, methods by their class, fields by their table.
     private static func renamed(_ module: Module) -> [(owner: String, was: String, name: String)] {
         var found: [(owner: String, was: String, name: String)] = []
         func add(_ owner: String, _ members: [(name: String, was: String?)]) {
@@ -95,7 +95,7 @@ extension Reference {
         }
     }
 
-    /// Text in a cell or paragraph: what Markdown would take for markup is escaped. An underscore within a word is none.
+    /// Escapes Markdown in the text of a cell or paragraph. An underscore within a word is no markup.
     private static func cell(_ text: String) -> String {
         let characters = Array(text)
         var escaped = ""

@@ -3,9 +3,9 @@ import Glibc
 import Kernel
 import Synchronization
 
-/// Runs a program from parsing to exit, with the exit codes that all of peerlab's programs have.
+/// Runs a program from parsing to exit, with the exit codes that all of peerlab's programs share.
 public enum CommandLineProgram {
-    /// Parses, checks, runs and exits; `check` may refuse what the parser takes.
+    /// Parses, checks, runs and exits; `check` may refuse arguments that the parser accepts.
     public static func run(
         _ root: any ParsableCommand.Type, _ arguments: [String],
         check: (any ParsableCommand) throws -> Void = { _ in }
@@ -28,7 +28,7 @@ public enum CommandLineProgram {
         end(ExitStatus.pass.rawValue)
     }
 
-    /// The message, in which there may be names of files and words of the command line, and how the command is used.
+    /// The error's message, which may contain names of files and words of the command line, and the command's usage.
     private static func failure(_ root: any ParsableCommand.Type, _ error: any Error) -> String {
         let message = root.message(for: error), whole = root.fullMessage(for: error)
         let shown = PrintableText.lines(message).joined(separator: "\n    \(foreignMark)")
@@ -36,7 +36,7 @@ public enum CommandLineProgram {
         return whole[..<range.lowerBound] + shown + whole[range.upperBound...]
     }
 
-    /// A full disk must not look like a pass. A reader that wanted no more (EPIPE) has what it wanted.
+    /// Exits. Output lost to a full disk turns a pass into a failure; EPIPE does not, as the reader had read enough.
     private static func end(_ status: Int32) -> Never {
         let lost = lostOutput.load(ordering: .relaxed)
         guard lost != 0, lost != EPIPE else { Glibc.exit(status) }

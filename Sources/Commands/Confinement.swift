@@ -3,8 +3,8 @@ import Glibc
 import Kernel
 public import Runner
 
-/// Gives up what a run does not need, for good, before the first line of a script: a script that breaks out of Lua finds a
-/// process that can do nothing. See CKernel/sandbox.h.
+/// Drops, for good, the rights that a run does not need, before the first line of a script runs: code that breaks out
+/// of Lua is then in a process that can do almost nothing. See CKernel/sandbox.h.
 public struct Confinement {
     private let isSimulated: Bool
     private let readable: [String]
@@ -14,19 +14,19 @@ public struct Confinement {
     private var writable: [String] = []
     private let port: UInt16?
     private let memory: UInt64
-    /// Seconds of wall time that scripts have; nil without a limit.
+    /// Wall-clock limit of scripts in seconds; nil for none.
     public var time: Double?
 
-    /// The largest file that the process may write, such as a trace, bytes.
+    /// The largest file that the process may write, such as a trace, in bytes.
     public static let longestFile: UInt64 = 4 << 30
-    /// Memory that this program, or the simulated bench, may take beside the scripts' share, bytes.
+    /// Memory that this program, or the simulated bench, may use beside the scripts' share, in bytes.
     public static let modelMemory: UInt64 = 1 << 30
 
-    /// A simulated bench touches nothing but the scripts' folders.
+    /// For a simulated bench: only the scripts' folders are accessible.
     /// - Parameters:
-    ///   - files: scripts; what is beside them may be read.
-    ///   - outputs: what is renamed over what was there before.
-    ///   - memory: bytes that scripts may have.
+    ///   - files: scripts; files beside them may be read.
+    ///   - outputs: files that will be replaced by a rename.
+    ///   - memory: limit of the scripts, in bytes.
     public init(simulated files: [String], _ library: Library, outputs: [ResultFile] = [], memory: UInt64) {
         isSimulated = true
         readable = Confinement.scripts(files) + library.folders
@@ -36,10 +36,10 @@ public struct Confinement {
         self.memory = memory
     }
 
-    /// Works on files alone.
+    /// For a command that only works on files.
     /// - Parameters:
-    ///   - paths: what may be read: files, or folders with all that is in them.
-    ///   - writable: folders whose files may be made, written and removed.
+    ///   - paths: files that may be read, and folders with everything in them.
+    ///   - writable: folders whose files may be created, written and removed.
     ///   - replaceable: folders in which files may be renamed and removed.
     public init(reading paths: [String], writable: [String] = [], replaceable: [String] = []) {
         isSimulated = true
@@ -51,9 +51,9 @@ public struct Confinement {
         memory = 0
     }
 
-    /// A real kernel is used through its devices; of the rest of the machine what libibverbs reads is read.
-    /// `granted` are the devices that scripts may use; nil for all. `binds` where devices are bound for the run, which
-    /// another process does. `isRaw` where scripts may open any file.
+    /// For a real kernel: its devices are accessible, and of the other files those that libibverbs reads. `granted` are
+    /// the devices that scripts may use; nil for all. `binds`: another process binds devices for the run. `isRaw`:
+    /// scripts may open any file.
     public init(
         real files: [String], _ library: Library, insideLab: Bool, granted: Set<String>?, outputs: [ResultFile] = [],
         port: UInt16?, binds: Bool = false, isRaw: Bool = false, memory: UInt64 = 0
@@ -69,11 +69,11 @@ public struct Confinement {
                 "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
             ]
-        // Devices that are bound later get their nodes then.
+        // Devices that are bound later have no nodes yet, so their whole folder is granted.
         let used =
             (binds ? ["/dev/vfio"] : [])
             + (granted.map { $0.flatMap(Confinement.nodes) + ["/dev/vfio/vfio"] } ?? ["/dev/vfio", "/dev/infiniband"])
-        // A guest of the lab is a machine of its own, and a script with every right changes all of it.
+        // In the lab's guest, a script with the right `raw` may use the whole machine: it is a disposable one.
         let all = insideLab && isRaw
         devices =
             all ? ["/dev", "/sys", "/proc"] : ["/dev/iommu", "/dev/udmabuf", "/dev/dma_heap", "/dev/null"] + used
@@ -82,7 +82,7 @@ public struct Confinement {
         self.memory = memory
     }
 
-    /// The files that a device is used through: a VFIO device's own and its group's, an RDMA device's verbs.
+    /// The nodes of a device: VFIO's own and its group's, and an RDMA device's verbs.
     private static func nodes(of device: String) -> [String] {
         let function = "/sys/bus/pci/devices/\(device)"
         var group = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -94,7 +94,7 @@ public struct Confinement {
             + names(inFolder: "/sys/class/infiniband/\(device)/device/infiniband_verbs").map { "/dev/infiniband/\($0)" }
     }
 
-    /// What may be opened by path, for the bindings to hold scripts to as well.
+    /// Paths that may be opened; the bindings check scripts against them too.
     public var paths: [String] {
         (readable + devices).compactMap { path in
             guard let resolved = realpath(path, nil) else { return nil }
@@ -104,7 +104,7 @@ public struct Confinement {
         }
     }
 
-    /// Files and their folders, but not what the kernel shows as files: `peerlab run /dev/stdin`.
+    /// Scripts and their folders, without folders of special files: `peerlab run /dev/stdin`.
     private static func scripts(_ files: [String]) -> [String] {
         files.flatMap { file in
             let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? "."
@@ -112,7 +112,7 @@ public struct Confinement {
         }
     }
 
-    /// From here on. Call it while this process has one thread.
+    /// Takes effect from here on. Call it while this process has one thread.
     public func apply() -> Sandbox {
         if memory > 0 { _ = sandbox_limit(SANDBOX_MEMORY, memory) }
         _ = sandbox_limit(SANDBOX_FILE_SIZE, Confinement.longestFile)
@@ -129,8 +129,8 @@ public struct Confinement {
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)
     }
 
-    /// The limit of processor time, seconds: all processors for the time and a minute more. The kernel ends what the
-    /// program's own clock could not.
+    /// The limit of processor time in seconds: that of all processors for `time`, and a minute more. The kernel ends a
+    /// process that the program's own clock could not end.
     private static func processorTime(_ time: Double) -> UInt64 {
         UInt64(time + 60) * UInt64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     }

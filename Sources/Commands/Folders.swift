@@ -2,16 +2,16 @@ import Glibc
 public import Kernel
 import Runner
 
-/// Folders of the user's, by the XDG base directory specification. Each is the user's alone: EPERM of one that is not, and
-/// ENOENT where nothing says where it is.
+/// The user's folders, by the XDG base directory specification. Each must belong to the user alone: otherwise EPERM.
+/// ENOENT where no variable says where it is.
 public enum Folders {
-    /// The folder of journals that the command line does not name, created if missing.
+    /// The folder of journals for which the command line gives no path, created if missing.
     public static func batches() throws(Failure) -> String {
         try own(try state() + "/batches", "XDG_STATE_HOME or --journal")
     }
 
-    /// The folders of binding journals: the one that the user names; else that of the user's state and, for a state
-    /// that cannot be written, /run, which lasts until the next boot. `making` is whether journals are to be written.
+    /// The folders of binding journals: the one that the user names; else that of the user's state and, where the state
+    /// cannot be written, /run, which lasts until the next boot. `making`: journals will be written.
     public static func bindings(_ named: String?, making: Bool) throws(Failure) -> [String] {
         let remedy = "name another folder with \(named == nil ? "XDG_STATE_HOME" : "--state")"
         var folders = ["/run/peerlab/bindings"]
@@ -26,12 +26,12 @@ public enum Folders {
         return folders
     }
 
-    /// Where the store of results is, unless the user names another place.
+    /// The path of the results' store, where the user names none.
     public static func store() throws(Failure) -> String {
         try own(try base("XDG_DATA_HOME", "/.local/share"), "XDG_DATA_HOME or --store") + "/results.sqlite"
     }
 
-    /// The base folder for state that outlives a restart and may be lost.
+    /// The base folder for state that outlives a restart, but may be lost.
     private static func state() throws(Failure) -> String { try base("XDG_STATE_HOME", "/.local/state") }
 
     private static func base(_ variable: String, _ fallback: String) throws(Failure) -> String {
@@ -47,13 +47,14 @@ public enum Folders {
         return home + fallback + "/peerlab"
     }
 
-    /// Makes a folder that is the user's alone; `names` are what names another one.
+    /// Creates a folder that belongs to the user alone; `names` are the option or variable that chooses another one,
+    /// for messages.
     public static func own(_ path: String, _ names: String) throws(Failure) -> String {
         try Ownership.check(try make(path), or: "name another folder with \(names)")
         return path
     }
 
-    /// Makes a folder and those above it.
+    /// Creates a folder and its parents.
     private static func make(_ path: String) throws(Failure) -> String {
         var made = ""
         for part in path.split(separator: "/") {

@@ -21,18 +21,20 @@ public struct ForeignLimits: ParsableArguments {
     /// See `ParsableArguments`.
     public func validate() throws { _ = try Limits(timeout: timeout, memory: memory) }
 
-    /// How far the kernel's limit lies above, bytes: the watching thread should notice first.
+    /// Bytes by which the kernel's limit exceeds the given one, so that the watching thread notices first and can say
+    /// why.
     private static let slack: UInt64 = 1 << 30
 
-    /// Gives up what the command does not need, and watches time and memory, from here on. Call it while there is one thread,
-    /// before anything of the file's text is understood. Where it is ended, nothing is left of `outputs`.
+    /// From here on the process has only the rights that the command needs, and its time and memory are watched. Call
+    /// it while there is one thread, before any text of the file is parsed. Where a limit ends the process, `outputs`
+    /// are discarded.
     public func hold(_ command: String, _ confinement: Confinement, outputs: [ResultFile] = []) throws -> Sandbox {
         let limits = try Limits(timeout: timeout, memory: memory)
         var confinement = confinement
         confinement.time = limits.timeout
         let most = limits.memory ?? .max
         let resident = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
-        // Before the limits are kept from being changed.
+        // Set before apply(), which forbids changes of limits.
         let kernel = most.addingReportingOverflow(ForeignLimits.slack)
         if !kernel.overflow { _ = sandbox_limit(SANDBOX_MEMORY, kernel.partialValue) }
         let sandbox = confinement.apply()
@@ -47,13 +49,13 @@ public struct ForeignLimits: ParsableArguments {
         return sandbox
     }
 
-    /// The same for a command that reads text alone. It reports what this kernel cannot enforce.
+    /// As above, for a command that only reads text. Prints what this kernel cannot enforce.
     public func hold(_ command: String, outputs: [ResultFile]) throws {
         process_count_signals()
         try hold(command, files: Confinement(reading: [], replaceable: outputs.compactMap(\.folder)), outputs: outputs)
     }
 
-    /// The same for one that works on files alone.
+    /// As above, for a command that only works on files.
     public func hold(_ command: String, files: Confinement, outputs: [ResultFile] = []) throws {
         let sandbox = try hold(command, files, outputs: outputs)
         if !sandbox.missing.isEmpty { print("peerlab: \(sandbox.line)", to: STDERR_FILENO) }
@@ -61,7 +63,7 @@ public struct ForeignLimits: ParsableArguments {
 }
 
 extension Limits {
-    /// `--timeout` and `--memory`.
+    /// Values of `--timeout` and `--memory`.
     public init(timeout: String?, memory: String?) throws {
         self.init(
             timeout: timeout.flatMap(Limits.seconds), memory: memory.flatMap(parseSize).map { UInt64(clamping: $0) })

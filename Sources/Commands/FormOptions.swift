@@ -3,9 +3,9 @@ import Glibc
 public import Results
 public import Runner
 
-/// Options for the forms of results.
+/// Options for the formats of results.
 public struct FormOptions: ParsableArguments {
-    /// No forms.
+    /// No formats.
     public init() {}
 
     /// `--ktap`
@@ -26,14 +26,14 @@ public struct FormOptions: ParsableArguments {
     /// `--html`
     @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
     public var html: String?
-    /// A path that means the same from any folder.
+    /// The path, made absolute.
     public static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), path != "-", let folder = getcwd(nil, 0) else { return path }
         defer { free(folder) }
         return String(cString: folder) + "/" + path
     }
 
-    /// The same from any folder.
+    /// The same options with absolute paths.
     public var absolute: FormOptions {
         var copy = self
         for key in FormOptions.paths { copy[keyPath: key] = self[keyPath: key].map(FormOptions.absolute) }
@@ -51,10 +51,10 @@ public struct FormOptions: ParsableArguments {
         [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
     }
 
-    /// Whether one of them goes to standard output ("-"), which then has nothing else.
+    /// Whether a format goes to standard output ("-"), which then gets nothing else.
     public var takesOutput: Bool { FormOptions.paths.contains { self[keyPath: $0] == "-" } }
 
-    /// Each form that is wanted, with its file, which can be written and is none of the command's other files.
+    /// Each chosen format with its file, checked to be writable and different from the command's other files.
     public func files(_ all: inout OutputFiles) throws -> [(form: ResultForm, file: ResultFile)] {
         let wanted: [(ResultForm, String?)] = [
             (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
@@ -71,7 +71,7 @@ public struct FormOptions: ParsableArguments {
 public enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
     case auto, always, never
 
-    /// Whether what is written to a descriptor has colours.
+    /// Whether output to a descriptor has colours.
     public func isOn(_ descriptor: Int32) -> Bool {
         switch self {
         case .always: true

@@ -6,11 +6,11 @@ public import Synchronization
 public enum ExitStatus: Int32, Sendable {
     /// Every case passed, or some passed and the rest were skipped.
     case pass = 0
-    /// A case failed, something was left open, or a file could not be run while others were, or as it is wrong.
+    /// A case failed, something was left open, or one of several files could not be run.
     case fail = 1
     /// The command line is wrong, and nothing was run.
     case usage = 2
-    /// Nothing compared is worse, and of something no verdict is possible.
+    /// No comparison is worse, and at least one allows no verdict.
     case undecided = 3
     /// Every case was skipped.
     case skipped = 4
@@ -20,22 +20,22 @@ public enum ExitStatus: Int32, Sendable {
     case interrupted = 130
 }
 
-/// The mark before lines of others. None of peerlab's own lines begins with it after blanks.
+/// The mark before lines of foreign text. No line of peerlab's own begins with it, not even after blanks.
 public let foreignMark = "| "
 
-/// Writes a line at once: what is shown must be there when a guest or a device takes the machine down. Text of others in it
-/// is shown as ``PrintableText`` has it; where it brings further lines, each has the mark of what is not peerlab's own.
-/// `lead` is written before it as it is: a word in colour.
+/// Writes a line at once, without buffering: it must be visible when a guest or a device takes the machine down.
+/// Foreign text in it is escaped as by ``PrintableText``; where that has several lines, the later ones get the mark.
+/// `lead`, such as a coloured word, is written before the line without escaping.
 public func print(_ line: String, to descriptor: Int32, after lead: String = "") {
     put(lead + PrintableText.lines(line).joined(separator: "\n    \(foreignMark)") + "\n", to: descriptor)
 }
 
-/// Writes the output of another peerlab, whose lines have their marks already.
+/// Writes the output of another peerlab process, whose foreign lines are marked already.
 public func printRelayed(_ text: String, to descriptor: Int32) {
     put(PrintableText.lines(text).map { $0 + "\n" }.joined(), to: descriptor)
 }
 
-/// Writes what is peerlab's own, such as help, or has an escaping writer of its own: a record, C, JSON.
+/// Writes text without escaping: peerlab's own, such as help, or text from a writer that escapes (a record, C, JSON).
 public func printDocument(_ text: String, to descriptor: Int32) {
     put(text.hasSuffix("\n") ? text : text + "\n", to: descriptor)
 }
@@ -45,7 +45,7 @@ private func put(_ text: String, to descriptor: Int32) {
     lostOutput.store(errno, ordering: .relaxed)
 }
 
-/// Why a line of the report could not be written; 0 where all were. A full disk must not look like a pass.
+/// The errno for which a line of the report was lost; 0 for none. A full disk must not look like a pass.
 public let lostOutput = Atomic<Int32>(0)
 
 /// Writes all of `bytes`; false where the descriptor takes no more.

@@ -3,8 +3,8 @@ import Glibc
 import Kernel
 public import Runner
 
-/// All files that a command writes, checked together before anything is run or opened for writing: none may be a file that
-/// the command reads, under whatever name, and no two may be one file.
+/// All files that a command writes, checked together before anything is run or opened for writing. None may be a file
+/// that the command reads, even by another path, and no two may be the same file.
 public struct OutputFiles {
     private var inputs: [ResultFile.Identity: String] = [:]
     private var folders: [String] = []
@@ -13,7 +13,7 @@ public struct OutputFiles {
     /// No inputs and no outputs.
     public init() {}
 
-    /// A file that is read: "the scenario", "the record". Of a folder each Lua file in it and below is.
+    /// Adds a file that is read ("the scenario", "the record"). For a folder, each Lua file in and below it.
     public mutating func read(_ what: String, _ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return }
@@ -24,17 +24,17 @@ public struct OutputFiles {
         }
     }
 
-    /// Scripts, and the modules that may lie beside them.
+    /// Adds scripts, and the modules that may lie beside them.
     public mutating func read(scripts: [String]) {
         for path in scripts {
             read("the scenario", path)
             let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-            // Not the folder of what the kernel shows as files: `peerlab run /dev/stdin`.
+            // Folders of special files are left out: `peerlab run /dev/stdin`.
             if !folder.hasPrefix("/dev/"), !folder.hasPrefix("/proc/") { folders.append(folder) }
         }
     }
 
-    /// What a batch's paths stand for: files, folders and patterns.
+    /// Adds what a batch's paths select: files, folders and patterns.
     public mutating func read(batch paths: [String]) {
         for path in paths {
             var status = stat()
@@ -49,7 +49,7 @@ public struct OutputFiles {
         }
     }
 
-    /// A file that is written, nil for none, by the name of its option. "-" is the descriptor `dash`.
+    /// Adds a file that is written, by the name of its option; nil for none. "-" is the descriptor `dash`.
     public mutating func write(_ option: String, _ path: String?, dash: Int32 = 1) throws -> ResultFile? {
         guard let path else { return nil }
         let file: ResultFile
@@ -60,7 +60,7 @@ public struct OutputFiles {
         return file
     }
 
-    /// A file that is added to, such as a journal.
+    /// Adds a file that is appended to, such as a journal.
     public mutating func append(_ option: String, _ path: String?) throws { _ = try write(option, path) }
 
     private mutating func claim(_ option: String, _ path: String, _ file: ResultFile) throws {

@@ -5,7 +5,7 @@ import Runner
 
 /// Lines of text about results.
 public enum ResultsText {
-    /// All that is known of a run, indented.
+    /// All data of a run, indented.
     public static func details(_ record: RunRecord) -> [String] {
         var lines: [String] = []
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
@@ -27,10 +27,10 @@ public enum ResultsText {
         return lines.map { PrintableText.line($0) }
     }
 
-    /// A number with its unit as people write it: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
+    /// A number with its unit, in readable form: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
     public static func amount(_ value: Double, _ unit: String) -> String { Unit(unit).amount(value) }
 
-    /// What became of one measurement.
+    /// How one measurement changed.
     public static func line(_ change: Change) -> String {
         let comparison = change.comparison
         let effect = comparison.effect
@@ -73,7 +73,7 @@ public enum ResultsText {
             + (undecided > 0 ? ", \(undecided) undecided" : "")
     }
 
-    /// What became of one run.
+    /// How one run changed.
     public static func line(_ run: BatchComparison.RunChange) -> String {
         "\(word(run.kind)): \(run.name): \(run.before) before, \(run.now) now"
     }
@@ -91,7 +91,7 @@ public enum ResultsText {
         }
     }
 
-    /// All that became of two batches' runs and measurements, in a line.
+    /// How all runs and measurements of two batches changed, in one line.
     public static func summary(_ comparison: BatchComparison) -> String {
         func counts(ofCases isOfCase: Bool) -> String {
             let words = BatchComparison.RunChange.Kind.allCases.compactMap { kind in

@@ -2,15 +2,15 @@ import Glibc
 import Kernel
 import Synchronization
 
-/// The terminal of whoever started the program, for questions that decide something. Open it before a script runs: the
-/// process may open nothing later.
+/// The controlling terminal, for questions whose answer grants something. Open it before a script runs: the process may
+/// open nothing later.
 public final class Terminal: Sendable {
     private let descriptor: Int32
     private let settings: termios
-    /// Roles ask one after the other.
+    /// Roles ask one at a time.
     private let isAsking = Mutex(())
 
-    /// nil where nobody is there to answer: no terminal, or what is read comes from elsewhere.
+    /// nil where no user can answer: there is no terminal, or standard input is something else.
     public init?() {
         guard isatty(STDIN_FILENO) == 1 else { return nil }
         descriptor = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)
@@ -38,7 +38,7 @@ public final class Terminal: Sendable {
         }
     }
 
-    /// One line; nothing where it was interrupted.
+    /// Reads one line; empty where that was interrupted.
     private func answer() -> String {
         var line: [UInt8] = []
         var byte: UInt8 = 0
@@ -46,8 +46,9 @@ public final class Terminal: Sendable {
         return String(decoding: line, as: UTF8.self).lowercased()
     }
 
-    /// Whatever state the terminal was left in, what follows is seen: an unfinished sequence is given up (CAN, ST), then ASCII
-    /// in both character sets, no attributes, the whole screen scrolls, the main screen, text not reversed, and a cursor.
+    /// Makes the next text visible whatever state the terminal is in: ends an unfinished sequence (CAN, ST), then sets
+    /// ASCII in both character sets, no attributes, a scroll region of the whole screen, the main screen, no reverse
+    /// video, and a visible cursor.
     private static let reset =
         "\u{18}\u{1b}\\\u{1b}(B\u{1b})B\u{0f}\u{1b}[0m\u{1b}[!p\u{1b}7\u{1b}[r\u{1b}8\u{1b}[?47l\u{1b}[?5l\u{1b}[?7h\u{1b}[?25h"
 }

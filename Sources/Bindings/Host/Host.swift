@@ -3,7 +3,7 @@ import Glibc
 public import Kernel
 public import LuaKit
 
-/// What the functions of a Lua state work on: the kernel, and what the run has decided about it.
+/// The context of a run's Lua state: the kernel, and what the run has decided about it.
 public final class Host {
     /// The bench's kernel.
     public let realKernel: any Kernel
@@ -11,52 +11,53 @@ public final class Host {
     public let isSimulated: Bool
     /// How the TPH feature's number and layout are found.
     public let tph: TPHResolver
-    /// While set, everything that would touch the bench is refused with it: a script's file is loaded, not run.
+    /// While set, this error refuses every use of the bench: a script's file is only being loaded.
     public var refusal: ErrorValue?
-    /// Where the roles of the scenario meet; nil where it has none.
+    /// Connects the roles of the scenario; nil where it has none.
     public var rendezvous: (any Rendezvous)?
-    /// What the script may change.
+    /// Effects, devices and paths that the script may use.
     public let permissions: Permissions
     /// Bytes that the script printed.
     public var printed = 0
-    /// Stops a script that printed too much.
+    /// Stops a script that printed more than it may.
     public var stop: (() -> Void)?
     /// Lines that a case logged, in order.
     public var log: [String] = []
 
-    /// What a case declared that the kernel will log.
+    /// Patterns of kernel messages that a case requires.
     public var expectedKernelLog: [String] = []
-    /// The same of what the kernel may leave out.
+    /// Patterns of kernel messages that a case permits, but does not require.
     public var allowedKernelLog: [String] = []
     static let mostKernelPatterns = 100
 
-    /// Bytes of ``log``, and so many may be; numbers that may be measured in a case.
+    /// Limits: bytes of ``log``, and metrics of a case.
     static let longestLog = 64 << 20, mostMetrics = 1_000_000
     var logged = 0
-    /// Bytes of memory that the process had before the script, and that the script has touched since that was last looked at.
+    /// Peak memory of the process before the script ran, bytes. `touched`: bytes that the script has touched since the
+    /// last check.
     private let memoryBefore = sys_peak_memory()
     private var touched = 0
 
-    /// What a run takes beside what is counted: copies of what is read and written, results.
+    /// Allowance for memory that is not counted, bytes: copies of read and written data, results.
     private static let unaccounted: UInt64 = 256 << 20
 
-    /// Whether the process holds more than a script with that limit may make it hold. Pages of a device's memory come only
-    /// when they are written, a model's when they are read too.
+    /// Whether the process uses more memory than scripts with that limit can account for. Device memory is counted
+    /// nowhere: its pages are allocated only when they are written (those of a model also when they are read).
     func isOverfull(touching count: Int, limit: UInt64) -> Bool {
-        // At least a page each time, and not looked at for every register.
+        // Counts at least a page each time, and checks once per MiB, not for every register access.
         touched += min(max(count, 4096), 1 << 30)
         guard touched >= 1 << 20 else { return false }
         touched = 0
-        // Each role has its own limit, and all one process.
+        // Each role has its own limit, and all share this process.
         let roles = UInt64(1 + (rendezvous?.peers.count ?? 0))
         let (most, overflow) = limit.multipliedReportingOverflow(by: roles)
         return !overflow && sys_peak_memory() > memoryBefore &+ most.addingSaturated(Host.unaccounted)
     }
 
-    /// Heaps of dma-bufs that the script has open.
+    /// Descriptors of dma-buf heaps that the script has open.
     var heaps: Set<Int32> = []
 
-    /// A number is a new file's.
+    /// Notes that a descriptor now belongs to the newly opened file.
     func noteOpened(_ descriptor: Int32, _ path: String) {
         let resolved = realpath(path, nil).map { pointer in
             defer { free(pointer) }
@@ -70,34 +71,34 @@ public final class Host {
         }
     }
 
-    /// Bytes that a request asks a heap for; 0 for any other. drivers/dma-buf/dma-heap.c:dma_heap_ioctl looks at the request's
-    /// number alone, and refuses what has no size in pages.
+    /// Bytes that a request allocates from a heap; 0 for any other request. drivers/dma-buf/dma-heap.c:dma_heap_ioctl
+    /// tells requests apart by number alone, and refuses a size that has no pages.
     func heapBuffer(_ descriptor: Int32, _ request: UInt, _ bytes: UnsafeRawBufferPointer) -> Int {
         guard heaps.contains(descriptor), request & 0xff == 0, bytes.count >= 8 else { return 0 }
         let (end, overflow) = bytes.loadUnaligned(as: UInt64.self).addingReportingOverflow(4095)
         return overflow ? 0 : Int(clamping: end & ~4095)
     }
 
-    /// Sizes of the anonymous files that the script made.
+    /// Sizes in bytes of the anonymous files that the script made, by descriptor.
     var memoryFiles: [Int32: UInt64] = [:]
 
-    /// What a case measured.
+    /// Measurements of the current case.
     public var metrics: [Metric] = []
     /// See ``metrics``.
     public var distributions: [Distribution] = []
-    /// What makes the numbers of a case worth less than they look.
+    /// Reasons for which measurements of the case are less reliable than they look.
     public private(set) var warnings: [String] = []
     private static let mostWarnings = 20
 
-    /// Adds to ``warnings``, where there are not too many.
+    /// Adds to ``warnings``, up to a limit.
     func warn(_ text: String) {
         if warnings.count < Host.mostWarnings { warnings.append(text) }
     }
 
-    /// What a case found out about hints, each once.
+    /// Findings about hints of the case, equal ones once.
     public private(set) var evidence: [Evidence] = []
 
-    /// Adds to ``evidence``.
+    /// Adds to ``evidence``, or counts an equal one.
     func add(_ found: Evidence) {
         if let place = evidence.firstIndex(where: { $0.isSame(found) }) {
             evidence[place].count += 1
@@ -106,15 +107,16 @@ public final class Host {
         }
     }
 
-    /// Called when a case has logged or measured something, before it goes on.
+    /// Called after a case has logged or measured something, before it continues.
     public var hasNews: (() -> Void)?
     private var newsTold = (log: 0, metrics: 0, distributions: 0)
     private var tellings = 0
     private var lastTelling: UInt64 = 0
-    /// So many are told at once; of more, what came in that time together, nanoseconds.
+    /// The first 256 findings of a case are passed on at once; later ones at most every 50 ms (the pause is in
+    /// nanoseconds).
     private static let promptTellings = 256, pauseBetween: UInt64 = 50_000_000
 
-    /// A case has logged or measured something.
+    /// Passes on that a case has logged or measured something.
     func findingCame() {
         guard let hasNews else { return }
         tellings += 1
@@ -124,7 +126,7 @@ public final class Host {
         hasNews()
     }
 
-    /// Gives what was logged and measured since the last call.
+    /// Returns log lines and measurements since the last call.
     public func takeNews(_ log: inout [String], _ metrics: inout [Metric], _ distributions: inout [Distribution]) {
         log = Array(self.log[newsTold.log...])
         metrics = Array(self.metrics[newsTold.metrics...])
@@ -132,7 +134,7 @@ public final class Host {
         newsTold = (self.log.count, self.metrics.count, self.distributions.count)
     }
 
-    /// Forgets what a case has brought: another one begins.
+    /// Clears the findings of a case, before another one begins.
     public func clearFindings() {
         newsTold = (0, 0, 0)
         tellings = 0
@@ -146,10 +148,10 @@ public final class Host {
         warnings = []
     }
 
-    /// What a result depends on and only came up while it ran, such as the GID that was chosen: names and text.
+    /// Conditions of the result that became known during the run, such as the chosen GID: names and text.
     public var facts: [String: String] = [:]
 
-    /// A host on a kernel.
+    /// The context for a run on a kernel.
     public init(kernel: any Kernel, isSimulated: Bool, tph: TPHResolver, permissions: Permissions = Permissions()) {
         self.permissions = permissions
         realKernel = kernel
@@ -157,7 +159,7 @@ public final class Host {
         self.tph = tph
     }
 
-    /// The kernel, unless the bench must not be touched now.
+    /// The kernel; throws ``refusal`` while that is set.
     func kernel() throws(ErrorValue) -> any Kernel {
         if let refusal { throw refusal }
         return realKernel
@@ -172,7 +174,8 @@ extension UInt64 {
 }
 
 extension Call {
-    /// Before a script reads or writes memory that was counted nowhere: a device's. A model's pages come with either.
+    /// Call before a script reads or writes device memory, which is not counted elsewhere. Throws where the process
+    /// uses too much.
     func touch(_ count: Int, _ function: String) throws {
         let limit = memoryLimit
         guard host.isOverfull(touching: count, limit: limit) else { return }
@@ -182,13 +185,13 @@ extension Call {
                 + "or the scenario's own limit) and 256 MiB for itself")
     }
 
-    /// A descriptor's number that a script gave; none of this program's own files (results, sockets, the terminal).
+    /// A descriptor number from a script; throws for this program's own files (results, sockets, the terminal).
     func descriptor(_ argument: Argument, _ function: String) throws -> Int32 {
         try check(descriptor: argument.int32, function)
         return argument.int32
     }
 
-    /// What is kept of a result until its run ends.
+    /// Keeps a finding until the run ends, and counts its memory.
     func keep(_ found: Evidence) throws {
         try hold(512, "mr:tph")
         host.add(found)
@@ -211,7 +214,7 @@ extension Call {
 }
 
 extension Host: ErrorExplainer {
-    /// A call that was refused on purpose has no cause of its own.
+    /// Replaces the hint of an error that was injected: it has no other cause.
     public func explained(_ error: ErrorValue) -> ErrorValue {
         guard let operation = error.operation, let errno = error.errno, let kernel = realKernel as? TracingKernel,
             kernel.wasInjected(operation, errno)
@@ -240,7 +243,7 @@ extension Failure: LuaError {
     }
 }
 
-/// Every module that scripts can require, apart from those of the stdlib.
+/// All modules that scripts can require, apart from those of the stdlib.
 public let modules: [Module] = [
     vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, trafficModule, benchModule, caseModule,
 ]

@@ -1,20 +1,20 @@
 import Glibc
 public import LuaKit
 
-/// What a user grants to the scripts of a run.
+/// Permissions that a user grants to the scripts of a run.
 public struct Grants: Sendable, Equatable {
     /// Effects; nil for all.
     public var effects: Set<Effect>?
-    /// Devices: PCI addresses, and names of RDMA devices; nil for all. One that is granted may be opened.
+    /// PCI addresses and names of RDMA devices, which may also be opened; nil for all.
     public var devices: Set<String>?
-    /// What is refused whatever is granted.
+    /// Effects that are refused even where granted.
     public var denied: Set<Effect> = []
-    /// Below which paths files may be opened; nil for all.
+    /// Paths; files at and below them may be opened. nil for all.
     public var paths: [String]?
-    /// Whether scripts may run that came from elsewhere.
+    /// Whether scripts of unknown origin may run.
     public var trusts = true
 
-    /// Grants of these effects and devices.
+    /// Grants these effects and devices.
     public init(effects: Set<Effect>? = nil, devices: Set<String>? = nil) {
         self.effects = effects
         self.devices = devices
@@ -29,19 +29,19 @@ public struct Grants: Sendable, Equatable {
     }
 }
 
-/// What a script may change: what is granted, of that what it declares.
+/// The permissions of a script: what is granted and, where the scenario declares its effects, also declared.
 public final class Permissions {
-    /// What is granted.
+    /// The user's grants.
     public private(set) var grants: Grants
-    /// What the scenario declares; nil where it declares nothing, and so is held to nothing.
+    /// Effects that the scenario declares; nil where it declares none, which restricts nothing.
     public private(set) var declared: Set<Effect>?
-    /// What was changed, and the functions that did it, each once.
+    /// Effects used so far, each with the functions that had it, without repetitions.
     public private(set) var used: [Effect: [String]] = [:]
-    /// Whether each function that changes something is wanted in ``used``, not only the first of an effect.
+    /// Whether ``used`` needs every function of an effect; otherwise the first is enough.
     private let keepsFunctions: Bool
-    /// Whether what is not declared is refused.
+    /// Whether undeclared effects are refused.
     private let isHeld: Bool
-    /// Asks a user whether that is granted too; nil where nobody is there to ask.
+    /// Asks the user for a further grant; nil where there is no user to ask.
     private let ask: ((String) -> Bool)?
 
     /// Permissions of one Lua state.
@@ -60,7 +60,7 @@ public final class Permissions {
         return error
     }
 
-    /// Before a function has an effect. Whether it need not be asked for again.
+    /// Call before a function has an effect; throws where that is refused. True where later calls need not ask again.
     public func permit(_ effect: Effect, _ function: String) throws(ErrorValue) -> Bool {
         if let declared, !declared.contains(effect) {
             throw refusal(
@@ -85,7 +85,7 @@ public final class Permissions {
         return !keepsFunctions
     }
 
-    /// Before a device is used, by its address or name.
+    /// Call before a device is used, with its address or name; throws where that is refused.
     public func permit(device: String, _ function: String) throws(ErrorValue) {
         guard !allows(device: device) else { return }
         guard ask?("\(function): device \(device)") == true else {
@@ -94,22 +94,22 @@ public final class Permissions {
         grants.devices?.insert(device)
     }
 
-    /// A device that somebody else has asked about.
+    /// Grants a device about which another part of the program has asked the user.
     public func grant(device: String) { grants.devices?.insert(device) }
 
     /// Whether a device may be used without asking.
     public func allows(device: String) -> Bool { grants.devices?.contains(device) ?? true }
 
-    /// Before a file is opened by path.
+    /// Call before a file is opened by path; throws where that is refused.
     func permit(path: String, _ function: String) throws(ErrorValue) {
         guard let paths = grants.paths else { return }
         let resolved = realpath(path, nil).map { pointer in
             defer { free(pointer) }
             return String(cString: pointer)
         }
-        // The kernel says what is wrong with one that is not there.
+        // A path that does not resolve goes to the kernel, which gives the error.
         guard let resolved else { return }
-        // Of its own process not the environment, nor the memory.
+        // Of this process's own /proc files, only these: not the environment, nor the memory.
         let own = ["status", "limits", "fdinfo"].map { "/proc/\(getpid())/\($0)" }
         guard !(paths + own).contains(where: { resolved == $0 || resolved.hasPrefix($0 + "/") }) else { return }
         throw refusal(
@@ -118,8 +118,8 @@ public final class Permissions {
         )
     }
 
-    /// What the scenario declares, known once its file has run: what the file has done until then counts too. Asks for what
-    /// is not granted, so that nothing is opened before all is.
+    /// Sets the effects that the scenario declares, known once its file has run; checks what the file has used until
+    /// then too. Asks for missing grants now, so that nothing is opened before all are given.
     public func declare(_ effects: Set<Effect>?, of scenario: String) throws(ErrorValue) {
         guard isHeld, let effects else { return }
         declared = effects
@@ -141,15 +141,15 @@ public final class Permissions {
         grants.effects?.formUnion(missing)
     }
 
-    /// Whether what a function opens is a device with an address of its own; iommufd and containers have none.
+    /// Whether the function opens a device that has an address or name; iommufd and containers have none.
     private static func opensDevice(_ function: String) -> Bool { ["vfio.open", "rdma.open"].contains(function) }
 
-    /// What grants an effect on the command line.
+    /// The command-line option that grants an effect.
     public static func option(_ effect: Effect) -> String {
         effect == .open ? "--allow device=ADDRESS" : "--allow \(effect.rawValue)"
     }
 
-    /// As a scenario's table has it.
+    /// Effects, written as in a scenario's table.
     public static func list(_ effects: Set<Effect>) -> String {
         effects.isEmpty ? "{}" : "{ " + effects.sorted().map { "\"\($0.rawValue)\"" }.joined(separator: ", ") + " }"
     }

@@ -1,15 +1,16 @@
 public import LuaKit
 
-/// Where the roles of a scenario meet: who they are, barriers, and messages of plain values. Each role has one of its own.
+/// Connects the roles of a scenario: their names, barriers, and messages of plain values. Each role has its own
+/// instance.
 public protocol Rendezvous: AnyObject {
     /// This role's name.
     var role: String { get }
-    /// The others', in the scenario's order.
+    /// The other roles' names, in the scenario's order.
     var peers: [String] { get }
-    /// Waits until every role is here; an error of kind "peer" where one has failed or ended the case, or after `timeout`
-    /// nanoseconds.
+    /// Waits until every role has called it; throws an error of kind "peer" where one has failed or ended the case, or
+    /// after `timeout` nanoseconds.
     func barrier(timeout: UInt64) throws(ErrorValue)
-    /// Hands a value to another role. Does not wait.
+    /// Sends a value to another role, without waiting.
     func send(_ value: LuaValue, to role: String) throws(ErrorValue)
     /// The next value from another role; errors as ``barrier(timeout:)``.
     func receive(from role: String, timeout: UInt64) throws(ErrorValue) -> LuaValue
@@ -28,7 +29,7 @@ extension Call {
         return rendezvous
     }
 
-    /// A value that can be sent: plain, through and through.
+    /// An argument as a value that can be sent: plain, including everything inside tables.
     fileprivate func plainValue(of argument: Argument) throws -> LuaValue {
         let value = deepValue(of: argument)
         if let wrong = value.notPlain {
@@ -39,7 +40,7 @@ extension Call {
 }
 
 extension LuaValue {
-    /// What in it cannot leave its Lua state; nil where all can.
+    /// The part of a value that cannot leave its Lua state; nil where there is none.
     fileprivate var notPlain: String? {
         switch self {
         case .other(let type): type
@@ -50,7 +51,7 @@ extension LuaValue {
     }
 }
 
-/// What a case of a scenario with roles can do with the others.
+/// Functions of a case with which roles work together.
 let roleFunctions = [
     Function(
         "role", [caseParameter], returns: [.string], "This role's name.",

@@ -27,7 +27,7 @@ private enum FaultKeys {
     static let all: [any TableKey] = [operation, error, when, rate, seed]
 }
 
-/// What only a simulated bench can tell or do.
+/// Functions that only a simulated bench can provide.
 let benchModule = Module(
     "bench",
     "The bench itself: what it saw on its links, and what it shall refuse. Only simulated benches have them, and the lab with an emulated ConnectX those about requests.",
@@ -153,12 +153,12 @@ private func matches(_ logged: LoggedRequest, _ filter: Table) -> Bool {
         && fits(FilterKeys.isHinted, logged.hint != nil)
 }
 
-/// A request of the log, with what its header says.
+/// A request of the log, with its decoded header.
 private struct LoggedRequest {
     let request: TLP
     let number: Int
     let header: TLPHeader?
-    /// What is on the link counts; where our reference does not tell how that looks, what was asked for.
+    /// The hint in the header; where our reference does not define the header's layout, the requested hint.
     let hint: TLP.Hint?
 
     init(_ request: TLP, number: Int) {

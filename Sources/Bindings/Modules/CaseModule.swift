@@ -13,7 +13,7 @@ private enum LabelKeys {
     static let all: [any TableKey] = [unit, isHigherBetter, size, st, ph]
 }
 
-/// What a case gets as its first argument. Registered as a module, so that it is described as everything else.
+/// The first argument of a case function (`t`). Registered as a module, so that it is described like everything else.
 let caseModule = Module(
     "case", "The running case; the first argument of each case's function.",
     functions: [

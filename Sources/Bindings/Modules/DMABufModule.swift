@@ -12,7 +12,7 @@ extension Call {
 }
 
 extension TPHError: LuaError {
-    /// A kernel's refusal, or one of our own before the call.
+    /// An error of the kernel, or one that was found before the call.
     public var luaError: ErrorValue {
         switch self {
         case .kernel(let failure): failure.luaError
@@ -104,7 +104,8 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
     let kernel = try call.kernel()
     let device = call.dmabuf.pointee.exporter
     let object = "dma-buf of \(call.dmabuf.pointee.label)"
-    // A closed device cannot be asked which number is TPH; the kernel's answer to a closed descriptor is EBADF.
+    // The TPH feature's number cannot be found through a closed device. The kernel answers a closed descriptor with
+    // EBADF, so this does too.
     guard device.isOpen || call.host.tph.known != nil else {
         throw Failure(
             "VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", .badDescriptor, object: object,

@@ -19,7 +19,7 @@ extension Call {
 
 private let lengthParameter = Parameter("length", .size(Int64.min...Int64.max), .required, "bytes")
 
-/// Keys that every kind of mapping takes.
+/// Keys that every kind of mapping accepts.
 private enum AccessKeys {
     static let iova = Key<UInt64?>("iova", "I/O virtual address; default: the kernel's choice")
     static let read = Key<Bool>("read", default: true, "devices may read; default true")

@@ -9,7 +9,7 @@ extension MappedMemory: LuaObject {
 }
 
 extension MappedMemory {
-    /// The part that an offset and an optional length name; without a length, all from the offset on.
+    /// The address range for an offset and an optional length; without a length, it reaches to the mapping's end.
     func part(_ offset: UInt64, _ length: UInt64?) -> (address: UInt64, length: UInt64) {
         let whole = UInt64(self.length)
         return (address &+ offset, length ?? whole &- min(offset, whole))

@@ -17,8 +17,8 @@ private enum MapKeys {
     static let all: [any TableKey] = [length, offset, protection, flags]
 }
 
-/// Calls on descriptors of any kind. Like `sys.ioctl`, they never raise for the kernel's answer, unless they return
-/// something to be closed.
+/// Calls on descriptors of any kind. Like `sys.ioctl`, they return the kernel's error instead of raising it, except
+/// where the result is an object to be closed.
 let sysFileFunctions = [
     Function(
         "read",
@@ -122,7 +122,8 @@ let sysFileFunctions = [
                 let request = call[1].table
                 let length = request[MapKeys.length]
                 let flags = request[MapKeys.flags]
-                // A file's memory is counted where the file is made.
+                // Only anonymous and private mappings are counted here; a file's memory is counted where the file is
+                // made.
                 let isMemory = flags & UInt32(MAP_ANONYMOUS | MAP_PRIVATE) != 0
                 func map() throws -> CInt {
                     let mapping = try MappedMemory(
@@ -186,12 +187,12 @@ let sysFileFunctions = [
 ]
 
 extension Call {
-    /// A memfd that grows takes memory until the run ends, since duplicates may outlive it. Where write(2) writes is not
-    /// known, and taken for its end.
+    /// Counts the growth of a memfd by a write. It counts until the run ends, since duplicates of the descriptor may
+    /// keep the memory. The position of write(2) is unknown; the file's end is assumed.
     fileprivate func growMemoryFile(_ descriptor: Int32, by count: Int, at place: UInt64?) throws {
         guard let size = host.memoryFiles[descriptor] else { return }
         let end = (place ?? size).addingReportingOverflow(UInt64(count))
-        // The kernel refuses it.
+        // On overflow the kernel refuses the write.
         guard !end.overflow, end.partialValue > size else { return }
         try hold(Int(min(end.partialValue - size, UInt64(count))), "sys.write")
         host.memoryFiles[descriptor] = end.partialValue

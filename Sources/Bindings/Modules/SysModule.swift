@@ -111,7 +111,7 @@ private func ioctl(_ call: Call) throws -> CInt {
             kind: .argument, "sys.ioctl: 'request' must be a number or a name, not a \(other.typeName)")
     }
     let kernel = try call.kernel()
-    // What the typed functions would have asked for.
+    // The typed functions for these requests need the same permission.
     if [VFIO_DEVICE_RESET, VFIO_DEVICE_PCI_HOT_RESET].contains(Int(truncatingIfNeeded: request)) {
         _ = try call.host.permissions.permit(.reset, "sys.ioctl")
     }
@@ -124,11 +124,12 @@ private func ioctl(_ call: Call) throws -> CInt {
         defer { sys_guarded_free(memory, bytes.count) }
         let buffer = UnsafeMutableRawBufferPointer(start: memory, count: bytes.count)
         buffer.copyBytes(from: bytes)
-        // A heap's buffer is there at once, until nobody has it open: the run's end at the latest.
+        // A dma-buf heap allocates a buffer at once. It counts until the run ends, since nobody knows earlier when it
+        // is freed.
         let size = call.host.heapBuffer(descriptor, request, UnsafeRawBufferPointer(buffer))
         try call.hold(size, "sys.ioctl")
         do {
-            // Only now: `hold` may have run a finalizer of the script that closed one of them.
+            // Checked after `hold`, which may have run a finalizer of the script that closed one of them.
             descriptor = try call.descriptor(call[0], "sys.ioctl")
             for named in Request.descriptors(request, in: UnsafeRawBufferPointer(buffer), .input) where named > 2 {
                 try call.check(descriptor: named, "sys.ioctl")
@@ -147,7 +148,7 @@ private func ioctl(_ call: Call) throws -> CInt {
     return answer(call, kernel.ioctl(descriptor, request, .value(UInt(bitPattern: Int(value)))), nil)
 }
 
-/// What a system call answered.
+/// Result of a system call.
 struct Answer {
     let result: Int
     let bytes: [UInt8]?
@@ -163,7 +164,7 @@ let answerRecord = ResultRecord<Answer>(
         ResultField("bytes", "what it read, or the request's bytes afterwards") { $0.bytes.map(Bytes.init) },
     ])
 
-/// Pushes what a call answered.
+/// Pushes the result of a system call.
 func answer(_ call: Call, _ result: Int, _ bytes: [UInt8]?) -> CInt {
     call.push(Answer(result: result, bytes: bytes), as: answerRecord)
 }

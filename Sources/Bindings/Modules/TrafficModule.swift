@@ -9,22 +9,22 @@ public import LuaKit
 public struct LatencyHistogram: ~Copyable, LuaObject {
     /// See `LuaObject`.
     public static var luaName: String { "latency histogram" }
-    /// Nothing to close but memory.
+    /// Closing only frees its memory.
     public private(set) var isOpen = true
     let histogram: Histogram<UInt64>
-    /// From what they are counted; nil of what has one way to count.
+    /// The time from which latencies are counted; nil where only one is possible.
     let from: Origin?
-    /// What tells it from the other histogram of the same stream.
+    /// Distinguishes it from the other histogram of the same stream.
     var label: String { from.map { " from \($0.rawValue)" } ?? "" }
 
-    /// Where a paced stream's latencies begin.
+    /// Start of a paced stream's latencies.
     enum Origin: String {
-        /// A message was posted.
+        /// The time when the message was posted.
         case post
-        /// It was its turn to be posted.
+        /// The time when the message was due by the asked rate.
         case due
     }
-    /// Bytes that one takes, about.
+    /// Approximate size of one histogram, bytes.
     static let size = 128 << 10
 
     init(_ latencies: [UInt32], from: Origin? = nil) {
@@ -38,11 +38,11 @@ public struct LatencyHistogram: ~Copyable, LuaObject {
     public mutating func close() { isOpen = false }
 }
 
-/// The longest message.
+/// Bytes of a message, up to 1 GiB.
 private let messageSize: ClosedRange<Int64> = 0...0x4000_0000
 /// Milliseconds, up to an hour.
 private let duration: ClosedRange<Int64> = 1...3_600_000
-/// Bytes of messages, which they have in turn.
+/// Message sizes in bytes, used in turn.
 private let sizesKey = Key<[UInt32]?>(
     "sizes", .list(.size(messageSize), 1...4096),
     "or several sizes, which messages have in turn; their places are as far apart as the largest")
@@ -284,7 +284,7 @@ private func warning(_ pace: TrafficResult.Pace) -> String {
         + "were late, and latencies from the post leave out how long they waited; those from when each was due have it"
 }
 
-/// What a simulated bench's time goes on by while a loop waits.
+/// Context of the C loop's callback, which advances a simulated bench's time while the loop waits.
 private final class Clock {
     let kernel: any Kernel
     init(_ kernel: any Kernel) { self.kernel = kernel }

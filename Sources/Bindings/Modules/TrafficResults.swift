@@ -2,7 +2,7 @@ import Devices
 import Histogram
 import LuaKit
 
-/// What became of a stream.
+/// Result of a stream.
 let streamRecord = ResultRecord<TrafficResult>(
     "traffic.result", "What became of a stream of messages.",
     [
@@ -26,11 +26,11 @@ let streamRecord = ResultRecord<TrafficResult>(
     ])
 
 extension TrafficResult {
-    /// More than none, as rates divide by it.
+    /// Never 0, as rates divide by it.
     fileprivate var seconds: Double { Double(max(elapsed, 1)) / 1e9 }
 }
 
-/// What became of messages to and fro.
+/// Result of a ping-pong.
 let pingPongRecord = ResultRecord<(messages: Int, failure: Completion?)>(
     "traffic.round_trips", "What became of messages to and fro.",
     [
@@ -38,7 +38,7 @@ let pingPongRecord = ResultRecord<(messages: Int, failure: Completion?)>(
         ResultField("failure", optional: completionRecord, "the completion that ended them too early") { $0.failure },
     ])
 
-/// Where memory differs from what was sent.
+/// First difference between memory and the bytes sent.
 let mismatchRecord = ResultRecord<Stamp.Mismatch>(
     "traffic.mismatch", "The first byte that differs from what was sent.",
     [
@@ -55,7 +55,7 @@ let mismatchRecord = ResultRecord<Stamp.Mismatch>(
 
 private func digits(_ byte: UInt8) -> String { "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 
-/// Latencies in short.
+/// Summary of a latency histogram.
 let summaryRecord = ResultRecord<(histogram: Histogram<UInt64>, from: LatencyHistogram.Origin?)>(
     "traffic.summary", "Latencies in short; of none there are no quantiles.",
     [

@@ -10,7 +10,7 @@ extension VFIODevice: LuaObject {
 }
 
 extension VFIODevice.Path: LuaChoice {
-    /// As `vfio.open` takes it.
+    /// Paths by the names that `vfio.open` takes.
     public static var choices: [(name: String, value: VFIODevice.Path)] {
         [("auto", .present), ("cdev", .cdev), ("group", .group)]
     }
@@ -62,7 +62,7 @@ let vfioModule = Module(
     ],
     classes: [vfioDeviceClass, dmabufClass])
 
-/// Parses an address argument; a malformed one is the script's mistake, not the kernel's answer.
+/// Parses an address argument. A malformed one is an argument error of the script.
 func address(_ argument: Argument, _ operation: String) throws(ErrorValue) -> PCIAddress {
     guard let address = PCIAddress(argument.string) else {
         throw ErrorValue(
@@ -93,7 +93,7 @@ private func openDevice(_ call: Call) throws -> CInt {
 }
 
 extension Call {
-    /// The receiver of a device's method.
+    /// The device: receiver of its methods.
     fileprivate var device: UnsafeMutablePointer<VFIODevice> { self[0].object(VFIODevice.self) }
 }
 
@@ -215,7 +215,7 @@ private func width(_ argument: Argument, _ operation: String) throws(ErrorValue)
     return argument.int
 }
 
-/// A number is stored as it stands or not at all: -1 is all ones at every width.
+/// Refuses a number that does not fit `size` bytes, signed or unsigned; -1 is all ones at every width.
 private func checkFit(_ value: Int64, _ size: Int, _ operation: String) throws(ErrorValue) {
     guard size < 8 else { return }
     let bits = Int64(size * 8)

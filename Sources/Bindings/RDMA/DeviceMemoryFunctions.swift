@@ -106,7 +106,7 @@ let dmClass = ObjectClass(
             entry: {
                 Call($0, $1).run { call in
                     let memory = call[0].object(DeviceMemory.self)
-                    // Before so many bytes are allocated.
+                    // Checked before that many bytes are allocated.
                     try memory.pointee.check("ibv_memcpy_from_dm", call[1].uint64, call[2].uint64)
                     let at = call[1].uint64
                     var bytes = [UInt8](repeating: 0, count: call[2].int)

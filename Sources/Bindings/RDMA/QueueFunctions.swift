@@ -17,7 +17,7 @@ extension AddressHandle: LuaObject {
     public static var luaName: String { "address handle" }
 }
 
-/// Of which GID an endpoint, a connection or an address is.
+/// The port and the GID of an endpoint, a connection or an address.
 private enum PortKeys {
     static let port = Key<UInt8>("port_num", .integer(1...255), default: 1, "from 1").was("port")
     static let gidIndex = Key<UInt8?>(
@@ -213,7 +213,7 @@ private let endpointRecord = ResultRecord<Endpoint>(
     ])
 
 private func peer(_ endpoint: Table, _ function: String) throws -> Endpoint {
-    // Without a GID a LID must do.
+    // An empty GID is valid: the LID is used then.
     let gid = endpoint[EndpointKeys.gid]
     guard [0, 16].contains(gid.count) else {
         throw ErrorValue(
@@ -237,7 +237,7 @@ private enum ConnectKeys {
         [EndpointKeys.to, access] + PortKeys.all + [timeout, retries, receiverRetries]
 }
 
-/// What `qp:to_rts` gives queue pairs for datagrams, and what senders name, where a script says nothing.
+/// The Q_Key of datagram queue pairs after `qp:to_rts`, and of their send requests, where a script gives none.
 let defaultQKey: UInt32 = 0x1111_1111
 
 private enum DatagramKeys {

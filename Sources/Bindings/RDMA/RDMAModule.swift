@@ -20,7 +20,7 @@ extension MemoryRegion: LuaObject {
     public static var luaName: String { "memory region" }
 }
 
-/// Bits of IBV_ACCESS_* as scripts name them.
+/// IBV_ACCESS_* flags by the names that scripts use.
 func accessFlags(among allowed: Access) -> LuaType {
     .flags(Access.names.filter { allowed.contains($0.bit) }.map { ($0.name.lowercased(), Int64($0.bit.rawValue)) })
 }
@@ -226,7 +226,7 @@ private let pdClass = ObjectClass(
     ] + addressFunctions,
     close: { closeObject($0, $1, $2, ProtectionDomain.self) }, destroy: { destroyObject($0, ProtectionDomain.self) })
 
-/// `hint` is what the dma-buf's exporter was asked for.
+/// Pushes a memory region. `hint` is the one requested from the dma-buf's exporter.
 func push(_ mr: consuming MemoryRegion, _ call: Call, asked hint: TPHHint? = nil) -> CInt {
     let number = mr.lkey
     mr.asked = hint
@@ -267,7 +267,7 @@ private func regMREx(_ call: Call) throws -> CInt {
         attributes.dmah = handle.pointee.pointer
     }
     attributes.comp_mask = mask.rawValue
-    // A handle wins over the exporter, which is not even asked then.
+    // mlx5 takes the hint of a DMA handle where there is one, and then does not ask the exporter.
     let asked = handle == nil ? buffer.pointee.hint : nil
     return push(try call[0].object(ProtectionDomain.self).pointee.regMREx(attributes), call, asked: asked)
 }

@@ -2,15 +2,15 @@ public import Devices
 public import Kernel
 import LuaKit
 
-/// Finds the TPH feature's number and layout once for a run, by the user's choice.
+/// Finds the TPH feature's number and layout, once for a run; the user may choose them.
 public final class TPHResolver {
-    /// What `--tph-abi` said.
+    /// The value of `--tph-abi`.
     public let choice: TPHChoice
     private var outcome: TPHOutcome?
     /// Called with the feature when it is found, so that traces can decode it.
     public var found: (Feature) -> Void = { _ in }
 
-    /// Nothing is asked of a kernel yet.
+    /// Does not call the kernel yet.
     public init(_ choice: TPHChoice) { self.choice = choice }
 
     /// The feature, where it was found already.
@@ -19,7 +19,7 @@ public final class TPHResolver {
         return nil
     }
 
-    /// What is known so far, for the report; nil where no script asked.
+    /// The result so far, for the report; nil where no script needed the feature.
     public var summary: String? {
         switch outcome {
         case .available(let feature): "TPH ABI \(feature.abi.name) at feature \(feature.number) (\(feature.how))"
@@ -28,7 +28,7 @@ public final class TPHResolver {
         }
     }
 
-    /// Looks, with an open and bound device, unless that was done before.
+    /// Asks the kernel, through an open and bound device, unless that was done before.
     public func resolve(device: Int32, object: String, kernel: any Kernel) -> TPHOutcome {
         if let outcome { return outcome }
         let outcome = identifyTPH(choice, device: device, object: object, kernel: kernel)
@@ -37,7 +37,7 @@ public final class TPHResolver {
         return outcome
     }
 
-    /// The feature, or an error that says why there is none; `function` is what the script called.
+    /// The feature, or an error with the reason why there is none; `function` is the one that the script called.
     func feature(device: Int32, object: String, kernel: any Kernel, for function: String) throws -> TPHFeature {
         switch resolve(device: device, object: object, kernel: kernel) {
         case .available(let feature): return feature

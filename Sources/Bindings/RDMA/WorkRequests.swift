@@ -3,7 +3,7 @@ import Devices
 import Kernel
 import LuaKit
 
-/// Keys of a work request: what it is called, and the piece of memory that it sends from or receives to.
+/// Keys of a work request: its id, and the piece of memory that it sends from or receives to.
 enum WorkKeys {
     static let id = Key<UInt64>("wr_id", default: 0, "what its completion is called").was("id")
     static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region")
@@ -53,7 +53,8 @@ enum SendKeys {
         ]
 }
 
-/// The piece that its keys name. What lies outside its region is the NIC's to refuse, but a length must be known.
+/// The scatter-gather element that the keys describe. Bytes outside the region are left for the NIC to refuse, but the
+/// length must be known here.
 func piece(_ request: Table, _ function: String) throws -> ibv_sge {
     let mr = request[WorkKeys.mr]
     let offset = request[WorkKeys.offset]
@@ -70,7 +71,7 @@ func piece(_ request: Table, _ function: String) throws -> ibv_sge {
         addr: mr.pointee.start &+ offset, length: UInt32(truncatingIfNeeded: length), lkey: mr.pointee.lkey)
 }
 
-/// What an operation has no place for is not dropped.
+/// Refuses keys that the operation does not use; they would be dropped otherwise.
 private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bool) throws(ErrorValue) {
     let opName = postedOperations.first { $0.value == Int64(opcode.rawValue) }?.name ?? ""
     func refuse(_ key: some TableKey, _ what: String) -> ErrorValue {
