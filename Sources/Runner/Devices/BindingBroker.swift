@@ -2,16 +2,16 @@ public import Devices
 import Glibc
 public import LuaKit
 
-/// Who binds the devices of a run and brings them back.
+/// Binds the devices of a run to vfio-pci and restores their drivers.
 public protocol BindingBroker: AnyObject {
-    /// Binds them all or none; `emit` takes lines for the user. A "usage" error says what stands in the way.
+    /// Binds all of them or none; `emit` gets lines for the user. Throws a "usage" error with the obstacle.
     func bind(_ addresses: [PCIAddress], emit: (String) -> Void) throws(ErrorValue)
-    /// Brings back what was bound; what could not be, in words.
+    /// Restores bound devices; returns a line for each that could not be restored.
     func restore(emit: (String) -> Void) -> [String]
 }
 
-/// What a run's process and the one that binds for it say to each other: messages of a kind and fields, one each of a
-/// SOCK_SEQPACKET socket, which keeps them apart.
+/// Messages between a run's process and the one that binds for it: a kind and fields. Each is one packet of a
+/// SOCK_SEQPACKET socket, which keeps their boundaries.
 private enum BindingMessage {
     enum Kind: UInt8 {
         case bind = 0x62
@@ -21,17 +21,17 @@ private enum BindingMessage {
         case error = 0x65
         case done = 0x64
     }
-    /// Bytes of one.
+    /// Bytes of the longest message.
     static let longest = 1 << 14
 
-    /// Fields are separated by zero bytes; of a text that has one the rest is not said.
+    /// Fields are separated by zero bytes; a field's text after a zero byte is dropped.
     static func bytes(_ kind: Kind, _ fields: [String] = []) -> [UInt8] {
         var bytes = [kind.rawValue]
         bytes += fields.map { Array($0.utf8.prefix { $0 != 0 }) }.joined(separator: [0])
         return Array(bytes.prefix(longest))
     }
 
-    /// nil where it is none of these.
+    /// nil where the bytes are not a valid message.
     static func parse(_ bytes: [UInt8]) -> (kind: Kind, fields: [String])? {
         guard let first = bytes.first, let kind = Kind(rawValue: first) else { return nil }
         let rest = bytes.dropFirst()
@@ -41,7 +41,7 @@ private enum BindingMessage {
         )
     }
 
-    /// The next one; nil where the other side is gone. read(2), which a confined process may call.
+    /// The next message; nil where the other side has closed. Uses read(2), which a confined process may call.
     static func receive(_ descriptor: Int32) -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: longest)
         while true {
@@ -52,7 +52,7 @@ private enum BindingMessage {
     }
 }
 
-/// The run's side: asks the process outside, since its own may not change drivers.
+/// The run's side: asks the process outside the sandbox, since its own may not change drivers.
 public final class BindingClient: BindingBroker {
     private let descriptor: Int32
 
@@ -102,25 +102,25 @@ public final class BindingClient: BindingBroker {
     }
 }
 
-/// The side of the process that stays outside: it binds what its user permits, and brings it back whatever becomes of the
-/// run. What it is sent is a stranger's.
+/// The side of the process outside the sandbox: binds devices that its user permits, and restores them however the run
+/// ends. Messages from the run are untrusted.
 public final class BindingServer {
     private let descriptor: Int32
     private let permit: (PCIAddress) throws(ErrorValue) -> Void
     private let print: (String) -> Void
     private var binder: DeviceBinder?
     private var bound: BoundDevices?
-    /// Whether lines for the user go to the run, which reports them.
+    /// Whether lines for the user go to the run, which reports them; later they are printed here.
     private var hasRun = true
 
-    /// Devices that one run may have.
+    /// Most devices that one run may bind.
     static let mostDevices = 256
 
     /// - Parameters:
     ///   - descriptor: a connected socket.
     ///   - permit: throws where a device may not be bound for this run.
-    ///   - binder: makes what binds, with a place for lines to the user.
-    ///   - print: takes those lines once the run is gone.
+    ///   - binder: makes the binder; its argument gets lines for the user.
+    ///   - print: gets those lines once the run is gone.
     public init(
         _ descriptor: Int32, permit: @escaping (PCIAddress) throws(ErrorValue) -> Void,
         binder: (_ emit: @escaping (String) -> Void) -> DeviceBinder, print: @escaping (String) -> Void
@@ -131,10 +131,10 @@ public final class BindingServer {
         self.binder = binder { [unowned self] in emit($0) }
     }
 
-    /// Answers until the other side is gone.
+    /// Answers messages until the other side has closed.
     public func serve() {
         while let bytes = BindingMessage.receive(descriptor) {
-            // What is not understood has no answer that would help.
+            // A malformed message gets no answer.
             guard let (kind, fields) = BindingMessage.parse(bytes) else { continue }
             do throws(ErrorValue) {
                 switch kind {
@@ -155,7 +155,7 @@ public final class BindingServer {
         hasRun = false
     }
 
-    /// Brings back what is still bound; what could not be, in words.
+    /// Restores devices still bound; returns a line for each that could not be restored.
     public func restore() -> [String] {
         guard let bound, let binder else { return [] }
         self.bound = nil
@@ -182,14 +182,14 @@ public final class BindingServer {
         if hasRun { send(.line, [line]) } else { print(line) }
     }
 
-    /// Does not wait for who does not listen.
+    /// Does not block where the other side does not read.
     private func send(_ kind: BindingMessage.Kind, _ fields: [String] = []) {
         let bytes = BindingMessage.bytes(kind, fields)
         _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
     }
 }
 
-/// Binds in the run's own process, for a kernel that is nobody else's.
+/// Binds in the run's own process, for a simulated kernel, which no other program uses.
 final class OwnBindings: BindingBroker {
     private let binder: (_ emit: @escaping (String) -> Void) -> DeviceBinder
     private var bound: BoundDevices?

@@ -3,16 +3,16 @@ public import Devices
 public import Kernel
 public import LuaKit
 
-/// Which devices a run binds to vfio-pci before it begins, and brings back at its end.
+/// Which devices a run binds to vfio-pci before it begins, and restores at its end.
 public enum BindingChoice: Sendable, Equatable {
     /// These.
     case devices([PCIAddress])
-    /// Those that a scenario's options name, by address or by id, and VFIO has not yet.
+    /// Devices that a scenario's options name, by address or id, and that no VFIO driver has yet.
     case automatic
 }
 
-/// Binds devices and brings them back, beside other peerlabs of this machine: nobody takes a device that another one has
-/// bound, and none that one uses is taken away.
+/// Binds and restores devices, beside other peerlab processes of this machine: it never binds a device that another one
+/// has bound, and never unbinds one that another one uses.
 public struct DeviceBinder {
     private let kernel: any Kernel
     private let binding: DriverBinding
@@ -22,8 +22,8 @@ public struct DeviceBinder {
 
     /// - Parameters:
     ///   - folders: see ``BindingJournal``.
-    ///   - isShared: whether other programs have the same kernel; a simulated one is nobody else's.
-    ///   - emit: takes lines for the user.
+    ///   - isShared: whether other programs use the same kernel; false for a simulated one.
+    ///   - emit: gets lines for the user.
     public init(
         kernel: any Kernel, folders: [String], isShared: Bool = true, isInterrupted: @escaping () -> Bool = { false },
         emit: @escaping (String) -> Void
@@ -35,7 +35,7 @@ public struct DeviceBinder {
         binding = DriverBinding(BindingJournal(folders: folders, kernel: kernel))
     }
 
-    /// Binds them all or none. A "usage" error says what stands in the way.
+    /// Binds all of them or none. Throws a "usage" error with the obstacle.
     /// - Parameter owner: see ``BindingRecord/owner``.
     public func bind(_ addresses: [PCIAddress], owner: BindingRecord.Owner) throws(ErrorValue) -> BoundDevices {
         let locks = try lock(addresses.map(DeviceBinder.lockName))
@@ -89,9 +89,9 @@ public struct DeviceBinder {
         do throws(Failure) { return try body() } catch { throw error.luaError }
     }
 
-    // MARK: Back
+    // MARK: Restoring
 
-    /// Brings back what a run has bound; what could not be, in words.
+    /// Restores the devices that a run has bound; returns a line for each that could not be restored.
     public func restore(_ bound: BoundDevices) -> [String] {
         guard !bound.records.isEmpty else { return [] }
         do throws(ErrorValue) {
@@ -131,7 +131,7 @@ public struct DeviceBinder {
         try failing { () throws(Failure) in try binding.journal.addresses() }
     }
 
-    /// What would be undone for one of ``pending()``, in a line.
+    /// What restoring one of ``pending()`` would do, in a line.
     public func description(of address: PCIAddress) throws(ErrorValue) -> String {
         let record = try failing { () throws(Failure) in try binding.journal.record(of: address) }
         guard let record else { return "\(address): no journal" }
@@ -149,7 +149,7 @@ public struct DeviceBinder {
         return false
     }
 
-    /// Undoes what a journal says, unless a peerlab that is alive will do so.
+    /// Restores a device by its journal, unless a living peerlab process will do so.
     public func restore(_ address: PCIAddress) throws(ErrorValue) {
         guard let lock = try lockIfFree(address) else {
             throw ErrorValue(
@@ -187,7 +187,7 @@ public struct DeviceBinder {
     }
 }
 
-/// Devices that a run has bound: nobody else restores them while this is there.
+/// Devices that a run has bound. While this exists, no other process restores them.
 public final class BoundDevices {
     fileprivate var records: [BindingRecord] = []
     private let locks: DeviceLocks

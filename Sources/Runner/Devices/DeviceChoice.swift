@@ -8,13 +8,13 @@ struct SkipReason: Error {
     let reason: String
 }
 
-/// Option values with `auto` replaced by what the bench has: by lowest address, an `id` before a memory size, each device
-/// once.
+/// Option values with `auto` replaced by devices of the bench: those with the lowest address, options with an `id`
+/// before options with a memory size, each device once.
 struct DeviceChoice {
     private(set) var values: [String: LuaValue]
     private(set) var subjects = Need.Subjects()
 
-    /// A device that the user named must be there; its absence is no reason to skip.
+    /// Checks that devices which the user named exist; a missing one is an error, not a reason to skip.
     static func checkNamed(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(ErrorValue) {
         for option in options {
             guard case .pci = option.kind, case .string(let text)? = values[option.name], let address = PCIAddress(text)
@@ -27,15 +27,15 @@ struct DeviceChoice {
         }
     }
 
-    /// The functions there are to choose from. Looking at every function of a machine takes time, which a scenario without
-    /// devices need not spend.
+    /// The functions to choose from. Reading every function of a machine takes time, so it is done only for scenarios
+    /// that use devices.
     static func functions(_ options: [OptionSchema], needs: [Need], _ host: Host) throws(Failure) -> [PCIFunction] {
         let usesDevices = !needs.isEmpty || options.contains { if case .pci = $0.kind { true } else { false } }
         return usesDevices ? try PCIFunction.all(kernel: host.realKernel).filter(\.isVFIO) : []
     }
 
-    /// The functions that options name, by address or by id, and no VFIO driver has. A device that only has a large enough
-    /// BAR could be anybody's.
+    /// Functions that options name, by address or id, and that no VFIO driver has. An option with only a memory size
+    /// does not count: any device might fit it.
     static func unbound(_ options: [OptionSchema], _ values: [String: LuaValue], _ host: Host) throws(Failure)
         -> [PCIAddress]
     {
@@ -56,7 +56,8 @@ struct DeviceChoice {
         return taken.filter { !$0.isVFIO }.map(\.address)
     }
 
-    /// Of these the ones that are granted, those that options name first asked for. An error where none is left to choose.
+    /// The granted ones of these functions, after asking for those that options name. Throws where none is left to
+    /// choose.
     static func granted(
         _ functions: [PCIFunction], _ scenario: Scenario, _ values: [String: LuaValue], _ host: Host
     ) throws(ErrorValue) -> [PCIFunction] {

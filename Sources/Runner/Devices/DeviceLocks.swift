@@ -3,13 +3,13 @@ import Glibc
 import Kernel
 import LuaKit
 
-/// What a scenario uses of this machine, for itself alone: no other peerlab, of no other user, uses it meanwhile. Locks are
-/// flock(2) on files in /run/lock, or in another folder where that cannot be written; the kernel lets go of them with the process.
+/// Locks on the devices that a scenario uses, against other peerlab processes of any user. Locks are flock(2) on files
+/// in /run/lock, or in another folder where that cannot be written; the kernel releases them when the process ends.
 public struct DeviceLocks: ~Copyable {
     private var descriptors: [Int32] = []
 
-    /// Waits until all of `names` are free; `waiting` is told of the first one that is not. Always in the same order, so that
-    /// nobody waits for somebody who waits for him.
+    /// Waits until all of `names` are free; `waiting` is called with the first one that is not. Locks are taken in one
+    /// order, so that no two processes wait for each other.
     init(
         _ names: [String], isInterrupted: () -> Bool, waiting: (String) -> Void
     ) throws(ErrorValue) {
@@ -27,7 +27,7 @@ public struct DeviceLocks: ~Copyable {
         }
     }
 
-    /// One alone, without waiting; nil where another one has it.
+    /// Takes one lock without waiting; nil where another process has it.
     init?(ifFree name: String) throws(ErrorValue) {
         descriptors = [try DeviceLocks.file(name)]
         guard flock(descriptors[0], LOCK_EX | LOCK_NB) == 0 else { return nil }
@@ -35,7 +35,8 @@ public struct DeviceLocks: ~Copyable {
 
     deinit { for descriptor in descriptors { close(descriptor) } }
 
-    /// A function's whole IOMMU group, for none of its devices can be used beside another's user; a NIC's first port.
+    /// Lock names: a function's whole IOMMU group, since its devices cannot be used by different users; a NIC's first
+    /// port.
     static func names(_ addresses: [PCIAddress], nic: String?, from functions: [PCIFunction]) -> [String] {
         let devices = addresses.map { address in
             functions.first { $0.address == address }?.group.map { "iommu-group-\($0)" } ?? "pci-\(address)"
@@ -43,17 +44,17 @@ public struct DeviceLocks: ~Copyable {
         return devices + (nic.map { ["rdma-\($0)-1"] } ?? [])
     }
 
-    /// Where files can be, the same for every user of a machine: the first that can be written, or made.
+    /// Candidate folders, the same for every user of a machine.
     private static let folders = ["/run/lock", "/tmp/peerlab.locks", "/dev/shm/peerlab.locks", "/run/peerlab.locks"]
 
-    /// Where the files are; made where it is not there. The first of the places where none can be.
+    /// The folder of the lock files, created where missing; the first candidate where none is usable.
     public static var folder: String { folder(of: folders) ?? folders[0] }
 
-    /// The first that can be written, or made.
+    /// The first folder that can be written, or created.
     static func folder(of folders: [String]) -> String? {
         folders.first { folder in
             if access(folder, W_OK) == 0 { return true }
-            // For every user, whatever the umask of the first is. A system's own folder is not made.
+            // Only our own folders are created, writable for every user whatever the umask.
             guard folder.hasSuffix("/peerlab.locks"), mkdir(folder, 0o1777) == 0 else { return false }
             return chmod(folder, 0o1777) == 0
         }
@@ -67,8 +68,8 @@ public struct DeviceLocks: ~Copyable {
             )
         }
         let path = "\(folder)/peerlab.\(name).lock"
-        // Another user's file in a folder that everybody writes cannot be opened to be made (fs.protected_regular).
-        // Nobody waits for the other end of what another user has made a FIFO.
+        // Without O_CREAT: in a folder that everyone may write, opening another user's file with O_CREAT is refused
+        // (fs.protected_regular). O_NONBLOCK: another user may have made the file a FIFO, and opening that would block.
         let flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
         var descriptor = open(path, flags)
         if descriptor < 0, errno == ENOENT { descriptor = open(path, flags | O_CREAT, 0o644) }

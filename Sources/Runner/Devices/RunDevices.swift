@@ -3,15 +3,15 @@ import Devices
 import Kernel
 import LuaKit
 
-/// The devices of a run: bound for it, nobody else's meanwhile, and brought back.
+/// The devices of a run: binds them, keeps them for this run alone, and restores them.
 final class RunDevices {
     private let context: RunContext
     private let host: Host
     private let state: LuaState
     private let report: RunReport
-    /// Who has bound devices for the run.
+    /// The broker that has bound devices for the run.
     private var broker: (any BindingBroker)?
-    /// A simulated kernel has its own files, as short-lived as itself.
+    /// Folder of binding journals in a simulated kernel's own file system, which ends with it.
     private static let simulatedJournals = ["/run/peerlab"]
 
     init(_ script: ScenarioScript, _ report: RunReport) {
@@ -21,12 +21,12 @@ final class RunDevices {
         self.report = report
     }
 
-    /// Binds those that the command line names.
+    /// Binds devices that the command line names.
     func bindNamed() throws(ErrorValue) {
         if case .devices(let addresses)? = context.binding?.choice { try bind(addresses) }
     }
 
-    /// Binds those that options name and vfio-pci does not have, where that is wanted.
+    /// With `--bind auto`: binds devices that options name and that vfio-pci does not have yet.
     func bindChosen(_ options: [OptionSchema], _ values: [String: LuaValue]) throws(ErrorValue) {
         guard context.binding?.choice == .automatic else { return }
         let unbound: [PCIAddress]
@@ -47,17 +47,17 @@ final class RunDevices {
             }
         try broker.bind(addresses) { report.emit("  \($0)") }
         self.broker = broker
-        // Who could be asked was asked where it was bound.
+        // The broker asked the user before it bound them.
         if binding.choice == .automatic { for address in addresses { host.permissions.grant(device: "\(address)") } }
     }
 
-    /// Once nothing is open any more. What could not be restored, in words.
+    /// Call once everything is closed. Returns a line for each device that could not be restored.
     func restore() -> [String] {
         defer { broker = nil }
         return broker?.restore { report.emit("  \($0)") } ?? []
     }
 
-    /// Takes what the scenario names for itself; nil on a simulated bench, which is nobody else's anyway.
+    /// Locks the devices that the scenario uses; nil on a simulated bench, which no other program uses.
     func lock(_ scenario: Scenario, _ chosen: DeviceChoice, _ functions: [PCIFunction]) throws(ErrorValue)
         -> DeviceLocks?
     {
@@ -78,7 +78,7 @@ final class RunDevices {
         }
     }
 
-    /// Keeps what the machine and the devices are; of a model there is nothing to say.
+    /// Stores properties of the machine and the devices; none for a simulated bench.
     func describe(_ scenario: Scenario, _ chosen: DeviceChoice) {
         guard !context.bench.isSimulated else { return }
         let environment = Environment(

@@ -1,38 +1,38 @@
 /// What the kernel's log and its taint flags showed while a case ran.
 public struct KernelFindings: Codable, Sendable, Equatable {
-    /// Its complaints that the case did not declare; of a kernel that died, what its console said last.
+    /// Complaints that the case did not declare; for a crashed kernel, its console's last lines.
     public var lines: [String] = []
-    /// Taint flags that were set meanwhile, as "W (it warned)"; nil for none.
+    /// Taint flags set during the case, as "W (it warned)"; nil for none.
     public var taint: String?
-    /// What the case declared with `t:expect_kernel_log`.
+    /// Patterns that the case declared with `t:expect_kernel_log`.
     public var expected: [String] = []
-    /// What it declared that the kernel may leave out.
+    /// Patterns that the case declared as optional.
     public var allowed: [String] = []
-    /// What of the expected was not seen.
+    /// Expected patterns that were not found.
     public var unseen: [String] = []
-    /// Why nothing is known of what was declared; nil where it was looked for.
+    /// Why declared patterns could not be checked; nil where they were.
     public var unchecked: String?
 
-    /// The most lines that are kept of one case, and bytes of each.
+    /// Limits: lines kept of one case, and bytes of each.
     public static let mostLines = 100, longestLine = 512
 
-    /// Nothing.
+    /// Empty.
     public init() {}
 
-    /// Of a case that declares these; nil where there are none.
+    /// For a case with these patterns; nil where there are none.
     init?(expected: [String], allowed: [String]) {
         guard !expected.isEmpty || !allowed.isEmpty else { return nil }
         self.expected = expected
         self.allowed = allowed
     }
 
-    /// Of a kernel that died.
+    /// For a crashed kernel.
     public init(lines: [String]) { self.lines = KernelFindings.kept(lines) }
 
-    /// Whether there is nothing to tell.
+    /// Whether a report shows nothing of it.
     var isEmpty: Bool { lines.isEmpty && taint == nil && expected.isEmpty && unchecked == nil }
 
-    /// As many lines as are kept; the last says how many are not.
+    /// Lines up to the limit; the last one says how many were dropped.
     static func kept(_ lines: [String]) -> [String] {
         let cut = lines.map { line in
             line.utf8.count > longestLine ? String(decoding: line.utf8.prefix(longestLine), as: UTF8.self) : line
@@ -41,7 +41,7 @@ public struct KernelFindings: Codable, Sendable, Equatable {
         return cut.prefix(mostLines) + ["(\(cut.count - mostLines) more lines)"]
     }
 
-    /// What every form of results shows below a case.
+    /// The lines that every format of results shows below a case.
     public var shown: [String] {
         let declared = expected + allowed
         let asked = declared.isEmpty ? "" : " for " + declared.map { "'\($0)'" }.joined(separator: ", ")
@@ -49,7 +49,7 @@ public struct KernelFindings: Codable, Sendable, Equatable {
             + (unchecked.map { ["not checked: the kernel's log\(asked): \($0)"] } ?? [])
     }
 
-    /// One of all roles' findings, told apart by their names; nil where there are none.
+    /// Merges the findings of all roles, marked with their names; nil where there are none.
     static func merged(_ all: [(role: String, findings: KernelFindings?)]) -> KernelFindings? {
         var merged = KernelFindings()
         for case (let role, let one?) in all {

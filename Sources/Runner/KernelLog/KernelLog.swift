@@ -2,12 +2,12 @@ import CKernel
 import Glibc
 import Kernel
 
-/// The kernel's log and taint flags of the machine that this process runs on. Opened before the process gives up its rights.
+/// The log and taint flags of the running kernel. Opened before the process is confined.
 public final class KernelLog {
-    /// What was logged since it was last looked at.
+    /// What is new since the last read.
     struct News {
         var reports: [KernelReports.Report] = []
-        /// Taint flags that are new.
+        /// New taint flags.
         var taint: UInt64 = 0
         /// Whether lines were overwritten before they could be read.
         var isCut = false
@@ -19,12 +19,12 @@ public final class KernelLog {
     /// Why the log cannot be read; nil where it can.
     public let unreadable: String?
 
-    /// So many messages are read at once: others may write more meanwhile, without end.
+    /// Most messages of one read: others may write more meanwhile, without end.
     private static let most = 100_000
-    /// Longer than any record: LOG_LINE_MAX, four bytes for each that is escaped, and what stands before and behind it.
+    /// Longer than any record: LOG_LINE_MAX, four bytes for each escaped character, prefix and suffix.
     private static let longest = 16 << 10
 
-    /// Opens both.
+    /// Opens both files.
     public convenience init() { self.init(log: "/dev/kmsg", taint: "/proc/sys/kernel/tainted") }
 
     init(log: String, taint: String) {
@@ -36,13 +36,13 @@ public final class KernelLog {
 
     deinit { for descriptor in [messages, flags] where descriptor >= 0 { close(descriptor) } }
 
-    /// What was logged before does not count.
+    /// Skips earlier messages and flags.
     func begin() {
         if messages >= 0 { lseek(messages, 0, SEEK_END) }
         taint = readTaint()
     }
 
-    /// What came since the last look, or since the beginning; `each` gets every line of it.
+    /// News since the last call, or since `begin()`; `each` gets every line.
     func news(_ each: (String) -> Void = { _ in }) -> News {
         var news = News()
         var reports = KernelReports()
@@ -56,7 +56,7 @@ public final class KernelLog {
                 continue
             }
             guard length > 0 else { break }
-            // The kernel gives one record at a time; a file in its place, as it comes.
+            // The kernel returns one record for each read; a regular file in its place (in tests) returns many.
             for record in buffer[..<length].split(separator: 10) {
                 guard let line = KernelLog.message(record) else { continue }
                 reports.add(line)
@@ -76,8 +76,8 @@ public final class KernelLog {
         return news
     }
 
-    /// The text of a record's first line, "6,1234,5678,-;text"; nil of one of its dictionary, which begins with a blank.
-    /// Source: Documentation/ABI/testing/dev-kmsg.
+    /// The text of a record's first line, "6,1234,5678,-;text"; nil for lines of its dictionary, which begin with a
+    /// blank. Source: Documentation/ABI/testing/dev-kmsg.
     static func message(_ line: some Collection<UInt8>) -> String? {
         guard line.first != UInt8(ascii: " "), let start = line.firstIndex(of: UInt8(ascii: ";")) else { return nil }
         return String(decoding: line[line.index(after: start)...], as: UTF8.self)

@@ -1,25 +1,26 @@
-/// Takes apart what a kernel logged: what of it is a complaint, and which lines belong to it.
+/// Finds complaints in a kernel's log, with the lines that belong to each.
 struct KernelReports {
     /// One complaint, with the lines that came with it.
     struct Report: Equatable {
-        /// The line by which it is known.
+        /// The line that identifies it.
         var title: String
         var lines: [String]
     }
 
     private(set) var reports: [Report] = []
     private var isOpen = false
-    /// Whether its end has a line of its own, "---[ end trace".
+    /// Whether it ends with a line of its own, "---[ end trace".
     private var hasEnd = false
 
     private static let cut = "------------[ cut here ]------------"
-    /// What follows a complaint without such an end, a call trace for one, is kept up to so many lines.
+    /// Most lines kept of a complaint without an end line, such as its call trace.
     private static let mostFollowing = 60
-    /// What never ends is not the next thousand lines'.
+    /// Most lines kept of a complaint whose end line does not come.
     private static let mostOfOne = 400
 
-    /// A text that a line begins with or has, and another that it has as well. The set is what xfstests (common/rc,
-    /// _check_dmesg) and syzkaller (pkg/report/linux.go) take for a complaint, and faults that IOMMU drivers report.
+    /// A text at a line's beginning or anywhere in it, and a second text that the line must contain too. The set is
+    /// what xfstests (common/rc, _check_dmesg) and syzkaller (pkg/report/linux.go) take for complaints, and faults that
+    /// IOMMU drivers report.
     private struct Sign {
         let text: String
         var anywhere = false
@@ -37,7 +38,8 @@ struct KernelReports {
         Sign(text: "kernel BUG at ", hasEnd: true), Sign(text: "BUG: kernel NULL pointer", hasEnd: true),
         Sign(text: "BUG: unable to handle", hasEnd: true), Sign(text: "Oops: ", hasEnd: true),
         Sign(text: "general protection fault", hasEnd: true), Sign(text: "Internal error: ", hasEnd: true),
-        // KASAN, KFENCE, KMSAN, KCSAN, spinlocks, atomic sleeps, bad pages; "BUG kmalloc-64 (Not tainted): ..." is SLUB's.
+        // "BUG: ": KASAN, KFENCE, KMSAN, KCSAN, spinlocks, atomic sleeps, bad pages. "BUG ": SLUB, as in "BUG
+        // kmalloc-64 (Not tainted): ...".
         Sign(text: "BUG: "), Sign(text: "BUG "), Sign(text: "UBSAN: "),
         Sign(text: "refcount_t: "), Sign(text: "list_add corruption"), Sign(text: "list_del corruption"),
         Sign(text: "possible circular locking", anywhere: true),
@@ -55,7 +57,8 @@ struct KernelReports {
 
     mutating func add(_ line: String) {
         let sign = KernelReports.signs.first { $0.fits(line) }
-        // An Oops is a BUG's second line.
+        // Inside a report with an end line, signs begin no new one (an Oops is the second line of a BUG); "cut here"
+        // always does.
         if let sign, !(isOpen && hasEnd) || line == KernelReports.cut {
             reports.append(Report(title: line, lines: [line]))
             (isOpen, hasEnd) = (true, sign.hasEnd)
@@ -64,13 +67,13 @@ struct KernelReports {
         }
     }
 
-    /// A line of the report that is open.
+    /// Adds a line to the open report.
     private mutating func follow(_ line: String) {
         let last = reports.count - 1
         reports[last].lines.append(line)
         if reports[last].title == KernelReports.cut { reports[last].title = line }
         let count = reports[last].lines.count
-        // KASAN ends with the line of signs that it began with.
+        // A KASAN report begins and ends with a line of "=".
         let isBar = line.utf8.count >= 20 && line.utf8.allSatisfy { $0 == UInt8(ascii: "=") }
         if hasEnd {
             isOpen = !line.hasPrefix("---[ end trace") && count <= KernelReports.mostOfOne
@@ -92,7 +95,7 @@ enum Taint {
         ("K", "live patched"), ("X", "auxiliary"), ("T", "structures laid out by chance"), ("N", "an in-kernel test"),
         ("J", "a firmware changed"),
     ]
-    /// Flags that are the mark of a complaint in the log: B, D, W, L.
+    /// Flags that a complaint in the log sets too: B, D, W, L.
     static let ofReports: UInt64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14
 
     /// "W (it warned), D (it died: an Oops or BUG)"

@@ -1,22 +1,23 @@
 import Kernel
 import LuaKit
 
-/// What the kernel says while the cases of a run are on: a case after which it has complained did not pass.
+/// Judges the kernel's log during the cases of a run: a case during which the kernel complained fails, unless it
+/// declared that.
 final class KernelWatch {
     private let log: KernelLog?
     private let isSimulated: Bool
     private let state: LuaState
-    /// What it said while no case ran.
+    /// News from between the cases.
     private var outside = KernelLog.News()
 
-    /// `state` knows the script's patterns.
+    /// `state` evaluates the script's patterns.
     init(_ context: RunContext, _ state: LuaState) {
         log = context.kernelLog
         isSimulated = context.bench.isSimulated
         self.state = state
     }
 
-    /// From here on what the kernel logs counts. The result is what to warn of.
+    /// Messages count from here on. Returns a warning where the log cannot be read.
     func begin() -> String? {
         guard let log else { return nil }
         log.begin()
@@ -25,14 +26,14 @@ final class KernelWatch {
         }
     }
 
-    /// What came since the case before belongs to none.
+    /// Assigns news since the last case to no case.
     func leaveBetweenCases() {
         guard let news = log?.news() else { return }
         outside.reports += news.reports
         outside.taint |= news.taint
     }
 
-    /// Adds what the kernel said while a case ran, which fails it where it did not declare that.
+    /// Adds the kernel's messages during a case; undeclared complaints and taint flags fail it.
     func judge(_ one: inout CaseResult) {
         var findings = one.kernel ?? KernelFindings()
         defer { one.kernel = findings.isEmpty ? nil : findings }
@@ -53,7 +54,7 @@ final class KernelWatch {
         let news = log.news { line in if !declared.isEmpty { _ = isDeclared(line) } }
         let meant = news.reports.filter { $0.lines.contains(where: isDeclared) }
         let reports = news.reports.filter { !meant.contains($0) }
-        // A flag that says that there was a complaint is declared with the complaint.
+        // A declared complaint also excuses the taint flags that complaints set.
         let excused = meant.isEmpty ? 0 : Taint.ofReports
         let taint = (0..<64).map { UInt64(1) << $0 }.filter { bit in
             news.taint & bit & ~excused != 0 && !isDeclared("tainted: \(Taint.text(bit))")
@@ -69,8 +70,8 @@ final class KernelWatch {
         fail(&one, KernelWatch.complaint(reports, taint, findings))
     }
 
-    /// What the kernel said before the first case, between two, and while what was left open was closed, judged as a case; nil
-    /// where that is nothing.
+    /// Judges messages from before the first case, between cases, and from closing what was left open, as a case of its
+    /// own; nil where there are none.
     func judgeOutside() -> CaseResult? {
         leaveBetweenCases()
         guard !outside.reports.isEmpty || outside.taint != 0 else { return nil }
@@ -84,7 +85,7 @@ final class KernelWatch {
     }
 
     private func fail(_ one: inout CaseResult, _ error: ErrorValue?) {
-        // What failed first is the failure.
+        // An earlier failure stays the case's failure.
         guard let error, one.verdict == .pass || one.verdict == .skip else { return }
         one.verdict = .fail
         one.message = error.message

@@ -3,19 +3,19 @@ import Glibc
 import LuaKit
 import Synchronization
 
-/// Ends what takes longer than it may. First the script is told, as Ctrl-C tells it; where that does not help within some
-/// seconds (a pattern that backtracks, a call that never returns), `end` gets what was found so far and ends the process:
-/// the kernel closes what was open. The same where a signal has asked the script to end.
+/// Ends runs that exceed their time. First the script is stopped with an error, as by Ctrl-C. Where it does not end
+/// within seconds (a pattern that backtracks, a call that never returns), `end` gets the findings so far and ends the
+/// process; the kernel then closes everything. The same applies after a signal that asks the script to end.
 public final class Deadline: Sendable {
     /// A run that could not be stopped.
     public struct Stuck: Sendable {
-        /// What is known of it; nil where nothing is.
+        /// Its result so far; nil where nothing is known.
         public let result: ScenarioResult?
-        /// How many of its cases had ended.
+        /// Number of its cases that had ended.
         public let ended: Int
-        /// Why it had to be.
+        /// Why it was ended.
         public let death: RunProgress.Death
-        /// A line that says what happened where.
+        /// The reason and the place, as a line.
         public let reason: String
     }
 
@@ -23,26 +23,27 @@ public final class Deadline: Sendable {
         var isRunning = false
         var deadline: UInt64 = .max
         var isTold = false
-        /// What it may take, in words; nil where a signal asked it to end.
+        /// The limit as text; nil where a signal asked the script to end.
         var limit: String?
         var progress = RunProgress()
         var hasThread = false
     }
     private let watched = Mutex(Watched())
-    /// Under it nothing but waiting for a new limit is done.
+    /// Used only for waiting until the limit changes.
     private let change = ConditionLock()
     private let hasChanged = Atomic(false)
     private let end: @Sendable (Stuck) -> Never
 
-    /// What a script has that was told to end, to release its devices; nanoseconds.
+    /// Time for a stopped script to release its devices, nanoseconds.
     private static let grace: UInt64 = 2_000_000_000
-    /// The same of one that a signal asked to end, which may wait for other roles' ends; and how often it is looked for signals.
+    /// The same after a signal, when a role may wait for the other roles' end; and the interval of the checks for
+    /// signals.
     private static let graceOfSignals: UInt64 = 6_000_000_000, glance: UInt64 = 500_000_000
 
     /// `end` is called in a thread of its own.
     public init(end: @escaping @Sendable (Stuck) -> Never) { self.end = end }
 
-    /// The time begins: `seconds` from now on, nil for as long as it takes.
+    /// Begins a run with a limit of `seconds` from now on; nil for none.
     func begin(_ seconds: Double?) {
         watched.withLock {
             $0.isRunning = true
@@ -54,7 +55,8 @@ public final class Deadline: Sendable {
         if let seconds { limit(seconds, isScenarios: false) }
     }
 
-    /// It has no more than so many seconds from now on, as the scenario or the command line says.
+    /// Sets a limit of `seconds` from now on, where that is earlier; `isScenarios`: from the scenario, else from the
+    /// command line.
     func limit(_ seconds: Double, isScenarios: Bool) {
         watched.withLock { watched in
             let end = sys_monotonic() &+ UInt64(seconds * 1e9)
@@ -77,16 +79,16 @@ public final class Deadline: Sendable {
         if !hasThread { _ = startThread { [self] in watch() } }
     }
 
-    /// What to tell where the process must be ended now.
+    /// Adds an event of the run, for its result where it must be ended.
     func take(_ event: RunEvent) {
         watched.withLock {
             $0.progress.take(event)
-            // The script was stopped, and what it did not come to is being told.
+            // The stopped script is still reporting: it gets more time with each event.
             if $0.isTold, $0.isRunning { $0.deadline = sys_monotonic() + Deadline.grace(of: $0) }
         }
     }
 
-    /// It has ended in time.
+    /// Ends the watch of a run that has ended in time.
     func finish() {
         watched.withLock {
             $0.isRunning = false
@@ -115,7 +117,7 @@ public final class Deadline: Sendable {
         }
     }
 
-    /// A script that a signal has told to end has some time for that.
+    /// After a signal, sets the time that the script has to end.
     private func obeySignals() {
         guard LuaState.wasAskedToEnd else { return }
         watched.withLock { watched in

@@ -1,17 +1,17 @@
 public import Glibc
 public import Kernel
 
-/// Whether a file or a folder is the user's alone. What others can write may say what they like, and what is run, bound or
-/// removed for it is done with the user's rights.
+/// Checks that a file or folder belongs to the user alone. Its content decides what is run, bound or removed with the
+/// user's rights, so nobody else may be able to write it.
 public enum Ownership {
-    /// Refuses what belongs to neither the effective user nor root, or can be written by others: EPERM. `remedy` is what
-    /// to do instead.
+    /// Throws EPERM where it belongs to neither the effective user nor root, or where others can write it. `remedy`:
+    /// what to do instead, for the message.
     public static func check(_ status: stat, _ path: String, or remedy: String) throws(Failure) {
         guard let problem = problem(status) else { return }
         throw Failure("open", Errno(EPERM), object: path, hint: "\(problem): \(remedy)")
     }
 
-    /// The same of what is at a path; what cannot be found is nobody's.
+    /// The same for a path; one that cannot be examined passes.
     public static func check(_ path: String, or remedy: String) throws(Failure) {
         var status = stat()
         if stat(path, &status) == 0 { try check(status, path, or: remedy) }
@@ -26,7 +26,8 @@ public enum Ownership {
         return nil
     }
 
-    /// Whether a group is the user's own, as many distributions give each user one: of the same name, with nobody else in it.
+    /// Whether a group is the user's private group, as many distributions create it: with the user's name, and no other
+    /// member.
     private static func isPrivate(_ group: gid_t) -> Bool {
         guard let user = getpwuid(geteuid()), user.pointee.pw_gid == group, let entry = getgrgid(group) else {
             return false

@@ -1,26 +1,26 @@
 import CKernel
 import Glibc
 
-/// Time and memory that this process may take, watched by a thread of its own.
+/// Limits of time and memory for this process, watched by a thread of its own.
 public enum ProcessLimits {
-    /// Why it has to end.
+    /// Why the process has to end.
     public enum Reason: Sendable {
         /// It took too long.
         case time
-        /// It holds too much memory.
+        /// It uses too much memory.
         case memory
-        /// A signal came, where signals are counted.
+        /// A signal came, and signals are counted.
         case signal
     }
 
-    /// How often memory is looked at, nanoseconds.
+    /// Interval of the memory checks, nanoseconds.
     private static let interval = 10_000_000
 
-    /// Calls `end` where the process takes more, or a signal that is counted came (`process_count_signals`).
+    /// Calls `end` where the process exceeds a limit, or a counted signal (`process_count_signals`) came.
     /// - Parameters:
-    ///   - seconds: from now on; nil for as long as it takes.
-    ///   - memory: bytes that are resident.
-    ///   - statm: /proc/self/statm, opened before it could not be any more; nothing is known of memory where it is below 0.
+    ///   - seconds: from now on; nil for no limit.
+    ///   - memory: resident bytes.
+    ///   - statm: /proc/self/statm, opened before confinement; below 0, memory is not watched.
     public static func watch(
         seconds: Double?, memory: UInt64, statm: Int32, end: @escaping @Sendable (Reason) -> Never
     ) {
@@ -37,7 +37,7 @@ public enum ProcessLimits {
         }
     }
 
-    /// Pages.
+    /// Resident pages.
     private static func resident(_ statm: Int32) -> UInt64 {
         var text = [UInt8](repeating: 0, count: 128)
         let count = pread(statm, &text, text.count, 0)

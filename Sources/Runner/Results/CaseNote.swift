@@ -1,13 +1,13 @@
 public import LuaKit
 
-/// What traces and records are told between a run's calls.
+/// Notes for traces and records between a run's calls.
 public enum CaseNote: Sendable {
     /// A case of this name begins.
     case begins(String)
-    /// The first error that ends it. What it closes from here on is clean-up.
+    /// The first error that ends the case. Later calls of the case are its clean-up.
     case fails(ErrorValue)
 
-    /// As a line of a trace.
+    /// The note as a line of a trace.
     public var text: String {
         switch self {
         case .begins(let name): name

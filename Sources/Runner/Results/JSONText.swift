@@ -1,14 +1,14 @@
 import FoundationEssentials
 import Kernel
 
-/// The one writer of JSON: sorted keys, and what ``PrintableText`` does not show stands there as \uXXXX.
+/// The only writer of JSON. Keys are sorted; characters that ``PrintableText`` would escape are written as \uXXXX.
 public struct JSONText: Sendable {
     private let isPretty: Bool
 
-    /// One line for each value, or, where it is pretty, one for each member.
+    /// Writes one line for each value or, where pretty, one for each member.
     public init(pretty: Bool = false) { isPretty = pretty }
 
-    /// A value, without a line end behind it.
+    /// A value, without a final line end.
     public func encode(_ value: some Encodable) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -16,8 +16,8 @@ public struct JSONText: Sendable {
         return JSONText.escaped([UInt8](try encoder.encode(value)))
     }
 
-    /// JSON that others wrote, or that an encoder made: beyond ASCII there is something in strings alone, where an escape
-    /// means the same.
+    /// Escapes characters in finished JSON. Outside ASCII, JSON has characters only inside strings, where an escape is
+    /// equivalent.
     public static func escaped(_ bytes: [UInt8]) -> [UInt8] {
         guard bytes.contains(where: { $0 >= 0x7f }) else { return bytes }
         var result: [UInt8] = []

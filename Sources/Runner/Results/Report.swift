@@ -1,9 +1,9 @@
 import FoundationEssentials
 import Kernel
 
-/// Results as people and programs read them.
+/// Results as text and as JSON.
 public enum Report {
-    /// A case's.
+    /// Lines of one case.
     public static func lines(_ one: CaseResult, simulated: Bool) -> [String] {
         let mark =
             switch one.verdict {
@@ -25,13 +25,14 @@ public enum Report {
         return lines
     }
 
-    /// A message's first line is ours; further ones are a script's or a peer's, and could look like a report's.
+    /// Indents a message. The first line is ours; later ones come from a script or a peer and could look like a
+    /// report's, so they are marked.
     private static func told(_ message: String) -> [String] {
         PrintableText.lines(message).enumerated().map { ($0.offset == 0 ? "        " : "        | ") + $0.element }
     }
 
-    /// The end of a report that was not printed: of the run at `index`, of which so many cases were reported, and of those
-    /// behind it, which were not begun.
+    /// The lines that a report lacks: of the run at `index`, of which `reported` cases were printed, and of the runs
+    /// after it, which were not begun.
     public static func rest(of results: [ScenarioResult], from index: Int, reported: Int) -> [String] {
         let cut = results[index]
         var lines = cut.cases.dropFirst(reported).flatMap { Report.lines($0, simulated: cut.simulated) }
@@ -42,7 +43,7 @@ public enum Report {
         return lines + [Report.summary(results)]
     }
 
-    /// The lines behind the cases: what was refused on purpose, what closing failed of, what was left open.
+    /// Lines after the cases: injected errors, failures of closing, objects left open.
     public static func ending(_ result: ScenarioResult) -> [String] {
         var lines: [String] = []
         if let tph = result.tph, result.skipped.isEmpty { lines.append("  \(tph)") }
@@ -52,7 +53,7 @@ public enum Report {
         }
         for fault in result.faults_unused { lines.append("  never refused: \(fault)") }
         for call in result.not_modelled { lines.append("  not modelled: \(call.call), \(call.count) times") }
-        // Of finalizers, a case of the report's end tells.
+        // Finalizers' failures are reported by a case already.
         let told = Set(
             result.cases.flatMap { one in (one.message.map { [$0] } ?? []) + (one.further ?? []).map(\.message) })
         for failure in result.collecting where !told.contains(failure) {
@@ -88,7 +89,7 @@ public enum Report {
         return "\(nanoseconds / 1_000_000_000) s"
     }
 
-    /// The results in such a document; nil where it is none.
+    /// The results in a JSON document; nil where it is not one of ours.
     public static func results(in bytes: [UInt8]) -> [ScenarioResult]? {
         try? JSONDecoder().decode(Document.self, from: Data(bytes)).results
     }

@@ -2,16 +2,16 @@ public import Glibc
 public import Kernel
 import Synchronization
 
-/// A file that a command writes. A regular one is written beside its place, as NAME.XXXXXX, and renamed at the end: it is
-/// there whole or not at all, and nothing is lost of what was there before. Anything else (a terminal, a pipe, /dev/null,
-/// /dev/stdout) is written as it stands. Where the path is a link, that is followed once, when this is made.
+/// A file that a command writes. A regular file is written as NAME.XXXXXX beside its final path and renamed at the end,
+/// so it is either complete or keeps its old content. Anything else (a terminal, a pipe, /dev/null, /dev/stdout) is
+/// written directly. A symbolic link is followed once, when this object is made.
 public final class ResultFile: Sendable {
     private enum Place {
-        /// A name in a folder that is open.
+        /// A name in an open folder.
         case file(folder: Int32, path: String, name: String)
-        /// A descriptor of the user's, of which this is a copy.
+        /// A copy of a descriptor that the user gave.
         case descriptor(Int32)
-        /// What is opened by its path: a FIFO, a device.
+        /// A file that is opened by its path: a FIFO, a device.
         case stream(String)
     }
     private struct State {
@@ -20,12 +20,12 @@ public final class ResultFile: Sendable {
         var failure: Failure?
     }
 
-    /// As it was named.
+    /// The path as the user gave it.
     public let path: String
     private let place: Place
     private let state = Mutex(State())
 
-    /// Throws where it could not be written, so that nothing is run for results that would be lost.
+    /// Throws where the file could not be written, so that nothing is run whose results would be lost.
     public init(_ path: String) throws(Failure) {
         self.path = path
         if let number = ResultFile.descriptor(named: path) {
@@ -68,7 +68,8 @@ public final class ResultFile: Sendable {
         }
     }
 
-    /// 1 of /dev/stdout, N of /dev/fd/N: they are the user's descriptors, also where a shell has made them files.
+    /// 1 for /dev/stdout, N for /dev/fd/N. They stand for the user's descriptors even where the shell has redirected
+    /// those to files.
     private static func descriptor(named path: String) -> Int32? {
         switch path {
         case "/dev/stdout": return STDOUT_FILENO
@@ -79,7 +80,7 @@ public final class ResultFile: Sendable {
         }
     }
 
-    /// Where the links lead that are there now; the last may lead to what is not there yet.
+    /// The path with symbolic links followed; the last one may point to a file that does not exist yet.
     private static func followed(_ path: String) throws(Failure) -> String {
         var path = path
         for _ in 0..<40 {
@@ -93,17 +94,17 @@ public final class ResultFile: Sendable {
         throw Failure("open", Errno(ELOOP), object: path)
     }
 
-    /// The folder in which it is renamed; nil where it is not.
+    /// The folder in which the file is renamed; nil where it is written directly.
     public var folder: String? {
         if case .file(_, let path, _) = place { path } else { nil }
     }
 
     // MARK: Writing
 
-    /// Writes all of it.
+    /// Writes these bytes as the whole content.
     public func write(_ bytes: [UInt8]) throws(Failure) { try write { $0.add(bytes) } }
 
-    /// Writes what `body` adds, piece by piece, and ends it.
+    /// Writes what `body` adds, piece by piece, as the whole content.
     public func write(_ body: (inout Pieces) -> Void) throws(Failure) {
         try open()
         var pieces = Pieces(self)
@@ -112,7 +113,7 @@ public final class ResultFile: Sendable {
         try finish()
     }
 
-    /// Opens what is written later, for a process that may open nothing then.
+    /// Opens the file now, for a process that may open nothing later.
     public func open() throws(Failure) {
         let failure: Failure? = state.withLock { state in
             guard state.descriptor < 0 else { return nil }
@@ -129,7 +130,7 @@ public final class ResultFile: Sendable {
             state.descriptor = Glibc.open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)
             guard state.descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
             var status = stat()
-            // It may have become another one.
+            // The path may name another file by now.
             guard fstat(state.descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFREG else {
                 throw Failure(
                     "open", Errno(EEXIST), object: path,
@@ -140,7 +141,7 @@ public final class ResultFile: Sendable {
             let isThere = fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0
             let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
             for _ in 0..<100 {
-                // A name has 255 bytes at most.
+                // A file name has at most 255 bytes.
                 let stem = String(decoding: Array(name.utf8.prefix(240)), as: UTF8.self)
                 let temporary = "\(stem).\(ResultFile.suffix())"
                 state.descriptor = openat(folder, temporary, flags, 0o666)
@@ -160,7 +161,7 @@ public final class ResultFile: Sendable {
         return String((0..<6).map { _ in letters[Int.random(in: 0..<letters.count)] })
     }
 
-    /// Adds bytes to what was opened. Behind a hole nothing follows: after a failure nothing more is written.
+    /// Appends bytes to the opened file. After a failure nothing more is written, so that no content follows a gap.
     public func append(_ bytes: [UInt8]) {
         state.withLock { state in
             var rest = bytes[...]
@@ -168,7 +169,7 @@ public final class ResultFile: Sendable {
                 let count = rest.withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
                 if count > 0 { rest = rest.dropFirst(count) }
                 if count < 0, errno == EAGAIN {
-                    // Somebody made our terminal or pipe non-blocking.
+                    // Another process made the terminal or pipe non-blocking.
                     var full = pollfd(fd: state.descriptor, events: Int16(POLLOUT), revents: 0)
                     _ = poll(&full, 1, -1)
                 } else if count < 0, errno != EINTR {
@@ -178,14 +179,14 @@ public final class ResultFile: Sendable {
         }
     }
 
-    /// Puts it in its place, where all of it could be written; of one that could not nothing is left.
+    /// Renames the file to its final path where all of it was written; otherwise removes it and throws.
     public func finish() throws(Failure) {
         let failure: Failure? = state.withLock { state in
             defer { discard(&state) }
             guard state.descriptor >= 0 else { return nil }
             if let failure = state.failure { return failure }
             guard case .file(let folder, _, let name) = place, let temporary = state.temporary else { return nil }
-            // Some file systems tell of a full disk only now.
+            // Some file systems report a full disk only at close(2).
             guard close(state.descriptor) == 0 else {
                 state.descriptor = -1
                 return Failure("write", Errno(errno), object: path)
@@ -206,7 +207,7 @@ public final class ResultFile: Sendable {
         if let failure { throw failure }
     }
 
-    /// Leaves what was there before, and nothing of this one.
+    /// Removes the new file and keeps the old content.
     public func discard() { state.withLock { discard(&$0) } }
 
     private func discard(_ state: inout State) {
@@ -215,7 +216,7 @@ public final class ResultFile: Sendable {
         state = State()
     }
 
-    /// What is being written: a buffer before a file.
+    /// A buffer for the content of a file.
     public struct Pieces {
         private let file: ResultFile
         private var buffer: [UInt8] = []
@@ -239,14 +240,14 @@ public final class ResultFile: Sendable {
 }
 
 extension ResultFile {
-    /// What a file is, whatever it is called.
+    /// Identifies a file independently of its path.
     public struct Identity: Hashable, Sendable {
         private let device: dev_t
         private let inode: ino_t
-        /// Of a file that is not there yet: its name in the folder that the numbers are of.
+        /// For a file that does not exist yet: its name in the folder with these device and inode numbers.
         private let name: String?
 
-        /// A file's, as stat(2) tells of it; of one that is not there yet its folder's, and its name.
+        /// From stat(2) of the file or, where it does not exist yet, of its folder, with its name.
         public init(_ status: stat, name: String? = nil) {
             device = status.st_dev
             inode = status.st_ino
@@ -254,7 +255,7 @@ extension ResultFile {
         }
     }
 
-    /// What is written over; nil of a stream, of which nothing is lost.
+    /// The file that would be replaced; nil for a stream, which replaces nothing.
     public var identity: Identity? {
         var status = stat()
         switch place {
@@ -267,7 +268,7 @@ extension ResultFile {
         }
     }
 
-    /// Whether a script could `require` it below one of these folders: it is there, and has a Lua file's name.
+    /// Whether a script could `require` the file from one of these folders: it exists and is named like a Lua file.
     public func isModule(below folders: [String]) -> Bool {
         guard case .file(let descriptor, let path, let name) = place, name.hasSuffix(".lua") else { return false }
         var status = stat()

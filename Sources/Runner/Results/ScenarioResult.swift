@@ -11,18 +11,18 @@ public enum Verdict: String, Codable, Sendable {
     case skip
     /// Ctrl-C.
     case interrupted
-    /// Its turn did not come: what ran before it ended the run.
+    /// It did not run: an earlier failure ended the run.
     case notRun = "not_run"
 
-    /// For people: "not run".
+    /// The word for reports: "not run".
     public var word: String { self == .notRun ? "not run" : rawValue }
 }
 
 /// A failure beside a case's first one.
 public struct FurtherFailure: Codable, Sendable, Equatable {
-    /// When it came: "while closing" what the case left, or "in role 'b'".
+    /// Its stage: "while closing" what the case left open, or "in role 'b'".
     public let when: String
-    /// What failed, in one line.
+    /// The failure in one line.
     public let message: String
     /// The error's fields.
     public let error: ErrorFields?
@@ -39,9 +39,9 @@ public struct FurtherFailure: Codable, Sendable, Equatable {
     public var line: String { "and \(when): \(message)" }
 }
 
-/// One case's end.
+/// The result of one case.
 public struct CaseResult: Codable, Sendable {
-    /// The case.
+    /// The case's name.
     public let name: String
     /// How it ended.
     public var verdict: Verdict
@@ -49,7 +49,7 @@ public struct CaseResult: Codable, Sendable {
     public var message: String?
     /// The error's fields, where it failed with one.
     public var error: ErrorFields?
-    /// What failed besides, in order: what was closed behind the first error, other roles; absent where nothing did.
+    /// Later failures, in order: of closing after the first error, of other roles; absent where there are none.
     public var further: [FurtherFailure]?
     /// Lines it logged.
     public var log: [String] = []
@@ -57,17 +57,17 @@ public struct CaseResult: Codable, Sendable {
     public var metrics: [Metric] = []
     /// Latencies it measured.
     public var distributions: [Distribution] = []
-    /// What it found out about hints.
+    /// Findings about hints.
     public var evidence: [Evidence] = []
-    /// What makes its numbers worth less than they look; absent where there is nothing.
+    /// Reasons for which its measurements are less reliable than they look; absent where there are none.
     public var warnings: [String]?
-    /// What the kernel said while it ran, or would have been asked for; absent where there is nothing to tell.
+    /// Messages of the kernel during the case, and those that it declared; absent where there are none.
     public var kernel: KernelFindings?
     /// Nanoseconds by the bench's clock: virtual on the simulated bench.
     public let duration_ns: UInt64
 }
 
-/// An error, as results carry it.
+/// The fields of an error, in results.
 public struct ErrorFields: Codable, Sendable, Equatable {
     /// See ``ErrorKind``.
     public let kind: ErrorKind
@@ -77,7 +77,7 @@ public struct ErrorFields: Codable, Sendable, Equatable {
     public let errno: Int32?
     /// Its name.
     public let name: String?
-    /// What the call was about.
+    /// The object of the call, such as a device.
     public let object: String?
     /// Its decoded arguments.
     public let request: String?
@@ -86,7 +86,7 @@ public struct ErrorFields: Codable, Sendable, Equatable {
     /// Lua's stack.
     public let traceback: String?
 
-    /// Of an error.
+    /// From an error.
     public init(_ error: ErrorValue) {
         kind = error.kind
         operation = error.operation
@@ -101,72 +101,72 @@ public struct ErrorFields: Codable, Sendable, Equatable {
 
 /// A call that the simulated bench does not model.
 public struct NotModelled: Codable, Sendable {
-    /// What was asked.
+    /// The call, as text.
     public let call: String
-    /// How often.
+    /// Number of calls.
     public let count: Int
 }
 
-/// One scenario's end: all that a report shows.
+/// The result of one scenario: everything that a report shows.
 public struct ScenarioResult: Codable, Sendable {
-    /// The file as it was named.
+    /// The file as the user named it.
     public let file: String
     /// The scenario's name.
     public var name: String
     /// Of a reproducer: which kernel releases or revisions of a series it concerns.
     public var concerns: String?
-    /// Of a reproducer: what a right kernel does.
+    /// Of a reproducer: the behaviour of a correct kernel.
     public var expected: String?
-    /// Of a reproducer: what a wrong one does.
+    /// Of a reproducer: the behaviour of a kernel with the bug.
     public var seen: String?
     /// The worst of its cases.
     public var verdict: Verdict
-    /// What it shows, in a line.
+    /// Its description, in a line.
     public var about: String?
     /// "sim", "lab" or "host".
     public let bench: String
     /// The bench's description.
     public let bench_description: String
-    /// Whether a model answered.
+    /// Whether the kernel's answers came from a model.
     public let simulated: Bool
-    /// What the kernel kept the run's process from; absent where nothing was asked of it.
+    /// Restrictions of the run's process that the kernel enforces; absent where none were requested.
     public var sandbox: Sandbox?
-    /// What `math.random` began with, in the first role.
+    /// The seed of `math.random`, in the first role.
     public var seed: Int64?
-    /// Whether a script drew numbers from it that hang on ``seed``; absent where none did, or where that is not known.
+    /// Whether a script drew numbers that depend on ``seed``; absent where none did, or where unknown.
     public var random: Bool?
     /// Option values as text, after `auto` was resolved.
     public var options: [String: String] = [:]
-    /// What the numbers among them are that are written otherwise: 65536, where "64K" is written. Absent where none is.
+    /// Plain values of options with numbers in another notation: 65536 for "64K". Absent where there are none.
     public var option_values: [String: String]?
-    /// Modules of its own folder that it loaded, "engines/edu.lua"; absent where it loaded none.
+    /// Modules that it loaded from its own folder, "engines/edu.lua"; absent where it loaded none.
     public var modules: [String]?
-    /// What the machine and the devices used were; empty on a simulated bench.
+    /// Properties of the machine and of the devices used; empty on a simulated bench.
     public var environment: [String: String] = [:]
-    /// What makes measurements worth less than they could be.
+    /// Reasons for which measurements are less reliable than they could be.
     public var warnings: [String] = []
-    /// In order.
+    /// Cases, in the order in which they ran.
     public var cases: [CaseResult] = []
-    /// Why the file could not be run: it cannot be read, is no scenario, or has no such option; absent where it could.
+    /// Why the file could not be run (unreadable, not a scenario, no such option); absent where it could.
     public var unusable: String?
     /// Why the whole scenario was skipped.
     public var skipped: [String] = []
-    /// How the TPH feature was found, where a script asked.
+    /// How the TPH feature was found, where a script needed it.
     public var tph: String?
-    /// Calls that were refused instead of being made (`--inject`, `bench.inject`).
+    /// Number of calls refused by injection (`--inject`, `bench.inject`).
     public var calls_refused = 0
-    /// Refusals that were planned for calls which were never made.
+    /// Injections for calls that were never made.
     public var faults_unused: [String] = []
-    /// What was still open at the end; empty in a sound run.
+    /// Objects still open at the end; empty where the script closed everything.
     public var left_open: [String] = []
-    /// What failed when the collector closed objects.
+    /// Failures of the collector to close objects.
     public var collecting: [String] = []
-    /// What was asked of a simulated kernel in vain.
+    /// Calls that the simulated kernel does not model.
     public var not_modelled: [NotModelled] = []
 }
 
 extension ScenarioResult {
-    /// Of a file that could not be run.
+    /// The result of a file that could not be run.
     public init(unusable file: String, on bench: Bench, because error: ErrorValue) {
         let name = file.split(separator: "/").last.map(String.init) ?? file
         self.init(
@@ -176,7 +176,7 @@ extension ScenarioResult {
         unusable = error.line
     }
 
-    /// Of a file that was not begun, as the run of another one, on the same bench, was ended.
+    /// The result of a file that was not begun, because the run of an earlier one on the same bench ended.
     public init(notRun file: String, like other: ScenarioResult, because death: RunProgress.Death) {
         let name = file.split(separator: "/").last.map(String.init) ?? file
         self.init(

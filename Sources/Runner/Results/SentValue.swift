@@ -1,8 +1,8 @@
 public import FoundationEssentials
 public import LuaKit
 
-/// A plain value of Lua's on its way to another process. Bytes are base64 there; as a list of numbers they would take seconds.
-/// JSON has no infinite number and no NaN: it is not encoded with one.
+/// A plain Lua value, encoded for another process. Bytes become base64; as a list of numbers they would take seconds.
+/// Infinities and NaN are not encodable: JSON has no such numbers.
 public enum SentValue: Codable {
     /// nil
     case none
@@ -18,12 +18,12 @@ public enum SentValue: Codable {
     case bytes(Data)
     /// A sequence.
     case list([SentValue])
-    /// A table with names for keys.
+    /// A table whose keys are names.
     case table([String: SentValue])
-    /// What is no plain value, by its type's name.
+    /// A value that is not plain, by its type's name.
     case other(String)
 
-    /// As it is, on its way.
+    /// From a Lua value.
     public init(_ value: LuaValue) {
         switch value {
         case .none: self = .none
@@ -38,7 +38,7 @@ public enum SentValue: Codable {
         }
     }
 
-    /// As it was.
+    /// As a Lua value.
     public var value: LuaValue {
         switch self {
         case .none: .none

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Runs `body` in a thread of its own; nil where none could be had.
+/// Runs `body` in a thread of its own; nil where no thread can be started.
 func startThread(_ body: @escaping () -> Void) -> pthread_t? {
     final class Start {
         let body: () -> Void

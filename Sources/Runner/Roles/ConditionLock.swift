@@ -1,7 +1,6 @@
 import Glibc
 
-/// A lock with threads that wait until what it guards has changed: pthread's mutex and condition, as
-/// `Synchronization.Mutex` knows no waiting.
+/// A lock whose holders can wait for a change: pthread's mutex and condition, as `Synchronization.Mutex` cannot wait.
 final class ConditionLock: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -28,11 +27,11 @@ final class ConditionLock: @unchecked Sendable {
         return try body()
     }
 
-    /// Wakes all that wait.
+    /// Wakes all waiting threads.
     func broadcast() { pthread_cond_broadcast(condition) }
 
-    /// Under the lock, which it lets go of meanwhile: waits until somebody wakes it, or the monotonic clock says `nanoseconds`;
-    /// false where that came first. It may wake without a reason.
+    /// Call it under the lock, which is released meanwhile. Waits for a broadcast, or until the monotonic clock reaches
+    /// `nanoseconds`: false in that case. May wake up early without a reason.
     @discardableResult
     func wait(until nanoseconds: UInt64 = .max) -> Bool {
         guard nanoseconds < .max else { return pthread_cond_wait(condition, mutex) == 0 }

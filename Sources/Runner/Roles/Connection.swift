@@ -2,25 +2,26 @@ import CKernel
 import Glibc
 import Synchronization
 
-/// A TCP connection that carries events, each as its length in four bytes and JSON.
+/// A TCP connection for events; each is sent as its length in four bytes and JSON.
 final class Connection: @unchecked Sendable {
-    /// More than ``RoleEvent/mostWeight`` takes on its way: bytes are base64 there.
+    /// Bytes of the longest event. More than ``RoleEvent/mostWeight``, as bytes become base64.
     static let longest = 24 << 20
-    /// More than any event of the meeting, whose peer may be anyone.
+    /// Limit until the peer is known as a role, in bytes; more than any event of the meeting.
     static let longestOfStrangers = 4 << 10
     let descriptor: Int32
-    /// The longest event that is received, bytes.
+    /// The current limit of received events, bytes.
     var longest = Connection.longestOfStrangers
-    /// What has come of the next event, its length first.
+    /// Received bytes of the next event, beginning with its length.
     private var input: [UInt8] = []
     private let isOver = Atomic(false)
-    /// How long one event may make no progress, nanoseconds; four times as long it may take altogether.
+    /// Nanoseconds that sending an event may make no progress; it may take four times that altogether.
     private let patience: UInt64
-    /// Whether the other side took too long: half an event is on its way, and nothing can follow it. One thread sends at a time.
+    /// Whether the other side took too long. Part of an event was sent then, so nothing can follow it. One thread sends
+    /// at a time.
     private let isStuck = Mutex(false)
 
-    /// Takes the socket over. A peer whose machine is gone is noticed after `silence` seconds, and one that takes nothing of
-    /// what it is sent after `patience` nanoseconds.
+    /// Takes over the socket. A peer whose machine is gone is noticed after `silence` seconds, one that does not read
+    /// after `patience` nanoseconds.
     init(_ descriptor: Int32, silence: Int32 = 12, patience: UInt64 = Connection.patience) {
         self.descriptor = descriptor
         self.patience = patience
@@ -39,19 +40,19 @@ final class Connection: @unchecked Sendable {
         setsockopt(descriptor, level, name, &value, 4)
     }
 
-    /// Half a minute: a peer's process always has a thread that receives.
+    /// 30 s. A peer's process always has a thread that receives, so a longer pause means that it hangs.
     static let patience: UInt64 = 30_000_000_000
 
-    /// What sending comes to.
+    /// Result of sending.
     enum Dispatch: Equatable {
         case sent
         /// The connection is lost.
         case lost
-        /// The other side takes nothing, or too little: nothing more can be sent.
+        /// The other side does not read, or reads too slowly: nothing more can be sent.
         case stuck
     }
 
-    /// Sends an event, which blocks while the other side is slow, and no longer than it may.
+    /// Sends an event. Blocks while the other side is slow, up to the limits.
     @discardableResult
     func send(_ event: RoleEvent) -> Dispatch {
         guard let data = event.json, data.count <= Connection.longest else { return .lost }
@@ -65,7 +66,7 @@ final class Connection: @unchecked Sendable {
         let start = sys_monotonic()
         var progress = start
         while !rest.isEmpty {
-            // A connection that is gone must not end the program with SIGPIPE.
+            // MSG_NOSIGNAL: a lost connection must not end the program with SIGPIPE.
             let count = rest.withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
@@ -89,18 +90,18 @@ final class Connection: @unchecked Sendable {
         return .sent
     }
 
-    /// What receiving comes to.
+    /// Result of receiving.
     enum Arrival {
         case event(RoleEvent)
-        /// Not yet; what has come of it stays.
+        /// No complete event yet; received bytes are kept.
         case nothing
         /// The connection has ended.
         case end
-        /// What came is no event, and why.
+        /// The received bytes are not an event, for this reason.
         case wrong(String)
     }
 
-    /// The next event, waited for so many nanoseconds at most; nil for as long as it takes.
+    /// Waits for the next event up to `time` nanoseconds; nil for no limit.
     func receive(within time: UInt64?) -> Arrival {
         let end = time.map { sys_monotonic() + $0 }
         var block: [UInt8] = []
@@ -122,7 +123,7 @@ final class Connection: @unchecked Sendable {
             } else if taken == 0 || ![EAGAIN, EINTR].contains(errno) {
                 return .end
             } else {
-                // Only where nothing came: what has come is used, however late.
+                // The limit applies only while no bytes come: received ones are used, however late.
                 let now = sys_monotonic()
                 if let end, now >= end { return .nothing }
                 var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -131,14 +132,14 @@ final class Connection: @unchecked Sendable {
         }
     }
 
-    /// Whether nothing more will be received.
+    /// Whether the connection has ended: nothing more will be received.
     var hasEnded: Bool { isOver.load(ordering: .relaxed) }
 
     func ended() { isOver.store(true, ordering: .relaxed) }
 
-    /// Says that nothing more is sent.
+    /// Ends sending.
     func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// Ends it for both directions; who waits in ``receive()`` gets nil.
+    /// Ends both directions; a waiting ``receive(within:)`` returns.
     func cut() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 }

@@ -2,29 +2,29 @@ import FoundationEssentials
 import LuaKit
 import Synchronization
 
-/// What a role did that the others must know, wherever they run.
+/// An event of a role that the other roles must know, in any process.
 enum RoleEvent: Codable {
-    /// First of a connection: who wants to take part, and in which scenario.
+    /// First on a connection: the role that wants to join, and its scenario.
     case hello(role: String, scenario: String, digest: UInt64, version: Int, settings: [String: String]?)
-    /// Every role is here; with what the first one was set.
+    /// All roles have joined; with the settings of the first one.
     case welcome(settings: [String: String]?)
-    /// The one that wanted to take part cannot, or can no more.
+    /// The role cannot join, or is excluded.
     case refused(reason: String)
     case arrive(role: String, index: Int)
     case post(value: SentValue, from: String, to: String, index: Int)
     case end(role: String, result: CaseResult, index: Int)
     case leave(role: String, reason: String)
 
-    /// Both sides must speak the same.
+    /// Version of the protocol; both sides must have the same.
     static let version = 2
 
-    /// The most that a role may send the others in one case, bytes.
+    /// Most bytes that a role may send to others in one case.
     static let mostWeight = 16 << 20
-    /// The most that a role tells the others of how a case ended, bytes.
+    /// Most bytes of a case's result that a role sends to others.
     static let mostResult = 4 << 20
 
-    /// Why one who may speak for `speakers` alone may not say so; nil where it may. The roles are the scenario's, and so is
-    /// the number of cases.
+    /// Why a peer that may speak for `speakers` only may not send this event; nil where it may. `roles` and `cases` are
+    /// the scenario's.
     func refusal(of speakers: [String], in roles: [String], cases: Int) -> String? {
         let (role, peer, index): (String, String?, Int)
         switch self {
@@ -45,26 +45,26 @@ enum RoleEvent: Codable {
 }
 
 extension RoleEvent {
-    /// JSON has no infinite number and no NaN, and values that roles send may be such.
+    /// Strings for numbers that JSON lacks; roles may send such values.
     private static let infinity = "inf", minusInfinity = "-inf", notANumber = "nan"
 
-    /// As it goes to another process; nil where it cannot.
+    /// The event encoded for another process; nil where it cannot be.
     var json: Data? {
         let encoder = JSONEncoder()
-        // base64 has slashes.
+        // base64 contains slashes.
         encoder.outputFormatting = .withoutEscapingSlashes
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: RoleEvent.infinity, negativeInfinity: RoleEvent.minusInfinity, nan: RoleEvent.notANumber)
         return try? encoder.encode(self)
     }
 
-    /// What another process sent; nil where it is no event.
+    /// Decodes an event of another process; nil where it is malformed.
     init?(json: ArraySlice<UInt8>) {
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
             positiveInfinity: RoleEvent.infinity, negativeInfinity: RoleEvent.minusInfinity, nan: RoleEvent.notANumber)
         guard RoleEvent.parts(of: json) <= RoleEvent.mostParts else { return nil }
-        // One at a time: what a decoder needs is more than what comes of it.
+        // One at a time: a decoder needs more memory than its result.
         let event = RoleEvent.decoding.withLock { _ in try? decoder.decode(RoleEvent.self, from: Data(json)) }
         guard let event else { return nil }
         self = event
@@ -72,10 +72,10 @@ extension RoleEvent {
 
     private static let decoding = Mutex(())
 
-    /// More values than an event of ``mostWeight`` has: each weighs at least 48, and has at most four of these signs.
+    /// More than an event of ``mostWeight`` has: each value weighs at least 48 and has at most four of these signs.
     private static let mostParts = mostWeight / 12
 
-    /// Signs between values. A decoder takes some hundred bytes for each value, were it an empty list.
+    /// Number of separators. Counted before decoding, as a decoder takes some hundred bytes even for an empty list.
     private static func parts(of json: ArraySlice<UInt8>) -> Int {
         var count = 0, isText = false, isEscaped = false
         for byte in json {

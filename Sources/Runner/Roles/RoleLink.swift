@@ -4,10 +4,10 @@ import Glibc
 import Kernel
 import LuaKit
 
-/// The roles of a scenario that run in other processes, perhaps on other machines.
+/// Connects this process to the roles of a scenario in other processes, perhaps on other machines.
 ///
-/// The first role listens; the others connect to it, and it passes on to each what another tells. Every process keeps a
-/// state of its own of what all roles did, so that waiting for a role is the same wherever it runs.
+/// The first role listens; the others connect to it, and it forwards the events of each to all others. Every process
+/// keeps its own ``RoleState``, so that waiting for a role works the same in all of them.
 final class RoleLink: @unchecked Sendable {
     let roles: RoleState
     private let role: String
@@ -15,17 +15,17 @@ final class RoleLink: @unchecked Sendable {
     private let scenario: String
     private let digest: UInt64
     private let settings: [String: String]
-    /// Told of what is to be known while the roles meet, a line each.
+    /// Gets lines for the user while the roles meet.
     private let note: (String) -> Void
     private let isInterrupted: () -> Bool
-    /// Nanoseconds of a clock that only goes forward.
+    /// A monotonic clock, nanoseconds.
     private let clock: () -> UInt64
-    /// How long another process may take nothing of what it is sent, nanoseconds.
+    /// How long another process may read nothing, nanoseconds.
     private let patience: UInt64
-    /// By role; of a process that is not the first role's there is one.
+    /// By role. Outside the first role's process, only the first role's.
     private var connections: [String: Connection] = [:]
     private var readers: [pthread_t] = []
-    /// Roles that came and were refused, and why; and how often that was said.
+    /// Roles that were refused, with the reason; and the number of such notes.
     private var turnedAway: [String: String] = [:]
     private var refusals = 0
     private static let mostRefusals = 8, mostSettings = 20
@@ -48,16 +48,16 @@ final class RoleLink: @unchecked Sendable {
         self.isInterrupted = isInterrupted
     }
 
-    /// How long the others may take to end, nanoseconds.
+    /// How long to wait for the others' end, nanoseconds.
     private static let farewell: UInt64 = 5_000_000_000
-    /// How long one that has connected may take to say who it is, and how many of those are listened to at once.
+    /// How long a connected peer may take to introduce itself (nanoseconds), and the most such peers at once.
     private static let introduction: UInt64 = 3_000_000_000, mostStrangers = 64
-    /// How often it is looked whether the wait was interrupted, or is over.
+    /// Interval at which waits check for interruption and the time limit, nanoseconds.
     private static let turn: UInt64 = 50_000_000
 
     // MARK: Meeting
 
-    /// Waits until every role is here. An error of kind "peer" where one does not come in time.
+    /// Waits until all roles have joined. Throws an error of kind "peer" where one does not in time.
     func meet() throws(ErrorValue) {
         do throws(Failure) {
             if role == roles.names[0] { try host() } else { try join() }
@@ -82,7 +82,7 @@ final class RoleLink: @unchecked Sendable {
                 hint: "\(what) within \(assignment.patience) s; start every role with the same --rendezvous")
     }
 
-    /// Calls `body` until it gives something, or the time is over.
+    /// Calls `body` until it returns a value, or the time is over.
     private func wait<Value>(
         until end: UInt64, _ what: () -> String, _ body: () throws(Failure) -> Value?
     ) throws(Failure) -> Value {
@@ -94,7 +94,7 @@ final class RoleLink: @unchecked Sendable {
 
     private var endOfPatience: UInt64 { clock() + UInt64(assignment.patience) * 1_000_000_000 }
 
-    /// One that has connected and has not said who it is.
+    /// A peer that has connected and not introduced itself yet.
     private struct Stranger {
         let connection: Connection
         let since: UInt64
@@ -121,7 +121,7 @@ final class RoleLink: @unchecked Sendable {
                 strangers.append(Stranger(connection: Connection(descriptor, patience: patience), since: clock()))
             }
             strangers.removeAll { listen(to: $0, absent()) }
-            // Who has come first and says nothing makes room for who may.
+            // Above the limit, the oldest silent peers are dropped in favour of new ones.
             strangers.removeFirst(max(0, strangers.count - RoleLink.mostStrangers))
             return absent().isEmpty ? () : nil
         }
@@ -131,7 +131,7 @@ final class RoleLink: @unchecked Sendable {
         }
     }
 
-    /// Whether it is known who somebody is, or that it is no role of this scenario; that one is told so.
+    /// True where the peer is done with: it has joined, was refused (and told why), took too long, or has closed.
     private func listen(to stranger: Stranger, _ absent: [String]) -> Bool {
         switch stranger.connection.receive(within: 0) {
         case .nothing: return clock() &- stranger.since >= RoleLink.introduction
@@ -148,7 +148,7 @@ final class RoleLink: @unchecked Sendable {
         }
     }
 
-    /// Says at once that one came and was refused, once for each reason: it may be the right one, with another file.
+    /// Reports a refused role at once, each reason once: it may be the right machine with another version of the file.
     private func turnAway(_ name: String, because reason: String) {
         guard roles.names.contains(name), turnedAway[name] != reason else { return }
         turnedAway[name] = reason
@@ -157,7 +157,8 @@ final class RoleLink: @unchecked Sendable {
         note("role '\(name)' came and was refused: \(PrintableText.line(reason)); it is waited for")
     }
 
-    /// What was set otherwise for another role. Devices differ from machine to machine, and are not among it.
+    /// Reports settings that differ in another role. Options for devices are not compared, as devices differ between
+    /// machines.
     private func compare(_ others: [String: String], of name: String) {
         for option in Set(settings.keys).union(others.keys).sorted().prefix(RoleLink.mostSettings)
         where settings[option] != others[option] {
@@ -167,7 +168,7 @@ final class RoleLink: @unchecked Sendable {
         }
     }
 
-    /// Settings as others are told them: what is long only so far that a difference is seen.
+    /// Settings in the form that is sent: long ones are cut, but so that a difference remains visible.
     private static func told(_ settings: [String: String]) -> [String: String] {
         var told: [String: String] = [:]
         for (name, value) in settings.sorted(by: { $0.key < $1.key }).prefix(mostSettings) {
@@ -188,7 +189,7 @@ final class RoleLink: @unchecked Sendable {
         bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 
-    /// Why one that wants to take part cannot; nil where it can.
+    /// Why a role may not join; nil where it may.
     private func reason(
         against name: String, _ scenario: String, _ digest: UInt64, _ version: Int, _ absent: [String]
     ) -> String? {
@@ -207,7 +208,7 @@ final class RoleLink: @unchecked Sendable {
         let descriptor = try wait(until: endOfPatience, { "nobody listened for role '\(first)'" }) {
             () throws(Failure) -> Int32? in
             do throws(Failure) { return try assignment.address.connect() } catch {
-                // The first role may not have started; another reason stays one.
+                // These errors mean that the first role may not have started yet; others are final.
                 guard [ECONNREFUSED, ETIMEDOUT, EINTR, EHOSTUNREACH].contains(error.errno.code) else { throw error }
                 usleep(20_000)
                 return nil
@@ -221,7 +222,7 @@ final class RoleLink: @unchecked Sendable {
         let refused = { [assignment] (errno: Int32, reason: String) in
             Failure("rendezvous", Errno(errno), object: assignment.address.text, hint: PrintableText.line(reason))
         }
-        // The others may come much later: the first role's patience began before this connection.
+        // Waits anew for the others, who may come later: the first role's own wait began before this connection.
         try wait(until: endOfPatience, { "the other roles did not come" }) { () throws(Failure) -> Void? in
             switch connection.receive(within: RoleLink.turn) {
             case .nothing: return nil
@@ -242,14 +243,15 @@ final class RoleLink: @unchecked Sendable {
     private func read(_ connection: Connection, of name: String, isHost: Bool) {
         let speakers = isHost ? roles.names.filter { $0 != role } : [name]
         let wrong = takeAll(of: connection, name, for: speakers, isHost: isHost)
-        // What a role said of its own end comes first and stays. The others are out of reach without the first.
+        // A reason that a role gave for its own end came first and stays. Without the first role, none of the others
+        // can be reached.
         for gone in speakers {
             let event = RoleEvent.leave(role: gone, reason: wrong ?? "the connection to its process was lost")
             if !isHost { pass(event, of: name) }
             roles.enter(event)
         }
         if let wrong {
-            // It may be right and of another version.
+            // Tells the peer, which may be a correct one of another version.
             if !isHost { connection.send(.refused(reason: wrong)) }
             connection.cut()
         }
@@ -258,7 +260,8 @@ final class RoleLink: @unchecked Sendable {
 
     private func pass(_ event: RoleEvent, of name: String) { tell(event, but: name) }
 
-    /// Tells all others, but for the one whose event it is. Who does not take it is gone, and with the first role all are.
+    /// Sends an event to all others except its own role. A role that does not read it counts as gone; without the first
+    /// role, all do.
     private func tell(_ event: RoleEvent, but speaker: String? = nil) {
         for (name, connection) in connections where name != speaker {
             guard connection.send(event) == .stuck else { continue }
@@ -270,12 +273,12 @@ final class RoleLink: @unchecked Sendable {
                 roles.enter(event)
                 if !isHost { pass(event, of: name) }
             }
-            // Only now, as who receives from it would say that it was lost.
+            // Cut last: the thread that receives on it would otherwise report a lost connection as the reason.
             connection.cut()
         }
     }
 
-    /// Takes what a connection brings until it ends, or brings what it may not: what that is.
+    /// Handles events of a connection until it ends (nil), or brings one that is not allowed: returns the reason.
     private func takeAll(
         of connection: Connection, _ name: String, for speakers: [String], isHost: Bool
     ) -> String? {
@@ -290,18 +293,19 @@ final class RoleLink: @unchecked Sendable {
                 if case .leave(let role, let reason) = event {
                     event = .leave(role: role, reason: PrintableText.line(reason))
                 }
-                // Passed on before it counts here: the first role must not end of what the others have yet to hear.
+                // Forwarded before it counts here: otherwise the first role might end before the others have received
+                // it.
                 if !isHost { pass(event, of: name) }
                 if let reason = roles.take(event) { return reason }
             }
         }
     }
 
-    /// This role runs no more: tells the others, and waits until they are done too.
+    /// Ends this role: tells the others, and waits until they have ended too.
     func finish(because reason: String) {
         roles.leave(role, because: reason)
         for (_, connection) in connections { connection.finish() }
-        // A peer that stands still does not hold this one up.
+        // Limited, so that a peer that hangs does not block this role.
         let end = sys_monotonic() + RoleLink.farewell
         while connections.values.contains(where: { !$0.hasEnded }), sys_monotonic() < end { usleep(5000) }
         for (_, connection) in connections { connection.cut() }
@@ -310,19 +314,19 @@ final class RoleLink: @unchecked Sendable {
     }
 }
 
-/// Where a role runs that is a process of its own.
+/// The role of a process that runs only one role.
 public struct RoleAssignment: Sendable {
-    /// Which role.
+    /// How the role is chosen.
     public enum Choice: Sendable {
         /// By its name.
         case name(String)
-        /// By its index in the scenario's list, from 0, of so many processes.
+        /// By its index in the scenario's list, from 0, and the number of processes.
         case rank(Int, of: Int)
     }
     let choice: Choice
-    /// Where the first role listens.
+    /// Address at which the first role listens.
     public let address: SocketAddress
-    /// Seconds to wait for the other roles to come.
+    /// Seconds to wait for the other roles.
     let patience: Int
 
     /// A role that meets the others at `address`, where the first one listens.
@@ -332,10 +336,10 @@ public struct RoleAssignment: Sendable {
         self.patience = patience
     }
 
-    /// The role's name in a scenario; nil where one without roles runs here as it does alone.
+    /// The role's name in a scenario; nil where the scenario has no roles and simply runs here.
     func role(of roles: [String], in scenario: String) throws(ErrorValue) -> String? {
         guard !roles.isEmpty else {
-            // A launcher may start a scenario without roles on many machines.
+            // A launcher that assigns ranks may start a scenario without roles on many machines.
             if case .rank = choice { return nil }
             throw ErrorValue(kind: .usage, "--role: '\(scenario)' declares no roles; run it without")
         }

@@ -3,19 +3,19 @@ import CKernel
 import Kernel
 import LuaKit
 
-/// Where a role of this process meets the others.
+/// Connects a role of this process to the others.
 final class RoleRendezvous: Rendezvous {
     let role: String
     let peers: [String]
-    /// All, in the scenario's order.
+    /// All roles, in the scenario's order.
     var roles: [String] { state.names }
     private let state: RoleState
     private let kernel: any Kernel
     private let isSimulated: Bool
     private let isInterrupted: () -> Bool
-    /// Called when this role waits for the others' end and was interrupted; false where it waits no longer.
+    /// Called when this role is interrupted while it waits for the others' results; false ends the waiting.
     var interrupted: () -> Bool = { true }
-    /// Which case runs.
+    /// Index of the running case.
     var index = 0
 
     init(
@@ -49,7 +49,7 @@ final class RoleRendezvous: Rendezvous {
         }
     }
 
-    /// How the case ended for all; waits for the slowest.
+    /// Results of the case for all roles; waits for the slowest.
     func end(_ result: CaseResult) -> [String: CaseResult] {
         state.end(role, result, at: index)
         while true {
@@ -65,12 +65,12 @@ final class RoleRendezvous: Rendezvous {
             kind: .argument, "'\(role)' is none of the other roles: \(peers.joined(separator: ", "))")
     }
 
-    /// On a simulated bench its clock goes on, and the others run.
+    /// Lets the others run; on a simulated bench its clock advances.
     private func pause() {
         if isSimulated { _ = kernel.sleep(nanoseconds: 1_000_000) } else { state.pause() }
     }
 
-    /// Nanoseconds, by the clock of what is waited for.
+    /// Nanoseconds, by the simulated clock or the machine's.
     private var now: UInt64 { isSimulated ? kernel.monotonic() : sys_monotonic() }
 
     private func wait<Value>(

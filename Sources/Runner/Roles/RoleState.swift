@@ -2,43 +2,42 @@ import Bindings
 import CKernel
 import LuaKit
 
-/// What the roles of one scenario did, as one process knows it; those that are its threads share it.
+/// Progress of a scenario's roles, as one process knows it. Roles that are threads of the process share one instance.
 ///
-/// Each waits on one condition; on a simulated bench it lets the others run instead, one at a time and in turn, so that a
-/// run is the same every time.
+/// Roles wait on one condition. On a simulated bench they instead run one at a time and in turn, so that every run is the same.
 final class RoleState: @unchecked Sendable {
-    /// A case as far as the roles have come with it, by role.
+    /// Progress of one case, by role.
     private struct Progress {
         var barriers: [String: Int] = [:]
         var results: [String: CaseResult] = [:]
-        /// By receiver and sender.
+        /// Messages, by receiver and sender.
         var mail: [String: [String: [LuaValue]]] = [:]
-        /// What each has sent that was not received, bytes.
+        /// Bytes that each role has sent and that were not received yet.
         var waiting: [String: Int] = [:]
     }
 
-    /// More than any scenario needs: whoever speaks of a case makes the state keep it.
+    /// More than any scenario needs. A limit, because a peer that names a case makes this allocate its progress.
     static let mostCases = 100_000
 
     /// The roles, in the scenario's order.
     let names: [String]
-    /// How many cases there are.
+    /// Number of cases.
     let cases: Int
     /// The one role of this process; nil where all are its threads.
     private let own: String?
-    /// By the case's number.
+    /// By the case's index.
     private var progress: [Int: Progress] = [:]
     private var gone: [String: String] = [:]
-    /// What roles of other processes have told that is kept, bytes, and the most of it.
+    /// Bytes kept from roles of other processes, and the limit.
     private var kept = 0
     private let mostKept: Int
-    /// Takes what this process's role does, for roles of other processes.
+    /// Gets events of this process's role, to send to other processes.
     var tell: ((RoleEvent) -> Void)?
     private let lock = ConditionLock()
 
     /// - Parameters:
     ///   - own: the one role of this process; nil where all are its threads.
-    ///   - memory: what a script may have; roles of other processes may fill an eighth of it, within bounds.
+    ///   - memory: the script's limit, bytes; roles of other processes may fill an eighth of it, within bounds.
     init(_ roles: [String], cases: Int, own: String? = nil, memory: UInt64 = Limits.defaultMemory) {
         names = roles
         self.cases = cases
@@ -50,9 +49,9 @@ final class RoleState: @unchecked Sendable {
         try lock.withLock { () throws(Failure) in try body(self) }
     }
 
-    // MARK: What roles tell
+    // MARK: Events
 
-    /// Which barrier of the case it is for the role.
+    /// Records that the role has reached its next barrier; returns that barrier's number in the case.
     func arrive(_ role: String, at index: Int) -> Int {
         report(.arrive(role: role, index: index))
         return locked { $0.progress[index]?.barriers[role] ?? 0 }
@@ -77,7 +76,7 @@ final class RoleState: @unchecked Sendable {
         tell?(.end(role: role, result: result.told, index: index))
     }
 
-    /// The role runs no more: nobody waits for it.
+    /// Ends the role: nobody waits for it any more.
     func leave(_ role: String, because reason: String) { report(.leave(role: role, reason: reason)) }
 
     private func report(_ event: RoleEvent) {
@@ -85,10 +84,10 @@ final class RoleState: @unchecked Sendable {
         tell?(event)
     }
 
-    /// Enters what a role of this process did, or that one is gone.
+    /// Enters an event of this process's role, or another role's loss.
     func enter(_ event: RoleEvent) { _ = locked { $0.entered(event, isOwn: true) } }
 
-    /// Enters what a role of another process did; else why that is too much.
+    /// Enters an event of another process's role; returns why it is refused as too much, or nil.
     func take(_ event: RoleEvent) -> String? { locked { $0.entered(event, isOwn: false) } }
 
     private func entered(_ event: RoleEvent, isOwn: Bool) -> String? {
@@ -96,7 +95,7 @@ final class RoleState: @unchecked Sendable {
         switch event {
         case .arrive(let role, let index): progress[index, default: Progress()].barriers[role, default: 0] += 1
         case .post(let value, let role, let peer, let index):
-            // Of what one role of another process sends a third, nothing stays here.
+            // A message between two roles of other processes is not kept here.
             guard isOwn || peer == own else { return nil }
             let value = value.value
             let weight = value.weight
@@ -108,18 +107,18 @@ final class RoleState: @unchecked Sendable {
             guard own == nil || peer == own else { return nil }
             progress[index]?.mail[peer, default: [:]][role, default: []].append(value)
         case .end(let role, let result, let index):
-            // What a role once said of a case stays.
+            // A role's first result of a case stays.
             guard progress[index]?.results[role] == nil else { return nil }
             if let reason = keep(result.weight, isOwn) { return reason }
             progress[index, default: Progress()].results[role] = isOwn ? result : result.ofPeer(role)
-        // The first reason is the reason.
+        // The first reason stays.
         case .leave(let role, let reason): if gone[role] == nil { gone[role] = reason }
         case .hello, .welcome, .refused: break
         }
         return nil
     }
 
-    /// Counts what is kept of others; why it cannot be.
+    /// Counts bytes kept from other processes; returns why they are refused, or nil.
     private func keep(_ weight: Int, _ isOwn: Bool) -> String? {
         if isOwn { return nil }
         guard kept + weight <= mostKept else {
@@ -129,9 +128,10 @@ final class RoleState: @unchecked Sendable {
         return nil
     }
 
-    // MARK: What roles ask
+    // MARK: Queries
 
-    /// Whether all have come to their `count`-th barrier of the case; an error where one never will.
+    /// Whether all roles have reached their `count`-th barrier of the case, nil where not yet; throws where one never
+    /// will.
     func isReached(_ count: Int, at index: Int) throws(ErrorValue) -> Bool? {
         try locked { state throws(ErrorValue) -> Bool? in
             for role in names where (state.progress[index]?.barriers[role] ?? 0) < count {
@@ -156,7 +156,7 @@ final class RoleState: @unchecked Sendable {
         }
     }
 
-    /// How the case ended for each role, once it has for all; a role that is gone before its end has failed it.
+    /// Each role's result of the case, once all have one; a role that ended before has failed.
     func results(of name: String, at index: Int) -> [String: CaseResult]? {
         locked { state in
             var results = state.progress[index]?.results ?? [:]
@@ -168,7 +168,7 @@ final class RoleState: @unchecked Sendable {
                 result.error = ErrorFields(error)
                 results[role] = result
             }
-            // Nobody receives any more what a case that is over has left.
+            // Messages that were not received before the end of their case are dropped.
             let left = own.flatMap { state.progress[index]?.mail[$0] } ?? [:]
             state.kept -= left.values.joined().reduce(0) { $0 + $1.weight }
             state.progress[index]?.mail = [:]
@@ -184,6 +184,6 @@ final class RoleState: @unchecked Sendable {
         throw ErrorValue(kind: .peer, "role '\(role)' ended the case without \(what)\(reason)")
     }
 
-    /// Sleeps until something may have changed, at most 50 ms.
+    /// Sleeps until an event comes, at most 50 ms.
     func pause() { _ = locked { _ in lock.wait(until: sys_monotonic() &+ 50_000_000) } }
 }

@@ -12,10 +12,10 @@ final class RoleThreads: @unchecked Sendable {
     private var threads: [pthread_t] = []
     private let told = Mutex(Told())
 
-    /// Interrupting is the one thing that another thread may do to a state.
+    /// Interrupting is the only operation on a state that is safe in another thread.
     private struct Interruptible: @unchecked Sendable { let state: LuaState }
 
-    /// What the roles beyond the first have told of themselves.
+    /// Data that the roles beyond the first have reported.
     private struct Told {
         var states: [Interruptible] = []
         var open: [String] = []
@@ -24,7 +24,7 @@ final class RoleThreads: @unchecked Sendable {
         var collecting: [String] = []
     }
 
-    /// For a scenario's roles; on a simulated bench they share `kernel` and run in turn.
+    /// Prepares threads; on a simulated bench the roles share `kernel` and run in turn.
     init(_ roles: [String], cases: Int, _ kernel: any Kernel, isSimulated: Bool) {
         self.roles = RoleState(roles, cases: cases)
         turns = isSimulated ? TurnLock(roles.count) : nil
@@ -32,10 +32,10 @@ final class RoleThreads: @unchecked Sendable {
         if let turns { kernel.whenIdle { turns.pass() } }
     }
 
-    /// What the first role's thread does now and then while it waits for its turn.
+    /// Sets an action for the first role's thread, called regularly while it waits for its turn.
     func watch(_ action: @escaping () -> Void) { turns?.watch = action }
 
-    /// Starts a role; false where no thread could be had.
+    /// Starts a role; false where no thread can be started.
     func start(_ number: Int, _ role: String, _ body: @escaping () throws(ErrorValue) -> Void) -> Bool {
         let thread = startThread { [turns, roles] in
             turns?.take(number)
@@ -49,31 +49,31 @@ final class RoleThreads: @unchecked Sendable {
         return true
     }
 
-    /// Remembers a role's state, so that it can be interrupted.
+    /// Registers a role's state, so that it can be interrupted.
     func add(_ state: LuaState) {
         let one = Interruptible(state: state)
         told.withLock { $0.states.append(one) }
     }
 
-    /// What roles have changed.
+    /// Effects used by these roles.
     var effects: [Effect: [String]] { told.withLock(\.effects) }
 
-    /// Tells what a role has changed.
+    /// Adds effects that a role has used.
     func add(_ used: [Effect: [String]]) { told.withLock { $0.effects.merge(used) { Array(Set($0 + $1)) } } }
 
-    /// What roles left open, of kernels of their own.
+    /// Objects that roles left open in kernel handles of their own.
     var open: [String] { told.withLock(\.open) }
 
-    /// Tells what a role has left open.
+    /// Adds objects that a role left open.
     func leave(open: [String]) { told.withLock { $0.open += open } }
 
-    /// What roles' finalizers raised that is no case's.
+    /// Errors of roles' finalizers that belong to no case.
     var failures: [FurtherFailure] { told.withLock(\.failures) }
 
-    /// What the collector was refused when it closed objects of roles.
+    /// Failures of the collector to close objects of roles.
     var collecting: [String] { told.withLock(\.collecting) }
 
-    /// Tells what failed at a role's end.
+    /// Adds failures from a role's end.
     func leave(collecting: [String], _ failures: [FurtherFailure]) {
         told.withLock {
             $0.collecting += collecting
@@ -81,13 +81,13 @@ final class RoleThreads: @unchecked Sendable {
         }
     }
 
-    /// Whether a role's script drew from `math.random`; known once all are done.
+    /// Whether a role's script drew from `math.random`; known once all have ended.
     var drewRandom: Bool { told.withLock { $0.states.contains(where: \.state.drewRandom) } }
 
-    /// Stops every role's script as Ctrl-C stops the first's.
+    /// Stops every role's script.
     func interrupt(_ why: LuaState.Stop) { told.withLock { for one in $0.states { one.state.interrupt(why) } } }
 
-    /// Waits until all are done. The first role runs nothing any more.
+    /// Waits until all have ended. Call it once the first role runs nothing any more.
     func finish() {
         turns?.leave()
         for thread in threads { pthread_join(thread, nil) }
@@ -96,7 +96,7 @@ final class RoleThreads: @unchecked Sendable {
 }
 
 extension CaseResult {
-    /// One result of all roles': what a role failed of itself comes before what it failed for another's sake.
+    /// Merges all roles' results. A role's own failure comes before failures caused by another role (kind "peer").
     static func merged(_ results: [String: CaseResult], _ roles: [String], leader: CaseResult) -> CaseResult {
         let all = roles.compactMap { role in results[role].map { (role: role, result: $0) } }
         func first(_ verdict: Verdict, ofPeer: Bool) -> (role: String, result: CaseResult)? {
@@ -120,7 +120,7 @@ extension CaseResult {
         return merged
     }
 
-    /// What the worst role failed besides, and what others failed of themselves.
+    /// Further failures of the worst role, and the other roles' own failures.
     private static func furtherFailures(of all: [(role: String, result: CaseResult)], worst: String?)
         -> [FurtherFailure]?
     {
@@ -136,7 +136,7 @@ extension CaseResult {
         return further.isEmpty ? nil : further
     }
 
-    /// What a role found, with its name.
+    /// A role's result, marked with the role's name.
     func marked(_ role: String) -> CaseResult {
         var one = self
         one.message = message.map { CaseResult.marked($0, role) }
@@ -144,7 +144,7 @@ extension CaseResult {
         return one
     }
 
-    /// A role's text with its name before each line, so that none of them can be taken for another role's.
+    /// Puts the role's name before each line of a text, so that no line can be taken for another role's.
     private static func marked(_ text: String, _ role: String) -> String {
         var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
         if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }

@@ -8,7 +8,7 @@ public struct SocketAddress: Sendable {
     /// 1 to 65535.
     public let port: UInt16
 
-    /// nil where the text is none.
+    /// nil where the text is not an address.
     public init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
             return nil
@@ -22,7 +22,8 @@ public struct SocketAddress: Sendable {
 
     var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-    /// A socket that `use` accepted for one of the host's addresses; else the last errno, or the resolver's reason.
+    /// A socket for the first of the host's addresses that `use` accepts; throws the last errno, or the resolver's
+    /// reason.
     private func socket(_ use: (Int32, UnsafeMutablePointer<addrinfo>) -> Bool) throws(Failure) -> Int32 {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -47,7 +48,7 @@ public struct SocketAddress: Sendable {
         throw Failure("connect", Errno(reason), object: text)
     }
 
-    /// A socket that waits for connections.
+    /// A listening socket.
     func listen() throws(Failure) -> Int32 {
         do throws(Failure) {
             return try socket { descriptor, entry in
@@ -63,7 +64,7 @@ public struct SocketAddress: Sendable {
         }
     }
 
-    /// A connection, made at once.
+    /// A connected socket; one try, without waiting for a listener.
     func connect() throws(Failure) -> Int32 {
         try socket { Glibc.connect($0, $1.pointee.ai_addr, $1.pointee.ai_addrlen) == 0 }
     }

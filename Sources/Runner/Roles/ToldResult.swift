@@ -1,10 +1,10 @@
 import Bindings
 import LuaKit
 
-// How a case ended, as roles of different processes tell each other.
+// Results of cases, as processes of different roles send them to each other.
 
 extension CaseResult {
-    /// About how many bytes it takes.
+    /// Approximate size in bytes.
     var weight: Int {
         let texts = [
             message, error?.kind.text, error?.operation, error?.name, error?.object, error?.request, error?.hint,
@@ -14,7 +14,7 @@ extension CaseResult {
             + distributions.reduce(0) { $0 + $1.weight } + evidence.reduce(0) { $0 + $1.weight }
     }
 
-    /// Why another process's is none; nil where it is one.
+    /// Why a result from another process is refused; nil where it is accepted.
     var refusal: String? {
         guard weight <= RoleEvent.mostResult else {
             return "its result takes more than \(RoleEvent.mostResult >> 20) MiB"
@@ -23,10 +23,10 @@ extension CaseResult {
         return numbers.allSatisfy(\.isFinite) ? nil : "its result has a number that is none"
     }
 
-    /// As the others are told it: with no more than they take. Its own process has it all.
+    /// The result cut to the size that other processes accept. This process keeps all of it.
     var told: CaseResult {
         guard weight > RoleEvent.mostResult else { return self }
-        // What is short in any sound run comes first, and the longest last.
+        // Fields that are short in any normal run come first, the longest ones last.
         var told = CaseResult(name: name.cut, verdict: verdict, duration_ns: duration_ns)
         told.message = message?.cut
         told.error = error.map { error in
@@ -57,7 +57,7 @@ extension CaseResult {
         return told
     }
 
-    /// What it is to the others: whom somebody interrupted elsewhere has failed them, and nothing of theirs was.
+    /// The result as other roles see it: a role that was interrupted elsewhere has failed, not been interrupted here.
     func ofPeer(_ role: String) -> CaseResult {
         guard verdict == .interrupted else { return self }
         let error = ErrorValue(kind: .peer, "role '\(role)' was interrupted")
@@ -83,7 +83,7 @@ extension Evidence {
 }
 
 extension LuaValue {
-    /// About how many bytes it takes, here and on its way to another process.
+    /// Approximate size in bytes, in memory and in a message.
     var weight: Int {
         switch self {
         case .string(let text): text.weight
@@ -96,7 +96,7 @@ extension LuaValue {
 }
 
 extension String {
-    /// About how many bytes it takes; in JSON what is not printed takes six.
+    /// Approximate size in bytes; in JSON an unprintable character takes six.
     fileprivate var weight: Int {
         utf8.reduce(48) { sum, byte in
             switch byte {
@@ -107,7 +107,7 @@ extension String {
         }
     }
 
-    /// Its beginning, where it is too long to be told others.
+    /// Its beginning, where the text is too long to send.
     fileprivate var cut: String {
         let longest = 64 << 10
         return weight <= longest ? self : String(decoding: utf8.prefix(longest / 6), as: UTF8.self) + "..."

@@ -1,14 +1,14 @@
 import CKernel
 
-/// Lets one of several threads run at a time, in turn: who has nothing to do passes the turn on.
+/// Lets one of several threads run at a time, in turn: a thread that waits for something passes the turn on.
 final class TurnLock: @unchecked Sendable {
     private let lock = ConditionLock()
     private var alive: [Bool]
-    /// Whose turn it is.
+    /// Number of the thread that runs.
     private var holder = 0
-    /// What the first thread does now and then while it waits.
+    /// Called regularly by the first thread while it waits.
     var watch: (() -> Void)?
-    /// How often that is, nanoseconds.
+    /// Interval of these calls, nanoseconds.
     private static let glance: UInt64 = 50_000_000
 
     /// The first of `count` threads has the first turn.
@@ -22,12 +22,12 @@ final class TurnLock: @unchecked Sendable {
         lock.broadcast()
     }
 
-    /// A thread waits for its turn, first of all.
+    /// Waits for this thread's first turn.
     func take(_ number: Int) {
         lock.withLock { while holder != number { lock.wait() } }
     }
 
-    /// The thread whose turn it is lets the others run, and waits until it is its turn again.
+    /// Passes the turn on, and waits for the next one.
     func pass() {
         lock.withLock {
             let number = holder
@@ -43,7 +43,7 @@ final class TurnLock: @unchecked Sendable {
         }
     }
 
-    /// The thread whose turn it is runs no more.
+    /// Passes the turn on for good.
     func leave() {
         lock.withLock {
             alive[holder] = false

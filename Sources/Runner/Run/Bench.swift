@@ -1,21 +1,21 @@
 public import Devices
 public import Kernel
 
-/// Where scenarios run.
+/// A bench: where scenarios run.
 public struct Bench: Sendable {
     /// "sim", "lab" or "host".
     public let kind: String
-    /// What the report's first line says after the kind.
+    /// Its description in the report's first line.
     public let description: String
-    /// Whether answers are a model's. Such results are never shown as hardware results.
+    /// Whether the kernel's answers come from a model. Such results are never shown as hardware results.
     public let isSimulated: Bool
     /// How the TPH feature is found.
     public let tph: TPHChoice
-    /// What is known of the machine, for results to keep; empty for a simulated one.
+    /// Properties of the machine, stored with results; empty for a simulated one.
     public let machine: @Sendable () -> [String: String]
-    /// What the kernel keeps this process from; nil where nothing was asked of it.
+    /// Restrictions of this process that the kernel enforces; nil where none were requested.
     public var sandbox: Sandbox?
-    /// A kernel for one scenario.
+    /// Makes the kernel handle for one scenario.
     public var makeKernel: @Sendable () -> any Kernel
 
     /// Describes a bench.

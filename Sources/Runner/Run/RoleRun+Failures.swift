@@ -1,14 +1,14 @@
 import LuaKit
 
 extension RoleRun {
-    /// A case's failure, of what ended it first and what failed while that was closed; and the rest, nil for none.
+    /// The failure of a case, made of its first error and those of closing; and further failures, nil for none.
     func failures(_ first: ErrorValue?) -> (ErrorValue?, [FurtherFailure]?) {
         var closing = state.takeFailuresOfClosing() + takeFailuresOfOwnFinalizers()
         let collecting = rendezvous == nil ? state.takeFailuresOfCollecting() : []
-        // To skip is no failure, and one that reached nobody is the case's.
+        // A skip is not a failure: where closing failed then, the first such error fails the case.
         let isFailing = first.map { $0.kind != .skip } ?? false
         let error = isFailing || closing.isEmpty ? first : closing.removeFirst()
-        // A script that is told to stop hears it again at each line that it closes something with.
+        // A stopped script gets the same error again at each line of its clean-up; it is reported once.
         var told = Set([error?.kind].compactMap { $0 })
         closing.removeAll { RoleRun.kindsOfStops.contains($0.kind) && !told.insert($0.kind).inserted }
         let further =
@@ -17,10 +17,10 @@ extension RoleRun {
         return (error.map(withLimit), further.isEmpty ? nil : further)
     }
 
-    /// What ends every script alike, whatever it does.
+    /// Kinds of errors that stop a script from outside.
     static let kindsOfStops: Set<ErrorKind> = [.interrupt, .timeout, .output]
 
-    /// An error that says that time is over says which.
+    /// Adds the limit to an error that says that time is over.
     private func withLimit(_ error: ErrorValue) -> ErrorValue {
         guard error.kind == .timeout, let limit else { return error }
         var error = error
@@ -28,8 +28,8 @@ extension RoleRun {
         return error
     }
 
-    /// What finalizers of objects raised that the case has made which ends now. Others come whenever Lua collects, and are no
-    /// failure of the case that happens to run.
+    /// Errors of finalizers whose objects the ending case has made. Finalizers of earlier objects run whenever Lua
+    /// collects, so their errors are not the current case's.
     private func takeFailuresOfOwnFinalizers() -> [ErrorValue] {
         let failures = state.takeFailuresOfFinalizers()
         let isOwn = { [state] (failure: LuaState.FailureOfFinalizer) in failure.era == state.era }
@@ -44,7 +44,7 @@ extension RoleRun {
         return error
     }
 
-    /// What finalizers raised that is no case's, up to the end.
+    /// Errors of finalizers that belong to no case, up to the end.
     func failuresOfNoCase() -> [ErrorValue] {
         strayFailures += state.takeFailuresOfFinalizers().map(stray)
         return strayFailures

@@ -2,32 +2,32 @@ import Bindings
 import Kernel
 import LuaKit
 
-/// Hears of a role's cases.
+/// Receives the progress of a role's cases.
 protocol CaseObserver: AnyObject {
     /// The case at this index begins.
     func begins(_ index: Int)
-    /// What the case that runs has found since that was told last; once it fails, with its first failure.
+    /// New findings of the running case since the last call; when it fails, with its first failure.
     func found(_ news: CaseResult)
     /// A case of this role has ended.
     func ended(_ one: CaseResult)
-    /// What to say of a case whose turn does not come.
+    /// The error for a case that does not run.
     func notRun(because why: LuaState.Stop) -> ErrorValue
 }
 
-/// The cases of a scenario as one role runs them, in one Lua state; of one without roles all there is.
+/// Runs the cases of a scenario for one role, in one Lua state. A scenario without roles has one of these.
 final class RoleRun {
     let script: ScenarioScript
-    /// Who hears of its cases; owns this.
+    /// Receives the progress; owns this.
     unowned var observer: any CaseObserver
-    /// Where it meets the other roles; nil without any.
+    /// The connection to the other roles; nil without any.
     private(set) var rendezvous: RoleRendezvous?
-    /// What ran in ``LuaState/era`` 1, 2, ...; 0 is before the first case.
+    /// Names of the cases with ``LuaState/era`` 1, 2, ...; 0 is before the first case.
     private(set) var caseNames: [String] = []
-    /// Of what was open at every case's end since, and is: the first of these cases.
+    /// Objects that have stayed open over at least one case's end, with the first such case.
     private var openAfter: [String: String] = [:]
-    /// What finalizers raised that belongs to no case, or to one that had ended.
+    /// Errors of finalizers that belong to no case, or to one that had ended.
     var strayFailures: [ErrorValue] = []
-    /// What it may take, in words; nil without a limit.
+    /// The time limit as text; nil for none.
     private(set) var limit: String?
 
     private var bench: Bench { script.context.bench }
@@ -42,10 +42,10 @@ final class RoleRun {
         host.hasNews = { [weak self] in self?.tellFindings() }
     }
 
-    /// Nanoseconds of the bench's clock.
+    /// Nanoseconds by the bench's clock.
     var now: UInt64 { host.realKernel.monotonic() }
 
-    /// Takes a role in the scenario. `isVirtual`: the roles share a simulated clock, and run in turn.
+    /// Joins the scenario as a role. `isVirtual`: the roles share a simulated clock, and run in turn.
     func join(_ role: String, _ roles: RoleState, isVirtual: Bool) -> RoleRendezvous {
         let rendezvous = RoleRendezvous(
             role, roles, host.realKernel, isSimulated: isVirtual,
@@ -55,7 +55,7 @@ final class RoleRun {
         return rendezvous
     }
 
-    /// Holds the script, and what is said of its time, to what its scenario declares.
+    /// Applies the limits and the effects that the scenario declares.
     func hold(to scenario: Scenario) throws(ErrorValue) {
         if let timeout = scenario.limits.timeout, timeout <= script.context.limits.timeout ?? .infinity {
             limit = Limits.text(timeout, isScenarios: true)
@@ -63,7 +63,7 @@ final class RoleRun {
         try script.hold(to: scenario)
     }
 
-    /// Runs all of them, in their order.
+    /// Runs all cases, in their order.
     func run(_ cases: [Scenario.Case], _ values: [String: LuaValue]) {
         caseNames = cases.map(\.name)
         for (index, one) in cases.enumerated() {
@@ -89,15 +89,15 @@ final class RoleRun {
             failure = error
         }
         let end = now
-        // What the case left to the collector is closed now, so that the next case finds the devices free. Other roles may
-        // still use it: there it is closed once all have ended.
+        // Closes unreferenced objects now, so that the next case finds the devices free. With roles, others may still
+        // use them: then they are closed once all roles have ended.
         if rendezvous == nil { state.collect() }
         record(one.name, failure, since: start, until: end)
         if rendezvous != nil { state.collect() }
         noteOpen(after: one.name)
     }
 
-    /// Roles of one kernel cannot tell each other's objects apart.
+    /// Skipped for roles that share a simulated kernel: it cannot tell whose objects are open.
     private func noteOpen(after name: String? = nil) {
         guard rendezvous == nil || !bench.isSimulated else { return }
         let open = Set(host.realKernel.open)
@@ -106,7 +106,7 @@ final class RoleRun {
         for object in open where openAfter[object] == nil { openAfter[object] = name }
     }
 
-    /// Hands on how a case ended, or what is judged as one, with all that it found.
+    /// Passes on the result of a case, or of another step that is judged as one, with all its findings.
     func record(_ name: String, _ first: ErrorValue?, since start: UInt64, until end: UInt64? = nil) {
         let (error, further) = failures(first)
         let verdict: Verdict
@@ -143,14 +143,14 @@ final class RoleRun {
         script.context.sinks.notes(note)
     }
 
-    /// Before anything is closed that the error leaves open: what closes it may take the kernel along.
+    /// Called before anything that the error leaves open is closed: closing may crash the kernel.
     private func failed(_ error: ErrorValue) {
         guard error.kind != .skip else { return }
         note(.fails(error))
         if error.kind != .interrupt { tellFindings(error) }
     }
 
-    /// Tells what the case has found since it was told last, so that it outlives the process; `error` where that fails it.
+    /// Passes on new findings of the case, so that they survive the process; `error` where that fails it.
     private func tellFindings(_ error: ErrorValue? = nil) {
         guard script.context.isObserved, state.era > 0 else { return }
         var one = CaseResult(name: caseNames[state.era - 1], verdict: error == nil ? .pass : .fail, duration_ns: 0)

@@ -1,56 +1,57 @@
 public import Bindings
 public import Kernel
 
-/// What the runs of a command have in common: where they run, what they may use and change, who watches their calls, and who
-/// hears of them. Each role of each run gets its kernel and its permissions by it, so that these are the same everywhere.
+/// Common settings of a command's runs: the bench, limits, permissions, and the receivers of calls and results. Every
+/// role's kernel and permissions are made from it.
 public struct RunContext {
-    /// Where scenarios run.
+    /// The bench.
     public var bench: Bench
-    /// Where `require` looks.
+    /// The folders in which `require` searches.
     public let library: Library
-    /// The time and memory of one run; a scenario's own count where they are less.
+    /// Limits of one run. A scenario's own limits apply where they are lower.
     public var limits = Limits()
-    /// Keeps the time; nil where a process outside does.
+    /// Enforces the time limit; nil where a process outside does.
     public var deadline: Deadline?
-    /// Makes what a role may change; each has its own.
+    /// Makes the permissions of a role; each role has its own.
     public var permissions: () -> Permissions = { Permissions() }
-    /// Who watches the calls.
+    /// Observers of the calls.
     public var tracing = CallTracing()
-    /// Who hears of the runs.
+    /// Receivers of results.
     public var sinks = RunSinks()
-    /// The log of the kernel that answers; nil where nobody watches it.
+    /// The log of the kernel under test; nil where it is not watched.
     public var kernelLog: KernelLog?
-    /// What to bind before a run, and who does that; without a broker a simulated kernel's devices are bound by the run itself.
-    /// nil for nothing.
+    /// Which devices to bind before a run, and the broker that does it; without a broker the run binds devices of a
+    /// simulated kernel itself. nil for none.
     public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
-    /// The one role to run, and where the others are met; nil runs all of them here.
+    /// The one role to run here, and the address of the others; nil runs all roles here.
     public var assignment: RoleAssignment?
-    /// Whether scenarios came from elsewhere, in a bundle: they run on this machine's devices only where that is trusted.
+    /// Whether scenarios are of unknown origin, from a bundle: on this machine's devices they run only where that is
+    /// trusted.
     public var isForeign = false
 
-    /// Of a bench, with nothing to change and nobody who hears.
+    /// For a bench, without grants or receivers.
     public init(_ bench: Bench, _ library: Library) {
         self.bench = bench
         self.library = library
     }
 
-    /// Whether anybody keeps what a case has found before it ends.
+    /// Whether findings of a case are needed before it ends.
     var isObserved: Bool { deadline != nil || sinks.events != nil }
 }
 
-/// Who watches the calls of a run.
+/// Observers of a run's calls.
 public struct CallTracing {
-    /// Takes each call as a line; nil where nobody reads them.
+    /// Gets each call as a line; nil for none.
     public var line: ((String) -> Void)?
-    /// Is shown the kernel of each role before its first call, to record what goes through it; nil where nothing is recorded.
+    /// Gets the kernel of each role before its first call, to record its calls; nil where nothing is recorded.
     public var attach: ((TracingKernel) -> Void)?
-    /// Calls of the first role that are refused instead of being made.
+    /// Injected errors for calls of the first role.
     public var faults: FaultPlan?
 
-    /// Nobody.
+    /// Without observers.
     public init() {}
 
-    /// A kernel as it is watched. A simulated one is always wrapped: `bench.inject` refuses calls there.
+    /// Wraps a kernel for the observers. A simulated one is always wrapped, as `bench.inject` refuses calls there.
     func watched(_ kernel: any Kernel, on bench: Bench) -> any Kernel {
         guard line != nil || attach != nil || bench.isSimulated else { return kernel }
         let tracing = TracingKernel(kernel, emit: line)
@@ -59,30 +60,30 @@ public struct CallTracing {
     }
 }
 
-/// Who hears of a run.
+/// Receivers of a run's results.
 public struct RunSinks {
-    /// Takes each line of the report, as ``PrintableText`` shows it.
+    /// Gets each line of the report, escaped by ``PrintableText``.
     public var report: (String) -> Void = { _ in }
-    /// Is told how the run goes on; nil where nobody listens.
+    /// Gets the run's events; nil for none.
     public var events: ((RunEvent) -> Void)?
-    /// Takes the name of each case that begins, and its first error, for a record.
+    /// Gets the name of each case that begins, and its first error, for a record.
     public var notes: (CaseNote) -> Void = { _ in }
-    /// Hears of waiting for devices that another run uses.
+    /// Gets the state of waiting for devices that another run uses.
     public var claims: (DeviceClaim) -> Void = { _ in }
 
-    /// Nobody.
+    /// Without receivers.
     public init() {}
 }
 
-/// How far a run is with having its devices for itself.
+/// The state of a run's claim to exclusive use of its devices.
 public enum DeviceClaim: Sendable {
-    /// It waits for devices that another one uses.
+    /// It waits for devices that another run uses.
     case waits
     /// It has them.
     case has
 }
 
-/// The kernels of one run: a handle for each role.
+/// Kernel handles of one run, one for each role.
 struct RunKernels {
     /// The first role's.
     let first: any Kernel
@@ -98,7 +99,8 @@ struct RunKernels {
         (first as? TracingKernel)?.faults = tracing.faults
     }
 
-    /// Another role's: roles on a simulated bench share its kernel, those on a real one have handles of their own.
+    /// A handle for another role: roles on a simulated bench share its kernel, those on a real one have handles of
+    /// their own.
     func another() -> any Kernel {
         tracing.watched(bench.isSimulated ? shared : bench.makeKernel(), on: bench)
     }

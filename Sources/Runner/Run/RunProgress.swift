@@ -1,21 +1,21 @@
 public import LuaKit
 
-/// What is known of a run that goes on.
+/// The state of a run, built from its events.
 public struct RunProgress: Sendable {
-    /// What ended it before its end.
+    /// Why a run ended early.
     public struct Death: Sendable {
-        /// The kind of the error that the case has of it.
+        /// The kind of the error that the running case gets.
         public var kind: ErrorKind
-        /// Why, in a line, about the case that ran.
+        /// The message for the running case, one line.
         public var message: String
-        /// How that case ended.
+        /// The verdict of the running case.
         public var verdict: Verdict
-        /// "FILE:LINE: " of the script's line that ran; empty where that is not known.
+        /// "FILE:LINE: " of the script's running line; empty where unknown.
         public var position: String
-        /// What the kernel said of it.
+        /// The kernel's last messages.
         public var kernel: KernelFindings?
 
-        /// A death.
+        /// From its parts.
         public init(
             kind: ErrorKind, _ message: String, verdict: Verdict = .fail, position: String = "",
             kernel: KernelFindings? = nil
@@ -28,26 +28,26 @@ public struct RunProgress: Sendable {
         }
     }
 
-    /// What was told last of the whole; without its cases.
+    /// The latest result passed on, without cases.
     private var result: ScenarioResult?
     /// Cases that have ended.
     private var cases: [CaseResult] = []
     private var names: [String] = []
     private var running: Int?
-    /// What it has found so far.
+    /// Findings of the running case so far.
     private var found: CaseResult?
-    /// How many cases have begun.
+    /// Number of cases that have begun.
     private var begun = 0
-    /// Whether all was told.
+    /// Whether the run has ended.
     public private(set) var isOver = false
 
-    /// Nothing was told yet.
+    /// Of a run without events so far.
     public init() {}
 
-    /// How many cases have ended.
+    /// Number of cases that have ended.
     public var ended: Int { cases.count }
 
-    /// Takes what is told.
+    /// Adds an event.
     public mutating func take(_ event: RunEvent) {
         switch event {
         case .begins(let result):
@@ -76,22 +76,22 @@ public struct RunProgress: Sendable {
     /// Whether a case runs.
     public var isInCase: Bool { running != nil }
 
-    /// "case 'NAME'" of the one that runs, or words for what comes before or behind one.
+    /// "case 'NAME'" of the running case, or words for the time before or after one.
     public var stage: String {
         if let running { return "case '\(names[running])'" }
         if names.isEmpty { return result?.name ?? "nothing" }
         return begun == 0 ? "what comes before the first case" : "what comes behind case '\(names[begun - 1])'"
     }
 
-    /// The whole result, of a run that is over.
+    /// The whole result of a run that has ended; nil otherwise.
     public var whole: ScenarioResult? {
         guard isOver, var result else { return nil }
         result.cases = cases
         return result
     }
 
-    /// The result of a run that ended before its end: what had ended stays, what ran ended so, the rest was not run. nil where
-    /// nothing was told.
+    /// The result of a run that ended early: finished cases stay, the running one gets the death's verdict, the others
+    /// are not run. nil where no event came.
     public func ended(by death: Death) -> ScenarioResult? {
         guard var result else { return nil }
         result.cases = cases
@@ -102,7 +102,7 @@ public struct RunProgress: Sendable {
         var error = ErrorValue(kind: death.kind, death.message)
         error.position = death.position
         if one.error != nil {
-            // What failed first is the failure.
+            // The first failure stays the case's failure.
             one.further = (one.further ?? []) + [FurtherFailure("while closing", error)]
         } else {
             one.message = error.line
@@ -121,7 +121,7 @@ public struct RunProgress: Sendable {
 }
 
 extension CaseResult {
-    /// Adds what was found later.
+    /// Adds later findings.
     fileprivate mutating func add(_ later: CaseResult) {
         if error == nil, let first = later.error {
             (verdict, message, error) = (later.verdict, later.message, first)

@@ -3,14 +3,14 @@ import Kernel
 import LuaKit
 import Synchronization
 
-/// The result of a run: kept, shown and told as it comes.
+/// The result of a run: collected, shown and passed on while the run proceeds.
 final class RunReport {
     var result: ScenarioResult
     private let sinks: RunSinks
     private let deadline: Deadline?
     private let telling = Mutex(())
 
-    /// Of a run that has not begun.
+    /// For a run that has not begun.
     init(_ script: ScenarioScript) {
         let bench = script.context.bench
         result = ScenarioResult(
@@ -22,7 +22,7 @@ final class RunReport {
         deadline = script.context.deadline
     }
 
-    /// The result without its cases, which are told one by one.
+    /// The result without its cases, which are passed on one by one.
     var head: ScenarioResult {
         var head = result
         head.cases = []
@@ -32,33 +32,33 @@ final class RunReport {
     /// Shows a line.
     func emit(_ line: String) { sinks.report(PrintableText.line(line)) }
 
-    /// Tells how the run goes on. Threads of roles tell, too.
+    /// Passes an event on. Threads of roles do so too.
     func tell(_ event: RunEvent) {
         deadline?.take(event)
         telling.withLock { _ in sinks.events?(event) }
     }
 
-    /// Keeps a case's end, tells and shows it.
+    /// Adds a case's result, passes it on and shows it.
     func add(_ one: CaseResult) {
         result.cases.append(one)
         tell(.ended(one))
         for line in Report.lines(one, simulated: result.simulated) { emit(line) }
     }
 
-    /// Keeps and shows what makes results worth less.
+    /// Adds and shows a reason for which results are less reliable.
     func warn(_ text: String, as mark: String = "WARNING") {
         result.warnings.append(text)
         emit("  \(mark): \(text)")
     }
 
-    /// The whole scenario cannot be tried here.
+    /// Marks the whole scenario as skipped.
     func skip(_ reasons: [String]) {
         result.skipped = reasons
         result.verdict = .skip
         for reason in reasons { emit("  skip  \(reason)") }
     }
 
-    /// Keeps what the scenario's options were, and says it.
+    /// Adds and shows the values of the scenario's options.
     func keep(_ options: [OptionSchema], _ settings: [(name: String, value: String)], _ chosen: DeviceChoice) {
         var plainValues: [String: String] = [:]
         for option in options {
@@ -72,7 +72,7 @@ final class RunReport {
         if !words.isEmpty { emit("  " + words.joined(separator: " ")) }
     }
 
-    /// Shows the end, and tells it.
+    /// Shows the final lines, and passes the result on.
     func end() {
         for line in Report.ending(result) { emit(line) }
         tell(.over(head))

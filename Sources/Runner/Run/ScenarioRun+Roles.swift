@@ -2,16 +2,16 @@ import Bindings
 import Kernel
 import LuaKit
 
-/// A scenario's roles: threads beside the first one's, or processes.
+/// Roles of a scenario, in threads beside the first role's, or in processes.
 extension ScenarioRun {
-    /// Takes the first role and starts the others.
+    /// Joins as the first role and starts the others.
     func start(_ scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue) {
         let roles = scenario.roles
         let isSimulated = context.bench.isSimulated
         let threads = RoleThreads(roles, cases: scenario.cases.count, host.realKernel, isSimulated: isSimulated)
         self.threads = threads
         let rendezvous = role.join(roles[0], threads.roles, isVirtual: isSimulated)
-        // The state holds its rendezvous, and the threads what they watch.
+        // Unowned: the state holds the rendezvous, and the threads hold this closure.
         rendezvous.interrupted = { [unowned state, unowned threads] in
             threads.interrupt(state.stop ?? .interrupt)
             return true
@@ -33,7 +33,7 @@ extension ScenarioRun {
         }
     }
 
-    /// Meets the roles of other processes; false where that failed.
+    /// Waits for the roles of other processes; false where that failed.
     func meet(_ assignment: RoleAssignment, _ scenario: Scenario) throws(ErrorValue) -> Bool {
         guard let name = try assignment.role(of: scenario.roles, in: scenario.name) else { return true }
         let link = RoleLink(
@@ -47,18 +47,18 @@ extension ScenarioRun {
             return false
         }
         self.link = link
-        // The others hear of an interruption and stop; there may be nobody who does.
+        // Does not wait after an interrupt: the others are told and stop, unless there are none.
         role.join(name, link.roles, isVirtual: false).interrupted = { false }
         return true
     }
 
-    /// What `--set` set, but for devices: they are each machine's own.
+    /// Settings of `--set` without devices, which differ from machine to machine.
     private func comparable(_ settings: [(name: String, value: String)], of scenario: Scenario) -> [String: String] {
         let devices = Set(scenario.options.filter(\.isDevice).map(\.name))
         return Dictionary(settings.filter { !devices.contains($0.name) }.map { ($0.name, $0.value) }) { $1 }
     }
 
-    /// Why the meeting ended, where the run was stopped.
+    /// The error for a meeting that ended because the run was stopped.
     private func stopped(_ error: ErrorValue) -> ErrorValue {
         let waiting = "while it waited for the other roles: \(error.hint ?? error.message)"
         switch state.stop {
@@ -69,12 +69,13 @@ extension ScenarioRun {
     }
 }
 
-/// A role beyond the first, in a thread of its own: it runs the cases with the options that the first role's has resolved.
+/// A role beyond the first, in a thread of its own. It runs the cases with the option values that the first role has
+/// resolved.
 private final class RoleFollower: CaseObserver {
     private let script: ScenarioScript
     private let name: String
     private let threads: RoleThreads
-    /// The first role's, which hears of this one's findings at once and of its results through the rendezvous.
+    /// The first role's report. It gets this role's findings at once, and its results through the rendezvous.
     private let report: RunReport
     private lazy var role = RoleRun(script, observer: self)
 
@@ -100,7 +101,7 @@ private final class RoleFollower: CaseObserver {
         if !isSimulated { threads.leave(open: kernel.open) }
     }
 
-    /// The scenario's functions must be gone before the state is closed.
+    /// A function of its own, so that the scenario's Lua functions are released before the state is closed.
     private func runCases(_ values: [String: LuaValue]) throws(ErrorValue) {
         guard let scenario = try script.load() else { return }
         try role.hold(to: scenario)

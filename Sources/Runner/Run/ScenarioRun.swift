@@ -3,8 +3,8 @@ import Devices
 import Kernel
 public import LuaKit
 
-/// One scenario file on one bench, from its first line to its result: who does what, and in which order. The first role's
-/// cases, or those of a scenario without roles, run in the caller's thread.
+/// One scenario file on one bench, from its first line to its result. The cases of the first role, or of a scenario
+/// without roles, run in the caller's thread.
 public final class ScenarioRun {
     let context: RunContext
     let kernels: RunKernels
@@ -17,9 +17,9 @@ public final class ScenarioRun {
     var threads: RoleThreads?
     /// The other roles, as processes.
     var link: RoleLink?
-    /// Made once the rest is, as it hears of the cases.
+    /// Lazy: it needs `self` as its observer.
     private(set) lazy var role = RoleRun(script, observer: self)
-    /// What the script changed, in every role.
+    /// Effects used by the script, in every role.
     public private(set) var effects: [Effect: [String]] = [:]
 
     var state: LuaState { script.state }
@@ -27,8 +27,8 @@ public final class ScenarioRun {
 
     /// Reads the file and prepares a state; nothing runs yet.
     /// - Parameters:
-    ///   - settings: what `--set` says of options.
-    ///   - seed: what `math.random` begins with; another one each time where it is nil.
+    ///   - settings: option values of `--set`.
+    ///   - seed: the seed of `math.random`; a random one where nil.
     public init(
         _ file: String, in context: RunContext, settings: [(name: String, value: String)] = [], seed: Int64? = nil
     ) throws(ErrorValue) {
@@ -41,7 +41,7 @@ public final class ScenarioRun {
         kernelWatch = KernelWatch(context, script.state)
     }
 
-    /// Runs it all. Throws where the file or the options are wrong, before anything was opened.
+    /// Runs all cases. Throws where the file or the options are wrong, before anything was opened.
     public func run() throws(ErrorValue) -> ScenarioResult {
         state.stopOnSignals()
         defer { state.ignoreSignals() }
@@ -76,7 +76,7 @@ public final class ScenarioRun {
         return finished()
     }
 
-    /// A plain script runs while it is loaded, so its failures are a case's; a syntax error is the file's.
+    /// Whether the error is a case's failure: a plain script runs while it is loaded. A syntax error is the file's.
     private func isOfPlainScript(_ error: ErrorValue) -> Bool {
         error.traceback != nil && report.result.cases.isEmpty
     }
@@ -101,13 +101,13 @@ public final class ScenarioRun {
         if let assignment = context.assignment, try !meet(assignment, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         try devices.bindChosen(scenario.options, values)
-        // What `--inject` names is refused to the cases.
+        // `--inject` refuses calls of the cases only, not these.
         let tracing = host.realKernel as? TracingKernel
         tracing?.isProbing = true
         defer { tracing?.isProbing = false }
         guard let (chosen, functions) = try choose(for: scenario, values) else { return }
         report.keep(scenario.options, settings, chosen)
-        // Of roles that are processes of their own the first has the locks.
+        // Of roles in separate processes, the first takes the locks.
         let isFirst = context.assignment == nil || role.rendezvous?.role == scenario.roles.first
         let locks = isFirst ? try devices.lock(scenario, chosen, functions) : nil
         defer { withExtendedLifetime(locks) {} }
@@ -128,7 +128,7 @@ public final class ScenarioRun {
         if let timeout = scenario.limits.timeout { context.deadline?.limit(timeout, isScenarios: true) }
     }
 
-    /// Devices for the options, of those that are granted; nil where that fails or there are none, which is reported.
+    /// Chooses granted devices for the options; nil where that fails or there are none, which is reported.
     private func choose(for scenario: Scenario, _ values: [String: LuaValue]) throws(ErrorValue)
         -> (DeviceChoice, [PCIFunction])?
     {
@@ -150,7 +150,7 @@ public final class ScenarioRun {
         }
     }
 
-    /// Whether the bench can do what the scenario needs; what it lacks is reported.
+    /// Whether the bench has what the scenario needs; reports what is missing.
     private func hasAll(_ needs: [Need], _ chosen: DeviceChoice) -> Bool {
         do throws(Failure) {
             var missing: [String] = []
@@ -169,7 +169,7 @@ public final class ScenarioRun {
 
     // MARK: The end
 
-    /// Closes everything and says what could not be.
+    /// Closes everything and reports what could not be closed.
     private func finished() -> ScenarioResult {
         state.close()
         if !context.bench.isSimulated { report.result.environment.merge(host.facts) { before, _ in before } }
@@ -194,7 +194,7 @@ public final class ScenarioRun {
         return report.result
     }
 
-    /// A finalizer of the script's own that fails is a failure as any other, whenever it runs.
+    /// Errors of the script's finalizers fail the run, whenever they run.
     private func judgeFinalizers() {
         let own = role.failuresOfNoCase().map { FurtherFailure("while closing what it left", $0) }
         let failures = own + (threads?.failures ?? [])
@@ -226,7 +226,7 @@ extension ScenarioRun: CaseObserver {
 
     func ended(_ one: CaseResult) {
         var one = one
-        // Another process watches for itself; a thread is watched by the first role's.
+        // Each process judges the kernel log itself; for threads the first role does.
         if link != nil { kernelWatch.judge(&one) }
         if let rendezvous = role.rendezvous {
             if let why = state.stop { threads?.interrupt(why) }
@@ -236,14 +236,14 @@ extension ScenarioRun: CaseObserver {
         report.add(one)
     }
 
-    /// Where no case tells yet what stopped the scenario, the first of them does.
+    /// Error for a case that did not run. The first such case gives the reason, unless an earlier case has given it.
     func notRun(because why: LuaState.Stop) -> ErrorValue {
         let kinds: [LuaState.Stop: (kind: ErrorKind, text: String)] = [
             .interrupt: (.interrupt, "interrupted"), .timeout: (.timeout, "its time is over"),
             .output: (.output, "it printed more than it may"),
         ]
         let last = report.result.cases.last
-        // What stopped it may have come while the last case was closed.
+        // The stop may have come while the last case was being closed.
         let told = ([last?.error] + (last?.further ?? []).map(\.error)).map { $0?.kind }
         let isTold =
             last?.verdict == .notRun || last?.verdict == .interrupted || told.contains { $0 == kinds[why]?.kind }
@@ -253,7 +253,7 @@ extension ScenarioRun: CaseObserver {
 }
 
 extension ErrorValue {
-    /// Of a case whose turn does not come, where another one tells why.
+    /// Error for a case that did not run, where another one gives the reason.
     static func notRun(because why: LuaState.Stop) -> ErrorValue {
         let reason = why == .interrupt ? "interrupted" : "the scenario was stopped before"
         return ErrorValue(kind: .notRun, "not run: \(reason)")

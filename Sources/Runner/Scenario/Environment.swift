@@ -1,12 +1,12 @@
 import Devices
 import Kernel
 
-/// What a result depends on besides the scenario: kept with it, as names and text.
+/// Conditions that a result depends on besides the scenario, stored with it as names and text.
 struct Environment {
     private(set) var facts: [String: String]
     private(set) var warnings: [String] = []
 
-    /// `machine` is what the bench tells of the machine; `nic` and `functions` are what the scenario uses.
+    /// `machine` describes the machine; `nic` and `functions` are the devices that the scenario uses.
     init(machine: [String: String], nic: String?, functions: [PCIAddress], kernel: any Kernel) {
         facts = machine
         if let nic {
@@ -25,7 +25,7 @@ struct Environment {
         if let nic { checkNode(nic, kernel) }
     }
 
-    /// What a file says; nothing where it is not there.
+    /// Adds a file's content; nothing where it does not exist.
     private mutating func note(_ name: String, _ path: String, _ kernel: any Kernel) {
         guard let text = try? kernel.contents(of: path) else { return }
         let line = text.split(separator: "\n").first.map(String.init) ?? ""

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Names of what is in a folder, but hidden ones, in no order; none where it cannot be read. Ill-formed UTF-8 is replaced.
+/// Names in a folder, without hidden ones, unsorted; empty where the folder cannot be read. Ill-formed UTF-8 is
+/// replaced.
 public func names(inFolder path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }

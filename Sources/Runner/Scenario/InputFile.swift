@@ -1,10 +1,10 @@
 import Glibc
 public import Kernel
 
-/// How files are read: with a limit each, and regular ones alone. A FIFO, a device or a folder is refused before anything
-/// is read of it; what a command line may name instead of a file is standard input.
+/// Reads files, with a limit of size. Only regular files are accepted: a FIFO, a device or a folder is refused before
+/// anything is read. A path named on the command line may also be standard input.
 public enum InputFile {
-    /// Bytes that a file of some kind may have.
+    /// Limits by kind of file, bytes.
     public enum Limit {
         /// A script or a module.
         public static let script = 64 << 20
@@ -12,7 +12,7 @@ public enum InputFile {
         public static let rules = 1 << 20
         /// A record.
         public static let record = 256 << 20
-        /// A bundle: what is to be mailed is far smaller.
+        /// A bundle, which is made to be mailed and so much smaller in practice.
         public static let bundle = 16 << 20
         /// A document of results.
         public static let results = 1 << 30
@@ -20,34 +20,35 @@ public enum InputFile {
         public static let list = 256 << 20
     }
 
-    /// All of a file. `mayBeStream` where it was named on a command line: /dev/stdin, /dev/fd/N and /dev/null are read then.
-    /// EFBIG where it has more than `limit` bytes, EINVAL where it is no regular file, EISDIR of a folder.
+    /// All of a file. `mayBeStream`: the path comes from a command line, so /dev/stdin, /dev/fd/N and /dev/null are
+    /// accepted. EFBIG where it has more than `limit` bytes, EINVAL where it is not a regular file, EISDIR for a
+    /// folder.
     public static func bytes(of path: String, limit: Int, mayBeStream: Bool = false) throws(Failure) -> [UInt8] {
         let descriptor = try open(path, mayBeStream: mayBeStream)
         defer { close(descriptor) }
         return try bytes(from: descriptor, path, limit: limit)
     }
 
-    /// The same as text; what is no UTF-8 is replaced.
+    /// The same as text; ill-formed UTF-8 is replaced.
     public static func text(of path: String, limit: Int, mayBeStream: Bool = false) throws(Failure) -> String {
         String(decoding: try bytes(of: path, limit: limit, mayBeStream: mayBeStream), as: UTF8.self)
     }
 
-    /// Opens a file for reading; the descriptor is the caller's to close.
+    /// Opens a file for reading; the caller closes the descriptor.
     public static func open(_ path: String, mayBeStream: Bool = false) throws(Failure) -> Int32 {
         if mayBeStream, isStream(path) {
             let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
             return descriptor
         }
-        // Before it is opened: opening a device may already do something.
+        // Checked before opening: opening a device may already change it.
         var status = stat()
         guard stat(path, &status) == 0 else { throw Failure("open", Errno(errno), object: path) }
         try check(status, path)
         let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
         do throws(Failure) {
-            // It may have become another one.
+            // The path may name another file by now.
             guard fstat(descriptor, &status) == 0 else { throw Failure("fstat", Errno(errno), object: path) }
             try check(status, path)
         } catch {
@@ -57,7 +58,7 @@ public enum InputFile {
         return descriptor
     }
 
-    /// What is left in an open file.
+    /// The rest of an open file.
     static func bytes(from descriptor: Int32, _ path: String, limit: Int) throws(Failure) -> [UInt8] {
         var status = stat()
         if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > limit {
@@ -75,7 +76,7 @@ public enum InputFile {
         }
     }
 
-    /// Whether a path is a name of a descriptor that the user gave, or of the file that is always empty.
+    /// Whether a path names a descriptor that the user gave, or /dev/null.
     static func isStream(_ path: String) -> Bool {
         if path == "/dev/stdin" || path == "/dev/null" { return true }
         return ["/dev/fd/", "/proc/self/fd/"].contains { path.hasPrefix($0) && UInt16(path.dropFirst($0.count)) != nil }
@@ -100,13 +101,13 @@ public enum InputFile {
     }
 }
 
-/// O_PATH, which Swift does not see: a folder that files are named in, without reading it.
+/// O_PATH, which Swift does not import: opens a folder for openat(2) without the right to read it.
 let openPath: Int32 = 0o10_000_000
 
-/// A Lua file below a folder, as `require` finds it. Nothing leads out of the folder: every part of the way below it is a
+/// A Lua file below a folder, as `require` finds it. It cannot be outside: every component below the folder must be a
 /// real folder, and the file a regular one.
 public enum ModuleFile {
-    /// Its text; nil where it is not there. ELOOP where it is a link, or lies behind one.
+    /// Its content; nil where it does not exist. ELOOP where a component is a symbolic link.
     /// - Parameter path: "engines/edu.lua": names with slashes between.
     public static func bytes(of path: String, in folder: String) throws(Failure) -> [UInt8]? {
         let whole = "\(folder)/\(path)"
@@ -125,23 +126,23 @@ public enum ModuleFile {
             place = next
         }
         guard let kind = try kind(of: name, in: place, whole) else { return nil }
-        // Before it is opened: opening a device may already do something.
+        // Checked before opening: opening a device may already change it.
         guard kind == S_IFREG else { throw irregular(whole) }
         let descriptor = openat(place, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var status = stat()
-        // It may have become another one.
+        // The name may belong to another file by now.
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw irregular(whole) }
         return try InputFile.bytes(from: descriptor, whole, limit: InputFile.Limit.script)
     }
 
-    /// Whether `require` takes it between dots: nothing that leaves the folder.
+    /// Whether `require` accepts it as a component of a module's name: it cannot leave the folder.
     static func isName(_ part: some StringProtocol) -> Bool {
         !part.isEmpty && part.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" }
     }
 
-    /// What a name is; nil where there is none.
+    /// The type of a directory entry; nil where it does not exist.
     private static func kind(of name: String, in folder: Int32, _ whole: String) throws(Failure) -> mode_t? {
         var status = stat()
         guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return nil }

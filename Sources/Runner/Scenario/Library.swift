@@ -6,16 +6,16 @@ import Synchronization
 /// Where `require` finds Lua files: the script's own folder first, then the stdlib.
 public struct Library: Sendable {
     private let stdlib: [String]
-    /// The folder that a bundle was unpacked to: its files are called as they are in the bundle.
+    /// The folder to which a bundle was unpacked; messages name its files as in the bundle.
     public var unpacked: String?
 
-    /// What a script's file is called.
+    /// The name of a file in messages.
     public func shown(_ path: String) -> String {
         guard let unpacked, path.hasPrefix(unpacked + "/") else { return path }
         return String(path.dropFirst(unpacked.utf8.count + 1))
     }
 
-    /// `stdlib` are the folders to search, in order, after the script's own.
+    /// `stdlib`: folders to search after the script's own, in order.
     public init(stdlib: [String]) { self.stdlib = stdlib }
 
     /// The text of module `name` ("engines.edu" is engines/edu.lua).
@@ -23,7 +23,7 @@ public struct Library: Sendable {
         _ name: String, from folder: String, loaded: LoadedModules? = nil
     ) throws(ErrorValue) -> LuaState.ModuleSource {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-        // Nothing but names: a module never leaves the folders it is looked for in.
+        // Only plain names, so that no module lies outside the searched folders.
         guard parts.allSatisfy(ModuleFile.isName) else {
             throw ErrorValue(kind: .script, "require: '\(name)' is no module name")
         }
@@ -43,7 +43,7 @@ public struct Library: Sendable {
         throw error
     }
 
-    /// Names of the Lua files beside one that was looked for.
+    /// Names of the Lua files in the folder of a module that was not found.
     private static func modules(in folder: String, below parts: ArraySlice<Substring>) -> [String] {
         let files = names(inFolder: ([folder] + parts.map(String.init)).joined(separator: "/"))
         let names = files.filter { $0.hasSuffix(".lua") && ModuleFile.isName($0.dropLast(4)) }.prefix(1000)
@@ -51,15 +51,15 @@ public struct Library: Sendable {
         return names.sorted()
     }
 
-    /// A file of the stdlib ("benches/standard.lua").
+    /// The path of a file of the stdlib ("benches/standard.lua").
     public func stdlibFile(_ path: String) -> String? {
         stdlib.map { "\($0)/\(path)" }.first { access($0, R_OK) == 0 }
     }
 
-    /// The folders that modules are read from beside a script's own.
+    /// Folders from which modules are read beside a script's own.
     public var folders: [String] { stdlib }
 
-    /// A module beside the script; nil where there is none.
+    /// Reads a module beside the script; nil where there is none.
     private static func own(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
         do throws(Failure) { return try ModuleFile.bytes(of: file, in: folder) } catch {
             guard error.errno == .tooManyLinks else { throw ErrorValue(kind: .script, "require: \(error.message)") }
@@ -70,7 +70,8 @@ public struct Library: Sendable {
         }
     }
 
-    /// A module of a folder that the user named; nil where it is not there. A link that leads out of the folder is refused.
+    /// Reads a module in a folder that the user named; nil where there is none. A link that leads out of the folder is
+    /// refused.
     private static func read(_ file: String, in folder: String, _ name: String) throws(ErrorValue) -> [UInt8]? {
         guard let place = resolved("\(folder)/\(file)") else { return nil }
         guard let root = resolved(folder), place.hasPrefix(root == "/" ? root : root + "/") else {
@@ -88,7 +89,7 @@ public struct Library: Sendable {
         return String(cString: resolved)
     }
 
-    /// The same for a file that the user named.
+    /// Reads a file that the user named.
     static func named(_ path: String) throws(ErrorValue) -> [UInt8] {
         do throws(Failure) {
             return try InputFile.bytes(of: path, limit: InputFile.Limit.script, mayBeStream: true)
@@ -102,19 +103,20 @@ public struct Library: Sendable {
 }
 
 extension Library {
-    /// What a Lua file that declares data returns; it can require other files, and nothing of the bench.
+    /// The table that a Lua data file returns. The file can require other files, but not the bench's modules.
     public func table(of path: String) throws(ErrorValue) -> LuaValue {
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         return try table(text: try Library.named(path), name: "@" + path, from: folder)
     }
 
-    /// What a module of the stdlib returns, a function, when it is called with a word: letters, digits, '-', '_' and '.' alone.
+    /// Calls the function that a stdlib module returns, with a word of letters, digits, '-', '_' and '.', and returns
+    /// its table.
     public func table(of module: String, for word: String) throws(ErrorValue) -> LuaValue {
         let isPlain = { (text: String) in
             text.utf8.allSatisfy { isalnum(Int32($0)) != 0 && $0 < 0x80 || "-_.".utf8.contains($0) }
         }
         guard isPlain(module), isPlain(word) else { throw ErrorValue(kind: .usage, "'\(word)' is no plain word") }
-        // With no folder of a script's: only the stdlib has it.
+        // /dev/null as the script's folder: only the stdlib is searched.
         return try table(
             text: Array("return require \"\(module)\"(\"\(word)\")".utf8), name: "=\(word)", from: "/dev/null")
     }
@@ -128,18 +130,18 @@ extension Library {
     }
 }
 
-/// The modules from its own folder that a script has loaded, in all of its roles.
+/// Modules that a script has loaded from its own folder, in all its roles.
 public final class LoadedModules: Sendable {
     private let names = Mutex<Set<String>>([])
 
-    /// None yet.
+    /// Empty.
     public init() {}
 
     func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
 
-    /// "engines/edu.lua", sorted.
+    /// Paths like "engines/edu.lua", sorted.
     var sorted: [String] { names.withLock { $0.sorted() } }
 }
 
-/// A file of data calls nothing of ours.
+/// Context for data files, which call no function of ours.
 private final class NoContext {}

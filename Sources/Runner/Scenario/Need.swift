@@ -4,13 +4,13 @@ import Devices
 import Glibc
 import Kernel
 
-/// Something that a bench may be able to do, found out by asking it.
+/// An ability that a scenario needs, tested by calls on the bench.
 public enum Need: String, CaseIterable, Sendable {
     /// A device is bound to a VFIO driver.
     case vfio
     /// The device exports dma-bufs.
     case dmabuf = "vfio.dma_buf"
-    /// The kernel has DMA_BUF_TPH, in a revision that we are sure of.
+    /// The kernel has DMA_BUF_TPH, in a revision that was identified with certainty.
     case dmabufTPH = "vfio.dma_buf_tph"
     /// /dev/iommu can be opened.
     case iommufd
@@ -18,19 +18,19 @@ public enum Need: String, CaseIterable, Sendable {
     case type1
     /// There is an RDMA device.
     case rdma
-    /// The NIC registers dma-bufs, those of the device that would export where there is one.
+    /// The NIC registers dma-bufs; where there is an exporting device, that device's.
     case regDmabufMR = "rdma.reg_dmabuf_mr"
 
-    /// What must be known to ask.
+    /// The devices for these tests.
     struct Subjects {
-        /// The device that would export: the first PCI option without an id, or the machine's first VFIO device.
+        /// The exporter: the first PCI option without an id, or the machine's first VFIO device.
         var device: PCIAddress?
         /// The NIC.
         var nic: String?
     }
 
-    /// Why the bench lacks it; nil where it does not.
-    /// A device that is there and cannot be opened is a failure, not a lack.
+    /// Why the bench lacks the ability; nil where it has it. A device that exists but cannot be opened is a failure,
+    /// and thrown.
     func missing(_ subjects: Subjects, _ host: Host) throws(Failure) -> String? {
         let kernel = host.realKernel
         switch self {
@@ -90,12 +90,13 @@ public enum Need: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether a driver takes a dma-buf depends on who exported it, so a page of the device's is registered. Without a
-    /// device that exports, descriptor -1 tells as much as can be known: a driver that has the operation says EBADF, one
-    /// that lacks it EOPNOTSUPP. Whatever else is refused is no lack of the NIC's, such as a route to the device.
+    /// Registers a page of the device: whether a driver accepts a dma-buf depends on its exporter. Before that, and
+    /// alone where no device exports, it tries descriptor -1: a driver that has the operation answers EBADF, one that
+    /// lacks it EOPNOTSUPP. Other errors, such as a missing route to the device, do not mean that the NIC lacks the
+    /// ability.
     private func regDmabufMRMissing(_ nic: String, _ subjects: Subjects, _ kernel: any Kernel) -> String? {
         if let refusal = Need.refusal(of: -1, by: nic, kernel) { return refusal }
-        // Where nothing could be exported, the case says so itself.
+        // Where nothing can be exported, the case itself reports that.
         guard let address = subjects.device,
             var device = try? VFIODevice.open(address, via: .present, kernel: kernel),
             let buffer = Need.onePage(&device)

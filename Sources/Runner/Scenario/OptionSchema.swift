@@ -3,7 +3,7 @@ public import LuaKit
 
 /// An option that a scenario declares.
 public struct OptionSchema: Sendable {
-    /// What values it takes.
+    /// The type of its values.
     public enum Kind: Sendable {
         case integer(ClosedRange<Int64>)
         case size(ClosedRange<Int64>)
@@ -11,9 +11,10 @@ public struct OptionSchema: Sendable {
         case boolean
         case string
         case choice([String])
-        /// A PCI function: `auto` takes one with that "vendor:device", or one with a memory BAR of at least that size.
+        /// A PCI function: `auto` chooses one with that "vendor:device", or one with a memory BAR of at least that
+        /// size.
         case pci(id: String?, memory: UInt64)
-        /// An RDMA device: `auto` takes the first.
+        /// An RDMA device: `auto` chooses the first.
         case rdma
     }
 
@@ -23,7 +24,7 @@ public struct OptionSchema: Sendable {
     public let about: String
     /// Its type.
     public let kind: Kind
-    /// Whether its value is a device, which is each machine's own.
+    /// Whether its value is a device, which differs between machines.
     var isDevice: Bool {
         switch kind {
         case .pci, .rdma: true
@@ -50,8 +51,7 @@ public struct OptionSchema: Sendable {
         }
     }
 
-    /// The value as it was written, where it is a number: "512K" and 0x1234 stay what they are. nil where nobody wrote a
-    /// text.
+    /// A number as the user wrote it ("512K", 0x1234); nil for other types, and where only a Lua number was given.
     func written(_ settings: [(name: String, value: String)]) -> String? {
         switch kind {
         case .integer, .size, .number: break
@@ -62,7 +62,7 @@ public struct OptionSchema: Sendable {
         return nil
     }
 
-    /// A number's text in one form, however it was written; nil of what is no number.
+    /// A number in one canonical form; nil where it is not a number.
     func plain(_ value: LuaValue) -> String? {
         switch (kind, value) {
         case (.number, .number(let number)): OptionSchema.plain(number)
@@ -71,14 +71,14 @@ public struct OptionSchema: Sendable {
         }
     }
 
-    /// The same of a text for `--set`; nil where it can be no number.
+    /// The same for a text of `--set`; nil where it is not a number.
     public static func plainNumber(_ text: String) -> String? {
         (parseSize(text) ?? Int64(text)).map { String($0) } ?? Double(text).map(plain)
     }
 
     private static func plain(_ number: Double) -> String { Int64(exactly: number).map { String($0) } ?? "\(number)" }
 
-    /// A value from the command line.
+    /// Parses a value of the command line.
     func parse(_ text: String) throws(ErrorValue) -> LuaValue {
         switch kind {
         case .integer(let range), .size(let range):
@@ -126,7 +126,7 @@ public struct OptionSchema: Sendable {
 extension OptionSchema {
     private static let keys: Set<String> = ["type", "default", "about", "min", "max", "values", "id", "memory"]
 
-    /// Reads one entry of a scenario's `options` table.
+    /// From one entry of a scenario's `options` table.
     init(_ name: String, _ value: LuaValue) throws(ErrorValue) {
         guard case .table(let fields) = value else {
             throw ErrorValue(kind: .script, "options.\(name) must be a table, not a \(value.typeName)")
@@ -189,7 +189,7 @@ extension OptionSchema {
         }
     }
 
-    /// A default is held to the option's own rules.
+    /// Checks a default by the option's own rules.
     private func checkFallback(_ value: LuaValue) throws(ErrorValue) {
         do throws(ErrorValue) {
             switch (kind, value) {

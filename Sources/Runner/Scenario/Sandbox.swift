@@ -1,20 +1,20 @@
-/// What the kernel keeps a run's process from, whatever the script finds to do in it.
+/// Restrictions of a run's process that the kernel enforces, whatever code runs in it.
 public struct Sandbox: Codable, Sendable, Equatable {
-    /// Whether its calls are filtered (seccomp): no process, no program, no device beyond the bench's.
+    /// Whether system calls are filtered (seccomp): no new process or program, and only the bench's devices.
     public let seccomp: Bool
-    /// The version of landlock that keeps files and ports; 0 where none does.
+    /// The version of landlock that restricts files and ports; 0 for none.
     public let landlock: Int
-    /// Why something is not kept, in words; empty where all is.
+    /// Restrictions that are missing, each with the reason; empty where all hold.
     public let missing: [String]
 
-    /// What holds, and what does not.
+    /// From its parts.
     public init(seccomp: Bool, landlock: Int, missing: [String]) {
         self.seccomp = seccomp
         self.landlock = landlock
         self.missing = missing
     }
 
-    /// For the report's first line.
+    /// Text for the report's first line.
     public var line: String {
         let held = (seccomp ? ["seccomp"] : []) + (landlock > 0 ? ["landlock \(landlock)"] : [])
         return "sandbox: " + (held.isEmpty ? "none" : held.joined(separator: ", "))

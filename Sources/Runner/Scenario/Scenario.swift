@@ -2,39 +2,39 @@ public import LuaKit
 
 /// A scenario as its file declares it.
 public struct Scenario {
-    /// One thing to try: its name and what to call.
+    /// A case: its name and its function.
     public struct Case {
-        /// What the `cases` table calls it.
+        /// Its name in the `cases` table.
         public let name: String
         let function: LuaFunction
     }
 
-    /// The name, or the file's where it declares none.
+    /// Its declared name, or the file's.
     public let name: String
     /// One sentence; empty where there is none.
     public let about: String
     /// Of a reproducer: which kernel releases or revisions of a series it concerns.
     public let concerns: String?
-    /// Of a reproducer: what a right kernel does.
+    /// Of a reproducer: the behaviour of a correct kernel.
     public let expected: String?
-    /// Of a reproducer: what a wrong one does.
+    /// Of a reproducer: the behaviour of a kernel with the bug.
     public let seen: String?
-    /// By name.
+    /// Options, sorted by name.
     public let options: [OptionSchema]
-    /// What the bench must be able to do.
+    /// Abilities that the bench must have.
     public let needs: [Need]
-    /// What it changes outside the script; nil where it declares nothing, and so is held to nothing.
+    /// Effects that it declares; nil where it declares none, which restricts nothing.
     public let effects: Set<Effect>?
-    /// Names of the threads that run each case together; empty where one is enough.
+    /// Names of the roles that run each case together; empty for a scenario without roles.
     public let roles: [String]
     /// In the order of the `cases` list.
     public let cases: [Case]
 
-    /// What batches select by.
+    /// Words by which batches select.
     public let tags: [String]
-    /// What one run may use, in a batch.
+    /// Limits of one run.
     public let limits: Limits
-    /// Options that a batch gives each of several values, every combination being a run of its own.
+    /// Options with several values each; a batch runs every combination.
     public let matrix: [MatrixRow]
 
     static let keys: Set<String> = [
@@ -42,7 +42,7 @@ public struct Scenario {
         "timeout", "memory", "matrix",
     ]
 
-    /// Reads the table that a scenario's file returned.
+    /// From the table that a scenario's file returned.
     init(_ fields: [String: LuaValue], functions: [String: FunctionTable], file: String) throws(ErrorValue) {
         for key in fields.keys.sorted() where !Scenario.keys.contains(key) {
             throw unknownKey(key, in: "the scenario", of: Scenario.keys)
@@ -156,7 +156,7 @@ public struct Scenario {
                 throw ErrorValue(
                     kind: .usage, "option '\(option.name)' has no default; give it with --set \(option.name)=...")
             }
-            // "64K" as a default of a size is a number from here on.
+            // A default such as "64K" becomes a number here.
             if case .size = option.kind, case .string(let text) = value { values[option.name] = try option.parse(text) }
         }
         return values

@@ -3,7 +3,7 @@ import LuaKit
 extension Scenario {
     private static let form = "{ \"what is shown\", function(t, opt) ... end }"
 
-    /// `cases`: a list of names and functions, or a table of functions by name where their order is certain.
+    /// `cases`: a list of names and functions, or a table of functions by name, where the order is unambiguous.
     static func cases(_ value: LuaValue?, _ functions: FunctionTable) throws(ErrorValue) -> [Case] {
         switch value {
         case .list(let elements)?: return try listed(elements, functions.listed)
@@ -38,7 +38,7 @@ extension Scenario {
         }
     }
 
-    /// The order is that of the file, by the lines on which functions are defined: Lua keeps none of a table's names.
+    /// Cases in the order of the lines on which their functions are defined: Lua tables keep no order of names.
     private static func named(_ table: [String: LuaValue], _ functions: [String: LuaFunction]) throws(ErrorValue)
         -> [Case]
     {

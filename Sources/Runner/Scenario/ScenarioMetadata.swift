@@ -1,13 +1,13 @@
 public import LuaKit
 
-/// What one run may use before it is ended.
+/// Limits of one run.
 public struct Limits: Sendable, Equatable, Codable {
     /// Seconds; nil for the batch's own limit.
     public var timeout: Double?
     /// Bytes; nil for the batch's own limit.
     public var memory: UInt64?
 
-    /// Whether they are what a scenario may declare.
+    /// Whether a scenario may declare these values.
     public var areUsable: Bool {
         (timeout.map(Limits.times.contains) ?? true) && (memory.map(Limits.memories.contains) ?? true)
     }
@@ -18,19 +18,19 @@ public struct Limits: Sendable, Equatable, Codable {
         self.memory = memory
     }
 
-    /// What a run may take, in words that name what says so.
+    /// The time limit as text, with its origin.
     public static func text(_ seconds: Double, isScenarios: Bool) -> String {
         let number = Int(exactly: seconds).map(String.init) ?? String(seconds)
         return "it may take \(number) s (\(isScenarios ? "the scenario's own timeout" : "--timeout"))"
     }
 
-    /// Seconds that a limit may be.
+    /// Valid time limits, seconds.
     static let times = 0.001...8_640_000.0
-    /// What a script's values may take where nobody says anything, bytes.
+    /// Default memory limit of a script's values, bytes.
     public static let defaultMemory: UInt64 = 1 << 30
-    /// What a script may print in one run, bytes.
+    /// Most bytes that a script may print in one run.
     static let output = 64 << 20
-    /// Bytes that a limit may be: a process that does nothing takes some.
+    /// Valid memory limits, bytes: even an idle process needs some.
     public static let memories: ClosedRange<UInt64> = (32 << 20)...(1 << 50)
 
     /// `timeout` (seconds, or "90s", "5m") and `memory` (bytes, or "256M") of a scenario's table.
@@ -66,7 +66,7 @@ public struct Limits: Sendable, Equatable, Codable {
     }
 }
 
-/// An option and the values that it has in turn.
+/// An option, and the values that a batch gives it in turn.
 public struct MatrixRow: Sendable, Equatable, Codable {
     /// The option.
     public let option: String
@@ -79,10 +79,10 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         self.values = values
     }
 
-    /// At most so many combinations of one scenario.
+    /// Most combinations of one scenario.
     public static let most = 10_000
 
-    /// "more than 10000", where rows of these lengths have too many combinations; nil where they do not.
+    /// "more than 10000" where rows of these lengths have too many combinations; otherwise nil.
     public static func combinations(_ lengths: [Int]) -> String? {
         var product = 1
         for length in lengths {
@@ -92,7 +92,7 @@ public struct MatrixRow: Sendable, Equatable, Codable {
         return nil
     }
 
-    /// The rows of a scenario's `matrix`, by name; each value must be one that the option takes.
+    /// The rows of a scenario's `matrix`, by name; each value must be valid for its option.
     static func rows(_ value: LuaValue?, _ options: [OptionSchema]) throws(ErrorValue) -> [MatrixRow] {
         guard let value else { return [] }
         guard case .table(let table) = value else {
@@ -134,7 +134,7 @@ public struct MatrixRow: Sendable, Equatable, Codable {
 }
 
 extension Scenario {
-    /// That a run has one combination of a matrix only; nil where it is one that was asked for, as a batch does.
+    /// A warning that the run is only one combination of the matrix; nil where the settings choose it, as in a batch.
     func matrixWarning(_ settings: [(name: String, value: String)], file: String) -> String? {
         let open = matrix.filter { row in !settings.contains { $0.name == row.option } }
         guard !open.isEmpty else { return nil }
@@ -145,7 +145,7 @@ extension Scenario {
     }
 }
 
-/// A plain value as `--set` takes it.
+/// A plain value, written as for `--set`.
 public func plainText(_ value: LuaValue) -> String {
     switch value {
     case .integer(let number): String(number)
@@ -157,7 +157,7 @@ public func plainText(_ value: LuaValue) -> String {
 }
 
 extension Scenario {
-    /// `tags`: words that batches select by, not those of the expressions themselves.
+    /// `tags`: words by which batches select; not "and", "or", "not".
     static func tags(_ value: LuaValue?) throws(ErrorValue) -> [String] {
         guard let value, value != .table([:]) else { return [] }
         guard case .list(let list) = value else {

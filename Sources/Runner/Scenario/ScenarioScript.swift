@@ -12,7 +12,7 @@ public final class ScenarioScript {
     let loaded: LoadedModules
     let host: Host
     let state: LuaState
-    /// Whether the file, once it is loaded, returned a table that has nothing of a scenario: a module's.
+    /// Whether the loaded file returned a table without any key of a scenario: it is a module.
     public private(set) var returnsNoScenario = false
 
     /// Reads the file and prepares a state, to ``describe()`` it; nothing runs yet.
@@ -21,9 +21,9 @@ public final class ScenarioScript {
     }
 
     /// - Parameters:
-    ///   - loaded: takes the modules that it loads from its own folder; roles share it.
-    ///   - seed: what `math.random` begins with; another one each time where it is nil.
-    ///   - role: the role whose name stands before each line that the script prints; nil for none.
+    ///   - loaded: gets the modules that it loads from its own folder; roles share it.
+    ///   - seed: the seed of `math.random`; a random one where nil.
+    ///   - role: the name before each line that the script prints; nil for none.
     init(
         _ file: String, in context: RunContext, kernel: any Kernel, loaded: LoadedModules = LoadedModules(),
         seed: Int64? = nil, role: String? = nil
@@ -51,8 +51,8 @@ public final class ScenarioScript {
         state.offer(modules)
     }
 
-    /// What a script prints, line by line, up to a limit: then it is stopped. Each line is marked, so that it cannot be taken
-    /// for one of the report's.
+    /// Shows lines that a script prints, up to a limit, at which the script is stopped. Each line is marked, so that it
+    /// cannot be taken for the report's.
     private static func print(_ text: String, _ role: String?, _ host: Host, _ sinks: RunSinks) {
         let lines = PrintableText.lines(text)
         host.printed += max(text.utf8.count + 1, lines.reduce(0) { $0 + $1.utf8.count + 3 })
@@ -66,7 +66,7 @@ public final class ScenarioScript {
         }
     }
 
-    /// What the file declares, without running any of it; nil for a plain script.
+    /// The scenario that the file declares, without running any case; nil for a plain script.
     public func describe() throws(ErrorValue) -> Scenario? {
         host.refusal = ErrorValue(kind: .usage, "a plain script has no options to describe")
         defer { host.refusal = nil }
@@ -78,7 +78,7 @@ public final class ScenarioScript {
         }
     }
 
-    /// Runs the file's own lines, which of a plain script is all of it; nil for one.
+    /// Runs the file's top-level code; for a plain script that is all of it, and the result nil.
     func load() throws(ErrorValue) -> Scenario? {
         switch try state.run(text, name: "@" + context.library.shown(file)) {
         case .none: return nil
@@ -104,7 +104,7 @@ public final class ScenarioScript {
         return error
     }
 
-    /// Holds the script to what its scenario declares.
+    /// Applies the memory limit and the effects that the scenario declares.
     func hold(to scenario: Scenario) throws(ErrorValue) {
         if let memory = scenario.limits.memory, memory < context.limits.memory ?? Limits.defaultMemory {
             state.limitMemory(memory)
