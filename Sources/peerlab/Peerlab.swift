@@ -30,8 +30,8 @@ struct Peerlab: ParsableCommand {
         let given = withNegativeValues(Array(CommandLine.arguments.dropFirst()))
         refuseSeparateTrace(given)
         var arguments = withTraceValue(given)
-        // The parser looks at every subcommand's options before it looks at one's own; the one that must start fast is its
-        // own root.
+        // The parser examines the options of all subcommands first. A command that must start fast is therefore parsed
+        // as a root of its own.
         var root: any ParsableCommand.Type = Peerlab.self
         if arguments.first == Run.configuration.commandName {
             root = Run.self
@@ -40,7 +40,7 @@ struct Peerlab: ParsableCommand {
         CommandLineProgram.run(root, arguments) { try OptionTable.check($0, arguments) }
     }
 
-    /// `--seed -1` is `--seed=-1`: the parser takes -1 for an option, which none of ours is.
+    /// Makes `--seed -1` `--seed=-1`: the parser takes -1 for an option, and no option of ours is a number.
     private static func withNegativeValues(_ arguments: [String]) -> [String] {
         var result: [String] = []
         let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
@@ -55,7 +55,7 @@ struct Peerlab: ParsableCommand {
         return result
     }
 
-    /// `--trace FILE SCENARIO` would run FILE, and trace to the terminal.
+    /// Refuses `--trace FILE SCENARIO`, which would run FILE and trace to the terminal.
     private static func refuseSeparateTrace(_ arguments: [String]) {
         let words = arguments.prefix { $0 != "--" }
         guard arguments.first == Run.configuration.commandName, let place = words.firstIndex(of: "--trace"),
@@ -67,7 +67,7 @@ struct Peerlab: ParsableCommand {
         Glibc.exit(ExitStatus.usage.rawValue)
     }
 
-    /// `--trace` alone is `--trace=-`: the argument parser knows no option whose value may be left out.
+    /// Makes `--trace` alone `--trace=-`: the argument parser has no options with an optional value.
     private static func withTraceValue(_ arguments: [String]) -> [String] {
         let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
         return arguments.enumerated().map { $0.offset < end && $0.element == "--trace" ? "--trace=-" : $0.element }

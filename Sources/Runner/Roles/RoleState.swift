@@ -4,7 +4,8 @@ import LuaKit
 
 /// Progress of a scenario's roles, as one process knows it. Roles that are threads of the process share one instance.
 ///
-/// Roles wait on one condition. On a simulated bench they instead run one at a time and in turn, so that every run is the same.
+/// Roles wait on one condition. On a simulated bench they instead run one at a time and in turn, so that every run is the
+/// same.
 final class RoleState: @unchecked Sendable {
     /// Progress of one case, by role.
     private struct Progress {

@@ -49,7 +49,7 @@ struct ABCommand: ParsableCommand {
         let first = try measure(process)
         var deaths = first.deaths
         let comparison = BatchComparison(first.found[0], first.found[1])
-        // The whole, which has no name here, always passes, or dies.
+        // The case without a name is the whole run, which always passes or dies.
         for run in comparison.runs where run.kind != .new && run.isOfCase {
             print(ResultsText.line(run), to: STDOUT_FILENO)
         }
@@ -77,7 +77,7 @@ struct ABCommand: ParsableCommand {
         throw ExitCode(ABCommand.status(changes, isLess: isLess, deaths: deaths).rawValue)
     }
 
-    /// `isLess`: whether B measures or tries less than A; `deaths`: how many guests of A and of B have died.
+    /// `isLess`: B measures less, or tries fewer cases, than A. `deaths`: numbers of guests of A and of B that died.
     static func status(_ changes: [Change], isLess: Bool, deaths: [Int]) -> ExitStatus {
         if deaths.contains(where: { $0 > 0 }) {
             print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: STDOUT_FILENO)
@@ -88,7 +88,8 @@ struct ABCommand: ParsableCommand {
         return changes.contains { $0.verdict == .undecided } ? .undecided : .pass
     }
 
-    /// A verdict of N runs has to share the level with the other measurements, of which the first two runs tell.
+    /// Checks that N runs can give a verdict. All measurements share the level of significance; their number is known
+    /// from the first two runs.
     private func check(_ count: Int) throws {
         let needed = MannWhitney.fewest(level: Samples.level / Double(max(count, 1)))
         guard runs < needed else { return }
@@ -96,7 +97,7 @@ struct ABCommand: ParsableCommand {
             "--runs \(runs) can decide nothing about \(count) measurements at once: it takes at least \(needed)")
     }
 
-    /// Runs both in turn, and gives what each found, and how many of its guests died.
+    /// Runs A and B alternately; returns the findings of each, and the numbers of their guests that died.
     private func measure(_ process: BatchProcess) throws -> (found: [BatchFindings], deaths: [Int]) {
         var found = [BatchFindings(), BatchFindings()]
         var deaths = [0, 0], passed = [0, 0]
@@ -135,13 +136,13 @@ struct ABCommand: ParsableCommand {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
                 }
-                // Both under one name, which is none.
+                // An empty id for both sides, so that they compare as one run.
                 var record = RunRecord(id: "", file: "", outcome: .pass, started: "", limits: Limits())
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
                 found[side].add(record)
                 passed[side] += 1
-                // The first that both have.
+                // The first pair of runs is complete.
                 if passed[side] == 1, passed[1 - side] > 0 {
                     do { try check(Samples.judged(found[0].samples, found[1].samples)) } catch { refusal = error }
                 }
@@ -155,7 +156,7 @@ struct ABCommand: ParsableCommand {
         return (found, deaths)
     }
 
-    /// The kind of the error of a case whose guest died; nil where none did.
+    /// The kind of error of a case whose guest died; nil where none did.
     static func death(_ result: ScenarioResult?) -> ErrorKind? {
         result?.cases.lazy.compactMap { $0.error?.kind }.first(where: RunProgress.Death.ofGuests.contains)
     }

@@ -51,10 +51,10 @@ struct BatchCommand: ParsableCommand {
         }
     }
 
-    /// Words after "batch".
+    /// Words after "batch" on the command line.
     private static func given() -> [String] { Array(CommandLine.arguments.drop { $0 != "batch" }.dropFirst()) }
 
-    /// Runs what a batch that was killed has left, with its own command line.
+    /// Resumes a batch that was killed, with its own command line.
     private func goOn() throws {
         guard paths.isEmpty else {
             throw ValidationError("--resume takes the paths of the batch that it goes on with; name none")
@@ -63,7 +63,7 @@ struct BatchCommand: ParsableCommand {
         let before = try JournalReader(path, keepsPlan: true)
         if let complaint = before.complaint { print("peerlab: \(path): \(complaint)", to: STDERR_FILENO) }
         let wanted = output.forms.absolute
-        // Where nobody is asked, it is the user's word only if the user alone can have written it.
+        // Without a question, the journal counts as the user's word only where nobody else can have written it.
         if output.journal == nil || running.yes { try before.checkOwnership() }
         if output.journal != nil { try BatchCommand.ask(before.header, path, isAgreed: running.yes) }
         guard chdir(before.header.directory) == 0 else {
@@ -76,16 +76,16 @@ struct BatchCommand: ParsableCommand {
             try BatchRun(command, arguments: before.header.arguments, journal: path, resumed: before).run())
     }
 
-    /// A command line that a journal may have; what is longer is not shown, and so not run.
+    /// Most bytes of a journal's command line. A longer one could not be shown in full, so it is not run.
     private static let longestCommand = 1 << 16
 
-    /// A journal that was named may come from elsewhere, and says what is run: that is shown, and asked.
+    /// Shows the journal's command line and asks: a named journal may be of unknown origin, and decides what is run.
     private static func ask(_ header: BatchHeader, _ path: String, isAgreed: Bool) throws {
         let words = ShellWord.line(["peerlab", "batch"] + header.arguments)
         guard words.utf8.count + header.directory.utf8.count <= longestCommand else {
             throw ValidationError("\(path): its command has more than \(longestCommand >> 10) KiB, and is not run")
         }
-        // Whole, as what is not seen cannot be agreed to.
+        // Shown in full: nobody can agree to text that is cut.
         func whole(_ text: String) -> String { PrintableText.line(text, longest: 8 * longestCommand) }
         let shown = "\(whole(path)) goes on with this command, in \(whole(header.directory)):\n  \(whole(words))\n"
         writeAll(Array(shown.utf8), to: STDERR_FILENO)

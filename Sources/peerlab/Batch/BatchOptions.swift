@@ -7,7 +7,7 @@ import LuaKit
 import Results
 import Runner
 
-/// Which scenarios, and in which order.
+/// Options that select and order scenarios.
 struct BatchSelection: ParsableArguments {
     @Option(
         name: .customLong("tag"),
@@ -37,7 +37,7 @@ struct BatchSelection: ParsableArguments {
             "Run this part of all: 2/5; auto takes it from Slurm's array or step.", valueName: "I/N|auto"))
     var shard: String?
 
-    /// A file of ids, NUL between them: only these are run. Set for the batch in a lab's guest.
+    /// A file of ids separated by NUL: only these are run. Set for the batch in a lab's guest.
     @Option(help: .hidden)
     var only: String?
 
@@ -83,7 +83,7 @@ struct BatchSelection: ParsableArguments {
     }
 }
 
-/// How they are run.
+/// Options for running them.
 struct BatchRunning: ParsableArguments {
     @Option(
         name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
@@ -127,7 +127,7 @@ struct BatchRunning: ParsableArguments {
         guard (0...100_000).contains(failureTrace) else { throw ValidationError("--failure-trace is 0 to 100000") }
     }
 
-    /// What a run may have whose scenario declares `own`.
+    /// The limits of a run whose scenario declares `own`.
     func limits(for own: Limits) -> Limits {
         let given = (try? Limits(timeout: timeout, memory: memory)) ?? Limits()
         let time = own.timeout ?? given.timeout ?? BatchRunning.usualTime
@@ -136,13 +136,14 @@ struct BatchRunning: ParsableArguments {
             timeout: min(time, given.timeout ?? BatchRunning.longestTime), memory: min(own.memory ?? memory, memory))
     }
 
-    /// Seconds for a scenario that says nothing, and the most where the command line says nothing.
+    /// Defaults without an option, seconds: the limit of a scenario that declares none, and the highest that one may
+    /// declare.
     private static let usualTime = 300.0, longestTime = 3600.0
 
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }
 
-/// Where a batch's results go.
+/// Options for a batch's results.
 struct BatchOutput: ParsableArguments {
     @OptionGroup var forms: FormOptions
     @Option(help: ArgumentHelp("Keep the journal in FILE; default: below XDG_STATE_HOME.", valueName: "FILE"))

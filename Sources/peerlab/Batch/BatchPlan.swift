@@ -8,30 +8,30 @@ import LuaKit
 import Results
 import Runner
 
-/// What a batch runs: files, what they say of themselves, and the cells made of them.
+/// The plan of a batch: files, their declarations, and the cells made of them.
 struct BatchPlan {
-    /// What a file says of itself, found out in a process of its own.
+    /// Declarations of a file, read in a process of its own.
     struct Metadata: Codable {
         let file: Int
         var tags: [String] = []
         var options: [String] = []
         var limits = Limits()
         var matrix: [MatrixRow] = []
-        /// Whether it returns a table that has nothing of a scenario.
+        /// Whether it returns a table without any key of a scenario.
         var isModule = false
-        /// Whether it cannot be loaded, so that nothing is known of it.
+        /// Whether it cannot be loaded, so that its declarations are unknown.
         var isBroken = false
     }
 
-    /// A file, of which a batch may have very many.
+    /// A file. Small, as a batch may have very many.
     struct File {
         let path: String
-        /// nil where it says nothing that matters.
+        /// nil where it declares nothing that is needed later.
         var metadata: DeclaredLimits?
         var hash = SHA256Text()
     }
 
-    /// What is kept of a file's metadata.
+    /// The part of a file's declarations that is kept.
     final class DeclaredLimits {
         let tags: [String]
         let limits: Limits
@@ -44,20 +44,20 @@ struct BatchPlan {
 
     private(set) var cells: [Cell] = []
     private(set) var files: [File] = []
-    /// Files in folders that are no scenarios.
+    /// Number of files in folders that are not scenarios.
     private(set) var leftOut = 0
-    /// Names in folders that are no UTF-8.
+    /// Number of names in folders that are not UTF-8.
     private(set) var unreadableNames = 0
     private(set) var links = 0
 
-    /// How long a file may take to say what it is, seconds; one that takes longer has said nothing.
+    /// Seconds for loading a file; where it takes longer, it counts as declaring nothing.
     private static let timeout = 3.0
     private static let chunk = 32
 
-    /// Runs that were planned and cannot be run, and why.
+    /// Planned runs that cannot be run, with the reason.
     private(set) var lost: [(id: String, file: String, reason: String)] = []
 
-    /// `planned` is what a batch that goes on had when it was begun; empty of a new one.
+    /// `planned`: the files of a resumed batch when it was begun; empty for a new one.
     init(_ command: BatchCommand, planned: [PlannedFile] = []) throws {
         let selection = try Selection(
             planned.isEmpty ? command.paths : BatchPlan.present(planned, named: command.paths))
@@ -73,7 +73,7 @@ struct BatchPlan {
         let rows = try command.selection.rows()
         let set = Set(try command.on.pairs().map(\.name))
         var used: Set<String> = []
-        // Options that one of the files has, where all could be read.
+        // Options of all files together; nil where one file could not be loaded.
         var options: Set<String>? = []
         for (index, file) in selected.enumerated() {
             let known = found[index] ?? Metadata(file: index)
@@ -112,14 +112,14 @@ struct BatchPlan {
         }
     }
 
-    /// Those that are still what the command names: what a journal adds to that was not agreed to.
+    /// Planned files that the command still selects: the user agreed to the command, not to other paths in the journal.
     private static func present(_ planned: [PlannedFile], named paths: [String]) -> [String] {
-        // A path that stands for nothing any more takes no other along.
+        // Each path alone, so that one that selects nothing any more does not affect the others.
         let selected = Set(paths.flatMap { path in (try? Selection([path]).files.map(\.path)) ?? [] })
         return planned.map(\.planned).filter(selected.contains)
     }
 
-    /// The runs that were planned, of files that are as they were then; the others are lost.
+    /// Keeps the planned runs of files that are unchanged; the others are lost.
     private mutating func keep(_ planned: [PlannedFile]) {
         var hashes: [String: String] = [:]
         for file in files { hashes[file.path] = file.hash.text }
@@ -148,7 +148,7 @@ struct BatchPlan {
         }
     }
 
-    /// Writes the files and their runs; a few at a time, as there may be very many.
+    /// Writes the files and their runs, in portions, as there may be very many.
     func write(to journal: BatchJournal) throws(Failure) {
         let order = cells.indices.sorted { (cells[$0].file, $0) < (cells[$1].file, $1) }
         var next = 0
@@ -167,8 +167,8 @@ struct BatchPlan {
         }
     }
 
-    /// Rows of the command line take the place of the scenario's own; scenarios without such an option are not concerned.
-    /// What `--set` sets is no row any more.
+    /// The rows of one scenario: rows of the command line replace its own with the same option, and are ignored where
+    /// it has no such option. Options that `--set` sets are not rows any more.
     private static func matrix(
         _ known: Metadata, _ rows: [(option: String, values: [String])], without set: Set<String>
     ) -> [(option: String, values: [String])] {
@@ -188,7 +188,7 @@ struct BatchPlan {
         cells.shuffle(using: &generator)
     }
 
-    /// Loads each file, many in one process; one that ends its process is passed over.
+    /// Loads all files, many in one process; a file that ends its process is skipped.
     private static func read(_ files: [File], _ command: BatchCommand, into found: inout [Metadata?]) throws {
         // Ranges of files still to be read.
         var ranges = stride(from: 0, to: files.count, by: chunk).map { $0..<min($0 + chunk, files.count) }
@@ -214,7 +214,7 @@ struct BatchPlan {
                 guard let range = current[Int(task.id) ?? 0] else { return }
                 var next = range.lowerBound
                 for line in ending.result.split(separator: 0x0a) {
-                    // It comes from a process that a script may have taken over.
+                    // Untrusted: a script may have taken over the process.
                     guard let one = try? JSONDecoder().decode(Metadata.self, from: Data(line)),
                         range.contains(one.file), one.limits.areUsable
                     else { continue }
@@ -243,7 +243,7 @@ struct BatchPlan {
                     one.limits = scenario.limits
                     one.matrix = scenario.matrix
                 }
-                // What is wrong with it is said when it is run.
+                // Mistakes in the file are reported when it is run.
                 one.isModule = description.isModule
                 one.isBroken = description.error.map { $0.kind != .usage } ?? false
             }
@@ -253,7 +253,8 @@ struct BatchPlan {
         }
     }
 
-    /// Whether a file can be a script: what is larger, or no regular file, is refused when it is run, and is not read before.
+    /// Whether a file can be a script. A larger one, or one that is not regular, is not read here; it is refused when
+    /// it is run.
     private static func isScript(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
@@ -283,7 +284,7 @@ struct BatchPlan {
                 return BatchTask(id: "sha256sum", index: ranges.count - 1, timeout: 600)
             },
             finished: { task, ending in
-                // In the order given; of a file that cannot be read there is no line.
+                // Lines come in the order given; there is none for an unreadable file.
                 var next = ranges[task.index].lowerBound
                 for line in ending.result.split(separator: 0) where line.count > 66 {
                     let path = String(decoding: line.dropFirst(66), as: UTF8.self)
@@ -296,13 +297,13 @@ struct BatchPlan {
     }
 }
 
-/// A digest in little space.
+/// A SHA-256 digest, stored in binary.
 struct SHA256Text {
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
     init() {}
 
-    /// Of 64 hexadecimal digits.
+    /// From 64 hexadecimal digits.
     init(_ digits: ArraySlice<UInt8>) {
         func word(_ index: Int) -> UInt64 {
             UInt64(String(decoding: digits.dropFirst(16 * index).prefix(16), as: UTF8.self), radix: 16) ?? 0
@@ -310,7 +311,7 @@ struct SHA256Text {
         words = (word(0), word(1), word(2), word(3))
     }
 
-    /// 64 hexadecimal digits; empty where there is none.
+    /// 64 hexadecimal digits; empty where there is no digest.
     var text: String {
         let all = [words.0, words.1, words.2, words.3]
         guard all != [0, 0, 0, 0] else { return "" }

@@ -11,16 +11,16 @@ import Results
 import Runner
 import Synchronization
 
-/// What a run's process does: it runs one scenario and reports on descriptor 3.
+/// The work of a run's process: runs one scenario and reports on descriptor 3.
 final class BatchProcess {
-    /// nil for the lab, which each process boots for itself.
+    /// nil for the lab, which each process boots itself.
     let bench: Bench?
     private let on: BenchOptions
     private let failureTrace: Int
     private let library: Library
     private let grants: Grants
 
-    /// `failureTrace`: how many of the last calls a failure's result has.
+    /// `failureTrace`: number of last calls in a failure's result.
     init(_ on: BenchOptions, failureTrace: Int) throws {
         self.on = on
         self.failureTrace = failureTrace
@@ -34,13 +34,13 @@ final class BatchProcess {
         grants = try on.grants.grants(on: bench?.kind ?? "lab")
     }
 
-    /// Runs nothing once, so that every process finds what the language looks up once already looked up.
+    /// Runs an empty script once, so that caches of Swift's runtime are filled before processes are forked.
     func warmUp() {
         guard let bench, bench.isSimulated else { return }
         _ = ChildStory(ChildMessage.lines(report(on: bench, "/dev/null", [], Grants(), nil, emit: { _ in })))
     }
 
-    /// In the child.
+    /// Runs in the child.
     func run(_ file: String, _ cell: [(name: String, value: String)], _ task: BatchTask) -> Int32 {
         let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
@@ -69,7 +69,7 @@ final class BatchProcess {
         return writeAll(ChildMessage.lines(report), to: 3) ? 0 : 1
     }
 
-    /// Who hears of a run while it goes on, and who watches it.
+    /// Receivers of progress, and observers, of a run.
     private struct Watched {
         let task: BatchTask
         let kernelLog: KernelLog?
@@ -77,7 +77,7 @@ final class BatchProcess {
         let host: GuestLine?
     }
 
-    /// In the child: a guest for this run alone, in which its limits hold.
+    /// Runs in the child: boots a guest for this run alone, in which its limits hold.
     func runInGuest(_ id: String, of file: String, _ guest: LabGuest) -> Int32 {
         var report = ChildReport(unusable: "the guest has no result of it")
         do {
@@ -105,7 +105,7 @@ final class BatchProcess {
                 if case .over = event { return }
                 _ = writeAll(ChildMessage(event).line, to: 3)
             }
-            // Its time begins when it has its devices.
+            // Its time limit begins once it has its devices.
             context.sinks.claims = { _ = writeAll([$0 == .waits ? BatchTask.waits : BatchTask.begins], to: 3) }
         }
         do throws(ErrorValue) {
@@ -131,7 +131,7 @@ final class BatchProcess {
     }
 }
 
-/// The last lines of a trace; roles write it from threads of their own.
+/// The last lines of a trace. Thread-safe, as roles write it from threads of their own.
 final class TraceRing: Sendable {
     private let limit: Int
     private let kept = Mutex<[String]>([])

@@ -2,10 +2,11 @@ import Batch
 import LabBench
 import Results
 
-/// A batch whose runs share guests of the lab.
+/// Batches whose runs share guests of the lab.
 extension BatchRun {
-    /// One guest runs what is left, and its results are added to this batch's. Where it dies, what had ended is kept, what did it
-    /// ended so, and another guest goes on with the rest; where several may have done it, with those alone, one after another.
+    /// Runs the remaining cells in one guest and adds its results. Where the guest dies, finished runs are kept, the
+    /// run that caused it gets the death, and another guest runs the rest. Where several may have caused it, those are
+    /// run alone first, one after another.
     func runIn(_ guest: LabGuest) throws {
         var rest = waiting
         var suspects: Set<String> = []
@@ -28,14 +29,14 @@ extension BatchRun {
             }
             if let lost { throw lost }
             rest.removeAll { done.contains(plan.cells[$0].id) }
-            // Where another one alone has killed its guest, those that are left are suspects no more.
+            // Once one suspect alone has killed its guest, the others are suspects no more.
             suspects = Set(end.suspects)
             guard end.isDead || (end.isWhole && isSerial) else { break }
         }
         next = rest.isEmpty ? waiting.count : next
     }
 
-    /// One of several whose cases ran in a guest that died, and that was run again alone: both are told.
+    /// Notes in a record that the run was one of several suspects and was run again alone.
     private static func note(_ record: inout RunRecord, oneOf count: Int) {
         let reason =
             "the guest died while cases of \(count) runs were on, and nobody knows of which; it was run again alone"

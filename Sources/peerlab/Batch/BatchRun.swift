@@ -21,7 +21,7 @@ final class BatchRun {
     private let seed: UInt64?
     var waiting: [Int] = []
     var next = 0
-    /// What was tried of a cell that is to be tried again.
+    /// Earlier attempts of cells that are to be retried.
     private var attempts: [Int: [Attempt]] = [:]
     private var started: [Int: String] = [:]
     var totals = Totals()
@@ -29,9 +29,9 @@ final class BatchRun {
     private var progress: Progress
     private var lastFlush: UInt64 = 0
     var lost: Failure?
-    /// In the lab's guest: the host, which has each result at once.
+    /// In the lab's guest: the connection to the host, which gets each result at once.
     private var host: GuestLine?
-    /// Runs of files that are gone, or other ones, since the batch was begun.
+    /// Planned runs whose files were removed or changed since the batch was begun.
     private var lostRuns: [(id: String, file: String, reason: String)] = []
 
     init(_ command: BatchCommand, arguments: [String], journal path: String, resumed: JournalReader?) throws {
@@ -76,7 +76,7 @@ final class BatchRun {
         )
     }
 
-    /// What is otherwise than when the batch was begun.
+    /// Reports changes of files since the batch was begun.
     private static func tellChanges(_ before: JournalReader, _ plan: BatchPlan) {
         if before.planned.isEmpty, let runs = before.header.runs, runs != plan.cells.count {
             print(
@@ -102,7 +102,7 @@ final class BatchRun {
         return String(cString: folder)
     }
 
-    /// Runs what is left. The result is what to exit with.
+    /// Runs the remaining cells. Returns the exit code.
     func run() throws -> Int32 {
         if command.selection.list { return list() }
         print(process.bench?.line ?? "bench: lab", to: STDERR_FILENO)
@@ -156,7 +156,7 @@ final class BatchRun {
         return lost == nil ? status : ExitStatus.software.rawValue
     }
 
-    /// What the plan knows of a run, whoever has run it.
+    /// Adds the plan's data to a record, whichever process made it.
     func describe(_ record: inout RunRecord, _ index: Int) {
         let cell = plan.cells[index]
         record.limits = limits(of: index)
@@ -202,7 +202,7 @@ final class BatchRun {
     private func tick(_ workers: Workers) {
         let now = sys_monotonic()
         progress.show(totals, running: workers.names, at: now)
-        // The disk has it soon; until then the kernel has, which outlives this program.
+        // Flushed at most every 100 ms: until then the kernel keeps the data even if this program dies.
         guard now &- lastFlush > 100_000_000 else { return }
         lastFlush = now
         keep { try self.journal.flush() }
@@ -277,7 +277,7 @@ final class BatchRun {
         return totals.count(.pass) > 0 ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
     }
 
-    /// Writes every form that can be written; false where one could not.
+    /// Writes all formats; false where one could not be written.
     private func writeForms(_ reader: JournalReader) -> Bool {
         var isWhole = true
         func trying(_ body: () throws(Failure) -> Void) {
@@ -294,11 +294,12 @@ final class BatchRun {
         return isWhole
     }
 
-    /// What the store knows of these runs, to which this batch is added. A store that cannot be used takes no results away.
+    /// Adds this batch to the store, and returns the earlier runs of its cells. A store that cannot be used costs no
+    /// results.
     private func keepInStore(_ reader: JournalReader) throws(Failure) -> [String: [PastRun]] {
         let output = command.output
         guard !output.noStore || output.forms.html != nil else { return [:] }
-        // A batch that was interrupted starts no more processes.
+        // An interrupted batch starts no more processes.
         guard !Workers.isInterrupted else { return [:] }
         do throws(Failure) {
             let kept = try ResultsTool.keep(
@@ -313,7 +314,7 @@ final class BatchRun {
     }
 }
 
-/// What a terminal or a log gets at the end.
+/// The summary at the end, for a terminal or a log.
 enum BatchSummary {
     static func write(_ reader: JournalReader, color: Bool, to descriptor: Int32) {
         reader.each { record in

@@ -3,7 +3,7 @@ import LabBench
 import Results
 import Runner
 
-/// What a guest tells of the runs of a batch.
+/// Progress of a batch's runs, as a guest reports it.
 final class BatchStory {
     private let ids: Set<String>
     private var lines = RunLines()
@@ -13,10 +13,10 @@ final class BatchStory {
     private var size = 0
     private(set) var isHonest = true
 
-    /// The most that is kept, bytes: what is understood of it takes many times as much memory.
+    /// Most bytes; decoded messages take many times that memory.
     private static let longest = 64 << 20
 
-    /// The guest is given the runs with these ids.
+    /// For a guest that was given the runs with these ids.
     init(_ ids: [String]) { self.ids = Set(ids) }
 
     func add(_ bytes: [UInt8]) {
@@ -44,7 +44,7 @@ final class BatchStory {
         }
     }
 
-    /// Whether a guest that ended so took along what it ran, and would not have ended by itself.
+    /// Whether the guest died by itself, so that runs were lost.
     static func isDeath(_ verdict: LabVerdict) -> Bool {
         switch verdict {
         case .panicked, .hung, .qemuFailed: true
@@ -52,8 +52,8 @@ final class BatchStory {
         }
     }
 
-    /// What has ended, and what the guest's end means for what ran then. A death is of the one run whose case was on; of
-    /// several nobody knows which did it, and they are suspects.
+    /// Records of the runs that had ended, and what the guest's end means for those that had not. Where one case was
+    /// running, that run gets the death. Where several were, the culprit is unknown, and all are suspects.
     func end(by verdict: LabVerdict) -> (records: [RunRecord], suspects: [String]) {
         let whole = running.filter { $0.value.progress.isOver }
         var concerned = running.filter { !$0.value.progress.isOver }
@@ -66,7 +66,7 @@ final class BatchStory {
         return (ended + concerned.sorted { $0.key < $1.key }.compactMap { record($0.key, $0.value, verdict) }, [])
     }
 
-    /// The result of one that ran when the guest ended; nil where nothing was told of it.
+    /// The record of a run that had not ended when the guest did; nil where no event of it came.
     private func record(_ id: String, _ run: (began: String, progress: RunProgress), _ verdict: LabVerdict)
         -> RunRecord?
     {

@@ -4,11 +4,11 @@ import LuaKit
 import Results
 import Runner
 
-/// What a process's end says of its scenario.
+/// What a process's end means for its scenario.
 struct BatchVerdict {
-    /// The attempt that it was.
+    /// The attempt, with its outcome.
     let attempt: Attempt
-    /// What is known of the scenario; of a process that was ended, what it had told before.
+    /// The scenario's report; for a process that was ended, made of the events before.
     let report: ChildReport?
 
     init(_ ending: ProcessExit, _ task: BatchTask) {
@@ -17,7 +17,7 @@ struct BatchVerdict {
         let death = RunProgress.Death(
             kind: kind, reason ?? outcome.word, verdict: outcome == .interrupted ? .interrupted : .fail)
         report = story.report ?? story.report(endedBy: death)
-        // Where a case is known, the reason says which; so all forms of results say the same.
+        // Where the running case is known, the attempt's reason names it, so that all formats agree.
         let isCut = story.report == nil && report != nil
         let isLate = outcome == .timeout && report?.outcome == .timeout
         attempt = Attempt(
@@ -25,7 +25,7 @@ struct BatchVerdict {
             signal: ending.signal.map(BatchVerdict.name), wall_ns: ending.wall)
     }
 
-    /// How it ended, why, and the error's kind where that becomes a case's.
+    /// The outcome, the reason, and the kind of the error that the running case gets.
     private static func end(
         _ ending: ProcessExit, _ report: ChildReport?, _ task: BatchTask
     ) -> (outcome: Outcome, reason: String?, kind: ErrorKind) {
@@ -41,14 +41,14 @@ struct BatchVerdict {
         case .interrupted: return (.interrupted, "interrupted", .interrupt)
         case nil: break
         }
-        // The process may see it before this one does.
+        // The process may notice the limit before this one does.
         if report?.result?.cases.contains(where: { $0.error?.kind == .output }) == true {
             return (.output, "it printed more than \(task.output >> 20) MiB", .output)
         }
         if let signal = ending.signal { return (.crash, "its process was ended by \(name(signal))", .crash) }
         if ending.exit == ProcessExit.outOfMemory { return (.memory, lackOfMemory(task), .memory) }
         guard let report else {
-            // Nothing of the scenario has run.
+            // 125: the process failed before it ran anything of the scenario.
             if ending.exit == 125, ending.output.total == 0 {
                 return (
                     .error,

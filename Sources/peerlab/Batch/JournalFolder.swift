@@ -4,9 +4,9 @@ import Kernel
 import Results
 import Runner
 
-/// Where journals are: XDG_STATE_HOME/peerlab/batches, or ~/.local/state/peerlab/batches.
+/// The folder of journals: XDG_STATE_HOME/peerlab/batches, or ~/.local/state/peerlab/batches.
 enum JournalFolder {
-    /// The journal of a new batch: what the user named, or a new file in that folder.
+    /// The path of a new batch's journal: the one that the user named, or a new file in that folder.
     static func path(_ named: String?) throws(Failure) -> String {
         if let named { return named }
         let folder = try Folders.batches()
@@ -17,7 +17,7 @@ enum JournalFolder {
         return "\(folder)/\(time)-\(host)-\(getpid()).jsonl"
     }
 
-    /// The newest that did not come to its end and that nobody writes.
+    /// The newest journal that is incomplete and that no process is writing.
     static func unfinished() throws(Failure) -> String {
         let folder = try Folders.batches()
         for name in names(inFolder: folder).filter({ $0.hasSuffix(".jsonl") }).sorted(by: >) {

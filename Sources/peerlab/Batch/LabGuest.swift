@@ -5,15 +5,15 @@ import LabBench
 import Results
 import Runner
 
-/// A guest of the lab that runs some of a batch's runs, as a batch of its own on its host bench.
+/// A guest of the lab that runs some runs of a batch, as a batch of its own on its host bench.
 struct LabGuest {
-    /// Seconds beyond a run's own that a guest may take to boot and to power off.
+    /// Seconds for boot and power-off, added to a run's own limit.
     static let boot = 180.0
     private let on: BenchOptions
     private let arguments: [String]
     private let paths: [String]
 
-    /// `arguments` is the batch's command line, `paths` are those of its words that name scenarios.
+    /// `arguments`: the batch's command line; `paths`: those of its words that name scenarios.
     init(_ on: BenchOptions, _ arguments: [String], paths: [String]) {
         self.on = on
         self.arguments = arguments
@@ -22,16 +22,17 @@ struct LabGuest {
 
     /// How a guest ended.
     struct End {
-        /// Whether it ran all it was given.
+        /// Whether it ran all that it was given.
         var isWhole = false
-        /// Whether it died, so that another one has to go on with the rest.
+        /// Whether it died, so that another guest has to run the rest.
         var isDead = false
-        /// Of several whose cases ran when it died, which of them did it is not known: none of them has a result.
+        /// Ids of runs of which several were running when it died. Which one caused that is unknown, so none has a
+        /// result.
         var suspects: [String] = []
     }
 
-    /// Runs those with these ids, of these files, one at a time where `isSerial`, and gives what became of them to `take`: of a
-    /// guest that dies those that had ended, and the one that did it.
+    /// Runs these ids of these files, one at a time where `isSerial`. `take` gets the records: where the guest dies,
+    /// those of runs that had ended, and of the one that caused it.
     func run(_ ids: [String], of scripts: [String], isSerial: Bool = false, _ take: (RunRecord) -> Void) throws -> End {
         let wanted = "/root/ids"
         let batch =
@@ -43,7 +44,7 @@ struct LabGuest {
         lab.made = [(wanted, Array(ids.joined(separator: "\0").utf8))]
         let story = BatchStory(ids)
         lab.told = { story.add($0) }
-        // Its summary is not this batch's.
+        // Only this batch's summary is shown.
         lab.isQuiet = true
         let verdict = try lab.boot().verdict
         guard story.isHonest else {
@@ -67,10 +68,10 @@ struct LabGuest {
         return End(isDead: BatchStory.isDeath(verdict), suspects: suspects)
     }
 
-    /// The command line without what the host does, and without what names scenarios: a guest has only its own.
+    /// The command line without options for the host, and without names of scenarios: a guest gets its own list.
     private func own(isSerial: Bool) -> [String] {
         var arguments = arguments
-        // An option's value may read alike, and stands before.
+        // The last occurrence: an option's value may be equal, and comes earlier.
         for path in paths { if let last = arguments.lastIndex(of: path) { arguments.remove(at: last) } }
         arguments.removeAll { $0 == "--" }
         let values =

@@ -4,10 +4,11 @@ import Glibc
 import Kernel
 import Results
 
-/// How far a batch is: on a terminal a line that changes, elsewhere one now and then; and what fails, as it does.
+/// Shows the progress of a batch: on a terminal as a line that changes, elsewhere as an occasional line; and failures
+/// as they occur.
 struct Progress {
     private let total: Int
-    /// What a batch that is resumed had done before.
+    /// Number of runs that a resumed batch had finished before.
     private let before: Int
     private let color: Bool
     private let isTerminal = isatty(STDERR_FILENO) == 1
@@ -22,7 +23,7 @@ struct Progress {
         self.color = color
     }
 
-    /// Nanoseconds between two states of the line, and between two lines where it cannot change.
+    /// Nanoseconds between updates of the line on a terminal, or between two lines elsewhere.
     private var interval: UInt64 { isTerminal ? 100_000_000 : 10_000_000_000 }
 
     mutating func show(_ totals: Totals, running: [String], at now: UInt64) {
@@ -37,7 +38,7 @@ struct Progress {
         if let first = running.first { text += "  \(PrintableText.line(first))" }
         var size = winsize()
         let width = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 10 ? Int(size.ws_col) : 80
-        // Colours have no width, so what is cut too early is at most a name.
+        // Colour sequences are counted as width here, so the text may be cut too early, at most within a name.
         _ = writeAll(Array("\r\u{1b}[2K\(text.prefix(width - 1))\u{1b}[0m".utf8), to: STDERR_FILENO)
         hasLine = true
     }
@@ -53,7 +54,7 @@ struct Progress {
 
     private func colored(_ text: String, _ code: Int) -> String { color ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text }
 
-    /// A run that did not pass, or only when it was tried again.
+    /// Shows a run that failed, or passed only when it was retried.
     mutating func tell(_ record: RunRecord) {
         end()
         let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.word, 31)
@@ -61,7 +62,7 @@ struct Progress {
         print(": \(text)", to: STDERR_FILENO, after: word)
     }
 
-    /// Takes the changing line away.
+    /// Removes the changing line.
     mutating func end() {
         guard hasLine else { return }
         _ = writeAll(Array("\r\u{1b}[2K".utf8), to: STDERR_FILENO)

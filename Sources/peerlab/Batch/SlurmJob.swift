@@ -6,7 +6,7 @@ import Kernel
 import Results
 import Runner
 
-/// Slurm, as labs already have it.
+/// Options for submission to Slurm.
 struct SlurmOptions: ParsableArguments {
     @Option(
         name: .customLong("slurm"),
@@ -26,8 +26,8 @@ struct SlurmOptions: ParsableArguments {
     }
 }
 
-/// An array job whose tasks each run a part of a batch. A task that is requeued, after its node failed or by hand, goes on
-/// with its journal.
+/// An array job; each task runs a part of a batch. A task that is requeued, after a failure of its node or by hand,
+/// resumes its journal.
 struct SlurmJob {
     private let tasks: Int
     private let options: [String]
@@ -40,11 +40,11 @@ struct SlurmJob {
         self.options = options
         arguments = SlurmJob.without(["--slurm", "--sbatch", "--journal"], given)
         let named = journals ?? "peerlab-slurm-\(BatchJournal.timestamp().replacing(":", with: ""))"
-        // Its tasks go on with what they find there, and ask nobody.
+        // Tasks resume journals in this folder without asking, so it must belong to the user alone.
         folder = try Folders.own(FormOptions.absolute(named), "--journal")
     }
 
-    /// The command line without options that are the submission's own.
+    /// The command line without options for the submission itself.
     static func without(_ names: [String], _ given: [String]) -> [String] {
         var kept: [String] = []
         var isValue = false
@@ -60,7 +60,7 @@ struct SlurmJob {
         return kept
     }
 
-    /// What each task runs. It becomes peerlab, so that Slurm's SIGTERM reaches it, and devices are released.
+    /// The script of each task. It execs peerlab, so that Slurm's SIGTERM reaches it and devices are released.
     private var script: String {
         let program = ShellWord.quoted(StdlibFolders.program())
         let words = ShellWord.line(arguments)
@@ -73,7 +73,7 @@ struct SlurmJob {
             """
     }
 
-    /// Hands it to sbatch(1); the result is what to exit with.
+    /// Passes the script to sbatch(1); returns the exit code.
     func submit() throws -> Int32 {
         let output = "\(folder)/part-%a.log"
         let words =

@@ -7,10 +7,10 @@ import Kernel
 import LuaKit
 import Runner
 
-/// A bench file that was named by its path is Lua of whoever wrote it. It runs in a process of its own, which can do nothing
-/// but read the file's folder; only the plain values that it returns come back, and they are read as anybody's.
+/// Runs a bench file that was named by path. It is Lua of unknown origin, so it runs in a process that can only read
+/// the file's folder; only plain values come back, which are untrusted too.
 enum BenchFile {
-    /// What it may take: seconds, bytes of memory, bytes that it prints, and bytes of what it returns.
+    /// Limits: seconds, bytes of memory, printed bytes, and bytes of the result.
     private static let time = 5.0
     private static let memory: UInt64 = 256 << 20
     private static let output: UInt64 = 1 << 20
@@ -21,9 +21,9 @@ enum BenchFile {
         var value: SentValue?
     }
 
-    /// What the file returns.
+    /// The table that the file returns.
     static func table(of path: String, _ library: Library) throws(ErrorValue) -> LuaValue {
-        // Said here, as anything that is wrong with the command line.
+        // Checked here, so that a wrong path is reported like any mistake of the command line.
         do throws(Failure) { close(try InputFile.open(path)) } catch {
             throw ErrorValue(kind: .usage, "cannot read \(path): \(error.errno.message) (\(error.errno.name))")
         }
@@ -46,7 +46,7 @@ enum BenchFile {
         return try value(of: ending, path)
     }
 
-    /// In the child.
+    /// Runs in the child: the encoded result.
     private static func answer(_ path: String, _ library: Library) -> [UInt8] {
         _ = Confinement(simulated: [path], library, memory: 0).apply()
         _ = sandbox_limit(SANDBOX_CPU_TIME, UInt64(time) * 2)

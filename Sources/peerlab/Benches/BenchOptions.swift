@@ -5,7 +5,7 @@ import Glibc
 import LuaKit
 import Runner
 
-/// What decides where a record is asked again, beside the bench.
+/// Options that choose where a record is replayed, beside the bench.
 struct RecordBench: ParsableArguments {
     @OptionGroup(title: "Lab") var lab: LabOptions
 
@@ -27,7 +27,7 @@ struct RecordBench: ParsableArguments {
     var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
 }
 
-/// What decides where scenarios run; the same for one run and for a batch.
+/// Options that choose where scenarios run, for one run and for a batch.
 struct BenchOptions: ParsableArguments {
     @Option(help: "sim[:NAME or FILE], lab, or host.")
     var bench = "sim"
@@ -48,7 +48,7 @@ struct BenchOptions: ParsableArguments {
 
     @OptionGroup(title: "Permissions") var grants: GrantOptions
 
-    /// Set by the lab bench for the peerlab in its guest: what to call the bench.
+    /// Set by the lab bench for the peerlab in its guest: the bench's name.
     @Option(help: .hidden)
     var insideLab: String?
 
@@ -66,7 +66,7 @@ struct BenchOptions: ParsableArguments {
 
     static func pair(_ text: String) throws -> (name: String, value: String) { try pair(text, of: "--set") }
 
-    /// Of another option that takes two things, which are called so in `form`.
+    /// The two parts of another option's value; `form` names them in messages.
     static func pair(
         _ text: String, of option: String, form: String = "option=value"
     ) throws -> (name: String, value: String) {
@@ -78,7 +78,7 @@ struct BenchOptions: ParsableArguments {
 
     func validate() throws { if insideLab == nil { try BenchOptions.check(lib: lib) } }
 
-    /// `--lib` names folders.
+    /// Checks that `--lib` names folders.
     static func check(lib: [String]) throws {
         for folder in lib {
             var status = stat()
@@ -89,7 +89,7 @@ struct BenchOptions: ParsableArguments {
         }
     }
 
-    /// What these options read: no output may be one of these files.
+    /// Adds the files that these options read: no output may be one of them.
     func read(into files: inout OutputFiles) {
         if let rules = grants.rules { files.read("the rules", rules) }
         if bench.hasPrefix("sim:") { files.read("the bench", String(bench.dropFirst(4))) }

@@ -9,7 +9,7 @@ import Records
 import Runner
 import SimKernel
 
-/// What `--bench` named.
+/// The bench that `--bench` names.
 enum BenchChoice {
     case sim(String)
     case lab
@@ -30,15 +30,15 @@ enum BenchChoice {
 }
 
 enum SimBench {
-    /// A bench by the name of a file in stdlib/benches, or by a path; `tph` is for scenarios.
+    /// A bench by the name of a file in stdlib/benches, or by a path; `tph` applies to scenarios.
     static func make(_ name: String, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         do throws(ErrorValue) { return make(try TopologyFile.load(name, library), tph: tph) } catch {
             throw ValidationError(error.line)
         }
     }
 
-    /// A bench that a file from elsewhere names: one of those that come with peerlab, never a path, which would be a bench
-    /// of this machine's.
+    /// The name of a bench in a file of unknown origin: only a bench that comes with peerlab, never a path, which would
+    /// load a file of this machine.
     static func shipped(_ text: String, in file: String) throws -> String {
         if text == "sim" { return "standard" }
         let name = text.dropFirst(4)
@@ -52,7 +52,7 @@ enum SimBench {
         return String(name)
     }
 
-    /// The one that models what a record was made on.
+    /// The bench that models the machine on which a record was made.
     static func make(for record: Record, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         let topology: Topology?
         if let model = record["model"] {
@@ -69,8 +69,8 @@ enum SimBench {
         return make(topology, tph: tph)
     }
 
-    /// A shipped bench with the revision of DMA_BUF_TPH that the record learned of, where the bench has none: a kernel of the
-    /// user's own may have the series, of which the lab's other options say nothing.
+    /// A shipped bench. Where it has no DMA_BUF_TPH, it gets the revision in the record: the user's own kernel may have
+    /// had the series, which the lab's options do not show.
     private static func topology(of name: String, _ record: Record, _ library: Library) throws(ErrorValue) -> Topology {
         var topology = try TopologyFile.load(name, library)
         if topology.tph == nil, let (number, revision) = RecordedTopology.hints(record) {
@@ -87,7 +87,8 @@ enum SimBench {
             isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
     }
 
-    /// The bench with kernels whose links are shown, a line at a time; one whose kernels are no models shows nothing.
+    /// The bench, with requests on its links passed to `emit`, one a line. For kernels that are not models nothing is
+    /// passed.
     static func showingTLPs(of bench: Bench, emit: @escaping @Sendable (String) -> Void) -> Bench {
         var bench = bench
         let makeKernel = bench.makeKernel
@@ -101,7 +102,8 @@ enum SimBench {
 }
 
 enum HostBench {
-    /// This machine; `insideLab` is what the lab bench calls itself in its guest, and `capture` sees the links there.
+    /// This machine. `insideLab`: the name that the lab bench has in its guest; `capture` records requests on links
+    /// there.
     static func make(tph: TPHChoice = .auto, insideLab: String?, capture: GuestCapture? = nil) -> Bench {
         var names = utsname()
         uname(&names)
@@ -113,9 +115,10 @@ enum HostBench {
     }
 }
 
-/// The folders that hold the stdlib.
+/// Folders with the stdlib.
 enum StdlibFolders {
-    /// `extra` (from --lib), PEERLAB_STDLIB, share/peerlab/stdlib beside the program, then a source tree around it.
+    /// In order: `extra` (--lib), PEERLAB_STDLIB, share/peerlab/stdlib beside the program, a source tree around the
+    /// program.
     static func all(extra: [String]) -> [String] {
         var folders = extra
         if let variable = getenv("PEERLAB_STDLIB") { folders.append(String(cString: variable)) }

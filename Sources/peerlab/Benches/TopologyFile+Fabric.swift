@@ -2,9 +2,9 @@ import LuaKit
 import Runner
 import SimKernel
 
-/// NICs, and what is between devices.
+/// NICs, and the fabric between devices.
 extension TopologyFile {
-    /// An RDMA device; without a function it is software.
+    /// An RDMA device; without a PCI function it is a software device.
     static func addNIC(_ fields: Fields, on address: String?, to bench: inout Topology) throws(ErrorValue) {
         let nic = try nic(fields, address)
         guard !bench.nics.contains(where: { $0.name == nic.name }) else {
@@ -48,7 +48,7 @@ extension TopologyFile {
         return nic
     }
 
-    /// Bytes: it is this process's memory.
+    /// Most bytes of a NIC's own memory, which is allocated in this process.
     private static let mostOwnMemory: Int64 = 16 << 20
 
     private static func subnet(_ fields: Fields) throws(ErrorValue) -> Topology.NIC.Subnet? {
@@ -57,7 +57,7 @@ extension TopologyFile {
         guard let guid = try fields.integer("guid") else {
             throw ErrorValue(kind: .usage, "\(fields.place) needs the port's guid")
         }
-        // The permissive LID and those of groups are no port's.
+        // A port's LID is unicast: neither multicast (from 0xc000) nor the permissive LID (0xffff).
         return Topology.NIC.Subnet(
             lid: UInt16(try number("lid", fields, 1...0xbfff, 1)), guid: UInt64(bitPattern: guid))
     }
@@ -77,7 +77,7 @@ extension TopologyFile {
         return limits
     }
 
-    /// Host bridges, ports and processors; every parent must be there, and above.
+    /// Host bridges, ports and processors; every parent must exist, and be above its child.
     static func addFabric(_ fields: Fields, to bench: inout Topology) throws(ErrorValue) {
         for bridge in try fields.list("host_bridges") {
             try bridge.allow(["name", "peer_to_peer"])
@@ -104,7 +104,7 @@ extension TopologyFile {
         bench.platform = try platform(try fields.table("platform"))
     }
 
-    /// Ports are listed from the top: one names a host bridge or a port before it.
+    /// Ports are listed from the top: each parent is a host bridge or an earlier port.
     private static func checkParents(_ bench: Topology) throws(ErrorValue) {
         var known = Set(bench.hostBridges.map(\.name))
         func check(_ address: String, _ parent: String?) throws(ErrorValue) {

@@ -4,12 +4,12 @@ import LuaKit
 import Runner
 import SimKernel
 
-/// A simulated bench as a Lua file describes it; stdlib/README.md has the keys.
+/// A simulated bench, described by a Lua file; stdlib/README.md has the keys.
 enum TopologyFile {
-    /// Bytes that a bench's name may have.
+    /// Bytes of the longest bench name.
     static let longestName = 160
 
-    /// Loads a bench by name or path; a name that begins with "lab-" says itself which lab it is.
+    /// Loads a bench by name or path; a name that begins with "lab-" itself describes a lab.
     static func load(_ name: String, _ library: Library) throws(ErrorValue) -> Topology {
         let path: String
         let value: LuaValue
@@ -37,7 +37,7 @@ enum TopologyFile {
         }
     }
 
-    /// A bench of these fields.
+    /// A bench from these fields.
     static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
         try fields.allow([
             "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
@@ -57,7 +57,7 @@ enum TopologyFile {
         bench.linkMode =
             try fields.choice("links", TLP.Mode.init(rawValue:), TLP.Mode.allCases.map(\.rawValue)) ?? .nonFlit
         if let capability = try iommu.integer("cap"), let extended = try iommu.integer("ecap") {
-            // Registers are bits, and so may be below 0 as Lua has them.
+            // Registers are bit patterns; Lua's integers are signed, so they may be negative.
             bench.iommuRegisters = (UInt64(bitPattern: capability), UInt64(bitPattern: extended))
         }
         for device in try fields.list("devices") { try add(device, to: &bench) }
@@ -69,7 +69,7 @@ enum TopologyFile {
         return bench
     }
 
-    /// A number within a range; nothing is bent to fit.
+    /// A number within a range; others are refused, not clamped.
     static func number(
         _ key: String, _ fields: Fields, _ range: ClosedRange<Int64>, _ fallback: Int64
     ) throws(ErrorValue) -> Int64 {
@@ -82,7 +82,7 @@ enum TopologyFile {
         return value
     }
 
-    /// A word that stands in a report's first line, where it must not be taken for more.
+    /// A word for a report's first line, without characters that could change that line's meaning.
     private static func label(_ key: String, _ fields: Fields, _ fallback: String) throws(ErrorValue) -> String {
         let text = try fields.text(key) ?? fallback
         guard (1...longestName).contains(text.utf8.count),
@@ -98,7 +98,7 @@ enum TopologyFile {
         return text
     }
 
-    /// A name that becomes an entry of a directory.
+    /// A name that is valid as a directory entry.
     static func entry(_ key: String, _ fields: Fields, _ fallback: String) throws(ErrorValue) -> String {
         let name = try fields.text(key) ?? fallback
         guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(where: { $0 <= 0x20 || $0 == 0x2f }),
@@ -185,7 +185,7 @@ enum TopologyFile {
         }
     }
 
-    /// Bytes in hexadecimal and where they go.
+    /// Bytes in hexadecimal, and their offset.
     private static func patch(_ fields: Fields, _ size: Int) throws(ErrorValue) -> (at: Int, bytes: [UInt8]) {
         try fields.allow(["at", "bytes"])
         let digits = Array((try fields.text("bytes") ?? "").filter { $0 != " " })
@@ -210,7 +210,7 @@ enum TopologyFile {
         guard let index = try fields.integer("index"), (0...5).contains(index), let size = try fields.size("size"),
             size > 0, size & (size - 1) == 0 || size % (1 << 30) == 0, size <= 1 << 46
         else {
-            // Drivers of devices with memory of their own show as much as there is, such as 96 GiB.
+            // Not only powers of two: some drivers expose all of a device's memory, such as 96 GiB, as a BAR region.
             throw ErrorValue(
                 kind: .usage,
                 "\(fields.place) needs an index, 0 to 5, and a size, a power of two or whole GiB, of at most 64T")
@@ -229,7 +229,7 @@ enum TopologyFile {
     }
 }
 
-/// A table of a bench file, and where it stands, for messages.
+/// A table of a bench file, with its position there for messages.
 struct Fields {
     private let values: [String: LuaValue]
     let place: String
@@ -260,7 +260,7 @@ struct Fields {
         return text
     }
 
-    /// A table of texts by name.
+    /// A table whose values are texts.
     func texts(_ key: String) throws(ErrorValue) -> [String: String] {
         let table = try table(key)
         var texts: [String: String] = [:]
@@ -303,7 +303,7 @@ struct Fields {
         return Fields(table, at: at(key))
     }
 
-    /// A list of strings or of numbers: `type` tells which in messages.
+    /// A list of strings or of numbers; `type` names the element type in messages.
     func values<Value>(_ key: String, _ type: String, _ read: (LuaValue) -> Value?) throws(ErrorValue) -> [Value] {
         guard let value = values[key], value != .table([:]) else { return [] }
         guard case .list(let list) = value else { throw wrong(key, "a list of \(type)") }
@@ -317,7 +317,7 @@ struct Fields {
         return result
     }
 
-    /// Of devices, ports or rows of configuration space no machine has more.
+    /// Most elements of a list (devices, ports, rows of configuration space): more than any machine has.
     static let longestList = 1024
 
     func list(_ key: String) throws(ErrorValue) -> [Fields] {

@@ -38,7 +38,7 @@ struct ConnectXCommand: ParsableCommand {
         let options = try described()
         let fabric = Fabric()
         let isVerbose = serving.verbose
-        // The driver asks nothing that could be refused: it reads the capability, and gives up.
+        // Reported here: the driver only reads the capability and gives up, so no command is refused.
         if isVerbose, options.capabilities["xrc"] == 0 {
             print(
                 "peerlab: mlx5_ib will not take the NIC: without xrc its probe fails with -95 (mlx5_ib_dev_res_init)",
@@ -50,7 +50,7 @@ struct ConnectXCommand: ParsableCommand {
         }
     }
 
-    /// A NIC, of which `capture` gets what it sends; with `isVerbose` it says what it refuses.
+    /// A NIC whose requests `capture` gets; with `isVerbose` it prints what it refuses.
     static func nic(
         _ options: HCAOptions, _ bus: any PCIBus, _ fabric: Fabric, _ capture: RequestCapture?, isVerbose: Bool
     ) -> HCA {
@@ -60,7 +60,7 @@ struct ConnectXCommand: ParsableCommand {
         return hca
     }
 
-    /// What was refused to a driver, for people who look for what their patch does.
+    /// Prints a command that was refused, for people who look for the effect of their patch.
     private static func tell(_ event: HCA.Event) {
         switch event {
         case .command(_, _, nil): break

@@ -18,7 +18,7 @@ struct DeviceCommand: ParsableCommand {
         subcommands: [ConnectXCommand.self, ExporterCommand.self, SeveralCommand.self])
 }
 
-/// How functions are served, whatever they are.
+/// Options for serving functions of any kind.
 struct ServingOptions: ParsableArguments {
     @Option(
         name: .customLong("socket"),
@@ -27,7 +27,7 @@ struct ServingOptions: ParsableArguments {
             valueName: "PATH"))
     var sockets: [String] = []
 
-    /// Set by the lab: descriptors of connected sockets, for each of which a function is served.
+    /// Set by the lab: connected sockets; a function is served on each.
     @Option(name: .customLong("connection"), help: .hidden)
     var connections: [Int32] = []
 
@@ -44,7 +44,7 @@ struct ServingOptions: ParsableArguments {
     @Flag(help: "Say what is refused, and why a connection ends.")
     var verbose = false
 
-    /// How many functions it takes.
+    /// Number of functions.
     var count: Int { sockets.count + connections.count }
 
     func validate() throws {
@@ -54,8 +54,8 @@ struct ServingOptions: ParsableArguments {
         guard Set(sockets).count == sockets.count else { throw ValidationError("a --socket is there twice") }
     }
 
-    /// Serves what `make` makes for each socket, which it is told the index of, until SIGINT, SIGTERM or SIGHUP, or until the
-    /// last of those that were connected has gone.
+    /// Calls `make` with the index of each socket and serves the function that it returns, until SIGINT, SIGTERM or
+    /// SIGHUP, or, for connected sockets, until the last client has closed.
     func serve(
         beside socket: (any ServedSocket)? = nil, _ make: @escaping (Int, any PCIBus) throws(Errno) -> any PCIFunction
     ) throws {
@@ -77,8 +77,8 @@ struct ServingOptions: ParsableArguments {
         server.run(until: Int32(signals), whileConnected: once || !connections.isEmpty)
     }
 
-    /// Its client is a guest's machine: what it does not need from here on it gives up. It opens no file any more, and
-    /// removes its sockets at the end.
+    /// Drops the rights that are not needed from here on, as the client is a guest and untrusted. The process opens no
+    /// file any more; it can still remove its sockets at the end.
     private func confine() throws {
         if let error = confineFiles() {
             print("peerlab: files are not confined, for landlock: \(error.message)", to: STDERR_FILENO)
@@ -93,7 +93,7 @@ struct ServingOptions: ParsableArguments {
         }
     }
 
-    /// Why landlock confines no files; nil where it does.
+    /// Why landlock does not restrict files; nil where it does.
     private func confineFiles() -> Errno? {
         let rules = sandbox_rules()
         if let error = Errno(result: rules) { return error }

@@ -2,12 +2,12 @@ import ArgumentParser
 import LuaKit
 import VFIOUser
 
-/// What an exporter is like, as people write it: KEY=VALUE, with commas between.
+/// Options of an exporter, in text form: KEY=VALUE, with commas between.
 extension Exporter.Description {
-    /// A key, and what it means.
+    /// A key, and its meaning.
     struct Key: Sendable {
         let name: String
-        /// The values it takes, as a help shows them.
+        /// Its valid values, as help shows them.
         let values: String
         let help: String
         let set: @Sendable (inout Exporter.Description, String) -> Bool
@@ -44,7 +44,7 @@ extension Exporter.Description {
         },
     ]
 
-    /// The usual one with the changes of a text such as "size=16M,completer=extended".
+    /// The default exporter, changed by a text such as "size=16M,completer=extended".
     init(_ text: String) throws(ValidationError) {
         self.init()
         for item in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -54,7 +54,7 @@ extension Exporter.Description {
         }
     }
 
-    /// Gives a key a value.
+    /// Sets the value of a key.
     mutating func set(_ name: String, _ value: String) throws(ValidationError) {
         guard let key = Self.keys.first(where: { $0.name == name }) else {
             throw ValidationError("'\(name)' is none of \(Self.keys.map(\.name).joined(separator: ", "))")

@@ -6,13 +6,13 @@ public import VFIOUser
 
 extension CaptureSocket: ServedSocket {}
 
-/// Set by the lab: what served NICs send is told to the guest.
+/// Options that the lab sets, so that the guest can get the requests of served NICs.
 struct CaptureOptions: ParsableArguments {
     /// The descriptor of the connection to the guest's port.
     @Option(name: .customLong("capture"), help: .hidden)
     var connection: Int32?
 
-    /// The file that is another function's memory, and whose: "ST_DEV:ST_INO=VENDOR:DEVICE/BAR".
+    /// The memory file of another function, and that function: "ST_DEV:ST_INO=VENDOR:DEVICE/BAR".
     @Option(name: .customLong("capture-target"), help: .hidden)
     var target: String?
 
@@ -22,7 +22,7 @@ struct CaptureOptions: ParsableArguments {
         }
     }
 
-    /// What `target` says.
+    /// `target`, parsed.
     private var named: (file: FileIdentity, identity: UInt32, region: UInt8)? {
         let parts = (target ?? "").split(whereSeparator: { ":=/".contains($0) })
         guard parts.count == 5, let device = UInt64(parts[0]), let inode = UInt64(parts[1]),
@@ -32,16 +32,16 @@ struct CaptureOptions: ParsableArguments {
         return (FileIdentity(device: device, inode: inode), UInt32(vendor) << 16 | UInt32(model), region)
     }
 
-    /// As `target` is written.
+    /// A value for `target`.
     static func text(_ memory: (identity: String, device: UInt64, inode: UInt64), region: Int) -> String {
         "\(memory.device):\(memory.inode)=\(memory.identity)/\(region)"
     }
 
-    /// Keeps what NICs send, where anybody will ask for it.
+    /// A recorder of the NICs' requests; nil where nobody can ask for them.
     func capture() -> RequestCapture? { connection.map { RequestCapture($0, named) } }
 }
 
-/// What NICs send, for the guest to ask for.
+/// Records requests of NICs, for the guest to fetch.
 final class RequestCapture {
     let socket: CaptureSocket
     private let ring = CaptureRing()
@@ -53,13 +53,13 @@ final class RequestCapture {
         self.target = target
     }
 
-    /// An exporter of this process, whose memory NICs reach below a switch.
+    /// Adds an exporter of this process, whose memory NICs reach below a switch.
     func know(_ exporter: Exporter, described description: Exporter.Description) {
         let identity = UInt32(description.vendor) << 16 | UInt32(description.device)
         target = (exporter.memoryFile, identity, UInt8(Exporter.memoryBAR))
     }
 
-    /// Listens to a NIC on its bus.
+    /// Records the requests of a NIC on its bus.
     func listen(to hca: HCA, on bus: any PCIBus) {
         hca.requests = { [self, unowned hca, unowned bus] request in
             var request = request

@@ -2,12 +2,12 @@ import ArgumentParser
 import ConnectX
 import VFIOUser
 
-/// A function to serve, as people write it: what it is, and what it is like behind commas.
+/// A function to serve, in text form: its kind, and options after commas.
 enum ServedFunction {
     case exporter(Exporter.Description)
     case connectx(HCAOptions)
 
-    /// "exporter" or "connectx", and KEY=VALUE behind commas.
+    /// "exporter" or "connectx", and KEY=VALUE after commas.
     init(_ text: String) throws(ValidationError) {
         let parts = text.split(separator: ",", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         switch parts[0] {

@@ -44,7 +44,7 @@ struct SeveralCommand: ParsableCommand {
                 capture?.know(exporter, described: description)
                 return exporter
             case .connectx(let options):
-                // NICs have numbers of their own on their fabric, other functions take none.
+                // Counts only NICs: they are numbered on their fabric.
                 let before = functions[..<index].count { if case .connectx = $0 { true } else { false } }
                 return ConnectXCommand.nic(options.next(before), bus, fabric, capture, isVerbose: isVerbose)
             }

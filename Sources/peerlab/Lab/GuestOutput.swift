@@ -1,12 +1,12 @@
 import Commands
 import Glibc
 
-/// What a guest prints, line by line, with escapes, and bounded: a guest that was taken over prints what it likes.
+/// A guest's output, printed line by line, escaped and limited: a compromised guest may print anything.
 final class GuestOutput {
-    /// Bytes of a line that are kept until its end has come.
+    /// Bytes kept of a line whose end has not come.
     private static let longest = 64 << 10
     private var line: [UInt8] = []
-    /// Bytes of a line that are not kept.
+    /// Bytes of the current line that were dropped.
     private var dropped = 0
 
     func add(_ bytes: [UInt8], to descriptor: Int32) {
@@ -18,13 +18,13 @@ final class GuestOutput {
         }
     }
 
-    /// What came without an end of its line.
+    /// Prints a last line without a line end.
     func end(to descriptor: Int32) {
         if !line.isEmpty { show(to: descriptor) }
     }
 
-    /// Whether a line could be taken for the one that says where a report comes from, and is not the lab's: no guest is
-    /// another bench. Blanks, marks and what joins to a letter before it do not count.
+    /// Whether a line could be taken for a report's first line of a bench other than the lab. Blanks, marks and
+    /// combining characters before it are ignored.
     static func namesBench(_ text: String) -> Bool {
         let letters = text.unicodeScalars.lazy.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
         let start = String(String.UnicodeScalarView(letters.prefix(5)))

@@ -3,10 +3,10 @@ import LuaKit
 import Runner
 
 extension RunProgress.Death {
-    /// The kinds of error that say that a case's guest died.
+    /// Kinds of errors that mean that a case's guest died.
     static let ofGuests: Set<ErrorKind> = [.kernelDied, .guestHung, .emulator]
 
-    /// What a guest's end that was not its command's means for the case that ran; nil where it means nothing for it.
+    /// What an abnormal end of the guest means for the running case; nil where it means nothing for it.
     static func of(_ verdict: LabVerdict, in stage: String) -> RunProgress.Death? {
         switch verdict {
         case .panicked(let tail):

@@ -2,21 +2,21 @@ import ArgumentParser
 import Glibc
 import Runner
 
-/// The kernel that the lab boots, and the modules that come with it.
+/// The kernel that the lab boots, and its modules.
 struct LabKernel {
-    /// Those that scripts/lab/unpack-kernel unpacks, as `--lab-kernel` calls them.
+    /// Values of `--lab-kernel` for kernels that scripts/lab/unpack-kernel unpacks.
     static let packaged = ["debian", "running"]
 
-    /// Its image.
+    /// Path of its image.
     let image: String
-    /// Files of its own modules, each behind those that it depends on: of one that somebody else has built.
+    /// Files of its own modules, each after those that it depends on; for a kernel that was not built here.
     private(set) var modules: [String] = []
-    /// Where further modules are: those that are built for it; nil where nothing here builds any.
+    /// The folder of modules built for it here; nil where none can be built.
     private(set) var folder: String?
-    /// What it lacks of what tests of peer-to-peer access need; nil where all is there, or not known.
+    /// Configuration that it lacks for tests of peer-to-peer access; nil where it has all, or where unknown.
     private(set) var lack: String?
 
-    /// A file's path, or one of ``packaged``, which is looked for in `cache`.
+    /// `name`: a file's path, or one of ``packaged``, which is looked for in `cache`.
     init(_ name: String?, cache: String = LabSetup.cache) throws(ValidationError) {
         guard let name, LabKernel.packaged.contains(name) else {
             image = name ?? LabSetup.builtKernel
@@ -41,7 +41,7 @@ struct LabKernel {
         if !lacks.isEmpty { lack = "Linux \(release) has \(lacks.joined(separator: " and "))" }
     }
 
-    /// Whether its image can be read, which is looked at once all options are understood.
+    /// Checks that its image can be read. Called once all options are parsed.
     func check() throws(ValidationError) {
         guard access(image, R_OK) == 0 else {
             throw ValidationError(
@@ -50,7 +50,7 @@ struct LabKernel {
         }
     }
 
-    /// The file that `--lab-kernel` names.
+    /// The path that a value of `--lab-kernel` means.
     static func file(_ name: String) -> String {
         packaged.contains(name) ? "\(place(name, LabSetup.cache))/bzImage" : name
     }

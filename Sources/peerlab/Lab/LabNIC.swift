@@ -1,16 +1,16 @@
 import ArgumentParser
 import ConnectX
 
-/// The NIC that `--lab-nic` asks for.
+/// The NIC that `--lab-nic` describes.
 struct LabNIC {
-    /// The text that it was made of.
+    /// The option's text.
     let text: String
-    /// The same, understood.
+    /// The parsed options.
     let options: HCAOptions
-    /// Whether the text says of TPH what it is to have.
+    /// Whether the text sets TPH options.
     let namesTPH: Bool
 
-    /// "connectx", and KEY=VALUE behind commas.
+    /// "connectx", and KEY=VALUE after commas.
     init(_ text: String) throws(ValidationError) {
         let parts = text.split(separator: ",", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard parts[0] == "connectx" else {

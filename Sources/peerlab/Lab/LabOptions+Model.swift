@@ -2,10 +2,10 @@ import ConnectX
 import LabBench
 import VFIOUser
 
-/// The simulated bench that models a lab, by its name: stdlib/benches/lab_machine.lua reads it. Parts come in its order, each only
-/// where it is not what a lab has without.
+/// The name of the simulated bench that models a lab, as stdlib/benches/lab_machine.lua parses it. Parts come in that
+/// file's order, and only where they differ from the default lab.
 extension LabOptions {
-    /// What `--bench` calls it. Capabilities of the NIC that no bench models are left out.
+    /// The value for `--bench`. NIC capabilities that no bench models are left out.
     var model: String {
         var parts = ["sim:lab"]
         if let exporter { parts += ["exporter"] + LabOptions.parts(ofExporter: exporter) }
@@ -16,11 +16,11 @@ extension LabOptions {
         return parts.joined(separator: "-")
     }
 
-    /// What is between the devices where `--lab-machine` says nothing: a kernel driver maps peer memory only where it knows a
-    /// route.
+    /// The default fabric between the devices. With a kernel driver as importer it has a route, as the driver maps peer
+    /// memory only then.
     var usualMachine: LabMachine.Fabric { importer || nic != nil ? .bridge : .noRoute }
 
-    /// What is refused elsewhere has no parts.
+    /// Empty for an invalid text, which is refused elsewhere.
     private static func parts(ofExporter text: String) -> [String] {
         guard let description = try? Exporter.Description(text) else { return [] }
         let usual = Exporter.Description()
@@ -38,7 +38,7 @@ extension LabOptions {
         return parts
     }
 
-    /// "64M", of a power of two.
+    /// A power of two as "64M".
     private static func text(ofSize size: UInt64) -> String {
         let unit = min(size.trailingZeroBitCount / 10, 4)
         return "\(size >> UInt64(10 * unit))" + ["", "K", "M", "G", "T"][unit]

@@ -2,7 +2,7 @@ public import ArgumentParser
 import Commands
 public import LabBench
 
-/// What the lab's guest is.
+/// Options that configure the lab's guest.
 struct LabOptions: ParsableArguments {
     @Option(
         name: .customLong("lab-kernel"),
@@ -69,20 +69,20 @@ struct LabOptions: ParsableArguments {
             """, valueName: "tcg|kvm"))
     var accelerator: LabMachine.Accelerator?
 
-    /// What these options read: no output may be one of these files.
+    /// Adds the files that these options read: no output may be one of them.
     func read(into files: inout OutputFiles) {
         if let kernel { files.read("the kernel", LabKernel.file(kernel)) }
     }
 
-    /// What the guest's peerlab calls its bench.
+    /// The bench's name in the guest's peerlab.
     var inside: String { LabOptions.insides[(nic == nil ? 0 : 1) + (accelerator == .kvm ? 2 : 0)] }
 
-    /// What any guest may call its bench.
+    /// All names that a guest may use.
     static let insides = ["QEMU", "QEMU (kvm)"].flatMap {
         ["\($0) with emulated devices", "\($0) with emulated devices and an emulated ConnectX"]
     }
 
-    /// What of these options makes the machine, without what names files, as a command line or a bundle tells it.
+    /// The options that shape the machine, without those that name files, for a command line or a bundle.
     var telling: [(key: String, value: String?)] {
         var words: [(key: String, value: String?)] = []
         if let tph { words.append(("lab-tph", tph)) }

@@ -5,18 +5,18 @@ import Glibc
 import Kernel
 import Runner
 
-/// A file that a guest sends, and where it goes.
+/// A file that a guest sends, and its destination.
 struct LabResult {
-    /// What it has to be: nothing else is kept of it.
+    /// The required content; anything else is dropped.
     enum Kind {
-        /// Lines, of a trace or of a program of the user's own.
+        /// Lines, of a trace or of a user's program.
         case text
-        /// A record, of the lab.
+        /// A record made in the lab.
         case record
-        /// Results as JSON, of the lab.
+        /// Results of the lab, as JSON.
         case results
 
-        /// The most of it, bytes: what is understood here takes many times as much memory.
+        /// Most bytes; decoded JSON takes many times that memory.
         fileprivate var limit: Int {
             switch self {
             case .text, .record: 256 << 20
@@ -25,7 +25,7 @@ struct LabResult {
         }
     }
 
-    /// Why what came is not kept.
+    /// Why received content is dropped.
     struct Objection: Error {
         let text: String
     }
@@ -35,7 +35,7 @@ struct LabResult {
     private let file: ResultFile?
     private let read: (([UInt8]) -> Void)?
 
-    /// Goes to a file that was looked at when the command began.
+    /// With a file as destination, which was checked when the command began.
     init(_ file: ResultFile, _ name: String, _ kind: Kind) {
         self.kind = kind
         self.name = name
@@ -43,7 +43,7 @@ struct LabResult {
         read = nil
     }
 
-    /// Is read by `read`.
+    /// With a function as destination.
     init(_ name: String, _ kind: Kind, read: @escaping ([UInt8]) -> Void) {
         self.kind = kind
         self.name = name
@@ -51,7 +51,8 @@ struct LabResult {
         file = nil
     }
 
-    /// Takes what came, and no more than what was understood of it: nothing that another reader understands otherwise.
+    /// Takes the received bytes. What is written is generated from the parsed content, so that no other reader can
+    /// understand it differently.
     func take(_ bytes: [UInt8]) throws {
         guard bytes.count <= kind.limit else {
             throw Objection(text: "it has \(bytes.count) bytes, and at most \(kind.limit) are taken")
@@ -68,8 +69,8 @@ struct LabResult {
         }
     }
 
-    /// Whether results are what a guest's are: a guest that calls itself something else than a lab would show emulated
-    /// results as another machine's.
+    /// Whether a result names a lab as its bench. A guest that names another one would pass emulated results off as
+    /// those of another machine.
     static func areLabs(_ result: ScenarioResult) -> Bool {
         result.bench == "lab" && !result.simulated && result.bench_description.hasPrefix("kernel ")
             && LabOptions.insides.contains { result.bench_description.hasSuffix(" in \($0)") }
@@ -81,7 +82,7 @@ struct LabResult {
         return results
     }
 
-    /// Of a record only the header is looked at here, which says where it is from; its calls are read when it is replayed.
+    /// Checks the header of a record, which names its bench. Its calls are checked when it is replayed.
     private static func checkHeader(_ bytes: [UInt8]) throws {
         let lines = bytes.prefix(1 << 16).split(separator: 10, omittingEmptySubsequences: false).prefix { !$0.isEmpty }
             .map { String(decoding: $0, as: UTF8.self) }
@@ -95,7 +96,7 @@ struct LabResult {
         else { throw Objection(text: "it does not say that it is the lab's") }
     }
 
-    /// Line by line, as text of others is shown.
+    /// Writes the text line by line, escaped like all foreign text.
     private func write(linesOf bytes: [UInt8]) throws(Failure) {
         try file?.write { pieces in
             var rest = bytes[...]
@@ -109,7 +110,7 @@ struct LabResult {
     }
 }
 
-/// Files of a guest while they come: in memory files, which go with this process.
+/// Files of a guest while they are received: memfds, which end with this process.
 final class LabSpools {
     private let results: [LabResult]
     private var descriptors: [Int32] = []
@@ -131,18 +132,18 @@ final class LabSpools {
         if !writeAll(bytes, to: descriptors[number]) { failure = Errno(errno) }
     }
 
-    /// Whether results came, in whatever form.
+    /// Whether results were received.
     var hasResults: Bool {
         zip(results, descriptors).contains { $0.kind == .results && lseek($1, 0, SEEK_END) > 0 }
     }
 
-    /// Results that are made here, as the guest's did not come.
+    /// Uses results that were made here, where the guest sent none.
     func replaceResults(_ bytes: [UInt8]) {
         for (number, result) in results.enumerated() where result.kind == .results { add(number, bytes) }
     }
 
-    /// Each to where it goes; what did not come, or cannot be kept, leaves what is there as it is. The result says why, of
-    /// each.
+    /// Passes each file to its destination. A file that did not come, or was refused, leaves the destination unchanged;
+    /// returns the reasons.
     func finish() -> [String] {
         if let failure { return ["the guest's files cannot be kept: \(failure.message) (\(failure.name))"] }
         return zip(results, descriptors).compactMap { result, descriptor in

@@ -5,57 +5,58 @@ import Kernel
 import LabBench
 import Runner
 
-/// A command of this program, or of an image of the user's, in the lab's guest.
+/// Runs a command of this program, or of a user's image, in the lab's guest.
 struct LabRun {
-    /// The most of a file or an archive that a guest is given, bytes.
+    /// Most bytes of a file or an archive for the guest.
     private static let longestInput = 1 << 30
-    /// Seconds that a command has which says nothing of it.
+    /// Default time limit of a command, seconds.
     static let defaultTime = 3600.0
 
-    /// The words behind the program's name, or a whole command where `program` is set.
+    /// Arguments of this program, or a whole command line where `program` is set.
     let command: [String]
     private let lab: LabOptions
     /// Further folders of Lua modules.
     private let lib: [String]
     /// A program of the user's image to run instead of this one.
     var program: String?
-    /// Scenarios: each comes with the Lua files of its folder.
+    /// Scenarios; the Lua files of each one's folder are copied too.
     var scripts: [String] = []
     /// Other files that the command reads, at the same paths in the guest.
     var inputs: [String] = []
-    /// Files that are only the guest's: where, and what is in them.
+    /// Files that exist only in the guest: path and content.
     var made: [(path: String, contents: [UInt8])] = []
-    /// Archives of the user's own, whose programs are in the guest too.
+    /// The user's archives, whose programs are unpacked in the guest.
     var images: [String] = []
-    /// What the command writes to `GuestJob.result(_:)`, and what becomes of it here.
+    /// Files that the command writes to `GuestJob.result(_:)`, and their destinations here.
     var results: [LabResult] = []
-    /// Seconds that the command has.
+    /// Time limit of the command, seconds.
     var time = LabRun.defaultTime
-    /// Whether the devices for vfio-pci are left to the guest's peerlab.
+    /// Whether the guest's peerlab binds devices to vfio-pci itself.
     var bindsItself = false
-    /// Whether what the command prints, beside errors, is not shown.
+    /// Whether the command's standard output is hidden; errors are shown.
     var isQuiet = false
-    /// Of `peerlab run`, what the guest tells of its scenarios.
+    /// For `peerlab run`: progress of the scenarios, as the guest reports it.
     private var story: RunStory?
-    /// Takes what programs tell by `GuestLine`.
+    /// Gets messages that programs send by `GuestLine`.
     var told: (([UInt8]) -> Void)?
 
-    /// `command` are words for the guest.
+    /// `command`: the command line in the guest.
     init(_ lab: LabOptions, lib: [String] = [], _ command: [String]) {
         self.lab = lab
         self.lib = lib
         self.command = command
     }
 
-    /// Boots, runs, brings results back. The result is what to exit with.
+    /// Boots the guest, runs the command and fetches the results. Returns the exit code.
     func run() throws -> Int32 {
         let (verdict, isTold, problems) = try boot()
         let code = status(verdict, isTold: isTold)
-        // What the guest says of its end is not to hide that something is missing.
+        // A missing file turns a pass into a failure.
         return code == ExitStatus.pass.rawValue && !problems.isEmpty ? ExitStatus.software.rawValue : code
     }
 
-    /// The same, for who judges the guest's end for himself. `isTold` is whether the end of a guest that died stands in the report.
+    /// The same, for callers that judge the guest's end themselves. `isTold`: the report already contains the guest's
+    /// death.
     func boot() throws -> (verdict: LabVerdict, isTold: Bool, problems: [String]) {
         let kernel = try LabKernel(lab.kernel)
         let setup = try LabSetup(lab, bindsItself: bindsItself, kernel: kernel)
@@ -101,9 +102,9 @@ struct LabRun {
 
     private func status(_ verdict: LabVerdict, isTold: Bool) -> Int32 {
         switch verdict {
-        // exit(3) takes eight bits, and 256 is not 0.
+        // exit(3) keeps eight bits: 256 would become 0, so such a code is an error.
         case .finished(let code):
-            // A signal ended the command, of which the shell's way to tell is no verdict.
+            // A signal ended the command. Codes above 128 are the shell's notation, not one of our exit codes.
             if story?.hasBegun == true, LabRun.isSignal(code) { return ExitStatus.fail.rawValue }
             return (0...255).contains(code) ? code : ExitStatus.software.rawValue
         case .interrupted, .timedOut:
@@ -119,7 +120,8 @@ struct LabRun {
             return ExitStatus.fail.rawValue
         case .panicked, .hung:
             if !isTold { print("peerlab: lab bench: \(verdict)", to: STDERR_FILENO) }
-            // A kernel that dies or hangs while a scenario or a program of the user's runs is what that has found.
+            // A crash or hang during a scenario or a user's program is a finding (1), otherwise a fault of the lab
+            // (70).
             let isFinding = story?.hasBegun ?? (program != nil)
             return isFinding ? ExitStatus.fail.rawValue : ExitStatus.software.rawValue
         default:
@@ -133,7 +135,8 @@ struct LabRun {
         }
     }
 
-    /// Whether a command that ended so was ended by a signal, but for Ctrl-C, of which it tells itself.
+    /// Whether an exit code means that a signal ended the command. SIGINT does not count: the command reports that
+    /// itself.
     static func isSignal(_ code: Int32) -> Bool {
         (129...255).contains(code) && code != ExitStatus.interrupted.rawValue
     }
@@ -169,20 +172,20 @@ struct LabRun {
         } catch { throw ValidationError(error.message) }
     }
 
-    /// Of our own variables those that say how to write for the user.
+    /// Variables about language and terminal, which are passed on to the guest.
     private static var environment: [String] {
         ["TERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR"].compactMap { (name: String) in
             getenv(name).map { "\(name)=\(String(cString: $0))" }
         }
     }
 
-    /// The folder of the guest in which the command runs: the same as here, but for those that its kernel makes.
+    /// The working folder in the guest: the same path as here, except for folders of virtual file systems.
     private static func directory() -> String {
         let folder = absolute(".")
         return isKernels(folder) ? "/root" : folder
     }
 
-    /// Where a file of this machine is in the guest.
+    /// The guest's path of a file of this machine.
     static func path(_ path: String) -> String {
         let path = absolute(path)
         guard isKernels(path) else { return path }
@@ -205,8 +208,7 @@ struct LabRun {
 }
 
 extension LabRun {
-    /// `peerlab run` of scenarios in the guest, where the devices that bring results about are. `words` are further options for
-    /// it, `results` what it writes by them.
+    /// `peerlab run` for scenarios in the guest. `words`: further options; `results`: files that those options write.
     static func scenarios(
         _ files: [String], _ on: BenchOptions, settings: [String], _ words: [String] = [], results: [LabResult],
         timeout: Double? = nil
@@ -224,10 +226,10 @@ extension LabRun {
         return run
     }
 
-    /// What the options of `peerlab run` say.
+    /// From the options of `peerlab run`.
     init(_ options: Run, _ limits: Limits, _ outputs: RunOutputs) throws {
         var results: [LabResult] = []
-        /// The path in the guest of what goes to a file here.
+        /// The guest's path for a result that is written to a file here.
         func result(_ file: ResultFile, _ name: String, _ kind: LabResult.Kind) -> String {
             results.append(LabResult(file, name, kind))
             return GuestJob.result(results.count - 1)
@@ -256,7 +258,7 @@ extension LabRun {
         bindsItself = !options.bind.isEmpty
     }
 
-    /// One scenario, whose result `read` gets as JSON.
+    /// For one scenario; `read` gets its result as JSON.
     init(
         _ file: String, _ on: BenchOptions, settings: [(name: String, value: String)],
         read: @escaping ([UInt8]) -> Void

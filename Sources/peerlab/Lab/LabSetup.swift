@@ -11,29 +11,28 @@ struct LabModule: Equatable, Sendable {
     /// See ``GuestJob/Module/sign``.
     var sign: String?
 
-    /// Where it is in the guest.
+    /// Its path in the guest.
     var path: String { "/lib/modules/" + (file.split(separator: "/").last.map(String.init) ?? file) }
 }
 
-/// What the options `--lab-...` make of the lab: the machine, the modules to load, and which
-/// driver gets which device.
+/// The lab that the options `--lab-...` describe: the machine, the modules to load, and each device's driver.
 struct LabSetup {
     private(set) var machine = LabMachine()
     private(set) var modules: [LabModule] = []
 
-    /// The machine's devices over vfio-user, in their order, as `peerlab device several` takes them.
+    /// The machine's vfio-user devices, in order, as arguments of `peerlab device several`.
     private var served: [String] = []
-    /// Bytes of memory that these have of their own.
+    /// Bytes of these devices' own memory.
     private var servedMemory: UInt64 = 0
-    /// An archive with a newer libibverbs for the guest than this machine's; nil where there is none.
+    /// An archive with a newer libibverbs than this machine's, for the guest; nil for none.
     private(set) var libraries: String?
-    /// What the machine lacks of what its options could give, and what it has of its own, one sentence each.
+    /// Notes for the user, one sentence each: limits of this machine, and files that it uses.
     private(set) var notes: [String] = []
 
     /// The kernel's drivers that this machine needs.
     private(set) var drivers: [LabModule] = []
 
-    /// For a kernel, whose modules are looked for beside it.
+    /// For a kernel, with modules from its folder.
     init(_ options: LabOptions, bindsItself: Bool, kernel: LabKernel) throws(ValidationError) {
         let folder = kernel.folder
         if let lack = kernel.lack { notes.append(lack) }
@@ -67,11 +66,11 @@ struct LabSetup {
                 "bench.tlps shows nothing: through the host bridge nobody tells the NIC's process which addresses are those of "
                     + "--lab-exporter; --lab-machine below-switch does")
         }
-        // The switch has those whose traffic it is about, and no port more.
+        // Below the switch there are ports only for the devices whose traffic matters.
         if machine.fabric == .belowSwitch { machine.devices.removeAll { $0.identity == LabMachine.express } }
     }
 
-    /// `refusal` is why this machine's KVM makes no machine.
+    /// Chooses KVM. `refusal`: why this machine's KVM cannot be used.
     mutating func useKVM(_ refusal: String?) throws(ValidationError) {
         guard machine.clock == .host else {
             throw ValidationError(
@@ -81,11 +80,12 @@ struct LabSetup {
         machine.accelerator = .kvm
     }
 
-    /// What the devices over vfio-user are; nil where the machine has none.
+    /// The process that serves the vfio-user devices; nil where the machine has none.
     var server: DeviceServer? {
         guard !served.isEmpty else { return nil }
         let words = served + (machine.fabric == .belowSwitch ? ["--switch"] : [])
-        // What goes to the exporter of another process through the bridge has addresses of which nobody tells it whose they are.
+        // Through the host bridge the NIC's process sees only addresses, and cannot know which belong to the exporter's
+        // process.
         let isCapturing = servedMemory == 0 || machine.fabric == .belowSwitch
         return DeviceServer(
             program: StdlibFolders.program(), functions: served.count, memory: servedMemory, isCapturing: isCapturing
@@ -97,7 +97,7 @@ struct LabSetup {
         }
     }
 
-    /// An exporter of this program's in the place of QEMU's.
+    /// Replaces QEMU's exporter by one of this program.
     private mutating func add(exporter text: String) throws(ValidationError) {
         do throws(ValidationError) { servedMemory += try Exporter.Description(text).size } catch {
             throw ValidationError("--lab-exporter: \(error.message)")
@@ -112,15 +112,15 @@ struct LabSetup {
         served.append("exporter,\(text)")
     }
 
-    /// The revisions that vfio_tph serves, each with the modules that stand in for the rest of its kernel. Programs know a
-    /// revision by their functions, so no other's may be loaded.
+    /// Revisions that the module vfio_tph provides, each with the modules that stand in for other parts of its kernel.
+    /// Programs recognise a revision by its functions, so modules of other revisions must not be loaded.
     private static let revisions: [(name: String, before: [String], after: [String])] = [
         ("v2", [], []), ("v6", ["pcie_tph"], []), ("v7", ["pcie_tph_completer"], ["dma_buf_tph"]),
         ("v9", ["pcie_tph_completer"], ["dma_buf_pci_tph"]), ("v10", ["pcie_tph_completer"], ["dma_buf_pci_tph"]),
         ("v11", ["pcie_tph_completer"], ["dma_buf_pci_tph"]),
     ]
 
-    /// The exporter goes to vfio_tph.
+    /// Gives the exporter to vfio_tph.
     private mutating func add(tph: String, _ folder: String?) throws(ValidationError) {
         let parts = tph.split(separator: "@", omittingEmptySubsequences: false)
         let number = parts.count == 2 ? UInt16(parts[1]) : 13
@@ -199,21 +199,21 @@ struct LabSetup {
 }
 
 extension LabSetup {
-    /// The kernel to boot where the user names none: PEERLAB_LAB_KERNEL, or where scripts/lab/build-kernel leaves its own.
+    /// The default kernel: PEERLAB_LAB_KERNEL, or the output of scripts/lab/build-kernel.
     static var builtKernel: String {
         variable("PEERLAB_LAB_KERNEL") ?? "\(cache)/bzImage"
     }
 
-    /// Where the lab's kernel modules are: PEERLAB_LAB_MODULES, or where scripts/lab/build-modules leaves them.
+    /// The folder of the lab's kernel modules: PEERLAB_LAB_MODULES, or the output of scripts/lab/build-modules.
     static var builtModules: String {
         variable("PEERLAB_LAB_MODULES") ?? "\(cache)/modules"
     }
 
-    /// A current libibverbs for a guest with a NIC that mlx5 drives: where scripts/lab/rdma-core leaves it.
+    /// A current libibverbs for a guest with an mlx5 NIC: the output of scripts/lab/rdma-core.
     private static var builtLibraries: String { "\(cache)/libibverbs.cpio" }
 
-    /// What the machine runs on: this system's QEMU, or where that knows no devices of another process and the machine has
-    /// one, what scripts/lab/qemu has unpacked. nil where there is none.
+    /// The QEMU to use: this system's or, where that has no vfio-user and the machine needs it, the one unpacked by
+    /// scripts/lab/qemu. nil where there is none.
     func emulator() throws(ValidationError) -> QEMU? {
         let system = QEMU.system, unpacked = QEMU.unpacked(in: "\(LabSetup.cache)/qemu")
         let needsDevices = machine.servedCount > 0, needsKVM = machine.accelerator == .kvm
@@ -228,14 +228,14 @@ extension LabSetup {
         return unpacked
     }
 
-    /// Where kernels, modules and a QEMU are that the scripts of scripts/lab have made.
+    /// The folder with kernels, modules and QEMU made by the scripts in scripts/lab.
     static var cache: String {
         if let cache = variable("PEERLAB_CACHE") { return cache }
         let caches = variable("XDG_CACHE_HOME") ?? "\(variable("HOME") ?? "")/.cache"
         return "\(caches)/peerlab"
     }
 
-    /// An empty variable counts as none.
+    /// The value of a variable; an empty one counts as unset.
     private static func variable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }

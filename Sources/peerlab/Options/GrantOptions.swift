@@ -7,7 +7,8 @@ import Kernel
 import LuaKit
 import Runner
 
-/// What scripts may change, on this machine. On the simulated bench and in the lab's guest nothing has to be granted.
+/// Effects and devices that scripts may use on this machine. On the simulated bench and in the lab's guest nothing
+/// needs a grant.
 struct GrantOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -28,10 +29,10 @@ struct GrantOptions: ParsableArguments {
     @Flag(help: "Let scripts that came from elsewhere, in a bundle, use this machine's devices.")
     var trust = false
 
-    /// What is granted on a bench of a kind: on this machine ("host") what is allowed; in the lab's guest ("lab") as well
-    /// where anything is, and else all, as on a simulated bench.
+    /// The grants on a kind of bench. "host": what is allowed. "lab": the same where anything is allowed, else
+    /// everything. Simulated: everything.
     func grants(on kind: String) throws -> Grants {
-        // Most runs: nothing to look up.
+        // Fast path of most runs.
         if kind != "host", allow.isEmpty, deny.isEmpty, rules == nil { return Grants() }
         var effects: Set<Effect> = []
         var devices: Set<String> = []
@@ -53,7 +54,7 @@ struct GrantOptions: ParsableArguments {
         let isLab = kind == "lab"
         let isOpen = kind != "host" && !(isLab && !(effects.isEmpty && devices.isEmpty))
         let all = isOpen || isAll
-        // The guest's devices are all there for the run.
+        // All devices of the guest exist for this run only.
         var grants = Grants(
             effects: all ? nil : effects, devices: all || isLab && devices.isEmpty ? nil : devices)
         grants.denied = denied
@@ -61,7 +62,7 @@ struct GrantOptions: ParsableArguments {
         return grants
     }
 
-    /// Asks on a terminal. Lines with a mark are the script's, also where they look like a question.
+    /// Asks on a terminal. The question says that marked lines are the script's, as they may look like a question.
     static func question(on terminal: Terminal) -> (String) -> Bool {
         { what in
             terminal.agrees(
@@ -69,7 +70,7 @@ struct GrantOptions: ParsableArguments {
         }
     }
 
-    /// What is allowed and denied, by options and rules: "allow" or "deny", and what.
+    /// Grants and refusals of options and rules: "allow" or "deny", and the effect or device.
     func words() throws -> [(word: String, value: String)] {
         var words = allow.map { (word: "allow", value: $0) } + deny.map { (word: "deny", value: $0) }
         guard let rules else { return words }
@@ -99,6 +100,6 @@ struct GrantOptions: ParsableArguments {
         )
     }
 
-    /// Addresses as the kernel writes them; names as they are.
+    /// PCI addresses in the kernel's notation; names unchanged.
     private static func canonical(_ name: String) -> String { PCIAddress(name).map { "\($0)" } ?? name }
 }

@@ -3,22 +3,22 @@ import Runner
 
 /// A command that runs on a bench.
 protocol BenchCommand: ParsableCommand {
-    /// What the bench was named.
+    /// The value of `--bench`.
     var benchName: String { get }
 }
 
-/// Which options of each command do something, and on which bench. What does nothing is refused before anything runs; what
-/// an option does, its help says. Every option of every command has a row: a test reads the parser's own list.
+/// The options of each command that have an effect, by bench. Options without effect are refused before anything runs.
+/// Every option of every command has a row; a test compares the table with the parser's own list.
 enum OptionTable {
-    /// Where a command runs.
+    /// The kind of bench.
     enum Kind: String, CaseIterable {
         case sim, lab, host
 
-        /// Of what `--bench` named; what names none is refused elsewhere.
+        /// From the value of `--bench`; invalid values are refused elsewhere.
         init(_ name: String) { self = Kind(rawValue: name) ?? .sim }
     }
 
-    /// Options of a command that do something on the same benches.
+    /// Options of a command with an effect on the same benches.
     private struct Row {
         let benches: [Kind]
         let options: [String]
@@ -31,16 +31,16 @@ enum OptionTable {
 
     private static let forms = "ktap tap junit json jsonl html"
     private static let all = Kind.allCases
-    /// What the guest is.
+    /// Options that configure the guest.
     private static let lab = Row(
         [.lab], "lab-kernel lab-tph lab-importer lab-machine lab-clock lab-accel lab-exporter lab-nic")
-    /// A simulated bench grants everything: there is nothing to allow.
+    /// Without `allow` on a simulated bench, where everything is granted.
     private static let scenarios = [
         Row(all, "bench set tph-abi lib deny rules"), Row([.lab, .host], "allow"), lab,
         // Set by the lab for the program in its guest.
         Row([.host], "inside-lab"),
     ]
-    /// Scenarios of the user's own need no trust, and only `run` has a record to write.
+    /// Options without effect: the user's own scenarios need no trust, and only `run` writes a record.
     private static let untold = Row([], "trust record-model")
     private static let records = [Row([.sim], "lib"), lab, Row([.host], "inside-lab")]
 
@@ -64,15 +64,15 @@ enum OptionTable {
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
-        // What it serves has options of its own.
+        // Its subcommands have options of their own.
         "device": [],
         "stubs": [Row(all, "markdown")], "results": [],
     ]
 
-    /// Options that another one makes useless.
+    /// Options that another option makes useless.
     private struct Conflict {
         let command: String
-        /// The other one.
+        /// The other option.
         let option: String
         let useless: [String]
         let reason: String
@@ -98,7 +98,7 @@ enum OptionTable {
         Conflict("restore", "forget", "list", "--forget removes what --list would show"),
     ]
 
-    /// What `--resume` reads, as the rest is the journal's.
+    /// Options that have an effect beside `--resume`; the others come from the journal.
     private static let resumed = Set(("resume yes journal " + forms).split(separator: " ").map(String.init))
 
     /// The options of a command that have a row.
@@ -106,7 +106,7 @@ enum OptionTable {
         Set(rows[command, default: []].flatMap(\.options))
     }
 
-    /// Why an option does nothing for a command on a bench; nil where it does something.
+    /// Why an option has no effect for a command on a bench; nil where it has one.
     static func refusal(of option: String, _ command: String, on bench: Kind) -> String? {
         let benches = rows[command, default: []].filter { $0.options.contains(option) }.flatMap(\.benches)
         guard !benches.contains(bench) else { return nil }
@@ -116,7 +116,7 @@ enum OptionTable {
             + (bench == .sim ? "on a simulated bench" : "with --bench \(bench.rawValue)")
     }
 
-    /// Why an option does nothing beside others; nil where it does something.
+    /// Why an option has no effect beside others; nil where it has one.
     static func refusal(of option: String, _ command: String, beside others: Set<String>) -> String? {
         if command == "batch", others.contains("resume"), !resumed.contains(option) {
             return "--resume goes on with the options that the batch was begun with: --\(option) is for another one"
@@ -132,10 +132,10 @@ enum OptionTable {
         }
     }
 
-    /// Refuses the options of a command line that do nothing.
+    /// Refuses options of a command line that have no effect.
     static func check(_ command: any ParsableCommand, _ words: [String]) throws {
         let name = type(of: command).configuration.commandName ?? ""
-        // Of these all do something; some have a program's own options among their words.
+        // Before the return below: commands without restricted options need only this check.
         try checkRepeated(words, name)
         guard
             rows[name, default: []].contains(where: { $0.benches != all })
@@ -144,7 +144,7 @@ enum OptionTable {
         let bench = (command as? any BenchCommand).map { Kind($0.benchName) } ?? .sim
         let given = Set(words.prefix { $0 != "--" }.compactMap { option(in: $0) }).intersection(allNames)
         for option in given.sorted() {
-            // The lab's guest is a host, on which what is for the lab does something as well.
+            // In the lab's guest the bench is `host`, but options for the lab have an effect too.
             let isOfGuest = given.contains("inside-lab") && refusal(of: option, name, on: .lab) == nil
             let reason =
                 (isOfGuest ? nil : refusal(of: option, name, on: bench))
@@ -153,14 +153,14 @@ enum OptionTable {
         }
     }
 
-    /// Options that may be given several times; of any other one would be forgotten.
+    /// Options that may be given several times; a second value of any other one would be ignored.
     private static let repeatable: Set<String> = [
         "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix", "allow",
         "deny",
     ]
 
     private static func checkRepeated(_ words: [String], _ command: String) throws {
-        // What follows of the lab's is another program's command line.
+        // Later words of `peerlab lab` are another program's command line.
         guard command != "lab" else { return }
         var seen: Set<String> = []
         for option in words.prefix(while: { $0 != "--" }).compactMap({ option(in: $0) })
@@ -171,7 +171,7 @@ enum OptionTable {
 
     private static let allNames = Set(rows.values.joined().flatMap(\.options))
 
-    /// "bench" of "--bench" and "--bench=sim".
+    /// "bench" for "--bench" and "--bench=sim".
     private static func option(in word: String) -> String? {
         switch word {
         case "-o": return "output"

@@ -5,15 +5,15 @@ import Glibc
 import LuaKit
 import Runner
 
-/// What files of the lab's guest a run may open, by what its scenarios say of themselves; found out before the run gives up
-/// the rights that it needs for that.
+/// Which files of the lab's guest a run may open, by its scenarios' declarations. They are read before the run drops
+/// the rights that this decision concerns.
 enum RawDeclaration {
-    /// How long scenarios may take to say it, seconds; what takes longer has not said that it needs `raw`.
+    /// Seconds for loading all scenarios; where it takes longer, none counts as declaring `raw`.
     private static let patience: UInt32 = 5
     private static let needsRaw: Int32 = 1
 
-    /// Whether `files` may open any file of the bench: `raw` is granted, and one of them declares it or declares no effects,
-    /// as plain scripts do. They are loaded in a process that touches nothing.
+    /// Whether `files` may open any file of the bench: `raw` is granted, and one of them declares it, or declares no
+    /// effects, as plain scripts do. They are loaded in a confined process.
     static func opensAnyFile(_ files: [String], _ grants: Grants, _ library: Library, on bench: Bench) -> Bool {
         guard bench.kind == "lab", grants.allows(.raw) else { return false }
         let child = process_fork()

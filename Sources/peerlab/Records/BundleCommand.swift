@@ -59,7 +59,7 @@ struct BundleCommand: ParsableCommand {
         print("the scenario \(outcome); the bundle shows it", to: STDERR_FILENO)
     }
 
-    /// Refuses what could not be read back.
+    /// Refuses names and values that could not be read back.
     private func check() throws {
         guard Bundle.isName(name(of: file)), file.hasSuffix(".lua") else {
             throw ValidationError(
@@ -83,7 +83,7 @@ struct BundleCommand: ParsableCommand {
 
     private func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
-    /// The run, in a process of its own.
+    /// Runs the scenario, in a process of its own.
     private func runScenario(_ folder: TemporaryFolder) throws -> Int32 {
         var words = ["run", "--bench", on.bench, "--tph-abi", on.tphAbi]
         for setting in on.settings { words += ["--set", setting] }
@@ -110,7 +110,7 @@ struct BundleCommand: ParsableCommand {
         return ending.exit ?? ExitStatus.software.rawValue
     }
 
-    /// The scenario, the modules of its folder that its run loaded, record and result; each is told of.
+    /// The scenario, modules of its folder that the run loaded, record and result; prints a line for each.
     private func files(_ script: String, _ folder: TemporaryFolder) throws -> [Bundle.File] {
         var files = [Bundle.File(name: name(of: file), text: script)]
         let place = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
@@ -120,7 +120,7 @@ struct BundleCommand: ParsableCommand {
             .flatMap { $0.modules ?? [] } ?? []
         for module in loaded where !files.contains(where: { $0.name == module }) {
             do throws(Failure) {
-                // Exactly what the run's `require` would load.
+                // Read in the same way as by the run's `require`.
                 guard let bytes = try ModuleFile.bytes(of: module, in: place) else { continue }
                 files.append(Bundle.File(name: module, text: String(decoding: bytes, as: UTF8.self)))
             } catch {
@@ -154,7 +154,7 @@ struct BundleCommand: ParsableCommand {
         print("redacted: \(taken)", to: STDERR_FILENO)
     }
 
-    /// A record that is too long for a list stays out, and the bundle says so.
+    /// Leaves out a record that is too long for a mailing list; the bundle notes that.
     private func leaveOut(_ bundle: inout Bundle) {
         guard bundle.text.utf8.count > Bundle.longest, let record = bundle.file("record") else { return }
         bundle.files.removeAll { $0.name == "record" }
@@ -166,7 +166,7 @@ struct BundleCommand: ParsableCommand {
     }
 }
 
-/// A folder that goes with what is in it.
+/// A folder that is removed with its files.
 struct TemporaryFolder {
     let place: String
 

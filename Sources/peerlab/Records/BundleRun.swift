@@ -4,23 +4,24 @@ import Kernel
 import Records
 import Runner
 
-/// `peerlab run BUNDLE`: a stranger's scenario.
+/// `peerlab run BUNDLE`: runs a scenario of unknown origin.
 struct BundleRun {
     private let folder: TemporaryFolder
-    /// The scenario, on disk.
+    /// Path of the unpacked scenario.
     let path: String
-    /// What it is called.
+    /// Name of the scenario in the bundle.
     let name: String
     /// Its options.
     let settings: [String]
-    /// The simulated bench that models what it was made on.
+    /// Name of the simulated bench that models the one on which it was made.
     let model: String?
-    /// What was recorded: it describes a machine without a model of its own, and tells what a model's kernel had.
+    /// The bundle's record: it describes a machine for which there is no model, and which features a modelled kernel
+    /// had.
     let record: Record?
 
-    /// nil where the file is no bundle. A stranger's scenario runs on simulated benches alone, unless it is trusted.
+    /// nil where the file is not a bundle. Its scenario runs on simulated benches only, unless it is trusted.
     init?(_ file: String, on options: BenchOptions) throws {
-        // What cannot be read is told of by whoever reads it first.
+        // An unreadable file is reported by the code that reads it first.
         guard let text = try? InputFile.text(of: file, limit: InputFile.Limit.bundle), Bundle.isBundle(text) else {
             return nil
         }
@@ -58,9 +59,9 @@ struct BundleRun {
         }
     }
 
-    /// The folder that they are in.
+    /// The folder of the unpacked files.
     var place: String { folder.place }
 
-    /// Takes the files away.
+    /// Removes the unpacked files.
     func remove() { folder.remove() }
 }

@@ -2,7 +2,7 @@ import Commands
 import Runner
 
 extension ForeignLimits {
-    /// The same options, for the program in the lab's guest.
+    /// The same options as words, for the program in the lab's guest.
     var words: [String] { ["--timeout", timeout, "--memory", memory] }
 
     /// `--timeout`, seconds.
@@ -10,7 +10,7 @@ extension ForeignLimits {
 }
 
 extension Confinement {
-    /// For a record that is replayed on this machine's devices.
+    /// For a replay of a record on this machine's devices.
     static func devices(_ on: RecordBench, _ library: Library) -> Confinement {
         Confinement(real: [], library, insideLab: on.insideLab != nil, granted: nil, port: nil)
     }

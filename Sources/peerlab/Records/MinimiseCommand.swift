@@ -73,7 +73,7 @@ struct MinimiseCommand: ParsableCommand {
         let library = on.library
         try result?.open()
         if case .host = choice {
-            // Each try is a process of its own, which is confined; this one makes no call.
+            // Each try runs in a confined process of its own; this process makes no call on the bench.
             let bench = HostBench.make(insideLab: on.insideLab)
             let record = try RecordText.record(text, file)
             let most = try Limits(timeout: limits.timeout, memory: limits.memory)
@@ -133,13 +133,13 @@ struct MinimiseCommand: ParsableCommand {
         return 0
     }
 
-    /// Every answer of a record on a fresh kernel of the bench.
+    /// All answers of a record, replayed on a fresh kernel of the bench.
     private static func answers(_ record: Record, _ bench: Bench, _ values: Bool) -> [Answer] {
         let replay = Replay(on: bench.makeKernel(), isReal: !bench.isSimulated)
         return record.entries.compactMap { replay.answer($0, values: values) }
     }
 
-    /// The same in a process of its own: what a real kernel has open goes with it.
+    /// The same in a process of its own, whose end closes everything in a real kernel.
     private static func inProcess(
         _ record: Record, _ bench: Bench, _ confinement: Confinement, _ task: BatchTask, _ values: Bool
     ) -> [Answer] {

@@ -19,7 +19,7 @@ struct RecordFile {
         if let model { header.append(("model", model)) }
         for (key, value) in bench.machine().sorted(by: { $0.key < $1.key }) { header.append((key, value)) }
         if !bench.isSimulated, let line = firstLine(of: "/proc/cmdline") {
-            // The first program of a guest says nothing of its kernel.
+            // rdinit= only names the lab's init program.
             let words = line.split(separator: " ").filter { !$0.hasPrefix("rdinit=") }
             header.append(("command line", words.joined(separator: " ")))
         }
@@ -39,22 +39,23 @@ struct RecordFile {
         let output = try LineFile(file)
         self.output = output
         recorder = Recorder(header: header.map { (key: $0.0, value: $0.1) }) { line in
-            // What a crash of the kernel would take is written at once; of posted and polled work there may be a lot.
+            // Lines are written at once, as a crash of the kernel would lose them. Posted and polled work is buffered:
+            // it may be a lot.
             let isWork = line.hasPrefix("ibv_post_") || line.hasPrefix("ibv_poll_cq")
             output.write(line, isWork ? .later : .now)
         }
     }
 
-    /// Writes what is left; false where something could not be written, which it says.
+    /// Writes the remaining lines; false where a write failed, which it reports.
     func finish() -> Bool {
         recorder.finish()
         return output.finish()
     }
 
-    /// The same where the process ends now.
+    /// The same when the process ends now.
     func finishNow() { output.finishNow() }
 
-    /// Records which case begins, and where one failed.
+    /// Records the start and the first failure of a case.
     func note(_ note: CaseNote) {
         switch note {
         case .begins(let name): recorder.note(name)
@@ -64,13 +65,13 @@ struct RecordFile {
         }
     }
 
-    /// Records what goes through a kernel.
+    /// Records the calls of a kernel handle.
     func watch(_ kernel: TracingKernel?) {
         if let kernel { recorder.watch(kernel) }
     }
 }
 
-/// The simulated bench that models what a record was made on; nil where none does.
+/// Name of the simulated bench that models this one, for the record; nil where none does.
 func recordModel(_ on: BenchOptions, _ bench: Bench) -> String? {
     if bench.isSimulated { return on.bench == "sim" ? "sim:standard" : on.bench }
     return on.recordModel

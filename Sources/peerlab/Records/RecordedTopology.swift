@@ -4,15 +4,15 @@ import Records
 import Runner
 import SimKernel
 
-/// The simulated bench that the header of a record describes, line by line as `MachineTopology` wrote it.
+/// The simulated bench that a record's header describes, in the lines that `MachineTopology` wrote.
 enum RecordedTopology {
-    /// Keys of lists of a bench, and of a device.
+    /// Keys whose values form a list, of a bench and of a device.
     private static let lists = [
         "host bridge": "host_bridges", "port": "ports", "device": "devices", "software rdma": "rdma",
     ]
     private static let parts = ["bar": "bars", "config": "config"]
 
-    /// A kernel's release as a bench may have it: a redacted one has brackets.
+    /// A kernel's release in the form that a bench accepts: a redacted one contains brackets.
     private static func release(_ text: String) -> String {
         String(text.prefix(64).map { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.+~".contains($0)) ? $0 : "-" })
     }
@@ -52,7 +52,7 @@ enum RecordedTopology {
         }
     }
 
-    /// The number and the revision of DMA_BUF_TPH that the record learned of.
+    /// Number and revision of DMA_BUF_TPH in the record.
     static func hints(_ record: Record) -> (UInt32, String)? {
         for entry in record.entries {
             if case .feature(let feature) = entry.kind, let revision = feature.revision {
@@ -62,7 +62,7 @@ enum RecordedTopology {
         return nil
     }
 
-    /// The device that the last line told of.
+    /// Changes the device that the latest "devices" line began.
     private static func change(
         _ found: inout [String: [[String: LuaValue]]], _ key: String,
         _ body: (inout [String: LuaValue]) throws(ErrorValue) -> Void
@@ -73,7 +73,7 @@ enum RecordedTopology {
         try body(&found["devices", default: []][last])
     }
 
-    /// Before another line is kept.
+    /// Limits the number of lines with one key.
     private static func check(count: Int, _ key: String) throws(ErrorValue) {
         guard count < Fields.longestList else {
             throw ErrorValue(kind: .usage, "the record's header has more than \(Fields.longestList) lines '\(key)'")
@@ -92,7 +92,7 @@ enum RecordedTopology {
                 rest = rest.dropFirst()
                 guard let end = rest.firstIndex(of: "\"") else { throw wrong(rest, key) }
                 let text = String(rest[..<end])
-                // The one field that is a list.
+                // The only field that is a list.
                 fields[name] =
                     name == "acs" ? .list(text.split(separator: ",").map { .string(String($0)) }) : .string(text)
                 rest = rest[rest.index(after: end)...]

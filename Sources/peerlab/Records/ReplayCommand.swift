@@ -74,7 +74,7 @@ struct ReplayCommand: ParsableCommand {
         throw ExitCode(try replay(record, bench, renamed))
     }
 
-    /// What fits nothing was meant otherwise.
+    /// Refuses a path that the record does not open: it must be a mistake.
     private func check(_ renamed: [String: String], in record: Record) throws {
         let paths = record.paths
         guard let wrong = renamed.keys.sorted().first(where: { !paths.contains($0) }) else { return }
@@ -119,9 +119,9 @@ struct ReplayCommand: ParsableCommand {
     }
 }
 
-/// Records from files.
+/// Reads records from files.
 enum RecordText {
-    /// A record, or that of a bundle; `path` is for messages.
+    /// The record in a text, which may be a bundle; `path` is for messages.
     static func record(_ text: String, _ path: String) throws -> Record {
         do {
             var text = text

@@ -30,7 +30,7 @@ struct ReportCommand: ParsableCommand {
             let document = try? JSONDecoder().decode(Document.self, from: Data(json.utf8)),
             let result = document.results.first
         else { throw ValidationError("\(file): the bundle has no result") }
-        // What the bundle brings in further lines is marked, so that it adds none to the mail's head or sections.
+        // Further lines of the bundle's text are marked, so that they cannot add headers or sections to the mail.
         for line in Mail(bundle, result, file: file).lines { print(line, to: STDOUT_FILENO) }
     }
 
@@ -39,7 +39,7 @@ struct ReportCommand: ParsableCommand {
     }
 }
 
-/// What a mail says.
+/// The text of the mail.
 private struct Mail {
     private let bundle: Bundle
     private let result: ScenarioResult
@@ -94,7 +94,7 @@ private struct Mail {
         return lines + ["", verdict] + Report.ending(result)
     }
 
-    /// What led to the script's failure, or to the last refusal.
+    /// The calls that led to the script's failure, or to the last error.
     private var calls: [String] {
         guard let record else { return [] }
         if let end = record.failures.last?.index {

@@ -4,7 +4,7 @@ import Kernel
 import LabBench
 import Synchronization
 
-/// In the lab's guest, the requests of its emulated NIC as lines of `--tlp`.
+/// In the lab's guest: requests of the emulated NIC, as lines of `--tlp`.
 final class CapturedLines: Sendable {
     private struct State {
         var bytes = 0
@@ -14,10 +14,10 @@ final class CapturedLines: Sendable {
     private let capture: GuestCapture
     private let file: TraceFile
     private let state = Mutex(State())
-    /// The guest keeps the file in its memory until it sends it.
+    /// Most bytes: the guest keeps the file in its memory until it sends it.
     private static let most = 128 << 20
 
-    /// Writes what comes from now on.
+    /// Writes requests from now on.
     init(_ capture: GuestCapture, in file: TraceFile) {
         (self.capture, self.file) = (capture, file)
         file.write("# " + GuestCapture.about)
@@ -37,7 +37,7 @@ final class CapturedLines: Sendable {
         if hasRoom { for line in lines { file.write(line) } }
     }
 
-    /// The last of them; false where some could not be had, which it says.
+    /// Writes the last requests; false where some were lost, which it reports.
     func finish() -> Bool {
         defer {
             let left = state.withLock(\.left)

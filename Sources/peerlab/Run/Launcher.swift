@@ -3,7 +3,7 @@ import Batch
 import Glibc
 import Runner
 
-/// Which role this process is: `--role` and `--rendezvous`, or what a launcher of parallel jobs has set.
+/// The role of this process: by `--role` and `--rendezvous`, or by the variables of a parallel launcher.
 struct Launcher {
     private let environment: (String) -> String?
 
@@ -33,7 +33,7 @@ struct Launcher {
         return RoleAssignment(choice, at: address)
     }
 
-    /// This task's part of an array job, or this process's of a job step.
+    /// This task's part of an array job, or this process's part of a job step.
     var shard: Shard? {
         if let task = number("SLURM_ARRAY_TASK_ID"), let count = number("SLURM_ARRAY_TASK_COUNT") {
             return Shard(task - (number("SLURM_ARRAY_TASK_MIN") ?? 0) + 1, of: count)
@@ -44,7 +44,7 @@ struct Launcher {
 
     private func number(_ name: String) -> Int? { environment(name).flatMap(Int.init) }
 
-    /// This process's rank among those that srun or a PMIx launcher started together; nil where it is alone.
+    /// This process's rank among those that srun or a PMIx launcher started together; nil for a single process.
     private func process() -> (rank: Int, count: Int)? {
         let rank = number("SLURM_PROCID") ?? number("PMIX_RANK")
         let count =
@@ -54,7 +54,7 @@ struct Launcher {
         return (rank, count)
     }
 
-    /// The first host of the job step, and a port that other steps do not have at the same time.
+    /// The first host of the job step, and a port that no other step uses at the same time.
     private func address() -> String? {
         guard let hosts = environment("SLURM_STEP_NODELIST") ?? environment("SLURM_JOB_NODELIST"),
             let first = Launcher.firstHost(of: hosts)
@@ -63,7 +63,7 @@ struct Launcher {
         return "\(first):\(20_000 + Int(UInt(bitPattern: step) % 10_000))"
     }
 
-    /// The first host of a list as SLURM writes it: "node[03-08,11]", "a1,b2", "rack2-[1,4]-ib".
+    /// The first host of a list in SLURM's notation: "node[03-08,11]", "a1,b2", "rack2-[1,4]-ib".
     static func firstHost(of list: String) -> String? {
         var host = ""
         var rest = Substring(list)

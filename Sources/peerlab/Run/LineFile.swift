@@ -4,10 +4,10 @@ import Kernel
 import Runner
 import Synchronization
 
-/// Lines to a file: traces and records. The file is in its place once all are written, also where a run fails or is
-/// interrupted.
+/// A file of lines: a trace or a record. It is renamed to its path once all lines are written, also where a run fails
+/// or is interrupted.
 final class LineFile: Sendable {
-    /// When a line goes to the file.
+    /// When a line is written to the file.
     enum Moment { case now, later }
 
     private let file: ResultFile
@@ -33,10 +33,10 @@ final class LineFile: Sendable {
         waiting.removeAll(keepingCapacity: true)
     }
 
-    /// Writes what is left and puts the file in its place; false where something could not be written, which it says.
+    /// Writes the remaining lines and renames the file to its path; false where a write failed, which it reports.
     func finish() -> Bool { waiting.withLock { end(&$0) } }
 
-    /// The same where the process ends now: a thread that is stuck in writing is not waited for.
+    /// The same when the process ends now: does not wait for a thread that hangs in a write.
     func finishNow() { _ = waiting.withLockIfAvailable { end(&$0) } }
 
     private func end(_ waiting: inout [UInt8]) -> Bool {

@@ -16,24 +16,24 @@ final class LocalRun {
     private let trace: TraceFile
     private let tlps: TraceFile
     private let record: RecordFile?
-    /// Who writes the results where this process cannot any more.
+    /// Writes the results where this process dies before it can.
     private let keeper: RunKeeper?
-    /// In the lab's guest: who sees what the emulated NIC sends.
+    /// In the lab's guest: records requests of the emulated NIC.
     private let capture: GuestCapture?
-    /// In the lab's guest: the host.
+    /// In the lab's guest: the connection to the host.
     private let outside: GuestLine?
     private var context: RunContext
     private var results: [ScenarioResult] = []
-    /// The same for a thread that writes them where a run never ends.
+    /// A copy of `results` for the thread that writes them where a run does not end.
     private let ended = Ended()
     private var errors: [ErrorValue] = []
-    /// Whether it was told that the run of the file whose turn it is begins.
+    /// Whether the start of the current file's run was reported.
     private var hasBegun = false
 
     private final class Ended: Sendable { let results = Mutex<[ScenarioResult]>([]) }
 
-    /// Opens all that is written, and gives up what the process does not need. `context` has the bench, what the options say of
-    /// limits, bindings and refusals.
+    /// Opens all output files, and drops the rights that the process does not need. `context` has the bench, and
+    /// limits, bindings and injections from the options.
     init(
         _ options: Run, _ context: RunContext, _ outputs: RunOutputs, _ keeper: RunKeeper?, _ capture: GuestCapture?
     ) throws {
@@ -65,7 +65,7 @@ final class LocalRun {
     private static func confinement(
         _ options: Run, _ context: RunContext, _ outputs: [ResultFile], _ granted: Set<String>?, _ grants: Grants
     ) -> Confinement {
-        // What the process takes itself comes on top of what scripts have.
+        // The process's own memory is added to the scripts' limit.
         let memory = (context.limits.memory ?? Limits.defaultMemory) + Confinement.modelMemory
         let (files, library) = (options.files, context.library)
         var confinement = Confinement(simulated: files, library, outputs: outputs, memory: memory)
@@ -79,7 +79,7 @@ final class LocalRun {
         return confinement
     }
 
-    /// Who sees the calls and the requests on the links, and who hears how it goes on.
+    /// Connects the observers of calls and of link requests, and the receivers of progress.
     private func watch() {
         if options.trace != nil { context.tracing.line = { [trace] in trace.write($0) } }
         if let record {
@@ -105,7 +105,7 @@ final class LocalRun {
         }
     }
 
-    /// Where a run never ends: what there is of all files, of which the rest is shown.
+    /// Where a run does not end: the results of all files so far; prints those lines that the report still lacks.
     private static func results(
         of files: [String], _ before: [ScenarioResult], _ stuck: Deadline.Stuck
     ) -> [ScenarioResult] {
@@ -119,13 +119,13 @@ final class LocalRun {
         return all
     }
 
-    /// Runs all files in turn, and writes what came of them. The result is what to exit with.
+    /// Runs all files in turn and writes their results. Returns the exit code.
     func run(_ settings: [(name: String, value: String)]) -> Int32 {
         print(context.bench.line, to: STDOUT_FILENO)
         let requests = options.tlp == nil ? nil : capture.map { CapturedLines($0, in: tlps) }
         process_count_signals()
         for file in options.files {
-            // One that came between two runs.
+            // A signal may have come between two runs.
             if process_signals() > 0 { break }
             run(file, settings)
             updateRequests()
@@ -163,7 +163,7 @@ final class LocalRun {
         keeper?.tell(event)
     }
 
-    /// Those that the lab's emulated NIC has sent since; why that fails, the end says.
+    /// Fetches new requests of the lab's emulated NIC. Errors are reported at the end.
     private func updateRequests() { if options.tlp != nil { try? capture?.update() } }
 
     private static func writeJSON(_ results: [ScenarioResult], to output: ResultFile) -> Bool {

@@ -9,19 +9,19 @@ import LiveKernel
 import LuaKit
 import Runner
 
-/// Which devices of this machine a run may have bound for it, by the user's command line.
+/// Devices of this machine that may be bound for a run, by the user's command line.
 struct BindingRights {
     private let choice: BindingChoice
     private let permissions: Permissions
 
-    /// nil where nothing is to be bound.
+    /// nil where no devices are to be bound.
     init?(_ choice: BindingChoice?, _ options: GrantOptions) throws {
         guard let choice else { return nil }
         self.choice = choice
         permissions = Permissions(try options.grants(on: "host"), ask: Terminal().map(GrantOptions.question))
     }
 
-    /// Of devices that a scenario's options name, those that are granted.
+    /// Throws for a device that is not granted; for `--bind` with addresses, for any other device.
     func permit(_ address: PCIAddress) throws(ErrorValue) {
         switch choice {
         case .automatic: try permissions.permit(device: "\(address)", "--bind auto")
@@ -32,12 +32,13 @@ struct BindingRights {
     }
 }
 
-/// What stays outside when a run goes on in a process that gives up its rights. It alone changes drivers and writes the
-/// journal of that; it passes signals on, and whatever becomes of the run, it brings devices back, takes files away, and ends
-/// as the run did. Where it is killed itself the run dies too, and `peerlab restore` has the journal.
+/// The process that stays unconfined while the run continues in a confined child. Only it changes drivers and writes
+/// the binding journal. It passes signals on; when the run has ended in whatever way, it restores devices, removes
+/// files and exits as the run did. Where it is killed, the run dies too, and `peerlab restore` can use the journal.
 enum OuterProcess {
-    /// Returns in the inner process: who binds for it, nil without `rights`. `atEnd` gets its exit code here, or 128 and the signal
-    /// that ended it, and gives what to exit with. Call it while this program has one thread.
+    /// Returns in the child, with the client for binding devices; nil without `rights`. In the parent, `atEnd` gets the
+    /// child's exit code, or 128 + the signal that ended it, and returns the final exit code. Call it while this
+    /// program has one thread.
     static func goOnInside(_ rights: BindingRights?, atEnd: (Int32) -> Int32) throws -> BindingClient? {
         let folders: [String]
         do throws(Failure) { folders = try rights == nil ? [] : Folders.bindings(nil, making: true) } catch {
@@ -69,7 +70,8 @@ enum OuterProcess {
                         isInterrupted: { process_was_asked_to_end() != 0 }, emit: emit)
                 }, print: { print("  \($0)", to: STDOUT_FILENO) })
             server.serve()
-            // It may have closed the socket and go on, with devices open.
+            // The child may have closed the socket while it still has devices open, so its end is awaited before they
+            // are restored.
             code = process_end_of_successor()
             problems = server.restore()
         } else {

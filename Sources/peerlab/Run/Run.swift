@@ -89,11 +89,11 @@ struct Run: ParsableCommand {
     @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
     var files: [String]
 
-    /// Who binds devices of this machine.
+    /// Binds devices of this machine through the unconfined process.
     private var broker: BindingClient?
-    /// Who writes the results where this process cannot any more.
+    /// Writes the results where this process dies before it can.
     private var keeper: RunKeeper?
-    /// Where a bundle's files are.
+    /// The folder with a bundle's files.
     private var unpacked: String?
 
     private enum CodingKeys: CodingKey {
@@ -117,11 +117,11 @@ struct Run: ParsableCommand {
     }
 
     mutating func run() throws {
-        // A bundle is one of the files that are read, and is taken apart below; and there may be another process then.
+        // Before the bundle, which is an input file too, is unpacked below, and before there may be a second process.
         let outputs = try RunOutputs(self)
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil
         let rights = try on.bench == "host" ? BindingRights(BindingFolder.choice(bind), on.grants) : nil
-        // The lab's guest tells how it goes on; what runs here may be ended by a signal.
+        // The lab's guest reports its progress; a run here may be ended by a signal.
         if let json = outputs.json, on.bench != "lab" {
             keeper = try RunKeeper(json, bundle.map { [$0.name] } ?? files)
         }
@@ -145,7 +145,7 @@ struct Run: ParsableCommand {
         try runFiles(isForeign: false, on: nil)
     }
 
-    /// `isForeign` of what came in a bundle; `record` may describe the machine it was made on.
+    /// `isForeign`: the files come from a bundle; `record` may describe the machine on which it was made.
     private mutating func runFiles(isForeign: Bool, on record: Record?) throws {
         do {
             let tph = try on.tph()
@@ -169,7 +169,7 @@ struct Run: ParsableCommand {
                         "--cpu \(cpu): CPU \(error.number) is not here for this program (\(error.errno.name))")
                 }
             }
-            // A stranger's may not take for ever.
+            // Scenarios of unknown origin have a time limit by default.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
             let outputs = try RunOutputs(self, json: keeper?.output)
             var library = on.library
@@ -191,7 +191,7 @@ struct Run: ParsableCommand {
             context.isForeign = isForeign
             context.binding = binding.map { ($0, broker) }
             context.tracing.faults = bench.isSimulated ? faults : nil
-            // On a simulated bench every role runs here, whoever started the process.
+            // On a simulated bench every role runs in this process, whatever started it.
             context.assignment = bench.isSimulated ? nil : assignment
             throw ExitCode(try LocalRun(self, context, outputs, keeper, capture).run(pairs))
         } catch let error as ErrorValue {
@@ -201,7 +201,7 @@ struct Run: ParsableCommand {
         }
     }
 
-    /// What `--inject` says; nil without it.
+    /// The plan that `--inject` gives; nil without it.
     private func faultPlan() throws -> FaultPlan? {
         guard !inject.isEmpty else { return nil }
         var plan = FaultPlan()
@@ -225,8 +225,8 @@ struct Run: ParsableCommand {
         return plan
     }
 
-    /// What a file is wrong in fails the run as a failed case does. Where the command line is wrong and nothing was run, that is
-    /// another matter.
+    /// A mistake in a file fails the run, as a failed case does. A wrong command line with which nothing was run is a
+    /// usage error.
     static func status(_ results: [ScenarioResult], _ errors: [ErrorValue] = []) -> ExitStatus {
         let verdicts = results.map(\.verdict)
         if verdicts.contains(.interrupted) { return .interrupted }

@@ -7,17 +7,18 @@ import Kernel
 import LuaKit
 import Runner
 
-/// Keeps what a run has found while it goes on in a process of its own, whose end may be a signal: the results are then written
-/// of what it had told. What is told lies in a file in memory that both have, so that neither waits for the other.
+/// Keeps a run's events outside the run's process, which a signal may end; the results are then made from them. Events
+/// are written to a memfd that both processes share, so that neither waits for the other.
 final class RunKeeper: Sendable {
     private let descriptor: Int32
     private let files: [String]
-    /// Where results are written.
+    /// The file for the results.
     let output: ResultFile
-    /// The last byte of what is told where the results are written.
+    /// Written as the last byte once the run's process has written the results.
     private static let done: UInt8 = 4
 
-    /// Before the run's process is made. `output` is opened here, so that nothing is left of it whoever ends.
+    /// Call it before the run's process is forked. `output` is opened here, so that this process can discard it
+    /// whichever ends first.
     init(_ output: ResultFile, _ files: [String]) throws {
         let made = sys_memfd_create("told")
         guard made >= 0 else { throw ValidationError("no memory file: \(Errno(Int32(-made)).message)") }
@@ -31,13 +32,14 @@ final class RunKeeper: Sendable {
 
     deinit { close(descriptor) }
 
-    /// In the run's process.
+    /// Adds an event; called in the run's process.
     func tell(_ event: RunEvent) { _ = writeAll(RunMessage(event).line, to: descriptor) }
 
-    /// In the run's process: the results are written, or cannot be.
+    /// Marks the results as written, or as impossible to write; called in the run's process.
     func finish() { _ = writeAll([RunKeeper.done], to: descriptor) }
 
-    /// Once that process has ended with `code`: what to exit with.
+    /// Call it once the run's process has ended with `code`. Writes the results where that process did not; returns the
+    /// exit code.
     func keep(_ code: Int32) -> Int32 {
         output.discard()
         let story = RunStory(files, most: 1 << 30) { _ in true }
@@ -65,7 +67,7 @@ final class RunKeeper: Sendable {
         return code == ExitStatus.interrupted.rawValue ? code : ExitStatus.fail.rawValue
     }
 
-    /// True where the results are written, or nothing has begun of which there could be any.
+    /// Reads the events. True where the results are written, or where nothing has begun.
     private func read(into story: RunStory) -> Bool {
         lseek(descriptor, 0, SEEK_SET)
         var buffer = [UInt8](repeating: 0, count: 1 << 20)

@@ -2,12 +2,12 @@ import FoundationEssentials
 import Results
 import Runner
 
-/// A line that a peerlab which may be ended tells the one that outlives it: one in the lab's guest, whose lines are read as a
-/// stranger's, or a run's own process.
+/// A line from a peerlab process that may die to one that outlives it: from the lab's guest, whose lines are untrusted,
+/// or from a run's own process.
 struct RunMessage: Codable {
-    /// Of a batch, which of its runs.
+    /// In a batch: the run's id.
     var run: String?
-    /// How a run goes on.
+    /// An event of a run.
     var event: RunEvent?
     /// A run of a batch that has ended.
     var record: RunRecord?
@@ -19,21 +19,21 @@ struct RunMessage: Codable {
 
     init(_ record: RunRecord) { self.record = record }
 
-    /// As it goes.
+    /// The message as a line of JSON.
     var line: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
 }
 
-/// Such lines as they come: checked, and bounded however much that is.
+/// A stream of such lines, checked and limited in size.
 struct RunLines {
-    /// The most of one line, bytes; of all, `FrameReader` has a limit.
+    /// Bytes of the longest line; `FrameReader` limits the whole.
     private static let longest = 33 << 20
     private var pending: [UInt8] = []
 
-    /// Takes bytes as they come, and gives each line that is one. False where it is none of ours.
+    /// Adds bytes, and passes on each complete message. False where a line is malformed or too long.
     mutating func add(_ bytes: [UInt8], _ take: (RunMessage) -> Void) -> Bool {
         pending += bytes
         guard pending.count <= RunLines.longest else { return false }
-        // Only what is new can have an end.
+        // Avoids a search in old bytes: only new ones can contain a line's end.
         guard bytes.contains(0x0a) else { return true }
         var rest = pending[...]
         while let end = rest.firstIndex(of: 0x0a) {

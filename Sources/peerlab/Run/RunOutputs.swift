@@ -14,24 +14,24 @@ import Runner
 import SimKernel
 import Synchronization
 
-/// Where trace lines go.
+/// The output for trace lines.
 struct TraceFile: Sendable {
     private let file: LineFile?
 
-    /// nil is nowhere.
+    /// nil for none.
     init(_ file: ResultFile?) throws(Failure) {
         self.file = try file.map { file throws(Failure) in try LineFile(file) }
     }
 
     func write(_ line: String) { file?.write(PrintableText.line(line, longest: TraceFile.longest), .now) }
 
-    /// Bytes of a line before it is cut; of data that goes in or comes out, traces have less.
+    /// Bytes of the longest line. Traces cut a call's data far below that.
     private static let longest = 1 << 20
 
-    /// Whether all of it was written; says it where not.
+    /// Whether all lines were written; reports it where not.
     func finish() -> Bool { file?.finish() ?? true }
 
-    /// The same where the process ends now.
+    /// The same when the process ends now.
     func finishNow() { file?.finishNow() }
 }
 
@@ -42,8 +42,8 @@ struct RunOutputs {
     let tlp: ResultFile?
     let record: ResultFile?
 
-    /// All of them can be written, and none is a file that the run reads.
-    /// `json` is one that is opened already.
+    /// Throws unless all can be written and none is a file that the run reads. `json`: the file for the results, where
+    /// it is open already.
     init(_ run: Run, json opened: ResultFile? = nil) throws {
         var files = OutputFiles()
         files.read(scripts: run.files)

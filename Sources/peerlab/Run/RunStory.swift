@@ -2,24 +2,25 @@ import Commands
 import Results
 import Runner
 
-/// What was told of the scenarios that were to be run, by which results are written where who runs them cannot any more.
+/// Events of a command's scenarios, kept by another process, which writes the results where the running one cannot any
+/// more.
 final class RunStory {
-    /// Paths of the scenarios, as who runs them knows them.
+    /// Paths of the scenarios, as the running process names them.
     private let files: [String]
-    /// Whether a result can be one of theirs.
+    /// Whether a result may come from these scenarios' bench.
     private let accepts: (ScenarioResult) -> Bool
     private var lines = RunLines()
     private var told: [RunProgress] = []
-    /// How many of the files have begun.
+    /// Number of files that have begun.
     private var begun = 0
-    /// Bytes of what is kept.
+    /// Bytes received.
     private var size = 0
     private(set) var isHonest = true
 
     private let most: Int
 
-    /// `most` bytes are kept: of a stranger's as much as a file of results may have, as what is understood of it takes many times
-    /// as much memory.
+    /// `most`: limit of received bytes. From an untrusted sender it is the limit of a results file, as decoded events
+    /// take many times that memory.
     init(_ files: [String], most: Int = 32 << 20, accepts: @escaping (ScenarioResult) -> Bool) {
         self.files = files
         self.most = most
@@ -45,7 +46,7 @@ final class RunStory {
         }
         switch event {
         case .begins(let result):
-            // They come in order; one that cannot be read does not begin.
+            // Files begin in order; an unreadable one does not begin.
             guard let index = files[begun...].firstIndex(of: result.file), isUsable(result) else {
                 return isHonest = false
             }
@@ -61,8 +62,9 @@ final class RunStory {
 
     private func isUsable(_ result: ScenarioResult) -> Bool { accepts(result) && result.cases.isEmpty }
 
-    /// All results of a run that came to no end of its own: what had ended, what ran, and what was not run. `death` says what
-    /// ended it in that place, if anything. nil where there are none, or what was told is not believed.
+    /// All results of a run that did not end properly: finished files, the running one, and those not run. `death`
+    /// gives the reason for the stage that was reached, or nil. nil where nothing has begun, or where the events were
+    /// inconsistent.
     func results(endedBy death: (_ stage: String) -> RunProgress.Death?) -> [ScenarioResult]? {
         guard isHonest, let last = told.last, let death = death(last.stage) else { return nil }
         var results = told.dropLast().compactMap(\.whole)
@@ -74,7 +76,7 @@ final class RunStory {
         return results
     }
 
-    /// The end of the report, which was not printed.
+    /// The lines that the report still lacks.
     func lines(of results: [ScenarioResult]) -> [String] {
         guard let last = told.last, !last.isOver else { return [] }
         return Report.rest(of: results, from: told.count { $0.isOver }, reported: last.ended)

@@ -7,11 +7,11 @@ import SimKernel
 /// What a scenario's file says of itself: it is loaded on a bench without devices, and none of its cases is run. `case:bench()`
 /// tells it of the bench that was asked for, for what it declares may depend on that.
 struct ScenarioDescription {
-    /// nil of a plain script.
+    /// nil for a plain script.
     let scenario: Scenario?
-    /// Whether the file returns a table that has nothing of a scenario: a module's.
+    /// Whether the file returns a table without any key of a scenario: it is a module.
     let isModule: Bool
-    /// Why it cannot be loaded, or is no scenario; nil where it is one, or a plain script.
+    /// Why the file cannot be loaded, or is neither a scenario nor a plain script; nil where it is one.
     let error: ErrorValue?
 
     /// Throws where the file cannot be read.

@@ -2,10 +2,10 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Counts SIGINT, SIGTERM, SIGHUP and SIGQUIT instead of dying of them, for as long as it lives.
+/// While it exists, SIGINT, SIGTERM, SIGHUP and SIGQUIT are counted and do not end the process.
 final class SignalCount: Sendable {
     private let count = Atomic<Int>(0)
-    // Dispatch sources are safe to use from any thread; nothing here is changed after init.
+    // Safe: dispatch sources may be used from any thread, and the array does not change after init.
     nonisolated(unsafe) private var sources: [any DispatchSourceSignal] = []
 
     init() {
@@ -18,6 +18,6 @@ final class SignalCount: Sendable {
         }
     }
 
-    /// How many came so far.
+    /// Number of signals so far.
     var value: Int { count.load(ordering: .relaxed) }
 }

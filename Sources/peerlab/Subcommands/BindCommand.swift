@@ -6,7 +6,7 @@ import LiveKernel
 import LuaKit
 import Runner
 
-/// Where it is written down how bound devices were.
+/// The option for the folder of binding journals.
 struct BindingFolder: ParsableArguments {
     @Option(
         name: .customLong("state"),
@@ -17,7 +17,7 @@ struct BindingFolder: ParsableArguments {
             """, valueName: "DIR"))
     var folder: String?
 
-    /// Addresses as sysfs writes them.
+    /// Parses addresses in sysfs notation.
     static func addresses(_ texts: [String]) throws -> [PCIAddress] {
         try texts.map { text in
             guard let address = PCIAddress(text) else {
@@ -27,7 +27,7 @@ struct BindingFolder: ParsableArguments {
         }
     }
 
-    /// What `--bind` says; nil where it is not there.
+    /// The choice of `--bind`; nil without it.
     static func choice(_ texts: [String]) throws -> BindingChoice? {
         guard !texts.isEmpty else { return nil }
         if texts == ["auto"] { return .automatic }
@@ -35,14 +35,14 @@ struct BindingFolder: ParsableArguments {
         return .devices(try addresses(texts))
     }
 
-    /// `making` where a folder is made that is not there.
+    /// `making`: creates the folder where it is missing.
     func binder(making: Bool) throws -> DeviceBinder {
         DeviceBinder(kernel: LiveKernel(), folders: try Folders.bindings(folder, making: making)) {
             print($0, to: STDOUT_FILENO)
         }
     }
 
-    /// Says why something was not done; the exit code for it.
+    /// Prints why something was not done; returns the exit code.
     static func tell(_ error: ErrorValue) -> ExitStatus {
         print("peerlab: \(error.message)", to: STDERR_FILENO)
         return error.kind == .usage ? .usage : .fail

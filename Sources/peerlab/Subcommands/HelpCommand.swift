@@ -35,7 +35,7 @@ struct Help: ParsableCommand {
         }
     }
 
-    /// How long a file may take to say what it is, seconds.
+    /// Time limit for loading a file, seconds.
     private static let timeout = 10.0
 
     private func describe(_ file: String) throws {

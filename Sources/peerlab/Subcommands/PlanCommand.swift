@@ -28,7 +28,7 @@ struct PlanCommand: ParsableCommand {
     @ArgumentParser.Argument(help: "Scenario files.")
     var files: [String]
 
-    /// How long a file is tried, seconds.
+    /// Time limit of each file, seconds.
     private static let timeout = 20.0
 
     func run() throws {

@@ -6,7 +6,7 @@ import Glibc
 import Kernel
 import Results
 
-/// `peerlab results`: becomes peerlab-results, which has the database.
+/// `peerlab results`: replaces this process by peerlab-results, which has the database.
 struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "results", abstract: "Show, export, compare and merge what batches have found.")
@@ -16,7 +16,7 @@ struct ResultsCommand: ParsableCommand {
     func run() throws { try ResultsTool.become(arguments) }
 }
 
-/// The program beside this one that keeps results.
+/// Calls peerlab-results, which lies beside this program.
 enum ResultsTool {
     private static var path: String {
         let program = StdlibFolders.program()
@@ -31,7 +31,7 @@ enum ResultsTool {
             "\(path): \(Errno(errno).message) (\(Errno(errno).name)); it is built together with peerlab")
     }
 
-    /// Keeps a journal, and asks for the history of its runs.
+    /// Adds a journal to the store, and reads the history of its runs.
     static func keep(_ journal: String, in store: String?, add: Bool, history: Bool) throws(Failure) -> KeptBatch {
         let arguments =
             ["keep"] + (add ? ["--add"] : []) + (history ? ["--history"] : []) + (store.map { ["--store", $0] } ?? [])

@@ -5,15 +5,15 @@ import Glibc
 import Kernel
 import Runner
 
-/// `peerlab walls`: tries in each confinement what none should allow, and lists what answered. Documentation.docc/Walls.md
-/// has its output, which a test compares.
+/// `peerlab walls`: tries calls in each confinement that none should allow, and lists the answers.
+/// Documentation.docc/Walls.md has its output, which a test compares.
 struct WallsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "walls", abstract: "Show what each confinement stops on this machine.",
         discussion: "Every attempt is made in a process of its own, in which nothing else happens.",
         shouldDisplay: false)
 
-    /// A port that nobody is expected to listen at; the next one is tried, too.
+    /// A port at which probably no service listens; the next one is tried too.
     private static let port: UInt16 = 47109
 
     func run() throws {
@@ -45,7 +45,7 @@ struct WallsCommand: ParsableCommand {
         }
     }
 
-    /// In a process of its own: "allowed", or the error's name.
+    /// Tries a call in a process of its own: "allowed", or the error's name.
     private func tried(_ number: Int32, own: String, outside: String, in confinement: () -> Confinement) -> String {
         var ends: [Int32] = [-1, -1]
         guard process_pipe(&ends) == 0 else { return "not tried" }
@@ -68,7 +68,7 @@ struct WallsCommand: ParsableCommand {
         var status: Int32 = 0
         while waitpid(pid_t(child), &status, 0) < 0, errno == EINTR {}
         guard child > 0, result != Int(Int32.min) else { return "not tried" }
-        // A program that is executed has no answer.
+        // A call that executes another program writes no answer where it succeeds.
         guard count > 0 else { return status & 0x7f == 0 ? "allowed" : "signal \(status & 0x7f)" }
         return Errno(result: result)?.name ?? "allowed"
     }
