@@ -1,56 +1,56 @@
 import Runner
 
-/// Two batches, run by run, case by case and measurement by measurement. Repetitions of a run are one sample, however many
-/// there are.
+/// Compares two batches, run by run, case by case and measurement by measurement. All repetitions of a run are one
+/// sample.
 public struct BatchComparison: Sendable {
-    /// What became of a run, or of one of its cases.
+    /// The change of a run, or of one of its cases.
     public struct RunChange: Sendable, Equatable {
-        /// What became of it.
+        /// The kind of change.
         public enum Kind: Int, Sendable, CaseIterable, Comparable {
             /// It did not fail before, and fails now.
             case fails
-            /// It passed at once before. Now it passes only when it is tried again, or in some repetitions.
+            /// It passed before without a retry. Now it passes only when retried, or in some repetitions.
             case flaky
-            /// It was tried before, and is skipped now.
+            /// It was run before, and is skipped now.
             case skipped
-            /// It was run before, and is not there now, or could not be run.
+            /// It was run before, and now is absent or could not be run.
             case missing
-            /// It was run before. This batch did not come to its end, and has not reached it.
+            /// It was run before. This batch was not completed, and has not reached it.
             case notRun
-            /// It failed before, and fails otherwise now.
+            /// It failed before, and fails with another outcome now.
             case otherwise
             /// It failed or was skipped before, and passes now.
             case mended
-            /// It was not there before.
+            /// It was absent before.
             case new
 
             /// Whether it was better before.
             public var isWorse: Bool { self < .notRun }
 
-            /// The worst first.
+            /// The worst kind comes first.
             public static func < (one: Kind, other: Kind) -> Bool { one.rawValue < other.rawValue }
         }
-        /// The run, without its number among repetitions, and its case: "a.lua > one".
+        /// The run, without the repetition's number, and its case: "a.lua > one".
         public let name: String
-        /// Whether it is of one case, and not of the whole run.
+        /// Whether it is about one case, and not about the whole run.
         public let isOfCase: Bool
-        /// What became of it.
+        /// The kind of change.
         public let kind: Kind
-        /// How it ended before: "3 pass".
+        /// Its outcomes before: "3 pass".
         public let before: String
-        /// How it ends now.
+        /// Its outcomes now.
         public let now: String
     }
 
     /// Differences of the batches' conditions: "a.lua: option size: 64 before, 4096 now".
     public let differences: [String]
-    /// Runs and cases that ended otherwise, by name; what is of a run before what is of its cases.
+    /// Runs and cases whose outcome changed, by name; a run comes before its cases.
     public let runs: [RunChange]
-    /// Measurements of both, by name.
+    /// Measurements that both have, by name.
     public let changes: [Change]
-    /// What scenarios measured before and do not measure now.
+    /// Declared measurements of the first batch that the second lacks.
     public let unmeasured: [MeasurementName]
-    /// What they measure now and did not before.
+    /// Declared measurements of the second batch that the first lacks.
     public let measuredAnew: [MeasurementName]
 
     /// Compares two batches.
@@ -58,7 +58,7 @@ public struct BatchComparison: Sendable {
         self.init(BatchFindings(before), BatchFindings(after))
     }
 
-    /// Compares what was found.
+    /// Compares the findings of two batches.
     public init(_ one: BatchFindings, _ other: BatchFindings) {
         differences = BatchFindings.differences(one, other)
         runs = Set(one.groups.keys).union(other.groups.keys).sorted(by: NaturalOrder.precedes).flatMap { name in
@@ -67,14 +67,14 @@ public struct BatchComparison: Sendable {
                 isPlanned: other.mayNotHaveRun(name))
         }
         changes = Samples.compare(one.samples, other.samples)
-        // Nothing is said of the measurements of runs that were not run.
+        // Measurements of runs that were not run are not reported as missing.
         let notRun = Set(runs.filter { $0.kind == .notRun && !$0.isOfCase }.map(\.name))
         unmeasured = one.samples.declared.subtracting(other.samples.declared)
             .filter { !notRun.contains(NamePath.text([$0.run])) }.sorted()
         measuredAnew = other.samples.declared.subtracting(one.samples.declared).sorted()
     }
 
-    /// Whether anything is worse than before, or is no longer known.
+    /// Whether anything is worse than before, or has become unknown.
     public var isWorse: Bool {
         runs.contains { $0.kind.isWorse } || !unmeasured.isEmpty || changes.contains { $0.verdict == .worse }
     }
@@ -95,7 +95,7 @@ public struct BatchComparison: Sendable {
         }
         let whole = change([name], before?.tally, now?.tally, wasPlanned, isPlanned)
         let alone = whole.map { [$0] } ?? []
-        // Runs without cases have their own line alone.
+        // A run without cases only has the run's own line.
         guard let before, let now, before.hasCases || now.hasCases, now.hasCases || !(whole?.kind.isWorse ?? false)
         else { return alone }
         let parts = (before.order + now.order.filter { before.parts[$0] == nil }).compactMap { part in
@@ -119,27 +119,27 @@ public struct BatchComparison: Sendable {
         if now.hasBad { return .otherwise }
         if now.known.contains(.skip) {
             let isNew = !before.known.contains(.skip)
-            // None of them passes, or some do that all did.
+            // Skipped now in all repetitions, or in some where none was before.
             if now.known == [.skip] ? before.known != [.skip] : isNew && !before.hasBad { return .skipped }
         }
         return .mended
     }
 }
 
-/// How repetitions of a run, or of one of its cases, ended.
+/// Outcomes of the repetitions of a run, or of one of its cases.
 struct Tally {
     var outcomes: [Outcome: Int] = [:]
     var retried = 0
 
     mutating func add(_ outcome: Outcome) { outcomes[outcome, default: 0] += 1 }
 
-    /// How those ended that came to an end of their own.
+    /// Outcomes of repetitions that were run to their end.
     var known: Set<Outcome> { Set(outcomes.keys).subtracting([.interrupted, .notRun]) }
     var isKnown: Bool { !known.isEmpty }
-    /// None was interrupted, and none could be run.
+    /// Whether no repetition could be run.
     var isLost: Bool { Set(outcomes.keys) == [.notRun] }
     var hasBad: Bool { known.contains { !$0.isGood } }
-    /// Whether it was tried again, or its repetitions ended differently.
+    /// Whether it was retried, or its repetitions ended differently.
     var isFlaky: Bool { retried > 0 || (hasBad && known.contains(.pass)) }
 
     var text: String {

@@ -1,12 +1,12 @@
 import Runner
 
-/// What is kept of one batch's runs to compare it with another's.
+/// The data of one batch's runs that a comparison needs.
 public struct BatchFindings: Sendable {
     /// A part of a run with an outcome of its own.
     enum Part: Hashable {
-        /// A case; cases of one name are told apart by their order.
+        /// A case; cases with the same name are numbered.
         case one(String, Int)
-        /// What is of no case: objects left open, failures of finalizers, the end of the process.
+        /// Everything outside the cases: objects left open, failures of finalizers, the end of the process.
         case outside
 
         var text: String {
@@ -23,14 +23,14 @@ public struct BatchFindings: Sendable {
         var parts: [Part: Tally] = [:]
         /// The parts in the file's order.
         var order: [Part] = []
-        /// Whether any repetition got as far as its cases.
+        /// Whether any repetition reached its cases.
         var hasCases: Bool { order.contains { $0 != .outside } }
 
         fileprivate mutating func add(_ record: RunRecord) {
             tally.add(record.outcome)
             if record.flaky { tally.retried += 1 }
             guard let result = record.result, !result.cases.isEmpty else {
-                // A run that ended before its first case has a line of its own.
+                // A run that ended before its first case counts as a part of its own.
                 if !record.outcome.isGood { add(.outside, record.outcome) }
                 return
             }
@@ -60,9 +60,9 @@ public struct BatchFindings: Sendable {
         }
     }
 
-    /// A condition of a run that outcomes and measurements may depend on.
+    /// A condition of a run on which outcomes and measurements may depend.
     private struct Fact: Hashable, Comparable {
-        /// A run, or a file; empty where it is of the whole batch.
+        /// A run or a file; empty for the whole batch.
         let subject: String
         let name: String
 
@@ -70,21 +70,21 @@ public struct BatchFindings: Sendable {
         static func < (one: Fact, other: Fact) -> Bool { (one.subject, one.name) < (other.subject, other.name) }
     }
 
-    /// What was measured.
+    /// The measurements.
     public private(set) var samples = Samples()
     private(set) var groups: [String: Group] = [:]
-    /// The values of each fact, by their canonical form, with their text; several where runs differ.
+    /// Values of each fact, by canonical form, with their text; several where runs differ.
     private var facts: [Fact: [String: String]] = [:]
-    /// What `math.random` began with, where a script drew from it.
+    /// Seeds of `math.random`, where a script drew from it.
     private var seeds: [String: Set<Int64>] = [:]
-    /// Runs that were planned and have no line; nil where the plan is not known.
+    /// Planned runs without a line; nil where the plan is unknown.
     private var neverRun: Set<String>?
     private var isWhole = true
 
-    /// Nothing yet.
+    /// Empty.
     public init() {}
 
-    /// What a batch found.
+    /// From a batch.
     public init(_ source: some RecordSource) {
         // A local variable, as the closure cannot capture `self` in an initializer.
         var found = BatchFindings()
@@ -109,7 +109,7 @@ public struct BatchFindings: Sendable {
         if let seed = record.result?.seed, record.result?.random == true { seeds[name, default: []].insert(seed) }
     }
 
-    /// Whether a run may be missing only because the batch did not come to its end, or lines of its journal are lost.
+    /// Whether a run may be missing only because the batch was not completed, or lines of its journal were lost.
     func mayNotHaveRun(_ name: String) -> Bool { neverRun?.contains(name) ?? !isWhole }
 
     private static func facts(_ record: RunRecord) -> [(Fact, String)] {
@@ -126,18 +126,18 @@ public struct BatchFindings: Sendable {
         return list
     }
 
-    /// What options came to be, where a run got so far: a number is the same however it is written.
+    /// Values of a run's options, where known. Numbers are in canonical form, however they were written.
     private static func options(_ record: RunRecord) -> [(fact: Fact, value: String, text: String)] {
         let options = record.settings.merging(record.result?.options ?? [:]) { $1 }
         return options.map { name, text in
-            // Of one that was not loaded nobody knows which options are numbers.
+            // Where the file was not loaded, the types of its options are unknown.
             let isKnown = record.result?.options[name] != nil
             let value = record.result?.option_values?[name] ?? (isKnown ? text : OptionSchema.plainNumber(text) ?? text)
             return (Fact(subject: record.group, name: "option \(name)"), value, text)
         }
     }
 
-    /// Facts of what both have that are not the same.
+    /// Facts that both have, with different values.
     static func differences(_ one: BatchFindings, _ other: BatchFindings) -> [String] {
         func text(_ values: [String: String]?) -> String {
             values.map { $0.values.sorted().joined(separator: "; ") } ?? "not said"
@@ -148,7 +148,7 @@ public struct BatchFindings: Sendable {
         var lines = Set(one.facts.keys).union(other.facts.keys).sorted()
             .filter { common.contains($0.subject) && one.facts[$0]?.keys != other.facts[$0]?.keys }
             .filter { !isEmpty || (one.facts[$0] != nil && other.facts[$0] != nil) }
-            // Runs that are not pinned differ in their processor by chance.
+            // The processor of runs that are not pinned differs by chance.
             .filter { $0.name != "cpu" || max(one.facts[$0]?.count ?? 0, other.facts[$0]?.count ?? 0) == 1 }
             .map { "\($0.text): \(text(one.facts[$0])) before, \(text(other.facts[$0])) now" }
         let seeds = one.seeds.count { name, values in other.seeds[name].map { $0 != values } ?? false }

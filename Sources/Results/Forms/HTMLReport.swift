@@ -1,7 +1,8 @@
 import FoundationEssentials
 import Runner
 
-/// A page in one file, without references: a template and the results as JSON, which its script shows.
+/// A page in a single file without external references: a template, and the results as JSON, which a script in it
+/// shows.
 enum HTMLReport {
     static func write(_ journal: some RecordSource, history: [String: [PastRun]], to pieces: inout ResultFile.Pieces) {
         var page = pieces
@@ -34,7 +35,7 @@ enum HTMLReport {
         let complete: Bool
     }
 
-    /// Removes and returns the template's text before a mark.
+    /// Removes and returns the template's text before a marker.
     private static func cut(_ mark: String, _ rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard let range = rest.firstRange(of: Array(mark.utf8)) else { return [] }
         let before = rest[..<range.lowerBound]
@@ -42,20 +43,21 @@ enum HTMLReport {
         return before
     }
 
-    /// JSON within a script element: nothing in it may look like that element's end, or a comment's start.
+    /// Escapes JSON for a script element: nothing in it may look like the end of that element, or the start of a
+    /// comment.
     private static func safe(_ json: [UInt8]) -> [UInt8] {
         guard json.contains(0x3c) else { return json }
         return json.flatMap { $0 == 0x3c ? Array("\\u003c".utf8) : [$0] }
     }
 }
 
-/// An earlier run of the same.
+/// An earlier run with the same id.
 public struct PastRun: Codable, Sendable {
     /// When it began.
     public let started: String
     /// How it ended.
     public let outcome: Outcome
-    /// How long it took.
+    /// Its wall-clock time, nanoseconds.
     public let wall_ns: UInt64
 
     /// An earlier run.
@@ -66,16 +68,16 @@ public struct PastRun: Codable, Sendable {
     }
 }
 
-/// A store's record of a batch that has ended.
+/// The store's answer when a batch is added.
 public struct KeptBatch: Codable, Sendable {
-    /// Its number there; nil where it was not to be kept.
+    /// The batch's number in the store; nil where it was not to be stored.
     public let number: Int64?
-    /// Where the store is.
+    /// The store's path.
     public let store: String
     /// Earlier runs of the same ids.
     public let history: [String: [PastRun]]
 
-    /// An answer.
+    /// From its parts.
     public init(number: Int64?, store: String, history: [String: [PastRun]]) {
         self.number = number
         self.store = store

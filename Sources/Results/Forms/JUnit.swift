@@ -1,7 +1,7 @@
 import Kernel
 import Runner
 
-/// JUnit's XML: a suite for each run, a test case for each case.
+/// JUnit XML: a suite for each run, a test case for each case.
 enum JUnit {
     static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
@@ -34,7 +34,7 @@ enum JUnit {
             }
         }
 
-        /// Milliseconds are as fine as the schema has it here.
+        /// The schema allows at most three decimals here.
         var attributes: String {
             "tests=\"\(tests)\" failures=\"\(failures)\" errors=\"\(errors)\" time=\"\(JUnit.seconds(wall).dropLast(3))\""
         }
@@ -53,7 +53,7 @@ enum JUnit {
         let wall: UInt64
     }
 
-    /// A run's cases; what it says of the whole run where that ended otherwise.
+    /// The test cases of a run; another one for the run itself where it ended differently than its cases.
     private static func tests(of record: RunRecord) -> [Test] {
         var tests: [Test] = []
         if let result = record.result, result.skipped.isEmpty {
@@ -62,7 +62,7 @@ enum JUnit {
                     switch one.verdict {
                     case .pass: .none
                     case .fail: .failure
-                    // The suite's failed case has the reason.
+                    // The suite's failed test case has the reason.
                     case .skip, .notRun: .skipped
                     case .interrupted: .error
                     }
@@ -115,7 +115,7 @@ enum JUnit {
         text.add("  </testsuite>\n")
     }
 
-    /// `before` are attempts that did not pass, of a run that did in the end.
+    /// `before`: failed attempts of a run that passed in the end.
     private static func add(
         _ test: Test, of record: RunRecord, before: ArraySlice<Attempt>, _ text: inout ResultFile.Pieces
     ) {
@@ -149,7 +149,7 @@ enum JUnit {
         return "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - rest.count) + rest
     }
 
-    /// Text for XML 1.0, which has no way to write most control characters: they are shown as ``PrintableText`` has them.
+    /// Text for XML 1.0, which cannot represent most control characters: they are escaped as by ``PrintableText``.
     static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in PrintableText.lines(text).joined(separator: "\n").unicodeScalars {

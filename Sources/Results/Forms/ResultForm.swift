@@ -2,22 +2,22 @@ import FoundationEssentials
 public import Kernel
 public import Runner
 
-/// A form that results are written in.
+/// A format of results.
 public enum ResultForm: String, Sendable, CaseIterable {
     /// Kernel Test Anything Protocol, version 1 (Documentation/dev-tools/ktap.rst).
     case ktap
     /// Test Anything Protocol, version 13 (testanything.org).
     case tap
-    /// JUnit's XML, as Jenkins and GitLab read it.
+    /// JUnit XML, for Jenkins and GitLab.
     case junit
     /// One JSON document.
     case json
-    /// A JSON document a line, one for each run.
+    /// One JSON document for each run, a line each.
     case jsonl
-    /// A page to look at.
+    /// An HTML page.
     case html
 
-    /// Writes a batch to a file, whole or not at all. `history` has earlier runs, for the page.
+    /// Writes a batch to a file, which is replaced only by a complete one. `history`: earlier runs, for the page.
     public func write(_ journal: any RecordSource, history: [String: [PastRun]] = [:], to file: ResultFile)
         throws(Failure)
     {
@@ -34,9 +34,9 @@ public enum ResultForm: String, Sendable, CaseIterable {
     }
 }
 
-/// What all forms of test lines share.
+/// Text shared by KTAP and TAP.
 enum TestLine {
-    /// A description: one line, without what a reader would take for a directive.
+    /// A description: one line, without "#", which begins a directive.
     static func name(_ text: String) -> String { PrintableText.line(text).replacing("#", with: "_") }
 
     static func reason(_ record: RunRecord) -> String { record.reason ?? record.outcome.rawValue }
@@ -106,13 +106,13 @@ enum TAP {
 
     private static func block(_ name: String, _ lines: [String], _ text: inout ResultFile.Pieces) {
         guard !lines.isEmpty else { return }
-        // The first line of a YAML block sets its indentation, so its own blanks are dropped; readers of TAP know no
-        // other way.
+        // The first line of a YAML block sets the block's indentation, so its own blanks are dropped. TAP readers do
+        // not support an explicit indentation.
         text.add("  \(name): |\n    \(lines[0].drop { $0 == " " || $0 == "\t" })\n")
         for line in lines.dropFirst() { text.add("    \(line)\n") }
     }
 
-    /// A YAML string in double quotes, which show a text as ``PrintableText`` does.
+    /// A YAML string in double quotes, escaped as by ``PrintableText``.
     private static func quoted(_ text: String) -> String {
         "\"" + PrintableText.line(text).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
     }

@@ -2,8 +2,8 @@ import Glibc
 public import Kernel
 
 extension BatchJournal {
-    /// Writes several journals' runs into one that is new; it is complete where all of them are, and no part is missing.
-    /// EINVAL where a simulated bench's are among those of a real one.
+    /// Writes several journals' runs into a new one. It is complete where all of them are, and no part is missing.
+    /// EINVAL where simulated and real benches are mixed.
     public static func merge(_ readers: [JournalReader], into journal: BatchJournal) throws(Failure) {
         guard let first = readers.first?.header else { return }
         guard readers.allSatisfy({ $0.header.simulated == first.simulated }) else {
@@ -28,10 +28,10 @@ extension BatchJournal {
         if isComplete { try journal.end(at: timestamp()) } else { try journal.flush() }
     }
 
-    /// What a batch can have: as many as Slurm's largest array has tasks.
+    /// Most parts of a batch: the tasks of Slurm's largest array.
     private static let mostParts = 4_000_000
 
-    /// Parts of the whole that none of the journals is: "3/5".
+    /// Parts of the batch that are in none of the journals: "3/5".
     public static func missingParts(_ readers: [JournalReader]) -> [String] {
         let shards = Set(readers.compactMap(\.header.shard))
         guard let count = shards.first?.split(separator: "/").last.flatMap({ Int($0) }),

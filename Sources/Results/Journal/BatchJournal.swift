@@ -3,17 +3,17 @@ import Glibc
 public import Kernel
 public import Runner
 
-/// The first line of a batch's journal: what is run.
+/// The first line of a batch's journal.
 public struct BatchHeader: Codable, Sendable {
-    /// "peerlab batch", by which the file is known.
+    /// "peerlab batch", which identifies the file.
     public let journal: String
     /// peerlab's version.
     public let version: String
     /// The command line without the program's name.
     public let arguments: [String]
-    /// The folder it was given in.
+    /// The working folder of the command.
     public let directory: String
-    /// ISO 8601, UTC.
+    /// Start of the batch: ISO 8601, UTC.
     public let started: String
     /// "sim", "lab" or "host", and the bench's description.
     public let bench: String
@@ -21,10 +21,10 @@ public struct BatchHeader: Codable, Sendable {
     public let simulated: Bool
     /// Its part of a sharded batch, "2/5"; nil for a whole batch.
     public let shard: String?
-    /// How many runs it has; nil of merged ones.
+    /// Number of runs; nil for merged journals.
     public let runs: Int?
 
-    /// A header.
+    /// From its parts.
     public init(
         version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool,
         shard: String? = nil, runs: Int? = nil
@@ -43,13 +43,13 @@ public struct BatchHeader: Codable, Sendable {
     static let mark = "peerlab batch"
 }
 
-/// A file of a batch as it was when the batch was begun, and its runs.
+/// A file of a batch when the batch was begun, and the ids of its runs.
 public struct PlannedFile: Codable, Sendable {
-    /// As it was named.
+    /// Its path, as the user named it.
     public let planned: String
-    /// Its SHA-256, hexadecimal; empty where it is not known.
+    /// Its SHA-256, hexadecimal; empty where unknown.
     public let hash: String
-    /// nil where there is one run, whose id is the file's name.
+    /// nil for a single run whose id is the file's path.
     private let runs: [String]?
 
     /// A file and the ids of its runs.
@@ -63,16 +63,16 @@ public struct PlannedFile: Codable, Sendable {
     public var ids: [String] { runs ?? [planned] }
 }
 
-/// The last line of a journal that came to its end.
+/// The last line of a completed journal.
 private struct BatchEnd: Codable {
     let ended: String
 }
 
-/// Results while they come: a line each, written at once, so that a killed program loses none, and flushed to the disk, so
-/// that a power cut loses few.
+/// Stores results as they come. Each is a line, written at once, so that a killed program loses none, and flushed to
+/// the disk regularly, so that a power cut loses few.
 public final class BatchJournal {
     private let descriptor: Int32
-    /// Where it is.
+    /// Its path.
     public let path: String
     private let encoder = RunRecord.encoder
     private var isDirty = false
@@ -80,14 +80,15 @@ public final class BatchJournal {
     /// Whether the file is new and nothing has been written to it.
     private var isEmpty = false
 
-    /// A new one, which begins with `header`; or, where that is nil, one that goes on. Two programs never write one: EAGAIN.
-    /// What is there already is overwritten only where it is the journal of a batch that came to its end: EEXIST.
+    /// Opens a journal: a new one that begins with `header`; where `header` is nil, an existing one, to be continued.
+    /// EAGAIN where another program is writing it. EEXIST where `header` is given and the path has anything but a
+    /// completed journal.
     public convenience init(_ path: String, header: BatchHeader?) throws(Failure) {
         try self.init(opening: path, mayBeNew: header != nil)
         if let header { try begin(header) } else { try goOn() }
     }
 
-    /// Opens one that ``begin(_:)`` makes new, for a process that may open nothing then.
+    /// Opens the file now, to be begun by ``begin(_:)``, for a process that may open nothing later.
     public convenience init(opening path: String) throws(Failure) { try self.init(opening: path, mayBeNew: true) }
 
     private init(opening path: String, mayBeNew: Bool) throws(Failure) {
@@ -110,7 +111,7 @@ public final class BatchJournal {
         }
     }
 
-    /// Writes the first line, over a batch that came to its end.
+    /// Writes the first line, which replaces a completed journal.
     public func begin(_ header: BatchHeader) throws(Failure) {
         try checkOverwriting()
         ftruncate(descriptor, 0)
@@ -119,7 +120,7 @@ public final class BatchJournal {
         try flush()
     }
 
-    /// What is checked and what is written is one file, whatever the path has become.
+    /// Checks the open file, not the path, so that the checked file is the one that is written.
     private func checkOverwriting() throws(Failure) {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return }
@@ -139,7 +140,7 @@ public final class BatchJournal {
     }
 
     deinit {
-        // A journal that was opened and not begun is removed.
+        // An opened journal that was not begun is removed.
         var (here, there) = (stat(), stat())
         if isEmpty, fstat(descriptor, &here) == 0, lstat(path, &there) == 0,
             (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
@@ -149,7 +150,7 @@ public final class BatchJournal {
         if descriptor >= 0 { close(descriptor) }
     }
 
-    /// Removes a last line that a kill or a power cut has cut.
+    /// Removes an incomplete last line, left by a kill or a power cut.
     private func dropCutLine() throws(Failure) {
         var size = lseek(descriptor, 0, SEEK_END)
         var byte: UInt8 = 0
@@ -167,7 +168,7 @@ public final class BatchJournal {
     }
 
     private func put(_ bytes: [UInt8]) throws(Failure) {
-        // One write, so that a line is there whole or not at all.
+        // One write for the whole line, so that it is not left incomplete.
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
@@ -177,7 +178,7 @@ public final class BatchJournal {
         isDirty = true
     }
 
-    /// Writes the plan: every run of the batch, before the first one.
+    /// Writes the plan: all runs of the batch, before the first one begins.
     public func add(_ files: [PlannedFile]) throws(Failure) {
         var text: [UInt8] = []
         for file in files {
@@ -193,16 +194,16 @@ public final class BatchJournal {
     /// Adds a run that has ended.
     public func add(_ record: RunRecord) throws(Failure) { try add(line: record) }
 
-    /// Writes the last line: everything was run.
+    /// Writes the last line: the batch is complete.
     public func end(at time: String) throws(Failure) {
         try add(line: BatchEnd(ended: time))
         try flush()
     }
 
-    /// Flushes what was added to the disk.
+    /// Flushes written lines to the disk.
     public func flush() throws(Failure) {
         guard isDirty else { return }
-        // A pipe or /dev/null has no disk.
+        // A pipe or /dev/null has nothing to flush.
         guard fdatasync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
             throw Failure("fdatasync", Errno(errno), object: path)
         }
@@ -211,12 +212,12 @@ public final class BatchJournal {
 }
 
 extension RunRecord {
-    /// One line, keys in the same order each time.
+    /// Writes a value as one line, with sorted keys.
     public static var encoder: JSONText { JSONText() }
 }
 
 extension BatchJournal {
-    /// Now, as results write it: "2026-01-31T12:00:00Z".
+    /// The current time, in the format of results: "2026-01-31T12:00:00Z".
     public static func timestamp() -> String {
         var now = Glibc.time(nil)
         var parts = tm()

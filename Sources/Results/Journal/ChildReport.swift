@@ -13,7 +13,7 @@ public struct ChildReport: Codable, Sendable {
     /// The last calls.
     public var trace: [String] = []
 
-    /// Of a scenario that was run.
+    /// For a scenario that was run.
     public init(_ result: ScenarioResult, trace: [String]) {
         let outcome = ChildReport.outcome(of: result)
         self.outcome = outcome
@@ -22,7 +22,7 @@ public struct ChildReport: Codable, Sendable {
         self.result = result
     }
 
-    /// Of one that another batch has run.
+    /// For a run of another batch.
     public init(_ record: RunRecord) {
         outcome = record.outcome == .error ? nil : record.outcome
         reason = record.reason
@@ -30,7 +30,7 @@ public struct ChildReport: Codable, Sendable {
         result = record.result
     }
 
-    /// Of one that was not.
+    /// For a file that could not be run.
     public init(unusable reason: String) { self.reason = reason }
 
     private static func outcome(of result: ScenarioResult) -> Outcome {
@@ -63,26 +63,26 @@ public struct ChildReport: Codable, Sendable {
 
 /// A line from a run's process to the batch: an event of the run or, at the end, its report.
 public struct ChildMessage: Codable, Sendable {
-    /// How it goes on.
+    /// An event of the run.
     var event: RunEvent?
-    /// "FILE:LINE: " of a script that does not stop: CLuaShims writes this one.
+    /// "FILE:LINE: " of a script that does not stop. CLuaShims writes such a line.
     var position: String?
-    /// The report, in the last line. Its cases are left out, as events have brought them.
+    /// The report, in the last line. It has no cases, as events have brought them.
     var report: ChildReport?
 
-    /// How a run goes on.
+    /// With an event.
     public init(_ event: RunEvent) { self.event = event }
 
-    /// The end of a run whose cases were told.
+    /// With the report of a run whose cases were sent as events.
     public init(_ report: ChildReport) {
         self.report = report
         self.report?.result?.cases = []
     }
 
-    /// As it goes through the pipe.
+    /// The message as a line.
     public var line: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
 
-    /// A report whose cases were not told.
+    /// All lines for a report whose cases were not sent as events.
     public static func lines(_ report: ChildReport) -> [UInt8] {
         (report.result?.cases ?? []).flatMap { ChildMessage(.ended($0)).line } + ChildMessage(report).line
     }
@@ -90,13 +90,13 @@ public struct ChildMessage: Codable, Sendable {
 
 /// Everything that a run's process has sent.
 public struct ChildStory: Sendable {
-    /// How far it came.
+    /// The run's progress.
     public private(set) var progress = RunProgress()
     /// Its report; nil where it ended before that.
     public private(set) var report: ChildReport?
     private var position = ""
 
-    /// Reads what came through the pipe. A line that is cut or malformed is left out.
+    /// Parses the bytes from the pipe. A line that is cut or malformed is left out.
     public init(_ bytes: [UInt8]) {
         var cases: [CaseResult] = []
         for line in bytes.split(separator: 0x0a) {
@@ -109,7 +109,7 @@ public struct ChildStory: Sendable {
         report?.result?.cases = cases
     }
 
-    /// The report of a process that ended before it sent one: cases that had ended stay. nil where it sent nothing.
+    /// The report of a process that ended before it sent one, with the cases that had ended. nil where it sent nothing.
     public func report(endedBy death: RunProgress.Death) -> ChildReport? {
         var death = death
         death.position = position

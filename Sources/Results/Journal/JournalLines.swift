@@ -3,28 +3,27 @@ import Glibc
 import Kernel
 import Runner
 
-/// Lines of a long and untrusted file; one of them at a time is in memory.
+/// Reads lines of a long and untrusted file, with one of them in memory at a time.
 final class JournalLines {
     private let descriptor: Int32
     private let path: String
-    /// What was read last, and where it begins in the file.
+    /// The bytes read last, and their offset in the file.
     private var window: [UInt8] = []
     private var start = 0
 
-    /// Bytes that a line may have: a run's result has 64 MiB at most, and beside it stand the ends of what was printed.
+    /// Most bytes of a line: a result has at most 64 MiB, and the ends of the output are added.
     private static let longest = 72 << 20
     private static let chunk = 1 << 16
-    /// Bytes of finished lines that may pile up in ``window`` before they are dropped, as each dropping moves the
-    /// rest.
+    /// Bytes of finished lines that ``window`` keeps before they are dropped, since dropping moves the rest.
     private static let kept = 1 << 17
 
-    /// A regular file alone is opened.
+    /// Opens a file, which must be regular.
     init(_ path: String) throws(Failure) {
         descriptor = try InputFile.open(path)
         self.path = path
     }
 
-    /// Lines of a file that is open; the descriptor stays the caller's.
+    /// For an open file; the caller keeps the descriptor.
     init(_ open: Int32, _ path: String) throws(Failure) {
         descriptor = fcntl(open, F_DUPFD_CLOEXEC, 3)
         guard descriptor >= 0 else { throw Failure("dup", Errno(errno), object: path) }
@@ -33,7 +32,7 @@ final class JournalLines {
 
     deinit { close(descriptor) }
 
-    /// What the file is.
+    /// The file's type and owner.
     var status: stat {
         var status = stat()
         fstat(descriptor, &status)

@@ -3,11 +3,11 @@ import Glibc
 public import Kernel
 import Runner
 
-/// A journal that is read: its runs one by one, sorted by their ids, however many there are.
+/// Reads a journal: its runs one by one, sorted by their ids, however many there are.
 public final class JournalReader {
     private let file: JournalLines
     private let path: String
-    /// What was run.
+    /// The command line and the bench of the batch.
     public let header: BatchHeader
     private struct Line {
         let id: String
@@ -16,19 +16,19 @@ public final class JournalReader {
         let outcome: Outcome
         let isFlaky: Bool
     }
-    /// Where each run's line begins, sorted by id: of many runs this is all that is kept.
+    /// Offsets of the runs' lines, sorted by id. Only these are kept in memory, as there may be many runs.
     private var lines: [Line] = []
-    /// At most so many, whoever wrote them.
+    /// Most lines of a journal, which is untrusted.
     private static let mostLines = 5_000_000
     /// Counts of runs by outcome.
     public private(set) var totals = Totals()
-    /// Whether the batch came to its end.
+    /// Whether the batch was completed.
     public private(set) var isEnded = false
-    /// The files that the batch had when it was begun, where they are wanted; empty where the journal does not tell of all
-    /// of them.
+    /// The files of the batch when it was begun. Empty where they were not asked for, or where the journal does not
+    /// list them all.
     public private(set) var planned: [PlannedFile] = []
 
-    /// Lines that cannot be read and are left out: how many there are, and the numbers of the first of them, from 1.
+    /// Lines that cannot be read and are left out: their number, and the line numbers of the first of them, from 1.
     public private(set) var unread: (count: Int, first: [Int]) = (0, [])
 
     /// A sentence about ``unread`` for the user; nil where all lines were read.
@@ -55,8 +55,9 @@ public final class JournalReader {
         let planned: String?
     }
 
-    /// Opens one. EPROTO where it is none, EFBIG where a line or their number is beyond what a batch writes. Of several lines
-    /// of a run the last counts; a cut one is left out. `keepsPlan` where ``planned`` is wanted: of many runs it is much.
+    /// Opens a journal. EPROTO where the file is not one, EFBIG where a line or the number of lines exceeds the limits.
+    /// Of several lines of one run the last counts; a cut line is left out. `keepsPlan`: fills ``planned``, which takes
+    /// much memory for many runs.
     public convenience init(_ path: String, keepsPlan: Bool = false) throws(Failure) {
         try self.init(try JournalLines(path), path, keepsPlan: keepsPlan)
     }
@@ -69,7 +70,7 @@ public final class JournalReader {
         try index(path, from: next, keepsPlan: keepsPlan)
     }
 
-    /// The first line, and where the next begins.
+    /// The first line, and the offset of the next.
     static func header(
         _ file: JournalLines, _ path: String
     ) throws(Failure) -> (header: BatchHeader, next: Int) {
@@ -81,7 +82,7 @@ public final class JournalReader {
         return (header, next)
     }
 
-    /// Refuses a journal that others than the user can have written: EPERM.
+    /// Throws EPERM for a journal that other users could have written.
     public func checkOwnership() throws(Failure) {
         try Ownership.check(
             file.status, path,
@@ -125,14 +126,14 @@ public final class JournalReader {
         for line in lines { totals.add(line.outcome, flaky: line.isFlaky) }
     }
 
-    /// Decodes what kind of line it is; nil where a batch writes no such line.
+    /// Decodes the kind of a line; nil for a line that no batch writes.
     private static func head(_ line: Data, _ decoder: JSONDecoder) -> Head? {
         guard let head = try? decoder.decode(Head.self, from: line) else { return nil }
         if head.id != nil { return (try? decoder.decode(RunRecord.self, from: line)) != nil ? head : nil }
         return head.ended != nil || head.planned != nil ? head : nil
     }
 
-    /// How a run ended, and whether it is flaky; nil where nothing is known of it.
+    /// A run's outcome, and whether it is flaky; nil where unknown.
     public func outcome(of id: String) -> (outcome: Outcome, isFlaky: Bool)? {
         var (low, high) = (0, lines.count)
         while low < high {
@@ -142,7 +143,7 @@ public final class JournalReader {
         return low < lines.count && lines[low].id == id ? (lines[low].outcome, lines[low].isFlaky) : nil
     }
 
-    /// Whether a run came to an end of its own: it was run, and was not interrupted.
+    /// Whether a run was run to its end, without an interrupt.
     public func hasFinished(_ id: String) -> Bool {
         outcome(of: id).map { $0.outcome != .interrupted && $0.outcome != .notRun } ?? false
     }
@@ -157,7 +158,7 @@ public final class JournalReader {
 
     /// The ids of all runs, sorted.
     public var ids: [String] { lines.map(\.id) }
-    /// How many runs there are.
+    /// Number of runs.
     public var count: Int { lines.count }
 
     /// The runs, in the order of ``ids``.

@@ -1,28 +1,28 @@
-/// The runs of a batch, from a journal or a store. All forms of results are written from it.
+/// The runs of a batch, from a journal or a store. All formats of results are written from it.
 public protocol RecordSource {
-    /// What was run.
+    /// The command line and the bench of the batch.
     var header: BatchHeader { get }
-    /// How it ended.
+    /// Counts by outcome.
     var totals: Totals { get }
-    /// Whether all of it was run.
+    /// Whether the batch was completed.
     var isEnded: Bool { get }
-    /// How many runs there are.
+    /// Number of runs.
     var count: Int { get }
-    /// What of it could not be read, in a line; nil where all could.
+    /// A line about parts that could not be read; nil where there are none.
     var complaint: String? { get }
-    /// Runs that were planned and of which no line tells, with their files; nil where the plan is not known.
+    /// Planned runs without a line, with their files; nil where the plan is unknown.
     var neverRun: [(id: String, file: String)]? { get }
     /// The runs, sorted by their ids.
     func each(_ body: (RunRecord) -> Void)
 }
 
 extension RecordSource {
-    /// Nothing is missing.
+    /// None.
     public var complaint: String? { nil }
-    /// Not known.
+    /// Unknown.
     public var neverRun: [(id: String, file: String)]? { nil }
 
-    /// How many planned runs were not run, in a line; nil where the batch came to its end.
+    /// A line about the number of planned runs that were not run; nil where the batch was completed.
     public var shortfall: String? {
         guard !isEnded else { return nil }
         let text = "the batch is not complete"

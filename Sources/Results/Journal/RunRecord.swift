@@ -20,17 +20,17 @@ public enum Outcome: String, Codable, Sendable, CaseIterable {
     case output
     /// Ctrl-C or SIGTERM.
     case interrupted
-    /// It was planned and could not be run: its file is gone, or another one than when the batch was begun.
+    /// It was planned but could not be run: its file was removed or changed since the batch was begun.
     case notRun = "not_run"
 
-    /// For people: "not run".
+    /// The word for reports: "not run".
     public var word: String { self == .notRun ? "not run" : rawValue }
 
     /// Whether it passed or was skipped.
     public var isGood: Bool { self == .pass || self == .skip }
 }
 
-/// One process that a run took; a run that failed may have been tried again.
+/// One process of a run. A failed run may be retried, in another process.
 public struct Attempt: Codable, Sendable, Equatable {
     /// How it ended.
     public var outcome: Outcome
@@ -53,15 +53,15 @@ public struct Attempt: Codable, Sendable, Equatable {
     }
 }
 
-/// One run of a batch: a scenario, or a cell of its matrix. All forms of results are made of these.
+/// One run of a batch: a scenario, or a cell of its matrix. All formats of results are made of these.
 public struct RunRecord: Codable, Sendable {
     /// The file, the matrix cell and the repetition: "tph.lua[size=64,st=0x10]#2". The same in each batch.
     public var id: String
-    /// The file as it was named.
+    /// The file as the user named it.
     public var file: String
     /// Options that were set, by the matrix or for all.
     public var settings: [String: String] = [:]
-    /// The scenario's.
+    /// The scenario's tags.
     public var tags: [String] = []
     /// SHA-256 of the file, hexadecimal; empty where it could not be read.
     public var hash = ""
@@ -71,21 +71,21 @@ public struct RunRecord: Codable, Sendable {
     public var outcome: Outcome
     /// Why, in one line, where it did not pass.
     public var reason: String?
-    /// Whether it passed only when it was tried again.
+    /// Whether it passed only when retried.
     public var flaky = false
-    /// Every process it took, in order.
+    /// Every process of the run, in order.
     public var attempts: [Attempt] = []
     /// When it began: ISO 8601, UTC.
     public var started: String
     /// Processor time of the last attempt, nanoseconds.
     public var cpu_ns: UInt64 = 0
-    /// The most memory that was resident, bytes.
+    /// Peak resident memory, bytes.
     public var max_resident: UInt64 = 0
     /// Its limits.
     public var limits: Limits
-    /// The end of what its process printed, where it did not pass.
+    /// The end of its standard output, where it did not pass.
     public var output: String?
-    /// The same of its errors.
+    /// The end of its standard error, where it did not pass.
     public var errors: String?
     /// The last calls before its end, where it did not pass.
     public var trace: [String] = []
@@ -101,7 +101,7 @@ public struct RunRecord: Codable, Sendable {
         self.limits = limits
     }
 
-    /// What failed beside its cases' first failures: "CASE: and while closing: ...".
+    /// Further failures of its cases: "CASE: and while closing: ...".
     var further: [String] {
         (result?.cases ?? []).flatMap { one in (one.further ?? []).map { "\(one.name): \($0.line)" } }
     }
@@ -114,13 +114,13 @@ public struct RunRecord: Codable, Sendable {
 public struct Totals: Codable, Sendable, Equatable {
     /// Counts by outcome's name; outcomes that no run had are left out.
     public var outcomes: [String: Int] = [:]
-    /// Runs that passed only when they were tried again.
+    /// Runs that passed only when retried.
     public var flaky = 0
 
-    /// None yet.
+    /// All counts 0.
     public init() {}
 
-    /// Refuses counts that no batch has, whose sum could overflow.
+    /// Throws for counts that no batch has, as their sum could overflow.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         outcomes = try values.decode([String: Int].self, forKey: .outcomes)
@@ -142,11 +142,11 @@ public struct Totals: Codable, Sendable, Equatable {
         if flaky { self.flaky += 1 }
     }
 
-    /// How many ended so.
+    /// Number of runs with that outcome.
     public func count(_ outcome: Outcome) -> Int { outcomes[outcome.rawValue] ?? 0 }
-    /// All.
+    /// Number of all runs.
     public var all: Int { outcomes.values.reduce(0, +) }
-    /// The count of runs that neither passed nor were skipped.
+    /// Number of runs that neither passed nor were skipped.
     public var bad: Int { Outcome.allCases.filter { !$0.isGood }.map(count).reduce(0, +) }
 
     /// "3 passed, 1 failed, 2 timed out"

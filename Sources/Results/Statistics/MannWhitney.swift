@@ -1,20 +1,20 @@
 import Glibc
 
-/// Mann and Whitney's U of two samples: how likely it is that one and the same thing gives samples which lie so far apart.
-/// Nothing is supposed of how the values are distributed.
+/// The Mann-Whitney U test: the probability that two samples of one distribution differ as much as these. It assumes
+/// nothing about the distribution.
 ///
-/// Where it can be counted, the probability is exact: of all ways to deal the values that are there, equal ones too, to two
-/// samples of these sizes, how many lie as far from the middle, on either side. Beyond about 70 values of each it is the normal
-/// approximation, corrected for ties and continuity.
+/// The probability is exact where it can be counted: of all ways to split the values, ties included, into samples of
+/// these sizes, the fraction that lies as far from the middle on either side. Beyond about 70 values in each sample it
+/// is the normal approximation, corrected for ties and continuity.
 public struct MannWhitney: Sendable {
-    /// Numbers of values of both samples.
+    /// Sizes of the samples.
     public let counts: (Int, Int)
-    /// The number of pairs in which the second sample's value is the greater, less the number in which it is the
-    /// smaller. Above 0 the second sample tends to be higher.
+    /// The number of pairs in which the second sample's value is greater, minus the number in which it is smaller.
+    /// Above 0 the second sample tends to be higher.
     public let balance: Double
-    /// How likely so different samples are by chance, two-sided.
+    /// The two-sided probability of such different samples by chance.
     public let probability: Double
-    /// The least probability that these values, dealt otherwise, could have had.
+    /// The smallest probability that any split of these values could have.
     public let least: Double
 
     /// nil where a sample is empty.
@@ -26,7 +26,7 @@ public struct MannWhitney: Sendable {
         while index < all.count {
             var end = index
             while end < all.count, all[end].0 == all[index].0 { end += 1 }
-            // Those that are equal share the mean of their ranks.
+            // Equal values share the mean of their ranks.
             groups.append(
                 Group(size: end - index, taken: all[index..<end].count { $0.1 }, rank: index + end))
             index = end
@@ -43,20 +43,20 @@ public struct MannWhitney: Sendable {
         }
     }
 
-    /// Values that are equal: how many, how many of them the first sample has, and twice their mean rank, less 1.
+    /// Equal values: their number, the number of them in the first sample, and twice their mean rank minus 1.
     private struct Group {
         let size: Int
         let taken: Int
         let rank: Int
     }
 
-    /// The most additions for an exact result.
+    /// Most additions for an exact result.
     private static let mostSteps = 20_000_000
 
-    /// Counts by the groups' sums of ranks: for each number of values that the first sample has of the groups so far, how
-    /// likely each sum is (Klotz 1966). nil where that takes too long.
+    /// Exact probability, group by group: for each number of the first sample's values among the groups so far, the
+    /// probability of each sum of ranks (Klotz 1966). nil where that takes too long.
     private static func count(_ unsorted: [Group], _ n: Int, _ m: Int) -> (probability: Double, least: Double)? {
-        // The largest first, whose rank becomes 0, so that sums stay few.
+        // The largest group first: its rank becomes 0, which keeps the number of sums small.
         var groups = unsorted.sorted { $0.size > $1.size }
         let all = n + m
         let isWhole = groups.allSatisfy { ($0.rank - groups[0].rank) % 2 == 0 }
@@ -76,19 +76,20 @@ public struct MannWhitney: Sendable {
         return sums.tails(of: n, found: found, whole: whole, all: all)
     }
 
-    /// For each number of values, how likely which sum of their ranks is.
+    /// For each number of values, the probability of each sum of their ranks.
     private struct Sums {
         private struct Row {
             var low = 0
             var weights: [Double] = []
         }
         private var rows: [Int: Row] = [0: Row(low: 0, weights: [1])]
-        /// The chance that a value is of the first sample, which keeps weights within what a Double holds.
+        /// The probability that a value is in the first sample; it keeps weights within the range of Double.
         private let share: Double
 
         init(share: Double) { self.share = share }
 
-        /// Adds a group of equal values, of which the first sample may have any number; false where it is too much.
+        /// Adds a group of equal values, any number of which may be in the first sample; false beyond the limit of
+        /// steps.
         mutating func add(size: Int, rank: Int, most: Int, fewest: Int, _ steps: inout Int, _ limit: Int) -> Bool {
             var next: [Int: Row] = [:]
             let chances = MannWhitney.binomial(size, share)
@@ -111,7 +112,7 @@ public struct MannWhitney: Sendable {
             return true
         }
 
-        /// How likely a sum is that lies as far from the mean as `found`, and one as far as any.
+        /// The probability of a sum as far from the mean as `found`, and of one as far as any.
         func tails(of n: Int, found: Int, whole: Int, all: Int) -> (probability: Double, least: Double) {
             guard let row = rows[n] else { return (1, 1) }
             func distance(_ sum: Int) -> Int { abs(sum * all - n * whole) }
@@ -129,7 +130,7 @@ public struct MannWhitney: Sendable {
         }
     }
 
-    /// How likely 0 to `count` of `count` are, each with `share`.
+    /// Probabilities of 0 to `count` successes in `count` trials, each with probability `share`.
     private static func binomial(_ count: Int, _ share: Double) -> [Double] {
         let logs = logFactorials(count)
         return (0...count).map { taken in
@@ -160,25 +161,25 @@ public struct MannWhitney: Sendable {
 }
 
 extension MannWhitney {
-    /// The least probability that samples of these sizes can have: no value of one lies among the other's.
+    /// The smallest probability for samples of these sizes: all values of one lie above the other's.
     public static func least(_ n: Int, _ m: Int) -> Double {
         let logs = logFactorials(n + m)
         return exp(log(2) + logs[n] + logs[m] - logs[n + m])
     }
 
-    /// How many values of each sample it takes at least to show a difference at this level.
+    /// The smallest size of both samples that can show a difference at this level.
     public static func fewest(level: Double) -> Int {
         var count = 1
-        // A rounded logarithm must not cost a value.
+        // The tolerance is for rounding of logarithms, which must not cost a value.
         while least(count, count) > level * (1 + 1e-9), count < 1000 { count += 1 }
         return count
     }
 
-    /// Of all pairs' differences, sorted, how many lie outside the interval at each end, so that it holds the true shift but
-    /// for `level`; nil where these sizes give none.
+    /// For the sorted differences of all pairs: the number that lies outside the interval at each end, so that it
+    /// contains the true shift with probability 1 - `level`; nil where the sizes allow none.
     static func outside(_ n: Int, _ m: Int, level: Double) -> Int? {
         let tails = tails(n, m)
-        // The probability of U or fewer pairs, both ends together, grows with U.
+        // Binary search: the two-sided probability of U or fewer pairs grows with U.
         var (low, high) = (-1, n * m / 2)
         while high - low > 1 {
             let middle = (low + high) / 2
@@ -187,7 +188,7 @@ extension MannWhitney {
         return low < 0 ? nil : low
     }
 
-    /// How likely U is `u` at most or as far at the other end, without ties.
+    /// Probability that U is at most `u`, or as far at the other end, without ties.
     private static func tails(_ n: Int, _ m: Int) -> (Int) -> Double {
         var steps = 0
         var sums = Sums(share: Double(n) / Double(n + m))

@@ -1,8 +1,9 @@
 import Bindings
 
-/// The identity of a measurement within its batch. Two may have the same text, as names contain what a script chose.
+/// The identity of a measurement within its batch. Different ones may have the same text, as scripts choose parts of
+/// it.
 public struct MeasurementName: Hashable, Sendable, Comparable {
-    /// The run, without its number among repetitions; empty where all are of one scenario.
+    /// The run, without the repetition's number; empty where all measurements are of one scenario.
     public let run: String
     /// The case; nil for processor time, which peerlab measures itself.
     public let one: String?
@@ -12,7 +13,7 @@ public struct MeasurementName: Hashable, Sendable, Comparable {
     private let ph: String?
     private let label: String
 
-    /// Of a metric.
+    /// For a metric.
     init(run: String, case one: String, _ metric: Metric) {
         (self.run, self.one) = (run, one)
         (self.metric, size, st, ph, label) = (metric.name, metric.size, metric.st, metric.ph, metric.label)
@@ -22,23 +23,23 @@ public struct MeasurementName: Hashable, Sendable, Comparable {
         (self.run, one, metric, size, st, ph, label) = (run, nil, name, nil, nil, nil, name)
     }
 
-    /// How long a run's process kept a processor.
+    /// For a run's processor time.
     static func processorTime(of run: String) -> MeasurementName { MeasurementName(run: run, "processor time") }
 
     /// "a.lua > one > bandwidth, 4096 bytes"
     public var text: String { NamePath.text([run, one ?? "", label]) }
 
-    /// By text, sizes as numbers.
+    /// Ordered by text, with numbers compared as numbers.
     public static func < (one: MeasurementName, other: MeasurementName) -> Bool {
         NaturalOrder.precedes(one.text, other.text)
     }
 }
 
-/// Names that stand one within the other.
+/// Nested names as one text.
 enum NamePath {
     private static let arrow = " > "
 
-    /// "a.lua > one"; a name that has an arrow of its own stands in quotes, and one that is empty is left out.
+    /// "a.lua > one". A name that contains ">" is quoted; an empty one is left out.
     static func text(_ names: [String]) -> String {
         names.filter { !$0.isEmpty }
             .map { $0.contains(arrow) || $0.first == "\"" ? "\"\($0)\"" : $0 }

@@ -1,19 +1,19 @@
 import Bindings
 import Runner
 
-/// What two batches measured, by name.
+/// Measurements of a batch, by name.
 public struct Samples: Sendable {
-    /// The accepted probability that any verdict of a comparison is wrong although nothing has changed.
+    /// The accepted probability that any verdict of a comparison is wrong where nothing has changed.
     public static let level = 0.01
 
-    /// What runs measured, each with one value.
+    /// Values of one measurement, one for each run.
     private struct Sample {
         let isDeclared: Bool
-        /// The units and directions that were given. There is one of each unless a script changes them.
+        /// The units and directions ("higher", "lower") given. One of each, unless a script changes them.
         var units: [Unit] = []
         var directions: [String] = []
         var values: [(value: Double, unit: Unit)] = []
-        /// The most values that one run had, of which its median counts.
+        /// The most values of one run; above 1, their median counts.
         var mostOfARun = 1
 
         init(isDeclared: Bool) { self.isDeclared = isDeclared }
@@ -24,27 +24,28 @@ public struct Samples: Sendable {
             values.append((value, unit))
         }
 
-        /// All in `unit`, exactly as they are where all have it.
+        /// All values in `unit`; unconverted where all have that unit.
         func values(in unit: Unit, isExact: Bool) -> [Double] {
             isExact ? values.map(\.value) : values.map { unit.converted($0.value, from: $0.unit) }
         }
     }
     private var samples: [MeasurementName: Sample] = [:]
 
-    /// Sample sizes and level, on which the bounds of an interval depend.
+    /// Sample sizes and level, which determine the bounds of an interval.
     private struct Size: Hashable {
         let counts: [Int]
         let level: Double
     }
 
-    /// None.
+    /// Empty.
     public init() {}
 
-    /// What was measured, by names that scenarios gave.
+    /// Names of measurements that scenarios declared.
     public var declared: Set<MeasurementName> { Set(samples.filter(\.value.isDeclared).keys) }
 
-    /// Adds what a run measured, and how long it took. Only runs that passed measured anything. Several values of one name
-    /// in one run are one value, their median: they hang together, and are no sample of what other runs would measure.
+    /// Adds a run's measurements and its processor time. Runs that did not pass are ignored. Several values of one name
+    /// in one run count as one, their median: they depend on each other, so they are no sample of what other runs would
+    /// measure.
     public mutating func add(_ record: RunRecord) {
         guard record.outcome == .pass else { return }
         let run = record.group
@@ -56,7 +57,7 @@ public struct Samples: Sendable {
             }
         }
         for (name, values) in found {
-            // Kept even where units cannot be converted into one another.
+            // Values whose units cannot be converted into one another are kept, as separate groups.
             let kinds = Dictionary(grouping: values) { $0.unit.base + " " + $0.better }
             for (_, kind) in kinds.sorted(by: { $0.key < $1.key }) {
                 let unit = kind[0].unit
@@ -77,7 +78,7 @@ public struct Samples: Sendable {
         samples[name] = sample
     }
 
-    /// The part of both that has these names.
+    /// Only the measurements with these names.
     public func only(_ names: Set<MeasurementName>) -> Samples {
         var result = self
         result.samples = samples.filter { names.contains($0.key) }
@@ -98,7 +99,7 @@ public struct Samples: Sendable {
         init?(_ name: MeasurementName, _ one: Sample, _ other: Sample) {
             guard let unit = one.units.first else { return nil }
             let units = one.units + other.units
-            // Numbers of units that cannot be converted are shown as they are, and not compared.
+            // Values whose units cannot be converted are shown unconverted, and not compared.
             let isExact = units.allSatisfy { $0 == unit } || !units.allSatisfy { $0.base == unit.base }
             values = (one.values(in: unit, isExact: isExact), other.values(in: unit, isExact: isExact))
             guard let test = Comparison.test(values.0, values.1) else { return nil }
@@ -110,11 +111,11 @@ public struct Samples: Sendable {
             }
         }
 
-        /// Whether it gets a verdict. A measurement that no script declared is only shown.
+        /// Whether it gets a verdict. Measurements that no script declared are only shown.
         var isJudged: Bool { one.isDeclared && doubt == nil }
 
         func change(_ comparison: Comparison, _ verdict: Change.Verdict, _ doubt: Change.Doubt?) -> Change {
-            // Of another kind of unit, as it is shown.
+            // The second sample's own unit, where it is of another kind.
             let now = self.doubt == nil ? unit : other.units.first ?? unit
             return Change(
                 name: name, unit: unit, unitNow: now.base == unit.base ? unit : now, comparison: comparison,
@@ -122,9 +123,10 @@ public struct Samples: Sendable {
         }
     }
 
-    /// What both have, sorted by name. Of many measurements some differ by chance, so the more there are that could, the less
-    /// likely a difference must be to count: all verdicts together are wrong in `level` of all comparisons at most. The method
-    /// is Holm's, with Tarone's regard for measurements which have too few values to show anything: those count as none.
+    /// Compares measurements that both have, sorted by name. With many measurements some differ by chance, so each test
+    /// needs a lower level the more tests there are: at most `level` of all comparisons contain a wrong verdict. The
+    /// method is Holm's with Tarone's modification, which does not count tests whose samples are too small for any
+    /// verdict.
     public static func compare(_ before: Samples, _ after: Samples, level: Double = Samples.level) -> [Change] {
         let pairs = before.samples.sorted { $0.key < $1.key }.compactMap { name, one in
             after.samples[name].flatMap { Pair(name, one, $0) }
@@ -149,20 +151,21 @@ public struct Samples: Sendable {
         }
     }
 
-    /// How many of both have to be decided at once.
+    /// Number of measurements of both that get a verdict.
     public static func judged(_ before: Samples, _ after: Samples) -> Int {
         before.samples.count { name, one in
             after.samples[name].flatMap { Pair(name, one, $0) }?.isJudged ?? false
         }
     }
 
-    /// For each test the level at which it was decided, and whether it found a difference.
+    /// For each test, the level at which it was decided, and whether it found a difference.
     private static func levels(_ tests: [MannWhitney], _ level: Double) -> [(value: Double, differs: Bool)] {
         var result = [(value: Double, differs: Bool)](repeating: (level, false), count: tests.count)
         var rest = tests.indices.sorted { tests[$0].probability < tests[$1].probability }[...]
         var current = level
         while let index = rest.first {
-            // The fewest that have to share the level, if only those that could be as unlikely as their share count.
+            // Tarone: the smallest divisor of the level such that no more tests than that could reach the divided
+            // level.
             var sharing = 1
             while rest.count(where: { tests[$0].least <= level / Double(sharing) }) > sharing { sharing += 1 }
             current = level / Double(sharing)
@@ -191,7 +194,7 @@ public struct Samples: Sendable {
 }
 
 extension RunRecord {
-    /// Its ``id`` without the number among repetitions: what runs of other batches are compared with.
+    /// Its ``id`` without the repetition's number. Runs of different batches are compared by this.
     public var group: String { RunRecord.group(of: id, in: file) }
 
     static func group(of id: String, in file: String) -> String {

@@ -4,27 +4,26 @@ import Glibc
 public struct Comparison: Sendable {
     /// Medians of the first and the second sample.
     public let medians: (Double, Double)
-    /// How many were in each.
+    /// Sizes of the samples.
     public let counts: (Int, Int)
-    /// The test of whether chance explains the difference.
+    /// The test for whether chance explains the difference.
     public let test: MannWhitney
-    /// By how much the second's median differs from the first's.
+    /// The difference of the medians.
     public let effect: Effect
 
-    /// A difference of medians, and between which bounds it lies.
+    /// A difference of medians, with bounds.
     public struct Effect: Sendable {
-        /// Whether numbers are shares of the first median. Only what is never negative, and in the first sample never 0, has
-        /// such; of the rest they are in the measurement's unit.
+        /// Whether numbers are fractions of the first median. They are where no value is negative and no value of the
+        /// first sample is 0; otherwise they are in the measurement's unit.
         public let isShare: Bool
-        /// The medians' difference; of shares -1 at least.
+        /// The difference of the medians; as a fraction at least -1.
         public let value: Double
-        /// Where it lies, by the same test at the level that the verdict was found at: 0 is outside where the test says that
-        /// the samples differ. nil where there are too few values for any bound, or where the samples differ in more than
-        /// size, so that no shift makes one of the other.
+        /// Bounds of the difference, by the same test at the level of the verdict: 0 is outside where the test finds a
+        /// difference. nil where the samples are too small, or where they differ in more than a shift.
         public internal(set) var interval: ClosedRange<Double>?
     }
 
-    /// The most values of each sample that are paired, as the number of pairs is their product.
+    /// Most values of each sample that are paired: the number of pairs is their product.
     private static let most = 1000
 
     /// Compares; nil where a sample is empty.
@@ -71,7 +70,7 @@ public struct Comparison: Sendable {
     }
 }
 
-/// A measurement of two batches, and the verdict on its change.
+/// A measurement of two batches, and the verdict about its change.
 public struct Change: Sendable {
     /// The verdict.
     public enum Verdict: String, Sendable {
@@ -81,48 +80,49 @@ public struct Change: Sendable {
         case better
         /// It is worse.
         case worse
-        /// It differs, and the script has not said which direction is better.
+        /// It differs, and the script has not declared which direction is better.
         case changed
-        /// It cannot be said; ``Change/doubt`` tells why.
+        /// No verdict is possible; ``Change/doubt`` has the reason.
         case undecided
-        /// No script declared it, and other load of the machine changes it: it is shown and decides nothing.
+        /// No script declared it (processor time), and other load of the machine changes it: it is shown, without a
+        /// verdict.
         case notJudged = "not judged"
     }
     /// Why there is no verdict.
     public enum Doubt: Sendable, Equatable {
-        /// So many values of each sample are needed at least for any difference to show.
+        /// Each sample needs at least this number of values before a difference can show.
         case needs(Int)
-        /// The values differ, but most of the second lie on one side of the first's and their median on the other.
+        /// Most values of the second sample lie on one side of the first's, but its median lies on the other.
         case shapes
         /// A difference was found once, and not in a second measurement.
         case unconfirmed
-        /// Numbers of the one unit are none of the other.
+        /// The units cannot be converted into one another.
         case units(before: [String], now: [String])
-        /// It was said otherwise which way is better ("higher", "lower", or nothing).
+        /// The declared directions differ ("higher", "lower", or none).
         case directions(before: [String], now: [String])
     }
-    /// What was measured, and where.
+    /// The measurement.
     public let name: MeasurementName
     /// The unit of all numbers, except of the second sample's median where ``unitNow`` differs.
     public let unit: Unit
     /// See ``unit``.
     public let unitNow: Unit
-    /// The numbers.
+    /// The comparison's numbers.
     public let comparison: Comparison
-    /// The verdict, with regard to how many measurements were compared at once.
+    /// The verdict, corrected for the number of measurements compared at once.
     public let verdict: Verdict
     /// Why it is undecided.
     public let doubt: Doubt?
-    /// The most values that a run had; above 1 their median counts.
+    /// The most values of one run; above 1, their median counts.
     public let mostOfARun: Int
 
-    /// Whether a report should show it. A measurement without a verdict is shown where chance would hardly explain
-    /// it.
+    /// Whether a report should show it. A measurement without a verdict is shown where chance hardly explains the
+    /// change.
     public var isWorthALine: Bool {
         verdict == .notJudged ? comparison.test.probability <= Samples.level : verdict != .same
     }
 
-    /// The same, found once but not a second time.
+    /// The same change, where a second measurement did not confirm it.
     public var unconfirmed: Change {
         Change(
             name: name, unit: unit, unitNow: unitNow, comparison: comparison, verdict: .undecided, doubt: .unconfirmed,

@@ -1,13 +1,12 @@
 import Glibc
 
-/// A unit as scripts write it: "ns", "GB/s", "KiB". A text that is not known is a unit that compares with itself
-/// alone.
+/// A unit as scripts write it: "ns", "GB/s", "KiB". An unknown text is a unit that is comparable only with itself.
 public struct Unit: Hashable, Sendable {
-    /// As it is written.
+    /// The script's text.
     public let text: String
     /// The unit to which numbers of its kind are converted: "ns", "B", "B/s".
     public let base: String
-    /// How many of `base` one of it is.
+    /// Size of one unit, in `base`.
     public let scale: Double
 
     private static let times: [(name: String, scale: Double)] = [("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1)]
@@ -36,8 +35,8 @@ public struct Unit: Hashable, Sendable {
         (base, scale) = (text, 1)
     }
 
-    /// A number of another unit of the same kind, in this one. Twelve digits are kept, so that what was one and the same
-    /// number does not differ by how it was converted.
+    /// Converts a number from another unit of the same kind. Rounded to twelve digits, so that equal quantities in
+    /// different units stay equal.
     func converted(_ value: Double, from other: Unit) -> Double {
         Unit.rounded(value * (other.scale / scale), digits: 12)
     }
@@ -47,22 +46,22 @@ public struct Unit: Hashable, Sendable {
         return strtod(formatted("%.*e", Int32(digits - 1), value), nil)
     }
 
-    /// One number with a precision, which has less than 60 characters so.
+    /// A number with a precision; the text has less than 60 characters.
     private static func formatted(_ format: String, _ precision: Int32, _ value: Double) -> String {
         var buffer = [CChar](repeating: 0, count: 64)
         _ = withVaList([precision, value]) { vsnprintf(&buffer, buffer.count, format, $0) }
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    // MARK: As people read numbers
+    // MARK: Readable numbers
 
-    /// "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M": three digits at least, and all before the point.
+    /// "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M": at least three digits, and all digits before the point.
     public func amount(_ value: Double) -> String { shown(value, in: reading(value), digits: 3).text }
 
-    /// Two numbers of one measurement, with so many digits that they agree with what is said of their difference.
+    /// Two numbers of one measurement, with enough digits to agree with the shown difference.
     public func amounts(_ one: Double, _ other: Double, isShare: Bool) -> (String, String) {
         let (least, most) = abs(one) < abs(other) ? (one, other) : (other, one)
-        // The same unit for both, unless one of them is unreadable in it.
+        // The same unit for both, unless that makes one of them unreadable.
         let common = reading(least == 0 ? most : least)
         let isCommon = abs(most) * scale / common.scale < 10_000
         let readings = isCommon ? (common, common) : (reading(one), reading(other))
@@ -80,7 +79,7 @@ public struct Unit: Hashable, Sendable {
         }
     }
 
-    /// By how much something changed: a share of what it was ("-7.5 %", "1000 times"), or a number with its unit.
+    /// A change as text: a fraction of the old value ("-7.5 %", "1000 times"), or a number with its unit.
     public func difference(_ value: Double, isShare: Bool) -> String {
         isShare ? Unit.percent(value) : Unit.signed(value) { amount($0) }
     }
@@ -89,20 +88,20 @@ public struct Unit: Hashable, Sendable {
         (value > 0 ? "+" : "") + text(value == 0 ? 0 : value)
     }
 
-    /// A share as a signed percentage; from a hundredfold on as a factor.
+    /// A fraction as a signed percentage; as a factor from 100 times on.
     static func percent(_ share: Double) -> String {
         guard share < 99 else {
             return share.isFinite ? "\(digits(share + 1, 3)) times" : "more than 1e308 times"
         }
         let value = share * 100
-        // Of what is little, two digits; less than a millionth is an error of rounding.
+        // Two digits for small values; less than a millionth counts as a rounding error.
         var places = 1.0
         while places < 6, abs(value) * pow(10, places) < 0.5, abs(value) >= 5e-7 { places += 1 }
         let text = formatted("%.*f", Int32(places), value)
         return strtod(text, nil) == 0 ? "0.0 %" : (value > 0 ? "+" : "") + text + " %"
     }
 
-    /// A unit that a number is shown in.
+    /// A unit in which a number is shown.
     private struct Reading {
         let name: String
         let scale: Double
@@ -111,11 +110,11 @@ public struct Unit: Hashable, Sendable {
     private func reading(_ value: Double) -> Reading {
         let size = abs(value) * scale
         if base == "ns" {
-            // Longer times stay seconds.
+            // Seconds are the largest unit of time.
             let time = Unit.times.first { size >= $0.scale } ?? ("ns", 1)
             return Reading(name: time.name, scale: time.scale)
         }
-        // A size is a power of two as often as not, and is read better whole, or as it was written.
+        // Sizes are often powers of two, which are easiest to read unscaled.
         let isRate = base.isEmpty || base.hasSuffix("/s") || base == "Hz"
         guard isRate, !Unit.binary.contains(where: { text.hasPrefix($0.name) }) || scale == 1,
             let found = Unit.decimal.first(where: { size >= $0.scale }) ?? Unit.decimal.last
@@ -123,14 +122,14 @@ public struct Unit: Hashable, Sendable {
         return Reading(name: found.name + base, scale: found.scale)
     }
 
-    /// The text, and the number that is read from it.
+    /// The text of a number, and the number that a reader takes from it.
     private func shown(_ value: Double, in reading: Reading, digits: Int) -> (text: String, value: Double) {
         guard value.isFinite else { return ("\(value)", value) }
         let shown = Unit.digits(value * (scale / reading.scale), digits)
         return (shown + (reading.name.isEmpty ? "" : " " + reading.name), strtod(shown, nil) * (reading.scale / scale))
     }
 
-    /// So many digits at least; those before the point are all there.
+    /// At least `count` significant digits, and all digits before the point.
     private static func digits(_ value: Double, _ count: Int) -> String {
         guard value.isFinite else { return "\(value)" }
         let before = value == 0 ? 1 : Int(min(17, max(1, floor(log10(abs(value))) + 1)))
