@@ -8,18 +8,18 @@ import Runner
 /// Results of many batches, in a SQLite database.
 public final class Store {
     private let queue: DatabaseQueue
-    /// Where it is.
+    /// Its path.
     public let path: String
 
-    /// Opens a database for writing, or creates it. Refuses a database of another program, and files beside it that
-    /// others may have left.
+    /// Opens a database for writing, or creates it. Throws for a database of another program, and for files beside it
+    /// that other users may have left.
     public init(_ path: String) throws(Failure) {
         self.path = path
         let file = try StoreFile(path)
         try file.checkWriting()
         do throws(Failure) {
-            // Damage is found by this read-only check: a DatabaseQueue that fails to open is given up, which traps in
-            // a confined process (see ``kept(_:)``).
+            // This read-only check finds damage first: a DatabaseQueue that fails to open is released, which traps in a
+            // confined process (see ``kept(_:)``).
             if !file.isEmpty { _ = try Store(reading: path) }
         } catch  where error.errno == Errno(EROFS) {}
         do {
@@ -31,14 +31,13 @@ public final class Store {
         }
     }
 
-    /// Opens a database that is only read, whoever wrote it: nothing is made, changed or removed. One that is not there is
-    /// empty.
+    /// Opens a database of any origin for reading: nothing is created, changed or removed. A missing one is empty.
     public init(reading path: String) throws(Failure) {
         self.path = path
         let file = try StoreFile(path)
         do {
             if !file.isEmpty {
-                // Attached to one in memory that cannot fail to open.
+                // Attached to an in-memory database, whose opening cannot fail.
                 let queue = Store.kept(try DatabaseQueue(configuration: Store.configuration(isWriting: false)))
                 let isMade = try queue.inDatabase { db in
                     try db.execute(sql: "ATTACH ? AS store", arguments: [file.path])
@@ -55,13 +54,14 @@ public final class Store {
         }
     }
 
-    /// Until the process ends: a DispatchQueue that is given up starts threads of libdispatch, which trap in a process that
-    /// may not read /proc. https://github.com/swiftlang/swift-corelibs-libdispatch/blob/main/src/event/workqueue.c
+    /// Keeps a queue until the process ends. A DispatchQueue that is released starts threads of libdispatch, which trap
+    /// in a process that may not read /proc.
+    /// https://github.com/swiftlang/swift-corelibs-libdispatch/blob/main/src/event/workqueue.c
     static func kept(_ queue: DatabaseQueue) -> DatabaseQueue { Unmanaged.passRetained(queue).takeUnretainedValue() }
 
     deinit { if queue !== StoreSchema.empty { try? queue.close() } }
 
-    /// The folder that the process which has it open needs: the database and what SQLite keeps beside it.
+    /// The folder that a process needs for an open store: SQLite keeps files beside the database.
     public static func folder(of path: String) throws(Failure) -> String { try StoreFile(path).folder }
 
     private static func configuration(isWriting: Bool) -> Configuration {
@@ -70,7 +70,7 @@ public final class Store {
         options.busyMode = .timeout(30)
         options.readonly = !isWriting
         options.prepareDatabase { db in
-            // Its schema is a stranger's until it is checked, and no other file is used.
+            // The schema is untrusted until it is checked, and no other file may be used.
             try db.execute(sql: "PRAGMA trusted_schema = OFF")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA cell_size_check = ON")
@@ -80,7 +80,7 @@ public final class Store {
         return options
     }
 
-    /// Sizes in ids as numbers.
+    /// Sorts ids, with sizes compared as numbers.
     private static let order = DatabaseCollation("sizes") { one, other in
         if one == other { return .orderedSame }
         return NaturalOrder.precedes(one, other) ? .orderedAscending : .orderedDescending
@@ -100,19 +100,19 @@ public final class Store {
         do { return try queue.read(body) } catch { throw Store.failure("read", error, path) }
     }
 
-    /// A batch in short.
+    /// The summary of a batch.
     public struct Batch: Sendable {
         /// Its number in this store, from 1.
         public let number: Int64
-        /// What was run.
+        /// Its command line and bench.
         public let header: BatchHeader
-        /// Whether all of it was run.
+        /// Whether it was completed.
         public let isComplete: Bool
-        /// How it ended.
+        /// Its runs by outcome.
         public let totals: Totals
     }
 
-    /// Keeps a batch; returns its number.
+    /// Stores a batch; returns its number.
     public func add(_ journal: JournalReader) throws(Failure) -> Int64 {
         do {
             return try queue.write { db in
@@ -184,7 +184,7 @@ public final class Store {
         }
         guard let batch else { return nil }
         var (totals, count) = (Totals(), 0)
-        // All of them before the first is shown: a damaged one is told.
+        // Read once before any run is shown, so that damage is reported.
         try records(of: number) {
             totals.add($0)
             count += 1
@@ -208,8 +208,8 @@ public final class Store {
         }
     }
 
-    /// What became of a batch's runs before it, at most the last 20 of each, oldest first. A simulated bench's are not mixed
-    /// with a real one's.
+    /// For each run of a batch, at most the last 20 earlier runs, oldest first. Simulated and real benches are not
+    /// mixed.
     public func history(of source: any RecordSource) throws(Failure) -> [String: [PastRun]] {
         var ids: [String] = []
         source.each { ids.append($0.id) }
@@ -235,7 +235,7 @@ public final class Store {
     }
 }
 
-/// A batch of a store, one of its runs at a time in memory.
+/// A batch of a store, with one of its runs in memory at a time.
 public struct StoredBatch: RecordSource {
     private let store: Store
     private let number: Int64

@@ -3,17 +3,17 @@ import Glibc
 import Kernel
 import Runner
 
-/// Checks of a store's file before SQLite opens it. SQLite trusts what lies beside a database: it plays FILE-journal
-/// back, and then removes the file that is named in it.
+/// Checks a store's file before SQLite opens it. SQLite trusts files beside a database: it plays back FILE-journal, and
+/// then removes the file that is named in it.
 struct StoreFile {
-    /// As it was named.
+    /// The path as the user gave it.
     private let name: String
-    /// Where it is, links followed.
+    /// The path with links followed.
     let path: String
-    /// Whether there is nothing yet.
+    /// Whether the file is empty or missing.
     let isEmpty: Bool
 
-    /// A regular file, or none. EPROTO where it is no database such as ours.
+    /// The file must be regular or missing. EPROTO where it is not a database in our format.
     init(_ name: String) throws(Failure) {
         self.name = name
         var status = stat()
@@ -33,7 +33,7 @@ struct StoreFile {
         guard isEmpty || (count == 20 && header.starts(with: Array("SQLite format 3\0".utf8))) else {
             throw Failure("open", Errno(EPROTO), object: name, hint: "it is no store of results")
         }
-        // The file format versions (bytes 18 and 19) of a database with a rollback journal, as ours have.
+        // File format versions (bytes 18 and 19): 1 for a database with a rollback journal, which ours have.
         // https://www.sqlite.org/fileformat2.html
         guard isEmpty || header[18...] == [1, 1] else {
             throw Failure(
@@ -44,7 +44,7 @@ struct StoreFile {
         }
     }
 
-    /// The folder that it is in.
+    /// The file's folder.
     var folder: String {
         let slash = path.lastIndex(of: "/") ?? path.startIndex
         return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -56,7 +56,7 @@ struct StoreFile {
         return String(cString: resolved)
     }
 
-    /// Refuses a folder or journal by which another user could have SQLite change files.
+    /// Throws for a folder or journal through which another user could make SQLite change files.
     func checkWriting() throws(Failure) {
         try Ownership.check(folder, or: "keep the results in a folder that is the user's alone")
         let journal = "\(path)-journal"
@@ -66,8 +66,8 @@ struct StoreFile {
         try Ownership.check(status, journal, or: remedy)
         let descriptor = try InputFile.open(journal)
         defer { close(descriptor) }
-        // A journal with this magic number at its end names a file, which SQLite removes after it has played the
-        // journal back. https://www.sqlite.org/fileformat2.html
+        // A journal that ends with this magic number names a file, which SQLite removes after playing the journal back.
+        // https://www.sqlite.org/fileformat2.html
         let mark: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
         var end = [UInt8](repeating: 0, count: mark.count)
         guard fstat(descriptor, &status) == 0,
@@ -78,7 +78,7 @@ struct StoreFile {
     }
 }
 
-/// What is in a store.
+/// Tables and indices of a store.
 enum StoreSchema {
     static let versions: DatabaseMigrator = {
         var versions = DatabaseMigrator()
@@ -108,7 +108,7 @@ enum StoreSchema {
         return versions
     }()
 
-    /// An empty database in memory, which is never changed.
+    /// An empty database in memory, never changed.
     static let empty: DatabaseQueue = {
         guard let queue = try? DatabaseQueue(), (try? versions.migrate(queue)) != nil else {
             fatalError("SQLite cannot make a database in memory")
@@ -116,8 +116,8 @@ enum StoreSchema {
         return queue
     }()
 
-    /// Refuses a database that has anything else, such as a view, a trigger or another program's table; false of one whose
-    /// making has not come to its end. `schema` is its name in the connection.
+    /// Throws for a database with other objects, such as a view, a trigger or another program's table; false where its
+    /// creation was not completed. `schema`: its name in the connection.
     static func check(_ db: Database, _ schema: String) throws -> Bool {
         let ours = try empty.read { try objects($0, "main") }
         let found = try objects(db, schema)
@@ -125,7 +125,7 @@ enum StoreSchema {
         return found == ours
     }
 
-    /// Each table and index, as it was declared.
+    /// The declarations of all tables and indices.
     private static func objects(_ db: Database, _ schema: String) throws -> Set<[String?]> {
         var objects: Set<[String?]> = []
         let rows = try Row.fetchCursor(db, sql: "SELECT type, name, tbl_name, sql FROM \(schema).sqlite_master")
@@ -148,7 +148,7 @@ struct DamagedRow: Error, CustomStringConvertible {
 }
 
 extension Row {
-    /// What a column has, which may be anything, whatever the column was declared as.
+    /// A column's value, checked for its type: SQLite stores any type, whatever the declaration says.
     func value<Value: DatabaseValueConvertible>(_ column: String) throws -> Value {
         guard let value = Value.fromDatabaseValue(self[column]) else { throw DamagedRow(column: column) }
         return value
