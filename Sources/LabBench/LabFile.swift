@@ -2,14 +2,14 @@ import Glibc
 
 /// Reading and writing of whole files, in the guest and for its image.
 enum LabFile {
-    /// What a file has; nil where it cannot be read or has more than `limit` bytes.
+    /// A file's content; nil where it cannot be read or has more than `limit` bytes.
     static func contents(of path: String, limit: Int = 1 << 30) -> [UInt8]? {
-        // A FIFO would wait for its writer.
+        // O_NONBLOCK: opening a FIFO would wait for its writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var status = stat()
-        // Regular files at once; what the kernel makes up says that it has no bytes.
+        // Regular files are read at once; virtual files report a size of 0.
         let size = fstat(descriptor, &status) == 0 ? min(max(Int(status.st_size), 0), limit) : 0
         var bytes: [UInt8] = []
         bytes.reserveCapacity(size + 1)
@@ -23,7 +23,7 @@ enum LabFile {
         }
     }
 
-    /// Writes all; false where the descriptor takes no more.
+    /// Writes all bytes; false where a write fails.
     static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {

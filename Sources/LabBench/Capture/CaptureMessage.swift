@@ -6,20 +6,20 @@ struct CaptureQuestion: Equatable, Sendable {
     var mark: UInt64
     /// The number of the first request that is wanted.
     var first: UInt64
-    /// How many at most.
+    /// Most requests wanted.
     var count: UInt32
 
     static let size = 32
     private static let magic = Array("PLtlps1\n".utf8)
 
-    /// A question.
+    /// From its parts.
     init(mark: UInt64, first: UInt64, count: UInt32) {
         self.mark = mark
         self.first = first
         self.count = count
     }
 
-    /// Decodes untrusted bytes; nil where they are no question.
+    /// Decodes untrusted bytes; nil where they are malformed.
     init?(_ bytes: [UInt8]) {
         guard bytes.count == CaptureQuestion.size, bytes.starts(with: CaptureQuestion.magic) else { return nil }
         let (mark, first, count, rest) = bytes.withUnsafeBytes {
@@ -32,7 +32,7 @@ struct CaptureQuestion: Equatable, Sendable {
         self.init(mark: mark, first: first, count: count)
     }
 
-    /// The question as it goes over the port.
+    /// The encoded question.
     var bytes: [UInt8] {
         var bytes = CaptureQuestion.magic + [UInt8](repeating: 0, count: CaptureQuestion.size - 8)
         bytes.withUnsafeMutableBytes {
@@ -51,13 +51,13 @@ struct CaptureQuestion: Equatable, Sendable {
 struct CaptureAnswer: Equatable, Sendable {
     /// The number that the next request will have.
     var end: UInt64
-    /// The number of the first one that follows.
+    /// The number of the first request that follows.
     var first: UInt64
-    /// What follows.
+    /// The requests.
     var requests: [CapturedTLP]
 
     static let headerSize = 32
-    /// The most requests of one answer.
+    /// Most requests of one answer.
     static let most: UInt32 = 1024
 
     /// Decodes an untrusted header; nil where it does not answer `question`.
@@ -77,7 +77,7 @@ struct CaptureAnswer: Equatable, Sendable {
         return (end, first, Int(count))
     }
 
-    /// Lays out a header in front of `requests`, which are bytes already.
+    /// Encodes a header before `requests`, which are encoded already.
     static func bytes(
         to question: CaptureQuestion, end: UInt64, first: UInt64, count: Int, _ requests: some Sequence<UInt8>
     ) -> [UInt8] {
@@ -92,16 +92,16 @@ struct CaptureAnswer: Equatable, Sendable {
     }
 }
 
-/// Finds the answer to one question in the bytes of the port, which may begin with the rest of an answer to a program
-/// that was ended while it read.
+/// Finds the answer to one question in the bytes of the port. They may begin with the rest of an answer to a program
+/// that was killed while it read.
 struct CaptureReader {
-    /// Why the bytes are no answer.
+    /// Why the bytes are not an answer.
     enum Refusal: Error, Equatable {
         /// More bytes than two answers came without the mark of this question.
         case noAnswer
-        /// A header that no answer has.
+        /// An invalid header.
         case header
-        /// The number of a request that is none.
+        /// The number of a malformed request.
         case request(UInt64)
     }
 
@@ -109,16 +109,16 @@ struct CaptureReader {
     private var pending: [UInt8] = []
     private var begun: (end: UInt64, first: UInt64, count: Int)?
 
-    /// The most bytes that may precede the answer: two answers to a program that was ended.
+    /// Most bytes before the answer: two answers to programs that were killed.
     static let mostLeft = 2 * (CaptureAnswer.headerSize + Int(CaptureAnswer.most) * CapturedTLP.size)
     private var left = 0
 
     init(_ question: CaptureQuestion) { self.question = question }
 
-    /// Bytes that are kept.
+    /// Bytes kept so far.
     var pendingCount: Int { pending.count }
 
-    /// Takes bytes as they come; the answer once it is whole.
+    /// Adds bytes; returns the answer once it is complete.
     mutating func read(_ bytes: some Sequence<UInt8>) throws(Refusal) -> CaptureAnswer? {
         pending += bytes
         if begun == nil {
@@ -142,13 +142,13 @@ struct CaptureReader {
         return CaptureAnswer(end: begun.end, first: begun.first, requests: requests)
     }
 
-    /// Drops what is before the mark.
+    /// Drops bytes before the mark.
     private mutating func findMark() throws(Refusal) {
         let mark = withUnsafeBytes(of: question.mark.littleEndian) { Array($0) }
         let start = pending.firstRange(of: mark)?.lowerBound ?? max(0, pending.count - (mark.count - 1))
         left += start
         guard left <= CaptureReader.mostLeft else { throw .noAnswer }
-        // Where there is no mark, what is left may be its beginning.
+        // Where no mark is found, the last bytes may be its beginning.
         pending.removeFirst(start)
     }
 }

@@ -3,15 +3,15 @@ import Glibc
 
 /// The newest requests of the served functions, kept in their process. Older ones are only counted.
 public final class CaptureRing {
-    /// How many are kept where nothing else is said: 12 MiB.
+    /// The default capacity: 12 MiB.
     public static let usual = 1 << 18
 
     private let bytes: UnsafeMutableRawBufferPointer
     private let capacity: Int
-    /// How many requests there were, and so the number of the next one.
+    /// Number of requests so far, which is the number of the next one.
     private(set) var end: UInt64 = 0
 
-    /// One that keeps the newest `capacity`, at least one.
+    /// Keeps the newest `capacity` requests, at least one.
     public init(capacity: Int = CaptureRing.usual) {
         self.capacity = max(capacity, 1)
         bytes = .allocate(byteCount: self.capacity * CapturedTLP.size, alignment: 8)
@@ -19,7 +19,7 @@ public final class CaptureRing {
 
     deinit { bytes.deallocate() }
 
-    /// Keeps a request, in place of the oldest one where there is no room.
+    /// Adds a request; replaces the oldest one where the ring is full.
     public func add(_ request: CapturedTLP) {
         request.store(in: place(of: end))
         end &+= 1
@@ -30,7 +30,7 @@ public final class CaptureRing {
         return UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + CapturedTLP.size])
     }
 
-    /// The number of the oldest one that is kept.
+    /// The number of the oldest request kept.
     private var oldest: UInt64 { end > UInt64(capacity) ? end - UInt64(capacity) : 0 }
 
     /// The answer to a question.
@@ -62,11 +62,11 @@ public final class CaptureSocket {
 
     deinit { close(descriptor) }
 
-    /// What poll is to wait for.
+    /// Events for poll(2).
     public var events: Int16 { Int16(answer.isEmpty ? POLLIN : POLLOUT) }
 
-    /// Reads and writes without blocking. Returns false when the connection is over: the other end has gone, or has
-    /// sent what is no question.
+    /// Reads and writes without blocking. Returns false when the connection is over: the other end has closed, or has
+    /// sent a malformed question.
     public func serve() -> Bool {
         if answer.isEmpty {
             guard take() else { return false }

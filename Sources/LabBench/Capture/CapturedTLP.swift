@@ -17,7 +17,7 @@ public struct CapturedTLP: Equatable, Sendable {
         /// Bytes from its start.
         public var offset: UInt64
 
-        /// A place.
+        /// From its parts.
         public init(identity: UInt32, region: UInt8, offset: UInt64) {
             self.identity = identity
             self.region = region
@@ -32,9 +32,9 @@ public struct CapturedTLP: Equatable, Sendable {
     /// nil for host memory.
     public var target: Target?
 
-    /// How many bytes it has.
+    /// Bytes of an encoded request.
     public static let size = 48
-    /// The most that one request asks for, bytes: the largest size that PCI Express has.
+    /// Most bytes that one request accesses: the largest size in PCI Express.
     static let longest = 4096
 
     private enum Flag {
@@ -77,7 +77,7 @@ public struct CapturedTLP: Equatable, Sendable {
         if flags & Flag.target != 0 { target = Target(identity: identity, region: region, offset: offset) }
     }
 
-    /// Lays it out in 48 bytes.
+    /// Encodes it in 48 bytes.
     func store(in bytes: UnsafeMutableRawBufferPointer) {
         var flags: UInt8 = request.isWrite ? Flag.write : 0
         if let hint = request.hint { flags |= Flag.hint | (hint.isExtended ? Flag.extended : 0) }

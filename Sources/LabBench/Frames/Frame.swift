@@ -3,13 +3,13 @@
 /// A frame is a header of eight bytes and its contents. The header: kind (1 byte); number of a file (1), 0 for other
 /// kinds; zero (2); length of the contents (4), little-endian.
 public struct Frame: Equatable, Sendable {
-    /// What a frame says.
+    /// The kind of a frame.
     public enum Kind: UInt8, CaseIterable, Sendable {
-        /// From the guest: user space was reached. No contents; the first frame, and there is one.
+        /// From the guest: user space was reached. No contents; the first frame, sent once.
         case started = 1
         /// From the guest: output of the command.
         case output = 2
-        /// From the guest: standard error of the command, and messages of the guest's first program.
+        /// From the guest: standard error of the command, and messages of init.
         case errors = 3
         /// From the guest: the next part of one of the command's files, by its number among those that the job names.
         case file = 4
@@ -19,22 +19,22 @@ public struct Frame: Equatable, Sendable {
         case interrupt = 6
         /// To the guest: print the command's kernel stack on the console. No contents.
         case report = 7
-        /// From the guest: lines that must survive the guest's kernel (``GuestLine``).
+        /// From the guest: messages that must survive a kernel crash (``GuestLine``).
         case told = 8
-        /// From the guest: a sign of life of its first program. No contents; one a second.
+        /// From the guest: init is alive. No contents; sent every second.
         case beat = 9
     }
 
-    /// What it says.
+    /// Its kind.
     public let kind: Kind
-    /// Which file a part is of; 0 of other kinds.
+    /// Number of the file that a part belongs to; 0 for other kinds.
     public let file: UInt8
-    /// The bytes behind the header.
+    /// The bytes after the header.
     public let contents: [UInt8]
 
-    /// How many bytes a header has.
+    /// Bytes of a header.
     public static let headerLength = 8
-    /// The most contents of one frame, bytes.
+    /// Most bytes of one frame's contents.
     public static let mostContents = 64 << 10
 
     /// A frame; `contents` has at most `mostContents` bytes.
@@ -49,18 +49,18 @@ public struct Frame: Equatable, Sendable {
         self.init(.end, withUnsafeBytes(of: code.littleEndian) { Array($0) })
     }
 
-    /// The frame as it goes over the port.
+    /// The encoded frame.
     public var bytes: [UInt8] {
         [kind.rawValue, file, 0, 0] + withUnsafeBytes(of: UInt32(contents.count).littleEndian) { Array($0) } + contents
     }
 
-    /// Of a frame `end`, the exit code; nil of another one.
+    /// The exit code of an `end` frame; nil for others.
     public var exitCode: Int32? {
         guard kind == .end, contents.count == 4 else { return nil }
         return contents.reversed().reduce(0) { $0 << 8 | Int32($1) }
     }
 
-    /// As many frames as it takes for `bytes`.
+    /// Splits `bytes` into frames.
     public static func parts(_ kind: Kind, file: UInt8 = 0, _ bytes: [UInt8]) -> [Frame] {
         stride(from: 0, to: bytes.count, by: mostContents).map {
             Frame(kind, file: file, Array(bytes[$0..<min($0 + mostContents, bytes.count)]))

@@ -1,17 +1,17 @@
-/// Decodes frames of an untrusted peer: each is checked before anything of it is kept.
+/// Decodes frames of an untrusted peer; each header is checked before the contents are kept.
 public struct FrameReader: Sendable {
-    /// The most that the other side may send in all; what exceeds it is refused.
+    /// Limits of all that the other side may send; more is refused.
     public struct Limits: Sendable {
         /// Bytes of output and errors.
         public var output: Int
         /// Bytes of files.
         public var files: Int
-        /// Bytes of lines by ``GuestLine``.
+        /// Bytes of messages by ``GuestLine``.
         public var told: Int
-        /// How many files there are.
+        /// Number of files.
         public var fileCount: UInt8
 
-        /// Limits of a job that names `fileCount` files.
+        /// Limits for a job that names `fileCount` files.
         public init(output: Int = 64 << 20, files: Int = 256 << 20, told: Int = 256 << 20, fileCount: UInt8) {
             self.output = output
             self.files = files
@@ -20,21 +20,21 @@ public struct FrameReader: Sendable {
         }
     }
 
-    /// Why what came is refused.
+    /// Why the received bytes are refused.
     public enum Refusal: Error, Equatable, Sendable, CustomStringConvertible {
-        /// A header of no kind that this side takes, or with bits that no frame has.
+        /// A header with a kind that this side does not accept, or with invalid bits.
         case noFrame([UInt8])
         /// A length that the kind cannot have.
         case length(Frame.Kind, UInt32)
-        /// A frame where it cannot come: before `started`, behind `end`, or twice.
+        /// A frame at the wrong time: before `started`, after `end`, or twice.
         case order(Frame.Kind)
         /// A file that the job does not name.
         case file(UInt8)
         /// More output than the limit, bytes.
         case output(Int)
-        /// More of files than the limit, bytes.
+        /// More bytes of files than the limit.
         case files(Int)
-        /// More told than the limit, bytes.
+        /// More bytes of messages than the limit.
         case told(Int)
 
         /// One line.
@@ -61,13 +61,13 @@ public struct FrameReader: Sendable {
     private var files = 0
     private var told = 0
 
-    /// A reader of what a guest sends.
+    /// Reads frames of a guest.
     public init(fromGuest limits: Limits) { self.limits = limits }
 
-    /// A reader of what a host sends.
+    /// Reads frames of a host.
     public init(fromHost: ()) { limits = nil }
 
-    /// Takes bytes as they come and gives each frame that is whole to `take`. After a refusal nothing more is to be read.
+    /// Adds bytes, and passes each complete frame to `take`. After a refusal it must not be called again.
     public mutating func read(_ bytes: some Sequence<UInt8>, _ take: (Frame) -> Void) throws(Refusal) {
         pending += bytes
         var rest = pending[...]
@@ -83,7 +83,7 @@ public struct FrameReader: Sendable {
         pending = Array(rest)
     }
 
-    /// Bytes that are kept of a frame that is not whole.
+    /// Bytes kept of an incomplete frame.
     public var pendingCount: Int { pending.count }
 
     private func check(_ header: [UInt8]) throws(Refusal) -> (Frame.Kind, Int) {

@@ -10,15 +10,15 @@ public final class GuestCapture: TLPCapture {
         var port: Int32
         /// Why the port is not used any more.
         var failure: Failure?
-        /// As they were when one was looked for last: a guest may move BARs.
+        /// The functions at the last lookup; a guest may move BARs.
         var functions: GuestFunctions
         var log = TLPLog()
-        /// The number of the next request that is to come.
+        /// The number of the next request to fetch.
         var next: UInt64 = 0
         var lost: (@Sendable (Int) -> Void)?
     }
 
-    /// What must stand beside it.
+    /// The note that must accompany the requests.
     public static let about =
         "requests of the lab's emulated ConnectX, and no hardware's: seconds since its emulator was started, addresses before an "
         + "IOMMU translates them"
@@ -26,8 +26,7 @@ public final class GuestCapture: TLPCapture {
     private let state: Mutex<State>
     /// Reads the functions anew.
     private let look: @Sendable () -> GuestFunctions
-    /// How long an answer may take. The process answers while its functions work, so that only a process in trouble
-    /// takes long.
+    /// Limit of an answer's time. The process answers while its functions work, so only a failing process takes long.
     private static let patience: Duration = .seconds(30)
     private static let object = "the lab's capture of requests"
 
@@ -45,7 +44,7 @@ public final class GuestCapture: TLPCapture {
         try? clear()
     }
 
-    /// Of an open port, which it takes over.
+    /// For an open port, which it takes over.
     init(port: Int32, look: @escaping @Sendable () -> GuestFunctions) {
         self.look = look
         state = Mutex(State(port: port, functions: look()))
@@ -53,8 +52,8 @@ public final class GuestCapture: TLPCapture {
 
     deinit { state.withLock { if $0.port >= 0 { close($0.port) } } }
 
-    /// Calls `request` for each request, and `lost` with the number of those that are gone. Both are called from
-    /// ``log()`` and ``update()``, which ask for what is new.
+    /// Calls `request` for each request, and `lost` with the number of those that were overwritten. Both are called
+    /// from ``log()`` and ``update()``, which fetch new requests.
     public func watch(_ request: @escaping @Sendable (TLP) -> Void, lost: @escaping @Sendable (Int) -> Void) {
         state.withLock {
             $0.log.sink = request
@@ -70,7 +69,7 @@ public final class GuestCapture: TLPCapture {
         }
     }
 
-    /// Takes what there is.
+    /// Fetches new requests.
     public func update() throws(Failure) { try state.withLock { state throws(Failure) in try take(&state) } }
 
     /// See ``TLPCapture/clear()``.
@@ -85,9 +84,9 @@ public final class GuestCapture: TLPCapture {
         }
     }
 
-    // MARK: Asking
+    // MARK: Fetching
 
-    /// All that was sent until now.
+    /// Fetches all requests up to now.
     private func take(_ state: inout State) throws(Failure) {
         var end: UInt64?
         repeat {
@@ -110,7 +109,8 @@ public final class GuestCapture: TLPCapture {
         } while state.next < end ?? 0
     }
 
-    /// What was sent before a BAR moved is named by where it was, as it comes first.
+    /// Names a request by the known functions, and looks them up again where they do not match. Requests come in order,
+    /// so those from before a BAR moved are named by its old address.
     private func named(_ captured: CapturedTLP, _ state: inout State) -> TLP? {
         if let request = state.functions.named(captured) { return request }
         state.functions = look()
@@ -127,7 +127,7 @@ public final class GuestCapture: TLPCapture {
             let bytes = try receive(until: end, &state)
             do throws(CaptureReader.Refusal) {
                 guard let answer = try reader.read(bytes) else { continue }
-                // Numbers only grow.
+                // Numbers never decrease.
                 guard count == 0 || answer.end >= state.next else { throw .header }
                 return answer
             } catch {
@@ -174,7 +174,7 @@ public final class GuestCapture: TLPCapture {
         }
     }
 
-    /// Ends the capture: it keeps the failure, and asks no more, as the next bytes would be no answer.
+    /// Ends the capture and keeps the failure. Nothing more is fetched, as the next bytes would not be an answer.
     private func fail(_ state: inout State, _ code: Int32, _ hint: String?) -> Failure {
         let failure = Failure("capture", Errno(code), object: Self.object, hint: hint)
         state.failure = failure

@@ -35,7 +35,7 @@ enum GuestDevices {
             guard access("\(driver)/\(address)", F_OK) == 0 else {
                 throw GuestInit.Mistake(text: "\(binding.driver) did not take \(address)")
             }
-            // Without this check scenarios would go on with rxe0 and say nothing of the missing NIC.
+            // Without this check scenarios would use rxe0 and not report the missing NIC.
             if binding.driver == "mlx5_core", access("\(device)/infiniband", F_OK) != 0 {
                 say("mlx5_ib did not take the NIC: \(lastWords(of: "mlx5_ib") ?? "the kernel says nothing of it")")
             }
@@ -52,7 +52,7 @@ enum GuestDevices {
         var last: String?
         var buffer = [UInt8](repeating: 0, count: 8192)
         while true {
-            // A record each: numbers, a semicolon, the text.
+            // Each read gives a record: numbers, a semicolon, the text.
             let count = read(log, &buffer, buffer.count)
             if count < 0, errno == EPIPE || errno == EINTR { continue }
             guard count > 0 else { return last }
@@ -63,7 +63,7 @@ enum GuestDevices {
         }
     }
 
-    /// An attribute such as "0x1af4\n", without what is around its digits.
+    /// An attribute such as "0x1af4\n", without prefix and line end.
     private static func number(_ device: String, _ attribute: String) -> String {
         let text = String(decoding: LabFile.contents(of: "\(device)/\(attribute)") ?? [], as: UTF8.self)
         return String(text.drop { $0 == "0" }.dropFirst().prefix { $0.isHexDigit })
@@ -83,8 +83,8 @@ enum GuestDevices {
         if added < 0 { say("cannot add rxe0: \(Errno(Int32(-added)).message): is CONFIG_RDMA_RXE built in?") }
     }
 
-    /// Starts the other processors, which the kernel's command line keeps off: LabMachine.swift says why. Calls
-    /// `beat` while it waits.
+    /// Starts the other processors, which the kernel's command line keeps off for a reason given in LabMachine.swift.
+    /// Calls `beat` while it waits.
     static func startProcessors(beat: () -> Void, _ say: (String) -> Void) {
         awaitClock(beat)
         for name in names(in: "/sys/devices/system/cpu") where name.hasPrefix("cpu") {
@@ -94,8 +94,8 @@ enum GuestDevices {
         }
     }
 
-    /// The kernel patches its clock's code for the last time when it turns from the early time stamp counter to the measured
-    /// one, about a second after its boot (arch/x86/kernel/tsc.c).
+    /// Waits until the kernel has patched its clock's code for the last time: when it changes from the early to the
+    /// measured time stamp counter, about a second after boot (arch/x86/kernel/tsc.c).
     private static func awaitClock(_ beat: () -> Void) {
         let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
         for _ in 0..<250 where LabFile.contents(of: clock) == Array("tsc-early\n".utf8) {
@@ -104,7 +104,7 @@ enum GuestDevices {
         }
     }
 
-    /// What is in a folder, sorted.
+    /// The names in a folder, sorted.
     static func names(in folder: String) -> [String] {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
     }

@@ -1,13 +1,13 @@
 import Kernel
 
-/// The guest's PCI functions and where their BARs are, as sysfs tells: names for what is captured.
+/// The guest's PCI functions and the addresses of their BARs, from sysfs, to name captured requests.
 struct GuestFunctions {
     struct Function: Equatable {
         /// "0000:05:00.0"
         let address: String
         /// Vendor in 31:16, device in 15:0.
         let identity: UInt32
-        /// Where each BAR begins; 0 where there is none.
+        /// Bus address of each BAR; 0 for none.
         let bars: [UInt64]
     }
 
@@ -24,7 +24,7 @@ struct GuestFunctions {
         targets = Dictionary(grouping: all, by: \.identity).compactMapValues { $0.count == 1 ? $0[0].address : nil }
     }
 
-    /// Those in sysfs.
+    /// From sysfs.
     init(sysfs folder: String = "/sys/bus/pci/devices") {
         let all = GuestDevices.names(in: folder).map { address in
             func text(_ name: String) -> String {
@@ -44,8 +44,7 @@ struct GuestFunctions {
         self.init(all)
     }
 
-    /// A captured request with the names of requester and target; nil where one of them is no function, or is
-    /// ambiguous.
+    /// A captured request with the names of requester and target; nil where one of them is unknown or ambiguous.
     func named(_ captured: CapturedTLP) -> TLP? {
         guard let requester = requesters[captured.requester] else { return nil }
         var request = captured.request

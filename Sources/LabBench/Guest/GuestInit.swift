@@ -23,11 +23,11 @@ public final class GuestInit {
     /// When the last sign of life was sent.
     private var beaten = ContinuousClock.now
 
-    /// Whether this process is a guest's first program. Its command line says nothing: Swift reads that from /proc, which is
-    /// not there yet.
+    /// Whether this process is a guest's init. The command line cannot tell: Swift reads it from /proc, which is not
+    /// mounted yet.
     public static var isWanted: Bool { getpid() == 1 && access(GuestJob.path, R_OK) == 0 }
 
-    /// Never returns: the machine is turned off, or the host ends it.
+    /// Never returns: it powers the machine off, or the host ends it.
     public static func main() -> Never {
         var port: Int32 = -1
         do throws(Mistake) {
@@ -37,13 +37,13 @@ public final class GuestInit {
             port = try openPort()
             try GuestInit(port: port, job).run()
         } catch {
-            // Without the port there is only the console, whose end the host shows.
+            // Without the port there is only the console, whose last lines the host shows.
             if port < 0 { put("peerlab: \(error.text)\n", at: "/dev/console") }
             say(error.text, port)
             send(Frame(end: 70), port)
         }
-        // The host ends the machine after it has read the last frame. Turning the machine off here could lose that
-        // frame, as QEMU drops what it has not passed on: a run that has ended would look like a kernel that died.
+        // The host ends the machine after it has read the last frame. Powering off here could lose that frame, as QEMU
+        // drops what it has not passed on: a run that has ended would look like a kernel crash.
         var patience: UInt32 = port < 0 ? 0 : 30
         while patience > 0 { patience = sleep(patience) }
         guest_power_off()
@@ -111,7 +111,7 @@ public final class GuestInit {
         polled += pipes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
         polled += lines.polled
         if beaten.duration(to: .now) >= .seconds(1) { beat() }
-        // When the host has gone the port stays readable, and poll returns at once; the machine ends with the host.
+        // Where the host has closed, the port stays readable and poll returns at once; the machine ends with the host.
         _ = poll(&polled, nfds_t(polled.count), ended == nil ? 20 : 0)
         if polled[0].revents & Int16(POLLIN) != 0 { hear() }
         lines.serve(polled[(1 + pipes.count)...]) { message in
@@ -129,7 +129,8 @@ public final class GuestInit {
         GuestInit.send(Frame(.beat), port)
     }
 
-    /// Once the command has ended nothing more is waited for: what it started in the background may hold its pipes open.
+    /// Forwards what a pipe has. Once the command has ended it does not wait for more: background processes may hold
+    /// the pipes open.
     private func pass(_ index: Int, _ descriptor: Int32, _ kind: Frame.Kind, isLast: Bool) {
         guard !isLast else {
             close(descriptor)
@@ -170,7 +171,8 @@ public final class GuestInit {
         }
     }
 
-    /// Where the command hangs in the kernel, its stack says where; other tasks may block it.
+    /// Prints the command's kernel stack, which shows where it hangs; also those of blocked tasks, one of which may be
+    /// the cause.
     private func report() {
         GuestInit.put("w", at: "/proc/sysrq-trigger")
         let stack = LabFile.contents(of: "/proc/\(command)/stack") ?? []
@@ -227,7 +229,7 @@ public final class GuestInit {
 
     // MARK: files
 
-    /// Writes to a file that is there; false where the kernel does not take it.
+    /// Writes to an existing file; false where the kernel refuses.
     @discardableResult
     static func put(_ text: String, at path: String) -> Bool {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)

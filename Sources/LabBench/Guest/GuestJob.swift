@@ -2,12 +2,12 @@
 public struct GuestJob: Codable, Equatable, Sendable {
     /// A kernel module, and "name=value" for each of its parameters.
     public struct Module: Codable, Equatable, Sendable {
-        /// Where it is in the image.
+        /// Its path in the image.
         public var path: String
-        /// What it is loaded with.
+        /// Its parameters.
         public var parameters: [String]
-        /// A path that exists where the kernel has the module built in, and does not need it; nil where no kernel
-        /// has.
+        /// A path that exists where the kernel has the module built in, so that it need not be loaded; nil where no
+        /// kernel has.
         public var sign: String?
 
         /// A module of the image.
@@ -22,7 +22,7 @@ public struct GuestJob: Codable, Equatable, Sendable {
     public struct Binding: Codable, Equatable, Sendable {
         /// vendor:device in hexadecimal, as sysfs shows them.
         public var identity: String
-        /// The driver that is to have them.
+        /// The driver to bind them to.
         public var driver: String
 
         /// Binds every device of an identity.
@@ -36,15 +36,15 @@ public struct GuestJob: Codable, Equatable, Sendable {
     public var command: [String]
     /// Its variables, "NAME=value" each.
     public var environment: [String]
-    /// Where it runs.
+    /// Its working folder.
     public var directory: String
-    /// Modules to load first: drivers that this kernel has as modules, perhaps that of the port.
+    /// Modules to load first: drivers that this kernel does not have built in, perhaps that of the port.
     public var drivers: [String]
     /// Modules to load before devices are bound, in this order.
     public var modules: [Module]
     /// Devices to bind.
     public var bindings: [Binding]
-    /// How many files of `results` the command may write.
+    /// Number of files that the command may write to `result(_:)`.
     public var files: Int
 
     /// A job.
@@ -61,14 +61,14 @@ public struct GuestJob: Codable, Equatable, Sendable {
         self.files = files
     }
 
-    /// Where an image has it.
+    /// Its path in an image.
     public static let path = "/etc/peerlab-job.json"
-    /// Where the command writes file `number` of those that come back.
+    /// The path to which the command writes file `number` of its results.
     public static func result(_ number: Int) -> String { "/run/results/\(number)" }
-    /// The socket on which the first program hears what is to be told: see ``GuestLine``.
+    /// The socket at which init receives messages of programs: see ``GuestLine``.
     static let line = "/run/peerlab.socket"
-    /// The name of the port that frames go over.
+    /// The name of the port for frames.
     public static let port = "peerlab"
-    /// The name of the port that tells what served functions send: see ``GuestCapture``.
+    /// The name of the port for requests of served functions: see ``GuestCapture``.
     static let capturePort = "peerlab.capture"
 }

@@ -6,10 +6,10 @@ public final class GuestLine {
     private let socket: Int32
     private var isBroken = false
 
-    /// The most of one message, bytes.
+    /// Bytes of the longest message.
     static let longest = 32 << 20
 
-    /// nil where no first program of ours listens.
+    /// nil where this is not a guest with our init.
     public init?() {
         socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { return nil }
@@ -21,7 +21,7 @@ public final class GuestLine {
 
     deinit { close(socket) }
 
-    /// Sends a line and waits for the acknowledgement. It goes on without one where the host has gone.
+    /// Sends a line and waits for the acknowledgement; returns without one where the connection is lost.
     public func tell(_ message: [UInt8]) {
         guard !isBroken, !message.isEmpty, message.count <= GuestLine.longest else { return }
         let length = withUnsafeBytes(of: UInt32(message.count).littleEndian) { Array($0) }
@@ -43,15 +43,15 @@ public final class GuestLine {
     }
 }
 
-/// The receiving end, in the first program. It serves several programs, and none of them can block it.
+/// The receiving end, in init. It serves several programs, and none of them can block it.
 struct GuestLines {
     private let listening: Int32
     private var clients: [(descriptor: Int32, pending: [UInt8])] = []
 
-    /// So many programs may tell something at once.
+    /// Most programs connected at once.
     private static let most = 64
 
-    /// Listens; on nothing where that cannot be had.
+    /// Listens; without a socket it serves nothing.
     init() {
         listening = socket(
             AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
@@ -59,12 +59,12 @@ struct GuestLines {
         _ = listen(listening, 64)
     }
 
-    /// What to wait for.
+    /// Descriptors for poll(2).
     var polled: [pollfd] {
         ([listening] + clients.map(\.descriptor)).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     }
 
-    /// Reads messages, and acknowledges each when `pass` has forwarded it. `polled` is the result of poll(2) for the property
+    /// Reads messages; acknowledges each once `pass` has forwarded it. `polled`: the result of poll(2) for the property
     /// of that name.
     mutating func serve(_ polled: ArraySlice<pollfd>, _ pass: ([UInt8]) -> Void) {
         for (index, file) in polled.dropFirst().enumerated().reversed() where file.revents != 0 {
@@ -82,7 +82,7 @@ struct GuestLines {
         }
     }
 
-    /// False where a program has ended, or says what it cannot.
+    /// False where a program has closed, or its message is malformed.
     private mutating func read(from index: Int, _ pass: ([UInt8]) -> Void) -> Bool {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         let count = Glibc.read(clients[index].descriptor, &buffer, buffer.count)

@@ -2,25 +2,25 @@ import CKernel
 import Glibc
 import Kernel
 
-/// A program that a guest may take over, started without privileges: with given files alone, with limits, and killed
-/// when this program ends.
+/// A program that a guest may compromise. It is started without privileges, with given files only and with limits, and
+/// is killed when this program ends.
 struct ConfinedProcess: ~Copyable {
-    /// How one is started.
+    /// How to start one.
     struct Launch {
-        /// A path of this machine, or of a descriptor in the new process.
+        /// A path of this machine, or relative to a descriptor in the new process.
         var program: String
-        /// Without the program's own name.
+        /// Its arguments, without the program's own name.
         var arguments: [String]
         /// Descriptors of this process that become 2, 3 and so on in the new one. 0 and 1 are /dev/null, and nothing
         /// else is open.
         var descriptors: [Int32]
-        /// Files and folders that it may read and execute, all others being closed to it; nil where it confines itself.
+        /// The only files and folders that it may read and execute; nil where it confines itself.
         var folders: [String]?
-        /// Bytes of addresses that it may use.
+        /// Limit of its address space, bytes.
         var addresses: UInt64
-        /// Bytes of one file of its, those in memory included.
+        /// Limit of a file that it writes, memory files included, in bytes.
         var longestFile: UInt64
-        /// Seconds of processor time.
+        /// Limit of its processor time, seconds.
         var time: UInt64
         /// Whether it asks for connections with socket(2), which ``DeviceConnections`` answers.
         var asksForConnections = false
@@ -34,7 +34,7 @@ struct ConfinedProcess: ~Copyable {
     /// Readable while it asks for a connection; -1 where it may not.
     let requests: Int32
 
-    /// Starts it, and returns when it was executed.
+    /// Starts it, and returns once it was executed.
     init(_ launch: Launch) throws(Failure) {
         let rules = launch.folders.map(ConfinedProcess.rules) ?? -1
         defer { if rules >= 0 { close(rules) } }
@@ -47,7 +47,7 @@ struct ConfinedProcess: ~Copyable {
 
     deinit { _ = stop() }
 
-    /// Ends it, and waits for that. The result is its status as wait(2) gives it.
+    /// Ends it and waits for that. Returns its status, as wait(2) gives it.
     consuming func end() -> Int32 {
         let status = stop()
         discard self
@@ -62,7 +62,7 @@ struct ConfinedProcess: ~Copyable {
         return status
     }
 
-    /// Landlock rules: `folders`, and devices that reveal nothing. -1 where the kernel has no landlock.
+    /// Landlock rules: `folders`, and harmless devices. -1 where the kernel has no landlock.
     private static func rules(_ folders: [String]) -> Int32 {
         let rules = Int32(truncatingIfNeeded: sandbox_rules())
         guard rules >= 0 else { return -1 }
@@ -72,17 +72,17 @@ struct ConfinedProcess: ~Copyable {
         return rules
     }
 
-    /// User ids that no other process has, so that none can be reached by signals or ptrace. In a container without
-    /// such ids it is nobody's.
+    /// User ids that no other process has, so that it can send signals to none and ptrace none. In a container without
+    /// such ids it runs as nobody.
     private static func users(_ place: UInt32) -> [uid_t] {
-        // Numbers of processes have 22 bits.
+        // A process id has at most 22 bits.
         geteuid() == 0 ? [1_879_048_192 + place << 22 + uid_t(getpid()), 65534] : [0]
     }
 
     private static func start(_ launch: Launch, _ rules: Int32) -> (result: Int, requests: Int32) {
         let words = ([launch.program] + launch.arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
-        // It needs none of ours.
+        // It needs none of our environment variables.
         let variables: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/bin:/bin"), nil]
         defer { free(variables[0]) }
         return launch.program.withCString { program in

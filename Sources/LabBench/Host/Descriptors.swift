@@ -17,7 +17,7 @@ struct Descriptors: ~Copyable {
         return ends
     }
 
-    /// A file in memory, which has no path and goes with its last descriptor.
+    /// A file in memory, without a path; it ends with its last descriptor.
     mutating func file(_ name: String, _ parts: [[UInt8]]) throws(Failure) -> Int32 {
         let result = sys_memfd_create(name)
         guard result >= 0 else { throw Failure("memfd_create", Errno(Int32(-result)), object: name) }
@@ -32,14 +32,14 @@ struct Descriptors: ~Copyable {
         return descriptor
     }
 
-    /// A file in memory of so many bytes, all 0.
+    /// A file in memory of `size` zero bytes.
     mutating func memory(_ name: String, size: Int) throws(Failure) -> Int32 {
         let descriptor = try file(name, [])
         guard ftruncate(descriptor, size) == 0 else { throw Failure("ftruncate", Errno(errno), object: name) }
         return descriptor
     }
 
-    /// A file or folder by its path.
+    /// Opens a file or folder by its path.
     mutating func path(_ path: String, _ access: Int32 = O_RDONLY) throws(Failure) -> Int32 {
         let descriptor = Glibc.open(path, access | O_CLOEXEC)
         guard descriptor >= 0 else { throw Failure("open", Errno(errno), object: path) }
@@ -47,7 +47,7 @@ struct Descriptors: ~Copyable {
         return descriptor
     }
 
-    /// Hands a descriptor over: the caller closes it from now on.
+    /// Hands a descriptor over: from now on the caller must close it.
     mutating func keep(_ descriptor: Int32) -> Int32 {
         open.removeAll { $0 == descriptor }
         return descriptor

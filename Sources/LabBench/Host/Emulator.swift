@@ -4,28 +4,28 @@ import Kernel
 
 /// The QEMU process and, where devices are served, the process that serves them.
 struct Emulator: ~Copyable {
-    /// A connection's end here, closed with the emulator.
+    /// Our end of the connection for frames, closed with the emulator.
     let frames: Int32
     let console: Int32
     let messages: Int32
-    /// What becomes of its connections to the devices.
+    /// QEMU's connections to the devices.
     let devices: DeviceConnections
     private let qemu: ConfinedProcess
     private let device: ConfinedProcess?
 
-    /// Descriptors in QEMU: its messages are 2. The last ones, from `rootNumber` on, are the unpacked one's folder, where it is one,
-    /// /dev/kvm, where that is used, and the connection of captured requests, where devices are served.
+    /// Descriptor numbers in QEMU; 2 is for its messages. From `rootNumber` on, where used: the folder of an unpacked
+    /// QEMU, /dev/kvm, and the connection for captured requests.
     private static let consoleNumber: Int32 = 3, framesNumber: Int32 = 4
     private static let kernelNumber: Int32 = 5
     private static let kernel = "/proc/self/fd/5", image = "/proc/self/fd/6", table = "/proc/self/fd/7"
     private static let memory = "/proc/self/fd/8"
     private static let rootNumber: Int32 = 9
 
-    /// Starts a QEMU as a machine with a kernel and a file system, which it reads from memory files of this process.
+    /// Starts QEMU as a machine with a kernel and a file system, which it reads from memory files of this process.
     ///
     /// - Parameters:
-    ///   - time: seconds of processor time that it may use.
-    ///   - server: what is its devices, where it has any over vfio-user.
+    ///   - time: limit of QEMU's processor time, seconds.
+    ///   - server: the process that serves its vfio-user devices, where it has any.
     init(
         _ program: QEMU, _ machine: LabMachine, kernel: [UInt8], image: Int32, time: UInt64, server: DeviceServer?
     ) throws(Failure) {
@@ -106,9 +106,9 @@ struct Emulator: ~Copyable {
 
 /// Answers QEMU's requests for connections to its served devices.
 struct DeviceConnections {
-    /// Readable when it asks; -1 where it has no such devices.
+    /// Readable when QEMU asks; -1 where it has no such devices.
     let requests: Int32
-    /// Its ends, in the order in which it asks.
+    /// QEMU's ends, in the order in which it asks for them.
     let connections: [Int32]
     /// Readable once the devices' process has ended; -1 where there is none.
     let ended: Int32

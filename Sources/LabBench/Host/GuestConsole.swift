@@ -1,4 +1,5 @@
-/// The last lines of a guest's console; of a kernel that died those around the first sign of it. Its size is bounded.
+/// The last lines of a guest's console; for a crashed kernel, those around the first sign of the crash. Its size is
+/// limited.
 struct GuestConsole {
     private static let most = 256 << 10
     private static let deaths = ["Kernel panic - not syncing", "] Oops: ", "] BUG: "]
@@ -14,7 +15,7 @@ struct GuestConsole {
         String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
     }
 
-    /// The last lines; of a kernel that died, those around the first sign of it.
+    /// The last lines; for a crashed kernel, those around the first sign of the crash.
     var tail: String {
         let lines = lines
         let death = lines.firstIndex { line in GuestConsole.deaths.contains { line.contains($0) } }
@@ -22,6 +23,6 @@ struct GuestConsole {
         return tail.joined(separator: "\n")
     }
 
-    /// Whether the kernel said that it gave up.
+    /// Whether the kernel reported a panic.
     var hasPanicked: Bool { lines.contains { $0.contains("Kernel panic - not syncing") } }
 }

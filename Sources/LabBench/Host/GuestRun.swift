@@ -25,7 +25,7 @@ struct GuestRun {
         self.watch = watch
     }
 
-    /// Returns when the command has ended, the emulator or its devices have, or the guest has to be ended.
+    /// Returns when the command has ended, the emulator or its devices' process has, or the guest has to be ended.
     mutating func attend(
         _ interrupts: () -> Int, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void,
         _ told: ([UInt8]) -> Void
@@ -37,7 +37,7 @@ struct GuestRun {
             _ = poll(&polled, nfds_t(polled.count), 100)
             if polled[4].revents & Int16(POLLIN) != 0 { devices.give() }
             hasLostDevices = polled[5].revents != 0
-            // Its last words can still be read after it has ended.
+            // Its last output can still be read after it has ended.
             let hasEnded = polled[3].revents != 0
             repeat {
                 let count = take(polled[0].revents, output, file, told)
@@ -51,7 +51,7 @@ struct GuestRun {
         consoleText.add(bytes(of: console, most: 1 << 20))
     }
 
-    /// Takes some of the frames that are there; how many bytes these had.
+    /// Reads some of the available frames; returns their number of bytes.
     private mutating func take(
         _ events: Int16, _ output: (Bool, [UInt8]) -> Void, _ file: (LabBench.ReturnedFile) -> Void,
         _ told: ([UInt8]) -> Void
@@ -85,7 +85,7 @@ struct GuestRun {
         watch.look(at: now)
         if watch.passesOn(interrupts: count, at: now) { tell(.interrupt) }
         stop = watch.stop(interrupts: count, at: now)
-        // Where a command hangs in the kernel, the stacks of the blocked tasks say where.
+        // Where a command hangs in the kernel, the stacks of blocked tasks show why.
         if stop == .interrupted, watch.hasStarted {
             tell(.report)
             let end = now.advanced(by: .seconds(1))
@@ -97,13 +97,13 @@ struct GuestRun {
         }
     }
 
-    /// Sends a frame without blocking. A guest that does not read loses it.
+    /// Sends a frame without blocking. Where the guest does not read, the frame is lost.
     private func tell(_ kind: Frame.Kind) {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
         _ = Frame(kind).bytes.withUnsafeBytes { send(frames, $0.baseAddress, $0.count, flags) }
     }
 
-    /// What there is, without waiting.
+    /// Reads available bytes, without waiting.
     private func bytes(of descriptor: Int32, most: Int) -> [UInt8] {
         var all: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -139,7 +139,7 @@ struct GuestRun {
         switch stop {
         case .interrupted: return .interrupted(consoleTail: tail)
         case .bootTimeout: return .neverBooted(consoleTail: tail)
-        // A kernel that neither ends nor restarts the machine when it dies.
+        // The kernel may have panicked without ending or restarting the machine.
         case .silence: return consoleText.hasPanicked ? .panicked(consoleTail: tail) : .hung(consoleTail: tail)
         case .timeLimit: return .timedOut(seconds: timeLimit)
         case nil: break

@@ -1,28 +1,28 @@
-/// Decides when a guest has to be ended: by time limits, interrupts and silence. It gets all events by calls and
-/// looks at nothing itself.
+/// Decides when a guest has to be ended: by time limits, interrupts and silence. All its inputs are arguments of its
+/// functions.
 struct GuestWatch {
     /// Why a guest is ended by force.
     enum Stop: Equatable, Sendable {
         /// User space was not reached in time.
         case bootTimeout
-        /// Nothing was heard of it for ``longestSilence``: its first program tells each second that it runs.
+        /// Nothing came from it for ``longestSilence``, though its init sends a frame every second.
         case silence
         /// The command did not end in time after an interrupt, or there was a second one, or one before the guest was up.
         case interrupted
-        /// The job's time was over.
+        /// The job's time limit was reached.
         case timeLimit
     }
 
-    /// How long a command may take to end after an interrupt.
+    /// Time for a command to end after an interrupt.
     static let grace: Duration = .seconds(10)
-    /// How long a guest may say nothing.
+    /// Limit of a guest's silence.
     static let longestSilence: Duration = .seconds(30)
-    /// The most silence that one look adds. This process may have been stopped since the last look, or have waited
+    /// Most silence that one call of `look` adds: this process may have been stopped since the last one, or have waited
     /// for a reader of its output.
     private static let longestLook: Duration = .seconds(1)
 
     let bootTimeout: Duration
-    /// How long the guest may be there from the moment that user space was reached.
+    /// Time limit of the guest, counted from when user space was reached.
     let timeLimit: Duration
     private let begin: ContinuousClock.Instant
     private var started: ContinuousClock.Instant?
@@ -40,30 +40,30 @@ struct GuestWatch {
     /// Whether user space was reached.
     var hasStarted: Bool { started != nil }
 
-    /// User space was reached.
+    /// Notes that user space was reached.
     mutating func start(at now: ContinuousClock.Instant) {
         started = now
         silence = .zero
     }
 
-    /// Something came from it.
+    /// Notes that the guest has sent something.
     mutating func hear() { silence = .zero }
 
-    /// Looks at the clock.
+    /// Adds the time since the last call to the silence.
     mutating func look(at now: ContinuousClock.Instant) {
         silence += min(looked.duration(to: now), GuestWatch.longestLook)
         looked = now
     }
 
-    /// Whether the guest has to be told of an interrupt now: of the first one, once it is up. `count` is how often the
-    /// user has asked to stop.
+    /// Whether an interrupt has to be sent to the guest now: the first one, once the guest is up. `count`: how often
+    /// the user has asked to stop.
     mutating func passesOn(interrupts count: Int, at now: ContinuousClock.Instant) -> Bool {
         guard count == 1, interrupted == nil, started != nil else { return false }
         interrupted = now
         return true
     }
 
-    /// Why it has to be ended now; nil where it may go on.
+    /// Why the guest has to be ended now; nil where it may continue.
     func stop(interrupts count: Int, at now: ContinuousClock.Instant) -> Stop? {
         if count > 1 || count == 1 && started == nil { return .interrupted }
         if let interrupted, interrupted.duration(to: now) > GuestWatch.grace { return .interrupted }

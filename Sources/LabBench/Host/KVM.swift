@@ -2,14 +2,14 @@ import CKernel
 import Glibc
 import Kernel
 
-/// The processor's own virtualization, as /dev/kvm offers it.
+/// The processor's own virtualization, by /dev/kvm.
 public enum KVM {
     static let path = "/dev/kvm"
     // include/uapi/linux/kvm.h
     private static let getVersion: UInt = 0xae00, createMachine: UInt = 0xae01
     private static let version = 12
 
-    /// Why it makes no machine; nil where it makes one, which does not tell yet that a guest gets anywhere in it.
+    /// Why KVM cannot create a machine; nil where it can, which does not yet prove that a guest runs in it.
     public static func refusal() -> String? {
         let device = open(path, O_RDWR | O_CLOEXEC)
         guard device >= 0 else { return Failure("open", Errno(errno), object: path).message }

@@ -2,12 +2,12 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// Runs a command inside an emulated machine with its own kernel and its own devices under test. The guest has an image made
-/// for the run and nothing else of the host; what comes back are frames, read as a stranger's.
+/// Runs a command inside an emulated machine with its own kernel and its own devices under test. The guest gets an
+/// image made for the run and nothing else of the host; it answers in frames, which are untrusted.
 public struct LabBench {
-    /// A part of one of the files that come back.
+    /// A part of one of the result files.
     public struct ReturnedFile: Sendable {
-        /// Which of the job's files.
+        /// Number of the file in the job.
         public let number: Int
         /// Its next bytes.
         public let bytes: [UInt8]
@@ -17,14 +17,14 @@ public struct LabBench {
     public let kernel: String
     /// The machine to emulate.
     public let machine: LabMachine
-    /// What emulates it.
+    /// The QEMU that emulates it; nil where there is none.
     public let emulator: QEMU?
     /// The process that serves ``LabMachine/servedCount`` devices over vfio-user; nil where there are none.
     public var server: DeviceServer?
-    /// How long the guest may take to reach user space.
+    /// Limit of the time until user space is reached.
     public var bootTimeout: Duration = .seconds(60)
 
-    /// Seconds that a guest has beside its command's.
+    /// Seconds that a guest has in addition to its command's time.
     public static let setup = 15.0
 
     /// A bench of one machine.
@@ -34,19 +34,19 @@ public struct LabBench {
         self.emulator = emulator
     }
 
-    /// Boots a guest and runs the command in it. The guest is gone when this returns, whatever the verdict. The one way into
-    /// the lab. An error says what of the command's files cannot be taken along.
+    /// Boots a guest and runs the command in it. The guest has ended when this returns, whatever the verdict. This is the
+    /// only entry to the lab. Throws where files of the command cannot be copied to the guest.
     ///
     /// - Parameters:
-    ///   - note: what had to be left out of the image, a sentence each.
-    ///   - interrupts: how many times the user has asked to stop; asked ten times a second. The first is passed on: the
-    ///     command gets a SIGINT and has ten seconds to release its devices and exit. The second, or one before the guest
-    ///     is up, ends the guest.
-    ///   - output: what the command prints, as it comes: true for its errors. The bytes are a stranger's.
-    ///   - file: parts of the job's files, in order.
-    ///   - told: the next bytes of the lines that programs tell by ``GuestLine``.
-    ///   - again: called before another guest is booted, because QEMU failed the first one before that had said anything; twice
-    ///     at most.
+    ///   - note: gets notes about files left out of the image, a sentence each.
+    ///   - interrupts: returns how many times the user has asked to stop; called ten times a second. The first request
+    ///     is passed on: the command gets a SIGINT and has ten seconds to release its devices and exit. The second, or one
+    ///     before the guest is up, ends the guest.
+    ///   - output: gets the command's output as it comes; true for standard error. The bytes are untrusted.
+    ///   - file: gets parts of the job's files, in order.
+    ///   - told: gets the next bytes of messages that programs send by ``GuestLine``.
+    ///   - again: called before another guest is booted because QEMU failed before the first one had sent anything; at
+    ///     most twice.
     public func run(
         command: consuming GuestCommand, note: (String) -> Void = { _ in }, interrupts: () -> Int = { 0 },
         output: (_ isError: Bool, [UInt8]) -> Void,

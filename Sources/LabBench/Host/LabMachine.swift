@@ -3,7 +3,7 @@ public struct LabMachine: Sendable {
     /// The topology between the devices under test, which decides whether a kernel driver may map one's memory for
     /// the other.
     public enum Fabric: String, CaseIterable, Sendable {
-        /// A host bridge that Linux knows to pass peer-to-peer requests on.
+        /// A host bridge that Linux knows to forward peer-to-peer requests.
         case bridge
         /// A host bridge that Linux does not know: no peer-to-peer route.
         case noRoute = "no-route"
@@ -11,19 +11,20 @@ public struct LabMachine: Sendable {
         case belowSwitch = "below-switch"
     }
 
-    /// What moves the guest's clock.
+    /// The source of the guest's clock.
     public enum Clock: String, CaseIterable, Sendable {
-        /// The host's clock: times tell of the host, too.
+        /// The host's clock: times also depend on the host's load.
         case host
-        /// Instructions of the guest's one processor, two nanoseconds each: times repeat, whatever the host does.
+        /// Instructions of the guest's one processor, two nanoseconds each: times are reproducible, whatever the host's
+        /// load.
         case instructions
     }
 
     /// What executes the guest's instructions.
     public enum Accelerator: String, CaseIterable, Sendable {
-        /// QEMU's translation.
+        /// QEMU's translation (TCG).
         case tcg
-        /// This machine's processor.
+        /// This machine's processor (KVM).
         case kvm
     }
 
@@ -33,10 +34,10 @@ public struct LabMachine: Sendable {
         public let identity: String
         /// QEMU's name of the model, with its properties.
         public var model: String
-        /// Bytes of a memory file of this program that is its BAR 2, as QEMU's object "bar"; at most one of a machine's devices
-        /// has one.
+        /// Size in bytes of a memory file of this program that is its BAR 2, as QEMU's object "bar"; at most one device
+        /// of a machine has one.
         public var memory: Int?
-        /// The driver to bind it to; nil to leave it to the one that knows it, if any does.
+        /// The driver to bind it to; nil for the one that the kernel chooses.
         public var driver: String? = "vfio-pci"
         /// Whether it is served by a process beside QEMU, over vfio-user; `model` is then its name there.
         public var isServed = false
@@ -52,7 +53,7 @@ public struct LabMachine: Sendable {
     /// Our exporter in place of QEMU's: PCI Express, function level reset, power states and MSI-X. ``DeviceServer``
     /// serves it.
     public static let servedExporter = Device(identity: exporter, model: "exporter", isServed: true)
-    /// Bytes of memory that an exporter may have here: what the guest's firmware finds a place for.
+    /// Most bytes of an exporter's memory: the guest's firmware finds addresses for that much.
     public static let longestBAR: UInt64 = 256 << 30
 
     /// The identity of the emulated ConnectX.
@@ -60,8 +61,8 @@ public struct LabMachine: Sendable {
     /// The emulated ConnectX, bound to its own driver. ``DeviceServer`` serves it.
     public static let nic = Device(identity: connectx, model: "connectx", driver: "mlx5_core", isServed: true)
 
-    /// The devices under test: the exporter has its BAR 2 in real memory, the engine can do DMA; the third is the one PCI
-    /// Express function, with power states, function-level reset, MSI-X, error reporting and address translation.
+    /// The devices under test: the exporter has its BAR 2 in real memory; the engine can do DMA; the third is the only
+    /// PCI Express function, with power states, function-level reset, MSI-X, error reporting and address translation.
     public var devices = [
         Device(identity: Self.exporter, model: "ivshmem-plain,memdev=bar", memory: 1 << 20),
         Device(identity: Self.engine, model: "edu"),
@@ -80,22 +81,22 @@ public struct LabMachine: Sendable {
     /// More options for the guest kernel's command line.
     public var kernelOptions: [String] = []
 
-    /// The lab's machine where nothing else is asked for.
+    /// The default machine.
     public init() {}
 
-    /// How many of its devices a process beside QEMU is.
+    /// Number of its devices that a process beside QEMU serves.
     public var servedCount: Int { devices.count { $0.isServed } }
 
-    /// The one of its devices that has a memory file.
+    /// The device that has a memory file.
     var memoryDevice: Device? { devices.first { $0.memory != nil } }
 
     /// Paths and descriptors with which a machine is started.
     struct Resources {
-        /// Paths of the kernel, its initial file system, the ACPI table where the machine has steering tags, and the memory of
-        /// the one device that has any.
+        /// Paths of the kernel, its initial file system, the ACPI table (where the machine has steering tags), and the
+        /// memory file of the device that has one.
         var kernel, image, table, memory: String
-        /// Connections: what the kernel's console says, the port of frames, and where devices are served the port that tells
-        /// what they send.
+        /// Connections: the kernel's console, the port for frames and, where devices are served, the port for their
+        /// requests.
         var console, frames: Int32
         var capture: Int32?
         /// /dev/kvm, where the machine uses it.
@@ -104,9 +105,9 @@ public struct LabMachine: Sendable {
 
     /// The arguments that boot a kernel on this machine.
     func arguments(_ resources: Resources) -> [String] {
-        // A remapping IOMMU has to come before every device it translates for. The devices on the root bus have fixed
-        // places, which simulated benches and records know. With devices of another process it has to tell of all that a
-        // guest maps, which it does in its caching mode alone.
+        // A remapping IOMMU must come before every device it translates for. Devices on the root bus have fixed
+        // addresses, which simulated benches and records contain. Devices of another process need the IOMMU's caching
+        // mode, in which the guest reports each mapping.
         base + execution(kvm: resources.kvm ?? -1)
             + ["-device", "intel-iommu,intremap=on,device-iotlb=on" + (servedCount > 0 ? ",caching-mode=on" : "")]
             + ["-kernel", resources.kernel, "-initrd", resources.image, "-append", commandLine]
@@ -115,7 +116,7 @@ public struct LabMachine: Sendable {
             + ["-device", "virtio-serial-pci,addr=3"]
             + port("frames", resources.frames, GuestJob.port)
             + (resources.capture.map { port("capture", $0, GuestJob.capturePort) } ?? [])
-            // A network that swallows everything; a hub without a second port would stall the transmit queue.
+            // A network that drops all packets; a hub without a second port would stall the transmit queue.
             + ["-netdev", "user,id=net,restrict=on,ipv6=off", "-device", "virtio-net-pci,netdev=net,addr=4"]
             + (fabric == .belowSwitch ? upstreamPort : [])
             + devices.enumerated().flatMap { attach($1, number: $0 + 1, memory: resources.memory) }
@@ -125,8 +126,9 @@ public struct LabMachine: Sendable {
         ["-chardev", "socket,id=\(id),fd=\(connection)", "-device", "virtserialport,chardev=\(id),name=\(name)"]
     }
 
-    /// QEMU's name of the processor: the kernel judges a host bridge by it (drivers/pci/p2pdma.c:cpu_supports_p2pdma).
-    /// With KVM "max" would be this machine's, which it may judge otherwise.
+    /// QEMU's name of the processor, which decides whether the kernel trusts a host bridge
+    /// (drivers/pci/p2pdma.c:cpu_supports_p2pdma). With KVM, "max" would be this machine's own, for which the result
+    /// may differ.
     private var processor: String { fabric == .bridge ? "EPYC" : accelerator == .kvm ? "qemu64" : "max" }
 
     private var base: [String] {
@@ -137,7 +139,7 @@ public struct LabMachine: Sendable {
         ] + ram
     }
 
-    /// Devices of another process reach the guest's memory through the file that it is.
+    /// The guest's memory is a shared file where devices of another process must reach it.
     private var ram: [String] {
         let machine = "q35,kernel-irqchip=split"
         guard servedCount > 0 else { return ["-machine", machine] }
@@ -147,8 +149,8 @@ public struct LabMachine: Sendable {
         ]
     }
 
-    /// Without hardware virtualization: a host thread for each processor, or one whose instructions are counted. With it QEMU,
-    /// whose user may not open /dev/kvm, has that as a descriptor.
+    /// Without KVM: one host thread for each processor, or a single processor whose instructions are counted. With KVM,
+    /// QEMU gets /dev/kvm as a descriptor, as its user may not open it.
     private func execution(kvm: Int32) -> [String] {
         switch (clock, accelerator) {
         case (.host, .tcg): ["-accel", "tcg,thread=multi", "-smp", "2"]
@@ -158,13 +160,13 @@ public struct LabMachine: Sendable {
     }
 
     private var commandLine: String {
-        // With -no-reboot, a panic that reboots at once ends QEMU at once.
+        // panic=-1 with -no-reboot: a panic ends QEMU at once.
         let options = ["rdinit=\(GuestImage.program)", "console=ttyS0", "intel_iommu=on", "panic=-1", "oops=panic"]
-        // A kernel that patches its own code, as it does most while it boots, writes a breakpoint there for a moment. One of
-        // QEMU's threads may translate it just before another writes over it, and keeps it: "Oops: int3". So the guest's
-        // first program starts the other processors.
-        // All of QEMU's processors read one clock, but on a busy host the kernel comes to doubt that; and that its timer
-        // ticks, which it would panic over.
+        // A kernel that patches its own code, which it mostly does during boot, briefly writes a breakpoint there. One
+        // of QEMU's threads may translate that breakpoint just before another overwrites it, and keep it: "Oops: int3".
+        // So the kernel boots with one processor, and init starts the others. All of QEMU's processors read one clock,
+        // but on a busy host the kernel comes to doubt that, and doubts its timer's ticks too, over which it would
+        // panic.
         return (options + ["maxcpus=1", "tsc=reliable", "no_timer_check"] + kernelOptions).joined(separator: " ")
     }
 
@@ -172,7 +174,8 @@ public struct LabMachine: Sendable {
         ["-device", "pcie-root-port,id=root,chassis=0,slot=0,addr=5", "-device", "x3130-upstream,id=switch,bus=root"]
     }
 
-    /// Behind a faster root port, the kernel waits in vain for the link after a hot reset: QEMU 7.2 never shows it active.
+    /// A slow root port: behind a faster one the kernel waits in vain for the link after a hot reset, as QEMU 7.2 never
+    /// shows it active.
     private func attach(_ device: Device, number: Int, memory: String) -> [String] {
         let port =
             fabric == .belowSwitch ? "xio3130-downstream,bus=switch" : "pcie-root-port,x-speed=5,addr=\(4 + number)"
@@ -182,7 +185,7 @@ public struct LabMachine: Sendable {
             + ["-device", device.isServed ? served(device, number) : "\(device.model),bus=port\(number)"]
     }
 
-    /// The path leads nowhere: Emulator gives QEMU the connection when it asks for a socket.
+    /// The socket's path does not exist: Emulator gives QEMU the connection when it calls socket(2).
     private func served(_ device: Device, _ number: Int) -> String {
         """
         {"driver":"vfio-user-pci","bus":"port\(number)","socket":{"type":"unix","path":"\(device.model)"}}

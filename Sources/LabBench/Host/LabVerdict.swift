@@ -1,18 +1,18 @@
 /// How a run in the lab bench's guest ended. `consoleTail` is the end of the guest kernel's log.
 public enum LabVerdict: Equatable, Sendable {
-    /// The command ended, or the guest's first program could not set the guest up: exit code 70, with the reason on standard error.
+    /// The command ended, or init could not set the guest up: exit code 70, with the reason on standard error.
     case finished(exitCode: Int32)
     /// The guest's kernel panicked, or the machine reset itself while the command ran.
     case panicked(consoleTail: String)
-    /// It panicked before user space was reached.
+    /// The kernel panicked before user space was reached.
     case diedBooting(consoleTail: String)
-    /// User space was reached, and then nothing was heard of the guest for half a minute.
+    /// User space was reached, and later nothing came from the guest for half a minute.
     case hung(consoleTail: String)
     /// User space was not reached within the boot's time.
     case neverBooted(consoleTail: String)
-    /// The command did not end within its grace after an interrupt, or had not been started yet.
+    /// An interrupt came before the command was started, or the command did not end within its grace after one.
     case interrupted(consoleTail: String)
-    /// It did not end in the time that it had.
+    /// The command exceeded its time.
     case timedOut(seconds: Double)
     /// The guest has broken the protocol of frames.
     case refused(reason: String)
@@ -22,15 +22,15 @@ public enum LabVerdict: Equatable, Sendable {
     case noKernel(message: String)
     /// The process that serves its devices, which is this program's own, crashed or ended first: how, and what it and QEMU said.
     case devicesFailed(stderr: String)
-    /// QEMU refused its arguments or died, or could not be started; its words, or the reason.
+    /// QEMU refused its arguments, died, or could not be started; with its standard error, or the reason.
     case qemuFailed(stderr: String)
 }
 
 extension LabVerdict {
-    /// What a kernel says that met a breakpoint of its own which QEMU kept: see LabMachine.swift.
+    /// Message of a kernel that ran into its own breakpoint, which QEMU kept: see LabMachine.swift.
     public static let keptBreakpoint = "Oops: int3"
 
-    /// Whether the guest seems to have died of a fault of QEMU's.
+    /// Whether the guest probably died of a fault of QEMU.
     var isByEmulator: Bool {
         switch self {
         case .panicked(let tail), .diedBooting(let tail): tail.contains(Self.keptBreakpoint)
@@ -40,10 +40,10 @@ extension LabVerdict {
 }
 
 extension LabVerdict: CustomStringConvertible {
-    /// The reason that is reported for a guest that stands still.
+    /// The reason reported for a guest that has stopped responding.
     public static let silence = "nothing was heard of it for \(GuestWatch.longestSilence.components.seconds) s"
 
-    /// What to tell the user.
+    /// Text for the user.
     public var description: String {
         switch self {
         case .finished(let exitCode): "the command ended with exit code \(exitCode)"

@@ -1,11 +1,12 @@
 import CKernel
 import Glibc
 
-/// A QEMU of this machine: this system's, or one that `scripts/lab/qemu` has unpacked, which has its own C library.
+/// A QEMU of this machine: this system's, or one that `scripts/lab/qemu` has unpacked, which comes with its own C
+/// library.
 public struct QEMU: Sendable, Equatable {
-    /// Its program.
+    /// Path of its program.
     public let path: String
-    /// The folder that an unpacked one is in; nil for this system's.
+    /// The folder of an unpacked one; nil for this system's.
     let root: String?
 
     /// The first in PATH; nil where there is none.
@@ -16,21 +17,21 @@ public struct QEMU: Sendable, Equatable {
         }
     }
 
-    /// One that was unpacked into a folder; nil where none was.
+    /// The one unpacked into a folder; nil for none.
     public static func unpacked(in folder: String) -> QEMU? {
         let path = "\(folder)/usr/bin/qemu-system-x86_64"
         return access(path, X_OK) == 0 ? QEMU(path: path, root: folder) : nil
     }
 
-    /// Whether it has the device vfio-user-pci. The program file is searched for that name, as asking QEMU takes
-    /// longer than starting a guest's kernel.
+    /// Whether it has the device vfio-user-pci. The program file is searched for that name, which is faster than
+    /// starting QEMU.
     public var takesDevices: Bool { root != nil || emulator_mentions(path, "vfio-user-pci") != 0 }
 
-    /// Whether it takes /dev/kvm as a descriptor, known in the same way: by what its help says of that property.
+    /// Whether it accepts /dev/kvm as a descriptor: the program file is searched for the help text of that property.
     public var takesKVM: Bool { root != nil || emulator_mentions(path, "(default: /dev/kvm)") != 0 }
 
-    /// The command that starts it in a process that has the unpacked folder as descriptor `number`. By the descriptor
-    /// its files can be reached by a user who may not pass through the folders above.
+    /// The command that starts it in a process with the unpacked folder as descriptor `number`. Through the descriptor
+    /// a user who may not pass through the parent folders can reach its files.
     func command(_ number: Int32) -> (program: String, arguments: [String]) {
         guard root != nil else { return (path, []) }
         let folder = "/proc/self/fd/\(number)/usr"
@@ -43,13 +44,13 @@ public struct QEMU: Sendable, Equatable {
         )
     }
 
-    /// What it may read: programs, libraries and firmware.
+    /// Folders that it may read: programs, libraries and firmware.
     var folders: [String] {
         root.map { ["\($0)/usr"] } ?? [path, "/usr", "/lib", "/lib64", "/etc/ld.so.cache"] + installed
     }
 
-    /// Where this system's has its firmware and modules, wherever it was installed or built; not what else is beside it, which
-    /// may be somebody's home.
+    /// Folders of this system's firmware and modules, wherever it was installed or built; not other folders beside
+    /// them, such as somebody's home.
     private var installed: [String] {
         guard let resolved = realpath(path, nil) else { return [] }
         defer { free(resolved) }

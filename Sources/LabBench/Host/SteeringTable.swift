@@ -1,4 +1,4 @@
-/// The ACPI table that gives a machine's processors steering tags: what iasl(1) makes of scripts/lab/steering-tags.asl.
+/// The ACPI table that gives a machine's processors steering tags: scripts/lab/steering-tags.asl, compiled by iasl(1).
 enum SteeringTable {
     static let bytes: [UInt8] = [
         0x53, 0x53, 0x44, 0x54, 0xad, 0x00, 0x00, 0x00, 0x02, 0x4d, 0x50, 0x45, 0x45, 0x52, 0x4c, 0x42, 0x4c, 0x41,

@@ -1,14 +1,14 @@
 /// An archive in cpio's "new ASCII" form, which the kernel unpacks into its first file system.
 /// Source: Documentation/driver-api/early-userspace/buffer-format.rst.
 public struct CPIOArchive: Sendable {
-    /// Its bytes; whole once `finish` was called.
+    /// Its bytes; complete once `finish` was called.
     public private(set) var bytes: [UInt8] = []
     private var entries: Set<String> = []
     private var number: UInt32 = 1
 
     /// An archive with a console and nothing else.
     public init() {
-        // The kernel opens it for its first program before any file system is mounted.
+        // The kernel opens /dev/console for init before any file system is mounted.
         folder("/dev")
         add("dev/console", mode: 0o20600, device: (5, 1), [])
     }
@@ -16,7 +16,7 @@ public struct CPIOArchive: Sendable {
     /// Whether there is an entry of that path.
     public func has(_ path: String) -> Bool { entries.contains(CPIOArchive.name(path)) }
 
-    /// Adds a folder, and those above it that are not there.
+    /// Adds a folder, and its missing parents.
     public mutating func folder(_ path: String) {
         var made = ""
         for part in path.split(separator: "/") {
@@ -25,7 +25,7 @@ public struct CPIOArchive: Sendable {
         }
     }
 
-    /// Adds a file at an absolute path, with its folders. A path that is there already stays as it is.
+    /// Adds a file at an absolute path, with its folders. An existing path stays unchanged.
     public mutating func file(_ path: String, _ contents: some Collection<UInt8>, isExecutable: Bool = false) {
         let name = CPIOArchive.name(path)
         guard !entries.contains(name) else { return }
@@ -33,7 +33,7 @@ public struct CPIOArchive: Sendable {
         add(name, mode: isExecutable ? 0o100755 : 0o100644, device: (0, 0), contents)
     }
 
-    /// Adds the end's mark.
+    /// Adds the trailer.
     public mutating func finish() { add("TRAILER!!!", mode: 0, device: (0, 0), []) }
 
     private static func name(_ path: String) -> String { path.split(separator: "/").joined(separator: "/") }

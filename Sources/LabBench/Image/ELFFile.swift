@@ -1,7 +1,7 @@
-/// What of a program the kernel and the dynamic linker need.
+/// The parts of a program that the kernel and the dynamic linker need.
 enum ELFFile {
-    /// The program without its symbols and debugging information, which stand behind what is loaded; as it is where it is
-    /// no 64-bit program. Source: elf(5).
+    /// The program without symbols and debugging information, which follow the loaded segments; unchanged where it is
+    /// not a 64-bit program. Source: elf(5).
     static func withoutSymbols(_ program: [UInt8]) -> [UInt8] {
         guard program.starts(with: [0x7f, 0x45, 0x4c, 0x46, 2, 1]), program.count >= 64 else { return program }
         func number(_ at: Int, _ count: Int) -> Int? {
@@ -20,14 +20,14 @@ enum ELFFile {
             end = max(end, last, header + size)
         }
         var result = Array(program[..<end])
-        // No sections: e_shoff, e_shnum and e_shstrndx.
+        // Clears e_shoff, e_shnum and e_shstrndx: there are no sections any more.
         for at in Array(40..<48) + Array(60..<64) { result[at] = 0 }
         return result
     }
 }
 
 extension Int {
-    /// A sum; nil where it is none.
+    /// A sum; nil on overflow.
     fileprivate func adding(_ other: Int) -> Int? {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? nil : sum

@@ -3,14 +3,14 @@ import FoundationEssentials
 import Glibc
 public import Kernel
 
-/// The guest's file system, made for one run: this program, the libraries that it has loaded, providers of libibverbs, and
-/// what the job needs. Nothing else of the host is in it.
+/// The guest's file system, made for one run: this program, the libraries that it has loaded, providers of libibverbs,
+/// and the files of the job. It has nothing else of the host.
 public struct GuestImage {
-    /// Where the program is in the image.
+    /// Path of the program in the image.
     public static let program = "/usr/bin/peerlab"
-    /// Where the stdlib is in the image: what the program looks for beside itself.
+    /// Path of the stdlib in the image, which the program finds relative to itself.
     public static let stdlib = "/usr/share/peerlab/stdlib"
-    /// Providers of libibverbs: software devices, and the hardware that the lab emulates.
+    /// Providers of libibverbs: for software devices, and for the emulated hardware.
     private static let providers = ["rxe", "siw", "mlx5"]
     /// Limits of a folder of modules, so that no home directory is copied by mistake.
     static let mostFiles = 2000, mostEntries = 20000, mostBytes = 32 << 20
@@ -19,10 +19,10 @@ public struct GuestImage {
     /// Folders of libraries, for the dynamic linker.
     private var libraries: [String] = []
     private var appended: [[UInt8]] = []
-    /// What was left out of the image, and why: one sentence each.
+    /// Files left out of the image, with the reason: one sentence each.
     public private(set) var notes: [String] = []
 
-    /// An image with this program in it, and `stdlib`, its folders of Lua modules.
+    /// An image with this program and `stdlib`, its folders of Lua modules.
     public init(stdlib: [String]) throws(Failure) {
         guard let program = LabFile.contents(of: "/proc/self/exe") else {
             throw Failure("read", Errno(errno), object: "/proc/self/exe")
@@ -36,7 +36,7 @@ public struct GuestImage {
         for folder in stdlib { addModules(of: folder, at: GuestImage.stdlib) }
     }
 
-    /// Variables that every program of the image needs.
+    /// Environment variables that every program of the image needs.
     public var environment: [String] {
         ["PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root", "LD_LIBRARY_PATH=\(libraries.joined(separator: ":"))"]
     }
@@ -47,7 +47,7 @@ public struct GuestImage {
     /// Adds a folder that may be empty.
     public mutating func add(folder place: String) { archive.folder(place) }
 
-    /// Adds an archive that the user made, whole: programs of their own, by name. Where both have a path, this one counts.
+    /// Adds a user's archive of programs, unchanged. Where both have a path, the archive's file wins.
     public mutating func append(archive contents: [UInt8], from path: String) throws(Failure) {
         guard contents.starts(with: Array("07070".utf8)) else {
             throw Failure(
@@ -56,7 +56,7 @@ public struct GuestImage {
         appended.append(contents)
     }
 
-    /// Adds the Lua files of a folder and of those below it, but no links, and nothing whose name begins with a dot.
+    /// Adds the Lua files in and below a folder, without symbolic links and names that begin with a dot.
     public mutating func addModules(of folder: String, at place: String) {
         var files = 0, entries = 0, bytes = 0
         var waiting = [""]
@@ -107,7 +107,7 @@ public struct GuestImage {
         if !libraries.contains(folder) { libraries.append(folder) }
     }
 
-    /// The libraries of this process, by the paths that the dynamic linker found them at.
+    /// The libraries of this process, by the paths at which the dynamic linker found them.
     private static func loadedLibraries() -> [String] {
         var buffer = [CChar](repeating: 0, count: 1 << 16)
         let count = min(guest_libraries(&buffer, buffer.count), buffer.count)
@@ -116,7 +116,7 @@ public struct GuestImage {
         }
     }
 
-    /// libibverbs looks for providers in a folder beside itself, by the names in /etc/libibverbs.d.
+    /// Adds providers: libibverbs looks for them in a folder beside itself, by the names in /etc/libibverbs.d.
     private mutating func addProviders() throws(Failure) {
         for folder in libraries {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(folder)/libibverbs")) ?? []
