@@ -1,6 +1,6 @@
 public import Kernel
 
-/// libibverbs: each verb is called as its description says. See ``VerbsCalls``.
+/// libibverbs: each verb is called as its description says; see ``VerbsCalls``.
 extension LiveKernel {
     /// See ``VerbsCalls``. Objects are known from their making to their end.
     public func call<Answer, each Argument>(
@@ -10,7 +10,7 @@ extension LiveKernel {
         let ending = verb.ends ? verb.object(repeat each arguments) : nil
         let answer: Answer
         do throws(Errno) { answer = try verb.live(repeat each arguments) } catch {
-            // The kernel knows the object no more: it ended it before, and could only not say so.
+            // ENOENT: the kernel has destroyed the object already, and could only not report that.
             if let ending, error == .noEntry { openVerbs[ending] = nil }
             throw error
         }

@@ -7,14 +7,15 @@ public final class LiveKernel: Kernel {
     private var openFiles: [Int32: String] = [:]
     private var mappings: [UnsafeMutableRawPointer: Int] = [:]
     var openVerbs: [UnsafeMutableRawPointer: String] = [:]
-    /// Answers that are kept, as what they point to is there for as long as they are.
+    /// Answers of verbs with ``Verb/isAskedOnce``. They are kept, as memory that they point to lives as long as they
+    /// do.
     var askedOnce: [ObjectIdentifier: Any] = [:]
 
-    /// The program's own, open before anything was asked of this kernel.
+    /// Descriptors that the program had open before this object was made.
     private let openBefore: Set<Int32>
     private let capture: (any TLPCapture)?
 
-    /// Nothing is opened yet. `capture` sees the machine's links, where anyone does.
+    /// Opens nothing yet. `capture` sees the machine's links, where there is one.
     public init(capture: (any TLPCapture)? = nil) {
         self.capture = capture
         openBefore = Set((0..<1024).filter { sys_fcntl($0, F_GETFD, 0) >= 0 })
@@ -47,7 +48,7 @@ public final class LiveKernel: Kernel {
 
     /// See ``SystemCalls``.
     public func close(_ descriptor: Int32) -> Int {
-        // Whoever closes twice would close what has the number by now.
+        // Closing twice would close another file that has the number by now.
         guard openFiles.removeValue(forKey: descriptor) != nil || isGivenUnseen(descriptor) else { return -Int(EBADF) }
         return sys_close(descriptor)
     }
@@ -58,12 +59,12 @@ public final class LiveKernel: Kernel {
         return !isGivenUnseen(descriptor)
     }
 
-    /// Whether a request that we do not know may have given a descriptor, as one gives sync files.
+    /// Whether an unknown request may have returned a descriptor, such as a sync file.
     private func isGivenUnseen(_ descriptor: Int32) -> Bool {
         !openBefore.contains(descriptor) && isKernelObject(descriptor)
     }
 
-    /// Whether a descriptor is of what has no path of its own, as what requests make.
+    /// Whether a descriptor refers to an object without a path, such as those that requests create.
     private func isKernelObject(_ descriptor: Int32) -> Bool {
         var buffer = [CChar](repeating: 0, count: 128)
         let count = sys_readlink("/proc/self/fd/\(descriptor)", &buffer, buffer.count)
@@ -84,7 +85,7 @@ public final class LiveKernel: Kernel {
         }
         if result >= 0, Request.givesDescriptors(request) {
             noteDescriptor(result, from: request, argument)
-            // One that was there before was not given now.
+            // A descriptor that was in the argument before the call is not new.
             for new in argument.descriptors(request, .output) where !given.contains(new) { note(new, "ioctl") }
             if free >= 0, result == free { note(free, "ioctl") }
         }
@@ -95,14 +96,14 @@ public final class LiveKernel: Kernel {
         if openFiles[descriptor] == nil, sys_fcntl(descriptor, F_GETFD, 0) >= 0 { openFiles[descriptor] = name }
     }
 
-    /// What the next descriptor will be: an unknown request that returns it has made one.
+    /// The number that the next descriptor will get. An unknown request that returns it has created a descriptor.
     private func lowestFree() -> Int32 {
         let result = sys_eventfd(0)
         if result >= 0 { _ = sys_close(Int32(truncatingIfNeeded: result)) }
         return Int32(truncatingIfNeeded: result)
     }
 
-    /// Requests whose result is a new descriptor.
+    /// Notes descriptors that a request returned as its result.
     private func noteDescriptor(_ result: Int, from request: UInt, _ argument: IoctlArgument) {
         let descriptor = Int32(truncatingIfNeeded: result)
         switch Int(truncatingIfNeeded: request) {
@@ -227,7 +228,7 @@ public final class LiveKernel: Kernel {
     /// See ``SystemCalls``.
     public func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int {
         guard let stop else { return sys_sleep(nanoseconds) }
-        // A signal wakes one thread, and may come just before it sleeps.
+        // Waits in short steps: a signal wakes only one thread, and may come just before this one sleeps.
         let end = sys_monotonic().addingReportingOverflow(nanoseconds)
         let last = end.overflow ? .max : end.partialValue
         while stop.pointee == 0 {
@@ -241,7 +242,7 @@ public final class LiveKernel: Kernel {
 }
 
 extension IoctlArgument {
-    /// The descriptors that known requests of that number have in these bytes.
+    /// Descriptors in these bytes, by the known requests of that number.
     fileprivate func descriptors(_ request: UInt, _ direction: Field.Direction) -> [Int32] {
         guard case .memory(let bytes) = self else { return [] }
         return Request.descriptors(request, in: UnsafeRawBufferPointer(bytes), direction)

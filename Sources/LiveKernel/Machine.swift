@@ -2,7 +2,7 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// This machine as far as it decides how fast an experiment is. Source: getcpu(2), Documentation/admin-guide/pm/cpufreq.rst.
+/// Properties of this machine that affect measurements. Source: getcpu(2), Documentation/admin-guide/pm/cpufreq.rst.
 public enum Machine {
     /// A CPU that this program cannot run on.
     public struct NoCPU: Error {
@@ -12,17 +12,17 @@ public enum Machine {
         public let errno: Errno
     }
 
-    /// Runs this program, and threads it starts, on these CPUs alone from now on. An error names the first that is not there
-    /// for this program.
+    /// Restricts this program, and threads that it starts, to these CPUs. Throws for the first CPU that is not
+    /// available to this program.
     public static func pin(to cpus: [Int32]) throws(NoCPU) {
-        // The kernel takes a set of which one is there.
+        // Checked one by one: the kernel accepts a set of which only some exist.
         for cpu in cpus {
             if let errno = Errno(result: sys_pin([cpu], 1)) { throw NoCPU(number: cpu, errno: errno) }
         }
         if let errno = Errno(result: sys_pin(cpus, cpus.count)) { throw NoCPU(number: cpus[0], errno: errno) }
     }
 
-    /// CPUs as taskset(1) lists them: "3", "0,2", "4-7"; nil for anything else.
+    /// CPUs in the notation of taskset(1): "3", "0,2", "4-7"; nil for anything else.
     public static func cpus(_ list: String) -> [Int32]? {
         var cpus: [Int32] = []
         for part in list.split(separator: ",", omittingEmptySubsequences: false) {
@@ -35,8 +35,8 @@ public enum Machine {
         return cpus
     }
 
-    /// "cpu", "cpu.node", "cpu.governor", "kernel", "kernel.build" (its number and date: two builds of one release differ in
-    /// nothing else) and "libibverbs" (its version), as far as they can be found out.
+    /// "cpu", "cpu.node", "cpu.governor", "kernel", "kernel.build" (its number and date, by which builds of one release
+    /// differ) and "libibverbs" (its version), as far as they are known.
     public static func facts() -> [String: String] {
         var facts: [String: String] = [:]
         var (cpu, node): (UInt32, UInt32) = (0, 0)
