@@ -1,4 +1,4 @@
-/// SplitMix64: the same numbers from the same seed, everywhere and always.
+/// SplitMix64: a seed gives the same numbers on every machine and in every version.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

@@ -1,17 +1,17 @@
 import CKernel
 
-/// Requests as named members, and back: traces, errors and records show the kernel's words, never raw bytes where there
-/// are words for them.
+/// Converts requests to named members and back. Traces, errors and records show the kernel's names, and raw bytes only
+/// where there are no names.
 public struct Decoder: Sendable {
-    /// The features whose data can be decoded, by number. The TPH revision in use is added when it is known.
+    /// Features whose data can be decoded, by number. The TPH revision in use is added once it is known.
     public var features: [UInt32: Feature]
 
-    /// Knows the released features.
+    /// With the features of released kernels.
     public init() {
         features = Dictionary(uniqueKeysWithValues: Feature.released.map { ($0.number, $0) })
     }
 
-    /// The layout of an argument; nil where it is no structure that we know.
+    /// The layout of an argument; nil for an unknown structure.
     public func layout(_ request: Request, _ bytes: UnsafeRawBufferPointer) -> Layout? {
         switch request.argument {
         case .structure(let layout): return layout
@@ -22,7 +22,7 @@ public struct Decoder: Sendable {
         }
     }
 
-    /// The layout of a vfio_device_feature with that number, of which `count` bytes are there.
+    /// The layout of a vfio_device_feature with that number and `count` bytes.
     public func layout(ofFeature number: UInt32, _ count: Int) -> Layout {
         let names = Format.names(features.values.map { .init(Int($0.number), $0.name) })
         var fields = [
@@ -40,7 +40,7 @@ public struct Decoder: Sendable {
         return Layout(name, size: data.size + 8, fields, trailing: data.trailing)
     }
 
-    /// The members that go in, or those that come out.
+    /// The input members, or the output members.
     public func members(
         _ layout: Layout, _ bytes: UnsafeRawBufferPointer, _ direction: Field.Direction
     ) -> [Operation.Member] {
@@ -73,7 +73,7 @@ public struct Decoder: Sendable {
         }
     }
 
-    /// An argument as it goes in. `reading` brings what its addresses point to, instead of them.
+    /// An argument before the call. With `reading`, addresses in it are replaced by the bytes they point to.
     public func argument(_ request: Request?, _ argument: IoctlArgument, reading: Bool = false) -> Operation.Value {
         switch (request?.argument, argument) {
         case (_, .none): return .number(0, .decimal)
@@ -90,7 +90,7 @@ public struct Decoder: Sendable {
         }
     }
 
-    /// What members point to, where that is memory.
+    /// Reads the memory that members point to.
     private func read(_ layout: Layout, _ bytes: UnsafeRawBufferPointer, into members: inout [Operation.Member]) {
         for pointed in layout.pointed {
             guard let index = members.firstIndex(where: { $0.name == pointed.field }),
@@ -113,7 +113,7 @@ public struct Decoder: Sendable {
         return result < 0 ? nil : data
     }
 
-    /// Where members do not say it all, the bytes that differ from what they say: "at8=<01>"; and how many there are.
+    /// Members for bytes that the named members do not explain ("at8=<01>"), and the length where it is not implied.
     private func rest(
         _ request: Request, _ layout: Layout, _ bytes: UnsafeRawBufferPointer
     ) -> [Operation.Member] {
@@ -134,7 +134,7 @@ public struct Decoder: Sendable {
             .reduce(0, +)
     }
 
-    /// Where `new` differs from `old`, in runs, without the bytes in `known`.
+    /// Runs of bytes where `new` differs from `old`, outside the ranges in `known`.
     static func differences(_ old: [UInt8], _ new: [UInt8], except known: [Range<Int>]) -> [Operation.Member] {
         var result: [Operation.Member] = []
         var offset = 0
@@ -152,7 +152,7 @@ public struct Decoder: Sendable {
         return result
     }
 
-    /// What the kernel wrote back, `before` being what went in. Of what was refused only what it changed.
+    /// The kernel's output; `before` is the argument before the call. For a failed call, only members that it changed.
     public func outputs(
         _ request: Request, before: [UInt8], _ after: UnsafeRawBufferPointer, changedOnly: Bool, reading: Bool = false
     ) -> [Operation.Member] {
@@ -172,7 +172,7 @@ public struct Decoder: Sendable {
             found = zip(found, old).filter { !Decoder.isSame($0.value, $1.value) }.map(\.0)
         }
         for pointed in layout.pointed where pointed.isOutput && reading {
-            // No more than there was room for.
+            // At most as much as the caller provided memory for.
             let room = before.withUnsafeBytes { pointed.count(layout, $0) } ?? 0
             let count = pointed.count(layout, after).map { min($0, room) }
             if let data = data(pointed, layout, after, count: count), !changedOnly {
@@ -191,7 +191,7 @@ public struct Decoder: Sendable {
         }
     }
 
-    /// What errors call a request: its name, and what of a feature it asks for.
+    /// The name of a request in errors, with the feature and its operation.
     public func operation(_ request: Request, _ argument: IoctlArgument) -> String {
         guard case .feature = request.argument, case .memory(let bytes) = argument else { return request.name }
         return request.name + " " + featureName(UnsafeRawBufferPointer(bytes))
@@ -205,21 +205,21 @@ public struct Decoder: Sendable {
         return name + " " + Feature.operations.text(UInt64(flags >> 16))
     }
 
-    /// The whole argument of `request` going in, as errors show it.
+    /// The whole argument before the call, for errors.
     public func input(_ request: Request, _ argument: IoctlArgument) -> String {
         Operation(.ioctl, []).text(self.argument(request, argument), PlainNames())
     }
 }
 
-/// Numbers as they are; long lists and data are cut.
+/// Numbers without names; long lists and data are cut.
 struct PlainNames: OperationNames {
     var limits: (bytes: Int, elements: Int) { (64, 8) }
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
 }
 
-/// Members to bytes.
+/// From members to bytes.
 extension Decoder {
-    /// The bytes that members name; "atN" puts bytes at N. Members that the layout lacks are left out.
+    /// The bytes for members; "atN" sets bytes at offset N. Members that the layout lacks are ignored.
     public func encode(_ members: [Operation.Member], _ layout: Layout, count: Int) -> [UInt8] {
         var result = [UInt8](repeating: 0, count: count)
         result.withUnsafeMutableBytes { bytes in

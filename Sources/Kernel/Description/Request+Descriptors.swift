@@ -1,6 +1,6 @@
-/// The descriptors that a request's bytes name, as far as it is known.
+/// Descriptors in a request's bytes, as far as the request is known.
 extension Request {
-    /// Descriptors in the structure of any known request of that number: those that go in, or those that come out.
+    /// Input or output descriptors in the structure of any known request with that number.
     public static func descriptors(
         _ number: UInt, in bytes: UnsafeRawBufferPointer, _ direction: Field.Direction
     ) -> [Int32] {
@@ -11,7 +11,7 @@ extension Request {
         }
     }
 
-    /// Whether the kernel may give descriptors in a structure or as the result; true for a number that is not known.
+    /// Whether the kernel may return descriptors in the structure or as the result; true for an unknown number.
     public static func givesDescriptors(_ number: UInt) -> Bool { !known.contains(number) || giving.contains(number) }
 
     /// Whether there is a row of that number.
@@ -52,7 +52,7 @@ extension Layout {
         }
         return values(fields, bytes)
             + trailing.filter { $0.fields.contains(where: \.isDescriptor) }.flatMap { trailing in
-                // As many as there is room for: what the count says is the script's.
+                // Limited by the bytes given: the count in them is the script's.
                 stride(from: size, through: bytes.count - trailing.elementSize, by: trailing.elementSize).flatMap {
                     values(trailing.fields, UnsafeRawBufferPointer(rebasing: bytes[$0..<($0 + trailing.elementSize)]))
                 }

@@ -20,7 +20,7 @@ public enum Format: Sendable {
     case identity
     /// An address that devices use.
     case iova
-    /// An address on the bus, which no two machines need to share.
+    /// A bus address; it may differ on another machine.
     case busAddress
     /// A memory region's key.
     case key
@@ -31,9 +31,9 @@ public enum Format: Sendable {
     public struct Flag: Sendable {
         /// The bit, or the value.
         public let value: UInt64
-        /// The C name without what all of them begin with.
+        /// The C name without the common prefix.
         public let name: String
-        /// A bit or a value (0 or more) by the name that traces show.
+        /// From a bit or a value (0 or more) and its name in traces.
         public init(_ value: Int, _ name: String) {
             self.value = UInt64(value)
             self.name = name
@@ -63,7 +63,7 @@ public enum Format: Sendable {
 
 /// One member of a request's structure.
 public struct Field: Sendable {
-    /// Who writes it.
+    /// Whether the caller or the kernel writes it.
     public enum Direction: Sendable { case input, output, both }
 
     /// The C name.
@@ -73,9 +73,9 @@ public struct Field: Sendable {
     /// 1, 2, 4 or 8 bytes.
     public let size: Int
     let signed: Bool
-    /// Who writes it.
+    /// Whether the caller or the kernel writes it.
     public let direction: Direction
-    /// How it is written.
+    /// Its format.
     public let format: Format
 
     /// A field whose offset is not from a C structure (the TPH revisions). `size`: 1, 2, 4 or 8 bytes.
@@ -103,7 +103,7 @@ public struct Field: Sendable {
             name, offset: start + offset, size: MemoryLayout<Value>.size, signed: Value.isSigned, direction, format)
     }
 
-    /// Stores the low bytes of a value in this field; nothing where `bytes` end before it.
+    /// Stores the low bytes of a value in this field; does nothing where `bytes` end before it.
     public func store(_ value: UInt64, in bytes: UnsafeMutableRawBufferPointer) {
         guard offset + size <= bytes.count else { return }
         withUnsafeBytes(of: value.littleEndian) { source in
@@ -134,34 +134,34 @@ public struct Layout: Sendable {
     public let fields: [Field]
     /// Bytes of the fixed part.
     public let size: Int
-    /// What may follow the fixed part.
+    /// Arrays that may follow the fixed part.
     public let trailing: [Trailing]
-    /// What members point to.
+    /// Memory that members point to.
     public let pointed: [Pointed]
 
-    /// What a member points to: as many elements as another member says.
+    /// Memory that a member points to; another member has the number of elements.
     public struct Pointed: Sendable {
-        /// The member that is an address.
+        /// The member with the address.
         public let field: String
-        /// The member that counts; nil for one element.
+        /// The member with the number of elements; nil for one element.
         public var countField: String?
-        /// Bytes.
+        /// Bytes of an element.
         public let elementSize: Int
         /// Whether the kernel fills it in.
         public var isOutput = false
     }
 
-    /// Elements behind the fixed part of a structure; their number is `countField`'s value.
+    /// An array after the fixed part of a structure.
     public struct Trailing: Sendable {
         /// The C name of the array.
         public let name: String
-        /// The member that counts.
+        /// The member with the number of elements.
         public let countField: String
-        /// Bytes.
+        /// Bytes of an element.
         public let elementSize: Int
-        /// Of each element.
+        /// Fields of an element.
         public let fields: [Field]
-        /// A bit of a field without which they are not there.
+        /// A bit of a field; the array exists only where it is set.
         public var onlyWith: (field: String, bit: Int)?
     }
 
@@ -177,7 +177,7 @@ public struct Layout: Sendable {
     }
 }
 
-/// What kind of object a descriptor names: some ioctl numbers mean different things on different ones.
+/// The kind of object behind a descriptor. Some ioctl numbers have several meanings, one for each kind.
 public enum FileKind: String, Sendable {
     case container = "vfio container"
     case group = "vfio group"
@@ -189,7 +189,7 @@ public enum FileKind: String, Sendable {
     case importer = "edu importer"
     case other = "file"
 
-    /// What opening a path gives.
+    /// The kind that opening a path gives.
     public init(opening path: String) {
         switch path {
         case "/dev/vfio/vfio": self = .container
@@ -204,7 +204,7 @@ public enum FileKind: String, Sendable {
     }
 }
 
-/// One ioctl: number, argument, result. The one description of it: the typed operations name it, traces and errors
+/// An ioctl: number, argument, result. This is its only description: typed operations refer to it, traces and errors
 /// decode by it.
 public struct Request: Sendable {
     /// The third argument of the ioctl.
@@ -216,12 +216,12 @@ public struct Request: Sendable {
         case feature
         case string
     }
-    /// What a result that is not an error means.
+    /// The meaning of a result that is not an error.
     public enum Result: Sendable {
         case zero
         case value
         case descriptor(FileKind)
-        /// The feature decides (DMA_BUF GET returns a descriptor).
+        /// Depends on the feature (DMA_BUF GET returns a descriptor).
         case feature
     }
 
@@ -231,9 +231,9 @@ public struct Request: Sendable {
     public let number: UInt
     /// The kind of file that answers it.
     public let file: FileKind
-    /// What is passed.
+    /// Its third argument.
     public let argument: Argument
-    /// What comes back.
+    /// Its result.
     public let result: Result
 
     init(_ name: String, _ number: Int, on file: FileKind, _ argument: Argument = .none, result: Result = .zero) {
@@ -244,10 +244,10 @@ public struct Request: Sendable {
         self.result = result
     }
 
-    /// The row for a number on a kind of file; rows of that kind win over a lone row of another kind.
+    /// The row for a number on a kind of file; without one, the only row of another kind.
     public static func find(_ number: UInt, on file: FileKind) -> Request? {
         let rows = all.filter { $0.number == number }
-        // An iommufd answers what a container is asked (iommufd/vfio_compat.c).
+        // An iommufd also answers a container's requests (iommufd/vfio_compat.c).
         let compatible = file == .iommufd ? FileKind.container : file
         return rows.first { $0.file == file } ?? rows.first { $0.file == compatible }
             ?? (rows.count == 1 ? rows.first : nil)
@@ -256,6 +256,6 @@ public struct Request: Sendable {
     /// The row with that C name.
     public static func find(named name: String) -> Request? { all.first { $0.name == name } }
 
-    /// Every request we know.
+    /// All known requests.
     public static let all: [Request] = vfio + iommufd + dmabuf + buffers + importer
 }

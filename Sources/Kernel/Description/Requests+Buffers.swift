@@ -1,4 +1,5 @@
-/// Other exporters and importers of dma-bufs. Their structures are small and have no copy in CKernel: offsets stand here.
+/// Other exporters and importers of dma-bufs. Their structures are small and not declared in CKernel, so offsets are
+/// given here.
 extension Request {
     static let buffers: [Request] = [
         // include/uapi/linux/udmabuf.h

@@ -12,7 +12,7 @@ private typealias Bind = vfio_device_bind_iommufd
 private typealias Attach = vfio_device_attach_iommufd_pt
 private typealias Detach = vfio_device_detach_iommufd_pt
 
-/// What a VFIO device is asked.
+/// Requests on a VFIO device.
 extension Request {
     static let vfioDevice: [Request] = [
         Request(

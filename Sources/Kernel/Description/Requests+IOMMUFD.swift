@@ -5,7 +5,7 @@ private let mapFlags = Format.flags([
     .init(IOMMU_IOAS_MAP_READABLE, "READABLE"),
 ])
 
-/// What an iommufd is asked.
+/// Requests on an iommufd.
 extension Request {
     static let iommufd = spaces + tables
 
@@ -153,7 +153,7 @@ extension Request {
                 ])),
     ]
 
-    /// Page tables, and what only IOMMUs with nested translation have.
+    /// Page tables, and objects that only IOMMUs with nested translation have.
     private static let tables: [Request] = [
         Request(
             "IOMMU_HWPT_ALLOC", IOMMU_HWPT_ALLOC, on: .iommufd,

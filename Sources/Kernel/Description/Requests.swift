@@ -9,8 +9,8 @@ private typealias DMAUnmap = vfio_iommu_type1_dma_unmap
 private typealias Dirty = vfio_iommu_type1_dirty_bitmap
 private typealias DirtyRange = vfio_iommu_type1_dirty_bitmap_get
 
-/// Layout of a C structure. Only the fields listed are decoded; `trailing` describes arrays behind it, `pointed` what
-/// members point to.
+/// Layout of a C structure. Only the listed fields are decoded; `trailing` describes arrays after it, `pointed` memory
+/// that members point to.
 func structure<S>(
     _ type: S.Type, _ fields: [Field], trailing: [Layout.Trailing] = [], pointed: [Layout.Pointed] = []
 ) -> Request.Argument {
@@ -21,7 +21,7 @@ private let dmaFlags = Format.flags([
     .init(VFIO_DMA_MAP_FLAG_READ, "READ"), .init(VFIO_DMA_MAP_FLAG_WRITE, "WRITE"),
 ])
 extension Request {
-    /// Flags of open(2), as traces show them.
+    /// Flags of open(2), for traces.
     static let openFlags = Format.flags([
         .init(0o1, "O_WRONLY"), .init(0o2, "O_RDWR"), .init(0o100, "O_CREAT"), .init(0o200, "O_EXCL"),
         .init(0o1000, "O_TRUNC"), .init(0o200000, "O_DIRECTORY"), .init(0o4000, "O_NONBLOCK"),
@@ -137,12 +137,12 @@ public struct Feature: Sendable {
     public let number: UInt32
     /// The kernel's name without VFIO_DEVICE_FEATURE_.
     public let name: String
-    /// The data behind the 8-byte header; nil where we do not decode it.
+    /// The data after the 8-byte header; nil where it is not decoded.
     public let layout: Layout?
-    /// Which revision of a posted series it is of, "v2"; nil for a released kernel's.
+    /// The revision of a posted series, "v2"; nil for a feature of released kernels.
     public let revision: String?
 
-    /// A feature whose number or layout is data rather than a header's (DMA_BUF_TPH).
+    /// A feature whose number or layout is not fixed by a header (DMA_BUF_TPH).
     public init(_ number: UInt32, _ name: String, _ layout: Layout? = nil, revision: String? = nil) {
         self.number = number
         self.name = name
@@ -150,8 +150,8 @@ public struct Feature: Sendable {
         self.revision = revision
     }
 
-    /// The features of released kernels that every x86-64 kernel numbers alike (vfio.h). 12 and 13 are left out: series
-    /// in flight have used them for other things.
+    /// Features with the same number in every released x86-64 kernel (vfio.h). 12 and 13 are left out: series in
+    /// progress have used them differently.
     public static let released: [Feature] = [
         Feature(UInt32(VFIO_DEVICE_FEATURE_PCI_VF_TOKEN), "PCI_VF_TOKEN"),
         Feature(UInt32(VFIO_DEVICE_FEATURE_MIGRATION), "MIGRATION"),
@@ -183,7 +183,7 @@ public struct Feature: Sendable {
                 ])
         ])
 
-    /// The operation bits, the upper half of vfio_device_feature.flags; the lower is the feature.
+    /// The operation bits, the upper half of vfio_device_feature.flags; the lower half is the feature's number.
     static let operations = Format.flags([
         .init(VFIO_DEVICE_FEATURE_GET >> 16, "GET"), .init(VFIO_DEVICE_FEATURE_SET >> 16, "SET"),
         .init(VFIO_DEVICE_FEATURE_PROBE >> 16, "PROBE"),

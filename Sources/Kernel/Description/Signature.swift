@@ -1,11 +1,11 @@
-/// One function of the seam: a system call, a libibverbs function, or an access to memory that is mapped. The protocol
-/// `SystemCalls` or its ``Verb`` has its Swift types; this row is what traces, records and exported C know of it.
+/// A function of the seam: a system call, a libibverbs function, or an access to mapped memory. Its Swift types are in
+/// the protocol `SystemCalls` or in its ``Verb``; traces, records and exported C use this row.
 public struct Signature: Sendable {
     /// One parameter.
     public struct Parameter: Sendable {
         /// The C name.
         public let name: String
-        /// How a number is written; of text and bytes, no matter.
+        /// The format of a number; ignored for text and bytes.
         public let format: Format
         /// The C type of a number; nil of text, bytes and structures, and of an ioctl's argument.
         public let type: IntegerType?
@@ -38,11 +38,11 @@ public struct Signature: Sendable {
 
     /// The C name.
     public let name: String
-    /// In C order, of structures the members that matter.
+    /// In C order; of structures only the relevant members.
     public let parameters: [Parameter]
-    /// How a success is written.
+    /// The format of a success.
     public let result: Format
-    /// What else a success gives, by name.
+    /// Further outputs of a success, by name.
     public let outputs: [Member]
     /// Members of structures by name; empty of an ioctl, whose request knows.
     public let members: [String: Member]

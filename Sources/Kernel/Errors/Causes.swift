@@ -1,4 +1,5 @@
-/// Why a call may have been refused, held against its arguments: which causes apply, which are ruled out, which remain.
+/// Possible causes of an error, compared with the call's arguments: those that apply, those that are excluded, and the
+/// rest.
 public struct Causes: Sendable {
     private var applying: [String] = []
     private var excluded: [String] = []
@@ -7,19 +8,19 @@ public struct Causes: Sendable {
     /// No cause yet.
     public init() {}
 
-    /// A cause that the arguments decide.
+    /// Adds a cause that the arguments confirm or exclude.
     /// - Parameters:
-    ///   - applies: whether they show it.
-    ///   - text: what is wrong, and what to do instead.
-    ///   - excluded: what is in order where it does not apply: "the range lies inside the dma-buf".
+    ///   - applies: whether the arguments confirm it.
+    ///   - text: the mistake, and what to do instead.
+    ///   - excluded: the fact that excludes it: "the range lies inside the dma-buf".
     public mutating func decide(_ applies: Bool, _ text: String, else excluded: String) {
         if applies { applying.append(text) } else { self.excluded.append(excluded) }
     }
 
-    /// A cause that only the kernel can see.
+    /// Adds a cause that only the kernel can check.
     public mutating func leave(_ text: String) { remaining.append(text) }
 
-    /// The causes that apply; where none does, what is in order and what remains.
+    /// The causes that apply; without any, the excluded ones and the rest.
     public var hint: String {
         guard applying.isEmpty else { return applying.joined(separator: "; and ") }
         let rest = remaining.isEmpty ? "no cause that is known here remains" : remaining.joined(separator: ", or ")

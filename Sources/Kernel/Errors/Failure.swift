@@ -1,18 +1,18 @@
-/// A call that the kernel, or libibverbs, refused: what was asked, of which object, what came back and why that usually
-/// happens. Wrong use of the Lua API is not a `Failure`: that is reported before any call is made.
+/// A call that failed in the kernel or in libibverbs: operation, object, errno and the likely reason. Wrong use of the
+/// Lua API is not a `Failure`: that is reported before any call is made.
 public struct Failure: Error, Sendable {
-    /// The call as the field names it: "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_dmabuf_mr", "open".
+    /// The call's usual name: "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_dmabuf_mr", "open".
     public let operation: String
-    /// What the kernel answered.
+    /// The kernel's errno.
     public let errno: Errno
-    /// What it was asked of: "0000:3b:00.0 region 2", "mlx5_0".
+    /// The object of the call: "0000:3b:00.0 region 2", "mlx5_0".
     public let object: String
     /// The decoded arguments; empty where the call has none.
     public let request: String
     /// The likely reason and what to do next; nil where nothing useful is known.
     public let hint: String?
 
-    /// A refusal of `operation` on `object`.
+    /// A failure of `operation` on `object`.
     public init(_ operation: String, _ errno: Errno, object: String, request: String = "", hint: String? = nil) {
         self.operation = operation
         self.errno = errno
@@ -21,7 +21,7 @@ public struct Failure: Error, Sendable {
         self.hint = hint ?? Refusal.hint(for: operation, errno, on: object)
     }
 
-    /// A refusal of a call on a subject whose errnos have reasons of their own.
+    /// A failure of a call on a subject for which errnos have their own meanings.
     public init(
         _ operation: String, _ errno: Errno, object: String, request: String = "", of subject: RefusalSubject
     ) {
@@ -29,7 +29,7 @@ public struct Failure: Error, Sendable {
             operation, errno, object: object, request: request, hint: Refusal.hint(of: subject, errno))
     }
 
-    /// The same with another hint, where there is one.
+    /// The same failure with another hint; unchanged for nil.
     public func explained(_ hint: String?) -> Failure {
         guard let hint else { return self }
         return Failure(operation, errno, object: object, request: request, hint: hint)

@@ -1,14 +1,14 @@
-/// Calls that are refused instead of being made: how a program behaves when the kernel says no.
+/// Errors to inject: calls that are refused without being made, to test how a program behaves then.
 public struct FaultPlan: Sendable {
-    /// One kind of call, which ones of them, and what they are answered.
+    /// An operation, which of its calls are refused, and the errno.
     public struct Rule: Sendable {
-        /// The operation as errors name it: "IOMMU_IOAS_MAP", "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_mr", "open".
+        /// The operation's name in errors: "IOMMU_IOAS_MAP", "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_mr", "open".
         public let operation: String
-        /// The answer.
+        /// The errno.
         public let errno: Errno
-        /// The first call that is refused, from 1.
+        /// Number of the first call that is refused, from 1.
         public let first: Int
-        /// After it every so many-th one; 0 for no other.
+        /// After that, every `step`-th call is refused; 0 for none.
         public let step: Int
 
         fileprivate func refuses(_ count: Int) -> Bool {
@@ -16,9 +16,9 @@ public struct FaultPlan: Sendable {
         }
     }
 
-    /// Why a rule is none.
+    /// Why a rule is invalid.
     public struct RuleError: Error {
-        /// What is wrong and what would be right.
+        /// The mistake, and the correct form.
         public let message: String
 
         /// A reason.
@@ -26,10 +26,10 @@ public struct FaultPlan: Sendable {
     }
 
     private var rules: [Rule] = []
-    /// How many calls each of them has refused, and how many the rate has, of so many.
+    /// Number of calls that each rule has refused; then those that the rate has refused, and its number of calls.
     private var refused: [Int] = []
     private var refusedByRate = 0, drawn = 0
-    /// How often each operation was called since the plan was there.
+    /// Number of calls of each operation since the plan was set.
     public private(set) var calls: [String: Int] = [:]
     private var rate = 0.0
     private var generator = SeededGenerator(seed: 0)
@@ -40,7 +40,7 @@ public struct FaultPlan: Sendable {
     /// Whether it can refuse anything.
     public var isEmpty: Bool { rules.isEmpty && rate == 0 }
 
-    /// Rules that no call has come to, in words: a run under them shows less than it seems.
+    /// Rules that refused no call, in words: such a run shows less than it seems to.
     public var unused: [String] {
         let unused = rules.indices.filter { refused[$0] == 0 }.map { index in
             let rule = rules[index]
@@ -55,8 +55,9 @@ public struct FaultPlan: Sendable {
 
     /// Adds a rule.
     /// - Parameters:
-    ///   - name: the errno's name, which must be one that this operation can give.
-    ///   - when: "2" for the second call from now on, "2+" for it and all after it, "2+3" for it and every third after it.
+    ///   - name: the errno's name; the operation must be able to return it.
+    ///   - when: "2" for the second call from now on, "2+" for that and all later ones, "2+3" for that and
+    ///     every third later one.
     public mutating func add(_ operation: String, _ name: String, when: String = "1") throws(RuleError) {
         let known = Refusal.all(of: operation)
         guard !known.isEmpty else {
@@ -76,8 +77,8 @@ public struct FaultPlan: Sendable {
             Rule(operation: operation, errno: errno, first: calls[operation, default: 0] + first, step: step))
     }
 
-    /// Refuses every call with this probability, 0 to 1, with one of the errors it can give. The same seed refuses the
-    /// same calls of the same program.
+    /// Refuses each call with this probability, 0 to 1, with one of the errnos that it can return. The same seed
+    /// refuses the same calls of the same program.
     public mutating func refuse(rate: Double, seed: UInt64) throws(RuleError) {
         guard rate > 0, rate <= 1 else {
             throw RuleError(message: "a rate is more than 0, which would refuse nothing, and at most 1, not \(rate)")
@@ -86,7 +87,7 @@ public struct FaultPlan: Sendable {
         generator = SeededGenerator(seed: seed)
     }
 
-    /// Counts a call; what to answer it with, nil to make it.
+    /// Counts a call; returns the errno to inject, or nil to make the call.
     mutating func refusal(of operation: String) -> Errno? {
         let count = calls[operation, default: 0] + 1
         calls[operation] = count

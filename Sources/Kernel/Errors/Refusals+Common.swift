@@ -1,5 +1,5 @@
-/// What refusals mean of every operation. Where an errno has a meaning of each operation's own, none is here: EINVAL,
-/// EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EPERM, EACCES, ENOSPC.
+/// Meanings of errnos that are the same for every operation. Errnos whose meaning depends on the operation are not
+/// here: EINVAL, EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EPERM, EACCES, ENOSPC.
 extension Refusal {
     static let common = [
         "EFAULT": "an address in the request is not this program's memory, or may not be written",

@@ -1,4 +1,4 @@
-/// What a call was made on, where an errno means something else there than it does of the call in general.
+/// The kind of object that a call is made on, where an errno has another meaning for it than for the call in general.
 public enum RefusalSubject: Sendable {
     /// /dev/iommu.
     case iommufd
@@ -10,9 +10,9 @@ public enum RefusalSubject: Sendable {
     case configurationSpace
     /// A region of a VFIO device that is being mapped.
     case regionMapping
-    /// Memory of a device or of this machine that is mapped into this process.
+    /// Device or host memory that is mapped into this process.
     case mappedMemory
-    /// bind, unbind and driver_override in sysfs.
+    /// The sysfs files bind, unbind and driver_override.
     case driverFile
     /// A completion queue that is destroyed, though its channel is not.
     case destroyedQueue
@@ -35,7 +35,7 @@ public enum RefusalSubject: Sendable {
 }
 
 extension Refusal {
-    /// The reason for an errno of such a subject; nil where the call's own table has it.
+    /// The reason for an errno with such an object; nil where the call's own table has it.
     public static func hint(of subject: RefusalSubject, _ errno: Errno) -> String? {
         let known: [Refusal] =
             switch subject {
@@ -47,11 +47,11 @@ extension Refusal {
                 ]
             case .iommuGroup:
                 [Refusal("ENODEV", "it has no IOMMU group; is the IOMMU on (intel_iommu=on, amd_iommu=on)?")]
-            // It is there whether or not memory is decoded.
+            // Configuration space works whether or not memory is decoded.
             case .configurationSpace: [Refusal("EIO", "the device does not answer, or is suspended")]
             case .regionMapping:
                 [Refusal("EINVAL", "offset and length must be page aligned and inside a mappable region")]
-            // sys_copy_or_fault answers with these for a SIGSEGV and a SIGBUS.
+            // sys_copy_or_fault returns these errnos for SIGSEGV and SIGBUS.
             case .mappedMemory:
                 [
                     Refusal("EFAULT", "SIGSEGV: it was mapped with a protection that does not permit this"),

@@ -1,8 +1,8 @@
-/// One way in which the kernel, or libibverbs, refuses a call.
+/// An errno with which the kernel, or libibverbs, refuses a call, and its usual reason.
 public struct Refusal: Sendable {
     /// "EINVAL"
     public let name: String
-    /// Why that usually happens and what to do next. Where the arguments tell more, whoever makes the call says it: ``Causes``.
+    /// The usual reason and what to do next. Where the arguments tell more, the caller gives a better one: ``Causes``.
     public let hint: String
 
     init(_ name: String, _ hint: String) {
@@ -10,19 +10,19 @@ public struct Refusal: Sendable {
         self.hint = hint
     }
 
-    /// A refusal that means the same of every operation.
+    /// An errno with the same meaning for every operation.
     init(_ name: String) { self.init(name, Refusal.common[name] ?? "") }
 
-    /// All refusals of an operation as `Failure` names it, in no order; empty for one that is not known.
+    /// All errors of an operation, by its name in `Failure`, unsorted; empty for an unknown one.
     public static func all(of operation: String) -> [Refusal] {
         if let known = table[operation] { return known }
         return operation.hasPrefix("VFIO_DEVICE_FEATURE ") ? feature : []
     }
 
-    /// Every operation whose refusals are known.
+    /// All operations whose errors are known.
     public static var operations: [String] { table.keys.sorted() }
 
-    /// The usual reason for an errno of an operation; nil where none is known. ENOENT of a file of the user needs no reason.
+    /// The usual reason for an errno of an operation; nil where unknown. ENOENT for a user's file needs no explanation.
     static func hint(for operation: String, _ errno: Errno, on object: String) -> String? {
         let isOfKernel = ["/dev/", "/sys/", "/proc/"].contains { object.hasPrefix($0) }
         if errno == .noEntry, files.contains(operation), !isOfKernel { return nil }

@@ -1,31 +1,31 @@
-/// A pool of memory keys that a driver uses again (Linux 7.3 and later). Regions whose keys differ in what cannot be
-/// changed later, the hint among it, take theirs from different pools. Source: drivers/infiniband/core/frmr_pools.c,
+/// A pool of memory keys that a driver reuses (Linux 7.3 and later). Regions whose keys differ in properties that
+/// cannot be changed later, such as the hint, use different pools. Source: drivers/infiniband/core/frmr_pools.c,
 /// nldev.c:fill_frmr_pool_entry, include/uapi/rdma/rdma_netlink.h.
 public struct FRMRPool: Sendable, Equatable {
     /// Whether its keys translate by ATS.
     public var ats = false
-    /// IBV_ACCESS_* that cannot be changed later.
+    /// IBV_ACCESS_* flags that cannot be changed later.
     public var access: UInt32 = 0
     /// The part of a pool's key that users may set.
     public var vendorKey: UInt64 = 0
-    /// How many blocks of DMA addresses a key holds, at least.
+    /// Least number of blocks of DMA addresses that a key holds.
     public var blocks: UInt64 = 0
-    /// The part of a pool's key that the driver keeps to itself; mlx5 has the TPH hint there, see ``hint``.
+    /// The part of a pool's key that the driver sets; in mlx5 it contains the TPH hint, see ``hint``.
     public var kernelVendorKey: UInt64 = 0
-    /// Keys that wait for a region.
+    /// Keys that are unused now.
     public var handles: UInt32 = 0
-    /// The most regions that ever had one at a time.
+    /// Most keys that were in use at the same time.
     public var maxInUse: UInt64 = 0
-    /// Regions that have one now.
+    /// Keys that are in use now.
     public var inUse: UInt64 = 0
-    /// Keys that are kept waiting in any case.
+    /// Unused keys that are always kept.
     public var pinned: UInt32 = 0
 
-    /// An empty one.
+    /// Empty.
     public init() {}
 
-    /// The hint that all of an mlx5 pool's keys have; nil where they have none. Source: hw/mlx5/mr.c: bits 0 to 15 are the
-    /// steering tag's index, 16 to 23 the processing hint with 0 and 0xff swapped, so that no hint at all is 0.
+    /// The hint of all keys of an mlx5 pool; nil for none. Source: hw/mlx5/mr.c: bits 0 to 15 are the steering tag's
+    /// index, 16 to 23 the processing hint with 0 and 0xff swapped, so that 0 means no hint.
     public var hint: (ph: UInt8, index: UInt16)? {
         guard kernelVendorKey != 0 else { return nil }
         let stored = UInt8(truncatingIfNeeded: kernelVendorKey >> 16)
@@ -33,14 +33,14 @@ public struct FRMRPool: Sendable, Equatable {
         return (stored == 0xff ? 0 : stored, UInt16(truncatingIfNeeded: kernelVendorKey))
     }
 
-    /// Types of attributes: enum rdma_nldev_attr.
+    /// Attribute types: enum rdma_nldev_attr.
     private enum Attribute {
         static let entry = 106, key = 107, ats = 108, access = 109, vendorKey = 110, blocks = 111, handles = 112
         static let maxInUse = 113, inUse = 114, pinned = 116, kernelVendorKey = 117
     }
 
-    /// The pools in the entries of RDMA_NLDEV_ATTR_FRMR_POOLS, which are netlink attributes: length and type (2 bytes each,
-    /// this machine's order), then what they hold, padded to 4 bytes. nil where they are cut.
+    /// Decodes the entries of RDMA_NLDEV_ATTR_FRMR_POOLS. They are netlink attributes: length and type (2 bytes each,
+    /// in this machine's byte order), then the value, padded to 4 bytes. nil where they are cut.
     public static func decode(_ bytes: [UInt8]) -> [FRMRPool]? {
         var pools: [FRMRPool] = []
         let isWhole = each(bytes[...]) { type, content in
@@ -53,7 +53,7 @@ public struct FRMRPool: Sendable, Equatable {
         return isWhole ? pools : nil
     }
 
-    /// False where an attribute is cut, or `body` says so.
+    /// False where an attribute is cut, or `body` returns false.
     private static func each(_ bytes: ArraySlice<UInt8>, _ body: (Int, ArraySlice<UInt8>) -> Bool) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
@@ -88,7 +88,7 @@ public struct FRMRPool: Sendable, Equatable {
         return true
     }
 
-    /// The pools as the kernel would give them: see ``decode(_:)``.
+    /// Encodes pools as the kernel does: see ``decode(_:)``.
     public static func encode(_ pools: [FRMRPool]) -> [UInt8] {
         pools.flatMap { pool in
             var key =

@@ -1,19 +1,19 @@
-/// A memory request on a PCI Express link: who asks whom for which bytes, with which hint. PCIe Base Spec 2.2; where TPH
-/// stands in a header: the TPH ECN.
+/// A memory request on a PCI Express link: requester, target, bytes and hint. Source: PCIe Base Spec 2.2; for TPH in
+/// headers the TPH ECN.
 public struct TLP: Sendable, Equatable {
-    /// How links carry packets, which decides what headers look like.
+    /// The mode of a link, which determines the header's layout.
     public enum Mode: String, Sendable, CaseIterable {
-        /// Up to PCIe 5, and 6 where it was not negotiated.
+        /// Up to PCIe 5, and PCIe 6 without flit mode negotiated.
         case nonFlit = "non-flit"
-        /// PCIe 6.
+        /// PCIe 6 flit mode.
         case flit
     }
 
-    /// What a request carries of TPH.
+    /// The TPH fields of a request.
     public struct Hint: Sendable, Equatable {
         /// The steering tag.
         public var tag: UInt16
-        /// Whether it is one of the 16-bit namespace.
+        /// Whether the tag is of the 16-bit namespace.
         public var isExtended: Bool
         /// The processing hint, 0 to 3.
         public var ph: UInt8
@@ -46,17 +46,17 @@ public struct TLP: Sendable, Equatable {
         }
     }
 
-    /// When it was sent: nanoseconds of the bench's clock.
+    /// When it was sent: nanoseconds by the bench's clock.
     public var time: UInt64 = 0
     /// The links' mode.
     public var mode = Mode.nonFlit
-    /// A write, or else a read.
+    /// True for a write, false for a read.
     public var isWrite: Bool
     /// Bus in 15:8, device in 7:3, function in 2:0.
     public var requester: UInt16
-    /// The requester as sysfs calls it: "0000:03:00.0".
+    /// The requester's sysfs address: "0000:03:00.0".
     public var requesterAddress = ""
-    /// The first byte as the requester addresses it: where nothing translates, a BAR's bus address.
+    /// Address of the first byte, as the requester sends it: a BAR's bus address, or an IOVA where an IOMMU translates.
     public var address: UInt64
     /// Bytes, at least one.
     public var length: Int
@@ -76,14 +76,14 @@ public struct TLP: Sendable, Equatable {
         self.hint = hint
     }
 
-    /// The ``requester`` that an address such as "0000:03:00.0" is; 0 for one that is not written as usual.
+    /// The ``requester`` for an address such as "0000:03:00.0"; 0 where the text is malformed.
     public static func requester(_ address: String) -> UInt16 {
         let parts = address.split(whereSeparator: { ":.".contains($0) }).suffix(3).map { UInt16($0, radix: 16) }
         guard parts.count == 3, let bus = parts[0], let slot = parts[1], let function = parts[2] else { return 0 }
         return (bus & 0xff) << 8 | (slot & 31) << 3 | function & 7
     }
 
-    /// An access as the requests that it makes: none crosses a multiple of the largest size, a power of two in bytes.
+    /// Splits an access into requests that do not cross a multiple of `limit`, a power of two in bytes.
     public func forEachPart(upTo limit: Int, _ body: (TLP) -> Void) {
         let limit = max(limit, 1)
         var part = self
@@ -99,12 +99,12 @@ public struct TLP: Sendable, Equatable {
 
     // MARK: Headers
 
-    /// The header as its link carries it; nil where no source known here says how.
+    /// The header in its link's layout; nil where no known source defines it.
     public var header: [UInt32]? { mode == .flit ? flitHeader : nonFlitHeader }
 
     private var isLong: Bool { address > 0xffff_ffff }
 
-    /// Double words from the one with the first byte to the one with the last, as the length field holds them: 1024 is 0.
+    /// The length field: double words from the first byte's to the last byte's; 1024 is encoded as 0.
     private var doubleWords: UInt32 {
         UInt32(truncatingIfNeeded: (Int(address & 3) + max(length, 1) + 3) / 4) & 0x3ff
     }
@@ -118,7 +118,7 @@ public struct TLP: Sendable, Equatable {
         return head | (0xf >> UInt32((4 - end % 4) % 4)) << 4
     }
 
-    /// A prefix comes first where the tag has 16 bits.
+    /// A 16-bit tag needs a prefix, which comes first.
     private var nonFlitHeader: [UInt32] {
         var words: [UInt32] = [
             (isWrite ? 0x4000_0000 : 0) | (isLong ? 0x2000_0000 : 0) | (isRelaxed ? 1 << 13 : 0) | doubleWords
@@ -138,7 +138,7 @@ public struct TLP: Sendable, Equatable {
         return words
     }
 
-    /// Known of a write of whole double words above 4 GiB, without or with an 8-bit tag.
+    /// The layout is known only for a write of whole double words above 4 GiB, without a tag or with an 8-bit tag.
     private var flitHeader: [UInt32]? {
         guard isWrite, isLong, address & 3 == 0, length & 3 == 0, hint?.isExtended != true else { return nil }
         var words: [UInt32] = [
@@ -159,17 +159,17 @@ public protocol TLPCapture: AnyObject, Sendable {
     /// The requests sent since ``clear()``. Throws where the capture cannot be reached.
     func log() throws(Failure) -> TLPLog
 
-    /// Empties it.
+    /// Clears the log.
     func clear() throws(Failure)
 }
 
 /// The requests of a bench's functions, oldest first, as analyzers on its links would show them.
 public struct TLPLog: Sendable {
-    /// How many requests are kept; later ones are only counted.
+    /// Most requests kept; later ones are only counted.
     public static let limit = 1 << 16
     /// The requests.
     public private(set) var requests: [TLP] = []
-    /// How many are missing: they came after the log was full, or were gone before it could have them.
+    /// Number of missing requests: sent after the log was full, or overwritten before they could be fetched.
     public private(set) var lost = 0
     /// Called with every request as it is sent, also when the log is full.
     public var sink: (@Sendable (TLP) -> Void)?
@@ -183,7 +183,7 @@ public struct TLPLog: Sendable {
         if requests.count < TLPLog.limit { requests.append(request) } else { lost += 1 }
     }
 
-    /// Counts requests that were sent and are lost.
+    /// Counts requests that were lost.
     public mutating func lose(_ count: Int) { lost = lost.addingReportingOverflow(max(count, 0)).partialValue }
 
     /// Forgets all requests.

@@ -1,4 +1,4 @@
-/// A memory request's header, taken apart: what each double word holds. It is read from the bits alone.
+/// The decoded header of a memory request: the fields of each double word, read from its bits.
 public struct TLPHeader: Sendable {
     /// A field's name and value, "ST", "0x42".
     public typealias Field = (name: String, value: String)
@@ -11,7 +11,7 @@ public struct TLPHeader: Sendable {
     /// "MWr(64)", "MRd(32)"
     public private(set) var name = ""
 
-    /// Decodes a header with its prefix; nil for what is no memory request, or not as long as it says.
+    /// Decodes a header with its prefix; nil where it is not a memory request, or its length is wrong.
     public init?(_ words: [UInt32], _ mode: TLP.Mode) {
         guard mode == .flit ? decodeFlit(words) : decodeNonFlit(words) else { return nil }
     }
@@ -67,7 +67,7 @@ public struct TLPHeader: Sendable {
         return true
     }
 
-    /// A hint stands where the tag is in a write, and where the byte enables are in a read.
+    /// A hint replaces the tag in a write, and the byte enables in a read.
     private func second(_ word: UInt32, _ isWrite: Bool, _ hasHint: Bool) -> [Field] {
         let tag = hex(bits(word, 15, 8))
         let enables = [("LastBE", hex(bits(word, 7, 4))), ("FirstBE", hex(bits(word, 3, 0)))]
@@ -109,8 +109,8 @@ public struct TLPHeader: Sendable {
 }
 
 extension TLP {
-    /// The request as analyzers print it: a line that sums it up, then each double word of its header, as a number and as
-    /// its bytes follow each other on the wire, with what it holds.
+    /// The request in the form of analyzers: a summary line, then each double word of its header as a number, as bytes
+    /// in wire order, and as fields.
     public var lines: [String] {
         var destination = "host memory \(hex(address))"
         if let target { destination = "\(target.function) BAR\(target.region)+\(hex(target.offset))" }

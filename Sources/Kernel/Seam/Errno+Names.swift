@@ -1,6 +1,6 @@
 import Glibc
 
-/// Errnos that this program itself compares with or answers. A simulated kernel writes `Errno(EINVAL)` instead, so that
+/// Errnos that this program itself compares with or returns. A simulated kernel writes `Errno(EINVAL)` instead, so that
 /// ``Errno/origin`` is the line of its check.
 extension Errno {
     /// EPERM

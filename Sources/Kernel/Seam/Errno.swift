@@ -20,8 +20,8 @@ public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
         self.init(Int32(truncatingIfNeeded: -result))
     }
 
-    /// Where this value was made, "SimKernel/IOAS.swift:146". In a simulated kernel that is the check that refused, so two
-    /// refusals with the same number can be told apart. It means nothing else.
+    /// Source line that made this value: "SimKernel/IOAS.swift:146". In a simulated kernel that is the check that
+    /// refused, which tells equal numbers apart. It has no other meaning.
     public var origin: String { "\(file):\(line)" }
 
     /// Equal numbers; ``origin`` does not count.

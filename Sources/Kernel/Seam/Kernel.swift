@@ -1,42 +1,44 @@
 /// A kernel: both halves of the seam.
 public protocol Kernel: SystemCalls, VerbsCalls {
-    /// What this kernel was asked that it does not model, and how often; empty for a real one.
+    /// Calls that this kernel does not model, with their number; empty for a real one.
     var notModelled: [(call: String, count: Int)] { get }
     /// Descriptors, mappings and verbs objects that are still open, one description each.
     var open: [String] { get }
-    /// Whether a number names what this process has open for itself, and did not come through this kernel: no script may use
-    /// it. False for one that names nothing.
+    /// Whether a descriptor belongs to this program itself and was not opened through this kernel, so that no script
+    /// may use it. False for a number that is not open.
     func isForeign(_ descriptor: Int32) -> Bool
-    /// What the bench's functions sent over their links; nil where nothing sees that, as on a real machine without an
-    /// analyzer. Errors: what keeps the one who sees it from being asked.
+    /// Requests that the bench's functions sent over their links; nil where nothing records them, as on a real machine
+    /// without an analyzer. Throws where the recorder cannot be reached.
     var tlps: TLPLog? { get throws(Failure) }
-    /// Empties ``tlps``, and needs not know what is in there; false where nothing sees the links.
+    /// Empties ``tlps`` without reading it; false where nothing records the links.
     func clearTLPs() throws(Failure) -> Bool
-    /// What a simulated kernel does when its caller waits (``SystemCalls/sleep(nanoseconds:stop:)``, an empty completion queue):
-    /// another thread may use it meanwhile, but no two at a time. A real kernel needs no such thing.
+    /// Sets an action for the waits of a simulated kernel (``SystemCalls/sleep(nanoseconds:stop:)``, an empty
+    /// completion queue). During it another thread may use the kernel; two may never use it at once. A real kernel
+    /// needs none.
     func whenIdle(_ action: (() -> Void)?)
-    /// Hears of each access to mapped memory by this program: no call, but a device may answer it.
+    /// Called for each access of this program to mapped memory. That is not a system call, but a device may respond to
+    /// it.
     func accessed(_ access: MemoryAccess)
-    /// What refused the latest system call that was refused, with the check it came from (``Errno/origin``); nil of a real
-    /// kernel, which does not tell.
+    /// The error of the latest failed system call, with the check that refused it (``Errno/origin``); nil for a real
+    /// kernel, where the check is unknown.
     var refusal: Errno? { get }
 }
 
-/// Bytes that this program read from, or wrote to, memory that it has mapped.
+/// An access of this program to memory that it has mapped.
 public struct MemoryAccess {
-    /// Which way they went.
+    /// The direction.
     public enum Kind: Sendable { case load, store }
 
-    /// Which way they went.
+    /// The direction.
     public let kind: Kind
-    /// Of the first byte.
+    /// Address of the first byte.
     public let address: UInt64
-    /// What was read or written; valid during the call.
+    /// The bytes read or written; valid during the call.
     public let bytes: UnsafeRawBufferPointer
-    /// EIO where the device behind the memory did not answer.
+    /// EIO where the device behind the memory did not respond.
     public let errno: Errno?
 
-    /// An access that is over.
+    /// From its parts; the access has ended.
     public init(_ kind: Kind, at address: UInt64, _ bytes: UnsafeRawBufferPointer, _ errno: Errno?) {
         self.kind = kind
         self.address = address
@@ -48,12 +50,12 @@ public struct MemoryAccess {
 extension Kernel {
     /// See ``Kernel/tlps``: nothing sees the links.
     public var tlps: TLPLog? { nil }
-    /// Nothing to empty.
+    /// Nothing records the links.
     public func clearTLPs() -> Bool { false }
-    /// A real kernel runs by itself.
+    /// Ignored: a real kernel runs by itself.
     public func whenIdle(_ action: (() -> Void)?) {}
-    /// Nobody asked.
+    /// Ignored.
     public func accessed(_ access: MemoryAccess) {}
-    /// A real kernel tells no more than the number.
+    /// Unknown for a real kernel.
     public var refusal: Errno? { nil }
 }

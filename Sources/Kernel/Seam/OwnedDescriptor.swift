@@ -1,8 +1,8 @@
-/// A file descriptor that is closed once, through the kernel that gave it.
+/// A file descriptor that is closed once, through the kernel that returned it.
 public struct OwnedDescriptor: ~Copyable {
     /// The descriptor's number in its kernel.
     public let raw: Int32
-    /// Whose descriptor it is.
+    /// The kernel that returned it.
     public let kernel: any Kernel
     /// False once `close` was called.
     public private(set) var isOpen = true

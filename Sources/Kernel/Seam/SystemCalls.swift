@@ -1,22 +1,22 @@
-/// What an ioctl passes as its third argument.
+/// The third argument of an ioctl.
 public enum IoctlArgument {
     /// Nothing (zero is passed).
     case none
     /// The number itself, as VFIO_SET_IOMMU takes it.
     case value(UInt)
-    /// The address of these bytes. A kernel that looks past their end gets EFAULT on the simulated bench; the live
-    /// kernel does so only where the bytes end at an unreadable page (`sys_guarded_alloc`).
+    /// The address of these bytes. Where a kernel reads past their end, the simulated bench answers EFAULT; a real
+    /// kernel does so only where the bytes end at an inaccessible page (`sys_guarded_alloc`).
     case memory(UnsafeMutableRawBufferPointer)
 }
 
-/// The system calls that VFIO, iommufd, dma-buf and sysfs are used through: one half of the seam between this program
-/// and a kernel. Results are the kernel's: 0 or more, or a negated errno. Paths are absolute.
+/// System calls for VFIO, iommufd, dma-buf and sysfs: the first half of the seam between this program and a kernel.
+/// Results are the kernel's: 0 or more, or a negated errno. Paths are absolute.
 ///
-/// A kernel belongs to one thread, as the Lua state that uses it does.
+/// A kernel object belongs to one thread, like the Lua state that uses it.
 public protocol SystemCalls: AnyObject {
     /// open(2). `flags` are O_RDWR and the like; the caller passes O_CLOEXEC. Files are created with mode 0600.
     func open(_ path: String, flags: Int32) -> Int
-    /// close(2). The descriptor is gone whatever the result.
+    /// close(2). The descriptor is closed whatever the result.
     func close(_ descriptor: Int32) -> Int
     /// ioctl(2).
     func ioctl(_ descriptor: Int32, _ request: UInt, _ argument: IoctlArgument) -> Int
@@ -36,7 +36,7 @@ public protocol SystemCalls: AnyObject {
     func truncate(_ descriptor: Int32, _ length: Int64) -> Int
     /// fcntl(2) with a number.
     func fcntl(_ descriptor: Int32, _ command: Int32, _ argument: Int) -> Int
-    /// poll(2) of one descriptor that does not wait: which of the events are there.
+    /// poll(2) of one descriptor without waiting: the events that are pending.
     func poll(_ descriptor: Int32, _ events: Int16) -> Int
     /// eventfd(2), close-on-exec.
     func eventfd(_ count: UInt32) -> Int
@@ -59,8 +59,8 @@ public protocol SystemCalls: AnyObject {
     func list(_ path: String) throws(Errno) -> [String]
     /// CLOCK_MONOTONIC in nanoseconds; on the simulated bench its virtual clock.
     func monotonic() -> UInt64
-    /// Sleeps; -EINTR where a signal ended it early, or where `stop` is no longer 0 (seen within 50 ms, in any thread).
-    /// The simulated bench advances its clock instead, whatever `stop` is.
+    /// Sleeps; -EINTR where a signal ended it early, or where `stop` became other than 0 (noticed within 50 ms, set in
+    /// any thread). The simulated bench advances its clock instead and ignores `stop`.
     func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int
 }
 

@@ -2,8 +2,8 @@ import CKernel
 import Glibc
 import Synchronization
 
-/// What data loops post and poll: they call through the context (verbs.h), past every kernel object. While a context is
-/// recorded, its functions are ours, which pass on to the provider's.
+/// Records posts and polls of data loops, which call through the context (verbs.h) and not through a kernel object.
+/// While a context is recorded, its functions are replaced by ours, which call the provider's.
 final class DataPathRecord {
     private unowned let kernel: TracingKernel
     /// While above 0, calls through this kernel are being traced by ``TracingKernel`` itself and must not be recorded twice.
@@ -14,16 +14,16 @@ final class DataPathRecord {
     func pause() { pauses += 1 }
     func resume() { pauses -= 1 }
 
-    /// A context and what it called before.
+    /// A context and its original functions.
     private struct Entry: @unchecked Sendable {
         let record: DataPathRecord
         let operations: ibv_context_ops
     }
 
-    /// By the context's address. Contexts of all threads are here; each is used by one.
+    /// By the context's address, for all threads; each context is used by one thread.
     private static let entries = Mutex<[UInt: Entry]>([:])
 
-    /// Records what is done in this context from now on.
+    /// Records calls in this context from now on.
     func watch(_ context: UnsafeMutablePointer<ibv_context>) {
         let before = context.pointee.ops
         DataPathRecord.entries.withLock {
@@ -34,13 +34,13 @@ final class DataPathRecord {
         context.pointee.ops.poll_cq = DataPathRecord.pollQueue
     }
 
-    /// The context is about to go.
+    /// Ends the recording of a context that is about to be closed.
     func forget(_ context: UnsafeMutablePointer<ibv_context>) {
         let entry = DataPathRecord.entries.withLock { $0.removeValue(forKey: UInt(bitPattern: context)) }
         if let entry { context.pointee.ops = entry.operations }
     }
 
-    /// The kernel is about to go, or is recorded no more: contexts that nobody closed call the provider again.
+    /// Ends all recording: contexts that are still open call the provider again.
     func end() {
         DataPathRecord.entries.withLock { entries in
             for (context, entry) in entries where entry.record === self {
@@ -54,7 +54,7 @@ final class DataPathRecord {
         entries.withLock { $0[UInt(bitPattern: context)] }
     }
 
-    /// A post that is about to be made; nil where ``TracingKernel`` records it.
+    /// Begins the record of a post; nil where ``TracingKernel`` records it.
     private func begin(
         _ operation: @autoclosure () -> Operation
     ) -> Operation? {
@@ -107,7 +107,8 @@ final class DataPathRecord {
                 return -1
             }
             let found = poll(cq, count, completions)
-            // An empty queue says nothing of the kernel, and is asked without end.
+            // Polls of an empty queue are not recorded: they show nothing about the kernel, and loops repeat them
+            // without end.
             guard found > 0, entry.record.pauses == 0 else { return found }
             var operation = Verbs.ibv_poll_cq.operation(cq, count)
             operation.start = entry.record.kernel.monotonic()

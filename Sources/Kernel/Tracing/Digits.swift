@@ -11,7 +11,7 @@ public func zeroPadded(_ digits: String, to width: Int) -> String {
     String(repeating: "0", count: max(0, width - digits.count)) + digits
 }
 
-/// Seconds with six decimals, "0.000003", of a time in nanoseconds. Traces and records have times like this.
+/// A time in nanoseconds as seconds with six decimals, "0.000003", for traces and records.
 public func secondsText(nanoseconds: UInt64) -> String {
     let microseconds = nanoseconds / 1000
     return "\(microseconds / 1_000_000)." + zeroPadded(String(microseconds % 1_000_000), to: 6)

@@ -1,6 +1,6 @@
-/// One call of the seam as it was made and answered: what traces show, and records keep.
+/// A call of the seam with its answer, for traces and records.
 public struct Operation: Sendable {
-    /// A value that went in or came out.
+    /// An input or output value.
     public indirect enum Value: Sendable {
         /// A number, sign-extended where it is signed.
         case number(UInt64, Format)
@@ -10,9 +10,9 @@ public struct Operation: Sendable {
         case text(String)
         /// Bytes of memory.
         case bytes([UInt8])
-        /// Bytes that are too many to keep: FNV-1a of them, in 64 bits, and their number.
+        /// Bytes that were too many to store: their 64-bit FNV-1a and their number.
         case digest(UInt64, Int)
-        /// What an address in this process points to, and the address, which means nothing elsewhere.
+        /// The bytes that an address in this process points to, and the address, which is meaningless elsewhere.
         case pointer([UInt8], UInt64)
         /// A structure's members in order.
         case structure([Member])
@@ -24,39 +24,40 @@ public struct Operation: Sendable {
     public struct Member: Sendable {
         /// The C name.
         public var name: String
-        /// What it holds.
+        /// Its value.
         public var value: Value
 
-        /// A member.
+        /// From its parts.
         public init(_ name: String, _ value: Value) {
             self.name = name
             self.value = value
         }
     }
 
-    /// What is called.
+    /// The function.
     public let signature: Signature
     /// The ioctl's row in ``Request/all``; nil for other calls and for unknown numbers.
     public var request: Request?
-    /// What faults call it: an ioctl by its request.
+    /// Its name in fault plans; for an ioctl, its request.
     public var name: String
     /// One for each parameter.
     public var arguments: [Value]
-    /// What a success gave.
+    /// The result of a success.
     public var result = Value.number(0, .decimal)
-    /// What else came out, by name.
+    /// Further outputs, by name.
     public var outputs: [Member] = []
-    /// Why it was refused; nil for a success.
+    /// The errno; nil for a success.
     public var errno: Errno?
-    /// Whether a fault plan refused it.
+    /// Whether a fault plan injected the errno.
     public var isInjected = false
     /// When it began, by ``SystemCalls/monotonic()``.
     public var start: UInt64 = 0
-    /// Nanoseconds it took.
+    /// Its duration, nanoseconds.
     public var duration: UInt64 = 0
-    /// Its position in the record, of an operation whose effects others see before it returns; see ``TracingKernel/recordBegins``.
+    /// Its reserved position in the record, for an operation whose effects are visible before it returns; see
+    /// ``TracingKernel/recordBegins``.
     public var ticket: Int?
-    /// How often it was made until it gave this answer, with pauses between.
+    /// How often it was repeated, with pauses, until it gave this answer.
     public var times = 1
 
     /// A call that has not been made.
@@ -67,16 +68,16 @@ public struct Operation: Sendable {
     }
 }
 
-/// How values become text.
+/// Defines how values become text.
 public protocol OperationNames {
-    /// What is written for a number instead of its digits; nil for those. `isResult` of what came out.
+    /// The name written in place of a number; nil for digits. `isResult`: the value is an output.
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String?
-    /// At most so many bytes and elements are written.
+    /// Most bytes and elements that are written.
     var limits: (bytes: Int, elements: Int) { get }
 }
 
 extension Operation {
-    /// "ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {size=12, flags=0} => {out_ioas_id=1}) = 0", as strace would write it.
+    /// "ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {size=12, flags=0} => {out_ioas_id=1}) = 0", in the style of strace.
     public func text(_ names: some OperationNames) -> String {
         var parts: [String] = []
         for (parameter, value) in zip(signature.parameters, arguments) {
@@ -100,7 +101,7 @@ extension Operation {
         return "-1 \(errno.name) (\(errno.message))" + (isInjected ? " (injected)" : "")
     }
 
-    /// A value as it stands in the operation's text.
+    /// A value in the operation's text.
     public func text(_ value: Value, _ names: some OperationNames, isResult: Bool = false) -> String {
         switch value {
         case .number(let number, let format):
@@ -134,7 +135,7 @@ extension Operation {
         return "<" + parts.joined(separator: " ") + ">"
     }
 
-    /// In quotes, what is no printable ASCII as \xNN.
+    /// Quoted; bytes outside printable ASCII become \xNN.
     static func quoted(_ text: String) -> String {
         var result = "\""
         for byte in text.utf8 {

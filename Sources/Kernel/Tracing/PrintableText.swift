@@ -1,14 +1,14 @@
-/// Text of others as it may be shown on a terminal or stand in a text file. What a terminal would obey, what reorders or
-/// hides text, and what cannot be seen stands there as an escape ("\x1b", "\u{202e}"); a line that is too long is cut, with
-/// a mark. Everything that prints such text, or writes it to a form that people read, takes it from here.
+/// Foreign text, made safe for a terminal or a text file. Characters that control a terminal, reorder or hide text, or
+/// are invisible become escapes ("\x1b", "\u{202e}"); a line that is too long is cut, with a mark. All code that prints
+/// such text, or writes it to a readable file, uses this.
 public enum PrintableText {
     /// Bytes of a line before it is cut.
     public static let longest = 8192
 
-    /// What a line that is cut leaves, for the mark and for what is put before it: it is not cut again.
+    /// Bytes kept free in a cut line, for the mark and for a prefix, so that the line is not cut again.
     private static let room = 192
 
-    /// One line: line ends within it are escaped too.
+    /// The text as one line: line ends within it are escaped too.
     public static func line(_ text: some StringProtocol, longest: Int = longest) -> String {
         let bytes = text.utf8
         if bytes.count <= longest, bytes.allSatisfy({ (0x20..<0x7f).contains($0) || $0 == 0x09 }) {
@@ -26,7 +26,7 @@ public enum PrintableText {
         return result
     }
 
-    /// The lines of a text, each as ``line(_:longest:)`` shows it. A line ends with LF or CR LF.
+    /// The lines of a text, each escaped by ``line(_:longest:)``. A line ends with LF or CR LF.
     public static func lines(_ text: String, longest: Int = longest) -> [String] {
         var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
         if lines.count > 1, lines.last?.isEmpty == true { lines.removeLast() }
@@ -35,14 +35,14 @@ public enum PrintableText {
         }
     }
 
-    /// Whether a character stands for itself: it is seen, and changes nothing around it. Tabs are; line ends are not.
+    /// Whether a character needs no escape: it is visible, and does not affect others. Tabs need none; line ends do.
     public static func isShown(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0x09, 0x20..<0x7f: return true
         case ..<0xa0: return false
         default: break
         }
-        // The last two of each plane, and 32 others, are no characters, and XML does not allow them.
+        // The last two code points of each plane, and 32 others, are noncharacters, which XML does not allow.
         if scalar.value & 0xfffe == 0xfffe || (0xfdd0...0xfdef).contains(scalar.value) { return false }
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: return false
@@ -62,7 +62,7 @@ public enum PrintableText {
 
 /// Words for sh(1).
 public enum ShellWord {
-    /// A word that a shell takes as it is: in single quotes, unless nothing in it means anything to a shell.
+    /// Quotes a word, in single quotes, unless no character in it is special to a shell.
     public static func quoted(_ word: String) -> String {
         let isPlain = word.utf8.allSatisfy { byte in
             switch byte {
@@ -74,11 +74,11 @@ public enum ShellWord {
             default: false
             }
         }
-        // NAME=VALUE as a first word would be an assignment, and nobody puts one there.
+        // NAME=VALUE would be an assignment only as the first word, where no caller puts one.
         if isPlain, !word.isEmpty { return word }
         return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
-    /// A command line of such words.
+    /// A command line of quoted words.
     public static func line(_ words: [String]) -> String { words.map(quoted).joined(separator: " ") }
 }

@@ -18,7 +18,7 @@ extension TracingKernel {
 
     /// See ``SystemCalls``.
     public func write(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
-        // What sysfs takes is text.
+        // Data written to sysfs is text.
         let data =
             isOfText(descriptor)
             ? Operation.Value.text(String(decoding: buffer, as: UTF8.self)) : .bytes(Array(buffer))

@@ -7,7 +7,7 @@ extension TracingKernel {
         _ verb: Verb<Answer, repeat each Argument>, _ arguments: repeat each Argument
     ) throws(Errno) -> Answer {
         guard watches || faults != nil else { return try kernel.call(verb, repeat each arguments) }
-        // The context's functions, which this call reaches too, would tell of it a second time.
+        // This call also reaches the context's functions, which would record it a second time.
         if verb.isOfDataPath { dataPath?.pause() }
         defer { if verb.isOfDataPath { dataPath?.resume() } }
         if let dataPath, verb === Verbs.ibv_close_device, let context = verb.object(repeat each arguments) {

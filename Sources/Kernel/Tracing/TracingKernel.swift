@@ -1,36 +1,36 @@
 import CKernel
 
-/// Passes every call on to another kernel. It emits a line of a trace for each, as strace writes them, records each as an
-/// ``Operation``, and refuses the calls that a fault plan names. Reads of sysfs and procfs are neither traced, recorded nor
-/// refused: they change nothing, and there are many of them.
+/// Forwards every call to another kernel. For each it emits a line of a trace in the style of strace, and an
+/// ``Operation`` for a record; calls that a fault plan names are refused. Reads of sysfs and procfs are excluded from
+/// all three: they change nothing, and there are many.
 public final class TracingKernel: Kernel {
     let kernel: any Kernel
     private let trace: ((String) -> Void)?
-    /// Called with each operation once it is over; nil where nothing is recorded. Set it before the first call.
+    /// Called with each operation once it has ended; nil where nothing is recorded. Set it before the first call.
     public var record: ((Operation) -> Void)? {
         didSet {
             dataPath?.end()
             dataPath = record == nil ? nil : DataPathRecord(self)
         }
     }
-    /// Reserves a position in the record for an operation whose effects others see before it returns (posting work).
+    /// Reserves a position in the record for an operation whose effects are visible before it returns (posting work).
     public var recordBegins: (() -> Int)?
-    /// Called when the number and layout of a feature were found out.
+    /// Called when the number and layout of a feature become known.
     public var recordFeature: ((Feature) -> Void)?
-    /// Which calls are refused instead of being made; nil for none.
+    /// Calls to refuse; nil for none.
     public var faults: FaultPlan?
-    /// While true, the fault plan is not consulted: peerlab itself is finding out what the bench can do.
+    /// While true, the fault plan is ignored: peerlab itself tests the bench's abilities.
     public var isProbing = false
-    /// How many calls a plan has refused so far.
+    /// Number of calls that a plan has refused.
     public private(set) var callsRefused = 0
     /// How requests are decoded; see ``know(_:)``.
     private var decoder = Decoder()
     private var files = DescriptorNames()
     private var hidden: Set<Int32> = []
-    /// Set while recording: what data loops post and poll without going through this object is recorded here.
+    /// Set while recording: records posts and polls of data loops, which do not go through this object.
     private(set) var dataPath: DataPathRecord?
 
-    /// Traces `kernel`; `emit` gets each line, without a newline. Without it nothing is written, and only a plan matters.
+    /// Traces `kernel`; `emit` gets each line, without a line end. Without `emit` there is no trace.
     public init(_ kernel: any Kernel, emit: ((String) -> Void)? = nil) {
         self.kernel = kernel
         trace = emit
@@ -64,12 +64,12 @@ public final class TracingKernel: Kernel {
         recordFeature?(feature)
     }
 
-    // MARK: What becomes of a call
+    // MARK: Tracing and injection
 
     /// Whether calls are traced or recorded.
     var watches: Bool { trace != nil || record != nil }
 
-    /// Traces and records a call that is over.
+    /// Traces and records a call that has ended.
     func emit(_ operation: Operation) {
         if let trace {
             let elapsed = " <\(secondsText(nanoseconds: operation.duration))>"
@@ -81,10 +81,11 @@ public final class TracingKernel: Kernel {
     /// Operations whose latest call the fault plan refused, with the errno.
     private var injected: [String: Errno] = [:]
 
-    /// Whether the latest refusal of that operation came from the fault plan, so that no other cause should be looked for.
+    /// Whether the fault plan caused the latest error of that operation, so that no other cause need be looked for.
     public func wasInjected(_ operation: String, _ code: Int32) -> Bool { injected[operation]?.code == code }
 
-    /// The refusal that the fault plan has for a call, traced and recorded; nil where the call is to be made.
+    /// The errno that the fault plan injects for a call, after tracing and recording it; nil where the call is to be
+    /// made.
     private func refusal(of operation: inout Operation) -> Errno? {
         guard !isProbing, let errno = faults?.refusal(of: operation.name) else {
             injected[operation.name] = nil
@@ -101,8 +102,8 @@ public final class TracingKernel: Kernel {
 
     /// Makes a call, traces and records it.
     /// - Parameters:
-    ///   - answer: adds what a success gave to the operation.
-    ///   - refused: adds what a refusal gave all the same.
+    ///   - answer: adds the results of a success to the operation.
+    ///   - refused: adds outputs that the call has despite an error.
     func call<Value>(
         _ operation: @autoclosure () -> Operation, _ answer: (Value, inout Operation) -> Void = { _, _ in },
         refused: (inout Operation) -> Void = { _ in }, _ body: () throws(Errno) -> Value
@@ -128,7 +129,7 @@ public final class TracingKernel: Kernel {
         }
     }
 
-    /// The same of a system call, whose result is a number or a negated errno.
+    /// The same for a system call, whose result is a number or a negated errno.
     func system(
         _ operation: @autoclosure () -> Operation, _ answer: (Int, inout Operation) -> Void = { _, _ in },
         refused: (inout Operation) -> Void = { _ in }, _ body: () -> Int
@@ -152,13 +153,13 @@ public final class TracingKernel: Kernel {
         }
     }
 
-    /// The call of a function with numbers.
+    /// An operation whose arguments are numbers.
     func numbers(_ signature: Signature, _ values: [UInt64]) -> Operation {
         Operation(signature, zip(signature.parameters, values).map { .number($1, $0.format) })
     }
 
     func isHidden(_ descriptor: Int32) -> Bool { hidden.contains(descriptor) }
-    /// Whether it is a file of sysfs.
+    /// Whether a descriptor is a file of sysfs.
     func isOfText(_ descriptor: Int32) -> Bool { files.path(descriptor).map(isHidden) ?? false }
     func remember(_ descriptor: Int32, _ name: String) { files.set(descriptor, .other, name) }
     func isHidden(_ path: String) -> Bool { path.hasPrefix("/sys/") || path.hasPrefix("/proc/") }
@@ -222,7 +223,7 @@ public final class TracingKernel: Kernel {
                 watches ? decoder.argument(request, argument, reading: record != nil) : .number(0, .decimal),
             ])
         operation.request = request
-        // The plan knows the requests that we know.
+        // Fault plans name known requests; others have their number as name.
         operation.name = request.map { decoder.operation($0, argument) } ?? hex(number)
         return operation
     }
@@ -249,7 +250,7 @@ public final class TracingKernel: Kernel {
         return decoder.featureName(UnsafeRawBufferPointer(bytes)) == "DMA_BUF GET"
     }
 
-    /// A descriptor that an ioctl returned is named by what it was asked for.
+    /// Names a descriptor that an ioctl returned, by its request.
     private func remember(_ value: Int, of request: Request?, _ argument: IoctlArgument) {
         switch request?.result {
         case .descriptor(let kind): files.set(Int32(value), kind, kind.rawValue)
@@ -259,7 +260,7 @@ public final class TracingKernel: Kernel {
     }
 }
 
-/// What traces call descriptors: by what was opened.
+/// Names of descriptors in traces: the opened path.
 struct DescriptorNames: OperationNames {
     private var files: [Int32: (kind: FileKind, name: String)] = [:]
     var limits: (bytes: Int, elements: Int) { (64, 8) }

@@ -12,7 +12,7 @@ extension VerbParameter where Value == ibv_ah_attr {
     }
 }
 
-/// Address handles: where datagrams go.
+/// Address handles: destinations of datagrams.
 extension Verbs {
     /// ibv_create_ah(3).
     public static let ibv_create_ah = Verb(

@@ -34,13 +34,13 @@ extension Verbs {
         refusals: Refusal.ofMemory + [Refusal("EINVAL", "more entries than the device has")],
         live: shim_ibv_create_cq)
 
-    /// ibv_req_notify_cq(3): the next completion is an event; with `solicited_only`, only completions of solicited sends and
-    /// errors are.
+    /// ibv_req_notify_cq(3): the next completion raises an event; with `solicited_only`, only completions of solicited
+    /// sends and errors do.
     public static let ibv_req_notify_cq = Verb(
         "ibv_req_notify_cq", .cq, .flag("solicited_only"),
         refusals: [.deviceGone, Refusal("EINVAL", "the completion queue has no events")], live: shim_ibv_req_notify_cq)
 
-    /// ibv_get_cq_event(3) and ibv_ack_cq_events(3): whether an event came within so many milliseconds.
+    /// ibv_get_cq_event(3) and ibv_ack_cq_events(3): whether an event came within the given milliseconds.
     public static let ibv_get_cq_event = Verb(
         "ibv_get_cq_event", .channel, .number("milliseconds"),
         answer: .noted { (came: Bool, operation) in operation.result = .number(came ? 1 : 0, .decimal) },
@@ -73,10 +73,10 @@ extension Verbs {
             Refusal("EOPNOTSUPP", "the NIC's driver has no moderation"),
         ], live: shim_ibv_modify_cq)
 
-    /// Completions that one ibv_poll_cq makes room for: at most 65536, whatever number of them a record asks for.
+    /// Number of completions for which one ibv_poll_cq allocates memory: at most 65536, whatever a record asks for.
     public static func completionRoom(_ count: Int32) -> Int { min(max(0, Int(count)), 65536) }
 
-    /// ibv_poll_cq(3): completions that were there, at most so many, oldest first.
+    /// ibv_poll_cq(3): the completions that are pending, up to the given number, oldest first.
     public static let ibv_poll_cq = Verb(
         "ibv_poll_cq", .cq, .number("num_entries"),
         answer: .noted(members: Layout.completionFields.map(Signature.Member.init)) {

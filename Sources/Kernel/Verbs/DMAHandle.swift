@@ -19,18 +19,18 @@ extension VerbParameter where Value == DMAHInitAttributes {
     }
 }
 
-/// Which members of ``DMAHInitAttributes`` are meant: its comp_mask (man ibv_alloc_dmah).
+/// Which members of ``DMAHInitAttributes`` are valid: its comp_mask (man ibv_alloc_dmah).
 public struct DMAHInitMask: NamedBits {
-    /// As the structure has it.
+    /// The value of comp_mask.
     public let rawValue: UInt32
     /// See `OptionSet`.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// Of the CPU whose steering tag the platform is asked for.
+    /// The CPU for which the platform gives the steering tag.
     public static let cpuID = DMAHInitMask(rawValue: 1)
-    /// Of the processing hint.
+    /// The processing hint.
     public static let ph = DMAHInitMask(rawValue: 2)
-    /// Of the kind of memory that the tag is for.
+    /// The kind of memory that the tag is for.
     public static let memoryType = DMAHInitMask(rawValue: 4)
     /// See ``NamedBits``.
     public static let names: [(name: String, bit: DMAHInitMask)] = [

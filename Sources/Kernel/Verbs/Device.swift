@@ -83,7 +83,7 @@ extension Verbs {
         return entries
     }
 
-    /// ibv_get_async_event(3) and ibv_ack_async_event(3): an event that came within so many milliseconds.
+    /// ibv_get_async_event(3) and ibv_ack_async_event(3): an event that came within the given milliseconds.
     public static let ibv_get_async_event = Verb(
         "ibv_get_async_event", .context, .number("milliseconds"),
         answer: .noted(members: [.init("event_type", AsyncEvent.types), .init("element", .queueNumber)]) {
@@ -103,9 +103,9 @@ extension Verbs {
         return result > 0 ? AsyncEvent(type: event.type, element: event.element) : nil
     }
 
-    /// The device's pools of memory keys as RDMA netlink gives them (RDMA_NLDEV_CMD_FRMR_POOLS_GET with driver details,
-    /// Linux 7.3 and later), for `FRMRPool.decode`. EOPNOTSUPP where the kernel has no such dump, ENODATA where the device
-    /// has no pools.
+    /// The device's pools of memory keys, by RDMA netlink (RDMA_NLDEV_CMD_FRMR_POOLS_GET with driver details, Linux 7.3
+    /// and later), for `FRMRPool.decode`. EOPNOTSUPP where the kernel has no such dump, ENODATA where the device has no
+    /// pools.
     public static let frmrPools = Verb(
         "frmr_pools", .context,
         answer: .noted { (dump: [UInt8], operation) in operation.outputs = [.init("dump", .bytes(dump))] },
@@ -125,7 +125,7 @@ extension Verbs {
         ibv_get_async_event, frmrPools,
     ]
 
-    /// What RDMA netlink tells of a device, at most 64 KiB.
+    /// A device's data by RDMA netlink, at most 64 KiB.
     static func netlink(
         _ device: UnsafeMutablePointer<ibv_device>, _ body: (UnsafePointer<CChar>, UnsafeMutableRawPointer, Int) -> Int
     ) throws(Errno) -> [UInt8] {
@@ -143,12 +143,12 @@ extension Verbs {
     }
 }
 
-/// The machine's RDMA devices, whose structures are there for as long as the list is.
+/// The machine's RDMA devices. Their structures live as long as this list.
 public final class DeviceList: RandomAccessCollection {
     private let devices: [UnsafeMutablePointer<ibv_device>]
     private let free: () -> Void
 
-    /// A list; `free` is called when it goes.
+    /// A list; `free` is called when it is released.
     public init(_ devices: [UnsafeMutablePointer<ibv_device>], free: @escaping () -> Void = {}) {
         self.devices = devices
         self.free = free
@@ -158,17 +158,18 @@ public final class DeviceList: RandomAccessCollection {
 
     /// 0
     public var startIndex: Int { 0 }
-    /// How many there are.
+    /// Number of devices.
     public var endIndex: Int { devices.count }
     /// One of them.
     public subscript(_ index: Int) -> UnsafeMutablePointer<ibv_device> { devices[index] }
 }
 
-/// What happened to a device or one of its objects: struct ibv_async_event.
+/// An event of a device or of one of its objects: struct ibv_async_event.
 public struct AsyncEvent: Sendable, Equatable {
     /// enum ibv_event_type
     public let type: UInt32
-    /// Whom it happened to: a queue pair's number, a port's number, or the address of the library's object.
+    /// The object that the event is about: a queue pair's number, a port's number, or the address of the library's
+    /// object.
     public let element: UInt64
 
     /// An event.

@@ -12,7 +12,7 @@ extension VerbParameter where Value == UInt64 {
     fileprivate static var dmOffset: Self { .number("dm_offset", .hexadecimal) }
 }
 
-/// Memory of the NIC's own.
+/// The NIC's own memory.
 extension Verbs {
     /// ibv_alloc_dm(3). EOPNOTSUPP where the NIC has none.
     public static let ibv_alloc_dm = Verb(
@@ -34,7 +34,7 @@ extension Verbs {
         "ibv_memcpy_to_dm", .dm, .dmOffset, .bytes(), inC: .none, refusals: Refusal.ofCopies
     ) { shim_ibv_memcpy_to_dm($0, $1, $2.baseAddress, $2.count) }
 
-    /// ibv_memcpy_from_dm(3). C has the bytes first.
+    /// ibv_memcpy_from_dm(3). In C the buffer is the first argument.
     public static let ibv_memcpy_from_dm = Verb(
         "ibv_memcpy_from_dm", .dm, .dmOffset, .room(), inC: .none, refusals: Refusal.ofCopies
     ) { shim_ibv_memcpy_from_dm($2.baseAddress, $0, $1, $2.count) }

@@ -1,19 +1,19 @@
 import CKernel
 
-/// Bits of a C enumeration, with their names: the one list of them, from which traces, records and scripts take them.
+/// Flags of a C enumeration with their names. Traces, records and scripts all take the names from this list.
 public protocol NamedBits: OptionSet, Sendable where RawValue: FixedWidthInteger {
-    /// Each bit with its C name without what all of them begin with.
+    /// Each bit with its C name, without the common prefix.
     static var names: [(name: String, bit: Self)] { get }
 }
 
 extension NamedBits {
-    /// As traces write them.
+    /// The format for traces.
     static var format: Format { .flags(names.map { .init(Int($0.bit.rawValue), $0.name) }) }
 }
 
-/// IBV_ACCESS_* (enum ibv_access_flags): what a NIC may do with a region, or a peer by a queue pair.
+/// IBV_ACCESS_* (enum ibv_access_flags): permitted accesses to a region, or by a peer through a queue pair.
 public struct Access: NamedBits, Hashable {
-    /// As the C functions take it.
+    /// The value for C functions.
     public let rawValue: Int32
 
     /// See `OptionSet`.
@@ -21,7 +21,7 @@ public struct Access: NamedBits, Hashable {
 
     private init(_ bit: ibv_access_flags) { rawValue = Int32(truncatingIfNeeded: bit.rawValue) }
 
-    /// IBV_ACCESS_LOCAL_WRITE: what the NIC receives, or reads from a peer, it may write here.
+    /// IBV_ACCESS_LOCAL_WRITE: the NIC may write data here that it receives, or reads from a peer.
     public static let localWrite = Access(IBV_ACCESS_LOCAL_WRITE)
     /// IBV_ACCESS_REMOTE_WRITE
     public static let remoteWrite = Access(IBV_ACCESS_REMOTE_WRITE)
@@ -31,20 +31,21 @@ public struct Access: NamedBits, Hashable {
     public static let remoteAtomic = Access(IBV_ACCESS_REMOTE_ATOMIC)
     /// IBV_ACCESS_MW_BIND: memory windows may be bound to it.
     public static let windowBind = Access(IBV_ACCESS_MW_BIND)
-    /// IBV_ACCESS_ZERO_BASED: work requests count from its start.
+    /// IBV_ACCESS_ZERO_BASED: addresses in work requests are offsets from its start.
     public static let zeroBased = Access(IBV_ACCESS_ZERO_BASED)
-    /// IBV_ACCESS_ON_DEMAND: not pinned; the NIC faults.
+    /// IBV_ACCESS_ON_DEMAND: memory is not pinned; the NIC handles page faults.
     public static let onDemand = Access(IBV_ACCESS_ON_DEMAND)
     /// IBV_ACCESS_HUGETLB
     public static let hugeTLB = Access(IBV_ACCESS_HUGETLB)
     /// IBV_ACCESS_RELAXED_ORDERING
     public static let relaxedOrdering = Access(IBV_ACCESS_RELAXED_ORDERING)
 
-    /// Bits that let the memory be written by a peer, and so need ``localWrite``.
+    /// Bits that let a peer write the memory, and so require ``localWrite``.
     public static let remoteChanges: Access = [.remoteWrite, .remoteAtomic]
-    /// What a peer may be let do by a queue pair.
+    /// Accesses that a queue pair can permit a peer.
     public static let ofPeers: Access = [.remoteWrite, .remoteRead, .remoteAtomic]
-    /// What a region of a dma-buf may have (drivers/infiniband/core/uverbs_std_types_mr.c:UVERBS_METHOD_REG_DMABUF_MR).
+    /// Accesses valid for a region of a dma-buf
+    /// (drivers/infiniband/core/uverbs_std_types_mr.c:UVERBS_METHOD_REG_DMABUF_MR).
     public static let ofBuffers: Access = [.localWrite, .remoteWrite, .remoteRead, .remoteAtomic, .relaxedOrdering]
 
     /// Each bit with its C name without IBV_ACCESS_.
@@ -54,11 +55,11 @@ public struct Access: NamedBits, Hashable {
         ("ON_DEMAND", .onDemand), ("HUGETLB", .hugeTLB), ("RELAXED_ORDERING", .relaxedOrdering),
     ]
 
-    /// The names of the bits that are set, as scripts write them: "local_write".
+    /// The names of the set bits, as scripts write them: "local_write".
     public var scriptNames: [String] { Access.names.filter { contains($0.bit) }.map { $0.name.lowercased() } }
 }
 
-/// IBV_QP_* (enum ibv_qp_attr_mask): which members of struct ibv_qp_attr are meant.
+/// IBV_QP_* (enum ibv_qp_attr_mask): which members of struct ibv_qp_attr are valid.
 public enum AttributeMask {
     /// All of them, each with its C name without IBV_QP_.
     private static let names: [(String, ibv_qp_attr_mask)] = [
@@ -72,7 +73,7 @@ public enum AttributeMask {
         ("CAP", IBV_QP_CAP), ("DEST_QPN", IBV_QP_DEST_QPN),
     ]
 
-    /// As traces write a mask.
+    /// The format of a mask in traces.
     public static let format = Format.flags(names.map { .init(Int($0.1.rawValue), $0.0) })
 
     /// States of a queue pair without IBV_QPS_.

@@ -20,7 +20,7 @@ extension VerbParameter where Value == UInt64 {
     static var iova: Self { .number("iova", .pointer) }
 }
 
-/// Attributes of ibv_reg_mr_ex: a structure of ours, as the libibverbs we build against is older than it is.
+/// Attributes of ibv_reg_mr_ex. Our own structure, as the libibverbs headers we build with do not have it yet.
 public typealias MRInitAttributes = shim_mr_init_attr
 
 extension VerbParameter where Value == MRInitAttributes {
@@ -37,22 +37,22 @@ extension VerbParameter where Value == MRInitAttributes {
     }
 }
 
-/// Which members of ``MRInitAttributes`` are meant: its comp_mask (man ibv_reg_mr_ex).
+/// Which members of ``MRInitAttributes`` are valid: its comp_mask (man ibv_reg_mr_ex).
 public struct MRInitMask: NamedBits {
-    /// As the structure has it.
+    /// The value of comp_mask.
     public let rawValue: UInt64
     /// See `OptionSet`.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// Of the address that work requests use.
+    /// The address that work requests use.
     public static let iova = MRInitMask(rawValue: 1)
-    /// Of memory of this process.
+    /// Memory of this process.
     public static let addr = MRInitMask(rawValue: 2)
-    /// Of a dma-buf.
+    /// A dma-buf.
     public static let fd = MRInitMask(rawValue: 4)
-    /// Of the start in it.
+    /// The offset in the dma-buf.
     public static let fdOffset = MRInitMask(rawValue: 8)
-    /// Of a DMA handle.
+    /// A DMA handle.
     public static let dmah = MRInitMask(rawValue: 16)
     /// See ``NamedBits``.
     public static let names: [(name: String, bit: MRInitMask)] = [
@@ -83,8 +83,8 @@ extension Verbs {
         "ibv_reg_dmabuf_mr", .pd, .number("offset", .hexadecimal), .length, .iova, .fd, .access, makes: .mr,
         outputs: keys, refusals: Refusal.ofBuffer, live: shim_ibv_reg_dmabuf_mr)
 
-    /// mlx5dv_reg_dmabuf_mr(3), rdma-core 54 and later; ENOSYS where the library lacks it. Bit 0 of `mlx5_access` asks for
-    /// data direct.
+    /// mlx5dv_reg_dmabuf_mr(3), rdma-core 54 and later; ENOSYS where the library lacks it. Bit 0 of `mlx5_access`
+    /// requests data direct.
     public static let mlx5dv_reg_dmabuf_mr = Verb(
         "mlx5dv_reg_dmabuf_mr", .pd, .number("offset", .hexadecimal), .length, .iova, .fd, .access,
         .number("mlx5_access", .flags([.init(1, "DATA_DIRECT")])), makes: .mr, outputs: keys, inC: .none,
@@ -120,9 +120,9 @@ extension Verbs {
             .deviceGone, Refusal("EBUSY", "a memory window is still bound to it; unbind that first"), .unknownObject,
         ], live: shim_ibv_dereg_mr)
 
-    /// The mlx5 memory key context of a region (mlx5_ifc.h, struct mlx5_ifc_mkc_bits, 64 bytes), as the driver's raw resource
-    /// dump gives it by RDMA netlink. ENOENT where netlink shows no such region (that takes CAP_NET_ADMIN), EOPNOTSUPP where
-    /// the driver has no dump, EPROTO where the dump is not as mlx5's are.
+    /// The mlx5 memory key context of a region (mlx5_ifc.h, struct mlx5_ifc_mkc_bits, 64 bytes), from the driver's raw
+    /// resource dump by RDMA netlink. ENOENT where netlink shows no such region (it needs CAP_NET_ADMIN), EOPNOTSUPP
+    /// where the driver has no dump, EPROTO where the dump does not have mlx5's layout.
     public static let mkeyContext = Verb(
         "mkey_context", .mr,
         answer: .noted(outputs: [.init("start_addr", .pointer)]) { (context: [UInt8], operation) in
@@ -156,7 +156,7 @@ extension Verbs {
 }
 
 extension Refusal {
-    /// Of what registers a dma-buf.
+    /// Errors of registering a dma-buf.
     fileprivate static let ofBuffer =
         ofMemory + [
             Refusal(

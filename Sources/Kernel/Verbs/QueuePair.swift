@@ -28,7 +28,7 @@ extension VerbParameter where Value == UnsafeMutablePointer<ibv_qp_init_attr> {
 
 /// Queue pairs.
 extension Verbs {
-    /// ibv_create_qp(3). The capabilities become what was granted.
+    /// ibv_create_qp(3). The capabilities are set to the granted ones.
     public static let ibv_create_qp = Verb(
         "ibv_create_qp", .pd, .initial, makes: .qp, outputs: [VerbMember("qp_num", \ibv_qp.qp_num, .queueNumber)],
         inC: .call(
@@ -52,7 +52,7 @@ extension Verbs {
         refusals: [.deviceGone, Refusal("EBUSY", "a multicast group or a flow still uses it"), .unknownObject],
         live: shim_ibv_destroy_qp)
 
-    /// ibv_modify_qp(3). The mask is of IBV_QP_*.
+    /// ibv_modify_qp(3). The mask consists of IBV_QP_* flags.
     public static let ibv_modify_qp = Verb(
         "ibv_modify_qp", .qp, .attributes, .number("attr_mask", AttributeMask.format),
         encoding: { qp, attributes, mask in
@@ -103,7 +103,7 @@ extension Verbs {
 }
 
 extension VerbParameter where Value == ibv_qp_attr {
-    /// All attributes; which of them a call means, its mask tells.
+    /// All attributes; the mask says which of them are valid.
     fileprivate static var attributes: Self {
         .value(
             "attr",
@@ -113,7 +113,7 @@ extension VerbParameter where Value == ibv_qp_attr {
 }
 
 extension VerbParameter where Value == UnsafeMutablePointer<ibv_send_wr> {
-    /// A chain of send requests, of which the queue pair decides what they have.
+    /// A chain of send requests; their members depend on the type of queue pair.
     fileprivate static var sends: Self {
         .value(
             "wr", members: Layout.workMembers, encode: { _ in .list([]) },
@@ -131,6 +131,6 @@ extension VerbParameter where Value == UnsafeMutablePointer<ibv_recv_wr> {
 }
 
 extension Refusal {
-    /// Of receive requests.
+    /// Error of receive requests.
     static let pieces = Refusal("EINVAL", "more pieces than the queue takes, or the queue pair is reset")
 }

@@ -4,7 +4,7 @@ private typealias Attributes = ibv_qp_attr
 private typealias Path = ibv_ah_attr
 private typealias Work = ibv_send_wr
 
-/// A field at a member that Swift knows, of a width that it does not: of enumerations.
+/// A field for a member with an enumeration type, which has 4 bytes in C.
 private func enumeration<Structure, Value>(
     _ name: String, _ path: KeyPath<Structure, Value>, _ format: Format = .decimal
 ) -> Field {
@@ -18,7 +18,7 @@ private func place<Structure, Value>(_ path: KeyPath<Structure, Value>) -> Int {
 
 /// Structures of verbs.h: the one description of their members.
 extension Layout {
-    /// struct ibv_qp_attr, and which bit of attr_mask (IBV_QP_*) each member belongs to. The path, of IBV_QP_AV, is not among them.
+    /// struct ibv_qp_attr: each member with its bit of attr_mask (IBV_QP_*). Without the path, IBV_QP_AV.
     public static let queuePairAttributes: [(bit: ibv_qp_attr_mask, field: Field)] = [
         (IBV_QP_STATE, enumeration("qp_state", \Attributes.qp_state, AttributeMask.states)),
         (IBV_QP_CUR_STATE, enumeration("cur_qp_state", \Attributes.cur_qp_state, AttributeMask.states)),
@@ -68,7 +68,7 @@ extension Layout {
         received.src_qp = 1
         return completion(failed).fields + completion(received).fields
     }()
-    /// Where the 16 bytes of the destination's GID lie in struct ibv_ah_attr.
+    /// Offset of the destination GID's 16 bytes in struct ibv_ah_attr.
     public static let pathGID = place(\Path.grh.dgid)
 
     /// struct ibv_sge
@@ -79,8 +79,8 @@ extension Layout {
             Field("lkey", \ibv_sge.lkey, .input, .key),
         ])
 
-    /// struct ibv_send_wr without its lists. Its unions are no members in Swift: imm_data follows send_flags, and of wr each
-    /// operation has its own view (verbs.h).
+    /// struct ibv_send_wr without its lists. Swift does not import its unions as members: imm_data follows send_flags,
+    /// and each operation has its own view of `wr` (verbs.h).
     public static func work(_ opcode: UInt32) -> Layout {
         let immediate = place(\Work.send_flags) + 4
         let union = place(\Work.wr)
@@ -156,7 +156,8 @@ extension Layout {
     private static let statuses = Format.names(
         completionStatuses.enumerated().map { .init($0.offset, $0.element) })
 
-    /// struct ibv_wc: of a success what verbs.h defines for its kind, of a failure what is valid then.
+    /// struct ibv_wc: for a success the members that verbs.h defines for its operation, for an error those that are
+    /// valid then.
     public static func completion(_ wc: ibv_wc) -> Layout {
         var fields = [
             Field("wr_id", \ibv_wc.wr_id), enumeration("status", \ibv_wc.status, statuses),

@@ -1,9 +1,9 @@
 import Glibc
 
-/// Verbs whose call is a function of ours with one error convention (CKernel/include/verbs.h): 0 or a negated errno, and what
-/// it gives through a pointer that comes first.
+/// Verbs that call one of our functions with a common convention (CKernel/include/verbs.h): they return 0 or a negated
+/// errno; a result goes through a pointer, their first argument.
 extension Verb {
-    /// One that gives nothing.
+    /// A verb without a result.
     convenience init(
         _ name: String, _ parameters: repeat VerbParameter<each Argument>,
         encoding: (@Sendable (repeat each Argument) -> [Operation.Value])? = nil, ends: Bool = false,
@@ -18,7 +18,7 @@ extension Verb {
         }
     }
 
-    /// One that fills a structure, which traces do not show.
+    /// A verb that fills a structure, which traces do not show.
     convenience init(
         _ name: String, _ parameters: repeat VerbParameter<each Argument>,
         filling empty: @escaping @Sendable () -> Answer, inC: CForm = .plain, refusals: [Refusal],
@@ -32,7 +32,7 @@ extension Verb {
         }
     }
 
-    /// One that makes an object, of which traces show these members.
+    /// A verb that creates an object; traces show these members of it.
     convenience init<Object>(
         _ name: String, _ parameters: repeat VerbParameter<each Argument>, makes kind: ObjectKind,
         outputs: [VerbMember<Object>] = [], inC: CForm = .plain, refusals: [Refusal],
@@ -47,7 +47,7 @@ extension Verb {
         }
     }
 
-    /// One that makes an object whose structure nobody knows.
+    /// A verb that creates an object whose structure is opaque.
     convenience init(
         _ name: String, _ parameters: repeat VerbParameter<each Argument>, makes kind: ObjectKind, inC: CForm = .plain,
         refusals: [Refusal],
@@ -63,7 +63,7 @@ extension Verb {
     }
 }
 
-/// Throws what a function of CKernel returned.
+/// Throws the errno that a function of CKernel returned.
 func check(_ result: Int) throws(Errno) {
     if let errno = Errno(result: result) { throw errno }
 }

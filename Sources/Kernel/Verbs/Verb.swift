@@ -1,6 +1,6 @@
-/// A function of libibverbs, or what stands beside it on the same device: the one description that traces, records, replays,
-/// exported C, fault plans and the live kernel go by. Its C arguments have Swift types; how each is written in a trace, and
-/// read back from one, its ``VerbParameter`` says.
+/// A function of libibverbs, or another call on the same device. Traces, records, replays, exported C, fault plans and
+/// the live kernel all use this one description. Its C arguments have Swift types; a ``VerbParameter`` defines how each is
+/// written in a trace and read back.
 ///
 /// Every verb is a constant of ``Verbs``, and is called through a kernel: `kernel.call(Verbs.ibv_alloc_pd, context)`.
 public final class Verb<Answer, each Argument>: AnyVerb {
@@ -14,22 +14,22 @@ public final class Verb<Answer, each Argument>: AnyVerb {
     public let ends: Bool
     /// See ``AnyVerb``.
     public let inC: CForm
-    /// Whether one answer does for as long as the kernel lives: what it points to stays valid.
+    /// Whether one answer is valid for the kernel object's whole life, because the memory it points to is.
     public let isAskedOnce: Bool
-    /// Whether it goes through a context's own functions (struct ibv_context_ops), which data loops call without a kernel.
+    /// Whether it goes through a context's own functions (struct ibv_context_ops), which data loops call directly.
     let isOfDataPath: Bool
     private let parameters: (repeat VerbParameter<each Argument>)
     private let encoding: (@Sendable (repeat each Argument) -> [Operation.Value])?
     private let answer: VerbAnswer<Answer>
     private let body: @Sendable (repeat each Argument) throws(Errno) -> Answer
 
-    /// A description.
+    /// From its parts.
     /// - Parameters:
-    ///   - parameters: in C order; of structures the members that matter.
-    ///   - encoding: the arguments as an operation has them, where one of them decides how another is written.
-    ///   - answer: what a success gives.
-    ///   - ends: whether a success is the end of the object that is its first argument.
-    ///   - live: the call.
+    ///   - parameters: in C order; of structures only the relevant members.
+    ///   - encoding: converts the arguments for an operation, where one of them determines how another is written.
+    ///   - answer: the result of a success.
+    ///   - ends: whether a success destroys the object that is its first argument.
+    ///   - live: makes the call.
     init(
         _ name: String, _ parameters: repeat VerbParameter<each Argument>,
         encoding: (@Sendable (repeat each Argument) -> [Operation.Value])? = nil, answer: VerbAnswer<Answer>,
@@ -55,10 +55,10 @@ public final class Verb<Answer, each Argument>: AnyVerb {
         body = live
     }
 
-    /// The call on this machine.
+    /// Makes the call on this machine.
     public func live(_ arguments: repeat each Argument) throws(Errno) -> Answer { try body(repeat each arguments) }
 
-    /// The object that is its first argument; nil where that is none.
+    /// The object that is its first argument; nil where the first argument is not an object.
     public func object(_ arguments: repeat each Argument) -> UnsafeMutableRawPointer? {
         for (parameter, argument) in repeat (each parameters, each arguments) {
             return parameter.object?(argument)
@@ -66,10 +66,10 @@ public final class Verb<Answer, each Argument>: AnyVerb {
         return nil
     }
 
-    /// The object that a call has made; nil of a verb that makes none.
+    /// The object that a call has created; nil for a verb that creates none.
     public func object(in answer: Answer) -> UnsafeMutableRawPointer? { self.answer.pointer?(answer) }
 
-    /// The call as it is about to be made.
+    /// The call as an operation, before it is made.
     func operation(_ arguments: repeat each Argument) -> Operation {
         Operation(signature, encoding?(repeat each arguments) ?? values(repeat each arguments, isAnswered: false))
     }
@@ -105,38 +105,38 @@ public final class Verb<Answer, each Argument>: AnyVerb {
     /// See ``AnyVerb``.
     public func call(again values: [Operation.Value], on kernel: any VerbsCalls) -> Bool {
         let values = RecordedArguments(values)
-        // They own what the decoded arguments point to.
+        // `values` owns memory that the decoded arguments point to.
         defer { withExtendedLifetime(values) {} }
         let arguments: (repeat each Argument)
         do { arguments = (repeat try (each parameters).decoded(values)) } catch { return false }
-        // What it answers, whoever records the kernel hears.
+        // The answer is not needed here: the kernel's recorder gets it.
         _ = try? kernel.call(self, repeat each arguments)
         return true
     }
 }
 
-/// What is known of a verb without its types.
+/// A verb without its types.
 public protocol AnyVerb: AnyObject, Sendable {
-    /// Name, parameters and results, as traces and records have them.
+    /// Name, parameters and results, for traces and records.
     var signature: Signature { get }
-    /// How it is refused.
+    /// Its errors.
     var refusals: [Refusal] { get }
-    /// The kind of object that a success gives.
+    /// The kind of object that a success creates.
     var made: ObjectKind? { get }
-    /// Whether a success is the end of the object that is its first argument.
+    /// Whether a success destroys the object that is its first argument.
     var ends: Bool { get }
-    /// What it is in exported C.
+    /// Its form in exported C.
     var inC: CForm { get }
-    /// Makes a recorded call again, with numbers for names.
-    /// - Returns: false where an object that it needs is missing, and so it was not made.
+    /// Repeats a recorded call, with numbers in place of names.
+    /// - Returns: false where an object that it needs is missing, so that the call was not made.
     func call(again values: [Operation.Value], on kernel: any VerbsCalls) -> Bool
 }
 
-/// A kind of object that libibverbs makes.
+/// A kind of object that libibverbs creates.
 public struct ObjectKind: Sendable {
-    /// What parameters and records call one: "mr".
+    /// Its name in parameters and records: "mr".
     public let name: String
-    /// What a list of open objects calls one: "memory region".
+    /// Its name in lists of open objects: "memory region".
     public let noun: String
     /// The C type of a pointer to one: "struct ibv_mr *".
     public let type: String
@@ -144,25 +144,25 @@ public struct ObjectKind: Sendable {
     init(_ name: String, _ noun: String, _ type: String) { (self.name, self.noun, self.type) = (name, noun, type) }
 }
 
-/// What a verb is in exported C, where `$0`, `$1` and so on are its arguments.
+/// The form of a verb in exported C, where `$0`, `$1` and so on are its arguments.
 public enum CForm: Sendable {
-    /// Its name and its arguments.
+    /// A call with its name and arguments.
     case plain
-    /// A call, with these declarations before it.
+    /// Another call, with these declarations before it.
     case call(String, [CDeclaration] = [])
     /// A call whose result is a number, which is compared.
     case number(String)
-    /// Its list of devices, of which each is found by its name.
+    /// The list of devices, each of which is found by its name.
     case deviceList
-    /// Its entries, of which each is asked for with ibv_query_gid.
+    /// The GID table, each entry of which is read with ibv_query_gid.
     case gidTable
-    /// Waiting on the channel's descriptor, and then the call.
+    /// A wait on the channel's descriptor, and then the call.
     case completionEvent
     /// A chain of struct ibv_send_wr or ibv_recv_wr.
     case work(String)
-    /// Polling until as many completions came as the record has.
+    /// A poll until as many completions came as the record has.
     case completions
-    /// Nothing: libraries that people have lack it, or it is none of libibverbs.
+    /// Not exported: installed libraries often lack it, or it is not part of libibverbs.
     case none
 }
 

@@ -1,15 +1,15 @@
-/// What a verb's success gives, and how traces and records have it.
+/// The result of a verb's success, and its form in traces and records.
 struct VerbAnswer<Answer>: Sendable {
-    /// How the result is written.
+    /// The format of the result.
     let result: Format
     /// What else comes out, by name.
     let outputs: [Signature.Member]
     /// Members of structures among the outputs.
     let members: [Signature.Member]
-    /// What kind of object the answer is.
+    /// The kind of object, where the answer is one.
     let object: ObjectKind?
     let pointer: (@Sendable (Answer) -> UnsafeMutableRawPointer)?
-    /// Puts it into an operation.
+    /// Adds the answer to an operation.
     let note: @Sendable (Answer, inout Operation) -> Void
 
     private init(
@@ -25,16 +25,16 @@ struct VerbAnswer<Answer>: Sendable {
         self.note = note
     }
 
-    /// Something that traces do not show.
+    /// A result that traces do not show.
     static var unseen: VerbAnswer { VerbAnswer { _, _ in } }
 
-    /// Results and outputs of its own.
+    /// A result and outputs with their own conversion.
     static func noted(
         outputs: [Signature.Member] = [], members: [Signature.Member] = [],
         _ note: @escaping @Sendable (Answer, inout Operation) -> Void
     ) -> VerbAnswer { VerbAnswer(outputs: outputs, members: members, note: note) }
 
-    /// An object, with those of its members that matter.
+    /// An object, with these of its members.
     static func object<Object>(_ kind: ObjectKind, _ outputs: [VerbMember<Object>] = []) -> VerbAnswer
     where Answer == UnsafeMutablePointer<Object> {
         let format = Format.handle(kind.name)
@@ -46,7 +46,7 @@ struct VerbAnswer<Answer>: Sendable {
         }
     }
 
-    /// An object whose structure nobody knows.
+    /// An object whose structure is opaque.
     static func object(_ kind: ObjectKind) -> VerbAnswer where Answer == UnsafeMutableRawPointer {
         let format = Format.handle(kind.name)
         return VerbAnswer(result: format, object: kind, pointer: { $0 }) { object, operation in

@@ -1,14 +1,14 @@
-/// A parameter of a verb: its name in C, how traces write it, and how it is read back from there. A structure, or a buffer
-/// with its length, is one parameter here and several in a trace.
+/// A parameter of a verb: its name in C, how traces write it, and how it is read back from a trace. A structure, or a
+/// buffer with its length, is one parameter here and several in a trace.
 public struct VerbParameter<Value>: Sendable {
-    /// What a trace shows of it, in order.
+    /// Its columns in a trace, in order.
     let columns: [Signature.Parameter]
     /// Members of structures within it.
     let members: [Signature.Member]
     /// The values of the columns; `isAnswered` once the call has succeeded.
     let encode: @Sendable (_ value: Value, _ isAnswered: Bool) -> [Operation.Value]
     private let decode: @Sendable (RecordedArguments) -> Value?
-    /// The address of the object that it is.
+    /// The address of the object, where the parameter is one.
     let object: (@Sendable (Value) -> UnsafeMutableRawPointer)?
 
     private init(
@@ -24,7 +24,7 @@ public struct VerbParameter<Value>: Sendable {
         self.decode = decode
     }
 
-    /// Nothing can stand for an object that the record names and that is missing.
+    /// An object that the record names is missing, and nothing can replace it.
     struct Missing: Error {}
 
     func decoded(_ values: RecordedArguments) throws(Missing) -> Value {
@@ -34,7 +34,7 @@ public struct VerbParameter<Value>: Sendable {
 
     // MARK: Objects
 
-    /// An object that must be there.
+    /// An object; required.
     static func object<Object>(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutablePointer<Object> {
         VerbParameter([.init(kind)], object: { .init($0) }) { object, _ in
             [.number(address(object), .handle(kind.name))]
@@ -43,7 +43,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// An object that may be missing.
+    /// An object; optional.
     static func optional<Object>(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutablePointer<Object>? {
         VerbParameter([.init(kind)]) { object, _ in
             [.number(address(object), .handle(kind.name))]
@@ -52,7 +52,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// An object whose structure nobody knows.
+    /// An object whose structure is opaque; required.
     static func object(_ kind: ObjectKind) -> VerbParameter where Value == UnsafeMutableRawPointer {
         VerbParameter([.init(kind)], object: { $0 }) { object, _ in
             [.number(address(object), .handle(kind.name))]
@@ -63,7 +63,7 @@ public struct VerbParameter<Value>: Sendable {
 
     // MARK: Numbers
 
-    /// A number. One that is written in decimal digits is written without a sign.
+    /// A number. In decimal digits it is written as unsigned.
     static func number(_ name: String, _ format: Format = .decimal) -> VerbParameter
     where Value: FixedWidthInteger & SendableMetatype {
         VerbParameter([.init(name, format, type: IntegerType(Value.self))]) { value, _ in
@@ -73,7 +73,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// A truth value, which C has as 0 or 1.
+    /// A truth value, 0 or 1 in C.
     static func flag(_ name: String) -> VerbParameter where Value == Bool {
         VerbParameter([.init(name, .decimal, type: IntegerType(Int32.self))]) { value, _ in
             [.number(value ? 1 : 0, .decimal)]
@@ -84,7 +84,7 @@ public struct VerbParameter<Value>: Sendable {
 
     // MARK: Structures and memory
 
-    /// A structure, of which a trace shows these members as if they were parameters; all others are 0.
+    /// A structure. A trace shows these members as if they were parameters; all others are 0.
     static func structure(_ empty: @escaping @Sendable () -> Value, _ members: [VerbMember<Value>]) -> VerbParameter {
         VerbParameter(members.map { .init($0.name, $0.format, type: $0.type) }) { structure, _ in
             members.map { $0.value(in: structure) }
@@ -95,7 +95,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// The same behind a pointer, as the call changes it.
+    /// A pointer to a structure that the call changes, with these members.
     static func pointed<Structure>(
         _ empty: @escaping @Sendable () -> Structure, _ members: [VerbMember<Structure>]
     ) -> VerbParameter where Value == UnsafeMutablePointer<Structure> {
@@ -108,7 +108,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// One value of a trace, in a way of its own.
+    /// A single value of a trace, with its own conversion.
     static func value(
         _ name: String, members: [Signature.Member],
         encode: @escaping @Sendable (Value) -> Operation.Value,
@@ -121,7 +121,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// Bytes that go in, and their number.
+    /// Input bytes, and their number.
     static func bytes() -> VerbParameter where Value == UnsafeRawBufferPointer {
         VerbParameter(copied(isOutput: false)) { bytes, _ in
             [.bytes(Array(bytes)), .number(UInt64(bytes.count), .hexadecimal)]
@@ -134,7 +134,7 @@ public struct VerbParameter<Value>: Sendable {
         }
     }
 
-    /// Room for bytes that come out, and its size.
+    /// A buffer for output bytes, and its size.
     static func room() -> VerbParameter where Value == UnsafeMutableRawBufferPointer {
         VerbParameter(copied(isOutput: true)) { room, isAnswered in
             [.bytes(isAnswered ? Array(room) : []), .number(UInt64(room.count), .hexadecimal)]
@@ -149,7 +149,7 @@ public struct VerbParameter<Value>: Sendable {
     }
 }
 
-/// A member of a C structure that stands for a number, and how traces write it.
+/// A numeric member of a C structure, and how traces write it.
 struct VerbMember<Structure>: Sendable {
     let name: String
     let format: Format
@@ -207,16 +207,16 @@ struct VerbMember<Structure>: Sendable {
     }
 }
 
-/// Sign-extended, but in decimal digits, which would be those of 64 bits.
+/// Sign-extended; in decimal, where that would show 64-bit digits, zero-extended.
 private func bits(_ value: some FixedWidthInteger, _ format: Format) -> UInt64 {
     guard case .decimal = format, value < 0 else { return UInt64(truncatingIfNeeded: value) }
     return UInt64(UInt32(truncatingIfNeeded: value))
 }
 
-/// Arguments of a recorded call with numbers for names, taken one after another. What pointers among them point to lives as
-/// long as this.
+/// Arguments of a recorded call with numbers in place of names, taken one after another. Owns the memory that their
+/// pointers refer to.
 final class RecordedArguments {
-    /// The most bytes that one argument may be given room for.
+    /// Most bytes allocated for one argument.
     static let mostBytes: UInt64 = 1 << 26
 
     private var values: ArraySlice<Operation.Value>
@@ -228,7 +228,7 @@ final class RecordedArguments {
 
     func next() -> Operation.Value { values.popFirst() ?? .number(0, .decimal) }
 
-    /// The next, where it is a number; else 0.
+    /// The next argument, where it is a number; else 0.
     func number() -> UInt64 { if case .number(let number, _) = next() { number } else { 0 } }
 
     func allocate(byteCount: Int) -> UnsafeMutableRawBufferPointer {
@@ -238,7 +238,7 @@ final class RecordedArguments {
         return buffer
     }
 
-    /// Room for so many elements, at least one, of which each is `value`.
+    /// Allocates `count` elements, at least one, each set to `value`.
     func allocate<Element>(_ value: Element, count: Int) -> UnsafeMutableBufferPointer<Element> {
         let room = allocate(byteCount: MemoryLayout<Element>.stride * max(1, count))
         return room.initializeMemory(as: Element.self, repeating: value)

@@ -1,5 +1,5 @@
-/// The verbs that are known, each described once: a file of this folder a family. "How to add a verb" in the documentation
-/// goes through one.
+/// All known verbs, each described once: one file of this folder for each family. The documentation page "How to add a
+/// verb" shows an example.
 public enum Verbs {
     /// All of them.
     public static let all: [any AnyVerb] =
@@ -8,6 +8,6 @@ public enum Verbs {
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.signature.name, $0) })
 
-    /// The verb with that C name; nil where none is known.
+    /// The verb with that C name; nil for an unknown name.
     public static func named(_ name: String) -> (any AnyVerb)? { byName[name] }
 }

@@ -32,7 +32,7 @@ extension Operation.Value {
         var next: UnsafeMutablePointer<ibv_send_wr>? = request
         while let wr = next, list.count < 1 << 16 {
             var members = members(.work(wr.pointee.opcode.rawValue), wr.pointee)
-            // Only datagrams have an address; others may have anything in its place.
+            // Only datagrams have an address; for other requests the union has other contents.
             if !isDatagram { members.removeAll { ["ah", "remote_qpn", "remote_qkey"].contains($0.name) } }
             list.append(.structure(members + [pieces(wr.pointee.sg_list, wr.pointee.num_sge)]))
             next = wr.pointee.next
@@ -50,7 +50,7 @@ extension Operation.Value {
         return .list(list)
     }
 
-    /// Completions as they are compared.
+    /// Completions in a form that can be compared.
     public static func completions(_ list: some Collection<ibv_wc>) -> Operation.Value {
         .list(list.map { .structure(members(.completion($0), $0)) })
     }
@@ -81,12 +81,12 @@ extension Operation.Value {
 }
 
 extension ibv_wc {
-    /// Whether it tells who sent: of a datagram, which comes with a global route header or, in an InfiniBand subnet, with its
-    /// sender's LID alone. Providers leave src_qp of others 0, or what it was.
+    /// Whether it identifies the sender: for a datagram, with a global route header or, in an InfiniBand subnet, only
+    /// the sender's LID. For other completions providers leave src_qp 0 or unchanged.
     public var isOfDatagram: Bool { src_qp != 0 && (wc_flags & IBV_WC_GRH.rawValue != 0 || slid != 0) }
 }
 
-// MARK: And back
+// MARK: From recorded values
 
 extension Operation.Value {
     fileprivate var members: [Operation.Member] { if case .structure(let members) = self { members } else { [] } }
@@ -100,7 +100,7 @@ extension Operation.Value {
 extension [Operation.Member] {
     fileprivate subscript(_ name: String) -> Operation.Value? { first { $0.name == name }?.value }
 
-    /// Puts the numbers among them where these fields are.
+    /// Stores those members that are numbers in these fields.
     fileprivate func fill<Structure>(_ structure: inout Structure, _ fields: [Field]) {
         Swift.withUnsafeMutableBytes(of: &structure) { bytes in
             for member in self {
@@ -133,7 +133,7 @@ extension ibv_qp_attr {
 }
 
 extension RecordedArguments {
-    /// The list of pieces of a request, and how many there are.
+    /// A request's scatter-gather list, and its length.
     private func pieces(_ members: [Operation.Member]) -> (UnsafeMutablePointer<ibv_sge>?, Int32) {
         let pieces = members["sg_list"]?.structures ?? []
         let list = allocate(ibv_sge(), count: pieces.count)
