@@ -1,15 +1,15 @@
---- Records what a kernel answers instead of judging it: one line of the case's report an answer, so that two reports can
---- be compared line by line (Tests/Conformance/compare).
+--- Records a kernel's answers without judging them: each is a line of the case's report, so that two reports can be
+--- compared line by line (Tests/Conformance/compare).
 ---
 ---   local answer = answers.new(t)
 ---   answer("no range", dev.export_dmabuf, dev,  { region_index = 2, ranges = {} })    -- no range: EINVAL
 ---   answer:ioctl("unknown", dev:fd(), 0x3bff, "")                              -- unknown: ENOTTY
 ---
---- What may differ between two runs of one kernel never reaches a line:
+--- Values that may differ between two runs of one kernel are left out of the lines:
 ---   * a descriptor is recorded as "fd", an object as "object";
----   * an address or an id of the kernel's choice is left to the case, which records a relation ("the same id");
+---   * an address or an id that the kernel chose is left to the case, which records a relation ("the same id");
 ---   * times are not recorded;
----   * numbers from 10 on are hexadecimal, and long bytes are a count and a sum.
+---   * numbers from 10 on are hexadecimal, and long bytes are given as their number and a sum.
 local sys = require "sys"
 
 local answers = {}
@@ -63,8 +63,8 @@ function Answers:value(name, value)
   self:log(name, show(value))
 end
 
---- Calls `fn` and records what it returns, or the errno it raises or returns; returns what it returns, nil for an
---- errno. What is no answer of the kernel is raised again.
+--- Calls `fn` and records its results, or the errno that it raises or returns. Returns the results, nil for an errno.
+--- Errors that are not the kernel's are raised again.
 function Answers:__call(name, fn, ...)
   local results = table.pack(pcall(fn, ...))
   local first = results[2]
@@ -87,8 +87,9 @@ function Answers:__call(name, fn, ...)
   return table.unpack(results, 2, results.n)
 end
 
---- sys.ioctl with bytes, recorded as errno or result. `output` turns the bytes afterwards into what is recorded of them
---- (asked where the kernel changed them); it may be a string.unpack format. Returns the bytes, nil for an errno.
+--- Calls sys.ioctl with bytes; records the errno or the result. `output` converts the bytes after the call to the
+--- recorded text (called where the kernel changed them); it may be a string.unpack format. Returns the bytes, nil for
+--- an errno.
 function Answers:ioctl(name, fd, request, bytes, output)
   local answer = sys.ioctl(fd, request, bytes)
   local text = answer.name or show(answer.result)
@@ -107,14 +108,14 @@ function Answers:ioctl(name, fd, request, bytes, output)
   return not answer.name and (answer.bytes or "") or nil
 end
 
---- The same where the result is a descriptor; returns it as a file that is to be closed, nil for an errno.
+--- The same for a request whose result is a descriptor; returns it as a file to be closed, nil for an errno.
 function Answers:descriptor(name, fd, request, bytes)
   local answer = sys.ioctl(fd, request, bytes)
   self:log(name, answer.name or "fd")
   return not answer.name and sys.adopt(answer.result) or nil
 end
 
---- The same, but closed at once.
+--- The same, and closes the file at once.
 function Answers:closed(name, fd, request, bytes)
   local file <close> = self:descriptor(name, fd, request, bytes)
   return file ~= nil

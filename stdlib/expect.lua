@@ -1,12 +1,12 @@
---- Checks. One that does not hold ends the case as failed, at the line that made it.
+--- Checks. One that fails ends the case as failed, and the error names the script's line.
 local case = require "case"
 
 local expect = {}
 
-local EXCERPT <const> = 48 -- bytes of a string around where it differs
-local SHORT <const> = 64 -- bytes of a string that is shown whole
+local EXCERPT <const> = 48 -- bytes shown of a string around the difference
+local SHORT <const> = 64 -- bytes of the longest string that is shown whole
 
---- Bytes as Lua writes them, whatever they are.
+--- Quotes any bytes as a Lua string.
 local function quoted(bytes)
   return '"' .. bytes:gsub('[\\"]', "\\%0"):gsub("[^%g ]", function(byte)
     return byte == "\n" and "\\n" or ("\\x%02x"):format(byte:byte())
@@ -20,14 +20,14 @@ local function show(value)
   return tostring(value)
 end
 
---- A string from a byte on, with a little of what stands before.
+--- Part of a string from a byte on, with a few bytes before it.
 local function excerpt(bytes, from)
   local first = math.max(from - 8, 1)
   local text = quoted(bytes:sub(first, first + EXCERPT - 1))
   return (first > 1 and "..." or "") .. text .. (first + EXCERPT <= #bytes and "..." or "")
 end
 
---- Where two strings that are not the same begin to differ, from 1.
+--- Position of the first difference of two different strings, from 1.
 local function difference(a, b)
   for i = 1, math.min(#a, #b) do
     if a:byte(i) ~= b:byte(i) then
@@ -37,7 +37,7 @@ local function difference(a, b)
   return math.min(#a, #b) + 1
 end
 
---- A number with as many digits as it takes to tell it from all others.
+--- A number with enough digits to distinguish it from all others.
 local function exact(value)
   if math.type(value) == "float" then
     for digits = 14, 17 do
@@ -58,14 +58,14 @@ local function integer(value)
   return math.type(value) == "integer"
 end
 
---- Refuses a call that leaves something out: nil is equal to nil.
+--- Refuses a call with a missing argument, which would compare nil with nil.
 local function takes(count, name, ...)
   if select("#", ...) < count then
     error(("expect.%s: %d %s given"):format(name, select("#", ...), select("#", ...) == 1 and "is" or "are"), 3)
   end
 end
 
---- What was expected and what was found, so that it can be seen what is not the same.
+--- Expected and found value as text, long enough to show the difference.
 local function both(expected, found)
   if integer(expected) and integer(found) then
     local a, b = tostring(expected), tostring(found)
@@ -100,7 +100,7 @@ local function tag(value)
   return integer(value) and ("0x%02x"):format(value) or show(value)
 end
 
---- Why a tag of 16 bits comes back as one of 8.
+--- Explains a 16-bit tag that comes back as an 8-bit one.
 local function cut(found, expected)
   if integer(found) and integer(expected) and expected > 0xff and expected <= 0xffff and found == expected & 0xff then
     return ", its low 8 bits: of a steering tag mlx5 keeps 8 bits in direct mode; use a steering table, or a tag up to 0xff"
@@ -135,7 +135,7 @@ function expect.truthy(value, what)
   end
 end
 
---- Two strings of bytes must be the same; the first difference is told with its offset.
+--- Two strings of bytes must be equal; the error has the offset of the first difference.
 function expect.bytes(found, expected, what)
   for name, value in pairs({ found = found or false, expected = expected or false }) do
     if type(value) ~= "string" then
@@ -153,7 +153,7 @@ function expect.bytes(found, expected, what)
   case.fail(("%sexpected %d bytes, found %d, which are the same as far as they go"):format(prefix(what), #expected, #found))
 end
 
---- Ends of a case that are no failure of the call which brought them about.
+--- Errors that end a case but are not a failure of the checked call.
 local ENDS <const> = { skip = true, interrupt = true, timeout = true, not_run = true, peer = true }
 
 --- Calling `fn` must fail with that errno ("EINVAL"); returns the error.

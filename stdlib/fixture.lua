@@ -1,9 +1,9 @@
---- What most scenarios set up first: a device whose BAR is exported, and the NIC that registers it.
+--- The usual setup of a scenario: a device whose BAR is exported, and the NIC that registers it.
 local vfio, rdma, scope, pci = require "vfio", require "rdma", require "scope", require "pci"
 
 local fixture = {}
 
---- Bytes of the pages that `export` counts in.
+--- Bytes of a page, the unit of `export`.
 fixture.PAGE = 4096
 
 local function with(options, more)
@@ -13,8 +13,8 @@ local function with(options, more)
   return options
 end
 
---- The options of a scenario that exports: `exporter` (with a memory BAR of at least 64 KiB) and `region`. `more` adds options,
---- or replaces one of the same name.
+--- The options of a scenario with an exporter: `exporter` (with a memory BAR of at least 64 KiB) and `region`. `more`
+--- adds options, or replaces those of the same name.
 function fixture.exporter_options(more)
   return with({
     exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
@@ -22,7 +22,7 @@ function fixture.exporter_options(more)
   }, more)
 end
 
---- The same with `nic`, the RDMA device that registers.
+--- The same, and `nic`, the RDMA device that registers the dma-buf.
 function fixture.nic_options(more)
   return with(fixture.exporter_options { nic = { type = "rdma", default = "auto", about = "NIC that registers the dma-buf" } }, more)
 end
@@ -44,7 +44,7 @@ function Exporter:set_memory(on)
   pci.set_memory(self.dev, on)
 end
 
---- Opens the device `opt.exporter`. What comes back is a scope, to be closed, with `dev`, `region` (`opt.region`, default 2) and
+--- Opens the device `opt.exporter`. Returns a scope, to be closed, with `dev`, `region` (`opt.region`, default 2) and
 --- `opt`.
 function fixture.vfio(opt)
   return scope.open(function(self)
@@ -53,7 +53,7 @@ function fixture.vfio(opt)
   end, Exporter)
 end
 
---- The same, and the RDMA device `opt.nic` with a protection domain: `context`, `pd`.
+--- The same, and opens the RDMA device `opt.nic` with a protection domain: `context`, `pd`.
 function fixture.nic(opt)
   return scope.open(function(self)
     self.opt, self.region = opt, opt.region or 2

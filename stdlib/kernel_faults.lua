@@ -1,7 +1,7 @@
---- The kernel's own fault injection (Documentation/fault-injection): a real kernel is made to run out of memory, or to fail
---- a function, while a function of the script runs, for this program alone. Root's, and the kernel needs
---- CONFIG_FAULT_INJECTION_DEBUG_FS with CONFIG_FAILSLAB or CONFIG_FAIL_FUNCTION; the lab bench's has them. On a simulated
---- bench `bench.inject` refuses calls instead.
+--- The kernel's own fault injection (Documentation/fault-injection): makes a real kernel run out of memory, or fail a
+--- function, while a function of the script runs, for this program only. It needs root, and a kernel with
+--- CONFIG_FAULT_INJECTION_DEBUG_FS and CONFIG_FAILSLAB or CONFIG_FAIL_FUNCTION, as the lab bench's has. On a simulated
+--- bench use `bench.inject` instead.
 local sys = require "sys"
 
 local faults = {}
@@ -9,7 +9,7 @@ local faults = {}
 local DEBUG, SELF = "/sys/kernel/debug/", "/proc/thread-self/"
 local O_WRONLY, O_RDONLY = 1, 0
 
---- Writes a value to a file; raises where it cannot be opened, and where the kernel takes no such value.
+--- Writes a value to a file; raises where the file cannot be opened or the kernel refuses the value.
 local function put(path, value)
   local file <close> = sys.open(path, O_WRONLY)
   local answer = sys.write(file:fd(), tostring(value))
@@ -33,9 +33,9 @@ function faults.missing(kind)
   return nil
 end
 
---- Calls `fn(...)` again and again: the first time with the first thing failing that can fail in the kernel on the way (an
---- allocation, or a copy from or to the program), then the second, until a call passes undisturbed. `check(n, ok, result)`
---- sees each of the others: what pcall gave. Returns how many there were, and the undisturbed call's result.
+--- Calls `fn(...)` repeatedly: in the first call the first possible failure in the kernel occurs (an allocation, or a
+--- copy from or to the program), in the second call the second one, until a call passes without a failure. `check(n,
+--- ok, result)` gets the pcall results of each earlier call. Returns their number, and the result of the last call.
 function faults.each(check, fn, ...)
   put(DEBUG .. "failslab/ignore-gfp-wait", "N")
   put(DEBUG .. "failslab/verbose", 0)
@@ -45,7 +45,7 @@ function faults.each(check, fn, ...)
     local fd = file:fd()
     sys.write(fd, tostring(n))
     local ok, result = pcall(fn, ...)
-    -- What is left of the count, 0 once it was reached. Reading it can use it up, and then fails.
+    -- The rest of the count, 0 once it was reached. Reading it may use it up, and then fails itself.
     local left = sys.read(fd, 16, 0).bytes
     while sys.write(fd, "0").result < 0 do end
     file:close()
@@ -60,9 +60,9 @@ function faults.each(check, fn, ...)
   error("kernel_faults.each: there is no end of failures", 0)
 end
 
---- Calls `fn(...)` while a function of the kernel returns `errno` (its number) to this thread, instead of being run: one of
---- those in debugfs error_injection/list, system calls ("__x64_sys_ioctl") among them. `times` is how often; default 1.
---- Returns what pcall gives.
+--- Calls `fn(...)` while a function of the kernel returns `errno` (its number) to this thread without being run. The
+--- function must be listed in debugfs error_injection/list; system calls ("__x64_sys_ioctl") are among them. `times`:
+--- how often; default 1. Returns the results of pcall.
 function faults.fail_function(name, errno, fn, times, ...)
   local folder = DEBUG .. "fail_function/"
   put(folder .. "inject", name)

@@ -1,4 +1,4 @@
---- Two connected queue pairs of one NIC, by which it writes to and reads from regions of its own.
+--- Two connected queue pairs of one NIC, through which it writes to and reads from its own regions.
 local memory, expect, scope = require "memory", require "expect", require "scope"
 
 local loopback = {}
@@ -6,15 +6,15 @@ local loopback = {}
 local Loopback = scope.class()
 local LENGTH <const> = 4096
 
---- Has the NIC do an "rdma_write" or "rdma_read" of `length` bytes (default: 256) at the start of a region, which must allow that to a peer;
---- returns when it is done.
+--- Makes the NIC do an "rdma_write" or "rdma_read" of `length` bytes (default: 256) at the start of a region, which
+--- must allow that to a peer. Returns when it has completed.
 function Loopback:move(opcode, mr, length)
   self.here:post_send { opcode = opcode, mr = self.mr, length = length or 256, remote_addr = mr:addr(), rkey = mr:rkey() }
   expect.equal(self.cq:wait()[1].status, "SUCCESS", "completion")
 end
 
---- Connects two queue pairs of a protection domain, to be closed. `host` is the memory at its end, 4096 bytes that it writes
---- from and reads to.
+--- Connects two queue pairs of a protection domain, to be closed. `host`: the local memory, 4096 bytes, which writes
+--- read from and reads write to.
 function loopback.open(context, pd)
   return scope.open(function(self)
     self.cq = self:keep(context:create_cq())
@@ -27,7 +27,7 @@ function loopback.open(context, pd)
   end, Loopback)
 end
 
---- Connects, moves as `Loopback:move` does, and closes all of it.
+--- Connects, moves as `Loopback:move` does, and closes everything.
 function loopback.move(context, pd, opcode, mr, length)
   local nic <close> = loopback.open(context, pd)
   nic:move(opcode, mr, length)

@@ -1,4 +1,4 @@
---- Bytes that are easy to recognise and hard to get right by accident.
+--- Test data that is easy to recognise and unlikely to appear by accident.
 local pattern = {}
 
 --- `length` bytes from a linear congruential generator; the same seed gives the same bytes.

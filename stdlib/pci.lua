@@ -1,13 +1,13 @@
---- Names from the configuration space of a PCI function (include/uapi/linux/pci_regs.h), and what they are used for most.
+--- Constants for the configuration space of a PCI function (include/uapi/linux/pci_regs.h), and common uses of them.
 local vfio = require "vfio"
 
 local pci = {
   VENDOR_ID = 0x00, -- 2 bytes
   DEVICE_ID = 0x02, -- 2 bytes
   COMMAND = 0x04, -- 2 bytes
-  COMMAND_MEMORY = 0x2, -- the function answers to its memory BARs
-  COMMAND_MASTER = 0x4, -- it may send requests
-  EXTENDED = 0x100, -- where capabilities of 4 KiB spaces begin
+  COMMAND_MEMORY = 0x2, -- the function responds to its memory BARs
+  COMMAND_MASTER = 0x4, -- the function may send requests
+  EXTENDED = 0x100, -- offset of the first extended capability
   EXT_CAP_TPH = 0x17, -- id of the TPH requester capability
 }
 

@@ -1,4 +1,4 @@
---- One side of a reliable connection between two roles: what every scenario with traffic sets up first.
+--- One side of a reliable connection between two roles: the usual setup of a scenario with traffic.
 local rdma, memory, scope = require "rdma", require "memory", require "scope"
 
 local rdma_pair = {}
@@ -6,15 +6,15 @@ local rdma_pair = {}
 local KEYS = {
   nic = true, length = true, sgid_index = true, register = true, max_send_wr = true, max_recv_wr = true, max_inline_data = true,
 }
--- As they were called before version 0.2.
+-- Names before version 0.2.
 local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "max_recv_wr", inline = "max_inline_data", memory = "length" }
 
---- Connects this role with the other one. `with`: `nic` (a device's name), `length` (bytes of host memory that both may
---- write, read and, where the NIC does any, do atomics on; default 64K), `sgid_index`, `register` (a function of the side, called once it has a `pd`,
---- that returns the region which the other one shall reach instead of the host memory's), and `max_send_wr`, `max_recv_wr` and
---- `max_inline_data` of `pd:create_qp`. The NIC's GID that was chosen is logged. What comes back is to be closed and has `context`,
---- `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of
---- the other's region.
+--- Connects this role with the other one. `with` has `nic` (a device's name); `length` (bytes of host memory that both
+--- may write, read and, where the NIC has atomics, use for them; default 64K); `sgid_index`; `register` (a function
+--- called with the side once it has a `pd`; it returns the region that the other role shall reach in place of the host
+--- memory's); and `max_send_wr`, `max_recv_wr` and `max_inline_data` of `pd:create_qp`. The chosen GID of the NIC is
+--- logged. Returns an object to be closed with `context`, `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory),
+--- `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other role's region.
 function rdma_pair.connect(t, with)
   for key in pairs(with) do
     if RENAMED[key] then
@@ -27,7 +27,7 @@ function rdma_pair.connect(t, with)
     side.context = side:keep(rdma.open(with.nic))
     side.pd = side:keep(side.context:alloc_pd())
     side.host = side:keep(memory.alloc(with.length or "64K"))
-    -- A NIC without atomics may refuse who lets a peer do some.
+    -- A NIC without atomics may refuse a queue pair that permits them.
     local access = { "remote_write", "remote_read" }
     if side.context:query_device().atomic_cap ~= "none" then
       access[#access + 1] = "remote_atomic"
@@ -48,7 +48,7 @@ function rdma_pair.connect(t, with)
     side.peer = t:exchange {
       endpoint = endpoint, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
     }
-    -- A second, eight times: a peer whose machine is busy is none that is gone.
+    -- A timeout of a second with seven retries: a peer on a busy machine is slow, not lost.
     side.qp:connect { to = side.peer.endpoint, access = access, sgid_index = with.sgid_index, timeout = 18 }
     for _, gid in ipairs(side.context:gids()) do
       if with.sgid_index and gid.index == with.sgid_index or rdma_pair.text(endpoint.gid) == gid.gid then
@@ -64,12 +64,12 @@ function rdma_pair.connect(t, with)
   end)
 end
 
---- What must stand beside every time that was measured: nothing, or that it is a model's.
+--- The note that must accompany measured times: empty, or that they are a model's.
 function rdma_pair.caveat(t)
   return t:bench() == "sim" and " (the model's own speed, no hardware's)" or ""
 end
 
---- A GID's bytes as `context:gids` writes them.
+--- A GID's bytes in the notation of `context:gids`.
 function rdma_pair.text(bytes)
   return (bytes:gsub("..", function(pair)
     return ("%02x%02x:"):format(pair:byte(1, 2))

@@ -1,13 +1,13 @@
---- Objects that are opened one after the other and closed together, the last first.
+--- Objects that are opened one after the other and closed together, in reverse order.
 local scope = {}
 
---- A class of scopes, for those that have methods of their own. Each object is made by `scope.open` and has `keep` and `close`.
+--- A class of scopes, for scopes with further methods. `scope.open` makes each object; it has `keep` and `close`.
 function scope.class()
   local class = {}
   class.__index = class
 
-  --- Closes all objects, the last first; a second call does nothing. An object that cannot be closed does not keep the others
-  --- open, and its error is the one that is raised.
+  --- Closes all objects, in reverse order; a second call does nothing. Where closing an object fails, the others are
+  --- still closed, and its error is raised.
   function class:close()
     local object = self:forget()
     if object then
@@ -17,7 +17,7 @@ function scope.class()
   end
   class.__close = class.close
 
-  --- Forgets the object that was kept last, without closing it; returns it.
+  --- Removes the last object from the scope without closing it; returns it.
   function class:forget()
     return table.remove(self.opened)
   end

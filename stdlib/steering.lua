@@ -1,9 +1,10 @@
---- Steering tags of a NIC: which tag it sends for the index that a memory key holds, and whether its requests carry it.
+--- Steering tags of a NIC: the tag that it sends for the index in a memory key, and whether its requests carry that
+--- tag.
 local sys, bench, expect, pci = require "sys", require "bench", require "expect", require "pci"
 
 local steering = {}
 
---- The TPH requester capability of a configuration space: its offset in bytes, what it can and how it is set.
+--- Finds the TPH requester capability: its offset in bytes, its capability and control registers.
 local function capability(fd)
   local offset, seen = pci.EXTENDED, {}
   while offset >= pci.EXTENDED and not seen[offset] do
@@ -20,15 +21,15 @@ local function capability(fd)
   end
 end
 
---- The function's configuration space, opened; nil and a reason where it cannot be.
+--- Opens the function's configuration space; nil and a reason where that fails.
 local function config(nic)
   local path = ("/sys/class/infiniband/%s/device/config"):format(nic)
   local ok, file = pcall(sys.open, path, 0)
   return ok and file or nil, ok and path or tostring(file)
 end
 
---- Which hints an RDMA device may send: "tph" (8-bit tags) or "extended"; nil and a reason where none, or where that
---- cannot be read.
+--- The kind of hints that an RDMA device may send: "tph" (8-bit tags) or "extended"; nil and a reason where it sends
+--- none, or where that cannot be read.
 function steering.mode(nic)
   local file, path = config(nic)
   if not file then
@@ -44,7 +45,7 @@ function steering.mode(nic)
     .. "(in the lab tph_completer of scripts/lab/build-modules makes it one)" or nil
 end
 
---- Skips a case that waits for hints of an RDMA device which sends none.
+--- Skips a case that needs hints of an RDMA device, where the device sends none.
 function steering.need(t, nic)
   local mode, reason = steering.mode(nic)
   if not mode then
@@ -52,7 +53,7 @@ function steering.need(t, nic)
   end
 end
 
---- Sets a hint with a tag of the namespace that a NIC asks for; a revision with one namespace has no other.
+--- Sets a hint with a tag of the namespace that the NIC asks for; revisions with one namespace accept only that.
 function steering.set(nic, buf, tag, ph)
   local extended = steering.mode(nic) == "extended"
   local ok, err = pcall(buf.set_tph, buf, { [extended and "st_ext" or "st"] = tag, ph = ph })
@@ -63,8 +64,8 @@ function steering.set(nic, buf, tag, ph)
   end
 end
 
---- The tag behind `index` of an RDMA device: the index itself in direct mode, else its entry in the table that the
---- function keeps in configuration space; and "direct" or "table". nil and a reason where that cannot be read.
+--- The tag for `index` of an RDMA device: the index itself in direct mode, else the entry of the steering table in
+--- configuration space. Returns it and "direct" or "table"; nil and a reason where that cannot be read.
 function steering.tag(nic, index)
   local file, path = config(nic)
   if not file then
@@ -89,10 +90,10 @@ function steering.tag(nic, index)
   return (string.unpack("<I2", entry)), "table"
 end
 
---- Empties the log of requests (`bench.clear_tlps`), and so tells whether there is one: false where this bench sees no links.
+--- Empties the log of requests (`bench.clear_tlps`); false where this bench records none.
 function steering.clear_requests()
   local ok, err = pcall(bench.clear_tlps)
-  -- EBUSY: another program of the lab's guest looks at them.
+  -- EBUSY: another program in the lab's guest uses the log.
   if not ok and err.name ~= "EOPNOTSUPP" and err.name ~= "EBUSY" then
     error(err, 0)
   end
@@ -104,8 +105,8 @@ local function text(tag, ph)
   return tag and ("st=0x%02x ph=%s"):format(tag, tostring(ph)) or "no hint"
 end
 
---- What the log of requests shows of a hint that `tag` and `ph` are (nil for none): a line. Each request to the exporter must
---- carry it.
+--- Checks the log of requests against the hint `tag` and `ph` (nil for none): each request to the exporter must carry
+--- it. Returns a line for the report.
 local function logged(with, tag, ph, given)
   local requests = bench.tlps { target = with.exporter, kind = with.kind or "write" }
   expect.truthy(#requests > 0, "requests that reach the exporter")

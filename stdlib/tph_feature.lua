@@ -1,13 +1,12 @@
 --- VFIO_DEVICE_FEATURE_DMA_BUF_TPH as bytes, for scripts that send what typed functions refuse: the structures of the
---- posted revisions, and which one a kernel takes.
+--- posted revisions, and how to find which one a kernel has.
 local tph_feature = {}
 
--- Flags of the structures that have some.
+-- Flags, in structures that have a flags field.
 tph_feature.ST, tph_feature.ST_EXT = 1, 2
 
---- Structures by the first revision that has them: `size` and `format` of the fields in `order`; `reserved` is the
---- offset of a byte that must be 0; `flags` and `clears` say whether there are flags, and whether none of them clear
---- the hint.
+--- Structures by the first revision with them: `size` and `format` of the fields in `order`; `reserved`: the offset of
+--- a byte that must be 0; `flags`: whether there is a flags field; `clears`: whether flags of 0 clear the hint.
 tph_feature.structures = {
   v2 = { size = 8, format = "<i4I2I1I1", order = { "fd", "st", "ph", "pad" }, reserved = 7 },
   v3 = {
@@ -21,7 +20,7 @@ tph_feature.structures = {
 }
 local structures = tph_feature.structures
 
---- The bytes of a structure; a field without a value is 0, flags are ST.
+--- Packs a structure; a field without a value is 0, flags are ST by default.
 function tph_feature.pack(structure, values)
   local fields = {}
   for i, name in ipairs(structure.order) do
@@ -35,19 +34,20 @@ function tph_feature.patched(data, offset, value)
   return data:sub(1, offset) .. string.char(value) .. data:sub(offset + 2)
 end
 
---- A SET of these bytes.
+--- Sends a SET with these bytes.
 function tph_feature.set(dev, number, data)
   return dev:feature { number = number, operation = { "set" }, data = data }
 end
 
---- The same: "0", or an errno's name.
+--- The answer to a SET with these bytes: "0", or an errno's name.
 function tph_feature.answer(dev, number, data)
   local ok, err = pcall(tph_feature.set, dev, number, data)
   return ok and "0" or err.name or error(err, 0)
 end
 
---- The feature's number, its structure and that one's name. The scenario's need has made sure that one number is the
---- feature, so a SET of descriptor -1 changes nothing: size and values are checked before the descriptor is looked up.
+--- Finds the feature: returns its number, its structure and the structure's name. The scenario's `needs` ensure that
+--- one number is the feature. A SET with descriptor -1 changes nothing: size and values are checked before the
+--- descriptor is looked up.
 function tph_feature.identify(dev)
   local number
   for candidate = 13, 31 do
@@ -61,7 +61,7 @@ function tph_feature.identify(dev)
   for _, name in ipairs { "v2", "v6", "v3" } do
     local data = tph_feature.pack(structures[name], { fd = -1 })
     if tph_feature.answer(dev, number, data) == "EBADF" then
-      -- Byte 11 is v6's hint, and v4's tag.
+      -- Byte 11 is the hint in v6, and the tag in v4.
       local is_v4 = name == "v6" and tph_feature.answer(dev, number, tph_feature.patched(data, 11, 4)) == "EBADF"
       local found = is_v4 and "v4" or name
       return number, structures[found], found

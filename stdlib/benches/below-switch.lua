@@ -1,4 +1,4 @@
--- The standard bench with the exporter and the ConnectX below one switch, which redirects nothing.
+-- The standard bench with the exporter and the ConnectX below one switch, without ACS redirection.
 return require "benches.machine"("below-switch", { release = "7.3.4", tph = "v2", tph_feature = 13 }, {
   ports = {
     { address = "0000:00:01.0" },

@@ -1,2 +1,2 @@
--- The lab bench as it is without flags; the names of others, such as lab-connectx, are made of parts: lab_machine.lua.
+-- The lab bench without options. Names of other labs, such as lab-connectx, are composed of parts: see lab_machine.lua.
 return require "benches.lab_machine"("lab")

@@ -1,6 +1,6 @@
---- The lab bench's machine as the simulated bench knows it: Linux 7.3.4, rxe instead of a ConnectX. QEMU's
---- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; IOMMU groups are numbered and
---- the IOMMU's registers read as in the guest.
+--- The machine of the lab bench, as the simulated bench models it: Linux 7.3.4, rxe instead of a ConnectX. QEMU's
+--- ivshmem-plain and edu are conventional PCI functions, its virtio-rng is a PCI Express one; numbers of IOMMU groups
+--- and the IOMMU's registers are those in the guest.
 ---
 --- A bench's name says which machine: "lab", and behind it, in this order, what flags of `peerlab run --bench lab` change:
 ---   exporter-none, -tph or -extended   --lab-exporter, by its completer; then size-16M, vectors-4, flr-off, d3-reset
@@ -12,7 +12,7 @@
 local express = {
   address = "0000:03:00.0", id = "1af4:1044", class = 0x00ff00, group = 9, kind = "memory",
   native_driver = "virtio-pci", config_keeps_writes = true,
-  -- The MSI-X table is in the first. Of virtio's registers, which are in the second, only some of what they show is here.
+  -- The MSI-X table is in the first. The second has virtio's registers, of which only some are modelled.
   bars = {
     { index = 1, size = "4K" },
     { index = 4, size = "16K", bits = 64, prefetchable = true, contents = { { at = 0x10, bytes = "ffff" } } },
@@ -48,10 +48,10 @@ local function bytes(format, number)
   end))
 end
 
---- What Device Capabilities 2 says of a completer.
+--- Completer bits of Device Capabilities 2.
 local completers = { none = "0000", tph = "0010", extended = "0030" }
 
---- Makes QEMU's exporter the one that peerlab serves, a PCI Express endpoint.
+--- Replaces QEMU's exporter by the one that peerlab serves, a PCI Express endpoint.
 local function serve(exporter, is)
   exporter.config_size, exporter.completer = 4096, is.completer
   exporter.bars[1] = { index = 0, size = "16K" }
@@ -71,7 +71,7 @@ local function serve(exporter, is)
     { { at = 0x04, bytes = "4605" }, { at = 0x50, bytes = "1f0d" }, { at = 0x70, bytes = "ffff" } }
 end
 
---- virtio-rng as QEMU 11 has it: extended tags, internal errors masked at first.
+--- virtio-rng of QEMU 11: extended tags; internal errors are masked at reset.
 local function newer(device)
   local copy = {}
   for key, value in pairs(device) do
@@ -84,10 +84,10 @@ local function newer(device)
   return copy
 end
 
---- The emulated ConnectX: its InfiniBand port has LID 1, its table of steering tags 64 entries, where nothing else is asked for.
+--- The emulated ConnectX. Defaults: LID 1 of its InfiniBand port, 64 entries in its table of steering tags.
 local function connectx(is)
   local tph, vectors, lid = is.tph or "extended", is.vectors or 16, is.lid or 1
-  -- Where its table is and how many entries that has: TPH Requester Capability.
+  -- TPH Requester Capability: location of the table, and its number of entries.
   local register, entries = 5 | (tph == "extended" and 0x100 or 0), 0
   if is.table == "msix" then
     register = register | 2 | 2 << 9 | vectors - 1 << 16
@@ -120,7 +120,8 @@ local function connectx(is)
   }
 end
 
---- What a part of a name may be followed by, and what that may be: a pattern, a set of words, a range of numbers, or a test.
+--- The settings that may follow a part of a name, and their values: a pattern, a set of words, a range of numbers, or a
+--- test.
 local settings = {
   exporter = {
     size = "%d+[KMGT]?", vectors = { 1, 64 }, flr = { on = true, off = true }, d3 = { keep = true, reset = true },
@@ -135,7 +136,7 @@ local settings = {
   },
 }
 
---- A setting's value; nil where the word is none.
+--- A setting's value; nil where the word is not one.
 local function value(of, word)
   if word == nil then
     return nil
@@ -150,7 +151,7 @@ local function value(of, word)
   return of[word] and word
 end
 
---- What a name says.
+--- Parses a name.
 local function parts(name)
   local words, at, is = {}, 2, {}
   for word in (name .. "-"):gmatch "(.-)%-" do
@@ -161,7 +162,7 @@ local function parts(name)
     at = at + (found and 1 or 0)
     return found
   end
-  -- The series is no setting of the NIC's, though it begins like one.
+  -- "tph-v6" is the series, not a setting of the NIC, though NIC settings begin with "tph" too.
   local function take_settings(of, into)
     while of[words[at]] do
       local found = value(of[words[at]], words[at + 1])
@@ -204,11 +205,12 @@ return function(name)
   local bench = require "benches.machine"(name, { release = "7.3.4", tph = flags.tph, tph_feature = flags.tph_feature })
   bench.iommu = { aperture_bits = 39, forces_snooping = false, cap = 0x00d2008c22260206, ecap = 0xf00f4e }
   local machine = flags.machine or (flags.importer or flags.nic) and "bridge" or "no-route"
-  -- Each root port takes a number before theirs; a port of the switch has that of what is below it.
+  -- The first group number of the devices: each root port has a group before them, and a port of the switch shares the
+  -- group of the devices below it.
   local first = machine == "below-switch" and 6 or flags.nic and 8 or 7
   local exporter, engine, nic = table.unpack(bench.devices)
-  -- Devices of another process need a newer QEMU, whose IOMMU has 48 bits and is in its caching mode, and whose virtio-rng
-  -- tells of more.
+  -- Devices of another process need a newer QEMU. Its IOMMU has 48 bits and is in caching mode; its virtio-rng has more
+  -- capabilities.
   local is_newer = flags.exporter or flags.nic
   if is_newer then
     bench.iommu.aperture_bits, bench.iommu.cap = 48, 0x80d2008c222f0686
@@ -262,7 +264,7 @@ return function(name)
     end
     table.insert(bench.devices, #bench.devices, emulated)
     if flags.nic.tph ~= "none" then
-      -- What tph_completer and the ACPI table of scripts/lab/steering-tags.asl give.
+      -- Values from tph_completer and the ACPI table of scripts/lab/steering-tags.asl.
       bench.platform.cpu_tags, bench.platform.persistent_tags = { 0x1200, 0x1201 }, { 0x2400, 0x2401 }
     end
   end

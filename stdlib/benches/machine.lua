@@ -1,7 +1,7 @@
---- The machine that all benches here share: an exporter (QEMU's ivshmem-plain), a DMA engine (QEMU's edu) and a ConnectX,
---- each in its own IOMMU group. It has the exporter and the engine of the lab bench. `changes`, where given, holds keys that
---- replace the NIC's (`nic`), those of its RDMA device (`rdma`), the devices' parents (`parents`, in the devices' order),
---- and, by their own names, keys of the bench.
+--- The machine that all benches here share: an exporter (QEMU's ivshmem-plain), a DMA engine (QEMU's edu) and a
+--- ConnectX, each in its own IOMMU group. Exporter and engine are those of the lab bench. `changes` is optional; its
+--- keys replace those of the NIC (`nic`), of its RDMA device (`rdma`), the devices' parents (`parents`, in the devices'
+--- order), and, by their own names, keys of the bench.
 return function(name, kernel, changes)
   local bench = {
     name = name,

@@ -1,23 +1,23 @@
---- The DMA engine of QEMU's `edu` device (QEMU's docs/specs/edu). The pattern for other engines: a module with `id` and
+--- The DMA engine of QEMU's `edu` device (QEMU's docs/specs/edu). A model for other engines: the module has `id` and
 --- `buffer_size`, and `start(device)`, which returns an engine with `read`, `write` and `copy`.
 local vfio, sys = require "vfio", require "sys"
 
 local edu = {
   id = "1234:11e8", -- vendor:device
-  -- Bytes that one transfer moves at most. The buffer has 4096, but QEMU 7.2 aborts on a transfer that reaches its end.
+  -- Most bytes of one transfer. The buffer has 4096, but QEMU 7.2 aborts on a transfer that reaches its end.
   buffer_size = 4088,
 }
 
 local IDENTIFICATION, LIVENESS = 0x00, 0x04
 local SOURCE, DESTINATION, COUNT, COMMAND = 0x80, 0x88, 0x90, 0x98
-local BUFFER = 0x40000 -- where the device sees its own buffer
+local BUFFER = 0x40000 -- address of the device's own buffer, as the device sees it
 local START, TO_MEMORY = 1, 2
 local PCI_COMMAND, BUS_MASTER, MEMORY = 0x04, 4, 2
 
 local engine = {}
 engine.__index = engine
 
---- Takes an open device over: checks that it is one, and lets it master the bus.
+--- Takes over an open device: checks that it is an edu, and enables bus mastering.
 function edu.start(device)
   local command = device:load(vfio.CONFIG, PCI_COMMAND, 2)
   device:store(vfio.CONFIG, PCI_COMMAND, 2, command | BUS_MASTER | MEMORY)
@@ -42,7 +42,7 @@ local function transfer(self, source, destination, length, direction)
   device:store(0, DESTINATION, 8, destination)
   device:store(0, COUNT, 8, length)
   device:store(0, COMMAND, 8, START | direction)
-  -- Long: a machine that is busy is no device that hangs.
+  -- A long limit: on a busy machine the device is slow without hanging.
   local give_up = sys.now() + 120 * 1000000000
   while device:load(0, COMMAND, 4) & START ~= 0 do
     if sys.now() > give_up then

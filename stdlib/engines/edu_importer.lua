@@ -1,23 +1,23 @@
---- Drives /dev/edu-importer, a driver in the kernel that imports dma-bufs for QEMU's `edu` device
---- (scripts/lab/edu-importer; `peerlab run --bench lab --lab-importer`, or `--bench sim:lab-importer`). It does with a
---- dma-buf what a NIC's driver does: attach, map, DMA, and give the mapping up when the exporter says so. Refusals of
---- the kernel are errors as those of the host's functions.
+--- Drives /dev/edu-importer, a kernel driver that imports dma-bufs for QEMU's `edu` device (scripts/lab/edu-importer;
+--- `peerlab run --bench lab --lab-importer`, or `--bench sim:lab-importer`). It uses a dma-buf as a NIC's driver does:
+--- attach, map, DMA, and unmap when the exporter asks for it. Errors of the kernel are raised like those of the host's
+--- functions.
 local sys = require "sys"
 
 local edu_importer = {
   path = "/dev/edu-importer",
   id = "1234:11e8", -- vendor:device
-  --- Numbers of the requests, for sys.ioctl (scripts/lab/edu-importer/edu_importer.h).
+  --- Request numbers for sys.ioctl (scripts/lab/edu-importer/edu_importer.h).
   requests = {
     attach = 0x4008ed00, map = 0x8208ed01, copy = 0x4018ed02, unmap = 0xed03, detach = 0xed04, state = 0x8008ed05,
     hint = 0xc008ed06,
   },
-  entries = 32, -- pieces that a map tells at most
+  entries = 32, -- most pieces that a map returns
 }
 
 local PEER2PEER, INVALIDATE = 1, 2
 
--- What an errno of an operation most likely means.
+-- The most likely meaning of an errno of each operation.
 local hints = {
   attach = {
     EOPNOTSUPP = "a VFIO dma-buf wants an importer with peer2peer and invalidate",
@@ -40,8 +40,8 @@ function refusal.__tostring(err)
   return err.message
 end
 
---- Where a BAR of an open VFIO device is on the bus. The importer's device sees the dma-buf there too, if a switch
---- below both passes its requests; addresses elsewhere are translated by an IOMMU.
+--- The bus address of a BAR of an open VFIO device. Below a common switch the importer's device reaches the dma-buf at
+--- that address too; otherwise an IOMMU translates its addresses.
 function edu_importer.bus_address(device, region)
   local file <close> = sys.open(("/sys/bus/pci/devices/%s/resource"):format(device:address()), 0)
   local lines = sys.read(file:fd(), 4096).bytes
@@ -75,8 +75,8 @@ local function request(self, operation, bytes)
   return answer.bytes
 end
 
---- Attaches to a dma-buf (an object with `fd`). `with.peer2peer` and `with.invalidate`, both true by default, say what the
---- importer can: handle a device's memory, and give a mapping up when the exporter asks. Close what it returns.
+--- Attaches to a dma-buf (an object with `fd`). `with.peer2peer` and `with.invalidate`, both true by default, are
+--- abilities of the importer: to use a device's memory, and to unmap when the exporter asks. Close the returned object.
 function edu_importer.attach(dmabuf, with)
   with = with or {}
   local flags = (with.peer2peer == false and 0 or PEER2PEER) | (with.invalidate == false and 0 or INVALIDATE)
@@ -89,8 +89,8 @@ function edu_importer.attach(dmabuf, with)
   return self
 end
 
---- Maps the dma-buf for the device. Returns the pieces as the device sees them, a list of { address, length }, and how
---- many there are: the list ends at 32.
+--- Maps the dma-buf for the device. Returns the pieces by device address, a list of { address, length } with at most 32
+--- of them, and their total number.
 function attachment:map()
   local bytes = request(self, "map", ("\0"):rep(8 + 16 * edu_importer.entries))
   local count = string.unpack("<I4", bytes)
@@ -107,7 +107,7 @@ function attachment:copy(from, to, length)
   request(self, "copy", string.pack("<I8I8I8", from, to, length))
 end
 
---- Gives the mapping up; harmless where there is none.
+--- Unmaps the dma-buf; does nothing where it is not mapped.
 function attachment:unmap()
   request(self, "unmap")
 end
@@ -121,25 +121,25 @@ local function state(self)
   return string.unpack("<I4I4", request(self, "state", ("\0"):rep(8)))
 end
 
---- How often the exporter has asked to give the mapping up.
+--- Number of times that the exporter has asked to unmap.
 function attachment:invalidations()
   return (state(self))
 end
 
---- Whether it is mapped; an exporter that asks ends that.
+--- Whether it is mapped; a request of the exporter to unmap ends that.
 function attachment:is_mapped()
   local _, mapped = state(self)
   return mapped == 1
 end
 
---- The hint of the dma-buf as vfio_tph tells an importer: `st` and `ph` (0 to 3). `extended` asks for the 16-bit tag.
+--- The hint of the dma-buf that vfio_tph gives an importer: `st` and `ph` (0 to 3). `extended` asks for the 16-bit tag.
 function attachment:hint(extended)
   local bytes = request(self, "hint", string.pack("<I4I4", extended and 1 or 0, 0))
   local _, st, ph = string.unpack("<I4I2I1", bytes)
   return { st = st, ph = ph }
 end
 
---- Detaches and closes; twice is harmless.
+--- Detaches and closes; a second call does nothing.
 function attachment:close()
   if self.file then
     self.file:close()
