@@ -117,11 +117,12 @@ local function logged(with, tag, ph, given)
     with.t:bench() == "sim" and "simulated" or "of the lab's emulated NIC", #requests, #requests == 1 and "" or "s", text(tag, ph))
 end
 
---- What is known of the hint that a region's requests carry, from all that tells: its memory key, the NIC's steering table, and
---- the requests themselves where this bench sees them. `with`: `t`, `nic` (a device's name), `mr`, and for the requests
---- `exporter` (whose BAR it is), `send` (a function that has the NIC send some) or `sent` (true where some were sent since
---- `steering.clear_requests()` was true), and `kind` ("read"; default: "write"). What comes back has `tag` and `ph`, nil for none, and `line`, which names each source and
---- what it holds. What the sources do not agree on fails the case. nil and a reason where no key tells.
+--- Collects what is known of the hint in a region's requests: from its memory key, from the NIC's steering table and,
+--- where this bench records them, from the requests themselves. `with`: `t`, `nic` (a device's name) and `mr`; for the
+--- requests `exporter` (the owner of the BAR), `send` (a function that makes the NIC send some) or `sent` (true where
+--- some were sent since `steering.clear_requests()` returned true), and `kind` ("read"; default: "write"). Returns a
+--- table with `tag` and `ph`, nil for no hint, and `line`, which names each source with its value; nil and a reason
+--- where there is no memory key to read. Sources that disagree fail the case.
 function steering.seen(with)
   local hint = with.mr:tph()
   if hint.enabled == nil then
