@@ -23,8 +23,9 @@ static int resume(lua_State *L) {
     return lua_gettop(L);
 }
 
-/* Lua's close and the coroutine are at the top: calls it, and leaves its results. The coroutine's __close handlers run in it, so
- * an interrupt has to find it. Close raises for a coroutine that runs. */
+/* Calls Lua's close; function and coroutine are at the top, and its results are left there. The coroutine's
+ * to-be-closed variables are closed in the coroutine, so an interrupt has to find that one. close raises for a running
+ * coroutine. */
 static void call_close(lua_State *L, lua_State *coroutine) {
     lk_state *state = state_of(L);
     lua_State *before = state->running;

@@ -5,7 +5,7 @@
 /* Compares the first letter before the call: most names differ there. */
 static inline bool same(const char *one, const char *other) { return *one == *other && strcmp(one, other) == 0; }
 
-/* Whether a string has a zero byte, where C takes it to end: no name has one. */
+/* Whether a string contains a zero byte, at which C strings end; no valid name does. */
 static bool has_zero(lua_State *L, int index) { return strlen(lua_tostring(L, index)) != lua_rawlen(L, index); }
 
 static void check_range(lua_State *L, const lk_function *f, const arg_path *at, const lk_type *type, lua_Integer value) {
@@ -311,7 +311,7 @@ static inline int call_entry(lua_State *L, const lk_function *f, const lk_value 
 /* For functions of few arguments, all of them valid. Anything else goes to trampoline(), which begins anew. */
 static int quick_trampoline(lua_State *L) {
     const lk_function *f = lua_touserdata(L, lua_upvalueindex(1));
-    /* First: it runs finalizers, which may close an object that is an argument. */
+    /* First, as it runs finalizers, which may close an object that is an argument. */
     if (!lk_has_room(state_of(L), 0)) lk_check_memory(L);
     lk_value values[4];
     int count = f->count;

@@ -71,7 +71,7 @@ public enum LuaValue: Sendable, Equatable {
         var bytes: Int
         let keepsBytes: Bool
 
-        /// Counts the string at a stack index; where there is no room for it there is none for anything else.
+        /// Counts the string at a stack index. Where it does not fit, nothing more is read.
         mutating func takes(_ state: OpaquePointer, _ index: CInt) -> Bool {
             let length = Int(clamping: lua_rawlen(state, index))
             guard length <= bytes else {

@@ -132,7 +132,8 @@ bool lk_set_record(lua_State *L, const char *name);
 typedef int (*lk_finder)(lua_State *L, const char *name, size_t length);
 /* Called before a function with effects that are not permitted yet. Results: 0, or -1 with an error table pushed. */
 typedef int (*lk_permit)(lua_State *L, const char *function, uint32_t effects);
-/* Called with the first error that ends a protected call by Swift, its table at the top, before variables are closed. */
+/* Called with the first error that ends a protected call by Swift, before variables are closed; its table is at the
+ * top. */
 typedef void (*lk_raised)(lua_State *L);
 typedef void (*lk_printer)(lua_State *L, const char *text, size_t length);
 /* Called with an error of a finalizer; `era` is that of its object, or -1 where unknown. */

@@ -207,7 +207,7 @@ struct VerbMember<Structure>: Sendable {
     }
 }
 
-/// Sign-extended; in decimal, where that would show 64-bit digits, zero-extended.
+/// Sign-extended to 64 bits; a negative value in decimal format keeps only its low 32 bits.
 private func bits(_ value: some FixedWidthInteger, _ format: Format) -> UInt64 {
     guard case .decimal = format, value < 0 else { return UInt64(truncatingIfNeeded: value) }
     return UInt64(UInt32(truncatingIfNeeded: value))

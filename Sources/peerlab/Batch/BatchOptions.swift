@@ -136,8 +136,7 @@ struct BatchRunning: ParsableArguments {
             timeout: min(time, given.timeout ?? BatchRunning.longestTime), memory: min(own.memory ?? memory, memory))
     }
 
-    /// Defaults without an option, seconds: the limit of a scenario that declares none, and the highest that one may
-    /// declare.
+    /// Without an option, seconds: the limit of a scenario that declares none, and the cap on declared limits.
     private static let usualTime = 300.0, longestTime = 3600.0
 
     var workers: Int { jobs ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }

@@ -138,7 +138,8 @@ struct LabSetup {
         }
     }
 
-    /// The IOMMU gives a kernel driver addresses anywhere in 64 bits.
+    /// Loads edu_importer. The device's DMA mask is 64 bits, as the IOMMU gives a kernel driver addresses anywhere in
+    /// that range.
     private mutating func addImporter(_ folder: String?) throws(ValidationError) {
         try load("edu_importer", from: folder)
         for index in machine.devices.indices where machine.devices[index].identity == LabMachine.engine {
@@ -147,8 +148,8 @@ struct LabSetup {
         }
     }
 
-    /// The NIC's drivers are modules, or built into the kernel. One that is built in has looked at the root port before a module
-    /// can be loaded: so it is given the device again.
+    /// Adds the NIC and its drivers, which are modules or built into the kernel. A built-in driver has examined the
+    /// root port before tph_completer is loaded, so it is bound to the device again.
     private mutating func add(_ nic: LabNIC, _ folder: String?) throws(ValidationError) {
         if nic.options.tph != .none {
             machine.hasSteeringTags = true
