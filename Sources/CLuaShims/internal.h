@@ -118,7 +118,7 @@ void lk_ask_position(pthread_t thread, char *text);
 void lk_check_interrupt(lua_State *L);
 /* The allocator of a state, its owner. */
 void *lk_allocate(void *owner, void *block, size_t old, size_t size);
-/* What to say of a script whose memory is used up. [-0, +1, m] */
+/* Pushes the message for a script that has used up its memory. [-0, +1, m] */
 void lk_push_lack_of_memory(lua_State *L);
 void lk_forget_signals(lk_state *state);
 /* Runs a full collection, and raises a "memory" error where the limit is still exceeded: values that Swift pushes are

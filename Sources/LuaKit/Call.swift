@@ -57,7 +57,7 @@ public struct Call {
     public let state: OpaquePointer
     @usableFromInline let values: UnsafePointer<lk_value>
 
-    /// What the trampoline passes to an entry.
+    /// From the arguments that the trampoline passes to an entry.
     @inlinable
     public init(_ state: OpaquePointer, _ values: UnsafePointer<lk_value>) {
         self.state = state

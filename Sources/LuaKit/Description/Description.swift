@@ -56,7 +56,7 @@ public struct Parameter: Sendable {
     public let name: String
     /// Its type.
     public let type: LuaType
-    /// What it means where it is absent.
+    /// The meaning of its absence.
     public let fallback: Fallback
     /// One sentence for help and stubs.
     public let doc: String
