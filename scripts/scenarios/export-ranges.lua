@@ -19,7 +19,7 @@ local function refused_at_end(offset)
     local dev <close> = vfio.open(opt.exporter)
     local size = dev:region_info(opt.region).size
     expect.errno("EINVAL", function()
-      local _buf <close> = dev:export_dmabuf { region = opt.region, ranges = { { offset = size + offset, length = 2 * PAGE } } }
+      local _buf <close> = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = size + offset, length = 2 * PAGE } } }
     end)
   end
 end
