@@ -217,7 +217,7 @@ struct CStep {
         // Elsewhere there is this program's own memory.
         guard case .symbol(let mapping, let offset)? = operation.arguments.first,
             let length = file.length(ofMapping: mapping), offset <= length, UInt64(max(count, 1)) <= length - offset,
-            bytes(1).map({ $0.count <= max(count, 1) }) ?? true
+            bytes(1).map({ isLoad ? $0.count <= max(count, 1) : $0.count == count }) ?? true
         else {
             put("/* outside of what is mapped: not made */")
             return

@@ -133,7 +133,7 @@ public final class Replay {
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
         case "ibv_poll_cq": poll(recorded, arguments)
-        case "load", "store": access(recorded, arguments)
+        case "load", "store": try access(recorded, arguments)
         default:
             let verb = Verbs.named(recorded.signature.name)
             guard verb?.call(again: arguments.values, on: kernel) ?? system(recorded.signature.name, arguments) else {
@@ -285,20 +285,23 @@ public final class Replay {
         }
     }
 
-    private func access(_ recorded: Operation, _ arguments: ReplayArguments) {
+    private func access(_ recorded: Operation, _ arguments: ReplayArguments) throws(Impossible) {
         var operation = recorded
         let count = Int(min(arguments[2], 1 << 26))
         guard let memory = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
             return
         }
-        var bytes = [UInt8](repeating: 0, count: count)
         var errno: Errno?
         if recorded.signature.name == "load" {
+            var bytes = [UInt8](repeating: 0, count: count)
             errno = bytes.withUnsafeMutableBytes { buffer in
                 buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault($0, memory, buffer.count)) }
             }
             operation.arguments[1] = .bytes(errno == nil ? bytes : [])
         } else if case .bytes(let data) = arguments.values[1] {
+            guard data.count == count else {
+                throw Impossible(message: "a store of \(data.count) bytes does not have the count \(arguments[2])")
+            }
             errno = data.withUnsafeBytes { buffer in
                 buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault(memory, $0, buffer.count)) }
             }
