@@ -1,3 +1,4 @@
+import Glibc
 import Kernel
 import SimKernel
 import TestBench
@@ -20,6 +21,23 @@ import Testing
         "peerlab record 1\n\n" + lines.map { "\($0) <0.000001>\n" }.joined()
     }
 
+    /// The calls of ``HostileNumberTests/text`` with map1 mapped to the end, and one more.
+    private static func text(endingWith call: String) -> String {
+        HostileNumberTests.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().joined(
+            separator: "\n")
+            + "\n\(call) <0.000001>\n"
+    }
+
+    /// Maps a page behind map1, where there is none yet; what lies there is this program's.
+    private static func withMemoryBehind(_ replay: Replay, _ body: () throws -> Void) throws {
+        let base = try #require(replay.symbols.value(of: "map1"))
+        let behind = try #require(UnsafeMutableRawPointer(bitPattern: UInt(base) + 0x10000))
+        let page = mmap(
+            behind, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | 0x10_0000 /* MAP_FIXED_NOREPLACE */, -1, 0)
+        defer { if page != MAP_FAILED { munmap(page, 4096) } }
+        try body()
+    }
+
     private static func c(_ text: String) throws -> String { try CExport(Record(parsing: text)).text }
 
     @Test(arguments: [4, 6, 0])
@@ -31,5 +49,51 @@ import Testing
         let load = try Record(parsing: Self.text("load(map1, <00*8>, 8) = 0")).entries[0]
         #expect(try replay.step(load) == nil, "nothing was stored")
         #expect(try !Self.c(text).contains("got = copy("))
+    }
+
+    @Test(arguments: [
+        "ibv_reg_mr(pd=pd1, addr=map1, length=0x10001, access=LOCAL_WRITE) = mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ibv_reg_mr(pd=pd1, addr=map1+0xf000, length=0x2000, access=LOCAL_WRITE) = mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ibv_reg_mr(pd=pd1, addr=map1, length=0x20000, access=ON_DEMAND) = mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ibv_reg_mr(pd=pd1, addr=0, length=0xffffffffffffffff, access=ON_DEMAND) = mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ibv_reg_mr_ex(pd=pd1, length=0x11000, access=LOCAL_WRITE, comp_mask=ADDR, iova=0, addr=map1, fd=-1, fd_offset=0, dmah=0) "
+            + "= mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=READABLE, ioas_id=ioas1, user_va=map1, length=0x11000, iova=0}) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=READABLE, ioas_id=ioas1, user_va=map1+0xfff8, length=0x1000, iova=0}) = 0",
+        "ioctl(iommufd1, VFIO_IOMMU_MAP_DMA, {argsz=32, flags=READ, vaddr=map1, iova=0, size=0x11000}) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_IOVA_RANGES, {size=32, ioas_id=ioas1, num_iovas=2, allowed_iovas=map1+0xfff8}) = 0",
+        "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=SEND, send_flags=INLINE, sg_list=[{addr=map1+0xfff0, length=32, lkey=0}]}]) = 0",
+        "ibv_post_send(qp=qp1, wr=[{wr_id=1, opcode=SEND, send_flags=INLINE, sg_list=[{addr=0x1000, length=32, lkey=0}]}]) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_ALLOC, map1+0x10000) = 0", "ioctl(iommufd1, 0x3bff, map1+0x10000) = 0",
+    ])
+    func whatACallMayReachIsMapped(_ call: String) throws {
+        let text = Self.text(endingWith: call)
+        let (replay, last) = try Self.replay(text)
+        try Self.withMemoryBehind(replay) {
+            #expect(throws: Replay.Impossible.self) { try replay.step(last) }
+        }
+        #expect(try Self.c(text).contains("/* line \(last.line): \(Self.name(call)) is not made: "))
+    }
+
+    private static func name(_ call: String) -> String {
+        let words = call.split { !$0.isLetter && !$0.isNumber && $0 != "_" }
+        return String(call.hasPrefix("ioctl") ? (words[2] == "0x3bff" ? "ioctl" : words[2]) : words[0])
+    }
+
+    /// To the last page's end, and where the kernel finds nothing.
+    @Test(arguments: [
+        "ibv_reg_mr(pd=pd1, addr=map1+0xf000, length=0x1000, access=LOCAL_WRITE) = mr9 {lkey=mr9.lkey, rkey=mr9.rkey}",
+        "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=READABLE, ioas_id=ioas1, user_va=map1+0xff0, length=0xf010, iova=0}) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=READABLE, ioas_id=ioas1, user_va=0xffff800000000000, length=0x1000, "
+            + "iova=0}) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=READABLE, ioas_id=ioas1, user_va=map1, length=0xffffffffffffffff, "
+            + "iova=0}) = 0",
+        "ioctl(iommufd1, IOMMU_IOAS_ALLOW_IOVAS, {size=24, ioas_id=ioas1, num_iovas=5000, allowed_iovas=map1}) = 0",
+    ])
+    func whatIsMappedMayBeReached(_ call: String) throws {
+        let text = Self.text(endingWith: call)
+        let (replay, last) = try Self.replay(text)
+        _ = try replay.step(last)
+        #expect(try !Self.c(text).contains("/* line \(last.line): "))
     }
 }

@@ -1,3 +1,4 @@
+import CKernel
 import Kernel
 
 /// A record as one C file that needs nothing of ours: the same calls in the same order, each answer compared with the
@@ -98,6 +99,7 @@ public struct CExport {
             lines.append("\t/* line \(line): \(CText.comment(operation.name)) is not made: \(CText.comment(reason)) */")
             return
         }
+        if operation.signature.name == "ibv_create_qp" { noteQueuePair(operation) }
         var step = CStep(operation, line: line)
         step.write(&self, decoder)
         lines += step.lines
@@ -107,8 +109,15 @@ public struct CExport {
     private static let mostOfCall = 64 << 10, mostOfAll = 16 << 20
     private var dataSize = 0
 
-    /// What whoever builds and runs the file must not be made to do.
+    /// Why the exported program must not make the call; nil where it may. Records are untrusted.
     private mutating func reasonNotToMake(_ operation: Operation) -> String? {
+        let inputs = operation.inputs(decoder)
+        if let reason = operation.misuse(decoder, inputs, isReal: true) ?? inputs.lazy.compactMap(outOfReach).first {
+            return reason
+        }
+        if operation.signature.name == "ibv_post_send", !isSafeDatagram(operation) {
+            return "a datagram is sent to an address handle, and nothing else done with it"
+        }
         if let (path, flags) = operation.opened, !DevicePath.mayOpen(path, flags: flags) {
             return "\(path) is no device"
         }
@@ -140,10 +149,51 @@ public struct CExport {
         return name
     }
 
-    /// Bytes of what was mapped.
+    /// Bytes of what is mapped.
     private var mappings: [String: UInt64] = [:]
-    mutating func keep(mapping symbol: String, of length: UInt64) { mappings[symbol] = length }
-    func length(ofMapping symbol: String) -> UInt64? { mappings[symbol] }
+    /// `length` is nil of what is unmapped, be it in part.
+    mutating func noteMapping(_ symbol: String, _ length: UInt64?) { mappings[symbol] = length }
+
+    /// Why the call must not get an address: outside of the recorded mapping lies the exported program's own memory.
+    private func outOfReach(_ input: OperationInput) -> String? {
+        guard input.isAddress else { return nil }
+        let extent = input.extent { if case .number(let number, _) = $0 { number } else { nil } }
+        switch input.value {
+        case .symbol(let symbol, let offset):
+            guard hasMade(symbol) else { return nil }
+            let length = mappings[symbol] ?? 0
+            let room = input.isAccess && !input.isRange ? length : Replay.wholePages(length)
+            // The kernel refuses a range that goes around the end of the address space; nothing is mapped in the first 64 KiB.
+            let isRefused = extent > .max - 0xffff && !input.isUnchecked
+            let isInside = length > 0 && offset <= room && (extent <= room - offset || isRefused)
+            return isInside ? nil : "\(input.name)=\(symbol) reaches outside of what is mapped"
+        case .number(let address, _):
+            if input.isUnchecked { return extent > 0 ? "\(input.name) lies outside of what is mapped" : nil }
+            // Nothing is mapped below vm.mmap_min_addr, and no program above 2^56.
+            return address < 0x10000 || address >= 1 << 56
+                ? nil : "\(input.name) is an address of the program that was recorded"
+        default: return input.isUnchecked && extent > 0 ? "\(input.name) is no memory that the record mapped" : nil
+        }
+    }
+
+    /// Queue pairs whose work requests have an address handle where others have numbers (struct ibv_send_wr has a union).
+    private var datagramPairs: Set<String> = []
+
+    private mutating func noteQueuePair(_ operation: Operation) {
+        guard case .symbol(let made, _) = operation.result,
+            let index = operation.signature.parameters.firstIndex(where: { $0.name == "qp_type" })
+        else { return }
+        if case .number(let type, _) = operation.arguments[index], type != UInt64(IBV_QPT_UD.rawValue) {
+            datagramPairs.remove(made)
+        } else {
+            datagramPairs.insert(made)
+        }
+    }
+
+    private func isSafeDatagram(_ operation: Operation) -> Bool {
+        guard case .symbol(let pair, _)? = operation.arguments.first, datagramPairs.contains(pair) else { return true }
+        return operation.sendsDatagrams
+    }
 
     mutating func needVerbs() { usesVerbs = true }
 }

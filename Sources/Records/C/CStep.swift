@@ -23,13 +23,34 @@ struct CStep {
             return
         }
         lines.append("\t/* \(CText.comment(String(operation.text(ShortNames()).prefix(400)))) */")
+        let start = lines.count
+        defer { guardDescriptors(operation.inputs(decoder), from: start) }
         switch operation.signature.name {
         case "ioctl": ioctl(&file, decoder)
-        case "load", "store": access(file)
+        case "load", "store": access()
         case _ where system(&file): break
         case _ where verb(&file): break
         default: lines.append("\t/* not in C: it is no call of libibverbs */")
         }
+    }
+
+    /// A number that stands for a descriptor is one that the record did not open: the program's own must not get the call.
+    private mutating func guardDescriptors(_ inputs: [OperationInput], from start: Int) {
+        var numbers: [Int32] = []
+        for case .number(let number, .descriptor) in inputs.map(\.value) {
+            let descriptor = Int32(truncatingIfNeeded: number)
+            if descriptor >= 0, !numbers.contains(descriptor) { numbers.append(descriptor) }
+        }
+        guard !numbers.isEmpty else { return }
+        let call = lines[start...].map { "\t" + $0 }
+        lines.removeSubrange(start...)
+        put("if (\(numbers.map { "fcntl(\($0), F_GETFD) < 0" }.joined(separator: " && "))) {")
+        lines += call
+        put("} else {")
+        let names = numbers.map(String.init).joined(separator: ", ")
+        put("\tprintf(\"line \(line): not done, as descriptor \(names) is not the record's\\n\");")
+        put("\tdifferences++;")
+        put("}")
     }
 
     /// Names of the record that go in.
@@ -162,7 +183,7 @@ struct CStep {
         put("\trefused(\(line), \"mmap\", got == MAP_FAILED ? -errno : 0, \(wantedErrno));")
         if case .symbol(let made, _) = operation.result {
             put("\t\(file.declare(made, "void *")) = got == MAP_FAILED ? NULL : got;")
-            if case .number(let length, _)? = operation.arguments.first { file.keep(mapping: made, of: length) }
+            if case .number(let length, _)? = operation.arguments.first { file.noteMapping(made, length) }
         }
         put("}")
     }
@@ -212,16 +233,9 @@ struct CStep {
         put("}")
     }
 
-    private mutating func access(_ file: CExport) {
+    private mutating func access() {
         let isLoad = operation.signature.name == "load"
-        // Elsewhere there is this program's own memory.
-        guard case .symbol(let mapping, let offset)? = operation.arguments.first,
-            let length = file.length(ofMapping: mapping), offset <= length, UInt64(max(count, 1)) <= length - offset,
-            bytes(1).map({ isLoad ? $0.count <= max(count, 1) : $0.count == count }) ?? true
-        else {
-            put("/* outside of what is mapped: not made */")
-            return
-        }
+        guard case .symbol(let mapping, _)? = operation.arguments.first else { return }
         guard let data = bytes(1), !isLoad || operation.errno != nil || !data.isEmpty else {
             put("/* too long to keep */")
             return

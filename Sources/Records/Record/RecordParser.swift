@@ -48,8 +48,6 @@ extension Record {
 /// Lines to entries. What a feature's data means comes from the record itself.
 struct RecordParser {
     private var decoder = Decoder()
-    /// What descriptors are: some requests have one number on several kinds.
-    private var kinds: [String: FileKind] = [:]
     /// A line of few bytes may stand for many: all lines together stand for at most so many.
     static let mostBytes = 1 << 28
     private var room = RecordParser.mostBytes
@@ -157,7 +155,6 @@ struct RecordParser {
         }
         var operation = try call(signature, nodes, scanner)
         try answer(&operation, inside, &scanner)
-        if case .symbol(let made, _) = operation.result { note(made, operation) }
         return operation
     }
 
@@ -229,6 +226,7 @@ struct RecordParser {
                 if scanner.take(" after ") {
                     guard let times = Int(try scanner.word()), (2...1 << 30).contains(times), scanner.take(" times")
                     else { throw scanner.error("'after N times' is missing") }
+        try checkResults([.init("", operation.result)], ["": operation.resultFormat], scanner)
                     operation.times = times
                 }
                 break
@@ -250,10 +248,47 @@ struct RecordParser {
         return members
     }
 
-    private mutating func note(_ made: String, _ operation: Operation) {
-        if case .text(let path)? = operation.arguments.first { kinds[made] = FileKind(opening: path) }
+    /// What a call gives a name to is of the name's kind: else a number of the record's could stand for a descriptor.
+    private func checkResults(
+        _ members: [Operation.Member], _ formats: [String: Format], _ scanner: RecordScanner
+    ) throws(RecordError) {
+        for member in members {
+            switch member.value {
+            case .symbol(let name, let offset):
+                guard !Symbols.isResult(name, offset, formats[member.name] ?? .decimal) else { continue }
+                let text = offset == 0 ? name : name + "+0x" + String(offset, radix: 16)
+                throw scanner.error("this call gives nothing that is called '\(text)'")
+            case .structure(let members): try checkResults(members, formats, scanner)
+            case .list(let values):
+                try checkResults(values.map { .init(member.name, $0) }, formats, scanner)
+            default: continue
+            }
+        }
     }
 }
+
+extension Operation {
+    /// How its result is written.
+    fileprivate var resultFormat: Format {
+        guard signature.name == "ioctl" else { return signature.result }
+        switch request?.result {
+        case .descriptor, .feature: return .descriptor
+        default: return .decimal
+        }
+    }
+
+    /// How what else comes out is written, by name.
+    fileprivate var outputFormats: [String: Format] {
+        guard signature.name == "ioctl" else { return signature.members.mapValues(\.format) }
+        guard case .structure(let layout)? = request?.argument else { return [:] }
+        return Dictionary(
+            (layout.fields + layout.trailing.flatMap(\.fields)).map { ($0.name, $0.format) },
+            uniquingKeysWith: { first, _ in first })
+    }
+}
+        // An event names an object of any kind, and C has no such verb.
+        let isEvent = if case .none? = Verbs.named(operation.signature.name)?.inC { true } else { false }
+        if !isEvent { try checkResults(members, operation.outputFormats, typing.scanner) }
 
 extension Decoder {
     /// The layout of a feature's argument by its members.

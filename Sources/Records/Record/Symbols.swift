@@ -112,6 +112,24 @@ struct Symbols {
     /// What names begin with, before a number.
     private static let kinds: Set<String> = {
         var kinds = descriptors.union(["ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id"])
+    /// Whether it is a name of a descriptor.
+    static func isDescriptor(_ name: String) -> Bool { descriptors.contains(kind(of: name)) }
+
+    /// Whether what is written so may be called so where it comes out. Parts of objects ("mr1.lkey", "context1.gid0") are numbers
+    /// and GIDs, whichever they are.
+    static func isResult(_ name: String, _ offset: UInt64, _ format: Format) -> Bool {
+        let kind = kind(of: name)
+        switch format {
+        case .descriptor: return offset == 0 && descriptors.contains(kind)
+        case .handle(let made): return offset == 0 && kind == (made == "device" ? "ibdev" : made)
+        case .pointer: return kind == "map"
+        case .identity: return offset == 0 && ["ioas", "dev", "hwpt", "id"].contains(kind)
+        case .iova: return kind == "iova"
+        case .busAddress: return kind == "bus"
+        default: return offset == 0 && name.contains(".")
+        }
+    }
+
         for signature in Signature.all.values {
             for format in [signature.result] + signature.parameters.map(\.format) + signature.outputs.map(\.format) {
                 if case .handle(let kind) = format { kinds.insert(kind) }

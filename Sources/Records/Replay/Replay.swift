@@ -28,6 +28,8 @@ public final class Replay {
     var decoder = Decoder()
     /// Bytes that are mapped, by their first address.
     var mapped: [UInt64: UInt64] = [:]
+    /// Descriptors that calls gave and none has closed.
+    var opened: Set<Int32> = []
     /// What the kernel was given addresses of.
     var buffers: [(UnsafeMutableRawPointer, Int)] = []
     /// Arguments of one call, which no kernel looks at behind it.
@@ -128,12 +130,12 @@ public final class Replay {
         let arguments = ReplayArguments(try resolved(recorded))
         if recorded.signature.name == "ibv_post_send" {
             try checkBindings(arguments)
-            if isReal { try checkDatagrams(arguments) }
+            if isReal { try checkDatagrams(recorded, arguments) }
         }
         switch recorded.signature.name {
         case "ioctl": try ioctl(recorded, arguments)
         case "ibv_poll_cq": poll(recorded, arguments)
-        case "load", "store": try access(recorded, arguments)
+        case "load", "store": access(recorded, arguments)
         default:
             let verb = Verbs.named(recorded.signature.name)
             guard verb?.call(again: arguments.values, on: kernel) ?? system(recorded.signature.name, arguments) else {
@@ -159,15 +161,16 @@ public final class Replay {
         if case .symbol(let made, _) = recorded.result, case .symbol(let parent, _)? = recorded.arguments.first {
             children[parent, default: []].append(made)
         }
+        for case .number(let number, .descriptor) in [answered.result] + answered.outputs.map(\.value) {
+            opened.insert(Int32(truncatingIfNeeded: number))
+        }
         switch answered.signature.name {
         case "mmap":
             if case .number(let address, _) = answered.result { mapped[address] = arguments[0] }
         case "munmap":
-            guard let length = mapped[arguments[0]] else { return }
-            let page: UInt64 = 4096
-            mapped[arguments[0]] = arguments[1] >= length ? nil : length
-            // A part may be gone: then no part is touched.
-            if arguments[1] < length, arguments[1] >= page { mapped[arguments[0]] = nil }
+            // Whole pages are unmapped, one at least. After a part of a mapping is gone, none of it is accessed any more.
+            mapped[arguments[0]] = nil
+        case "close": opened.remove(arguments.int32(0))
         case let name where Verbs.named(name)?.ends ?? false:
             if case .symbol(let name, _)? = recorded.arguments.first { forget(name) }
         default: return
@@ -214,7 +217,7 @@ public final class Replay {
         switch (request.argument, arguments.values[2]) {
         case (.string, .text(let text)): argument = memory(Array(text.utf8) + [0])
         case (_, .structure(let members)):
-            guard let layout = layout(of: request, arguments.values[2]) else { fallthrough }
+            guard let layout = recorded.layout(decoder) else { fallthrough }
             argument = memory(bytes(members, layout))
         default: argument = raw(arguments.values[2])
         }
@@ -276,7 +279,7 @@ public final class Replay {
 
     func mayUnmap(_ address: UInt64, _ length: UInt64) -> Bool {
         guard let whole = mapped[address] else { return false }
-        return length <= (whole + 4095) & ~4095
+        return length <= Replay.wholePages(whole)
     }
 
     private func isMapped(_ address: UInt64, _ count: Int) -> Bool {
@@ -285,7 +288,7 @@ public final class Replay {
         }
     }
 
-    private func access(_ recorded: Operation, _ arguments: ReplayArguments) throws(Impossible) {
+    private func access(_ recorded: Operation, _ arguments: ReplayArguments) {
         var operation = recorded
         let count = Int(min(arguments[2], 1 << 26))
         guard let memory = UnsafeMutableRawPointer(bitPattern: UInt(arguments[0])), isMapped(arguments[0], count) else {
@@ -299,9 +302,6 @@ public final class Replay {
             }
             operation.arguments[1] = .bytes(errno == nil ? bytes : [])
         } else if case .bytes(let data) = arguments.values[1] {
-            guard data.count == count else {
-                throw Impossible(message: "a store of \(data.count) bytes does not have the count \(arguments[2])")
-            }
             errno = data.withUnsafeBytes { buffer in
                 buffer.baseAddress.flatMap { Errno(result: sys_copy_or_fault(memory, $0, buffer.count)) }
             }

@@ -1,0 +1,123 @@
+import CKernel
+import Glibc
+import Kernel
+
+/// Records are untrusted: what no replay, and no C made of a record, does for one. A record may use the objects, descriptors
+/// and memory that its own calls gave.
+extension Operation {
+    /// Why the call must not be made; nil where it may, as far as the record tells. `isReal` of this machine's kernel, whose
+    /// descriptors may be the program's own; a simulated one has none but the record's.
+    func misuse(_ decoder: Decoder, _ inputs: [OperationInput], isReal: Bool) -> String? {
+        if let reason = inputs.lazy.compactMap(\.misuse).first { return reason }
+        switch signature.name {
+        case "load": return bytes.map { UInt64($0) > number(2) ?? 0 } ?? false ? misuseOfCount : nil
+        case "store": return bytes.map { UInt64($0) != number(2) } ?? false ? misuseOfCount : nil
+        case "fcntl": return misuseOfFcntl
+        case "ioctl": return misuseOfBytes(decoder, isReal)
+        default: return nil
+        }
+    }
+
+    private func number(_ index: Int) -> UInt64? {
+        if arguments.indices.contains(index), case .number(let number, _) = arguments[index] { number } else { nil }
+    }
+
+    /// How many bytes were read or written; nil of data that is not kept.
+    private var bytes: Int? { if case .bytes(let bytes) = arguments[1] { bytes.count } else { nil } }
+
+    private var misuseOfCount: String {
+        "a \(name) of \(bytes ?? 0) bytes does not have the count \(number(2).map(String.init) ?? "of no number")"
+    }
+
+    /// Commands that have the kernel send signals, to a process that the record names, or watch folders.
+    private var misuseOfFcntl: String? {
+        // F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY (asm-generic/fcntl.h, linux/fcntl.h)
+        let commands: [UInt64] = [8, 10, 15, 1024, 1026]
+        guard let command = number(1) else { return "its command is no number" }
+        return commands.contains(command) ? "command \(command) sends signals" : nil
+    }
+
+    /// Bytes of a structure that are given as bytes, where they would be an address, a descriptor or a length that no check sees.
+    private func misuseOfBytes(_ decoder: Decoder, _ isReal: Bool) -> String? {
+        guard let argument = arguments.last else { return nil }
+        guard let request else {
+            guard case .bytes = argument, let number = number(1),
+                let known = Request.all.first(where: { $0.number == number && $0.namesObjects })
+            else { return nil }
+            return "0x\(String(number, radix: 16)) stands for \(known.name), which is written by its members"
+        }
+        switch (request.argument, argument) {
+        case (.structure, .bytes): return "its argument is a structure"
+        // Less than its header has no members.
+        case (.feature, .bytes(let bytes)): return bytes.count < 8 ? nil : "its argument is a structure"
+        case (_, .structure(let members)): return misuse(of: members, decoder, isReal)
+        default: return nil
+        }
+    }
+
+    private func misuse(of members: [Member], _ decoder: Decoder, _ isReal: Bool) -> String? {
+        func value(_ name: String) -> UInt64? {
+            if case .number(let number, _)? = members.first(where: { $0.name == name })?.value { number } else { nil }
+        }
+        let end = value("bytes").map { Int(clamping: $0) } ?? .max
+        guard let layout = layout(decoder, count: end) else { return nil }
+        let hasAddress = layout.fields.contains { OperationInput.isAddress($0.name, $0.format) }
+        for member in members {
+            guard member.name.hasPrefix("at"), let start = Int(member.name.dropFirst(2)),
+                (0...1 << 30).contains(start),
+                case .bytes(let bytes) = member.value
+            else { continue }
+            let range = start..<(start + bytes.count)
+            for field in layout.fields where field.direction != .output && field.offset + field.size <= end {
+                if hasAddress || isReal && field.isDescriptor,
+                    range.overlaps(field.offset..<(field.offset + field.size))
+                {
+                    return "\(member.name) is where \(field.name) is"
+                }
+            }
+            for trailing in layout.trailing where isReal && trailing.fields.contains(where: { $0.isDescriptor }) {
+                if let (field, bit) = trailing.onlyWith, let flags = value(field), flags & UInt64(bit) == 0 { continue }
+                let count = Int(clamping: value(trailing.countField) ?? .max)
+                let (size, isOver) = count.multipliedReportingOverflow(by: trailing.elementSize)
+                if !range.isEmpty, range.upperBound > layout.size, isOver || range.lowerBound - layout.size < size {
+                    return "\(member.name) is where \(trailing.name) is"
+                }
+            }
+        }
+        return nil
+    }
+}
+
+extension Operation {
+    /// Whether all its work requests are such as a UD queue pair takes: sends to an address handle.
+    var sendsDatagrams: Bool {
+        guard arguments.count > 1, case .list(let requests) = arguments[1] else { return true }
+        return requests.allSatisfy { request in
+            guard case .structure(let members) = request else { return false }
+            func value(_ name: String) -> Value? { members.first { $0.name == name }?.value }
+            guard case .number(let opcode, _)? = value("opcode"), case .symbol? = value("ah") else { return false }
+            return [IBV_WR_SEND, IBV_WR_SEND_WITH_IMM].contains { UInt64($0.rawValue) == opcode }
+        }
+    }
+}
+
+extension Field {
+    fileprivate var isDescriptor: Bool { if case .descriptor = format { true } else { false } }
+}
+
+extension Request {
+    /// Whether its argument has descriptors or addresses.
+    fileprivate var namesObjects: Bool {
+        switch argument {
+        case .feature: true
+        case .structure(let layout):
+            (layout.fields + layout.trailing.flatMap(\.fields)).contains { field in
+                switch field.format {
+                case .descriptor, .pointer: field.direction != .output
+                default: false
+                }
+            }
+        default: false
+        }
+    }
+}
