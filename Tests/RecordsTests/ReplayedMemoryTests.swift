@@ -96,4 +96,32 @@ import Testing
         _ = try replay.step(last)
         #expect(try !Self.c(text).contains("/* line \(last.line): "))
     }
+
+    @Test(arguments: [
+        "mmap(0x1000, 3, 0x32, -1, 0)", "mmap(0x1000, 0, 0x4032, -1, 0)", "mmap(0x1000, 3, 0x100022, -1, 0)",
+        "mmap(0x1000, 3, 0x122, -1, 0)", "mmap(0x1000, 7, 0x22, -1, 0)", "mmap(0x1000, 0x1000003, 0x22, -1, 0)",
+        "mmap(0x1000, 5, 1, memfd1, 0)",
+    ])
+    func memoryIsMappedWhereTheKernelChoosesAndIsNoCode(_ call: String) throws {
+        let text = Self.text("memfd_create(\"peerlab\", 0) = memfd1", call + " = map1")
+        let (replay, last) = try Self.replay(text)
+        let error = #expect(throws: Replay.Impossible.self) { try replay.step(last) }
+        #expect(error?.message.hasPrefix("mmap with ") == true, "\(error?.message ?? "")")
+        let c = try Self.c(text)
+        #expect(c.contains("mmap is not made: mmap with "))
+        #expect(!c.contains("got = mmap("))
+    }
+
+    @Test(arguments: [
+        "mmap(0x1000, 3, 0x22, -1, 0)", "mmap(0x200000, 3, 0x54040022, -1, 0)", "mmap(0x1000, 1, 1, memfd1, 0)",
+        "mmap(0x1000, 3, 0x8002, memfd1, 0)", "mmap(0x1000, 5, 1, device1, 0)",
+    ])
+    func whatScenariosMapIsMapped(_ call: String) throws {
+        let text = Self.text(
+            "open(\"/dev/vfio/devices/vfio0\", O_RDWR) = device1", "memfd_create(\"peerlab\", 0) = memfd1",
+            call + " = map1")
+        let (replay, last) = try Self.replay(text)
+        _ = try replay.step(last)
+        #expect(try Self.c(text).contains("got = mmap("))
+    }
 }

@@ -12,6 +12,7 @@ extension Operation {
         switch signature.name {
         case "load": return bytes.map { UInt64($0) > number(2) ?? 0 } ?? false ? misuseOfCount : nil
         case "store": return bytes.map { UInt64($0) != number(2) } ?? false ? misuseOfCount : nil
+        case "mmap": return misuseOfMapping
         case "fcntl": return misuseOfFcntl
         case "ioctl": return misuseOfBytes(decoder, isReal)
         default: return nil
@@ -27,6 +28,24 @@ extension Operation {
 
     private var misuseOfCount: String {
         "a \(name) of \(bytes ?? 0) bytes does not have the count \(number(2).map(String.init) ?? "of no number")"
+    }
+
+    /// What scenarios ask of mmap(2). Other flags choose the address (MAP_FIXED), or let a mapping grow over what lies beside
+    /// it. Code is mapped of a device's region alone, whose kernel is asked for it.
+    private var misuseOfMapping: String? {
+        let hugePages = UInt64(MAP_HUGETLB) | 0x3f << 26
+        let known = UInt64(0xf | MAP_ANONYMOUS | MAP_NORESERVE | MAP_LOCKED | MAP_POPULATE | MAP_NONBLOCK) | hugePages
+        guard let protection = number(1), let flags = number(2) else { return "mmap with flags that are no number" }
+        let unknown = UInt64(UInt32(truncatingIfNeeded: flags)) & ~known
+        guard unknown == 0 else { return "mmap with flags 0x\(String(unknown, radix: 16))" }
+        var allowed = UInt64(PROT_READ | PROT_WRITE)
+        if case .symbol(let symbol, _) = arguments[3], Symbols.kind(of: symbol) == "device",
+            flags & UInt64(MAP_ANONYMOUS) == 0
+        {
+            allowed |= UInt64(PROT_EXEC)
+        }
+        let other = UInt64(UInt32(truncatingIfNeeded: protection)) & ~allowed
+        return other == 0 ? nil : "mmap with protection 0x\(String(other, radix: 16))"
     }
 
     /// Commands that have the kernel send signals, to a process that the record names, or watch folders.
