@@ -124,4 +124,29 @@ import Testing
         _ = try replay.step(last)
         #expect(try Self.c(text).contains("got = mmap("))
     }
+
+    @Test(arguments: ["1", "0xfff", "0x1000", "0x2000"])
+    func whatIsUnmappedInPartIsNotTouched(length: String) throws {
+        let text = Self.text(
+            "mmap(0x2000, 3, 0x22, -1, 0) = map1", "munmap(map1, \(length)) = 0", "load(map1, <00*4>, 4) = 0")
+        let (replay, load) = try Self.replay(text)
+        let error = #expect(throws: Replay.Impossible.self) { try replay.step(load) }
+        #expect(error?.message == "map1 is not mapped there")
+        #expect(try !Self.c(text).contains("got = copy("))
+    }
+
+    @Test(arguments: [
+        "munmap(map1, 0x3000)", "munmap(map1+0x1000, 0x1000)", "munmap(0x400000, 0x1000)",
+        "munmap(&<00>, 0x7fffffff0000)",
+        "munmap(0, 0x7fffffff0000)",
+    ])
+    func whatIsNotMappedIsNotUnmapped(_ call: String) throws {
+        let text = Self.text("mmap(0x2000, 3, 0x22, -1, 0) = map1", "\(call) = 0")
+        let (replay, last) = try Self.replay(text)
+        #expect(throws: Replay.Impossible.self) { try replay.step(last) }
+        #expect(try !Self.c(text).contains("result(munmap("))
+        let twice = Self.text(
+            "mmap(0x2000, 3, 0x22, -1, 0) = map1", "munmap(map1, 0x2000) = 0", "munmap(map1, 0x2000) = 0")
+        #expect(try Self.c(twice).split(separator: "\n").count { $0.contains("result(munmap(") } == 1)
+    }
 }

@@ -13,6 +13,9 @@ extension Operation {
         case "load": return bytes.map { UInt64($0) > number(2) ?? 0 } ?? false ? misuseOfCount : nil
         case "store": return bytes.map { UInt64($0) != number(2) } ?? false ? misuseOfCount : nil
         case "mmap": return misuseOfMapping
+        case "munmap":
+            if case .symbol(_, 0)? = arguments.first { return nil }
+            return "it unmaps what the record did not map"
         case "fcntl": return misuseOfFcntl
         case "ioctl": return misuseOfBytes(decoder, isReal)
         default: return nil
