@@ -149,4 +149,13 @@ import Testing
             "mmap(0x2000, 3, 0x22, -1, 0) = map1", "munmap(map1, 0x2000) = 0", "munmap(map1, 0x2000) = 0")
         #expect(try Self.c(twice).split(separator: "\n").count { $0.contains("result(munmap(") } == 1)
     }
+
+    @Test func cTouchesNothingWhereItsMmapFailed() throws {
+        let c = try Self.c(
+            Self.text("mmap(0x7fffffffffff, 3, 0x22, -1, 0) = map1", "store(map1+0x403000, <41*16>, 16) = 0"))
+        let lines = c.split(separator: "\n")
+        let copy = try #require(lines.firstIndex { $0.contains("got = copy(") })
+        #expect(lines[..<copy].last { $0.contains("if (") }?.contains("if (map1) {") == true)
+        #expect(lines[copy...].contains { $0.contains("lacking(4, \"map1\");") })
+    }
 }

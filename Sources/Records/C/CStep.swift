@@ -273,6 +273,8 @@ extension String {
 
 /// An operation in a comment.
 struct ShortNames: OperationNames {
+        put("} else {")
+        put("\tlacking(\(line), \(CText.quoted(variable)));")
     var limits: (bytes: Int, elements: Int) { (8, 4) }
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
 }
