@@ -37,7 +37,9 @@ import Testing
         "feature DMA_BUF_TPH number=13 size=8 st=0:4:flags(a\"b=1)",
         "ioctl(1, IOMMU_DESTROY, {a|b=&<00>}) = 0", "ioctl(1, IOMMU_DESTROY, {while=1}) = 0",
         "ioctl(1, IOMMU_DESTROY, {a-b=1}) = 0", "close(uint8_t) = 0", "close(main1x) = 0", "close(strtok1) = 0",
-        "close(device1.a.b) = 0", "close(device1.int) = 0",
+        "close(device1.a.b) = 0", "close(device1.int) = 0", "feature FOO number=77 size=16 a=0:8 b=4:4 c=8:8",
+        "feature FOO number=77 size=8 argsz=4:4", "feature FOO number=77 size=8 feature=4:4",
+        "feature FOO number=77 size=8 operation=4:4",
     ])
     func whatIsNoNameInCIsRefusedWithItsLine(_ line: String) {
         let error = #expect(throws: RecordError.self) { try Record(parsing: Self.record(line)) }
@@ -86,5 +88,88 @@ import Testing
             Record(parsing: Self.record("ioctl(1, IOMMU_DESTROY, {size=8, id=7, at40=<41*64>, at4096=<41*64>}) = 0"))
         ).text
         #expect(!c.contains("memcpy((uint8_t *)&arg"))
+    }
+
+    @Test(arguments: ["errno", "stdin", "NULL", "EOF", "O_RDWR", "UNUSED", "si_pid", "gap_8", "__LINE__"])
+    func aMemberIsNoMacroOfTheHeaders(name: String) throws {
+        let c = try CExport(
+            Record(
+                parsing: Self.record(
+                    "feature FOO number=77 size=8 \(name)=4:4",
+                    "open(\"/dev/vfio/devices/vfio0\", 2) = device1 <0.000002>",
+                    "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, \(name)=1}) = 0 <0.000002>"
+                ))
+        ).text
+        #expect(c.contains("uint32_t member_\(name);"))
+        #expect(c.contains(".member_\(name) = (uint32_t)1,"))
+    }
+
+    @Test func structuresOfOneNameAndOtherMembersAreTwo() throws {
+        let c = try CExport(
+            Record(
+                parsing: Self.record(
+                    "feature FOO number=77 size=8 a=0:8", "open(\"/dev/vfio/devices/vfio0\", 2) = device1 <0.000002>",
+                    "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, a=1}) = 0 <0.000002>",
+                    "feature FOO number=77 size=8 b=0:8",
+                    "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, b=1}) = 0 <0.000002>"))
+        ).text
+        #expect(c.contains("struct vfio_device_feature_foo {\n"))
+        #expect(c.contains("struct vfio_device_feature_foo_2 {\n"))
+        #expect(c.contains("\t\t\tstruct vfio_device_feature_foo_2 fixed;"))
+    }
+
+    @Test func aCompletionIsComparedWithWhatTheRecordMade() throws {
+        let lines = [
+            "ibv_get_device_list() = 0 {devices=[{name=\"mlx5_0\", device=ibdev1}]}",
+            "ibv_open_device(device=ibdev1) = context1",
+            "ibv_create_cq(context=context1, cqe=16, channel=0) = cq1",
+            "ibv_poll_cq(cq=cq1, num_entries=1) = 1 {wc=[{wr_id=0, status=SUCCESS, qp_num=qp1.qp_num, opcode=SEND}]}",
+        ]
+        let c = try CExport(
+            Record(parsing: "peerlab record 1\n\n" + lines.map { "\($0) <0.000002>\n" }.joined())
+        ).text
+        #expect(c.contains("wc[0].status"))
+        #expect(!c.contains("qp1_qp_num"))
+    }
+
+    @Test func areasAtTheEndOfAPageAreGivenBack() throws {
+        let c = try CExport(Record(parsing: Self.record("ioctl(-1, 0x5401, <00*8>) = -1 EBADF"))).text
+        #expect(c.contains("munmap("))
+    }
+
+    @Test(arguments: [
+        ("1000", "usleep(1);"), ("999999999", "usleep(999999);"), ("3500000000", "sleep(3);\n\tusleep(500000);"),
+        ("18446744073709551615", "sleep(60);"),
+    ])
+    func cWaitsAsLongAsTheRecord(_ nanoseconds: String, _ code: String) throws {
+        let c = try CExport(Record(parsing: Self.record("nanosleep(\(nanoseconds)) = 0"))).text
+        #expect(c.contains("\t\(code)\n}"), "\(c)")
+    }
+
+    @Test func aTextIsWritten() throws {
+        let c = try CExport(
+            Record(
+                parsing: Self.record("eventfd(0) = eventfd1 <0.000001>", "write(eventfd1, \"text\", 4) = 4 <0.000001>"))
+        ).text
+        #expect(c.contains("data[4] = { 0x74, 0x65, 0x78, 0x74 };"))
+    }
+
+    /// A kernel that reads or writes more than the record has must get EFAULT.
+    @Test func whatAMemberPointsToEndsWhereMemoryEnds() throws {
+        let c = try CExport(
+            Record(
+                parsing: Self.record(
+                    "open(\"/dev/iommu\", O_RDWR) = iommufd1 <0.000001>",
+                    "ioctl(iommufd1, IOMMU_IOAS_ALLOC, {size=12, flags=0} => {out_ioas_id=ioas1}) = 0 <0.000001>",
+                    "ioctl(iommufd1, IOMMU_IOAS_IOVA_RANGES, {size=32, ioas_id=ioas1, num_iovas=1, allowed_iovas=&<00*16>}) = 0 <0.000001>"
+                ))
+        ).text
+        #expect(c.contains("allowed_iovas_memory = at_end_of_page("), "\(c)")
+    }
+
+    @Test func aRecordEndsOnce() throws {
+        let text = Self.record("nanosleep(1) = 0 <0.000001>", "#! end 1 operations", "#! end 1 operations")
+        let error = #expect(throws: RecordError.self) { try Record(parsing: text) }
+        #expect(error?.text == "line 5: this stands behind the record's end")
     }
 }

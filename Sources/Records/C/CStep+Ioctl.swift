@@ -76,9 +76,9 @@ extension CStep {
         guard let field = layout.fields.first(where: { $0.name == member.name }) else { return }
         switch member.value {
         case .number(0, let format):
-            if case .descriptor = format { put("\t\t\t.\(member.name) = 0,") }
-        case .pointer: put("\t\t\t.\(member.name) = (uintptr_t)\(memory(member)),")
-        default: put("\t\t\t.\(member.name) = \(cast(field))\(text(member.value)),")
+            if case .descriptor = format { put("\t\t\t.\(CText.member(member.name)) = 0,") }
+        case .pointer: put("\t\t\t.\(CText.member(member.name)) = (uintptr_t)\(memory(member)),")
+        default: put("\t\t\t.\(CText.member(member.name)) = \(cast(field))\(text(member.value)),")
         }
     }
 
@@ -137,17 +137,17 @@ extension CStep {
             case .number(let wanted, _):
                 guard layout.fields.contains(where: { $0.name == member.name }) else { continue }
                 put(
-                    "\tequal(\(line), \(what), (unsigned long long)arg.fixed.\(member.name), "
+                    "\tequal(\(line), \(what), (unsigned long long)arg.fixed.\(CText.member(member.name)), "
                         + "\(CText.number(wanted)));")
             case .symbol(let symbol, 0) where layout.fields.contains(where: { $0.name == member.name }):
                 let isDescriptor = symbol.hasPrefix("dmabuf") || symbol.hasPrefix("file")
                 let type = symbol.hasPrefix("iova") ? "uint64_t" : isDescriptor ? "int" : "uint32_t"
                 if file.hasMade(symbol) {
                     put(
-                        "\tequal(\(line), \(what), arg.fixed.\(member.name), "
+                        "\tequal(\(line), \(what), arg.fixed.\(CText.member(member.name)), "
                             + "\(CText.identifier(symbol)));")
                 } else {
-                    put("\t\(file.declare(symbol, type)) = (\(type))arg.fixed.\(member.name);")
+                    put("\t\(file.declare(symbol, type)) = (\(type))arg.fixed.\(CText.member(member.name));")
                 }
             case .pointer(let bytes, _):
                 guard layout.fields.contains(where: { $0.name == member.name }),

@@ -47,7 +47,7 @@ extension CStep {
         case .gidTable: gids(&file)
         case .completionEvent: event()
         case .work(let kind): work(kind)
-        case .completions: poll()
+        case .completions: poll(file)
         }
     }
 
@@ -219,7 +219,7 @@ extension CStep {
         }
     }
 
-    private mutating func poll() {
+    private mutating func poll(_ file: CExport) {
         var wanted: [Operation.Value] = []
         if case .list(let list)? = operation.outputs.first?.value { wanted = list }
         put("\tstruct ibv_wc wc[\(max(1, wanted.count))];")
@@ -238,7 +238,8 @@ extension CStep {
         for (index, value) in wanted.enumerated() {
             guard case .structure(let members) = value else { continue }
             put("\tif (found > \(index)) {")
-            for member in members {
+            // What nothing before it gave has no variable.
+            for member in members where CStep.symbols(member.value).allSatisfy(file.hasMade) {
                 put(
                     "\t\tequal(\(line), \(CText.quoted(member.name)), (unsigned long long)wc[\(index)].\(member.name), "
                         + "\(text(member.value)));")

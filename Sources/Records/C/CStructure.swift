@@ -26,7 +26,7 @@ enum CStructure {
         var offset = 0
         for field in layout.fields.sorted(by: { $0.offset < $1.offset }) where field.offset >= offset {
             if field.offset > offset { result.append("uint8_t gap_\(offset)[\(field.offset - offset)];") }
-            result.append("\(type(field)) \(field.name);")
+            result.append("\(type(field)) \(CText.member(field.name));")
             offset = field.offset + field.size
         }
         if layout.size > offset { result.append("uint8_t gap_\(offset)[\(layout.size - offset)];") }
@@ -87,11 +87,19 @@ extension Format {
 extension CExport {
     /// Declares a structure; the result is its name.
     mutating func structure(_ layout: Layout) -> String {
-        let name = layout.name.isEmpty ? "argument" : layout.name
-        let text =
-            (["struct \(name) {"] + CStructure.members(layout).map { "\t" + $0 } + ["} __attribute__((packed));"])
-            .joined(separator: "\n")
-        if !structures.contains(where: { $0.name == name }) { structures.append((name, text)) }
+        let plain = layout.name.isEmpty ? "argument" : layout.name
+        let members = CStructure.members(layout).map { "\t" + $0 }
+        func text(_ name: String) -> String {
+            (["struct \(name) {"] + members + ["} __attribute__((packed));"]).joined(separator: "\n")
+        }
+        // A record may describe a feature again, with other members: that is another structure.
+        var name = plain
+        var number = 1
+        while let known = structures.first(where: { $0.name == name }), known.text != text(name) {
+            number += 1
+            name = "\(plain)_\(number)"
+        }
+        if !structures.contains(where: { $0.name == name }) { structures.append((name, text(name))) }
         return name
     }
 

@@ -35,6 +35,18 @@ enum CText {
         "__asm__", "__attribute__", "__extension__", "__typeof__", "_Pragma", "linux", "unix",
     ]
 
+    /// A structure's member in C. Names in capital letters, and some others, may be macros of the headers that the file includes;
+    /// and gaps have names of their own.
+    static func member(_ name: String) -> String {
+        let isMacro = !name.contains(where: \.isLowercase) || headerNames.contains(name)
+        return isMacro || reservedPrefixes.contains(where: name.hasPrefix) ? "member_" + name : name
+    }
+
+    private static let headerNames: Set<String> = [
+        "errno", "stdin", "stdout", "stderr", "sched_priority", "st_atime", "st_mtime", "st_ctime",
+    ]
+    private static let reservedPrefixes = ["_", "gap_", "member_", "ibv_", "sa_", "si_", "sigev_"]
+
     /// As text in a comment: it cannot end it, nor go on in the next line, nor hold a trigraph.
     static func comment(_ text: String) -> String {
         var result = ""

@@ -77,6 +77,9 @@ struct RecordParser {
             }
     }
 
+    /// The members before a feature's data.
+    private static let headerFields: Set<Substring> = ["argsz", "feature", "operation"]
+
     private static func feature(_ line: Substring, _ number: Int) throws(RecordError) -> Feature {
         let words = line.split(separator: " ")
         var values: [(name: Substring, value: Substring)] = []
@@ -101,7 +104,7 @@ struct RecordParser {
             throw RecordError(line: number, message: "'\(revision.prefix(40))' is no name of a revision")
         }
         for (name, value) in values.dropFirst(2) where name != "revision" || value.contains(":") {
-            guard CText.isName(name), !fields.contains(where: { $0.name == name }) else {
+            guard CText.isName(name), !headerFields.contains(name), !fields.contains(where: { $0.name == name }) else {
                 throw RecordError(line: number, message: "'\(name.prefix(40))' is no name of a field, or a second time")
             }
             let parts = value.split(separator: ":")
@@ -109,6 +112,10 @@ struct RecordParser {
                 [1, 2, 4, 8].contains(width),
                 offset >= 0, offset <= size - width
             else { throw RecordError(line: number, message: "'\(name)' has no place in \(size) bytes") }
+            let place = offset..<(offset + width)
+            if let other = fields.first(where: { place.overlaps($0.offset..<($0.offset + $0.size)) }) {
+                throw RecordError(line: number, message: "'\(name)' overlaps '\(other.name)'")
+            }
             var format = Format.hexadecimal
             if parts.count > 2 {
                 guard let known = Record.format(parts[2]) else {
