@@ -177,9 +177,16 @@ enum CText {
         /* A copy that ends where readable memory ends: a kernel that reads on gets EFAULT. */
         UNUSED static void *at_end_of_page(const void *bytes, size_t count)
         {
+        	static struct { char *memory; size_t length; } areas[32];
+        	static unsigned next;
         	size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (count + page - 1) / page * page;
         	char *memory = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+        	if (areas[next].memory)
+        		munmap(areas[next].memory, areas[next].length);
+        	areas[next].memory = memory;
+        	areas[next].length = whole + page;
+        	next = (next + 1) % 32;
         	if (memory == MAP_FAILED || mprotect(memory + whole, page, PROT_NONE))
         		abort();
         	return memcpy(memory + whole - count, bytes, count);
