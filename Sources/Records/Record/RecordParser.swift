@@ -20,11 +20,11 @@ extension Record {
             header.append((String(line[..<colon]), RecordParser.text(line[line.index(after: colon)...])))
         }
         var parser = RecordParser()
+        var found = 0
         for line in lines {
             number += 1
             if line.isEmpty { continue }
-            if let count = Record.end(line) {
-                let found = operations.count
+            if let count = Record.end(line), !isWhole {
                 guard count == found else {
                     throw RecordError(
                         line: number,
@@ -36,10 +36,10 @@ extension Record {
                 continue
             }
             let kind = try parser.parse(line, number)
-            if case .comment = kind {
-            } else if isWhole {
+            if isWhole, !line.hasPrefix("#") || Record.end(line) != nil {
                 throw RecordError(line: number, message: "this stands behind the record's end")
             }
+            if case .operation = kind { found += 1 }
             entries.append(Entry(line: number, kind))
         }
     }
@@ -226,6 +226,7 @@ struct RecordParser {
         } else {
             operation.result = try typing.value(try scanner.value(), operation.signature.result)
         }
+        try checkResults([.init("", operation.result)], ["": operation.resultFormat], scanner)
         if let inside { operation.outputs = try outputs(inside, operation, typing) }
         while scanner.take(" ") {
             if let time = scanner.time() {
@@ -233,7 +234,6 @@ struct RecordParser {
                 if scanner.take(" after ") {
                     guard let times = Int(try scanner.word()), (2...1 << 30).contains(times), scanner.take(" times")
                     else { throw scanner.error("'after N times' is missing") }
-        try checkResults([.init("", operation.result)], ["": operation.resultFormat], scanner)
                     operation.times = times
                 }
                 break
@@ -252,6 +252,9 @@ struct RecordParser {
         default: value = try typing.value(node, .hexadecimal)
         }
         guard case .structure(let members) = value else { throw typing.scanner.error("outputs are {name=value}") }
+        // An event names an object of any kind, and C has no such verb.
+        let isEvent = if case .none? = Verbs.named(operation.signature.name)?.inC { true } else { false }
+        if !isEvent { try checkResults(members, operation.outputFormats, typing.scanner) }
         return members
     }
 
@@ -293,9 +296,6 @@ extension Operation {
             uniquingKeysWith: { first, _ in first })
     }
 }
-        // An event names an object of any kind, and C has no such verb.
-        let isEvent = if case .none? = Verbs.named(operation.signature.name)?.inC { true } else { false }
-        if !isEvent { try checkResults(members, operation.outputFormats, typing.scanner) }
 
 extension Decoder {
     /// The layout of a feature's argument by its members.
