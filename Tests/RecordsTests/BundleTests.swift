@@ -63,4 +63,18 @@ import Testing
                 + "device 0000:01:00.0 libibverbs 1.14.44.0, 127.0.0.1")
         #expect(redaction.taken == ["folder: 1", "guid: 1", "host: 1", "ip address: 2", "mac address: 1"])
     }
+
+    /// With a port, at the end of a sentence, before a colon, and in the form of IPv6.
+    @Test(arguments: [
+        ("10.1.2.3:7471 and 10.1.2.3.", "ipaddress-1:7471 and ipaddress-1."), ("to 10.1.2.4: no", "to ipaddress-1: no"),
+        ("mac aa:bb:cc:dd:ee:ff: end", "mac macaddress-1: end"), ("gid ::ffff:10.9.8.7", "gid ipaddress-1"),
+        ("gid 0:0:0:0:0:ffff:10.9.8.7.", "gid ipaddress-1."), ("fe80::1: no", "ipaddress-1: no"),
+        ("(fe80::1).", "(ipaddress-1)."), ("fe80::", "ipaddress-1"), ("2001:db8:: and", "ipaddress-1 and"),
+        ("guid 0011:2233:4455:6677.", "guid guid-1."), ("0000:01:00.0: 1.2.3.", "0000:01:00.0: 1.2.3."),
+        ("at 12:34:56", "at 12:34:56"), ("::", "::"), ("127.0.0.1:80", "127.0.0.1:80"), ("1.2.3.4.5", "1.2.3.4.5"),
+    ])
+    func anAddressInASentenceIsTakenOut(_ text: String, _ redacted: String) {
+        var redaction = Redaction(hosts: [], users: [], folders: [])
+        #expect(redaction.apply(text) == redacted)
+    }
 }

@@ -49,29 +49,49 @@ public struct Redaction: Sendable {
         return name
     }
 
-    /// A run of hexadecimal digits, colons and dots, which may be an address.
+    /// A run of hexadecimal digits, colons and dots, which may be an address, or have one among its colons: "10.1.2.3:7471".
     private mutating func replaced(_ token: String, _ isVersion: Bool) -> String {
-        guard let kind = Redaction.kind(of: token, isVersion) else { return token }
-        return name(kind, of: token)
+        guard !token.isEmpty else { return token }
+        if let whole = replacedWhole(token, isVersion) { return whole }
+        return token.split(separator: ":", omittingEmptySubsequences: false)
+            .map { replacedWhole(String($0), isVersion) ?? String($0) }.joined(separator: ":")
     }
+
+    /// With what a sentence or a list has behind an address; nil where it is none.
+    private mutating func replacedWhole(_ token: String, _ isVersion: Bool) -> String? {
+        let end = token.lastIndex { $0 != "." && $0 != ":" }.map(token.index(after:)) ?? token.startIndex
+        let word = token[..<end]
+        let candidates = [token[...], token[end...].hasPrefix("::") ? word + "::" : word, word]
+        for candidate in candidates where candidate.utf8.count <= Redaction.longest {
+            guard let kind = Redaction.kind(of: String(candidate), isVersion) else { continue }
+            return name(kind, of: String(candidate)) + token.dropFirst(candidate.count)
+        }
+        return nil
+    }
+
+    /// Of an IPv6 address with an IPv4 address at its end (RFC 4291), in characters.
+    private static let longest = 45
 
     private static func kind(of token: String, _ isVersion: Bool) -> String? {
         let groups = token.split(separator: ":", omittingEmptySubsequences: false)
         if groups.count == 6, groups.allSatisfy({ $0.utf8.count == 2 }) { return "mac address" }
         // "0011:2233:4455:6677"; a PCI address has a dot.
         if groups.count == 4, groups.allSatisfy({ $0.utf8.count == 4 }), !token.contains(".") { return "guid" }
-        if groups.count >= 3, groups.count <= 8, token.contains("::") || groups.count == 8,
-            groups.allSatisfy({ $0.utf8.count <= 4 && !$0.contains(".") }), token != "::"
+        // The last 32 bits may stand as an IPv4 address: "::ffff:10.1.2.3".
+        let isMapped = groups.last.map(isIPv4) ?? false
+        let count = groups.count + (isMapped ? 1 : 0)
+        if groups.count >= 3, count <= 8, token.contains("::") || count == 8,
+            groups.dropLast(isMapped ? 1 : 0).allSatisfy({ $0.utf8.count <= 4 && !$0.contains(".") }), token != "::",
+            !token.hasSuffix(":") || token.hasSuffix("::")
         {
             return "ip address"
         }
-        let numbers = token.split(separator: ".", omittingEmptySubsequences: false)
-        if !isVersion, numbers.count == 4, token != "127.0.0.1",
-            numbers.allSatisfy({ Int($0).map { (0...255).contains($0) } ?? false })
-        {
-            return "ip address"
-        }
-        return nil
+        return !isVersion && isIPv4(token) && token != "127.0.0.1" ? "ip address" : nil
+    }
+
+    private static func isIPv4(_ text: some StringProtocol) -> Bool {
+        let numbers = text.split(separator: ".", omittingEmptySubsequences: false)
+        return numbers.count == 4 && numbers.allSatisfy { Int($0).map { (0...255).contains($0) } ?? false }
     }
 
     private mutating func words(in line: String) -> String {
