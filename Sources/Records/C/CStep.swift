@@ -144,7 +144,7 @@ struct CStep {
         case "ftruncate": call("ftruncate(\(argument(0)), (off_t)\(argument(1)))", &file)
         case "fcntl": call("fcntl(\(argument(0)), (int)\(argument(1)), \(argument(2)))", &file)
         case "eventfd": call("eventfd(\(argument(0)), EFD_CLOEXEC)", &file)
-        case "nanosleep": put("usleep(\(microseconds));")
+        case "nanosleep": wait()
         case "poll": pollDescriptor()
         case "mmap": map(&file)
         case "munmap":
@@ -160,9 +160,15 @@ struct CStep {
         return true
     }
 
-    private var microseconds: String {
-        guard case .number(let nanoseconds, _)? = operation.arguments.first else { return "0" }
-        return String(min(nanoseconds / 1000, 999_999))
+    /// A minute at most: the record is untrusted. usleep(3) takes less than a second.
+    private mutating func wait() {
+        var microseconds: UInt64 = 0
+        if case .number(let nanoseconds, _)? = operation.arguments.first {
+            microseconds = min(nanoseconds / 1000, 60_000_000)
+        }
+        let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
+        if seconds > 0 { put("sleep(\(seconds));") }
+        if rest > 0 || seconds == 0 { put("usleep(\(rest));") }
     }
 
     private mutating func pollDescriptor() {
@@ -223,7 +229,10 @@ struct CStep {
     }
 
     private mutating func send(_ text: String, _ file: inout CExport) {
-        guard let data = bytes(1) else {
+        var data = bytes(1)
+        // sysfs takes text.
+        if case .text(let text) = operation.arguments[1] { data = Array(text.utf8) }
+        guard let data else {
             put("/* what it wrote is too long to keep */")
             return
         }
@@ -242,7 +251,9 @@ struct CStep {
             put("/* too long to keep */")
             return
         }
-        put("{")
+        // Where mmap(2) fails there is nothing at its address.
+        let variable = CText.identifier(mapping)
+        put("if (\(variable)) {")
         put(
             "\tstatic\(isLoad ? "" : " const") uint8_t data[\(max(count, 1))]\(isLoad ? "" : " = \(CText.bytes(data))");"
         )
@@ -262,6 +273,8 @@ struct CStep {
         if isLoad, operation.errno == nil {
             put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
         }
+        put("} else {")
+        put("\tlacking(\(line), \(CText.quoted(variable)));")
         put("}")
     }
 }
@@ -273,8 +286,6 @@ extension String {
 
 /// An operation in a comment.
 struct ShortNames: OperationNames {
-        put("} else {")
-        put("\tlacking(\(line), \(CText.quoted(variable)));")
     var limits: (bytes: Int, elements: Int) { (8, 4) }
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
 }
