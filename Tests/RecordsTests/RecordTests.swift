@@ -157,6 +157,21 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(try line("ioctl", [3, 0], 0x7010).contains("ptr=&<01>"))
     }
 
+    /// Devices may give a region one number for both keys; where the record is made again, they may be two.
+    @Test func aRegionsKeysHaveTheirOwnNames() throws {
+        var symbols = Symbols()
+        let made = try #require(Signature.all["ibv_reg_mr"])
+        var region = Operation(made, made.parameters.map { .number(0, $0.format) })
+        region.result = .number(0x7000, made.result)
+        region.outputs = [.init("lkey", .number(0x42, .key)), .init("rkey", .number(0x42, .key))]
+        #expect(Record.line(symbols.named(region)).contains("{lkey=mr1.lkey, rkey=mr1.rkey}"))
+        let posted = try #require(Signature.all["ibv_post_send"])
+        let piece = Operation.Value.structure([.init("lkey", .number(0x42, .key))])
+        let request = Operation.Value.structure([.init("rkey", .number(0x42, .key)), .init("sg_list", .list([piece]))])
+        let line = Record.line(symbols.named(Operation(posted, [.number(0, .handle("qp")), .list([request])])))
+        #expect(line.contains("rkey=mr1.rkey") && line.contains("lkey=mr1.lkey"), "\(line)")
+    }
+
     @Test func whatIsWrittenMayBeNothing() throws {
         let text = "peerlab record 1\n\nmemfd_create(\"a\", 2) = memfd1\npwrite(memfd1, <>, 0, 0) = 0\n"
         #expect(CExport(try Record(parsing: text), kselftest: false).text.contains("data[1] = { 0 };"))

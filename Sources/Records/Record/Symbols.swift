@@ -13,7 +13,8 @@ struct Symbols {
     private var handles: [UInt64: String] = [:]
     private var memory: [Extent] = []
     private var spaces: [Extent] = []
-    private var keys: [UInt64: String] = [:]
+    /// Keys of memory regions by member, "lkey" or "rkey": a device may give one number for both.
+    private var keys: [String: [UInt64: String]] = [:]
     private var queueNumbers: [UInt64: String] = [:]
     private var gids: [[UInt8]: String] = [:]
     /// Ids by the iommufd that gave them.
@@ -86,7 +87,9 @@ struct Symbols {
         var result = operation
         let space = space(of: operation)
         for (index, parameter) in operation.signature.parameters.enumerated() where index < result.arguments.count {
-            if !parameter.isOutput { result.arguments[index] = named(result.arguments[index], space) }
+            if !parameter.isOutput {
+                result.arguments[index] = named(result.arguments[index], space, member: parameter.name)
+            }
         }
         if operation.errno == nil { result.result = define(operation, result) }
         result.outputs = operation.outputs.map { member in
@@ -109,9 +112,6 @@ struct Symbols {
         return name.dropFirst(kind.count).allSatisfy(\.isNumber) ? String(kind) : ""
     }
 
-    /// What names begin with, before a number.
-    private static let kinds: Set<String> = {
-        var kinds = descriptors.union(["ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id"])
     /// Whether it is a name of a descriptor.
     static func isDescriptor(_ name: String) -> Bool { descriptors.contains(kind(of: name)) }
 
@@ -130,6 +130,9 @@ struct Symbols {
         }
     }
 
+    /// What names begin with, before a number.
+    private static let kinds: Set<String> = {
+        var kinds = descriptors.union(["ibdev", "map", "bus", "iova", "ioas", "dev", "hwpt", "id"])
         for signature in Signature.all.values {
             for format in [signature.result] + signature.parameters.map(\.format) + signature.outputs.map(\.format) {
                 if case .handle(let kind) = format { kinds.insert(kind) }
@@ -152,7 +155,7 @@ struct Symbols {
 
     private func named(_ value: Operation.Value, _ space: String?, member: String = "") -> Operation.Value {
         switch value {
-        case .number(let number, let format): name(of: number, format, space) ?? value
+        case .number(let number, let format): name(of: number, format, space, member) ?? value
         case .structure(let members):
             .structure(members.map { .init($0.name, named($0.value, space, member: $0.name)) })
         case .list(let values): .list(values.map { named($0, space, member: member) })
@@ -162,13 +165,16 @@ struct Symbols {
         }
     }
 
-    private func name(of value: UInt64, _ format: Format, _ space: String?) -> Operation.Value? {
+    private func name(
+        of value: UInt64, _ format: Format, _ space: String?, _ member: String
+    ) -> Operation.Value? {
         switch format {
         case .descriptor: descriptors[Int32(truncatingIfNeeded: value)].map { .symbol($0, 0) }
         case .handle: handles[value].map { .symbol($0, 0) }
         case .pointer: locate(value, in: memory)
         case .iova: locate(value, in: spaces)
-        case .key: keys[value].map { .symbol($0, 0) }
+        case .key:
+            (keys[member]?[value] ?? keys.values.lazy.compactMap { $0[value] }.first).map { .symbol($0, 0) }
         case .queueNumber: queueNumbers[value].map { .symbol($0, 0) }
         case .identity: space.flatMap { identities[$0]?[value] }.map { .symbol($0, 0) }
         default: nil
@@ -295,7 +301,7 @@ struct Symbols {
             return .symbol(name, 0)
         case .key:
             guard case .symbol(let region, _) = named.result else { return nil }
-            keys[value] = "\(region).\(member)"
+            keys[member, default: [:]][value] = "\(region).\(member)"
             values["\(region).\(member)"] = value
             return .symbol("\(region).\(member)", 0)
         case .queueNumber:
@@ -304,7 +310,7 @@ struct Symbols {
                 values["\(pair).\(member)"] = value
             }
             return queueNumbers[value].map { .symbol($0, 0) }
-        default: return name(of: value, format, space)
+        default: return name(of: value, format, space, member)
         }
     }
 
