@@ -68,7 +68,8 @@ extension CStep {
         for member in members {
             guard case .pointer(let bytes, _) = member.value, layout.fields.contains(where: { $0.name == member.name })
             else { continue }
-            put("\tstatic uint8_t \(memory(member))[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
+            put("\tstatic const uint8_t \(memory(member))_bytes[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
+            put("\tvoid *\(memory(member)) = at_end_of_page(\(memory(member))_bytes, \(bytes.count));")
         }
     }
 
@@ -152,7 +153,7 @@ extension CStep {
             case .pointer(let bytes, _):
                 guard layout.fields.contains(where: { $0.name == member.name }),
                     case .pointer(let given, _)? = inputs.first(where: { $0.name == member.name })?.value,
-                    bytes.count <= max(1, given.count)
+                    bytes.count <= given.count
                 else { continue }
                 put(
                     "\tsame_bytes(\(line), \(what), \(memory(member)), "
