@@ -149,4 +149,12 @@ private func answers(_ record: Record) -> [Answer] {
     func otherTextIsNoExpression(_ text: String) {
         #expect(throws: RecordError.self) { try FailureExpression(text) }
     }
+
+    /// A chain is a tree as deep as it is long.
+    @Test(arguments: ["&&", "||"])
+    func aChainIsOfLimitedLength(_ joint: String) {
+        let text = [String](repeating: "line == 1", count: 100_000).joined(separator: " \(joint) ")
+        let error = #expect(throws: RecordError.self) { try FailureExpression(text) }
+        #expect(error?.text == "in the expression: it has more than 1000 comparisons")
+    }
 }

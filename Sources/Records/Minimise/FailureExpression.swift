@@ -47,6 +47,8 @@ public struct FailureExpression: Sendable {
     private struct Parser {
         private var words: [String] = []
         private var position = 0
+        /// Comparisons so far. Chains of && and || are limited too: the tree is as deep as a chain is long.
+        private var count = 0
 
         init(_ text: String) {
             var word = ""
@@ -116,6 +118,8 @@ public struct FailureExpression: Sendable {
             let isEqual = take("==")
             guard isEqual || take("!="), let value = next else { throw error("'\(name)' takes == or !=, and a value") }
             position += 1
+            count += 1
+            guard count <= 1000 else { throw error("it has more than 1000 comparisons") }
             return .compare(name, value, isEqual: isEqual)
         }
     }
