@@ -129,7 +129,7 @@ public struct Minimiser {
                 let lines = record.operations.map { record.entries[$0.index].line }
                 let part = Set(lines[max(0, end - size)..<end]).subtracting(kept)
                 end -= size
-                guard !part.isEmpty, accept(record.without(part, keeping: failure.line)) else { continue }
+                guard !part.isEmpty, accept(record.without(part)) else { continue }
                 hasDropped = true
                 end = min(end, count)
             }
@@ -206,8 +206,8 @@ extension Record {
         return result
     }
 
-    /// Without these lines, and without what needs what they made; nothing that `line` needs goes.
-    func without(_ lines: Set<Int>, keeping line: Int) -> Record {
+    /// Without these lines, and without what needs what they made.
+    func without(_ lines: Set<Int>) -> Record {
         var result = self
         var gone: Set<String> = []
         result.entries = entries.filter { entry in
