@@ -174,7 +174,7 @@ enum CText {
         	differences++;
         }
 
-        /* A copy that ends where readable memory ends: a kernel that reads on gets EFAULT. */
+        /* A copy that ends where readable memory ends: a kernel that reads on gets EFAULT. The latest 32 are kept. */
         UNUSED static void *at_end_of_page(const void *bytes, size_t count)
         {
         	static struct { char *memory; size_t length; } areas[32];
