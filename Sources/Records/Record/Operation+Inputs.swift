@@ -18,7 +18,8 @@ struct OperationInput {
     /// The members of ioctls' and verbs' structures that are addresses in this process. Other pointers are addresses that
     /// devices use: iova, remote_addr.
     private static let addresses: Set<String> = [
-        "user_va", "vaddr", "data_uptr", "data", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "addr", "address", "argument",
+        "user_va", "vaddr", "data_uptr", "data", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "addr", "address",
+        "argument",
     ]
 
     /// Whether it is an address in this process.
