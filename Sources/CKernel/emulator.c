@@ -48,7 +48,7 @@ static int limit(int resource, uint64_t most) {
 
 static int place(const struct emulator *emulator) {
     int from[16], count = (int)emulator->count;
-    /* All above what they become, for one may have another's number. */
+    /* First duplicated to 16 and above: a source number may be another descriptor's target. */
     for (int i = 0; i < count; i++)
         if ((from[i] = fcntl(emulator->descriptors[i], F_DUPFD, 16)) < 0) return -1;
     int nothing = open("/dev/null", O_RDWR);
@@ -60,7 +60,7 @@ static int place(const struct emulator *emulator) {
     return 0;
 }
 
-/* A user of a program that was root's has no groups of root's either. */
+/* Drops root's supplementary groups before the change of user. */
 static int leave_root(uid_t user) {
     if (user == 0) return 0;
     if (setgroups(0, NULL) < 0) return -1;
@@ -116,7 +116,7 @@ static int confine(const struct emulator *emulator, int told) {
         limit(RLIMIT_AS, emulator->address_space) < 0 || limit(RLIMIT_CPU, emulator->cpu_time) < 0)
         return -1;
     if (leave_root(emulator->user) < 0) return -1;
-    /* A change of user forgets it. */
+    /* setresuid clears PR_SET_PDEATHSIG, so it is set after it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -1;
     long result = emulator->rules >= 0 ? sandbox_restrict(emulator->rules) : 0;
     if (result < 0) errno = (int)-result;
@@ -158,7 +158,7 @@ long emulator_start(struct emulator *emulator) {
     long result = process_started(child, ends);
     if (emulator->asks_for_sockets) {
         close(requests[1]);
-        /* What was started has sent it before that. */
+        /* The child sent it before process_started returned. */
         char nothing;
         size_t count = 1;
         if (result > 0) socket_receive(requests[0], &nothing, 1, &emulator->requests, &count);

@@ -54,7 +54,7 @@ void guest_power_off(void) {
     reboot(RB_POWER_OFF);
 }
 
-/* In the child; what fails is told through `failure`, which a program that is executed closes. */
+/* Runs in the child. A failure's errno is written to `failure`, a pipe that a successful exec closes. */
 static void become(char *const *arguments, char *const *environment, int output, int errors, int failure) {
     sigset_t none;
     sigemptyset(&none);

@@ -30,7 +30,7 @@ void process_tell_lack_of_memory(void) {
     for (size_t i = 0; i < sizeof aborting / sizeof *aborting; i++) signal(aborting[i], on_abort);
 }
 
-/* dup2 onto what may be one of the others: all are above 3 first. */
+/* Duplicated above 3 first: a source number may be another's target. */
 static int above(int fd) { return fcntl(fd, F_DUPFD, 4); }
 
 long process_enter(const char *name, pid_t parent, int output, int errors, int result, uint64_t memory) {

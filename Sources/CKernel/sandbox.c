@@ -137,13 +137,13 @@ static void put_processes(struct program *p) {
 }
 
 static void put_files(struct program *p, bool devices, bool writing_too) {
-    /* Descriptors that send signals, or tell of others' files. */
+    /* No fcntl that sends signals to other processes (F_SETOWN, F_SETSIG) or watches files (F_NOTIFY, F_SETLEASE). */
     ONE_OF(p, SYS_fcntl, 1, false, F_SETOWN, F_SETSIG, 15 /* F_SETOWN_EX */, F_SETLEASE, F_NOTIFY);
     if (devices) {
         ALLOW(p, for_devices);
         static const int opens[] = { SYS_open, SYS_openat, SYS_mmap, SYS_mprotect };
         ALLOW(p, opens);
-        /* A terminal would take what is pushed into it for its user's words. */
+        /* TIOCSTI and TIOCLINUX insert input into the terminal, which its shell would run. */
         ONE_OF(p, SYS_ioctl, 1, false, TIOCSTI, 0x541c /* TIOCLINUX */, TIOCSETD, TIOCSCTTY);
         return;
     }

@@ -145,7 +145,7 @@ long socket_eventfd(int fd) {
 
 long socket_signal(int fd) {
     uint64_t one = 1;
-    /* It is its sender's as well, who may have it block again. */
+    /* The client shares the open file description and may clear O_NONBLOCK, so poll(2) first: write(2) must not block. */
     struct pollfd room = { .fd = fd, .events = POLLOUT };
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT)) return -EAGAIN;
     return write(fd, &one, sizeof one) < 0 ? -(long)errno : 0;

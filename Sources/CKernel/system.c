@@ -54,7 +54,7 @@ long sys_mmap(void **result, size_t length, int protection, int flags, int fd, u
 long sys_remap(void *address, size_t length, int protection, int fd, uint64_t offset) {
     return mmap(address, length, protection, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -(long)errno : 0;
 }
-/* A mapping of length 0 that grows is another one of the same pages, if they are shared. */
+/* mremap(2) with an old size of 0 makes a second mapping of a shared mapping's pages. */
 long sys_map_again(void **result, void *fixed, void *source, size_t length, int protection) {
     void *address = mremap(source, 0, length, MREMAP_MAYMOVE | (fixed ? MREMAP_FIXED : 0), fixed);
     if (address == MAP_FAILED) return -(long)errno;
@@ -152,7 +152,7 @@ void sys_guarded_free(void *address, size_t count) {
     munmap((char *)address + count - span, span + page);
 }
 
-/* process_vm_readv on ourselves is the one way to ask "is this address readable?" without a signal handler. */
+/* process_vm_readv(2) on our own pid reports an unreadable address as EFAULT, without a signal handler. */
 long sys_copy_from_address(void *to, uint64_t address, size_t count) {
     struct iovec local = { .iov_base = to, .iov_len = count };
     struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = count };
@@ -222,7 +222,7 @@ long sys_copy_or_fault(void *to, const void *from, size_t count) {
     int fault = sigsetjmp(fault_target, 0);
     if (fault != 0) return fault == SIGBUS ? -EIO : -EFAULT;
     copying = 1;
-    /* Or the compiler copies before or after. */
+    /* Keeps the compiler from moving memcpy across the stores to `copying`. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     memcpy(to, from, count);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);

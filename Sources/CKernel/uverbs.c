@@ -91,7 +91,7 @@ long uverbs_dealloc_dmah(void *dmah) {
     return result;
 }
 
-/* Regions of ours, so that they can be told from a provider's. */
+/* Regions registered here, by which uverbs_dereg_mr tells them from a provider's. */
 struct region {
     struct ibv_mr mr;
     struct region *next;

@@ -224,7 +224,7 @@ long shim_mlx5dv_reg_dmabuf_mr(struct ibv_mr **mr, struct ibv_pd *pd, uint64_t o
     return *mr ? 0 : failure();
 }
 
-/* The file that libibverbs was loaded from, links followed. */
+/* Writes the resolved path of the loaded libibverbs. */
 long shim_ibv_library(char *path, size_t size) {
     Dl_info info;
     if (!dladdr((void *)(uintptr_t)ibv_open_device, &info) || !info.dli_fname) return -ENOENT;

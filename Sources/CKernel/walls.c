@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Calls that do no harm where they are not stopped: most get arguments that mean nothing. */
+/* Each call is harmless where the sandbox lets it pass: most have invalid arguments. */
 
 typedef struct wall_place place;
 

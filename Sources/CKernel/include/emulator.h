@@ -1,5 +1,5 @@
-/* A program that strangers' code may take over, such as an emulator of a machine: started with what it was given and
- * little else. */
+/* Starts a program that untrusted input may compromise, such as QEMU: with the given descriptors, user, limits and files
+ * only. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

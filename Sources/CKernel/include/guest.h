@@ -1,4 +1,4 @@
-/* What the first program of a machine does to make it usable, as one call each: 0 or more, or a negated errno. */
+/* Calls that init (pid 1) of the lab's guest makes: 0 or more, or a negated errno. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

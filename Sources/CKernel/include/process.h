@@ -17,7 +17,7 @@ long process_enter(const char *_Nonnull name, pid_t parent, int output, int erro
 
 /* What a child exits with that aborts as it gets no more memory: malloc(3) has just failed. */
 enum { PROCESS_OUT_OF_MEMORY = 124 };
-/* From now on this process does so; process_enter has it done. */
+/* Has this process exit so from now on; process_enter does the same in a child. */
 void process_tell_lack_of_memory(void);
 
 /* How a child ended. */
@@ -48,8 +48,8 @@ long process_started(pid_t child, const int *_Nonnull ends);
 /* In the child: tells errno and ends. */
 void process_failed(int failure) __attribute__((noreturn));
 
-/* Goes on in a child, which dies with this process: 0 there. Here its number, or a negated errno; signals that end a program
- * are passed on to it from now on, and the third kills it. To be called while this program has one thread. */
+/* Forks. The child gets 0 and is killed when this process ends. The parent gets the child's pid or a negated errno; it passes
+ * SIGINT, SIGTERM, SIGHUP and SIGQUIT on, and kills the child at the third. To be called while this program has one thread. */
 long process_succeed(void);
 /* Whether such a signal came, or the child has ended. */
 int process_was_asked_to_end(void);

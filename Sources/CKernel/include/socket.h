@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Who the file of a listening socket is, so that no other one is removed in its place. */
+/* Device and inode of a listening socket's file, by which socket_remove knows it. */
 struct socket_file {
     uint64_t device, inode;
 };

@@ -14,7 +14,7 @@ long sys_pread(int fd, void *_Nullable buffer, size_t count, uint64_t offset);
 long sys_pwrite(int fd, const void *_Nullable buffer, size_t count, uint64_t offset);
 long sys_lseek(int fd, int64_t offset, int whence);
 long sys_mmap(void *_Nullable *_Nonnull result, size_t length, int protection, int flags, int fd, uint64_t offset);
-/* Shared, in place of what is mapped there. */
+/* mmap with MAP_SHARED | MAP_FIXED. */
 long sys_remap(void *_Nonnull address, size_t length, int protection, int fd, uint64_t offset);
 /* Another mapping of the shared memory at `source`, at `fixed` if that is not null, else anywhere. */
 long sys_map_again(
@@ -26,22 +26,22 @@ long sys_munmap(void *_Nonnull address, size_t length);
 long sys_mapped(uint64_t address, uint64_t length);
 /* Close-on-exec; Swift's Glibc module does not show memfd_create. */
 long sys_memfd_create(const char *_Nonnull name);
-/* Close-on-exec too. */
+/* memfd_create(2) with the given flags and MFD_CLOEXEC. */
 long sys_memfd(unsigned flags);
-/* Of a length that nobody changes, whoever else gets it. */
+/* A memfd of fixed length (F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL). */
 long sys_memfd_of_length(uint64_t length);
 long sys_ftruncate(int fd, int64_t length);
 long sys_fcntl(int fd, int command, long argument);
 /* Does not wait. */
 long sys_poll(int fd, short events);
 long sys_eventfd(unsigned count);
-/* The rest of what a file needs to be there after a power cut: made, flushed, renamed; and gone again. */
+/* fsync, mkdir, rename and unlink, with which a file is replaced atomically and durably. */
 long sys_fsync(int fd);
 long sys_mkdir(const char *_Nonnull path);
 long sys_rename(const char *_Nonnull from, const char *_Nonnull to);
 long sys_unlink(const char *_Nonnull path);
 long sys_readlink(const char *_Nonnull path, char *_Nonnull buffer, size_t size);
-/* Milliseconds; a signal ends it early (-EINTR). */
+/* Sleeps for `nanoseconds`; a signal ends it early (-EINTR). */
 long sys_sleep(uint64_t nanoseconds);
 uint64_t sys_monotonic(void);
 /* The most bytes of memory that this process had so far. */
@@ -67,5 +67,6 @@ static inline uint8_t sys_load8(const volatile uint8_t *_Nonnull address) { retu
 /* memcpy that survives SIGBUS and SIGSEGV: -EIO where the device behind a mapping does not answer, -EFAULT where the mapping
  * does not permit it. */
 long sys_copy_or_fault(void *_Nonnull to, const void *_Nonnull from, size_t count);
-/* Makes it so from the first copy on; again where a process gave the signals other meanings since. */
+/* Installs the SIGBUS and SIGSEGV handlers that sys_copy_or_fault needs, which it does itself at its first copy. To be called
+ * again after other code replaced them. */
 void sys_catch_faults(void);

@@ -8,7 +8,7 @@
 #pragma once
 #include <stdint.h>
 
-/* An enum each, as one that does not fit int would change the type of all. */
+/* One enum for each constant: in a common enum, a constant that does not fit int would change the type of all. */
 #define NUMBER(name, value) enum { name = value };
 #include "uapi_numbers.def"
 #include "uapi_pci.def"

@@ -1,4 +1,5 @@
-/* What a process may try that is none of its business, so that it can be seen what answers. */
+/* Forbidden operations, for tests of the sandbox: each is tried, and the result shows whether seccomp, landlock or neither
+ * refused it. */
 #pragma once
 #include <stdint.h>
 

@@ -5,7 +5,7 @@ import Kernel
 /// it is a mail's own.
 public struct Bundle: Sendable {
     static let mark = "peerlab bundle 1"
-    /// Bytes that lists take without asking.
+    /// Bytes of the longest mail that the lists of vger.kernel.org take (their limit is 100,000 characters).
     public static let longest = 100_000
     private static let longestLine = 900
     /// So many files, and lines before them.
@@ -77,7 +77,7 @@ public struct Bundle: Sendable {
         return result
     }
 
-    /// FNV-1a of what mailers leave alone: all but blanks at the ends of lines.
+    /// 64-bit FNV-1a of the text without empty lines and trailing blanks, which mail programs change.
     private static func sum(_ text: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for line in text.split(separator: "\n", omittingEmptySubsequences: true) {
@@ -91,7 +91,7 @@ public struct Bundle: Sendable {
     /// Whether a value of the header is read as it was written.
     public static func isValue(_ value: String) -> Bool { Record.oneLine(value) == value && value.first != " " }
 
-    /// Whether a file's text can be in one: a reader of the mail sees all of it.
+    /// True where every character is printable or a line end: a reader of the mail sees all of the file.
     public static func isPlain(_ text: String) -> Bool {
         text.unicodeScalars.allSatisfy { $0 == "\n" || PrintableText.isShown($0) }
     }
@@ -141,7 +141,8 @@ public struct Bundle: Sendable {
         throw RecordError(line: number, message: "it ends before '--- end': a part is missing")
     }
 
-    /// Words of letters, with slashes between and a dot before the last: nothing above the folder it is put into.
+    /// Whether it is a path of ASCII letters, digits, "-", "_" and ".", whose parts have "/" between and none a dot at its
+    /// beginning: the file stays inside the folder that it is put into.
     public static func isName(_ name: String) -> Bool {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         return name.utf8.count <= 200 && !parts.isEmpty

@@ -2,7 +2,7 @@ import CKernel
 import Kernel
 
 /// A record as one C file that needs nothing of ours: the same calls in the same order, each answer compared with the
-/// recorded one. Structures and numbers are in the file, as headers may be older than they are.
+/// recorded one. The file defines structures and request numbers itself, because installed headers may lack them.
 public struct CExport {
     private let record: Record
     private let isKselftest: Bool
@@ -15,7 +15,7 @@ public struct CExport {
     /// Paths of devices, which arguments may replace.
     private var paths: [String] = []
     private var usesVerbs = false
-    /// Functions' bodies, each a part of the record that a comment begins.
+    /// One C function for each case of the record: its title, and its lines.
     private var parts: [(title: String, lines: [String])] = []
     private var lines: [String] = []
 

@@ -83,10 +83,10 @@ extension CStep {
         }
     }
 
-    /// The variable for what a member points to: no name that something else has.
+    /// The name of the C variable with the bytes that a member points to; the suffix keeps it apart from other variables.
     private func memory(_ member: Operation.Member) -> String { "\(member.name)_memory" }
 
-    /// What a variable holds may be wider.
+    /// A cast to the member's type: the variable may be wider.
     private func cast(_ field: Field) -> String { "(\(CStructure.type(field)))" }
 
     private mutating func elements(_ array: CStructure.Array) {

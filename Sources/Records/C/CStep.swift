@@ -203,7 +203,7 @@ struct CStep {
         return 0
     }
 
-    /// Reads, and reads again what was waited for.
+    /// A read. Where the recorded script polled (`times` > 1), repeats it for up to 5 s until it gives the recorded bytes.
     private mutating func look(_ text: String) {
         let wanted = operation.errno == nil ? bytes(1).flatMap { $0.count <= max(count, 1) ? $0 : nil } : nil
         put("{")

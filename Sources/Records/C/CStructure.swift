@@ -44,7 +44,7 @@ enum CStructure {
         }
     }
 
-    /// How many bytes there were, where members do not tell.
+    /// Bytes of the recorded argument (member "bytes"); nil where the layout implies them.
     static func said(_ members: [Operation.Member]) -> Int? {
         guard case .number(let size, _)? = members.first(where: { $0.name == "bytes" })?.value else { return nil }
         return Int(min(size, 1 << 20))
@@ -70,7 +70,7 @@ enum CStructure {
         return size + (room(layout, members, arrays) ?? 0)
     }
 
-    /// Bytes behind it all that were there too.
+    /// Padding behind structure and arrays up to the recorded length, in bytes; nil for none.
     static func room(_ layout: Layout, _ members: [Operation.Member], _ arrays: [Array]) -> Int? {
         let size = layout.size + arrays.reduce(0) { $0 + $1.elements.count * $1.trailing.elementSize }
         guard let said = said(members), said > size else { return nil }

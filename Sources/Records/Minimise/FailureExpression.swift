@@ -3,8 +3,8 @@ import Kernel
 /// Which answer of a record is the failure: "operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE". Words are
 /// `operation` (the function's name, of an ioctl its request), `errno` (a name, or none), `verdict` (same, differs,
 /// impossible: against the record), `line`, `argument.NAME` and `output.NAME` (as records name them, lists' elements from 0:
-/// argument.dma_ranges.2.offset, output.result); they are compared with == and !=, joined by && and ||, turned by !. What an
-/// operation does not have equals nothing.
+/// argument.dma_ranges.2.offset, output.result); they are compared with == and !=, joined by && and ||, turned by !. A
+/// comparison with a value that the operation does not have is false for == and true for !=.
 public struct FailureExpression: Sendable {
     indirect enum Node: Sendable {
         case compare(String, String, isEqual: Bool)
@@ -162,7 +162,7 @@ public struct Answer: Sendable, Codable, Equatable {
         }
     }
 
-    /// Whether it is the same failure of the same operation, and not another one that turned up meanwhile.
+    /// True where line, operation, errno, verdict and check agree; values may differ.
     func isSameFailure(as other: Answer) -> Bool {
         var other = other
         other.values = values

@@ -24,8 +24,9 @@ public struct Minimiser {
     /// So far.
     public private(set) var progress = Progress()
 
-    /// The reason is kept: of a simulated kernel the check that refused. A real one tells a number alone, so the failing request
-    /// keeps its arguments, as does what made its objects; and what made them ready for use stays.
+    /// A candidate must fail for the same reason. A simulated kernel tells which check refused. A real one tells only the errno,
+    /// so the failing request and the calls that created its objects keep their arguments, and the calls that readied those
+    /// objects (bind, attach, modify_qp) stay.
     ///
     /// - Parameters:
     ///   - knowsChecks: whether answers tell which check refused: those of a simulated kernel do.
@@ -34,7 +35,7 @@ public struct Minimiser {
     ///   - report: hears of each success.
     /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
     ///   that differs from the record, or else the refusal that failed the script, or of a script that did not fail the last
-    ///   one. What a script's clean-up was answered is none.
+    ///   one. Answers to a script's clean-up are never taken for the failure.
     public init?(
         _ record: Record, until expression: FailureExpression?, knowsChecks: Bool,
         answers: @escaping (Record) -> [Answer],
@@ -138,7 +139,8 @@ public struct Minimiser {
         }
     }
 
-    /// Lines that stay: the failure's, and without checks what readies its objects.
+    /// Lines that are never dropped: the failing one and, where answers do not tell which check refused, those that ready its
+    /// objects.
     private var kept: Set<Int> { knowsChecks ? [failure.line] : record.meaning(of: failure.line).readies }
 
     // MARK: Simpler values
@@ -166,8 +168,8 @@ public struct Minimiser {
 }
 
 extension Record {
-    /// What the request at a line means, beyond the number it was refused with: the lines of what made its objects, and theirs,
-    /// and the same with what made those objects ready for use. The request itself is in both.
+    /// What the request at `line` depends on. `makes`: lines of the calls that created its objects, and theirs. `readies`: the
+    /// same, and the calls that readied those objects. Both include `line`.
     func meaning(of line: Int) -> (makes: Set<Int>, readies: Set<Int>) {
         var needed: Set<String> = []
         var makes: Set<Int> = [], readies: Set<Int> = []
@@ -221,7 +223,7 @@ extension Record {
 }
 
 extension Operation {
-    /// Without these, requests on what they ready are refused for that alone.
+    /// Calls that ready an object for use. Without them, later requests on it fail for that reason only.
     fileprivate static let readying: Set<String> = [
         "VFIO_DEVICE_BIND_IOMMUFD", "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
         "ibv_modify_qp",
@@ -290,7 +292,7 @@ extension Operation {
         }
     }
 
-    /// Of one element nothing is taken: what is empty is another request.
+    /// A list of one element is left alone: with an empty list it would be a different request.
     private static func parts(_ values: [Value]) -> [[Value]] {
         guard values.count > 1 else { return [] }
         let middle = values.count / 2
@@ -328,7 +330,7 @@ extension Operation {
         switch value {
         case .number(let number, let format): return numbers(number, format).map { .number($0, format) }
         case .symbol(let name, let offset):
-            // An address may do without what was mapped there.
+            // IOVA 0 in place of one the kernel chose, and no offset.
             return (name.hasPrefix("iova") ? [.number(0, .iova)] : []) + (offset > 0 ? [.symbol(name, 0)] : [])
         case .bytes(let bytes) where bytes.contains { $0 != 0 }:
             return [.bytes([UInt8](repeating: 0, count: bytes.count))]

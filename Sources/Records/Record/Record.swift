@@ -12,11 +12,11 @@ public struct Record: Sendable {
         public enum Kind: Sendable {
             /// A call with names for what is no plain number.
             case operation(Operation)
-            /// How a feature's data is laid out from here on.
+            /// Defines a VFIO device feature (number, size, fields) for all later lines.
             case feature(Feature)
             /// What a person reads.
             case comment(String)
-            /// Here the script failed: what follows of the case is its clean-up.
+            /// The script failed here. Later operations of the same case are its clean-up.
             case failure(ScriptFailure)
         }
         /// From 1, in the file.
@@ -31,8 +31,8 @@ public struct Record: Sendable {
         }
     }
 
-    /// The first thing that went wrong in a case. Written as a comment that no script's text can be: "#! failed OPERATION
-    /// ERRNO: message", or "#! failed: message" where it was no call that was refused.
+    /// The first thing that went wrong in a case. Written with the prefix "#!", which a script's own comments
+    /// ("# ...") never have: "#! failed OPERATION ERRNO: message", or "#! failed: message" where no call was refused.
     public struct ScriptFailure: Sendable, Equatable {
         static let mark = "#! failed"
         /// The refused call and the errno's name; nil where the script failed otherwise.
@@ -83,8 +83,8 @@ public struct Record: Sendable {
         return lines
     }
 
-    /// Whether its last line says that nothing of it is missing, and how many operations there are: "#! end 12 operations". Of
-    /// one without, which was cut off or is older, the end is not known.
+    /// True where the record ends with "#! end 12 operations". A record without that line was cut off or comes from an older
+    /// version, so it may be incomplete.
     public var isWhole = false
 
     /// "kernel", "bench" and the like, in order.
@@ -192,7 +192,7 @@ extension Record {
     }
 }
 
-/// Symbols are in the values already; nothing is cut.
+/// Writes numbers as digits (names are symbols already) and all bytes and elements, however many.
 struct WholeNames: OperationNames {
     var limits: (bytes: Int, elements: Int) { (.max, .max) }
     func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
@@ -200,9 +200,10 @@ struct WholeNames: OperationNames {
 
 /// What of an operation is kept.
 extension Operation {
-    /// What came out and is longer is kept as a digest: enough to see that it is another.
+    /// Bytes of output data above which only a digest (FNV-1a) is stored, enough to tell that data differs.
     private static let longestOutput = 64
-    /// What went in and is longer cannot be put in again. Of memory, which traffic fills, less is kept.
+    /// Bytes of input data above which only a digest is stored; such a call cannot be replayed with its data. Stores to mapped
+    /// memory have a lower limit, because traffic tests fill much memory.
     private static let longestInput = 16384
     private static let longestStore = 4096
 
@@ -220,7 +221,7 @@ extension Operation {
         return result
     }
 
-    /// The same byte again and again takes no room.
+    /// Data of one repeated byte is written as a run ("00*16"), so it is kept at any length.
     private static func isPlain(_ bytes: [UInt8]) -> Bool { bytes.allSatisfy { $0 == bytes.first } }
 
     private static func hash(_ bytes: [UInt8]) -> UInt64 {

@@ -48,7 +48,7 @@ extension Record {
 /// Lines to entries. What a feature's data means comes from the record itself.
 struct RecordParser {
     private var decoder = Decoder()
-    /// A line of few bytes may stand for many: all lines together stand for at most so many.
+    /// Most bytes to which the runs of all lines together may expand.
     static let mostBytes = 1 << 28
     private var room = RecordParser.mostBytes
 
@@ -63,7 +63,7 @@ struct RecordParser {
         return .operation(try operation(line, number))
     }
 
-    /// Without what it begins with that is written as space.
+    /// The text without leading spaces and line breaks.
     fileprivate static func text(_ rest: Substring) -> String { String(rest.drop { $0 == " " || $0.isNewline }) }
 
     /// Letters, digits, "_", "-" and ".": what revisions, bits and values are called.

@@ -27,9 +27,9 @@ struct RecordScanner {
     private var position = 0
     private let line: Int
     private static let deepest = 8
-    /// A line stands for at most so many bytes of memory.
+    /// Most bytes that one value of a line may have.
     private static let mostBytes = 1 << 26
-    /// How many bytes of memory this line and all after it may stand for.
+    /// Bytes to which runs in this line and all later ones may still expand.
     private(set) var room: Int
 
     init(_ line: Substring, number: Int, room: Int = mostBytes) {

@@ -1,6 +1,6 @@
 import Kernel
 
-/// Words to values, by the formats that the tables give.
+/// Turns scanned words into values, using the formats of `Signature` and `Request`.
 struct RecordTyping {
     let scanner: RecordScanner
     /// Of structures.

@@ -10,9 +10,10 @@ public final class Recorder: Sendable {
         var queue: [Operation?] = []
         /// The ticket of the first of them.
         var first = 0
-        /// A look at something that may be looked at again: only the last look of many is written.
+        /// The latest read of a polling loop (pread, load or poll). Repeated equal reads with pauses between are written once, with
+        /// their number.
         var look: Operation?
-        /// The pause behind it.
+        /// The nanosleep that followed `look`.
         var pause: Operation?
         /// Operations that were written.
         var count = 0
@@ -48,7 +49,7 @@ public final class Recorder: Sendable {
     public func finish() {
         state.withLock { state in
             flush(&state)
-            // What comes later, while the process ends, would stand behind the end.
+            // Operations of the process's own clean-up are dropped: readers refuse operations after the end line.
             guard !state.isOver else { return }
             state.isOver = true
             write(Record.end(state.count))
@@ -85,7 +86,7 @@ public final class Recorder: Sendable {
     }
 
     private func add(_ operation: Operation) {
-        // An empty queue says nothing of the kernel, only of when it was asked.
+        // A poll without a completion depends on timing alone, so it is not recorded.
         if operation.signature.name == "ibv_poll_cq", operation.errno == nil, operation.outputs.isEmpty { return }
         state.withLock { state in
             if let ticket = operation.ticket {
@@ -120,7 +121,7 @@ public final class Recorder: Sendable {
 }
 
 extension Operation {
-    /// What changes nothing, and is made until it gives what is waited for.
+    /// Calls without side effects, which scripts repeat until they see an expected value.
     fileprivate var isLook: Bool { ["pread", "load", "poll"].contains(signature.name) && errno == nil }
     fileprivate var isPause: Bool { signature.name == "nanosleep" }
 

@@ -1,5 +1,5 @@
-/// Takes out of a text what tells who and where somebody is: names of hosts and users, addresses of networks and GUIDs. Each
-/// gets a name that is the same wherever it stood.
+/// Replaces host names, user names, folders, network addresses and GUIDs by placeholders; one value always gets the same
+/// placeholder. GUIDs that are written as one number (0x0c42a10300aabb00) stay.
 public struct Redaction: Sendable {
     private let words: [(word: String, kind: String)]
     private var names: [String: String] = [:]
@@ -20,7 +20,7 @@ public struct Redaction: Sendable {
     public mutating func apply(_ text: String) -> String {
         var lines: [String] = []
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            // A library's version looks like an address.
+            // libibverbs' version ("1.14.44.0") has the form of an IPv4 address.
             let isVersion = line.contains("libibverbs")
             var result = ""
             var token = ""

@@ -7,7 +7,7 @@ struct Symbols {
     /// What names stand for.
     private var values: [String: UInt64] = [:]
     private var gidBytes: [String: [UInt8]] = [:]
-    /// The names that a recorded operation gave, for the same one that is made again.
+    /// During a replay: names that the recorded operation defined. Results of the replayed operation get them.
     private var wanted: [String] = []
     private var descriptors: [Int32: String] = [:]
     private var handles: [UInt64: String] = [:]
@@ -26,7 +26,7 @@ struct Symbols {
         let start: UInt64
         let length: UInt64
         let name: String
-        /// Unmapped: what lies there now is something else.
+        /// True after munmap; a later mapping may have the same address.
         var isGone = false
     }
 
@@ -51,12 +51,12 @@ struct Symbols {
     /// The GID that a name stands for.
     func bytes(of name: String) -> [UInt8]? { gidBytes[name] }
 
-    /// The next operation is this one, made again: what it makes gets the same names.
+    /// Announces the recorded form of the next replayed operation, whose results get its names.
     mutating func expect(_ recorded: Operation) {
         wanted = []
         collect(recorded.result)
         for member in recorded.outputs { collect(member.value) }
-        // What the record has not named gets names of its own.
+        // Objects that the record does not name get numbers above the recorded ones.
         for name in wanted {
             let prefix = String(name.prefix { !$0.isNumber })
             if let number = UInt32(name.dropFirst(prefix.count)) {
@@ -76,7 +76,7 @@ struct Symbols {
 
     private func locate(_ value: UInt64, in extents: [Extent]) -> Operation.Value? {
         guard value != 0 else { return nil }
-        // Of those that overlap, the latest. An address just past the end belongs to it too.
+        // The latest of overlapping ranges wins. The address just past a range's end counts as inside, as "base + length" gives it.
         let inside = extents.last { value >= $0.start && value - $0.start < $0.length }
         guard let found = inside ?? extents.last(where: { value == $0.start &+ $0.length }) else { return nil }
         return .symbol(found.name, value - found.start)
@@ -186,7 +186,8 @@ struct Symbols {
         return descriptors[Int32(truncatingIfNeeded: value)]
     }
 
-    /// The iommufd whose ids an operation means: itself, its device's, or what the device is bound to by it.
+    /// The name of the iommufd whose object ids the operation uses: the descriptor itself, the one its device is bound to, or the
+    /// member "iommufd" of VFIO_DEVICE_BIND_IOMMUFD.
     private func space(of operation: Operation) -> String? {
         if case .structure(let members)? = operation.arguments.last,
             case .number(let value, _)? = members.first(where: { $0.name == "iommufd" })?.value
@@ -323,7 +324,7 @@ struct Symbols {
         }
     }
 
-    /// How long a mapping is whose address the kernel chose; nil of one at a fixed address.
+    /// Bytes of an IOMMU mapping whose IOVA the kernel chose (IOMMU_IOAS_MAP_FIXED_IOVA, bit 0, is clear); nil for a fixed IOVA.
     static func extent(of operation: Operation) -> UInt64? {
         guard case .structure(let members)? = operation.arguments.last,
             case .number(let flags, _)? = members.first(where: { $0.name == "flags" })?.value, flags & 1 == 0,
@@ -332,7 +333,7 @@ struct Symbols {
         return length
     }
 
-    /// What later operations are understood by.
+    /// Updates what later operations need: unmapped ranges, and which iommufd a device is bound to.
     private mutating func note(_ operation: Operation, _ named: Operation) {
         if operation.signature.name == "munmap", case .number(let start, _)? = operation.arguments.first,
             case .number(let length, _)? = operation.arguments.last

@@ -13,7 +13,7 @@ extension Replay {
         var values: [Operation.Value] = []
         for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
             if parameter.name == "milliseconds", case .number(let time, let format) = value {
-                // A recorded wait is no reason to stand still: what is to come, comes.
+                // At most 60 s: the record is untrusted.
                 values.append(.number(min(time, 60_000), format))
             } else {
                 values.append(parameter.isOutput ? value : try resolved(value))
@@ -140,7 +140,8 @@ extension Replay {
         throw Impossible(message: type.misfit(input.name, Format.hexadecimal.text(number)))
     }
 
-    /// Bytes at an address that the kernel may use; what lies behind them cannot be read.
+    /// Copies bytes to memory that ends at an inaccessible page, so that a kernel which reads too far answers EFAULT. It is freed
+    /// with the replay.
     func address(of bytes: [UInt8]) -> UInt64 {
         guard !bytes.isEmpty, let copy = sys_guarded_alloc(bytes.count) else { return 0 }
         copy.copyMemory(from: bytes, byteCount: bytes.count)

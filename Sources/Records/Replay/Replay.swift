@@ -32,18 +32,18 @@ public final class Replay {
     var opened: Set<Int32> = []
     /// What the kernel was given addresses of.
     var buffers: [(UnsafeMutableRawPointer, Int)] = []
-    /// Arguments of one call, which no kernel looks at behind it.
+    /// Memory of the current call's argument. Freed before the next call: kernels keep no pointer to it.
     private var passing: [(UnsafeMutableRawPointer, Int)] = []
     /// Bytes of `buffers` with the pages around them.
     var held = 0
-    /// What was made of an object, by the names of both.
+    /// Names of the objects that were created from an object, by its name; they end with it.
     private var children: [String: [String]] = [:]
-    /// Bytes that stand for long data of the operation that is made.
+    /// Zero bytes passed in place of digests by the current operation; at most 64 MiB.
     var zeroes = 0
     private static let mostHeld = 1 << 28
     /// Whether memory holds other data than it did then, as the record does not keep long data.
     private var lacksData = false
-    /// How many answers were data that could not be compared for that.
+    /// Number of answers not compared because earlier input data was not in the record.
     public private(set) var notCompared = 0
     /// Paths that are other ones here.
     let paths: [String: String]
@@ -90,7 +90,7 @@ public final class Replay {
                 answer = try make(recorded)
             }
             guard !Replay.isSame(recorded, answer) else { return nil }
-            // What was put there then is not known.
+            // The data written there was not recorded, so what is read now proves nothing.
             if lacksData, Replay.isOfData(recorded) {
                 notCompared += 1
                 return nil
@@ -107,7 +107,7 @@ public final class Replay {
             return nil
         }
         var answer = Answer(line: entry.line, operation: operation.name, errno: "none", verdict: "impossible")
-        // Of a store that is not made again there is none.
+        // A skipped store has no answer; the previous one must not stand for it.
         latest = nil
         do throws(Impossible) {
             let difference = try step(entry)
@@ -177,7 +177,8 @@ public final class Replay {
         }
     }
 
-    /// An object is gone, and with it what was made of it: libibverbs frees nothing of that, but its context.
+    /// Forgets a destroyed object and all that was created from it. libibverbs does not destroy those, but on a real kernel they
+    /// point into freed memory.
     private func forget(_ name: String) {
         symbols.forget(name)
         guard isReal else { return }
