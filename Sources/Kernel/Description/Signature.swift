@@ -34,6 +34,11 @@ public struct Signature: Sendable {
 
         /// A structure's.
         public init(_ field: Field) { (name, format, type) = (field.name, field.format, field.type) }
+
+        /// A member of the structures in the list `list`, for where another structure has one of the same name and another type.
+        init(_ field: Field, in list: String) {
+            (name, format, type) = ("\(list).\(field.name)", field.format, field.type)
+        }
     }
 
     /// The C name.
@@ -44,7 +49,7 @@ public struct Signature: Sendable {
     public let result: Format
     /// Further outputs of a success, by name.
     public let outputs: [Member]
-    /// Members of structures by name; empty of an ioctl, whose request knows.
+    /// Members of structures by name, or by "list.name" for those in a list; empty of an ioctl, whose request knows.
     public let members: [String: Member]
     /// Whether traces write "name=" before each argument: of what has no manual page that everyone knows.
     public let namesParameters: Bool

@@ -138,7 +138,9 @@ extension Layout {
     /// Members of work requests of any kind.
     static let workMembers: [Signature.Member] = {
         let kinds = [IBV_WR_RDMA_WRITE, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_SEND, IBV_WR_BIND_MW]
-        return (kinds.flatMap { work($0.rawValue).fields } + piece.fields).map(Signature.Member.init)
+        // A window's length has 64 bits, a piece's 32.
+        return (kinds.flatMap { work($0.rawValue).fields } + piece.fields).map { Signature.Member($0) }
+            + piece.fields.map { Signature.Member($0, in: "sg_list") }
     }()
 
     private static let completions = Format.names([

@@ -30,10 +30,10 @@ struct RecordTyping {
             return .list(values)
         case .structure(let nodes):
             var values: [Operation.Member] = []
-            for (name, node) in nodes {
-                let member = members[name]
+            for (inner, node) in nodes {
+                let member = members["\(name).\(inner)"] ?? members[inner]
                 values.append(
-                    .init(name, try value(node, member?.format ?? .hexadecimal, name: name, type: member?.type)))
+                    .init(inner, try value(node, member?.format ?? .hexadecimal, name: inner, type: member?.type)))
             }
             return .structure(values)
         }
