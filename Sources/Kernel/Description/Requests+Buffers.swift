@@ -1,10 +1,12 @@
+import CKernel
+
 /// Other exporters and importers of dma-bufs. Their structures are small and not declared in CKernel, so offsets are
 /// given here.
 extension Request {
     static let buffers: [Request] = [
         // include/uapi/linux/udmabuf.h
         Request(
-            "UDMABUF_CREATE", 0x4018_7542, on: .udmabuf,
+            "UDMABUF_CREATE", UDMABUF_CREATE, on: .udmabuf,
             .structure(
                 Layout(
                     "udmabuf_create", size: 24,
@@ -14,7 +16,7 @@ extension Request {
                         Field("size", offset: 16, size: 8),
                     ])), result: .descriptor(.dmabuf)),
         Request(
-            "UDMABUF_CREATE_LIST", 0x4008_7543, on: .udmabuf,
+            "UDMABUF_CREATE_LIST", UDMABUF_CREATE_LIST, on: .udmabuf,
             .structure(
                 Layout(
                     "udmabuf_create_list", size: 8,
@@ -32,7 +34,7 @@ extension Request {
                     ])), result: .descriptor(.dmabuf)),
         // include/uapi/linux/dma-heap.h
         Request(
-            "DMA_HEAP_IOCTL_ALLOC", 0xc018_4800, on: .heap,
+            "DMA_HEAP_IOCTL_ALLOC", Int(DMA_HEAP_IOCTL_ALLOC), on: .heap,
             .structure(
                 Layout(
                     "dma_heap_allocation_data", size: 24,
