@@ -57,6 +57,7 @@ extension DataPath {
         // The driver's own queue pair has no domain.
         if pair.service == .registration { reference.domain = keys[segment.key >> 8]?.domain ?? 0 }
         while pair.request.done < size {
+            guard budget > 0, !isLate else { return .paused }
             let done = pair.request.done
             let part = min(size - done, DataPath.packetSize)
             do throws(Halt) {

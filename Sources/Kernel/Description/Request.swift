@@ -244,13 +244,14 @@ public struct Request: Sendable {
         self.result = result
     }
 
-    /// The row for a number on a kind of file; without one, the only row of another kind.
+    /// The row for a number on a kind of file; without one, the only row of another kind. A descriptor of unknown kind is likely a
+    /// device that another role opened: of several rows it gets a device's.
     public static func find(_ number: UInt, on file: FileKind) -> Request? {
         let rows = all.filter { $0.number == number }
         // An iommufd also answers a container's requests (iommufd/vfio_compat.c).
         let compatible = file == .iommufd ? FileKind.container : file
         return rows.first { $0.file == file } ?? rows.first { $0.file == compatible }
-            ?? (rows.count == 1 ? rows.first : nil)
+            ?? (rows.count == 1 ? rows.first : file == .other ? rows.first { $0.file == .device } : nil)
     }
 
     /// The row with that C name.
