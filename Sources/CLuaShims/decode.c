@@ -234,7 +234,8 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
         check_range(L, f, at, type, out->integer);
         return;
     case LK_TIME:
-        if (lua_type(L, index) == LUA_TSTRING) converted = lk_parse_time(lua_tostring(L, index), &out->integer);
+        if (lua_type(L, index) == LUA_TSTRING)
+            converted = !has_zero(L, index) && lk_parse_time(lua_tostring(L, index), &out->integer);
         else if (lua_type(L, index) == LUA_TNUMBER) out->integer = lua_tointegerx(L, index, &converted);
         if (!converted) lk_wrong_type(L, f, at, index, "a time (milliseconds as an integer, or text such as \"30s\": ms, s, m, h)");
         check_range(L, f, at, type, out->integer);

@@ -142,7 +142,7 @@ import Testing
             return { before = before, hint = refused.hint }
             """)
         #expect(fields["before"] == .integer(3))
-        #expect(fields["hint"] == .string("it has no events: create_cq(entries, { events = true })"))
+        #expect(fields["hint"] == .string("it has no events: create_cq(cqe, { events = true })"))
     }
 
     @Test func whatAnObjectUsesLivesAsLongAsIt() throws {

@@ -4,6 +4,6 @@ collectgarbage("generational", 1, 1)
 for _ = 1, 300 do
   victim = vfio.open("0000:01:00.0")
   setmetatable({}, { __gc = function() victim:close() end })
-  pcall(victim.export_dmabuf, victim,  { region_index = 2, ranges = { { offset = 0, length = "4K" } } })
+  pcall(victim.export_dmabuf, victim, { region_index = 2, ranges = { { offset = 0, length = "4K" } } })
   victim:close()
 end

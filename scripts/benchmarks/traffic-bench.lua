@@ -4,7 +4,7 @@ local traffic, rdma_pair, rdma, memory = require "traffic", require "rdma_pair",
 --- Memory that both sides may use, and the queue pair: of perftest's size and place.
 local function connect(t, opt)
   return rdma_pair.connect(t, { nic = opt.nic, length = 2 * math.max(opt.size, 4096), max_send_wr = opt.depth,
-    inline = opt.kind:find "latency" and 220 or 0 })
+    max_inline_data = opt.kind:find "latency" and 220 or 0 })
 end
 
 return {

@@ -81,7 +81,7 @@ return {
       if region == 6 then
         t:skip("no BAR of " .. opt.exporter .. " is smaller than a page")
       end
-      expect.errno("EINVAL", dev.export_dmabuf, dev,  { region_index = region, ranges = { { offset = 0, length = PAGE } } })
+      expect.errno("EINVAL", dev.export_dmabuf, dev, { region_index = region, ranges = { { offset = 0, length = PAGE } } })
     end },
     { "the ROM", refused("ENODEV", { { offset = 0, length = PAGE } }, 6) },
     { "the configuration space", refused("ENODEV", { { offset = 0, length = PAGE } }, 7) },

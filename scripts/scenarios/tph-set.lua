@@ -168,7 +168,7 @@ return {
       for _, found in ipairs(vfio.devices()) do
         if found.address ~= f.dev:address() then
           local other <close> = vfio.open(found.address)
-          local ok, buf = pcall(other.export_dmabuf, other,  { region_index = 0, ranges = { { offset = 0, length = 4096 } } })
+          local ok, buf = pcall(other.export_dmabuf, other, { region_index = 0, ranges = { { offset = 0, length = 4096 } } })
           if ok then
             local _buf <close> = buf
             expect.errno("EINVAL", f.set, f.data { fd = buf:fd() })

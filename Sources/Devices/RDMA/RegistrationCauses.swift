@@ -48,7 +48,7 @@ struct Registration {
             else: "the range does not wrap around")
         addAccess(&causes)
         causes.leave("an access flag that this kernel or NIC does not know")
-        causes.leave("more bytes than a region of the NIC may have (max_mr_size of context:query())")
+        causes.leave("more bytes than a region of the NIC may have (max_mr_size of context:query_device())")
         return causes.hint
     }
 

@@ -64,14 +64,14 @@ extension Refusal {
                 ]
             case .destroyedQueue: [Refusal("EINVAL", "it is destroyed; close it again, for its channel")]
             case .queueWithoutEvents:
-                [Refusal("EINVAL", "it has no events: create_cq(entries, { events = true })")]
+                [Refusal("EINVAL", "it has no events: create_cq(cqe, { events = true })")]
             case .queuesOfAnotherContext:
                 [Refusal("EINVAL", "its queues must be of the context that the protection domain is of")]
             case .datagramPair:
                 [
                     Refusal(
                         "EINVAL",
-                        "datagrams have no connection: activate it, and send each to an address (pd:create_ah)")
+                        "datagrams have no connection: call qp:to_rts, and send each to an address (pd:create_ah)")
                 ]
             case .connection: [Refusal("EINVAL", "it is a connection; connect it to its peer")]
             case .datagramWithoutAddress:

@@ -37,6 +37,12 @@ struct GuestRun {
             _ = poll(&polled, nfds_t(polled.count), 100)
             if polled[4].revents & Int16(POLLIN) != 0 { devices.give() }
             hasLostDevices = polled[5].revents != 0
+            if hasLostDevices, polled[3].revents == 0 {
+                // The process of the devices ends when QEMU closes its connections, which it does just before it ends itself.
+                var ending = polled[3]
+                _ = poll(&ending, 1, 1000)
+                polled[3] = ending
+            }
             // Its last output can still be read after it has ended.
             let hasEnded = polled[3].revents != 0
             repeat {
@@ -129,6 +135,8 @@ struct GuestRun {
 
     /// The verdict; `status` is the emulator's, and `devices` that of the process of its devices, as wait(2) gives them.
     func verdict(status: Int32, devices: Int32?, timeLimit: Double) -> LabVerdict {
+        // The limit of processor time is that of the run.
+        if let devices, devices & 0x7f == SIGXCPU { return .timedOut(seconds: timeLimit) }
         // Whatever else came of it: the command may have ended as if nothing were, and QEMU may have noticed first.
         if let crash = GuestRun.crash(devices) ?? (hasLostDevices && !isOver ? "it ended" : nil) {
             return .devicesFailed(stderr: "\(crash): " + String(decoding: emulatorText, as: UTF8.self))

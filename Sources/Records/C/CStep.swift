@@ -149,7 +149,9 @@ struct CStep {
         case "mmap": map(&file)
         case "munmap":
             call("munmap((void *)(\(argument(0))), \(argument(1)))", &file)
-            if case .symbol(let mapping, _)? = operation.arguments.first { file.noteMapping(mapping, nil) }
+            if operation.errno == nil, case .symbol(let mapping, _)? = operation.arguments.first {
+                file.noteMapping(mapping, nil)
+            }
         case "read": look("read(\(argument(0)), data, sizeof(data))")
         case "pread": look("pread(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))")
         case "write": send("write(\(argument(0)), data, sizeof(data))", &file)

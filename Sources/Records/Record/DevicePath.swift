@@ -4,7 +4,7 @@ import Kernel
 /// Which files a record's calls may open where they are made again, here or by the C made of it: the devices that scenarios
 /// use. A stranger's record must not write, make or empty any other file.
 enum DevicePath {
-    private static let folders = ["/dev/vfio/", "/dev/infiniband/", "/dev/dma_heap/"]
+    private static let folders = ["/dev/vfio/", "/dev/dma_heap/"]
     private static let files = ["/dev/iommu", "/dev/udmabuf", "/dev/edu-importer", "/dev/null", "/dev/zero"]
     private static let making = UInt64(O_CREAT | O_TRUNC | O_APPEND)
 

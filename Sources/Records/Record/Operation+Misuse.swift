@@ -54,24 +54,33 @@ extension Operation {
     /// Commands that have the kernel send signals, to a process that the record names, or watch folders.
     private var misuseOfFcntl: String? {
         // F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY (asm-generic/fcntl.h, linux/fcntl.h)
-        let commands: [UInt64] = [8, 10, 15, 1024, 1026]
-        guard let command = number(1) else { return "its command is no number" }
-        return commands.contains(command) ? "command \(command) sends signals" : nil
+        let signalling: Set<UInt64> = [8, 10, 15, 1024, 1026]
+        // Locks, F_GETOWN_EX, F_GETOWNER_UIDS, locks of open files, hints: their argument is an address.
+        let pointing: Set<UInt64> = [5, 6, 7, 12, 13, 14, 16, 17, 36, 37, 38, 1029, 1035, 1036, 1037, 1038]
+        guard let number = number(1) else { return "its command is no number" }
+        // fcntl(2) takes an int.
+        let command = UInt64(UInt32(truncatingIfNeeded: number))
+        if signalling.contains(command) { return "command \(command) sends signals" }
+        return pointing.contains(command) ? "command \(command) takes an address" : nil
     }
 
     /// Bytes of a structure that are given as bytes, where they would be an address, a descriptor or a length that no check sees.
     private func misuseOfBytes(_ decoder: Decoder, _ isReal: Bool) -> String? {
         guard let argument = arguments.last else { return nil }
         guard let request else {
-            guard case .bytes = argument, let number = number(1),
-                let known = Request.all.first(where: { $0.number == number && $0.namesObjects })
+            // ioctl(2) takes 32 bits of the number.
+            guard argument.isData, let number = number(1),
+                let known = Request.all.first(where: {
+                    UInt32(truncatingIfNeeded: $0.number) == UInt32(truncatingIfNeeded: number) && $0.namesObjects
+                })
             else { return nil }
             return "0x\(String(number, radix: 16)) stands for \(known.name), which is written by its members"
         }
         switch (request.argument, argument) {
-        case (.structure, .bytes): return "its argument is a structure"
         // Less than its header has no members.
         case (.feature, .bytes(let bytes)): return bytes.count < 8 ? nil : "its argument is a structure"
+        case (.structure, _) where argument.isData, (.feature, _) where argument.isData:
+            return "its argument is a structure"
         case (_, .structure(let members)): return misuse(of: members, decoder, isReal)
         default: return nil
         }
@@ -139,6 +148,16 @@ extension Request {
                 default: false
                 }
             }
+        default: false
+        }
+    }
+}
+
+extension Operation.Value {
+    /// Bytes, also behind a pointer or known by their digest alone.
+    fileprivate var isData: Bool {
+        switch self {
+        case .bytes, .pointer, .digest: true
         default: false
         }
     }
