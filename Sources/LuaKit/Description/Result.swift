@@ -248,8 +248,10 @@ public struct ResultRecord<Source>: ResultRecordDescription {
 
     /// Describes a table. Two fields of one name are a programming error, which ends the process.
     public init(_ name: String, _ doc: String, _ fields: [ResultField<Source>]) {
-        let names = fields.map(\.name) + fields.compactMap(\.was)
-        precondition(Set(names).count == names.count, "\(name) has a field twice")
+        #if DEBUG
+            let names = fields.map(\.name) + fields.compactMap(\.was)
+            precondition(Set(names).count == names.count, "\(name) has a field twice")
+        #endif
         self.name = name
         self.doc = doc
         self.fields = fields
