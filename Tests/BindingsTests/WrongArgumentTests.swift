@@ -55,13 +55,27 @@ import Testing
         ("compare_add = 1", "'compare_add' is for atomic_cmp_and_swp and atomic_fetch_and_add"),
         ("imm_data = 1", "'imm_data' is for rdma_write_with_imm and send_with_imm"),
         ("remote_qpn = 5", "'remote_qpn' is for datagrams; this queue pair is connected"),
+        ("mw_access_flags = { 'remote_read' }", "'mw_access_flags' is for bind_mw"),
     ])
     func whatAnOperationHasNoPlaceForIsRefused(_ key: String, _ message: String) throws {
+        try refused("opcode = 'rdma_write', \(key)", message)
+    }
+
+    @Test(arguments: [
+        ("mw = nil", "'bind_mw' needs 'mw', the window"), ("remote_addr = 1", "'remote_addr' is for RDMA and atomics"),
+        ("inline = true", "'inline' is for what sends bytes"),
+        ("solicited = true", "'solicited' is for what the peer receives"),
+    ])
+    func whatABindingHasNoPlaceForIsRefused(_ key: String, _ message: String) throws {
+        try refused("opcode = 'bind_mw', \(key == "mw = nil" ? "" : "mw = objects['memory window'], ")\(key)", message)
+    }
+
+    private func refused(_ keys: String, _ message: String) throws {
         let found = try linesPrinted(
             by:
                 openObjects + """
                     local ok, err = pcall(function()
-                      objects["queue pair"]:post_send { opcode = "rdma_write", mr = objects["memory region"], \(key) }
+                      objects["queue pair"]:post_send { mr = objects["memory region"], \(keys) }
                     end)
                     print(ok, tostring(err))
                     """)

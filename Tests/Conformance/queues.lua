@@ -141,8 +141,9 @@ function queues.windows(answer, q, is_unchecked)
     q.made:forget():close()
   end
   --- One request by the window.
+  local start = mr:addr()
   local function by(name, a, mw, with)
-    local request = { opcode = "rdma_write", mr = q.mr, length = 64, remote_addr = mr:addr() + 8192, rkey = mw:rkey(), wr_id = 2 }
+    local request = { opcode = "rdma_write", mr = q.mr, length = 64, remote_addr = start + 8192, rkey = mw:rkey(), wr_id = 2 }
     for key, value in pairs(with) do
       request[key] = value
     end
@@ -206,8 +207,9 @@ function queues.windows(answer, q, is_unchecked)
     local first <close> = q.pd:alloc_mw(1)
     bound("type 1", { mw = first })
   end
-  bound("its region goes first", {}, function()
+  bound("its region goes first", {}, function(a, mw)
     answer("dereg_mr, bound", mr.close, mr)
+    by("a write when its region was to go", a, mw, {})
   end)
 end
 

@@ -8,10 +8,6 @@ import Testing
 /// Records are untrusted: a replay, and C made of a record, use the descriptors that the record's own calls gave, and none
 /// that the program has from whoever runs it.
 @Suite struct ForgedDescriptorTests {
-    private static func text(_ lines: String...) -> String {
-        "peerlab record 1\n\n" + lines.map { "\($0) <0.000001>\n" }.joined()
-    }
-
     @Test(arguments: [
         ("lseek(memfd1, 0, 0) = file1", "file1"), ("fcntl(memfd1, 0, 7) = file1", "file1"),
         ("read(memfd1, <00>, 1) = memfd2", "memfd2"), ("open(\"/dev/iommu\", 2) = context1", "context1"),
@@ -29,7 +25,7 @@ import Testing
     ])
     func aNameIsOneOfWhatTheCallGives(_ call: String, _ name: String) throws {
         let known = Signature.all[String(call.prefix { $0 != "(" })] != nil
-        let error = #expect(throws: RecordError.self) { try Record(parsing: Self.text("nanosleep(1) = 0", call)) }
+        let error = #expect(throws: RecordError.self) { try Record(parsing: recordText("nanosleep(1) = 0", call)) }
         #expect(error?.line == 4)
         if known {
             #expect(error?.message.contains("gives nothing that is called '\(name)'") == true, "\(error?.text ?? "")")
@@ -39,7 +35,7 @@ import Testing
     @Test func anEventNamesAnyObject() throws {
         let event =
             "ibv_get_async_event(context=context1, milliseconds=50) = 1 {event_type=SRQ_LIMIT_REACHED, element=srq3}"
-        #expect(try Record(parsing: Self.text(event)).operations.count == 1)
+        #expect(try Record(parsing: recordText(event)).operations.count == 1)
     }
 
     @Test(arguments: [
@@ -49,21 +45,19 @@ import Testing
         ("ioctl(0, VFIO_DEVICE_GET_INFO, {argsz=24}) = 0", 0), ("ioctl(0, VFIO_DEVICE_RESET, 0) = 0", 0),
     ])
     func cUsesANumberOnlyWhereNothingHasIt(_ call: String, _ number: Int) throws {
-        let c = try CExport(Record(parsing: Self.text(call))).text
+        let c = try exportedC(recordText(call))
         #expect(c.contains("\tif (fcntl(\(number), F_GETFD) < 0) {\n"), "\(c)")
         #expect(c.contains("line 3: not done, as descriptor \(number) is not the record's"))
     }
 
     @Test func cUsesANumberInAStructureOnlyWhereNothingHasIt() throws {
-        let c = try CExport(
-            Record(
-                parsing: Self.text(
-                    "open(\"/dev/vfio/devices/vfio0\", O_RDWR) = device1",
-                    "ioctl(device1, VFIO_DEVICE_SET_IRQS, {argsz=28, flags=0x24, index=0, start=0, count=2, data=[{fd=1}, {fd=2}]}) = 0"
-                ))
-        ).text
+        let c = try exportedC(
+            recordText(
+                "open(\"/dev/vfio/devices/vfio0\", O_RDWR) = device1",
+                "ioctl(device1, VFIO_DEVICE_SET_IRQS, {argsz=28, flags=0x24, index=0, start=0, count=2, data=[{fd=1}, {fd=2}]}) = 0"
+            ))
         #expect(c.contains("\tif (fcntl(1, F_GETFD) < 0 && fcntl(2, F_GETFD) < 0) {\n"), "\(c)")
-        let none = try CExport(Record(parsing: Self.text("close(-1) = -1 EBADF"))).text
+        let none = try exportedC(recordText("close(-1) = -1 EBADF"))
         #expect(!none.contains("F_GETFD"))
     }
 
@@ -91,9 +85,7 @@ import Testing
         ("ioctl(device1, VFIO_DEVICE_FEATURE, <10 00*15>) = 0", "its argument is a structure"),
     ])
     func whatIsNotTheRecordsIsNotUsed(_ call: String, _ reason: String) throws {
-        let text = HostileNumberTests.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
-            .joined(separator: "\n")
-        let record = try Record(parsing: text + "\n\(call) <0.000001>\n")
+        let record = try Record(parsing: HostileNumberTests.text(endingWith: call))
         let c = CExport(record).text
         let last = try #require(record.entries.last)
         #expect(c.contains("/* line \(last.line): "))
@@ -109,7 +101,7 @@ import Testing
     /// A record's name of a closed descriptor is a number that anything of this program's may have by now.
     @Test func aClosedDescriptorIsNotUsedWhereAnotherHasItsNumber() throws {
         let record = try Record(
-            parsing: Self.text(
+            parsing: recordText(
                 "eventfd(0) = eventfd1", "close(eventfd1) = 0", "close(eventfd1) = -1 EBADF",
                 "close(eventfd1) = -1 EBADF"))
         let kernel = SimKernel(.standard)

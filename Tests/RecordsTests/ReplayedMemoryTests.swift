@@ -17,17 +17,6 @@ import Testing
         return (replay, try #require(record.entries.last))
     }
 
-    private static func text(_ lines: String...) -> String {
-        "peerlab record 1\n\n" + lines.map { "\($0) <0.000001>\n" }.joined()
-    }
-
-    /// The calls of ``HostileNumberTests/text`` with map1 mapped to the end, and one more.
-    private static func text(endingWith call: String) -> String {
-        HostileNumberTests.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast().joined(
-            separator: "\n")
-            + "\n\(call) <0.000001>\n"
-    }
-
     /// Maps a page behind map1, where there is none yet; what lies there is this program's.
     private static func withMemoryBehind(_ replay: Replay, _ body: () throws -> Void) throws {
         let base = try #require(replay.symbols.value(of: "map1"))
@@ -38,17 +27,15 @@ import Testing
         try body()
     }
 
-    private static func c(_ text: String) throws -> String { try CExport(Record(parsing: text)).text }
-
     @Test(arguments: [4, 6, 0])
     func aStoreHasTheBytesThatItCounts(count: Int) throws {
-        let text = Self.text("mmap(0x2000, 3, 0x22, -1, 0) = map1", "store(map1, <41 42 43 44 45>, \(count)) = 0")
+        let text = recordText("mmap(0x2000, 3, 0x22, -1, 0) = map1", "store(map1, <41 42 43 44 45>, \(count)) = 0")
         let (replay, store) = try Self.replay(text)
         let error = #expect(throws: Replay.Impossible.self) { try replay.step(store) }
         #expect(error?.message == "a store of 5 bytes does not have the count \(count)")
-        let load = try Record(parsing: Self.text("load(map1, <00*8>, 8) = 0")).entries[0]
+        let load = try Record(parsing: recordText("load(map1, <00*8>, 8) = 0")).entries[0]
         #expect(try replay.step(load) == nil, "nothing was stored")
-        #expect(try !Self.c(text).contains("got = copy("))
+        #expect(try !exportedC(text).contains("got = copy("))
     }
 
     @Test(arguments: [
@@ -67,12 +54,12 @@ import Testing
         "ioctl(iommufd1, IOMMU_IOAS_ALLOC, map1+0x10000) = 0", "ioctl(iommufd1, 0x3bff, map1+0x10000) = 0",
     ])
     func whatACallMayReachIsMapped(_ call: String) throws {
-        let text = Self.text(endingWith: call)
+        let text = HostileNumberTests.text(endingWith: call)
         let (replay, last) = try Self.replay(text)
         try Self.withMemoryBehind(replay) {
             #expect(throws: Replay.Impossible.self) { try replay.step(last) }
         }
-        #expect(try Self.c(text).contains("/* line \(last.line): \(Self.name(call)) is not made: "))
+        #expect(try exportedC(text).contains("/* line \(last.line): \(Self.name(call)) is not made: "))
     }
 
     private static func name(_ call: String) -> String {
@@ -91,10 +78,10 @@ import Testing
         "ioctl(iommufd1, IOMMU_IOAS_ALLOW_IOVAS, {size=24, ioas_id=ioas1, num_iovas=5000, allowed_iovas=map1}) = 0",
     ])
     func whatIsMappedMayBeReached(_ call: String) throws {
-        let text = Self.text(endingWith: call)
+        let text = HostileNumberTests.text(endingWith: call)
         let (replay, last) = try Self.replay(text)
         _ = try replay.step(last)
-        #expect(try !Self.c(text).contains("/* line \(last.line): "))
+        #expect(try !exportedC(text).contains("/* line \(last.line): "))
     }
 
     @Test(arguments: [
@@ -103,11 +90,11 @@ import Testing
         "mmap(0x1000, 5, 1, memfd1, 0)",
     ])
     func memoryIsMappedWhereTheKernelChoosesAndIsNoCode(_ call: String) throws {
-        let text = Self.text("memfd_create(\"peerlab\", 0) = memfd1", call + " = map1")
+        let text = recordText("memfd_create(\"peerlab\", 0) = memfd1", call + " = map1")
         let (replay, last) = try Self.replay(text)
         let error = #expect(throws: Replay.Impossible.self) { try replay.step(last) }
         #expect(error?.message.hasPrefix("mmap with ") == true, "\(error?.message ?? "")")
-        let c = try Self.c(text)
+        let c = try exportedC(text)
         #expect(c.contains("mmap is not made: mmap with "))
         #expect(!c.contains("got = mmap("))
     }
@@ -117,22 +104,22 @@ import Testing
         "mmap(0x1000, 3, 0x8002, memfd1, 0)", "mmap(0x1000, 5, 1, device1, 0)",
     ])
     func whatScenariosMapIsMapped(_ call: String) throws {
-        let text = Self.text(
+        let text = recordText(
             "open(\"/dev/vfio/devices/vfio0\", O_RDWR) = device1", "memfd_create(\"peerlab\", 0) = memfd1",
             call + " = map1")
         let (replay, last) = try Self.replay(text)
         _ = try replay.step(last)
-        #expect(try Self.c(text).contains("got = mmap("))
+        #expect(try exportedC(text).contains("got = mmap("))
     }
 
     @Test(arguments: ["1", "0xfff", "0x1000", "0x2000"])
     func whatIsUnmappedInPartIsNotTouched(length: String) throws {
-        let text = Self.text(
+        let text = recordText(
             "mmap(0x2000, 3, 0x22, -1, 0) = map1", "munmap(map1, \(length)) = 0", "load(map1, <00*4>, 4) = 0")
         let (replay, load) = try Self.replay(text)
         let error = #expect(throws: Replay.Impossible.self) { try replay.step(load) }
         #expect(error?.message == "map1 is not mapped there")
-        #expect(try !Self.c(text).contains("got = copy("))
+        #expect(try !exportedC(text).contains("got = copy("))
     }
 
     @Test(arguments: [
@@ -141,18 +128,18 @@ import Testing
         "munmap(0, 0x7fffffff0000)",
     ])
     func whatIsNotMappedIsNotUnmapped(_ call: String) throws {
-        let text = Self.text("mmap(0x2000, 3, 0x22, -1, 0) = map1", "\(call) = 0")
+        let text = recordText("mmap(0x2000, 3, 0x22, -1, 0) = map1", "\(call) = 0")
         let (replay, last) = try Self.replay(text)
         #expect(throws: Replay.Impossible.self) { try replay.step(last) }
-        #expect(try !Self.c(text).contains("result(munmap("))
-        let twice = Self.text(
+        #expect(try !exportedC(text).contains("result(munmap("))
+        let twice = recordText(
             "mmap(0x2000, 3, 0x22, -1, 0) = map1", "munmap(map1, 0x2000) = 0", "munmap(map1, 0x2000) = 0")
-        #expect(try Self.c(twice).split(separator: "\n").count { $0.contains("result(munmap(") } == 1)
+        #expect(try exportedC(twice).split(separator: "\n").count { $0.contains("result(munmap(") } == 1)
     }
 
     @Test func cTouchesNothingWhereItsMmapFailed() throws {
-        let c = try Self.c(
-            Self.text("mmap(0x7fffffffffff, 3, 0x22, -1, 0) = map1", "store(map1+0x403000, <41*16>, 16) = 0"))
+        let c = try exportedC(
+            recordText("mmap(0x7fffffffffff, 3, 0x22, -1, 0) = map1", "store(map1+0x403000, <41*16>, 16) = 0"))
         let lines = c.split(separator: "\n")
         let copy = try #require(lines.firstIndex { $0.contains("got = copy(") })
         #expect(lines[..<copy].last { $0.contains("if (") }?.contains("if (map1) {") == true)

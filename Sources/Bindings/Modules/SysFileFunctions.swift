@@ -50,10 +50,11 @@ let sysFileFunctions = [
         entry: {
             Call($0, $1).run { call in
                 let kernel = try call.kernel()
-                let descriptor = try call.descriptor(call[0], "sys.write")
                 let place = call[2].isPresent ? call[2].uint64 : nil
                 try call.touch(call[1].bytes.count, "sys.write")
-                try call.growMemoryFile(descriptor, by: call[1].bytes.count, at: place)
+                try call.growMemoryFile(call[0].int32, by: call[1].bytes.count, at: place)
+                // Only now: counting memory may have run a finalizer of the script that closed it.
+                let descriptor = try call.descriptor(call[0], "sys.write")
                 let result =
                     call[2].isPresent
                     ? kernel.pwrite(descriptor, call[1].bytes, at: call[2].uint64)

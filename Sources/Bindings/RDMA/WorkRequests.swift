@@ -91,8 +91,13 @@ private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bo
     if opcode != IBV_WR_BIND_MW, request[SendKeys.windowAccess] != 0 {
         throw refuse(SendKeys.windowAccess, "for bind_mw")
     }
-    if opcode == IBV_WR_BIND_MW, request[SendKeys.mw] == nil {
-        throw ErrorValue(kind: .argument, "qp:post_send: '\(opName)' needs '\(SendKeys.mw.name)', the window")
+    if opcode == IBV_WR_BIND_MW {
+        guard request[SendKeys.mw] != nil else {
+            throw ErrorValue(kind: .argument, "qp:post_send: '\(opName)' needs '\(SendKeys.mw.name)', the window")
+        }
+        if request[SendKeys.remoteAddress] != 0 { throw refuse(SendKeys.remoteAddress, "for RDMA and atomics") }
+        if request[SendKeys.inline] { throw refuse(SendKeys.inline, "for what sends bytes") }
+        if request[SendKeys.solicited] { throw refuse(SendKeys.solicited, "for what the peer receives") }
     }
     let handle = request[SendKeys.ah]
     if !isDatagram, handle != nil || request[SendKeys.remoteNumber] != 0 {
@@ -121,11 +126,7 @@ func postSend(_ call: Call) throws -> CInt {
         | (request[SendKeys.fence] ? IBV_SEND_FENCE.rawValue : 0)
         | (request[SendKeys.solicited] ? IBV_SEND_SOLICITED.rawValue : 0)
     wr.imm_data = request[SendKeys.immediate].bigEndian
-    if isDatagram {
-        wr.wr.ud.ah = request[SendKeys.ah]?.pointee.ah
-        wr.wr.ud.remote_qpn = request[SendKeys.remoteNumber]
-        wr.wr.ud.remote_qkey = request[SendKeys.remoteKey]
-    } else if wr.opcode == IBV_WR_BIND_MW, let window = request[SendKeys.mw] {
+    if wr.opcode == IBV_WR_BIND_MW, let window = request[SendKeys.mw] {
         let part = try piece(request, "qp:post_send")
         wr.bind_mw.mw = window.pointee.mw
         wr.bind_mw.rkey = windowKey(window.pointee, request[SendKeys.rkey])
@@ -134,6 +135,11 @@ func postSend(_ call: Call) throws -> CInt {
             mw_access_flags: request[SendKeys.windowAccess])
         try call[0].object(QueuePair.self).pointee.post(wr, [])
         return call.nothing
+    }
+    if isDatagram {
+        wr.wr.ud.ah = request[SendKeys.ah]?.pointee.ah
+        wr.wr.ud.remote_qpn = request[SendKeys.remoteNumber]
+        wr.wr.ud.remote_qkey = request[SendKeys.remoteKey]
     } else if wr.opcode.isAtomic {
         wr.wr.atomic.remote_addr = request[SendKeys.remoteAddress]
         wr.wr.atomic.rkey = request[SendKeys.rkey]

@@ -176,10 +176,6 @@ public struct QueuePair: ~Copyable {
 
     /// ibv_post_send(3) of one request; its list of pieces is `pieces`.
     public func post(_ request: ibv_send_wr, _ pieces: [ibv_sge]) throws(Failure) {
-        // Providers read the address without looking whether there is one.
-        guard !isDatagram || request.wr.ud.ah != nil else {
-            throw Failure("ibv_post_send", .invalid, object: label, of: .datagramWithoutAddress)
-        }
         if request.opcode == IBV_WR_BIND_MW {
             // Providers look into both without asking whether they are there.
             guard request.bind_mw.mw?.pointee.type == IBV_MW_TYPE_2, request.bind_mw.bind_info.mr != nil, !isDatagram
@@ -188,6 +184,10 @@ public struct QueuePair: ~Copyable {
                     "ibv_post_send", .invalid, object: label,
                     hint: "a connection binds a window of type 2 to a region; there is no work request for others")
             }
+        }
+        // Providers read the address without looking whether there is one.
+        guard !isDatagram || request.wr.ud.ah != nil else {
+            throw Failure("ibv_post_send", .invalid, object: label, of: .datagramWithoutAddress)
         }
         if request.send_flags & IBV_SEND_INLINE.rawValue != 0 {
             for piece in pieces { try checkMapped("ibv_post_send", piece.addr, UInt64(piece.length)) }

@@ -100,6 +100,9 @@ public struct CExport {
             return
         }
         if operation.signature.name == "ibv_create_qp" { noteQueuePair(operation) }
+        if case .symbol(let made, _) = operation.result, case .symbol(let parent, _)? = operation.arguments.first {
+            children[parent, default: []].append(made)
+        }
         var step = CStep(operation, line: line)
         step.write(&self, decoder)
         lines += step.lines
@@ -147,6 +150,33 @@ public struct CExport {
         let name = CText.identifier(symbol)
         if !variables.contains(where: { $0.name == name }) { variables.append((type, name)) }
         return name
+    }
+
+    /// A statement by which the variable of a name that was given before stands for nothing; nil without such a variable.
+    func reset(_ symbol: String) -> String? {
+        let name = CText.identifier(symbol)
+        guard let variable = variables.first(where: { $0.name == name }) else { return nil }
+        switch variable.type {
+        case let type where type.hasSuffix("*"): return "\(name) = NULL;"
+        case "int": return "\(name) = -1;"
+        case let type where type.hasPrefix("union"): return nil
+        default: return "\(name) = 0;"
+        }
+    }
+
+    /// Objects by the one that they were made of.
+    private var children: [String: [String]] = [:]
+
+    /// A destroyed object and all that was made of it, which libibverbs does not destroy and which points into freed memory: the
+    /// ones that have variables.
+    mutating func ended(_ symbol: String) -> [String] {
+        var names: [String] = []
+        var rest = [symbol]
+        while let name = rest.popLast() {
+            if hasMade(name), Symbols.isObject(name) { names.append(name) }
+            rest += children.removeValue(forKey: name) ?? []
+        }
+        return names
     }
 
     /// Bytes of what is mapped.

@@ -144,9 +144,10 @@ extension CStep {
                 let isDescriptor = symbol.hasPrefix("dmabuf") || symbol.hasPrefix("file")
                 let type = symbol.hasPrefix("iova") ? "uint64_t" : isDescriptor ? "int" : "uint32_t"
                 if file.hasMade(symbol) {
+                    let isMapping = Symbols.kind(of: symbol) == "map"
                     put(
                         "\tequal(\(line), \(what), arg.fixed.\(CText.member(member.name)), "
-                            + "\(CText.identifier(symbol)));")
+                            + "\(isMapping ? "(uintptr_t)" : "")\(CText.identifier(symbol)));")
                 } else {
                     put("\t\(file.declare(symbol, type)) = (\(type))arg.fixed.\(CText.member(member.name));")
                 }

@@ -9,13 +9,7 @@ extension CStep {
         file.needVerbs()
         var inner = CStep(operation, line: line)
         inner.body(verb, &file)
-        let objects = zip(operation.signature.parameters, operation.arguments).compactMap { parameter, value in
-            if case .handle = parameter.format, case .symbol(let name, _) = value {
-                CText.identifier(name)
-            } else {
-                nil
-            }
-        }
+        let objects = objects.map(CText.identifier)
         if objects.isEmpty {
             put("{")
         } else {
@@ -53,6 +47,23 @@ extension CStep {
 
     private mutating func call(_ text: String, _ verb: any AnyVerb, _ file: inout CExport) {
         if let made = verb.made { make(made.type, text, &file) } else { refusal(text) }
+        guard verb.ends, case .symbol(let ended, _)? = operation.arguments.first else { return }
+        put("\tif (got == 0) {")
+        for name in file.ended(ended) { put("\t\t\(CText.identifier(name)) = NULL;") }
+        put("\t}")
+    }
+
+    /// Names of the objects that go in, also within structures.
+    private var objects: [String] {
+        var names: [String] = []
+        for (parameter, value) in zip(operation.signature.parameters, operation.arguments) {
+            switch (parameter.format, value) {
+            case (.handle, .symbol(let name, _)): names.append(name)
+            case (_, .list), (_, .structure): names += CStep.symbols(value).filter(Symbols.isObject)
+            default: break
+            }
+        }
+        return names.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
     /// A text with arguments for `$0`, `$1` and so on.

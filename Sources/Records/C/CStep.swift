@@ -23,6 +23,8 @@ struct CStep {
             return
         }
         lines.append("\t/* \(CText.comment(String(operation.text(ShortNames()).prefix(400)))) */")
+        // The call may not be made when the program runs: what an earlier one gave must not stand for its result.
+        if case .symbol(let made, _) = operation.result, let reset = file.reset(made) { put(reset) }
         let start = lines.count
         defer { guardDescriptors(operation.inputs(decoder), from: start) }
         switch operation.signature.name {

@@ -23,7 +23,10 @@ struct OperationInput {
     ]
 
     /// Whether it is an address in this process.
-    var isAddress: Bool { OperationInput.isAddress(name, format) }
+    var isAddress: Bool { OperationInput.isAddress(name, format) && !isOfRegion }
+
+    /// Whether it is an address within a memory region, which the device checks: that of a work request, but for inline data.
+    private var isOfRegion: Bool { name == "addr" && !isUnchecked && (siblings["lkey"] ?? siblings["mw"]) != nil }
 
     static func isAddress(_ name: String, _ format: Format) -> Bool {
         if case .pointer = format { addresses.contains(name) } else { false }
@@ -45,10 +48,7 @@ struct OperationInput {
         }
         if isRead { return 0 }
         switch name {
-        case "addr":
-            // A device reads a work request's element, within its region; inline data are copied before that.
-            return siblings["lkey"] != nil && !isUnchecked ? 0 : sibling("length")
-        case "user_va": return sibling("length")
+        case "addr", "user_va": return sibling("length")
         case "address": return siblings["count"] == nil ? sibling("length") : sibling("count")
         case "vaddr": return sibling("size")
         case "bitmap_data": return sibling("bitmap_size")
@@ -74,7 +74,7 @@ struct OperationInput {
             return offset == 0 && Symbols.isDescriptor(symbol) ? nil : "\(symbol) is no descriptor"
         case (.descriptor, .number): return nil
         case (.descriptor, _): return "\(name) is no descriptor that the record made"
-        case (.pointer, .symbol(let symbol, _)) where isAddress:
+        case (.pointer, .symbol(let symbol, _)) where OperationInput.isAddress(name, format):
             return Symbols.kind(of: symbol) == "map" ? nil : "\(symbol) is no memory"
         case (.pointer, _): return nil
         case (_, .symbol(let symbol, _)) where Symbols.kind(of: symbol) == "map":

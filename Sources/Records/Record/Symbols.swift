@@ -115,6 +115,14 @@ struct Symbols {
     /// Whether it is a name of a descriptor.
     static func isDescriptor(_ name: String) -> Bool { descriptors.contains(kind(of: name)) }
 
+    /// Whether it is the name of an object of libibverbs.
+    static func isObject(_ name: String) -> Bool { objects.contains(kind(of: name)) }
+
+    private static let objects = Set(
+        Verbs.all.compactMap { verb -> String? in
+            if case .handle(let kind) = verb.signature.result { kind } else { nil }
+        })
+
     /// Whether what is written so may be called so where it comes out. Parts of objects ("mr1.lkey", "context1.gid0") are numbers
     /// and GIDs, whichever they are.
     static func isResult(_ name: String, _ offset: UInt64, _ format: Format) -> Bool {

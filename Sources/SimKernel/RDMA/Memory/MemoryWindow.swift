@@ -160,6 +160,8 @@ extension QueuePair {
         guard let window = kernel.uverbs.window(key: key), let bound = window.bound else { return nil }
         guard window.domain === domain, bound.pair === self else { return nil }
         guard bound.access.contains(access) else { return nil }
+        // mlx5 lets a region go whose windows are bound; their keys then lead nowhere.
+        guard kernel.uverbs.region(key: bound.region.key) === bound.region else { return nil }
         let place = bound.access.contains(.zeroBased) ? address &+ bound.start : address
         // sw/rxe looks at the region's bounds alone.
         guard bound.region.contains(place, length) else { return nil }
