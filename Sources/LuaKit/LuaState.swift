@@ -20,6 +20,8 @@ public final class LuaState {
     }
     // A linear search: there are few classes.
     private var classes: [ClassEntry] = []
+    // Modules whose classes are not in `classes` yet: describing them costs an empty scenario a fifth of its start.
+    private var undeclared: [Module] = []
     private var latestClass = 0
     /// Errors of closing objects that a script had left open, by the collector.
     public internal(set) var failuresWhileCollecting: [ErrorValue] = []
@@ -263,7 +265,7 @@ public final class LuaState {
         for module in modules {
             offered[module.name] = module
             moduleNames.append(module.name)
-            for description in module.classes { declare(description) }
+            undeclared.append(module)
         }
     }
 
@@ -271,8 +273,9 @@ public final class LuaState {
     private var moduleNames: [String] = []
 
     private func register(_ module: Module) {
-        lua_createtable(raw, 0, CInt(module.functions.count + module.constants.count))
-        for function in module.functions { add(function, named: "\(module.name).\(function.name)", receiver: nil) }
+        let functions = module.functions
+        lua_createtable(raw, 0, CInt(functions.count + module.constants.count))
+        for function in functions { add(function, named: "\(module.name).\(function.name)", receiver: nil) }
         for constant in module.constants {
             LuaKit.push(raw, constant.name)
             lua_pushinteger(raw, constant.value)
@@ -299,12 +302,19 @@ public final class LuaState {
         classes.append(ClassEntry(name: description.name, row: row, description: description))
     }
 
+    /// Where the class is in `classes`; declares those of further modules until it is there. nil where no module has it.
+    private func index(of name: String) -> Int? {
+        while true {
+            if let index = classes.firstIndex(where: { $0.name == name }) { return index }
+            if undeclared.isEmpty { return nil }
+            for description in undeclared.removeFirst().classes { declare(description) }
+        }
+    }
+
     private func row(of name: String) -> UnsafeMutablePointer<lk_class> {
         // The class is mostly that of the object before.
         let isLatest = classes.indices.contains(latestClass) && classes[latestClass].name == name
-        guard let index = isLatest ? latestClass : classes.firstIndex(where: { $0.name == name }) else {
-            preconditionFailure("no class \(name)")
-        }
+        guard let index = isLatest ? latestClass : index(of: name) else { preconditionFailure("no class \(name)") }
         latestClass = index
         if let description = classes[index].description {
             classes[index].description = nil
@@ -330,7 +340,7 @@ public final class LuaState {
         lk_push_function(
             raw,
             storage.function(function, named: name, receiver: receiver) { name in
-                self.classes.first { $0.name == name }?.row
+                self.index(of: name).map { self.classes[$0].row }
             })
         lua_rawset(raw, -3)
     }

@@ -224,22 +224,27 @@ public struct Module: Sendable {
     public let name: String
     /// What it is for.
     public let doc: String
-    /// Its functions.
-    public let functions: [Function]
+    /// Its functions, described anew at each access.
+    public var functions: [Function] { makeFunctions() }
     /// Its constants.
     public let constants: [(name: String, value: Int64, doc: String)]
-    /// The classes whose objects its functions return.
-    public let classes: [ObjectClass]
+    /// The classes whose objects its functions return; described anew at each access, too.
+    public var classes: [ObjectClass] { makeClasses() }
 
-    /// Describes a module.
+    private let makeFunctions: @Sendable () -> [Function]
+    private let makeClasses: @Sendable () -> [ObjectClass]
+
+    /// Describes a module. Its functions and classes are evaluated when a script requires it, as most scripts use few
+    /// modules.
     public init(
-        _ name: String, _ doc: String, functions: [Function],
-        constants: [(name: String, value: Int64, doc: String)] = [], classes: [ObjectClass] = []
+        _ name: String, _ doc: String, functions: @autoclosure @escaping @Sendable () -> [Function],
+        constants: [(name: String, value: Int64, doc: String)] = [],
+        classes: @autoclosure @escaping @Sendable () -> [ObjectClass] = []
     ) {
         self.name = name
         self.doc = doc
-        self.functions = functions
+        makeFunctions = functions
         self.constants = constants
-        self.classes = classes
+        makeClasses = classes
     }
 }
