@@ -79,13 +79,13 @@ public struct Bundle: Sendable {
 
     /// 64-bit FNV-1a of the text without empty lines and trailing blanks, which mail programs change.
     private static func sum(_ text: String) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        var hash = FNV1a()
         for line in text.split(separator: "\n", omittingEmptySubsequences: true) {
             var bytes = Array(line.utf8)
             while let last = bytes.last, [0x20, 0x09, 0x0d].contains(last) { bytes.removeLast() }
-            for byte in bytes + [10] where bytes.count > 0 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+            if !bytes.isEmpty { hash.add(bytes + [10]) }
         }
-        return String(hash, radix: 16)
+        return String(hash.value, radix: 16)
     }
 
     /// Whether a value of the header is read as it was written.

@@ -215,7 +215,7 @@ extension Operation {
             let input = signature.name == "store" ? Operation.longestStore : Operation.longestInput
             let longest = parameter.isOutput ? Operation.longestOutput : input
             if bytes.count > longest, !Operation.isPlain(bytes) {
-                result.arguments[index] = .digest(Operation.hash(bytes), bytes.count)
+                result.arguments[index] = .digest(FNV1a(bytes).value, bytes.count)
             }
         }
         return result
@@ -223,12 +223,6 @@ extension Operation {
 
     /// Data of one repeated byte is written as a run ("00*16"), so it is kept at any length.
     private static func isPlain(_ bytes: [UInt8]) -> Bool { bytes.allSatisfy { $0 == bytes.first } }
-
-    private static func hash(_ bytes: [UInt8]) -> UInt64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return hash
-    }
 
     /// Whether data that went in is not kept.
     var lacksData: Bool {

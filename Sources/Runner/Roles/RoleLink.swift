@@ -40,7 +40,7 @@ final class RoleLink: @unchecked Sendable {
         self.role = role
         self.assignment = assignment
         self.scenario = scenario
-        digest = RoleLink.hash(text)
+        digest = FNV1a(text).value
         self.settings = RoleLink.told(settings)
         self.note = note
         self.clock = clock
@@ -181,12 +181,7 @@ final class RoleLink: @unchecked Sendable {
         let isPlain = text.utf8.allSatisfy { (0x20..<0x7f).contains($0) }
         guard text.utf8.count > 40 || !isPlain else { return text }
         let begin = isPlain ? String(text.prefix(20)) : ""
-        return begin + "...(\(String(hash(Array(text.utf8)), radix: 16)))"
-    }
-
-    /// FNV-1a
-    private static func hash(_ bytes: [UInt8]) -> UInt64 {
-        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return begin + "...(\(String(FNV1a(text.utf8).value, radix: 16)))"
     }
 
     /// Why a role may not join; nil where it may.
