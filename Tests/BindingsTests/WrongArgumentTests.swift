@@ -82,6 +82,17 @@ import Testing
         #expect(found.first?.contains(message) == true, "\(found)")
     }
 
+    /// MAP_FIXED would replace what the program has mapped at the address, MAP_GROWSDOWN grow into it.
+    @Test(arguments: [0x11, 0x102]) func aScriptDoesNotChooseWhereItsMappingLies(flags: Int) throws {
+        let found = try linesPrinted(
+            by: """
+                local sys = require "sys"
+                local ok, err = pcall(sys.mmap, -1, { length = 4096, flags = \(flags) })
+                print(ok, tostring(err))
+                """)
+        #expect(found.first?.contains("are not accepted") == true, "\(found)")
+    }
+
     @Test func anyValueIsLogged() throws {
         let host = Host(kernel: SimKernel(.standard), isSimulated: true, tph: TPHResolver(.auto))
         let state = LuaState(

@@ -50,6 +50,37 @@ import Testing
         #expect(c.contains("line 3: not done, as descriptor \(number) is not the record's"))
     }
 
+    /// Numbers of requests have several meanings, and each its own members that are checked.
+    @Test(arguments: [
+        (["open(\"/dev/vfio/vfio\", O_RDWR) = device1"], "device1 is called so, but is a container"),
+        (["open(\"/dev/vfio/devices/vfio0\", O_RDWR) = file1"], "file1 is called so, but is a device"),
+        (["memfd_create(\"peerlab\", 0) = dmabuf1"], "dmabuf1 is called so, but is a memfd"),
+        (
+            [
+                "open(\"/dev/vfio/vfio\", O_RDWR) = container1",
+                "ioctl(container1, VFIO_DEVICE_FEATURE, {argsz=8, flags=0}) = 0",
+            ], "VFIO_DEVICE_FEATURE is VFIO_IOMMU_DIRTY_PAGES on container1"
+        ),
+    ])
+    func aDescriptorIsWhatItsCallOpens(_ calls: [String], _ reason: String) throws {
+        let c = try exportedC(recordText(calls.joined(separator: " <0.000001>\n")))
+        #expect(c.contains("is not made: \(reason)"), "\(c)")
+    }
+
+    @Test func theBitmapOfALogIsMemoryOfTheRecord() throws {
+        let device = "open(\"/dev/vfio/devices/vfio0\", O_RDWR) = device1 <0.000001>\n"
+        func report(_ bitmap: String, argsz: Int = 40) -> String {
+            "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=\(argsz), feature=DMA_LOGGING_REPORT, operation=GET, iova=0, "
+                + "length=0x8000, page_size=0x1000, bitmap=\(bitmap)}) = 0"
+        }
+        let own = "mmap(0x1000, 3, 0x22, -1, 0) = map1 <0.000001>\n"
+        #expect(!(try exportedC(recordText(device + own + report("map1")))).contains("is not made"))
+        #expect(try exportedC(recordText(device + report("0x7fff00000000"))).contains("is not made"))
+        #expect(throws: RecordError.self) {
+            try Record(parsing: recordText("feature MINE number=8 size=32 at=0:8", device + report("map1")))
+        }
+    }
+
     @Test func cUsesANumberInAStructureOnlyWhereNothingHasIt() throws {
         let c = try exportedC(
             recordText(

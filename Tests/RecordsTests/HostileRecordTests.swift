@@ -6,11 +6,11 @@ import Testing
 /// Records that were written to put something else into C than calls.
 @Suite struct HostileRecordTests {
     @Test(arguments: [
-        "open(\"/etc/passwd\", O_RDWR|O_TRUNC)", "open(\"/dev/sda\", O_RDWR)", "open(\"/dev/vfio/../sda\", O_RDWR)",
-        "open(\"/dev/vfio/new\", O_RDWR|O_CREAT)",
+        "open(\"/etc/passwd\", O_RDWR|O_TRUNC) = file1", "open(\"/dev/sda\", O_RDWR) = file1",
+        "open(\"/dev/vfio/../sda\", O_RDWR) = group1", "open(\"/dev/vfio/new\", O_RDWR|O_CREAT) = group1",
     ])
     func theCOfARecordOpensDevicesAlone(call: String) throws {
-        let c = try exportedC("peerlab record 1\n\n\(call) = iommufd1 <0.000001>\n")
+        let c = try exportedC(recordText(call))
         #expect(!c.contains("open(paths["))
         #expect(c.contains("is no device"))
     }

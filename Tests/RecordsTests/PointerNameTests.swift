@@ -14,7 +14,8 @@ import Testing
         let structures = Request.all.compactMap { request -> Layout? in
             if case .structure(let layout) = request.argument { layout } else { nil }
         }
-        let fields = structures.flatMap { $0.fields + $0.trailing.flatMap(\.fields) }
+        let features = Feature.released.compactMap(\.layout)
+        let fields = (structures + features).flatMap { $0.fields + $0.trailing.flatMap(\.fields) }
         let members = Signature.all.values.flatMap { $0.members.filter { !$0.key.contains(".") }.values }
         let parameters = Signature.all.values.flatMap { $0.parameters.map { ($0.name, $0.format) } }
         let all = fields.map { ($0.name, $0.format) } + members.map { ($0.name, $0.format) } + parameters
@@ -22,7 +23,7 @@ import Testing
     }
 
     @Test func everyPointerIsAnAddressOfThisProcessOrOfDevices() {
-        #expect(Self.names.contains("user_va") && Self.names.contains("addr"))
+        #expect(Self.names.contains("user_va") && Self.names.contains("addr") && Self.names.contains("bitmap"))
         let unknown = Self.names.filter { !OperationInput.isAddress($0, .pointer) && !Self.ofDevices.contains($0) }
         #expect(unknown.isEmpty, "\(unknown.sorted())")
     }

@@ -70,7 +70,7 @@ function sys.fcntl(fd, command, argument) end
 ---@return sys.result
 function sys.poll(fd, events) end
 
----mmap(2). What its protection forbids answers EFAULT.
+---mmap(2) at an address of the kernel's choice. What its protection forbids answers EFAULT.
 ---@param fd integer a descriptor
 ---@param request { length: integer|string, offset?: integer, prot?: integer, flags?: integer } the mapping
 ---@return memory.mapping

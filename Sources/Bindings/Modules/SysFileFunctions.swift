@@ -117,12 +117,19 @@ let sysFileFunctions = [
             Parameter("request", .record(MapKeys.all), .required, "the mapping"),
         ],
         returns: [.object(MappedMemory.self)], effects: [.raw], errors: [("EINVAL", "not mappable, or not like this")],
-        "mmap(2). What its protection forbids answers EFAULT.",
+        "mmap(2) at an address of the kernel's choice. What its protection forbids answers EFAULT.",
         entry: {
             Call($0, $1).run { call in
                 let request = call[1].table
                 let length = request[MapKeys.length]
                 let flags = request[MapKeys.flags]
+                let refused = flags & ~acceptedMappingFlags
+                if refused != 0 {
+                    throw ErrorValue(
+                        kind: .argument,
+                        "sys.mmap: flags 0x\(String(refused, radix: 16)) are not accepted: "
+                            + "the kernel chooses the address, and the mapping does not grow")
+                }
                 // Only anonymous and private mappings are counted here; a file's memory is counted where the file is
                 // made.
                 let isMemory = flags & UInt32(MAP_ANONYMOUS | MAP_PRIVATE) != 0

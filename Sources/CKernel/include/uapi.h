@@ -35,6 +35,10 @@ struct vfio_device_feature { uint32_t argsz, flags; };
 /* GET returns the dma-buf's descriptor; nr_ranges elements of vfio_region_dma_range follow. */
 struct vfio_device_feature_dma_buf { uint32_t region_index, open_flags, flags, nr_ranges; };
 struct vfio_region_dma_range { uint64_t offset, length; };
+/* DMA_LOGGING_START: ranges is the address of num_ranges pairs of 64-bit iova and length. */
+struct vfio_device_feature_dma_logging_control { uint64_t page_size; uint32_t num_ranges, __reserved; uint64_t ranges; };
+/* DMA_LOGGING_REPORT: the kernel sets bits at the address bitmap, one for each page_size bytes. */
+struct vfio_device_feature_dma_logging_report { uint64_t iova, length, page_size, bitmap; };
 
 struct vfio_device_bind_iommufd { uint32_t argsz, flags; int32_t iommufd; uint32_t out_devid; uint64_t token_uuid_ptr; };
 struct vfio_device_attach_iommufd_pt { uint32_t argsz, flags, pt_id, pasid; };

@@ -159,13 +159,30 @@ public struct Feature: Sendable {
         Feature(UInt32(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY), "LOW_POWER_ENTRY"),
         Feature(UInt32(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP), "LOW_POWER_ENTRY_WITH_WAKEUP"),
         Feature(UInt32(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT), "LOW_POWER_EXIT"),
-        Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_LOGGING_START), "DMA_LOGGING_START"),
+        Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_LOGGING_START), "DMA_LOGGING_START", loggingControl),
         Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP), "DMA_LOGGING_STOP"),
-        Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT), "DMA_LOGGING_REPORT"),
+        Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT), "DMA_LOGGING_REPORT", loggingReport),
         Feature(UInt32(VFIO_DEVICE_FEATURE_MIG_DATA_SIZE), "MIG_DATA_SIZE"),
         Feature(UInt32(VFIO_DEVICE_FEATURE_BUS_MASTER), "BUS_MASTER"),
         Feature(UInt32(VFIO_DEVICE_FEATURE_DMA_BUF), "DMA_BUF", dmabufLayout),
     ]
+
+    private static let loggingControl = Layout(
+        size: MemoryLayout<vfio_device_feature_dma_logging_control>.size,
+        [
+            Field("page_size", \vfio_device_feature_dma_logging_control.page_size),
+            Field("num_ranges", \vfio_device_feature_dma_logging_control.num_ranges, .input, .decimal),
+            Field("ranges", \vfio_device_feature_dma_logging_control.ranges, .input, .pointer),
+        ], pointed: [.init(field: "ranges", countField: "num_ranges", elementSize: 16)])
+
+    private static let loggingReport = Layout(
+        size: MemoryLayout<vfio_device_feature_dma_logging_report>.size,
+        [
+            Field("iova", \vfio_device_feature_dma_logging_report.iova, .input, .iova),
+            Field("length", \vfio_device_feature_dma_logging_report.length),
+            Field("page_size", \vfio_device_feature_dma_logging_report.page_size),
+            Field("bitmap", \vfio_device_feature_dma_logging_report.bitmap, .input, .pointer),
+        ], pointed: [.init(field: "bitmap", elementSize: 8, isOutput: true)])
 
     private static let dmabufLayout = Layout(
         size: MemoryLayout<vfio_device_feature_dma_buf>.size,

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The third argument of an ioctl.
 public enum IoctlArgument {
     /// Nothing (zero is passed).
@@ -68,3 +70,10 @@ extension SystemCalls {
     /// Sleeps; -EINTR where a signal ended it early.
     public func sleep(nanoseconds: UInt64) -> Int { sleep(nanoseconds: nanoseconds, stop: nil) }
 }
+
+/// Flags of mmap(2) that are taken from scripts and records. Others choose the address (MAP_FIXED), and so replace what is
+/// mapped there, or let a mapping grow over what lies beside it (MAP_GROWSDOWN). Source: asm-generic/mman-common.h.
+public let acceptedMappingFlags: UInt32 =
+    // The type (MAP_SHARED, MAP_PRIVATE), and the size of huge pages.
+    0xf | UInt32(MAP_HUGETLB) | 0x3f << 26
+    | UInt32(MAP_ANONYMOUS | MAP_NORESERVE | MAP_LOCKED | MAP_POPULATE | MAP_NONBLOCK)

@@ -18,8 +18,8 @@ struct OperationInput {
     /// The members of ioctls' and verbs' structures that are addresses in this process. Other pointers are addresses that
     /// devices use: iova, remote_addr.
     private static let addresses: Set<String> = [
-        "user_va", "vaddr", "data_uptr", "data", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "addr", "address",
-        "argument",
+        "user_va", "vaddr", "data_uptr", "data", "allowed_iovas", "token_uuid_ptr", "bitmap_data", "bitmap", "ranges",
+        "addr", "address", "argument",
     ]
 
     /// Whether it is an address in this process.
@@ -51,11 +51,12 @@ struct OperationInput {
         case "addr", "user_va": return sibling("length")
         case "address": return siblings["count"] == nil ? sibling("length") : sibling("count")
         case "vaddr": return sibling("size")
+        case "ranges": return product(sibling("num_ranges"), 16)
         case "bitmap_data": return sibling("bitmap_size")
         case "data_uptr":
             return sibling("data_len")
         // A bit for each page, in words of 64 bits.
-        case "data": return sibling("length") / max(sibling("page_size"), 1) / 8 + 8
+        case "data", "bitmap": return sibling("length") / max(sibling("page_size"), 1) / 8 + 8
         case "allowed_iovas": return product(sibling("num_iovas"), 16)
         // An ioctl's structure that is not given by its members: as long as none is.
         default: return 1 << 30

@@ -8,7 +8,7 @@ extension Operation {
     /// Why the call must not be made; nil where it may, as far as the record tells. `isReal` of this machine's kernel, whose
     /// descriptors may be the program's own; a simulated one has none but the record's.
     func misuse(_ decoder: Decoder, _ inputs: [OperationInput], isReal: Bool) -> String? {
-        if let reason = inputs.lazy.compactMap(\.misuse).first { return reason }
+        if let reason = inputs.lazy.compactMap(\.misuse).first ?? misuseOfName { return reason }
         switch signature.name {
         case "load": return bytes.map { UInt64($0) > number(2) ?? 0 } ?? false ? misuseOfCount : nil
         case "store": return bytes.map { UInt64($0) != number(2) } ?? false ? misuseOfCount : nil
@@ -17,7 +17,7 @@ extension Operation {
             if case .symbol(_, 0)? = arguments.first { return nil }
             return "it unmaps what the record did not map"
         case "fcntl": return misuseOfFcntl
-        case "ioctl": return misuseOfBytes(decoder, isReal)
+        case "ioctl": return misuseOfNumber ?? misuseOfBytes(decoder, isReal)
         default: return nil
         }
     }
@@ -33,13 +33,10 @@ extension Operation {
         "a \(name) of \(bytes ?? 0) bytes does not have the count \(number(2).map(String.init) ?? "of no number")"
     }
 
-    /// What scenarios ask of mmap(2). Other flags choose the address (MAP_FIXED), or let a mapping grow over what lies beside
-    /// it. Code is mapped of a device's region alone, whose kernel is asked for it.
+    /// Flags that are not accepted. Code is mapped of a device's region alone, whose kernel is asked for it.
     private var misuseOfMapping: String? {
-        let hugePages = UInt64(MAP_HUGETLB) | 0x3f << 26
-        let known = UInt64(0xf | MAP_ANONYMOUS | MAP_NORESERVE | MAP_LOCKED | MAP_POPULATE | MAP_NONBLOCK) | hugePages
         guard let protection = number(1), let flags = number(2) else { return "mmap with flags that are no number" }
-        let unknown = UInt64(UInt32(truncatingIfNeeded: flags)) & ~known
+        let unknown = UInt32(truncatingIfNeeded: flags) & ~acceptedMappingFlags
         guard unknown == 0 else { return "mmap with flags 0x\(String(unknown, radix: 16))" }
         var allowed = UInt64(PROT_READ | PROT_WRITE)
         if case .symbol(let symbol, _) = arguments[3], Symbols.kind(of: symbol) == "device",
@@ -62,6 +59,21 @@ extension Operation {
         let command = UInt64(UInt32(truncatingIfNeeded: number))
         if signalling.contains(command) { return "command \(command) sends signals" }
         return pointing.contains(command) ? "command \(command) takes an address" : nil
+    }
+
+    /// A descriptor that is called what it is not: requests are checked by the kind of file they are made on.
+    private var misuseOfName: String? {
+        guard case .symbol(let name, _) = result, Symbols.isDescriptor(name) else { return nil }
+        let prefix = Symbols.prefix(of: self)
+        return Symbols.kind(of: name) == prefix ? nil : "\(name) is called so, but is a \(prefix)"
+    }
+
+    /// A number that is another request on that kind of file, which the kernel would read the argument for.
+    private var misuseOfNumber: String? {
+        guard let request, case .symbol(let name, _)? = arguments.first else { return nil }
+        guard let meant = Request.find(request.number, on: Symbols.file(of: name)), meant.name != request.name
+        else { return nil }
+        return "\(request.name) is \(meant.name) on \(name)"
     }
 
     /// Bytes of a structure that are given as bytes, where they would be an address, a descriptor or a length that no check sees.

@@ -98,6 +98,10 @@ struct RecordParser {
         guard CText.isName(words[1]) else {
             throw RecordError(line: number, message: "'\(words[1].prefix(40))' is no name of a feature")
         }
+        // The checks of addresses go by the members.
+        if let known = Feature.released.first(where: { $0.number == feature && $0.hasAddresses }) {
+            throw RecordError(line: number, message: "feature \(feature) is \(known.name), whose members are known")
+        }
         var fields: [Field] = []
         let revision = values.first { $0.name == "revision" && !$0.value.contains(":") }?.value
         if let revision, !isWord(revision) {
@@ -308,5 +312,11 @@ extension Decoder {
             case .number(let number, _)? = first.first?.value
         else { return header }
         return layout(ofFeature: UInt32(truncatingIfNeeded: number), .max)
+    }
+}
+
+extension Feature {
+    fileprivate var hasAddresses: Bool {
+        layout?.fields.contains { OperationInput.isAddress($0.name, $0.format) } ?? false
     }
 }

@@ -101,10 +101,19 @@ struct Symbols {
 
     // MARK: What goes in
 
-    /// What names of descriptors begin with, before a number.
-    static let descriptors: Set<String> = [
-        "file", "container", "group", "device", "iommufd", "importer", "udmabuf", "heap", "memfd", "eventfd", "dmabuf",
+    /// What names of descriptors begin with, before a number, for each kind of file that answers requests of its own.
+    private static let files: [(kind: FileKind, prefix: String)] = [
+        (.container, "container"), (.group, "group"), (.device, "device"), (.iommufd, "iommufd"),
+        (.importer, "importer"), (.udmabuf, "udmabuf"), (.heap, "heap"), (.dmabuf, "dmabuf"),
     ]
+
+    private static let descriptors = Set(files.map(\.prefix) + ["file", "memfd", "eventfd"])
+
+    /// The kind of file that a name of a descriptor stands for.
+    static func file(of name: String) -> FileKind {
+        let prefix = kind(of: name)
+        return files.first { $0.prefix == prefix }?.kind ?? .other
+    }
 
     /// What a name begins with, before its number: "mr"; empty of a part of an object, "mr1.lkey".
     static func kind(of name: String) -> String {
@@ -211,7 +220,7 @@ struct Symbols {
         guard case .number(let value, let format) = operation.result else { return operation.result }
         switch format {
         case .descriptor:
-            let name = new(prefix(of: operation), for: value)
+            let name = new(Symbols.prefix(of: operation), for: value)
             descriptors[Int32(truncatingIfNeeded: value)] = name
             return .symbol(name, 0)
         case .handle(let kind):
@@ -227,26 +236,18 @@ struct Symbols {
         }
     }
 
-    private func prefix(of operation: Operation) -> String {
+    /// What the names of descriptors begin with that the operation gives as its result.
+    static func prefix(of operation: Operation) -> String {
         switch operation.signature.name {
         case "open":
             guard case .text(let path)? = operation.arguments.first else { return "file" }
-            switch FileKind(opening: path) {
-            case .container: return "container"
-            case .group: return "group"
-            case .device: return "device"
-            case .iommufd: return "iommufd"
-            case .importer: return "importer"
-            case .udmabuf: return "udmabuf"
-            case .heap: return "heap"
-            default: return "file"
-            }
+            let kind = FileKind(opening: path)
+            return files.first { $0.kind == kind }?.prefix ?? "file"
         case "memfd_create": return "memfd"
         case "eventfd": return "eventfd"
         default:
             switch operation.request?.result {
-            case .descriptor(.device): return "device"
-            case .descriptor(.dmabuf): return "dmabuf"
+            case .descriptor(let kind): return files.first { $0.kind == kind }?.prefix ?? "file"
             case .feature: return "dmabuf"
             default: return "file"
             }
