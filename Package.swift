@@ -95,8 +95,8 @@ let package = Package(
             name: "SimKernelTests", dependencies: ["SimKernel", "Kernel", "CKernel", "TestBench"],
             swiftSettings: swift),
         .target(
-            name: "TestBench", dependencies: ["SimKernel"], path: "Tests/Support", exclude: ["retry", "steps"],
-            swiftSettings: swift),
+            name: "TestBench", dependencies: ["Kernel", "SimKernel"], path: "Tests/Support",
+            exclude: ["retry", "steps"], swiftSettings: swift),
         .testTarget(
             name: "BindingsTests",
             dependencies: [
@@ -121,7 +121,9 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "CommandTests",
-            dependencies: ["peerlab", "Commands", "LabBench", "LuaKit", "Results", "Runner", "SimKernel"],
+            dependencies: [
+                "peerlab", "Commands", "Kernel", "LabBench", "LuaKit", "Results", "Runner", "SimKernel",
+            ],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),

@@ -274,7 +274,7 @@ extension SteeringTags {
     /// What the TPH capability says.
     init(_ configuration: ConfigSpace) {
         self.init()
-        requests = Requests(rawValue: configuration.enabledTPH.rawValue) ?? .none
+        requests = Requests(rawValue: configuration.enabledTPH.code) ?? .none
         mode = configuration.steeringMode.flatMap(Mode.init) ?? .noTag
         let entries = (0..<64).compactMap { configuration.steeringTag($0) }
         table = entries.isEmpty ? nil : entries

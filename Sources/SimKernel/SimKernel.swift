@@ -212,11 +212,17 @@ public final class SimKernel: Kernel {
 
     /// What a path names. A file of sysfs or procfs that is missing here and that a real kernel may have is noted as not modelled.
     func node(_ path: String, follow: Bool = true) throws(Errno) -> Node {
+        try checkRights(path)
         var walk = Directory.Walk()
         do throws(Errno) { return try root.find(path, follow: follow, &walk) } catch {
             guard walk.isUnknown, path.hasPrefix("/sys/") || path.hasPrefix("/proc/") else { throw error }
             throw notModelled("the file \(path)", ENOENT)
         }
+    }
+
+    /// What the bench keeps from the program, as an owner or a container does.
+    func checkRights(_ path: String) throws(Errno) {
+        guard !topology.denied.contains(where: { path == $0 || path.hasPrefix($0 + "/") }) else { throw Errno(EACCES) }
     }
 
     /// See ``SystemCalls``.

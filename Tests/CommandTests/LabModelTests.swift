@@ -1,4 +1,5 @@
 import ArgumentParser
+import Kernel
 import LabBench
 import Runner
 import SimKernel

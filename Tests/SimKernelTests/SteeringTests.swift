@@ -15,7 +15,7 @@ import Testing
         var kernel: SimKernel { verbs.bench.kernel }
 
         init(
-            _ revision: TPHRevision, table: Int, requester: Topology.TPHSupport = .tph,
+            _ revision: TPHRevision, table: Int, requester: TPHSupport = .tph,
             _ change: (inout Topology) -> Void = { _ in }
         ) throws {
             var topology = Topology.standard
@@ -139,7 +139,7 @@ import Testing
     }
 
     @Test func rootPortLimitsTheRequester() throws {
-        let rows: [(Topology.TPHSupport, [UInt8], UInt8)] = [
+        let rows: [(TPHSupport, [UInt8], UInt8)] = [
             (.none, SteeringTests.none, 0), (.tph, [0x06, 0x42], 1), (.extended, [0x06, 0x77], 3),
         ]
         for (completer, expected, control) in rows {

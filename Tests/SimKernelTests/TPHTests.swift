@@ -9,8 +9,8 @@ import Testing
 /// The answers: Sources/Documentation.docc/TPHHistory.md.
 @Suite struct TPHTests {
     static func topology(
-        _ revision: TPHRevision, completer: Topology.TPHSupport = .extended, requester: Bool = true,
-        nic: Topology.TPHSupport = .tph
+        _ revision: TPHRevision, completer: TPHSupport = .extended, requester: Bool = true,
+        nic: TPHSupport = .tph
     ) -> Topology {
         var topology = Topology.standard
         topology.tph = revision
@@ -159,7 +159,7 @@ import Testing
         var flags: UInt32 = 1
         var tag: UInt16 = 0
         var extended: UInt16 = 0
-        let nic: Topology.TPHSupport
+        let nic: TPHSupport
         /// Bytes 60 and 61 of the memory key context.
         let v2: [UInt8]
         let later: [UInt8]
@@ -198,7 +198,7 @@ import Testing
     }
 
     @Test func v2TagWiderThanTheRequesterIsDropped() throws {
-        let rows: [(Topology.TPHSupport, [UInt8])] = [(.tph, [0, 0]), (.extended, [0x04, 0x23])]
+        let rows: [(TPHSupport, [UInt8])] = [(.tph, [0, 0]), (.extended, [0x04, 0x23])]
         for (nic, expected) in rows {
             let exporter = try Exporter(TPHTests.topology(.v2, nic: nic))
             let buffer = exporter.buffer()

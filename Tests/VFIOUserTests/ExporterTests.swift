@@ -77,7 +77,7 @@ import Testing
         let express = try #require(
             try stride(from: 0x40, to: 0x100, by: 4).first { try client.read(7, UInt64($0), 1) == [0x10] })
         let word = try client.read(7, UInt64(express + 0x24), 4)
-        #expect(word[1] >> 4 & 3 == support.rawValue)
+        #expect(word[1] >> 4 & 3 == support.code)
     }
 
     @Test func whatCannotBeIsRefused() {

@@ -99,7 +99,7 @@ public struct MachineTopology {
     private mutating func addPlatform() {
         var line = Line("platform")
         let processors = (try? kernel.contents(of: "/proc/cpuinfo")) ?? ""
-        line.add("zen", HostBridgeList.trusts(processors: processors))
+        line.add("zen", HostBridgeListing.trusts(processors: processors))
         // "0-63"
         let present = try? kernel.attribute("/sys/devices/system/cpu/present")
         if let last = present?.split(whereSeparator: { $0 == "-" || $0 == "," }).last.flatMap({ Int($0) }) {
@@ -130,31 +130,21 @@ public struct MachineTopology {
         lines.append(line)
     }
 
-    private func number(_ path: String) -> UInt64? {
-        (try? kernel.attribute(path)).flatMap { UInt64($0.hasPrefix("0x") ? String($0.dropFirst(2)) : $0, radix: 16) }
-    }
-
-    /// Bridges from the top: "../../../devices/pci0000:00/0000:00:05.0/0000:01:00.0/0000:02:00.0".
-    private func above(_ address: PCIAddress) -> (bridge: String, ports: [PCIAddress])? {
-        guard let path = try? kernel.readlink(PCIFunction.path(address)) else { return nil }
-        let parts = path.split(separator: "/").map(String.init)
-        guard let bridge = parts.first(where: { $0.hasPrefix("pci") && $0.contains(":") }) else { return nil }
-        return (bridge, parts.compactMap { PCIAddress($0) }.filter { $0 != address })
-    }
+    private func number(_ path: String) -> UInt64? { kernel.number(path) }
 
     /// What a function hangs from; nil where sysfs puts it below a host bridge on whose bus it is not.
     private func parent(of address: PCIAddress) -> String? {
-        guard let (bridge, ports) = above(address) else { return nil }
+        guard let (bridge, ports) = kernel.place(of: address) else { return nil }
         if let last = ports.last { return last.description }
         return bridge == "pci" + address.description.prefix(7) ? bridge : nil
     }
 
     private mutating func addBridges(above address: PCIAddress) {
-        guard let (bridge, ports) = above(address) else { return }
+        guard let (bridge, ports) = kernel.place(of: address) else { return }
         if written.insert(bridge).inserted {
             var line = Line("host bridge")
             line.add("name", bridge)
-            line.add("peer_to_peer", listing(bridge))
+            line.add("peer_to_peer", (kernel.listing(ofHostBridge: bridge) ?? .none).rawValue)
             lines.append(line)
         }
         var parent = bridge
@@ -165,28 +155,14 @@ public struct MachineTopology {
             line.add("address", port.description)
             line.add("parent", parent)
             let capabilities = capabilities(port)
-            if capabilities.isWhole { line.add("completer", capabilities.completer) }
-            if !capabilities.redirects.isEmpty { line.add("acs", capabilities.redirects.joined(separator: ",")) }
+            if capabilities.isWhole { line.add("completer", capabilities.completer.rawValue) }
+            let redirects = capabilities.redirects.short
+            if !redirects.isEmpty { line.add("acs", redirects.joined(separator: ",")) }
             lines.append(line)
         }
     }
 
-    /// pci_host_bridge_dev: the bus's first function, where that is 00.0 or a root port.
-    private func listing(_ bridge: String) -> String {
-        let bus = bridge.dropFirst(3)
-        let all = ((try? kernel.list("/sys/bus/pci/devices")) ?? []).compactMap { PCIAddress($0) }.sorted()
-        guard let first = all.first(where: { $0.description.hasPrefix(bus + ":") }),
-            first.device == 0 && first.function == 0 || capabilities(first).isRootPort,
-            let vendor = number("\(PCIFunction.path(first))/vendor"),
-            let device = number("\(PCIFunction.path(first))/device")
-        else { return "none" }
-        return HostBridgeList.listing(
-            vendor: UInt16(truncatingIfNeeded: vendor), device: UInt16(truncatingIfNeeded: device))
-    }
-
-    private func capabilities(_ address: PCIAddress) -> PCICapabilities {
-        PCICapabilities((try? kernel.bytes(of: "\(PCIFunction.path(address))/config")) ?? [])
-    }
+    private func capabilities(_ address: PCIAddress) -> PCICapabilities { kernel.capabilities(of: address) }
 
     private mutating func add(_ function: PCIFunction, spare: inout Int) {
         let address = function.address
@@ -209,11 +185,12 @@ public struct MachineTopology {
         let isEngine = function.id == "1234:11e8"
         line.add("kind", names.isEmpty ? isEngine ? "edu" : "memory" : "nic")
         if capabilities.isWhole {
-            line.add("completer", capabilities.completer)
+            line.add("completer", capabilities.completer.rawValue)
             line.add("tph_requester", capabilities.requester != nil)
         }
         if capabilities.bytes.count == 256 { line.add("config_size", 256) }
-        if !capabilities.redirects.isEmpty { line.add("acs", capabilities.redirects.joined(separator: ",")) }
+        let redirects = capabilities.redirects.short
+        if !redirects.isEmpty { line.add("acs", redirects.joined(separator: ",")) }
         lines.append(line)
         addBARs(address, areRegisters: isEngine)
         for row in capabilities.rows {
@@ -254,7 +231,7 @@ public struct MachineTopology {
         line.add("name", name)
         line.add("driver", driver)
         if !isSoftware, capabilities.isWhole {
-            line.add("requester", capabilities.requester?.support ?? "none")
+            line.add("requester", (capabilities.requester?.support ?? .none).rawValue)
             // Of a bench's table the first entry is reserved, and 64 is the most.
             if let entries = capabilities.requester?.entries, entries > 1 {
                 line.add("steering_table", min(entries, 64))

@@ -52,34 +52,59 @@ struct PCICapabilities {
             (offset + 4)..<(offset + PCI_EXT_CAP_DSN_SIZEOF), with: repeatElement(0, count: PCI_EXT_CAP_DSN_SIZEOF - 4))
     }
 
-    /// What requests with hints it takes: Device Capabilities 2, bits 13:12.
-    var completer: String {
+    /// Device Capabilities 2; nil without the second version of the Express capability.
+    private var deviceCapabilities2: Int? {
         guard let express = offset(of: PCI_CAP_ID_EXP),
             Int(word(express + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_VERS >= 2
-        else { return "none" }
-        switch (Int(double(express + PCI_EXP_DEVCAP2)) & PCI_EXP_DEVCAP2_TPH_COMP_MASK) >> 12 {
-        case 0: return "none"
-        case 1: return "tph"
-        default: return "extended"
+        else { return nil }
+        return Int(double(express + PCI_EXP_DEVCAP2))
+    }
+
+    /// What requests with hints it takes: Device Capabilities 2, bits 13:12.
+    var completer: TPHSupport {
+        switch ((deviceCapabilities2 ?? 0) & PCI_EXP_DEVCAP2_TPH_COMP_MASK) >> 12 {
+        case 0: .none
+        case 1: .tph
+        default: .extended
         }
     }
 
-    /// Whether it is the root port of a PCI Express hierarchy.
-    var isRootPort: Bool {
-        offset(of: PCI_CAP_ID_EXP).map {
-            Int(word($0 + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_TYPE == PCI_EXP_TYPE_ROOT_PORT << 4
-        } ?? false
+    /// Whether it passes End-End TLP prefixes, which 16-bit tags travel in.
+    var passesPrefixes: Bool { (deviceCapabilities2 ?? 0) & PCI_EXP_DEVCAP2_EE_PREFIX != 0 }
+
+    /// The type of a PCI Express function: PCI_EXP_TYPE_ROOT_PORT and so on; nil for a conventional one.
+    var expressType: Int? {
+        offset(of: PCI_CAP_ID_EXP).map { (Int(word($0 + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_TYPE) >> 4 }
     }
 
+    /// Whether it is the root port of a PCI Express hierarchy.
+    var isRootPort: Bool { expressType == PCI_EXP_TYPE_ROOT_PORT }
+
     /// Its TPH requester capability: what it can ask for, and the entries of its steering tag table, 0 without one.
-    var requester: (support: String, entries: Int)? {
+    var requester: (support: TPHSupport, entries: Int)? {
         guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_TPH) else { return nil }
         let capability = Int(double(offset + PCI_TPH_CAP))
         let hasTable = capability & PCI_TPH_CAP_LOC_MASK != 0
         return (
-            capability & PCI_TPH_CAP_EXT_TPH != 0 ? "extended" : "tph",
+            capability & PCI_TPH_CAP_EXT_TPH != 0 ? .extended : .tph,
             hasTable ? (capability & PCI_TPH_CAP_ST_MASK) >> 16 + 1 : 0
         )
+    }
+
+    /// Where its steering tag table is, by the capability.
+    var isTableInMSIX: Bool {
+        guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_TPH) else { return false }
+        return Int(double(offset + PCI_TPH_CAP)) & PCI_TPH_CAP_LOC_MASK == PCI_TPH_LOC_MSIX
+    }
+
+    /// What its driver lets it send now, by the control register; none without the capability.
+    var enabledHints: TPHSupport {
+        guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_TPH) else { return .none }
+        switch Int(double(offset + PCI_TPH_CTRL)) & PCI_TPH_CTRL_REQ_EN_MASK {
+        case PCI_TPH_REQ_TPH_ONLY << 8: return .tph
+        case PCI_TPH_REQ_EXT_TPH << 8: return .extended
+        default: return .none
+        }
     }
 
     /// An entry of its steering tag table; nil where the table is not in its configuration space, or has no such entry.
@@ -92,11 +117,10 @@ struct PCICapabilities {
         return entry + 2 <= bytes.count ? word(entry) : nil
     }
 
-    /// What its access control services redirect now, as drivers/pci/p2pdma.c:pci_bridge_has_acs_redir looks at them.
-    var redirects: [String] {
+    /// What its access control services redirect now.
+    var redirects: ACSRedirection {
         guard let offset = offset(ofExtended: PCI_EXT_CAP_ID_ACS) else { return [] }
-        let control = Int(word(offset + PCI_ACS_CTRL))
-        return [("rr", PCI_ACS_RR), ("cr", PCI_ACS_CR), ("ec", PCI_ACS_EC)].filter { control & $0.1 != 0 }.map(\.0)
+        return ACSRedirection(rawValue: word(offset + PCI_ACS_CTRL)).intersection(.all)
     }
 
     /// Rows of 16 bytes that are not all zero, to be put back where they were.

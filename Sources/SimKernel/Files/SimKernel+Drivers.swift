@@ -9,6 +9,7 @@ extension SimKernel {
     func addDrivers() {
         var names: Set = ["vfio-pci"]
         for device in topology.devices { names.formUnion([device.driver, device.nativeDriver].compactMap { $0 }) }
+        if !portAddresses.isEmpty { names.insert("pcieport") }
         for name in names {
             let directory = bus.directory("drivers/\(name)")
             guard !topology.fixedDrivers.contains(name) else { continue }
@@ -80,14 +81,15 @@ extension SimKernel {
     func link(_ function: PCIFunction, _ driver: String) {
         let address = function.device.address
         let directory = directory(of: function)
-        directory.entries["driver"] = .link("../../../bus/pci/drivers/\(driver)")
-        bus.directory("drivers/\(driver)").entries[address] = .link("../../../../devices/pci0000:00/\(address)")
+        let place = place(of: address)
+        directory.entries["driver"] = .link("\(up(from: place))bus/pci/drivers/\(driver)")
+        bus.directory("drivers/\(driver)").entries[address] = .link("../../../../\(place)")
         if driver == EduImporterFile.driver { addImporter(function) }
         if function.isVFIO { addVFIO(function, directory) }
     }
 
     private func directory(of function: PCIFunction) -> Directory {
-        root.directory("sys/devices/pci0000:00/\(function.device.address)")
+        root.directory("sys/\(place(of: function.device.address))")
     }
 
     // MARK: VFIO's nodes
@@ -100,8 +102,11 @@ extension SimKernel {
         group.devices.append(device)
         let name = "vfio\(number)"
         _ = directory.directory("vfio-dev/\(name)")
-        root.directory("dev/vfio/devices").entries[name] = .device { [unowned self] (flags) throws(Errno) in
-            VFIODeviceFile(self, device, flags: flags)
+        // VFIO_DEVICE_CDEV depends on IOMMUFD; sysfs has the name without it too.
+        if topology.hasIOMMUFD {
+            root.directory("dev/vfio/devices").entries[name] = .device { [unowned self] (flags) throws(Errno) in
+                VFIODeviceFile(self, device, flags: flags)
+            }
         }
         root.directory("dev/vfio").entries[String(group.number)] = .device { [unowned self] (flags) throws(Errno) in
             try VFIOGroupFile(self, group, flags: flags)
@@ -181,7 +186,7 @@ extension SimKernel {
             try? detach(function)
             function.driverOverride = nil
             bus.directory("devices").entries[address] =
-                index < count ? .link("../../../devices/pci0000:00/\(address)") : nil
+                index < count ? .link("../../../\(place(of: address))") : nil
             if index < count, physical.probesVirtualFunctions { probe(function) }
         }
         link(Array(virtual.prefix(count)), in: directory(of: physical))

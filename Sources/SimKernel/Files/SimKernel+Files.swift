@@ -194,6 +194,7 @@ extension SimKernel {
     /// See ``SystemCalls``.
     public func list(_ path: String) throws(Errno) -> [String] {
         pass(1000)
+        try checkRights(path)
         guard case .directory(let directory) = try root.find(path) else { throw Errno(ENOTDIR) }
         return directory.entries.keys.sorted()
     }

@@ -56,7 +56,7 @@ extension SimKernel {
         directory.entries["config"] = .device { [unowned self] (flags) throws(Errno) in
             ConfigFile(self, function, flags: flags)
         }
-        directory.entries["subsystem"] = .link("../../../bus/pci")
+        directory.entries["subsystem"] = .link("\(up(from: place(of: device.address)))bus/pci")
     }
 
     /// local_cpus_show: without a node, all
@@ -204,7 +204,9 @@ final class ConfigFile: OpenFile {
     }
 
     override func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
-        let all = function.config.bytes
+        // pci_read_config: CAP_SYS_ADMIN
+        let shown = kernel.topology.isPrivileged ? function.config.bytes.count : PCI_STD_HEADER_SIZEOF
+        let all = function.config.bytes[..<shown]
         guard offset < UInt64(all.count) else { return 0 }
         let part = all[Int(offset)...].prefix(bytes.count)
         bytes.copyBytes(from: part)

@@ -9,8 +9,6 @@ extension SimKernel {
         bus.isComplete = true
         bus.unmodelled = ["drivers_autoprobe", "rescan", "resource_alignment", "slots", "uevent"]
         bus.directory("devices").isComplete = true
-        // Of root ports and switch ports a bench knows only the names.
-        bus.directory("devices").unmodelled = Set(topology.ports.map(\.address))
         bus.directory("drivers").isComplete = true
         if case .directory(let drivers)? = bus.entries["drivers"] {
             for case .directory(let driver) in drivers.entries.values {
@@ -30,6 +28,17 @@ extension SimKernel {
         addIOMMU()
         addProcesses()
         addCPUs()
+        addMisc()
+    }
+
+    /// drivers/char/misc.c: what is registered has a name here, whether or not its module's file is in /dev.
+    private func addMisc() {
+        let misc = root.directory("sys/class/misc")
+        for name in ["vfio", "udmabuf"] + (topology.hasIOMMUFD ? ["iommu"] : []) {
+            let device = root.directory("sys/devices/virtual/misc/\(name)")
+            device.entries["dev"] = .attribute(show: { "10:\(name == "vfio" ? 196 : 124)\n" }, store: nil)
+            misc.entries[name] = .link("../../devices/virtual/misc/\(name)")
+        }
     }
 
     /// Module parameters as they are by default. drivers/vfio/{vfio_main,group}.c, pci/vfio_pci.c, vfio_iommu_type1.c
@@ -72,6 +81,14 @@ extension SimKernel {
         }
         root.directory("proc").entries["swaps"] = .text { Array("Filename\tType\tSize\tUsed\tPriority\n".utf8) }
         root.directory("proc/sys/kernel").entries["ostype"] = .attribute(show: { "Linux\n" }, store: nil)
+        let line = topology.commandLine + "\n"
+        root.directory("proc").entries["cmdline"] = .text { Array(line.utf8) }
+        // fs/proc/base.c:proc_pid_limits. The model pins without a limit.
+        root.directory("proc/self").entries["limits"] = .text {
+            Array(
+                ("Limit                     Soft Limit           Hard Limit           Units     \n"
+                    + "Max locked memory         unlimited            unlimited            bytes     \n").utf8)
+        }
     }
 
     private func addCPUs() {
@@ -79,6 +96,13 @@ extension SimKernel {
         for name in ["online", "possible", "present"] {
             root.directory("sys/devices/system/cpu").entries[name] = .attribute(
                 show: { cpus == 1 ? "0\n" : "0-\(cpus - 1)\n" }, store: nil)
+        }
+        // arch/x86/kernel/cpu/proc.c:show_cpuinfo, as far as it decides something.
+        let maker = topology.platform.isZen ? ("AuthenticAMD", 25) : ("GenuineIntel", 6)
+        root.directory("proc").entries["cpuinfo"] = .text {
+            Array(
+                (0..<cpus).map { "processor\t: \($0)\nvendor_id\t: \(maker.0)\ncpu family\t: \(maker.1)\n\n" }
+                    .joined().utf8)
         }
     }
 
@@ -89,10 +113,13 @@ extension SimKernel {
         guard nic.driver != .efa, let hca = uverbs.hca(named: nic.name) else { return }
         directory.isComplete = true
         directory.unmodelled = [
-            "board_id", "fw_ver", "hca_type", "hw_counters", "hw_rev", "node_desc", "node_guid", "parent", "power",
+            "board_id", "hca_type", "hw_counters", "hw_rev", "node_desc", "node_guid", "parent", "power",
             "subsystem", "sys_image_guid", "uevent",
         ]
         directory.entries["node_type"] = .attribute(show: { "1: CA\n" }, store: nil)
+        // rxe has no firmware, and an empty line.
+        let firmware = nic.driver == .rxe ? "" : nic.firmware
+        directory.entries["fw_ver"] = .attribute(show: { firmware + "\n" }, store: nil)
         let port = directory.directory("ports/1")
         func text(_ name: String, _ value: String) {
             port.entries[name] = .attribute(show: { value + "\n" }, store: nil)

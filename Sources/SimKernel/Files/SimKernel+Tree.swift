@@ -5,7 +5,9 @@ import Kernel
 extension SimKernel {
     func buildTree() {
         let dev = root.directory("dev")
-        dev.entries["iommu"] = .device { [unowned self] (flags) throws(Errno) in IOMMUFDFile(self, flags: flags) }
+        if topology.hasIOMMUFD {
+            dev.entries["iommu"] = .device { [unowned self] (flags) throws(Errno) in IOMMUFDFile(self, flags: flags) }
+        }
         dev.entries["udmabuf"] = .device { [unowned self] (flags) throws(Errno) in UDMABufFile(self, flags: flags) }
         dev.directory("dma_heap").entries["system"] = .device { [unowned self] (flags) throws(Errno) in
             DMAHeapFile(self, heap: "system", flags: flags)
@@ -16,6 +18,7 @@ extension SimKernel {
         }
         _ = root.directory("sys/bus/pci/devices")
         addDrivers()
+        addPorts()
         for device in topology.devices.sorted(by: { $0.address < $1.address }) {
             guard let function = functions[device.address], let group = groups[device.group] else { continue }
             add(function, group)
@@ -36,12 +39,12 @@ extension SimKernel {
     /// The function's sysfs directory. drivers/pci/pci-sysfs.c
     private func add(_ function: PCIFunction, _ group: VFIOGroup) {
         let device = function.device
-        let directory = root.directory("sys/devices/pci0000:00/\(device.address)")
-        let back = "devices/pci0000:00/\(device.address)"
+        let back = place(of: device.address)
+        let directory = root.directory("sys/\(back)")
         root.directory("sys/bus/pci/devices").entries[device.address] = .link("../../../\(back)")
         addFiles(of: function, directory)
         addOverride(function, directory)
-        directory.entries["iommu_group"] = .link("../../../kernel/iommu_groups/\(group.number)")
+        directory.entries["iommu_group"] = .link("\(up(from: back))kernel/iommu_groups/\(group.number)")
         let groupDirectory = root.directory("sys/kernel/iommu_groups/\(group.number)")
         groupDirectory.directory("devices").entries[device.address] = .link("../../../../\(back)")
         groupDirectory.isComplete = true
@@ -63,7 +66,7 @@ extension SimKernel {
             classDirectory.entries[nic.name] = .link("../../devices/virtual/infiniband/\(nic.name)")
             return
         }
-        let path = "devices/pci0000:00/\(address)/infiniband/\(nic.name)"
+        let path = "\(place(of: address))/infiniband/\(nic.name)"
         let directory = root.directory("sys/\(path)")
         directory.entries["device"] = .link("../../../\(address)")
         addFiles(of: nic, directory)

@@ -37,6 +37,7 @@ struct ConfigSpace {
             powerCapability()
             expressCapability(device)
             if device.tphRequester { hintsCapability() }
+            if !device.acs.isEmpty { accessControl(device) }
         }
         for patch in device.config {
             bytes.replaceSubrange(patch.at..<(patch.at + patch.bytes.count), with: patch.bytes)
@@ -248,6 +249,13 @@ struct ConfigSpace {
         self[ConfigSpace.tph, UInt32.self] = 1 << 16 | UInt32(PCI_EXT_CAP_ID_TPH)
         self[ConfigSpace.tph + PCI_TPH_CAP, UInt32.self] = UInt32(
             PCI_TPH_CAP_ST_NS | PCI_TPH_CAP_ST_DS | PCI_TPH_CAP_EXT_TPH)
+    }
+
+    /// Access control services, behind the hints where there are any.
+    private mutating func accessControl(_ device: Topology.Device) {
+        let offset = device.tphRequester ? ConfigSpace.tph + 0xa0 : ConfigSpace.tph
+        if device.tphRequester { self[ConfigSpace.tph, UInt32.self] |= UInt32(offset) << 20 }
+        bytes.replaceSubrange(offset..<(offset + 8), with: PortConfig.accessControl(device.acs))
     }
 
     /// The text of sysfs `resource`: start, end and flags of the six BARs and the ROM.

@@ -12,15 +12,15 @@ final class SteeringTable {
 
     let function: PCIFunction
     /// The enabled requester type.
-    let requester: Topology.TPHSupport
+    let requester: TPHSupport
     /// Entries, of which the first is never used; 0 in direct mode.
     let size: Int
     private var entries: [Int: Entry] = [:]
 
     /// mlx5_st_create, drivers/pci/tph.c:pcie_enable_tph. nil where the device gets no TPH.
-    init?(_ nic: Topology.NIC, _ function: PCIFunction?, rootPort: Topology.TPHSupport?) {
+    init?(_ nic: Topology.NIC, _ function: PCIFunction?, rootPort: TPHSupport?) {
         guard nic.driver == .mlx5, let function, function.config.hasHints, nic.steeringTable != 1 else { return nil }
-        requester = min(nic.requester, rootPort ?? .extended)
+        requester = .enabled(of: nic.requester, below: rootPort)
         guard requester != .none else { return nil }
         self.function = function
         size = max(0, min(nic.steeringTable, ConfigSpace.longestSteeringTable))
@@ -47,19 +47,6 @@ final class SteeringTable {
     }
 }
 
-extension Topology.TPHSupport: Comparable {
-    private var rank: Int {
-        switch self {
-        case .none: 0
-        case .tph: 1
-        case .extended: 2
-        }
-    }
-
-    /// Ordered by what they support: none, standard, extended.
-    public static func < (one: Self, other: Self) -> Bool { one.rank < other.rank }
-}
-
 /// The TPH requester capability: include/uapi/linux/pci_regs.h, PCI_TPH_CAP.
 extension ConfigSpace {
     /// The most entries that fit the capability.
@@ -70,7 +57,7 @@ extension ConfigSpace {
     }
 
     /// drivers/pci/tph.c:pcie_enable_tph in device-specific mode, and where the device keeps its table.
-    mutating func enableHints(_ requester: Topology.TPHSupport, tableSize: Int) {
+    mutating func enableHints(_ requester: TPHSupport, tableSize: Int) {
         if tableSize > 0 {
             self[ConfigSpace.tph + PCI_TPH_CAP, UInt32.self] |= UInt32(tableSize - 1) << 16 | UInt32(PCI_TPH_LOC_CAP)
         }
@@ -79,7 +66,7 @@ extension ConfigSpace {
     }
 
     /// What the control register lets the function send.
-    var enabledHints: Topology.TPHSupport {
+    var enabledHints: TPHSupport {
         guard hasHints else { return .none }
         switch Int(self[ConfigSpace.tph + PCI_TPH_CTRL, UInt32.self]) & PCI_TPH_CTRL_REQ_EN_MASK {
         case PCI_TPH_REQ_TPH_ONLY << 8: return .tph

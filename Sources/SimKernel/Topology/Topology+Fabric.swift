@@ -1,22 +1,15 @@
+public import Kernel
+
 extension Topology {
     /// The access control services that redirect peer-to-peer requests upwards.
-    public struct ACS: OptionSet, Sendable, Hashable {
-        /// Bits, as in the ACS control register.
-        public let rawValue: UInt16
-        /// Of these bits.
-        public init(rawValue: UInt16) { self.rawValue = rawValue }
-        /// P2P request redirect.
-        public static let requestRedirect = ACS(rawValue: 0x04)
-        /// P2P completion redirect.
-        public static let completionRedirect = ACS(rawValue: 0x08)
-        /// P2P egress control.
-        public static let egressControl = ACS(rawValue: 0x20)
-    }
+    public typealias ACS = ACSRedirection
 
     /// A root port, or the upstream or a downstream port of a switch: its parent decides which.
     public struct Port: Sendable {
         /// "0000:00:01.0"
         public var address: String
+        /// Vendor and device id; nil for those of QEMU's ports.
+        public var id: (vendor: UInt16, device: UInt16)?
         /// The port or host bridge above it; nil for the first host bridge.
         public var parent: String?
         /// Its access control services.
@@ -37,15 +30,8 @@ extension Topology {
 
     /// A host bridge, with the root ports and devices below it.
     public struct HostBridge: Sendable {
-        /// What the kernel's list of host bridges says of it (drivers/pci/p2pdma.c:pci_p2pdma_whitelist).
-        public enum Listing: String, Sendable, CaseIterable {
-            /// Not in the list.
-            case none
-            /// Passes requests between functions below itself.
-            case same
-            /// Passes requests to functions below other listed bridges too.
-            case any
-        }
+        /// What the kernel's list of host bridges says of it.
+        public typealias Listing = HostBridgeListing
         /// "pci0000:00"
         public var name: String
         /// What the kernel's list says of it.

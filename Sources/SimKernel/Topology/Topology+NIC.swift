@@ -1,3 +1,5 @@
+public import Kernel
+
 extension Topology {
     /// An RDMA device.
     public struct NIC: Sendable {

@@ -28,6 +28,14 @@ public struct Topology: Sendable {
     public var platform = Platform()
     /// Whether kernel drivers' DMA goes through the IOMMU's translation.
     public var iommuTranslates = true
+    /// Whether the kernel has iommufd, and with it VFIO's character devices.
+    public var hasIOMMUFD = true
+    /// Whether the program has CAP_SYS_ADMIN; without it sysfs shows 64 bytes of configuration space.
+    public var isPrivileged = true
+    /// Paths that the program may not open or list, with all below them.
+    public var denied: [String] = []
+    /// The kernel's command line.
+    public var commandLine = "ro quiet"
     /// How the links carry packets, which decides what headers look like.
     public var linkMode = TLP.Mode.nonFlit
 
@@ -88,16 +96,6 @@ public struct Topology: Sendable {
             self.is64Bit = is64Bit
             self.prefetchable = prefetchable
         }
-    }
-
-    /// TPH support: DevCap2 bits 13:12 of a completer, the TPH control register of a requester.
-    public enum TPHSupport: String, Sendable {
-        /// No hints.
-        case none
-        /// Hints with 8-bit tags.
-        case tph
-        /// Hints with 8-bit and 16-bit tags.
-        case extended
     }
 
     /// A PCI function.

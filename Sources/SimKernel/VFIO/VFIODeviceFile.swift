@@ -220,6 +220,6 @@ final class VFIODeviceFile: OpenFile {
 
     // vfio_main.c:vfio_device_show_fdinfo
     override var information: String {
-        "vfio-device-syspath: /sys/devices/pci0000:00/\(device.function.device.address)\n"
+        "vfio-device-syspath: /sys/\(kernel.place(of: device.function.device.address))\n"
     }
 }

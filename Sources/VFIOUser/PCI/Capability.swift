@@ -1,3 +1,5 @@
+public import Kernel
+
 /// A capability of a function's configuration space: its bytes, and which of them a write changes.
 public struct Capability: Sendable, Equatable {
     /// The capability's id.
@@ -34,17 +36,6 @@ public struct Capability: Sendable, Equatable {
     }
 }
 
-/// Support of TPH. The values are those of a completer's Device Capabilities 2, bits 13:12, and of a requester's TPH
-/// control, bits 9:8.
-public enum TPHSupport: UInt8, Sendable, CaseIterable {
-    /// None.
-    case none = 0
-    /// Steering tags of 8 bits.
-    case tph = 1
-    /// Steering tags of 16 bits too.
-    case extended = 3
-}
-
 extension Capability {
     /// PCI Express version 2 of an endpoint with function level reset: payloads of 512 bytes, 16 GT/s x16.
     /// PCI Express Base Specification, 7.5.3.
@@ -58,7 +49,7 @@ extension Capability {
         express.register(0x0c, UInt32(0x0040_0104))
         express.register(0x10, UInt16(0), writable: 0x0fff)
         express.register(0x12, UInt16(0x1104))
-        express.register(0x24, UInt32(completer.rawValue) << 12)
+        express.register(0x24, UInt32(completer.code) << 12)
         express.register(0x28, UInt16(0), writable: 0xffff)
         express.register(0x2c, UInt32(0x1e))
         express.register(0x30, UInt16(0x0004), writable: 0x000f)

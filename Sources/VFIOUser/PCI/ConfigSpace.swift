@@ -1,3 +1,5 @@
+public import Kernel
+
 /// The configuration space of a PCI Express function, 4096 bytes, made from a description. Reads and writes have the lengths
 /// and offsets that the client chose, within those bytes.
 public final class ConfigSpace {
@@ -145,7 +147,7 @@ public final class ConfigSpace {
     /// What the control register of the TPH requester capability lets it send.
     public var enabledTPH: TPHSupport {
         guard let tph else { return .none }
-        return TPHSupport(rawValue: bytes[tph + 9] & 3) ?? .none
+        return TPHSupport(code: bytes[tph + 9] & 3) ?? .none
     }
 
     /// The ST mode: 0 no tags, 1 by interrupt vector, 2 device specific; nil without the capability.

@@ -1,3 +1,4 @@
+import Kernel
 import LuaKit
 import Runner
 import SimKernel
@@ -90,15 +91,20 @@ extension TopologyFile {
             bench.hostBridges.append(Topology.HostBridge(name: name, listing: listing ?? .any))
         }
         for port in try fields.list("ports") {
-            try port.allow(["address", "parent", "acs", "completer"])
+            try port.allow(["address", "id", "parent", "acs", "completer"])
             guard let address = try port.text("address") else {
                 throw ErrorValue(kind: .usage, "\(port.place) needs an address, \"0000:00:01.0\"")
             }
             let hasCompleter = try port.text("completer") != nil
-            bench.ports.append(
-                Topology.Port(
-                    address: address, parent: try port.text("parent"), acs: try acs(port),
-                    completer: hasCompleter ? try support("completer", port) : .extended))
+            var added = Topology.Port(
+                address: address, parent: try port.text("parent"), acs: try acs(port),
+                completer: hasCompleter ? try support("completer", port) : .extended)
+            added.id = try ids(port)
+            let hasID = try port.text("id") != nil
+            guard added.id != nil || !hasID else {
+                throw ErrorValue(kind: .usage, "\(port.place).id is \"vendor:device\", \"1000:c030\"")
+            }
+            bench.ports.append(added)
         }
         try checkParents(bench)
         bench.platform = try platform(try fields.table("platform"))
@@ -122,11 +128,8 @@ extension TopologyFile {
     }
 
     static func acs(_ fields: Fields) throws(ErrorValue) -> Topology.ACS {
-        let bits: [String: Topology.ACS] = [
-            "rr": .requestRedirect, "cr": .completionRedirect, "ec": .egressControl,
-        ]
         let named = try fields.values("acs", "rr, cr, ec") { (value) -> Topology.ACS? in
-            if case .string(let name) = value { bits[name] } else { nil }
+            if case .string(let name) = value { Topology.ACS(short: name) } else { nil }
         }
         return Topology.ACS(named)
     }

@@ -41,10 +41,10 @@ enum TopologyFile {
     static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
         try fields.allow([
             "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
-            "symlinks", "claimed", "rdma",
+            "symlinks", "claimed", "rdma", "privileged", "denied",
         ])
         let kernel = try fields.table("kernel")
-        try kernel.allow(["release", "tph", "tph_feature"])
+        try kernel.allow(["release", "tph", "tph_feature", "iommufd", "command_line"])
         let iommu = try fields.table("iommu")
         try iommu.allow(["aperture_bits", "forces_snooping", "translates", "cap", "ecap"])
         var bench = Topology(
@@ -52,6 +52,9 @@ enum TopologyFile {
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
             tphFeature: UInt32(try number("tph_feature", kernel, 1...0xffff, 13)),
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
+        bench.isPrivileged = try fields.boolean("privileged") ?? true
+        bench.hasIOMMUFD = try kernel.boolean("iommufd") ?? true
+        if let line = try kernel.text("command_line") { bench.commandLine = line }
         bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true
         bench.iommuTranslates = try iommu.boolean("translates") ?? true
         bench.linkMode =
@@ -66,6 +69,7 @@ enum TopologyFile {
         bench.files = try fields.texts("files")
         bench.links = try fields.texts("symlinks")
         bench.claimed = try fields.values("claimed", "paths") { if case .string(let path) = $0 { path } else { nil } }
+        bench.denied = try fields.values("denied", "paths") { if case .string(let path) = $0 { path } else { nil } }
         return bench
     }
 
@@ -140,9 +144,8 @@ enum TopologyFile {
 
     /// A device of its own: what it is, where, and whose.
     private static func identified(_ fields: Fields, on bench: Topology) throws(ErrorValue) -> Topology.Device {
-        let ids = (try fields.text("id") ?? "").split(separator: ":").map { UInt16($0, radix: 16) }
-        guard let text = try fields.text("address"), let address = PCIAddress(text)?.description, ids.count == 2,
-            let vendor = ids[0], let model = ids[1]
+        guard let text = try fields.text("address"), let address = PCIAddress(text)?.description,
+            let (vendor, model) = try ids(fields)
         else {
             throw ErrorValue(
                 kind: .usage, "\(fields.place) needs an address and an id, \"0000:01:00.0\", \"1af4:1110\"")
@@ -155,6 +158,12 @@ enum TopologyFile {
             classCode: UInt32(try number("class", fields, 0...0xff_ffff, 0xff0000)),
             driver: try entry("driver", fields, "vfio-pci"),
             group: Int(try number("group", fields, 0...Int64(Int32.max), 0)))
+    }
+
+    /// "1af4:1110"; nil for anything else.
+    static func ids(_ fields: Fields) throws(ErrorValue) -> (vendor: UInt16, device: UInt16)? {
+        let ids = (try fields.text("id") ?? "").split(separator: ":").compactMap { UInt16($0, radix: 16) }
+        return ids.count == 2 ? (ids[0], ids[1]) : nil
     }
 
     private static func addConfiguration(_ fields: Fields, to device: inout Topology.Device) throws(ErrorValue) {
@@ -201,8 +210,8 @@ enum TopologyFile {
         return (Int(at), bytes)
     }
 
-    static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> Topology.TPHSupport {
-        try fields.choice(key, Topology.TPHSupport.init(rawValue:), ["none", "tph", "extended"]) ?? .none
+    static func support(_ key: String, _ fields: Fields) throws(ErrorValue) -> TPHSupport {
+        try fields.choice(key, TPHSupport.init(rawValue:), ["none", "tph", "extended"]) ?? .none
     }
 
     private static func bar(_ fields: Fields) throws(ErrorValue) -> Topology.BAR {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Kernel
 import LuaKit
 import VFIOUser
 
@@ -23,8 +24,7 @@ extension Exporter.Description {
             name: "completer", values: "none|tph|extended",
             help: "what Device Capabilities 2 says of it as a completer: steering tags of 8 bits, or of 16 too"
         ) { description, value in
-            let supports: [String: TPHSupport] = ["none": .none, "tph": .tph, "extended": .extended]
-            guard let support = supports[value] else { return false }
+            guard let support = TPHSupport(rawValue: value) else { return false }
             description.completer = support
             return true
         },

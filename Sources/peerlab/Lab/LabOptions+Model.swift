@@ -1,4 +1,5 @@
 import ConnectX
+import Kernel
 import LabBench
 import VFIOUser
 
@@ -24,13 +25,7 @@ extension LabOptions {
     private static func parts(ofExporter text: String) -> [String] {
         guard let description = try? Exporter.Description(text) else { return [] }
         let usual = Exporter.Description()
-        let completer =
-            switch description.completer {
-            case .none: "none"
-            case .tph: "tph"
-            case .extended: "extended"
-            }
-        var parts = [completer]
+        var parts = [description.completer.rawValue]
         if description.size != usual.size { parts += ["size", LabOptions.text(ofSize: description.size)] }
         if description.vectors != usual.vectors { parts += ["vectors", "\(description.vectors)"] }
         if !description.functionLevelReset { parts += ["flr", "off"] }

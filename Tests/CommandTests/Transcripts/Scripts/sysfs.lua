@@ -46,7 +46,7 @@ for _, path in ipairs {
   "/sys/class/iommu/dmar0/intel-iommu/cap", "/sys/class/iommu/dmar0/intel-iommu/domains_supported",
   "/sys/devices/system/cpu/possible", "/sys/class/infiniband/rxe0/node_type",
   "/sys/class/infiniband/rxe0/ports/1/link_layer", "/sys/class/infiniband/rxe0/device",
-  "/sys/bus/pci/devices/0000:7f:00.0/class", "/proc/self/fdinfo/999", "/proc/cpuinfo",
+  "/sys/bus/pci/devices/0000:7f:00.0/class", "/proc/self/fdinfo/999", "/proc/meminfo",
 } do
   show(path)
 end
