@@ -122,7 +122,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "peerlab", "Commands", "Kernel", "LabBench", "LuaKit", "Results", "Runner", "SimKernel",
+                "peerlab", "Commands", "CKernel", "Devices", "Kernel", "LabBench", "LuaKit", "Results", "Runner",
+                "SimKernel",
             ],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),

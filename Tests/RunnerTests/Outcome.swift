@@ -35,7 +35,7 @@ struct Outcome {
 
     init(
         _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
-        tph: TPHChoice = .auto
+        tph: TPHChoice = .auto, kind: String = "sim"
     ) throws {
         let script = TemporaryScript(text)
         let path = script.path
@@ -43,7 +43,8 @@ struct Outcome {
         // One run is made below, in this thread.
         nonisolated(unsafe) let kernel = SimKernel(topology)
         self.kernel = kernel
-        let bench = Bench(kind: "sim", description: "test", isSimulated: true, tph: tph, makeKernel: { kernel })
+        let bench = Bench(
+            kind: kind, description: "test", isSimulated: kind == "sim", tph: tph, makeKernel: { kernel })
         let root = String(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())
         let output = Lines()
         do throws(ErrorValue) {

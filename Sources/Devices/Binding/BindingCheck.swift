@@ -25,13 +25,14 @@ public struct BindingCheck {
         uses = try MachineUses(kernel: kernel)
     }
 
-    /// All reasons not to bind these devices together; none for those that VFIO has already.
-    public func objections(to addresses: [PCIAddress]) throws(Failure) -> [Objection] {
+    /// All reasons not to bind these devices together; none for those that VFIO has already. `assumingDriver`: that vfio-pci is not
+    /// loaded is none of them.
+    public func objections(to addresses: [PCIAddress], assumingDriver: Bool = false) throws(Failure) -> [Objection] {
         var all: [Objection] = []
         for address in addresses {
             let function = try PCIFunction(address, kernel: kernel)
             guard !function.isVFIO else { continue }
-            all += try driverObjections(to: function)
+            all += try driverObjections(to: function, assumingDriver)
             all += try groupObjections(to: function, among: addresses)
             for part in [address] + kernel.virtualFunctions(of: address) {
                 all += try useObjections(to: part, as: address)
@@ -40,7 +41,7 @@ public struct BindingCheck {
         return all
     }
 
-    private func driverObjections(to function: PCIFunction) throws(Failure) -> [Objection] {
+    private func driverObjections(to function: PCIFunction, _ assumingDriver: Bool) throws(Failure) -> [Objection] {
         func objection(_ reason: String, _ advice: String) -> [Objection] {
             [Objection(address: function.address, reason: reason, advice: advice)]
         }
@@ -48,7 +49,7 @@ public struct BindingCheck {
         if code.hasPrefix("0x06") {
             return objection("it is a bridge (class \(code)), and others are behind it", "name the device behind it")
         }
-        guard hasFile("bind", DriverBinding.driver) else {
+        guard assumingDriver || hasFile("bind", DriverBinding.driver) else {
             return objection("this kernel has no driver vfio-pci loaded", "modprobe vfio-pci")
         }
         if let driver = function.driver, !hasFile("unbind", driver) {

@@ -46,6 +46,17 @@ public struct ProtectionDomain: ~Copyable {
                 descriptor: dmabuf, offset: offset, length: length, iova: iova, access: Access(rawValue: access)))
     }
 
+    /// What refuses to register the first page of a dma-buf, which is deregistered at once; nil where nothing does. A driver that
+    /// registers dma-bufs answers EBADF to descriptor -1, one that has no such operation EOPNOTSUPP.
+    public func refusal(ofBuffer descriptor: Int32) -> Failure? {
+        do throws(Failure) {
+            var mr = try regDmabufMR(
+                dmabuf: descriptor, offset: 0, length: 4096, iova: 0, access: Access.localWrite.rawValue)
+            try mr.close()
+            return nil
+        } catch { return error }
+    }
+
     /// ibv_reg_mr_ex(3), with an optional DMA handle.
     public func regMREx(_ attributes: MRInitAttributes) throws(Failure) -> MemoryRegion {
         try registered(

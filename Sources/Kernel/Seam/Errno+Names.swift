@@ -29,6 +29,8 @@ extension Errno {
     public static let invalid = Errno(EINVAL)
     /// ENOTTY
     public static let noSuchRequest = Errno(ENOTTY)
+    /// ENOSYS
+    public static let noSuchCall = Errno(ENOSYS)
     /// ELOOP
     public static let tooManyLinks = Errno(ELOOP)
     /// ENODATA

@@ -149,20 +149,5 @@ enum JUnit {
         return "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - rest.count) + rest
     }
 
-    /// Text for XML 1.0, which cannot represent most control characters: they are escaped as by ``PrintableText``.
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for scalar in PrintableText.lines(text).joined(separator: "\n").unicodeScalars {
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "\n": result += "&#10;"
-            case "\t": result += "&#9;"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
-    }
+    private static func escaped(_ text: String) -> String { XMLText.escaped(text) }
 }

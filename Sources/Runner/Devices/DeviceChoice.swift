@@ -82,22 +82,53 @@ struct DeviceChoice {
         return granted
     }
 
+    /// What there is to choose from beside PCI functions, asked when it is needed.
+    struct Machine {
+        /// The RDMA devices that may be used, or why there is none.
+        let nics: () -> (names: [String], lacking: String)
+        /// What to do where no function fits; empty where nothing is known.
+        var advice: ((PCIFunction) -> Bool) -> String = { _ in "" }
+
+        init(
+            nics: @escaping () -> (names: [String], lacking: String),
+            advice: @escaping ((PCIFunction) -> Bool) -> String = { _ in "" }
+        ) {
+            self.nics = nics
+            self.advice = advice
+        }
+
+        /// What a kernel has of them, and the user grants.
+        init(_ host: Host) {
+            nics = {
+                let all = (try? RDMADevice.all(kernel: host.realKernel))?.map(\.name) ?? []
+                let granted = all.filter { host.permissions.allows(device: $0) }
+                guard granted.isEmpty else { return (granted, "") }
+                let lacking =
+                    all.isEmpty
+                    ? Need.noNIC(host.realKernel)
+                    : "none is granted of \(all.joined(separator: ", ")): --allow device=NAME"
+                return ([], lacking)
+            }
+        }
+    }
+
     init(
         _ options: [OptionSchema], needs: [Need], from functions: [PCIFunction], _ values: [String: LuaValue],
-        _ host: Host
+        _ machine: Machine
     ) throws(SkipReason) {
         self.values = values
-        let kernel = host.realKernel
         var free = functions
         free.removeAll { function in
             values.values.contains { $0 == .string("\(function.address)") }
         }
         for option in options {
-            if case .pci(let id?, _) = option.kind { try choose(option, from: &free, "with id \(id)") { $0.id == id } }
+            if case .pci(let id?, _) = option.kind {
+                try choose(option, from: &free, "with id \(id)", machine) { $0.id == id }
+            }
         }
         for option in options {
             guard case .pci(nil, let memory) = option.kind else { continue }
-            try choose(option, from: &free, "with a memory BAR of at least \(memory) bytes") {
+            try choose(option, from: &free, "with a memory BAR of at least \(memory) bytes", machine) {
                 $0.memoryBARs.contains { $0 >= memory }
             }
             if subjects.device == nil { subjects.device = address(of: option) }
@@ -107,7 +138,7 @@ struct DeviceChoice {
         }
         let usesNIC = needs.contains { [.rdma, .regDmabufMR].contains($0) }
         if usesNIC || options.contains(where: { if case .rdma = $0.kind { true } else { false } }) {
-            try chooseNIC(options, kernel, host.permissions)
+            try chooseNIC(options, machine)
         }
     }
 
@@ -117,32 +148,27 @@ struct DeviceChoice {
     }
 
     private mutating func choose(
-        _ option: OptionSchema, from free: inout [PCIFunction], _ what: String, _ fits: (PCIFunction) -> Bool
+        _ option: OptionSchema, from free: inout [PCIFunction], _ what: String, _ machine: Machine,
+        _ fits: (PCIFunction) -> Bool
     ) throws(SkipReason) {
         guard values[option.name] == .string("auto") else { return }
         guard let index = free.firstIndex(where: fits) else {
-            throw SkipReason(reason: "\(option.name): no free device bound to a VFIO driver \(what)")
+            let advice = machine.advice(fits)
+            throw SkipReason(
+                reason: "\(option.name): no free device bound to a VFIO driver \(what)"
+                    + (advice.isEmpty ? "" : ": \(advice)"))
         }
         values[option.name] = .string("\(free.remove(at: index).address)")
     }
 
-    private mutating func chooseNIC(_ options: [OptionSchema], _ kernel: any Kernel, _ permissions: Permissions)
-        throws(SkipReason)
-    {
-        let devices = ((try? RDMADevice.all(kernel: kernel)) ?? []).filter { permissions.allows(device: $0.name) }
-        subjects.nic = devices.first?.name
+    private mutating func chooseNIC(_ options: [OptionSchema], _ machine: Machine) throws(SkipReason) {
+        let (names, lacking) = machine.nics()
+        subjects.nic = names.first
         for option in options {
             guard case .rdma = option.kind else { continue }
             if values[option.name] == .string("auto") {
-                guard let nic = devices.first else {
-                    let others = (try? RDMADevice.all(kernel: kernel))?.map(\.name) ?? []
-                    let reason =
-                        others.isEmpty
-                        ? Need.noNIC(kernel)
-                        : "none is granted of \(others.joined(separator: ", ")): --allow device=NAME"
-                    throw SkipReason(reason: "\(option.name): \(reason)")
-                }
-                values[option.name] = .string(nic.name)
+                guard let nic = names.first else { throw SkipReason(reason: "\(option.name): \(lacking)") }
+                values[option.name] = .string(nic)
             }
             if case .string(let name)? = values[option.name] { subjects.nic = name }
         }

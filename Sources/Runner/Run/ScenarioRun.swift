@@ -141,12 +141,23 @@ public final class ScenarioRun {
         }
         functions = try DeviceChoice.granted(functions, scenario, values, host)
         do throws(SkipReason) {
+            var machine = DeviceChoice.Machine(host)
+            if let diagnosis { machine.advice = { diagnosis().advice(onBinding: $0) } }
             return (
-                try DeviceChoice(scenario.options, needs: scenario.needs, from: functions, values, host), functions
+                try DeviceChoice(scenario.options, needs: scenario.needs, from: functions, values, machine), functions
             )
         } catch {
             report.skip([error.reason])
             return nil
+        }
+    }
+
+    /// What this machine lacks, for refusals; nil on other benches. It is looked at through a kernel of its own, so that a trace
+    /// shows the scenario's calls alone.
+    private var diagnosis: (() -> Diagnosis)? {
+        guard context.bench.kind == "host" else { return nil }
+        return { [bench = context.bench] in
+            Diagnosis(kernel: bench.makeKernel(), depth: .init(opensDevices: false), tph: bench.tph)
         }
     }
 
@@ -156,7 +167,8 @@ public final class ScenarioRun {
             var missing: [String] = []
             for need in needs {
                 if let reason = try need.missing(chosen.subjects, host) {
-                    missing.append("needs \(need.rawValue): \(reason)")
+                    let advice = diagnosis?().advice(on: need.purpose, beside: reason) ?? ""
+                    missing.append("needs \(need.rawValue): \(reason)" + (advice.isEmpty ? "" : "; \(advice)"))
                 }
             }
             if !missing.isEmpty { report.skip(missing) }

@@ -21,6 +21,19 @@ public enum Need: String, CaseIterable, Sendable {
     /// The NIC registers dma-bufs; where there is an exporting device, that device's.
     case regDmabufMR = "rdma.reg_dmabuf_mr"
 
+    /// What a diagnosis calls it; the words are the same.
+    var purpose: Finding.Purpose {
+        switch self {
+        case .vfio: .vfio
+        case .dmabuf: .export
+        case .dmabufTPH: .hints
+        case .iommufd: .iommufd
+        case .type1: .type1
+        case .rdma: .rdma
+        case .regDmabufMR: .registration
+        }
+    }
+
     /// The devices for these tests.
     struct Subjects {
         /// The exporter: the first PCI option without an id, or the machine's first VFIO device.
@@ -122,13 +135,7 @@ public enum Need: String, CaseIterable, Sendable {
         do throws(Failure) {
             var context = try RDMAContext(nic, kernel: kernel)
             var pd = try context.allocPD()
-            var answer: Failure?
-            do throws(Failure) {
-                var mr = try pd.regDmabufMR(dmabuf: buffer, offset: 0, length: 4096, iova: 0, access: 1)
-                try mr.close()
-            } catch {
-                answer = error
-            }
+            let answer = pd.refusal(ofBuffer: buffer)
             try pd.close()
             try context.close()
             let lacks = buffer < 0 ? answer?.errno != .badDescriptor : answer?.errno == .notSupported

@@ -15,12 +15,14 @@ struct LabResult {
         case record
         /// Results of the lab, as JSON.
         case results
+        /// Findings of `peerlab doctor`, which the destination checks.
+        case diagnosis
 
         /// Most bytes; decoded JSON takes many times that memory.
         fileprivate var limit: Int {
             switch self {
             case .text, .record: 256 << 20
-            case .results: 32 << 20
+            case .results, .diagnosis: 32 << 20
             }
         }
     }
@@ -33,7 +35,7 @@ struct LabResult {
     let kind: Kind
     let name: String
     private let file: ResultFile?
-    private let read: (([UInt8]) -> Void)?
+    private let read: (([UInt8]) throws -> Void)?
 
     /// With a file as destination, which was checked when the command began.
     init(_ file: ResultFile, _ name: String, _ kind: Kind) {
@@ -44,7 +46,7 @@ struct LabResult {
     }
 
     /// With a function as destination.
-    init(_ name: String, _ kind: Kind, read: @escaping ([UInt8]) -> Void) {
+    init(_ name: String, _ kind: Kind, read: @escaping ([UInt8]) throws -> Void) {
         self.kind = kind
         self.name = name
         self.read = read
@@ -64,8 +66,9 @@ struct LabResult {
             try write(linesOf: bytes)
         case .results:
             let text = try Report.json(try LabResult.results(in: bytes), version: Peerlab.version)
-            read?(text)
+            try read?(text)
             try file?.write(text)
+        case .diagnosis: try read?(bytes)
         }
     }
 

@@ -61,6 +61,9 @@ enum OptionTable {
         "replay": records + [Row(all, "bench loose path timeout memory")],
         "minimise": records + [Row(all, "on until budget output timeout memory")],
         "plan": [Row([.sim], "set lib"), Row(all, "bench")],
+        "doctor": [
+            Row(all, "bench for set json svg lib"), Row([.host], "open"), lab, Row([.host], "inside-lab"),
+        ],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
@@ -190,3 +193,4 @@ extension BundleCommand: BenchCommand { var benchName: String { on.bench } }
 extension ReplayCommand: BenchCommand { var benchName: String { bench ?? "sim" } }
 extension MinimiseCommand: BenchCommand { var benchName: String { place } }
 extension PlanCommand: BenchCommand { var benchName: String { bench } }
+extension DoctorCommand: BenchCommand { var benchName: String { bench } }

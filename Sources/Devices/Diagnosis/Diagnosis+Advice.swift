@@ -1,0 +1,34 @@
+import Kernel
+
+/// Short answers for refusals: the same findings, the first that matters.
+extension Diagnosis {
+    /// Why no function that fits is free, and the command that changes it.
+    public func advice(onBinding fits: (PCIFunction) -> Bool) -> String {
+        let all = functions.filter { fits($0) && !isBridge($0.address) }
+        if let bound = all.first(where: \.isVFIO) {
+            return
+                "\(bound.address) is one, which another option has or which is not granted (--allow device=\(bound.address))"
+        }
+        let check = try? BindingCheck(kernel: kernel)
+        var kept: String?
+        for function in all {
+            let has =
+                "\(function.address) is one, bound to \(function.driver.map { "the driver \($0)" } ?? "no driver")"
+            let objections = (try? check?.objections(to: [function.address], assumingDriver: true)) ?? []
+            guard let objection = objections.first else {
+                return "\(has); " + (hasDriver == false ? "`modprobe vfio-pci`, then " : "")
+                    + "`peerlab bind \(function.address)`"
+            }
+            kept = kept ?? "\(has); \(objection.reason): \(objection.advice)"
+        }
+        return kept ?? "no function of this machine is one; `peerlab doctor` lists what there is"
+    }
+
+    /// What stands in the way of a purpose, beside what is said already; empty where nothing was found.
+    public func advice(on purpose: Finding.Purpose, beside said: String) -> String {
+        let obstacle = findings.first { $0.state == .obstacle && $0.stops.contains(purpose) }
+        guard let obstacle else { return "" }
+        let command = obstacle.next.first.map { "`\($0)`" } ?? "`peerlab doctor`"
+        return said.contains(obstacle.what) ? command : "\(obstacle.what): \(command)"
+    }
+}

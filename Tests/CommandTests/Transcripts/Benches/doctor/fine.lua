@@ -1,0 +1,2 @@
+-- Nothing is in the way.
+return require "doctor_machine"("fine")
