@@ -122,8 +122,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "peerlab", "Commands", "CKernel", "Devices", "Kernel", "LabBench", "LuaKit", "Results", "Runner",
-                "SimKernel",
+                "peerlab", "Bindings", "Commands", "CKernel", "Devices", "Kernel", "LabBench", "LuaKit", "Results",
+                "Runner", "SimKernel",
             ],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),

@@ -47,6 +47,7 @@ local function show(value)
   end
   return tostring(value)
 end
+--- The function that makes text of an answer's value.
 answers.show = show
 
 --- A recorder of the case's answers.
@@ -54,6 +55,7 @@ function answers.new(t)
   return setmetatable({ case = t }, Answers)
 end
 
+--- Adds a line of its own.
 function Answers:log(name, text)
   self.case:log(name .. ": " .. text)
 end

@@ -109,7 +109,7 @@ local function cut(found, expected)
 end
 
 --- A steering tag must be that one (nil for none).
----@overload fun(found?: integer, expected?: integer, what?: string)
+---@overload fun(found: integer|nil, expected: integer|nil, what?: string)
 function expect.tag(...)
   takes(2, "tag(found, expected, what)", ...)
   local found, expected, what = ...

@@ -1,25 +1,65 @@
 public import LuaKit
 
+/// One name that a Lua module has, with what help says of it.
+public struct ReferenceEntry: Sendable {
+    /// "vfio.open", "device:region_info", "vfio.region_info.size"
+    public let name: String
+    /// Its own lines.
+    public let lines: [String]
+    /// Methods of a class, fields of a table.
+    public let members: [ReferenceEntry]
+
+    /// An entry.
+    public init(_ name: String, _ lines: [String], _ members: [ReferenceEntry] = []) {
+        self.name = name
+        self.lines = lines
+        self.members = members
+    }
+
+    /// Its lines and those of its members.
+    public var text: [String] {
+        members.isEmpty ? lines : [""] + lines + [""] + members.flatMap(\.text)
+    }
+
+    /// Itself and its members.
+    public var all: [ReferenceEntry] { [self] + members.flatMap(\.all) }
+}
+
 /// Texts made from the descriptions of the Lua functions: help, and stubs for editors.
 public enum Reference {
     /// The output of `peerlab help MODULE`.
     public static func lines(_ module: Module) -> [String] {
-        var lines = ["module \(module.name): \(module.doc)", ""]
-        for function in module.functions { lines += self.lines(function, "\(module.name).") }
-        for constant in module.constants {
-            lines.append("\(module.name).\(constant.name) = \(constant.value)  \(constant.doc)")
+        ["module \(module.name): \(module.doc)", ""] + entries(module).flatMap(\.text)
+    }
+
+    /// All that has a name in a module: functions, constants, classes with their methods, tables with their fields.
+    public static func entries(_ module: Module) -> [ReferenceEntry] {
+        var entries = module.functions.map {
+            ReferenceEntry("\(module.name).\($0.name)", lines($0, "\(module.name)."))
         }
-        for description in module.classes {
-            lines += ["", "\(description.type): \(description.doc)", ""]
-            for method in description.methods { lines += self.lines(method, "\(description.short):") }
-            lines.append("\(description.short):close()")
-            lines.append("    Closes it; <close> and the collector do so too. Twice is harmless.")
+        entries += module.constants.map {
+            let name = "\(module.name).\($0.name)"
+            return ReferenceEntry(name, ["\(name) = \($0.value)  \($0.doc)"])
         }
-        for record in records(module) {
-            lines += ["", "\(record.name): \(record.doc)", ""]
-            for field in record.described { lines.append("    \(field.name): \(text(field.type)), \(field.doc)") }
+        entries += module.classes.map { description in
+            let name = description.short
+            let methods = description.methods.map { ReferenceEntry("\(name):\($0.name)", lines($0, "\(name):")) }
+            let close = [
+                "\(name):close()", "    Closes it; <close> and the collector do so too. Twice is harmless.",
+            ]
+            return ReferenceEntry(
+                description.type, ["\(description.type): \(description.doc)"],
+                methods + [ReferenceEntry("\(name):close", close)])
         }
-        return lines
+        entries += records(module).map { record in
+            ReferenceEntry(
+                record.name, ["\(record.name): \(record.doc)"],
+                record.described.map {
+                    ReferenceEntry(
+                        "\(record.name).\($0.name)", ["    \($0.name): \(text($0.type)), \($0.doc)"])
+                })
+        }
+        return entries
     }
 
     private static func lines(_ function: Function, _ prefix: String) -> [String] {

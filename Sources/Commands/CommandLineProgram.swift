@@ -30,7 +30,12 @@ public enum CommandLineProgram {
 
     /// The error's message, which may contain names of files and words of the command line, and the command's usage.
     private static func failure(_ root: any ParsableCommand.Type, _ error: any Error) -> String {
-        let message = root.message(for: error), whole = root.fullMessage(for: error)
+        let message = root.message(for: error)
+        var whole = root.fullMessage(for: error)
+        // A root of its own (see main) is another command's still.
+        if let command = root.configuration.commandName, let above = root.configuration._superCommandName {
+            whole = whole.replacing("See '\(command) ", with: "See '\(above) \(command) ")
+        }
         let shown = PrintableText.lines(message).joined(separator: "\n    \(foreignMark)")
         guard let range = whole.firstRange(of: message) else { return shown }
         return whole[..<range.lowerBound] + shown + whole[range.upperBound...]

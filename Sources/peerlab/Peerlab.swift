@@ -23,7 +23,7 @@ struct Peerlab: ParsableCommand {
             ResultsCommand.self,
             ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
-            LabCommand.self, DeviceCommand.self, Help.self, Stubs.self, WallsCommand.self,
+            LabCommand.self, DeviceCommand.self, ListCommand.self, Help.self, Stubs.self, WallsCommand.self,
         ])
 
     static func main() {

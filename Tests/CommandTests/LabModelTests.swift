@@ -9,7 +9,7 @@ import Testing
 
 /// The simulated benches that model labs: one name each, made of parts.
 @Suite struct LabModelTests {
-    private static let library = Library(stdlib: StdlibFolders.all(extra: []))
+    private static let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
 
     /// What can be asked of a lab, each option by itself: nil is without it.
     private static let exporters =

@@ -25,7 +25,7 @@ import Testing
         defer { unlink(name) }
         #expect(writeAll(Array(Self.text.utf8), to: descriptor))
         close(descriptor)
-        let library = Library(stdlib: StdlibFolders.all(extra: []))
+        let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
         let description = try ScenarioDescription(name, library, isSimulated: isSimulated)
         #expect(description.error == nil)
         return try #require(description.scenario)

@@ -14,6 +14,7 @@ end
 return {
   name = "entry-references",
   about = "an entry of the NIC's steering table lives as long as the last region that uses it",
+  tags = { "tph", "rdma", "table" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5 with a steering table",
   expected = "regions with one tag share one entry; it stays while any of them is registered, and is free for another "
     .. "tag once the last is gone",

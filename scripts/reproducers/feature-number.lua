@@ -30,6 +30,7 @@ end
 return {
   name = "feature-number",
   about = "feature number 13 is ZPCI_ERROR in Linux 7.3 and DMA_BUF_TPH in the series: what tells them apart",
+  tags = { "tph" },
   concerns = "Linux 7.3 and later, DMA_BUF_TPH v2 to v11",
   expected = "DMA_BUF_TPH has a number of its own. PROBE of SET answers 0 for it and EINVAL for ZPCI_ERROR, PROBE of "
     .. "GET the other way round; without CONFIG_VFIO_PCI_ZDEV_KVM 13 is ENOTTY",

@@ -25,6 +25,7 @@ end
 return {
   name = "ioeventfd-offset",
   about = "VFIO_DEVICE_IOEVENTFD with an offset of bit 63: no region of the device, nor a negative one",
+  tags = { "vfio" },
   concerns = "Linux 4.17 and later, until VFIO_PCI_OFFSET_TO_INDEX casts its argument to u64; 7.3.4 does",
   expected = "EINVAL, whatever the other bits are",
   seen = "ENODEV for a request to remove: the region was -1, and what is in front of the arrays was taken for a BAR. "

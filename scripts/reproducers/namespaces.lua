@@ -42,6 +42,7 @@ end
 return {
   name = "namespaces",
   about = "8-bit and 16-bit tags are namespaces of their own: whoever asks for one is never told the other",
+  tags = { "tph", "importer" },
   concerns = "DMA_BUF_TPH v2 to v11",
   expected = "v3 to v11: a requester of 8-bit tags is told the 8-bit tag or nothing, one of 16-bit tags the 16-bit tag "
     .. "or nothing, and each SET replaces both. v2 has one tag, for both.",

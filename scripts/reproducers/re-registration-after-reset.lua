@@ -83,6 +83,7 @@ end) }
 return {
   name = "re-registration-after-reset",
   about = "after a reset, or memory decode off and on, a region registered again has the tag that was set last",
+  tags = { "tph", "rdma" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5",
   expected = "the hint of a dma-buf outlives a revocation; whoever maps again after it asks for the hint again, be it "
     .. "by registering anew or by the NIC's next access",

@@ -83,6 +83,7 @@ end
 return {
   name = "set-races-registration",
   about = "SET flips between two pairs of tag and hint while regions are registered: none gets a mixed pair",
+  tags = { "tph", "rdma" },
   effects = { "open", "dma", "raw" },
   roles = { "registrar", "setter" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5; v2 and v3 read without a lock what SET replaces",

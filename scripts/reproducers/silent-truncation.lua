@@ -8,6 +8,7 @@ local WIDE = 0x1234
 return {
   name = "silent-truncation",
   about = "a tag above 0xff is refused where 8 bits are meant, not cut",
+  tags = { "tph", "rdma", "importer" },
   concerns = "DMA_BUF_TPH v2 and v3, whose 8-bit tag is a field of 16 bits; v2 to v11 with mlx5 in direct mode, whose "
     .. "memory key has 8 bits for it",
   expected = "a tag that does not fit is refused, or the region is registered without a hint",

@@ -19,6 +19,7 @@ end
 return {
   name = "table-exhaustion",
   about = "more tags at once than the NIC's steering table has entries",
+  tags = { "tph", "rdma", "table" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5 with a steering table",
   expected = "registration of one tag too many succeeds and the region sends no hint; those that were there keep "
     .. "theirs; once a region is gone, the next one has its entry",

@@ -6,6 +6,7 @@ local case = reproducing.nic_case
 return {
   name = "tag-after-registration",
   about = "a tag that is set after registration is not in the region that was there",
+  tags = { "tph", "rdma" },
   concerns = "DMA_BUF_TPH v2 to v11, mlx5",
   expected = "a region sends the hint that its dma-buf had when it was registered; a later SET is the next region's "
     .. "(in v4 a second SET is EBUSY)",

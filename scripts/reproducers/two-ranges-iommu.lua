@@ -86,6 +86,7 @@ end) })
 return {
   name = "two-ranges-iommu",
   about = "a dma-buf of two ranges cannot be mapped through an IOMMU",
+  tags = { "export", "importer", "p2p" },
   concerns = "Linux 7.3.4, drivers/dma-buf/dma-buf-mapping.c; no fix was found by July 2026",
   expected = "each range is linked behind the one before in the I/O virtual addresses that are allocated for all of "
     .. "them; the importer's table has all of them",

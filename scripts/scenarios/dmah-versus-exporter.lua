@@ -36,6 +36,7 @@ end
 return {
   name = "dmah-versus-exporter",
   about = "a DMA handle given at registration wins over the hint that the exporter set",
+  tags = { "tph", "rdma" },
   options = fixture.nic_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "dma", "raw" },

@@ -43,6 +43,7 @@ end
 return {
   name = "export-ranges",
   about = "dma-buf export of several ranges, and every refusal with its errno",
+  tags = { "export", "refusals" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
     region = { type = "integer", default = 2, min = 0, max = 5, about = "a memory BAR of at least 1 MiB" },

@@ -66,6 +66,7 @@ end
 return {
   name = "importer",
   about = "a kernel driver maps a VFIO BAR through its dma-buf, does DMA to it, and loses it",
+  tags = { "export", "importer", "p2p" },
   options = fixture.exporter_options {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
     length = { type = "size", default = 10000, min = 1, max = "64K", about = "bytes to copy" },

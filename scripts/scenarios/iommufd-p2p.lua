@@ -23,6 +23,7 @@ end
 return {
   name = "iommufd-p2p",
   about = "a DMA engine moves bytes to and from another device's BAR, through a dma-buf in its IOAS",
+  tags = { "export", "iommufd", "p2p" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
     engine = { type = "pci", default = "auto", id = edu.id, about = "device that does the DMA" },

@@ -98,6 +98,7 @@ end
 return {
   name = "kernel-faults",
   about = "every call fails cleanly when the kernel runs out of memory in the middle of it",
+  tags = { "faults", "slow" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
     nic = { type = "rdma", default = "auto", about = "RDMA device" },

@@ -45,6 +45,7 @@ end
 return {
   name = "rdma-bandwidth",
   about = "bytes and messages per second of one reliable connection",
+  tags = { "rdma", "measurement" },
   roles = { "target", "initiator" },
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },

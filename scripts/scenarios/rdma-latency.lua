@@ -30,6 +30,7 @@ end
 return {
   name = "rdma-latency",
   about = "latency of one reliable connection, message by message",
+  tags = { "rdma", "measurement" },
   roles = { "target", "initiator" },
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },

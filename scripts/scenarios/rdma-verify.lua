@@ -63,6 +63,7 @@ end
 return {
   name = "rdma-verify",
   about = "every byte of every message arrives, whatever the operation and the size",
+  tags = { "rdma", "slow" },
   roles = { "target", "initiator" },
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },

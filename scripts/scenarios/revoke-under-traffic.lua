@@ -88,6 +88,7 @@ end
 return {
   name = "revoke-under-traffic",
   about = "memory that is taken away while a NIC writes into it takes no byte more",
+  tags = { "export", "rdma" },
   roles = { "target", "initiator" },
   options = fixture.nic_options {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },

@@ -53,6 +53,7 @@ end
 return {
   name = "tph-lifetime",
   about = "a region keeps the tag it was registered with, whatever happens to the dma-buf",
+  tags = { "tph", "rdma" },
   options = fixture.nic_options {
     first = { type = "integer", default = 0x42, min = 1, max = 255, about = "tag before registration" },
     second = { type = "integer", default = 0x43, min = 1, max = 255, about = "tag set afterwards" },

@@ -19,6 +19,7 @@ local hints = { "bidirectional", "requester", "target", "target-priority" }
 return {
   name = "tph-register",
   about = "register a VFIO BAR as an mlx5 MR that carries the exporter's steering tag",
+  tags = { "tph", "rdma" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
     nic = { type = "rdma", default = "auto", about = "importing NIC" },

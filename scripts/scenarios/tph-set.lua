@@ -55,6 +55,7 @@ end
 return {
   name = "tph-set",
   about = "set a TPH hint on a dma-buf, and every refusal with its errno",
+  tags = { "tph", "refusals" },
   options = fixture.exporter_options(),
   needs = { "vfio.dma_buf", "vfio.dma_buf_tph" },
   effects = { "open", "config_write", "raw" },

@@ -23,6 +23,7 @@ end
 return {
   name = "tph-sweep",
   about = "bandwidth of RDMA writes into a BAR by tag, hint and size",
+  tags = { "tph", "rdma", "p2p", "measurement", "slow" },
   roles = { "target", "initiator" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is written" },

@@ -61,6 +61,7 @@ end
 return {
   name = "tph-wire",
   about = "the hint of a dma-buf is in the requests of a NIC that writes through it, or is not",
+  tags = { "tph", "rdma", "wire" },
   options = fixture.nic_options(),
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
   effects = { "open", "reset", "dma", "raw" },

@@ -19,6 +19,7 @@ end
 return {
   name = "type1-p2p",
   about = "a DMA engine moves bytes to and from another device's BAR, mapped by address into a type1 container",
+  tags = { "type1", "p2p" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is mapped" },
     engine = { type = "pci", default = "auto", id = edu.id, about = "device that does the DMA" },

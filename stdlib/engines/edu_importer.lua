@@ -5,7 +5,7 @@
 local sys = require "sys"
 
 local edu_importer = {
-  path = "/dev/edu-importer",
+  path = "/dev/edu-importer", -- the driver's file
   id = "1234:11e8", -- vendor:device
   --- Request numbers for sys.ioctl (scripts/lab/edu-importer/edu_importer.h).
   requests = {

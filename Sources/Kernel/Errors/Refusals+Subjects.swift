@@ -1,37 +1,38 @@
 /// The kind of object that a call is made on, where an errno has another meaning for it than for the call in general.
-public enum RefusalSubject: Sendable {
+/// The raw value is what help calls it.
+public enum RefusalSubject: String, Sendable, CaseIterable {
     /// /dev/iommu.
-    case iommufd
+    case iommufd = "/dev/iommu"
     /// A function's VFIO character device.
-    case characterDevice
+    case characterDevice = "a function's VFIO character device"
     /// A function's IOMMU group.
-    case iommuGroup
+    case iommuGroup = "a function's IOMMU group"
     /// Configuration space as a region of a VFIO device.
-    case configurationSpace
+    case configurationSpace = "configuration space"
     /// A region of a VFIO device that is being mapped.
-    case regionMapping
+    case regionMapping = "a region that is being mapped"
     /// Device or host memory that is mapped into this process.
-    case mappedMemory
+    case mappedMemory = "mapped memory"
     /// The sysfs files bind, unbind and driver_override.
-    case driverFile
+    case driverFile = "bind, unbind and driver_override in sysfs"
     /// A completion queue that is destroyed, though its channel is not.
-    case destroyedQueue
+    case destroyedQueue = "a completion queue that is destroyed"
     /// A completion queue without a channel.
-    case queueWithoutEvents
+    case queueWithoutEvents = "a completion queue without a channel"
     /// Queues of another context than the protection domain is of: their numbers could name something else in that.
-    case queuesOfAnotherContext
+    case queuesOfAnotherContext = "queues of another context than the protection domain's"
     /// A queue pair for datagrams, where a connection is meant.
-    case datagramPair
+    case datagramPair = "a queue pair for datagrams, where a connection is meant"
     /// A queue pair for a connection, where one for datagrams is meant.
-    case connection
+    case connection = "a connection, where a queue pair for datagrams is meant"
     /// A datagram that goes nowhere.
-    case datagramWithoutAddress
+    case datagramWithoutAddress = "a datagram that goes nowhere"
     /// A queue pair whose receive requests are a shared queue's.
-    case pairOfSharedQueue
+    case pairOfSharedQueue = "a queue pair with a shared receive queue"
     /// Messages of a stream on their way.
-    case stream
+    case stream = "the messages of traffic.stream"
     /// Messages to and fro.
-    case pingPong
+    case pingPong = "the messages of traffic.ping_pong"
 }
 
 extension Refusal {

@@ -26,8 +26,8 @@ struct ABCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How long a run may take.", valueName: "30s")) var timeout = "5m"
     @Option(name: .customLong("set-b"), help: ArgumentHelp("Set an option for B alone.", valueName: "option=value"))
     var settingsB: [String] = []
-    @ArgumentParser.Argument(help: "The scenario before.") var a: String
-    @ArgumentParser.Argument(help: "The scenario after.") var b: String
+    @ArgumentParser.Argument(help: "The scenario before.", completion: .custom(Completions.scenarios)) var a: String
+    @ArgumentParser.Argument(help: "The scenario after.", completion: .custom(Completions.scenarios)) var b: String
 
     func validate() throws {
         let fewest = MannWhitney.fewest(level: Samples.level)
@@ -42,7 +42,9 @@ struct ABCommand: ParsableCommand {
         try settingsB.map { try BenchOptions.pair($0, of: "--set-b") }
     }
 
-    func run() throws {
+    mutating func run() throws {
+        a = try ShippedScenarios.path(a)
+        b = try ShippedScenarios.path(b)
         let process = try BatchProcess(on, failureTrace: 0)
         print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
         process.warmUp()

@@ -24,7 +24,11 @@ struct BatchCommand: ParsableCommand {
     @OptionGroup(title: "Results") var output: BatchOutput
     @OptionGroup(title: "Slurm") var slurm: SlurmOptions
 
-    @ArgumentParser.Argument(help: "Scenario files, folders or patterns.")
+    @ArgumentParser.Argument(
+        help: """
+            Scenario files, folders or patterns, or names of what comes with peerlab (peerlab list): one scenario's, or \
+            scenarios or reproducers for all of them.
+            """, completion: .custom(Completions.batches))
     var paths: [String] = []
 
     func validate() throws {

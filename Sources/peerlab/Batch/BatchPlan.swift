@@ -59,8 +59,8 @@ struct BatchPlan {
 
     /// `planned`: the files of a resumed batch when it was begun; empty for a new one.
     init(_ command: BatchCommand, planned: [PlannedFile] = []) throws {
-        let selection = try Selection(
-            planned.isEmpty ? command.paths : BatchPlan.present(planned, named: command.paths))
+        let paths = try ShippedScenarios.paths(command.paths, takesKinds: true)
+        let selection = try Selection(planned.isEmpty ? paths : BatchPlan.present(planned, named: paths))
         let selected = selection.files
         unreadableNames = selection.unreadableNames
         links = selection.links

@@ -38,7 +38,7 @@ final class BatchRun {
         self.command = command
         self.arguments = arguments
         var all = OutputFiles()
-        all.read(batch: command.paths)
+        all.read(batch: try ShippedScenarios.paths(command.paths, takesKinds: true))
         command.on.read(into: &all)
         try all.append("--journal", command.selection.list || resumed != nil ? nil : path)
         if let store = command.output.store { try all.append("--store", store) }

@@ -62,7 +62,7 @@ struct SlurmJob {
 
     /// The script of each task. It execs peerlab, so that Slurm's SIGTERM reaches it and devices are released.
     private var script: String {
-        let program = ShellWord.quoted(StdlibFolders.program())
+        let program = ShellWord.quoted(ShippedFolders.program())
         let words = ShellWord.line(arguments)
         return """
             #!/bin/sh

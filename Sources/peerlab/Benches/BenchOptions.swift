@@ -24,12 +24,14 @@ struct RecordBench: ParsableArguments {
 
     func validate() throws { if insideLab == nil { try BenchOptions.check(lib: lib) } }
 
-    var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
+    var library: Library { Library(stdlib: ShippedFolders.stdlib(extra: lib)) }
 }
 
 /// Options that choose where scenarios run, for one run and for a batch.
 struct BenchOptions: ParsableArguments {
-    @Option(help: "sim[:NAME or FILE], lab, or host.")
+    @Option(
+        help: "sim[:NAME or FILE], lab, or host; peerlab list benches shows the names.",
+        completion: .custom(Completions.benches))
     var bench = "sim"
 
     @Option(name: .customLong("set"), help: ArgumentHelp("Set a scenario's option.", valueName: "option=value"))
@@ -100,5 +102,5 @@ struct BenchOptions: ParsableArguments {
     /// Whether the bench that was asked for is a model.
     var isSimulated: Bool { if case .sim? = try? BenchChoice(bench) { true } else { false } }
 
-    var library: Library { Library(stdlib: StdlibFolders.all(extra: lib)) }
+    var library: Library { Library(stdlib: ShippedFolders.stdlib(extra: lib)) }
 }

@@ -22,7 +22,10 @@ enum BenchChoice {
         case "host": self = .host
         default:
             guard text.hasPrefix("sim:"), text.count > 4 else {
-                throw ValidationError("no bench '\(text)': sim, sim:NAME, sim:FILE, lab or host")
+                let isModel = ShippedBench.isOne(text, Library(stdlib: ShippedFolders.stdlib(extra: [])))
+                throw ValidationError(
+                    "no bench '\(text)'\(isModel ? "; did you mean 'sim:\(text)'?" : ":") sim, sim:NAME, sim:FILE, lab or host "
+                        + "(peerlab list benches shows the names)")
             }
             self = .sim(String(text.dropFirst(4)))
         }
@@ -30,7 +33,7 @@ enum BenchChoice {
 }
 
 enum SimBench {
-    /// A bench by the name of a file in stdlib/benches, or by a path; `tph` applies to scenarios.
+    /// A bench by the name of one that comes with peerlab, or by a path; `tph` applies to scenarios.
     static func make(_ name: String, tph: TPHChoice = .auto, library: Library) throws -> Bench {
         do throws(ErrorValue) { return make(try TopologyFile.load(name, library), tph: tph) } catch {
             throw ValidationError(error.line)
@@ -112,36 +115,5 @@ enum HostBench {
         return Bench(
             kind: insideLab == nil ? "host" : "lab", description: description, isSimulated: false, tph: tph,
             machine: Machine.facts, makeKernel: { LiveKernel(capture: capture) })
-    }
-}
-
-/// Folders with the stdlib.
-enum StdlibFolders {
-    /// In order: `extra` (--lib), PEERLAB_STDLIB, share/peerlab/stdlib beside the program, a source tree around the
-    /// program.
-    static func all(extra: [String]) -> [String] {
-        var folders = extra
-        if let variable = getenv("PEERLAB_STDLIB") { folders.append(String(cString: variable)) }
-        var folder = programFolder()
-        folders.append(folder + "/../share/peerlab/stdlib")
-        for _ in 0..<5 {
-            folders.append(folder + "/stdlib")
-            guard let slash = folder.lastIndex(of: "/") else { break }
-            folder = String(folder[..<slash])
-        }
-        return folders.filter { access($0, R_OK) == 0 }
-    }
-
-    /// The path of this program.
-    static func program() -> String {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        guard count > 0 else { return CommandLine.arguments[0] }
-        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    private static func programFolder() -> String {
-        let path = program()
-        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     }
 }

@@ -22,10 +22,10 @@ enum TopologyFile {
         } else if name.hasPrefix("lab-") {
             path = "sim:\(name)"
             do throws(ErrorValue) { value = try library.table(of: "benches.lab_machine", for: name) } catch {
-                throw ErrorValue(kind: .usage, "no bench '\(name)' in stdlib/benches: \(error.message)")
+                throw ErrorValue(kind: .usage, "no bench 'sim:\(name)': \(error.message)")
             }
         } else {
-            throw ErrorValue(kind: .usage, "no bench '\(name)' in stdlib/benches; a file is named with its .lua")
+            throw ShippedBench.unknown(name, library)
         }
         guard case .table(let fields) = value else {
             throw ErrorValue(kind: .usage, "\(path): a bench returns a table")

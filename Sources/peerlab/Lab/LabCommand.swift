@@ -21,7 +21,8 @@ struct LabCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Programs for the guest: a cpio archive, as scripts/lab/image makes one.", valueName: "ARCHIVE"))
+            "Programs for the guest: a cpio archive, as \(ShippedFolders.labScript("image")) makes one.",
+            valueName: "ARCHIVE"))
     var image: [String] = []
 
     @Option(help: ArgumentHelp("A scenario that comes along, with the Lua files of its folder.", valueName: "FILE"))

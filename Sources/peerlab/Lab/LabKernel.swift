@@ -26,7 +26,8 @@ struct LabKernel {
         let place = LabKernel.place(name, cache)
         image = "\(place)/bzImage"
         guard access(image, R_OK) == 0, let release = LabKernel.lines(of: "\(place)/release").first else {
-            throw ValidationError("--lab-kernel \(name) is not there yet: scripts/lab/unpack-kernel \(name) gets it")
+            throw ValidationError(
+                "--lab-kernel \(name) is not there yet: \(ShippedFolders.labScript("unpack-kernel")) \(name) gets it")
         }
         var system = utsname()
         uname(&system)
@@ -34,7 +35,7 @@ struct LabKernel {
         guard name != "running" || now == release else {
             throw ValidationError(
                 "--lab-kernel running: \(release) is what was unpacked, and \(now) runs now: "
-                    + "scripts/lab/unpack-kernel running gets it")
+                    + "\(ShippedFolders.labScript("unpack-kernel")) running gets it")
         }
         modules = LabKernel.lines(of: "\(place)/modules").map { "\(place)/\($0)" }
         let lacks = LabKernel.lines(of: "\(place)/lacks").map { "no \($0)" }
@@ -46,7 +47,8 @@ struct LabKernel {
         guard access(image, R_OK) == 0 else {
             throw ValidationError(
                 "the lab bench has no kernel image at \(image): name one with --lab-kernel FILE or "
-                    + "PEERLAB_LAB_KERNEL; scripts/lab/build-kernel makes one, scripts/lab/unpack-kernel gets Debian's")
+                    + "PEERLAB_LAB_KERNEL; \(ShippedFolders.labScript("build-kernel")) makes one, \(ShippedFolders.labScript("unpack-kernel")) gets Debian's"
+            )
         }
     }
 

@@ -8,8 +8,8 @@ struct LabOptions: ParsableArguments {
         name: .customLong("lab-kernel"),
         help: ArgumentHelp(
             """
-            Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what scripts/lab/build-kernel made. debian \
-            and running are what scripts/lab/unpack-kernel gets of Debian, and of this machine.
+            Kernel image for the lab bench; default: PEERLAB_LAB_KERNEL, or what \(ShippedFolders.labScript("build-kernel")) made. debian \
+            and running are what \(ShippedFolders.labScript("unpack-kernel")) gets of Debian, and of this machine.
             """, valueName: "FILE|debian|running"))
     var kernel: String?
 
@@ -17,7 +17,7 @@ struct LabOptions: ParsableArguments {
         name: .customLong("lab-tph"),
         help: ArgumentHelp(
             """
-            Give the lab's kernel DMA_BUF_TPH (scripts/lab/build-modules): v2, v6, v7, v9, v10 or v11, by default at number \
+            Give the lab's kernel DMA_BUF_TPH (\(ShippedFolders.labScript("build-modules"))): v2, v6, v7, v9, v10 or v11, by default at number \
             13. From v7 on it looks at the exporter's completer: --lab-exporter.
             """, valueName: "REVISION[@NUMBER]"))
     var tph: String?
@@ -48,7 +48,7 @@ struct LabOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Give the lab an exporter of this program instead of QEMU's, as `peerlab device several` takes one, such as \
-            size=16M,completer=extended. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            size=16M,completer=extended. Needs QEMU 10.1 or newer, or what \(ShippedFolders.labScript("qemu")) unpacks.
             """, valueName: "KEY=VALUE[,...]"))
     var exporter: String?
 
@@ -57,7 +57,7 @@ struct LabOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Give the lab an emulated ConnectX: connectx, and what it is like behind commas, as `peerlab device \
-            connectx --nic` takes it, such as tph=none. Needs QEMU 10.1 or newer, or what scripts/lab/qemu unpacks.
+            connectx --nic` takes it, such as tph=none. Needs QEMU 10.1 or newer, or what \(ShippedFolders.labScript("qemu")) unpacks.
             """, valueName: "connectx[,KEY=VALUE]"))
     var nic: String?
 

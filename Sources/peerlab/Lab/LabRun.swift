@@ -151,7 +151,7 @@ struct LabRun {
             guest.environment = LabRun.environment
             guest.directory = LabRun.directory()
             guest.results = results.count
-            guest.stdlib = StdlibFolders.all(extra: [])
+            guest.stdlib = ShippedFolders.stdlib(extra: [])
             guest.modules = lib.map { ($0, LabRun.path($0)) }
             for file in scripts {
                 guest.modules.append((LabRun.folder(of: file), LabRun.folder(of: LabRun.path(file))))

@@ -41,7 +41,7 @@ struct LabSetup {
         guard options.tph == nil || options.nic == nil else {
             throw ValidationError(
                 "--lab-tph and --lab-nic do not go together: the module gives a dma-buf its hint, for which mlx5 asks only "
-                    + "in a kernel that has the series itself (scripts/lab/build-kernel --patch), which needs no --lab-tph"
+                    + "in a kernel that has the series itself (\(ShippedFolders.labScript("build-kernel")) --patch), which needs no --lab-tph"
             )
         }
         if let exporter = options.exporter { try add(exporter: exporter) }
@@ -88,7 +88,7 @@ struct LabSetup {
         // process.
         let isCapturing = servedMemory == 0 || machine.fabric == .belowSwitch
         return DeviceServer(
-            program: StdlibFolders.program(), functions: served.count, memory: servedMemory, isCapturing: isCapturing
+            program: ShippedFolders.program(), functions: served.count, memory: servedMemory, isCapturing: isCapturing
         ) { resources in
             let connections = (0..<served.count).map { "--connection=\(resources.firstConnection + Int32($0))" }
             let target = resources.memory.map { ["--capture-target", CaptureOptions.text($0, region: 2)] } ?? []
@@ -157,7 +157,7 @@ struct LabSetup {
                 try load("tph_completer", from: folder)
             } else if folder != nil {
                 notes.append(
-                    "the ConnectX has no TPH below root ports that are no completers: scripts/lab/build-modules makes "
+                    "the ConnectX has no TPH below root ports that are no completers: \(ShippedFolders.labScript("build-modules")) makes "
                         + "tph_completer, which makes them completers")
             }
         }
@@ -187,12 +187,13 @@ struct LabSetup {
         guard let folder else {
             throw ValidationError(
                 "this needs the module \(name), which nothing here builds for the kernel that --lab-kernel names: take one "
-                    + "of scripts/lab/build-kernel, for which scripts/lab/build-modules makes it")
+                    + "of \(ShippedFolders.labScript("build-kernel")), for which \(ShippedFolders.labScript("build-modules")) makes it"
+            )
         }
         let path = "\(folder)/\(name).ko"
         guard access(path, R_OK) == 0 else {
             throw ValidationError(
-                "there is no kernel module \(path): scripts/lab/build-modules makes it, PEERLAB_LAB_MODULES names "
+                "there is no kernel module \(path): \(ShippedFolders.labScript("build-modules")) makes it, PEERLAB_LAB_MODULES names "
                     + "another folder")
         }
         modules.append(LabModule(file: path, parameters: parameters, sign: sign))
@@ -223,7 +224,7 @@ extension LabSetup {
         guard let unpacked else {
             throw ValidationError(
                 "\(needsDevices ? "--lab-nic and --lab-exporter need" : "--lab-accel kvm needs") QEMU 10.1 or newer, and "
-                    + "\(system?.path ?? "this system's PATH") has none: scripts/lab/qemu unpacks one and installs nothing"
+                    + "\(system?.path ?? "this system's PATH") has none: \(ShippedFolders.labScript("qemu")) unpacks one and installs nothing"
             )
         }
         return unpacked

@@ -69,7 +69,7 @@ enum OptionTable {
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
         // Its subcommands have options of their own.
         "device": [],
-        "stubs": [Row(all, "markdown")], "results": [],
+        "stubs": [Row(all, "markdown")], "results": [], "list": [Row(all, "tag json")],
     ]
 
     /// Options that another option makes useless.

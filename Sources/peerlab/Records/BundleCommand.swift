@@ -27,9 +27,11 @@ struct BundleCommand: ParsableCommand {
     @Flag(help: "Take out names of hosts and users, network addresses and GUIDs, and say how many.")
     var redact = false
 
-    @ArgumentParser.Argument(help: "A scenario file.") var file: String
+    @ArgumentParser.Argument(help: "A scenario, by file or name.", completion: .custom(Completions.scenarios))
+    var file: String
 
-    func run() throws {
+    mutating func run() throws {
+        file = try ShippedScenarios.path(file)
         var outputs = OutputFiles()
         outputs.read(scripts: [file])
         on.read(into: &outputs)
@@ -99,9 +101,9 @@ struct BundleCommand: ParsableCommand {
         var ending: ProcessExit?
         var rest = [BatchTask(id: "run", index: 0, timeout: 3600)]
         let workers = Workers(jobs: 1) { _ in
-            var arguments: [UnsafeMutablePointer<CChar>?] = ([StdlibFolders.program()] + words).map { strdup($0) }
+            var arguments: [UnsafeMutablePointer<CChar>?] = ([ShippedFolders.program()] + words).map { strdup($0) }
             arguments.append(nil)
-            execv(StdlibFolders.program(), arguments)
+            execv(ShippedFolders.program(), arguments)
             return 127
         }
         try workers.run(next: { rest.popLast() }, finished: { ending = $1 })

@@ -86,7 +86,9 @@ struct Run: ParsableCommand {
             valueName: "256M"))
     var memory: String?
 
-    @ArgumentParser.Argument(help: "Scenario files, or a bundle.")
+    @ArgumentParser.Argument(
+        help: "Scenarios, each a file or the name of one that comes with peerlab (peerlab list), or a bundle.",
+        completion: .custom(Completions.scenarios))
     var files: [String]
 
     /// Binds devices of this machine through the unconfined process.
@@ -117,6 +119,7 @@ struct Run: ParsableCommand {
     }
 
     mutating func run() throws {
+        files = try ShippedScenarios.paths(files)
         // Before the bundle, which is an input file too, is unpacked below, and before there may be a second process.
         let outputs = try RunOutputs(self)
         let bundle = files.count == 1 ? try BundleRun(files[0], on: on) : nil

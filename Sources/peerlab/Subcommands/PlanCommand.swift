@@ -16,7 +16,7 @@ struct PlanCommand: ParsableCommand {
             against what it declares. What a case that failed or was skipped there would have changed is not seen.
             """)
 
-    @Option(help: "sim[:NAME or FILE]: where it is tried.")
+    @Option(help: "sim[:NAME or FILE]: where it is tried.", completion: .custom(Completions.benches))
     var bench = "sim"
 
     @Option(name: .customLong("set"), help: ArgumentHelp("Set a scenario's option.", valueName: "option=value"))
@@ -25,14 +25,15 @@ struct PlanCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
-    @ArgumentParser.Argument(help: "Scenario files.")
+    @ArgumentParser.Argument(help: "Scenarios, by file or name.", completion: .custom(Completions.scenarios))
     var files: [String]
 
     /// Time limit of each file, seconds.
     private static let timeout = 20.0
 
     func run() throws {
-        let library = Library(stdlib: StdlibFolders.all(extra: lib))
+        let files = try ShippedScenarios.paths(files)
+        let library = Library(stdlib: ShippedFolders.stdlib(extra: lib))
         guard case .sim(let name) = try BenchChoice(bench) else {
             throw ValidationError("plan tries scenarios on a simulated bench: --bench sim:NAME")
         }

@@ -19,7 +19,7 @@ struct ResultsCommand: ParsableCommand {
 /// Calls peerlab-results, which lies beside this program.
 enum ResultsTool {
     private static var path: String {
-        let program = StdlibFolders.program()
+        let program = ShippedFolders.program()
         return program.prefix(through: program.lastIndex(of: "/") ?? program.startIndex) + "peerlab-results"
     }
 

@@ -24,7 +24,7 @@ struct WallsCommand: ParsableCommand {
             try ResultFile(folder.path("\(name)/file")).write(Array("text\n".utf8))
         }
         let own = folder.path("own/file")
-        let library = Library(stdlib: StdlibFolders.all(extra: []))
+        let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
         func real(lab: Bool = false, port: UInt16? = nil, raw: Bool = false) -> Confinement {
             Confinement(
                 real: [own], library, insideLab: lab, granted: [], port: port, isRaw: raw,
