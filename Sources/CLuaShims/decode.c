@@ -212,6 +212,17 @@ static void decode_object(lua_State *L, const lk_function *f, const arg_path *at
     out->count = (size_t)index;
 }
 
+/* Refuses "64k" with the text that is meant; returns for what means none. */
+static void refuse_near_size(lua_State *L, const lk_function *f, const arg_path *at, int index) {
+    size_t length;
+    char near[LK_NEAR_SIZE];
+    if (lua_type(L, index) != LUA_TSTRING) return;
+    const char *text = lua_tolstring(L, index, &length);
+    if (!lk_near_size(text, length, near)) return;
+    lua_pushfstring(L, "must be a size, not \"%s\"; did you mean \"%s\"?", text, near);
+    lk_refuse(L, f, at);
+}
+
 static void decode(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                    lk_value *out) {
     out->present = true;
@@ -230,7 +241,10 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
         } else if (lua_type(L, index) == LUA_TNUMBER) {
             out->integer = lua_tointegerx(L, index, &converted);
         }
-        if (!converted) lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\": K, M, G, T)");
+        if (!converted) {
+            refuse_near_size(L, f, at, index);
+            lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\": K, M, G, T)");
+        }
         check_range(L, f, at, type, out->integer);
         return;
     case LK_TIME:

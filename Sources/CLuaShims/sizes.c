@@ -36,6 +36,26 @@ bool lk_parse_size(const char *text, size_t length, int64_t *result) {
     return true;
 }
 
+bool lk_near_size(const char *text, size_t length, char *near) {
+    int64_t ignored;
+    size_t digits = 0;
+    while (digits < length && text[digits] >= '0' && text[digits] <= '9') digits++;
+    size_t unit = digits;
+    while (unit < length && text[unit] == ' ') unit++;
+    if (digits == 0 || digits + 2 > LK_NEAR_SIZE || unit == length || lk_parse_size(text, length, &ignored)) return false;
+    memcpy(near, text, digits);
+    near[digits] = text[unit] >= 'a' && text[unit] <= 'z' ? (char)(text[unit] - 'a' + 'A') : text[unit];
+    near[digits + 1] = 0;
+    /* What some write behind the letter. */
+    static const char *const rests[] = { "", "b", "B", "i", "ib", "iB" };
+    for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
+        size_t rest = strlen(rests[i]);
+        if (length - unit - 1 == rest && memcmp(text + unit + 1, rests[i], rest) == 0)
+            return lk_parse_size(near, digits + 1, &ignored);
+    }
+    return false;
+}
+
 bool lk_parse_time(const char *text, int64_t *milliseconds) {
     static const struct { const char *name; double milliseconds; } units[] = {
         { "ms", 1 }, { "s", 1000 }, { "m", 60e3 }, { "h", 3600e3 },

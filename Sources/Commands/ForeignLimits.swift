@@ -71,7 +71,9 @@ extension Limits {
             throw ValidationError("--timeout is 1ms to 100 days (2400h), such as 30s, 5m or 2h")
         }
         guard memory == nil || Limits.memories.contains(self.memory ?? 0) else {
-            throw ValidationError("--memory is 32M to 1024T: a process that does nothing takes nearly as much")
+            throw ValidationError(
+                "--memory is 32M to 1024T: a process that does nothing takes nearly as much"
+                    + (memory.map(nearSize) ?? ""))
         }
     }
 }

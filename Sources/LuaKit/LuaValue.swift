@@ -220,6 +220,14 @@ public func parseSize(_ text: String) -> Int64? {
     return lk_parse_size(text, text.utf8.count, &result) ? result : nil
 }
 
+/// "; did you mean '64K'?" for a text that is no size and means one ("64k", "64 KB"); empty for others.
+public func nearSize(_ text: String) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(LK_NEAR_SIZE)) { near in
+        guard let start = near.baseAddress, lk_near_size(text, text.utf8.count, start) else { return "" }
+        return "; did you mean '\(String(cString: start))'?"
+    }
+}
+
 /// Reads a time in milliseconds, as scripts may give it ("150ms", "1.5s", "2m", "1h"); nil where malformed.
 public func parseTime(_ text: String) -> Int64? {
     var result: Int64 = 0

@@ -28,9 +28,7 @@ struct Peerlab: ParsableCommand {
 
     static func main() {
         if GuestInit.isWanted { GuestInit.main() }
-        let given = withNegativeValues(Array(CommandLine.arguments.dropFirst()))
-        refuseSeparateTrace(given)
-        var arguments = withTraceValue(given)
+        var arguments = withTraceValue(withNegativeValues(Array(CommandLine.arguments.dropFirst())))
         // The parser examines the options of all subcommands first. A command that must start fast is therefore parsed
         // as a root of its own.
         var root: any ParsableCommand.Type = Peerlab.self
@@ -56,21 +54,18 @@ struct Peerlab: ParsableCommand {
         return result
     }
 
-    /// Refuses `--trace FILE SCENARIO`, which would run FILE and trace to the terminal.
-    private static func refuseSeparateTrace(_ arguments: [String]) {
-        let words = arguments.prefix { $0 != "--" }
-        guard arguments.first == Run.configuration.commandName, let place = words.firstIndex(of: "--trace"),
-            words.indices.contains(place + 1), case let word = words[place + 1],
-            !word.hasPrefix("-"), !word.hasSuffix(".lua"),
-            words[(place + 2)...].contains(where: { $0.hasSuffix(".lua") })
-        else { return }
-        print("Error: --trace takes its file behind '=': --trace=\(word)", to: STDERR_FILENO)
-        Glibc.exit(ExitStatus.usage.rawValue)
-    }
-
-    /// Makes `--trace` alone `--trace=-`: the argument parser has no options with an optional value.
+    /// Gives `--trace` its value, for the argument parser has no options with an optional one: the next word where that is
+    /// no scenario and leaves one for the command, else "-".
     private static func withTraceValue(_ arguments: [String]) -> [String] {
         let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
-        return arguments.enumerated().map { $0.offset < end && $0.element == "--trace" ? "--trace=-" : $0.element }
+        guard let place = arguments[..<end].firstIndex(of: "--trace") else { return arguments }
+        let alone = arguments[..<place] + ["--trace=-"] + arguments[(place + 1)...]
+        guard arguments.first == Run.configuration.commandName, place + 1 < end else { return Array(alone) }
+        let file = arguments[place + 1]
+        guard !file.hasPrefix("-") || file == "-", !file.hasSuffix(".lua"), !ShippedScenarios.isShipped(file) else {
+            return Array(alone)
+        }
+        let together = Array(arguments[..<place] + ["--trace=\(file)"] + arguments[(place + 2)...])
+        return (try? Run.parse(Array(together.dropFirst()))) == nil ? Array(alone) : together
     }
 }

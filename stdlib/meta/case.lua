@@ -12,7 +12,7 @@ function case.skip(case, reason) end
 
 ---Adds a line to the case's report.
 ---@param case any the case
----@param value any a line for the report; of what is no text, what tostring makes of it
+---@param value any a line for the report; of what is no text, what tostring makes of it: `inspect.text` shows a table's contents
 function case.log(case, value) end
 
 ---Keeps a number that was measured in the result, to be charted and compared.

@@ -30,7 +30,9 @@ let caseModule = Module(
             [
                 Parameter("case", .any, .required, "the case"),
                 Parameter(
-                    "value", .any, .required, "a line for the report; of what is no text, what tostring makes of it"),
+                    "value", .any, .required,
+                    "a line for the report; of what is no text, what tostring makes of it: `inspect.text` shows a table's contents"
+                ),
             ],
             "Adds a line to the case's report.",
             entry: {

@@ -231,6 +231,11 @@ void lk_push_text(lua_State *L, int index);
 
 /* Reads "4096", "0x1000", "64K", "1MiB", in bytes; false where it is malformed or does not fit. */
 bool lk_parse_size(const char *text, size_t length, int64_t *result);
+
+#define LK_NEAR_SIZE 24
+/* The size that a malformed text probably means, in `near`, of LK_NEAR_SIZE bytes: "64K" for "64k", "64 KB" and "64kib";
+ * false where none is near. */
+bool lk_near_size(const char *text, size_t length, char *near);
 /* Reads "150ms", "1.5s", "2m", "1h", in milliseconds; false where it is malformed or more than 10000 years. */
 bool lk_parse_time(const char *text, int64_t *milliseconds);
 /* Edit distance of two words, for "did you mean"; compares at most 64 characters. */

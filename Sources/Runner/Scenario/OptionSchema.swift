@@ -83,8 +83,9 @@ public struct OptionSchema: Sendable {
         switch kind {
         case .integer(let range), .size(let range):
             guard let value = parseSize(text) ?? Int64(text) else {
-                let isSmall = parseSize(text.uppercased()) != nil
-                throw refuse(text, "must be \(typeText)" + (isSmall ? " (K, M, G and T are capitals)" : ""))
+                var error = refuse(text, "must be \(typeText)")
+                error.message += nearSize(text)
+                throw error
             }
             return try check(.integer(value), in: range, text)
         case .number:

@@ -86,7 +86,8 @@ struct BatchSelection: ParsableArguments {
 /// Options for running them.
 struct BatchRunning: ParsableArguments {
     @Option(
-        name: .shortAndLong, help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
+        name: [.customShort("j", allowingJoined: true), .long],
+        help: ArgumentHelp("How many run at a time; default: one for each CPU.", valueName: "N"))
     var jobs: Int?
 
     @Option(

@@ -287,7 +287,11 @@ struct Fields {
 
     func size(_ key: String) throws(ErrorValue) -> Int64? {
         if case .string(let text)? = values[key] {
-            guard let size = parseSize(text) else { throw wrong(key, "a size") }
+            guard let size = parseSize(text) else {
+                throw ErrorValue(
+                    kind: .usage,
+                    "'\(at(key))' must be a size, such as \"64K\", not '\(text.prefix(64))'\(nearSize(text))")
+            }
             return size
         }
         return try integer(key)

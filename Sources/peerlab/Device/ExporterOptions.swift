@@ -60,7 +60,7 @@ extension Exporter.Description {
             throw ValidationError("'\(name)' is none of \(Self.keys.map(\.name).joined(separator: ", "))")
         }
         guard key.set(&self, value) else {
-            throw ValidationError("\(name) is \(key.values) (\(key.help)), not '\(value)'")
+            throw ValidationError("\(name) is \(key.values) (\(key.help)), not '\(value)'\(nearSize(value))")
         }
     }
 }

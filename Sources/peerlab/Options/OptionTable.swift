@@ -178,7 +178,8 @@ enum OptionTable {
     private static func option(in word: String) -> String? {
         switch word {
         case "-o": return "output"
-        case "-j": return "jobs"
+        // With its value: -j8.
+        case _ where word.hasPrefix("-j"): return "jobs"
         default:
             guard word.hasPrefix("--") else { return nil }
             return String(word.dropFirst(2).prefix { $0 != "=" })

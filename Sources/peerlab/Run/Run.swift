@@ -22,7 +22,7 @@ struct Run: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Print every ioctl and verb, decoded, to stderr; with --trace=FILE, to FILE.", valueName: "FILE"))
+            "Print every ioctl and verb, decoded, to FILE; to stderr where no FILE follows.", valueName: "FILE"))
     var trace: String?
 
     @Option(
