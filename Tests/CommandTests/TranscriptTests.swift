@@ -59,12 +59,12 @@ import Testing
     private func check(_ command: Substring, _ expected: [Substring], _ file: String) {
         let found = run(command.replacingPrefix("peerlab", with: "'\(TranscriptTests.program)'"))
         let wanted = expected.drop { $0.isEmpty }.reversed().drop { $0.isEmpty }.reversed()
-        let message = matches(Array(found), Array(wanted))
+        let message = TranscriptTests.matches(Array(found), Array(wanted))
         #expect(message == nil, "\(file): $ \(command)\n\(message ?? "")\nfound:\n\(found.joined(separator: "\n"))")
     }
 
     /// Nil where the lines fit, else the first that does not.
-    private func matches(_ found: [Substring], _ wanted: [Substring]) -> String? {
+    static func matches(_ found: [Substring], _ wanted: [Substring]) -> String? {
         guard let first = wanted.first else { return found.isEmpty ? nil : "more than expected: \(found[0])" }
         if first == "..." {
             let rest = Array(wanted.dropFirst())
@@ -76,7 +76,7 @@ import Testing
         return matches(Array(found.dropFirst()), Array(wanted.dropFirst()))
     }
 
-    private func fits(_ line: Substring, _ pattern: Substring) -> Bool {
+    private static func fits(_ line: Substring, _ pattern: Substring) -> Bool {
         fnmatch(pattern.escapingForFnmatch(), String(line), 0) == 0
     }
 
@@ -85,14 +85,16 @@ import Testing
         return (run.output + "[\(run.status)]").split(separator: "\n", omittingEmptySubsequences: false)
     }
 
-    private func contents(_ path: String) throws -> String {
-        let file = try #require(fopen(path, "r"))
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-        return String(decoding: bytes, as: UTF8.self)
-    }
+}
+
+/// A file's text.
+func contents(_ path: String) throws -> String {
+    let file = try #require(fopen(path, "r"))
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+    return String(decoding: bytes, as: UTF8.self)
 }
 
 extension Substring {
