@@ -14,7 +14,7 @@ struct ResultsCommand: ParsableCommand {
         commandName: "results", _superCommandName: "peerlab",
         abstract: "Show, export, compare and merge what batches have found.",
         discussion: "A batch is named by its number in the store, or by its journal's file.",
-        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self, Keep.self])
+        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self, Keep.self, Manual.self])
 
     static func main() { CommandLineProgram.run(Self.self, Array(CommandLine.arguments.dropFirst())) }
 

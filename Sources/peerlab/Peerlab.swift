@@ -23,7 +23,8 @@ struct Peerlab: ParsableCommand {
             ResultsCommand.self,
             ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,
-            LabCommand.self, DeviceCommand.self, ListCommand.self, Help.self, Stubs.self, WallsCommand.self,
+            LabCommand.self, DeviceCommand.self, ListCommand.self, Help.self, Stubs.self, ManualCommand.self,
+            WallsCommand.self,
         ])
 
     static func main() {

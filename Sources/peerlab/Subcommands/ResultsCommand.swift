@@ -11,7 +11,8 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "results", abstract: "Show, export, compare and merge what batches have found.")
 
-    @ArgumentParser.Argument(parsing: .captureForPassthrough) var arguments: [String] = []
+    @ArgumentParser.Argument(parsing: .captureForPassthrough, completion: .custom(ResultsTool.completions))
+    var arguments: [String] = []
 
     func run() throws { try ResultsTool.become(arguments) }
 }
@@ -21,6 +22,27 @@ enum ResultsTool {
     private static var path: String {
         let program = ShippedFolders.program()
         return program.prefix(through: program.lastIndex(of: "/") ?? program.startIndex) + "peerlab-results"
+    }
+
+    /// What `peerlab-results` says of its commands, as far as completion needs it.
+    private struct Description: Decodable {
+        struct Command: Decodable {
+            let commandName: String
+            let shouldDisplay: Bool
+            var subcommands: [Command]?
+        }
+        let command: Command
+    }
+
+    /// The commands of `peerlab results`, for the word behind that.
+    @Sendable static func completions(_ words: [String], _ index: Int, _ prefix: String) -> [String] {
+        guard index == 2, let pipe = popen("\(ShellWord.quoted(path)) --experimental-dump-help", "r") else { return [] }
+        defer { pclose(pipe) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = fread(&buffer, 1, buffer.count, pipe), count > 0 { bytes += buffer[..<count] }
+        let description = try? JSONDecoder().decode(Description.self, from: Data(bytes))
+        return (description?.command.subcommands ?? []).filter { $0.shouldDisplay }.map(\.commandName)
     }
 
     static func become(_ arguments: [String]) throws {
