@@ -40,6 +40,7 @@ let package = Package(
             ], swiftSettings: swift),
         .target(
             name: "Runner", dependencies: ["Bindings", "LuaKit", "Devices", "Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "LuaCheck", dependencies: ["Runner", "Bindings", "LuaKit"], swiftSettings: swift),
         .target(name: "Records", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "Batch", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(
@@ -64,7 +65,8 @@ let package = Package(
         .executableTarget(
             name: "peerlab",
             dependencies: [
-                "Batch", "Commands", "Records", "Results", "CKernel", "Runner", "Bindings", "Devices", "LuaKit",
+                "Batch", "Commands", "LuaCheck", "Records", "Results", "CKernel", "Runner", "Bindings", "Devices",
+                "LuaKit",
                 "LabBench", "LiveKernel", "SimKernel", "VFIOUser", "ConnectX",
                 "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -126,6 +128,8 @@ let package = Package(
                 "Runner", "SimKernel",
             ],
             exclude: ["Transcripts"], swiftSettings: swift),
+        .testTarget(
+            name: "LuaCheckTests", dependencies: ["LuaCheck", "Runner", "LuaKit", "Kernel"], swiftSettings: swift),
         .testTarget(name: "LabBenchTests", dependencies: ["LabBench", "Kernel"], swiftSettings: swift),
         .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser", "Kernel", "CKernel"], swiftSettings: swift),
         .testTarget(name: "ConnectXTests", dependencies: ["ConnectX", "VFIOUser", "Kernel"], swiftSettings: swift),

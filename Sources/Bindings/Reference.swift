@@ -121,7 +121,7 @@ public enum Reference {
 
     /// Tables that a module's functions return and whose name begins with the module's, in the order of their first
     /// use.
-    static func records(_ module: Module) -> [any ResultRecordDescription] {
+    public static func records(_ module: Module) -> [any ResultRecordDescription] {
         var found: [any ResultRecordDescription] = []
         func add(_ type: ResultType) {
             guard let record = type.record, !found.contains(where: { $0.name == record.name }) else { return }

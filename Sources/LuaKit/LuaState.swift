@@ -51,8 +51,10 @@ public final class LuaState {
 
     /// The text of a module and where it was found.
     public struct ModuleSource {
-        let text: [UInt8]
-        let path: String
+        /// The text.
+        public let text: [UInt8]
+        /// The chunk name.
+        public let path: String
 
         /// A Lua file's text. `path` is Lua's chunk name: "@FILE" for a script's own modules, "=stdlib/FILE" for the
         /// stdlib's. Errors never name a line of the latter, but the script's line that called it.
@@ -240,6 +242,14 @@ public final class LuaState {
         }
     }
 
+    /// Compiles a file's text and runs nothing of it; throws the syntax error, "?:LINE: MESSAGE".
+    public static func compile(_ text: [UInt8]) throws(ErrorValue) {
+        let state = LuaState(
+            context: NoContext(), find: { _ throws(ErrorValue) in throw ErrorValue(kind: .script, "no module") },
+            print: { _ in })
+        try state.load(state.raw, text, name: "=?")
+    }
+
     /// Pushes the compiled chunk; throws a syntax error.
     func load(_ state: OpaquePointer, _ text: [UInt8], name: String) throws(ErrorValue) {
         let body = skippingHashBang(text.starts(with: byteOrderMark) ? Array(text.dropFirst(3)) : text)
@@ -366,6 +376,9 @@ public final class LuaState {
         memory.assumingMemoryBound(to: Payload.self).initialize(to: payload)
     }
 }
+
+/// Context of a state that calls no function of ours.
+private final class NoContext {}
 
 /// The byte order mark that some editors write before UTF-8; Lua's own loader skips it too.
 private let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]

@@ -1,6 +1,6 @@
 -- The exporter takes its memory away while a NIC writes into it: nothing may succeed from then on, the region stays, and a
 -- new registration says why it cannot be. Where the bench sees links, no request reaches it there.
-local traffic, sys, bench = require "traffic", require "sys", require "bench"
+local traffic, sys, bench, fail = require "traffic", require "sys", require "bench", require("case").fail
 local expect, rdma_pair, steering, fixture, pci =
   require "expect", require "rdma_pair", require "steering", require "fixture", require "pci"
 
@@ -24,7 +24,7 @@ local function watch(dev, t, region)
       end
       sys.sleep(1)
     end
-    t:fail "no message came, and the stream did not end"
+    fail "no message came, and the stream did not end"
   end
 end
 

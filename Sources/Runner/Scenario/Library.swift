@@ -18,8 +18,9 @@ public struct Library: Sendable {
     /// `stdlib`: folders to search after the script's own, in order.
     public init(stdlib: [String]) { self.stdlib = stdlib }
 
-    /// The text of module `name` ("engines.edu" is engines/edu.lua).
-    func find(
+    /// The text of module `name` ("engines.edu" is engines/edu.lua), for a script in `folder`. `loaded` gets its name
+    /// where it is of that folder.
+    public func find(
         _ name: String, from folder: String, loaded: LoadedModules? = nil
     ) throws(ErrorValue) -> LuaState.ModuleSource {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -119,6 +120,28 @@ extension Library {
         // /dev/null as the script's folder: only the stdlib is searched.
         return try table(
             text: Array("return require \"\(module)\"(\"\(word)\")".utf8), name: "=\(word)", from: "/dev/null")
+    }
+
+    /// The globals that every script has, with the members of those that are tables: whether each is a function.
+    public func globals() throws(ErrorValue) -> [String: [String: Bool]?] {
+        let text = """
+            local names = {}
+            for name, value in pairs(_G) do
+              local members = {}
+              for member, inner in pairs(type(value) == "table" and value ~= _G and value or {}) do
+                members[member] = type(inner) == "function"
+              end
+              names[name] = type(value) == "table" and members or false
+            end
+            return names
+            """
+        guard case .table(let names) = try table(text: Array(text.utf8), name: "=globals", from: "/dev/null") else {
+            return [:]
+        }
+        return names.mapValues { value in
+            guard case .table(let members) = value else { return nil }
+            return members.mapValues { $0 == .boolean(true) }
+        }
     }
 
     private func table(text: [UInt8], name: String, from folder: String) throws(ErrorValue) -> LuaValue {

@@ -25,7 +25,7 @@ public struct OptionSchema: Sendable {
     /// Its type.
     public let kind: Kind
     /// Whether its value is a device, which differs between machines.
-    var isDevice: Bool {
+    public var isDevice: Bool {
         switch kind {
         case .pci, .rdma: true
         case .integer, .size, .number, .boolean, .string, .choice: false
@@ -125,10 +125,10 @@ public struct OptionSchema: Sendable {
 }
 
 extension OptionSchema {
-    private static let keys: Set<String> = ["type", "default", "about", "min", "max", "values", "id", "memory"]
+    static let keys: Set<String> = ["type", "default", "about", "min", "max", "values", "id", "memory"]
 
     /// From one entry of a scenario's `options` table.
-    init(_ name: String, _ value: LuaValue) throws(ErrorValue) {
+    public init(_ name: String, _ value: LuaValue) throws(ErrorValue) {
         guard case .table(let fields) = value else {
             throw ErrorValue(kind: .script, "options.\(name) must be a table, not a \(value.typeName)")
         }

@@ -37,7 +37,8 @@ public struct Scenario {
     /// Options with several values each; a batch runs every combination.
     public let matrix: [MatrixRow]
 
-    static let keys: Set<String> = [
+    /// The keys of a scenario's table.
+    public static let keys: Set<String> = [
         "name", "about", "concerns", "expected", "seen", "options", "needs", "effects", "roles", "cases", "tags",
         "timeout", "memory", "matrix",
     ]
@@ -65,6 +66,28 @@ public struct Scenario {
         tags = try Scenario.tags(fields["tags"])
         limits = try Limits(fields)
         matrix = try MatrixRow.rows(fields["matrix"], options)
+    }
+
+    /// What is wrong with one key's value, without a run; nil where nothing is. `options` are those that `matrix` may
+    /// name. The functions of `cases` are not looked at.
+    public static func problem(with key: String, _ value: LuaValue, options: [OptionSchema]) -> String? {
+        let fields = [key: value]
+        do throws(ErrorValue) {
+            switch key {
+            case "name", "about", "concerns", "expected", "seen": _ = try text(key, fields)
+            case "options": _ = try Scenario.options(value)
+            case "needs": _ = try needs(value)
+            case "effects": _ = try effects(value)
+            case "roles": _ = try roles(value)
+            case "tags": _ = try tags(value)
+            case "timeout", "memory": _ = try Limits(fields)
+            case "matrix": _ = try MatrixRow.rows(value, options)
+            default: break
+            }
+            return nil
+        } catch {
+            return error.message
+        }
     }
 
     private static func text(_ key: String, _ fields: [String: LuaValue]) throws(ErrorValue) -> String? {

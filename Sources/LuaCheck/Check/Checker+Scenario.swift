@@ -1,0 +1,307 @@
+import LuaKit
+import Runner
+
+/// What a file's scenario declares.
+final class ScenarioShape {
+    /// Its options; nil where they are not written out.
+    var options: OptionTypes?
+    /// Where each option that is no device is declared.
+    var optionPlaces: [String: Place] = [:]
+    /// The effects that it declares; nil where it declares none, or where they are not written out.
+    var effects: Set<Effect>?
+    /// The variable that holds the list of its cases.
+    var casesVariable: Variable?
+    /// Whether the functions of all cases are known.
+    var knowsCases = false
+
+    /// Options that this round has seen being read.
+    var readOptions: Set<String> = []
+    /// Whether the table of options goes where its reads are not seen.
+    var readsAllOptions = false
+
+    /// Forgets what each round finds anew.
+    func beginRound() {
+        readOptions = []
+        readsAllOptions = false
+    }
+}
+
+extension Checker {
+    /// A table that a file returns is a scenario where it has cases, or several other keys of one.
+    func checkScenario(_ value: Expression) {
+        let (table, isWhole) = constructor(value)
+        guard let table, let items = table.items else { return }
+        var entries: [(name: String, place: Place, value: Expression)] = []
+        for case .named(let name, let place, let value) in items { entries.append((name, place, value)) }
+        let known = entries.filter { Scenario.keys.contains($0.name) }
+        guard entries.contains(where: { $0.name == "cases" }) || known.count >= 3 else { return }
+
+        let options = entries.first { $0.name == "options" }.map { checkOptions($0.value) } ?? []
+        for entry in entries {
+            guard Scenario.keys.contains(entry.name) else {
+                report(
+                    entry.place,
+                    "unknown key '\(entry.name)' in the scenario\(suggestion(entry.name, Scenario.keys.sorted())) (known: "
+                        + "\(Scenario.keys.sorted().joined(separator: ", ")))")
+                continue
+            }
+            check(entry.name, entry.value, options)
+        }
+        for case .positional(let value) in items {
+            report(value.place, "a scenario is a table of names: this element has none")
+        }
+        if isWhole, !entries.contains(where: { $0.name == "cases" }) {
+            report(table.place, "the scenario has no 'cases': a list, of which each element is \(Checker.caseForm)")
+        }
+    }
+
+    /// The table constructor that an expression is, or that its variable was declared with; and whether nothing is
+    /// added to it later.
+    private func constructor(_ expression: Expression) -> (Expression?, isWhole: Bool) {
+        if expression.items != nil { return (expression, true) }
+        guard case .local(let variable) = expression.kind, variable.writes == 0, let value = variable.value,
+            value.items != nil
+        else { return (nil, false) }
+        return (value, !variable.isChanged)
+    }
+
+    // MARK: Keys
+
+    private func check(_ key: String, _ value: Expression, _ options: [OptionSchema]?) {
+        switch key {
+        case "options": break
+        case "cases": checkCases(value)
+        case "matrix":
+            guard let options, let items = constructor(value).0?.items else { return }
+            for case .named(let name, let place, let row) in items {
+                guard let literal = literal(row) else { continue }
+                report(Scenario.problem(with: key, .table([name: literal]), options: options), place)
+            }
+        case "needs", "effects", "tags":
+            guard let items = constructor(value).0?.items else {
+                if let literal = literal(value) {
+                    report(Scenario.problem(with: key, literal, options: []), value.place)
+                }
+                return
+            }
+            for item in items {
+                switch item {
+                case .positional(let element):
+                    guard let literal = literal(element) else { continue }
+                    report(Scenario.problem(with: key, .list([literal]), options: []), element.place)
+                case .named(let name, let place, _):
+                    report(place, "'\(key)' must be a list of names, and has the key '\(name)'; write { \"\(name)\" }")
+                case .keyed: break
+                }
+            }
+            if key == "effects" { noteEffects(value) }
+        default:
+            guard let literal = literal(value) else { return }
+            report(Scenario.problem(with: key, literal, options: []), value.place)
+        }
+    }
+
+    private func report(_ problem: String?, _ place: Place) {
+        if let problem { report(place, problem) }
+    }
+
+    private func noteEffects(_ value: Expression) {
+        guard case .list(let names)? = literal(value) ?? nil else {
+            if let literal = literal(value), literal == .table([:]) { scenario.effects = [] }
+            return
+        }
+        scenario.effects = Set(
+            names.compactMap { name in
+                if case .string(let text) = name { Effect(rawValue: text) } else { nil }
+            })
+    }
+
+    /// Checks each option that is written out. nil where it is not known which options there are.
+    private func checkOptions(_ value: Expression) -> [OptionSchema]? {
+        let (table, isWhole) = constructor(value)
+        guard let table, let items = table.items else {
+            if let literal = literal(value) {
+                report(Scenario.problem(with: "options", literal, options: []), value.place)
+            }
+            return nil
+        }
+        var schemas: [OptionSchema] = []
+        var types: [String: ValueType] = [:]
+        scenario.optionPlaces = [:]
+        var knowsAll = isWhole
+        for item in items {
+            switch item {
+            case .named(let name, let place, let entry):
+                types[name] = .unknown
+                scenario.optionPlaces[name] = place
+                guard let literal = literal(entry) else { continue }
+                do throws(ErrorValue) {
+                    let schema = try OptionSchema(name, literal)
+                    schemas.append(schema)
+                    types[name] = ValueType(schema.kind)
+                    if schema.isDevice { scenario.optionPlaces[name] = nil }
+                } catch {
+                    report(self.place(of: error.message, in: entry) ?? place, error.message)
+                }
+            case .positional(let entry): report(entry.place, "'options' is a table of names: this element has none")
+            case .keyed: knowsAll = false
+            }
+        }
+        scenario.options = knowsAll ? OptionTypes(types) : nil
+        return knowsAll && schemas.count == types.count ? schemas : nil
+    }
+
+    /// Where in an option's table the key or value is that an error's message names.
+    private func place(of message: String, in entry: Expression) -> Place? {
+        for case .named(let name, let place, let value) in entry.items ?? [] {
+            if message.contains("unknown key '\(name)'") { return place }
+            if message.contains(".\(name) ") || message.contains(".\(name):") { return value.place }
+        }
+        return nil
+    }
+
+    // MARK: Cases
+
+    private static let caseForm = "{ \"what is shown\", function(t, opt) ... end }"
+
+    private func checkCases(_ value: Expression) {
+        if case .local(let variable) = value.kind { scenario.casesVariable = variable }
+        let (table, isWhole) = constructor(value)
+        guard let table, let items = table.items else {
+            scenario.knowsCases = false
+            if let type = value.type.typeName, type != "table" {
+                report(
+                    value.place, "'cases' must be a list, of which each element is \(Checker.caseForm), not a \(type)")
+            }
+            return
+        }
+        scenario.knowsCases = isWhole
+        if isWhole, items.isEmpty {
+            report(table.place, "'cases' is empty: each element is \(Checker.caseForm)")
+        }
+        var seen: Set<String> = []
+        for item in items {
+            switch item {
+            case .positional(let element):
+                guard !element.isOpen else {
+                    scenario.knowsCases = false
+                    continue
+                }
+                if let name = checkCase(element), !seen.insert(name).inserted {
+                    report(element.place, "there is a case \"\(name)\" already")
+                }
+            case .named(_, _, let function), .keyed(_, let function): checkFunction(function, function.place)
+            }
+        }
+    }
+
+    /// A case that is added to the list of cases by `cases[#cases + 1] = { name, f }`.
+    func noteCase(_ element: Expression, appendedTo object: Expression) {
+        guard case .local(let variable) = object.kind, variable === scenario.casesVariable else { return }
+        _ = checkCase(element)
+    }
+
+    /// Checks an element of the cases; returns its name where that is known.
+    private func checkCase(_ element: Expression) -> String? {
+        guard let items = element.items else {
+            if let type = element.type.typeName, type != "table" {
+                report(element.place, "a case is \(Checker.caseForm), not a \(type)")
+            }
+            scenario.knowsCases = false
+            return nil
+        }
+        var parts: [Expression] = []
+        for case .positional(let part) in items { parts.append(part) }
+        guard items.count == 2, parts.count == 2 else {
+            if parts.last?.isOpen != true || items.count > 2 { report(element.place, "a case is \(Checker.caseForm)") }
+            scenario.knowsCases = false
+            return nil
+        }
+        if let type = parts[0].type.typeName, type != "string" {
+            report(parts[0].place, "a case's name is a string, not a \(type)")
+        }
+        checkFunction(parts[1], parts[1].place)
+        if case .string(let name?) = parts[0].type { return name }
+        return nil
+    }
+
+    private func checkFunction(_ function: Expression, _ place: Place) {
+        if let type = function.type.typeName, type != "function" {
+            report(place, "a case has a function, not a \(type): \(Checker.caseForm)")
+        }
+        if !bind(function, depth: 0) { scenario.knowsCases = false }
+    }
+
+    /// Makes a function a case's; of a call of a function of this file, what that returns. False where it is not known.
+    private func bind(_ function: Expression, depth: Int) -> Bool {
+        guard depth < 8 else { return false }
+        switch function.kind {
+        case .function(let body):
+            body.isCase = true
+            return true
+        case .parenthesised(let inner): return bind(inner, depth: depth + 1)
+        case .local(let variable):
+            guard case .function(.own(let body)) = variable.type else { return false }
+            body.isCase = true
+            return true
+        case .call(let callee, _):
+            guard case .function(.own(let body)) = callee.type, !body.returned.isEmpty else { return false }
+            return body.returned.allSatisfy { values in values.first.map { bind($0, depth: depth + 1) } ?? false }
+        default: return false
+        }
+    }
+
+    // MARK: At the end
+
+    func checkEffects() {
+        guard let declared = scenario.effects else { return }
+        for use in effects where !declared.contains(use.effect) {
+            report(
+                use.place,
+                "\(use.function) needs the effect '\(use.effect.rawValue)', which the scenario's 'effects' do not declare"
+            )
+        }
+    }
+
+    func checkOptionsAreRead() {
+        guard scenario.options != nil, scenario.knowsCases, !scenario.readsAllOptions else { return }
+        for (name, place) in scenario.optionPlaces where !scenario.readOptions.contains(name) {
+            report(place, "the option '\(name)' is declared and never read", .warning)
+        }
+    }
+
+    // MARK: Literals
+
+    /// The value of an expression that does not depend on anything else; nil for others.
+    func literal(_ expression: Expression) -> LuaValue? {
+        if let items = constructor(expression).0?.items, constructor(expression).isWhole { return literal(items) }
+        switch expression.type {
+        case .nil: return LuaValue.none
+        case .integer(let value?): return .integer(value)
+        case .number(let value?): return .number(value)
+        case .string(let text?): return .string(text)
+        case .boolean: if case .boolean(let value) = expression.kind { return .boolean(value) }
+        case .function: return .other("function")
+        default: break
+        }
+        return nil
+    }
+
+    private func literal(_ items: [Expression.Item]) -> LuaValue? {
+        var list: [LuaValue] = []
+        var fields: [String: LuaValue] = [:]
+        for item in items {
+            switch item {
+            case .positional(let value):
+                guard !value.isOpen, let literal = literal(value) else { return nil }
+                list.append(literal)
+            case .named(let name, _, let value):
+                guard let literal = literal(value) else { return nil }
+                fields[name] = literal
+            case .keyed: return nil
+            }
+        }
+        guard list.isEmpty || fields.isEmpty else { return .other("table that is both a list and has names") }
+        return list.isEmpty ? .table(fields) : .list(list)
+    }
+}

@@ -1,0 +1,80 @@
+import Bindings
+import LuaKit
+import Runner
+
+/// What every file can name: globals, described modules, and the classes of their objects.
+final class Names {
+    /// What `require` finds.
+    enum Found {
+        case type(ValueType)
+        /// Why there is no such module.
+        case absent(String)
+    }
+
+    /// Globals, as a state of ours has them.
+    private(set) var globals: [String: ValueType] = [:]
+    /// Described modules by name.
+    let described = Dictionary(uniqueKeysWithValues: modules.map { ($0.name, $0) })
+    /// Classes by the name of their objects.
+    let classes: [String: ObjectClass]
+    /// The LuaLS types of classes and tables.
+    private let types: [String: ValueType]
+    private let library: Library
+
+    init(_ library: Library) throws(ErrorValue) {
+        self.library = library
+        let all = modules.flatMap(\.classes)
+        classes = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+        var types = Dictionary(uniqueKeysWithValues: all.map { ($0.type, ValueType.object($0.name)) })
+        for record in modules.flatMap({ Reference.records($0) }) { types[record.name] = .record(record) }
+        self.types = types
+        for (name, members) in try library.globals() {
+            guard let members else {
+                globals[name] = .function(.library(name))
+                continue
+            }
+            let shape = TableShape(name)
+            for (member, isFunction) in members {
+                shape.fields[member] = isFunction ? .function(.library("\(name).\(member)")) : .unknown
+            }
+            shape.isSealed = true
+            globals[name] = .table(shape)
+        }
+        for name in ["_G", "_VERSION"] { globals[name] = .unknown }
+    }
+
+    /// What a case's function gets first.
+    var caseType: ValueType { described["case"].map { .module($0) } ?? .unknown }
+
+    /// Whether a name is that of a module which every script can require.
+    func isModule(_ name: String) -> Bool {
+        described[name] != nil || library.stdlibFile(name + ".lua") != nil
+    }
+
+    /// The type that an annotation names.
+    func type(named name: String) -> ValueType {
+        if name.hasSuffix("?") { return type(named: String(name.dropLast())) }
+        if name.hasSuffix("[]") { return .list(type(named: String(name.dropLast(2)))) }
+        switch name {
+        case "integer": return .integer(nil)
+        case "number": return .number(nil)
+        case "boolean": return .boolean
+        case "string": return .string(nil)
+        default: return types[name] ?? .unknown
+        }
+    }
+
+    /// The results of functions of Lua's library that have one type whatever they are given.
+    func results(ofLibrary name: String, _ arguments: [ValueType]) -> [ValueType] {
+        switch name {
+        case "tostring", "type", "string.format", "string.rep", "string.sub", "string.lower", "string.upper",
+            "string.char", "string.reverse", "string.pack", "table.concat", "utf8.char":
+            [.string(nil)]
+        case "string.gsub": [.string(nil), .integer(nil)]
+        case "string.len", "string.packsize", "rawlen": [.integer(nil)]
+        case "rawequal", "math.ult": [.boolean]
+        case "close", "print": [.nil]
+        default: [.unknown]
+        }
+    }
+}
