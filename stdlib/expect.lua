@@ -109,7 +109,7 @@ local function cut(found, expected)
 end
 
 --- A steering tag must be that one (nil for none).
----@overload fun(found: integer|nil, expected: integer|nil, what?: string)
+---@overload fun(found: integer|string|nil, expected: integer|string|nil, what?: string)
 function expect.tag(...)
   takes(2, "tag(found, expected, what)", ...)
   local found, expected, what = ...
@@ -129,6 +129,8 @@ function expect.different(...)
 end
 
 --- `value` must be neither nil nor false.
+---@param value any
+---@param what? string
 function expect.truthy(value, what)
   if not value then
     case.fail(("%sfound %s"):format(prefix(what), show(value)))
@@ -136,6 +138,9 @@ function expect.truthy(value, what)
 end
 
 --- Two strings of bytes must be equal; the error has the offset of the first difference.
+---@param found string
+---@param expected string
+---@param what? string
 function expect.bytes(found, expected, what)
   for name, value in pairs({ found = found or false, expected = expected or false }) do
     if type(value) ~= "string" then
@@ -157,6 +162,9 @@ end
 local ENDS <const> = { skip = true, interrupt = true, timeout = true, not_run = true, peer = true }
 
 --- Calling `fn` must fail with that errno ("EINVAL"); returns the error.
+---@param name string
+---@param fn function
+---@return any err
 function expect.errno(name, fn, ...)
   case.errno(name)
   local ok, err = pcall(fn, ...)
@@ -173,6 +181,9 @@ function expect.errno(name, fn, ...)
 end
 
 --- Calling `fn` must fail with a message that contains `text`; returns the error.
+---@param text string
+---@param fn function
+---@return any err
 function expect.error(text, fn, ...)
   local ok, err = pcall(fn, ...)
   if ok then

@@ -15,6 +15,8 @@ end
 
 --- The options of a scenario with an exporter: `exporter` (with a memory BAR of at least 64 KiB) and `region`. `more`
 --- adds options, or replaces those of the same name.
+---@param more? table<string, scenario.option>
+---@return table<string, scenario.option>
 function fixture.exporter_options(more)
   return with({
     exporter = { type = "pci", default = "auto", memory = "64K", about = "device whose BAR is exported" },
@@ -23,13 +25,23 @@ function fixture.exporter_options(more)
 end
 
 --- The same, and `nic`, the RDMA device that registers the dma-buf.
+---@param more? table<string, scenario.option>
+---@return table<string, scenario.option>
 function fixture.nic_options(more)
   return with(fixture.exporter_options { nic = { type = "rdma", default = "auto", about = "NIC that registers the dma-buf" } }, more)
 end
 
+---@class fixture.exporter: scope.scope
+---@field opt table the options' values
+---@field region integer the BAR
+---@field dev vfio.device
+---@field context rdma.context of `fixture.nic` alone
+---@field pd rdma.pd of `fixture.nic` alone
 local Exporter = scope.class()
 
 --- Exports ranges of the BAR: `{ page, count }` each, in pages of 4 KiB; without any, the first page.
+---@param ... integer[]
+---@return vfio.dmabuf
 function Exporter:export(...)
   local ranges = {}
   for i, pages in ipairs { ... } do
@@ -40,12 +52,15 @@ function Exporter:export(...)
 end
 
 --- Turns the exporter's memory decode on or off.
+---@param on boolean
 function Exporter:set_memory(on)
   pci.set_memory(self.dev, on)
 end
 
 --- Opens the device `opt.exporter`. Returns a scope, to be closed, with `dev`, `region` (`opt.region`, default 2) and
 --- `opt`.
+---@param opt table
+---@return fixture.exporter
 function fixture.vfio(opt)
   return scope.open(function(self)
     self.opt, self.region = opt, opt.region or 2
@@ -54,6 +69,8 @@ function fixture.vfio(opt)
 end
 
 --- The same, and opens the RDMA device `opt.nic` with a protection domain: `context`, `pd`.
+---@param opt table
+---@return fixture.exporter
 function fixture.nic(opt)
   return scope.open(function(self)
     self.opt, self.region = opt, opt.region or 2

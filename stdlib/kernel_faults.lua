@@ -25,7 +25,7 @@ end
 
 --- Why faults of a kind ("failslab", "fail_function") cannot be injected here; nil where they can.
 function faults.missing(kind)
-  local ok, err = pcall(sys.open, DEBUG .. kind .. "/verbose", O_WRONLY)
+  local ok, err = pcall(sys.open, DEBUG .. kind .. "/verbose", O_WRONLY) ---@type boolean, any
   if not ok then
     return ("no fault injection (%s%s: %s)"):format(DEBUG, kind, type(err) == "table" and err.name or err)
   end

@@ -2,6 +2,9 @@
 local pattern = {}
 
 --- `length` bytes from a linear congruential generator; the same seed gives the same bytes.
+---@param length integer
+---@param seed? integer
+---@return string
 function pattern.bytes(length, seed)
   local state, out = (seed or 1) & 0xffffffff, {}
   for i = 1, length do

@@ -12,6 +12,8 @@ local pci = {
 }
 
 --- Turns the memory decode of a VFIO device on or off. While it is off, vfio-pci revokes the device's dma-bufs.
+---@param dev vfio.device
+---@param on boolean
 function pci.set_memory(dev, on)
   local command = dev:load(vfio.CONFIG, pci.COMMAND, 2)
   dev:store(vfio.CONFIG, pci.COMMAND, 2, on and command | pci.COMMAND_MEMORY or command & ~pci.COMMAND_MEMORY)

@@ -3,6 +3,26 @@ local rdma, memory, scope = require "rdma", require "memory", require "scope"
 
 local rdma_pair = {}
 
+---@class rdma_pair.setup
+---@field nic string
+---@field length? integer|string bytes of host memory; default: 64K
+---@field sgid_index? integer
+---@field register? false|fun(side: rdma_pair.side): rdma.mr
+---@field max_send_wr? integer
+---@field max_recv_wr? integer
+---@field max_inline_data? integer
+
+---@class rdma_pair.side: scope.scope
+---@field context rdma.context
+---@field pd rdma.pd
+---@field cq rdma.cq of sends
+---@field recv_cq rdma.cq
+---@field qp rdma.qp
+---@field host memory.mapping
+---@field mr rdma.mr of the host memory
+---@field peer { addr: integer, rkey: integer, length: integer, endpoint: rdma.endpoint } the other role's region
+---@field gid? rdma.gid
+
 local KEYS = {
   nic = true, length = true, sgid_index = true, register = true, max_send_wr = true, max_recv_wr = true, max_inline_data = true,
 }
@@ -15,6 +35,9 @@ local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "
 --- memory's); and `max_send_wr`, `max_recv_wr` and `max_inline_data` of `pd:create_qp`. The chosen GID of the NIC is
 --- logged. Returns an object to be closed with `context`, `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory),
 --- `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other role's region.
+---@param t case
+---@param with rdma_pair.setup
+---@return rdma_pair.side
 function rdma_pair.connect(t, with)
   for key in pairs(with) do
     if RENAMED[key] then
@@ -65,11 +88,15 @@ function rdma_pair.connect(t, with)
 end
 
 --- The note that must accompany measured times: empty, or that they are a model's.
+---@param t case
+---@return string
 function rdma_pair.caveat(t)
   return t:bench() == "sim" and " (the model's own speed, no hardware's)" or ""
 end
 
 --- A GID's bytes in the notation of `context:gids`.
+---@param bytes string
+---@return string
 function rdma_pair.text(bytes)
   return (bytes:gsub("..", function(pair)
     return ("%02x%02x:"):format(pair:byte(1, 2))

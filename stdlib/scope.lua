@@ -1,8 +1,13 @@
 --- Objects that are opened one after the other and closed together, in reverse order.
 local scope = {}
 
+---@class scope.scope
+---@field opened table[] the objects, the first one first
+
 --- A class of scopes, for scopes with further methods. `scope.open` makes each object; it has `keep` and `close`.
+---@return scope.scope
 function scope.class()
+  ---@class scope.scope
   local class = {}
   class.__index = class
 
@@ -23,6 +28,9 @@ function scope.class()
   end
 
   --- Keeps an object until the scope is closed; returns it.
+  ---@generic T
+  ---@param object T
+  ---@return T
   function class:keep(object)
     self.opened[#self.opened + 1] = object
     return object
@@ -35,6 +43,10 @@ local Scope = scope.class()
 
 --- A scope, to be closed: `local opened <close> = scope.open()`. `fill(opened)` puts the first objects into it; where that fails,
 --- they are closed again. `class` is one of `scope.class`.
+---@generic T: scope.scope
+---@param fill? fun(opened: T)
+---@param class? T
+---@return T
 function scope.open(fill, class)
   local self = setmetatable({ opened = {} }, class or Scope)
   local ok, err = pcall(fill or function() end, self)

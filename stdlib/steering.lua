@@ -4,6 +4,20 @@ local sys, bench, expect, pci = require "sys", require "bench", require "expect"
 
 local steering = {}
 
+---@class steering.question
+---@field t case
+---@field nic string the RDMA device's name
+---@field mr rdma.mr
+---@field exporter? string PCI address of the BAR's owner
+---@field send? fun() makes the NIC send requests
+---@field sent? boolean whether some were sent since steering.clear_requests() returned true
+---@field kind? "read"|"write" of the requests
+
+---@class steering.found
+---@field tag? integer the steering tag; nil for no hint
+---@field ph? string the processing hint
+---@field line string each source with its value
+
 --- Finds the TPH requester capability: its offset in bytes, its capability and control registers.
 local function capability(fd)
   local offset, seen = pci.EXTENDED, {}
@@ -30,6 +44,9 @@ end
 
 --- The kind of hints that an RDMA device may send: "tph" (8-bit tags) or "extended"; nil and a reason where it sends
 --- none, or where that cannot be read.
+---@param nic string
+---@return "tph"|"extended"|nil mode
+---@return string? reason
 function steering.mode(nic)
   local file, path = config(nic)
   if not file then
@@ -46,6 +63,8 @@ function steering.mode(nic)
 end
 
 --- Skips a case that needs hints of an RDMA device, where the device sends none.
+---@param t case
+---@param nic string
 function steering.need(t, nic)
   local mode, reason = steering.mode(nic)
   if not mode then
@@ -54,9 +73,13 @@ function steering.need(t, nic)
 end
 
 --- Sets a hint with a tag of the namespace that the NIC asks for; revisions with one namespace accept only that.
+---@param nic string
+---@param buf vfio.dmabuf
+---@param tag integer
+---@param ph string
 function steering.set(nic, buf, tag, ph)
   local extended = steering.mode(nic) == "extended"
-  local ok, err = pcall(buf.set_tph, buf, { [extended and "st_ext" or "st"] = tag, ph = ph })
+  local ok, err = pcall(buf.set_tph, buf, { [extended and "st_ext" or "st"] = tag, ph = ph }) ---@type boolean, any
   if not ok and err.kind == "argument" and extended then
     buf:set_tph { st = tag, ph = ph }
   elseif not ok then
@@ -66,6 +89,10 @@ end
 
 --- The tag for `index` of an RDMA device: the index itself in direct mode, else the entry of the steering table in
 --- configuration space. Returns it and "direct" or "table"; nil and a reason where that cannot be read.
+---@param nic string
+---@param index integer
+---@return integer? tag
+---@return string from
 function steering.tag(nic, index)
   local file, path = config(nic)
   if not file then
@@ -91,8 +118,9 @@ function steering.tag(nic, index)
 end
 
 --- Empties the log of requests (`bench.clear_tlps`); false where this bench records none.
+---@return boolean
 function steering.clear_requests()
-  local ok, err = pcall(bench.clear_tlps)
+  local ok, err = pcall(bench.clear_tlps) ---@type boolean, any
   -- EBUSY: another program in the lab's guest uses the log.
   if not ok and err.name ~= "EOPNOTSUPP" and err.name ~= "EBUSY" then
     error(err, 0)
@@ -123,13 +151,17 @@ end
 --- some were sent since `steering.clear_requests()` returned true), and `kind` ("read"; default: "write"). Returns a
 --- table with `tag` and `ph`, nil for no hint, and `line`, which names each source with its value; nil and a reason
 --- where there is no memory key to read. Sources that disagree fail the case.
+---@param with steering.question
+---@return steering.found?
+---@return string? reason
 function steering.seen(with)
   local hint = with.mr:tph()
   if hint.enabled == nil then
     return nil, hint.reason
   end
   local seen = {}
-  local given, parts = "the memory key says"
+  local given = "the memory key says"
+  local parts
   if hint.enabled then
     local tag, from = steering.tag(with.nic, hint.st)
     if not tag then

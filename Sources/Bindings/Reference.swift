@@ -143,13 +143,13 @@ public enum Reference {
         }
     }
 
-    private static func luaType(_ type: ResultType) -> String {
+    static func luaType(_ type: ResultType) -> String {
         switch type {
         case .integer: "integer"
         case .number: "number"
         case .boolean: "boolean"
         case .string: "string"
-        case .object(let name): classTypes[name] ?? "userdata"
+        case .object(let name): classType(name)
         case .record(let record): record.name
         case .list(let element): luaType(element) + "[]"
         case .map(let element): "table<string, \(luaType(element))>"
@@ -158,76 +158,9 @@ public enum Reference {
         }
     }
 
-    /// A LuaLS `---@meta` file.
-    public static func stubs(_ module: Module) -> String {
-        var lines = [
-            "---@meta \(module.name)", "-- Written by `peerlab stubs \(module.name)`.", "", "---\(module.doc)",
-        ]
-        lines += ["---@class \(module.name)"]
-        for constant in module.constants { lines.append("---@field \(constant.name) integer \(constant.doc)") }
-        lines += ["local \(module.name) = {}", ""]
-        for function in module.functions { lines += stub(function, "\(module.name).") }
-        for description in module.classes {
-            let variable = description.type.split(separator: ".").joined(separator: "_")
-            lines += ["---\(description.doc)", "---@class \(description.type)", "local \(variable) = {}", ""]
-            for method in description.methods { lines += stub(method, "\(variable):") }
-            lines += ["---Closes it; twice is harmless.", "function \(variable):close() end", ""]
-        }
-        for record in records(module) { lines += stub(record) }
-        lines.append("return \(module.name)")
-        return lines.joined(separator: "\n")
-    }
-
-    private static func stub(_ function: Function, _ prefix: String) -> [String] {
-        var lines = ["---\(function.doc)"]
-        for parameter in function.parameters {
-            var optional = "?"
-            if case .required = parameter.fallback { optional = "" }
-            lines.append("---@param \(parameter.name)\(optional) \(luaType(parameter.type)) \(parameter.doc)")
-        }
-        if !function.returns.isEmpty {
-            lines.append("---@return " + function.returns.map { luaType($0) }.joined(separator: ", "))
-        }
-        let names = function.parameters.map(\.name).joined(separator: ", ")
-        return lines + ["function \(prefix)\(function.name)(\(names)) end", ""]
-    }
-
-    private static func stub(_ record: any ResultRecordDescription) -> [String] {
-        ["---\(record.doc)", "---@class \(record.name)"]
-            + record.described.map { field in
-                var (type, optional) = (field.type, "")
-                if case .optional(let inner) = type { (type, optional) = (inner, "?") }
-                let unit =
-                    switch type {
-                    case .integer(let unit), .number(let unit): unit.map { "\($0.rawValue): " } ?? ""
-                    default: ""
-                    }
-                return "---@field \(field.name)\(optional) \(luaType(type)) \(unit)\(field.doc)"
-            } + [""]
-    }
-
-    private static func luaType(_ type: LuaType) -> String {
-        switch type {
-        case .integer: return "integer"
-        case .size, .time: return "integer|string"
-        case .number: return "number"
-        case .boolean: return "boolean"
-        case .string: return "string"
-        case .choice(let names): return "(" + names.map { "\"\($0.name)\"" }.joined(separator: "|") + ")"
-        case .flags(let names): return "(" + names.map { "\"\($0.name)\"" }.joined(separator: "|") + ")[]"
-        case .object(let name): return classTypes[name] ?? "userdata"
-        case .record(let fields):
-            let parts = fields.map { field in
-                var optional = "?"
-                if case .required = field.parameter.fallback { optional = "" }
-                return "\(field.name)\(optional): \(luaType(field.type))"
-            }
-            return "{ " + parts.joined(separator: ", ") + " }"
-        case .list(let element, _): return luaType(element) + "[]"
-        case .any: return "any"
-        }
-    }
-
     private static let classTypes = Dictionary(
         uniqueKeysWithValues: modules.flatMap(\.classes).map { ($0.name, $0.type) })
+
+    /// The LuaLS type of an object's class, by the name of its objects.
+    static func classType(_ name: String) -> String { classTypes[name] ?? "userdata" }
 }

@@ -7,7 +7,7 @@ local GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
 --- A request: argsz (default: what is there), flags, data.
 local function request(flags, data, argsz)
   data = data or ""
-  return string.pack("<I4I4", argsz or 8 + #data, flags) .. data
+  return string.pack("<I4I4", argsz or (8 + #data), flags) .. data
 end
 
 local names = {

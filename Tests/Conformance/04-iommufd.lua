@@ -94,7 +94,7 @@ cases[#cases + 1] = { "destroy", function(t, opt)
   destroy("id 0", 0)
   destroy("id 1000", 1000)
   destroy("id 2^32 - 1", 0xffffffff)
-  local data = sys.ioctl(fd, ALLOC, string.pack("<I4I4I4", 12, 0, 0)).bytes
+  local data = assert(sys.ioctl(fd, ALLOC, string.pack("<I4I4I4", 12, 0, 0)).bytes)
   local id = string.unpack("<I4", data, 9)
   local host <close> = memory.alloc(PAGE)
   answer:ioctl("map into it", fd, MAP, map(id, host:addr(), PAGE, 0x10000))

@@ -230,7 +230,7 @@ return {
     { "operations of a heap's dma-buf", function(t)
       local answer = answers.new(t)
       local file <close> = sys.open("/dev/dma_heap/system")
-      local data = sys.ioctl(file:fd(), ALLOC, heap(2 * PAGE)).bytes
+      local data = assert(sys.ioctl(file:fd(), ALLOC, heap(2 * PAGE)).bytes)
       local buf <close> = sys.adopt((string.unpack("<I4", data, 9)))
       operations(answer, buf:fd(), 2 * PAGE)
     end },

@@ -16,7 +16,7 @@ local function reset(how)
   for i, fd in ipairs(how.fds or {}) do
     list[i] = string.pack("<i4", fd)
   end
-  return string.pack("<I4I4I4", how.argsz or 12 + 4 * #list, how.flags or 0, how.count or #list) .. table.concat(list)
+  return string.pack("<I4I4I4", how.argsz or (12 + 4 * #list), how.flags or 0, how.count or #list) .. table.concat(list)
 end
 
 local cases = {}

@@ -218,7 +218,7 @@ cases[#cases + 1] = { "frames", spaces.case(function(with)
     { "IOMMU_HW_QUEUE_ALLOC", 40, 40 }, { "IOMMU_IOAS_NOIOMMU_GET_PA", 40, 40 },
   }
   for _, frame in ipairs(frames) do
-    local request, least, size = table.unpack(frame)
+    local request, least, size = table.unpack(frame --[[@as any[] ]])
     with.answer:ioctl(request .. ", no bytes", with.fd, request, "")
     for _, said in ipairs { 0, least - 1, least, size, size + 8, 0xffffffff } do
       -- Every word behind the size is 1: flags or a reserved field that none of them takes.

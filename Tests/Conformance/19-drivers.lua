@@ -13,7 +13,7 @@ local function store(answer, name, path, text)
 end
 
 local function driver(answer, name, address)
-  local ok, link = pcall(sys.readlink, BUS .. "devices/" .. address .. "/driver")
+  local ok, link = pcall(sys.readlink, BUS .. "devices/" .. address .. "/driver") ---@type boolean, any
   answer:value(name, ok and link:match "[^/]*$" or link.name)
 end
 
@@ -30,7 +30,7 @@ end
 --- Whatever happened, it is vfio-pci's.
 local function back(address)
   quietly("devices/" .. address .. "/driver_override", "vfio-pci")
-  local ok, link = pcall(sys.readlink, BUS .. "devices/" .. address .. "/driver")
+  local ok, link = pcall(sys.readlink, BUS .. "devices/" .. address .. "/driver") ---@type boolean, any
   if ok and not link:find "/vfio%-pci$" then
     quietly("drivers/" .. link:match "[^/]*$" .. "/unbind", address)
   end

@@ -16,7 +16,7 @@ local function show(answer, name, path, modes)
 end
 
 local function link(answer, name, path)
-  local ok, target = pcall(sys.readlink, path)
+  local ok, target = pcall(sys.readlink, path) ---@type boolean, any
   answer:value(name, ok and target:match "[^/]*$" or target.name)
 end
 

@@ -340,7 +340,7 @@ local function play(tag, lines)
   local env = { vfio = vfio, iommufd = iommufd, memory = memory, sys = sys, string = string, rdma = rdma, queues = queues }
   local made = {}
   for _, line in ipairs(lines) do
-    local chunk = assert(load("return " .. line.text, "=line", env))
+    local chunk = assert(load("return " .. line.text, "=line", env --[[@as any]]))
     local ok, value = pcall(chunk)
     if ok and line.name then
       env[line.name] = value

@@ -13,7 +13,7 @@ function irqs.set(index, flags, start, count, data, argsz)
     data = table.concat(list)
   end
   data = data or ""
-  return string.pack("<I4I4I4I4I4", argsz or 20 + #data, flags, index, start, count) .. data
+  return string.pack("<I4I4I4I4I4", argsz or (20 + #data), flags, index, start, count) .. data
 end
 
 --- A case for the device that an option names. Its body gets the device, its descriptor, a recorder and, by their numbers,

@@ -161,11 +161,11 @@ function queues.windows(answer, q, is_unchecked)
     by("before it", a, mw, { remote_addr = mr:addr() + 8192 - 64 })
   end)
   for _, each in ipairs {
-    { "behind it", function() return { remote_addr = mr:addr() + 8192 + 4096 - 63 } end },
-    { "what it does not grant", function() return { opcode = "atomic_fetch_and_add", length = 8 } end },
+    { "behind it", function(_) return { remote_addr = mr:addr() + 8192 + 4096 - 63 } end },
+    { "what it does not grant", function(_) return { opcode = "atomic_fetch_and_add", length = 8 } end },
     { "with its old key", function(mw) return { rkey = mw:rkey() - 1 } end },
     { "with another lowest byte", function(mw) return { rkey = mw:rkey() ~ 0x80 } end },
-    { "outside the region", function() return { remote_addr = mr:addr() + 65536 } end },
+    { "outside the region", function(_) return { remote_addr = mr:addr() + 65536 } end },
   } do
     bound(each[1] .. ", bound", {}, function(a, mw)
       by(each[1], a, mw, each[2](mw))

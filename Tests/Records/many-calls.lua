@@ -19,7 +19,7 @@ return {
         local mapped = ioas:map_file { dmabuf = buf, iova = place, length = 0x1000 }
         local plain = ioas:map { memory = host, iova = place + 0x8000, length = 0x1000 }
         if round == 17 then
-          local ok, err = pcall(ioas.map, ioas, { memory = host, iova = place + 0x8000, length = 0x2000 })
+          local ok, err = pcall(ioas.map, ioas, { memory = host, iova = place + 0x8000, length = 0x2000 }) ---@type boolean, any
           t:log(ok and "mapped twice" or err.name)
         end
         ioas:unmap(plain, 0x1000)

@@ -120,7 +120,7 @@ function Exporter:told(buf)
     local _attached <close> = attached
     local answers = {}
     for bits, extended in pairs { [8] = false, [16] = true } do
-      local found, hint = pcall(attached.hint, attached, extended)
+      local found, hint = pcall(attached.hint, attached, extended) ---@type boolean, any
       if not found and hint.name ~= "EOPNOTSUPP" and hint.name ~= "EINVAL" then
         error(hint, 0)
       end

@@ -25,7 +25,7 @@ local function case(body)
       }
       if not found then
         t:skip("registered, but " .. reason)
-      end
+      end ---@cast found -?
       t:log(found.line)
       return found.tag and ("0x%02x %s"):format(found.tag, found.ph) or "none"
     end

@@ -26,7 +26,7 @@ end
 local function find_route(dev, region)
   local buf <close> = dev:export_dmabuf { region_index = region, ranges = { { offset = 0, length = PAGE } } }
   local attached <close> = importer.attach(buf)
-  local ok, pieces = pcall(attached.map, attached)
+  local ok, pieces = pcall(attached.map, attached) ---@type boolean, any
   if ok then
     return pieces[1].address == importer.bus_address(dev, region) and "straight" or "translated"
   elseif pieces.name ~= "EINVAL" then
@@ -212,7 +212,7 @@ return {
     { "the importer is told the hint", case(function(t, _, export)
       local buf <close> = export { 0, 16 }
       local attached <close> = importer.attach(buf)
-      local ok, err = pcall(attached.hint, attached)
+      local ok, err = pcall(attached.hint, attached) ---@type boolean, any
       if not ok and err.name == "ENOENT" then
         t:skip("vfio_tph is not loaded (--lab-tph)")
       end
@@ -223,7 +223,7 @@ return {
       buf:set_tph { st = 0x43, ph = "requester" }
       expect.tag(attached:hint().st, 0x43, "tag after a second SET")
       -- v2 has one tag, which fits 16 bits as well.
-      local got, extended = pcall(attached.hint, attached, true)
+      local got, extended = pcall(attached.hint, attached, true) ---@type boolean, any
       expect.equal(got and extended.st or extended.name, got and 0x43 or "EOPNOTSUPP", "16-bit tag")
     end) },
   },

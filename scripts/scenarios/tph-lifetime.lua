@@ -8,11 +8,11 @@ local ACCESS = { "local_write", "remote_write" }
 --- A case: `body(t, f)` with a dma-buf (`f.buf`) of the open device (`f.dev`) and `f.register()`.
 local function case(body)
   return function(t, opt)
-    local f <close> = fixture.nic(opt)
+    local f <close> = fixture.nic(opt) ---@type table
     local buf <close> = f:export { 0, 16 }
     f.buf = buf
     function f.register()
-      local ok, mr = pcall(f.pd.reg_dmabuf_mr, f.pd, { dmabuf = buf, length = "64K", access = ACCESS })
+      local ok, mr = pcall(f.pd.reg_dmabuf_mr, f.pd, { dmabuf = buf, length = "64K", access = ACCESS }) ---@type boolean, any
       if ok then
         return mr
       elseif mr.name == "EOPNOTSUPP" then
@@ -28,7 +28,7 @@ local function case(body)
       }
       if not found then
         t:skip("registered, but " .. reason)
-      end
+      end ---@cast found -?
       t:log(what .. ": " .. found.line)
       if not found.tag and tag ~= "none" then
         steering.need(t, opt.nic)
@@ -38,7 +38,7 @@ local function case(body)
     end
     --- Sets a tag; skips where the revision sets only once.
     function f.set(st)
-      local ok, err = pcall(buf.set_tph, buf, { st = st, ph = "target" })
+      local ok, err = pcall(buf.set_tph, buf, { st = st, ph = "target" }) ---@type boolean, any
       if not ok then
         if err.name == "EBUSY" then
           t:skip("this revision sets once")

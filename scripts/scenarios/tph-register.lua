@@ -9,7 +9,7 @@ local function seen(t, opt, ctx, pd, mr)
   }
   if not found then
     t:skip("registered, but " .. reason)
-  end
+  end ---@cast found -?
   t:log(found.line)
   return found
 end

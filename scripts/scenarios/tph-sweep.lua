@@ -47,7 +47,7 @@ return {
       --- One combination: the target exports and registers anew, as a region keeps the hint it was registered with.
       local function combination(st, ph)
         local buf, region, there
-        if target then
+        if dev then
           buf = dev:export_dmabuf { region_index = opt.region, ranges = { { offset = 0, length = LENGTH } } }
           if ph ~= "none" then
             steering.set(opt.nic, buf, st, ph)

@@ -92,7 +92,7 @@ local function connectx(is)
   if is.table == "msix" then
     register = register | 2 | 2 << 9 | vectors - 1 << 16
   elseif is.table ~= "none" then
-    entries = tonumber(is.table or 64)
+    entries = math.tointeger(is.table or 64) or 0
     register = register | 1 << 9 | entries - 1 << 16
   end
   return {

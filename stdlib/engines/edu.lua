@@ -14,10 +14,14 @@ local BUFFER = 0x40000 -- address of the device's own buffer, as the device sees
 local START, TO_MEMORY = 1, 2
 local PCI_COMMAND, BUS_MASTER, MEMORY = 0x04, 4, 2
 
+---@class edu.engine
+---@field device vfio.device
 local engine = {}
 engine.__index = engine
 
 --- Takes over an open device: checks that it is an edu, and enables bus mastering.
+---@param device vfio.device
+---@return edu.engine
 function edu.start(device)
   local command = device:load(vfio.CONFIG, PCI_COMMAND, 2)
   device:store(vfio.CONFIG, PCI_COMMAND, 2, command | BUS_MASTER | MEMORY)
@@ -53,16 +57,23 @@ local function transfer(self, source, destination, length, direction)
 end
 
 --- The device reads `length` bytes at I/O virtual address `iova` into its buffer.
+---@param iova integer
+---@param length integer
 function engine:read(iova, length)
   transfer(self, iova, BUFFER, length, 0)
 end
 
 --- The device writes the first `length` bytes of its buffer to `iova`.
+---@param iova integer
+---@param length integer
 function engine:write(iova, length)
   transfer(self, BUFFER, iova, length, TO_MEMORY)
 end
 
 --- The device copies `length` bytes from one I/O virtual address to another, through its buffer.
+---@param from integer
+---@param to integer
+---@param length integer
 function engine:copy(from, to, length)
   while length > 0 do
     local part = math.min(length, edu.buffer_size)

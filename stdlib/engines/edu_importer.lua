@@ -42,18 +42,23 @@ end
 
 --- The bus address of a BAR of an open VFIO device. Below a common switch the importer's device reaches the dma-buf at
 --- that address too; otherwise an IOMMU translates its addresses.
+---@param device vfio.device
+---@param region integer
+---@return integer
 function edu_importer.bus_address(device, region)
   local file <close> = sys.open(("/sys/bus/pci/devices/%s/resource"):format(device:address()), 0)
-  local lines = sys.read(file:fd(), 4096).bytes
+  local lines = sys.read(file:fd(), 4096).bytes or ""
   for start in lines:gmatch("(0x%x+) 0x%x+ 0x%x+\n") do
     if region == 0 then
-      return tonumber(start)
+      return math.tointeger(tonumber(start)) or 0
     end
     region = region - 1
   end
   error(("%s has no region %d in its resource file"):format(device:address(), region), 2)
 end
 
+---@class edu_importer.attachment
+---@field file? sys.file
 local attachment = {}
 attachment.__index = attachment
 
@@ -77,6 +82,9 @@ end
 
 --- Attaches to a dma-buf (an object with `fd`). `with.peer2peer` and `with.invalidate`, both true by default, are
 --- abilities of the importer: to use a device's memory, and to unmap when the exporter asks. Close the returned object.
+---@param dmabuf vfio.dmabuf|sys.file
+---@param with? { peer2peer?: boolean, invalidate?: boolean }
+---@return edu_importer.attachment
 function edu_importer.attach(dmabuf, with)
   with = with or {}
   local flags = (with.peer2peer == false and 0 or PEER2PEER) | (with.invalidate == false and 0 or INVALIDATE)
@@ -91,6 +99,8 @@ end
 
 --- Maps the dma-buf for the device. Returns the pieces by device address, a list of { address, length } with at most 32
 --- of them, and their total number.
+---@return { address: integer, length: integer }[] pieces
+---@return integer count
 function attachment:map()
   local bytes = request(self, "map", ("\0"):rep(8 + 16 * edu_importer.entries))
   local count = string.unpack("<I4", bytes)
@@ -133,6 +143,8 @@ function attachment:is_mapped()
 end
 
 --- The hint of the dma-buf that vfio_tph gives an importer: `st` and `ph` (0 to 3). `extended` asks for the 16-bit tag.
+---@param extended? boolean
+---@return { st: integer, ph: integer }
 function attachment:hint(extended)
   local bytes = request(self, "hint", string.pack("<I4I4", extended and 1 or 0, 0))
   local _, st, ph = string.unpack("<I4I2I1", bytes)

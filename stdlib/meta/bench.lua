@@ -5,16 +5,36 @@
 ---@class bench
 local bench = {}
 
+---default: all
+---@class bench.tlps.filter
+---@field kind? ("read"|"write") only these
+---@field requester? string sent by: "0000:03:00.0"
+---@field target? string sent to: "0000:01:00.0", or "memory"
+---@field hinted? boolean with a processing hint, or without
+---@field first_number? integer skips the requests before that one
+---@field relaxed_ordering? boolean with that attribute, or without
+
 ---Requests on the links, oldest first, at most 65536.
----@param filter? { kind?: ("read"|"write"), requester?: string, target?: string, hinted?: boolean, first_number?: integer, relaxed_ordering?: boolean } default: all
+--- * `EOPNOTSUPP`: this bench sees no links
+---@param filter? bench.tlps.filter default: all
 ---@return bench.tlp[]
 function bench.tlps(filter) end
 
 ---Forgets the requests so far.
+--- * `EOPNOTSUPP`: this bench sees no links
 function bench.clear_tlps() end
 
+---which calls, and what they are answered
+---@class bench.inject.fault
+---@field operation? string as errors name it: "IOMMU_IOAS_MAP", "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_mr"
+---@field error? string one it can give: "ENOMEM"
+---@field when? string "2" for the second call from now on, "2+" from it on, "2+3" for it and every third after it; default: "1"
+---@field rate? number instead: any call, with this probability, above 0 to 1
+---@field seed? integer what decides with `rate`, and with which error
+
 ---Calls that are refused instead of being made, until bench.clear_faults(). A close is made all the same.
----@param fault { operation?: string, error?: string, when?: string, rate?: number, seed?: integer } which calls, and what they are answered
+--- * `EOPNOTSUPP`: this bench's kernel is real
+---@param fault bench.inject.fault which calls, and what they are answered
 function bench.inject(fault) end
 
 ---No call is refused any more. Returns how many were in this run.

@@ -6,33 +6,36 @@
 local case = {}
 
 ---Ends the case as skipped.
----@param case any the case
 ---@param reason string why it cannot run here
-function case.skip(case, reason) end
+function case:skip(reason) end
 
 ---Adds a line to the case's report.
----@param case any the case
----@param value any a line for the report; of what is no text, what tostring makes of it: `inspect.text` shows a table's contents
-function case.log(case, value) end
+---@param value any a line for the report; of what is no text, what tostring makes of it
+function case:log(value) end
+
+---what it depends on
+---@class case.metric.labels
+---@field unit? string "B/s", "ns"
+---@field better? ("higher"|"lower") what a regression is
+---@field size? integer|string bytes of a message
+---@field st? integer steering tag
+---@field ph? ("bidirectional"|"requester"|"target"|"target-priority") processing hint
 
 ---Keeps a number that was measured in the result, to be charted and compared.
----@param case any the case
 ---@param name string what was measured
 ---@param value number the number
----@param labels? { unit?: string, better?: ("higher"|"lower"), size?: integer|string, st?: integer, ph?: ("bidirectional"|"requester"|"target"|"target-priority") } what it depends on
-function case.metric(case, name, value, labels) end
+---@param labels? case.metric.labels what it depends on
+function case:metric(name, value, labels) end
 
 ---Keeps a distribution of latencies in the result, and its p50 and p99 as metrics. Of a paced stream's the name says from what they count: "from post", "from due".
----@param case any the case
 ---@param name string what was measured
 ---@param histogram traffic.latency as `traffic` gives it
-function case.latencies(case, name, histogram) end
+function case:latencies(name, histogram) end
 
 ---Declares that the kernel will complain while the case runs, or has just done so: a complaint (WARNING, BUG, a report of lockdep or KASAN, an IOMMU fault, a new taint flag) that no pattern fits fails the case, and so does a pattern that nothing fits. Where nobody can see a kernel's log, as on a simulated bench, the result says that this was not checked.
----@param case any the case
 ---@param pattern string a Lua pattern that a line of the kernel's log has
 ---@param sometimes? boolean whether the kernel may leave it out: it limits how often it reports an IOMMU fault, for one
-function case.expect_kernel_log(case, pattern, sometimes) end
+function case:expect_kernel_log(pattern, sometimes) end
 
 ---Ends the case as failed; what `expect` uses.
 ---@param message string what was expected and what was found
@@ -44,43 +47,36 @@ function case.fail(message) end
 function case.errno(name) end
 
 ---"sim" where the bench is simulated, "real" where a real kernel answers.
----@param case any the case
 ---@return string
-function case.bench(case) end
+function case:bench() end
 
 ---This role's name.
----@param case any the case
 ---@return string
-function case.role(case) end
+function case:role() end
 
 ---The other roles' names.
----@param case any the case
 ---@return string[]
-function case.peers(case) end
+function case:peers() end
 
 ---Waits until every role is here.
----@param case any the case
 ---@param timeout_ms? integer|string after which the others are lost
-function case.barrier(case, timeout_ms) end
+function case:barrier(timeout_ms) end
 
 ---Hands a value to another role. Does not wait.
----@param case any the case
 ---@param value any a plain value: tables, strings, numbers, booleans
 ---@param role? string default: every other
-function case.send(case, value, role) end
+function case:send(value, role) end
 
 ---The next value that another role sent, in the order of its sending.
----@param case any the case
 ---@param role? string default: the other one
 ---@param timeout_ms? integer|string after which the others are lost
 ---@return any
-function case.receive(case, role, timeout_ms) end
+function case:receive(role, timeout_ms) end
 
 ---Sends a value to the other role and returns what that one sent; of two roles.
----@param case any the case
 ---@param value any a plain value
 ---@param timeout_ms? integer|string after which the others are lost
 ---@return any
-function case.exchange(case, value, timeout_ms) end
+function case:exchange(value, timeout_ms) end
 
 return case

@@ -6,6 +6,9 @@
 local iommufd = {}
 
 ---Opens a new context.
+---Changes: open.
+--- * `ENOENT`: no iommufd here
+--- * `EACCES`: no permission
 ---@return iommufd.context
 function iommufd.open() end
 
@@ -32,22 +35,59 @@ local iommufd_ioas = {}
 ---@return integer
 function iommufd_ioas:id() end
 
+---what to map
+---@class iommufd.ioas.map.request
+---@field memory memory.mapping the memory
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+---@field iova? integer I/O virtual address; default: the kernel's choice
+---@field read? boolean devices may read; default true
+---@field write? boolean devices may write; default true
+
 ---Maps memory of this process; returns the I/O virtual address.
----@param request { memory: memory.mapping, offset?: integer|string, length?: integer|string, iova?: integer, read?: boolean, write?: boolean } what to map
+---Changes: dma.
+--- * `EFAULT`: cannot be pinned (a BAR)
+--- * `EEXIST`: already mapped there
+---@param request iommufd.ioas.map.request what to map
 ---@return integer
 function iommufd_ioas:map(request) end
 
+---what to map
+---@class iommufd.ioas.map_file.request
+---@field dmabuf vfio.dmabuf the dma-buf
+---@field offset? integer|string start in it
+---@field length integer|string bytes
+---@field iova? integer I/O virtual address; default: the kernel's choice
+---@field read? boolean devices may read; default true
+---@field write? boolean devices may write; default true
+
 ---Maps a dma-buf (IOMMU_IOAS_MAP_FILE); returns the I/O virtual address.
----@param request { dmabuf: vfio.dmabuf, offset?: integer|string, length: integer|string, iova?: integer, read?: boolean, write?: boolean } what to map
+---Changes: dma.
+--- * `ENODEV`: the dma-buf is revoked
+--- * `EOPNOTSUPP`: not VFIO's, or several ranges
+--- * `EINVAL`: outside the dma-buf
+---@param request iommufd.ioas.map_file.request what to map
 ---@return integer
 function iommufd_ioas:map_file(request) end
 
+---what to map
+---@class iommufd.ioas.copy.request
+---@field src_ioas iommufd.ioas an address space of the same context
+---@field src_iova integer I/O virtual address there
+---@field length integer|string bytes
+---@field iova? integer I/O virtual address; default: the kernel's choice
+---@field read? boolean devices may read; default true
+---@field write? boolean devices may write; default true
+
 ---Maps here what another address space maps; returns the I/O virtual address.
----@param request { src_ioas: iommufd.ioas, src_iova: integer, length: integer|string, iova?: integer, read?: boolean, write?: boolean } what to map
+---Changes: dma.
+--- * `ENOENT`: not all of it is mapped there
+---@param request iommufd.ioas.copy.request what to map
 ---@return integer
 function iommufd_ioas:copy(request) end
 
 ---Unmaps; returns the bytes that were mapped.
+--- * `ENOENT`: nothing is mapped there, or only in part
 ---@param iova integer I/O virtual address
 ---@param length integer|string bytes
 ---@return integer

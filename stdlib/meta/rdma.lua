@@ -6,10 +6,14 @@
 local rdma = {}
 
 ---Names of the RDMA devices.
+--- * `ENOSYS`: no RDMA on this machine
 ---@return string[]
 function rdma.devices() end
 
 ---ibv_open_device.
+---Changes: open.
+--- * `ENODEV`: no such device
+--- * `ENOSYS`: no RDMA on this machine
 ---@param name string "mlx5_0"
 ---@return rdma.context
 function rdma.open(name) end
@@ -31,8 +35,16 @@ function rdma_context:query_port(port_num) end
 ---@return rdma.pd
 function rdma_context:alloc_pd() end
 
+---what the handle carries
+---@class rdma.context.alloc_dmah.attributes
+---@field ph? ("bidirectional"|"requester"|"target"|"target-priority") processing hint
+---@field cpu_id? integer CPU whose tag the platform is asked for
+---@field tph_mem_type? ("volatile"|"persistent") memory type
+
 ---ibv_alloc_dmah.
----@param attributes { ph?: ("bidirectional"|"requester"|"target"|"target-priority"), cpu_id?: integer, tph_mem_type?: ("volatile"|"persistent") } what the handle carries
+--- * `ENOSYS`: libibverbs before rdma-core 59, not mlx5
+--- * `EINVAL`: no hint
+---@param attributes rdma.context.alloc_dmah.attributes what the handle carries
 ---@return rdma.dmah
 function rdma_context:alloc_dmah(attributes) end
 
@@ -41,23 +53,33 @@ function rdma_context:alloc_dmah(attributes) end
 ---@return rdma.gid[]
 function rdma_context:gids(port_num) end
 
+---what else it can do
+---@class rdma.context.create_cq.options
+---@field events? boolean its completions can be waited for as events
+
 ---ibv_create_cq; with events, on a completion channel of its own.
+--- * `EINVAL`: more than the device has
 ---@param cqe? integer entries, at least so many
----@param options? { events?: boolean } what else it can do
+---@param options? rdma.context.create_cq.options what else it can do
 ---@return rdma.cq
 function rdma_context:create_cq(cqe, options) end
 
 ---ibv_alloc_dm: memory of the NIC's own.
+--- * `EOPNOTSUPP`: the driver has no device memory
+--- * `ENOMEM`: more than the NIC has left
 ---@param length integer|string bytes
 ---@return rdma.dm
 function rdma_context:alloc_dm(length) end
 
 ---ibv_get_async_event, acknowledged: what happened to the device or to what is open of it.
+--- * `ETIMEDOUT`: nothing happened in time
 ---@param timeout_ms? integer|string how long
 ---@return rdma.async_event
 function rdma_context:wait_event(timeout_ms) end
 
 ---The device's pools of memory keys (RDMA netlink).
+--- * `EOPNOTSUPP`: the kernel is older than 7.3
+--- * `ENODATA`: the device has no pools
 ---@return rdma.frmr_pool[]
 function rdma_context:frmr_pools() end
 
@@ -68,48 +90,138 @@ function rdma_context:close() end
 ---@class rdma.pd
 local rdma_pd = {}
 
+---what to register
+---@class rdma.pd.reg_mr.request
+---@field memory memory.mapping host memory
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+---@field access? ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] IBV_ACCESS_*; default: local read only
+
 ---ibv_reg_mr.
----@param request { memory: memory.mapping, offset?: integer|string, length?: integer|string, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] } what to register
+---Changes: dma.
+--- * `EOPNOTSUPP`: the driver does not register this
+--- * `EINVAL`: range, access or route
+--- * `ENODEV`: the dma-buf is revoked
+---@param request rdma.pd.reg_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_mr(request) end
 
+---what to register
+---@class rdma.pd.reg_dmabuf_mr.request
+---@field dmabuf vfio.dmabuf the dma-buf
+---@field offset? integer|string start in it
+---@field length integer|string bytes
+---@field iova? integer address that work requests use
+---@field access? ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] IBV_ACCESS_*; default: local read only
+
 ---ibv_reg_dmabuf_mr.
----@param request { dmabuf: vfio.dmabuf, offset?: integer|string, length: integer|string, iova?: integer, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] } what to register
+---Changes: dma.
+--- * `EOPNOTSUPP`: the driver does not register this
+--- * `EINVAL`: range, access or route
+--- * `ENODEV`: the dma-buf is revoked
+---@param request rdma.pd.reg_dmabuf_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_dmabuf_mr(request) end
 
+---what to register
+---@class rdma.pd.reg_mr_ex.request
+---@field dmabuf vfio.dmabuf the dma-buf
+---@field offset? integer|string start in it
+---@field length integer|string bytes
+---@field iova? integer address that work requests use
+---@field access? ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] IBV_ACCESS_*; default: local read only
+---@field dmah? rdma.dmah the requester's own hint
+
 ---ibv_reg_mr_ex of a dma-buf, with a DMA handle.
----@param request { dmabuf: vfio.dmabuf, offset?: integer|string, length: integer|string, iova?: integer, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[], dmah?: rdma.dmah } what to register
+---Changes: dma.
+--- * `EOPNOTSUPP`: the driver does not register this
+--- * `EINVAL`: range, access or route
+--- * `ENODEV`: the dma-buf is revoked
+--- * `ENOSYS`: libibverbs before rdma-core 59, not mlx5
+---@param request rdma.pd.reg_mr_ex.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_mr_ex(request) end
 
+---what to register
+---@class rdma.pd.mlx5dv_reg_dmabuf_mr.request
+---@field dmabuf vfio.dmabuf the dma-buf
+---@field offset? integer|string start in it
+---@field length integer|string bytes
+---@field iova? integer address that work requests use
+---@field access? ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] IBV_ACCESS_*; default: local read only
+---@field data_direct? boolean through data direct
+
 ---mlx5dv_reg_dmabuf_mr.
----@param request { dmabuf: vfio.dmabuf, offset?: integer|string, length: integer|string, iova?: integer, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[], data_direct?: boolean } what to register
+---Changes: dma.
+--- * `EOPNOTSUPP`: the driver does not register this
+--- * `EINVAL`: range, access or route
+--- * `ENODEV`: the dma-buf is revoked
+--- * `ENOSYS`: libmlx5 older than rdma-core 54
+---@param request rdma.pd.mlx5dv_reg_dmabuf_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
 
+---what to register
+---@class rdma.pd.reg_dm_mr.request
+---@field dm rdma.dm the device memory
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+---@field access? ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] IBV_ACCESS_*; default: local read only
+
 ---ibv_reg_dm_mr. Work requests call its first byte 0; zero_based is added to the access.
----@param request { dm: rdma.dm, offset?: integer|string, length?: integer|string, access?: ("local_write"|"remote_write"|"remote_read"|"remote_atomic"|"mw_bind"|"zero_based"|"on_demand"|"hugetlb"|"relaxed_ordering")[] } what to register
+---Changes: dma.
+--- * `EINVAL`: range or access
+--- * `EOPNOTSUPP`: the driver has no device memory
+---@param request rdma.pd.reg_dm_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_dm_mr(request) end
 
 ---ibv_alloc_mw: a key of its own for a part of a region, once it is bound.
+--- * `EOPNOTSUPP`: the driver has none of this type
 ---@param type? integer 2 is bound by qp:post_send; 1 cannot be bound here
 ---@return rdma.mw
 function rdma_pd:alloc_mw(type) end
 
+---queues and capacities
+---@class rdma.pd.create_qp.request
+---@field send_cq rdma.cq where sends complete
+---@field recv_cq? rdma.cq where receives do; default: send_cq
+---@field max_send_wr? integer places for sends
+---@field max_recv_wr? integer places for receives
+---@field max_send_sge? integer pieces of a send
+---@field max_recv_sge? integer pieces of a receive
+---@field max_inline_data? integer bytes that can be sent inline
+---@field sq_sig_all? boolean every send completes, whatever its flags
+---@field qp_type? ("rc"|"uc"|"ud") reliable connection (the default), unreliable connection, or datagrams
+---@field srq? rdma.srq where receive requests come from
+
 ---ibv_create_qp, in state RESET.
----@param request { send_cq: rdma.cq, recv_cq?: rdma.cq, max_send_wr?: integer, max_recv_wr?: integer, max_send_sge?: integer, max_recv_sge?: integer, max_inline_data?: integer, sq_sig_all?: boolean, qp_type?: ("rc"|"uc"|"ud"), srq?: rdma.srq } queues and capacities
+--- * `EINVAL`: more than the device has
+--- * `ENOMEM`: no memory for it
+---@param request rdma.pd.create_qp.request queues and capacities
 ---@return rdma.qp
 function rdma_pd:create_qp(request) end
 
+---who gets the datagrams
+---@class rdma.pd.create_ah.request
+---@field to rdma.endpoint the peer's endpoint
+---@field port_num? integer from 1
+---@field sgid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
+
 ---ibv_create_ah.
----@param request { to: { qp_num: integer, lid?: integer, gid: string }, port_num?: integer, sgid_index?: integer } who gets the datagrams
+--- * `EINVAL`: a port or GID that the device does not have
+---@param request rdma.pd.create_ah.request who gets the datagrams
 ---@return rdma.ah
 function rdma_pd:create_ah(request) end
 
+---its capacity
+---@class rdma.pd.create_srq.request
+---@field max_wr? integer receive requests
+---@field max_sge? integer pieces of each
+
 ---ibv_create_srq: receive requests for several queue pairs.
----@param request { max_wr?: integer, max_sge?: integer } its capacity
+--- * `EINVAL`: more than the device has
+---@param request rdma.pd.create_srq.request its capacity
 ---@return rdma.srq
 function rdma_pd:create_srq(request) end
 
@@ -160,21 +272,32 @@ local rdma_cq = {}
 function rdma_cq:poll(count) end
 
 ---Polls until so many completions came. Those that came before an error are polled next.
+--- * `ETIMEDOUT`: they did not come in time
 ---@param count? integer how many
 ---@param timeout_ms? integer|string how long
 ---@return rdma.completion[]
 function rdma_cq:wait(count, timeout_ms) end
 
 ---ibv_req_notify_cq: the next completion makes an event. What is there already does not: poll after this.
+--- * `EINVAL`: it was created without events
 ---@param solicited? boolean only one that its sender asked for, or a bad one
 function rdma_cq:req_notify(solicited) end
 
 ---ibv_get_cq_event, acknowledged: waits for an event without using the processor.
+--- * `ETIMEDOUT`: none came in time
+--- * `EINVAL`: it was created without events
 ---@param timeout_ms? integer|string how long
 function rdma_cq:wait_event(timeout_ms) end
 
+---its moderation
+---@class rdma.cq.modify.attributes
+---@field cq_count integer completions that make an event
+---@field cq_period? integer or microseconds after the first of them
+
 ---ibv_modify_cq: fewer events.
----@param attributes { cq_count: integer, cq_period?: integer } its moderation
+--- * `EOPNOTSUPP`: the NIC's driver has no moderation
+--- * `EINVAL`: longer than it can wait
+---@param attributes rdma.cq.modify.attributes its moderation
 function rdma_cq:modify(attributes) end
 
 ---Closes it; twice is harmless.
@@ -184,12 +307,26 @@ function rdma_cq:close() end
 ---@class rdma.srq
 local rdma_srq = {}
 
+---where a message goes
+---@class rdma.srq.post_recv.request
+---@field wr_id? integer what its completion is called
+---@field mr rdma.mr the local memory region
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+
 ---ibv_post_srq_recv of one request.
----@param request { wr_id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+---Changes: dma.
+--- * `ENOMEM`: the queue is full
+---@param request rdma.srq.post_recv.request where a message goes
 function rdma_srq:post_recv(request) end
 
+---its limit
+---@class rdma.srq.modify.attributes
+---@field srq_limit integer receive requests; 0 for none
+
 ---ibv_modify_srq: an event (context:wait_event, "SRQ_LIMIT_REACHED") once fewer receive requests are left.
----@param attributes { srq_limit: integer } its limit
+--- * `EINVAL`: more than the queue holds
+---@param attributes rdma.srq.modify.attributes its limit
 function rdma_srq:modify(attributes) end
 
 ---Closes it; twice is harmless.
@@ -205,12 +342,29 @@ local rdma_qp = {}
 ---@return rdma.endpoint
 function rdma_qp:endpoint(port_num, sgid_index) end
 
+---the peer, and how the connection behaves
+---@class rdma.qp.connect.request
+---@field to rdma.endpoint the peer's endpoint
+---@field access? ("remote_write"|"remote_read"|"remote_atomic")[] what the peer may do; default: all
+---@field port_num? integer from 1
+---@field sgid_index? integer an entry of `context:gids`; default: RoCE v2 with an IPv4 address, else the highest type there is
+---@field timeout? integer 4.096 us * 2^timeout; 0 for ever
+---@field retry_cnt? integer how often a lost request is sent again
+---@field rnr_retry? integer how often one that finds no receive is; 7 is for ever
+
 ---ibv_modify_qp from RESET over INIT and RTR to RTS, of a connection.
----@param request { to: { qp_num: integer, lid?: integer, gid: string }, access?: ("remote_write"|"remote_read"|"remote_atomic")[], port_num?: integer, sgid_index?: integer, timeout?: integer, retry_cnt?: integer, rnr_retry?: integer } the peer, and how the connection behaves
+--- * `EINVAL`: it is connected already, or the peer's values are none
+---@param request rdma.qp.connect.request the peer, and how the connection behaves
 function rdma_qp:connect(request) end
 
+---its key
+---@class rdma.qp.to_rts.request
+---@field qkey? integer what senders must name
+---@field port_num? integer from 1
+
 ---ibv_modify_qp from RESET over INIT and RTR to RTS, of a queue pair for datagrams.
----@param request { qkey?: integer, port_num?: integer } its key
+--- * `EINVAL`: it is a connection, or past RESET
+---@param request rdma.qp.to_rts.request its key
 function rdma_qp:to_rts(request) end
 
 ---ibv_query_qp_data_in_order: whether the bytes of one such request are written in order at this side (of read, those that come back here). Only then the last byte tells that all are there.
@@ -218,12 +372,46 @@ function rdma_qp:to_rts(request) end
 ---@return boolean
 function rdma_qp:query_data_in_order(opcode) end
 
+---the work request
+---@class rdma.qp.post_send.request
+---@field opcode ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"|"bind_mw") what is done, IBV_WR_*
+---@field mr rdma.mr the local memory region
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+---@field remote_addr? integer address in the peer's region, as `mr:addr` gives it
+---@field rkey? integer the peer's region's or window's key; of bind_mw the window's new one, whose lowest byte counts; default: one more
+---@field wr_id? integer what its completion is called
+---@field signaled? boolean completes with success too; default true
+---@field inline? boolean the bytes are taken at once, without the region's key
+---@field fence? boolean waits for reads and atomics before it
+---@field imm_data? integer immediate data
+---@field compare_add? integer what an atomic compares with or adds
+---@field swap? integer what atomic_cmp_and_swp leaves
+---@field solicited? boolean asks for an event at the receiver
+---@field mw? rdma.mw the window that bind_mw binds to a part of `mr`
+---@field mw_access_flags? ("remote_write"|"remote_read"|"remote_atomic"|"zero_based")[] what a peer may do by the window
+---@field ah? rdma.ah where a datagram goes
+---@field remote_qpn? integer the receiver's number, of a datagram
+---@field remote_qkey? integer the receiver's key, of a datagram
+
 ---ibv_post_send of one request.
----@param request { opcode: ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"|"bind_mw"), mr: rdma.mr, offset?: integer|string, length?: integer|string, remote_addr?: integer, rkey?: integer, wr_id?: integer, signaled?: boolean, inline?: boolean, fence?: boolean, imm_data?: integer, compare_add?: integer, swap?: integer, solicited?: boolean, mw?: rdma.mw, mw_access_flags?: ("remote_write"|"remote_read"|"remote_atomic"|"zero_based")[], ah?: rdma.ah, remote_qpn?: integer, remote_qkey?: integer } the work request
+---Changes: dma.
+--- * `ENOMEM`: the send queue is full: poll its completions
+--- * `EINVAL`: not connected
+---@param request rdma.qp.post_send.request the work request
 function rdma_qp:post_send(request) end
 
+---where a message goes
+---@class rdma.qp.post_recv.request
+---@field wr_id? integer what its completion is called
+---@field mr rdma.mr the local memory region
+---@field offset? integer|string start in it
+---@field length? integer|string bytes; default: to its end
+
 ---ibv_post_recv of one request.
----@param request { wr_id?: integer, mr: rdma.mr, offset?: integer|string, length?: integer|string } where a message goes
+---Changes: dma.
+--- * `ENOMEM`: the receive queue is full
+---@param request rdma.qp.post_recv.request where a message goes
 function rdma_qp:post_recv(request) end
 
 ---Closes it; twice is harmless.
@@ -245,11 +433,14 @@ local rdma_dm = {}
 function rdma_dm:length() end
 
 ---ibv_memcpy_to_dm.
+---Changes: region_write.
+--- * `EFAULT`: it reaches outside the device memory
 ---@param offset integer|string start in it
 ---@param bytes string what to write
 function rdma_dm:write(offset, bytes) end
 
 ---ibv_memcpy_from_dm.
+--- * `EFAULT`: it reaches outside the device memory
 ---@param offset integer|string start in it
 ---@param length integer|string bytes
 ---@return string

@@ -5,22 +5,89 @@
 ---@class traffic
 local traffic = {}
 
+---what is sent, and how
+---@class traffic.stream.plan
+---@field qp rdma.qp a connected queue pair, whose completions nobody else takes
+---@field opcode ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add") what each message does
+---@field mr rdma.mr the local memory region
+---@field offset? integer|string start in it
+---@field remote_addr? integer address in the peer's region, as `mr:addr` gives it
+---@field rkey? integer the peer's region's key
+---@field size? integer|string bytes of a message; default 4096, and 8 for atomics
+---@field count? integer how many messages; default 5000, unless `duration_ms` is given
+---@field duration_ms? integer|string or for how long
+---@field warmup? integer how many before the clock starts
+---@field depth? integer how many may be on their way; default: 128, or the queue pair's max_send_wr
+---@field batch? integer how many are posted with one call
+---@field signal_every? integer every so many-th reports its completion; default: half of depth
+---@field inline? boolean the bytes are taken at once
+---@field rate? number messages per second, at most; one that is late is posted at once, until it has caught up
+---@field latency? boolean keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1
+---@field slots? integer messages lie in so many places side by side, in turn
+---@field timeout_ms? integer|string so long without a completion: the peer is lost
+---@field sizes? (integer|string)[] or several sizes, which messages have in turn; their places are as far apart as the largest
+
 ---Sends messages from one queue pair as fast as it goes. Returns what became of them; with `latency` a histogram from each post to its completion; with `rate` too, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
----@param plan { qp: rdma.qp, opcode: ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add"), mr: rdma.mr, offset?: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, duration_ms?: integer|string, warmup?: integer, depth?: integer, batch?: integer, signal_every?: integer, inline?: boolean, rate?: number, latency?: boolean, slots?: integer, timeout_ms?: integer|string, sizes?: integer|string[] } what is sent, and how
+---Changes: dma.
+--- * `ETIMEDOUT`: no completion came for too long
+--- * `EINVAL`: not connected
+---@param plan traffic.stream.plan what is sent, and how
 ---@return traffic.result, traffic.latency?, traffic.latency?
 function traffic.stream(plan) end
 
+---what goes to and fro
+---@class traffic.ping_pong.plan
+---@field qp rdma.qp a connected queue pair, whose completions nobody else takes
+---@field opcode ("rdma_write"|"send") RDMA writes, whose last byte is watched; or sends
+---@field starts boolean whether this side begins
+---@field mr rdma.mr host memory that messages are sent from and come to
+---@field send_offset? integer|string where in it they are sent from
+---@field recv_offset integer|string where in it the peer's come to
+---@field remote_addr? integer where the peer's come to, for writes
+---@field rkey? integer the peer's region's key
+---@field size? integer|string bytes of a message
+---@field count? integer how many round trips; default 1000, unless `duration_ms` is given
+---@field warmup? integer how many before them
+---@field inline? boolean the bytes are taken at once
+---@field timeout_ms? integer|string so long without a message: the peer is lost
+---@field duration_ms? integer|string or for how long, which the side that begins measures; both sides must say so
+
 ---Messages to and fro between two roles, one at a time; both call it. Returns what became of them, and a histogram of half of each round trip.
----@param plan { qp: rdma.qp, opcode: ("rdma_write"|"send"), starts: boolean, mr: rdma.mr, send_offset?: integer|string, recv_offset: integer|string, remote_addr?: integer, rkey?: integer, size?: integer|string, count?: integer, warmup?: integer, inline?: boolean, timeout_ms?: integer|string, duration_ms?: integer|string } what goes to and fro
+---Changes: dma.
+--- * `ETIMEDOUT`: the peer is lost
+--- * `EINVAL`: not connected
+---@param plan traffic.ping_pong.plan what goes to and fro
 ---@return traffic.round_trips, traffic.latency
 function traffic.ping_pong(plan) end
 
+---which messages, and where
+---@class traffic.stamp.where
+---@field memory memory.mapping host memory, or a device's region
+---@field offset? integer|string start in it
+---@field size? integer|string bytes of a message; or `sizes`
+---@field slots? integer how many messages lie side by side
+---@field first_message? integer number of the first one
+---@field seed? integer streams with different seeds have different bytes
+---@field sizes? (integer|string)[] or several sizes, which messages have in turn; their places are as far apart as the largest
+
 ---Fills memory with messages whose bytes tell which message they belong to.
----@param where { memory: memory.mapping, offset?: integer|string, size?: integer|string, slots?: integer, first_message?: integer, seed?: integer, sizes?: integer|string[] } which messages, and where
+--- * `EINVAL`: outside the memory
+---@param where traffic.stamp.where which messages, and where
 function traffic.stamp(where) end
 
+---which messages, and where
+---@class traffic.check.where
+---@field memory memory.mapping host memory, or a device's region
+---@field offset? integer|string start in it
+---@field size? integer|string bytes of a message; or `sizes`
+---@field slots? integer how many messages lie side by side
+---@field first_message? integer number of the first one
+---@field seed? integer streams with different seeds have different bytes
+---@field sizes? (integer|string)[] or several sizes, which messages have in turn; their places are as far apart as the largest
+
 ---Looks whether memory holds what traffic.stamp wrote elsewhere: nil, or the first wrong byte.
----@param where { memory: memory.mapping, offset?: integer|string, size?: integer|string, slots?: integer, first_message?: integer, seed?: integer, sizes?: integer|string[] } which messages, and where
+--- * `EINVAL`: outside the memory
+---@param where traffic.check.where which messages, and where
 ---@return traffic.mismatch?
 function traffic.check(where) end
 

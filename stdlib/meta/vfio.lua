@@ -7,9 +7,20 @@
 ---@field ROM integer region index of the expansion ROM
 local vfio = {}
 
+---how to open it
+---@class vfio.open.options
+---@field via? ("auto"|"cdev"|"group") cdev and iommufd, or group and container; default: cdev where present
+---@field iommufd? iommufd.context context to bind to (cdev)
+---@field container? type1.container container to join (group)
+
 ---Opens a device that is bound to a VFIO driver.
+---Changes: open.
+--- * `ENOENT`: no such PCI function
+--- * `ENODEV`: not bound to a VFIO driver
+--- * `EPERM`: a sibling in its IOMMU group is in use by a host driver
+--- * `EACCES`: no permission
 ---@param address string PCI address, "0000:3b:00.0" or "3b:00.0"
----@param options? { via?: ("auto"|"cdev"|"group"), iommufd?: iommufd.context, container?: type1.container } how to open it
+---@param options? vfio.open.options how to open it
 ---@return vfio.device
 function vfio.open(address, options) end
 
@@ -34,6 +45,7 @@ function vfio_device:fd() end
 function vfio_device:info() end
 
 ---VFIO_DEVICE_GET_REGION_INFO.
+--- * `EINVAL`: no such index
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@return vfio.region
 function vfio_device:region_info(region) end
@@ -44,6 +56,8 @@ function vfio_device:region_info(region) end
 function vfio_device:irq_info(index) end
 
 ---Reads bytes from a region; fewer where the region ends.
+--- * `EIO`: memory decode is off
+--- * `EINVAL`: offset beyond the region
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
 ---@param length integer|string bytes
@@ -51,6 +65,9 @@ function vfio_device:irq_info(index) end
 function vfio_device:read(region, offset, length) end
 
 ---Writes bytes to a region; returns how many.
+---Changes: region_write; where region is 7: config_write.
+--- * `EIO`: memory decode is off
+--- * `EINVAL`: offset beyond the region
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
 ---@param bytes string what to write
@@ -58,6 +75,7 @@ function vfio_device:read(region, offset, length) end
 function vfio_device:write(region, offset, bytes) end
 
 ---Reads one little-endian number with one access.
+--- * `EIO`: memory decode is off
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
 ---@param width integer bytes that are accessed: 1, 2, 4 or 8
@@ -65,22 +83,37 @@ function vfio_device:write(region, offset, bytes) end
 function vfio_device:load(region, offset, width) end
 
 ---Writes one little-endian number with one access.
+---Changes: region_write; where region is 7: config_write.
+--- * `EIO`: memory decode is off
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
 ---@param offset integer|string byte offset in the region
 ---@param width integer bytes that are accessed: 1, 2, 4 or 8
 ---@param value integer the number
 function vfio_device:store(region, offset, width, value) end
 
+---the part to map; default: all
+---@class vfio.device.mmap.range
+---@field offset? integer|string start, page aligned
+---@field length? integer|string bytes; default: to the end of the region
+
 ---Maps a region into this process.
+---Changes: region_write.
+--- * `EINVAL`: not mappable, or not page aligned
 ---@param region integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
----@param range? { offset?: integer|string, length?: integer|string } the part to map; default: all
+---@param range? vfio.device.mmap.range the part to map; default: all
 ---@return memory.mapping
 function vfio_device:mmap(region, range) end
 
 ---Resets the function; its dma-bufs are revoked meanwhile.
+---Changes: reset.
+--- * `EINVAL`: no function reset
+--- * `EAGAIN`: lock contention
 function vfio_device:reset() end
 
 ---Attaches to an address space; returns the id of the hardware page table.
+---Changes: dma.
+--- * `ENOENT`: not of the device's iommufd
+--- * `ENOTTY`: opened through its group
 ---@param ioas iommufd.ioas an address space of the device's iommufd
 ---@return integer
 function vfio_device:attach(ioas) end
@@ -88,13 +121,37 @@ function vfio_device:attach(ioas) end
 ---Detaches from its address space.
 function vfio_device:detach() end
 
+---the request
+---@class vfio.device.feature.request
+---@field number integer VFIO_DEVICE_FEATURE_*
+---@field operation ("get"|"set"|"probe")[] which bits to set
+---@field data? string what follows the 8-byte header
+
 ---One VFIO_DEVICE_FEATURE call with data of your own; returns the result and the data after it.
----@param request { number: integer, operation: ("get"|"set"|"probe")[], data?: string } the request
+---Changes: raw.
+--- * `ENOTTY`: unknown feature
+--- * `EINVAL`: operation or size not the feature's
+---@param request vfio.device.feature.request the request
 ---@return integer, string
 function vfio_device:feature(request) end
 
+---the parts to export, in order
+---@class vfio.device.export_dmabuf.request.ranges
+---@field offset integer|string start in the region
+---@field length integer|string bytes
+
+---what to export
+---@class vfio.device.export_dmabuf.request
+---@field region_index integer region index: BAR 0 to 5, ROM 6, configuration space 7, VGA 8
+---@field ranges vfio.device.export_dmabuf.request.ranges[] the parts to export, in order
+---@field open_flags? integer open flags of the new descriptor; default O_RDWR|O_CLOEXEC
+
 ---Exports ranges of a BAR as a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF).
----@param request { region_index: integer, ranges: { offset: integer|string, length: integer|string }[], open_flags?: integer } what to export
+--- * `EINVAL`: no range, an empty or unaligned one, or one past the region's end
+--- * `ENODEV`: not a memory BAR
+--- * `EOVERFLOW`: a range wraps
+--- * `ENOTTY`: the kernel has no export
+---@param request vfio.device.export_dmabuf.request what to export
 ---@return vfio.dmabuf
 function vfio_device:export_dmabuf(request) end
 
@@ -114,6 +171,7 @@ function vfio_dmabuf:length() end
 function vfio_dmabuf:fd() end
 
 ---Names it (DMA_BUF_SET_NAME).
+--- * `EINVAL`: longer than 31 bytes
 ---@param name string at most 31 bytes
 function vfio_dmabuf:set_name(name) end
 
@@ -122,14 +180,19 @@ function vfio_dmabuf:set_name(name) end
 function vfio_dmabuf:info() end
 
 ---DMA_BUF_IOCTL_SYNC.
+--- * `EINVAL`: neither read nor write
 ---@param flags ("read"|"write"|"start"|"end")[] what the CPU is about to do, or has done
 function vfio_dmabuf:sync(flags) end
 
 ---Sets the hint that importers ask for when they register it (VFIO_DEVICE_FEATURE_DMA_BUF_TPH).
----@param hint { st?: integer, st_ext?: integer, ph: ("bidirectional"|"requester"|"target"|"target-priority") } the hint
+--- * `ENOTTY`: this kernel has no such feature
+--- * `EOPNOTSUPP`: the exporter is no TPH completer
+--- * `EBUSY`: already set (v4)
+---@param hint rdma.hint the hint
 function vfio_dmabuf:set_tph(hint) end
 
 ---Takes the hint back (v6 and later).
+--- * `ENOTTY`: this kernel has no such feature
 function vfio_dmabuf:clear_tph() end
 
 ---Closes it; twice is harmless.

@@ -26,6 +26,7 @@ function registering.name(access)
 end
 
 --- Records a registration and, in one answer, what the region says; closes it, unless it is kept.
+---@return any mr
 function registering.register(with, name, fn, request, keeps)
   local mr = with.answer(name, fn, with.pd, request)
   if not mr then

@@ -275,7 +275,7 @@ return {
       local buf <close> = with.export { 0, 1 }
       local memory <close> = heap(PAGE)
       for _, row in ipairs { { "VFIO", buf }, { "heap", memory } } do
-        local name, from = table.unpack(row)
+        local name, from = table.unpack(row --[[@as any[] ]])
         local one <close> = open(with)
         one:attach(name .. ", attach", from:fd())
         for _, extended in ipairs { 0, 1, 0xffffffff } do

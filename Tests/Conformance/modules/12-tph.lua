@@ -14,7 +14,7 @@ local ST, ST_EXT = feature.ST, feature.ST_EXT
 
 --- A request: flags, data, argsz (default: what is there).
 local function request(flags, data, argsz)
-  return string.pack("<I4I4", argsz or 8 + #data, flags) .. data
+  return string.pack("<I4I4", argsz or (8 + #data), flags) .. data
 end
 
 local Case = {}
@@ -24,7 +24,7 @@ Case.__index = Case
 function Case:export(label, pages)
   local buf = self.dev:export_dmabuf { region_index = 2, ranges = { { offset = 0, length = (pages or 1) * PAGE } } }
   self.labels[buf:info().inode] = label
-  local ok, attached = pcall(importer.attach, buf)
+  local ok, attached = pcall(importer.attach, buf) ---@type boolean, any
   if ok then
     self.attached[#self.attached + 1] = { label = label, importer = attached }
   elseif attached.operation ~= "open" then
@@ -367,7 +367,7 @@ return {
       local buf <close> = c:export("a")
       c:set("set", buf, { st = 0x42, ph = 2 })
       local second <close> = sys.open(path, 0)
-      local line = sys.read(second:fd(), 4096).bytes
+      local line = sys.read(second:fd(), 4096).bytes or ""
       answer:value("the inode is fdinfo's", line:match("^%d+") == tostring(buf:info().inode))
       answer:value("the rest of the line", line:match(" ([^\n]*)\n$"))
       answer("at its end", sys.read, second:fd(), 100)

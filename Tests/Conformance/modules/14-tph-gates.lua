@@ -15,7 +15,7 @@ local function case(body)
     --- A request of these bytes; argsz is what is there unless it is told.
     function c.send(name, flags, bytes, argsz)
       c.answer:ioctl(name, dev:fd(), "VFIO_DEVICE_FEATURE",
-        string.pack("<I4I4", argsz or 8 + #bytes, opt.number | flags) .. bytes)
+        string.pack("<I4I4", argsz or (8 + #bytes), opt.number | flags) .. bytes)
     end
     --- A SET of these values, once for no dma-buf, and once for the device's own.
     function c.set(name, values)

@@ -22,6 +22,6 @@ local sent = pattern.bytes(512, 3)
 dev:write(2, 0, sent)
 edu.start(engine):copy(0x100000, 0x200000, 512)
 print("the engine reads through the old mapping", host:read(0, 512) == sent)
-local again, refusal = pcall(ioas.map_file, ioas, { dmabuf = buf, length = 4096, iova = 0x300000 })
+local again, refusal = pcall(ioas.map_file, ioas, { dmabuf = buf, length = 4096, iova = 0x300000 }) ---@type boolean, any
 print("the dma-buf maps again", again or refusal.name)
 engine:detach()

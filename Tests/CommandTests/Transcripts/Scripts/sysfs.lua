@@ -2,7 +2,7 @@
 local sys, vfio = require "sys", require "vfio"
 
 local function show(path)
-  local ok, file = pcall(sys.open, path, 0)
+  local ok, file = pcall(sys.open, path, 0) ---@type boolean, any
   if not ok then
     print(path, file.name)
     return
@@ -15,7 +15,7 @@ end
 local function of(address, names)
   print(address)
   for _, name in ipairs(names) do
-    local ok, file = pcall(sys.open, "/sys/bus/pci/devices/" .. address .. "/" .. name, 0)
+    local ok, file = pcall(sys.open, "/sys/bus/pci/devices/" .. address .. "/" .. name, 0) ---@type boolean, any
     local value
     if not ok then
       value = file.name
@@ -51,6 +51,6 @@ for _, path in ipairs {
   show(path)
 end
 for _, mode in ipairs { 1, 2 } do
-  local ok, refusal = pcall(sys.open, "/sys/bus/pci/devices/0000:01:00.0/vendor", mode)
+  local ok, refusal = pcall(sys.open, "/sys/bus/pci/devices/0000:01:00.0/vendor", mode) ---@type boolean, any
   print("vendor for writing", ok or refusal.name)
 end
