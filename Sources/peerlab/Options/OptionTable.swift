@@ -64,7 +64,7 @@ enum OptionTable {
         "doctor": [
             Row(all, "bench for set json svg lib"), Row([.host], "open"), lab, Row([.host], "inside-lab"),
         ],
-        "check": [Row(all, "json lib")],
+        "check": [Row(all, "json lib")], "init": [],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
