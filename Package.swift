@@ -59,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "ResultsTool",
             dependencies: [
-                "Store", "Commands", "Results", "Runner", "Kernel",
+                "Store", "Commands", "Results", "Runner", "LuaKit", "Kernel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: swift),
         .executableTarget(

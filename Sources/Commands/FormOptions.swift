@@ -23,6 +23,10 @@ public struct FormOptions: ParsableArguments {
     /// `--jsonl`
     @Option(help: ArgumentHelp("Write a JSON document a run to FILE.", valueName: "FILE"))
     public var jsonl: String?
+    /// `--csv`
+    @Option(
+        help: ArgumentHelp("Write the numbers as comma-separated values to FILE.", valueName: "FILE"))
+    public var csv: String?
     /// `--html`
     @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
     public var html: String?
@@ -48,7 +52,7 @@ public struct FormOptions: ParsableArguments {
     }
 
     private static var paths: [WritableKeyPath<FormOptions, String?>] {
-        [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.html]
+        [\.ktap, \.tap, \.junit, \.json, \.jsonl, \.csv, \.html]
     }
 
     /// Whether a format goes to standard output ("-"), which then gets nothing else.
@@ -57,7 +61,7 @@ public struct FormOptions: ParsableArguments {
     /// Each chosen format with its file, checked to be writable and different from the command's other files.
     public func files(_ all: inout OutputFiles) throws -> [(form: ResultForm, file: ResultFile)] {
         let wanted: [(ResultForm, String?)] = [
-            (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.html, html),
+            (.ktap, ktap), (.tap, tap), (.junit, junit), (.json, json), (.jsonl, jsonl), (.csv, csv), (.html, html),
         ]
         var files: [(form: ResultForm, file: ResultFile)] = []
         for (form, path) in wanted {

@@ -11,6 +11,7 @@ public enum ResultsText {
         for (name, value) in record.settings.sorted(by: { $0.key < $1.key }) { lines.append("  set \(name)=\(value)") }
         for one in record.result?.cases ?? [] {
             lines.append("  \(one.verdict.word)  \(one.name)" + (one.message.map { ": \($0)" } ?? ""))
+            if let reason = one.expected_failure { lines.append("        expected to fail: \(reason)") }
             lines += (one.further ?? []).flatMap { PrintableText.lines($0.line) }.map { "        \($0)" }
             lines += (one.warnings ?? []).map { "        WARNING: \($0)" }
             lines += (one.kernel?.shown ?? []).map { "        \($0)" }
@@ -21,6 +22,7 @@ public enum ResultsText {
             let end = attempt.signal.map { "ended by \($0)" } ?? attempt.exit.map { "exited with \($0)" } ?? ""
             lines.append("  attempt: \(attempt.outcome.rawValue), \(attempt.wall_ns / 1_000_000) ms, \(end)")
         }
+        if let path = record.record { lines.append("  record: \(path)") }
         lines += record.trace.map { "  trace: \($0)" }
         let errors = PrintableText.lines(record.errors ?? "").filter { !$0.isEmpty }
         lines += errors.map { "  errors: \($0)" }
@@ -51,7 +53,13 @@ public enum ResultsText {
         return start + "\(medians.0) -> \(medians.1), \(text(effect.value)) (\(range)), \(probability), \(counts)" + end
     }
 
-    private static func reason(_ doubt: Change.Doubt) -> String {
+    /// The verdict of a comparison that ends with this exit code.
+    public static func verdict(_ status: ExitStatus) -> String {
+        status == .pass ? "not worse" : status == .fail ? "worse" : "undecided"
+    }
+
+    /// Why a change is undecided.
+    public static func reason(_ doubt: Change.Doubt) -> String {
         switch doubt {
         case .needs(let count): "needs at least \(count) runs of each to show anything"
         case .shapes: "most values moved one way and their median the other"
@@ -86,6 +94,7 @@ public enum ResultsText {
         case .missing: "missing now"
         case .notRun: "not run now"
         case .otherwise: "fails otherwise"
+        case .known: "fails now, as expected"
         case .mended: "passes now"
         case .new: "new"
         }

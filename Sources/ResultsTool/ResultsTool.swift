@@ -3,6 +3,7 @@ import Commands
 import FoundationEssentials
 import Glibc
 import Kernel
+import LuaKit
 import Results
 import Runner
 import Store
@@ -13,8 +14,13 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "results", _superCommandName: "peerlab",
         abstract: "Show, export, compare and merge what batches have found.",
-        discussion: "A batch is named by its number in the store, or by its journal's file.",
-        subcommands: [List.self, Show.self, Export.self, Compare.self, Merge.self, Keep.self, Manual.self])
+        discussion: """
+            A batch is named by its number in the store, by its label there (of several that have it, the last one counts), or \
+            by its journal's file.
+            """,
+        subcommands: [
+            List.self, Show.self, Search.self, Label.self, Export.self, Compare.self, Merge.self, Keep.self, Manual.self,
+        ])
 
     static func main() { CommandLineProgram.run(Self.self, Array(CommandLine.arguments.dropFirst())) }
 
@@ -32,28 +38,50 @@ struct ResultsCommand: ParsableCommand {
 
         func open() throws(Failure) -> Store { try Store(reading: try path()) }
 
-        /// From here on these batches are read, by number or journal, and nothing else.
-        func hold(_ limits: ForeignLimits, _ batches: [String]) throws {
+        /// Whether a name is that of a journal's file: no number, and there is such a file, or it can be no label.
+        static func isJournal(_ name: String) -> Bool {
+            Int64(name) == nil && (access(name, F_OK) == 0 || !BatchLabel.isUsable(name))
+        }
+
+        /// From here on these batches are read, by number, label or journal, and files are written; nothing else.
+        func hold(_ limits: ForeignLimits, _ batches: [String], outputs: [ResultFile] = []) throws {
             try ResultsCommand.hold(
-                limits, journals: batches.filter { Int64($0) == nil },
-                store: batches.contains { Int64($0) != nil } ? try path() : nil)
+                limits, journals: batches.filter(Place.isJournal),
+                store: batches.allSatisfy(Place.isJournal) ? nil : try path(), outputs: outputs)
         }
 
         /// Refuses a store that nothing is read from: journals are read from their files.
         func check(for names: [String], or isNeeded: Bool = false) throws {
-            guard store == nil || isNeeded || names.contains(where: { Int64($0) != nil }) else {
+            guard store == nil || isNeeded || !names.allSatisfy(Place.isJournal) else {
                 throw ValidationError(
-                    "--store is where batches are that are named by number, and does nothing for journals")
+                    "--store is where batches are that are named by number or label, and does nothing for journals")
             }
         }
 
-        /// A batch by number or journal.
+        /// A batch by number, label or journal.
         func source(_ name: String) throws -> any RecordSource {
-            guard let number = Int64(name) else { return try JournalReader(name, keepsPlan: true) }
+            if Place.isJournal(name) { return try JournalReader(name, keepsPlan: true) }
+            let number = try Int64(name) ?? labelled(name)
             guard let batch = try open().batch(number) else {
                 throw ValidationError("the store has no batch \(number); peerlab results list shows them")
             }
             return batch
+        }
+
+        /// The number of the last batch with a label.
+        private func labelled(_ label: String) throws -> Int64 {
+            let store = try open()
+            let numbers = try store.numbers(of: label)
+            guard let last = numbers.last else {
+                let near = nearest(to: label, in: try store.labels()).map { "; did you mean '\($0)'?" } ?? ""
+                throw ValidationError(
+                    "'\(label)' is no journal's file, and no batch of the store has that label\(near)")
+            }
+            if numbers.count > 1 {
+                let others = numbers.dropLast().map(String.init).joined(separator: ", ")
+                print("'\(label)' is batch \(last); it was the label of \(others) too", to: STDERR_FILENO)
+            }
+            return last
         }
     }
 
@@ -88,53 +116,6 @@ struct ResultsCommand: ParsableCommand {
         do { return try body() } catch let error as Failure { throw ValidationError(error.message) }
     }
 
-    struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "The store's batches, oldest first.")
-        @OptionGroup var place: Place
-        @OptionGroup(title: "Limits") var limits: ForeignLimits
-
-        func run() throws {
-            try ResultsCommand.saying {
-                try ResultsCommand.hold(limits, store: try place.path())
-                try place.open().batches { batch in
-                    let complete = batch.isComplete ? "" : ", not complete"
-                    let line = "\(batch.header.started)  \(batch.totals.text)\(complete)  (\(batch.header.bench))"
-                    print("\(batch.number)  \(line)", to: STDOUT_FILENO)
-                }
-            }
-        }
-    }
-
-    struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "A batch's runs; one of them with all that is known.")
-        @OptionGroup var place: Place
-        @ArgumentParser.Argument(help: "The batch.") var batch: String
-        @ArgumentParser.Argument(help: "A run's name.") var name: String?
-        @OptionGroup(title: "Limits") var limits: ForeignLimits
-
-        func validate() throws { try place.check(for: [batch]) }
-
-        func run() throws {
-            let source = try ResultsCommand.saying {
-                try place.hold(limits, [batch])
-                return try place.source(batch)
-            }
-            print(source.header.bench, to: STDOUT_FILENO)
-            var found = false
-            source.each { record in
-                if let name, record.id != name { return }
-                found = true
-                let reason = record.reason.map { ": \($0)" } ?? ""
-                print(
-                    "\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)", to: STDOUT_FILENO)
-                if name != nil { ResultsText.details(record).forEach { print($0, to: STDOUT_FILENO) } }
-            }
-            if let name, !found { throw ValidationError("the batch has no run '\(name)'") }
-            if name == nil { print(source.totals.text, to: STDOUT_FILENO) }
-            ResultsCommand.tell([(batch, source)])
-        }
-    }
-
     struct Export: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Write a batch in other forms.")
         @OptionGroup var place: Place
@@ -147,14 +128,14 @@ struct ResultsCommand: ParsableCommand {
         func run() throws {
             try ResultsCommand.saying {
                 var all = OutputFiles()
-                if Int64(batch) == nil { all.read("the journal", batch) }
+                let isJournal = Place.isJournal(batch)
+                if isJournal { all.read("the journal", batch) }
                 if let store = place.store { all.read("the store", store) }
                 let files = try output.files(&all)
                 guard !files.isEmpty else {
-                    throw ValidationError("name a form: --html FILE, --junit FILE, --tap FILE and so on")
+                    throw ValidationError("name a form: --html FILE, --csv FILE, --junit FILE and so on")
                 }
                 for (_, file) in files { try file.open() }
-                let isJournal = Int64(batch) == nil
                 let store = output.html != nil || !isJournal ? try storePath(isNeeded: !isJournal) : nil
                 try ResultsCommand.hold(
                     limits, journals: isJournal ? [batch] : [], store: store, outputs: files.map(\.file))
@@ -185,56 +166,6 @@ struct ResultsCommand: ParsableCommand {
                 print("peerlab: the page has no history: \(error.message)", to: STDERR_FILENO)
                 return [:]
             }
-        }
-    }
-
-    struct Compare: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Compare how two batches ended and what they measured.",
-            discussion: """
-                Runs that were repeated (--repeat) are the sample; how often does not matter. Of several values that one run \
-                has of a measurement the median counts. Mann-Whitney's U, exact, corrected for the number of measurements \
-                (Holm, Tarone); percentages are of medians. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
-                is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
-                one of its cases that fails, is flaky, skipped or missing now, or what is no longer measured, 3 nothing is \
-                worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \
-                that cannot be read.
-                """)
-        @OptionGroup var place: Place
-        @ArgumentParser.Argument(help: "The batch before.") var before: String
-        @ArgumentParser.Argument(help: "The batch after.") var after: String
-        @Flag(help: "Show what has not changed too.") var all = false
-        @OptionGroup(title: "Limits") var limits: ForeignLimits
-
-        func validate() throws { try place.check(for: [before, after]) }
-
-        func run() throws {
-            let (one, other) = try ResultsCommand.saying {
-                try place.hold(limits, [before, after])
-                return (try place.source(before), try place.source(after))
-            }
-            guard one.header.simulated == other.header.simulated else {
-                throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
-            }
-            if one.header.simulated { print("simulated: these are no hardware results", to: STDOUT_FILENO) }
-            let comparison = BatchComparison(one, other)
-            for line in comparison.differences { print("differs: \(line)", to: STDOUT_FILENO) }
-            for run in comparison.runs where all || run.kind != .new {
-                print(ResultsText.line(run), to: STDOUT_FILENO)
-            }
-            for name in comparison.unmeasured { print("not measured now: \(name.text)", to: STDOUT_FILENO) }
-            for name in comparison.measuredAnew where all {
-                print("not measured before: \(name.text)", to: STDOUT_FILENO)
-            }
-            for change in comparison.changes where all || change.isWorthALine {
-                print(ResultsText.line(change), to: STDOUT_FILENO)
-            }
-            print(ResultsText.summary(comparison), to: STDOUT_FILENO)
-            // Of a run whose line is lost nobody knows how it ended.
-            let isLost = ResultsCommand.tell([(before, one), (after, other)])
-            let isOpen = isLost || comparison.isUndecided
-            let status: ExitStatus = comparison.isWorse ? .fail : isOpen ? .undecided : .pass
-            throw ExitCode(status.rawValue)
         }
     }
 

@@ -8,6 +8,8 @@ import Runner
 /// Results of many batches, in a SQLite database.
 public final class Store {
     private let queue: DatabaseQueue
+    /// Whether it has a table of labels.
+    private let hasLabels: Bool
     /// Its path.
     public let path: String
 
@@ -26,6 +28,7 @@ public final class Store {
             queue = Store.kept(try DatabaseQueue(path: file.path, configuration: Store.configuration(isWriting: true)))
             _ = try queue.read { try StoreSchema.check($0, "main") }
             try StoreSchema.versions.migrate(queue)
+            hasLabels = true
         } catch {
             throw Store.failure("open", error, path)
         }
@@ -39,16 +42,18 @@ public final class Store {
             if !file.isEmpty {
                 // Attached to an in-memory database, whose opening cannot fail.
                 let queue = Store.kept(try DatabaseQueue(configuration: Store.configuration(isWriting: false)))
-                let isMade = try queue.inDatabase { db in
+                let (isMade, hasLabels) = try queue.inDatabase { db in
                     try db.execute(sql: "ATTACH ? AS store", arguments: [file.path])
-                    return try StoreSchema.check(db, "store")
+                    return (try StoreSchema.check(db, "store"), try StoreSchema.hasLabels(db, "store"))
                 }
                 if isMade {
                     self.queue = queue
+                    self.hasLabels = hasLabels
                     return
                 }
             }
             queue = StoreSchema.empty
+            hasLabels = true
         } catch {
             throw Store.failure("open", error, path)
         }
@@ -131,6 +136,9 @@ public final class Store {
                         journal.isEnded && journal.complaint == nil, try text(journal.totals), header.version,
                     ])
                 let number = db.lastInsertedRowID
+                try db.execute(
+                    sql: "INSERT INTO about (batch, label, command, parts) VALUES (?, ?, ?, ?)",
+                    arguments: [number, header.label, header.command, try header.parts.map(text)])
                 let insert = try db.makeStatement(
                     sql: """
                         INSERT INTO run (batch, id, outcome, flaky, started, wall_ns, record) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -156,8 +164,68 @@ public final class Store {
     /// All batches, oldest first, one by one.
     public func batches(_ body: (Batch) throws -> Void) throws(Failure) {
         try asking { db in
-            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM batch ORDER BY number")
+            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM \(table) ORDER BY number")
             while let row = try rows.next() { try body(Store.batch(row)) }
+        }
+    }
+
+    /// The batches, with what is known about each.
+    private var table: String {
+        hasLabels
+            ? "batch LEFT JOIN about ON about.batch = batch.number"
+            : "(SELECT *, NULL AS label, NULL AS command, NULL AS parts FROM batch)"
+    }
+
+    /// Gives a batch a label, or none. False where there is no such batch.
+    public func label(_ number: Int64, _ label: String?) throws(Failure) -> Bool {
+        do {
+            return try queue.write { db in
+                let count = try Int.fetchOne(
+                    db, sql: "SELECT count(*) FROM batch WHERE number = ?", arguments: [number])
+                guard count == 1 else { return false }
+                try db.execute(
+                    sql: """
+                        INSERT INTO about (batch, label) VALUES (?, ?)
+                        ON CONFLICT (batch) DO UPDATE SET label = excluded.label
+                        """, arguments: [number, label])
+                return true
+            }
+        } catch { throw Store.failure("write", error, path) }
+    }
+
+    /// Numbers of the batches with a label, ascending.
+    public func numbers(of label: String) throws(Failure) -> [Int64] {
+        guard hasLabels else { return [] }
+        return try asking { db in
+            try Int64.fetchAll(db, sql: "SELECT batch FROM about WHERE label = ? ORDER BY batch", arguments: [label])
+        }
+    }
+
+    /// All labels, sorted.
+    public func labels() throws(Failure) -> [String] {
+        guard hasLabels else { return [] }
+        return try asking { db in
+            try String.fetchAll(db, sql: "SELECT DISTINCT label FROM about WHERE label IS NOT NULL ORDER BY label")
+        }
+    }
+
+    /// Runs whose record has a text, whatever its case; the latest batch first. `body` returns false to end.
+    public func search(_ text: String, _ body: (Int64, Results.RunRecord) -> Bool) throws(Failure) {
+        try asking { db in
+            let decoder = JSONDecoder()
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT batch, record FROM run WHERE instr(lower(record), lower(?)) > 0
+                    ORDER BY batch DESC, id COLLATE sizes
+                    """, arguments: [text])
+            while let row = try rows.next() {
+                let record: String = try row.value("record")
+                guard let run = try? decoder.decode(Results.RunRecord.self, from: Data(record.utf8)) else {
+                    throw DamagedRow(column: "record")
+                }
+                guard body(try row.value("batch"), run) else { return }
+            }
         }
     }
 
@@ -173,14 +241,18 @@ public final class Store {
             header: BatchHeader(
                 version: try row.value("version"), arguments: try decoded([String].self, "arguments"),
                 directory: try row.value("directory"), started: try row.value("started"),
-                bench: try row.value("bench"), simulated: try row.value("simulated")),
+                bench: try row.value("bench"), simulated: try row.value("simulated"),
+                label: String.fromDatabaseValue(row["label"]), command: String.fromDatabaseValue(row["command"]),
+                parts: String.fromDatabaseValue(row["parts"]).flatMap {
+                    try? decoder.decode([String].self, from: Data($0.utf8))
+                }),
             isComplete: try row.value("complete"), totals: try decoded(Totals.self, "totals"))
     }
 
     /// A batch by its number, its runs sorted by their ids; nil where there is none.
     public func batch(_ number: Int64) throws(Failure) -> StoredBatch? {
         let batch: Batch? = try asking { db in
-            try Row.fetchOne(db, sql: "SELECT * FROM batch WHERE number = ?", arguments: [number]).map(Store.batch)
+            try Row.fetchOne(db, sql: "SELECT * FROM \(table) WHERE number = ?", arguments: [number]).map(Store.batch)
         }
         guard let batch else { return nil }
         var (totals, count) = (Totals(), 0)

@@ -105,16 +105,28 @@ enum StoreSchema {
                 table.primaryKey(["batch", "id"])
             }
         }
+        versions.registerMigration("2") { db in
+            try db.create(table: "about") { table in
+                table.primaryKey("batch", .integer).references("batch", onDelete: .cascade)
+                table.column("label", .text).indexed()
+                table.column("command", .text)
+                table.column("parts", .text)
+            }
+        }
         return versions
     }()
 
     /// An empty database in memory, never changed.
-    static let empty: DatabaseQueue = {
-        guard let queue = try? DatabaseQueue(), (try? versions.migrate(queue)) != nil else {
+    static let empty = make(upTo: "2")
+    /// The same in the first version, which may still be read.
+    private static let first = make(upTo: "1")
+
+    private static func make(upTo version: String) -> DatabaseQueue {
+        guard let queue = try? DatabaseQueue(), (try? versions.migrate(queue, upTo: version)) != nil else {
             fatalError("SQLite cannot make a database in memory")
         }
         return queue
-    }()
+    }
 
     /// Throws for a database with other objects, such as a view, a trigger or another program's table; false where its
     /// creation was not completed. `schema`: its name in the connection.
@@ -122,7 +134,12 @@ enum StoreSchema {
         let ours = try empty.read { try objects($0, "main") }
         let found = try objects(db, schema)
         guard found.isSubset(of: ours) else { throw ForeignSchema() }
-        return found == ours
+        return try first.read { try objects($0, "main") }.isSubset(of: found)
+    }
+
+    /// Whether a checked database has the table with labels, which those of the first version lack.
+    static func hasLabels(_ db: Database, _ schema: String) throws -> Bool {
+        try objects(db, schema).contains { $0.first == "table" && $0[1] == "about" }
     }
 
     /// The declarations of all tables and indices.

@@ -47,7 +47,7 @@ import Testing
         "lab-machine": "bridge", "lab-clock": "host", "lab-accel": "tcg", "lab-nic": "connectx", "lab-tph": "v2",
         "lab-exporter": "size=1M", "seed": "1", "runs": "8", "repeat": "1",
         "jobs": "1", "retries": "0", "failure-trace": "1", "budget": "1", "color": "never", "slurm": "1", "cpu": "0",
-        "set": "a=1", "set-b": "a=1", "path": "a=b", "tph-abi": "auto", "timeout": "1s", "memory": "64M",
+        "label": "x", "set": "a=1", "set-b": "a=1", "path": "a=b", "tph-abi": "auto", "timeout": "1s", "memory": "64M",
         "shard": "1/1", "tag": "a", "matrix": "a=1", "allow": "all", "deny": "raw", "tlp": "-", "bind": "auto",
         "bench": "sim", "inject": "ibv_reg_mr:ENOMEM", "until": "line == 1",
     ]

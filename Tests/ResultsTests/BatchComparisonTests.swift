@@ -47,6 +47,8 @@ import Testing
         ([.fail], [.skip, .pass], .mended, false), ([.pass], [.notRun], .missing, true),
         ([.pass], [.interrupted], .notRun, false),
         ([], [.pass], .new, false), ([], [.fail], .fails, true), ([.fail], [.fail, .pass], .flaky, true),
+        ([.pass], [.expectedFailure], .known, false), ([.fail], [.expectedFailure], .known, false),
+        ([.expectedFailure], [.fail], .fails, true), ([.expectedFailure], [.unexpectedPass], .mended, false),
     ])
     func whatBecameOfARunIsSaid(
         _ before: [Outcome], _ now: [Outcome], _ kind: BatchComparison.RunChange.Kind, _ isWorse: Bool

@@ -255,6 +255,7 @@ import Testing
                     #expect(
                         !text.unicodeScalars.contains { $0.value < 32 && $0 != "\n" }
                             && text.contains("&lt;&amp;&quot;&gt;"))
+                case .csv: #expect(text.components(separatedBy: "\r\n").count == 3, "a heading, and a line for the run")
                 case .html: #expect(!text.contains("</script> #"))
                 case .json, .jsonl: break
                 }

@@ -160,6 +160,43 @@ import Testing
         }
     }
 
+    @Test func aBatchIsFoundByItsLabel() throws {
+        let folder = try Folder()
+        let path = folder.path + "/store"
+        for (name, label) in [("1", "before"), ("2", nil), ("3", "before")] {
+            let header = BatchHeader(
+                version: "1", arguments: [], directory: "/", started: "2026-01-31T00:00:00Z", bench: "bench: sim",
+                simulated: true, label: label, command: name == "3" ? "ab" : nil)
+            let journal = try BatchJournal(folder.path + "/" + name, header: header)
+            try journal.add(JournalTests.record("a.lua", .fail, reason: "No \"way\""))
+            try journal.end(at: "2026-01-31T00:00:01Z")
+            _ = try Store(path).add(try JournalReader(folder.path + "/" + name))
+        }
+        let store = try Store(reading: path)
+        #expect(try store.numbers(of: "before") == [1, 3] && store.numbers(of: "after").isEmpty)
+        #expect(try store.batch(3)?.header.label == "before" && store.batch(3)?.header.command == "ab")
+        #expect(try store.batch(2)?.header.label == nil)
+        #expect(try Store(path).label(2, "after") && Store(path).label(1, nil) && !Store(path).label(9, "x"))
+        #expect(try store.labels() == ["after", "before"] && store.numbers(of: "before") == [3])
+        var found: [Int64] = []
+        try store.search("A.LUA") { number, record in
+            found.append(number)
+            return record.reason == "No \"way\"" && found.count < 2
+        }
+        #expect(found == [3, 2], "the latest first, until it is enough")
+    }
+
+    /// As version 0.2 made them: without labels.
+    @Test func aStoreOfTheFirstVersionIsReadAndWritten() throws {
+        let folder = try Folder()
+        let path = try Self.made(in: folder)
+        try Self.change(path, ["DROP TABLE about", "DELETE FROM grdb_migrations WHERE identifier = '2'"])
+        let old = try Store(reading: path)
+        #expect(try old.batch(1)?.count == 1 && old.labels().isEmpty && old.numbers(of: "x").isEmpty)
+        #expect(try Store(path).label(1, "x"))
+        #expect(try Store(reading: path).numbers(of: "x") == [1])
+    }
+
     @Test func oneThatIsNotThereIsEmpty() throws {
         let folder = try Folder()
         #expect(try Store(reading: folder.path + "/none").batch(1) == nil)

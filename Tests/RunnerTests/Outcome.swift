@@ -35,7 +35,7 @@ struct Outcome {
 
     init(
         _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
-        tph: TPHChoice = .auto, kind: String = "sim"
+        tph: TPHChoice = .auto, expected: [ExpectedFailure] = [], kind: String = "sim"
     ) throws {
         let script = TemporaryScript(text)
         let path = script.path
@@ -50,6 +50,7 @@ struct Outcome {
         do throws(ErrorValue) {
             var context = RunContext(bench, Library(stdlib: [root + "/stdlib"]))
             context.sinks.report = { output.all.append($0) }
+            context.expected = expected
             result = try ScenarioRun(path, in: context, settings: settings).run()
         } catch {
             self.error = error

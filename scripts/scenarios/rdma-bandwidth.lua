@@ -1,8 +1,6 @@
 -- How much one queue pair moves: RDMA writes, reads or sends of several sizes, from one role to the other.
 local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
 
-local SIZES = { 64, 4096, 65536 }
-
 --- Receives `count` messages in the background of a stream: as many requests as fit, each posted again.
 local function receive_all(side, count, size)
   local posted, done = 0, 0
@@ -20,8 +18,10 @@ end
 
 local function bandwidth(name, opcode)
   return function(t, opt)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_send_wr = opt.depth })
-    for _, size in ipairs(SIZES) do
+    local side <close> = rdma_pair.connect(t, {
+      nic = opt.nic, length = math.max(table.unpack(opt.sizes)), max_send_wr = opt.depth,
+    })
+    for _, size in ipairs(opt.sizes) do
       t:barrier()
       if t:role() == "initiator" then
         local result = traffic.stream {
@@ -31,9 +31,8 @@ local function bandwidth(name, opcode)
         expect.equal(next(result.failures), nil, "failures")
         expect.equal(result.messages, opt.count, "messages")
         t:metric(name .. " bandwidth", result.bytes_per_s, { unit = "B/s", better = "higher", size = size })
-        t:log(("%6d bytes: %9.2f MB/s, %9.0f messages/s, processor %3.0f %%%s"):format(
-          size, result.bytes_per_s / 1e6, result.messages_per_s, 100 * result.cpu_ns / result.elapsed_ns,
-          rdma_pair.caveat(t)))
+        t:log(("%6d bytes: %9.0f messages/s, processor %3.0f %%%s"):format(
+          size, result.messages_per_s, 100 * result.cpu_ns / result.elapsed_ns, rdma_pair.caveat(t)))
       elseif opcode == "send" then
         receive_all(side, opt.count, size)
       end
@@ -49,6 +48,7 @@ return {
   roles = { "target", "initiator" },
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
+    sizes = { type = "sizes", default = "64,4K,64K", min = 1, max = "16M", about = "bytes of a message, in turn" },
     count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "messages of each size" },
     depth = { type = "integer", default = 128, min = 1, max = 4096, about = "messages on their way" },
     batch = { type = "integer", default = 1, min = 1, max = 1024, about = "messages posted at once" },

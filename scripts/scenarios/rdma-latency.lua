@@ -1,29 +1,39 @@
 -- How long a message takes: to and fro between two roles, half of each round trip.
 local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
 
+local LONGEST = 32768
+
+--- Round trips of messages of one size.
+local function measure(t, opt, side, name, opcode, size)
+  local result, histogram = traffic.ping_pong {
+    qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = LONGEST, size = size,
+    remote_addr = side.peer.addr + LONGEST, rkey = side.peer.rkey, inline = opt.inline,
+    count = opt.duration_ms == 0 and opt.count or nil, duration_ms = opt.duration_ms > 0 and opt.duration_ms or nil,
+  }
+  expect.equal(result.failure, nil, "failure")
+  if opt.duration_ms == 0 then
+    expect.equal(result.messages, opt.count, "round trips")
+  else
+    -- Both sides counted the same ones.
+    expect.equal(t:exchange(result.messages), result.messages, "round trips of the other role")
+  end
+  if t:role() == "initiator" then
+    local s = histogram:summary()
+    t:latencies(name .. " latency", histogram, { size = size })
+    t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
+      size, s.min_ns / 1e3, s.p50_ns / 1e3, s.p90_ns / 1e3, s.p99_ns / 1e3, s.p999_ns / 1e3, s.max_ns / 1e3,
+      rdma_pair.caveat(t)))
+  end
+  t:barrier()
+end
+
 local function latency(name, opcode)
   return function(t, opt)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_inline_data = opt.inline and opt.size or 0 })
-    local result, histogram = traffic.ping_pong {
-      qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = 32768, size = opt.size,
-      remote_addr = side.peer.addr + 32768, rkey = side.peer.rkey, inline = opt.inline,
-      count = opt.duration_ms == 0 and opt.count or nil, duration_ms = opt.duration_ms > 0 and opt.duration_ms or nil,
-    }
-    expect.equal(result.failure, nil, "failure")
-    if opt.duration_ms == 0 then
-      expect.equal(result.messages, opt.count, "round trips")
-    else
-      -- Both sides counted the same ones.
-      expect.equal(t:exchange(result.messages), result.messages, "round trips of the other role")
+    local longest = math.max(table.unpack(opt.sizes))
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_inline_data = opt.inline and longest or 0 })
+    for _, size in ipairs(opt.sizes) do
+      measure(t, opt, side, name, opcode, size)
     end
-    if t:role() == "initiator" then
-      local s = histogram:summary()
-      t:latencies(("%s of %d bytes"):format(name, opt.size), histogram)
-      t:log(("%d bytes: min %.2f us, p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f%s"):format(
-        opt.size, s.min_ns / 1e3, s.p50_ns / 1e3, s.p90_ns / 1e3, s.p99_ns / 1e3, s.p999_ns / 1e3, s.max_ns / 1e3,
-        rdma_pair.caveat(t)))
-    end
-    t:barrier()
   end
 end
 
@@ -34,9 +44,9 @@ return {
   roles = { "target", "initiator" },
   options = {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
-    count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips" },
+    count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips of each size" },
     duration_ms = { type = "integer", default = 0, min = 0, max = 3600000, about = "or so long instead; 0: count" },
-    size = { type = "size", default = 8, min = 1, max = 32768, about = "bytes of a message" },
+    sizes = { type = "sizes", default = "8,64,1K,8K", min = 1, max = LONGEST, about = "bytes of a message, in turn" },
     inline = { type = "boolean", default = false, about = "bytes are taken at once" },
   },
   needs = { "rdma" },

@@ -32,6 +32,7 @@ return {
     first = { type = "integer", default = 0x10, min = 0, max = 255, about = "first steering tag" },
     last = { type = "integer", default = 0x40, min = 0, max = 255, about = "last steering tag" },
     step = { type = "integer", default = 0x10, min = 1, max = 255, about = "from tag to tag" },
+    sizes = { type = "sizes", default = "64,4K,64K", min = 1, max = LENGTH, about = "bytes of a message, in turn" },
     count = { type = "integer", default = 500, min = 1, max = 10000000, about = "messages of each combination" },
   },
   needs = { "vfio.dma_buf_tph", "rdma.reg_dmabuf_mr" },
@@ -67,7 +68,7 @@ return {
         end
         t:barrier()
         if not target then
-          for _, size in ipairs { 64, 4096, LENGTH } do
+          for _, size in ipairs(opt.sizes) do
             local result = traffic.stream {
               qp = side.qp, opcode = "rdma_write", mr = side.mr, remote_addr = there.addr, rkey = there.rkey, size = size,
               count = opt.count,

@@ -10,7 +10,9 @@ private enum LabelKeys {
     static let size = Key<Int64?>("size", .size(0...Int64.max), "bytes of a message")
     static let st = Key<Int64?>("st", .integer(0...0xffff), "steering tag")
     static let ph = Key<ProcessingHint?>("ph", "processing hint")
-    static let all: [any TableKey] = [unit, isHigherBetter, size, st, ph]
+    static let all: [any TableKey] = [unit, isHigherBetter] + conditions
+    /// What latencies depend on.
+    static let conditions: [any TableKey] = [size, st, ph]
 }
 
 /// The first argument of a case function (`t`). Registered as a module, so that it is described like everything else.
@@ -63,6 +65,7 @@ let caseModule = Module(
             [
                 caseParameter, Parameter("name", .string(1...200), .required, "what was measured"),
                 Parameter("histogram", .object(LatencyHistogram.self), .required, "as `traffic` gives it"),
+                Parameter("labels", .record(LabelKeys.conditions), .absent, "what they depend on"),
             ],
             "Keeps a distribution of latencies in the result, and its p50 and p99 as metrics. Of a paced stream's the name says "
                 + "from what they count: \"from post\", \"from due\".",
@@ -148,16 +151,18 @@ private func latencies(_ call: Call) throws -> CInt {
         throw ErrorValue(kind: .argument, "case:latencies: '\(name)' has none")
     }
     try call.hold(2048, "case:latencies")
+    let labels = call[3].table
+    let (size, st, ph) = (labels[LabelKeys.size], labels[LabelKeys.st], labels[LabelKeys.ph]?.name)
     func value(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) }
     call.host.distributions.append(
         Distribution(
             name: name, count: Int64(clamping: histogram.totalCount), mean: histogram.mean,
-            percentiles: Distribution.kept.map { [$0, value($0)] }))
+            percentiles: Distribution.kept.map { [$0, value($0)] }, size: size, st: st, ph: ph))
     for (label, percentile) in [("p50", 50.0), ("p99", 99.0)] {
         call.host.metrics.append(
             Metric(
-                name: "\(name) \(label)", value: value(percentile), unit: "ns", better: "lower", size: nil, st: nil,
-                ph: nil))
+                name: "\(name) \(label)", value: value(percentile), unit: "ns", better: "lower", size: size, st: st,
+                ph: ph))
     }
     call.host.findingCame()
     return call.nothing

@@ -16,10 +16,13 @@ public struct Metric: Codable, Sendable, Equatable {
     public let ph: String?
 
     /// Identifies it among the metrics of its case: "bandwidth, 4096 bytes, st=0x42".
-    public var label: String {
-        name + (size.map { ", \($0) bytes" } ?? "") + (st.map { ", st=0x\(String($0, radix: 16))" } ?? "")
-            + (ph.map { ", ph=\($0)" } ?? "")
-    }
+    public var label: String { labelled(name, size, st, ph) }
+}
+
+/// A measurement's name with what it depends on.
+private func labelled(_ name: String, _ size: Int64?, _ st: Int64?, _ ph: String?) -> String {
+    name + (size.map { ", \($0) bytes" } ?? "") + (st.map { ", st=0x\(String($0, radix: 16))" } ?? "")
+        + (ph.map { ", ph=\($0)" } ?? "")
 }
 
 /// Latencies that a case measured (`t:latencies`).
@@ -32,6 +35,15 @@ public struct Distribution: Codable, Sendable, Equatable {
     public let mean: Double
     /// Pairs of a percentile and its latency in nanoseconds, ascending.
     public let percentiles: [[Double]]
+    /// Bytes of a message; nil where the latencies do not depend on that, or where unknown.
+    public let size: Int64?
+    /// The steering tag; nil where the latencies do not depend on it.
+    public let st: Int64?
+    /// The processing hint; nil where the latencies do not depend on it.
+    public let ph: String?
+
+    /// Identifies it among the distributions of its case: "write latency, 4096 bytes".
+    public var label: String { labelled(name, size, st, ph) }
 
     /// The stored percentiles.
     static let kept: [Double] = [0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100]

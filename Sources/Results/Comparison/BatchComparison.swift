@@ -19,6 +19,8 @@ public struct BatchComparison: Sendable {
             case notRun
             /// It failed before, and fails with another outcome now.
             case otherwise
+            /// It fails now, as expected, and did not fail so before.
+            case known
             /// It failed or was skipped before, and passes now.
             case mended
             /// It was absent before.
@@ -115,6 +117,7 @@ public struct BatchComparison: Sendable {
         }
         guard before.known != now.known || before.isFlaky != now.isFlaky else { return nil }
         if now.hasBad, !before.hasBad { return .fails }
+        if now.known.contains(.expectedFailure), !before.known.contains(.expectedFailure) { return .known }
         if now.isFlaky, !before.isFlaky { return .flaky }
         if now.hasBad { return .otherwise }
         if now.known.contains(.skip) {
@@ -133,8 +136,10 @@ struct Tally {
 
     mutating func add(_ outcome: Outcome) { outcomes[outcome, default: 0] += 1 }
 
-    /// Outcomes of repetitions that were run to their end.
-    var known: Set<Outcome> { Set(outcomes.keys).subtracting([.interrupted, .notRun]) }
+    /// Outcomes of repetitions that were run to their end. A pass is one, whatever was expected.
+    var known: Set<Outcome> {
+        Set(outcomes.keys.map { $0 == .unexpectedPass ? .pass : $0 }).subtracting([.interrupted, .notRun])
+    }
     var isKnown: Bool { !known.isEmpty }
     /// Whether no repetition could be run.
     var isLost: Bool { Set(outcomes.keys) == [.notRun] }

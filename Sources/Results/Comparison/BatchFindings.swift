@@ -40,7 +40,8 @@ public struct BatchFindings: Sendable {
                 add(.one(one.name, numbers[one.name] ?? 1), Group.outcome(one.verdict))
             }
             let isOfCases =
-                result.cases.contains { $0.verdict == .fail } && result.left_open.isEmpty && result.collecting.isEmpty
+                result.cases.contains { $0.verdict == .fail || $0.verdict == .unexpectedPass }
+                && result.left_open.isEmpty && result.collecting.isEmpty
             add(.outside, record.outcome.isGood || isOfCases ? .pass : record.outcome)
         }
 
@@ -56,6 +57,8 @@ public struct BatchFindings: Sendable {
             case .skip: .skip
             case .interrupted: .interrupted
             case .notRun: .notRun
+            case .expectedFailure: .expectedFailure
+            case .unexpectedPass: .unexpectedPass
             }
         }
     }

@@ -4,7 +4,12 @@ import Runner
 /// A page in a single file without external references: a template, and the results as JSON, which a script in it
 /// shows.
 enum HTMLReport {
-    static func write(_ journal: some RecordSource, history: [String: [PastRun]], to pieces: inout ResultFile.Pieces) {
+    /// `comparison`: how the batch compares with another one, whose measurements are charted too.
+    static func write(
+        _ journal: some RecordSource, history: [String: [PastRun]],
+        comparison: (document: ComparisonDocument, before: any RecordSource)? = nil,
+        to pieces: inout ResultFile.Pieces
+    ) {
         var page = pieces
         let encoder = RunRecord.encoder
         func json(_ value: some Encodable) -> [UInt8] {
@@ -16,15 +21,21 @@ enum HTMLReport {
         page.add(json(batch))
         page.add(cut("@HISTORY@", &rest))
         page.add(json(history))
-        page.add(cut("@RECORDS@", &rest))
-        page.add("[")
-        var isFirst = true
-        journal.each { record in
-            if !isFirst { page.add(",\n") }
-            isFirst = false
-            page.add(json(record))
+        page.add(cut("@COMPARISON@", &rest))
+        page.add(safe(comparison?.document.bytes ?? Array("null".utf8)))
+        func add(_ mark: String, _ source: (any RecordSource)?) {
+            page.add(cut(mark, &rest))
+            page.add("[")
+            var isFirst = true
+            source?.each { record in
+                if !isFirst { page.add(",\n") }
+                isFirst = false
+                page.add(json(record))
+            }
+            page.add("]")
         }
-        page.add("]")
+        add("@BEFORE@", comparison?.before)
+        add("@RECORDS@", journal)
         page.add(rest)
         pieces = page
     }

@@ -61,16 +61,19 @@ enum JUnit {
                 let kind: Kind =
                     switch one.verdict {
                     case .pass: .none
-                    case .fail: .failure
-                    // The suite's failed test case has the reason.
-                    case .skip, .notRun: .skipped
+                    case .fail, .unexpectedPass: .failure
+                    // JUnit knows no expected failures; pytest writes its own as skipped too. Of a case that was not
+                    // run, the suite's failed test case has the reason.
+                    case .skip, .notRun, .expectedFailure: .skipped
                     case .interrupted: .error
                     }
                 let text =
                     (one.further ?? []).map(\.line) + [one.error?.traceback ?? ""].filter { !$0.isEmpty }
                     + (one.kernel?.shown ?? [])
+                let known = one.verdict == .expectedFailure ? "expected to fail: \(one.expected_failure ?? ""): " : ""
                 return Test(
-                    name: one.name, kind: kind, message: one.message ?? "", text: text.joined(separator: "\n"),
+                    name: one.name, kind: kind, message: known + (one.message ?? ""),
+                    text: text.joined(separator: "\n"),
                     log: (kind == .none ? (one.further ?? []).map(\.line) : []) + one.log, wall: one.duration_ns)
             }
         }
@@ -78,8 +81,8 @@ enum JUnit {
         let kind: Kind =
             switch record.outcome {
             case .pass: .none
-            case .fail: .failure
-            case .skip: .skipped
+            case .fail, .unexpectedPass: .failure
+            case .skip, .expectedFailure: .skipped
             default: .error
             }
         if tests.isEmpty || (!record.outcome.isGood && !isTold) {

@@ -14,8 +14,20 @@ public enum ResultForm: String, Sendable, CaseIterable {
     case json
     /// One JSON document for each run, a line each.
     case jsonl
+    /// Comma-separated values, a line for each measurement.
+    case csv
     /// An HTML page.
     case html
+
+    /// Writes a page that also compares a batch with the one before.
+    public static func page(
+        _ journal: any RecordSource, against before: any RecordSource, _ comparison: ComparisonDocument,
+        history: [String: [PastRun]] = [:], to file: ResultFile
+    ) throws(Failure) {
+        try file.write { pieces in
+            HTMLReport.write(journal, history: history, comparison: (comparison, before), to: &pieces)
+        }
+    }
 
     /// Writes a batch to a file, which is replaced only by a complete one. `history`: earlier runs, for the page.
     public func write(_ journal: any RecordSource, history: [String: [PastRun]] = [:], to file: ResultFile)
@@ -28,6 +40,7 @@ public enum ResultForm: String, Sendable, CaseIterable {
             case .junit: JUnit.write(journal, to: &pieces)
             case .json: JSONForm.write(journal, to: &pieces)
             case .jsonl: JSONForm.writeLines(journal, to: &pieces)
+            case .csv: CSV.write(journal, to: &pieces)
             case .html: HTMLReport.write(journal, history: history, to: &pieces)
             }
         }
@@ -39,10 +52,20 @@ enum TestLine {
     /// A description: one line, without "#", which begins a directive.
     static func name(_ text: String) -> String { PrintableText.line(text).replacing("#", with: "_") }
 
+    /// " # TODO REASON" of what was expected to fail, and did; both protocols count that as no failure.
+    static func todo(_ isExpected: Bool, _ reason: String?) -> String {
+        isExpected ? " # TODO \(name(reason ?? "expected to fail"))" : ""
+    }
+
     static func reason(_ record: RunRecord) -> String { record.reason ?? record.outcome.rawValue }
 
     /// Lines of a text.
     static func lines(_ text: String) -> [String] { PrintableText.lines(text).filter { !$0.isEmpty } }
+}
+
+extension Outcome {
+    /// Whether TAP says "ok" of it. "not ok" with the directive TODO is no failure there.
+    fileprivate var isOK: Bool { self == .pass || self == .skip }
 }
 
 enum KTAP {
@@ -64,7 +87,8 @@ enum KTAP {
                     for line in (one.kernel?.shown ?? []).flatMap(TestLine.lines) { text.add("  # \(line)\n") }
                     let good = one.verdict == .pass || isSkipped
                     let skip = isSkipped ? " # SKIP \(TestLine.name(one.message ?? ""))" : ""
-                    text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\n")
+                    let todo = TestLine.todo(one.verdict == .expectedFailure, one.expected_failure)
+                    text.add("  \(good ? "ok" : "not ok") \(index + 1) \(TestLine.name(one.name))\(skip)\(todo)\n")
                 }
             }
             if !record.outcome.isGood {
@@ -72,8 +96,9 @@ enum KTAP {
             }
             for line in record.trace.flatMap(TestLine.lines) { text.add("# trace: \(line)\n") }
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
-            let directive = record.outcome == .timeout ? " # TIMEOUT" : skip
-            text.add("\(record.outcome.isGood ? "ok" : "not ok") \(number) \(TestLine.name(record.id))\(directive)\n")
+            let todo = TestLine.todo(record.outcome == .expectedFailure, record.expectation)
+            let directive = record.outcome == .timeout ? " # TIMEOUT" : skip + todo
+            text.add("\(record.outcome.isOK ? "ok" : "not ok") \(number) \(TestLine.name(record.id))\(directive)\n")
         }
         pieces = text
     }
@@ -87,7 +112,8 @@ enum TAP {
         journal.each { record in
             number += 1
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
-            text.add("\(record.outcome.isGood ? "ok" : "not ok") \(number) - \(TestLine.name(record.id))\(skip)\n")
+            let todo = TestLine.todo(record.outcome == .expectedFailure, record.expectation)
+            text.add("\(record.outcome.isOK ? "ok" : "not ok") \(number) - \(TestLine.name(record.id))\(skip)\(todo)\n")
             guard !record.outcome.isGood || record.flaky else { return }
             text.add("  ---\n  outcome: \(record.outcome.rawValue)\n  flaky: \(record.flaky)\n")
             text.add("  message: \(quoted(TestLine.reason(record)))\n")

@@ -14,7 +14,12 @@ extension BatchJournal {
         let header = BatchHeader(
             version: first.version, arguments: first.arguments, directory: first.directory,
             started: readers.map(\.header.started).min() ?? first.started, bench: first.bench,
-            simulated: first.simulated)
+            simulated: first.simulated, label: Set(readers.map(\.header.label)).count == 1 ? first.label : nil,
+            command: first.command,
+            parts: readers.prefix(mostShownParts).map { reader in
+                let (header, shard) = (reader.header, reader.header.shard.map { "part \($0) " } ?? "")
+                return "\(shard)of \(header.started), \(header.bench), in \(header.directory): \(reader.totals.text)"
+            })
         try journal.begin(header)
         var failure: Failure?
         for reader in readers {
@@ -27,6 +32,9 @@ extension BatchJournal {
         let isComplete = readers.allSatisfy { $0.isEnded && $0.unread.count == 0 } && missingParts(readers).isEmpty
         if isComplete { try journal.end(at: timestamp()) } else { try journal.flush() }
     }
+
+    /// Most parts that a merged journal describes.
+    private static let mostShownParts = 100
 
     /// Most parts of a batch: the tasks of Slurm's largest array.
     private static let mostParts = 4_000_000

@@ -23,12 +23,21 @@ public struct BatchHeader: Codable, Sendable {
     public let shard: String?
     /// Number of runs; nil for merged journals.
     public let runs: Int?
+    /// The user's name for it, "before-firmware"; nil for none.
+    public let label: String?
+    /// The command, where it is not "batch".
+    public let command: String?
+    /// Of merged journals: what each part was, in a line.
+    public let parts: [String]?
 
     /// From its parts.
     public init(
         version: String, arguments: [String], directory: String, started: String, bench: String, simulated: Bool,
-        shard: String? = nil, runs: Int? = nil
+        shard: String? = nil, runs: Int? = nil, label: String? = nil, command: String? = nil, parts: [String]? = nil
     ) {
+        self.label = label
+        self.command = command
+        self.parts = parts
         self.shard = shard
         self.runs = runs
         journal = BatchHeader.mark

@@ -39,6 +39,8 @@ public struct ChildReport: Codable, Sendable {
         case .skip: return .skip
         case .interrupted: return .interrupted
         case .notRun: return .notRun
+        case .expectedFailure: return .expectedFailure
+        case .unexpectedPass: return .unexpectedPass
         case .fail:
             switch result.cases.first(where: { $0.verdict == .fail })?.error?.kind {
             case .memory: return .memory
@@ -50,10 +52,17 @@ public struct ChildReport: Codable, Sendable {
 
     private static func reason(of result: ScenarioResult) -> String? {
         if let reason = result.skipped.first { return reason }
-        let bad = result.cases.first { $0.verdict == .fail || $0.verdict == .interrupted }
-        if let bad {
+        let worst: [Verdict] = [.interrupted, .fail, .unexpectedPass, .expectedFailure]
+        let bad = worst.lazy.compactMap { verdict in result.cases.first { $0.verdict == verdict } }.first
+        if let bad, !(bad.verdict == .expectedFailure && result.verdict != .expectedFailure) {
             let further = (bad.further ?? []).map { "; \($0.line)" }.joined()
-            return "\(bad.name): \(bad.message ?? bad.verdict.rawValue)" + further
+            let expected = bad.verdict == .expectedFailure ? "; expected to fail: \(bad.expected_failure ?? "")" : ""
+            return "\(bad.name): \(bad.message ?? bad.verdict.rawValue)" + further + expected
+        }
+        if result.verdict == .unexpectedPass,
+            let whole = (result.expected_failures ?? []).first(where: { $0.name == nil })
+        {
+            return "expected to fail, but passed; it was expected because: \(whole.reason)"
         }
         if result.verdict == .fail, result.left_open.isEmpty, let failure = result.collecting.first { return failure }
         if !result.left_open.isEmpty { return "left open: \(result.left_open.joined(separator: ", "))" }

@@ -22,12 +22,16 @@ public enum Outcome: String, Codable, Sendable, CaseIterable {
     case interrupted
     /// It was planned but could not be run: its file was removed or changed since the batch was begun.
     case notRun = "not_run"
+    /// It failed, and all of its failures were expected.
+    case expectedFailure = "expected_failure"
+    /// It passed, or a case did, that was expected to fail.
+    case unexpectedPass = "unexpected_pass"
 
     /// The word for reports: "not run".
-    public var word: String { self == .notRun ? "not run" : rawValue }
+    public var word: String { rawValue.replacing("_", with: " ") }
 
-    /// Whether it passed or was skipped.
-    public var isGood: Bool { self == .pass || self == .skip }
+    /// Whether it ended as it should: it passed, was skipped, or failed as expected.
+    public var isGood: Bool { self == .pass || self == .skip || self == .expectedFailure }
 }
 
 /// One process of a run. A failed run may be retried, in another process.
@@ -89,6 +93,8 @@ public struct RunRecord: Codable, Sendable {
     public var errors: String?
     /// The last calls before its end, where it did not pass.
     public var trace: [String] = []
+    /// The file with the record of its calls, where one was kept (`--record-failures`).
+    public var record: String?
     /// The scenario's result; nil where its process did not get so far.
     public var result: ScenarioResult?
 
@@ -104,6 +110,13 @@ public struct RunRecord: Codable, Sendable {
     /// Further failures of its cases: "CASE: and while closing: ...".
     var further: [String] {
         (result?.cases ?? []).flatMap { one in (one.further ?? []).map { "\(one.name): \($0.line)" } }
+    }
+
+    /// Why it was expected to fail, where it is about that; nil otherwise.
+    var expectation: String? {
+        guard outcome == .expectedFailure || outcome == .unexpectedPass else { return nil }
+        let cases = result?.cases.compactMap(\.expected_failure) ?? []
+        return cases.first ?? result?.expected_failures?.first { $0.name == nil }?.reason
     }
 
     /// Wall-clock time of its last attempt, nanoseconds.
@@ -146,13 +159,14 @@ public struct Totals: Codable, Sendable, Equatable {
     public func count(_ outcome: Outcome) -> Int { outcomes[outcome.rawValue] ?? 0 }
     /// Number of all runs.
     public var all: Int { outcomes.values.reduce(0, +) }
-    /// Number of runs that neither passed nor were skipped.
+    /// Number of runs that did not end as they should.
     public var bad: Int { Outcome.allCases.filter { !$0.isGood }.map(count).reduce(0, +) }
 
     /// "3 passed, 1 failed, 2 timed out"
     public var text: String {
         let words: [(Outcome, String)] = [
-            (.pass, "passed"), (.fail, "failed"), (.skip, "skipped"), (.error, "could not be run"),
+            (.pass, "passed"), (.fail, "failed"), (.skip, "skipped"), (.expectedFailure, "failed as expected"),
+            (.unexpectedPass, "expected to fail, but passed"), (.error, "could not be run"),
             (.crash, "crashed"), (.timeout, "timed out"), (.memory, "ran out of memory"),
             (.output, "printed too much"), (.interrupted, "interrupted"), (.notRun, "not run"),
         ]

@@ -43,14 +43,22 @@ public struct Samples: Sendable {
     /// Names of measurements that scenarios declared.
     public var declared: Set<MeasurementName> { Set(samples.filter(\.value.isDeclared).keys) }
 
-    /// Adds a run's measurements and its processor time. Runs that did not pass are ignored. Several values of one name
+    /// The values of a measurement, one for each run, in the unit that was given first; nil for an unknown one.
+    func values(of name: MeasurementName) -> (unit: Unit, values: [Double])? {
+        guard let sample = samples[name], let unit = sample.units.first else { return nil }
+        let known = sample.values.filter { $0.unit.base == unit.base }
+        return (unit, known.map { $0.unit == unit ? $0.value : unit.converted($0.value, from: $0.unit) })
+    }
+
+    /// Adds a run's measurements and its processor time. Runs that did not pass are ignored, and so are cases that
+    /// failed as expected. Several values of one name
     /// in one run count as one, their median: they depend on each other, so they are no sample of what other runs would
     /// measure.
     public mutating func add(_ record: RunRecord) {
-        guard record.outcome == .pass else { return }
+        guard record.outcome == .pass || record.outcome == .expectedFailure else { return }
         let run = record.group
         var found: [MeasurementName: [(value: Double, unit: Unit, better: String)]] = [:]
-        for one in record.result?.cases ?? [] {
+        for one in record.result?.cases ?? [] where one.verdict != .expectedFailure {
             for metric in one.metrics {
                 let name = MeasurementName(run: run, case: one.name, metric)
                 found[name, default: []].append((metric.value, Unit(metric.unit), metric.better))
@@ -197,7 +205,8 @@ extension RunRecord {
     /// Its ``id`` without the repetition's number. Runs of different batches are compared by this.
     public var group: String { RunRecord.group(of: id, in: file) }
 
-    static func group(of id: String, in file: String) -> String {
+    /// An id without the repetition's number. `file`: the run's file.
+    public static func group(of id: String, in file: String) -> String {
         guard id.hasPrefix(file), let mark = id.dropFirst(file.count).lastIndex(of: "#") else { return id }
         let number = id[id.index(after: mark)...]
         return !number.isEmpty && number.allSatisfy(\.isNumber) ? String(id[..<mark]) : id

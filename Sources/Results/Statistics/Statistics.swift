@@ -1,4 +1,5 @@
 import Glibc
+public import Runner
 
 /// The comparison of two samples of a measurement.
 public struct Comparison: Sendable {

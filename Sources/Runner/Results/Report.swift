@@ -1,3 +1,4 @@
+import Bindings
 import FoundationEssentials
 import Kernel
 
@@ -12,15 +13,24 @@ public enum Report {
             case .skip: "skip "
             case .interrupted: "stop "
             case .notRun: "not run "
+            case .expectedFailure: "xfail"
+            case .unexpectedPass: "XPASS"
             }
         var lines = [
             "  \(mark) \(PrintableText.line(one.name))  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"
         ]
         if let message = one.message { lines += told(message) }
+        if let reason = one.expected_failure, one.verdict == .expectedFailure {
+            lines += told("expected to fail: \(reason)")
+        }
         if let request = one.error?.request, !request.isEmpty { lines.append("        request: \(request)") }
         for failure in one.further ?? [] { lines += told(failure.line) }
         lines += (one.warnings ?? []).map { "        WARNING: " + PrintableText.line($0) }
         lines += one.log.flatMap { PrintableText.lines($0) }.map { "        | \($0)" }
+        lines += one.metrics.map { metric in
+            "        \(PrintableText.line(metric.label)) = \(PrintableText.line(Unit(metric.unit).amount(metric.value)))"
+                + (simulated ? "  [simulated]" : "")
+        }
         lines += (one.kernel?.shown ?? []).map { "        \(PrintableText.line($0))" }
         return lines
     }
@@ -64,6 +74,11 @@ public enum Report {
         } else {
             lines.append("  LEFT OPEN: " + result.left_open.joined(separator: ", "))
         }
+        let whole = (result.expected_failures ?? []).first { $0.name == nil }
+        if let whole, [.expectedFailure, .unexpectedPass].contains(result.verdict) {
+            let word = result.verdict == .expectedFailure ? "expected to fail" : "EXPECTED TO FAIL, BUT PASSED"
+            lines.append("  \(word): \(whole.reason)")
+        }
         return lines
     }
 
@@ -74,6 +89,12 @@ public enum Report {
         }
         func count(_ verdict: Verdict) -> Int { cases.count { $0 == verdict } }
         var text = "\(count(.pass)) passed, \(count(.fail)) failed, \(count(.skip)) skipped"
+        if count(.expectedFailure) > 0 { text += ", \(count(.expectedFailure)) failed as expected" }
+        let mended = results.count {
+            $0.verdict == .unexpectedPass && !$0.cases.map(\.verdict).contains(.unexpectedPass)
+        }
+        let passes = count(.unexpectedPass) + mended
+        if passes > 0 { text += ", \(passes) expected to fail, but passed" }
         if count(.notRun) > 0 { text += ", \(count(.notRun)) not run" }
         if results.contains(where: { $0.verdict == .interrupted }) { text += ", interrupted" }
         let leaks = results.count { !$0.left_open.isEmpty }

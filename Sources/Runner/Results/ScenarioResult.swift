@@ -13,9 +13,13 @@ public enum Verdict: String, Codable, Sendable {
     case interrupted
     /// It did not run: an earlier failure ended the run.
     case notRun = "not_run"
+    /// It failed, as ``ExpectedFailure`` says.
+    case expectedFailure = "expected_failure"
+    /// It passed, and was expected to fail.
+    case unexpectedPass = "unexpected_pass"
 
     /// The word for reports: "not run".
-    public var word: String { self == .notRun ? "not run" : rawValue }
+    public var word: String { rawValue.replacing("_", with: " ") }
 }
 
 /// A failure beside a case's first one.
@@ -51,6 +55,8 @@ public struct CaseResult: Codable, Sendable {
     public var error: ErrorFields?
     /// Later failures, in order: of closing after the first error, of other roles; absent where there are none.
     public var further: [FurtherFailure]?
+    /// Why it was expected to fail; absent where it was not, or where it was skipped.
+    public var expected_failure: String?
     /// Lines it logged.
     public var log: [String] = []
     /// Numbers it measured.
@@ -147,6 +153,8 @@ public struct ScenarioResult: Codable, Sendable {
     public var warnings: [String] = []
     /// Cases, in the order in which they ran.
     public var cases: [CaseResult] = []
+    /// The failures that are expected of it; absent where none are.
+    public var expected_failures: [ExpectedFailure]?
     /// Why the file could not be run (unreadable, not a scenario, no such option); absent where it could.
     public var unusable: String?
     /// Why the whole scenario was skipped.

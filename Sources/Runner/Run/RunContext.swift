@@ -25,6 +25,8 @@ public struct RunContext {
     public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
     /// The one role to run here, and the address of the others; nil runs all roles here.
     public var assignment: RoleAssignment?
+    /// The failures that are expected of the run, beside those that its scenario declares.
+    public var expected: [ExpectedFailure] = []
     /// Whether scenarios are of unknown origin, from a bundle: on this machine's devices they run only where that is
     /// trusted.
     public var isForeign = false

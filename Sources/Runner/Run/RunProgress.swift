@@ -109,13 +109,14 @@ public struct RunProgress: Sendable {
             if death.verdict == .fail { one.error = ErrorFields(error) }
         }
         one.kernel = death.kernel
+        one.judge(result.expected_failures ?? [])
         result.cases.append(one)
         for name in names.dropFirst(begun) {
             var rest = CaseResult(name: name, verdict: .notRun, duration_ns: 0)
             rest.message = "not run: \(death.message)"
             result.cases.append(rest)
         }
-        result.verdict = death.verdict
+        result.verdict = one.verdict == .expectedFailure ? result.judged : death.verdict
         return result
     }
 }

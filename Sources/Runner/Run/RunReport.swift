@@ -20,6 +20,7 @@ final class RunReport {
         result.sandbox = bench.sandbox
         sinks = script.context.sinks
         deadline = script.context.deadline
+        expect(script.context.expected)
     }
 
     /// The result without its cases, which are passed on one by one.
@@ -27,6 +28,12 @@ final class RunReport {
         var head = result
         head.cases = []
         return head
+    }
+
+    /// Adds failures that are expected of the run.
+    func expect(_ failures: [ExpectedFailure]) {
+        let all = (result.expected_failures ?? []) + failures
+        result.expected_failures = all.isEmpty ? nil : all
     }
 
     /// Shows a line.
@@ -40,6 +47,8 @@ final class RunReport {
 
     /// Adds a case's result, passes it on and shows it.
     func add(_ one: CaseResult) {
+        var one = one
+        one.judge(result.expected_failures ?? [])
         result.cases.append(one)
         tell(.ended(one))
         for line in Report.lines(one, simulated: result.simulated) { emit(line) }

@@ -125,6 +125,7 @@ public final class ScenarioRun {
         report.result.concerns = scenario.concerns
         report.result.expected = scenario.expected
         report.result.seen = scenario.seen
+        report.expect(scenario.expectedFailures)
         if let timeout = scenario.limits.timeout { context.deadline?.limit(timeout, isScenarios: true) }
     }
 
@@ -221,10 +222,7 @@ public final class ScenarioRun {
     }
 
     private func verdict() -> Verdict {
-        let verdicts = report.result.cases.map(\.verdict)
-        if verdicts.contains(.interrupted) || state.stop == .interrupt { return .interrupted }
-        if verdicts.contains(.fail) || !report.result.left_open.isEmpty { return .fail }
-        return verdicts.contains(.pass) ? .pass : .skip
+        state.stop == .interrupt ? .interrupted : report.result.judged
     }
 }
 

@@ -7,6 +7,8 @@ public struct OptionSchema: Sendable {
     public enum Kind: Sendable {
         case integer(ClosedRange<Int64>)
         case size(ClosedRange<Int64>)
+        /// Several sizes, each in this range, in the order given.
+        case sizes(ClosedRange<Int64>)
         case number
         case boolean
         case string
@@ -28,7 +30,7 @@ public struct OptionSchema: Sendable {
     public var isDevice: Bool {
         switch kind {
         case .pci, .rdma: true
-        case .integer, .size, .number, .boolean, .string, .choice: false
+        case .integer, .size, .sizes, .number, .boolean, .string, .choice: false
         }
     }
     /// The value where `--set` gives none; nil where it must be given.
@@ -42,6 +44,9 @@ public struct OptionSchema: Sendable {
             let low = range.lowerBound == Int64.min ? "" : "\(range.lowerBound)"
             let high = range.upperBound == Int64.max ? "" : "\(range.upperBound)"
             return low.isEmpty && high.isEmpty ? name : "\(name) \(low)..\(high)"
+        case .sizes(let range):
+            let high = range.upperBound == Int64.max ? "" : "\(range.upperBound)"
+            return "sizes, such as 64,4K; each \(range.lowerBound)..\(high)"
         case .number: return "number"
         case .boolean: return "true or false"
         case .string: return "text"
@@ -54,7 +59,7 @@ public struct OptionSchema: Sendable {
     /// A number as the user wrote it ("512K", 0x1234); nil for other types, and where only a Lua number was given.
     func written(_ settings: [(name: String, value: String)]) -> String? {
         switch kind {
-        case .integer, .size, .number: break
+        case .integer, .size, .sizes, .number: break
         default: return nil
         }
         if let setting = settings.last(where: { $0.name == name }) { return setting.value }
@@ -67,6 +72,7 @@ public struct OptionSchema: Sendable {
         switch (kind, value) {
         case (.number, .number(let number)): OptionSchema.plain(number)
         case (.integer, _), (.size, _), (.number, _): plainText(value)
+        case (.sizes, .list(let sizes)): sizes.map(plainText).joined(separator: ",")
         default: nil
         }
     }
@@ -88,6 +94,23 @@ public struct OptionSchema: Sendable {
                 throw error
             }
             return try check(.integer(value), in: range, text)
+        case .sizes(let range):
+            let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+            guard parts.count <= OptionSchema.mostSizes else {
+                throw refuse(text, "has at most \(OptionSchema.mostSizes) sizes")
+            }
+            var sizes: [LuaValue] = []
+            for part in parts {
+                guard let value = parseSize(String(part)) ?? Int64(part) else {
+                    var error = refuse(text, "must be \(typeText)")
+                    error.message += nearSize(String(part))
+                    throw error
+                }
+                let size = try check(.integer(value), in: range, String(part))
+                guard !sizes.contains(size) else { throw refuse(text, "has each size once") }
+                sizes.append(size)
+            }
+            return .list(sizes)
         case .number:
             guard let value = Double(text) else { throw refuse(text, "must be a number") }
             return .number(value)
@@ -125,6 +148,7 @@ public struct OptionSchema: Sendable {
 }
 
 extension OptionSchema {
+    private static let mostSizes = 64
     static let keys: Set<String> = ["type", "default", "about", "min", "max", "values", "id", "memory"]
 
     /// From one entry of a scenario's `options` table.
@@ -157,14 +181,14 @@ extension OptionSchema {
         guard case .string(let type)? = fields["type"] else {
             throw ErrorValue(
                 kind: .script,
-                "options.\(name).type is missing: integer, size, number, boolean, string, enum, pci or rdma")
+                "options.\(name).type is missing: integer, size, sizes, number, boolean, string, enum, pci or rdma")
         }
         switch type {
-        case "integer", "size":
-            let low = try bound("min", type == "size" ? 0 : Int64.min)
+        case "integer", "size", "sizes":
+            let low = try bound("min", type == "integer" ? Int64.min : 0)
             let high = try bound("max", Int64.max)
             guard low <= high else { throw ErrorValue(kind: .script, "options.\(name): min is above max") }
-            return type == "size" ? .size(low...high) : .integer(low...high)
+            return type == "size" ? .size(low...high) : type == "sizes" ? .sizes(low...high) : .integer(low...high)
         case "number": return .number
         case "boolean": return .boolean
         case "string": return .string
@@ -183,7 +207,7 @@ extension OptionSchema {
         case "rdma": return .rdma
         default:
             let near = nearest(
-                to: type, in: ["integer", "size", "number", "boolean", "string", "enum", "pci", "rdma"])
+                to: type, in: ["integer", "size", "sizes", "number", "boolean", "string", "enum", "pci", "rdma"])
             throw ErrorValue(
                 kind: .script,
                 "options.\(name).type '\(type)' is unknown\(near.map { "; did you mean '\($0)'?" } ?? "")")

@@ -36,15 +36,19 @@ public struct Scenario {
     public let limits: Limits
     /// Options with several values each; a batch runs every combination.
     public let matrix: [MatrixRow]
+    /// Failures that are known, on the bench on which it was loaded.
+    public let expectedFailures: [ExpectedFailure]
 
     /// The keys of a scenario's table.
     public static let keys: Set<String> = [
         "name", "about", "concerns", "expected", "seen", "options", "needs", "effects", "roles", "cases", "tags",
-        "timeout", "memory", "matrix",
+        "timeout", "memory", "matrix", "expected_failures",
     ]
 
     /// From the table that a scenario's file returned.
-    init(_ fields: [String: LuaValue], functions: [String: FunctionTable], file: String) throws(ErrorValue) {
+    init(
+        _ fields: [String: LuaValue], functions: [String: FunctionTable], file: String, on bench: String
+    ) throws(ErrorValue) {
         for key in fields.keys.sorted() where !Scenario.keys.contains(key) {
             throw unknownKey(key, in: "the scenario", of: Scenario.keys)
         }
@@ -66,6 +70,8 @@ public struct Scenario {
         tags = try Scenario.tags(fields["tags"])
         limits = try Limits(fields)
         matrix = try MatrixRow.rows(fields["matrix"], options)
+        expectedFailures = try ExpectedFailure.list(
+            fields["expected_failures"], cases: cases.map(\.name), on: bench)
     }
 
     /// What is wrong with one key's value, without a run; nil where nothing is. `options` are those that `matrix` may
@@ -180,7 +186,11 @@ public struct Scenario {
                     kind: .usage, "option '\(option.name)' has no default; give it with --set \(option.name)=...")
             }
             // A default such as "64K" becomes a number here.
-            if case .size = option.kind, case .string(let text) = value { values[option.name] = try option.parse(text) }
+            switch option.kind {
+            case .size, .sizes:
+                if case .string(let text) = value { values[option.name] = try option.parse(text) }
+            default: break
+            }
         }
         return values
     }

@@ -85,7 +85,7 @@ public final class ScenarioScript {
         case .table(let fields, let functions):
             returnsNoScenario = Scenario.keys.isDisjoint(with: fields.keys)
             do throws(ErrorValue) {
-                return try Scenario(fields, functions: functions, file: name)
+                return try Scenario(fields, functions: functions, file: name, on: context.bench.kind)
             } catch {
                 throw located(error)
             }

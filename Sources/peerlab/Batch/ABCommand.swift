@@ -1,6 +1,7 @@
 import Commands
 import ArgumentParser
 import Batch
+import CKernel
 import Glibc
 import Kernel
 import LuaKit
@@ -19,6 +20,7 @@ struct ABCommand: ParsableCommand {
             shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
             Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
             run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
+            Progress goes to stderr. With --store or --keep, A and B are kept as two batches, for peerlab results.
             """)
 
     @OptionGroup var on: BenchOptions
@@ -26,6 +28,7 @@ struct ABCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How long a run may take.", valueName: "30s")) var timeout = "5m"
     @Option(name: .customLong("set-b"), help: ArgumentHelp("Set an option for B alone.", valueName: "option=value"))
     var settingsB: [String] = []
+    @OptionGroup(title: "Results") var output: ABOutput
     @ArgumentParser.Argument(help: "The scenario before.", completion: .custom(Completions.scenarios)) var a: String
     @ArgumentParser.Argument(help: "The scenario after.", completion: .custom(Completions.scenarios)) var b: String
 
@@ -38,51 +41,59 @@ struct ABCommand: ParsableCommand {
         _ = try pairsB()
     }
 
-    private func pairsB() throws -> [(name: String, value: String)] {
+    func pairsB() throws -> [(name: String, value: String)] {
         try settingsB.map { try BenchOptions.pair($0, of: "--set-b") }
     }
 
     mutating func run() throws {
         a = try ShippedScenarios.path(a)
         b = try ShippedScenarios.path(b)
+        let results = try ABResults(self)
+        let out = results.descriptor
         let process = try BatchProcess(on, failureTrace: 0)
-        print(process.bench?.line ?? "bench: lab", to: STDOUT_FILENO)
+        print(process.bench?.line ?? "bench: lab", to: out)
         process.warmUp()
-        let first = try measure(process)
+        try results.begin(process.bench)
+        let first = try measure(process, results)
         var deaths = first.deaths
         let comparison = BatchComparison(first.found[0], first.found[1])
         // The case without a name is the whole run, which always passes or dies.
         for run in comparison.runs where run.kind != .new && run.isOfCase {
-            print(ResultsText.line(run), to: STDOUT_FILENO)
+            print(ResultsText.line(run), to: out)
         }
-        for name in comparison.unmeasured { print("not measured by B: \(name.text)", to: STDOUT_FILENO) }
-        for name in comparison.measuredAnew { print("not measured by A: \(name.text)", to: STDOUT_FILENO) }
+        for name in comparison.unmeasured { print("not measured by B: \(name.text)", to: out) }
+        for name in comparison.measuredAnew { print("not measured by A: \(name.text)", to: out) }
         var changes = comparison.changes
+        var again: [Change] = []
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
-        for change in changes { print(ResultsText.line(change), to: STDOUT_FILENO) }
+        for change in changes { print(ResultsText.line(change), to: out) }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
-            let more = try measure(process)
-            let again = Samples.compare(more.found[0].samples.only(worse), more.found[1].samples.only(worse))
+            let more = try measure(process, nil)
+            again = Samples.compare(more.found[0].samples.only(worse), more.found[1].samples.only(worse))
             deaths = zip(deaths, more.deaths).map { $0 + $1 }
-            for change in again { print("again: " + ResultsText.line(change), to: STDOUT_FILENO) }
+            for change in again { print("again: " + ResultsText.line(change), to: out) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
             changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
             print(
                 confirmed.isEmpty ? "not confirmed: it was chance, or has passed" : "confirmed: B is worse",
-                to: STDOUT_FILENO)
+                to: out)
         }
         let gone = comparison.unmeasured.count
         print(
-            ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: STDOUT_FILENO)
+            ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: out)
         let isLess = gone > 0 || comparison.runs.contains { $0.kind.isWorse }
-        throw ExitCode(ABCommand.status(changes, isLess: isLess, deaths: deaths).rawValue)
+        let status = ABCommand.status(changes, isLess: isLess, deaths: deaths, out)
+        try results.end(comparison, changes, again: again, status)
+        throw ExitCode(status.rawValue)
     }
 
     /// `isLess`: B measures less, or tries fewer cases, than A. `deaths`: numbers of guests of A and of B that died.
-    static func status(_ changes: [Change], isLess: Bool, deaths: [Int]) -> ExitStatus {
+    static func status(
+        _ changes: [Change], isLess: Bool, deaths: [Int], _ out: Int32 = STDOUT_FILENO
+    ) -> ExitStatus {
         if deaths.contains(where: { $0 > 0 }) {
-            print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: STDOUT_FILENO)
+            print("guests that died: \(deaths[0]) of A, \(deaths[1]) of B", to: out)
         }
         let isNewlyDying = deaths[0] == 0 && deaths[1] > 0
         if isNewlyDying || isLess || changes.contains(where: { $0.verdict == .worse }) { return .fail }
@@ -100,7 +111,9 @@ struct ABCommand: ParsableCommand {
     }
 
     /// Runs A and B alternately; returns the findings of each, and the numbers of their guests that died.
-    private func measure(_ process: BatchProcess) throws -> (found: [BatchFindings], deaths: [Int]) {
+    private func measure(_ process: BatchProcess, _ results: ABResults?) throws -> (
+        found: [BatchFindings], deaths: [Int]
+    ) {
         var found = [BatchFindings(), BatchFindings()]
         var deaths = [0, 0], passed = [0, 0]
         // A B B A A B B A
@@ -113,6 +126,10 @@ struct ABCommand: ParsableCommand {
             let isB = order[task.index] == 1
             return process.run(isB ? b : a, isB ? extra : [], task)
         }
+        var progress = Progress(total: order.count, done: 0, color: output.color.isOn(STDERR_FILENO))
+        var totals = Totals()
+        workers.tick = { [unowned workers] in progress.show(totals, running: workers.names, at: sys_monotonic()) }
+        defer { progress.end() }
         try workers.run(
             next: {
                 guard failure == nil, refusal == nil, next < order.count else { return nil }
@@ -129,21 +146,26 @@ struct ABCommand: ParsableCommand {
                 let verdict = BatchVerdict(ending, task)
                 let (attempt, report) = (verdict.attempt, verdict.report)
                 let side = order[task.index]
+                totals.add(attempt.outcome, flaky: false)
                 if let death = ABCommand.death(report?.result) {
+                    progress.end()
                     print("\(task.id): \(attempt.reason ?? death.text)", to: STDERR_FILENO)
                     deaths[side] += 1
                     return
                 }
-                guard attempt.outcome == .pass else {
+                guard attempt.outcome == .pass || attempt.outcome == .expectedFailure else {
                     failure = failure ?? "\(task.id): \(attempt.outcome.rawValue): \(attempt.reason ?? "")"
                     return
                 }
                 // An empty id for both sides, so that they compare as one run.
-                var record = RunRecord(id: "", file: "", outcome: .pass, started: "", limits: Limits())
+                var record = RunRecord(
+                    id: "", file: "", outcome: attempt.outcome, started: BatchJournal.timestamp(), limits: Limits())
+                record.attempts = [attempt]
                 record.cpu_ns = ending.cpu
                 record.result = report?.result
                 found[side].add(record)
                 passed[side] += 1
+                do { try results?.add(record, side, number: passed[side]) } catch { refusal = refusal ?? error }
                 // The first pair of runs is complete.
                 if passed[side] == 1, passed[1 - side] > 0 {
                     do { try check(Samples.judged(found[0].samples, found[1].samples)) } catch { refusal = error }

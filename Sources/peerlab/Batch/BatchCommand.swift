@@ -65,6 +65,9 @@ struct BatchCommand: ParsableCommand {
         }
         let path = try output.journal.map(FormOptions.absolute) ?? JournalFolder.unfinished()
         let before = try JournalReader(path, keepsPlan: true)
+        if let other = before.header.command {
+            throw ValidationError("\(path) is of peerlab \(other), which cannot be gone on with")
+        }
         if let complaint = before.complaint { print("peerlab: \(path): \(complaint)", to: STDERR_FILENO) }
         let wanted = output.forms.absolute
         // Without a question, the journal counts as the user's word only where nobody else can have written it.

@@ -105,11 +105,23 @@ struct BatchRunning: ParsableArguments {
     @Option(help: ArgumentHelp("Try what does not pass so often again; what passes then is flaky.", valueName: "N"))
     var retries = 0
 
+    @OptionGroup var expect: ExpectOption
+
     @Flag(help: "Start no more after the first that does not pass.")
     var failFast = false
 
     @Option(help: ArgumentHelp("How many of the last calls a failure's result has; 0 for none.", valueName: "LINES"))
     var failureTrace = 100
+
+    @Option(
+        help: ArgumentHelp(
+            "Keep a record of each run that does not end as it should in DIR, as run --record writes it.",
+            valueName: "DIR"))
+    var recordFailures: String?
+
+    /// Where the only run of a batch in the lab's guest writes its record.
+    @Option(help: .hidden)
+    var recordFile: String?
 
     @Flag(help: "Run all in one guest of the lab, instead of booting one for each; the guest's kernel is then shared.")
     var labShare = false
@@ -152,6 +164,7 @@ struct BatchOutput: ParsableArguments {
         help: ArgumentHelp(
             "Keep the results in FILE, for peerlab results; default: below XDG_DATA_HOME.", valueName: "FILE"))
     var store: String?
+    @OptionGroup var name: LabelOption
     @Flag(help: "Keep the results in no store.")
     var noStore = false
     @Option(help: "Colours: auto, always or never; NO_COLOR is obeyed.")

@@ -17,11 +17,13 @@ final class BatchProcess {
     let bench: Bench?
     private let on: BenchOptions
     private let failureTrace: Int
+    private let expected: ExpectedFailures
     private let library: Library
     private let grants: Grants
 
     /// `failureTrace`: number of last calls in a failure's result.
-    init(_ on: BenchOptions, failureTrace: Int) throws {
+    init(_ on: BenchOptions, failureTrace: Int, expected: ExpectedFailures = ExpectedFailures()) throws {
+        self.expected = expected
         self.on = on
         self.failureTrace = failureTrace
         library = on.library
@@ -40,8 +42,10 @@ final class BatchProcess {
         _ = ChildStory(ChildMessage.lines(report(on: bench, "/dev/null", [], Grants(), nil, emit: { _ in })))
     }
 
-    /// Runs in the child.
-    func run(_ file: String, _ cell: [(name: String, value: String)], _ task: BatchTask) -> Int32 {
+    /// Runs in the child. `record`: the file of the run's record; nil for none.
+    func run(
+        _ file: String, _ cell: [(name: String, value: String)], _ task: BatchTask, record path: String? = nil
+    ) -> Int32 {
         let settings = ((try? on.pairs()) ?? []).filter { pair in !cell.contains { $0.name == pair.name } }
         let all = settings + cell
         let report: ChildReport
@@ -60,13 +64,28 @@ final class BatchProcess {
             if let inside = on.insideLab {
                 bench = HostBench.make(tph: bench.tph, insideLab: inside, capture: GuestCapture())
             }
+            let record: RecordFile?
+            do { record = try path.map { try self.record($0, of: file, on: bench, all) } } catch {
+                let reason = (error as? Failure)?.message ?? Run.message(for: error)
+                let unusable = ChildReport(unusable: "its record cannot be written: \(reason)")
+                return writeAll(ChildMessage.lines(unusable), to: 3) ? 0 : 1
+            }
             bench.sandbox = confinement.apply()
             LuaState.tellPosition(to: 3)
-            report = self.report(on: bench, file, all, grants, watched) { print($0, to: STDOUT_FILENO) }
+            report = self.report(on: bench, file, all, grants, watched, record) { print($0, to: STDOUT_FILENO) }
+            _ = record?.finish()
             return writeAll(ChildMessage(report).line, to: 3) ? 0 : 1
         }
         report = runInLab(file, all)
         return writeAll(ChildMessage.lines(report), to: 3) ? 0 : 1
+    }
+
+    private func record(
+        _ path: String, of file: String, on bench: Bench, _ settings: [(name: String, value: String)]
+    ) throws -> RecordFile {
+        try RecordFile(
+            try FailureRecords.open(path), of: [library.shown(file)], on: bench, model: recordModel(on, bench),
+            settings: settings.map { "\($0.name)=\($0.value)" })
     }
 
     /// Receivers of progress, and observers, of a run.
@@ -78,10 +97,11 @@ final class BatchProcess {
     }
 
     /// Runs in the child: boots a guest for this run alone, in which its limits hold.
-    func runInGuest(_ id: String, of file: String, _ guest: LabGuest) -> Int32 {
+    func runInGuest(_ id: String, of file: String, _ guest: LabGuest, record: String? = nil) -> Int32 {
         var report = ChildReport(unusable: "the guest has no result of it")
         do {
-            _ = try guest.run([id], of: [file]) { report = ChildReport($0) }
+            let output = try record.map { path throws(Failure) in try ResultFile(path) }
+            _ = try guest.run([id], of: [file], record: output) { report = ChildReport($0) }
         } catch {
             report = ChildReport(unusable: (error as? Failure)?.message ?? Run.message(for: error))
         }
@@ -90,15 +110,20 @@ final class BatchProcess {
 
     private func report(
         on bench: Bench, _ file: String, _ settings: [(name: String, value: String)], _ grants: Grants,
-        _ watched: Watched?, emit: @escaping (String) -> Void
+        _ watched: Watched?, _ record: RecordFile? = nil, emit: @escaping (String) -> Void
     ) -> ChildReport {
         let ring = TraceRing(limit: failureTrace)
         var context = RunContext(bench, library)
         context.limits = Limits(timeout: watched?.task.timeout, memory: watched?.task.scriptMemory)
         context.permissions = { Permissions(grants) }
         if failureTrace > 0 { context.tracing.line = { ring.add($0) } }
+        if let record {
+            context.tracing.attach = { record.watch($0) }
+            context.sinks.notes = { record.note($0) }
+        }
         context.kernelLog = watched?.kernelLog
         context.sinks.report = emit
+        if let watched { context.expected = expected.failures(of: RunRecord.group(of: watched.task.id, in: file)) }
         if let watched {
             context.sinks.events = { event in
                 watched.host?.tell(RunMessage(run: watched.task.id, event).line)

@@ -16,6 +16,10 @@ final class BatchRun {
     private let arguments: [String]
     let journal: BatchJournal
     private let process: BatchProcess
+    private let expected: ExpectedFailures
+    private let records: FailureRecords?
+    /// The record of a run's last attempt that did not end as it should.
+    private var kept: [Int: String] = [:]
     private let files: [(form: ResultForm, file: ResultFile)]
     let plan: BatchPlan
     private let seed: UInt64?
@@ -40,10 +44,13 @@ final class BatchRun {
         var all = OutputFiles()
         all.read(batch: try ShippedScenarios.paths(command.paths, takesKinds: true))
         command.on.read(into: &all)
+        if let path = command.running.expect.path { all.read("the known failures", path) }
         try all.append("--journal", command.selection.list || resumed != nil ? nil : path)
         if let store = command.output.store { try all.append("--store", store) }
         files = try command.output.forms.files(&all)
-        process = try BatchProcess(command.on, failureTrace: command.running.failureTrace)
+        expected = try command.running.expect.failures()
+        records = try command.selection.list ? nil : command.running.recordFailures.map(FailureRecords.init)
+        process = try BatchProcess(command.on, failureTrace: command.running.failureTrace, expected: expected)
         var plan = try BatchPlan(command, planned: resumed?.planned ?? [])
         if Workers.isInterrupted {
             print("peerlab: interrupted before anything was run", to: STDERR_FILENO)
@@ -58,7 +65,8 @@ final class BatchRun {
             directory: BatchRun.directory(),
             started: BatchJournal.timestamp(),
             bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false,
-            shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count)
+            shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count,
+            label: command.output.name.label)
         let isListed = command.selection.list
         journal = try BatchJournal(isListed ? "/dev/null" : path, header: resumed == nil || isListed ? header : nil)
         if let resumed {
@@ -132,15 +140,18 @@ final class BatchRun {
         }
         process.warmUp()
         if command.on.insideLab != nil { host = GuestLine() }
-        let guest = LabGuest(command.on, arguments, paths: command.paths)
+        var guest = LabGuest(command.on, arguments, paths: command.paths)
+        guest.expected = command.running.expect.path
         if process.bench == nil, command.running.labShare {
             try runIn(guest)
             return try finish()
         }
-        let workers = Workers(jobs: command.running.workers) { [process, plan, guest] task in
-            let cell = plan.cells[task.index]
-            guard process.bench == nil else { return process.run(plan.files[cell.file].path, cell.settings, task) }
-            return process.runInGuest(cell.id, of: plan.files[cell.file].path, guest)
+        // Each process sees how many attempts there were when it was forked.
+        let workers = Workers(jobs: command.running.workers) { [unowned self, process, plan, guest] task in
+            let cell = plan.cells[task.index], file = plan.files[cell.file].path
+            let record = command.running.recordFile ?? records?.path(cell.id, attempt: attempt(of: task))
+            guard process.bench == nil else { return process.run(file, cell.settings, task, record: record) }
+            return process.runInGuest(cell.id, of: file, guest, record: record)
         }
         workers.tick = { [unowned self, unowned workers] in tick(workers) }
         do throws(Errno) {
@@ -195,6 +206,9 @@ final class BatchRun {
         return task
     }
 
+    /// The number of a task's attempt, from 1.
+    private func attempt(of task: BatchTask) -> Int { (attempts[task.index]?.count ?? 0) + 1 }
+
     private func limits(of index: Int) -> Limits {
         command.running.limits(for: plan.files[plan.cells[index].file].metadata?.limits ?? Limits())
     }
@@ -218,6 +232,9 @@ final class BatchRun {
         let (attempt, report) = (verdict.attempt, verdict.report)
         attempts[index, default: []].append(attempt)
         let isBad = !attempt.outcome.isGood
+        if let path = records?.settle(task.id, attempt: attempts[index]?.count ?? 1, isGood: !isBad) {
+            kept[index] = path
+        }
         if isBad, (attempts[index]?.count ?? 0) <= command.running.retries, !Workers.isInterrupted {
             waiting.insert(index, at: next)
             return
@@ -237,6 +254,7 @@ final class BatchRun {
         }
         record.trace = report?.trace ?? []
         record.result = report?.result
+        record.record = kept.removeValue(forKey: index)
         attempts[index] = nil
         started[index] = nil
         totals.add(record)
@@ -270,11 +288,21 @@ final class BatchRun {
         } else {
             print("journal: \(journal.path)", to: STDERR_FILENO)
         }
+        tellUnused(reader)
         if let complaint = reader.complaint { print("peerlab: \(journal.path): \(complaint)", to: STDERR_FILENO) }
         guard writeForms(reader) else { return ExitStatus.software.rawValue }
         if isInterrupted { return ExitStatus.interrupted.rawValue }
         if totals.bad > 0 || missing > 0 { return ExitStatus.fail.rawValue }
-        return totals.count(.pass) > 0 ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
+        return totals.count(.pass) + totals.count(.expectedFailure) > 0
+            ? ExitStatus.pass.rawValue : ExitStatus.skipped.rawValue
+    }
+
+    /// Tells which lines of `--expect` are about nothing that was run. A guest of the lab runs only a part.
+    private func tellUnused(_ reader: JournalReader) {
+        guard command.running.expect.path != nil, command.on.insideLab == nil else { return }
+        var runs: [(run: String, cases: [String])] = []
+        reader.each { runs.append(($0.group, $0.result?.cases.map(\.name) ?? [])) }
+        command.running.expect.tell(expected, unusedBy: runs)
     }
 
     /// Writes all formats; false where one could not be written.
@@ -323,6 +351,7 @@ enum BatchSummary {
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
             print(
                 " \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor, after: mark)
+            if let path = record.record { print("  record: \(path)", to: descriptor) }
         }
     }
 }

@@ -20,8 +20,12 @@ struct BatchVerdict {
         // Where the running case is known, the attempt's reason names it, so that all formats agree.
         let isCut = story.report == nil && report != nil
         let isLate = outcome == .timeout && report?.outcome == .timeout
+        // An end that was expected of the running case. What came after a report was expected of none.
+        let isExpected =
+            report?.outcome == .expectedFailure && (story.report == nil || outcome == .timeout || outcome == .output)
         attempt = Attempt(
-            outcome: outcome, reason: isCut || isLate ? report?.reason : reason, exit: ending.exit,
+            outcome: isExpected ? .expectedFailure : outcome,
+            reason: isCut || isLate || isExpected ? report?.reason : reason, exit: ending.exit,
             signal: ending.signal.map(BatchVerdict.name), wall_ns: ending.wall)
     }
 

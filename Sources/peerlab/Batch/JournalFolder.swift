@@ -22,7 +22,9 @@ enum JournalFolder {
         let folder = try Folders.batches()
         for name in names(inFolder: folder).filter({ $0.hasSuffix(".jsonl") }).sorted(by: >) {
             let path = "\(folder)/\(name)"
-            if let reader = try? JournalReader(path), !reader.isEnded, !isWritten(path) { return path }
+            if let reader = try? JournalReader(path), !reader.isEnded, reader.header.command == nil, !isWritten(path) {
+                return path
+            }
         }
         throw Failure(
             "open", Errno(ENOENT), object: folder, hint: "no batch there is unfinished; name a journal with --journal")

@@ -12,6 +12,8 @@ struct LabGuest {
     private let on: BenchOptions
     private let arguments: [String]
     private let paths: [String]
+    /// The file of `--expect`, of this machine.
+    var expected: String?
 
     /// `arguments`: the batch's command line; `paths`: those of its words that name scenarios.
     init(_ on: BenchOptions, _ arguments: [String], paths: [String]) {
@@ -32,15 +34,25 @@ struct LabGuest {
     }
 
     /// Runs these ids of these files, one at a time where `isSerial`. `take` gets the records: where the guest dies,
-    /// those of runs that had ended, and of the one that caused it.
-    func run(_ ids: [String], of scripts: [String], isSerial: Bool = false, _ take: (RunRecord) -> Void) throws -> End {
+    /// those of runs that had ended, and of the one that caused it. `record`: where the record of a single run goes.
+    func run(
+        _ ids: [String], of scripts: [String], isSerial: Bool = false, record: ResultFile? = nil,
+        _ take: (RunRecord) -> Void
+    ) throws -> End {
         let wanted = "/root/ids"
+        let recording =
+            record == nil ? [] : ["--record-file", GuestJob.result(0), "--record-model", on.lab.model]
         let batch =
-            try ["batch", "--bench", "host", "--inside-lab", on.lab.inside, "--journal", "/root/journal"]
-            + ["--no-store", "--only", wanted] + own(isSerial: isSerial)
+            try ["batch"] + recording + [
+                "--bench", "host", "--inside-lab", on.lab.inside, "--journal", "/root/journal",
+            ]
+            + ["--no-store", "--only", wanted] + (expected.map { ["--expect", LabRun.path($0)] } ?? [])
+            + own(isSerial: isSerial)
             + on.grants.words().flatMap { ["--\($0.word)", $0.value] } + ["--"] + scripts
         var lab = LabRun(on.lab, lib: on.lib, batch)
         lab.scripts = scripts
+        lab.results = record.map { [LabResult($0, "--record-failures", .record)] } ?? []
+        lab.inputs = [expected].compactMap { $0 }
         lab.made = [(wanted, Array(ids.joined(separator: "\0").utf8))]
         let story = BatchStory(ids)
         lab.told = { story.add($0) }
@@ -77,8 +89,9 @@ struct LabGuest {
         let values =
             [
                 "--bench", "--lab-kernel", "--lab-tph", "--lab-machine", "--lab-clock", "--lab-accel",
-                "--lab-exporter", "--lab-nic", "--journal", "--store", "--ktap", "--tap", "--junit", "--json",
-                "--jsonl", "--html", "--color", "--seed", "--shard", "--retries",
+                "--lab-exporter", "--lab-nic", "--journal", "--store", "--expect", "--record-failures", "--ktap",
+                "--tap", "--junit", "--json",
+                "--jsonl", "--csv", "--html", "--label", "--color", "--seed", "--shard", "--retries",
                 "--allow", "--deny", "--rules",
             ] + (isSerial ? ["--jobs"] : [])
         let flags = ["--lab-share", "--lab-importer", "--no-store", "--resume", "--shuffle", "--fail-fast"]

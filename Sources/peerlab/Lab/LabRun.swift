@@ -252,9 +252,11 @@ extension LabRun {
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
+        if let path = options.expect.path { words += ["--expect", LabRun.path(path)] }
         if let json = outputs.json { words += ["--json", result(json, "--json", .results)] }
         self = try LabRun.scenarios(
             options.files, options.on, settings: options.on.settings, words, results: results, timeout: limits.timeout)
+        inputs = [options.expect.path].compactMap { $0 }
         bindsItself = !options.bind.isEmpty
     }
 

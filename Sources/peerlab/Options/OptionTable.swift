@@ -29,7 +29,7 @@ enum OptionTable {
         }
     }
 
-    private static let forms = "ktap tap junit json jsonl html"
+    private static let forms = "ktap tap junit json jsonl csv html"
     private static let all = Kind.allCases
     /// Options that configure the guest.
     private static let lab = Row(
@@ -40,23 +40,25 @@ enum OptionTable {
         // Set by the lab for the program in its guest.
         Row([.host], "inside-lab"),
     ]
-    /// Options without effect: the user's own scenarios need no trust, and only `run` writes a record.
+    /// Options without effect: the user's own scenarios need no trust, and no record is written.
     private static let untold = Row([], "trust record-model")
     private static let records = [Row([.sim], "lib"), lab, Row([.host], "inside-lab")]
 
     private static let rows: [String: [Row]] = [
         "run": scenarios + [
-            Row(all, "trace record json seed bind timeout memory"), Row([.sim, .lab], "tlp"), Row([.sim], "inject"),
+            Row(all, "trace record expect json seed bind timeout memory"), Row([.sim, .lab], "tlp"),
+            Row([.sim], "inject"),
             Row([.sim, .host], "cpu"), Row([.host], "trust role rendezvous record-model"),
         ],
         "batch": scenarios + [
-            untold,
+            Row([], "trust"),
             Row(
                 all,
                 "tag matrix list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"),
-            Row(all, "resume yes journal store no-store color slurm sbatch " + forms), Row([.lab], "lab-share"),
+            Row(all, "expect record-failures resume yes journal store label no-store color slurm sbatch " + forms),
+            Row([.lab], "lab-share"), Row([.host], "record-model record-file"),
         ],
-        "ab": scenarios + [untold, Row(all, "runs timeout set-b")],
+        "ab": scenarios + [untold, Row(all, "runs timeout set-b json html store keep label color")],
         "bundle": scenarios + [untold, Row(all, "output redact")],
         "replay": records + [Row(all, "bench loose path timeout memory")],
         "minimise": records + [Row(all, "on until budget output timeout memory")],
@@ -92,13 +94,14 @@ enum OptionTable {
     private static let conflicts = [
         Conflict(
             "batch", "list",
-            "retries fail-fast failure-trace timeout memory lab-share allow deny rules journal store no-store color slurm "
-                + "sbatch " + forms, "--list runs nothing"),
+            "retries fail-fast failure-trace timeout memory expect record-failures lab-share allow deny rules journal "
+                + "store label no-store color slurm sbatch " + forms, "--list runs nothing"),
         Conflict(
             "batch", "slurm", "shard only store lab-share " + forms,
             "each task of --slurm has a part of its own and a journal; peerlab results merge makes one result of them"),
         Conflict(
-            "batch", "lab-share", "retries fail-fast shuffle seed", "with --lab-share one guest runs all, in its order"),
+            "batch", "lab-share", "retries fail-fast shuffle seed record-failures",
+            "with --lab-share one guest runs all, in its order"),
         Conflict("restore", "forget", "list", "--forget removes what --list would show"),
     ]
 

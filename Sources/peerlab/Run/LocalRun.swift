@@ -22,6 +22,8 @@ final class LocalRun {
     private let capture: GuestCapture?
     /// In the lab's guest: the connection to the host.
     private let outside: GuestLine?
+    /// What `--expect` lists.
+    private let expected: ExpectedFailures
     private var context: RunContext
     private var results: [ScenarioResult] = []
     /// A copy of `results` for the thread that writes them where a run does not end.
@@ -35,8 +37,10 @@ final class LocalRun {
     /// Opens all output files, and drops the rights that the process does not need. `context` has the bench, and
     /// limits, bindings and injections from the options.
     init(
-        _ options: Run, _ context: RunContext, _ outputs: RunOutputs, _ keeper: RunKeeper?, _ capture: GuestCapture?
+        _ options: Run, _ context: RunContext, _ outputs: RunOutputs, _ keeper: RunKeeper?, _ capture: GuestCapture?,
+        _ expected: ExpectedFailures
     ) throws {
+        self.expected = expected
         self.options = options
         self.context = context
         self.keeper = keeper
@@ -133,6 +137,7 @@ final class LocalRun {
             if results.last?.verdict == .interrupted { break }
         }
         let written = [record?.finish(), trace.finish(), requests?.finish(), tlps.finish()]
+        options.expect.tell(expected, unusedBy: results.map { ($0.file, $0.cases.map(\.name)) })
         print(Report.summary(results), to: STDOUT_FILENO)
         let isWritten = output.map { LocalRun.writeJSON(results, to: $0) }
         keeper?.finish()
@@ -143,6 +148,7 @@ final class LocalRun {
 
     private func run(_ file: String, _ settings: [(name: String, value: String)]) {
         hasBegun = false
+        context.expected = expected.failures(of: file)
         do throws(ErrorValue) {
             let run = try ScenarioRun(file, in: context, settings: settings, seed: options.seed)
             results.append(try run.run())

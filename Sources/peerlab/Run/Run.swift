@@ -44,6 +44,8 @@ struct Run: ParsableCommand {
             "Write every ioctl and verb to FILE, to be replayed, made smaller, or turned into C.", valueName: "FILE"))
     var record: String?
 
+    @OptionGroup var expect: ExpectOption
+
     @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
     var json: String?
 
@@ -99,7 +101,7 @@ struct Run: ParsableCommand {
     private var unpacked: String?
 
     private enum CodingKeys: CodingKey {
-        case on, trace, tlp, inject, record, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
+        case on, trace, tlp, inject, record, expect, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
     }
 
     func validate() throws {
@@ -175,6 +177,7 @@ struct Run: ParsableCommand {
             // Scenarios of unknown origin have a time limit by default.
             let limits = try Limits(timeout: timeout ?? (isForeign ? "10m" : nil), memory: memory)
             let outputs = try RunOutputs(self, json: keeper?.output)
+            let expected = try expect.failures()
             var library = on.library
             library.unpacked = unpacked
             let bench: Bench
@@ -196,7 +199,7 @@ struct Run: ParsableCommand {
             context.tracing.faults = bench.isSimulated ? faults : nil
             // On a simulated bench every role runs in this process, whatever started it.
             context.assignment = bench.isSimulated ? nil : assignment
-            throw ExitCode(try LocalRun(self, context, outputs, keeper, capture).run(pairs))
+            throw ExitCode(try LocalRun(self, context, outputs, keeper, capture, expected).run(pairs))
         } catch let error as ErrorValue {
             throw ValidationError(error.line)
         } catch let error as Failure {
@@ -234,7 +237,7 @@ struct Run: ParsableCommand {
         let verdicts = results.map(\.verdict)
         if verdicts.contains(.interrupted) { return .interrupted }
         if !errors.isEmpty, errors.count == results.count, errors.allSatisfy({ $0.kind == .usage }) { return .usage }
-        if verdicts.contains(.fail) { return .fail }
-        return verdicts.contains(.pass) ? .pass : .skipped
+        if verdicts.contains(.fail) || verdicts.contains(.unexpectedPass) { return .fail }
+        return verdicts.contains(.pass) || verdicts.contains(.expectedFailure) ? .pass : .skipped
     }
 }

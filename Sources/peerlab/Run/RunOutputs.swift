@@ -48,6 +48,7 @@ struct RunOutputs {
         var files = OutputFiles()
         files.read(scripts: run.files)
         run.on.read(into: &files)
+        if let path = run.expect.path { files.read("the known failures", path) }
         json = try opened ?? files.write("--json", run.json)
         record = try files.write("--record", run.record)
         trace = try files.write("--trace", run.trace, dash: STDERR_FILENO)

@@ -37,7 +37,7 @@ public struct Unit: Hashable, Sendable {
 
     /// Converts a number from another unit of the same kind. Rounded to twelve digits, so that equal quantities in
     /// different units stay equal.
-    func converted(_ value: Double, from other: Unit) -> Double {
+    public func converted(_ value: Double, from other: Unit) -> Double {
         Unit.rounded(value * (other.scale / scale), digits: 12)
     }
 

@@ -1,0 +1,95 @@
+import Runner
+
+/// A comparison as JSON, and for the page.
+public struct ComparisonDocument: Encodable, Sendable {
+    /// One of the two sides.
+    public struct Side: Encodable, Sendable {
+        /// Its name: a file, a label, a batch's number.
+        public let name: String
+        /// When it began, ISO 8601.
+        public let started: String
+        /// The bench.
+        public let bench: String
+
+        /// From its parts.
+        public init(name: String, started: String, bench: String) {
+            self.name = name
+            self.started = started
+            self.bench = bench
+        }
+    }
+
+    private struct Run: Encodable {
+        let name: String
+        let kind: String
+        let is_worse: Bool
+        let before: String
+        let now: String
+    }
+
+    private struct Measurement: Encodable {
+        let name: String
+        let unit: String
+        let unit_now: String
+        let median: Double
+        let median_now: Double
+        let runs: Int
+        let runs_now: Int
+        /// Whether `change`, `low` and `high` are fractions of the first median; otherwise they are in `unit`.
+        let is_share: Bool
+        let change: Double
+        let low: Double?
+        let high: Double?
+        let p: Double
+        let verdict: String
+        let doubt: String?
+    }
+
+    private let tool = "peerlab compare"
+    private let before: Side
+    private let after: Side
+    private let simulated: Bool
+    private let verdict: String
+    private let differences: [String]
+    private let runs: [Run]
+    private let measurements: [Measurement]
+    private let no_longer_measured: [String]
+    private let measured_anew: [String]
+    /// Measured again, where the first result was worse.
+    private let again: [Measurement]
+
+    /// `changes`: the comparison's, with doubts that a second measurement brought; `again`: that measurement's.
+    /// `reason`: the text of a doubt.
+    public init(
+        _ comparison: BatchComparison, changes: [Change], again: [Change] = [], before: Side, after: Side,
+        simulated: Bool, verdict: String, reason: (Change.Doubt) -> String
+    ) {
+        self.before = before
+        self.after = after
+        self.simulated = simulated
+        self.verdict = verdict
+        differences = comparison.differences
+        runs = comparison.runs.map {
+            Run(name: $0.name, kind: "\($0.kind)", is_worse: $0.kind.isWorse, before: $0.before, now: $0.now)
+        }
+        measurements = changes.map { ComparisonDocument.measurement($0, reason) }
+        no_longer_measured = comparison.unmeasured.map(\.text)
+        measured_anew = comparison.measuredAnew.map(\.text)
+        self.again = again.map { ComparisonDocument.measurement($0, reason) }
+    }
+
+    private static func measurement(_ change: Change, _ reason: (Change.Doubt) -> String) -> Measurement {
+        let (comparison, effect) = (change.comparison, change.comparison.effect)
+        // JSON has no infinities: a change from nothing has no number.
+        func finite(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? $0 : nil } }
+        return Measurement(
+            name: change.name.text, unit: change.unit.text, unit_now: change.unitNow.text,
+            median: comparison.medians.0, median_now: comparison.medians.1, runs: comparison.counts.0,
+            runs_now: comparison.counts.1, is_share: effect.isShare, change: finite(effect.value) ?? 0,
+            low: finite(effect.interval?.lowerBound), high: finite(effect.interval?.upperBound),
+            p: comparison.test.probability, verdict: change.verdict.rawValue, doubt: change.doubt.map(reason))
+    }
+
+    /// The document.
+    public var bytes: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
+}

@@ -1,0 +1,49 @@
+import Bindings
+import Kernel
+import Runner
+
+/// Comma-separated values (RFC 4180), for spreadsheets: a line for each measurement, and one for each case without any.
+enum CSV {
+    private static let columns = [
+        "run", "case", "verdict", "measurement", "size", "st", "ph", "value", "unit", "better", "started", "reason",
+    ]
+
+    static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
+        var text = pieces
+        text.add(line(columns.map(quoted)))
+        journal.each { record in
+            let cases = record.result?.cases ?? []
+            for one in cases {
+                let before = [quoted(record.id), quoted(one.name), quoted(one.verdict.rawValue)]
+                let after = [quoted(record.started), quoted(one.message ?? "")]
+                for metric in one.metrics {
+                    let numbers = [
+                        quoted(metric.name), metric.size.map { "\($0)" } ?? "", metric.st.map { "\($0)" } ?? "",
+                        quoted(metric.ph ?? ""), "\(metric.value)", quoted(metric.unit), quoted(metric.better),
+                    ]
+                    text.add(line(before + numbers + after))
+                }
+                if one.metrics.isEmpty { text.add(line(before + [String](repeating: "", count: 7) + after)) }
+            }
+            if cases.isEmpty {
+                let run = [quoted(record.id), "", quoted(record.outcome.rawValue)]
+                text.add(
+                    line(
+                        run + [String](repeating: "", count: 7)
+                            + [quoted(record.started), quoted(record.reason ?? "")]))
+            }
+        }
+        pieces = text
+    }
+
+    private static func line(_ cells: [String]) -> String { cells.joined(separator: ",") + "\r\n" }
+
+    /// A text in one line. A spreadsheet would calculate a text that begins like a formula: such a one gets an
+    /// apostrophe before it.
+    static func quoted(_ text: String) -> String {
+        let plain = PrintableText.line(text)
+        let safe = plain.first.map { "=+-@".contains($0) } ?? false ? "'" + plain : plain
+        guard safe.contains(where: { $0 == "," || $0 == "\"" }) else { return safe }
+        return "\"" + safe.replacing("\"", with: "\"\"") + "\""
+    }
+}

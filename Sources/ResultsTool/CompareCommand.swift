@@ -1,0 +1,85 @@
+import ArgumentParser
+import Commands
+import Glibc
+import Kernel
+import Results
+import Runner
+
+extension ResultsCommand {
+    struct Compare: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Compare how two batches ended and what they measured.",
+            discussion: """
+                Runs that were repeated (--repeat) are the sample; how often does not matter. Of several values that one run \
+                has of a measurement the median counts. Mann-Whitney's U, exact, corrected for the number of measurements \
+                (Holm, Tarone); percentages are of medians. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
+                is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
+                one of its cases that fails, is flaky, skipped or missing now, or what is no longer measured, 3 nothing is \
+                worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \
+                that cannot be read.
+                """)
+        @OptionGroup var place: Place
+        @ArgumentParser.Argument(help: "The batch before.") var before: String
+        @ArgumentParser.Argument(help: "The batch after.") var after: String
+        @Flag(help: "Show what has not changed too.") var all = false
+        @Option(help: ArgumentHelp("Write the comparison as a JSON document to FILE.", valueName: "FILE")) var json:
+            String?
+        @Option(
+            help: ArgumentHelp(
+                "Write a page to FILE: the second batch, and how it compares with the first.", valueName: "FILE"))
+        var html: String?
+        @OptionGroup(title: "Limits") var limits: ForeignLimits
+
+        func validate() throws { try place.check(for: [before, after]) }
+
+        func run() throws {
+            var files = OutputFiles()
+            for name in [before, after] where Place.isJournal(name) { files.read("the journal", name) }
+            if let store = place.store { files.read("the store", store) }
+            // A document that goes to standard output has it alone.
+            let out = [json, html].contains("-") ? STDERR_FILENO : STDOUT_FILENO
+            let (document, page) = (try files.write("--json", json), try files.write("--html", html))
+            let (one, other) = try ResultsCommand.saying {
+                for file in [document, page] { try file?.open() }
+                try place.hold(limits, [before, after], outputs: [document, page].compactMap { $0 })
+                return (try place.source(before), try place.source(after))
+            }
+            guard one.header.simulated == other.header.simulated else {
+                throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
+            }
+            if one.header.simulated { print("simulated: these are no hardware results", to: out) }
+            let comparison = BatchComparison(one, other)
+            for line in comparison.differences { print("differs: \(line)", to: out) }
+            for run in comparison.runs where all || run.kind != .new {
+                print(ResultsText.line(run), to: out)
+            }
+            for name in comparison.unmeasured { print("not measured now: \(name.text)", to: out) }
+            for name in comparison.measuredAnew where all {
+                print("not measured before: \(name.text)", to: out)
+            }
+            for change in comparison.changes where all || change.isWorthALine {
+                print(ResultsText.line(change), to: out)
+            }
+            print(ResultsText.summary(comparison), to: out)
+            // Of a run whose line is lost nobody knows how it ended.
+            let isLost = ResultsCommand.tell([(before, one), (after, other)])
+            let isOpen = isLost || comparison.isUndecided
+            let status: ExitStatus = comparison.isWorse ? .fail : isOpen ? .undecided : .pass
+            try ResultsCommand.saying {
+                let told = ComparisonDocument(
+                    comparison, changes: comparison.changes, before: side(before, one), after: side(after, other),
+                    simulated: one.header.simulated, verdict: ResultsText.verdict(status),
+                    reason: ResultsText.reason)
+                try document?.write(told.bytes)
+                if let page { try ResultForm.page(other, against: one, told, to: page) }
+            }
+            throw ExitCode(status.rawValue)
+        }
+
+        private func side(_ name: String, _ source: any RecordSource) -> ComparisonDocument.Side {
+            ComparisonDocument.Side(
+                name: source.header.label ?? (Int64(name) == nil ? name : "batch \(name)"),
+                started: source.header.started, bench: source.header.bench)
+        }
+    }
+}

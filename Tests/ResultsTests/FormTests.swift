@@ -1,0 +1,68 @@
+import Foundation
+import Runner
+import Testing
+
+@testable import Results
+
+/// What the forms of results say.
+@Suite struct FormTests {
+    private static func text(_ form: ResultForm, _ records: [RunRecord]) throws -> String {
+        try JournalTests.withFile { path in
+            try form.write(BatchComparisonTests.Batch(records: records), to: try ResultFile(path))
+            return try JournalTests.text(of: path)
+        }
+    }
+
+    /// A run whose first case fails as expected, or passes though it was expected to fail.
+    private static func known(isGone: Bool) throws -> RunRecord {
+        var record = try CaseComparisonTests.record([("one", .fail), ("two", .pass)], id: "a.lua")
+        record.result?.cases[0].verdict = isGone ? .unexpectedPass : .expectedFailure
+        record.result?.cases[0].message = isGone ? "expected to fail, but passed" : "it is broken"
+        record.result?.cases[0].expected_failure = "bug #3"
+        record.outcome = isGone ? .unexpectedPass : .expectedFailure
+        record.reason = "one: it is broken"
+        return record
+    }
+
+    @Test func aKnownFailureIsTODOInKTAPAndTAP() throws {
+        let ktap = try Self.text(.ktap, [try Self.known(isGone: false)])
+        #expect(ktap.contains("\n  not ok 1 one # TODO bug _3\n") && ktap.contains("\n  ok 2 two\n"))
+        #expect(ktap.hasSuffix("\nnot ok 1 a.lua # TODO bug _3\n"))
+        #expect(try Self.text(.tap, [try Self.known(isGone: false)]).contains("\nnot ok 1 - a.lua # TODO bug _3\n"))
+    }
+
+    @Test func oneThatIsGoneFailsInKTAPAndTAP() throws {
+        let ktap = try Self.text(.ktap, [try Self.known(isGone: true)])
+        #expect(ktap.contains("\n  not ok 1 one\n") && ktap.hasSuffix("\nnot ok 1 a.lua\n") && !ktap.contains("TODO"))
+        #expect(ktap.contains("  # expected to fail, but passed\n"))
+        #expect(try Self.text(.tap, [try Self.known(isGone: true)]).contains("\nnot ok 1 - a.lua\n"))
+    }
+
+    @Test func aKnownFailureIsSkippedInJUnitAndOneThatIsGoneFails() throws {
+        let known = try Self.text(.junit, [try Self.known(isGone: false)])
+        #expect(known.contains("tests=\"2\" failures=\"0\" errors=\"0\""))
+        #expect(known.contains("<skipped message=\"expected to fail: bug #3: it is broken\"/>"))
+        #expect(try Self.text(.junit, [try Self.known(isGone: true)]).contains("tests=\"2\" failures=\"1\""))
+    }
+
+    @Test func aKnownFailureIsCountedApart() throws {
+        var totals = Totals()
+        for record in [try Self.known(isGone: false), JournalTests.record("b"), try Self.known(isGone: true)] {
+            totals.add(record)
+        }
+        #expect(totals.text == "1 passed, 0 failed, 1 failed as expected, 1 expected to fail, but passed")
+        #expect(totals.bad == 1 && totals.all == 3)
+    }
+
+    @Test func numbersAreLinesOfCSV() throws {
+        var record = try StatisticsTests.record([try StatisticsTests.metric("m", 12.5)], id: "a,b.lua#1")
+        let metrics = record.result?.cases[0].metrics ?? []
+        record.result?.cases[0].metrics = metrics + metrics
+        let lines = try Self.text(.csv, [record, JournalTests.record("=1+1", .crash, reason: "say \"no\"")])
+            .components(separatedBy: "\r\n")
+        #expect(lines.count == 5 && lines[4].isEmpty, "a heading, two measurements, a run without cases")
+        #expect(lines[0].hasPrefix("run,case,verdict,measurement,size,"))
+        #expect(lines[1].hasPrefix("\"a,b.lua#1\",") && lines[1].contains(",12.5,"))
+        #expect(lines[3].hasPrefix("'=1+1,,crash,") && lines[3].hasSuffix(",\"say \"\"no\"\"\""))
+    }
+}
