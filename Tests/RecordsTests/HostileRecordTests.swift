@@ -91,7 +91,7 @@ import Testing
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, \(name)=1}) = 0"
             ))
         #expect(c.contains("uint32_t member_\(name);"))
-        #expect(c.contains(".member_\(name) = (uint32_t)1,"))
+        #expect(c.contains(".member_\(name) = 1,"))
     }
 
     @Test func structuresOfOneNameAndOtherMembersAreTwo() throws {
@@ -101,9 +101,9 @@ import Testing
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, a=1}) = 0",
                 "feature FOO number=77 size=8 b=0:8",
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, b=1}) = 0"))
-        #expect(c.contains("struct vfio_device_feature_foo {\n"))
-        #expect(c.contains("struct vfio_device_feature_foo_2 {\n"))
-        #expect(c.contains("\t\t\tstruct vfio_device_feature_foo_2 fixed;"))
+        #expect(c.contains("struct local_vfio_device_feature_foo {\n"))
+        #expect(c.contains("struct local_vfio_device_feature_foo_2 {\n"))
+        #expect(c.contains("\t\t\tstruct local_vfio_device_feature_foo_2 data;"))
     }
 
     @Test func aCompletionIsComparedWithWhatTheRecordMade() throws {
@@ -115,7 +115,7 @@ import Testing
                 "ibv_poll_cq(cq=cq1, num_entries=1) = 1 {wc=[{wr_id=0, status=SUCCESS, qp_num=qp1.qp_num, opcode=SEND}]}"
             ))
         #expect(c.contains("wc[0].status"))
-        #expect(!c.contains("qp1_qp_num"))
+        #expect(!c.contains(", qp1_qp_num);"))
     }
 
     @Test func areasAtTheEndOfAPageAreGivenBack() throws {
@@ -163,7 +163,7 @@ import Testing
     /// libibverbs frees the structures of destroyed objects, and of what was made of a context.
     @Test func aDestroyedObjectIsNotUsedAgain() throws {
         let region = try Self.c("ibv_dereg_mr(mr=mr1) = 0")
-        #expect(region.contains("\tif (got == 0) {\n\t\t\t\tmr1 = NULL;\n\t\t\t}\n"), "\(region)")
+        #expect(region.contains("\t\tif (got == 0) {\n\t\t\tmr1 = NULL;\n\t\t}\n"), "\(region)")
         let context = try Self.c("ibv_close_device(context=context1) = 0")
         for name in ["context1", "pd1", "mr1", "cq1"] {
             #expect(context.contains("\t\t\t\(name) = NULL;\n"), "\(context)")
@@ -174,7 +174,7 @@ import Testing
     @Test func aNameThatIsGivenTwiceStandsForNothingBetween() throws {
         let again = try Self.c("mmap(0x40000000, 3, 1, 1, 0) = map1", "eventfd(0) = eventfd1", "eventfd(0) = eventfd1")
         #expect(again.contains("\tmap1 = NULL;\n\tif (fcntl(1, F_GETFD) < 0) {"), "\(again)")
-        #expect(again.split(separator: "\n").count { $0.contains("eventfd1 = -1;") } == 1 + 1)
+        #expect(again.split(separator: "\n").count { $0.contains("event_fd = -1;") } == 1 + 1)
     }
 
     /// An element of a work request is an address of its region, which may begin at 0.

@@ -142,7 +142,7 @@ import Testing
             recordText("mmap(0x7fffffffffff, 3, 0x22, -1, 0) = map1", "store(map1+0x403000, <41*16>, 16) = 0"))
         let lines = c.split(separator: "\n")
         let copy = try #require(lines.firstIndex { $0.contains("got = copy(") })
-        #expect(lines[..<copy].last { $0.contains("if (") }?.contains("if (map1) {") == true)
-        #expect(lines[copy...].contains { $0.contains("lacking(4, \"map1\");") })
+        let check = try #require(lines[..<copy].lastIndex { $0.contains("if (") })
+        #expect(lines[check].contains("if (!map1)") && lines[check + 1].contains("stop(4, \"map1\");"))
     }
 }

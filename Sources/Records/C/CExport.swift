@@ -2,14 +2,18 @@ import CKernel
 import Kernel
 
 /// A record as one C file that needs nothing of ours: the same calls in the same order, each answer compared with the
-/// recorded one. The file defines structures and request numbers itself, because installed headers may lack them.
+/// recorded one. Of what the kernel's headers may define it defines itself what the installed ones lack.
 public struct CExport {
     private let record: Record
     private let isKselftest: Bool
     private var decoder = Decoder()
+    let names: CNames
     /// Structures, in the order of their first use.
-    var structures: [(name: String, text: String)] = []
-    private var numbers: [(name: String, value: UInt64)] = []
+    var structures: [CDefinition] = []
+    /// Numbers that the program defines where its headers do not.
+    private var numbers: [(name: String, value: UInt64, isKernels: Bool)] = []
+    /// The kernel's headers that the calls need.
+    private var headers: Set<String> = []
     /// Variables for what calls give: their C types and names.
     var variables: [(type: String, name: String)] = []
     /// Paths of devices, which arguments may replace.
@@ -17,17 +21,18 @@ public struct CExport {
     private var usesVerbs = false
     /// One C function for each case of the record: its title, and its lines.
     private var parts: [(title: String, lines: [String])] = []
-    private var lines: [String] = []
+    private var entries: [CEntry] = []
 
     /// Exports `record`; `kselftest` makes it a test of the kernel's harness (tools/testing/selftests/kselftest_harness.h).
     public init(_ record: Record, kselftest: Bool = false) {
         self.record = record
         isKselftest = kselftest
+        names = CNames(
+            record.entries.lazy.compactMap { if case .operation(let operation) = $0.kind { operation } else { nil } })
         for entry in record.entries {
             switch entry.kind {
             case .comment(let text): add(text)
-            case .failure(let failure):
-                lines.append("\t/* here the script failed\(CText.comment(failure.text)) */")
+            case .failure(let failure): note("here the script failed\(CText.comment(failure.text))")
             case .feature(let feature): decoder.features[feature.number] = feature
             case .operation(let operation): add(operation, entry.line)
             }
@@ -37,75 +42,108 @@ public struct CExport {
 
     /// The file.
     public var text: String {
-        var file = [head, CText.includes]
-        if usesVerbs { file.append(CText.verbs) }
-        for (name, value) in numbers { file.append("#define \(name) \(CText.number(value))") }
-        file.append("")
-        file += structures.map { $0.text + "\n" }
-        if !variables.isEmpty { file.append("/* What calls gave. */") }
-        file += variables.map { "static \($0.type)\($0.type.hasSuffix("*") ? "" : " ")\($0.name)\(initial($0.type));" }
-        file.append("static const char *paths[] = {")
-        file += paths.map { "\t\(CText.quoted($0))," } + ["\tNULL", "};", ""]
-        file.append(isKselftest ? CText.harness : CText.helpers)
-        file.append(CText.checks)
+        var calls: [String] = []
         for (index, part) in parts.enumerated() {
-            file.append("/* \(CText.comment(part.title)) */")
-            file += ["static void part_\(index + 1)(void)", "{"] + part.lines + ["}", ""]
+            calls.append("/* \(CText.comment(part.title)) */")
+            calls += ["static void part_\(index + 1)(void)", "{"] + part.lines + ["}", ""]
         }
-        file += ["static void run(void)", "{"] + parts.indices.map { "\tpart_\($0 + 1)();" } + ["}", ""]
-        file.append(isKselftest ? CText.harnessMain : CText.main)
-        return file.joined(separator: "\n")
+        calls += ["static void make_calls(void)", "{"] + parts.indices.map { "\tpart_\($0 + 1)();" } + ["}", ""]
+        let pieces = CPiece.needed(by: calls)
+        let frame = CFrame(pieces, hasPaths: !paths.isEmpty, isKselftest: isKselftest)
+        let body = frame.variables + pieces.map(\.text) + calls + frame.beginning + [frame.end]
+        return (declarations(body) + body).joined(separator: "\n")
+    }
+
+    /// What stands in front of the functions.
+    private func declarations(_ body: [String]) -> [String] {
+        let called = CTokens.calls(body)
+        let system = CFrame.includes + CPiece.headers.filter { called.contains($0.function) }.map(\.header)
+        var lines = [head, "#define _GNU_SOURCE"]
+        lines += Set(system).sorted().map { "#include <\($0)>" }
+        lines += headers.sorted().flatMap(CHeaders.include)
+        if usesVerbs { lines.append("#include <infiniband/verbs.h>") }
+        if isKselftest { lines.append("#include \"kselftest_harness.h\"") }
+        lines.append("")
+        if !(structures.isEmpty && numbers.isEmpty), !headers.isEmpty {
+            lines += ["/* What the kernel's headers on this machine may be too old to have. */", ""]
+        }
+        // Before numbers, by which they are known.
+        lines += structures.map { $0.text + "\n" }
+        for (name, value, isKernels) in numbers {
+            let line = "#define \(name) \(CText.number(value))"
+            lines += isKernels ? ["#ifndef \(name)", line, "#endif"] : [line]
+        }
+        if !numbers.isEmpty { lines.append("") }
+        if !variables.isEmpty { lines.append("/* What calls gave. */") }
+        lines += variables.map { "static \($0.type)\($0.type.hasSuffix("*") ? "" : " ")\($0.name)\(initial($0.type));" }
+        if !paths.isEmpty {
+            lines.append("static const char *paths[] = {")
+            lines += paths.map { "\t\(CText.quoted($0))," } + ["\tNULL", "};"]
+        }
+        return lines + [""]
     }
 
     private var head: String {
         var lines = ["/* The calls of a record, made again; each answer is compared with the recorded one."]
         for (key, value) in record.header { lines.append(" *   \(CText.comment("\(key): \(value)"))") }
         lines.append(" *")
-        let libraries = usesVerbs ? " -libverbs -ldl" : ""
-        lines.append(" * gcc -Wall -Wextra FILE.c -o FILE\(libraries) && ./FILE [DEVICE...]")
-        lines.append(" * Each DEVICE is a path or a PCI address, in place of, in order:")
-        lines += paths.isEmpty ? [" *   none"] : paths.map { " *   \(CText.comment($0))" }
-        return (lines + [" * It ends with 0 where every answer is the recorded one. */"]).joined(separator: "\n")
+        if isKselftest {
+            lines.append(
+                " * A test for tools/testing/selftests; the variable DEVICES has paths or PCI addresses, with commas, in"
+            )
+            lines.append(" * place of, in order:")
+        } else {
+            lines.append(
+                " * gcc -Wall -Wextra FILE.c -o FILE\(usesVerbs ? " -libverbs" : "") && ./FILE"
+                    + (paths.isEmpty ? "" : " [DEVICE...]"))
+            if !paths.isEmpty { lines.append(" * Each DEVICE is a path or a PCI address, in place of, in order:") }
+        }
+        lines += paths.map { " *   \(CText.comment($0))" }
+        lines += [
+            " * It stops at the first thing that is not there. It ends with 0 where every answer is the recorded one, 1",
+            " * where one differs, 4 where a device is not there. */",
+        ]
+        return lines.joined(separator: "\n")
     }
 
     private func initial(_ type: String) -> String { type == "int" ? " = -1" : "" }
 
     // MARK: Parts
 
+    private mutating func note(_ comment: String) { entries.append(.comment("\t/* \(comment) */")) }
+
     private mutating func add(_ comment: String) {
         // "| ..." is what a script logged.
-        if comment.hasPrefix("|") {
-            lines.append("\t/* \(CText.comment(comment)) */")
-        } else {
-            finishPart(comment)
-        }
+        if comment.hasPrefix("|") { note(CText.comment(comment)) } else { finishPart(comment) }
     }
 
     private var title = "before the first case"
 
     private mutating func finishPart(_ next: String) {
-        if !lines.isEmpty { parts.append((title, lines)) }
-        lines = []
+        if !entries.isEmpty { parts.append((title, CLoop.lines(entries))) }
+        entries = []
         title = next
     }
 
     private mutating func add(_ operation: Operation, _ line: Int) {
         if operation.isInjected {
-            lines.append(
-                "\t/* line \(line): \(CText.comment(operation.name)) was refused by a fault plan, not by the kernel */")
-            return
+            return note("line \(line): \(CText.comment(operation.name)) was refused by a fault plan, not by the kernel")
         }
         if let reason = reasonNotToMake(operation) {
-            lines.append("\t/* line \(line): \(CText.comment(operation.name)) is not made: \(CText.comment(reason)) */")
-            return
+            return note("line \(line): \(CText.comment(operation.name)) is not made: \(CText.comment(reason))")
         }
         if operation.signature.name == "ibv_create_qp" { noteQueuePair(operation) }
         if case .symbol(let made, _) = operation.result, case .symbol(let parent, _)? = operation.arguments.first {
             children[parent, default: []].append(made)
         }
-        var step = CStep(operation, line: line)
+        var step = CStep(operation, line: line, names: names)
         step.write(&self, decoder)
-        lines += step.lines
+        // A comment alone says why there is no call.
+        if step.lines.count == 1 {
+            entries.append(.comment(step.lines[0]))
+        } else {
+            entries.append(.step(comment: step.lines[0], code: Array(step.lines.dropFirst()), line: line))
+        }
     }
 
     /// Bytes of data that one call may have, of which a recorder keeps 16 KiB, and all together.
@@ -141,20 +179,27 @@ public struct CExport {
         return paths.count - 1
     }
 
-    mutating func define(_ name: String, _ value: UInt64) {
-        if !numbers.contains(where: { $0.name == name }) { numbers.append((name, value)) }
+    /// The request's header, and its number where the header lacks it.
+    mutating func define(_ request: Request) {
+        let header = CHeaders.header(request.file)
+        if let header { headers.insert(header) }
+        define(request.name, UInt64(request.number), isKernels: header != nil)
+    }
+
+    mutating func define(_ name: String, _ value: UInt64, isKernels: Bool = true) {
+        if !numbers.contains(where: { $0.name == name }) { numbers.append((name, value, isKernels)) }
     }
 
     /// The variable for what a name of the record stands for.
     mutating func declare(_ symbol: String, _ type: String) -> String {
-        let name = CText.identifier(symbol)
+        let name = names[symbol]
         if !variables.contains(where: { $0.name == name }) { variables.append((type, name)) }
         return name
     }
 
     /// A statement by which the variable of a name that was given before stands for nothing; nil without such a variable.
     func reset(_ symbol: String) -> String? {
-        let name = CText.identifier(symbol)
+        let name = names[symbol]
         guard let variable = variables.first(where: { $0.name == name }) else { return nil }
         switch variable.type {
         case let type where type.hasSuffix("*"): return "\(name) = NULL;"

@@ -7,20 +7,15 @@ extension CStep {
         guard let verb = Verbs.named(operation.signature.name) else { return false }
         if case .none = verb.inC { return false }
         file.needVerbs()
-        var inner = CStep(operation, line: line)
+        var inner = empty
         inner.body(verb, &file)
-        let objects = objects.map(CText.identifier)
-        if objects.isEmpty {
-            put("{")
-        } else {
-            put("if (\(objects.joined(separator: " && "))) {")
+        for object in objects {
+            put("if (!\(names[object]))")
+            put("\t\(stop(object));")
         }
-        for line in inner.lines { put(line) }
-        put(objects.isEmpty ? "}" : "} else {")
-        if !objects.isEmpty {
-            put("\tlacking(\(line), \(CText.quoted(objects.joined(separator: ", "))));")
-            put("}")
-        }
+        put("{")
+        append(inner.lines)
+        put("}")
         return true
     }
 
@@ -49,7 +44,7 @@ extension CStep {
         if let made = verb.made { make(made.type, text, &file) } else { refusal(text) }
         guard verb.ends, case .symbol(let ended, _)? = operation.arguments.first else { return }
         put("\tif (got == 0) {")
-        for name in file.ended(ended) { put("\t\t\(CText.identifier(name)) = NULL;") }
+        for name in file.ended(ended) { put("\t\t\(names[name]) = NULL;") }
         put("\t}")
     }
 
@@ -89,10 +84,11 @@ extension CStep {
         put("\trefused(\(line), \(CText.quoted(operation.signature.name)), got ? 0 : -errno, \(wanted));")
         guard case .symbol(let made, _) = operation.result else { return }
         put("\t\(file.declare(made, type)) = got;")
+        put("\tif (!got)")
+        put("\t\t\(stop(made));")
         for member in operation.outputs {
             guard case .symbol(let name, _) = member.value else { continue }
-            put("\tif (got)")
-            put("\t\t\(file.declare(name, "uint32_t")) = got->\(member.name);")
+            put("\t\(file.declare(name, "uint32_t")) = got->\(member.name);")
         }
     }
 
@@ -149,7 +145,7 @@ extension CStep {
         put("\tlong got = \(text);")
         put("")
         for line in after { put("\t" + line) }
-        var inner = CStep(operation, line: line)
+        var inner = empty
         inner.compareResult("got")
         for line in inner.lines { put(line) }
     }

@@ -4,13 +4,18 @@ import Kernel
 struct CStep {
     let operation: Operation
     let line: Int
+    let names: CNames
     /// With one tab before each.
     private(set) var lines: [String] = []
 
-    init(_ operation: Operation, line: Int) {
+    init(_ operation: Operation, line: Int, names: CNames) {
         self.operation = operation
         self.line = line
+        self.names = names
     }
+
+    /// A step of the same operation without lines.
+    var empty: CStep { CStep(operation, line: line, names: names) }
 
     var name: String { operation.name }
     private var wantedErrno: String { operation.errno?.name ?? "0" }
@@ -22,7 +27,7 @@ struct CStep {
             lines = ["\t/* line \(line): \(CText.comment(name)) needs \(names), which nothing gave */"]
             return
         }
-        lines.append("\t/* \(CText.comment(String(operation.text(ShortNames()).prefix(400)))) */")
+        lines.append("\t/* \(names.comment(operation)) */")
         // The call may not be made when the program runs: what an earlier one gave must not stand for its result.
         if case .symbol(let made, _) = operation.result, let reset = file.reset(made) { put(reset) }
         let start = lines.count
@@ -44,7 +49,7 @@ struct CStep {
             if descriptor >= 0, !numbers.contains(descriptor) { numbers.append(descriptor) }
         }
         guard !numbers.isEmpty else { return }
-        let call = lines[start...].map { "\t" + $0 }
+        let call = lines[start...].map { $0.isEmpty ? "" : "\t" + $0 }
         lines.removeSubrange(start...)
         put("if (\(numbers.map { "fcntl(\($0), F_GETFD) < 0" }.joined(separator: " && "))) {")
         lines += call
@@ -71,12 +76,16 @@ struct CStep {
 
     // MARK: Text
 
-    mutating func put(_ text: String) { lines.append("\t" + text) }
+    mutating func put(_ text: String) { lines.append(text.isEmpty ? "" : "\t" + text) }
+
+    /// Lines that have their tabs.
+    mutating func append(_ more: [String]) { lines += more }
 
     /// A value as an expression.
     func text(_ value: Operation.Value) -> String {
         switch value {
         case .number(let number, .descriptor): return String(Int64(bitPattern: number))
+        case .number(let number, .decimal) where number <= Int32.max: return String(number)
         case .number(let number, let format):
             let digits = CText.number(number)
             switch format {
@@ -86,7 +95,7 @@ struct CStep {
             default: return digits
             }
         case .symbol(let name, let offset):
-            let variable = CText.identifier(name)
+            let variable = names[name]
             if name.hasPrefix("map") {
                 return "(uintptr_t)\(variable)" + (offset > 0 ? " + \(CText.number(offset))" : "")
             }
@@ -116,30 +125,41 @@ struct CStep {
     // MARK: System calls
 
     /// A call whose result is a number or a descriptor.
-    private mutating func call(_ text: String, _ file: inout CExport) {
+    private mutating func call(_ text: String, _ file: inout CExport, without: String? = nil) {
         put("{")
         put("\tlong got = result(\(text));")
         put("")
+        if let without, case .symbol = operation.result {
+            put("\tif (got < 0)")
+            put("\t\t\(without);")
+        }
         lines.append(contentsOf: indented { $0.compareResult("got") })
         if case .symbol(let made, _) = operation.result {
-            let variable = file.declare(made, "int")
-            put("\t\(variable) = (int)got;")
+            if without == nil {
+                put("\tif (got < 0)")
+                put("\t\t\(stop(made));")
+            }
+            put("\t\(file.declare(made, "int")) = (int)got;")
         }
         put("}")
     }
 
+    /// The statement by which the program ends where a name of the record stands for nothing.
+    func stop(_ symbol: String) -> String { "stop(\(line), \(CText.quoted(names[symbol])))" }
+
     /// What `body` puts, one tab further in.
     private func indented(_ body: (inout CStep) -> Void) -> [String] {
-        var inner = CStep(operation, line: line)
+        var inner = empty
         body(&inner)
-        return inner.lines.map { "\t" + $0 }
+        return inner.lines.map { $0.isEmpty ? "" : "\t" + $0 }
     }
 
     private mutating func system(_ file: inout CExport) -> Bool {
         switch operation.signature.name {
         case "open":
             guard case .text(let path)? = operation.arguments.first else { return false }
-            call("open(paths[\(file.index(ofPath: path))], (int)(\(argument(1))))", &file)
+            let place = "paths[\(file.index(ofPath: path))]"
+            call("open(\(place), \(argument(1)))", &file, without: "skip(\(line), \(place))")
         case "close": call("close(\(argument(0)))", &file)
         case "lseek": call("lseek(\(argument(0)), (off_t)\(argument(1)), \(argument(2)))", &file)
         case "memfd_create": call("memfd_create(\"record\", \(argument(1)))", &file)
@@ -195,6 +215,8 @@ struct CStep {
         put("\trefused(\(line), \"mmap\", got == MAP_FAILED ? -errno : 0, \(wantedErrno));")
         if case .symbol(let made, _) = operation.result {
             put("\t\(file.declare(made, "void *")) = got == MAP_FAILED ? NULL : got;")
+            put("\tif (got == MAP_FAILED)")
+            put("\t\t\(stop(made));")
             if case .number(let length, _)? = operation.arguments.first { file.noteMapping(made, length) }
         }
         put("}")
@@ -256,8 +278,9 @@ struct CStep {
             return
         }
         // Where mmap(2) fails there is nothing at its address.
-        let variable = CText.identifier(mapping)
-        put("if (\(variable)) {")
+        put("if (!\(names[mapping]))")
+        put("\t\(stop(mapping));")
+        put("{")
         put(
             "\tstatic\(isLoad ? "" : " const") uint8_t data[\(max(count, 1))]\(isLoad ? "" : " = \(CText.bytes(data))");"
         )
@@ -277,8 +300,6 @@ struct CStep {
         if isLoad, operation.errno == nil {
             put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
         }
-        put("} else {")
-        put("\tlacking(\(line), \(CText.quoted(variable)));")
         put("}")
     }
 }
@@ -286,10 +307,4 @@ struct CStep {
 extension String {
     /// Nothing is written.
     fileprivate var replacingSize: String { split(separator: "sizeof(data)").joined(separator: "0") }
-}
-
-/// An operation in a comment.
-struct ShortNames: OperationNames {
-    var limits: (bytes: Int, elements: Int) { (8, 4) }
-    func name(of value: UInt64, _ format: Format, in operation: Operation, isResult: Bool) -> String? { nil }
 }

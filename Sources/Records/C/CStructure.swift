@@ -1,3 +1,4 @@
+import CKernel
 import Kernel
 
 /// C structures from layouts.
@@ -14,6 +15,9 @@ enum CStructure {
             return "struct { \(CStructure.members(layout).joined(separator: " ")) } __attribute__((packed)) "
                 + "\(name)[\(elements.count)]"
         }
+
+        /// The same of a structure that has a name: "struct vfio_region_dma_range dma_ranges[2]".
+        func declaration(_ type: String) -> String { "struct \(type) \(name)[\(elements.count)]" }
     }
 
     static func type(_ field: Field) -> String {
@@ -32,6 +36,17 @@ enum CStructure {
         if layout.size > offset { result.append("uint8_t gap_\(offset)[\(layout.size - offset)];") }
         return result
     }
+
+    /// A feature's layout without the header before it.
+    static func data(_ layout: Layout) -> Layout {
+        let fields = layout.fields.filter { $0.offset >= headerSize }.map {
+            Field($0.name, offset: $0.offset - headerSize, size: $0.size, $0.direction, $0.format)
+        }
+        return Layout(layout.name, size: layout.size - headerSize, fields, trailing: layout.trailing)
+    }
+
+    /// Bytes of struct vfio_device_feature.
+    static let headerSize = 8
 
     static func arrays(_ layout: Layout, _ members: [Operation.Member]) -> [Array] {
         members.compactMap { member in
@@ -85,26 +100,48 @@ extension Format {
 }
 
 extension CExport {
-    /// Declares a structure; the result is its name.
-    mutating func structure(_ layout: Layout) -> String {
-        let plain = layout.name.isEmpty ? "argument" : layout.name
-        let members = CStructure.members(layout).map { "\t" + $0 }
-        func text(_ name: String) -> String {
-            (["struct \(name) {"] + members + ["} __attribute__((packed));"]).joined(separator: "\n")
-        }
+    /// Declares a request's structure; the result is its name.
+    mutating func structure(_ layout: Layout, of request: Request) -> String {
+        let marker = CHeaders.marker(layout, request)
+        // A name of ours is none that a header may come to have.
+        let isKernels = CHeaders.header(request.file) != nil
+        let name =
+            layout.name.isEmpty ? "argument" : isKernels && marker == nil ? "local_\(layout.name)" : layout.name
+        return define(name, CStructure.members(layout), marker)
+    }
+
+    /// Declares a feature's data, which follow a vfio_device_feature; the result is their structure's name, and that of the
+    /// elements of the array behind it, where these have one.
+    mutating func data(_ layout: Layout, ofFeature number: UInt32) -> (name: String, element: String?) {
+        let data = CStructure.data(layout)
+        let members = CStructure.members(data)
+        // A record may describe a feature as it likes: the header's is the one that we know.
+        guard number == UInt32(VFIO_DEVICE_FEATURE_DMA_BUF),
+            members == CStructure.members(CStructure.data(Decoder().layout(ofFeature: number, .max)))
+        else { return (define("local_\(layout.name)", members, nil), nil) }
+        let marker = "VFIO_DEVICE_FEATURE_DMA_BUF"
+        let ranges = data.trailing.first.map { CStructure.members(Layout(size: $0.elementSize, $0.fields)) } ?? []
+        return (
+            define("vfio_device_feature_dma_buf", members, marker), define("vfio_region_dma_range", ranges, marker)
+        )
+    }
+
+    private mutating func define(_ plain: String, _ members: [String], _ marker: String?) -> String {
         // A record may describe a feature again, with other members: that is another structure.
         var name = plain
         var number = 1
-        while let known = structures.first(where: { $0.name == name }), known.text != text(name) {
+        while let known = structures.first(where: { $0.name == name }), known.members != members {
             number += 1
             name = "\(plain)_\(number)"
         }
-        if !structures.contains(where: { $0.name == name }) { structures.append((name, text(name))) }
+        if !structures.contains(where: { $0.name == name }) {
+            structures.append(CDefinition(name: name, members: members, marker: marker))
+        }
         return name
     }
 
     func hasMade(_ symbol: String) -> Bool {
-        let name = CText.identifier(symbol)
+        let name = names[symbol]
         return variables.contains { $0.name == name }
     }
 }
