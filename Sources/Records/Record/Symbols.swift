@@ -192,10 +192,22 @@ struct Symbols {
         case .iova: locate(value, in: spaces)
         case .key:
             (keys[member]?[value] ?? keys.values.lazy.compactMap { $0[value] }.first).map { .symbol($0, 0) }
+                ?? boundKey(value)
         case .queueNumber: queueNumbers[value].map { .symbol($0, 0) }
         case .identity: space.flatMap { identities[$0]?[value] }.map { .symbol($0, 0) }
         default: nil
         }
+    }
+
+    /// A key that a window was bound with: another lowest byte behind the window's own index.
+    private func boundKey(_ value: UInt64) -> Operation.Value? {
+        let first = (keys["rkey"] ?? [:]).filter { $0.key >> 8 == value >> 8 && $0.key < value }.max { $0.key < $1.key }
+        guard let first, Symbols.isPart(first.value, of: "mw") else { return nil }
+        return .symbol(first.value, value - first.key)
+    }
+
+    private static func isPart(_ name: String, of kind: String) -> Bool {
+        kind == Symbols.kind(of: String(name.prefix { $0 != "." }))
     }
 
     private func descriptor(_ operation: Operation) -> String? {
