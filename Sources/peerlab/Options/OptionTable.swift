@@ -69,7 +69,8 @@ enum OptionTable {
         "check": [Row(all, "json lib")], "init": [],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
-        "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "timeout memory")], "help": [],
+        "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "kernel-tree timeout memory")],
+        "help": [],
         // Its subcommands have options of their own.
         "device": [],
         "stubs": [Row(all, "markdown")], "results": [], "list": [Row(all, "tag json")],
