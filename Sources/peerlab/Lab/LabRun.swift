@@ -67,8 +67,10 @@ struct LabRun {
         bench.server = setup.server
         let command = try guestCommand(setup)
         let signals = SignalCount()
+        let progress = BootProgress()
         let guestOutput = GuestOutput(), guestErrors = GuestOutput()
         let show = { (isError: Bool, bytes: [UInt8]) in
+            progress.hear()
             if isError || !isQuiet {
                 (isError ? guestErrors : guestOutput).add(bytes, to: isError ? STDERR_FILENO : STDOUT_FILENO)
             }
@@ -77,13 +79,29 @@ struct LabRun {
         do throws(Failure) {
             // What it has of files is not kept while the guest runs.
             verdict = try bench.run(
-                command: consume command, note: { print("peerlab: \($0)", to: STDERR_FILENO) },
-                interrupts: { signals.value }, output: show, file: { spools.add($0.number, $0.bytes) },
+                command: consume command,
+                note: {
+                    progress.clear()
+                    print("peerlab: \($0)", to: STDERR_FILENO)
+                },
+                interrupts: {
+                    progress.tick()
+                    return signals.value
+                }, output: show, file: { spools.add($0.number, $0.bytes) },
                 told: { bytes in
+                    progress.hear()
                     story?.add(bytes)
                     told?(bytes)
-                }, again: { print("peerlab: \($0)", to: STDERR_FILENO) })
-        } catch { throw ValidationError(error.message) }
+                },
+                again: {
+                    progress.clear()
+                    print("peerlab: \($0)", to: STDERR_FILENO)
+                })
+        } catch {
+            progress.clear()
+            throw ValidationError(error.message)
+        }
+        progress.clear()
         guestOutput.end(to: STDOUT_FILENO)
         guestErrors.end(to: STDERR_FILENO)
         var isTold = false
