@@ -10,7 +10,7 @@ import Testing
         var testDescription: String { command }
     }
 
-    static let page = (try? contents(TranscriptTests.root + "/Sources/Documentation.docc/Scenarios.md")) ?? ""
+    static let page = (try? Transcript.contents(TranscriptTests.root + "/Sources/Documentation.docc/Scenarios.md")) ?? ""
 
     /// Blocks of the page that begin with a command; a line that is not indented ends a block.
     static let examples: [Example] = {
@@ -33,7 +33,7 @@ import Testing
     @Test(arguments: examples)
     func printsWhatThePageSays(_ example: Example) {
         let output = Shell.run(example.command).output.split(separator: "\n", omittingEmptySubsequences: false)
-        let message = TranscriptTests.matches(trimmed(output), trimmed(example.lines))
+        let message = Transcript.mismatch(trimmed(output), example.lines)
         #expect(message == nil, "$ \(example.command)\n\(message ?? "")\nfound:\n\(output.joined(separator: "\n"))")
     }
 

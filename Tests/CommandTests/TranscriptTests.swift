@@ -40,87 +40,20 @@ import Testing
 
     @Test(arguments: files)
     func printsWhatTheTranscriptSays(_ file: String) throws {
-        let text = try contents(TranscriptTests.folder + "/" + file)
-        var expected: [Substring] = []
-        var command: Substring?
-        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            guard line.hasPrefix("$ ") else {
-                expected.append(line)
-                continue
-            }
-            if let command { check(command, expected, file) }
-            command = line.dropFirst(2)
-            expected = []
-        }
-        let last = try #require(command, "\(file) has no command")
-        check(last, expected, file)
+        let text = try Transcript.contents(TranscriptTests.folder + "/" + file)
+        let commands = Transcript.commands(text.split(separator: "\n", omittingEmptySubsequences: false))
+        #expect(!commands.isEmpty, "\(file) has no command")
+        for (command, expected) in commands { check(command, expected, file) }
     }
 
     private func check(_ command: Substring, _ expected: [Substring], _ file: String) {
-        let found = run(command.replacingPrefix("peerlab", with: "'\(TranscriptTests.program)'"))
-        let wanted = expected.drop { $0.isEmpty }.reversed().drop { $0.isEmpty }.reversed()
-        let message = TranscriptTests.matches(Array(found), Array(wanted))
+        let found = run(Transcript.replacingPrefix(command, "peerlab", with: "'\(TranscriptTests.program)'"))
+        let message = Transcript.mismatch(found, expected)
         #expect(message == nil, "\(file): $ \(command)\n\(message ?? "")\nfound:\n\(found.joined(separator: "\n"))")
-    }
-
-    /// Nil where the lines fit, else the first that does not.
-    static func matches(_ found: [Substring], _ wanted: [Substring]) -> String? {
-        guard let first = wanted.first else { return found.isEmpty ? nil : "more than expected: \(found[0])" }
-        if first == "..." {
-            let rest = Array(wanted.dropFirst())
-            for start in 0...found.count where matches(Array(found[start...]), rest) == nil { return nil }
-            return "nothing fits after '...': \(rest.first ?? "")"
-        }
-        guard let line = found.first else { return "missing: \(first)" }
-        guard fits(line, first) else { return "expected: \(first)\nfound:    \(line)" }
-        return matches(Array(found.dropFirst()), Array(wanted.dropFirst()))
-    }
-
-    private static func fits(_ line: Substring, _ pattern: Substring) -> Bool {
-        fnmatch(pattern.escapingForFnmatch(), String(line), 0) == 0
     }
 
     private func run(_ command: String) -> [Substring] {
         let run = Shell.run(command, results: TranscriptTests.results)
         return (run.output + "[\(run.status)]").split(separator: "\n", omittingEmptySubsequences: false)
-    }
-
-}
-
-/// A file's text.
-func contents(_ path: String) throws -> String {
-    let file = try #require(fopen(path, "r"))
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-    return String(decoding: bytes, as: UTF8.self)
-}
-
-extension Substring {
-    fileprivate func replacingPrefix(_ prefix: String, with other: String) -> String {
-        hasPrefix(prefix) ? other + dropFirst(prefix.count) : String(self)
-    }
-
-    /// "..." is the only wildcard.
-    fileprivate func escapingForFnmatch() -> String {
-        var text = ""
-        for character in self {
-            if "*?[]\\".contains(character) { text.append("\\") }
-            text.append(character)
-        }
-        return text.replacingDots()
-    }
-}
-
-extension String {
-    fileprivate func replacingDots() -> String {
-        var result = ""
-        var rest = Substring(self)
-        while let range = rest.firstRange(of: "...") {
-            result += rest[..<range.lowerBound] + "*"
-            rest = rest[range.upperBound...]
-        }
-        return result + rest
     }
 }
