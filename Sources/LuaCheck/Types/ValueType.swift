@@ -140,6 +140,7 @@ extension ValueType {
     init(_ kind: OptionSchema.Kind) {
         switch kind {
         case .integer, .size: self = .integer(nil)
+        case .sizes: self = .list(.integer(nil))
         case .number: self = .number(nil)
         case .boolean: self = .boolean
         case .string, .choice, .pci, .rdma: self = .string(nil)
