@@ -56,7 +56,10 @@ public struct ManualPages {
 
     /// Of the program whose first command is `root`; its version, where that is known.
     public init(_ root: any ParsableCommand.Type, version: String? = nil) throws {
-        self.root = try JSONDecoder().decode(Description.self, from: Data(root._dumpHelp().utf8)).command
+        var command = try JSONDecoder().decode(Description.self, from: Data(root._dumpHelp().utf8)).command
+        // Told of its subcommands alone.
+        command.superCommands = root.configuration._superCommandName.map { [$0] }
+        self.root = command
         program = "peerlab" + (version.map { " \($0)" } ?? "")
     }
 

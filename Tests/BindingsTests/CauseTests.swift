@@ -226,7 +226,7 @@ import Testing
 
     @Test func aFunctionThatIsNotHereIsAnsweredWithThoseThatAre() throws {
         let hint = try hint("vfio.open('0000:09:00.0')", "ENOENT")
-        #expect(hint == "no such PCI function here; there are 0000:01:00.0, 0000:02:00.0, 0000:03:00.0")
+        #expect(hint == "no such PCI function here; there are 0000:00:00.0, 0000:01:00.0, 0000:02:00.0, 0000:03:00.0")
     }
 
     @Test func aFunctionOfAnotherDriverIsForPeerlabToBind() throws {

@@ -1,4 +1,5 @@
 import Bindings
+import LuaKit
 import Runner
 import Testing
 
@@ -32,6 +33,18 @@ import Testing
                 "\(name).\(key) is not explained")
         }
         for entry in module.entries { #expect(HelpTopics.lines(entry.name, Self.library) != nil, "\(entry.name)") }
+    }
+
+    /// Functions, classes, methods, constants, tables and their fields of the host's modules.
+    @Test(arguments: Bindings.modules.map(\.name))
+    func everyNameOfTheHostIsExplained(_ name: String) throws {
+        let module = try #require(Bindings.modules.first { $0.name == name })
+        let entries = Reference.entries(module).flatMap(\.all)
+        #expect(entries.count >= module.functions.count + module.constants.count)
+        for entry in entries {
+            let lines = HelpTopics.lines(entry.name, Library(stdlib: [])) ?? []
+            #expect(lines.contains(entry.lines[0]), "\(entry.name)")
+        }
     }
 
     @Test func whatItReadsOfAFile() {

@@ -54,6 +54,21 @@ import Testing
         #expect(found.next.first?.hasPrefix("sudo chown $USER /dev/") == true)
     }
 
+    /// A disk that this program may not open may be in use.
+    @Test func aDiskThatCannotBeTriedIsNotFree() throws {
+        var topology = Topology.standard
+        topology.devices[0].driver = "nvme"
+        topology.links["/sys/class/block/nvme0n1"] = "../../devices/pci0000:00/0000:01:00.0/nvme/nvme0/nvme0n1"
+        topology.files["/sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/nvme0n1/dev"] = "259:0\n"
+        #expect(ids(diagnosis(SimKernel(topology)), .fine).contains("candidate.free"))
+        topology.denied = ["/dev/nvme0n1"]
+        let found = diagnosis(SimKernel(topology))
+        #expect(ids(found, .unread).contains("candidate.use-unread") && !ids(found, .fine).contains("candidate.free"))
+        topology.denied = []
+        topology.claimed = ["/dev/nvme0n1"]
+        #expect(ids(diagnosis(SimKernel(topology)), .note).contains("candidate.needed"))
+    }
+
     /// Everybody but root gets 64 bytes of configuration space.
     @Test func withoutCapabilitiesTheWayIsNotKnown() throws {
         var topology = Topology.standard

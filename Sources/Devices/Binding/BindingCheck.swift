@@ -41,6 +41,9 @@ public struct BindingCheck {
         return all
     }
 
+    /// Block devices on a function of which it could not be found out whether anything uses them: this program may not open them.
+    public func untried(_ address: PCIAddress) -> [String] { uses.untried(address) }
+
     private func driverObjections(to function: PCIFunction, _ assumingDriver: Bool) throws(Failure) -> [Objection] {
         func objection(_ reason: String, _ advice: String) -> [Objection] {
             [Objection(address: function.address, reason: reason, advice: advice)]

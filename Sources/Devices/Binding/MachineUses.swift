@@ -77,14 +77,25 @@ struct MachineUses {
 
     private func use(_ block: Block) -> Use? {
         if let use = knownUse(block, depth: 0) { return use }
-        // Whoever mounts it elsewhere, or builds upon it, has claimed it. open(2): O_EXCL of a block device.
-        let path = "/dev/" + block.name.map { $0 == "!" ? "/" : String($0) }.joined()
-        let result = kernel.open(path, flags: O_RDONLY | O_EXCL | O_CLOEXEC)
-        if result >= 0 { _ = kernel.close(Int32(truncatingIfNeeded: result)) }
-        guard result == Errno.busy.result else { return nil }
+        let (path, errno) = claim(block)
+        guard errno == .busy else { return nil }
         return Use(
             what: "\(path) on it is in use (mounted in a container, or part of LVM, RAID or ZFS)",
             advice: "stop what uses it")
+    }
+
+    /// Whoever mounts it elsewhere, or builds upon it, has claimed it: EBUSY. open(2): O_EXCL of a block device.
+    private func claim(_ block: Block) -> (path: String, errno: Errno?) {
+        let path = "/dev/" + block.name.map { $0 == "!" ? "/" : String($0) }.joined()
+        let result = kernel.open(path, flags: O_RDONLY | O_EXCL | O_CLOEXEC)
+        if result >= 0 { _ = kernel.close(Int32(truncatingIfNeeded: result)) }
+        return (path, Errno(result: result))
+    }
+
+    /// Block devices on a function of which this program may not find out whether anything uses them.
+    func untried(_ address: PCIAddress) -> [String] {
+        blocks.filter { $0.paths.contains { $0.contains("/\(address)/") } && knownUse($0, depth: 0) == nil }
+            .map(claim).filter { $0.errno == .denied || $0.errno == .notPermitted }.map(\.path)
     }
 
     private func knownUse(_ block: Block, depth: Int) -> Use? {

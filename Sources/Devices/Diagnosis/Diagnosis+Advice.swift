@@ -14,7 +14,10 @@ extension Diagnosis {
         for function in all {
             let has =
                 "\(function.address) is one, bound to \(function.driver.map { "the driver \($0)" } ?? "no driver")"
-            let objections = (try? check?.objections(to: [function.address], assumingDriver: true)) ?? []
+            guard let objections = try? check?.objections(to: [function.address], assumingDriver: true) else {
+                kept = kept ?? "\(has); what the machine needs of it could not be read"
+                continue
+            }
             guard let objection = objections.first else {
                 return "\(has); " + (hasDriver == false ? "`modprobe vfio-pci`, then " : "")
                     + "`peerlab bind \(function.address)`"

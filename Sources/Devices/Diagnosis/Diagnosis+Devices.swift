@@ -96,7 +96,7 @@ extension Diagnosis {
                 Finding(
                     "device.export-untried", .devices, name, .unread,
                     "not tried whether BARs \(big.joined(separator: ", ")) can be exported: \(reason)",
-                    next: depth.opensDevices ? [] : ["peerlab doctor --open"]))
+                    next: depth.opensDevices ? [] : ["peerlab doctor --open"], stops: [.export, .hints]))
             return
         }
         do throws(Failure) {
@@ -161,9 +161,11 @@ extension Diagnosis {
             guard !findings.contains(where: { $0.id == "kernel.no-hints" }) else { return }
             add(Finding("device.no-hints", .hints, name, .obstacle, reason, stops: [.hints]))
         case .refused(let reason):
+            // A scenario that needs it is skipped then.
             add(
                 Finding(
-                    "device.hints-unknown", .hints, name, .unread, reason, stops: [.hints]))
+                    "device.hints-unknown", .hints, name, .obstacle, reason,
+                    next: ["peerlab run --tph-abi NAME@NUMBER ..."], stops: [.hints]))
         }
     }
 
@@ -203,7 +205,14 @@ extension Diagnosis {
                 let objections = try check.objections(to: [function.address], assumingDriver: true).filter {
                     !isOff || !$0.reason.hasPrefix("it has no IOMMU group")
                 }
-                if objections.isEmpty, isOff {
+                let untried = objections.isEmpty ? check.untried(function.address) : []
+                if !untried.isEmpty {
+                    add(
+                        Finding(
+                            "candidate.use-unread", .candidates, name, .unread,
+                            "\(title(function)): whether anything uses \(untried.joined(separator: ", ")) could not be tried",
+                            next: ["sudo peerlab doctor"]))
+                } else if objections.isEmpty, isOff {
                     add(
                         Finding(
                             "candidate.unneeded", .candidates, name, .note,

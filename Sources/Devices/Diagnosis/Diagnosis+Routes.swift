@@ -247,14 +247,19 @@ extension Diagnosis {
         }
         switch own.completer {
         case .none:
+            // Whether the kernel minds depends on the revision: where it was asked, it has said so.
+            let refused = findings.contains {
+                $0.subject == name && ["device.hints-unknown", "device.no-hints"].contains($0.id)
+            }
             add(
                 Finding(
-                    "hints.no-completer", .hints, name, .obstacle,
+                    "hints.no-completer", .hints, name, refused ? .obstacle : .note,
                     "it is no TPH completer (Device Capabilities 2, bits 13:12, are 0)",
                     why:
-                        "DMA_BUF_TPH refuses it from v7 on; before that nothing checks, and a read with a hint has the tag in its byte "
-                        + "enables, which such a target may take for some",
-                    next: ["a device that is one: lspci -vv shows TPHComp+ in DevCap2"], stops: [.hints]))
+                        "DMA_BUF_TPH refuses it from v7 on; before that nothing checks, and a read with a hint has the tag "
+                        + "in its byte enables, which such a target may take for some",
+                    next: ["a device that is one: lspci -vv shows TPHComp+ in DevCap2"], stops: refused ? [.hints] : [])
+            )
         case .tph:
             add(Finding("hints.completer", .hints, name, .fine, "it takes hints with 8-bit tags, not with 16-bit ones"))
         case .extended:

@@ -7,8 +7,8 @@ public struct ScenarioDiagnosis {
     public enum Verdict: String, Sendable, Codable {
         /// Nothing that was looked at stands in its way.
         case runs = "would run"
-        /// Something does.
-        case doesNot = "would not run"
+        /// Something does: it would be skipped, or what it tries would be refused.
+        case doesNot = "would be skipped or fail"
         /// Something that decides could not be read, or was not tried.
         case undecided = "cannot be told"
     }
@@ -59,11 +59,18 @@ public struct ScenarioDiagnosis {
         } catch {
             lacking = error.reason
         }
-        judge(diagnosis, used)
+        var purposes = Set(needs.map(\.purpose))
+        for option in scenario.options {
+            switch option.kind {
+            case .pci: purposes.insert(.vfio)
+            case .rdma: purposes.insert(.rdma)
+            default: continue
+            }
+        }
+        judge(diagnosis, used, purposes)
     }
 
-    private mutating func judge(_ diagnosis: Diagnosis, _ used: Set<String>) {
-        let purposes = Set(needs.map(\.purpose)).union(devices.isEmpty ? [] : [.vfio])
+    private mutating func judge(_ diagnosis: Diagnosis, _ used: Set<String>, _ purposes: Set<Finding.Purpose>) {
         let all = used.union(diagnosis.nics.filter { used.contains($0.name) }.compactMap { $0.address.map { "\($0)" } })
         let usesNIC = !purposes.isDisjoint(with: [.rdma, .registration])
         findings = diagnosis.findings.filter { finding in

@@ -90,7 +90,7 @@ public struct OptionSchema: Sendable {
         case .integer(let range), .size(let range):
             guard let value = parseSize(text) ?? Int64(text) else {
                 var error = refuse(text, "must be \(typeText)")
-                error.message += nearSize(text)
+                if case .size = kind { error.message += nearSize(text) }
                 throw error
             }
             return try check(.integer(value), in: range, text)

@@ -12,8 +12,8 @@ struct Help: ParsableCommand {
         abstract: "Explain a command, a scenario, a Lua module or function, benches, or an errno.",
         discussion: """
             A topic is a command (run, device several), a scenario by name or file, a module (modules lists them), a \
-            function, class or field (vfio.open, device:region_info, expect.equal), benches, or errors with an errno or a \
-            call (errors EINVAL).
+            function, class or field (vfio.open, device:region_info, expect.equal), benches or one of them, or errors with \
+            an errno or a call (errors EINVAL).
             """)
 
     @ArgumentParser.Argument(

@@ -21,7 +21,7 @@ enum HelpTopics {
         return found
     }
 
-    /// A module's lines, or those of all that has this name: "vfio.open", "device:reset", "reset".
+    /// A module's lines, those of all that has this name ("vfio.open", "device:reset", "reset"), or a bench's.
     static func lines(_ topic: String, _ library: Library) -> [String]? {
         if let module = Bindings.modules.first(where: { $0.name == topic }) { return Reference.lines(module) }
         let own = luaModules(library)
@@ -31,7 +31,9 @@ enum HelpTopics {
         let name = topic.hasPrefix("t:") ? "case." + topic.dropFirst(2) : topic
         var found = all.filter { $0.name == name }
         if found.isEmpty { found = all.filter { lastPart($0.name) == name } }
-        return found.isEmpty ? nil : found.flatMap(\.text)
+        guard found.isEmpty else { return found.flatMap(\.text) }
+        let bench = ShippedBench.all(library).first { topic == "sim:\($0.name)" || topic == $0.name }
+        return bench.map { ["--bench sim:\($0.name): \($0.about)"] }
     }
 
     /// The modules of the stdlib, by name.

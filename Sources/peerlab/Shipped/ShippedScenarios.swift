@@ -44,6 +44,10 @@ enum ShippedScenarios {
         if takesKinds, let folder = Kind(rawValue: word).flatMap(folder) { return folder }
         let files = all
         if let file = files.first(where: { $0.name == word }) { return file.path }
+        guard Kind(rawValue: word) == nil else {
+            throw ValidationError(
+                "'\(word)' are many: `peerlab batch \(word)` runs them all, `peerlab list \(word)` names them")
+        }
         let near = nearest(to: word, in: files.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
         throw ValidationError(
             "no file '\(word)' is here, and no scenario of that name comes with peerlab\(near) (peerlab list)")
