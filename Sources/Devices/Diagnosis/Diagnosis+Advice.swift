@@ -14,6 +14,14 @@ extension Diagnosis {
         for function in all {
             let has =
                 "\(function.address) is one, bound to \(function.driver.map { "the driver \($0)" } ?? "no driver")"
+            // What was found is not asked again: this process may have lost the right to.
+            if let found = findings.first(where: { $0.area == .candidates && $0.subject == "\(function.address)" }) {
+                guard found.id == "candidate.free" else {
+                    kept = kept ?? "\(function.address) is one, \(found.what)"
+                    continue
+                }
+                return "\(has); \(found.next.map { "`\($0)`" }.joined(separator: ", then "))"
+            }
             guard let objections = try? check?.objections(to: [function.address], assumingDriver: true) else {
                 kept = kept ?? "\(has); what the machine needs of it could not be read"
                 continue
@@ -24,6 +32,8 @@ extension Diagnosis {
             }
             kept = kept ?? "\(has); \(objection.reason): \(objection.advice)"
         }
+        let off = findings.first { $0.id == "iommu.off" && $0.state == .obstacle }
+        if kept != nil, let off { return off.line }
         return kept ?? "no function of this machine is one; `peerlab doctor` lists what there is"
     }
 
