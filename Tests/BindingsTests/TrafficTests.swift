@@ -97,6 +97,31 @@ import Testing
         #expect("\(fields["refused"] ?? .none)".contains("no multiple of 3 sizes"))
     }
 
+    @Test func aRequestMayHaveSeveralPieces() throws {
+        let fields = try Self.run(
+            """
+            local c = pd:create_qp { send_cq = cq, max_send_wr = 8, max_send_sge = 4 }
+            local d = pd:create_qp { send_cq = cq }
+            c:connect { to = d:endpoint() }
+            d:connect { to = c:endpoint() }
+            local sizes = { 8, 101, "1K" }
+            local all = { memory = host, sizes = sizes, slots = 6, seed = 3 }
+            traffic.stamp(all)
+            local r = stream { qp = c, sizes = sizes, slots = 6, count = 12, pieces = 4, batch = 2, signal_every = 2 }
+            all.offset = 32768
+            local function refused(plan) return tostring(select(2, pcall(stream, plan))) end
+            return { bytes = r.bytes, wrong = traffic.check(all), messages = r.messages, most = refused { qp = c, pieces = 5 },
+              one = refused { pieces = 2 }, small = refused { qp = c, size = 3, pieces = 4 },
+              atomic = refused { qp = c, opcode = "atomic_fetch_and_add", size = 8, pieces = 2 } }
+            """)
+        #expect(fields["messages"] == .integer(12) && fields["bytes"] == .integer(4 * (8 + 101 + 1024)))
+        #expect(fields["wrong"] == nil, "every byte of every piece is in its place")
+        #expect("\(fields["most"] ?? .none)".contains("max_send_sge = 5"))
+        #expect("\(fields["one"] ?? .none)".contains("max_send_sge = 2"))
+        #expect("\(fields["small"] ?? .none)".contains("a message of 3 bytes"))
+        #expect("\(fields["atomic"] ?? .none)".contains("an atomic has one piece"))
+    }
+
     @Test func aNICsOwnMemoryIsReachedThroughItsRegionWithoutARequest() throws {
         let fields = try Self.run(
             """

@@ -74,6 +74,10 @@ private enum StreamKeys {
         "keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1")
     static let slots = Key<Int>(
         "slots", .integer(1...(1 << 30)), default: 1, "messages lie in so many places side by side, in turn")
+    static let pieces = Key<Int>(
+        "pieces", .integer(1...256), default: 1,
+        "scatter/gather entries of a request: its bytes are so many equal parts, the last one with what is left; at most the "
+            + "queue pair's max_send_sge")
     static let patience = Key<UInt64>(
         "timeout_ms", .time(Bindings.duration), default: 10_000,
         "so long without a completion: the peer is lost"
@@ -81,7 +85,7 @@ private enum StreamKeys {
     static let all: [any TableKey] = [
         qp, op, mr, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
         rate,
-        latency, slots, patience, sizesKey,
+        latency, slots, pieces, patience, sizesKey,
     ]
 }
 
@@ -241,6 +245,14 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
         }
     }
     plan.slots = request[StreamKeys.slots]
+    plan.pieces = request[StreamKeys.pieces]
+    let most = request[StreamKeys.qp].pointee.sendPieces
+    guard plan.pieces <= most else {
+        throw ErrorValue(
+            kind: .argument,
+            "traffic.stream: \(plan.pieces) pieces are more than a request of this queue pair may have (\(most)); create it "
+                + "with max_send_sge = \(plan.pieces)")
+    }
     plan.patience = request[StreamKeys.patience] * 1_000_000
     if let sizes = request[sizesKey] {
         try refuseBoth(request[StreamKeys.size] != nil, "traffic.stream")

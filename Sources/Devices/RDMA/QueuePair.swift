@@ -79,6 +79,8 @@ public struct QueuePair: ~Copyable {
     private let capacity: ibv_qp_cap
     /// Places of its send queue, as granted.
     public var sendCapacity: Int { Int(capacity.max_send_wr) }
+    /// Scatter/gather entries that a send may have.
+    public var sendPieces: Int { Int(capacity.max_send_sge) }
     /// How messages call it.
     public let label: String
     /// False once it is destroyed.

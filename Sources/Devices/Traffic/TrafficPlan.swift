@@ -32,6 +32,8 @@ public struct TrafficPlan: Sendable {
     public var remote: (address: UInt64, key: UInt32) = (0, 0)
     /// How many slots of `size` bytes the messages take in turn, side by side, at both ends.
     public var slots = 1
+    /// How many scatter/gather entries a request has, for equal parts of its bytes; the last one has the remainder.
+    public var pieces = 1
     /// Immediate data, and what atomics compare, add or swap.
     public var immediate: UInt32 = 0
     /// See `immediate`.
@@ -71,6 +73,13 @@ public struct TrafficPlan: Sendable {
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(opcode)
         guard !isAtomic || size == 8 else { throw Mistake(message: "an atomic has 8 bytes, not \(size)") }
         guard !isAtomic || slots == 1 else { throw Mistake(message: "atomics have one slot") }
+        let least = Int(sizes.min() ?? size)
+        guard pieces == 1 || (!isAtomic && least >= pieces) else {
+            throw Mistake(
+                message: isAtomic
+                    ? "an atomic has one piece" : "a message of \(least) bytes cannot be \(pieces) pieces of some bytes"
+            )
+        }
         guard sizes.isEmpty || slots == 1 || slots % sizes.count == 0 else {
             throw Mistake(
                 message:

@@ -41,7 +41,7 @@ struct TrafficStream: ~Copyable {
         self.cq = cq
         self.plan = plan
         requests = .allocate(capacity: plan.batch)
-        pieces = .allocate(capacity: plan.batch)
+        pieces = .allocate(capacity: plan.batch * plan.pieces)
         completions = .allocate(capacity: Int(TrafficStream.pollBatch))
         posted = .allocate(capacity: plan.depth)
         due = .allocate(capacity: plan.depth)
@@ -68,11 +68,15 @@ struct TrafficStream: ~Copyable {
 
     /// The parts of a request that no message changes.
     private func prepare(_ index: Int) {
-        (pieces + index).initialize(to: ibv_sge(addr: plan.local.address, length: plan.size, lkey: plan.local.key))
+        let first = pieces + index * plan.pieces
+        for piece in 0..<plan.pieces {
+            (first + piece).initialize(to: ibv_sge(addr: plan.local.address, length: 0, lkey: plan.local.key))
+        }
+        setPieces(of: index, from: plan.local.address, plan.size)
         var request = ibv_send_wr()
         request.opcode = plan.opcode
-        request.sg_list = pieces + index
-        request.num_sge = 1
+        request.sg_list = first
+        request.num_sge = Int32(clamping: plan.pieces)
         request.imm_data = plan.immediate.bigEndian
         if [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(plan.opcode) {
             request.wr.atomic.remote_addr = plan.remote.address
@@ -203,8 +207,7 @@ struct TrafficStream: ~Copyable {
             let reports = (number + 1) % plan.signalEvery == 0 || number + 1 == last
             requests[index].wr_id = UInt64(number)
             requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
-            if plan.slots > 1 { setAddresses(of: index, slot: number % plan.slots) }
-            if sizeCount > 0 { pieces[index].length = sizes[number % sizeCount] }
+            if plan.slots > 1 || sizeCount > 0 { setMessage(of: index, number) }
             if latencyLimit > 0, keeps, reports {
                 posted[number % plan.depth] = TrafficClock.now()
                 due[number % plan.depth] = turn
@@ -218,10 +221,28 @@ struct TrafficStream: ~Copyable {
         guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
     }
 
-    private func setAddresses(of index: Int, slot: Int) {
-        let offset = UInt64(slot) * UInt64(plan.size)
-        pieces[index].addr = plan.local.address + offset
-        requests[index].wr.rdma.remote_addr = plan.remote.address + offset
+    /// The place and size of a message, where not all have the same.
+    private func setMessage(of index: Int, _ number: Int) {
+        let offset = plan.slots > 1 ? UInt64(number % plan.slots) * UInt64(plan.size) : 0
+        setPieces(of: index, from: plan.local.address + offset, sizeCount > 0 ? sizes[number % sizeCount] : plan.size)
+        if plan.slots > 1 { requests[index].wr.rdma.remote_addr = plan.remote.address + offset }
+    }
+
+    /// Divides `size` bytes from `address` among the pieces of a request.
+    @inline(__always)
+    private func setPieces(of index: Int, from address: UInt64, _ size: UInt32) {
+        let count = plan.pieces, part = count > 1 ? size / UInt32(truncatingIfNeeded: count) : size
+        var piece = pieces + index * count
+        var (next, left) = (address, size)
+        for _ in 1..<count {
+            piece.pointee.addr = next
+            piece.pointee.length = part
+            piece += 1
+            next += UInt64(part)
+            left -= part
+        }
+        piece.pointee.addr = next
+        piece.pointee.length = left
     }
 
     @inline(__always)
