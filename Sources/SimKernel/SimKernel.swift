@@ -106,6 +106,31 @@ public final class SimKernel: Kernel {
         return 0
     }
 
+    /// What shall befall work requests of reliable connections.
+    private var completionFaults: [CompletionFault] = []
+
+    /// See ``Kernel/inject(_:)``.
+    public func inject(_ fault: CompletionFault) -> Bool {
+        completionFaults.append(fault)
+        return true
+    }
+
+    /// See ``Kernel/clearCompletionFaults()``.
+    public func clearCompletionFaults() -> [String] {
+        defer { completionFaults = [] }
+        return completionFaults.compactMap(\.unused)
+    }
+
+    /// Counts a work request of a reliable connection; what befalls it: the first fault whose turn it is.
+    func nextCompletionFault() -> CompletionFault.Kind? {
+        var found: CompletionFault.Kind?
+        for index in completionFaults.indices {
+            let kind = completionFaults[index].next()
+            found = found ?? kind
+        }
+        return found
+    }
+
     /// See ``Kernel/whenIdle(_:)``.
     public func whenIdle(_ action: (() -> Void)?) { idle = action }
 

@@ -122,6 +122,60 @@ import Testing
         #expect("\(fields["atomic"] ?? .none)".contains("an atomic has one piece"))
     }
 
+    /// `left`: of a stream of 20 messages whose fifth is ended, how many came to pass.
+    @Test(arguments: ["RETRY_EXC_ERR", "RNR_RETRY_EXC_ERR", "REM_ACCESS_ERR", "LOC_PROT_ERR", "FATAL_ERR"])
+    func aCompletionMayFailOnPurpose(_ status: String) throws {
+        let fields = try Self.run(
+            """
+            local bench = require "bench"
+            bench.inject { completion = "\(status)", when = "5" }
+            local r = stream { count = 20, signal_every = 1, depth = 1 }
+            return { good = r.messages, status = r.failure.status, failed = r.failures["\(status)"] }
+            """)
+        #expect(fields["good"] == .integer(4) && fields["status"] == .string(status))
+        #expect(fields["failed"] == .integer(1))
+    }
+
+    @Test func triesThatAreLostTakeTimeAndEndOnlyWhereTheyAreTooMany() throws {
+        let fields = try Self.run(
+            """
+            local bench, sys = require "bench", require "sys"
+            local function pair(with)
+              local c, d = pd:create_qp { send_cq = cq }, pd:create_qp { send_cq = cq }
+              with.to = d:endpoint()
+              c:connect(with)
+              d:connect { to = c:endpoint() }
+              return c
+            end
+            local function write(c, fault)
+              if fault then bench.inject(fault) end
+              local start = sys.now()
+              c:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
+              local status = cq:wait()[1].status
+              bench.clear_faults()
+              return status, sys.now() - start
+            end
+            local plain = select(2, write(pair { timeout = 10, retry_cnt = 3 }))
+            local again, took = write(pair { timeout = 10, retry_cnt = 3 }, { lost = 3 })
+            local ended = write(pair { timeout = 10, retry_cnt = 3 }, { lost = 4 })
+            local rnr, waited = write(pair { rnr_retry = 2 }, { rnr = 2 })
+            local never = write(pair { rnr_retry = 2 }, { rnr = 3 })
+            local patient = write(pair { rnr_retry = 7 }, { rnr = 3 })
+            local both = tostring(select(2, pcall(bench.inject, { lost = 1, rate = 0.5 })))
+            return { again = again, took = took - plain, ended = ended, rnr = rnr, waited = waited - plain, never = never,
+              patient = patient, both = both }
+            """)
+        #expect(fields["again"] == .string("SUCCESS") && fields["ended"] == .string("RETRY_EXC_ERR"))
+        #expect(fields["rnr"] == .string("SUCCESS") && fields["never"] == .string("RNR_RETRY_EXC_ERR"))
+        #expect(fields["patient"] == .string("SUCCESS"), "7 is without end")
+        guard case .integer(let took)? = fields["took"], case .integer(let waited)? = fields["waited"] else {
+            return #expect(Bool(false))
+        }
+        #expect(took > 12_500_000, "three timeouts of 4.096 us * 2^10")
+        #expect(waited > 1_270_000, "two RNR timers of 0.64 ms")
+        #expect("\(fields["both"] ?? .none)".contains("one of them at a time"))
+    }
+
     @Test func aNICsOwnMemoryIsReachedThroughItsRegionWithoutARequest() throws {
         let fields = try Self.run(
             """

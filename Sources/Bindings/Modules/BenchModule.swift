@@ -22,9 +22,21 @@ private enum FaultKeys {
         "when", .string(1...32),
         "\"2\" for the second call from now on, \"2+\" from it on, \"2+3\" for it and every third after it; default: \"1\""
     )
+    static let completion = Key<UInt32?>(
+        "completion",
+        .choice(CompletionFault.statuses.map { ($0.name, Int64($0.status)) }),
+        "instead: how a work request of a reliable connection ends, of which nothing is carried out; `when` counts work requests"
+    )
+    static let lost = Key<Int?>(
+        "lost", .integer(1...1_000_000),
+        "instead: so many tries of a work request are lost; more than retry_cnt of them end it with RETRY_EXC_ERR")
+    static let notReady = Key<Int?>(
+        "rnr", .integer(1...1_000_000),
+        "instead: so many tries find no receive request; more than rnr_retry of them, unless that is 7, end it with RNR_RETRY_EXC_ERR"
+    )
     static let rate = Key<Double?>("rate", "instead: any call, with this probability, above 0 to 1")
     static let seed = Key<UInt64>("seed", default: 1, "what decides with `rate`, and with which error")
-    static let all: [any TableKey] = [operation, error, when, rate, seed]
+    static let all: [any TableKey] = [operation, error, when, completion, lost, notReady, rate, seed]
 }
 
 /// Functions that only a simulated bench can provide.
@@ -55,7 +67,8 @@ let benchModule = Module(
                 Parameter("fault", .record(FaultKeys.all), .required, "which calls, and what they are answered")
             ],
             errors: [("EOPNOTSUPP", "this bench's kernel is real")],
-            "Calls that are refused instead of being made, until bench.clear_faults(). A close is made all the same.",
+            "Calls that are refused instead of being made, or work requests that fail or are tried again, until bench.clear_faults(). "
+                + "A close is made all the same. Work requests of streams count too.",
             entry: { Call($0, $1).run(inject) }),
         Function(
             "clear_faults", returns: [.integer],
@@ -64,6 +77,7 @@ let benchModule = Module(
                 Call($0, $1).run { call in
                     let kernel = try call.kernel() as? TracingKernel
                     kernel?.faults = nil
+                    _ = kernel?.clearCompletionFaults()
                     return call.push(Int64(kernel?.callsRefused ?? 0))
                 }
             }),
@@ -100,6 +114,10 @@ private func inject(_ call: Call) throws -> CInt {
     var plan = kernel.faults ?? FaultPlan()
     do throws(FaultPlan.RuleError) {
         let when = fault[FaultKeys.when]
+        if let kind = try completionFault(fault) {
+            _ = kernel.inject(try CompletionFault(kind, when: when ?? "1"))
+            return call.nothing
+        }
         switch (fault[FaultKeys.operation], fault[FaultKeys.error], fault[FaultKeys.rate]) {
         case (let operation?, let error?, nil):
             try plan.add(operation, error, when: when ?? "1")
@@ -114,6 +132,21 @@ private func inject(_ call: Call) throws -> CInt {
     }
     kernel.faults = plan
     return call.nothing
+}
+
+/// What befalls a work request; nil where the fault is about calls.
+private func completionFault(_ fault: Table) throws(FaultPlan.RuleError) -> CompletionFault.Kind? {
+    let kinds: [CompletionFault.Kind] = [
+        fault[FaultKeys.completion].map { .ends($0) }, fault[FaultKeys.lost].map { .lost($0) },
+        fault[FaultKeys.notReady].map { .notReady($0) },
+    ].compactMap { $0 }
+    guard let kind = kinds.first else { return nil }
+    let isOfCalls =
+        fault[FaultKeys.operation] != nil || fault[FaultKeys.error] != nil || fault[FaultKeys.rate] != nil
+    guard kinds.count == 1, !isOfCalls else {
+        throw FaultPlan.RuleError(message: "completion, lost and rnr go with `when` alone, one of them at a time")
+    }
+    return kind
 }
 
 private func seesNothing(_ operation: String) -> Failure {

@@ -11,9 +11,7 @@ public struct FaultPlan: Sendable {
         /// After that, every `step`-th call is refused; 0 for none.
         public let step: Int
 
-        fileprivate func refuses(_ count: Int) -> Bool {
-            count == first || (step > 0 && count > first && (count - first) % step == 0)
-        }
+        fileprivate func refuses(_ count: Int) -> Bool { FaultPlan.isTurn(count, first, step) }
     }
 
     /// Why a rule is invalid.
@@ -67,14 +65,25 @@ public struct FaultPlan: Sendable {
             throw RuleError(
                 message: "\(operation) cannot answer \(name); it can: \(known.map(\.name).joined(separator: ", "))")
         }
-        let parts = when.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
-        let step = parts.count < 2 ? 0 : parts[1].isEmpty ? 1 : Int(parts[1]) ?? -1
-        guard let first = Int(parts[0]), first > 0, step >= 0, parts.count < 2 || step > 0 else {
-            throw RuleError(message: "'\(when)' is no N, N+ or N+STEP, counted from 1")
-        }
+        let (first, step) = try FaultPlan.turns(when)
         refused.append(0)
         rules.append(
             Rule(operation: operation, errno: errno, first: calls[operation, default: 0] + first, step: step))
+    }
+
+    /// The first turn and the step of "N", "N+" or "N+STEP"; without a step 0.
+    static func turns(_ when: String) throws(RuleError) -> (first: Int, step: Int) {
+        let parts = when.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+        let step = parts.count < 2 ? 0 : parts[1].isEmpty ? 1 : Int(parts[1]) ?? -1
+        // Far below what a sum with a number of calls could exceed.
+        guard let first = Int(parts[0]), (1...(1 << 53)).contains(first), step >= 0, parts.count < 2 || step > 0 else {
+            throw RuleError(message: "'\(when)' is no N, N+ or N+STEP, counted from 1")
+        }
+        return (first, step)
+    }
+
+    static func isTurn(_ count: Int, _ first: Int, _ step: Int) -> Bool {
+        count == first || (step > 0 && count > first && (count - first) % step == 0)
     }
 
     /// Refuses each call with this probability, 0 to 1, with one of the errnos that it can return. The same seed

@@ -12,6 +12,11 @@ public protocol Kernel: SystemCalls, VerbsCalls {
     var tlps: TLPLog? { get throws(Failure) }
     /// Empties ``tlps`` without reading it; false where nothing records the links.
     func clearTLPs() throws(Failure) -> Bool
+    /// Adds something that shall befall the next work requests of a simulated kernel's reliable connections. False where
+    /// nothing can be injected.
+    func inject(_ fault: CompletionFault) -> Bool
+    /// Takes back all of these; the result are those that met no request, in words.
+    func clearCompletionFaults() -> [String]
     /// Sets an action for the waits of a simulated kernel (``SystemCalls/sleep(nanoseconds:stop:)``, an empty
     /// completion queue). During it another thread may use the kernel; two may never use it at once. A real kernel
     /// needs none.
@@ -52,6 +57,10 @@ extension Kernel {
     public var tlps: TLPLog? { nil }
     /// Nothing records the links.
     public func clearTLPs() -> Bool { false }
+    /// A real NIC fails by itself.
+    public func inject(_ fault: CompletionFault) -> Bool { false }
+    /// None.
+    public func clearCompletionFaults() -> [String] { [] }
     /// Ignored: a real kernel runs by itself.
     public func whenIdle(_ action: (() -> Void)?) {}
     /// Ignored.

@@ -50,6 +50,10 @@ public final class TracingKernel: Kernel {
     public var tlps: TLPLog? { get throws(Failure) { try kernel.tlps } }
     /// See ``Kernel/clearTLPs()``.
     public func clearTLPs() throws(Failure) -> Bool { try kernel.clearTLPs() }
+    /// See ``Kernel/inject(_:)``.
+    public func inject(_ fault: CompletionFault) -> Bool { kernel.inject(fault) }
+    /// See ``Kernel/clearCompletionFaults()``.
+    public func clearCompletionFaults() -> [String] { kernel.clearCompletionFaults() }
     /// See ``Kernel/whenIdle(_:)``.
     public func whenIdle(_ action: (() -> Void)?) { kernel.whenIdle(action) }
     /// See ``SystemCalls``; not traced.

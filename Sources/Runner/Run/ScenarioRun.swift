@@ -197,7 +197,7 @@ public final class ScenarioRun {
         report.result.tph = host.tph.summary
         let tracing = host.realKernel as? TracingKernel
         report.result.calls_refused = tracing?.callsRefused ?? 0
-        report.result.faults_unused = tracing?.faults?.unused ?? []
+        report.result.faults_unused = (tracing?.faults?.unused ?? []) + host.realKernel.clearCompletionFaults()
         report.result.not_modelled = host.realKernel.notModelled.map { NotModelled(call: $0.call, count: $0.count) }
         let result = report.result
         if result.skipped.isEmpty || !result.left_open.isEmpty || !result.cases.isEmpty {

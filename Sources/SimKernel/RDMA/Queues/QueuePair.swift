@@ -27,6 +27,8 @@ final class QueuePair {
         let pieces: [Piece]
         /// The message itself where it was sent inline.
         let inline: [UInt8]?
+        /// What was injected to befall it.
+        var fault: CompletionFault.Kind?
 
         var length: Int { inline?.count ?? pieces.reduce(0) { $0 + $1.length } }
     }

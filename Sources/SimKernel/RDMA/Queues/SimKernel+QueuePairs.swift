@@ -150,10 +150,11 @@ extension QueuePair {
         // sw/rxe's provider: validate_send_wr
         let isAtomic = [IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD].contains(request.opcode)
         guard nic.driver != .rxe || !isAtomic || request.wr.atomic.remote_addr & 7 == 0 else { throw Errno(EINVAL) }
-        let send = try Send(
+        var send = try Send(
             request, limit: Int(capacity.max_inline_data), type, isMLX5: nic.driver == .mlx5, kernel)
         sendsPosted += 1
         guard state == IBV_QPS_RTS else { return complete(send, IBV_WC_WR_FLUSH_ERR) }
+        if type == IBV_QPT_RC { send.fault = kernel.nextCompletionFault() }
         sends.append(send)
     }
 

@@ -50,6 +50,13 @@ extension QueuePair {
             kernel.pass(tries * 4096 << UInt64(min(attributes.timeout, 31)))
             return IBV_WC_RETRY_EXC_ERR
         }
+        if let fault = send.fault {
+            switch suffer(fault, peer) {
+            case .ends(let status): return status
+            case .waits: return nil
+            case .goesOn: break
+            }
+        }
         switch send.opcode {
         case IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM: return write(bytes, send, peer)
         case IBV_WR_SEND, IBV_WR_SEND_WITH_IMM: return deliver(bytes, send, peer)
@@ -57,6 +64,41 @@ extension QueuePair {
         default: return atomic(send, peer)
         }
     }
+
+    // MARK: Injected faults
+
+    private enum Suffered {
+        case goesOn, waits
+        case ends(ibv_wc_status)
+    }
+
+    /// What an injected fault makes of a request, with the time that repeated tries take.
+    private func suffer(_ fault: CompletionFault.Kind, _ peer: QueuePair) -> Suffered {
+        switch fault {
+        case .ends(let status):
+            let ofResponder = [IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_ACCESS_ERR, IBV_WC_REM_OP_ERR]
+            if ofResponder.contains(ibv_wc_status(status)) { peer.fail() }
+            return .ends(ibv_wc_status(status))
+        case .lost(let tries):
+            // Without a timeout nothing is sent again, and nothing ends it.
+            guard attributes.timeout > 0 else { return .waits }
+            let allowed = Int(attributes.retry_cnt)
+            let waits = UInt64(min(tries, allowed + 1))
+            kernel.pass(waits * 4096 << UInt64(min(attributes.timeout, 31)))
+            return tries > allowed ? .ends(IBV_WC_RETRY_EXC_ERR) : .goesOn
+        case .notReady(let tries):
+            let allowed = attributes.rnr_retry == 7 ? Int.max : Int(attributes.rnr_retry)
+            let timer = QueuePair.rnrTimers[Int(peer.attributes.min_rnr_timer) & 31]
+            kernel.pass(UInt64(min(tries, allowed)) * timer)
+            return tries > allowed ? .ends(IBV_WC_RNR_RETRY_EXC_ERR) : .goesOn
+        }
+    }
+
+    /// Nanoseconds by the timer's code. InfiniBand Architecture Specification, 9.7.5.2.8, table 45.
+    private static let rnrTimers: [UInt64] = [
+        65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096,
+        6144, 8192, 12288, 16384, 24576, 32768, 49152,
+    ].map { $0 * 10_000 }
 
     // MARK: Local memory
 
