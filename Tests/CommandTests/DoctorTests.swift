@@ -12,7 +12,7 @@ import Testing
 
 /// What `peerlab doctor` finds on machines that are described, and what it concludes.
 @Suite struct DoctorTests {
-    private static let library = Library(stdlib: StdlibFolders.all(extra: []))
+    private static let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
     private static let folder = TranscriptTests.folder + "/Benches/doctor"
 
     static func topology(_ bench: String) throws -> Topology {

@@ -29,10 +29,13 @@ function bench.clear_tlps() end
 ---@field operation? string as errors name it: "IOMMU_IOAS_MAP", "VFIO_DEVICE_FEATURE DMA_BUF GET", "ibv_reg_mr"
 ---@field error? string one it can give: "ENOMEM"
 ---@field when? string "2" for the second call from now on, "2+" from it on, "2+3" for it and every third after it; default: "1"
+---@field completion? ("LOC_LEN_ERR"|"LOC_QP_OP_ERR"|"LOC_PROT_ERR"|"BAD_RESP_ERR"|"REM_INV_REQ_ERR"|"REM_ACCESS_ERR"|"REM_OP_ERR"|"RETRY_EXC_ERR"|"RNR_RETRY_EXC_ERR"|"FATAL_ERR"|"GENERAL_ERR") instead: how a work request of a reliable connection ends, of which nothing is carried out; `when` counts work requests
+---@field lost? integer instead: so many tries of a work request are lost; more than retry_cnt of them end it with RETRY_EXC_ERR
+---@field rnr? integer instead: so many tries find no receive request; more than rnr_retry of them, unless that is 7, end it with RNR_RETRY_EXC_ERR
 ---@field rate? number instead: any call, with this probability, above 0 to 1
 ---@field seed? integer what decides with `rate`, and with which error
 
----Calls that are refused instead of being made, until bench.clear_faults(). A close is made all the same.
+---Calls that are refused instead of being made, or work requests that fail or are tried again, until bench.clear_faults(). A close is made all the same. Work requests of streams count too.
 --- * `EOPNOTSUPP`: this bench's kernel is real
 ---@param fault bench.inject.fault which calls, and what they are answered
 function bench.inject(fault) end

@@ -10,7 +10,7 @@ local case = {}
 function case:skip(reason) end
 
 ---Adds a line to the case's report.
----@param value any a line for the report; of what is no text, what tostring makes of it
+---@param value any a line for the report; of what is no text, what tostring makes of it: `inspect.text` shows a table's contents
 function case:log(value) end
 
 ---what it depends on
@@ -27,10 +27,17 @@ function case:log(value) end
 ---@param labels? case.metric.labels what it depends on
 function case:metric(name, value, labels) end
 
+---what they depend on
+---@class case.latencies.labels
+---@field size? integer|string bytes of a message
+---@field st? integer steering tag
+---@field ph? ("bidirectional"|"requester"|"target"|"target-priority") processing hint
+
 ---Keeps a distribution of latencies in the result, and its p50 and p99 as metrics. Of a paced stream's the name says from what they count: "from post", "from due".
 ---@param name string what was measured
 ---@param histogram traffic.latency as `traffic` gives it
-function case:latencies(name, histogram) end
+---@param labels? case.latencies.labels what they depend on
+function case:latencies(name, histogram, labels) end
 
 ---Declares that the kernel will complain while the case runs, or has just done so: a complaint (WARNING, BUG, a report of lockdep or KASAN, an IOMMU fault, a new taint flag) that no pattern fits fails the case, and so does a pattern that nothing fits. Where nobody can see a kernel's log, as on a simulated bench, the result says that this was not checked.
 ---@param pattern string a Lua pattern that a line of the kernel's log has

@@ -86,7 +86,7 @@ function sys.poll(fd, events) end
 ---@field prot? integer PROT_READ 1, PROT_WRITE 2; default both
 ---@field flags? integer default MAP_SHARED
 
----mmap(2). What its protection forbids answers EFAULT.
+---mmap(2) at an address of the kernel's choice. What its protection forbids answers EFAULT.
 ---Changes: raw.
 --- * `EINVAL`: not mappable, or not like this
 ---@param fd integer a descriptor

@@ -24,6 +24,7 @@ local traffic = {}
 ---@field rate? number messages per second, at most; one that is late is posted at once, until it has caught up
 ---@field latency? boolean keep the time from post to completion, and with `rate` from when each was due; sets signal_every to 1
 ---@field slots? integer messages lie in so many places side by side, in turn
+---@field pieces? integer scatter/gather entries of a request: its bytes are so many equal parts, the last one with what is left; at most the queue pair's max_send_sge
 ---@field timeout_ms? integer|string so long without a completion: the peer is lost
 ---@field sizes? (integer|string)[] or several sizes, which messages have in turn; their places are as far apart as the largest
 

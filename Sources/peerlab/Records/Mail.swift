@@ -99,8 +99,8 @@ struct Mail {
             let isGone = one.message?.contains("the bug is gone") ?? false
             let word =
                 switch one.verdict {
-                case .pass: "bug present"
-                case .fail: isGone ? "fixed" : "neither the bug nor a right answer"
+                case .pass, .unexpectedPass: "bug present"
+                case .fail, .expectedFailure: isGone ? "fixed" : "neither the bug nor a right answer"
                 case .skip, .interrupted, .notRun: "not tried: \(one.verdict.word)"
                 }
             return CaseVerdict(name: name, isBug: true, word: word)

@@ -32,7 +32,7 @@ struct CheckCommand: ParsableCommand {
     private static let timeout = 20.0
 
     func run() throws {
-        let library = Library(stdlib: StdlibFolders.all(extra: lib))
+        let library = Library(stdlib: ShippedFolders.stdlib(extra: lib))
         _ = Confinement(simulated: files, library, memory: Limits.defaultMemory + Confinement.modelMemory).apply()
         ProcessLimits.watch(seconds: CheckCommand.timeout * Double(files.count + 1), memory: .max, statm: -1) { _ in
             print("peerlab: check: reading what the files say does not end", to: STDERR_FILENO)

@@ -17,7 +17,7 @@ struct InitCommand: ParsableCommand {
     var folder: String
 
     func run() throws {
-        guard let stdlib = StdlibFolders.all(extra: []).first.flatMap(resolved) else {
+        guard let stdlib = ShippedFolders.stdlib(extra: []).first.flatMap(resolved) else {
             throw ValidationError("the stdlib is not found beside this program: name its folder in PEERLAB_STDLIB")
         }
         let settings = EditorSettings(library: [stdlib])
