@@ -19,7 +19,8 @@ struct ResultsCommand: ParsableCommand {
             by its journal's file.
             """,
         subcommands: [
-            List.self, Show.self, Search.self, Label.self, Export.self, Compare.self, Merge.self, Keep.self, Manual.self,
+            List.self, Show.self, Search.self, Label.self, Export.self, Compare.self, Merge.self, Keep.self,
+            Manual.self,
         ])
 
     static func main() { CommandLineProgram.run(Self.self, Array(CommandLine.arguments.dropFirst())) }

@@ -10,7 +10,8 @@ import Testing
         var testDescription: String { command }
     }
 
-    static let page = (try? Transcript.contents(TranscriptTests.root + "/Sources/Documentation.docc/Scenarios.md")) ?? ""
+    static let page =
+        (try? Transcript.contents(TranscriptTests.root + "/Sources/Documentation.docc/Scenarios.md")) ?? ""
 
     /// Blocks of the page that begin with a command; a line that is not indented ends a block.
     static let examples: [Example] = {

@@ -50,6 +50,7 @@ return {
     .. "update_user_bitmap() shifts bits again that the request before has left",
   effects = { "open", "dma" },
   options = reproducing.exporter_options(),
+  tags = { "type1" },
   needs = { "type1" },
   cases = {
     { "A mapping at the first page of the range is told as it is, each time", tracked(0, 3, function(_, ask)

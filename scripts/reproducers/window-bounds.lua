@@ -84,6 +84,7 @@ return {
   seen = "SUCCESS, and the bytes are written or read: the address is compared with the region's bounds alone",
   effects = { "open", "dma" },
   options = { nic = { type = "rdma", default = "auto", about = "a device of the driver rxe" } },
+  tags = { "rdma" },
   needs = { "rdma" },
   cases = cases,
 }
