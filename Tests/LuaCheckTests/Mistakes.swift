@@ -546,7 +546,7 @@ struct Mistake {
               cases = { { "a", function(t) t:log("a") end } },
             }
             """#,
-            #"2:20: error: unknown key 'abuot' in the scenario; did you mean 'about'? (known: about, cases, concerns, effects, expected, matrix, memory, name, needs, options, roles, seen, tags, timeout)"#
+            #"2:20: error: unknown key 'abuot' in the scenario; did you mean 'about'? (known: about, cases, concerns, effects, expected, expected_failures, matrix, memory, name, needs, options, roles, seen, tags, timeout)"#
         ),
         Mistake(
             "a scenario without cases",
