@@ -29,6 +29,7 @@ import Testing
     @Test func namesWhatTheProgramReads() throws {
         #expect(try ScenarioStubTests.fields(of: "scenario") == Scenario.keys)
         #expect(try ScenarioStubTests.fields(of: "scenario.option") == OptionSchema.keys)
+        #expect(try ScenarioStubTests.fields(of: "scenario.expected_failure") == ExpectedFailure.keys)
         #expect(try ScenarioStubTests.names(of: "scenario.need") == Need.allCases.map(\.rawValue))
         #expect(try ScenarioStubTests.names(of: "scenario.effect") == Effect.allCases.map(\.rawValue))
     }

@@ -17,18 +17,26 @@
 ---@field tags? string[] words by which batches select
 ---@field timeout? string|number limit of a run: seconds, or text such as "30s"
 ---@field memory? string|integer limit of a run: bytes, or text such as "256M"
+---@field expected_failures? scenario.expected_failure[] cases that are known to fail, which is then counted apart
 ---@field matrix? table<string, any[]> options, each with the values that a batch gives it in turn
 
 ---A case: its name, and its function, which gets the case and the options' values.
 ---@alias scenario.case [string, fun(t: case, opt: table)]
 
+---A known failure.
+---@class scenario.expected_failure
+---@field reason string why it fails
+---@field case? string the case's name, in which "*" stands for any text; default: the whole run
+---@field bench? "sim"|"lab"|"host" where it fails; default: everywhere
+---@field sometimes? boolean whether it may pass too
+
 ---An option.
 ---@class scenario.option
----@field type "integer"|"size"|"number"|"boolean"|"string"|"enum"|"pci"|"rdma" of its values
+---@field type "integer"|"size"|"sizes"|"number"|"boolean"|"string"|"enum"|"pci"|"rdma" of its values
 ---@field about? string one sentence
 ---@field default? string|number|boolean the value where none is set; without one it must be set
----@field min? integer|string of "integer" and "size": the least
----@field max? integer|string of "integer" and "size": the most
+---@field min? integer|string of "integer", "size" and "sizes": the least
+---@field max? integer|string of "integer", "size" and "sizes": the most
 ---@field values? string[] of "enum": its names
 ---@field id? string of "pci": "vendor:device" that "auto" takes
 ---@field memory? integer|string of "pci": bytes of a memory BAR that "auto" takes at least

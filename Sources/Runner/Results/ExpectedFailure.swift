@@ -27,7 +27,7 @@ public struct ExpectedFailure: Codable, Sendable, Equatable {
     /// Whether it is about a case of this name.
     public func concerns(_ one: String) -> Bool { name.map { WildcardText.matches(one, $0) } ?? true }
 
-    private static let keys: Set<String> = ["case", "reason", "bench", "sometimes"]
+    static let keys: Set<String> = ["case", "reason", "bench", "sometimes"]
 
     /// `expected_failures` of a scenario's table: those that apply on a bench. `cases`: the names of its cases.
     static func list(
