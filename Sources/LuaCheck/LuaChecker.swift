@@ -134,7 +134,9 @@ extension Signature {
         while let annotation = annotations[line] {
             let words = annotation.split(separator: " ")
             if words.first == "@return", words.count > 1 { result = String(words[1].prefix { $0 != "," }) }
-            if let overload = annotation.firstRange(of: "@overload fun("), let end = annotation.lastIndex(of: ")") {
+            if let overload = annotation.firstRange(of: "@overload fun("),
+                let end = annotation[overload.upperBound...].lastIndex(of: ")")
+            {
                 let parameters = annotation[overload.upperBound..<end].split(separator: ",").map {
                     $0.prefix { $0 != ":" }.filter { $0 != " " }
                 }

@@ -54,6 +54,20 @@ import Testing
         #expect(found.next.first?.hasPrefix("sudo chown $USER /dev/") == true)
     }
 
+    /// modprobe is not advised where the kernel has no such module.
+    @Test func whatIsNotThereIsNotLoaded() throws {
+        var topology = Topology.standard
+        topology.hasIOMMUFD = false
+        func advice() throws -> String? {
+            try #require(diagnosis(SimKernel(topology)).findings.first { $0.id == "iommufd.missing" }).next.first
+        }
+        #expect(try advice() == "modprobe iommufd")
+        topology.files["/lib/modules/\(topology.release)/modules.dep"] = "kernel/drivers/vfio/pci/vfio-pci.ko.zst:\n"
+        #expect(try advice() == "a kernel with iommufd: this one has no such module")
+        topology.denied = ["/lib"]
+        #expect(try advice() == "modprobe iommufd")
+    }
+
     /// A disk that this program may not open may be in use.
     @Test func aDiskThatCannotBeTriedIsNotFree() throws {
         var topology = Topology.standard

@@ -40,6 +40,8 @@ import Testing
     @Test(arguments: [
         ("sim:tph-v11", "sim:tph-v11"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$(id)", "'$(id)'"),
         ("a;b", "'a;b'"), ("~", "'~'"), ("a\nb", "'a\nb'"), ("\u{fc}", "'\u{fc}'"),
+        // A combining mark makes another character of the quote before it, but not another byte.
+        ("'\u{301};id", "''\\''\u{301};id'"),
     ])
     func aWordReachesAShellAsItIs(_ word: String, _ quoted: String) { #expect(ShellWord.quoted(word) == quoted) }
 }

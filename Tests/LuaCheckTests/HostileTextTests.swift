@@ -1,3 +1,4 @@
+import Glibc
 import Kernel
 import LuaKit
 import Runner
@@ -41,6 +42,23 @@ import Testing
         let found = try findings("return 1" + HostileTextTests.repeated(" + 1", 1000))
         #expect(found.map(\.severity) == [.warning])
         #expect(found.first?.message.hasPrefix("not checked any further") == true)
+    }
+
+    /// Comments of a module are read for the types of its functions.
+    @Test(arguments: [
+        "---) @overload fun(", "---@overload fun(a", "---@return x" + repeated("[]", 60_000),
+        "---@return x" + repeated("?", 200_000),
+    ])
+    func annotationsOfModulesAreOnlyText(_ comment: String) throws {
+        var template = Array("/tmp/peerlab-XXXXXX".utf8CString)
+        let folder = String(cString: try #require(mkdtemp(&template)))
+        let file = try #require(fopen("\(folder)/m.lua", "w"))
+        fputs("local m = {}\n\(comment)\nfunction m.f(a) return a end\nreturn m\n", file)
+        fclose(file)
+        defer { _ = (unlink("\(folder)/m.lua"), rmdir(folder)) }
+        let text = "local m = require 'm'\nreturn m.f(1)\n"
+        let found = try LuaChecker(Library(stdlib: [])).findings(in: Array(text.utf8), folder: folder)
+        #expect(!found.contains { $0.severity == .error }, "\(found)")
     }
 
     @Test func thousandsOfFindingsEnd() throws {

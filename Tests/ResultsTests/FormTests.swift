@@ -54,6 +54,14 @@ import Testing
         #expect(totals.bad == 1 && totals.all == 3)
     }
 
+    /// Marks that combine with a comma, a quote or an equals sign hide none of them from a spreadsheet.
+    @Test func combiningMarksHideNothingInCSV() throws {
+        let record = JournalTests.record("=\u{301}1+1", .crash, reason: "a\"\u{301},\u{301}=2")
+        let text = try Self.text(.csv, [record])
+        #expect(text.contains("\r\n'=\u{301}1+1,,crash,"))
+        #expect(text.contains(",\"a\"\"\u{301},\u{301}=2\"\r\n"))
+    }
+
     @Test func numbersAreLinesOfCSV() throws {
         var record = try StatisticsTests.record([try StatisticsTests.metric("m", 12.5)], id: "a,b.lua#1")
         let metrics = record.result?.cases[0].metrics ?? []

@@ -4,7 +4,9 @@ import Kernel
 extension Diagnosis {
     /// Why no function that fits is free, and the command that changes it.
     public func advice(onBinding fits: (PCIFunction) -> Bool) -> String {
-        let all = functions.filter { fits($0) && !isBridge($0.address) }
+        // A NIC is what imports; it is not given away.
+        let taken = Set(importers.map(\.address))
+        let all = functions.filter { fits($0) && !isBridge($0.address) && !taken.contains($0.address) }
         if let bound = all.first(where: \.isVFIO) {
             return
                 "\(bound.address) is one, which another option has or which is not granted (--allow device=\(bound.address))"

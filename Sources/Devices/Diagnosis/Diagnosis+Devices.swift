@@ -222,7 +222,7 @@ extension Diagnosis {
                         Finding(
                             "candidate.free", .candidates, name, .fine,
                             "\(title(function)): can be bound, nothing seems to need it",
-                            next: (hasDriver == false ? ["modprobe vfio-pci"] : []) + ["peerlab bind \(name)"]))
+                            next: (hasDriver == false ? loading("vfio-pci") : []) + ["peerlab bind \(name)"]))
                 } else {
                     let reasons = objections.map { "\($0.reason) (\($0.advice))" }.joined(separator: "; ")
                     add(Finding("candidate.needed", .candidates, name, .note, "\(title(function)): \(reasons)"))

@@ -17,6 +17,29 @@ extension Diagnosis {
         examineSymbols()
     }
 
+    /// What loads a module: the command, or, where this kernel has none of that name, that another kernel is needed. The
+    /// command where the list of modules (depmod) cannot be read.
+    func loading(_ modules: String...) -> [String] {
+        let command = ["modprobe \(modules.joined(separator: " "))"]
+        guard case .success(let release) = read("/proc/sys/kernel/osrelease") else { return command }
+        let folder = "/lib/modules/\(release)"
+        func other(_ names: [String]) -> String { "a kernel with \(names.joined(separator: ", ")): this one has " }
+        do throws(Errno) {
+            let names = try kernel.contents(of: "\(folder)/modules.dep").split(separator: "\n").compactMap { line in
+                line.prefix { $0 != ":" }.split(separator: "/").last.map {
+                    Diagnosis.plainName($0.prefix { $0 != "." })
+                }
+            }
+            let absent = modules.filter { !names.contains(Diagnosis.plainName($0)) }
+            return absent.isEmpty ? command : [other(absent) + "no such module"]
+        } catch {
+            return error == .noEntry ? [other(modules) + "no modules (\(folder) has no modules.dep)"] : command
+        }
+    }
+
+    /// Names of modules may have "-" where the kernel has "_".
+    private static func plainName(_ name: some StringProtocol) -> String { name.replacing("-", with: "_") }
+
     private func read(_ path: String) -> Result<String, Errno> {
         do throws(Errno) {
             return .success(try kernel.contents(of: path).filter { $0 != "\n" })
@@ -53,7 +76,7 @@ extension Diagnosis {
                 Finding(
                     "kernel.export-unknown", .kernel, .unread,
                     "whether its VFIO exports dma-bufs cannot be told while vfio-pci is not loaded",
-                    next: ["modprobe vfio-pci"], stops: [.export]))
+                    next: loading("vfio-pci"), stops: [.export]))
         }
         if table.found.contains(TPHSymbols.feature) {
             add(Finding("kernel.hints", .kernel, .fine, "it has DMA_BUF_TPH (\(TPHSymbols.feature) is there)"))

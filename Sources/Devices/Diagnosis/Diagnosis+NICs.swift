@@ -12,7 +12,7 @@ extension Diagnosis {
                 Finding(
                     "nic.no-verbs", .nics, .obstacle,
                     "\(nics.map(\.name).joined(separator: ", ")) cannot be used by programs: ib_uverbs is not loaded",
-                    next: ["modprobe ib_uverbs"], stops: [.rdma, .registration]))
+                    next: loading("ib_uverbs"), stops: [.rdma, .registration]))
             return
         }
         guard !usable.isEmpty || !nics.isEmpty else { return addNoNIC() }
@@ -22,7 +22,7 @@ extension Diagnosis {
                 Finding(
                     "nic.no-provider", .nics, nic.name, .obstacle, "libibverbs does not list it",
                     why: "ib_uverbs is not loaded, or the installed libibverbs has no provider for its driver",
-                    next: ["modprobe ib_uverbs", "ibv_devices"], stops: [.rdma, .registration]))
+                    next: loading("ib_uverbs") + ["ibv_devices"], stops: [.rdma, .registration]))
         }
         var able: Set<Finding.Purpose> = []
         if findings.contains(where: { $0.id == "nic.registers" }) { able.insert(.registration) }
@@ -41,7 +41,7 @@ extension Diagnosis {
                 why: "nothing registers a dma-buf as a memory region, or sends hints",
                 next: mellanox.isEmpty
                     ? ["peerlab run --bench lab --lab-nic connectx ... has an emulated ConnectX"]
-                    : ["modprobe \(loaded ? "mlx5_ib" : "mlx5_core mlx5_ib")"],
+                    : loaded ? loading("mlx5_ib") : loading("mlx5_core", "mlx5_ib"),
                 stops: [.rdma, .registration]))
     }
 
@@ -59,7 +59,15 @@ extension Diagnosis {
         if let board { parts.append("board \(board)") }
         let node = function.flatMap { self.node($0.address) }
         if let node { parts.append("node \(node)") }
-        add(Finding("nic.found", .nics, name, .fine, parts.joined(separator: ", ")))
+        if function != nil || software.contains(name) {
+            add(Finding("nic.found", .nics, name, .fine, parts.joined(separator: ", ")))
+        } else {
+            add(
+                Finding(
+                    "nic.place-unread", .nics, name, .unread, parts.joined(separator: ", "),
+                    why: "whether the kernel gives a way from it to an exporter depends on where it is",
+                    next: ["sudo peerlab doctor"], stops: [.registration, .hints]))
+        }
         if let function { examineLink(function, .nics, name) }
         examinePorts(name, path)
         examineVerbs(name, function?.driver)

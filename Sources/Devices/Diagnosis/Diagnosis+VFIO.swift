@@ -45,6 +45,7 @@ extension Diagnosis {
     }
 
     private mutating func addNoIOMMU(_ told: String) {
+        let isGuest = (try? kernel.contents(of: "/proc/cpuinfo"))?.contains(" hypervisor") ?? false
         let unsafe = (try? kernel.attribute("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")) == "Y"
         add(
             Finding(
@@ -54,7 +55,9 @@ extension Diagnosis {
                     ? "VFIO takes devices all the same (enable_unsafe_noiommu_mode), and their DMA reaches all memory"
                     : "VFIO takes no device without one",
                 next: [
-                    "switch on VT-d or AMD-Vi in the firmware setup; then intel_iommu=on (Intel) on the kernel command line"
+                    isGuest
+                        ? "this is a virtual machine: its host must give it an IOMMU (QEMU: -device intel-iommu)"
+                        : "switch on VT-d or AMD-Vi in the firmware setup; then intel_iommu=on (Intel) on the kernel command line"
                 ], stops: unsafe ? [.iommufd] : [.vfio, .export, .iommufd]))
     }
 
@@ -66,7 +69,7 @@ extension Diagnosis {
             add(
                 Finding(
                     "vfio.no-driver", .vfio, .obstacle, "vfio-pci is not loaded", why: "it gives devices to programs",
-                    next: ["modprobe vfio-pci"], stops: [.vfio, .export, .hints]))
+                    next: loading("vfio-pci"), stops: [.vfio, .export, .hints]))
         }
         examineNode("/dev/iommu", "iommu", "iommufd", "iommufd", .iommufd, "CONFIG_IOMMUFD")
         examineNode("/dev/vfio/vfio", "vfio", "type1 containers", "vfio-pci", .type1, "CONFIG_VFIO_GROUP")
@@ -88,7 +91,7 @@ extension Diagnosis {
                 Finding(
                     "\(purpose).missing", .vfio, .obstacle, "\(name): nothing answers at \(path)",
                     why: "the kernel has no \(option), or its module is not loaded",
-                    next: ["modprobe \(module)"], stops: [purpose]))
+                    next: loading(module), stops: [purpose]))
             return
         }
         let result = kernel.open(path, flags: O_RDWR | O_CLOEXEC)

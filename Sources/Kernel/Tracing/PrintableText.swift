@@ -76,9 +76,21 @@ public enum ShellWord {
         }
         // NAME=VALUE would be an assignment only as the first word, where no caller puts one.
         if isPlain, !word.isEmpty { return word }
-        return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+        return "'" + word.replacing(scalar: "'", with: "'\\''") + "'"
     }
 
     /// A command line of quoted words.
     public static func line(_ words: [String]) -> String { words.map(quoted).joined(separator: " ") }
+}
+
+extension String {
+    /// Replaces each scalar. A writer must not go by `Character`: a combining mark behind a quote makes another one of it, and
+    /// so hides it, but readers see the quote.
+    public func replacing(scalar: Unicode.Scalar, with text: String) -> String {
+        var result = String.UnicodeScalarView()
+        for one in unicodeScalars {
+            if one == scalar { result.append(contentsOf: text.unicodeScalars) } else { result.append(one) }
+        }
+        return String(result)
+    }
 }

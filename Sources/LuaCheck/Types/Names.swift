@@ -51,8 +51,12 @@ final class Names {
         described[name] != nil || library.stdlibFile(name + ".lua") != nil
     }
 
+    /// Bytes of the longest name of a type that is looked at: each "?" or "[]" of it is a step.
+    private static let longestName = 200
+
     /// The type that an annotation names.
     func type(named name: String) -> ValueType {
+        guard name.utf8.count <= Names.longestName else { return .unknown }
         if name.hasSuffix("?") { return type(named: String(name.dropLast())) }
         if name.hasSuffix("[]") { return .list(type(named: String(name.dropLast(2)))) }
         switch name {

@@ -42,8 +42,9 @@ enum CSV {
     /// apostrophe before it.
     static func quoted(_ text: String) -> String {
         let plain = PrintableText.line(text)
-        let safe = plain.first.map { "=+-@".contains($0) } ?? false ? "'" + plain : plain
-        guard safe.contains(where: { $0 == "," || $0 == "\"" }) else { return safe }
-        return "\"" + safe.replacing("\"", with: "\"\"") + "\""
+        let isFormula = plain.unicodeScalars.first.map { "=+-@".unicodeScalars.contains($0) } ?? false
+        let safe = isFormula ? "'" + plain : plain
+        guard safe.unicodeScalars.contains(where: { $0 == "," || $0 == "\"" }) else { return safe }
+        return "\"" + safe.replacing(scalar: "\"", with: "\"\"") + "\""
     }
 }

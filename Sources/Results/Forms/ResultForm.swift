@@ -140,7 +140,8 @@ enum TAP {
 
     /// A YAML string in double quotes, escaped as by ``PrintableText``.
     private static func quoted(_ text: String) -> String {
-        "\"" + PrintableText.line(text).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        "\"" + PrintableText.line(text).replacing(scalar: "\\", with: "\\\\").replacing(scalar: "\"", with: "\\\"")
+            + "\""
     }
 }
 

@@ -109,7 +109,7 @@ public struct RunProgress: Sendable {
             if death.verdict == .fail { one.error = ErrorFields(error) }
         }
         one.kernel = death.kernel
-        one.judge(result.expected_failures ?? [])
+        one.judge(result.expected_failures ?? [], isCase: running != nil || names.isEmpty)
         result.cases.append(one)
         for name in names.dropFirst(begun) {
             var rest = CaseResult(name: name, verdict: .notRun, duration_ns: 0)

@@ -45,10 +45,10 @@ final class RunReport {
         telling.withLock { _ in sinks.events?(event) }
     }
 
-    /// Adds a case's result, passes it on and shows it.
-    func add(_ one: CaseResult) {
+    /// Adds a case's result, passes it on and shows it. `isCase`: whether it is one of the scenario's cases.
+    func add(_ one: CaseResult, isCase: Bool = true) {
         var one = one
-        one.judge(result.expected_failures ?? [])
+        one.judge(result.expected_failures ?? [], isCase: isCase)
         result.cases.append(one)
         tell(.ended(one))
         for line in Report.lines(one, simulated: result.simulated) { emit(line) }

@@ -192,7 +192,7 @@ public final class ScenarioRun {
         effects = host.permissions.used.merging(threads?.effects ?? [:]) { Array(Set($0 + $1)) }
         report.result.left_open = host.realKernel.open + (threads?.open ?? []) + devices.restore()
         judgeFinalizers()
-        if let one = kernelWatch.judgeOutside() { report.add(one) }
+        if let one = kernelWatch.judgeOutside() { report.add(one, isCase: false) }
         report.result.modules = script.loaded.sorted.isEmpty ? nil : script.loaded.sorted
         report.result.tph = host.tph.summary
         let tracing = host.realKernel as? TracingKernel
@@ -218,7 +218,7 @@ public final class ScenarioRun {
         one.message = first.message
         one.error = first.error
         one.further = failures.count > 1 ? Array(failures.dropFirst()) : nil
-        report.add(one)
+        report.add(one, isCase: false)
     }
 
     private func verdict() -> Verdict {

@@ -29,6 +29,19 @@ extension SimKernel {
         addProcesses()
         addCPUs()
         addMisc()
+        addModules()
+    }
+
+    /// What depmod(8) writes: the modules that can be loaded, by their files.
+    private func addModules() {
+        let modules = [
+            "drivers/vfio/pci/vfio-pci", "drivers/vfio/vfio_iommu_type1", "drivers/iommu/iommufd/iommufd",
+            "drivers/infiniband/core/ib_uverbs", "drivers/net/ethernet/mellanox/mlx5/core/mlx5_core",
+            "drivers/infiniband/hw/mlx5/mlx5_ib",
+        ]
+        root.directory("lib/modules/\(topology.release)").entries["modules.dep"] = .text {
+            Array(modules.map { "kernel/\($0).ko:\n" }.joined().utf8)
+        }
     }
 
     /// drivers/char/misc.c: what is registered has a name here, whether or not its module's file is in /dev.

@@ -1,12 +1,15 @@
 import ArgumentParser
 import Glibc
 import Kernel
+import Results
 import Runner
 
 /// `--record-failures`: a record of each run of a batch that does not end as it should. Each run writes one; those that
 /// are not needed are removed.
 struct FailureRecords {
     private let folder: String
+    /// Tells this batch's files from those of other batches, which may lie in the same folder and stay.
+    private let batch = BatchJournal.timestamp().filter { $0.isNumber || $0.isLetter } + "-\(getpid())"
 
     /// Makes the folder where it is not there.
     init(_ folder: String) throws {
@@ -20,8 +23,8 @@ struct FailureRecords {
         }
     }
 
-    /// The file of a run's attempt, from 1: the run's name without what a file's name may not have, and a number made
-    /// from the whole name.
+    /// The file of a run's attempt, from 1: the run's name without what a file's name may not have, a number made
+    /// from the whole name, and when the batch began.
     func path(_ id: String, attempt: Int) -> String {
         let place = id.prefix { $0 != "[" }.lastIndex(of: "/").map { id.index(after: $0) } ?? id.startIndex
         let plain = id[place...].unicodeScalars.map { scalar in
@@ -30,7 +33,7 @@ struct FailureRecords {
         }
         let digits = String(FNV1a(id.utf8).value >> 16, radix: 16)
         let again = attempt > 1 ? ".attempt-\(attempt)" : ""
-        return "\(folder)/\(String(plain.prefix(100)))-\(digits)\(again).record"
+        return "\(folder)/\(String(plain.prefix(100)))-\(digits).\(batch)\(again).record"
     }
 
     /// The record of an attempt that has ended: kept where it did not end as it should, else removed. nil where there

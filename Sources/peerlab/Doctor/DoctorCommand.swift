@@ -31,7 +31,8 @@ struct DoctorCommand: ParsableCommand {
 
     @Option(
         name: .customLong("for"),
-        help: ArgumentHelp("Only what this scenario needs, and whether it would run.", valueName: "SCENARIO"))
+        help: ArgumentHelp("Only what this scenario needs, and whether it would run.", valueName: "SCENARIO"),
+        completion: .custom(Completions.scenarios))
     var scenario: String?
 
     @Option(
@@ -59,7 +60,8 @@ struct DoctorCommand: ParsableCommand {
     /// Time limit for loading a scenario's file, seconds.
     private static let timeout = 20.0
 
-    func run() throws {
+    mutating func run() throws {
+        scenario = try scenario.map { try ShippedScenarios.path($0) }
         let outputs = try DoctorOutputs(self)
         let library = on.library
         let bench: Bench
