@@ -95,10 +95,11 @@ uint64_t process_resident(pid_t pid) {
 }
 
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-static volatile sig_atomic_t signals, terminated;
+static volatile sig_atomic_t signals, terminated, told_to_end;
 
 static void count(int number) {
     if (signals == 0 && number != SIGINT) terminated = 1;
+    if (number != SIGINT) told_to_end = 1;
     signals++;
 }
 
@@ -110,6 +111,7 @@ void process_count_signals(void) {
 }
 int process_signals(void) { return signals; }
 int process_was_terminated(void) { return terminated; }
+int process_was_told_to_end(void) { return told_to_end; }
 void process_pretend_signal(void) { count(SIGINT); }
 
 long process_started(pid_t child, const int *ends) {

@@ -136,7 +136,8 @@ static void put_processes(struct program *p) {
     end_call(p, begin);
 }
 
-static void put_files(struct program *p, bool devices, bool writing_too) {
+static void put_files(struct program *p, unsigned calls) {
+    bool devices = calls & SANDBOX_DEVICES, writing_too = calls & SANDBOX_WRITING;
     /* No fcntl that sends signals to other processes (F_SETOWN, F_SETSIG) or watches files (F_NOTIFY, F_SETLEASE). */
     ONE_OF(p, SYS_fcntl, 1, false, F_SETOWN, F_SETSIG, 15 /* F_SETOWN_EX */, F_SETLEASE, F_NOTIFY);
     if (devices) {
@@ -150,7 +151,8 @@ static void put_files(struct program *p, bool devices, bool writing_too) {
     enum { writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY) };
     without_bits(p, SYS_open, 1, writing_too ? 0 : writing, EACCES);
     without_bits(p, SYS_openat, 2, writing_too ? 0 : writing, EACCES);
-    ONE_OF(p, SYS_ioctl, 1, true, TCGETS, TIOCGWINSZ);
+    if (calls & SANDBOX_TERMINAL) ONE_OF(p, SYS_ioctl, 1, true, TCGETS, TIOCGWINSZ, TCSETS, TCSETSW, TCSETSF, FIONREAD);
+    else ONE_OF(p, SYS_ioctl, 1, true, TCGETS, TIOCGWINSZ);
     /* No new code. */
     without_bits(p, SYS_mmap, 2, PROT_EXEC, EACCES);
     without_bits(p, SYS_mprotect, 2, PROT_EXEC, EACCES);
@@ -170,7 +172,7 @@ long sandbox_filter(unsigned calls) {
     if (calls & SANDBOX_RESULTS) ALLOW(&p, for_results);
     if (calls & SANDBOX_SOCKETS) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK, AF_INET, AF_INET6);
     else if (devices) ONE_OF(&p, SYS_socket, 0, true, AF_NETLINK);
-    put_files(&p, devices, calls & SANDBOX_WRITING);
+    put_files(&p, calls);
     put_processes(&p);
     refuse(&p, EPERM);
     struct sock_fprog program = { p.count, p.code };

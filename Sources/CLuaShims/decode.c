@@ -386,3 +386,12 @@ void lk_push_function(lua_State *L, const lk_function *function) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)function);
     lua_pushcclosure(L, function->count <= 4 ? quick_trampoline : trampoline, 1);
 }
+
+/* The description of the function at `index`; NULL where it is none of ours. */
+const lk_function *lk_function_at(lua_State *L, int index) {
+    lua_CFunction function = lua_tocfunction(L, index);
+    if ((function != trampoline && function != quick_trampoline) || !lua_getupvalue(L, index, 1)) return NULL;
+    const lk_function *described = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return described;
+}

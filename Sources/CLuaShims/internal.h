@@ -143,3 +143,6 @@ static inline lk_object *object_at(lua_State *L, int index) {
     lk_object *object = lua_touserdata(L, index);
     return object && lua_rawlen(L, index) >= sizeof *object ? object : NULL;
 }
+
+/* decode.c */
+const lk_function *lk_function_at(lua_State *L, int index);

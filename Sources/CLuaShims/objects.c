@@ -211,3 +211,24 @@ bool lk_set_record(lua_State *L, const char *name) {
     lua_setmetatable(L, -2);
     return true;
 }
+
+const char *lk_described(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    lua_checkstack(L, 4);
+    const lk_function *function = lk_function_at(L, index);
+    if (function) return function->name;
+    if (lua_type(L, index) == LUA_TUSERDATA) {
+        lk_object *object = object_at(L, index);
+        return object ? object->class_->name : NULL;
+    }
+    if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index)) return NULL;
+    lua_pushliteral(L, "__index");
+    lua_rawget(L, -2);
+    const char *name = NULL;
+    if (lua_tocfunction(L, -1) == record_member && lua_getupvalue(L, -1, 1)) {
+        name = ((const lk_record *)lua_touserdata(L, -1))->name;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 2);
+    return name;
+}

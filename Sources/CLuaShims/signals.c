@@ -9,7 +9,7 @@ enum { PATIENCE = 3 };
 
 static lk_state *volatile signal_target;
 static pthread_t signal_thread;
-static volatile sig_atomic_t signals_seen, asked_to_end, installed, time_is_over;
+static volatile sig_atomic_t signals_seen, asked_to_end, terminated, installed, time_is_over;
 /* Handled signals. SIGPIPE: the reader of the output is gone. SIGALRM: the script's time is over. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM };
 enum { ENDING = sizeof ending / sizeof *ending };
@@ -24,6 +24,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     /* Only signals that a person sends count towards PATIENCE: each line written to a pipe without a reader brings a
      * SIGPIPE, and a parent passes on (SI_QUEUE) signals that the terminal may also have sent to us. */
     if (number != SIGALRM && info->si_code != SI_TKILL) asked_to_end = 1;
+    if (number == SIGTERM || number == SIGHUP || number == SIGQUIT) terminated = 1;
     bool counts = number != SIGPIPE && number != SIGALRM && info->si_code != SI_TKILL && info->si_code != SI_QUEUE;
     if (counts && ++signals_seen >= PATIENCE) {
         /* The script does not return: a finalizer that loops, a pattern that backtracks, a call into a driver. */
@@ -46,6 +47,7 @@ void lk_stuck_position(char *text) {
 }
 
 bool lk_was_asked_to_end(void) { return asked_to_end; }
+bool lk_was_terminated(void) { return terminated; }
 
 void lk_end_time(void) {
     time_is_over = 1;

@@ -83,6 +83,12 @@ void lk_interrupt(lua_State *L, enum lk_stop why) {
     if (state->running != state->main) stop(state->running);
 }
 
+void lk_resume(lua_State *L) {
+    state_of(L)->interrupted = LK_RUNS;
+    state_of(L)->running = state_of(L)->main;
+    lua_sethook(state_of(L)->main, NULL, 0, 0);
+}
+
 enum lk_stop lk_interrupted(lua_State *L) { return state_of(L)->interrupted; }
 const volatile int *lk_interruption(lua_State *L) { return &state_of(L)->interrupted; }
 void *lk_context(lua_State *L) { return state_of(L)->context; }

@@ -14,6 +14,8 @@ public struct Confinement {
     private var writable: [String] = []
     private let port: UInt16?
     private let memory: UInt64
+    /// Whether lines that the user edits are read from the terminal.
+    public var readsTerminal = false
     /// Wall-clock limit of scripts in seconds; nil for none.
     public var time: Double?
 
@@ -124,6 +126,7 @@ public struct Confinement {
         if port != nil { calls |= UInt32(SANDBOX_SOCKETS.rawValue) }
         if !replaceable.isEmpty { calls |= UInt32(SANDBOX_RESULTS.rawValue) }
         if !writable.isEmpty { calls |= UInt32(SANDBOX_WRITING.rawValue) }
+        if readsTerminal { calls |= UInt32(SANDBOX_TERMINAL.rawValue) }
         let filter = sandbox_filter(calls)
         if filter < 0 { missing.append("calls, for seccomp: \(Confinement.reason(filter))") }
         return Sandbox(seccomp: filter == 0, landlock: max(0, version), missing: missing)

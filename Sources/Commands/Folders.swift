@@ -10,6 +10,11 @@ public enum Folders {
         try own(try state() + "/batches", "XDG_STATE_HOME or --journal")
     }
 
+    /// The file of lines that were typed, in a folder that is created if missing.
+    public static func history() throws(Failure) -> String {
+        try own(try state(), "XDG_STATE_HOME") + "/repl-history"
+    }
+
     /// The folders of binding journals: the one that the user names; else that of the user's state and, where the state
     /// cannot be written, /run, which lasts until the next boot. `making`: journals will be written.
     public static func bindings(_ named: String?, making: Bool) throws(Failure) -> [String] {

@@ -113,6 +113,9 @@ public final class LuaState {
     /// Whether a signal has asked the program to end since `stopOnSignals`.
     public static var wasAskedToEnd: Bool { lk_was_asked_to_end() }
 
+    /// Whether a signal other than that of Ctrl-C has asked so, in the life of the process.
+    public static var wasTerminated: Bool { lk_was_terminated() }
+
     /// Restores the previous signal handlers.
     public func ignoreSignals() { lk_interrupt_on_signals(nil) }
 

@@ -19,8 +19,8 @@ struct Peerlab: ParsableCommand {
             """,
         version: "peerlab \(version)",
         subcommands: [
-            Run.self, InitCommand.self, CheckCommand.self, PlanCommand.self, DoctorCommand.self, BindCommand.self,
-            RestoreCommand.self,
+            Run.self, InitCommand.self, CheckCommand.self, ReplCommand.self, PlanCommand.self, DoctorCommand.self,
+            BindCommand.self, RestoreCommand.self,
             BatchCommand.self, ResultsCommand.self,
             ABCommand.self,
             ReplayCommand.self, ExportCommand.self, MinimiseCommand.self, BundleCommand.self, ReportCommand.self,

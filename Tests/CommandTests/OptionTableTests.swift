@@ -73,7 +73,7 @@ import Testing
                     guard OptionTable.refusal(of: option, command, on: bench) != nil else { continue }
                     let place = command == "minimise" ? "--on" : "--bench"
                     let words = Self.words(option, takesValue: takesValue)
-                    let file = ["ab": "none.lua none.lua", "doctor": ""][command] ?? "none.lua"
+                    let file = ["ab": "none.lua none.lua", "doctor": "", "repl": ""][command] ?? "none.lua"
                     let run = Shell.run("peerlab \(command) \(place) \(bench.rawValue) \(words) \(file)")
                     #expect(
                         run.status == 2 && run.output.hasPrefix("Error: --\(option) "),

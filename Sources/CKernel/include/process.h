@@ -39,6 +39,8 @@ void process_count_signals(void);
 int process_signals(void);
 /* Whether the first of them was another one than SIGINT. */
 int process_was_terminated(void);
+/* Whether any of them was another than SIGINT, which in a session is for one line. */
+int process_was_told_to_end(void);
 /* As if SIGINT had come, for tests. */
 void process_pretend_signal(void);
 

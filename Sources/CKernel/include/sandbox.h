@@ -11,6 +11,7 @@ enum sandbox_calls {
     SANDBOX_SOCKETS = 2, /* TCP and name look-ups, for roles on other machines */
     SANDBOX_RESULTS = 4, /* renaming a file of results over the one before it */
     SANDBOX_WRITING = 8, /* opening for writing: a store of results */
+    SANDBOX_TERMINAL = 32, /* setting the terminal, to read lines that are edited */
     SANDBOX_MESSAGES = 16, /* messages over sockets that are open or come to one, and the descriptors in them */
 };
 

@@ -108,6 +108,9 @@ void lk_keep(lua_State *L, int slot, int index);
 void lk_register_class(lua_State *L, lk_class *class_);
 /* Pushes a closure that calls `function` through the trampoline. */
 void lk_push_function(lua_State *L, const lk_function *function);
+/* The name of what the value at `index` is to the host: a described function ("vfio.open"), an object's class, or a kind of
+ * returned table; NULL for any other value. */
+const char *_Nullable lk_described(lua_State *L, int index);
 /* Makes the table at the top raise an error that names `what` for unknown keys and for writes. The error of a renamed
  * member gives the new name. */
 void lk_seal(lua_State *L, const char *what, const lk_renamed *_Nullable renamed);
@@ -180,6 +183,8 @@ enum { LK_POSITION = 128 };
 void lk_stuck_position(char *text);
 /* From now on a second SIGALRM writes that position to a descriptor, as a line {"position":"..."}. */
 void lk_tell_position(int fd);
+/* Lets a state run again after it was stopped; call it where nothing of it runs. */
+void lk_resume(lua_State *L);
 /* Not 0 once the state is interrupted; for loops that run no Lua. */
 const volatile int *_Nonnull lk_interruption(lua_State *L);
 /* From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGPIPE interrupt this state, which runs in the calling thread, and
@@ -188,6 +193,8 @@ const volatile int *_Nonnull lk_interruption(lua_State *L);
 void lk_interrupt_on_signals(lua_State *_Nullable L);
 /* Whether such a signal, other than SIGALRM, has come since. */
 bool lk_was_asked_to_end(void);
+/* Whether one came, in the life of the process, that asks for more than Ctrl-C does: SIGTERM, SIGHUP, SIGQUIT. */
+bool lk_was_terminated(void);
 /* Closes unreferenced objects and runs their finalizers, by a full collection, where objects were created since the
  * last call, or where the state is small. Raises nothing. */
 void lk_collect(lua_State *L);

@@ -22,13 +22,14 @@ public final class ScenarioScript {
 
     /// - Parameters:
     ///   - loaded: gets the modules that it loads from its own folder; roles share it.
+    ///   - text: what is run in place of the file's text.
     ///   - seed: the seed of `math.random`; a random one where nil.
     ///   - role: the name before each line that the script prints; nil for none.
     init(
-        _ file: String, in context: RunContext, kernel: any Kernel, loaded: LoadedModules = LoadedModules(),
-        seed: Int64? = nil, role: String? = nil
+        _ file: String, text: [UInt8]? = nil, in context: RunContext, kernel: any Kernel,
+        loaded: LoadedModules = LoadedModules(), seed: Int64? = nil, role: String? = nil
     ) throws(ErrorValue) {
-        text = try Library.named(file)
+        self.text = if let text { text } else { try Library.named(file) }
         self.file = file
         name = file.split(separator: "/").last.map(String.init) ?? file
         self.context = context

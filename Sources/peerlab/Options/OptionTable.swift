@@ -67,6 +67,9 @@ enum OptionTable {
             Row(all, "bench for set json svg lib"), Row([.host], "open"), lab, Row([.host], "inside-lab"),
         ],
         "check": [Row(all, "json lib")], "init": [],
+        "repl": [
+            Row(all, "bench"), Row([.sim, .host], "lib deny rules tph-abi"), Row([.host], "allow"), Row([], "trust"),
+        ],
         "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "kernel-tree timeout memory")],
@@ -200,3 +203,4 @@ extension ReplayCommand: BenchCommand { var benchName: String { bench ?? "sim" }
 extension MinimiseCommand: BenchCommand { var benchName: String { place } }
 extension PlanCommand: BenchCommand { var benchName: String { bench } }
 extension DoctorCommand: BenchCommand { var benchName: String { bench } }
+extension ReplCommand: BenchCommand { var benchName: String { bench } }
