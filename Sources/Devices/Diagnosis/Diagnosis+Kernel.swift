@@ -38,7 +38,7 @@ extension Diagnosis {
     }
 
     /// Names of modules may have "-" where the kernel has "_".
-    private static func plainName(_ name: some StringProtocol) -> String { name.replacing("-", with: "_") }
+    private static func plainName(_ name: some StringProtocol) -> String { String(name).replacing("-", with: "_") }
 
     private func read(_ path: String) -> Result<String, Errno> {
         do throws(Errno) {
