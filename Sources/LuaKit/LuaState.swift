@@ -315,12 +315,13 @@ public final class LuaState {
         classes.append(ClassEntry(name: description.name, row: row, description: description))
     }
 
-    /// Where the class is in `classes`; declares those of further modules until it is there. nil where no module has it.
+    /// Where the class is in `classes`; declares those of further modules until it is there, the last first, as those of a
+    /// case's own methods are near the end. nil where no module has it.
     private func index(of name: String) -> Int? {
         while true {
             if let index = classes.firstIndex(where: { $0.name == name }) { return index }
             if undeclared.isEmpty { return nil }
-            for description in undeclared.removeFirst().classes { declare(description) }
+            for description in undeclared.removeLast().classes { declare(description) }
         }
     }
 
