@@ -19,7 +19,7 @@ end
 return {
   name = "tph-p2p-write",
   about = "RDMA writes into a VFIO device's BAR, with the hint that its exporter set",
-  tags = { "tph", "rdma", "p2p", "measurement" },
+  tags = { "tph", "rdma", "p2p" },
   roles = { "target", "initiator" },
   options = {
     exporter = { type = "pci", default = "auto", memory = "64K", about = "whose BAR is written" },

@@ -228,9 +228,10 @@ struct Lexer {
         }
     }
 
-    /// "\u{XXX}", up to 2^31, in the form that Lua writes.
+    /// "\u{20AC}", up to 2^31, in the form that Lua writes.
     private mutating func codePoint(_ bytes: inout [UInt8], _ start: Place) throws(SyntaxError) {
-        let malformed = SyntaxError(place: start, message: "'\\u' is written \\u{XXX}, with hexadecimal digits")
+        let malformed = SyntaxError(
+            place: start, message: "'\\u' is written with hexadecimal digits in braces, as \\u{20AC}")
         guard byte(1) == UInt8(ascii: "{") else { throw malformed }
         position += 2
         var value: UInt64 = 0

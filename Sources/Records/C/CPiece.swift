@@ -208,7 +208,8 @@ struct CFrame {
         }
         lines += [
             "\t\t\"Ends with 0 where all answers are the recorded ones, 1 where one differs, 4 where a\\n\"",
-            "\t\t\"device is not there.\\n\"\(hasPaths ? "" : ", name"));", "\treturn file == stderr;", "}", "",
+            "\t\t\"device is not there. Of a record of a bug, 0 means that the bug is there.\\n\"\(hasPaths ? "" : ", name"));",
+            "\treturn file == stderr;", "}", "",
             "int main(int count, char **arguments)", "{",
             "\tif (count > 1 && (!strcmp(arguments[1], \"--help\") || !strcmp(arguments[1], \"-h\")))",
             "\t\treturn usage(stdout, arguments[0]);",
@@ -232,7 +233,10 @@ struct CFrame {
     }
 
     private var harness: [String] {
-        var lines = ["TEST(recorded)", "{"]
+        var lines = [
+            "/* Passes where the answers are the recorded ones: of a record of a bug, where the bug is there. */",
+            "TEST(recorded)", "{",
+        ]
         if hasPaths {
             lines += [
                 "\tconst char *devices = getenv(\"DEVICES\"); /* paths or PCI addresses, in order, with commas */",

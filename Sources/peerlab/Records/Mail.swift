@@ -42,8 +42,12 @@ struct Mail {
 
     private var tag: String {
         let bugs = verdicts.filter(\.isBug)
-        return !bugs.isEmpty && bugs.allSatisfy { $0.word == "fixed" }
-            ? "[FIXED]" : isSimulated ? "[BUG, simulated]" : "[BUG]"
+        let isFixed = !bugs.isEmpty && bugs.allSatisfy { $0.word == "fixed" }
+        // Of a record alone, whoever made it says that its answers are wrong.
+        let isSeen =
+            result.map { [.fail, .expectedFailure].contains($0.verdict) || bugs.contains { $0.word == "bug present" } }
+            ?? true
+        return "[\(isFixed ? "FIXED" : isSeen ? "BUG" : "NO BUG SEEN")\(isSimulated ? ", simulated" : "")]"
     }
 
     private var title: String {
