@@ -37,7 +37,8 @@ final class RoleRun {
     init(_ script: ScenarioScript, observer: any CaseObserver) {
         self.script = script
         self.observer = observer
-        limit = script.context.limits.timeout.map { Limits.text($0, isScenarios: false) }
+        let context = script.context
+        limit = context.timeLimit ?? context.limits.timeout.map { Limits.text($0, isScenarios: false) }
         state.raised = { [weak self] error in self?.failed(error) }
         host.hasNews = { [weak self] in self?.tellFindings() }
     }

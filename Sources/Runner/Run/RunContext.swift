@@ -10,6 +10,9 @@ public struct RunContext {
     public let library: Library
     /// Limits of one run. A scenario's own limits apply where they are lower.
     public var limits = Limits()
+    /// The time limit of ``limits`` as text, where the caller knows that it is the scenario's own before the scenario is
+    /// loaded; nil for a limit of the command line.
+    public var timeLimit: String?
     /// Enforces the time limit; nil where a process outside does.
     public var deadline: Deadline?
     /// Makes the permissions of a role; each role has its own.

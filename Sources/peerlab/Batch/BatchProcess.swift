@@ -115,6 +115,7 @@ final class BatchProcess {
         let ring = TraceRing(limit: failureTrace)
         var context = RunContext(bench, library)
         context.limits = Limits(timeout: watched?.task.timeout, memory: watched?.task.scriptMemory)
+        context.timeLimit = watched?.task.timeLimit
         context.permissions = { Permissions(grants) }
         if failureTrace > 0 { context.tracing.line = { ring.add($0) } }
         if let record {
