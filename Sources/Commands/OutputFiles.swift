@@ -6,9 +6,9 @@ public import Runner
 /// All files that a command writes, checked together before anything is run or opened for writing. None may be a file
 /// that the command reads, even by another path, and no two may be the same file.
 public struct OutputFiles {
-    private var inputs: [ResultFile.Identity: String] = [:]
+    private var inputs: [(identity: ResultFile.Identity, name: String)] = []
     private var folders: [String] = []
-    private var outputs: [ResultFile.Identity: String] = [:]
+    private var outputs: [(identity: ResultFile.Identity, option: String)] = []
 
     /// No inputs and no outputs.
     public init() {}
@@ -20,7 +20,7 @@ public struct OutputFiles {
         if status.st_mode & S_IFMT == S_IFDIR {
             folders.append(path)
         } else if status.st_mode & S_IFMT == S_IFREG {
-            inputs[ResultFile.Identity(status)] = "\(what) \(path)"
+            inputs.append((ResultFile.Identity(status), "\(what) \(path)"))
         }
     }
 
@@ -65,12 +65,13 @@ public struct OutputFiles {
 
     private mutating func claim(_ option: String, _ path: String, _ file: ResultFile) throws {
         guard let identity = file.identity else { return }
-        if let input = inputs[identity] {
-            throw ValidationError("\(option) \(path) is \(input), which would be lost: name another file")
+        if let input = inputs.last(where: { $0.identity == identity }) {
+            throw ValidationError("\(option) \(path) is \(input.name), which would be lost: name another file")
         }
-        if let other = outputs.updateValue(option, forKey: identity) {
-            throw ValidationError("'\(path)' is named for two things, \(other) and \(option)")
+        if let other = outputs.first(where: { $0.identity == identity }) {
+            throw ValidationError("'\(path)' is named for two things, \(other.option) and \(option)")
         }
+        outputs.append((identity, option))
         guard !file.isModule(below: folders) else {
             throw ValidationError(
                 "\(option) \(path) is a Lua file that a scenario may load, which would be lost: name another file")

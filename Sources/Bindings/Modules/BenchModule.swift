@@ -178,7 +178,9 @@ private func tlps(_ call: Call) throws -> CInt {
 }
 
 private func matches(_ logged: LoggedRequest, _ filter: Table) -> Bool {
-    func fits<Value: Equatable>(_ key: Key<Value?>, _ value: Value) -> Bool { filter[key].map { $0 == value } ?? true }
+    func fits<Value: KeyValue & Equatable>(_ key: Key<Value?>, _ value: Value) -> Bool {
+        filter[key].map { $0 == value } ?? true
+    }
     let request = logged.request
     return fits(FilterKeys.isWrite, request.isWrite) && fits(FilterKeys.requester, request.requesterAddress)
         && fits(FilterKeys.isRelaxed, request.isRelaxed)

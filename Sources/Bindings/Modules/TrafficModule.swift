@@ -201,7 +201,8 @@ private let latencyClass = ObjectClass(
                 Call($0, $1).run { call in
                     let latencies = call[0].object(LatencyHistogram.self)
                     return call.push(
-                        (histogram: latencies.pointee.histogram, from: latencies.pointee.from), as: summaryRecord)
+                        LatencySummary(histogram: latencies.pointee.histogram, origin: latencies.pointee.from),
+                        as: summaryRecord)
                 }
             }),
     ],

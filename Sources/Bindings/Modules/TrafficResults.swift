@@ -55,13 +55,19 @@ let mismatchRecord = ResultRecord<Stamp.Mismatch>(
 
 private func digits(_ byte: UInt8) -> String { "0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 
+/// What a summary of latencies is made from.
+struct LatencySummary {
+    let histogram: Histogram<UInt64>
+    let origin: LatencyHistogram.Origin?
+}
+
 /// Summary of a latency histogram.
-let summaryRecord = ResultRecord<(histogram: Histogram<UInt64>, from: LatencyHistogram.Origin?)>(
+let summaryRecord = ResultRecord<LatencySummary>(
     "traffic.summary", "Latencies in short; of none there are no quantiles.",
     [
         ResultField("count", "how many there are") { Int64(clamping: $0.histogram.totalCount) },
         ResultField("origin", "where a paced stream's are counted from: \"post\" or \"due\"") {
-            $0.from?.rawValue
+            $0.origin?.rawValue
         }.was("from"),
         ResultField("mean_ns", .nanoseconds, "their mean") {
             $0.histogram.totalCount > 0 ? $0.histogram.mean : nil
@@ -73,7 +79,7 @@ let summaryRecord = ResultRecord<(histogram: Histogram<UInt64>, from: LatencyHis
 
 private func quantile(
     _ name: String, _ doc: String, _ percentile: Double
-) -> ResultField<(histogram: Histogram<UInt64>, from: LatencyHistogram.Origin?)> {
+) -> ResultField<LatencySummary> {
     ResultField(name + "_ns", .nanoseconds, doc) {
         $0.histogram.totalCount > 0 ? Int64(clamping: $0.histogram.valueAtPercentile(percentile)) : nil
     }.was(name)

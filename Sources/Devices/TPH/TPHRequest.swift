@@ -22,7 +22,7 @@ struct TPHRequest {
     mutating func text(_ feature: Feature) -> String {
         guard let request = Request.find(named: "VFIO_DEVICE_FEATURE") else { return "" }
         var decoder = Decoder()
-        decoder.features[feature.number] = feature
+        decoder.add(feature)
         return bytes.withUnsafeMutableBytes { decoder.input(request, .memory($0)) }
     }
 }

@@ -3,13 +3,19 @@ import CKernel
 /// Converts requests to named members and back. Traces, errors and records show the kernel's names, and raw bytes only
 /// where there are no names.
 public struct Decoder: Sendable {
-    /// Features whose data can be decoded, by number. The TPH revision in use is added once it is known.
-    public var features: [UInt32: Feature]
+    /// Features whose data can be decoded, each with a number of its own. The TPH revision in use is added once it is known.
+    private var features = Feature.released
 
     /// With the features of released kernels.
-    public init() {
-        features = Dictionary(uniqueKeysWithValues: Feature.released.map { ($0.number, $0) })
+    public init() {}
+
+    /// Adds a feature, or replaces that of its number.
+    public mutating func add(_ feature: Feature) {
+        features.removeAll { $0.number == feature.number }
+        features.append(feature)
     }
+
+    private func feature(_ number: UInt32) -> Feature? { features.first { $0.number == number } }
 
     /// The layout of an argument; nil for an unknown structure.
     public func layout(_ request: Request, _ bytes: UnsafeRawBufferPointer) -> Layout? {
@@ -24,12 +30,12 @@ public struct Decoder: Sendable {
 
     /// The layout of a vfio_device_feature with that number and `count` bytes.
     public func layout(ofFeature number: UInt32, _ count: Int) -> Layout {
-        let names = Format.names(features.values.map { .init(Int($0.number), $0.name) })
+        let names = Format.names(features.map { .init(Int($0.number), $0.name) })
         var fields = [
             Field("argsz", offset: 0, size: 4, .input, .decimal), Field("feature", offset: 4, size: 2, .input, names),
             Field("operation", offset: 6, size: 2, .input, Feature.operations),
         ]
-        let feature = features[number]
+        let feature = feature(number)
         let name = "vfio_device_feature" + (feature.map { "_" + $0.name.lowercased() } ?? "")
         guard let data = feature?.layout, count - 8 >= data.size else {
             return Layout("vfio_device_feature", size: 8, fields)
@@ -201,7 +207,7 @@ public struct Decoder: Sendable {
     public func featureName(_ bytes: UnsafeRawBufferPointer) -> String {
         guard bytes.count >= 8 else { return "?" }
         let flags = bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-        let name = features[flags & 0xffff]?.name ?? "FEATURE_\(flags & 0xffff)"
+        let name = feature(flags & 0xffff)?.name ?? "FEATURE_\(flags & 0xffff)"
         return name + " " + Feature.operations.text(UInt64(flags >> 16))
     }
 

@@ -36,7 +36,7 @@ public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The C name, or "errno N" where the table has none.
-    public var name: String { Errno.names[code] ?? "errno \(code)" }
+    public var name: String { Errno.names.first { $0.key == code }?.value ?? "errno \(code)" }
 
     /// The C library's sentence for it ("Invalid argument").
     public var message: String { String(cString: strerror(code)) }
@@ -48,5 +48,5 @@ public struct Errno: Error, Sendable, Hashable, CustomStringConvertible {
     public var result: Int { -Int(code) }
 
     /// The names of all errnos, sorted.
-    public static var allNames: [String] { names.values.sorted() }
+    public static var allNames: [String] { names.map(\.value).sorted() }
 }

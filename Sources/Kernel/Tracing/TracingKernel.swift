@@ -64,7 +64,7 @@ public final class TracingKernel: Kernel {
 
     /// Decodes a feature from now on.
     public func know(_ feature: Feature) {
-        decoder.features[feature.number] = feature
+        decoder.add(feature)
         recordFeature?(feature)
     }
 

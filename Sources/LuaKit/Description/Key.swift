@@ -39,8 +39,10 @@ extension TableKey {
 
 private let keyCount = Atomic<UInt32>(0)
 
-/// A key of a table argument. Keys describe the table, and functions read its values by them: `table[size]`.
-public struct Key<Value: KeyValue>: TableKey {
+/// A key of a table argument. Keys describe the table, and functions read its values by them: `table[size]`. Only values of
+/// a ``KeyValue`` make one: that the type itself does not require it spares a search through all conformances of the
+/// program for each type of key, about 150,000 instructions at start.
+public struct Key<Value>: TableKey {
     /// See ``TableKey``.
     public private(set) var parameter: Parameter
     /// See ``TableKey``.
@@ -52,7 +54,9 @@ public struct Key<Value: KeyValue>: TableKey {
         key.parameter.was = name
         return key
     }
+}
 
+extension Key where Value: KeyValue {
     /// A key of the Lua type that `Value` has.
     public init(_ name: String, default fallback: Value? = nil, _ doc: String) {
         guard let type = Value.luaType else { preconditionFailure("key '\(name)' needs a Lua type") }
@@ -95,7 +99,7 @@ public struct Table {
 
     /// A key's value.
     @inlinable
-    public subscript<Value>(_ key: Key<Value>) -> Value { Value.read(argument(key)) }
+    public subscript<Value: KeyValue>(_ key: Key<Value>) -> Value { Value.read(argument(key)) }
 
     /// A key's value, as C decoded it.
     @inlinable

@@ -33,7 +33,7 @@ public struct CExport {
             switch entry.kind {
             case .comment(let text): add(text)
             case .failure(let failure): note("here the script failed\(CText.comment(failure.text))")
-            case .feature(let feature): decoder.features[feature.number] = feature
+            case .feature(let feature): decoder.add(feature)
             case .operation(let operation): add(operation, entry.line)
             }
         }

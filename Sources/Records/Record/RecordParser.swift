@@ -57,7 +57,7 @@ struct RecordParser {
         if line.hasPrefix("#") { return .comment(RecordParser.text(line.dropFirst())) }
         if line.hasPrefix("feature ") {
             let feature = try RecordParser.feature(line, number)
-            decoder.features[feature.number] = feature
+            decoder.add(feature)
             return .feature(feature)
         }
         return .operation(try operation(line, number))

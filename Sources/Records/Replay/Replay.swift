@@ -70,7 +70,7 @@ public final class Replay {
         switch entry.kind {
         case .comment, .failure: return nil
         case .feature(let feature):
-            decoder.features[feature.number] = feature
+            decoder.add(feature)
             kernel.know(feature)
             return nil
         case .operation(let recorded):

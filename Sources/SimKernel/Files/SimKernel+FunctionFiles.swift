@@ -154,7 +154,7 @@ extension SimKernel {
             methods.append("flr")
         }
         let needed = UInt8(PCI_AF_CAP_TP | PCI_AF_CAP_FLR)
-        if let features = config.capabilities[UInt8(PCI_CAP_ID_AF)],
+        if let features = config.advancedFeatures,
             config.bytes[features + PCI_AF_CAP] & needed == needed
         {
             methods.append("af_flr")

@@ -16,15 +16,16 @@ struct ConfigSpace {
     private var kept: [UInt8]
     private(set) var map = ConfigMap()
     /// The offset of each capability, by id.
-    private(set) var capabilities: [UInt8: Int] = [:]
+    private var capabilities: [Int: Int] = [:]
     /// The offset of the address translation services (ATS); nil without.
     private(set) var ats: Int?
 
     /// Offsets of the power management, the MSI, the MSI-X and the PCI Express capability; nil for one that is not there.
-    var power: Int? { capabilities[UInt8(PCI_CAP_ID_PM)] }
-    var msi: Int? { capabilities[UInt8(PCI_CAP_ID_MSI)] }
-    var msix: Int? { capabilities[UInt8(PCI_CAP_ID_MSIX)] }
-    var express: Int? { capabilities[UInt8(PCI_CAP_ID_EXP)] }
+    var power: Int? { capabilities[Int(PCI_CAP_ID_PM)] }
+    var msi: Int? { capabilities[Int(PCI_CAP_ID_MSI)] }
+    var msix: Int? { capabilities[Int(PCI_CAP_ID_MSIX)] }
+    var express: Int? { capabilities[Int(PCI_CAP_ID_EXP)] }
+    var advancedFeatures: Int? { capabilities[Int(PCI_CAP_ID_AF)] }
 
     init(_ device: Topology.Device, _ addresses: [Int: UInt64]) {
         bytes = [UInt8](repeating: 0, count: device.configSize)
@@ -44,7 +45,7 @@ struct ConfigSpace {
         }
         map = ConfigMap(bytes)
         for (offset, owner) in map.shown {
-            if case .capability(let id) = owner, capabilities[id] == nil { capabilities[id] = offset }
+            if case .capability(let id) = owner, capabilities[Int(id)] == nil { capabilities[Int(id)] = offset }
         }
         ats = map.shown.first { $0.owner == .extended(UInt16(PCI_EXT_CAP_ID_ATS)) }?.offset
         setKept(device)

@@ -5,7 +5,8 @@ import Kernel
 /// The RDMA devices, and the objects that programs have of them (uverbs). drivers/infiniband/core/uverbs_main.c
 final class Uverbs {
     let devices: [UnsafeMutablePointer<ibv_device>]
-    private let hcas: [UnsafeMutablePointer<ibv_device>: HCA]
+    /// In the order of ``devices``.
+    private let hcas: [HCA]
     private(set) var contexts: [UnsafeMutablePointer<ibv_context>: VerbsContext] = [:]
     private(set) var domains: [UnsafeMutablePointer<ibv_pd>: ProtectionDomain] = [:]
     let regions = RegionTable()
@@ -23,10 +24,10 @@ final class Uverbs {
     /// The next bus address for a region's host memory.
     private var nextAddress: UInt64 = 1 << 32
 
-    func hca(named name: String) -> HCA? { hcas.values.first { $0.nic.name == name } }
+    func hca(named name: String) -> HCA? { hcas.first { $0.nic.name == name } }
 
     init(_ topology: Topology, _ functions: [String: PCIFunction], _ routes: P2PRoutes) {
-        var hcas: [UnsafeMutablePointer<ibv_device>: HCA] = [:]
+        var hcas: [HCA] = []
         var devices: [UnsafeMutablePointer<ibv_device>] = []
         for (index, nic) in topology.nics.enumerated() {
             let device = UnsafeMutablePointer<ibv_device>.allocateZeroed()
@@ -37,7 +38,7 @@ final class Uverbs {
             Uverbs.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
             Uverbs.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
             devices.append(device)
-            hcas[device] = HCA(nic, index, nic.address.flatMap { functions[$0] }, routes)
+            hcas.append(HCA(nic, index, nic.address.flatMap { functions[$0] }, routes))
         }
         self.devices = devices
         self.hcas = hcas
@@ -90,14 +91,14 @@ final class Uverbs {
     }
 
     func openContext(_ device: UnsafeMutablePointer<ibv_device>) throws(Errno) -> UnsafeMutablePointer<ibv_context> {
-        guard let hca = hcas[device] else { throw Errno(EINVAL) }
+        guard let index = devices.firstIndex(of: device) else { throw Errno(EINVAL) }
         let context = UnsafeMutablePointer<ibv_context>.allocateZeroed()
         context.pointee.device = device
         context.pointee.ops = ContextOperations.all
         context.pointee.cmd_fd = -1
         context.pointee.async_fd = -1
         context.pointee.num_comp_vectors = 1
-        contexts[context] = VerbsContext(hca)
+        contexts[context] = VerbsContext(hcas[index])
         return context
     }
 

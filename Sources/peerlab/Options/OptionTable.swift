@@ -21,11 +21,13 @@ enum OptionTable {
     /// Options of a command with an effect on the same benches.
     private struct Row {
         let benches: [Kind]
-        let options: [String]
+        /// Names of options, with spaces between them: they are needed only where an option is given.
+        let text: String
+        var options: [Substring] { text.split(separator: " ") }
 
-        init(_ benches: [Kind], _ options: String) {
+        init(_ benches: [Kind], _ text: String) {
             self.benches = benches
-            self.options = options.split(separator: " ").map(String.init)
+            self.text = text
         }
     }
 
@@ -70,7 +72,7 @@ enum OptionTable {
         "repl": [
             Row(all, "bench"), Row([.sim, .host], "lib deny rules tph-abi"), Row([.host], "allow"), Row([], "trust"),
         ],
-        "lab": [Row(all, lab.options.joined(separator: " ") + " image script file result unbound timeout")],
+        "lab": [Row(all, lab.text + " image script file result unbound timeout")],
         "bind": [Row(all, "state")], "restore": [Row(all, "state list forget")],
         "export": [Row(all, "c kselftest timeout memory")], "report": [Row(all, "kernel-tree timeout memory")],
         "help": [],
@@ -114,12 +116,12 @@ enum OptionTable {
 
     /// The options of a command that have a row.
     static func options(of command: String) -> Set<String> {
-        Set(rows[command, default: []].flatMap(\.options))
+        Set(rows[command, default: []].flatMap(\.options).map(String.init))
     }
 
     /// Why an option has no effect for a command on a bench; nil where it has one.
     static func refusal(of option: String, _ command: String, on bench: Kind) -> String? {
-        let benches = rows[command, default: []].filter { $0.options.contains(option) }.flatMap(\.benches)
+        let benches = rows[command, default: []].filter { $0.options.contains(option[...]) }.flatMap(\.benches)
         guard !benches.contains(bench) else { return nil }
         guard !benches.isEmpty else { return "--\(option) does nothing for peerlab \(command)" }
         let names = benches.map { $0 == .sim ? "simulated benches" : "--bench \($0.rawValue)" }
@@ -146,6 +148,10 @@ enum OptionTable {
     /// Refuses options of a command line that have no effect.
     static func check(_ command: any ParsableCommand, _ words: [String]) throws {
         let name = type(of: command).configuration.commandName ?? ""
+        // Most command lines have no option: then nothing of the table is read.
+        let words = Array(words.prefix { $0 != "--" })
+        let options = Set(words.compactMap { option(in: $0) })
+        guard !options.isEmpty else { return }
         // Before the return below: commands without restricted options need only this check.
         try checkRepeated(words, name)
         guard
@@ -153,7 +159,7 @@ enum OptionTable {
                 || conflicts.contains(where: { $0.command == name })
         else { return }
         let bench = (command as? any BenchCommand).map { Kind($0.benchName) } ?? .sim
-        let given = Set(words.prefix { $0 != "--" }.compactMap { option(in: $0) }).intersection(allNames)
+        let given = options.intersection(allNames)
         for option in given.sorted() {
             // In the lab's guest the bench is `host`, but options for the lab have an effect too.
             let isOfGuest = given.contains("inside-lab") && refusal(of: option, name, on: .lab) == nil
@@ -174,13 +180,14 @@ enum OptionTable {
         // Later words of `peerlab lab` are another program's command line.
         guard command != "lab" else { return }
         var seen: Set<String> = []
-        for option in words.prefix(while: { $0 != "--" }).compactMap({ option(in: $0) })
-        where options(of: command).contains(option) && !repeatable.contains(option) && !seen.insert(option).inserted {
+        let known = options(of: command)
+        for option in words.compactMap({ option(in: $0) })
+        where known.contains(option) && !repeatable.contains(option) && !seen.insert(option).inserted {
             throw ValidationError("--\(option) is given twice; it takes one value")
         }
     }
 
-    private static let allNames = Set(rows.values.joined().flatMap(\.options))
+    private static let allNames = Set(rows.values.joined().flatMap(\.options).map(String.init))
 
     /// "bench" for "--bench" and "--bench=sim".
     private static func option(in word: String) -> String? {
