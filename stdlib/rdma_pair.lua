@@ -8,6 +8,7 @@ local rdma_pair = {}
 ---@field length? integer|string bytes of host memory; default: 64K
 ---@field sgid_index? integer
 ---@field register? false|fun(side: rdma_pair.side): rdma.mr
+---@field queue_pairs? integer connected queue pairs of each role; default: 1
 ---@field max_send_wr? integer
 ---@field max_recv_wr? integer
 ---@field max_inline_data? integer
@@ -17,14 +18,16 @@ local rdma_pair = {}
 ---@field pd rdma.pd
 ---@field cq rdma.cq of sends
 ---@field recv_cq rdma.cq
----@field qp rdma.qp
+---@field qp rdma.qp the first queue pair
+---@field qps rdma.qp[] all of them
 ---@field host memory.mapping
 ---@field mr rdma.mr of the host memory
----@field peer { addr: integer, rkey: integer, length: integer, endpoint: rdma.endpoint } the other role's region
+---@field peer { addr: integer, rkey: integer, length: integer, endpoints: rdma.endpoint[] } the other role's region
 ---@field gid? rdma.gid
 
 local KEYS = {
-  nic = true, length = true, sgid_index = true, register = true, max_send_wr = true, max_recv_wr = true, max_inline_data = true,
+  nic = true, length = true, sgid_index = true, register = true, queue_pairs = true, max_send_wr = true, max_recv_wr = true,
+  max_inline_data = true,
 }
 -- Names before version 0.2.
 local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "max_recv_wr", inline = "max_inline_data", memory = "length" }
@@ -32,9 +35,10 @@ local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "
 --- Connects this role with the other one. `with` has `nic` (a device's name); `length` (bytes of host memory that both
 --- may write, read and, where the NIC has atomics, use for them; default 64K); `sgid_index`; `register` (a function
 --- called with the side once it has a `pd`; it returns the region that the other role shall reach in place of the host
---- memory's); and `max_send_wr`, `max_recv_wr` and `max_inline_data` of `pd:create_qp`. The chosen GID of the NIC is
---- logged. Returns an object to be closed with `context`, `pd`, `cq` (sends), `recv_cq`, `qp`, `host` (the memory),
---- `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other role's region.
+--- memory's); `queue_pairs`, as many of which each role connects; and `max_send_wr`, `max_recv_wr` and `max_inline_data` of
+--- `pd:create_qp`. The chosen GID of the NIC is logged. Returns an object to be closed with `context`, `pd`, `cq` (sends),
+--- `recv_cq`, `qp` and `qps`, `host` (the memory), `mr` (its region), and `peer`: `addr`, `rkey` and `length` of the other
+--- role's region.
 ---@param t case
 ---@param with rdma_pair.setup
 ---@return rdma_pair.side
@@ -56,23 +60,35 @@ function rdma_pair.connect(t, with)
       access[#access + 1] = "remote_atomic"
     end
     side.mr = side:keep(side.pd:reg_mr { memory = side.host, access = { "local_write", table.unpack(access) } })
-    local depth = with.max_send_wr or 128
-    side.cq = side:keep(side.context:create_cq(depth))
-    side.recv_cq = side:keep(side.context:create_cq(with.max_recv_wr or 128))
-    side.qp = side:keep(side.pd:create_qp {
-      send_cq = side.cq, recv_cq = side.recv_cq, max_send_wr = depth, max_recv_wr = with.max_recv_wr or 128,
-      max_inline_data = with.max_inline_data or 0,
-    })
+    local depth, receives, count = with.max_send_wr or 128, with.max_recv_wr or 128, with.queue_pairs or 1
+    side.cq = side:keep(side.context:create_cq(depth * count))
+    side.recv_cq = side:keep(side.context:create_cq(receives * count))
+    side.qps = {}
+    local endpoints = {}
+    for index = 1, count do
+      side.qps[index] = side:keep(side.pd:create_qp {
+        send_cq = side.cq, recv_cq = side.recv_cq, max_send_wr = depth, max_recv_wr = receives,
+        max_inline_data = with.max_inline_data or 0,
+      })
+      endpoints[index] = side.qps[index]:endpoint(1, with.sgid_index)
+    end
+    side.qp = side.qps[1]
     local offered = side.mr
     if with.register then
       offered = side:keep(with.register(side))
     end
-    local endpoint = side.qp:endpoint(1, with.sgid_index)
     side.peer = t:exchange {
-      endpoint = endpoint, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
+      endpoints = endpoints, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
     }
-    -- A timeout of a second with seven retries: a peer on a busy machine is slow, not lost.
-    side.qp:connect { to = side.peer.endpoint, access = access, sgid_index = with.sgid_index, timeout = 18 }
+    for index, qp in ipairs(side.qps) do
+      local to = side.peer.endpoints[index]
+      if not to then
+        error(("rdma_pair.connect: the other role has %d queue pairs, not %d"):format(#side.peer.endpoints, count), 0)
+      end
+      -- A timeout of a second with seven retries: a peer on a busy machine is slow, not lost.
+      qp:connect { to = to, access = access, sgid_index = with.sgid_index, timeout = 18 }
+    end
+    local endpoint = endpoints[1]
     for _, gid in ipairs(side.context:gids()) do
       if with.sgid_index and gid.index == with.sgid_index or rdma_pair.text(endpoint.gid) == gid.gid then
         side.gid = gid

@@ -7,7 +7,8 @@ local traffic = {}
 
 ---what is sent, and how
 ---@class traffic.stream.plan
----@field qp rdma.qp a connected queue pair, whose completions nobody else takes
+---@field qp? rdma.qp a connected queue pair, whose completions nobody else takes; or `qps`
+---@field qps? rdma.qp[] or several, which have the messages in turn, in the same memory; depth, batch and signal_every are each one's
 ---@field opcode ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add") what each message does
 ---@field mr rdma.mr the local memory region
 ---@field offset? integer|string start in it
@@ -28,7 +29,7 @@ local traffic = {}
 ---@field timeout_ms? integer|string so long without a completion: the peer is lost
 ---@field sizes? (integer|string)[] or several sizes, which messages have in turn; their places are as far apart as the largest
 
----Sends messages from one queue pair as fast as it goes. Returns what became of them; with `latency` a histogram from each post to its completion; with `rate` too, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
+---Sends messages from a queue pair, or from several in turn, as fast as it goes. Returns what became of them; with `latency` a histogram from each post to its completion; with `rate` too, another one from when each was due, which has the time that messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.
 ---Changes: dma.
 --- * `ETIMEDOUT`: no completion came for too long
 --- * `EINVAL`: not connected
@@ -111,6 +112,7 @@ function traffic_latency:close() end
 ---What became of a stream of messages.
 ---@class traffic.result
 ---@field messages integer how many were sent
+---@field messages_by_qp integer[] how many of them each queue pair sent, in the order of `qps`
 ---@field bytes integer bytes: what they had together
 ---@field elapsed_ns integer ns: from the first post to the last completion
 ---@field cpu_ns integer ns: processor time of that

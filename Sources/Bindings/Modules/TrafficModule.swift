@@ -48,7 +48,11 @@ private let sizesKey = Key<[UInt32]?>(
     "or several sizes, which messages have in turn; their places are as far apart as the largest")
 
 private enum StreamKeys {
-    static let qp = Key<Object<QueuePair>>("qp", "a connected queue pair, whose completions nobody else takes")
+    static let qp = Key<Object<QueuePair>?>(
+        "qp", "a connected queue pair, whose completions nobody else takes; or `qps`")
+    static let qps = Key<[Object<QueuePair>]?>(
+        "qps", .list(.object(QueuePair.self), 1...256),
+        "or several, which have the messages in turn, in the same memory; depth, batch and signal_every are each one's")
     static let op = Key<UInt32>("opcode", .choice(operations), "what each message does").was("op")
     static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region").was("from")
     static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
@@ -83,7 +87,7 @@ private enum StreamKeys {
         "so long without a completion: the peer is lost"
     ).was("patience")
     static let all: [any TableKey] = [
-        qp, op, mr, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
+        qp, qps, op, mr, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
         rate,
         latency, slots, pieces, patience, sizesKey,
     ]
@@ -143,7 +147,7 @@ let trafficModule = Module(
                 .optional(.object(LatencyHistogram.self)),
             ], effects: [.dma],
             errors: [("ETIMEDOUT", "no completion came for too long"), ("EINVAL", "not connected")],
-            "Sends messages from one queue pair as fast as it goes. Returns what became of them; with `latency` a histogram from "
+            "Sends messages from a queue pair, or from several in turn, as fast as it goes. Returns what became of them; with `latency` a histogram from "
                 + "each post to its completion; with `rate` too, another one from when each was due, which has the time that "
                 + "messages waited because others were late. A rate that is missed by more than 1 % is a warning of the case.",
             entry: { Call($0, $1).run(stream) }),
@@ -208,7 +212,16 @@ private let latencyClass = ObjectClass(
     ],
     close: { closeObject($0, $1, $2, LatencyHistogram.self) }, destroy: { destroyObject($0, LatencyHistogram.self) })
 
-private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
+/// The queue pairs of a stream.
+private func pairs(_ request: Table) throws -> [Object<QueuePair>] {
+    switch (request[StreamKeys.qp], request[StreamKeys.qps]) {
+    case (let pair?, nil): return [pair]
+    case (nil, let pairs?): return pairs
+    default: throw ErrorValue(kind: .argument, "traffic.stream: give qp or qps, one of them")
+    }
+}
+
+private func plan(_ request: Table, _ pairs: [Object<QueuePair>], _ call: Call) throws -> TrafficPlan {
     var plan = TrafficPlan()
     let mr = request[StreamKeys.mr]
     plan.opcode = ibv_wr_opcode(rawValue: request[StreamKeys.op])
@@ -225,7 +238,7 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
         plan.duration = duration * 1_000_000
     }
     plan.warmup = request[StreamKeys.warmup]
-    let places = request[StreamKeys.qp].pointee.sendCapacity
+    let places = pairs.map { $0.pointee.sendCapacity }.min() ?? 0
     plan.depth = request[StreamKeys.depth] ?? max(1, min(128, places))
     guard plan.depth <= places else {
         throw ErrorValue(
@@ -247,7 +260,7 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
     }
     plan.slots = request[StreamKeys.slots]
     plan.pieces = request[StreamKeys.pieces]
-    let most = request[StreamKeys.qp].pointee.sendPieces
+    let most = pairs.map { $0.pointee.sendPieces }.min() ?? 0
     guard plan.pieces <= most else {
         throw ErrorValue(
             kind: .argument,
@@ -266,14 +279,15 @@ private func plan(_ request: Table, _ call: Call) throws -> TrafficPlan {
 
 private func stream(_ call: Call) throws -> CInt {
     let request = call[0].table
-    let plan = try plan(request, call)
+    let pairs = try pairs(request)
+    let plan = try plan(request, pairs, call)
     do throws(TrafficPlan.Mistake) { try plan.check() } catch {
         throw ErrorValue(kind: .argument, "traffic.stream: \(error.message)")
     }
     try call.touch(
         Int(clamping: UInt64(plan.size).multipliedReportingOverflow(by: UInt64(clamping: plan.slots)).partialValue),
         "traffic.stream")
-    let result = try request[StreamKeys.qp].pointee.stream(plan)
+    let result = try QueuePair.stream(plan, on: pairs)
     if let pace = result.pace, pace.isMissed { call.host.warn(warning(pace)) }
     _ = call.push(result, as: streamRecord)
     guard plan.keepsLatencies else { return 1 }

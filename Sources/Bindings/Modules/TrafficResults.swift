@@ -7,6 +7,9 @@ let streamRecord = ResultRecord<TrafficResult>(
     "traffic.result", "What became of a stream of messages.",
     [
         ResultField("messages", "how many were sent") { $0.messages },
+        ResultField("messages_by_qp", "how many of them each queue pair sent, in the order of `qps`") {
+            $0.messagesByPair
+        },
         ResultField("bytes", .bytes, "what they had together") { Int64(clamping: $0.bytes) },
         ResultField("elapsed_ns", .nanoseconds, "from the first post to the last completion") {
             Int64(clamping: $0.elapsed)

@@ -245,16 +245,28 @@ public struct QueuePair: ~Copyable {
         }
     }
 
-    /// Sends a stream of messages. The plan must have been checked.
-    public func stream(_ plan: TrafficPlan) throws(Failure) -> TrafficResult {
-        guard let cq = qp.pointee.send_cq, !isDatagram else {
-            throw Failure("ibv_post_send", .invalid, object: label, of: .stream)
+    /// Sends a stream of messages on these queue pairs. The plan must have been checked.
+    public static func stream(
+        _ plan: TrafficPlan, on pairs: [UnsafeMutablePointer<QueuePair>]
+    ) throws(Failure) -> TrafficResult {
+        let label = pairs[0].pointee.label + (pairs.count > 1 ? " and \(pairs.count - 1) more" : "")
+        var queues: [UnsafeMutablePointer<ibv_cq>] = []
+        for (index, pair) in pairs.enumerated() {
+            guard let cq = pair.pointee.qp.pointee.send_cq, !pair.pointee.isDatagram else {
+                throw Failure("ibv_post_send", .invalid, object: pair.pointee.label, of: .stream)
+            }
+            guard !pairs[..<index].contains(pair) else {
+                throw Failure(
+                    "ibv_post_send", .invalid, object: pair.pointee.label, hint: "it is twice among the queue pairs")
+            }
+            if !queues.contains(cq) { queues.append(cq) }
         }
         if plan.isInline {
-            try checkMapped("ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
+            try pairs[0].pointee.checkMapped(
+                "ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
         }
         do throws(Errno) {
-            var stream = TrafficStream(qp, cq, plan)
+            var stream = TrafficStream(pairs.map { $0.pointee.qp }, queues, plan)
             return try stream.run()
         } catch {
             switch error {
@@ -268,7 +280,8 @@ public struct QueuePair: ~Copyable {
             default:
                 let flags = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
                 throw Failure(
-                    "ibv_post_send", error, object: label, hint: inlineHint(error, UInt64(plan.size), flags))
+                    "ibv_post_send", error, object: label,
+                    hint: pairs[0].pointee.inlineHint(error, UInt64(plan.size), flags))
             }
         }
     }

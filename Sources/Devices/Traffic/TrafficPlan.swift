@@ -1,6 +1,6 @@
 public import CKernel
 
-/// A stream of messages from one queue pair. Defaults are perftest's.
+/// A stream of messages from one queue pair, or from several in turn. Defaults are perftest's.
 public struct TrafficPlan: Sendable {
     /// What each message does.
     public var opcode = IBV_WR_RDMA_WRITE
@@ -14,11 +14,11 @@ public struct TrafficPlan: Sendable {
     public var duration: UInt64 = 0
     /// How many come before the clock starts.
     public var warmup = 0
-    /// How many may be on their way.
+    /// How many may be on their way on each queue pair.
     public var depth = 128
     /// How many are posted with one call.
     public var batch = 1
-    /// Every so many-th one reports its completion.
+    /// Every so many-th one of each queue pair reports its completion.
     public var signalEvery = 64
     /// Whether the bytes are taken at once (IBV_SEND_INLINE).
     public var isInline = false
@@ -93,14 +93,20 @@ public struct TrafficPlan: Sendable {
 
 /// What came of a stream.
 public struct TrafficResult: Sendable {
+    /// Messages measured on each queue pair.
+    public var messagesByPair: [Int] = []
     /// Messages measured.
-    public var messages = 0
+    public var messages: Int { messagesByPair.reduce(0, +) }
     /// Their bytes.
     public var bytes: UInt64 {
         guard !sizes.isEmpty else { return UInt64(messages) * UInt64(size) }
-        let all = sizes.reduce(0) { $0 + UInt64($1) }
-        let (rounds, rest) = messages.quotientAndRemainder(dividingBy: sizes.count)
-        return UInt64(rounds) * all + sizes.prefix(rest).reduce(0) { $0 + UInt64($1) }
+        var bytes: UInt64 = 0
+        for (pair, messages) in messagesByPair.enumerated() {
+            let own = sizes.indices.map { UInt64(sizes[($0 * messagesByPair.count + pair) % sizes.count]) }
+            let (rounds, rest) = messages.quotientAndRemainder(dividingBy: sizes.count)
+            bytes += UInt64(rounds) * own.reduce(0, +) + own.prefix(rest).reduce(0, +)
+        }
+        return bytes
     }
     /// Bytes of a message; of several sizes the largest.
     public var size: UInt32 = 0

@@ -6,13 +6,17 @@ import Kernel
 /// in local variables and in memory that was taken before.
 struct TrafficStream: ~Copyable {
     private static let pollBatch: Int32 = 16
-    private let qp: UnsafeMutablePointer<ibv_qp>
-    private let cq: UnsafeMutablePointer<ibv_cq>
+    /// Its part on each queue pair. Message n of them all is on lane n modulo how many there are, as long as none waits.
+    private let lanes: UnsafeMutablePointer<TrafficLane>
+    private let laneCount: Int
+    /// The completion queues of the lanes, each once.
+    private let queues: UnsafeMutablePointer<UnsafeMutablePointer<ibv_cq>>
+    private let queueCount: Int
     private let plan: TrafficPlan
     private let requests: UnsafeMutablePointer<ibv_send_wr>
     private let pieces: UnsafeMutablePointer<ibv_sge>
     private let completions: UnsafeMutablePointer<ibv_wc>
-    /// When each message on its way was posted, by number modulo depth.
+    /// When each message on its way was posted, by lane and number modulo depth.
     private let posted: UnsafeMutablePointer<UInt64>
     /// Sizes that messages have in turn, and how many; none where all have the same.
     private let sizes: UnsafeMutablePointer<UInt32>
@@ -36,16 +40,24 @@ struct TrafficStream: ~Copyable {
     /// At most so many latencies are kept; of more, the first.
     private static let mostLatencies = 1 << 24
 
-    init(_ qp: UnsafeMutablePointer<ibv_qp>, _ cq: UnsafeMutablePointer<ibv_cq>, _ plan: TrafficPlan) {
-        self.qp = qp
-        self.cq = cq
+    /// On these queue pairs, each once, of these completion queues.
+    init(
+        _ pairs: [UnsafeMutablePointer<ibv_qp>], _ cqs: [UnsafeMutablePointer<ibv_cq>], _ plan: TrafficPlan
+    ) {
         self.plan = plan
+        laneCount = pairs.count
+        lanes = .allocate(capacity: pairs.count)
+        for (index, qp) in pairs.enumerated() { (lanes + index).initialize(to: TrafficLane(qp)) }
+        queueCount = cqs.count
+        queues = .allocate(capacity: cqs.count)
+        for (index, cq) in cqs.enumerated() { (queues + index).initialize(to: cq) }
         requests = .allocate(capacity: plan.batch)
         pieces = .allocate(capacity: plan.batch * plan.pieces)
         completions = .allocate(capacity: Int(TrafficStream.pollBatch))
-        posted = .allocate(capacity: plan.depth)
-        due = .allocate(capacity: plan.depth)
-        let expected = plan.count > 0 ? plan.count / plan.signalEvery + 2 : TrafficStream.mostLatencies
+        posted = .allocate(capacity: plan.depth * pairs.count)
+        due = .allocate(capacity: plan.depth * pairs.count)
+        let expected =
+            plan.count > 0 ? plan.count / plan.signalEvery + 2 * pairs.count : TrafficStream.mostLatencies
         latencyLimit = plan.keepsLatencies ? min(expected, TrafficStream.mostLatencies) : 0
         latencies = .allocate(capacity: max(latencyLimit, 1))
         dueLatencies = .allocate(capacity: plan.rate > 0 ? max(latencyLimit, 1) : 1)
@@ -56,6 +68,8 @@ struct TrafficStream: ~Copyable {
     }
 
     deinit {
+        lanes.deallocate()
+        queues.deallocate()
         requests.deallocate()
         pieces.deallocate()
         completions.deallocate()
@@ -97,15 +111,17 @@ struct TrafficStream: ~Copyable {
         result.size = plan.size
         result.sizes = plan.sizes
         // What is there already belongs to something else.
-        guard ibv_poll_cq(cq, 1, completions) == 0 else { throw Errno(EPROTO) }
+        for queue in 0..<queueCount {
+            guard ibv_poll_cq(queues[queue], 1, completions) == 0 else { throw Errno(EPROTO) }
+        }
         if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
         let processor = TrafficClock.processor()
         let start = TrafficClock.now()
         let end = plan.count > 0 ? .max : start &+ plan.duration
-        let (messages, wasStopped) = try send(plan.count > 0 ? plan.count : .max, until: end, keeps: true)
+        let wasStopped = try send(plan.count > 0 ? plan.count : .max, until: end, keeps: true)
         result.elapsed = TrafficClock.now() &- start
         result.processorTime = TrafficClock.processor() &- processor
-        result.messages = messages
+        result.messagesByPair = (0..<laneCount).map { lanes[$0].good }
         result.wasStopped = wasStopped
         result.failures = failures
         result.firstFailure = firstFailure
@@ -118,14 +134,14 @@ struct TrafficStream: ~Copyable {
         return result
     }
 
-    /// Sends `total` messages, or fewer where the time is over; returns how many ended well, and whether `stop` ended it.
-    /// Not inlined, so that scripts/check-loops finds it.
+    /// Sends so many messages, or fewer where the time is over; returns whether `stop` ended it. Not inlined, so that
+    /// scripts/check-loops finds it.
     @inline(never)
-    private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> (Int, Bool) {
-        var total = wanted
+    private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> Bool {
+        share(wanted)
+        // Messages of all lanes, and the lane whose turn is next.
         var sent = 0
-        var done = 0
-        var good = 0
+        var lane = 0
         var idle = 0
         var idleSince: UInt64 = 0
         var isEnding = false
@@ -133,52 +149,98 @@ struct TrafficStream: ~Copyable {
         // Nanoseconds from one message's turn to the next one's; what is behind time is posted at once, until it has caught up.
         let gap = plan.rate > 0 ? 1e9 / plan.rate : 0
         late = 0
-        while done < total {
-            while sent < total, sent - done + plan.batch <= plan.depth {
-                // The last one, which reports that all are done, does not wait for its turn.
-                let count = min(plan.batch, total - sent)
-                var turn = begin
-                if gap > 0 {
-                    let now = TrafficClock.now()
-                    let wait = min(Double(sent) * gap, TrafficStream.longest)
-                    turn &+= UInt64(wait)
-                    guard now >= turn || isEnding else { break }
-                    if !isEnding { (posting, planned) = (now &- begin, wait) }
-                    if Double(now &- begin) > wait + gap * Double(count), now > turn { late += count }
-                    turn = min(turn, now)
-                }
-                try post(sent, count, last: total, keeps: keeps, due: turn)
-                sent += count
-            }
-            let found = Int(ibv_poll_cq(cq, TrafficStream.pollBatch, completions))
-            guard found >= 0 else { throw Errno(EIO) }
-            for index in 0..<found {
-                let number = Int(truncatingIfNeeded: completions[index].wr_id)
-                guard completions[index].qp_num == qp.pointee.qp_num, number >= done, number < sent else {
-                    throw Errno(EPROTO)
-                }
-                if completions[index].status == IBV_WC_SUCCESS {
-                    good += number + 1 - done
-                    if keeps { keep(number) }
+        while isWorking {
+            var full = 0
+            while full < laneCount {
+                let part = lanes + lane
+                if part.pointee.sent < part.pointee.total,
+                    part.pointee.sent - part.pointee.done + plan.batch <= plan.depth
+                {
+                    full = 0
+                    // The last one, which reports that all are done, does not wait for its turn.
+                    let count = min(plan.batch, part.pointee.total - part.pointee.sent)
+                    var turn = begin
+                    if gap > 0 {
+                        let now = TrafficClock.now()
+                        let wait = min(Double(sent) * gap, TrafficStream.longest)
+                        turn &+= UInt64(wait)
+                        guard now >= turn || isEnding else { break }
+                        if !isEnding { (posting, planned) = (now &- begin, wait) }
+                        if Double(now &- begin) > wait + gap * Double(count), now > turn { late += count }
+                        turn = min(turn, now)
+                    }
+                    try post(lane, count, keeps: keeps, due: turn)
+                    sent += count
                 } else {
-                    // What was before the first bad one is done. The connection is over: the rest is flushed.
-                    if failures.isEmpty { good += number - done }
-                    note(completions[index])
-                    total = sent
+                    full += 1
                 }
-                done = number + 1
+                lane = lane + 1 == laneCount ? 0 : lane + 1
             }
-            // Of what reports nothing no completion can be waited for.
-            let reporting = sent == total ? total : sent - sent % plan.signalEvery
-            idle = found > 0 || reporting <= done ? 0 : idle &+ 1
+            let found = try poll(keeps: keeps, &isEnding)
+            idle = found > 0 || !isWaiting ? 0 : idle &+ 1
             if idle & 1023 == 1 { try checkPatience(idle, &idleSince) }
-            if !isEnding, total > sent, isOver(end) {
+            if !isEnding, isOver(end) {
                 isEnding = true
-                // The last message must report its completion, or nobody would know when all are done.
-                total = sent % plan.signalEvery == 0 ? sent : sent + 1
+                for lane in 0..<laneCount { lanes[lane].end(every: plan.signalEvery) }
             }
         }
-        return (good, total < wanted && end == .max && failures.isEmpty)
+        return sent < wanted && end == .max && failures.isEmpty
+    }
+
+    /// Gives each lane its part of so many messages.
+    private func share(_ wanted: Int) {
+        let (each, rest) = wanted.quotientAndRemainder(dividingBy: laneCount)
+        for index in 0..<laneCount {
+            lanes[index] = TrafficLane(lanes[index].qp)
+            lanes[index].total = wanted == .max ? .max : each + (index < rest ? 1 : 0)
+        }
+    }
+
+    /// Whether some lane has messages to send or to wait for.
+    @inline(__always)
+    private var isWorking: Bool {
+        for lane in 0..<laneCount where lanes[lane].done < lanes[lane].total { return true }
+        return false
+    }
+
+    /// Whether some lane's completion can be waited for: of what reports nothing none comes.
+    @inline(__always)
+    private var isWaiting: Bool {
+        for lane in 0..<laneCount where lanes[lane].reporting(every: plan.signalEvery) > lanes[lane].done {
+            return true
+        }
+        return false
+    }
+
+    /// Takes what has completed; returns how many completions there were. After a bad one nothing new is sent.
+    @inline(__always)
+    private mutating func poll(keeps: Bool, _ isEnding: inout Bool) throws(Errno) -> Int {
+        var all = 0
+        for queue in 0..<queueCount {
+            let found = Int(ibv_poll_cq(queues[queue], TrafficStream.pollBatch, completions))
+            guard found >= 0 else { throw Errno(EIO) }
+            all += found
+            for index in 0..<found {
+                let (lane, number) = TrafficLane.position(of: completions[index].wr_id)
+                guard lane < laneCount, completions[index].qp_num == lanes[lane].qp.pointee.qp_num,
+                    number >= lanes[lane].done, number < lanes[lane].sent
+                else { throw Errno(EPROTO) }
+                if completions[index].status == IBV_WC_SUCCESS {
+                    lanes[lane].good += number + 1 - lanes[lane].done
+                    if keeps { keep(lane, number) }
+                } else {
+                    // What was before the first bad one is done. The connection is over: the rest is flushed.
+                    if !lanes[lane].hasFailed { lanes[lane].good += number - lanes[lane].done }
+                    lanes[lane].hasFailed = true
+                    note(completions[index])
+                    lanes[lane].total = lanes[lane].sent
+                    isEnding = true
+                    for other in 0..<laneCount { lanes[other].end(every: plan.signalEvery) }
+                }
+                lanes[lane].done = number + 1
+            }
+        }
+        return all
     }
 
     @inline(__always)
@@ -198,27 +260,30 @@ struct TrafficStream: ~Copyable {
         if let stop = plan.stop, stop.pointee != 0, now &- since > TrafficStream.grace { throw Errno(EINTR) }
     }
 
-    /// Posts `count` requests from number `first` on; every so many-th and the last of all report their completion.
+    /// Posts a lane's next `count` requests; every so many-th and the last of all report their completion.
     @inline(__always)
-    private func post(_ first: Int, _ count: Int, last: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
+    private func post(_ lane: Int, _ count: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
         let inline = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
+        let (first, last) = (lanes[lane].sent, lanes[lane].total)
         for index in 0..<count {
             let number = first + index
             let reports = (number + 1) % plan.signalEvery == 0 || number + 1 == last
-            requests[index].wr_id = UInt64(number)
+            requests[index].wr_id = TrafficLane.id(lane, number)
             requests[index].send_flags = inline | (reports ? IBV_SEND_SIGNALED.rawValue : 0)
-            if plan.slots > 1 || sizeCount > 0 { setMessage(of: index, number) }
+            if plan.slots > 1 || sizeCount > 0 { setMessage(of: index, number * laneCount + lane) }
             if latencyLimit > 0, keeps, reports {
-                posted[number % plan.depth] = TrafficClock.now()
-                due[number % plan.depth] = turn
+                let place = lane * plan.depth + number % plan.depth
+                posted[place] = TrafficClock.now()
+                due[place] = turn
             }
         }
         let after = requests[count - 1].next
         requests[count - 1].next = nil
         var refused: UnsafeMutablePointer<ibv_send_wr>?
-        let result = ibv_post_send(qp, requests, &refused)
+        let result = ibv_post_send(lanes[lane].qp, requests, &refused)
         requests[count - 1].next = after
         guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
+        lanes[lane].sent = first + count
     }
 
     /// The place and size of a message, where not all have the same.
@@ -246,11 +311,12 @@ struct TrafficStream: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func keep(_ number: Int) {
+    private mutating func keep(_ lane: Int, _ number: Int) {
         guard latencyCount < latencyLimit else { return }
         let now = TrafficClock.now()
-        latencies[latencyCount] = UInt32(clamping: now &- posted[number % plan.depth])
-        if plan.rate > 0 { dueLatencies[latencyCount] = UInt32(clamping: now &- due[number % plan.depth]) }
+        let place = lane * plan.depth + number % plan.depth
+        latencies[latencyCount] = UInt32(clamping: now &- posted[place])
+        if plan.rate > 0 { dueLatencies[latencyCount] = UInt32(clamping: now &- due[place]) }
         latencyCount += 1
     }
 
