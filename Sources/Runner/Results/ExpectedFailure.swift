@@ -1,7 +1,7 @@
 import Bindings
 import Glibc
-public import Kernel
-import LuaKit
+import Kernel
+public import LuaKit
 
 /// A failure that is known, with its reason. It does not fail a run; that it is gone does.
 public struct ExpectedFailure: Codable, Sendable, Equatable {
@@ -29,9 +29,10 @@ public struct ExpectedFailure: Codable, Sendable, Equatable {
 
     static let keys: Set<String> = ["case", "reason", "bench", "sometimes"]
 
-    /// `expected_failures` of a scenario's table: those that apply on a bench. `cases`: the names of its cases.
+    /// `expected_failures` of a scenario's table: those that apply on a bench. `cases`: the names of its cases; nil where
+    /// they are not known.
     static func list(
-        _ value: LuaValue?, cases: [String], on bench: String
+        _ value: LuaValue?, cases: [String]?, on bench: String
     ) throws(ErrorValue) -> [ExpectedFailure] {
         guard let value, value != .table([:]), value != .list([]) else { return [] }
         let form = "'expected_failures' must be a list of { case = NAME, reason = TEXT }"
@@ -47,8 +48,10 @@ public struct ExpectedFailure: Codable, Sendable, Equatable {
             }
             var name: String?
             if let given = fields["case"] {
-                guard case .string(let text) = given, cases.contains(where: { WildcardText.matches($0, text) }) else {
-                    let near = nearest(to: plainText(given), in: cases).map { "; did you mean '\($0)'?" } ?? ""
+                guard case .string(let text) = given,
+                    cases?.contains(where: { WildcardText.matches($0, text) }) ?? true
+                else {
+                    let near = nearest(to: plainText(given), in: cases ?? []).map { "; did you mean '\($0)'?" } ?? ""
                     throw ErrorValue(
                         kind: .script, "'expected_failures': no case is called '\(plainText(given))'\(near)")
                 }
@@ -85,17 +88,18 @@ public struct ExpectedFailures: Sendable {
     /// None.
     public init() {}
 
-    /// Reads the text of a file. EINVAL for a line that is none; `path` names the file in the message.
-    public init(_ text: String, path: String) throws(Failure) {
+    /// Reads the text of a file; `path` names the file in messages.
+    public init(_ text: String, path: String) throws(ErrorValue) {
         for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let line = raw.trimmed
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
-            func wrong(_ hint: String) -> Failure {
-                Failure("read", Errno(EINVAL), object: "\(path):\(index + 1)", hint: hint)
+            func wrong(_ what: String) -> ErrorValue {
+                ErrorValue(
+                    kind: .usage,
+                    "\(path):\(index + 1): \(what): '\(PrintableText.line(String(line), longest: 200))'; a line is "
+                        + "FILE > CASE  # REASON, or FILE  # REASON for any failure of the run")
             }
-            guard let mark = line.firstRange(of: " # ") else {
-                throw wrong("it has no reason; a line is FILE > CASE  # REASON")
-            }
+            guard let mark = line.firstRange(of: " # ") else { throw wrong("the line has no reason behind ' # '") }
             let reason = line[mark.upperBound...].trimmed
             var subject = line[..<mark.lowerBound].trimmed
             let sometimes = subject.hasPrefix("sometimes ")
@@ -105,16 +109,20 @@ public struct ExpectedFailures: Sendable {
                 name = subject[arrow.upperBound...].trimmed
                 subject = subject[..<arrow.lowerBound].trimmed
             }
-            guard !subject.isEmpty, name != "" else { throw wrong("a line is FILE > CASE  # REASON") }
+            guard !subject.isEmpty, !subject.hasPrefix("> ") else { throw wrong("the line names no file") }
+            guard name != "", !subject.hasSuffix(" >") else { throw wrong("the line names no case behind ' > '") }
             let failure = ExpectedFailure(case: name.map(String.init), reason: String(reason), sometimes: sometimes)
             entries.append(Entry(line: index + 1, run: String(subject), failure: failure))
         }
     }
 
     /// Reads a file.
-    public init(reading path: String) throws(Failure) {
-        try self.init(
-            try InputFile.text(of: path, limit: InputFile.Limit.rules, mayBeStream: true), path: path)
+    public init(reading path: String) throws(ErrorValue) {
+        let text: String
+        do throws(Failure) {
+            text = try InputFile.text(of: path, limit: InputFile.Limit.rules, mayBeStream: true)
+        } catch { throw ErrorValue(kind: .usage, error.message) }
+        try self.init(text, path: path)
     }
 
     /// The failures expected of a run: its file's path, with its matrix cell if it has one ("a/b.lua[size=64]").

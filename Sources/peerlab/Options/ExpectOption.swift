@@ -1,7 +1,7 @@
 import ArgumentParser
 import Commands
 import Glibc
-import Kernel
+import LuaKit
 import Runner
 
 /// `--expect`
@@ -19,8 +19,8 @@ struct ExpectOption: ParsableArguments {
     /// What the file lists; nothing without one.
     func failures() throws -> ExpectedFailures {
         guard let path else { return ExpectedFailures() }
-        do throws(Failure) { return try ExpectedFailures(reading: path) } catch {
-            throw ValidationError("--expect: \(error.message)")
+        do throws(ErrorValue) { return try ExpectedFailures(reading: path) } catch {
+            throw ValidationError("--expect: \(error.line)")
         }
     }
 
