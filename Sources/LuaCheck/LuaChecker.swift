@@ -38,6 +38,12 @@ public final class LuaChecker {
         }
     }
 
+    /// Whether a file is seen to return nothing, so that it is no scenario and no module. False where its text is no Lua.
+    public static func returnsNothing(_ text: [UInt8]) -> Bool {
+        guard let chunk = try? Parser.chunk(text, known: []) else { return false }
+        return chunk.main.returned.allSatisfy(\.isEmpty)
+    }
+
     /// Why Lua's compiler refuses a text.
     private static func refusal(of text: [UInt8]) -> Finding? {
         do throws(ErrorValue) {
@@ -102,7 +108,9 @@ public final class LuaChecker {
             outside.isSealed = isSealed && shape.isWhole
             for (field, type) in shape.fields {
                 if case .function(.own(let body)) = type {
-                    outside.fields[field] = .function(.foreign(Signature("\(name).\(field)", body, chunk.annotations)))
+                    var signature = Signature("\(name).\(field)", body, chunk.annotations)
+                    if isSealed, signature.makesOptions { signature.options = (name, field) }
+                    outside.fields[field] = .function(.foreign(signature))
                 } else {
                     outside.fields[field] = type.isPlain ? type : .unknown
                 }
@@ -134,6 +142,7 @@ extension Signature {
         while let annotation = annotations[line] {
             let words = annotation.split(separator: " ")
             if words.first == "@return", words.count > 1 { result = String(words[1].prefix { $0 != "," }) }
+            if annotation.hasPrefix("@return table<string, scenario.option>") { makesOptions = true }
             if let overload = annotation.firstRange(of: "@overload fun("),
                 let end = annotation[overload.upperBound...].lastIndex(of: ")")
             {

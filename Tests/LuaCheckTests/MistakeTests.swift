@@ -6,7 +6,7 @@ import Testing
 @Suite struct MistakeTests {
     @Test func eachIsFoundAndNothingElse() throws {
         let checker = try Repository.checker()
-        for mistake in Mistake.all {
+        for mistake in Mistake.all + Mistake.ofTables {
             let found = checker.findings(in: Array((mistake.text + "\n").utf8), folder: "/dev/null")
             #expect(found.map(\.line) == mistake.findings, "\(mistake.name)")
         }

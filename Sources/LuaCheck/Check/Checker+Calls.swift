@@ -4,6 +4,15 @@ import Runner
 extension Checker {
     /// Functions that call another one and expect it to fail, by the index of that one among their arguments.
     private static let catching = ["pcall": 0, "xpcall": 0, "expect.error": 1]
+    /// Functions that call another one, by the index of that one among their arguments.
+    private static let calling = catching.merging(["expect.errno": 1]) { one, _ in one }
+    /// Functions of Lua's library that change no table that they get.
+    private static let reading: Set<String> = [
+        "ipairs", "pairs", "next", "print", "rawequal", "rawget", "rawlen", "select", "table.concat", "tostring",
+        "type",
+    ]
+    /// Those that tell of what type a value is.
+    private static let testing: Set<String> = ["type", "math.type"]
 
     /// All results of a call; of `...` nothing is known.
     func results(of expression: Expression) -> [ValueType] {
@@ -23,6 +32,12 @@ extension Checker {
         let function = called(callee)
         let name = Checker.name(of: function)
         let types = evaluate(arguments: arguments, of: name, function)
+        if let name {
+            if Checker.testing.contains(name), let test = arguments.first.flatMap(TypeTest.init) { tested.insert(test) }
+            if let index = Checker.calling[name], arguments.indices.contains(index), types.indices.contains(index) {
+                checkIsFunction(arguments[index], types[index], name, isFirst: index == 0)
+            }
+        }
         switch function {
         case .function(let function):
             return call(function, arguments, types, receiver: nil, expression.place)
@@ -73,8 +88,13 @@ extension Checker {
     /// Evaluates arguments. In a function that is called to see it fail, nothing is reported.
     private func evaluate(arguments: [Expression], of name: String?, _ function: ValueType) -> [ValueType] {
         let caught = name.flatMap { Checker.catching[$0] }
-        var isOwn = false
-        if case .function(.own) = function { isOwn = true }
+        var isOwn = false, isDescribed = false, isReading = false
+        switch function {
+        case .function(.own): isOwn = true
+        case .function(.described): isDescribed = true
+        case .function(.library(let name)): isReading = Checker.reading.contains(name)
+        default: break
+        }
         var types: [ValueType] = []
         for (index, argument) in arguments.enumerated() {
             let isCaught = index == caught
@@ -84,8 +104,13 @@ extension Checker {
                 types += results(of: argument)
             } else {
                 // A function of this file shows what it does with its arguments; who calls one that it gets does not.
-                let type = evaluate(argument, isCallee: isOwn)
-                if case .function(.own(let body)) = type { body.escapes = true }
+                let type = evaluate(argument, isCallee: isOwn, isPlaced: isDescribed || isReading)
+                switch type {
+                case .function(.own(let body)): body.give(by: argument)
+                // Its elements can be had from these.
+                case .table(let shape) where isReading: for field in shape.fields.values { field.lose() }
+                default: break
+                }
                 types.append(type)
             }
         }
@@ -181,6 +206,29 @@ extension Checker {
                 "\(signature.name): takes \(signature.least) arguments at least, and \(given) \(given == 1 ? "is" : "are") given"
             )
         }
+    }
+
+    /// Checks that what a function is to call is a function. A call that stands there is made before, where nothing
+    /// catches its error.
+    private func checkIsFunction(_ argument: Expression, _ type: ValueType, _ name: String, isFirst: Bool) {
+        let isCall = argument.isCall
+        let isNothing = isCall && returnsNothing(argument)
+        guard isNothing || ![nil, "function", "table"].contains(type.typeName) else { return }
+        guard isCall else {
+            return report(
+                argument.place, "\(name): a function is expected here, not a \(type.typeName ?? "value")")
+        }
+        let other = isFirst ? "" : "..., "
+        report(
+            argument.place,
+            "\(name): this call is made before \(name) can catch its error; write \(name)(\(other)function() return ... end)"
+        )
+    }
+
+    /// Whether an expression calls a function of this file that returns nothing.
+    private func returnsNothing(_ call: Expression) -> Bool {
+        guard case .call(let callee, _) = call.kind, case .function(.own(let body)) = callee.type else { return false }
+        return body.returned.allSatisfy(\.isEmpty)
     }
 
     private func require(_ arguments: [Expression]) -> ValueType {

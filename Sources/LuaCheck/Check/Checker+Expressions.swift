@@ -17,23 +17,29 @@ extension Checker {
         return types
     }
 
-    /// An expression's first value. `isCallee`: nothing keeps a function or table that it is.
+    /// An expression's first value. `isCallee`: nothing keeps a function or table that it is. `isPlaced`: what keeps it
+    /// does not change it.
     @discardableResult
-    func evaluate(_ expression: Expression, isCallee: Bool = false) -> ValueType {
-        let type = value(of: expression)
+    func evaluate(_ expression: Expression, isCallee: Bool = false, isPlaced: Bool = false) -> ValueType {
+        var type = value(of: expression)
+        if !tested.isEmpty, let test = TypeTest(expression), tested.contains(test) {
+            lose(type)
+            type = .unknown
+        }
         expression.type = type
         guard !isCallee else { return type }
         switch type {
-        case .function(.own(let body)): body.escapes = true
+        case .function(.own(let body)): body.give(by: expression)
         case .options: scenario.readsAllOptions = true
-        case .table(let shape) where !isMadeHere(expression): shape.isWhole = false
+        case .table(let shape) where !isMadeHere(expression):
+            if isPlaced { shape.isWhole = false } else { shape.lose() }
         default: break
         }
         return type
     }
 
     /// Whether an expression is a table constructor: whoever gets it is the only one that has the table.
-    private func isMadeHere(_ expression: Expression) -> Bool { expression.items != nil }
+    func isMadeHere(_ expression: Expression) -> Bool { expression.items != nil }
 
     private func value(of expression: Expression) -> ValueType {
         switch expression.kind {
@@ -61,6 +67,7 @@ extension Checker {
 
     private func table(_ expression: Expression, _ items: [Expression.Item]) -> ValueType {
         let shape = expression.shape ?? TableShape("this table")
+        if expression.shape == nil { shapes.append(shape) }
         expression.shape = shape
         var seen: Set<String> = []
         for item in items {
@@ -71,8 +78,8 @@ extension Checker {
                 evaluate(value)
                 if key.text == nil { shape.isWhole = false }
             case .named(let name, let place, let value):
-                let type = evaluate(value)
-                shape.fields[name] = shape.fields[name].map { $0.joined(type) } ?? type
+                let type = evaluate(value, isPlaced: true)
+                shape.fields[name] = shape.fields[name].map { join($0, type) } ?? type
                 if !seen.insert(name).inserted {
                     report(place, "the key '\(name)' is given twice in this table; the last one counts", .warning)
                 }
@@ -104,7 +111,7 @@ extension Checker {
         case .object(let className): return member(name, ofClass: className, place)
         case .record(let record):
             if let field = record.described.first(where: { $0.name == name }) { return ValueType(field.type) }
-            refuse(name, record.name, record.members, place)
+            if !assignedFields.contains(name) { refuse(name, record.name, record.members, place) }
             return .unknown
         case .options(let options):
             scenario.readOptions.insert(name)
@@ -115,10 +122,15 @@ extension Checker {
             if let type = shape.fields[name] { return shape.isWhole || shape.isSealed ? type : .unknown }
             if shape.isWhole, shape.isSealed || isCalled && shape.name != "this table" {
                 refuse(name, shape.name, shape.fields.keys.sorted().map { (name: $0, was: nil) }, place)
+            } else if shape.isWhole, !shape.isReturned, !shape.isSealed,
+                let near = nearest(to: name, in: shape.fields.keys.sorted())
+            {
+                report(place, "\(shape.name) never gets a '\(name)', so this is nil; did you mean '\(near)'?", .warning)
             }
             return .unknown
         case .map(let element): return element
         case .list:
+            if assignedFields.contains(name) { return .unknown }
             report(place, "a list has no '\(name)': its keys are integers from 1")
             return .unknown
         case .string:
@@ -183,8 +195,8 @@ extension Checker {
         switch symbol {
         case .or:
             // `condition and A or B` is A or B.
-            if case .binary(.and, _, let value) = left.kind { return value.type.joined(two) }
-            return one.joined(two)
+            if case .binary(.and, _, let value) = left.kind { return join(value.type, two) }
+            return join(one, two)
         case .and: return .unknown
         case .equal, .different, .less, .lessEqual, .greater, .greaterEqual: return .boolean
         case .concat:

@@ -13,6 +13,8 @@ final class ScenarioShape {
     var casesVariable: Variable?
     /// Whether the functions of all cases are known.
     var knowsCases = false
+    /// The names of all its cases; nil where one is not known.
+    var caseNames: [String]?
 
     /// Options that this round has seen being read.
     var readOptions: Set<String> = []
@@ -37,6 +39,9 @@ extension Checker {
         guard entries.contains(where: { $0.name == "cases" }) || known.count >= 3 else { return }
 
         let options = entries.first { $0.name == "options" }.map { checkOptions($0.value) } ?? []
+        // Other entries name its cases.
+        scenario.caseNames = nil
+        if let cases = entries.first(where: { $0.name == "cases" }) { checkCases(cases.value) }
         for entry in entries {
             guard Scenario.keys.contains(entry.name) else {
                 report(
@@ -58,39 +63,47 @@ extension Checker {
     /// The table constructor that an expression is, or that its variable was declared with; and whether nothing is
     /// added to it later.
     private func constructor(_ expression: Expression) -> (Expression?, isWhole: Bool) {
-        if expression.items != nil { return (expression, true) }
+        if expression.items != nil { return (expression, isAsMade(expression)) }
         guard case .local(let variable) = expression.kind, variable.writes == 0, let value = variable.value,
             value.items != nil
         else { return (nil, false) }
-        return (value, !variable.isChanged)
+        return (value, !variable.isChanged && isAsMade(value))
+    }
+
+    /// Whether a table has what its constructor gives it, and nothing else.
+    private func isAsMade(_ constructor: Expression) -> Bool {
+        guard case .table(let shape) = constructor.type else { return true }
+        return !shape.isLost && !shape.hasMoreElements && shape.stores.isEmpty
     }
 
     // MARK: Keys
 
     private func check(_ key: String, _ value: Expression, _ options: [OptionSchema]?) {
         switch key {
-        case "options": break
-        case "cases": checkCases(value)
+        case "options", "cases": break
         case "matrix":
             guard let options, let items = constructor(value).0?.items else { return }
             for case .named(let name, let place, let row) in items {
                 guard let literal = literal(row) else { continue }
                 report(Scenario.problem(with: key, .table([name: literal]), options: options), place)
             }
-        case "needs", "effects", "tags":
+        case "needs", "effects", "tags", "expected_failures":
             guard let items = constructor(value).0?.items else {
                 if let literal = literal(value) {
                     report(Scenario.problem(with: key, literal, options: []), value.place)
                 }
                 return
             }
+            let cases = scenario.caseNames
             for item in items {
                 switch item {
                 case .positional(let element):
                     guard let literal = literal(element) else { continue }
-                    report(Scenario.problem(with: key, .list([literal]), options: []), element.place)
+                    report(Scenario.problem(with: key, .list([literal]), options: [], cases: cases), element.place)
                 case .named(let name, let place, _):
-                    report(place, "'\(key)' must be a list of names, and has the key '\(name)'; write { \"\(name)\" }")
+                    let (what, hint) =
+                        key == "expected_failures" ? ("tables", "{ { \(name) = ... } }") : ("names", "{ \"\(name)\" }")
+                    report(place, "'\(key)' must be a list of \(what), and has the key '\(name)'; write \(hint)")
                 case .keyed: break
                 }
             }
@@ -118,21 +131,27 @@ extension Checker {
 
     /// Checks each option that is written out. nil where it is not known which options there are.
     private func checkOptions(_ value: Expression) -> [OptionSchema]? {
-        let (table, isWhole) = constructor(value)
-        guard let table, let items = table.items else {
+        var (table, isWhole) = constructor(value)
+        var schemas: [OptionSchema] = []
+        var types: [String: ValueType] = [:]
+        if let made = madeOptions(value) {
+            (table, isWhole) = (made.argument, made.isWhole)
+            schemas = made.schemas
+            for schema in schemas { types[schema.name] = ValueType(schema.kind) }
+        }
+        guard let items = table?.items ?? (schemas.isEmpty ? nil : []) else {
             if let literal = literal(value) {
                 report(Scenario.problem(with: "options", literal, options: []), value.place)
             }
             return nil
         }
-        var schemas: [OptionSchema] = []
-        var types: [String: ValueType] = [:]
         scenario.optionPlaces = [:]
         var knowsAll = isWhole
         for item in items {
             switch item {
             case .named(let name, let place, let entry):
                 types[name] = .unknown
+                schemas.removeAll { $0.name == name }
                 scenario.optionPlaces[name] = place
                 guard let literal = literal(entry) else { continue }
                 do throws(ErrorValue) {
@@ -147,8 +166,31 @@ extension Checker {
             case .keyed: knowsAll = false
             }
         }
-        scenario.options = knowsAll ? OptionTypes(types) : nil
+        if knowsAll, let options = scenario.options {
+            options.schemas = types
+        } else {
+            scenario.options = knowsAll ? OptionTypes(types) : nil
+        }
         return knowsAll && schemas.count == types.count ? schemas : nil
+    }
+
+    /// The options that a shipped function makes, as `fixture.nic_options { ... }`, and the constructor of those that it
+    /// is given to add to them.
+    private func madeOptions(
+        _ value: Expression
+    ) -> (schemas: [OptionSchema], argument: Expression?, isWhole: Bool)? {
+        var call = value
+        if case .local(let variable) = value.kind, variable.writes == 0, !variable.isChanged, let made = variable.value
+        {
+            call = made
+        }
+        guard case .call(let callee, let arguments) = call.kind, arguments.count < 2,
+            case .function(.foreign(let signature)) = callee.type, let maker = signature.options,
+            let schemas = names.options(madeBy: maker)
+        else { return nil }
+        guard let argument = arguments.first else { return (schemas, nil, true) }
+        guard argument.items != nil else { return nil }
+        return (schemas, argument, true)
     }
 
     /// Where in an option's table the key or value is that an error's message names.
@@ -180,25 +222,40 @@ extension Checker {
             report(table.place, "'cases' is empty: each element is \(Checker.caseForm)")
         }
         var seen: Set<String> = []
+        var all: [String?] = isWhole ? [] : [nil]
         for item in items {
             switch item {
             case .positional(let element):
                 guard !element.isOpen else {
                     scenario.knowsCases = false
+                    all.append(nil)
                     continue
                 }
-                if let name = checkCase(element), !seen.insert(name).inserted {
+                let name = checkCase(element)
+                all.append(name)
+                if let name, !seen.insert(name).inserted {
                     report(element.place, "there is a case \"\(name)\" already")
                 }
-            case .named(_, _, let function), .keyed(_, let function): checkFunction(function, function.place)
+            case .named(let name, _, let function):
+                all.append(name)
+                checkFunction(function, function.place)
+            case .keyed(let key, let function):
+                if case .string(let name) = key.type { all.append(name) } else { all.append(nil) }
+                checkFunction(function, function.place)
             }
         }
+        scenario.caseNames = all.contains(where: { $0 == nil }) ? nil : all.compactMap { $0 }
     }
 
-    /// A case that is added to the list of cases by `cases[#cases + 1] = { name, f }`.
-    func noteCase(_ element: Expression, appendedTo object: Expression) {
+    /// A case that is added to the list of cases: `cases[#cases + 1] = { name, f }` or `cases[name] = f`.
+    func noteCase(_ element: Expression, at key: Expression, of object: Expression) {
         guard case .local(let variable) = object.kind, variable === scenario.casesVariable else { return }
-        _ = checkCase(element)
+        switch key.type {
+        case .integer: _ = checkCase(element)
+        case .string: checkFunction(element, element.place)
+        // Whether it is a place or a name is not known.
+        default: if element.items != nil { _ = checkCase(element) }
+        }
     }
 
     /// Checks an element of the cases; returns its name where that is known.
@@ -229,24 +286,29 @@ extension Checker {
         if let type = function.type.typeName, type != "function" {
             report(place, "a case has a function, not a \(type): \(Checker.caseForm)")
         }
-        if !bind(function, depth: 0) { scenario.knowsCases = false }
+        if !bind(function, by: function, depth: 0) { scenario.knowsCases = false }
     }
 
     /// Makes a function a case's; of a call of a function of this file, what that returns. False where it is not known.
-    private func bind(_ function: Expression, depth: Int) -> Bool {
+    /// `place`: the expression that stands where the function is wanted.
+    private func bind(_ function: Expression, by place: Expression, depth: Int) -> Bool {
         guard depth < 8 else { return false }
         switch function.kind {
         case .function(let body):
-            body.isCase = true
+            body.makeCase(by: place)
             return true
-        case .parenthesised(let inner): return bind(inner, depth: depth + 1)
+        case .parenthesised(let inner): return bind(inner, by: place, depth: depth + 1)
         case .local(let variable):
             guard case .function(.own(let body)) = variable.type else { return false }
-            body.isCase = true
+            body.makeCase(by: place)
+            if let value = variable.value, value.isCall { return bind(value, by: value, depth: depth + 1) }
             return true
         case .call(let callee, _):
             guard case .function(.own(let body)) = callee.type, !body.returned.isEmpty else { return false }
-            return body.returned.allSatisfy { values in values.first.map { bind($0, depth: depth + 1) } ?? false }
+            if case .function(.own(let made)) = function.type { made.makeCase(by: place) }
+            return body.returned.allSatisfy { values in
+                values.first.map { bind($0, by: $0, depth: depth + 1) } ?? false
+            }
         default: return false
         }
     }

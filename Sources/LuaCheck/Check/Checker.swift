@@ -22,8 +22,17 @@ final class Checker {
     let scenario = ScenarioShape()
     /// Calls with effects outside the script.
     var effects: [(effect: Effect, function: String, place: Place)] = []
+    /// The tables that the file makes.
+    var shapes: [TableShape] = []
     /// What the file returns.
     var result = ValueType.nil
+    /// Variables, and fields of variables, whose types the file tests, so that it expects others than the checker sees.
+    var tested: Set<TypeTest> = []
+    /// Names of fields that are assigned anywhere.
+    var assignedFields: Set<String> = []
+    /// Blocks around the current statement, by number.
+    private(set) var blocks: [Int] = []
+    private var lastBlock = 0
 
     init(_ chunk: Chunk, _ names: Names, modules: @escaping (String) -> Names.Found) {
         self.chunk = chunk
@@ -36,7 +45,9 @@ final class Checker {
         for _ in 0..<Checker.rounds {
             findings = []
             effects = []
+            lastBlock = 0
             scenario.beginRound()
+            for shape in shapes { shape.beginRound() }
             for body in chunk.functions {
                 body.knownArguments = body.arguments
                 body.arguments = nil
@@ -92,11 +103,14 @@ final class Checker {
 
     /// Walks a function's statements with what is known of its parameters.
     func walk(_ body: FunctionBody) {
-        let known: [ValueType]?
-        if body.isCase {
-            known = [names.caseType, scenario.options.map { .options($0) } ?? .unknown]
-        } else {
-            known = body.escapes ? nil : body.knownArguments
+        var known = body.escapes ? nil : body.knownArguments
+        if body.isCase, body.escapes {
+            // What it reads of its options is not seen.
+            scenario.readsAllOptions = true
+        } else if body.isCase {
+            let given: [ValueType] = [names.caseType, scenario.options.map { .options($0) } ?? .unknown]
+            // One that other functions call too.
+            known = known.map { join(given, $0) } ?? given
         }
         for (index, parameter) in body.parameters.enumerated() where parameter.name != "self" {
             let type = known.flatMap { $0.indices.contains(index) ? $0[index] : nil } ?? .unknown
@@ -109,14 +123,50 @@ final class Checker {
 
     /// Notes a call of a function of the file.
     func called(_ body: FunctionBody, _ types: [ValueType]) {
-        let types = body.parameters.indices.map { types.indices.contains($0) ? types[$0] : .unknown }
-        body.arguments = body.arguments.map { zip($0, types).map { $0.joined($1) } } ?? types
+        let all = body.parameters.indices.map { types.indices.contains($0) ? types[$0] : .unknown }
+        for (index, type) in types.enumerated() {
+            let isSeen = !body.escapes && body.parameters.indices.contains(index) && body.parameters[index].writes == 0
+            if !isSeen { lose(type) }
+        }
+        body.arguments = body.arguments.map { join($0, all) } ?? all
+    }
+
+    /// What values are that have one of two lists' types. What is then not known any more is lost.
+    private func join(_ one: [ValueType], _ other: [ValueType]) -> [ValueType] {
+        (0..<max(one.count, other.count)).map { index in
+            let first = one.indices.contains(index) ? one[index] : .unknown
+            let second = other.indices.contains(index) ? other[index] : .unknown
+            return join(first, second)
+        }
+    }
+
+    /// The same for one value.
+    func join(_ one: ValueType, _ other: ValueType) -> ValueType {
+        let joined = one.joined(other)
+        if case .unknown = joined {
+            lose(one)
+            lose(other)
+        }
+        return joined
+    }
+
+    /// Notes that a value goes to where nothing is known of it.
+    func lose(_ type: ValueType) {
+        switch type {
+        case .table(let shape): shape.lose()
+        case .options: scenario.readsAllOptions = true
+        case .function(.own(let body)): body.isPublic = true
+        default: break
+        }
     }
 
     // MARK: Statements
 
     func walk(_ block: [Statement]) {
+        lastBlock += 1
+        blocks.append(lastBlock)
         for statement in block { walk(statement) }
+        blocks.removeLast()
     }
 
     private func walk(_ statement: Statement) {
@@ -151,16 +201,16 @@ final class Checker {
             }
             walk(block)
         case .function(let target, let body):
-            body.escapes = true
+            body.isPublic = true
             if case .local(let variable) = target.kind {
                 variable.type = .unknown
             } else {
-                store(.function(.own(body)), in: target)
+                store(.function(.own(body)), in: target, nil)
             }
             walk(body)
         case .localFunction(let variable, let body):
             variable.type = variable.writes == 0 ? .function(.own(body)) : .unknown
-            if variable.writes > 0 { body.escapes = true }
+            if variable.writes > 0 { body.isPublic = true }
             walk(body)
         case .return(let values): returning(values)
         }
@@ -183,28 +233,32 @@ final class Checker {
         for (index, target) in targets.enumerated() {
             let type = types.indices.contains(index) ? types[index] : .unknown
             if case .index(let object, let key) = target.kind {
-                if values.indices.contains(index) { noteCase(values[index], appendedTo: object) }
+                if values.indices.contains(index) { noteCase(values[index], at: key, of: object) }
                 let owner = evaluate(object, isCallee: true)
                 evaluate(key)
                 if case .module(let module) = owner {
                     report(target.place, "module \(module.name) cannot be changed")
                 }
-                store(type, in: target)
+                store(type, in: target, values.count == targets.count ? values[index] : nil)
             }
         }
     }
 
-    /// Keeps what a field is assigned.
-    private func store(_ type: ValueType, in target: Expression) {
+    /// Keeps what a field is assigned: a value of this type, and `value` where that is one expression.
+    private func store(_ type: ValueType, in target: Expression, _ value: Expression?) {
         guard case .index(let object, let key) = target.kind else { return }
+        if let name = key.text { assignedFields.insert(name) }
         guard case .table(let shape) = evaluate(object, isCallee: true), !shape.isSealed else { return }
         guard let name = key.text else {
+            shape.hasMoreElements = true
             // An integer key is an element of a list.
             if case .integer = evaluate(key) { return }
             shape.isWhole = false
             return
         }
-        shape.fields[name] = shape.fields[name].map { $0.joined(type) } ?? type
+        shape.fields[name] = shape.fields[name].map { join($0, type) } ?? type
+        guard let value, let block = blocks.last else { return shape.hasMoreElements = true }
+        shape.stores[key.place] = TableShape.Store(name: name, value: value, block: block)
     }
 
     private func returning(_ values: [Expression]) {
@@ -213,6 +267,7 @@ final class Checker {
         if isMain, let value = values.first { checkScenario(value) }
         guard !isMain else {
             result = types.first ?? .nil
+            if case .table(let shape) = result { shape.isReturned = true }
             return
         }
         guard let body = bodies.last else { return }
@@ -224,7 +279,7 @@ final class Checker {
         }
         body.results = (0..<max(before.count, known.count)).map { index in
             before.indices.contains(index) && known.indices.contains(index)
-                ? before[index].joined(known[index]) : .unknown
+                ? join(before[index], known[index]) : .unknown
         }
     }
 

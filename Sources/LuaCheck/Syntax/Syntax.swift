@@ -74,6 +74,14 @@ final class Expression {
         return nil
     }
 
+    /// Whether it calls a function.
+    var isCall: Bool {
+        switch kind {
+        case .call, .method: true
+        default: false
+        }
+    }
+
     /// Whether it can have any number of values.
     var isOpen: Bool {
         switch kind {
@@ -94,10 +102,21 @@ final class FunctionBody {
     var arguments: [ValueType]?
     /// Those of the round before.
     var knownArguments: [ValueType]?
+    /// Expressions that give it to where the checker sees no arguments of its calls.
+    private var givenBy: Set<ObjectIdentifier> = []
+    /// Those of them that make it a case's function, called with the case and the options.
+    private var casesBy: Set<ObjectIdentifier> = []
+    /// Whether it is a function of a module or table, which can be called from anywhere.
+    var isPublic = false
+
+    /// Notes that an expression, which has it, is given away.
+    func give(by expression: Expression) { givenBy.insert(ObjectIdentifier(expression)) }
+    /// Notes that an expression, which has it, is a case's function.
+    func makeCase(by expression: Expression) { casesBy.insert(ObjectIdentifier(expression)) }
+    /// Whether it is a case's function.
+    var isCase: Bool { !casesBy.isEmpty }
     /// Whether it can be called from where the checker sees no arguments.
-    var escapes = false
-    /// Whether it is a case's function, called with the case and the options.
-    var isCase = false
+    var escapes: Bool { isPublic || !givenBy.isSubset(of: casesBy) }
     /// What it returns; nil before the first `return` with values.
     var results: [ValueType]?
     /// What its `return` statements have.

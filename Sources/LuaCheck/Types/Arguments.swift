@@ -123,7 +123,7 @@ extension Checker {
     private func checkFlags(
         _ expression: Expression, _ type: ValueType, _ names: [String], _ path: Path, _ function: String
     ) {
-        guard let items = expression.items else {
+        guard let items = elements(of: expression)?.items else {
             if ["table", nil].contains(type.typeName) { return }
             return report(
                 expression.place,
@@ -149,17 +149,44 @@ extension Checker {
         }
     }
 
+    /// What a table has where a call gets it: a constructor, or a variable that was declared with one, with what is
+    /// certainly assigned to its fields before. nil for others; `isWhole`: whether it has nothing else.
+    private func elements(of expression: Expression) -> (items: [Expression.Item], isWhole: Bool)? {
+        if let items = expression.items { return (items, true) }
+        guard case .local(let variable) = expression.kind, variable.writes == 0, let value = variable.value,
+            let items = value.items, case .table(let shape) = expression.type, shape === value.shape, !shape.isLost,
+            !shape.hasMoreElements
+        else { return nil }
+        let stores = shape.stores.sorted { $0.key < $1.key }
+        let names = stores.map(\.value.name)
+        var known = items.filter { item in
+            if case .named(let name, _, _) = item { return !names.contains(name) }
+            return true
+        }
+        var isWhole = true
+        for (place, store) in stores {
+            let isNil = if case .nil = store.value.type { true } else { false }
+            let isOnly = names.count { $0 == store.name } == 1
+            if isOnly, !isNil, place < expression.place, blocks.contains(store.block) {
+                known.append(.named(store.name, place, store.value))
+            } else {
+                isWhole = false
+            }
+        }
+        return (known, isWhole)
+    }
+
     private func checkRecord(
         _ expression: Expression, _ type: ValueType, _ keys: [any TableKey], _ path: Path, _ function: String
     ) {
-        guard let items = expression.items else {
+        guard let (items, isConstructed) = elements(of: expression) else {
             if !["table", nil].contains(type.typeName) {
                 report(expression.place, "\(function): '\(path.text)' must be a table, not a \(type.typeName ?? "")")
             }
             return
         }
         var given: Set<String> = []
-        var isWhole = true
+        var isWhole = isConstructed
         for (index, item) in items.enumerated() {
             switch item {
             case .positional(let value):
@@ -211,7 +238,7 @@ extension Checker {
         _ expression: Expression, _ type: ValueType, _ element: LuaType, _ range: ClosedRange<Int64>, _ path: Path,
         _ function: String
     ) {
-        guard let items = expression.items else {
+        guard let (items, isConstructed) = elements(of: expression) else {
             if !["table", nil].contains(type.typeName) {
                 report(
                     expression.place,
@@ -221,7 +248,7 @@ extension Checker {
             return
         }
         var count: Int64 = 0
-        var isWhole = true
+        var isWhole = isConstructed
         for item in items {
             switch item {
             case .positional(let value):

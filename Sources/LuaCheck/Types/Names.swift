@@ -20,6 +20,8 @@ final class Names {
     /// The LuaLS types of classes and tables.
     private let types: [String: ValueType]
     private let library: Library
+    /// Options that functions of shipped modules make, by their names.
+    private var made: [String: [OptionSchema]?] = [:]
 
     init(_ library: Library) throws(ErrorValue) {
         self.library = library
@@ -41,6 +43,18 @@ final class Names {
             globals[name] = .table(shape)
         }
         for name in ["_G", "_VERSION"] { globals[name] = .unknown }
+    }
+
+    /// The options that a function of a shipped module makes; nil where they are not known.
+    func options(madeBy maker: (module: String, function: String)) -> [OptionSchema]? {
+        let name = "\(maker.module).\(maker.function)"
+        if let known = made[name] { return known }
+        var schemas: [OptionSchema]?
+        if let options = try? library.options(madeBy: maker.function, of: maker.module) {
+            schemas = try? options.map { name, value throws(ErrorValue) in try OptionSchema(name, value) }
+        }
+        made[name] = .some(schemas)
+        return schemas
     }
 
     /// What a case's function gets first.

@@ -113,6 +113,10 @@ struct Signature: Sendable {
     var isMethod = false
     /// The LuaLS type of its result, where an annotation says it.
     var result: String?
+    /// Whether an annotation says that it makes a scenario's options.
+    var makesOptions = false
+    /// Where it does, and comes with the program: its module's name and its own.
+    var options: (module: String, function: String)?
 }
 
 /// Fields of a table of a Lua file.
@@ -121,16 +125,53 @@ final class TableShape {
     let name: String
     var fields: [String: ValueType] = [:]
     /// Whether `fields` are all that there are.
-    var isWhole = true
+    var isWhole: Bool {
+        get { isComplete && !isLost }
+        set { isComplete = newValue }
+    }
+    private var isComplete = true
     /// Whether reading a field that it does not have is an error.
     var isSealed = false
+    /// Whether something has it that may change it unseen. What only an early round did not see is forgotten.
+    var isLost: Bool { isLostNow || wasLost }
+    private var isLostNow = false
+    private var wasLost = false
+    /// Whether elements are added to it by their place in a list, or by a key that is not known.
+    var hasMoreElements = false
+    /// Whether the file returns it, so that others may add fields.
+    var isReturned = false
+    /// What is assigned to its fields, by place.
+    var stores: [Place: Store] = [:]
+
+    /// An assignment to a field.
+    struct Store {
+        let name: String
+        let value: Expression
+        /// The block that it is in.
+        let block: Int
+    }
 
     init(_ name: String) { self.name = name }
+
+    /// Notes that something gets it which may change it, and the tables in it, unseen.
+    func lose() {
+        guard !isLostNow else { return }
+        isLostNow = true
+        for type in fields.values { type.lose() }
+    }
+
+    /// Begins another round.
+    func beginRound() { (wasLost, isLostNow) = (isLostNow, false) }
+}
+
+extension ValueType {
+    /// Notes that something gets the value, where it is a table, which may change it unseen.
+    func lose() { if case .table(let shape) = self { shape.lose() } }
 }
 
 /// The options that a scenario declares.
 final class OptionTypes {
-    let schemas: [String: ValueType]
+    var schemas: [String: ValueType]
 
     init(_ schemas: [String: ValueType]) { self.schemas = schemas }
 }

@@ -1,3 +1,4 @@
+import Bindings
 import Glibc
 import Kernel
 public import LuaKit
@@ -120,6 +121,32 @@ extension Library {
         // /dev/null as the script's folder: only the stdlib is searched.
         return try table(
             text: Array("return require \"\(module)\"(\"\(word)\")".utf8), name: "=\(word)", from: "/dev/null")
+    }
+
+    /// The options that a function of a stdlib module makes: the table that it returns without an argument. nil where it
+    /// does not add what it is given to them, or makes no table.
+    public func options(madeBy function: String, of module: String) throws(ErrorValue) -> [String: LuaValue]? {
+        guard function.utf8.allSatisfy({ isalnum(Int32($0)) != 0 && $0 < 0x80 || $0 == 0x5f }) else { return nil }
+        let given = "given"
+        let text = """
+            local make = require("\(module)").\(function)
+            return { own = make(), more = make { \(given) = true } }
+            """
+        let state = LuaState(
+            context: NoContext(),
+            find: { name throws(ErrorValue) in
+                // Nothing of the bench's modules is called where options are made.
+                guard Bindings.modules.contains(where: { $0.name == name }) else {
+                    return try find(name, from: "/dev/null")
+                }
+                return LuaState.ModuleSource(text: Array("return {}".utf8), path: "=\(name)")
+            }, print: { _ in })
+        state.limitMemory(Limits.defaultMemory)
+        guard case .table(let results, _) = try state.run(Array(text.utf8), name: "=\(module)"),
+            case .table(let own)? = results["own"], case .table(var more)? = results["more"],
+            more.removeValue(forKey: given) == .boolean(true), more == own
+        else { return nil }
+        return own
     }
 
     /// The globals that every script has, with the members of those that are tables: whether each is a function.

@@ -75,8 +75,11 @@ public struct Scenario {
     }
 
     /// What is wrong with one key's value, without a run; nil where nothing is. `options` are those that `matrix` may
-    /// name. The functions of `cases` are not looked at.
-    public static func problem(with key: String, _ value: LuaValue, options: [OptionSchema]) -> String? {
+    /// name, `cases` the names that `expected_failures` may have, nil where they are not known. The functions of `cases`
+    /// are not looked at.
+    public static func problem(
+        with key: String, _ value: LuaValue, options: [OptionSchema], cases: [String]? = nil
+    ) -> String? {
         let fields = [key: value]
         do throws(ErrorValue) {
             switch key {
@@ -88,6 +91,8 @@ public struct Scenario {
             case "tags": _ = try tags(value)
             case "timeout", "memory": _ = try Limits(fields)
             case "matrix": _ = try MatrixRow.rows(value, options)
+            // The bench decides only which of them count.
+            case "expected_failures": _ = try ExpectedFailure.list(value, cases: cases, on: "sim")
             default: break
             }
             return nil

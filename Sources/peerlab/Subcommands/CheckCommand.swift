@@ -12,8 +12,8 @@ struct CheckCommand: ParsableCommand {
         commandName: "check", abstract: "Find mistakes in Lua files without running them.",
         discussion: """
             Finds syntax errors, undeclared variables, unknown functions, methods, fields, keys and options, values of a wrong \
-            type, arguments that are missing or too many, what a scenario declares wrongly, effects that it does not declare, and \
-            variables and options that are never read. What it does not know of a value is no finding: a file without one may \
+            type, arguments that are missing or too many, calls in place of functions, what a scenario declares wrongly, effects \
+            that it does not declare, and variables and options that are never read. What it does not know of a value is no finding: a file without one may \
             still be wrong. A line is FILE:LINE:COLUMN: error or warning: what.
 
             Exit codes, as luacheck's: 0 nothing was found, 1 warnings, 2 errors (or wrong usage), 3 a file could not be read.
@@ -25,13 +25,16 @@ struct CheckCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Further folder of Lua modules.", valueName: "DIR"))
     var lib: [String] = []
 
-    @ArgumentParser.Argument(help: "Lua files: scenarios, modules.")
+    @ArgumentParser.Argument(
+        help: "Lua files: scenarios, modules; or names of scenarios that come with peerlab (peerlab list).",
+        completion: .custom(Completions.scenarios))
     var files: [String]
 
     /// Time limit of each file, seconds.
     private static let timeout = 20.0
 
     func run() throws {
+        let files = try ShippedScenarios.paths(files)
         let library = Library(stdlib: ShippedFolders.stdlib(extra: lib))
         _ = Confinement(simulated: files, library, memory: Limits.defaultMemory + Confinement.modelMemory).apply()
         ProcessLimits.watch(seconds: CheckCommand.timeout * Double(files.count + 1), memory: .max, statm: -1) { _ in

@@ -1,0 +1,221 @@
+import Testing
+
+@testable import LuaCheck
+
+/// Right code that a checker without knowledge of its ways might call wrong.
+@Suite struct RightCodeTests {
+    private static let texts: [(name: String, text: String)] = [
+        (
+            "cases that are added to a variable's list",
+            #"""
+            local cases = {}
+            cases[1] = { "one", function(t) t:log("a") end }
+            cases["another"] = function(t) t:log("b") end
+            table.insert(cases, { "two", function(t) t:log("c") end })
+            return { name = "right", cases = cases }
+            """#
+        ),
+        (
+            "cases that a library function adds",
+            #"""
+            local cases = {}
+            table.insert(cases, { "two", function(t) t:log("c") end })
+            return { name = "right", cases = cases }
+            """#
+        ),
+        (
+            "cases that a function of the file adds",
+            #"""
+            local cases = {}
+            local function add(list, name) list[#list + 1] = { name, function(t) t:log("c") end } end
+            add(cases, "a")
+            return { name = "right", cases = cases }
+            """#
+        ),
+        (
+            "cases that are added to the scenario's list",
+            #"""
+            local scenario = { name = "right", cases = {} }
+            scenario.cases[1] = { "one", function(t) t:log("a") end }
+            return scenario
+            """#
+        ),
+        (
+            "cases that are added to the scenario's list under another name",
+            #"""
+            local scenario = { name = "right", cases = {} }
+            local list = scenario.cases
+            list[#list + 1] = { "one", function(t) t:log("a") end }
+            return scenario
+            """#
+        ),
+        (
+            "options that are added to the scenario's",
+            #"""
+            local scenario = { name = "right", options = {}, cases = { { "one", function(t, opt) t:log(opt.size) end } } }
+            scenario.options.size = { type = "integer", default = 1 }
+            return scenario
+            """#
+        ),
+        (
+            "a case's function that others call with a table",
+            #"""
+            local function measure(t, opt)
+              t:log(opt.bytes)
+              t:log(opt.size)
+            end
+            return {
+              name = "right", options = { size = { type = "integer", default = 1 } },
+              cases = {
+                { "one", measure },
+                { "two", function(t, opt) measure(t, { size = opt.size, bytes = 2 }) end },
+              },
+            }
+            """#
+        ),
+        (
+            "a case's function that others get",
+            #"""
+            local function measure(t, opt) t:log(opt.bytes) end
+            return {
+              name = "right", options = { size = { type = "integer", default = 1 } },
+              cases = {
+                { "one", measure },
+                { "two", function(t, opt) print(pcall(measure, t, { bytes = opt.size })) end },
+              },
+            }
+            """#
+        ),
+        (
+            "a helper that gets the options and a table",
+            #"""
+            local function show(t, opt) t:log(opt.size) end
+            return {
+              name = "right", options = { size = { type = "integer", default = 1 } },
+              cases = { { "two", function(t, opt)
+                show(t, opt)
+                show(t, { size = 2 })
+              end } },
+            }
+            """#
+        ),
+        (
+            "a value whose type is tested",
+            #"""
+            local function show(x)
+              if type(x) == "table" then return x.name end
+              if math.type(x) == "integer" then return x + 1 end
+              return x:upper()
+            end
+            print(show("a"))
+            """#
+        ),
+        (
+            "a number whose type is tested",
+            #"""
+            local function show(x)
+              local kind = type(x)
+              return kind == "string" and x:upper() or kind == "table" and x[1].name or x()
+            end
+            print(show(1))
+            """#
+        ),
+        (
+            "an option whose type is tested",
+            #"""
+            return {
+              name = "right", options = { size = { type = "integer", default = 1 } },
+              cases = { { "one", function(t, opt)
+                local size = type(opt.size) == "string" and opt.size:upper() or opt.size
+                t:log(size)
+              end } },
+            }
+            """#
+        ),
+        (
+            "a field that is added to a list and to a result",
+            #"""
+            local vfio = require "vfio"
+            local devices = vfio.devices()
+            devices.count = #devices
+            print(devices.count)
+            """#
+        ),
+        (
+            "a function that makes what is called later",
+            #"""
+            local expect = require "expect"
+            local function maker(n) return function() error({ name = "EINVAL", n = n }) end end
+            expect.errno("EINVAL", maker(1))
+            print(pcall(maker(2)))
+            """#
+        ),
+        (
+            "a table with fields that a function adds to several",
+            #"""
+            local function fill(t, value) t.value = value end
+            local a, b = { value = "text" }, {}
+            fill(a, { name = "x" })
+            fill(b, { name = "y" })
+            print(a.value.name, b.value.name, b.values)
+            """#
+        ),
+        (
+            "a table that is used before a key is added to it",
+            #"""
+            local vfio = require "vfio"
+            local dev = vfio.open("0000:01:00.0")
+            local request = { region_index = 2, ranges = { { offset = 0, length = 4096 } } }
+            local buf = dev:export_dmabuf(request)
+            request.buf = buf
+            print(request.buf)
+            """#
+        ),
+        (
+            "a table whose key is set in one branch and passed in the other",
+            #"""
+            local vfio = require "vfio"
+            local dev = vfio.open("0000:01:00.0")
+            local request = { region_index = "none", ranges = { { offset = 0, length = 4096 } } }
+            request.region_index = 2
+            if dev:address() == "" then
+              request.why = "none"
+              print(request.why)
+            else
+              print(dev:export_dmabuf(request))
+            end
+            """#
+        ),
+        (
+            "expected failures of cases that a loop makes",
+            #"""
+            local cases = {}
+            for _, size in ipairs { 64, 128 } do
+              cases[#cases + 1] = { "size " .. size, function(t) t:log(size) end }
+            end
+            return { name = "right", expected_failures = { { case = "size 64", reason = "known" } }, cases = cases }
+            """#
+        ),
+        (
+            "the fixture's options, and one that is added",
+            #"""
+            local fixture = require "fixture"
+            return {
+              name = "right", options = fixture.exporter_options { pages = { type = "integer", default = 1 } },
+              effects = { "open" },
+              cases = { { "a case", function(t, opt)
+                local f <close> = fixture.vfio(opt)
+                t:log(("%d %d %s %s"):format(opt.pages, opt.region, opt.exporter, f))
+              end } },
+            }
+            """#
+        ),
+    ]
+
+    @Test(arguments: texts.indices)
+    func hasNoFinding(_ index: Int) throws {
+        let right = RightCodeTests.texts[index]
+        let found = try Repository.checker().findings(in: Array((right.text + "\n").utf8), folder: "/dev/null")
+        #expect(found.map(\.line) == [], "\(right.name)")
+    }
+}
