@@ -47,7 +47,7 @@ public enum ResultsText {
         }
         func text(_ value: Double) -> String { change.unit.difference(value, isShare: effect.isShare) }
         let range = effect.interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" } ?? "no bounds"
-        let found = comparison.test.probability
+        let found = change.probability
         let probability = found < 0.001 ? "p < 0.001" : "p = \((found * 1000).rounded() / 1000)"
         let medians = change.unit.amounts(comparison.medians.0, comparison.medians.1, isShare: effect.isShare)
         return start + "\(medians.0) -> \(medians.1), \(text(effect.value)) (\(range)), \(probability), \(counts)" + end
@@ -62,6 +62,9 @@ public enum ResultsText {
     public static func reason(_ doubt: Change.Doubt) -> String {
         switch doubt {
         case .needs(let count): "needs at least \(count) runs of each to show anything"
+        case .wide(let more):
+            "not decidable: a change of more than \(Int(Samples.margin * 100)) % is possible"
+                + (more.map { "; about \($0) more runs of each would tell" } ?? "")
         case .shapes: "most values moved one way and their median the other"
         case .unconfirmed: "worse at first and not again; more runs would tell"
         case .units(let before, let now): "not comparable: its unit was \(words(before)), and is \(words(now))"
@@ -71,6 +74,13 @@ public enum ResultsText {
 
     private static func words(_ names: [String]) -> String {
         names.map { $0.isEmpty ? "not said" : $0 }.joined(separator: " or ")
+    }
+
+    /// What the probabilities of several measurements are; nil where there is one.
+    public static func correction(_ changes: [Change]) -> String? {
+        let count = changes.count(where: \.isJudged)
+        guard count > 1 else { return nil }
+        return "p: corrected (Holm, Tarone) for \(count) measurements at once, save what is not judged"
     }
 
     /// Counts of measurements by verdict.

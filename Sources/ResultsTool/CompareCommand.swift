@@ -12,7 +12,8 @@ extension ResultsCommand {
             discussion: """
                 Runs that were repeated (--repeat) are the sample; how often does not matter. Of several values that one run \
                 has of a measurement the median counts. Mann-Whitney's U, exact, corrected for the number of measurements \
-                (Holm, Tarone); percentages are of medians. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
+                (Holm, Tarone), as the shown p is; percentages are of medians. Same means that no change of more than 5 % is \
+                possible either way; where one is, it is undecided, with the runs that would tell. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
                 is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
                 one of its cases that fails, is flaky, skipped or missing now, or what is no longer measured, 3 nothing is \
                 worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \
@@ -26,6 +27,10 @@ extension ResultsCommand {
             String?
         @Option(
             help: ArgumentHelp(
+                "Write old and new values as CSV to FILE, a line for each measurement.", valueName: "FILE"))
+        var csv: String?
+        @Option(
+            help: ArgumentHelp(
                 "Write a page to FILE: the second batch, and how it compares with the first.", valueName: "FILE"))
         var html: String?
         @OptionGroup(title: "Limits") var limits: ForeignLimits
@@ -37,11 +42,13 @@ extension ResultsCommand {
             for name in [before, after] where Place.isJournal(name) { files.read("the journal", name) }
             if let store = place.store { files.read("the store", store) }
             // A document that goes to standard output has it alone.
-            let out = [json, html].contains("-") ? STDERR_FILENO : STDOUT_FILENO
+            let out = [json, csv, html].contains("-") ? STDERR_FILENO : STDOUT_FILENO
             let (document, page) = (try files.write("--json", json), try files.write("--html", html))
+            let table = try files.write("--csv", csv)
+            let outputs = [document, table, page].compactMap { $0 }
             let (one, other) = try ResultsCommand.saying {
-                for file in [document, page] { try file?.open() }
-                try place.hold(limits, [before, after], outputs: [document, page].compactMap { $0 })
+                for file in outputs { try file.open() }
+                try place.hold(limits, [before, after], outputs: outputs)
                 return (try place.source(before), try place.source(after))
             }
             guard one.header.simulated == other.header.simulated else {
@@ -57,8 +64,10 @@ extension ResultsCommand {
             for name in comparison.measuredAnew where all {
                 print("not measured before: \(name.text)", to: out)
             }
-            for change in comparison.changes where all || change.isWorthALine {
-                print(ResultsText.line(change), to: out)
+            let shown = comparison.changes.filter { all || $0.isWorthALine }
+            for change in shown { print(ResultsText.line(change), to: out) }
+            if shown.contains(where: \.isJudged), let note = ResultsText.correction(comparison.changes) {
+                print(note, to: out)
             }
             print(ResultsText.summary(comparison), to: out)
             // Of a run whose line is lost nobody knows how it ended.
@@ -71,6 +80,7 @@ extension ResultsCommand {
                     simulated: one.header.simulated, verdict: ResultsText.verdict(status),
                     reason: ResultsText.reason)
                 try document?.write(told.bytes)
+                try table?.write(told.csv)
                 if let page { try ResultForm.page(other, against: one, told, to: page) }
             }
             throw ExitCode(status.rawValue)

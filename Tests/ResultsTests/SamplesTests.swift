@@ -44,8 +44,8 @@ import Testing
     }
 
     @Test func whatIsTheSameStaysSoInAnotherUnit() throws {
-        let one = try Self.samples((0..<9).map { [("m", 0.57 + Double($0), "us", "lower")] })
-        let other = try Self.samples((0..<9).map { [("m", 570 + 1000 * Double($0), "ns", "lower")] })
+        let one = try Self.samples((0..<9).map { [("m", 0.57 + Double($0) / 1000, "us", "lower")] })
+        let other = try Self.samples((0..<9).map { [("m", 570 + Double($0), "ns", "lower")] })
         let change = try #require(Samples.compare(one, other).first)
         #expect(change.comparison.test.balance == 0 && change.verdict == .same)
     }

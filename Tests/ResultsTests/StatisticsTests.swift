@@ -88,7 +88,12 @@ import Testing
                     // What the exact test rejects is never the same. It has the level for itself: the records' processor
                     // time is always alike.
                     let exact = try #require(MannWhitney(one, other)).probability
-                    #expect((exact <= Samples.level) == (change.verdict != .same))
+                    let isWide = if case .wide? = change.doubt { true } else { false }
+                    #expect((exact <= Samples.level) == (change.verdict != .same && !isWide))
+                    // What is called the same can have changed by no more than the margin.
+                    let bounds = change.comparison.effect.interval ?? -1...1
+                    let isNarrow = bounds.lowerBound >= -Samples.margin && bounds.upperBound <= Samples.margin
+                    #expect(change.verdict != .same || isNarrow)
                     if change.verdict == .worse {
                         let again = try Self.verdict(noise.times(runs), noise.times(runs, shift: shift))
                         if again.verdict != .worse { change = change.unconfirmed }
@@ -165,6 +170,34 @@ import Testing
         #expect(MannWhitney.outside(n, m, level: 0.05) == five)
         #expect(MannWhitney.outside(n, m, level: 0.01) == one)
         #expect(MannWhitney.outside(4, 4, level: 0.01) == nil)
+    }
+
+    @Test func whatMayHaveChangedIsNotCalledTheSame() throws {
+        var noise = Noise(state: 4)
+        // Six of each say little of values that spread by 3 %.
+        let few = try Self.verdict(noise.times(6), noise.times(6))
+        guard case .wide(let more?)? = few.doubt else {
+            Issue.record("\(few.verdict), \(String(describing: few.doubt))")
+            return
+        }
+        #expect(few.verdict == .undecided && few.comparison.effect.interval != nil && (1...1000).contains(more))
+        #expect(try Self.verdict(noise.times(60), noise.times(60)).verdict == .same)
+        // Counters that never change are the same from the least number of runs on.
+        #expect(try Self.verdict([7, 7, 7, 7, 7], [7, 7, 7, 7, 7]).verdict == .same)
+        #expect(try Self.verdict([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]).verdict == .same)
+    }
+
+    @Test func probabilitiesOfSeveralMeasurementsAreCorrected() throws {
+        // Each row is a run, each column a measurement; the second differs most, the others hardly.
+        let one = (0..<8).map { row in [10.0, 10, 10].enumerated().map { $1 + Double((row * ($0 + 3)) % 8) * 0.1 } }
+        let other = one.map { [$0[0] + 0.05, $0[1] + 5, $0[2] + 0.15] }
+        let changes = Samples.compare(try Self.samples(one), try Self.samples(other)).filter(\.isJudged)
+        let raw = changes.map(\.comparison.test.probability), corrected = changes.map(\.probability)
+        #expect(changes.count == 3 && changes[1].verdict == .worse)
+        // Holm: the least is tripled, the next doubled at least, and none is less than one before it.
+        #expect(abs(corrected[1] - 3 * raw[1]) < 1e-12 && corrected[1] <= Samples.level)
+        #expect(corrected[0] > Samples.level && corrected[0] >= min(1, raw[0]) && corrected[2] >= min(1, raw[2]))
+        #expect(zip(raw, corrected).allSatisfy { $0 <= $1 && $1 <= 1 })
     }
 
     @Test func aTenfoldDropIsFoundWithSixValues() throws {

@@ -40,7 +40,9 @@ public struct ComparisonDocument: Encodable, Sendable {
         let change: Double
         let low: Double?
         let high: Double?
+        /// Corrected for the number of measurements compared at once.
         let p: Double
+        let p_uncorrected: Double
         let verdict: String
         let doubt: String?
     }
@@ -87,9 +89,39 @@ public struct ComparisonDocument: Encodable, Sendable {
             median: comparison.medians.0, median_now: comparison.medians.1, runs: comparison.counts.0,
             runs_now: comparison.counts.1, is_share: effect.isShare, change: finite(effect.value) ?? 0,
             low: finite(effect.interval?.lowerBound), high: finite(effect.interval?.upperBound),
-            p: comparison.test.probability, verdict: change.verdict.rawValue, doubt: change.doubt.map(reason))
+            p: change.probability, p_uncorrected: comparison.test.probability, verdict: change.verdict.rawValue,
+            doubt: change.doubt.map(reason))
     }
 
     /// The document.
     public var bytes: [UInt8] { ((try? RunRecord.encoder.encode(self)) ?? []) + [0x0a] }
+
+    // MARK: CSV
+
+    private static let columns = [
+        "measurement", "verdict", "before", "unit", "now", "unit_now", "change", "change_is", "low", "high", "p",
+        "p_uncorrected", "runs", "runs_now", "round", "doubt",
+    ]
+
+    /// The measurements as comma-separated values, a line each: those that both sides have, those measured again, and
+    /// those that one side lacks.
+    public var csv: [UInt8] {
+        var text = CSV.line(ComparisonDocument.columns)
+        for one in measurements { text += CSV.line(ComparisonDocument.cells(one, round: "1")) }
+        for one in again { text += CSV.line(ComparisonDocument.cells(one, round: "2")) }
+        let empty = [String](repeating: "", count: ComparisonDocument.columns.count - 2)
+        for name in no_longer_measured { text += CSV.line([CSV.quoted(name), "no longer measured"] + empty) }
+        for name in measured_anew { text += CSV.line([CSV.quoted(name), "measured anew"] + empty) }
+        return Array(text.utf8)
+    }
+
+    private static func cells(_ one: Measurement, round: String) -> [String] {
+        func number(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
+        return [
+            CSV.quoted(one.name), CSV.quoted(one.verdict), number(one.median), CSV.quoted(one.unit),
+            number(one.median_now), CSV.quoted(one.unit_now), number(one.change), one.is_share ? "fraction" : "unit",
+            number(one.low), number(one.high), number(one.p), number(one.p_uncorrected), "\(one.runs)",
+            "\(one.runs_now)", round, CSV.quoted(one.doubt ?? ""),
+        ]
+    }
 }

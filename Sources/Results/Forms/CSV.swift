@@ -36,7 +36,7 @@ enum CSV {
         pieces = text
     }
 
-    private static func line(_ cells: [String]) -> String { cells.joined(separator: ",") + "\r\n" }
+    static func line(_ cells: [String]) -> String { cells.joined(separator: ",") + "\r\n" }
 
     /// A text in one line. A spreadsheet would calculate a text that begins like a formula: such a one gets an
     /// apostrophe before it.

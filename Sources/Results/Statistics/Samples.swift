@@ -6,6 +6,9 @@ public struct Samples: Sendable {
     /// The accepted probability that any verdict of a comparison is wrong where nothing has changed.
     public static let level = 0.01
 
+    /// A change of less than this, as a fraction, counts as none: "same" means that a greater one is excluded.
+    public static let margin = 0.05
+
     /// Values of one measurement, one for each run.
     private struct Sample {
         let isDeclared: Bool
@@ -122,12 +125,15 @@ public struct Samples: Sendable {
         /// Whether it gets a verdict. Measurements that no script declared are only shown.
         var isJudged: Bool { one.isDeclared && doubt == nil }
 
-        func change(_ comparison: Comparison, _ verdict: Change.Verdict, _ doubt: Change.Doubt?) -> Change {
+        func change(
+            _ comparison: Comparison, _ probability: Double, _ verdict: Change.Verdict, _ doubt: Change.Doubt?
+        ) -> Change {
             // The second sample's own unit, where it is of another kind.
             let now = self.doubt == nil ? unit : other.units.first ?? unit
             return Change(
                 name: name, unit: unit, unitNow: now.base == unit.base ? unit : now, comparison: comparison,
-                verdict: verdict, doubt: doubt, mostOfARun: max(one.mostOfARun, other.mostOfARun))
+                probability: probability, verdict: verdict, doubt: doubt,
+                mostOfARun: max(one.mostOfARun, other.mostOfARun))
         }
     }
 
@@ -145,17 +151,18 @@ public struct Samples: Sendable {
         // A cache, as most measurements have the same number of values.
         var known: [Size: Int?] = [:]
         return pairs.map { pair in
-            let own = (value: level, differs: pair.test.probability <= level)
+            let own = Level(
+                value: level, differs: pair.test.probability <= level, probability: pair.test.probability)
             let level = pair.isJudged ? levels.popFirst() ?? own : own
             let size = Size(counts: [pair.test.counts.0, pair.test.counts.1], level: level.value)
             let outside = known[size] ?? MannWhitney.outside(size.counts[0], size.counts[1], level: level.value)
             known[size] = outside
             let comparison = Comparison(
                 pair.values.0, pair.values.1, pair.test, outside: outside, differs: level.differs)
-            if let doubt = pair.doubt { return pair.change(comparison, .undecided, doubt) }
-            guard pair.isJudged else { return pair.change(comparison, .notJudged, nil) }
+            if let doubt = pair.doubt { return pair.change(comparison, level.probability, .undecided, doubt) }
+            guard pair.isJudged else { return pair.change(comparison, level.probability, .notJudged, nil) }
             let (verdict, doubt) = verdict(comparison, pair.one.directions.first ?? "", level, needed)
-            return pair.change(comparison, verdict, doubt)
+            return pair.change(comparison, level.probability, verdict, doubt)
         }
     }
 
@@ -166,31 +173,50 @@ public struct Samples: Sendable {
         }
     }
 
-    /// For each test, the level at which it was decided, and whether it found a difference.
-    private static func levels(_ tests: [MannWhitney], _ level: Double) -> [(value: Double, differs: Bool)] {
-        var result = [(value: Double, differs: Bool)](repeating: (level, false), count: tests.count)
+    /// What one test of several has come to.
+    private struct Level {
+        /// The level at which it was decided.
+        var value: Double
+        /// Whether it found a difference.
+        var differs = false
+        /// Its probability, corrected for the number of tests: at most the level of all where it found a difference.
+        var probability = 1.0
+    }
+
+    /// What each test has come to.
+    private static func levels(_ tests: [MannWhitney], _ level: Double) -> [Level] {
+        var result = [Level](repeating: Level(value: level), count: tests.count)
         var rest = tests.indices.sorted { tests[$0].probability < tests[$1].probability }[...]
-        var current = level
+        var current = level, corrected = 0.0, sharing = 1
         while let index = rest.first {
-            // Tarone: the smallest divisor of the level such that no more tests than that could reach the divided
-            // level.
-            var sharing = 1
-            while rest.count(where: { tests[$0].least <= level / Double(sharing) }) > sharing { sharing += 1 }
-            current = level / Double(sharing)
-            guard tests[index].probability <= current else { break }
-            result[index] = (current, true)
+            // Once one has found nothing, none after it does.
+            let isOpen = corrected <= level
+            if isOpen {
+                // Tarone: the smallest divisor of the level such that no more tests than that could reach the divided
+                // level.
+                sharing = 1
+                while rest.count(where: { tests[$0].least <= level / Double(sharing) }) > sharing { sharing += 1 }
+                current = level / Double(sharing)
+            }
+            let differs = isOpen && tests[index].probability <= current
+            corrected = max(corrected, min(1, tests[index].probability * Double(sharing)))
+            if !differs { corrected = max(corrected, level.nextUp) }
+            result[index] = Level(value: current, differs: differs, probability: corrected)
             rest = rest.dropFirst()
         }
-        for index in rest { result[index] = (current, false) }
         return result
     }
 
     private static func verdict(
-        _ comparison: Comparison, _ better: String, _ level: (value: Double, differs: Bool), _ needed: Int
+        _ comparison: Comparison, _ better: String, _ level: Level, _ needed: Int
     ) -> (Change.Verdict, Change.Doubt?) {
         guard level.differs else {
             let (n, m) = comparison.counts
-            return MannWhitney.least(n, m) > level.value * (1 + 1e-9) ? (.undecided, .needs(needed)) : (.same, nil)
+            if MannWhitney.least(n, m) > level.value * (1 + 1e-9) { return (.undecided, .needs(needed)) }
+            if let shares = comparison.shares, shares.lowerBound >= -margin, shares.upperBound <= margin {
+                return (.same, nil)
+            }
+            return (.undecided, .wide(more: comparison.more(within: margin)))
         }
         guard !better.isEmpty else { return (.changed, nil) }
         let isMore = comparison.test.balance > 0

@@ -60,6 +60,26 @@ public struct Comparison: Sendable {
         effect = Effect(isShare: isShare, value: value, interval: interval)
     }
 
+    /// Bounds of the change as fractions of the first median; nil without bounds, or where that median is 0 and they are
+    /// not.
+    var shares: ClosedRange<Double>? {
+        guard let interval = effect.interval else { return nil }
+        guard !effect.isShare, interval != 0...0 else { return interval }
+        let median = abs(medians.0)
+        return median > 0 ? (interval.lowerBound / median)...(interval.upperBound / median) : nil
+    }
+
+    /// About how many more values of each sample would make the bounds exclude either 0 or a change of `margin`; nil
+    /// where that cannot be estimated. Bounds narrow with the root of the number of values.
+    func more(within margin: Double) -> Int? {
+        guard let shares else { return nil }
+        let middle = (shares.lowerBound + shares.upperBound) / 2, half = (shares.upperBound - shares.lowerBound) / 2
+        let wanted = max(margin - abs(middle), abs(middle))
+        let count = Double(min(counts.0, counts.1))
+        let more = (count * (half / wanted) * (half / wanted) - count).rounded(.up)
+        return more.isFinite && more < 1e6 ? max(Int(more), 1) : nil
+    }
+
     private static func thinned(_ values: [Double]) -> [Double] {
         guard values.count > most else { return values }
         return (0..<most).map { values[$0 * values.count / most] }
@@ -75,7 +95,7 @@ public struct Comparison: Sendable {
 public struct Change: Sendable {
     /// The verdict.
     public enum Verdict: String, Sendable {
-        /// No difference beyond chance.
+        /// No difference beyond chance, and none of more than ``Samples/margin`` either way.
         case same
         /// It is better.
         case better
@@ -93,6 +113,9 @@ public struct Change: Sendable {
     public enum Doubt: Sendable, Equatable {
         /// Each sample needs at least this number of values before a difference can show.
         case needs(Int)
+        /// No difference was found, but one of more than ``Samples/margin`` is possible. About so many more runs of each
+        /// would decide; nil where that cannot be estimated.
+        case wide(more: Int?)
         /// Most values of the second sample lie on one side of the first's, but its median lies on the other.
         case shapes
         /// A difference was found once, and not in a second measurement.
@@ -110,6 +133,9 @@ public struct Change: Sendable {
     public let unitNow: Unit
     /// The comparison's numbers.
     public let comparison: Comparison
+    /// The probability of such a difference by chance, corrected for the number of measurements compared at once, as the
+    /// verdict is; uncorrected where there is no verdict.
+    public let probability: Double
     /// The verdict, corrected for the number of measurements compared at once.
     public let verdict: Verdict
     /// Why it is undecided.
@@ -126,7 +152,15 @@ public struct Change: Sendable {
     /// The same change, where a second measurement did not confirm it.
     public var unconfirmed: Change {
         Change(
-            name: name, unit: unit, unitNow: unitNow, comparison: comparison, verdict: .undecided, doubt: .unconfirmed,
-            mostOfARun: mostOfARun)
+            name: name, unit: unit, unitNow: unitNow, comparison: comparison, probability: probability,
+            verdict: .undecided, doubt: .unconfirmed, mostOfARun: mostOfARun)
+    }
+
+    /// Whether it has a verdict, or lacks one only for want of values.
+    public var isJudged: Bool {
+        switch doubt {
+        case .units, .directions: false
+        default: verdict != .notJudged
+        }
     }
 }

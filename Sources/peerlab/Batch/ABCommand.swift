@@ -16,7 +16,8 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. Of several values that one run has of a measurement the median counts; processor time is \
+            --set-b option=value. Same means that no change of more than 5 % is possible either way; where one is, it is \
+            undecided, with the runs that would tell. Of several values that one run has of a measurement the median counts; processor time is \
             shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
             Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
             run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
@@ -67,6 +68,7 @@ struct ABCommand: ParsableCommand {
         var again: [Change] = []
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
         for change in changes { print(ResultsText.line(change), to: out) }
+        if let note = ResultsText.correction(changes) { print(note, to: out) }
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
             let more = try measure(process, nil)

@@ -9,6 +9,9 @@ import Runner
 struct ABOutput: ParsableArguments {
     @Option(help: ArgumentHelp("Write the comparison as a JSON document to FILE.", valueName: "FILE"))
     var json: String?
+    @Option(
+        help: ArgumentHelp("Write old and new values as CSV to FILE, a line for each measurement.", valueName: "FILE"))
+    var csv: String?
     @Option(help: ArgumentHelp("Write a page to look at to FILE.", valueName: "FILE"))
     var html: String?
     @Option(help: ArgumentHelp("Keep A and B in this store, as two batches.", valueName: "FILE"))
@@ -35,6 +38,7 @@ struct ABOutput: ParsableArguments {
 final class ABResults {
     private let command: ABCommand
     private let document: ResultFile?
+    private let table: ResultFile?
     private let page: ResultFile?
     /// Of A and of B; empty where nothing needs them.
     private var journals: [BatchJournal] = []
@@ -48,6 +52,7 @@ final class ABResults {
         files.read(scripts: [command.a, command.b])
         command.on.read(into: &files)
         document = try files.write("--json", command.output.json)
+        table = try files.write("--csv", command.output.csv)
         page = try files.write("--html", command.output.html)
         if let store = command.output.store { try files.append("--store", store) }
     }
@@ -56,7 +61,7 @@ final class ABResults {
 
     /// Where the report goes: a document that goes to standard output has it alone.
     var descriptor: Int32 {
-        [command.output.json, command.output.html].contains("-") ? STDERR_FILENO : STDOUT_FILENO
+        [command.output.json, command.output.csv, command.output.html].contains("-") ? STDERR_FILENO : STDOUT_FILENO
     }
 
     /// Begins the journals.
@@ -110,6 +115,7 @@ final class ABResults {
                 simulated: header?.simulated ?? command.on.isSimulated, verdict: ResultsText.verdict(status),
                 reason: ResultsText.reason)
             try document?.write(told.bytes)
+            try table?.write(told.csv)
             if let page, readers.count == 2 {
                 try ResultForm.page(readers[1], against: readers[0], told, to: page)
             }

@@ -56,11 +56,12 @@ enum OptionTable {
             Row([], "trust"),
             Row(
                 all,
-                "tag matrix list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"),
+                "tag matrix list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"
+            ),
             Row(all, "expect record-failures resume yes journal store label no-store color slurm sbatch " + forms),
             Row([.lab], "lab-share"), Row([.host], "record-model record-file"),
         ],
-        "ab": scenarios + [untold, Row(all, "runs timeout set-b json html store keep label color")],
+        "ab": scenarios + [untold, Row(all, "runs timeout set-b json csv html store keep label color")],
         "bundle": scenarios + [untold, Row(all, "output redact")],
         "replay": records + [Row(all, "bench loose path timeout memory")],
         "minimise": records + [Row(all, "on until budget output timeout memory")],
@@ -172,7 +173,8 @@ enum OptionTable {
 
     /// Options that may be given several times; a second value of any other one would be ignored.
     private static let repeatable: Set<String> = [
-        "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix", "allow",
+        "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix",
+        "allow",
         "deny",
     ]
 
