@@ -19,16 +19,31 @@ import Testing
         """
 
     private func described(isSimulated: Bool) throws -> Scenario {
+        let description = try description(Self.text, isSimulated: isSimulated)
+        #expect(description.error == nil)
+        return try #require(description.scenario)
+    }
+
+    private func description(_ text: String, isSimulated: Bool = true) throws -> ScenarioDescription {
         var path = Array("/tmp/peerlab-description.XXXXXX.lua".utf8CString)
         let descriptor = mkstemps(&path, 4)
         let name = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { unlink(name) }
-        #expect(writeAll(Array(Self.text.utf8), to: descriptor))
+        #expect(writeAll(Array(text.utf8), to: descriptor))
         close(descriptor)
         let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
-        let description = try ScenarioDescription(name, library, isSimulated: isSimulated)
-        #expect(description.error == nil)
-        return try #require(description.scenario)
+        return try ScenarioDescription(name, library, isSimulated: isSimulated)
+    }
+
+    /// Whoever asks what a file is does not run a plain script, which would then run twice.
+    @Test(arguments: [
+        ("error('it ran')", false, false), ("if true then return end error('it ran')", false, false),
+        ("error('it ran') return {}", false, true), ("return { one = 1 }", true, true),
+    ])
+    func aPlainScriptIsNotRun(_ text: String, _ isModule: Bool, _ hasError: Bool) throws {
+        let description = try description(text)
+        #expect(description.scenario == nil && description.isModule == isModule)
+        #expect((description.error != nil) == hasError, "\(description.error?.line ?? "")")
     }
 
     @Test func itIsToldOfTheBenchThatWasAskedFor() throws {

@@ -45,13 +45,16 @@ final class RunReport {
         telling.withLock { _ in sinks.events?(event) }
     }
 
-    /// Adds a case's result, passes it on and shows it. `isCase`: whether it is one of the scenario's cases.
-    func add(_ one: CaseResult, isCase: Bool = true) {
+    /// Adds a case's result, passes it on and shows it. `isCase`: whether it is one of the scenario's cases; `printed`:
+    /// further lines of it, which are shown already.
+    func add(_ one: CaseResult, isCase: Bool = true, printed: [String] = []) {
         var one = one
         one.judge(result.expected_failures ?? [], isCase: isCase)
+        let lines = Report.lines(one, simulated: result.simulated)
+        one.log = printed + one.log
         result.cases.append(one)
         tell(.ended(one))
-        for line in Report.lines(one, simulated: result.simulated) { emit(line) }
+        for line in lines { emit(line) }
     }
 
     /// Adds and shows a reason for which results are less reliable.

@@ -60,7 +60,7 @@ public final class ScenarioRun {
         do throws(ErrorValue) {
             try devices.bindNamed()
             if let scenario = try script.load() {
-                host.refusal = nil
+                (host.refusal, host.printedLines) = (nil, nil)
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
@@ -243,7 +243,7 @@ extension ScenarioRun: CaseObserver {
             one = CaseResult.merged(rendezvous.end(one), rendezvous.roles, leader: one)
         }
         if link == nil { kernelWatch.judge(&one) }
-        report.add(one)
+        report.add(one, printed: host.printedLines ?? [])
     }
 
     /// Error for a case that did not run. The first such case gives the reason, unless an earlier case has given it.

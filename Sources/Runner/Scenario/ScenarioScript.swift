@@ -7,7 +7,8 @@ public final class ScenarioScript {
     let file: String
     /// The file without its folder.
     let name: String
-    let text: [UInt8]
+    /// The text that is run.
+    public let text: [UInt8]
     let context: RunContext
     let loaded: LoadedModules
     let host: Host
@@ -61,6 +62,7 @@ public final class ScenarioScript {
             host.stop?()
             return
         }
+        host.printedLines? += lines
         for line in lines {
             let line = (role.map { "[\($0)] " } ?? "") + line
             sinks.report(PrintableText.line(line.isEmpty ? "|" : "| " + line))

@@ -3,6 +3,7 @@ import Bindings
 import Commands
 import Devices
 import Glibc
+import LuaCheck
 import LuaKit
 import Runner
 
@@ -72,7 +73,8 @@ struct PlanCommand: ParsableCommand {
             print("peerlab: \(file): it does not end", to: STDERR_FILENO)
             _exit(ExitStatus.fail.rawValue)
         }
-        let scenario = try ScenarioScript(file, in: context).describe()
+        let script = try ScenarioScript(file, in: context)
+        let scenario = LuaChecker.returnsNothing(script.text) ? nil : try script.describe()
         print("\(file)" + (scenario.map { ": \($0.name)" } ?? ": a plain script"), to: STDOUT_FILENO)
         if let scenario { describe(scenario) }
         let run = try ScenarioRun(file, in: context, settings: pairs)
