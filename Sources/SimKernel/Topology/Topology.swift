@@ -48,10 +48,20 @@ public struct Topology: Sendable {
     /// Block devices that a file system, or something else, has claimed, by path.
     public var claimed: [String] = []
 
+    /// The kernel release whose behaviour the model has, whatever ``release`` says.
+    public static let modelledRelease = "7.3.4"
+
+    /// The kernel of the bench, for its users: which one is modelled, and what it says it is where that is another one.
+    public var kernelText: String {
+        let isModelled = release.prefix { $0.isNumber || $0 == "." } == Topology.modelledRelease
+        return "modelled kernel \(Topology.modelledRelease)"
+            + (isModelled ? "" : " that says it is \(release), whose behaviour is not modelled")
+    }
+
     /// A bench of these parts.
     public init(
-        name: String = "bench", release: String = "7.3.4", tph: TPHRevision? = nil, tphFeature: UInt32 = 13,
-        apertureBits: Int = 48, devices: [Device] = [], nics: [NIC] = []
+        name: String = "bench", release: String = Topology.modelledRelease, tph: TPHRevision? = nil,
+        tphFeature: UInt32 = 13, apertureBits: Int = 48, devices: [Device] = [], nics: [NIC] = []
     ) {
         self.name = name
         self.release = release

@@ -86,7 +86,7 @@ enum SimBench {
     private static func make(_ topology: Topology, tph: TPHChoice) -> Bench {
         let kernel = topology.tph.map { "TPH \($0.rawValue) at feature \(topology.tphFeature)" } ?? "no TPH"
         return Bench(
-            kind: "sim", description: "\(topology.name): modelled kernel \(topology.release), \(kernel)",
+            kind: "sim", description: "\(topology.name): \(topology.kernelText), \(kernel)",
             isSimulated: true, tph: tph, makeKernel: { SimKernel(topology) })
     }
 

@@ -48,7 +48,7 @@ enum TopologyFile {
         let iommu = try fields.table("iommu")
         try iommu.allow(["aperture_bits", "forces_snooping", "translates", "cap", "ecap"])
         var bench = Topology(
-            name: try label("name", fields, "unnamed"), release: try label("release", kernel, "7.3.4"),
+            name: try label("name", fields, "unnamed"), release: try label("release", kernel, Topology.modelledRelease),
             tph: try kernel.choice("tph", TPHRevision.init(rawValue:), TPHRevision.allCases.map(\.rawValue)),
             tphFeature: UInt32(try number("tph_feature", kernel, 1...0xffff, 13)),
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
