@@ -45,6 +45,20 @@ import Testing
         #expect(try Self.text(.junit, [try Self.known(isGone: true)]).contains("tests=\"2\" failures=\"1\""))
     }
 
+    /// The record of a failure, where CI systems look for files of a test case.
+    @Test func aRecordIsAnAttachmentOfTheFailedCaseInJUnit() throws {
+        var record = try CaseComparisonTests.record([("one", .pass), ("two", .fail)], id: "a.lua")
+        record.outcome = .fail
+        record.record = "broken/a & b.record"
+        let text = try Self.text(.junit, [record])
+        #expect(text.contains("<property name=\"record\" value=\"broken/a &amp; b.record\"/>"))
+        let parts = text.components(separatedBy: "<testcase ")
+        #expect(parts.count == 3 && !parts[1].contains("ATTACHMENT"))
+        #expect(parts[2].contains("/broken/a &amp; b.record]]</system-out>") && parts[2].contains("[[ATTACHMENT|/"))
+        record.record = nil
+        #expect(try !Self.text(.junit, [record]).contains("ATTACHMENT"))
+    }
+
     @Test func aKnownFailureIsCountedApart() throws {
         var totals = Totals()
         for record in [try Self.known(isGone: false), JournalTests.record("b"), try Self.known(isGone: true)] {

@@ -1,3 +1,4 @@
+import Glibc
 import Kernel
 import Runner
 
@@ -49,7 +50,7 @@ enum JUnit {
         let kind: Kind
         let message: String
         let text: String
-        let log: [String]
+        var log: [String]
         let wall: UInt64
     }
 
@@ -102,6 +103,7 @@ enum JUnit {
                 + "hostname=\"\(escaped(record.result?.environment["host"] ?? "localhost"))\">\n    <properties>\n")
         var properties = record.settings.map { ("set.\($0.key)", $0.value) } + [("sha256", record.hash)]
         properties += [("outcome", record.outcome.rawValue), ("flaky", String(record.flaky))]
+        if let path = record.record { properties.append(("record", path)) }
         if let result = record.result {
             properties += [("bench", result.bench), ("simulated", String(result.simulated))]
             properties += result.options.map { ("option.\($0.key)", $0.value) }
@@ -112,7 +114,11 @@ enum JUnit {
         }
         text.add("    </properties>\n")
         let all = tests(of: record)
+        // A file of the run is named by the test case that tells of its failure, as Jenkins and GitLab look for it.
+        let told = all.firstIndex { $0.kind == .failure || $0.kind == .error } ?? 0
         for (index, test) in all.enumerated() {
+            var test = test
+            if let path = record.record, index == told { test.log.append("[[ATTACHMENT|\(absolute(path))]]") }
             add(test, of: record, before: record.flaky && index == 0 ? record.attempts.dropLast() : [], &text)
         }
         text.add("  </testsuite>\n")
@@ -144,6 +150,13 @@ enum JUnit {
             text.add("      <system-out>\(escaped(test.log.joined(separator: "\n")))</system-out>\n")
         }
         text.add("    </testcase>\n")
+    }
+
+    /// A path that leads to the file from any folder.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return "\(String(cString: folder))/\(path)"
     }
 
     static func seconds(_ nanoseconds: UInt64) -> String {
