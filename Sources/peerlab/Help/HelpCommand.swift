@@ -66,7 +66,7 @@ struct Help: ParsableCommand {
 struct Stubs: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stubs",
-        abstract: "Print editor stubs (LuaLS) of a Lua module.", shouldDisplay: false)
+        abstract: "Print editor stubs (LuaLS) of a Lua module.")
 
     @Flag(help: "Print the module's page of the documentation instead.")
     var markdown = false

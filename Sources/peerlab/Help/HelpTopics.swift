@@ -28,7 +28,8 @@ enum HelpTopics {
         if let module = own.first(where: { $0.name == topic }) { return module.lines }
         let all = (Bindings.modules.flatMap(Reference.entries) + own.flatMap(\.entries)).flatMap(\.all)
         // What scripts call the running case.
-        let name = topic.hasPrefix("t:") ? "case." + topic.dropFirst(2) : topic
+        let mark = ["t:", "t.", "case:"].first(where: topic.hasPrefix)
+        let name = mark.map { "case." + topic.dropFirst($0.count) } ?? topic
         var found = all.filter { $0.name == name }
         if found.isEmpty { found = all.filter { lastPart($0.name) == name } }
         guard found.isEmpty else { return found.flatMap(\.text) }
