@@ -39,6 +39,15 @@ import Testing
             ([("a", .pass), ("b", .pass)], [("a", .pass), ("b", .skip)], ["skipped a.lua > b"], true),
             ([("a", .fail), ("b", .pass)], [("a", .fail), ("b", .skip)], ["skipped a.lua > b"], true),
             ([("a", .pass), ("b", .pass)], [("a", .pass)], ["missing a.lua > b"], true),
+            (
+                [("a", .pass), ("b", .fail)], [("a", .pass), ("b", .notSelected)],
+                ["mended a.lua", "notRun a.lua > b"], false
+            ),
+            ([("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .pass)], [], false),
+            (
+                [("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .fail)], ["fails a.lua", "fails a.lua > b"],
+                true
+            ),
             ([("a", .pass), ("b", .skip)], [("a", .pass), ("b", .pass)], ["mended a.lua > b"], false),
             ([("a", .pass)], [("a", .pass), ("b", .pass)], ["new a.lua > b"], false),
             ([("a", .pass)], [("a", .pass), ("b", .fail)], ["fails a.lua", "fails a.lua > b"], true),

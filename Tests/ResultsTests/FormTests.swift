@@ -59,6 +59,14 @@ import Testing
         #expect(try !Self.text(.junit, [record]).contains("ATTACHMENT"))
     }
 
+    @Test func aCaseThatIsNotSelectedIsSkippedAndFailsNothing() throws {
+        var record = try CaseComparisonTests.record([("one", .pass), ("two", .pass)], id: "a.lua")
+        record.result?.cases[1].verdict = .notSelected
+        record.result?.cases[1].message = "--case does not select it"
+        #expect(try Self.text(.junit, [record]).contains("<skipped message=\"--case does not select it\"/>"))
+        #expect(try Self.text(.ktap, [record]).contains("\n  ok 2 two # SKIP --case does not select it\n"))
+    }
+
     @Test func aKnownFailureIsCountedApart() throws {
         var totals = Totals()
         for record in [try Self.known(isGone: false), JournalTests.record("b"), try Self.known(isGone: true)] {

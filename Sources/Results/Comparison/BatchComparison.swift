@@ -69,10 +69,13 @@ public struct BatchComparison: Sendable {
                 isPlanned: other.mayNotHaveRun(name))
         }
         changes = Samples.compare(one.samples, other.samples)
-        // Measurements of runs that were not run are not reported as missing.
-        let notRun = Set(runs.filter { $0.kind == .notRun && !$0.isOfCase }.map(\.name))
+        // Measurements of runs and cases that were not run are not reported as missing.
+        let notRun = Set(runs.filter { $0.kind == .notRun }.map(\.name))
         unmeasured = one.samples.declared.subtracting(other.samples.declared)
-            .filter { !notRun.contains(NamePath.text([$0.run])) }.sorted()
+            .filter { name in
+                !notRun.contains(NamePath.text([name.run]))
+                    && !notRun.contains(NamePath.text([name.run, name.one ?? ""]))
+            }.sorted()
         measuredAnew = other.samples.declared.subtracting(one.samples.declared).sorted()
     }
 
@@ -148,6 +151,7 @@ struct Tally {
     var isFlaky: Bool { retried > 0 || (hasBad && known.contains(.pass)) }
 
     var text: String {
+        guard !outcomes.isEmpty else { return "not run" }
         let words = outcomes.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.word)" }
         return words.joined(separator: ", ") + (retried > 0 ? ", of them \(retried) when tried again" : "")
     }

@@ -37,7 +37,9 @@ public struct BatchFindings: Sendable {
             var numbers: [String: Int] = [:]
             for one in result.cases {
                 numbers[one.name, default: 0] += 1
-                add(.one(one.name, numbers[one.name] ?? 1), Group.outcome(one.verdict))
+                let part = Part.one(one.name, numbers[one.name] ?? 1)
+                // One that was not selected is there, and how it would end is not known.
+                if one.verdict == .notSelected { note(part) } else { add(part, Group.outcome(one.verdict)) }
             }
             let isOfCases =
                 result.cases.contains { $0.verdict == .fail || $0.verdict == .unexpectedPass }
@@ -46,8 +48,14 @@ public struct BatchFindings: Sendable {
         }
 
         private mutating func add(_ part: Part, _ outcome: Outcome) {
-            if parts[part] == nil { order.append(part) }
+            note(part)
             parts[part, default: Tally()].add(outcome)
+        }
+
+        private mutating func note(_ part: Part) {
+            guard parts[part] == nil else { return }
+            order.append(part)
+            parts[part] = Tally()
         }
 
         private static func outcome(_ verdict: Verdict) -> Outcome {
@@ -56,7 +64,7 @@ public struct BatchFindings: Sendable {
             case .fail: .fail
             case .skip: .skip
             case .interrupted: .interrupted
-            case .notRun: .notRun
+            case .notRun, .notSelected: .notRun
             case .expectedFailure: .expectedFailure
             case .unexpectedPass: .unexpectedPass
             }

@@ -65,7 +65,7 @@ enum JUnit {
                     case .fail, .unexpectedPass: .failure
                     // JUnit knows no expected failures; pytest writes its own as skipped too. Of a case that was not
                     // run, the suite's failed test case has the reason.
-                    case .skip, .notRun, .expectedFailure: .skipped
+                    case .skip, .notRun, .notSelected, .expectedFailure: .skipped
                     case .interrupted: .error
                     }
                 let text =

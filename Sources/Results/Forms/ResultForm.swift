@@ -79,7 +79,7 @@ enum KTAP {
                 text.add("  KTAP version 1\n  1..\(result.cases.count)\n")
                 for (index, one) in result.cases.enumerated() {
                     for line in one.log.flatMap(TestLine.lines) { text.add("  # \(line)\n") }
-                    let isSkipped = one.verdict == .skip || one.verdict == .notRun
+                    let isSkipped = [.skip, .notRun, .notSelected].contains(one.verdict)
                     if one.verdict != .pass, !isSkipped, let message = one.message {
                         for line in TestLine.lines(message) { text.add("  # \(line)\n") }
                     }

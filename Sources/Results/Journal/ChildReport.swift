@@ -38,7 +38,7 @@ public struct ChildReport: Codable, Sendable {
         case .pass: return .pass
         case .skip: return .skip
         case .interrupted: return .interrupted
-        case .notRun: return .notRun
+        case .notRun, .notSelected: return .notRun
         case .expectedFailure: return .expectedFailure
         case .unexpectedPass: return .unexpectedPass
         case .fail:

@@ -12,10 +12,12 @@ public enum Report {
             case .fail: "FAIL "
             case .skip: "skip "
             case .interrupted: "stop "
-            case .notRun: "not run "
+            case .notRun, .notSelected: "not run "
             case .expectedFailure: "xfail"
             case .unexpectedPass: "XPASS"
             }
+        // There is nothing more to say of it.
+        if one.verdict == .notSelected { return ["  \(mark) \(PrintableText.line(one.name))  (\(one.message ?? ""))"] }
         var lines = [
             "  \(mark) \(PrintableText.line(one.name))  [\(duration(one.duration_ns))\(simulated ? " virtual" : "")]"
         ]
@@ -96,6 +98,7 @@ public enum Report {
         let passes = count(.unexpectedPass) + mended
         if passes > 0 { text += ", \(passes) expected to fail, but passed" }
         if count(.notRun) > 0 { text += ", \(count(.notRun)) not run" }
+        if count(.notSelected) > 0 { text += ", \(count(.notSelected)) not selected and not run" }
         if results.contains(where: { $0.verdict == .interrupted }) { text += ", interrupted" }
         let leaks = results.count { !$0.left_open.isEmpty }
         if leaks > 0 { text += ", \(leaks) left something open" }

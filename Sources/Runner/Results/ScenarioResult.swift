@@ -13,6 +13,8 @@ public enum Verdict: String, Codable, Sendable {
     case interrupted
     /// It did not run: an earlier failure ended the run.
     case notRun = "not_run"
+    /// It did not run, as the user selected other cases.
+    case notSelected = "not_selected"
     /// It failed, as ``ExpectedFailure`` says.
     case expectedFailure = "expected_failure"
     /// It passed, and was expected to fail.

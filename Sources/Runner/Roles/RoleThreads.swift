@@ -104,11 +104,15 @@ extension CaseResult {
         }
         let worst =
             first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.notRun, ofPeer: false)
-            ?? first(.skip, ofPeer: false) ?? first(.fail, ofPeer: true)
+            ?? first(.skip, ofPeer: false) ?? first(.notSelected, ofPeer: false) ?? first(.fail, ofPeer: true)
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error
-        merged.message = worst.flatMap { worst in worst.result.message.map { marked($0, worst.role) } }
+        merged.message = worst.flatMap { worst in
+            // No role has selected it.
+            guard worst.result.verdict != .notSelected else { return worst.result.message }
+            return worst.result.message.map { marked($0, worst.role) }
+        }
         merged.further = furtherFailures(of: all, worst: worst?.role)
         merged.log = all.flatMap { entry in entry.result.log.map { marked($0, entry.role) } }
         merged.metrics = all.flatMap(\.result.metrics)

@@ -70,6 +70,12 @@ final class RoleRun {
         for (index, one) in cases.enumerated() {
             rendezvous?.index = index
             state.era = index + 1
+            guard script.context.cases?.selects(one.name) ?? true else {
+                var left = CaseResult(name: one.name, verdict: .notSelected, duration_ns: 0)
+                left.message = CaseSelection.reason
+                observer.ended(left)
+                continue
+            }
             if let why = state.stop {
                 record(one.name, observer.notRun(because: why), since: now)
                 continue

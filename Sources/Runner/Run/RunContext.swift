@@ -26,6 +26,8 @@ public struct RunContext {
     /// Which devices to bind before a run, and the broker that does it; without a broker the run binds devices of a
     /// simulated kernel itself. nil for none.
     public var binding: (choice: BindingChoice, broker: (any BindingBroker)?)?
+    /// The cases to run; nil for all.
+    public var cases: CaseSelection?
     /// The one role to run here, and the address of the others; nil runs all roles here.
     public var assignment: RoleAssignment?
     /// The failures that are expected of the run, beside those that its scenario declares.

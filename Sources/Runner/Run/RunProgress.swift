@@ -65,6 +65,8 @@ public struct RunProgress: Sendable {
             if found == nil { found = one } else { found?.add(one) }
         case .ended(let one):
             cases.append(one)
+            // One that is not selected ends without a beginning.
+            begun = min(max(begun, cases.count), names.count)
             found = nil
             if let index = running, names[index] == one.name { running = nil }
         case .over(let result):

@@ -64,6 +64,9 @@ public final class ScenarioRun {
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
+                if context.cases != nil {
+                    throw ErrorValue(kind: .usage, "--case: a plain script has no cases")
+                }
                 state.collect()
                 role.record(script.name, nil, since: start)
             }
@@ -96,8 +99,10 @@ public final class ScenarioRun {
         introduce(scenario)
         try role.hold(to: scenario)
         let values = try scenario.values(settings)
+        let skipped = try context.cases?.reasonToSkip(scenario.cases.map(\.name))
         report.emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let warning = scenario.matrixWarning(settings, file: script.file) { report.warn(warning, as: "NOTE") }
+        if let skipped { return report.skip([skipped]) }
         if let assignment = context.assignment, try !meet(assignment, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         try devices.bindChosen(scenario.options, values)

@@ -20,6 +20,8 @@ struct BatchSelection: ParsableArguments {
             valueName: "option=A,B"))
     var matrix: [String] = []
 
+    @OptionGroup var cases: CaseOption
+
     @Flag(help: "Print what would be run, and run nothing.")
     var list = false
 

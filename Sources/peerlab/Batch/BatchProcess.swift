@@ -18,12 +18,17 @@ final class BatchProcess {
     private let on: BenchOptions
     private let failureTrace: Int
     private let expected: ExpectedFailures
+    private let cases: CaseSelection?
     private let library: Library
     private let grants: Grants
 
     /// `failureTrace`: number of last calls in a failure's result.
-    init(_ on: BenchOptions, failureTrace: Int, expected: ExpectedFailures = ExpectedFailures()) throws {
+    init(
+        _ on: BenchOptions, failureTrace: Int, expected: ExpectedFailures = ExpectedFailures(),
+        cases: CaseSelection? = nil
+    ) throws {
         self.expected = expected
+        self.cases = cases
         self.on = on
         self.failureTrace = failureTrace
         library = on.library
@@ -124,6 +129,7 @@ final class BatchProcess {
         }
         context.kernelLog = watched?.kernelLog
         context.sinks.report = emit
+        if watched != nil { context.cases = cases }
         if let watched { context.expected = expected.failures(of: RunRecord.group(of: watched.task.id, in: file)) }
         if let watched {
             context.sinks.events = { event in

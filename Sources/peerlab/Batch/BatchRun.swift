@@ -50,7 +50,9 @@ final class BatchRun {
         files = try command.output.forms.files(&all)
         expected = try command.running.expect.failures()
         records = try command.selection.list ? nil : command.running.recordFailures.map(FailureRecords.init)
-        process = try BatchProcess(command.on, failureTrace: command.running.failureTrace, expected: expected)
+        process = try BatchProcess(
+            command.on, failureTrace: command.running.failureTrace, expected: expected,
+            cases: CaseSelection(command.selection.cases.names, isOneOfMany: true))
         var plan = try BatchPlan(command, planned: resumed?.planned ?? [])
         if Workers.isInterrupted {
             print("peerlab: interrupted before anything was run", to: STDERR_FILENO)

@@ -270,6 +270,7 @@ extension LabRun {
         if let timeout = options.timeout { words += ["--timeout", timeout] }
         if let memory = options.memory { words += ["--memory", memory] }
         if let seed = options.seed { words += ["--seed=\(seed)"] }
+        words += options.cases.words
         if let path = options.expect.path { words += ["--expect", LabRun.path(path)] }
         if let json = outputs.json { words += ["--json", result(json, "--json", .results)] }
         self = try LabRun.scenarios(

@@ -48,7 +48,7 @@ enum OptionTable {
 
     private static let rows: [String: [Row]] = [
         "run": scenarios + [
-            Row(all, "trace record expect json seed bind timeout memory"), Row([.sim, .lab], "tlp"),
+            Row(all, "trace record expect case json seed bind timeout memory"), Row([.sim, .lab], "tlp"),
             Row([.sim], "inject"),
             Row([.sim, .host], "cpu"), Row([.host], "trust role rendezvous record-model"),
         ],
@@ -56,7 +56,7 @@ enum OptionTable {
             Row([], "trust"),
             Row(
                 all,
-                "tag matrix list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"
+                "tag matrix case list shuffle seed repeat shard only jobs timeout memory retries fail-fast failure-trace"
             ),
             Row(all, "expect record-failures resume yes journal store label no-store color slurm sbatch " + forms),
             Row([.lab], "lab-share"), Row([.host], "record-model record-file"),
@@ -101,7 +101,7 @@ enum OptionTable {
     private static let conflicts = [
         Conflict(
             "batch", "list",
-            "retries fail-fast failure-trace timeout memory expect record-failures lab-share allow deny rules journal "
+            "case retries fail-fast failure-trace timeout memory expect record-failures lab-share allow deny rules journal "
                 + "store label no-store color slurm sbatch " + forms, "--list runs nothing"),
         Conflict(
             "batch", "slurm", "shard only store lab-share " + forms,
@@ -173,7 +173,7 @@ enum OptionTable {
 
     /// Options that may be given several times; a second value of any other one would be ignored.
     private static let repeatable: Set<String> = [
-        "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix",
+        "case", "inject", "bind", "lib", "set", "set-b", "image", "script", "file", "result", "sbatch", "matrix",
         "allow",
         "deny",
     ]

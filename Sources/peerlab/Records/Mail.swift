@@ -105,7 +105,7 @@ struct Mail {
                 switch one.verdict {
                 case .pass, .unexpectedPass: "bug present"
                 case .fail, .expectedFailure: isGone ? "fixed" : "neither the bug nor a right answer"
-                case .skip, .interrupted, .notRun: "not tried: \(one.verdict.word)"
+                case .skip, .interrupted, .notRun, .notSelected: "not tried: \(one.verdict.word)"
                 }
             return CaseVerdict(name: name, isBug: true, word: word)
         }

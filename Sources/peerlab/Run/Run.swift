@@ -46,6 +46,8 @@ struct Run: ParsableCommand {
 
     @OptionGroup var expect: ExpectOption
 
+    @OptionGroup var cases: CaseOption
+
     @Option(help: ArgumentHelp("Write the results to FILE.", valueName: "FILE"))
     var json: String?
 
@@ -101,7 +103,8 @@ struct Run: ParsableCommand {
     private var unpacked: String?
 
     private enum CodingKeys: CodingKey {
-        case on, trace, tlp, inject, record, expect, json, role, rendezvous, cpu, seed, bind, timeout, memory, files
+        case on, trace, tlp, inject, record, expect, cases, json, role, rendezvous, cpu, seed, bind, timeout, memory,
+            files
     }
 
     func validate() throws {
@@ -196,6 +199,7 @@ struct Run: ParsableCommand {
             context.limits = limits
             context.isForeign = isForeign
             context.binding = binding.map { ($0, broker) }
+            context.cases = CaseSelection(cases.names, isOneOfMany: files.count > 1)
             context.tracing.faults = bench.isSimulated ? faults : nil
             // On a simulated bench every role runs in this process, whatever started it.
             context.assignment = bench.isSimulated ? nil : assignment

@@ -1,0 +1,14 @@
+import ArgumentParser
+
+/// `--case`
+struct CaseOption: ParsableArguments {
+    @Option(
+        name: .customLong("case"),
+        help: ArgumentHelp(
+            "Run only the cases with this name, in which * stands for any text; the others are told as not run.",
+            valueName: "NAME"))
+    var names: [String] = []
+
+    /// The words that pass it on.
+    var words: [String] { names.map { "--case=\($0)" } }
+}
