@@ -1,13 +1,11 @@
 -- How long a message takes: to and fro between two roles, half of each round trip.
 local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
 
-local LONGEST = 32768
-
 --- Round trips of messages of one size.
 local function measure(t, opt, side, name, opcode, size)
   local result, histogram = traffic.ping_pong {
-    qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = LONGEST, size = size,
-    remote_addr = side.peer.addr + LONGEST, rkey = side.peer.rkey, inline = opt.inline,
+    qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = side.mr:length() // 2, size = size,
+    remote_addr = side.peer.addr + side.peer.length // 2, rkey = side.peer.rkey, inline = opt.inline,
     count = opt.duration_ms == 0 and opt.count or nil, duration_ms = opt.duration_ms > 0 and opt.duration_ms or nil,
   }
   expect.equal(result.failure, nil, "failure")
@@ -30,7 +28,9 @@ end
 local function latency(name, opcode)
   return function(t, opt)
     local longest = math.max(table.unpack(opt.sizes))
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = "64K", max_inline_data = opt.inline and longest or 0 })
+    -- Messages leave from the first half of the memory and arrive in the second.
+    local half = math.max((longest + 4095) // 4096 * 4096, 32768)
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = 2 * half, max_inline_data = opt.inline and longest or 0 })
     for _, size in ipairs(opt.sizes) do
       measure(t, opt, side, name, opcode, size)
     end
@@ -46,7 +46,7 @@ return {
     nic = { type = "rdma", default = "auto", about = "RDMA device of both roles" },
     count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips of each size" },
     duration_ms = { type = "integer", default = 0, min = 0, max = 3600000, about = "or so long instead; 0: count" },
-    sizes = { type = "sizes", default = "8,64,1K,8K", min = 1, max = LONGEST, about = "bytes of a message, in turn" },
+    sizes = { type = "sizes", default = "8,64,1K,8K", min = 1, max = "16M", about = "bytes of a message, in turn" },
     inline = { type = "boolean", default = false, about = "bytes are taken at once" },
   },
   needs = { "rdma" },
