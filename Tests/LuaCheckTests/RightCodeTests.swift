@@ -161,6 +161,21 @@ import Testing
             """#
         ),
         (
+            "a table that functions fill, one by way of others",
+            #"""
+            local vfio = require "vfio"
+            local function a(t) t.ranges = { { offset = 0, length = 4096 } } end
+            local function b(t) a(t) end
+            local function c(t) b(t) end
+            local function d(t) c(t) end
+            local function e(t) d(t) end
+            local function f(t) e(t) end
+            local request = { region_index = 2 }
+            f(request)
+            print(vfio.open("0000:01:00.0"):export_dmabuf(request), request.range)
+            """#
+        ),
+        (
             "a table that is used before a key is added to it",
             #"""
             local vfio = require "vfio"

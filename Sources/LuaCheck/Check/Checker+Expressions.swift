@@ -122,7 +122,7 @@ extension Checker {
             if let type = shape.fields[name] { return shape.isWhole || shape.isSealed ? type : .unknown }
             if shape.isWhole, shape.isSealed || isCalled && shape.name != "this table" {
                 refuse(name, shape.name, shape.fields.keys.sorted().map { (name: $0, was: nil) }, place)
-            } else if shape.isWhole, !shape.isReturned, !shape.isSealed,
+            } else if shape.isWhole, !shape.isReturned, !shape.isShared, !shape.isSealed,
                 let near = nearest(to: name, in: shape.fields.keys.sorted())
             {
                 report(place, "\(shape.name) never gets a '\(name)', so this is nil; did you mean '\(near)'?", .warning)

@@ -73,7 +73,7 @@ extension Checker {
     /// Whether a table has what its constructor gives it, and nothing else.
     private func isAsMade(_ constructor: Expression) -> Bool {
         guard case .table(let shape) = constructor.type else { return true }
-        return !shape.isLost && !shape.hasMoreElements && shape.stores.isEmpty
+        return !shape.isLost && !shape.isShared && !shape.hasMoreElements && shape.stores.isEmpty
     }
 
     // MARK: Keys

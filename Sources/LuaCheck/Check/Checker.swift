@@ -125,6 +125,7 @@ final class Checker {
     func called(_ body: FunctionBody, _ types: [ValueType]) {
         let all = body.parameters.indices.map { types.indices.contains($0) ? types[$0] : .unknown }
         for (index, type) in types.enumerated() {
+            if case .table(let shape) = type { shape.isShared = true }
             let isSeen = !body.escapes && body.parameters.indices.contains(index) && body.parameters[index].writes == 0
             if !isSeen { lose(type) }
         }

@@ -163,7 +163,7 @@ extension Checker {
             if case .named(let name, _, _) = item { return !names.contains(name) }
             return true
         }
-        var isWhole = true
+        var isWhole = !shape.isShared
         for (place, store) in stores {
             let isNil = if case .nil = store.value.type { true } else { false }
             let isOnly = names.count { $0 == store.name } == 1

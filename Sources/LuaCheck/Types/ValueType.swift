@@ -138,6 +138,8 @@ final class TableShape {
     private var wasLost = false
     /// Whether elements are added to it by their place in a list, or by a key that is not known.
     var hasMoreElements = false
+    /// Whether a function of the file gets it: what that does to it may be seen late, or not at all.
+    var isShared = false
     /// Whether the file returns it, so that others may add fields.
     var isReturned = false
     /// What is assigned to its fields, by place.
