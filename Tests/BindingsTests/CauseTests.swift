@@ -122,6 +122,37 @@ import Testing
         Row(call: "pd:create_srq { max_wr = 1 << 20 }", says: ["max_wr is 1048576, and the device allows 32767"]),
     ]
 
+    private static func post(_ fields: String, on qp: String = "objects['queue pair']") -> String {
+        "\(qp):post_send { opcode = 'send', mr = objects['memory region'], \(fields) }"
+    }
+
+    private static let connected =
+        "local a, b = pd:create_qp { send_cq = cq, max_send_wr = 1 }, pd:create_qp { send_cq = cq } a:connect { to = b:endpoint() } "
+
+    static let posts = [
+        // libmlx5 answers as for a full queue.
+        Row(
+            call: post("length = 8"), errno: "ENOMEM",
+            says: ["in state RESET", "connected, qp:connect"], leavesOut: ["full", "poll"]),
+        Row(
+            call: "local ud = pd:create_qp { send_cq = cq, qp_type = 'ud' } "
+                + post("length = 8, ah = objects['address handle'], remote_qpn = 1", on: "ud"),
+            errno: "ENOMEM", says: ["in state RESET", "activated, qp:to_rts"], leavesOut: ["full"]),
+        Row(
+            call: connected + "for _ = 1, 10000 do " + post("length = 8, signaled = false", on: "a") + " end",
+            errno: "ENOMEM", says: ["full: poll"], leavesOut: ["state"]),
+        Row(
+            call: connected + post("length = 2000, inline = true", on: "a"), errno: "ENOMEM",
+            says: ["2000 bytes do not go inline"], leavesOut: ["full", "state"]),
+        Row(
+            call: "objects['queue pair']:post_recv { mr = objects['memory region'], length = 8 }",
+            says: ["in state RESET", "receive requests once it is connected"], leavesOut: ["pieces"]),
+        Row(
+            call: "pd:reg_dmabuf_mr { length = 4096, access = { 'local_write' }, dmabuf = device:export_dmabuf { "
+                + "region_index = 2, ranges = { { offset = 0, length = 4096 }, { offset = 8192, length = 4096 } } } }",
+            errno: "EADDRINUSE", says: ["export one range", "below one switch (--bench sim:below-switch)"]),
+    ]
+
     private static func export(_ region: Int, _ ranges: String) -> String {
         "device:export_dmabuf { region_index = \(region), ranges = { \(ranges) } }"
     }
@@ -171,7 +202,7 @@ import Testing
         "local engine = vfio.open('0000:02:00.0', { iommufd = context }) local ioas = objects.ioas engine:attach(ioas) \(call)"
     }
 
-    @Test(arguments: registrations + mappings + queues + handles + exports)
+    @Test(arguments: registrations + mappings + queues + posts + handles + exports)
     func theHintNamesTheCauseThatTheArgumentsShow(_ row: Row) throws {
         let hint = try hint(row.call, row.errno)
         for text in row.says { #expect(hint.contains(text), "\(row.call): \(hint)") }

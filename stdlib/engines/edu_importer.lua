@@ -24,7 +24,8 @@ local hints = {
     ENODEV = "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed",
   },
   map = {
-    EADDRINUSE = "Linux 7.3 cannot map more than one range behind an IOMMU",
+    EADDRINUSE = "7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one "
+      .. "switch (--bench sim:lab-importer-below-switch)",
     EINVAL = "no peer-to-peer route between the two devices; the kernel log says why",
     ENODEV = "the dma-buf is revoked: the exporter's memory is off, or the exporter is closed",
   },

@@ -396,7 +396,7 @@ function rdma_qp:query_data_in_order(opcode) end
 
 ---ibv_post_send of one request.
 ---Changes: dma.
---- * `ENOMEM`: the send queue is full: poll its completions
+--- * `ENOMEM`: the send queue is full: poll its completions; of mlx5 also: not connected
 --- * `EINVAL`: not connected
 ---@param request rdma.qp.post_send.request the work request
 function rdma_qp:post_send(request) end

@@ -284,7 +284,10 @@ let qpClass = ObjectClass(
         ).was("data_in_order"),
         Function(
             "post_send", [Parameter("request", .record(SendKeys.all), .required, "the work request")], effects: [.dma],
-            errors: [("ENOMEM", "the send queue is full: poll its completions"), ("EINVAL", "not connected")],
+            errors: [
+                ("ENOMEM", "the send queue is full: poll its completions; of mlx5 also: not connected"),
+                ("EINVAL", "not connected"),
+            ],
             "ibv_post_send of one request.", entry: { Call($0, $1).run(postSend) }),
         Function(
             "post_recv",

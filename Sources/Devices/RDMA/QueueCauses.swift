@@ -1,4 +1,5 @@
 import CKernel
+import Glibc
 import Kernel
 
 /// What a NIC's queues may have, held against what was asked for: ibv_query_device(3).
@@ -87,6 +88,50 @@ struct QueueLimits {
         QueueLimits.compare("max_sge", pieces, device?.max_srq_sge, &causes)
         causes.leave("the device has no shared receive queues")
         return causes.hint
+    }
+}
+
+/// Why a work request was not taken. Of a send request before RTS libmlx5 says ENOMEM, as for a full queue (providers/mlx5/qp.c:
+/// qp_state_max_gs is 0 until then), others EINVAL.
+struct PostCauses {
+    let state: ibv_qp_state
+    let capacity: ibv_qp_cap
+    let isDatagram: Bool
+    let pieces: Int
+
+    private static let names = ["RESET", "INIT", "RTR"]
+
+    /// What stands before the state from which it would be taken.
+    private func early(_ what: String, _ needed: ibv_qp_state) -> String? {
+        guard state.rawValue < needed.rawValue, PostCauses.names.indices.contains(Int(state.rawValue)) else {
+            return nil
+        }
+        return "the queue pair is in state \(PostCauses.names[Int(state.rawValue)]): it takes \(what) once it is "
+            + (isDatagram ? "activated, qp:to_rts {}" : "connected, qp:connect { to = ... }")
+    }
+
+    private func many(_ most: UInt32, _ name: String) -> String? {
+        pieces > Int(most) ? "\(pieces) pieces are more than the queue takes: \(most) (create_qp, \(name))" : nil
+    }
+
+    /// Of ibv_post_send's EINVAL and ENOMEM; `inline` is the number of bytes of a request that sends them inline. nil where the
+    /// table's hint says as much.
+    func sendHint(_ errno: Errno, inline: UInt64?) -> String? {
+        guard errno == .invalid || errno.code == ENOMEM else { return nil }
+        if let early = early("send requests", IBV_QPS_RTS) { return early }
+        if let inline, inline > capacity.max_inline_data {
+            return "\(inline) bytes do not go inline: the queue pair takes \(capacity.max_inline_data) "
+                + "(create_qp, inline = \(inline))"
+        }
+        if let many = many(capacity.max_send_sge, "max_send_sge") { return many }
+        return errno == .invalid
+            ? "the queue pair is connected, so the request is none that it takes" : nil
+    }
+
+    /// Of ibv_post_recv's EINVAL.
+    func receiveHint(_ errno: Errno) -> String? {
+        guard errno == .invalid else { return nil }
+        return early("receive requests", IBV_QPS_INIT) ?? many(capacity.max_recv_sge, "max_recv_sge")
     }
 }
 

@@ -205,24 +205,17 @@ public struct QueuePair: ~Copyable {
                 }
             }
         } catch {
-            let length = pieces.reduce(0) { $0 + UInt64($1.length) }
+            let isInline = request.send_flags & IBV_SEND_INLINE.rawValue != 0
+            let length = isInline ? pieces.reduce(0) { $0 + UInt64($1.length) } : nil
             throw Failure(
-                "ibv_post_send", error, object: label, hint: inlineHint(error, length, request.send_flags))
+                "ibv_post_send", error, object: label, hint: causes(pieces.count).sendHint(error, inline: length))
         }
         // The key that the window has once this is done: the next one that binds it names it.
         if request.opcode == IBV_WR_BIND_MW { request.bind_mw.mw.pointee.rkey = request.bind_mw.rkey }
     }
 
-    /// Why a request was refused that is longer than what can be sent inline.
-    private func inlineHint(_ error: Errno, _ length: UInt64, _ flags: UInt32) -> String? {
-        // libmlx5 takes it for a queue without room.
-        guard error == .invalid || error.code == ENOMEM, flags & IBV_SEND_INLINE.rawValue != 0,
-            length > capacity.max_inline_data
-        else {
-            return nil
-        }
-        return "\(length) bytes do not go inline: the queue pair takes \(capacity.max_inline_data) "
-            + "(create_qp, inline = \(length))"
+    private func causes(_ pieces: Int) -> PostCauses {
+        PostCauses(state: qp.pointee.state, capacity: capacity, isDatagram: isDatagram, pieces: pieces)
     }
 
     /// EFAULT where the host itself, which copies inline data and looks for a peer's message, would fault.
@@ -241,7 +234,7 @@ public struct QueuePair: ~Copyable {
             throw Failure("ibv_post_recv", .invalid, object: label, of: .pairOfSharedQueue)
         }
         try ReceiveRequest.post(id, pieces) { (request) throws(Failure) in
-            try kernel.ask(Verbs.ibv_post_recv, qp, request, of: label)
+            try kernel.ask(Verbs.ibv_post_recv, qp, request, of: label) { causes(pieces.count).receiveHint($0) }
         }
     }
 
@@ -265,10 +258,8 @@ public struct QueuePair: ~Copyable {
             try pairs[0].pointee.checkMapped(
                 "ibv_post_send", plan.local.address, UInt64(plan.size) &* UInt64(plan.slots))
         }
-        do throws(Errno) {
-            var stream = TrafficStream(pairs.map { $0.pointee.qp }, queues, plan)
-            return try stream.run()
-        } catch {
+        var stream = TrafficStream(pairs.map { $0.pointee.qp }, queues, plan)
+        do throws(Errno) { return try stream.run() } catch {
             switch error {
             case .timedOut:
                 throw Failure(
@@ -278,10 +269,11 @@ public struct QueuePair: ~Copyable {
                 )
             case .protocolError, .interrupted: throw Failure("ibv_poll_cq", error, object: label, of: .stream)
             default:
-                let flags = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
+                let pair = pairs[stream.refusing]
                 throw Failure(
-                    "ibv_post_send", error, object: label,
-                    hint: pairs[0].pointee.inlineHint(error, UInt64(plan.size), flags))
+                    "ibv_post_send", error, object: pair.pointee.label,
+                    hint: pair.pointee.causes(plan.pieces).sendHint(
+                        error, inline: plan.isInline ? UInt64(plan.size) : nil))
             }
         }
     }
@@ -293,7 +285,7 @@ public struct QueuePair: ~Copyable {
         }
         for place in [plan.from, plan.into] { try checkMapped("ibv_post_send", place.address, UInt64(plan.size)) }
         do throws(Errno) { try PingPong.prepare(qp, plan) } catch {
-            throw Failure("ibv_post_recv", error, object: label)
+            throw Failure("ibv_post_recv", error, object: label, hint: causes(1).receiveHint(error))
         }
     }
 

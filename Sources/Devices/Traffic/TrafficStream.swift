@@ -34,6 +34,8 @@ struct TrafficStream: ~Copyable {
     private var late = 0
     private var failures: [UInt32: Int] = [:]
     private var firstFailure: Completion?
+    /// The lane whose queue pair refused a request.
+    private(set) var refusing = 0
 
     /// Nanoseconds after which no turn comes: 31 years.
     private static let longest = 1e18
@@ -262,7 +264,7 @@ struct TrafficStream: ~Copyable {
 
     /// Posts a lane's next `count` requests; every so many-th and the last of all report their completion.
     @inline(__always)
-    private func post(_ lane: Int, _ count: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
+    private mutating func post(_ lane: Int, _ count: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
         let inline = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
         let (first, last) = (lanes[lane].sent, lanes[lane].total)
         for index in 0..<count {
@@ -282,7 +284,10 @@ struct TrafficStream: ~Copyable {
         var refused: UnsafeMutablePointer<ibv_send_wr>?
         let result = ibv_post_send(lanes[lane].qp, requests, &refused)
         requests[count - 1].next = after
-        guard result == 0 else { throw Errno(result > 0 ? result : EIO) }
+        guard result == 0 else {
+            refusing = lane
+            throw Errno(result > 0 ? result : EIO)
+        }
         lanes[lane].sent = first + count
     }
 

@@ -14,7 +14,10 @@ extension Refusal {
         ],
         "EDU_MAP": [
             nothing, Refusal("EBUSY", "it is mapped already"),
-            Refusal("EADDRINUSE", "Linux 7.3 cannot map more than one range behind an IOMMU"),
+            Refusal(
+                "EADDRINUSE",
+                "7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one "
+                    + "switch (--bench sim:lab-importer-below-switch)"),
             Refusal("EINVAL", "no peer-to-peer route between the two devices; the kernel log says why"), gone,
             Refusal("EFAULT"),
         ],

@@ -168,7 +168,10 @@ extension Refusal {
                 "EINVAL",
                 "offset and iova must agree within the page, the range lie inside the dma-buf, remote_write and "
                     + "remote_atomic need local_write; or there is no peer-to-peer route to the exporter"),
-            Refusal("EADDRINUSE", "7.3 maps no dma-buf of several ranges through an IOMMU: export one range"),
+            Refusal(
+                "EADDRINUSE",
+                "7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one "
+                    + "switch (--bench sim:below-switch)"),
             Refusal("EBADF"), Refusal("ETIMEDOUT"),
         ]
 }

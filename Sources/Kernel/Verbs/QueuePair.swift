@@ -75,8 +75,10 @@ extension Verbs {
             [.number(address(qp), .handle(ObjectKind.qp.name)), .work(request, on: qp)]
         }, isOfDataPath: true, inC: .work("send"),
         refusals: [
-            Refusal("ENOMEM", "the send queue is full: poll the completions of signalled requests"),
-            Refusal("EINVAL", "the queue pair is not connected, or the request is none"), Refusal("EFAULT"),
+            Refusal(
+                "ENOMEM",
+                "the send queue is full: poll the completions of signalled requests; mlx5 says so too before it is connected"
+            ), Refusal("EINVAL", "the queue pair is not connected, or the request is none"), Refusal("EFAULT"),
         ], live: shim_ibv_post_send)
 
     /// ibv_post_recv(3), of one work request or a chain.
