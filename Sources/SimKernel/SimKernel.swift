@@ -46,7 +46,7 @@ public final class SimKernel: Kernel {
     let tphModule: TPHModule?
     var files = DescriptorTable()
     var mappings = IntervalMap<UserMapping>()
-    let pins = Pins()
+    let pins: Pins
     private var clock: UInt64 = 0
     private var unmodelled: [String: Int] = [:]
     private var nextInode = 1
@@ -63,6 +63,7 @@ public final class SimKernel: Kernel {
     /// Boots the bench.
     public init(_ topology: Topology) {
         self.topology = topology
+        pins = Pins(limit: topology.lockedMemory)
         var functions: [String: PCIFunction] = [:]
         var windows = Windows(functions: topology.devices.count)
         for (slot, device) in topology.devices.enumerated() where functions[device.address] == nil {

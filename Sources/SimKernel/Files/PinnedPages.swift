@@ -7,17 +7,30 @@ import Kernel
 final class PinnedPages {
     fileprivate let range: ClosedRange<UInt64>
     private let pins: Pins
+    fileprivate let counter: Pins.Counter
+    fileprivate let source: ObjectIdentifier?
     /// Where the pages are that the process has unmapped since, by the addresses that they had.
     fileprivate var moved = IntervalMap<MovedPages>()
 
-    /// Pins the pages of `length` bytes from `address`, which the caller has found accessible; `length` is not 0.
-    init(_ address: UInt64, _ length: UInt64, _ pins: Pins) {
+    /// Pins the pages of `length` bytes from `address`, which the caller has found accessible; `length` is not 0. ENOMEM where
+    /// that would be more than the process may pin. Pages of one `source` count once.
+    init(_ address: UInt64, _ length: UInt64, _ pins: Pins, as counter: Pins.Counter, of source: AnyObject? = nil)
+        throws(Errno)
+    {
         range = (address & ~4095)...(address + (length - 1) | 4095)
         self.pins = pins
+        self.counter = counter
+        self.source = source.map { ObjectIdentifier($0) }
         pins.add(self)
+        guard pins.isWithinLimit(counter) else {
+            pins.remove(self)
+            throw Errno(ENOMEM)
+        }
     }
 
     deinit { pins.remove(self) }
+
+    fileprivate var count: UInt64 { (range.upperBound - range.lowerBound + 1) >> 12 }
 
     /// Moves bytes between a device and what was at `address` when it was pinned. False where the memory does not allow
     /// it: a file that was cut, a protection.
@@ -79,7 +92,41 @@ final class Pins {
     private struct Pin {
         unowned let pages: PinnedPages
     }
+    /// What RLIMIT_MEMLOCK is compared with. Each of the kernel's counters has the whole limit.
+    enum Counter {
+        /// user_struct.locked_vm: of an iommufd. drivers/iommu/iommufd/pages.c:incr_user_locked_vm
+        case user
+        /// mm_struct.locked_vm: of a type1 container, and of an iommufd that counts by process. mm/util.c:account_locked_vm
+        case process
+        /// mm_struct.pinned_vm: of memory regions, whose limit (core/umem.c:ib_umem_get) what an iommufd pins counts against too.
+        case regions
+    }
+
+    /// Most bytes that may be pinned; nil without a limit.
+    private let limit: UInt64?
     private var all: [ObjectIdentifier: Pin] = [:]
+
+    init(limit: UInt64?) { self.limit = limit }
+
+    /// Whether all that a counter has is within the limit.
+    fileprivate func isWithinLimit(_ counter: Counter) -> Bool {
+        guard let limit else { return true }
+        var pages: UInt64 = 0
+        var shared: [ObjectIdentifier: [ClosedRange<UInt64>]] = [:]
+        for pin in all.values.map(\.pages)
+        where pin.counter == counter || counter == .regions && pin.source != nil {
+            if let source = pin.source { shared[source, default: []].append(pin.range) } else { pages += pin.count }
+        }
+        for ranges in shared.values {
+            var next: UInt64 = 0
+            for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) where range.upperBound >= next {
+                let first = max(range.lowerBound, next)
+                pages += (range.upperBound - first + 1) >> 12
+                next = range.upperBound + 1
+            }
+        }
+        return pages <= limit >> 12
+    }
 
     fileprivate func add(_ pages: PinnedPages) { all[ObjectIdentifier(pages)] = Pin(pages: pages) }
 

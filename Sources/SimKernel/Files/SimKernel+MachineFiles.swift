@@ -96,12 +96,18 @@ extension SimKernel {
         root.directory("proc/sys/kernel").entries["ostype"] = .attribute(show: { "Linux\n" }, store: nil)
         let line = topology.commandLine + "\n"
         root.directory("proc").entries["cmdline"] = .text { Array(line.utf8) }
-        // fs/proc/base.c:proc_pid_limits. The model pins without a limit.
+        // fs/proc/base.c:proc_pid_limits
+        let limit = (topology.lockedMemory.map { "\($0)" } ?? "unlimited")
+        let column = limit + String(repeating: " ", count: max(1, 21 - limit.utf8.count))
         root.directory("proc/self").entries["limits"] = .text {
             Array(
                 ("Limit                     Soft Limit           Hard Limit           Units     \n"
-                    + "Max locked memory         unlimited            unlimited            bytes     \n").utf8)
+                    + "Max locked memory         \(column)\(column)bytes     \n").utf8)
         }
+        guard topology.lockedMemory != nil else { return }
+        // fs/proc/array.c:task_cap: all of root's but CAP_IPC_LOCK, which is bit 14.
+        let capabilities = topology.isPrivileged ? "000001ffffffbfff" : "0000000000000000"
+        root.directory("proc/self").entries["status"] = .text { Array("CapEff:\t\(capabilities)\n".utf8) }
     }
 
     private func addCPUs() {

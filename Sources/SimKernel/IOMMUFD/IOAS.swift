@@ -16,8 +16,13 @@ final class IOAS {
     /// Whether mappings of more than a page are avoided (disable_large_pages).
     private(set) var avoidsLargePages = false
     private let apertureBits: Int
+    /// IOMMU_OPTION_RLIMIT_MODE of its context, which cannot change any more.
+    private let countsByProcess: Bool
 
-    init(apertureBits: Int) { self.apertureBits = apertureBits }
+    init(apertureBits: Int, countsByProcess: Bool) {
+        self.apertureBits = apertureBits
+        self.countsByProcess = countsByProcess
+    }
 
     /// io_pagetable.c:iopt_calculate_iova_alignment
     var alignment: UInt64 { domains == 0 && !avoidsLargePages ? 1 : 4096 }
@@ -140,7 +145,8 @@ final class IOAS {
         guard !kernel.hasDevicePages(address, address &+ (length - 1)),
             ProcessMemory.isAccessible(address, length, write: area.pages.isWriteable)
         else { throw Errno(EFAULT) }
-        return PinnedPages(address, length, kernel.pins)
+        return try PinnedPages(
+            address, length, kernel.pins, as: countsByProcess ? .process : .user, of: area.pages)
     }
 
     // MARK: Mapping

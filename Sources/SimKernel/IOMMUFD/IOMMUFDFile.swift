@@ -64,7 +64,9 @@ final class IOMMUFDFile: OpenFile {
         var command = try load(iommu_ioas_alloc.self, user)
         guard command.flags == 0 else { throw Errno(EOPNOTSUPP) }
         let bits = kernel.topology.apertureBits
-        command.out_ioas_id = context.add { _ in .ioas(IOAS(apertureBits: bits)) }
+        command.out_ioas_id = context.add { _ in
+            .ioas(IOAS(apertureBits: bits, countsByProcess: context.countsByProcess))
+        }
         do throws(Errno) {
             try respond(command, user)
         } catch {

@@ -32,6 +32,8 @@ public struct Topology: Sendable {
     public var hasIOMMUFD = true
     /// Whether the program has CAP_SYS_ADMIN; without it sysfs shows 64 bytes of configuration space.
     public var isPrivileged = true
+    /// Bytes that the program may pin (RLIMIT_MEMLOCK), which then has no CAP_IPC_LOCK; nil without a limit.
+    public var lockedMemory: UInt64?
     /// Paths that the program may not open or list, with all below them.
     public var denied: [String] = []
     /// The kernel's command line.

@@ -158,7 +158,7 @@ final class VFIOContainerFile: OpenFile {
         } else {
             guard ProcessMemory.isAccessible(map.vaddr, map.size, write: writeable) else { throw Errno(EFAULT) }
             source = .user(map.vaddr)
-            pinned = PinnedPages(map.vaddr, map.size, kernel.pins)
+            pinned = try PinnedPages(map.vaddr, map.size, kernel.pins, as: .process)
         }
         let area = Area(
             pages: Pages(source, writeable: writeable), offset: 0,

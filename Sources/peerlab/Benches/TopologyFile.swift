@@ -41,7 +41,7 @@ enum TopologyFile {
     static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
         try fields.allow([
             "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
-            "symlinks", "claimed", "rdma", "privileged", "denied",
+            "symlinks", "claimed", "rdma", "privileged", "denied", "memlock",
         ])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature", "iommufd", "command_line"])
@@ -53,6 +53,7 @@ enum TopologyFile {
             tphFeature: UInt32(try number("tph_feature", kernel, 1...0xffff, 13)),
             apertureBits: Int(try number("aperture_bits", iommu, 33...64, 48)))
         bench.isPrivileged = try fields.boolean("privileged") ?? true
+        bench.lockedMemory = try fields.size("memlock").map { UInt64($0.magnitude) }
         bench.hasIOMMUFD = try kernel.boolean("iommufd") ?? true
         if let line = try kernel.text("command_line") { bench.commandLine = line }
         bench.forcesSnooping = try iommu.boolean("forces_snooping") ?? true

@@ -42,6 +42,7 @@ extension SimKernel {
         guard length > 0 else { throw Errno(EINVAL) }
         guard !address.addingReportingOverflow(length).overflow else { throw Errno(EINVAL) }
         let isPinned = !access.contains(.onDemand)
+        let pages = isPinned ? try PinnedPages(address, length, pins, as: .regions) : nil
         guard
             !isPinned
                 || (!hasDevicePages(address, address + (length - 1))
@@ -50,7 +51,7 @@ extension SimKernel {
         else { throw Errno(EFAULT) }
         let region = MemoryRegion(
             domain, start: iova, length: length, access: access, memory: address,
-            pages: isPinned ? PinnedPages(address, length, pins) : nil, handle: handle)
+            pages: pages, handle: handle)
         region.takeHint(nil)
         return try uverbs.add(region, pd, address: address)
     }
