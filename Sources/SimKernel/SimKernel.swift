@@ -79,7 +79,7 @@ public final class SimKernel: Kernel {
             groups[device.group] = group
         }
         self.groups = groups
-        routes = P2PRoutes(topology)
+        routes = P2PRoutes(topology, functions)
         tphModule = TPHModule(topology)
         uverbs = Uverbs(topology, functions, routes)
     }

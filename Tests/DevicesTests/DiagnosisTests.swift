@@ -48,6 +48,7 @@ import Testing
     ])
     func nodesOfOthersAreNamed(_ path: String, _ id: String) throws {
         var topology = Topology.standard
+        topology.devices.remove(at: 1)
         topology.denied = [path]
         let found = try #require(diagnosis(SimKernel(topology), opens: false).findings.first { $0.id == id })
         #expect(found.state == .obstacle && found.what.contains("EACCES"))
@@ -137,6 +138,45 @@ import Testing
         #expect(found.findings.contains { $0.id == "device.in-use" && $0.subject == "0000:01:00.0" })
         #expect(found.findings.contains { $0.id == "device.export-untried" && $0.subject == "0000:01:00.0" })
         try device.close()
+    }
+
+    /// Without an IOMMU, a machine's owner sets it in the firmware, and a virtual machine's in its host; where it is not known
+    /// which it is, both are said.
+    @Test(
+        arguments: [
+            ("flags\t\t: fpu vme hypervisor lahf_lm\n", ["this is a virtual machine"], ["firmware setup"]),
+            ("flags\t\t: fpu vme\nmodel name\t: a hypervisor lover\n", ["firmware setup"], ["virtual machine"]),
+            (nil, ["firmware setup", "if this is a virtual machine"], []),
+        ] as [(String?, [String], [String])])
+    func aVirtualMachinesIOMMUIsItsHosts(_ processors: String?, _ says: [String], _ leavesOut: [String]) throws {
+        var topology = Topology(name: "empty")
+        if let processors { topology.files["/proc/cpuinfo"] = processors } else { topology.denied = ["/proc/cpuinfo"] }
+        let off = try #require(diagnosis(SimKernel(topology)).findings.first { $0.id == "iommu.off" })
+        let next = off.next.joined(separator: "; ")
+        for text in says { #expect(next.contains(text)) }
+        for text in leavesOut { #expect(!next.contains(text)) }
+    }
+
+    /// Commands name the lab's scripts where they are.
+    @Test func namesTheInstalledScripts() throws {
+        var topology = Topology.standard
+        topology.tph = nil
+        let found = Diagnosis(
+            kernel: SimKernel(topology), depth: .init(opensDevices: false), labScripts: "/opt/share/peerlab/scripts/lab"
+        )
+        let hints = try #require(found.findings.first { $0.id == "kernel.no-hints" })
+        #expect(hints.next.first?.hasPrefix("/opt/share/peerlab/scripts/lab/build-kernel --patch") == true)
+    }
+
+    /// A function that is enabled, but that no program has open, is not said to be in use.
+    @Test func anEnabledFunctionIsNotSaidToBeInUse() {
+        var topology = Topology.standard
+        topology.files["/sys/devices/pci0000:00/0000:01:00.0/enable"] = "1\n"
+        var found = diagnosis(SimKernel(topology))
+        #expect(ids(found, .note).contains("device.enabled") && !found.findings.contains { $0.id == "device.in-use" })
+        topology.denied = ["/dev/vfio/10"]
+        found = diagnosis(SimKernel(topology))
+        #expect(ids(found, .unread).contains("device.use-unread"))
     }
 
     /// The route of each pair is the one that the model of the kernel takes.

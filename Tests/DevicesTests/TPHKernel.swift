@@ -182,7 +182,13 @@ extension TPHKernel {
     { throw Errno(ENOSYS) }
     func munmap(_ address: UnsafeMutableRawPointer, length: Int) -> Int { -Int(ENOSYS) }
     func readlink(_ path: String) throws(Errno) -> String { throw Errno(ENOSYS) }
-    func list(_ path: String) throws(Errno) -> [String] { throw Errno(ENOSYS) }
+    func list(_ path: String) throws(Errno) -> [String] {
+        let names = files.keys.filter { $0.hasPrefix(path + "/") }.compactMap {
+            $0.dropFirst(path.count + 1).split(separator: "/").first.map(String.init)
+        }
+        guard !names.isEmpty else { throw Errno(ENOSYS) }
+        return Set(names).sorted()
+    }
     func monotonic() -> UInt64 { 0 }
     func sleep(nanoseconds: UInt64, stop: UnsafePointer<Int32>?) -> Int { -Int(ENOSYS) }
     func call<Answer, each Argument>(

@@ -483,7 +483,7 @@ struct Mistake {
               end } },
             }
             """#,
-            #"3:73: error: unknown need 'vfio.dmabuf'; did you mean 'vfio.dma_buf'? (known: vfio, vfio.dma_buf, vfio.dma_buf_tph, iommufd, type1, rdma, rdma.reg_dmabuf_mr)"#
+            #"3:73: error: unknown need 'vfio.dmabuf'; did you mean 'vfio.dma_buf'? (known: vfio, vfio.dma_buf, vfio.dma_buf_tph, iommufd, type1, rdma, rdma.reg_dmabuf_mr, rdma.dmah, importer)"#
         ),
         Mistake(
             "an effect that does not exist",

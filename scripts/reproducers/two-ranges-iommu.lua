@@ -93,6 +93,6 @@ return {
   seen = "EADDRINUSE: every range is linked at offset 0 of these addresses, so the second meets the first",
   effects = { "open", "raw" },
   options = reproducing.exporter_options(),
-  needs = { "vfio.dma_buf" },
+  needs = { "vfio.dma_buf", "importer" },
   cases = cases,
 }

@@ -9,11 +9,6 @@ local HEAP_ALLOC = 0xc0184800 -- DMA_HEAP_IOCTL_ALLOC
 --- A case: `body(t, dev, export, opt)`. `export(...)` makes a dma-buf of these pages of the BAR: { first, count }.
 local function case(body)
   return function(t, opt)
-    local ok, file = pcall(sys.open, importer.path)
-    if not ok then
-      t:skip("no importer: cannot open " .. importer.path .. " (--bench lab --lab-importer, --bench sim:lab-importer)")
-    end
-    file:close()
     local exporter <close> = fixture.vfio(opt)
     body(t, exporter.dev, function(...)
       return exporter:export(...)
@@ -71,7 +66,7 @@ return {
     exporter = { type = "pci", default = "auto", memory = "1M", about = "device whose BAR is exported" },
     length = { type = "size", default = 10000, min = 1, max = "64K", about = "bytes to copy" },
   },
-  needs = { "vfio.dma_buf" },
+  needs = { "vfio.dma_buf", "importer" },
   effects = { "open", "region_write", "config_write", "reset", "raw" },
   cases = {
     { "attach without peer-to-peer", refused { peer2peer = false } },

@@ -41,6 +41,6 @@
 ---@field id? string of "pci": "vendor:device" that "auto" takes
 ---@field memory? integer|string of "pci": bytes of a memory BAR that "auto" takes at least
 
----@alias scenario.need "vfio"|"vfio.dma_buf"|"vfio.dma_buf_tph"|"iommufd"|"type1"|"rdma"|"rdma.reg_dmabuf_mr"
+---@alias scenario.need "vfio"|"vfio.dma_buf"|"vfio.dma_buf_tph"|"iommufd"|"type1"|"rdma"|"rdma.reg_dmabuf_mr"|"rdma.dmah"|"importer"
 
 ---@alias scenario.effect "open"|"region_write"|"config_write"|"reset"|"dma"|"raw"

@@ -41,7 +41,9 @@ extension Diagnosis {
 
     /// What stands in the way of a purpose, beside what is said already; empty where nothing was found.
     public func advice(on purpose: Finding.Purpose, beside said: String) -> String {
-        let obstacle = findings.first { $0.state == .obstacle && $0.stops.contains(purpose) }
+        let concerned = findings.filter { $0.stops.contains(purpose) }
+        // What is a note, as another device can do it, may be what stopped this one.
+        let obstacle = concerned.first { $0.state == .obstacle } ?? concerned.first { $0.state == .note }
         guard let obstacle else { return "" }
         let command = obstacle.next.first.map { "`\($0)`" } ?? "`peerlab doctor`"
         return said.contains(obstacle.what) ? command : "\(obstacle.what): \(command)"

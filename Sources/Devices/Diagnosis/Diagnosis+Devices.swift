@@ -17,6 +17,11 @@ extension Diagnosis {
             return
         }
         for function in exporters { examine(function) }
+        let stopped = exporters.map { function in
+            let obstacles = findings.filter { $0.state == .obstacle && $0.subject == "\(function.address)" }
+            return obstacles.reduce(into: Set<Finding.Purpose>()) { $0.formUnion($1.stops) }
+        }
+        relent(.devices, Set(Finding.Purpose.allCases.filter { purpose in stopped.contains { !$0.contains(purpose) } }))
     }
 
     private func title(_ function: PCIFunction) -> String {
@@ -49,16 +54,43 @@ extension Diagnosis {
         }
         let isOpen = (try? kernel.attribute("\(PCIFunction.path(function.address))/enable")).map { $0 != "0" }
         switch isOpen {
-        case true:
-            add(
-                Finding(
-                    "device.in-use", .devices, name, .note, "a program has it open, or left it enabled",
-                    why: "the group is opened by one program at a time", next: ["fuser -v /dev/vfio/*"]))
+        case true: examineUse(function, name)
         case false: if siblings.isEmpty { examineNode(function, name) }
         case nil: add(Finding("device.use-unread", .devices, name, .unread, "whether it is in use could not be read"))
         }
         examineExport(function, name, mayOpen: isOpen == false && siblings.isEmpty)
         examineLink(function, .devices, name)
+    }
+
+    /// An enabled function of VFIO's is open, or somebody left it enabled. What its group answers tells which: the kernel opens it
+    /// for one program at a time, and not while a character device of the group is bound (drivers/vfio/group.c:
+    /// vfio_group_fops_open).
+    private mutating func examineUse(_ function: PCIFunction, _ name: String) {
+        let path = function.group.map { "/dev/vfio/\($0)" }
+        let result = path.map { kernel.open($0, flags: O_RDWR | O_CLOEXEC) }
+        switch result.map({ Errno(result: $0) }) {
+        case .some(.none):
+            _ = kernel.close(Int32(truncatingIfNeeded: result ?? -1))
+            add(
+                Finding(
+                    "device.enabled", .devices, name, .note,
+                    "it is enabled (sysfs: enable), though no program has its group open",
+                    why: "whoever enabled it may still use it, past VFIO"))
+        case .some(.some(let errno)) where errno.code == EBUSY:
+            add(
+                Finding(
+                    "device.in-use", .devices, name, .obstacle, "a program has it, or another of its group, open",
+                    why: "VFIO gives a group to one program at a time, and a device to one",
+                    next: ["fuser -v /dev/vfio/* /dev/vfio/devices/*    (as root: names the program)"],
+                    stops: [.vfio, .export, .hints]))
+        default:
+            add(
+                Finding(
+                    "device.use-unread", .devices, name, .unread,
+                    "a program has it open, or left it enabled: its group's node does not tell which",
+                    next: ["fuser -v /dev/vfio/* /dev/vfio/devices/*    (as root: names the program)"],
+                    stops: [.vfio, .export, .hints]))
+        }
     }
 
     /// The node by which it would be opened. A character device's node is opened without any effect; a group's keeps others out
@@ -197,7 +229,8 @@ extension Diagnosis {
                     "what the machine needs of its devices could not be read: \(error.message)"))
             return
         }
-        for function in all.prefix(Diagnosis.mostShown) {
+        let shown = shown(all)
+        for function in shown {
             let name = "\(function.address)"
             do throws(Failure) {
                 // That there is no IOMMU was said.
@@ -231,18 +264,19 @@ extension Diagnosis {
                 add(Finding("candidate.unread", .candidates, name, .unread, error.message))
             }
         }
-        if all.count > Diagnosis.mostShown {
-            add(
-                Finding(
-                    "candidate.more", .candidates, .note,
-                    "\(all.count - Diagnosis.mostShown) more functions have memory BARs and other drivers"))
-        }
+        let others = unshown(all)
+        guard !others.isEmpty else { return }
+        add(
+            Finding(
+                "candidate.more", .candidates, .unread,
+                "\(others.count) more functions that could be bound were not looked at: \(Diagnosis.list(others))",
+                next: ["peerlab doctor --device ADDRESS    (looks at that one first)"]))
     }
 
     /// The command that binds the first function that can be bound; nil where none can.
     private var bindCommand: String? {
         guard let check = try? BindingCheck(kernel: kernel) else { return nil }
-        let free = candidates.prefix(Diagnosis.mostShown).first {
+        let free = shown(candidates).first {
             (try? check.objections(to: [$0.address], assumingDriver: true))?.isEmpty == true
         }
         return free.map { "peerlab bind \($0.address)" }

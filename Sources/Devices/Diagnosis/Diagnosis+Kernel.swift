@@ -85,7 +85,7 @@ extension Diagnosis {
                 Finding(
                     "kernel.no-hints", .kernel, .obstacle, "it has no DMA_BUF_TPH: no hint can be set on a dma-buf",
                     why: "the series is in no released kernel",
-                    next: ["scripts/lab/build-kernel --patch tph.mbox builds one for the lab"], stops: [.hints]))
+                    next: ["\(labScripts)/build-kernel --patch tph.mbox    (builds one for the lab)"], stops: [.hints]))
         }
     }
 

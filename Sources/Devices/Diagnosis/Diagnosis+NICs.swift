@@ -12,7 +12,7 @@ extension Diagnosis {
                 Finding(
                     "nic.no-verbs", .nics, .obstacle,
                     "\(nics.map(\.name).joined(separator: ", ")) cannot be used by programs: ib_uverbs is not loaded",
-                    next: loading("ib_uverbs"), stops: [.rdma, .registration]))
+                    next: loading("ib_uverbs"), stops: [.rdma, .registration, .handles]))
             return
         }
         guard !usable.isEmpty || !nics.isEmpty else { return addNoNIC() }
@@ -22,12 +22,13 @@ extension Diagnosis {
                 Finding(
                     "nic.no-provider", .nics, nic.name, .obstacle, "libibverbs does not list it",
                     why: "ib_uverbs is not loaded, or the installed libibverbs has no provider for its driver",
-                    next: loading("ib_uverbs") + ["ibv_devices"], stops: [.rdma, .registration]))
+                    next: loading("ib_uverbs") + ["ibv_devices"], stops: [.rdma, .registration, .handles]))
         }
         var able: Set<Finding.Purpose> = []
         if findings.contains(where: { $0.id == "nic.registers" }) { able.insert(.registration) }
         if findings.contains(where: { $0.id == "nic.port" && $0.state == .fine }) { able.insert(.rdma) }
-        relent(.nics, able)
+        // What a NIC does not even register makes no handles either, which is told of the one that does.
+        relent(.nics, able.contains(.registration) ? able.union([.handles]) : able)
     }
 
     private mutating func addNoNIC() {
@@ -42,7 +43,7 @@ extension Diagnosis {
                 next: mellanox.isEmpty
                     ? ["peerlab run --bench lab --lab-nic connectx ... has an emulated ConnectX"]
                     : loaded ? loading("mlx5_ib") : loading("mlx5_core", "mlx5_ib"),
-                stops: [.rdma, .registration]))
+                stops: [.rdma, .registration, .handles]))
     }
 
     private mutating func examine(_ name: String) {
@@ -112,7 +113,7 @@ extension Diagnosis {
                     "nic.open-refused", .nics, name, .obstacle, "it cannot be opened: \(error.message)",
                     next: error.errno == .denied
                         ? ["sudo chown $USER /dev/infiniband/uverbs*    (or run as root)"] : [],
-                    stops: [.rdma, .registration]))
+                    stops: [.rdma, .registration, .handles]))
             return
         }
         do throws(Failure) {
@@ -127,7 +128,7 @@ extension Diagnosis {
             add(
                 Finding(
                     "nic.verbs-refused", .nics, name, .obstacle, "it answers, but not to verbs: \(error.message)",
-                    stops: [.rdma, .registration]))
+                    stops: [.rdma, .registration, .handles]))
         }
     }
 
@@ -218,20 +219,23 @@ extension Diagnosis {
         }
     }
 
-    /// A handle of a processing hint alone takes no entry of the NIC's table.
     private mutating func examineHandles(_ context: borrowing RDMAContext, _ name: String) {
-        var attributes = DMAHInitAttributes()
-        attributes.comp_mask = DMAHInitMask.ph.rawValue
-        do throws(Failure) {
-            var dmah = try context.allocDMAH(attributes)
-            try dmah.close()
+        guard let refusal = context.refusalOfHandle() else {
             add(Finding("nic.dmah", .hints, name, .fine, "it has DMA handles (DMAH): its driver lets it send hints"))
-        } catch {
+            return
+        }
+        guard refusal.errno == .notSupported || refusal.errno.code == EPROTONOSUPPORT else {
             add(
                 Finding(
-                    "nic.no-dmah", .hints, name, .note, "no DMA handle could be made (DMAH): \(error.errno.name)",
-                    why: error.hint ?? ""))
+                    "nic.dmah-unread", .hints, name, .unread,
+                    "whether it has DMA handles (DMAH) is not known: \(refusal.errno.name)", stops: [.handles]))
+            return
         }
+        add(
+            Finding(
+                "nic.no-dmah", .hints, name, .obstacle, "no DMA handle can be made (DMAH): \(refusal.errno.name)",
+                why: refusal.hint ?? "programs give their regions no hints of their own",
+                next: ["lspci -vv    (mlx5 makes them, where it could enable TPH: see its hints)"], stops: [.handles]))
     }
 
     /// What one device cannot do is no obstacle where another can; for a scenario that uses this one it still is.

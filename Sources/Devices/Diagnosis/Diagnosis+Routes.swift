@@ -5,16 +5,25 @@ import Kernel
 extension Diagnosis {
     /// Where nothing is bound yet, candidates are looked at, for which of them is bound may depend on it.
     private var providers: [PCIFunction] {
-        Array((exporters.isEmpty ? candidates : exporters).prefix(Diagnosis.mostShown))
+        shown(exporters.isEmpty ? candidates : exporters)
     }
 
-    /// What messages call an importer: the RDMA device on it, or its driver.
+    /// What messages call a function: the RDMA device on it, the importer's driver, or its address.
     func importerName(_ function: PCIFunction) -> String {
-        nics.first { $0.address == function.address }?.name ?? function.driver ?? "\(function.address)"
+        nics.first { $0.address == function.address }?.name
+            ?? (function.driver == KernelImporter.driver ? KernelImporter.driver : "\(function.address)")
     }
 
     mutating func examineRoutes() {
-        for client in importers.prefix(Diagnosis.mostShown) {
+        let others = unshown(importers) + unshown(exporters)
+        if !others.isEmpty {
+            add(
+                Finding(
+                    "route.more", .routes, .unread,
+                    "the ways of \(others.count) more devices, and their hints, were not looked at: \(Diagnosis.list(others))",
+                    next: ["peerlab doctor --device ADDRESS-OR-NAME    (looks at that one first)"]))
+        }
+        for client in shown(importers) {
             for provider in providers where provider.address != client.address {
                 let route = fabric.route(from: "\(client.address)", to: "\(provider.address)")
                 routes.append(Route(client: client.address, provider: provider.address, route: route))
@@ -23,6 +32,17 @@ extension Diagnosis {
                 add(provider.isVFIO ? found : found.stopping([]))
                 addNodes(client, provider)
             }
+        }
+    }
+
+    /// What is not known of these devices, by name or address, as others were looked at in their place.
+    public func unexamined(_ names: Set<String>) -> [Finding] {
+        let others = unshown(importers) + unshown(exporters)
+        return others.filter(names.contains).map { name in
+            Finding(
+                "device.unexamined", .routes, name, .unread, "its ways and hints were not looked at",
+                why: "of each kind of device \(Diagnosis.mostShown) are, by address",
+                next: ["peerlab doctor --device \(name) ..."], stops: [.registration, .hints, .importer])
         }
     }
 
@@ -66,6 +86,7 @@ extension Diagnosis {
         let subject = "\(importerName(client)) -> \(provider.address)"
         let way = way(route)
         let list = route.redirecting.joined(separator: ";")
+        let stops: Set<Finding.Purpose> = client.driver == KernelImporter.driver ? [.importer] : [.registration]
         switch route.kind {
         case .busAddress:
             return Finding(
@@ -91,7 +112,7 @@ extension Diagnosis {
                     next: [
                         "put both below one switch, or take a machine whose host bridge is listed (pci_p2pdma_whitelist)"
                     ],
-                    stops: [.registration])
+                    stops: stops)
             }
             return Finding(
                 "route.acs-redirect", .routes, subject, .obstacle,
@@ -100,7 +121,7 @@ extension Diagnosis {
                 why:
                     "\(names(route)) at \(list); the kernel's list of host bridges that pass requests on lacks \(bridges(route)): mapping "
                     + "answers EINVAL",
-                next: [Diagnosis.withoutRedirect(list)], stops: [.registration])
+                next: [Diagnosis.withoutRedirect(list)], stops: stops)
         case nil where route.isTrusted == true || route.isListed == true:
             return Finding(
                 "route.either", .routes, subject, .fine, "straight, or through the host bridge", detail: way,
@@ -113,7 +134,7 @@ extension Diagnosis {
                 why: route.unread.isEmpty
                     ? "the host bridge's ids or /proc/cpuinfo"
                     : "of \(route.unread.joined(separator: ", ")) only the first 64 bytes of configuration space, or nothing",
-                next: ["sudo peerlab doctor"], stops: [.registration])
+                next: ["sudo peerlab doctor"], stops: stops)
         }
     }
 
@@ -137,149 +158,5 @@ extension Diagnosis {
                 "route.nodes", .routes, "\(importerName(client)) -> \(provider.address)", .note,
                 "they are on different memory nodes, \(one) and \(other)",
                 why: "requests cross the link between the processors, where they pass at all"))
-    }
-
-    // MARK: Hints
-
-    mutating func examineHints() {
-        if let words = commandLine, words.contains(where: Diagnosis.switchesHintsOff) {
-            add(
-                Finding(
-                    "hints.notph", .hints, .obstacle, "the kernel command line has pci=notph: no driver can enable TPH",
-                    next: ["remove notph from pci= on the kernel command line, and restart"], stops: [.hints]))
-        } else if commandLine == nil {
-            add(
-                Finding(
-                    "hints.notph-unread", .hints, .unread, "whether pci=notph is set could not be read (/proc/cmdline)")
-            )
-        }
-        for client in importers.prefix(Diagnosis.mostShown) where nics.contains(where: { $0.address == client.address })
-        {
-            examineRequester(client)
-        }
-        for provider in exporters.prefix(Diagnosis.mostShown) { examineCompleter(provider) }
-        let sends = findings.contains { ["hints.requester", "hints.not-enabled"].contains($0.id) }
-        if sends, findings.contains(where: { $0.id == "hints.completer" }) { relent(.hints, [.hints]) }
-        for one in routes where exporters.contains(where: { $0.address == one.provider }) { examinePrefixes(one) }
-    }
-
-    private static func switchesHintsOff(_ word: Substring) -> Bool {
-        word.hasPrefix("pci=") && word.dropFirst(4).split(separator: ",").contains("notph")
-    }
-
-    private mutating func examineRequester(_ function: PCIFunction) {
-        let name = importerName(function)
-        let own = capabilities(function.address)
-        guard own.isWhole else {
-            add(
-                Finding(
-                    "hints.requester-unread", .hints, name, .unread,
-                    "its TPH capability could not be read: configuration space behind byte 63 is root's",
-                    next: ["sudo peerlab doctor"], stops: [.hints]))
-            return
-        }
-        guard let requester = own.requester else {
-            add(
-                Finding(
-                    "hints.no-requester", .hints, name, .obstacle,
-                    "it has no TPH requester capability: it sends no hints",
-                    next: ["a NIC that has it (ConnectX-6 and later), or its setting in the firmware"], stops: [.hints])
-            )
-            return
-        }
-        let table =
-            requester.entries == 0
-            ? "no table (direct mode: mlx5 keeps 8 bits of a tag)"
-            : "a table of \(requester.entries) \(own.isTableInMSIX ? "in MSI-X" : "in the capability")"
-        let kind = requester.support == .extended ? "8-bit and 16-bit tags" : "8-bit tags"
-        let top = fabric.rootPort(above: "\(function.address)")
-        let completer = top.flatMap { fabric.nodes[$0]?.completer }
-        if own.isTableInMSIX {
-            add(
-                Finding(
-                    "hints.table-in-msix", .hints, name, .obstacle,
-                    "its steering tags would be in the MSI-X table, which mlx5 does not use",
-                    stops: [.hints]))
-        }
-        guard top == nil || completer != nil else {
-            add(
-                Finding(
-                    "hints.root-port-unread", .hints, name, .unread,
-                    "\(kind), \(table); whether its root port \(top ?? "") takes hints could not be read",
-                    stops: [.hints]))
-            return
-        }
-        if TPHSupport.enabled(of: requester.support, below: completer) == .none {
-            add(
-                Finding(
-                    "hints.root-port", .hints, name, .obstacle,
-                    "its root port \(top ?? "") is no TPH completer, so the kernel lets it send no hints, to no target",
-                    why:
-                        "drivers/pci/tph.c:pcie_enable_tph asks the root port only, even for requests that a switch passes straight",
-                    next: ["another slot, or the firmware setup's switch for TPH of the root port"], stops: [.hints]))
-            return
-        }
-        let enabled = own.enabledHints
-        add(
-            Finding(
-                enabled == .none ? "hints.not-enabled" : "hints.requester", .hints, name,
-                enabled == .none ? .note : .fine,
-                "it can send \(kind), \(table)"
-                    + (top.map { "; root port \($0) takes \(completer == .extended ? "both" : "8-bit ones")" } ?? "")
-                    + (enabled == .none
-                        ? "; its driver has not enabled it"
-                        : "; its driver has enabled \(enabled == .extended ? "both" : "8-bit ones")"),
-                why: enabled == .none
-                    ? "mlx5 does so when it starts, where firmware says that memory keys have hints (mkey_pcie_tph)"
-                    : ""))
-    }
-
-    private mutating func examineCompleter(_ function: PCIFunction) {
-        let name = "\(function.address)"
-        let own = capabilities(function.address)
-        guard own.isWhole else {
-            add(
-                Finding(
-                    "hints.completer-unread", .hints, name, .unread,
-                    "whether it is a TPH completer could not be read: configuration space behind byte 63 is root's",
-                    next: ["sudo peerlab doctor"], stops: [.hints]))
-            return
-        }
-        switch own.completer {
-        case .none:
-            // Whether the kernel minds depends on the revision: where it was asked, it has said so.
-            let refused = findings.contains {
-                $0.subject == name && ["device.hints-unknown", "device.no-hints"].contains($0.id)
-            }
-            add(
-                Finding(
-                    "hints.no-completer", .hints, name, refused ? .obstacle : .note,
-                    "it is no TPH completer (Device Capabilities 2, bits 13:12, are 0)",
-                    why:
-                        "DMA_BUF_TPH refuses it from v7 on; before that nothing checks, and a read with a hint has the tag "
-                        + "in its byte enables, which such a target may take for some",
-                    next: ["a device that is one: lspci -vv shows TPHComp+ in DevCap2"], stops: refused ? [.hints] : [])
-            )
-        case .tph:
-            add(Finding("hints.completer", .hints, name, .fine, "it takes hints with 8-bit tags, not with 16-bit ones"))
-        case .extended:
-            add(Finding("hints.completer", .hints, name, .fine, "it takes hints with 8-bit and 16-bit tags"))
-        }
-    }
-
-    /// 16-bit tags travel in a TLP prefix, which each port has to pass.
-    private mutating func examinePrefixes(_ one: Route) {
-        let ends = [one.client, one.provider].map(\.description)
-        let ports = one.route.hops.filter { !ends.contains($0) }.compactMap { PCIAddress($0) }
-        let own = capabilities(one.client), target = capabilities(one.provider)
-        guard own.requester?.support == .extended, target.completer == .extended else { return }
-        let known = ports.map { (port: $0, capabilities: capabilities($0)) }.filter(\.capabilities.isWhole)
-        let deaf = known.filter { !$0.capabilities.passesPrefixes }.map(\.port.description)
-        guard !deaf.isEmpty else { return }
-        add(
-            Finding(
-                "hints.prefix", .hints, "\(one.client) -> \(one.provider)", .note,
-                "\(deaf.joined(separator: ", ")) may not pass End-End TLP prefixes (Device Capabilities 2, bit 21)",
-                why: "hints with 16-bit tags travel in one; those with 8-bit tags do not"))
     }
 }

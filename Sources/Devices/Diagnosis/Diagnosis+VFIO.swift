@@ -45,7 +45,10 @@ extension Diagnosis {
     }
 
     private mutating func addNoIOMMU(_ told: String) {
-        let isGuest = (try? kernel.contents(of: "/proc/cpuinfo"))?.contains(" hypervisor") ?? false
+        let isGuest = (try? kernel.contents(of: "/proc/cpuinfo")).map(Diagnosis.showsHypervisor)
+        let inFirmware =
+            "switch on VT-d or AMD-Vi in the firmware setup; then intel_iommu=on (Intel) on the kernel command line"
+        let inHost = "its host must give it an IOMMU (QEMU: -device intel-iommu)"
         let unsafe = (try? kernel.attribute("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")) == "Y"
         add(
             Finding(
@@ -54,11 +57,17 @@ extension Diagnosis {
                 why: unsafe
                     ? "VFIO takes devices all the same (enable_unsafe_noiommu_mode), and their DMA reaches all memory"
                     : "VFIO takes no device without one",
-                next: [
-                    isGuest
-                        ? "this is a virtual machine: its host must give it an IOMMU (QEMU: -device intel-iommu)"
-                        : "switch on VT-d or AMD-Vi in the firmware setup; then intel_iommu=on (Intel) on the kernel command line"
-                ], stops: unsafe ? [.iommufd] : [.vfio, .export, .iommufd]))
+                next: isGuest == true
+                    ? ["this is a virtual machine: \(inHost)"]
+                    : [inFirmware] + (isGuest == nil ? ["if this is a virtual machine, \(inHost)"] : []),
+                stops: unsafe ? [.iommufd] : [.vfio, .export, .iommufd]))
+    }
+
+    /// X86_FEATURE_HYPERVISOR, a flag that a virtual machine's processor has.
+    private static func showsHypervisor(_ processors: String) -> Bool {
+        processors.split(separator: "\n").contains { line in
+            line.hasPrefix("flags") && line.split(whereSeparator: \.isWhitespace).contains("hypervisor")
+        }
     }
 
     mutating func examineVFIO() {

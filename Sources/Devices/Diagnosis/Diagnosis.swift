@@ -27,6 +27,9 @@ public struct Diagnosis {
     public internal(set) var routes: [Route] = []
     /// The ports and host bridges above the functions that matter.
     public internal(set) var fabric = PCIeFabric()
+    /// What was found of the importer in the kernel. It is among ``findings`` only where there is one, as machines other than the
+    /// lab have none.
+    public internal(set) var importerNode = Finding.noImporter
 
     /// A route from an importer to an exporter.
     public struct Route: Sendable {
@@ -53,11 +56,22 @@ public struct Diagnosis {
     /// Which functions exported when they were asked; see ``Depth``.
     var exports: [PCIAddress: Bool] = [:]
 
-    /// Looks at the machine of a kernel.
-    public init(kernel: any Kernel, depth: Depth, tph: TPHChoice = .auto) {
+    /// Devices that are looked at before others: see ``unknown``.
+    let named: [String]
+    /// The folder with the lab's scripts, for commands.
+    let labScripts: String
+
+    /// Looks at the machine of a kernel. `named` are addresses of functions and names of RDMA devices, which are looked at before
+    /// others of their kind; `labScripts` is where a user finds the lab's scripts.
+    public init(
+        kernel: any Kernel, depth: Depth, tph: TPHChoice = .auto, named: [String] = [],
+        labScripts: String = "scripts/lab"
+    ) {
         self.kernel = kernel
         self.depth = depth
         self.tph = tph
+        self.named = named.map { PCIAddress($0)?.description ?? $0 }
+        self.labScripts = labScripts
         readFunctions()
         readNICs()
         relevant = chooseRelevant()
@@ -68,6 +82,7 @@ public struct Diagnosis {
         examineDevices()
         examineCandidates()
         examineNICs()
+        examineImporter()
         examineRoutes()
         examineHints()
         examineLimits()
@@ -94,7 +109,7 @@ public struct Diagnosis {
                 add(
                     Finding(
                         "nic.unread", .nics, .unread, "/sys/class/infiniband could not be read (\(error.name))",
-                        stops: [.rdma, .registration]))
+                        stops: [.rdma, .registration, .handles]))
             }
         }
         nics = names.sorted().map { name in
@@ -120,7 +135,7 @@ public struct Diagnosis {
     /// Functions that import dma-bufs by a driver of the kernel: NICs, and the lab's importer.
     var importers: [PCIFunction] {
         let addresses = nics.compactMap(\.address)
-        return functions.filter { addresses.contains($0.address) || $0.driver == "edu_importer" }
+        return functions.filter { addresses.contains($0.address) || $0.driver == KernelImporter.driver }
     }
 
     /// Functions that could be bound to vfio-pci: with memory to export, no bridge, and no NIC that a scenario needs.
@@ -133,7 +148,7 @@ public struct Diagnosis {
     }
 
     private func chooseRelevant() -> [PCIFunction] {
-        let chosen = exporters + importers + (exporters.isEmpty ? Array(candidates.prefix(Diagnosis.mostShown)) : [])
+        let chosen = exporters + importers + shown(candidates)
         let groups = Set(chosen.compactMap(\.group)), addresses = Set(chosen.map(\.address))
         return functions.filter { function in
             addresses.contains(function.address)
@@ -141,8 +156,37 @@ public struct Diagnosis {
         }
     }
 
-    /// How many of a kind are shown, so that a machine with hundreds can be read.
+    /// How many of a kind are shown, so that the report of a machine with hundreds can be read.
     static let mostShown = 12
+
+    /// The functions of a kind that are shown: those that were named, then those with the lowest addresses; by address.
+    func shown(_ functions: [PCIFunction]) -> [PCIFunction] {
+        let first = functions.filter(isNamed)
+        let others = functions.filter { !isNamed($0) }.prefix(max(0, Diagnosis.mostShown - first.count))
+        return (first + others).sorted { $0.address < $1.address }
+    }
+
+    /// The others, by name or address.
+    func unshown(_ functions: [PCIFunction]) -> [String] {
+        let looked = Set(shown(functions).map(\.address))
+        return functions.filter { !looked.contains($0.address) }.map(importerName)
+    }
+
+    /// The first few of a list, and how it goes on.
+    static func list(_ names: [String]) -> String {
+        names.prefix(4).joined(separator: ", ") + (names.count > 4 ? " ..." : "")
+    }
+
+    private func isNamed(_ function: PCIFunction) -> Bool {
+        named.contains("\(function.address)") || named.contains(importerName(function))
+    }
+
+    /// Names that are of nothing that is looked at: of no exporter, candidate, importer or RDMA device.
+    public var unknown: [String] {
+        let known = exporters + importers + candidates
+        let names = Set(known.map { "\($0.address)" } + known.map(importerName) + nics.map(\.name))
+        return named.filter { !names.contains($0) }
+    }
 
     func isBridge(_ address: PCIAddress) -> Bool {
         ((try? kernel.attribute("\(PCIFunction.path(address))/class")) ?? "").hasPrefix("0x06")

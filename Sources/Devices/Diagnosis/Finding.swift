@@ -28,11 +28,15 @@ public struct Finding: Sendable, Equatable {
         case rdma
         /// Registering a dma-buf with it.
         case registration = "rdma.reg_dmabuf_mr"
+        /// Making DMA handles, by which a program gives a region a hint of its own.
+        case handles = "rdma.dmah"
+        /// The importer in the kernel, and a way from its device to an exporter.
+        case importer
     }
 
     /// The part of the machine.
     public enum Area: String, Sendable, CaseIterable {
-        case kernel, iommu, vfio, devices, candidates, nics, routes, hints, limits
+        case kernel, iommu, vfio, devices, candidates, nics, importer, routes, hints, limits
     }
 
     /// Names this kind of finding, for programs: "iommu.off". Stays the same between versions.
@@ -79,6 +83,12 @@ public struct Finding: Sendable, Equatable {
 }
 
 extension Finding {
+    /// The same as it concerns one who uses just this device: what stops something is an obstacle, though another device can.
+    public var ofUsed: Finding {
+        guard state == .note, !stops.isEmpty else { return self }
+        return Finding(id, area, subject, .obstacle, what, detail: detail, why: why, next: next, stops: stops)
+    }
+
     /// The same, with other things that cannot be done because of it; an obstacle to none is a note.
     func stopping(_ stops: Set<Purpose>) -> Finding {
         Finding(

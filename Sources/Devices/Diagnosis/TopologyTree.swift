@@ -5,7 +5,7 @@ import Kernel
 public struct TopologyTree: Sendable {
     /// What a node is.
     public enum Kind: String, Sendable, Codable {
-        case bridge, port, exporter, importer, other
+        case bridge, port, exporter, importer, candidate, other
     }
 
     /// A node.
@@ -81,9 +81,20 @@ public struct TopologyTree: Sendable {
         }
         let title =
             [function.id, function.driver ?? "no driver", function.group.map { "group \($0)" } ?? "no group"] + names
+        let candidate = diagnosis.findings.first { $0.area == .candidates && $0.subject == name }
+        if let candidate { marks.append(text(ofCandidate: candidate)) }
         return Node(
-            kind: function.isVFIO ? .exporter : isImporter ? .importer : .other, name: name,
-            title: title.joined(separator: ", "), marks: marks)
+            kind: function.isVFIO ? .exporter : isImporter ? .importer : candidate != nil ? .candidate : .other,
+            name: name, title: title.joined(separator: ", "), marks: marks)
+    }
+
+    /// Whether a function could be bound, in a few words.
+    private static func text(ofCandidate finding: Finding) -> String {
+        switch finding.state {
+        case .fine: "could be bound"
+        case .unread: "whether it could be bound is unread"
+        case .note, .obstacle: finding.id == "candidate.unneeded" ? "could be bound with an IOMMU" : "not to be bound"
+        }
     }
 
     /// The tree as lines of text.

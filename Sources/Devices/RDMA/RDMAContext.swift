@@ -53,6 +53,18 @@ public struct RDMAContext: ~Copyable {
         return DMAHandle(kernel, dmah, in: children, label: "dmah of \(label)")
     }
 
+    /// What refuses to make a DMA handle; nil where nothing does. It is one of a processing hint alone, which takes no entry of the
+    /// NIC's table, and is deallocated at once.
+    public func refusalOfHandle() -> Failure? {
+        var attributes = DMAHInitAttributes()
+        attributes.comp_mask = DMAHInitMask.ph.rawValue
+        do throws(Failure) {
+            var dmah = try allocDMAH(attributes)
+            try dmah.close()
+            return nil
+        } catch { return error }
+    }
+
     /// ibv_create_cq(3), of at least `entries`; with `events`, on a completion channel of its own.
     public func createCQ(entries: Int32, events: Bool = false) throws(Failure) -> CompletionQueue {
         let channel = events ? try kernel.ask(Verbs.ibv_create_comp_channel, context, of: label) : nil

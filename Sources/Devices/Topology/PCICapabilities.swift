@@ -77,8 +77,14 @@ struct PCICapabilities {
         offset(of: PCI_CAP_ID_EXP).map { (Int(word($0 + PCI_EXP_FLAGS)) & PCI_EXP_FLAGS_TYPE) >> 4 }
     }
 
-    /// Whether it is the root port of a PCI Express hierarchy.
-    var isRootPort: Bool { expressType == PCI_EXP_TYPE_ROOT_PORT }
+    /// What it is for the rules that ask.
+    var role: PCIeFabric.Role {
+        switch expressType {
+        case PCI_EXP_TYPE_ROOT_PORT: .rootPort
+        case PCI_EXP_TYPE_RC_END: .integratedEndpoint
+        default: .other
+        }
+    }
 
     /// Its TPH requester capability: what it can ask for, and the entries of its steering tag table, 0 without one.
     var requester: (support: TPHSupport, entries: Int)? {

@@ -36,8 +36,10 @@ extension Kernel {
         let bus = bridge.dropFirst(3) + ":"
         guard let first = names.compactMap({ PCIAddress($0) }).sorted().first(where: { $0.description.hasPrefix(bus) })
         else { return HostBridgeListing.none }
-        guard first.device == 0 && first.function == 0 || capabilities(of: first).isRootPort else {
-            return HostBridgeListing.none
+        if first.device != 0 || first.function != 0 {
+            let own = capabilities(of: first)
+            guard own.isWhole else { return nil }
+            guard own.role == .rootPort else { return HostBridgeListing.none }
         }
         let path = PCIFunction.path(first)
         guard let vendor = number("\(path)/vendor"), let device = number("\(path)/device") else { return nil }
@@ -52,7 +54,8 @@ extension Kernel {
             let capabilities = capabilities(of: address)
             fabric.nodes[address.description] = PCIeFabric.Node(
                 parent: parent, redirects: capabilities.isWhole ? capabilities.redirects : nil,
-                completer: capabilities.isWhole ? capabilities.completer : nil)
+                completer: capabilities.isWhole ? capabilities.completer : nil,
+                role: capabilities.isWhole ? capabilities.role : nil)
         }
         for function in functions {
             guard let (bridge, ports) = place(of: function) else {
@@ -63,6 +66,9 @@ extension Kernel {
             if fabric.bridges[bridge] == nil {
                 fabric.bridges[bridge] = listing(ofHostBridge: bridge)
                 if fabric.bridges[bridge] == nil { fabric.unreadBridges.insert(bridge) }
+            }
+            if ports.isEmpty, !function.description.hasPrefix(bridge.dropFirst(3) + ":") {
+                fabric.withoutVisiblePort.insert(function.description)
             }
             var parent = bridge
             for port in ports + [function] {

@@ -1,6 +1,28 @@
 /// The ports and host bridges above PCI functions, and the way that Linux gives peer-to-peer requests there:
 /// drivers/pci/p2pdma.c. What could not be read is nil, and decides nothing.
 public struct PCIeFabric: Sendable {
+    /// What a PCI Express function is, as far as a rule asks for it (PCI_EXP_TYPE_*).
+    public enum Role: Sendable {
+        /// A port of the root complex.
+        case rootPort
+        /// An endpoint inside the root complex, without a link.
+        case integratedEndpoint
+        /// Anything else.
+        case other
+    }
+
+    /// What decides which hints the kernel lets a function send: ``TPHSupport/enabled(of:by:)``.
+    public enum HintLimit: Sendable, Equatable {
+        /// It is integrated into the root complex, so that no port is asked.
+        case integrated
+        /// The root port above it, and the hints that it takes.
+        case rootPort(String, TPHSupport)
+        /// No root port is above it.
+        case noRootPort
+        /// That could not be read, of this function or port.
+        case unread(String)
+    }
+
     /// A function, or a port.
     public struct Node: Sendable {
         /// The port or host bridge above it; nil for the first host bridge.
@@ -9,12 +31,15 @@ public struct PCIeFabric: Sendable {
         public var redirects: ACSRedirection?
         /// The hints it takes; nil where that could not be read.
         public var completer: TPHSupport?
+        /// What it is; nil where that could not be read.
+        public var role: Role?
 
         /// A node.
-        public init(parent: String?, redirects: ACSRedirection?, completer: TPHSupport?) {
+        public init(parent: String?, redirects: ACSRedirection?, completer: TPHSupport?, role: Role?) {
             self.parent = parent
             self.redirects = redirects
             self.completer = completer
+            self.role = role
         }
     }
 
@@ -22,6 +47,8 @@ public struct PCIeFabric: Sendable {
     public var nodes: [String: Node] = [:]
     /// Functions of which it could not be read where they are.
     public var unplaced: Set<String> = []
+    /// Functions that are not on their host bridge's own bus, though no port can be seen above them.
+    public var withoutVisiblePort: Set<String> = []
     /// What the kernel's list says of each host bridge, by its name.
     public var bridges: [String: HostBridgeListing] = [:]
     /// Host bridges of which that could not be read.
@@ -52,8 +79,19 @@ public struct PCIeFabric: Sendable {
         return top.flatMap { bridges[$0] == nil && !unreadBridges.contains($0) ? nil : $0 } ?? firstBridge
     }
 
-    /// The uppermost port above a function; nil where none is above it. drivers/pci/tph.c:get_rp_completer_type
-    public func rootPort(above address: String) -> String? { path(address).dropFirst().last }
+    /// What decides the hints of a function. include/linux/pci.h:pcie_find_root_port
+    public func hintLimit(of address: String) -> HintLimit {
+        guard !unplaced.contains(address), let role = nodes[address]?.role else { return .unread(address) }
+        guard role != .integratedEndpoint else { return .integrated }
+        let path = path(address)
+        if let port = path.first(where: { nodes[$0]?.role == .rootPort }) {
+            return nodes[port]?.completer.map { .rootPort(port, $0) } ?? .unread(port)
+        }
+        if let unread = path.first(where: { nodes[$0]?.role == nil || withoutVisiblePort.contains($0) }) {
+            return .unread(unread)
+        }
+        return .noRootPort
+    }
 
     /// The way of requests of `client` to memory of `provider`. drivers/pci/p2pdma.c:calc_map_type_and_dist
     public func route(from client: String, to provider: String) -> P2PRoute {

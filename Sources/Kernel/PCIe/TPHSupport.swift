@@ -26,9 +26,22 @@ public enum TPHSupport: String, Sendable, CaseIterable, Comparable {
     /// Ordered by what they support: none, standard, extended.
     public static func < (one: Self, other: Self) -> Bool { one.code < other.code }
 
-    /// What the kernel lets a requester send: the lesser of its own type and of its root port's, which for a function without a
-    /// port above it (an integrated endpoint) is not asked. drivers/pci/tph.c:pcie_enable_tph
-    public static func enabled(of requester: TPHSupport, below rootPort: TPHSupport?) -> TPHSupport {
-        min(requester, rootPort ?? .extended)
+    /// Whether a kernel command line switches hints off, so that no driver can enable them. drivers/pci/pci.c:pci_setup
+    public static func isSwitchedOff(by commandLine: String) -> Bool {
+        commandLine.split(whereSeparator: \.isWhitespace).contains { word in
+            word.hasPrefix("pci=") && word.dropFirst(4).split(separator: ",").contains("notph")
+        }
+    }
+
+    /// What the kernel lets a requester send: the lesser of its own type and of its root port's; nothing without a root port; its
+    /// own type where it is integrated into the root complex. nil where what decides could not be read.
+    /// drivers/pci/tph.c:pcie_enable_tph, get_rp_completer_type
+    public static func enabled(of requester: TPHSupport, by limit: PCIeFabric.HintLimit) -> TPHSupport? {
+        switch limit {
+        case .integrated: requester
+        case .rootPort(_, let completer): min(requester, completer)
+        case .noRootPort: TPHSupport.none
+        case .unread: nil
+        }
     }
 }

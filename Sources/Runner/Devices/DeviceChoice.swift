@@ -136,7 +136,7 @@ struct DeviceChoice {
         if subjects.device == nil {
             subjects.device = options.compactMap(address).first ?? free.first?.address
         }
-        let usesNIC = needs.contains { [.rdma, .regDmabufMR].contains($0) }
+        let usesNIC = needs.contains { [.rdma, .regDmabufMR, .dmah].contains($0) }
         if usesNIC || options.contains(where: { if case .rdma = $0.kind { true } else { false } }) {
             try chooseNIC(options, machine)
         }

@@ -60,6 +60,8 @@ public struct ScenarioDiagnosis {
             lacking = error.reason
         }
         var purposes = Set(needs.map(\.purpose))
+        if purposes.contains(.handles) { purposes.insert(.rdma) }
+        if purposes.contains(.importer) { used.insert(KernelImporter.driver) }
         for option in scenario.options {
             switch option.kind {
             case .pci: purposes.insert(.vfio)
@@ -72,17 +74,23 @@ public struct ScenarioDiagnosis {
 
     private mutating func judge(_ diagnosis: Diagnosis, _ used: Set<String>, _ purposes: Set<Finding.Purpose>) {
         let all = used.union(diagnosis.nics.filter { used.contains($0.name) }.compactMap { $0.address.map { "\($0)" } })
-        let usesNIC = !purposes.isDisjoint(with: [.rdma, .registration])
-        findings = diagnosis.findings.filter { finding in
+        let usesNIC = !purposes.isDisjoint(with: [.rdma, .registration]), usesImporter = purposes.contains(.importer)
+        var found = diagnosis.findings + diagnosis.unexamined(all)
+        if usesImporter, diagnosis.importerNode.state == .obstacle, !found.contains(diagnosis.importerNode) {
+            found.append(diagnosis.importerNode)
+        }
+        let concerned = found.filter { finding in
             guard finding.area != .candidates else { return false }
             // Where no device is chosen, all of them are of interest.
             let subjects = finding.subject.split(separator: " ").map(String.init).filter { $0 != "->" }
             guard lacking != nil || subjects.allSatisfy(all.contains) else { return false }
-            guard usesNIC || ![.nics, .routes].contains(finding.area) else { return false }
-            guard purposes.contains(.hints) || finding.area != .hints else { return false }
+            guard usesNIC || finding.area != .nics else { return false }
+            guard usesNIC || usesImporter || finding.area != .routes else { return false }
+            guard !purposes.isDisjoint(with: [.hints, .handles]) || finding.area != .hints else { return false }
             return finding.stops.isEmpty ? finding.state != .unread : !finding.stops.isDisjoint(with: purposes)
         }
-        if lacking != nil || findings.contains(where: { [.obstacle, .note].contains($0.state) && !$0.stops.isEmpty }) {
+        findings = concerned.map(\.ofUsed)
+        if lacking != nil || findings.contains(where: { $0.state == .obstacle }) {
             verdict = .doesNot
         } else if findings.contains(where: { $0.state == .unread }) {
             verdict = .undecided

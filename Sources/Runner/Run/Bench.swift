@@ -15,6 +15,8 @@ public struct Bench: Sendable {
     public let machine: @Sendable () -> [String: String]
     /// Restrictions of this process that the kernel enforces; nil where none were requested.
     public var sandbox: Sandbox?
+    /// The folder with the lab's scripts, for advice.
+    public var labScripts = "scripts/lab"
     /// Makes the kernel handle for one scenario.
     public var makeKernel: @Sendable () -> any Kernel
 

@@ -163,7 +163,9 @@ public final class ScenarioRun {
     private var diagnosis: (() -> Diagnosis)? {
         guard context.bench.kind == "host" else { return nil }
         return { [bench = context.bench] in
-            Diagnosis(kernel: bench.makeKernel(), depth: .init(opensDevices: false), tph: bench.tph)
+            Diagnosis(
+                kernel: bench.makeKernel(), depth: .init(opensDevices: false), tph: bench.tph,
+                labScripts: bench.labScripts)
         }
     }
 

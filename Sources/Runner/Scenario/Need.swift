@@ -20,6 +20,10 @@ public enum Need: String, CaseIterable, Sendable {
     case rdma
     /// The NIC registers dma-bufs; where there is an exporting device, that device's.
     case regDmabufMR = "rdma.reg_dmabuf_mr"
+    /// The NIC makes DMA handles.
+    case dmah = "rdma.dmah"
+    /// The importer in the kernel can be opened.
+    case importer
 
     /// What a diagnosis calls it; the words are the same.
     var purpose: Finding.Purpose {
@@ -31,6 +35,8 @@ public enum Need: String, CaseIterable, Sendable {
         case .type1: .type1
         case .rdma: .rdma
         case .regDmabufMR: .registration
+        case .dmah: .handles
+        case .importer: .importer
         }
     }
 
@@ -62,6 +68,22 @@ public enum Need: String, CaseIterable, Sendable {
         case .regDmabufMR:
             guard let nic = subjects.nic else { return Need.noNIC(kernel) }
             return regDmabufMRMissing(nic, subjects, kernel)
+        case .dmah:
+            guard let nic = subjects.nic else { return Need.noNIC(kernel) }
+            return Need.dmahMissing(nic, kernel)
+        case .importer: return opens(KernelImporter.path, kernel, orElse: KernelImporter.benches)
+        }
+    }
+
+    /// A handle of a processing hint alone takes no entry of the NIC's table.
+    private static func dmahMissing(_ nic: String, _ kernel: any Kernel) -> String? {
+        do throws(Failure) {
+            var context = try RDMAContext(nic, kernel: kernel)
+            let refusal = context.refusalOfHandle()
+            try context.close()
+            return refusal?.message
+        } catch {
+            return error.message
         }
     }
 
@@ -76,9 +98,12 @@ public enum Need: String, CaseIterable, Sendable {
         }
     }
 
-    private func opens(_ path: String, _ kernel: any Kernel) -> String? {
+    /// Why a file cannot be opened; nil where it can. `advice` is for one that is not there.
+    private func opens(_ path: String, _ kernel: any Kernel, orElse advice: String? = nil) -> String? {
         let result = kernel.open(path, flags: 2)
-        if let errno = Errno(result: result) { return Failure("open", errno, object: path).message }
+        if let errno = Errno(result: result) {
+            return Failure("open", errno, object: path, hint: errno == .noEntry ? advice : nil).message
+        }
         _ = kernel.close(Int32(truncatingIfNeeded: result))
         return nil
     }

@@ -119,6 +119,12 @@ struct ConfigSpace {
         }
     }
 
+    /// Whether it is an endpoint of the root complex, without a link.
+    var isIntegrated: Bool {
+        express.map { Int(self[$0 + PCI_EXP_FLAGS, UInt16.self]) & PCI_EXP_FLAGS_TYPE == PCI_EXP_TYPE_RC_END << 4 }
+            ?? false
+    }
+
     /// Whether the device control register lets it send requests with relaxed ordering.
     var enablesRelaxedOrdering: Bool {
         isSet(PCI_EXP_DEVCTL_RELAX_EN, of: PCI_EXP_DEVCTL, in: express)
@@ -227,8 +233,8 @@ struct ConfigSpace {
     private mutating func expressCapability(_ device: Topology.Device) {
         let offset = ConfigSpace.express
         bytes[offset] = UInt8(PCI_CAP_ID_EXP)
-        // Version 2, endpoint.
-        self[offset + PCI_EXP_FLAGS, UInt16.self] = 2
+        // Version 2. What has no port above it is part of the root complex.
+        self[offset + PCI_EXP_FLAGS, UInt16.self] = UInt16((device.isOnRootBus ? PCI_EXP_TYPE_RC_END << 4 : 0) | 2)
         self[offset + PCI_EXP_DEVCAP, UInt32.self] = UInt32(PCI_EXP_DEVCAP_FLR | PCI_EXP_DEVCAP_RBER)
         // Device control as after power on.
         self[offset + PCI_EXP_DEVCTL, UInt16.self] = UInt16(

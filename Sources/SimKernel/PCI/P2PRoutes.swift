@@ -12,33 +12,35 @@ final class P2PRoutes {
     /// Routes that were looked up. The kernel forgets them when the provider's driver unbinds; here none does.
     private var found: [Pair: P2PRoute.Kind] = [:]
 
-    init(_ topology: Topology) {
+    init(_ topology: Topology, _ functions: [String: PCIFunction]) {
         let first = topology.hostBridges.first ?? Topology.HostBridge(name: "pci0000:00")
         fabric.firstBridge = first.name
         fabric.bridges = Dictionary(
             (topology.hostBridges + [first]).map { ($0.name, $0.listing) }, uniquingKeysWith: { one, _ in one })
         fabric.trustsProcessors = topology.platform.isZen
         for port in topology.ports {
-            fabric.nodes[port.address] = .init(parent: port.parent, redirects: port.acs, completer: port.completer)
+            let isTop = port.parent.map { fabric.bridges[$0] != nil } ?? true
+            fabric.nodes[port.address] = .init(
+                parent: port.parent, redirects: port.acs, completer: port.completer,
+                role: isTop ? .rootPort : .other)
         }
         for device in topology.devices {
             // What names no parent is below a root port of its bus: "port 0000:01".
             let port = "port \(device.address.prefix(7))"
-            if device.parent == nil {
-                fabric.nodes[port] = .init(parent: nil, redirects: [], completer: .extended)
+            // A virtual function is where its physical one is.
+            let physical = device.physicalFunction.flatMap { functions[$0]?.device }
+            let parent = device.parent ?? physical?.parent
+            if parent == nil {
+                fabric.nodes[port] = .init(parent: nil, redirects: [], completer: .extended, role: .rootPort)
             }
             fabric.nodes[device.address] = .init(
-                parent: device.parent ?? port, redirects: device.acs, completer: device.completer)
+                parent: parent ?? port, redirects: device.acs, completer: device.completer,
+                role: functions[device.address]?.config.isIntegrated == true ? .integratedEndpoint : .other)
         }
     }
 
-    /// The TPH completer type of the root port above a function; nil where no port is above it.
-    func rootPortCompleter(above address: String) -> TPHSupport? {
-        fabric.rootPort(above: address).flatMap { fabric.nodes[$0]?.completer }
-    }
-
     /// Whether a port is above a function, so that its bus can be reset.
-    func isBelowPort(_ address: String) -> Bool { fabric.rootPort(above: address) != nil }
+    func isBelowPort(_ address: String) -> Bool { fabric.path(address).count > 1 }
 
     /// Changes access control services while the bench runs, as a program does with setpci.
     func setACS(_ acs: Topology.ACS, of address: String) { fabric.nodes[address]?.redirects = acs }

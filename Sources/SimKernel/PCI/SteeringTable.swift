@@ -18,10 +18,12 @@ final class SteeringTable {
     private var entries: [Int: Entry] = [:]
 
     /// mlx5_st_create, drivers/pci/tph.c:pcie_enable_tph. nil where the device gets no TPH.
-    init?(_ nic: Topology.NIC, _ function: PCIFunction?, rootPort: TPHSupport?) {
-        guard nic.driver == .mlx5, let function, function.config.hasHints, nic.steeringTable != 1 else { return nil }
-        requester = .enabled(of: nic.requester, below: rootPort)
-        guard requester != .none else { return nil }
+    init?(_ nic: Topology.NIC, _ function: PCIFunction?, _ fabric: PCIeFabric) {
+        guard nic.driver == .mlx5, let function, function.config.hasHints, nic.steeringTable != 1,
+            let enabled = TPHSupport.enabled(of: nic.requester, by: fabric.hintLimit(of: function.device.address)),
+            enabled != .none
+        else { return nil }
+        requester = enabled
         self.function = function
         size = max(0, min(nic.steeringTable, ConfigSpace.longestSteeringTable))
         function.config.enableHints(requester, tableSize: size)

@@ -11,12 +11,14 @@ final class HCA {
     let keys: FRMRPools?
     private let number: UInt8
 
-    init(_ nic: Topology.NIC, _ index: Int, _ function: PCIFunction?, _ routes: P2PRoutes) {
+    init(_ index: Int, of topology: Topology, _ function: PCIFunction?, _ routes: P2PRoutes) {
+        let nic = topology.nics[index]
         self.nic = nic
         self.function = function
         number = UInt8(truncatingIfNeeded: index + 1)
-        let rootPort = nic.address.flatMap { routes.rootPortCompleter(above: $0) }
-        steering = SteeringTable(nic, function, rootPort: rootPort)
+        steering =
+            TPHSupport.isSwitchedOff(by: topology.commandLine)
+            ? nil : SteeringTable(nic, function, routes.fabric)
         keys = nic.driver == .mlx5 ? FRMRPools() : nil
     }
 

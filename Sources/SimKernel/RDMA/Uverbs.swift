@@ -38,7 +38,7 @@ final class Uverbs {
             Uverbs.set(&device.pointee.dev_path, "/sys/class/infiniband_verbs/uverbs\(index)")
             Uverbs.set(&device.pointee.ibdev_path, "/sys/class/infiniband/\(nic.name)")
             devices.append(device)
-            hcas.append(HCA(nic, index, nic.address.flatMap { functions[$0] }, routes))
+            hcas.append(HCA(index, of: topology, nic.address.flatMap { functions[$0] }, routes))
         }
         self.devices = devices
         self.hcas = hcas

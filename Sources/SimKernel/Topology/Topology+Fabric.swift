@@ -63,6 +63,9 @@ extension Topology {
 
 /// The parts of "0000:01:00.0".
 extension Topology.Device {
+    /// Whether a host bridge is right above it.
+    var isOnRootBus: Bool { parent?.hasPrefix("pci") == true }
+
     /// "0000:01"
     var bus: Substring { address.prefix { $0 != "." }.dropLast(3) }
     var segment: UInt16 { number(address.prefix { $0 != ":" }) }

@@ -112,8 +112,10 @@ enum HostBench {
         uname(&names)
         let release = withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         let description = insideLab.map { "kernel \(release) in \($0)" } ?? "this machine, kernel \(release)"
-        return Bench(
+        var bench = Bench(
             kind: insideLab == nil ? "host" : "lab", description: description, isSimulated: false, tph: tph,
             machine: Machine.facts, makeKernel: { LiveKernel(capture: capture) })
+        bench.labScripts = ShippedFolders.lab
+        return bench
     }
 }

@@ -40,6 +40,13 @@ struct DoctorCommand: ParsableCommand {
         help: ArgumentHelp("Set an option of that scenario.", valueName: "option=value"))
     var settings: [String] = []
 
+    @Option(
+        name: .customLong("device"),
+        help: ArgumentHelp(
+            "Look at this device before others of its kind; of each kind 12 are looked at. May be given again.",
+            valueName: "ADDRESS-OR-NAME"))
+    var devices: [String] = []
+
     @Flag(help: "Open devices that VFIO has and nobody uses, and ask them too. The kernel resets them.")
     var open = false
 
@@ -48,6 +55,10 @@ struct DoctorCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("Write a picture of the topology as SVG to FILE.", valueName: "FILE"))
     var svg: String?
+
+    /// Set by the lab bench for the peerlab in its guest: where its user has the lab's scripts.
+    @Option(help: .hidden)
+    var labScripts: String?
 
     @OptionGroup var on: RecordBench
 
@@ -72,7 +83,13 @@ struct DoctorCommand: ParsableCommand {
         }
         let pairs = try settings.map { try BenchOptions.pair($0) }
         let diagnosis = Diagnosis(
-            kernel: bench.makeKernel(), depth: .init(opensDevices: open || bench.kind != "host"))
+            kernel: bench.makeKernel(), depth: .init(opensDevices: open || bench.kind != "host"), named: devices,
+            labScripts: labScripts ?? ShippedFolders.lab)
+        if let name = diagnosis.unknown.first {
+            throw ValidationError(
+                "--device \(name): no RDMA device, and no function that VFIO has or could have, is called so; `lspci -D` and "
+                    + "`rdma link` list them")
+        }
         let report = DoctorReport(diagnosis, bench, try judged(diagnosis, bench, library, pairs, outputs))
         if !outputs.takesStandardOutput { for line in report.lines { print(line, to: STDOUT_FILENO) } }
         try outputs.write(report)
@@ -107,6 +124,8 @@ struct DoctorCommand: ParsableCommand {
         var words = ["doctor", "--bench", "host", "--inside-lab", on.lab.inside]
         for folder in on.lib { words += ["--lib", LabRun.path(folder)] }
         for setting in settings { words += ["--set", setting] }
+        for device in devices { words += ["--device", device] }
+        words += ["--lab-scripts", ShippedFolders.lab]
         if let scenario { words += ["--for", LabRun.path(scenario)] }
         if !outputs.all.isEmpty { words += ["--json", GuestJob.result(0)] }
         var run = LabRun(on.lab, lib: on.lib, words)

@@ -4,7 +4,8 @@ import Devices
 extension DoctorReport {
     private static let titles: [String: String] = [
         "kernel": "kernel", "iommu": "IOMMU", "vfio": "VFIO and iommufd", "devices": "devices that VFIO has",
-        "candidates": "devices that could be bound", "nics": "RDMA devices", "routes": "ways from importer to exporter",
+        "candidates": "devices that could be bound", "nics": "RDMA devices", "importer": "importer in the kernel",
+        "routes": "ways from importer to exporter",
         "hints": "hints (TPH)", "limits": "limits",
     ]
 

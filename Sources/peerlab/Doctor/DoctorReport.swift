@@ -93,9 +93,11 @@ struct DoctorReport: Codable {
         }
         topology = TopologyTree(diagnosis).roots
         let needed = scenario.map { Set($0.needs.map(\.rawValue)) }
-        purposes = Finding.Purpose.allCases.filter { needed?.contains($0.rawValue) ?? true }.map {
-            DoctorReport.purpose($0, scenario?.findings ?? diagnosis.findings)
-        }
+        // The lab's importer is of no interest where there is none and nobody asks.
+        let hasImporter = diagnosis.findings.contains { $0.area == .importer }
+        purposes = Finding.Purpose.allCases.filter {
+            needed?.contains($0.rawValue) ?? ($0 != .importer || hasImporter)
+        }.map { DoctorReport.purpose($0, scenario?.findings ?? diagnosis.findings) }
         self.scenario = scenario.map {
             ScenarioVerdict(
                 name: $0.name, needs: $0.needs.map(\.rawValue), devices: $0.devices, lacking: $0.lacking,
@@ -103,8 +105,9 @@ struct DoctorReport: Codable {
         }
     }
 
-    /// Hints need a kernel that nobody ships yet, and type1 is the older of two ways.
-    private static let optional: Set<Finding.Purpose> = [.hints, .type1]
+    /// Hints need a kernel that nobody ships yet, handles are a NIC's own, type1 is the older of two ways, and the importer is the
+    /// lab's.
+    private static let optional: Set<Finding.Purpose> = [.hints, .handles, .type1, .importer]
 
     private static func purpose(_ purpose: Finding.Purpose, _ findings: [Finding]) -> Purpose {
         let concerned = findings.filter { $0.stops.contains(purpose) }

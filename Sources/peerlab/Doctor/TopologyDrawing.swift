@@ -6,7 +6,8 @@ struct TopologyDrawing {
     private static let (width, height) = (300, 58)
     private static let (across, down, top) = (340, 74, 56)
     private static let colours: [TopologyTree.Kind: String] = [
-        .bridge: "#e4e4e7", .port: "#f4f4f5", .exporter: "#dbeafe", .importer: "#dcfce7", .other: "#fef3c7",
+        .bridge: "#e4e4e7", .port: "#f4f4f5", .exporter: "#dbeafe", .importer: "#dcfce7",
+        .candidate: "#fef3c7", .other: "#fafafa",
     ]
 
     private var shapes: [String] = []

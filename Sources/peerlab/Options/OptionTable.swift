@@ -67,7 +67,8 @@ enum OptionTable {
         "minimise": records + [Row(all, "on until budget output timeout memory")],
         "plan": [Row([.sim], "set lib"), Row(all, "bench")],
         "doctor": [
-            Row(all, "bench for set json svg lib"), Row([.host], "open"), lab, Row([.host], "inside-lab"),
+            Row(all, "bench for set device json svg lib"), Row([.host], "open"), lab,
+            Row([.host], "inside-lab lab-scripts"),
         ],
         "check": [Row(all, "json lib")], "init": [],
         "repl": [

@@ -24,7 +24,8 @@ enum ShippedFolders {
     /// A script of scripts/lab, as a user can start it: its path from the working folder where it is below that.
     static func labScript(_ name: String) -> String { "\(lab)/\(name)" }
 
-    private static let lab = first("scripts/lab").map(fromHere) ?? "scripts/lab"
+    /// The folder of these scripts.
+    static let lab = first("scripts/lab").map(fromHere) ?? "scripts/lab"
 
     /// A path from the working folder, where the file is below that.
     static func fromHere(_ path: String) -> String {

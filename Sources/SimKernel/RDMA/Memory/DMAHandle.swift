@@ -59,7 +59,7 @@ extension SimKernel {
     /// drivers/pci/tph.c:pcie_tph_get_cpu_st
     private func cpuTag(_ cpu: Int, isPersistent: Bool, _ steering: SteeringTable) throws(Errno) -> UInt16 {
         let address = steering.function.device.address
-        guard routes.rootPortCompleter(above: address) != nil else { throw Errno(ENODEV) }
+        guard case .rootPort = routes.fabric.hintLimit(of: address) else { throw Errno(ENODEV) }
         let platform = topology.platform
         let tags = isPersistent && !platform.persistentTags.isEmpty ? platform.persistentTags : platform.cpuTags
         guard !tags.isEmpty else { throw Errno(EINVAL) }
