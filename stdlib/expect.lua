@@ -86,13 +86,22 @@ local function both(expected, found)
   return ("expected %s, found %s%s"):format(a, b, a == b and ", another one that is shown alike" or "")
 end
 
+--- Whether it is a text that records keep.
+local function short(value)
+  return type(value) == "string" and #value <= SHORT and not value:find("%c")
+end
+
 --- `found` must equal `expected` (==); `what` says what they are.
 ---@overload fun(found: any, expected: any, what?: string)
 function expect.equal(...)
   takes(2, "equal(found, expected, what)", ...)
   local found, expected, what = ...
   if found ~= expected then
-    case.fail(prefix(what) .. both(expected, found))
+    local message = prefix(what) .. both(expected, found)
+    if short(found) and short(expected) then
+      case.fail(message, found, expected, short(what) and what or nil)
+    end
+    case.fail(message)
   end
 end
 
@@ -169,13 +178,13 @@ function expect.errno(name, fn, ...)
   case.errno(name)
   local ok, err = pcall(fn, ...)
   if ok then
-    case.fail(("expected %s, but the call succeeded"):format(name))
+    case.fail(("expected %s, but the call succeeded"):format(name), "success", name)
   end
   if type(err) ~= "table" or err.name == nil then
     error(err, 0)
   end
   if err.name ~= name then
-    case.fail(("expected %s, found %s"):format(name, tostring(err)))
+    case.fail(("expected %s, found %s"):format(name, tostring(err)), tostring(err.name), name)
   end
   return err
 end

@@ -95,11 +95,12 @@ public struct Call {
 
 func pushError(_ state: OpaquePointer, _ error: ErrorValue) {
     lua_checkstack(state, 8)
-    lua_createtable(state, 0, 10)
+    lua_createtable(state, 0, 13)
     let fields: [(String, String?)] = [
         ("kind", error.kind.text), ("message", error.message), ("operation", error.operation), ("name", error.name),
         ("object", error.object), ("request", error.request), ("hint", error.hint), ("traceback", error.traceback),
-        ("where", error.position.isEmpty ? nil : error.position),
+        ("where", error.position.isEmpty ? nil : error.position), ("found", error.wrong?.found),
+        ("right", error.wrong?.right), ("what", error.wrong?.what),
     ]
     for case (let key, let text?) in fields where !text.isEmpty {
         push(state, key)

@@ -1,3 +1,20 @@
+/// An answer that a script finds wrong.
+public struct WrongAnswer: Sendable, Equatable {
+    /// What was answered: "EADDRINUSE".
+    public var found: String
+    /// What is right.
+    public var right: String
+    /// Of what: "the map"; empty where that is not said.
+    public var what: String
+
+    /// A wrong answer.
+    public init(found: String, right: String, what: String) {
+        self.found = found
+        self.right = right
+        self.what = what
+    }
+}
+
 /// An error as scripts see it: a table with these fields, printed as one line.
 public struct ErrorValue: Error, Sendable {
     /// What kind of error it is.
@@ -18,6 +35,8 @@ public struct ErrorValue: Error, Sendable {
     public var request: String?
     /// The likely reason and what to do.
     public var hint: String?
+    /// Of an expectation: which answer was wrong; nil where it names none.
+    public var wrong: WrongAnswer?
     /// Of a "module not found" error: the module's name, and the names of files that exist.
     public var absentModule: (name: String, known: [String])?
     /// Lua's stack at the error.

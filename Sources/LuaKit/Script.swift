@@ -179,6 +179,9 @@ func readError(_ state: OpaquePointer) -> ErrorValue {
     error.request = text("request")
     error.hint = text("hint")
     error.traceback = text("traceback")
+    if let found = text("found"), let right = text("right") {
+        error.wrong = WrongAnswer(found: found, right: right, what: text("what") ?? "")
+    }
     if case .integer(let value) = field("errno") { error.errno = Int32(truncatingIfNeeded: value) }
     return error
 }

@@ -10,11 +10,11 @@ import Testing
     private final class Program {
         let folder: String
 
-        init(_ record: String) throws {
+        init(_ record: String, _ changed: (String, String) -> String = { c, _ in c }) throws {
             var template = Array("/tmp/peerlab-exported.XXXXXX".utf8CString)
             folder = String(cString: try #require(mkdtemp(&template)))
             let file = try #require(fopen(folder + "/a.c", "w"))
-            fputs(try exportedC(record), file)
+            fputs(changed(try exportedC(record), folder), file)
             fclose(file)
             let (status, output) = Program.shell(
                 "gcc -Wall -Wextra -Werror -Wunused -O1 -o \(folder)/a \(folder)/a.c -libverbs")
@@ -44,15 +44,19 @@ import Testing
         let same = try Program(recordText("eventfd(0) = eventfd1", "poll(eventfd1, 1) = 0")).run()
         #expect(same == (0, "all answers as recorded\n"))
         let other = try Program(recordText("eventfd(0) = eventfd1", "poll(eventfd1, 1) = 1")).run()
-        #expect(other == (1, "line 4: poll is 0, was 1 when it was recorded\n1 answers differ\n"))
+        #expect(other == (1, "call 2: poll: 0 (no error), was 1 (no error) when it was recorded\n1 answers differ\n"))
         let none = try Program(recordText("open(\"/dev/vfio/devices/vfio99\", 2) = device1", "close(device1) = 0"))
         #expect(
             none.run()
-                == (4, "line 3: /dev/vfio/devices/vfio99: No such file or directory; nothing more is done\n"))
+                == (4, "call 1: /dev/vfio/devices/vfio99: No such file or directory; nothing more is done\n"))
         #expect(none.run("/dev/null") == (0, "all answers as recorded\n"))
         let help = none.run("--help")
         #expect(help.status == 0 && help.output.contains("\n  /dev/vfio/devices/vfio99\n"), "\(help)")
-        #expect(none.run("/dev/null /dev/null").status == 1 && none.run("--kselftest").status == 1)
+        #expect(
+            help.output.contains(
+                "\n  0 every answer is the recorded one, be that right or wrong: the record does not say\n"))
+        // 1 would say that an answer differs.
+        #expect(none.run("/dev/null /dev/null").status == 4 && none.run("--kselftest").status == 4)
         #expect(try Program(recordText("nanosleep(1) = 0")).run("--help").status == 0)
     }
 
@@ -63,8 +67,8 @@ import Testing
         ).run()
         #expect(status == 1)
         #expect(
-            output == "line 3: mmap: Cannot allocate memory, was no error when it was recorded\n"
-                + "line 3: map1 is not there; nothing more is done\n1 answers differ\n")
+            output == "call 1: mmap: -12 (Cannot allocate memory), was 0 (no error) when it was recorded\n"
+                + "1 answers differ\n")
     }
 
     /// Positions in a file, which the kernel tells: the loop asks for each that the record has.
@@ -77,15 +81,15 @@ import Testing
                 }.joined()
         }
         let c = try exportedC(record(472))
-        #expect(c.contains("/* lines 4 to 63: 20 times alike */"), "\(c)")
+        #expect(c.contains("/* calls 2 to 61: 20 times alike */"), "\(c)")
         #expect(c.split(separator: "\n").count { $0.contains("result(lseek(") } == 2)
         #expect(try Program(record(472)).run() == (0, "all answers as recorded\n"))
         // The last is no part of the loop, and differs.
         let other = try exportedC(record(473))
-        #expect(other.contains("/* lines 4 to 60: 19 times alike */"), "\(other)")
+        #expect(other.contains("/* calls 2 to 58: 19 times alike */"), "\(other)")
         #expect(
             try Program(record(473)).run()
-                == (1, "line 61: lseek is 472, was 473 when it was recorded\n1 answers differ\n"))
+                == (1, "call 59: lseek: 472 (no error), was 473 (no error) when it was recorded\n1 answers differ\n"))
     }
 
     @Test func whatDiffersIsNoLoop() throws {
@@ -108,10 +112,10 @@ import Testing
                 "ioctl(device9, VFIO_DEVICE_FEATURE, {argsz=40, feature=DMA_BUF, operation=GET, region_index=2, open_flags=0, "
                     + "flags=0, nr_ranges=1, dma_ranges=[{offset=0, length=0x1000}]}) = dmabuf11",
                 "close(dmabuf11) = 0", "eventfd(0) = eventfd4", "eventfd(0) = eventfd8"))
-        for name in ["exporter_fd", "device_fd", "iommu_fd", "dmabuf_fd", "event1_fd", "event2_fd"] {
-            #expect(c.contains("static int \(name) = -1;\n"), "\(name)")
-        }
-        #expect(c.contains("/* close(dmabuf_fd) = 0 */"))
+        let names = ["device_fd", "exporter_fd", "iommu_fd", "dmabuf_fd", "event1_fd", "event2_fd"]
+        let declared = c.split(separator: "\n").filter { $0.hasPrefix("static int ") && $0.contains(" = -1") }
+        #expect(names.allSatisfy { name in declared.contains { $0.contains(" \(name) = -1") } }, "\(declared)")
+        #expect(c.contains("/* 5. close(dmabuf_fd) = 0 */"))
         #expect(!c.contains("device9") && !c.contains("dmabuf11"))
     }
 
@@ -131,9 +135,78 @@ import Testing
                 "ioctl(iommufd1, IOMMU_IOAS_ALLOC, {size=12, flags=0} => {out_ioas_id=ioas1}) = 0"))
         #expect(c.contains("#include <linux/vfio.h>\n"))
         #expect(c.contains("#if __has_include(<linux/iommufd.h>)\n"))
-        #expect(c.contains("#ifndef VFIO_DEVICE_FEATURE_DMA_BUF\nstruct newer_vfio_device_feature_dma_buf {"))
-        #expect(c.contains(".flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF,"))
+        let definition = "#define VFIO_DEVICE_FEATURE_DMA_BUF 0xb\nstruct vfio_device_feature_dma_buf {"
+        #expect(c.contains("#ifndef VFIO_DEVICE_FEATURE_DMA_BUF\n" + definition))
+        // Each supported header has these.
+        #expect(!c.contains("define VFIO_DEVICE_FEATURE ") && !c.contains("define VFIO_DEVICE_FEATURE_GET"))
+        #expect(c.contains(".flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF }"))
         #expect(!c.contains("at_end_of_page") && !c.contains("sys/mman.h") && !c.contains("same_bytes"))
+    }
+
+    /// Calls behind `eventfd(0) = eventfd1`, what the script says, and the program's end.
+    private static let wrongAnswers: [(lines: [String], status: Int32)] = [
+        // The bug is there; it is not; another answer than both.
+        (["ftruncate(eventfd1, 5) = -1 EINVAL", "#! wrong \"EINVAL\", right \"0\": the place"], 1),
+        (["ftruncate(eventfd1, 5) = -1 EPERM", "#! wrong \"EPERM\", right \"EINVAL\": the place"], 0),
+        (["ftruncate(eventfd1, 5) = -1 EPERM", "#! wrong \"EPERM\", right \"EACCES\": the place"], 4),
+        // What is refused rightly was not.
+        (["ftruncate(eventfd1, 5) = 0", "#! wrong \"0\", right \"EINVAL\": the place"], 0),
+        // A refusal that failed the script, as older records have it too.
+        (["ftruncate(eventfd1, 5) = -1 EINVAL", "#! failed ftruncate EINVAL: a.lua:1: no"], 1),
+        (["poll(eventfd1, 1) = -1 EINVAL", "#! failed poll EINVAL: a.lua:1: no"], 0),
+        // Another answer before it; and one after it, which follows from a right one.
+        (["poll(eventfd1, 1) = 1", "ftruncate(eventfd1, 5) = -1 EPERM", "#! wrong \"EPERM\", right \"EINVAL\": x"], 4),
+        (["ftruncate(eventfd1, 5) = -1 EPERM", "poll(eventfd1, 1) = 1", "#! wrong \"EPERM\", right \"EINVAL\": x"], 0),
+        // Nothing tells which call answered it.
+        (["poll(eventfd1, 1) = 0", "#! wrong \"4, 8\", right \"4\": pages"], 1),
+        (["poll(eventfd1, 1) = 1", "#! wrong \"4, 8\", right \"4\": pages"], 4),
+        // Calls that a program cannot make may be what decides.
+        (["readlink(\"/a\") = 1", "#! wrong \"4, 8\", right \"4\": pages"], 4),
+    ]
+
+    /// As kselftest asks: 0 where a kernel answers rightly, 1 where it has the bug, 4 where neither is shown. This kernel answers
+    /// EINVAL to ftruncate(2) of an eventfd.
+    @Test(arguments: wrongAnswers)
+    func exitCodesTellWhetherTheBugIsThere(_ lines: [String], _ status: Int32) throws {
+        let program = try Program(
+            (["eventfd(0) = eventfd1"] + lines).reduce("peerlab record 1\n\n") { text, line in
+                text + line + (line.hasPrefix("#!") ? "\n" : " <0.000001>\n")
+            })
+        let (found, output) = program.run()
+        #expect(found == status, "\(output)")
+        #expect(
+            program.run("--help").output.contains(
+                "\n  0 the kernel answers as a right one does\n  1 the bug is present\n"))
+    }
+
+    /// Each PCI address has a name of its own for its device.
+    @Test func devicesOfManyAddressesStayApart() throws {
+        let paths = (0..<20).map { "/dev/vfio/devices/vfio\($0)" }
+        let opens = paths.enumerated().map { "open(\"\($1)\", 0) = device\($0 + 1) <0.000001>\n" }.joined()
+        let text = "peerlab record 1\n\n\(opens)read(device1, <61>, 1) = 1 <0.000001>\n"
+        let program = try Program(text) { c, folder in
+            c.replacing("/sys/bus/pci/devices", with: folder).replacing(
+                "\"/dev/vfio/devices/%s\"", with: "\"\(folder)/%s\"")
+        }
+        for number in paths.indices {
+            let folder = "\(program.folder)/\(number)"
+            mkdir(folder, 0o700)
+            mkdir(folder + "/vfio-dev", 0o700)
+            mkdir(folder + "/vfio-dev/vfio\(number)", 0o700)
+            let file = try #require(fopen("\(program.folder)/vfio\(number)", "w"))
+            fputs(number == 0 ? "a" : "b", file)
+            fclose(file)
+        }
+        let (status, output) = program.run(paths.indices.map(String.init).joined(separator: " "))
+        #expect(status == 0, "\(output)")
+    }
+
+    /// Memory that calls are given is not taken back for later ones.
+    @Test func eachCallHasMemoryOfItsOwn() throws {
+        let call = "ioctl(eventfd1, 0x5401, <01 02 03 04>) = -1 ENOTTY"
+        let c = try exportedC("peerlab record 1\n\neventfd(0) = eventfd1 <0.000001>\n\(call) <0.000001>\n")
+        #expect(c.contains("static void *place;") && c.contains("at_end_of_page(&place, bytes, 4)"), "\(c)")
+        #expect(!c.contains("munmap"))
     }
 
     /// Whatever the installed headers have: a call of every request that has a structure, with all its members.

@@ -91,7 +91,7 @@ import Testing
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, \(name)=1}) = 0"
             ))
         #expect(c.contains("uint32_t member_\(name);"))
-        #expect(c.contains(".member_\(name) = 1,"))
+        #expect(c.contains(".member_\(name) = 1"))
     }
 
     @Test func structuresOfOneNameAndOtherMembersAreTwo() throws {
@@ -101,8 +101,8 @@ import Testing
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, a=1}) = 0",
                 "feature FOO number=77 size=8 b=0:8",
                 "ioctl(device1, VFIO_DEVICE_FEATURE, {argsz=16, feature=77, operation=2, b=1}) = 0"))
-        #expect(c.contains("struct local_vfio_device_feature_foo {\n"))
-        #expect(c.contains("struct local_vfio_device_feature_foo_2 {\n"))
+        #expect(c.contains("struct local_vfio_device_feature_foo { "))
+        #expect(c.contains("struct local_vfio_device_feature_foo_2 { "))
         #expect(c.contains("\t\t\tstruct local_vfio_device_feature_foo_2 data;"))
     }
 
@@ -116,11 +116,6 @@ import Testing
             ))
         #expect(c.contains("wc[0].status"))
         #expect(!c.contains(", qp1_qp_num);"))
-    }
-
-    @Test func areasAtTheEndOfAPageAreGivenBack() throws {
-        let c = try exportedC(recordText("ioctl(-1, 0x5401, <00*8>) = -1 EBADF"))
-        #expect(c.contains("munmap("))
     }
 
     @Test(arguments: [
@@ -191,7 +186,7 @@ import Testing
                 "open(\"/dev/vfio/vfio\", O_RDWR) = container1", "mmap(0x1000, 3, 0x22, -1, 0) = map1",
                 "ioctl(container1, VFIO_IOMMU_DIRTY_PAGES, {argsz=48, flags=GET_BITMAP, iova=0, size=0x1000, "
                     + "bitmap_pgsize=0x1000, bitmap_size=64, bitmap_data=map1} => {bitmap_data=map1}) = 0"))
-        #expect(c.contains("arg.fixed.bitmap_data, (uintptr_t)map1);"), "\(c)")
+        #expect(c.contains("arg.bitmap_data, (uintptr_t)map1);"), "\(c)")
     }
 
     @Test func aRecordEndsOnce() throws {

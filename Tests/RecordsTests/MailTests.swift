@@ -37,7 +37,7 @@ import Testing
         let pci = Self.maintainers.addressees(of: ["drivers/vfio/pci/vfio_pci_core.c"])
         #expect(pci.to == ["Alex Example <alex@example.org>", "Peter Example <peter@example.org>"])
         #expect(
-            pci.cc == ["Rob Example <rob@example.org>", "kvm@vger.example.org", "linux-kernel@vger.kernel.org"])
+            pci.cc == ["kvm@vger.example.org", "linux-kernel@vger.kernel.org", "Rob Example <rob@example.org>"])
         let deeper = Self.maintainers.addressees(of: ["drivers/vfio/pci/mlx5/main.c"])
         #expect(deeper.to == ["Alex Example <alex@example.org>"])
         #expect(Self.maintainers.addressees(of: ["drivers/vfio/cdx/main.c"]).to == [])
@@ -46,8 +46,9 @@ import Testing
 
     @Test func anAddressIsOneAndNoMore() {
         #expect(Self.maintainers.addressees(of: ["drivers/evil/a.c"]).to == ["Evil <evil@example.org>"])
-        let many = "X\n" + (0..<1000).map { "M:\ta\($0)@example.org\n" }.joined() + "F:\ta/\n"
-        #expect(Maintainers(parsing: many).addressees(of: ["a/b.c"]).to.count == 24)
+        let many = "X\n" + (0..<1000).map { "M:\ta\($0)@example.org\n" }.joined() + "L:\tlist@example.org\nF:\ta/\n"
+        let found = Maintainers(parsing: many).addressees(of: ["a/b.c"])
+        #expect(found.to.count == 22 && found.cc == ["list@example.org", "linux-kernel@vger.kernel.org"])
         #expect(Maintainers(parsing: String(repeating: "F:\t*\n", count: 100_000)).addressees(of: ["a"]).to == [])
     }
 

@@ -100,6 +100,55 @@ private func answers(_ record: Record) -> [Answer] {
         }
     }
 
+    /// Ranges that do not meet, in a record of a refusal that has nothing to do with where they begin.
+    @Test func rangesStayApartAndDescriptorsKeepTheirFlags() throws {
+        var text = try unaligned().text.replacing("{offset=0x1001, ", with: "{offset=0x90000, ")
+        text = text.replacing("region_index=2", with: "region_index=20")
+        let (smaller, _) = try #require(
+            try minimise(Record(parsing: text), "argument.nr_ranges == 3 && errno != none"))
+        guard case .structure(let members)? = smaller.operations.last?.operation.arguments.last,
+            case .list(let ranges)? = members.first(where: { $0.name == "dma_ranges" })?.value
+        else { return #expect(Bool(false), "\(smaller.text)") }
+        let places = ranges.compactMap { range -> (UInt64, UInt64)? in
+            guard case .structure(let members) = range, case .number(let offset, _) = members[0].value,
+                case .number(let length, _) = members[1].value
+            else { return nil }
+            return (offset, length)
+        }.sorted { $0.0 < $1.0 }
+        #expect(
+            places.count == 3 && zip(places, places.dropFirst()).allSatisfy { $0.0 + max($0.1, 1) <= $1.0 },
+            "\(last(smaller))")
+        #expect(last(smaller).contains("open_flags=O_RDWR|O_CLOEXEC"))
+        #expect(
+            smaller.operations.first.map { Record.line($0.operation).contains("O_RDWR") } ?? false, "\(smaller.text)")
+    }
+
+    /// Each list of devices names the same ones: what needs them needs one list.
+    @Test func aListOfDevicesThatIsNotNeededGoes() throws {
+        let list = "ibv_get_device_list() = 0 {devices=[{name=\"a\", device=ibdev1}]}"
+        let record = try Record(
+            parsing: recordText(list, list, "ibv_open_device(device=ibdev1) = context1", "close(-1) = -1 EBADF"))
+        let lines = record.operations.map { record.entries[$0.index].line }
+        #expect(record.without([lines[0]]).operations.map(\.operation.name).count == 3)
+        #expect(record.without([lines[1]]).operations.map(\.operation.name).count == 3)
+        #expect(record.without([lines[0], lines[1]]).operations.map(\.operation.name) == ["close"])
+    }
+
+    /// What a script says of the answer that is shown stays, and so does what the scenario says of itself.
+    @Test func whatIsWrongWithTheFailureStays() throws {
+        var lines = try standardRecord().text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let last = try #require(lines.lastIndex { $0.contains("-1 ENOENT") })
+        lines.insert("#! wrong \"ENOENT\", right \"success\": the unmap", at: last + 1)
+        let other = try #require(lines.firstIndex { $0.contains(" = ") })
+        lines.insert("#! wrong \"0\", right \"EINVAL\": another", at: other + 1)
+        lines.insert("#! scenario expected: it is unmapped", at: other)
+        let record = try Record(parsing: lines.joined(separator: "\n"))
+        let (smaller, _) = try #require(try minimise(record, "errno == ENOENT"))
+        #expect(smaller.decisions.map(\.judgement.what) == ["the unmap"])
+        #expect(smaller.decisions.first?.operation == smaller.operations.last?.index)
+        #expect(try Record(parsing: smaller.text).scenario("expected") == "it is unmapped")
+    }
+
     /// What a record asks with its last operation, as text.
     private func last(_ record: Record) -> String { record.operations.last.map { Record.line($0.operation) } ?? "" }
 

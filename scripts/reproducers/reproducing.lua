@@ -19,6 +19,7 @@ function reproducing.bug(t, found, wrong, right, what)
     case.fail(("the bug is gone: %s is %s, as a right kernel has it; expect that from now on"):format(what, right))
   end
   expect.equal(found, wrong, what)
+  case.wrong(found, right, what)
   t:log(("%s: %s; as a fixed kernel would, %s: no"):format(what, found, right))
 end
 

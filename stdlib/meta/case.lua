@@ -44,9 +44,18 @@ function case:latencies(name, histogram, labels) end
 ---@param sometimes? boolean whether the kernel may leave it out: it limits how often it reports an IOMMU fault, for one
 function case:expect_kernel_log(pattern, sometimes) end
 
----Ends the case as failed; what `expect` uses.
+---Ends the case as failed; what `expect` uses. Records keep which answer was wrong.
 ---@param message string what was expected and what was found
-function case.fail(message) end
+---@param found? string what the kernel answered: "EADDRINUSE"
+---@param right? string what a right kernel answers
+---@param what? string of what: "the map"
+function case.fail(message, found, right, what) end
+
+---Says in a record that an answer of the kernel is wrong, and goes on: a mail or C made of the record then knows the bug. For a case that passes while the kernel has a known bug.
+---@param found string what the kernel answered: "EADDRINUSE"
+---@param right string what a right kernel answers
+---@param what? string of what: "the map"
+function case.wrong(found, right, what) end
 
 ---An errno's number; a name that none has is refused. What `expect` uses.
 ---@param name string a C name, such as "EINVAL"

@@ -109,6 +109,8 @@ public final class Host {
         }
     }
 
+    /// Called where a case finds an answer wrong, and goes on.
+    public var foundWrong: ((WrongAnswer) -> Void)?
     /// Called after a case has logged or measured something, before it continues.
     public var hasNews: (() -> Void)?
     private var newsTold = (log: 0, metrics: 0, distributions: 0)

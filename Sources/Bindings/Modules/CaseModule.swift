@@ -15,6 +15,24 @@ private enum LabelKeys {
     static let conditions: [any TableKey] = [size, st, ph]
 }
 
+/// Which answer of the kernel a script finds wrong.
+private func wrongAnswer(_ absence: Parameter.Fallback) -> [Parameter] {
+    [
+        Parameter("found", .string(0...200), absence, "what the kernel answered: \"EADDRINUSE\""),
+        Parameter("right", .string(0...200), absence, "what a right kernel answers"),
+        Parameter("what", .string(0...200), .absent, "of what: \"the map\""),
+    ]
+}
+
+extension Call {
+    /// The same from the arguments from `first` on.
+    fileprivate func wrongAnswer(from first: Int) -> WrongAnswer {
+        WrongAnswer(
+            found: self[first].string, right: self[first + 1].string,
+            what: self[first + 2].isPresent ? self[first + 2].string : "")
+    }
+}
+
 /// The first argument of a case function (`t`). Registered as a module, so that it is described like everything else.
 let caseModule = Module(
     "case", "The running case; the first argument of each case's function.",
@@ -104,9 +122,26 @@ let caseModule = Module(
                 }
             }),
         Function(
-            "fail", [Parameter("message", .string, .required, "what was expected and what was found")],
-            "Ends the case as failed; what `expect` uses.",
-            entry: { Call($0, $1).run { call in throw ErrorValue(kind: .expectation, call[0].string) } }),
+            "fail",
+            [Parameter("message", .string, .required, "what was expected and what was found")] + wrongAnswer(.absent),
+            "Ends the case as failed; what `expect` uses. Records keep which answer was wrong.",
+            entry: {
+                Call($0, $1).run { call in
+                    var error = ErrorValue(kind: .expectation, call[0].string)
+                    if call[1].isPresent, call[2].isPresent { error.wrong = call.wrongAnswer(from: 1) }
+                    throw error
+                }
+            }),
+        Function(
+            "wrong", wrongAnswer(.required),
+            "Says in a record that an answer of the kernel is wrong, and goes on: a mail or C made of the record then knows the "
+                + "bug. For a case that passes while the kernel has a known bug.",
+            entry: {
+                Call($0, $1).run { call in
+                    call.host.foundWrong?(call.wrongAnswer(from: 0))
+                    return call.nothing
+                }
+            }),
         Function(
             "errno", [Parameter("name", .string(1...100), .required, "a C name, such as \"EINVAL\"")],
             returns: [.integer],

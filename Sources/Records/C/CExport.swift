@@ -6,12 +6,14 @@ import Kernel
 public struct CExport {
     private let record: Record
     private let isKselftest: Bool
+    /// Whether it stands in a mail, which says what the record says of the bug itself.
+    private let isInMail: Bool
     private var decoder = Decoder()
     let names: CNames
     /// Structures, in the order of their first use.
     var structures: [CDefinition] = []
     /// Numbers that the program defines where its headers do not.
-    private var numbers: [(name: String, value: UInt64, isKernels: Bool)] = []
+    private(set) var numbers: [(name: String, value: UInt64, isKernels: Bool)] = []
     /// The kernel's headers that the calls need.
     private var headers: Set<String> = []
     /// Variables for what calls give: their C types and names.
@@ -23,18 +25,43 @@ public struct CExport {
     private var parts: [(title: String, lines: [String])] = []
     private var entries: [CEntry] = []
 
-    /// Exports `record`; `kselftest` makes it a test of the kernel's harness (tools/testing/selftests/kselftest_harness.h).
-    public init(_ record: Record, kselftest: Bool = false) {
+    /// Calls so far, also those that are not made.
+    private var count = 0
+    /// Whether the calls of the part are all made, and all answers compared.
+    private var isWhole = true
+    /// Answers that show a bug, so far; whether the part has one, and whether calls follow one in its part.
+    private var decided = 0, hasDecided = false, goesOn = false
+    /// Whether the record says that an answer is wrong.
+    let decides: Bool
+    /// How often the record's calls name what it has names for.
+    private var uses: [String: Int] = [:]
+
+    /// Exports `record`; `kselftest` makes it a test of the kernel's harness (tools/testing/selftests/kselftest_harness.h). Where
+    /// the record says that an answer is wrong, the program ends with 0 where a kernel answers rightly, and with 1 where it has
+    /// the bug; otherwise with 0 where all answers are the recorded ones.
+    public init(_ record: Record, kselftest: Bool = false, inMail: Bool = false) {
         self.record = record
         isKselftest = kselftest
+        isInMail = inMail
         names = CNames(
             record.entries.lazy.compactMap { if case .operation(let operation) = $0.kind { operation } else { nil } })
-        for entry in record.entries {
+        let decisions = record.decisions
+        decides = !decisions.isEmpty
+        for (_, operation) in record.operations {
+            let values = operation.arguments + [operation.result] + operation.outputs.map(\.value)
+            for symbol in values.flatMap(CStep.symbols) { uses[symbol, default: 0] += 1 }
+        }
+        let byOperation = Dictionary(
+            decisions.compactMap { one in one.operation.map { ($0, one) } }, uniquingKeysWith: { first, _ in first })
+        for (index, entry) in record.entries.enumerated() {
             switch entry.kind {
             case .comment(let text): add(text)
             case .failure(let failure): note("here the script failed\(CText.comment(failure.text))")
             case .feature(let feature): decoder.add(feature)
-            case .operation(let operation): add(operation, entry.line)
+            case .operation(let operation): add(operation, byOperation[index])
+            case .judgement(let judgement):
+                if let one = decisions.first(where: { $0.entry == index }), one.operation == nil { add(judgement) }
+            case .scenario: break
             }
         }
         finishPart("")
@@ -44,12 +71,17 @@ public struct CExport {
     public var text: String {
         var calls: [String] = []
         for (index, part) in parts.enumerated() {
-            calls.append("/* \(CText.comment(part.title)) */")
-            calls += ["static void part_\(index + 1)(void)", "{"] + part.lines + ["}", ""]
+            let name = parts.count == 1 ? "make_calls" : "part_\(index + 1)"
+            calls += ["/* \(CText.comment(part.title)) */", "static void \(name)(void)", "{"]
+            calls += (goesOn ? ["\tdecided = 0;"] : []) + part.lines + ["}", ""]
         }
-        calls += ["static void make_calls(void)", "{"] + parts.indices.map { "\tpart_\($0 + 1)();" } + ["}", ""]
-        let pieces = CPiece.needed(by: calls)
-        let frame = CFrame(pieces, hasPaths: !paths.isEmpty, isKselftest: isKselftest)
+        if parts.count != 1 {
+            calls += ["static void make_calls(void)", "{"] + parts.indices.map { "\tpart_\($0 + 1)();" } + ["}", ""]
+        }
+        let pieces = CPiece.needed(by: calls, decides: decides, goesOn: goesOn)
+        let frame = CFrame(
+            names: Set(pieces.map(\.name)), paths: paths, isInMail: isInMail, decisions: decided, goesOn: goesOn,
+            isKselftest: isKselftest)
         let body = frame.variables + pieces.map(\.text) + calls + frame.beginning + [frame.end]
         return (declarations(body) + body).joined(separator: "\n")
     }
@@ -64,46 +96,37 @@ public struct CExport {
         if usesVerbs { lines.append("#include <infiniband/verbs.h>") }
         if isKselftest { lines.append("#include \"kselftest_harness.h\"") }
         lines.append("")
-        if !(structures.isEmpty && numbers.isEmpty), !headers.isEmpty {
-            lines += ["/* What the kernel's headers on this machine may be too old to have. */", ""]
+        lines += definitions
+        let types = variables.map(\.type).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        for type in types {
+            // Of a pointer the asterisk belongs to each name.
+            let stem = type.hasSuffix("*") ? String(type.dropLast()) : type + " "
+            let names = variables.filter { $0.type == type }.map {
+                type.dropFirst(stem.count) + $0.name + initial(type)
+            }
+            lines += CText.lines(names.map { String($0) }).map { "static \(stem)\($0.dropLast());" }
         }
-        // Before numbers, by which they are known.
-        lines += structures.map { $0.text + "\n" }
-        for (name, value, isKernels) in numbers {
-            let line = "#define \(name) \(CText.number(value))"
-            lines += isKernels ? ["#ifndef \(name)", line, "#endif"] : [line]
-        }
-        if !numbers.isEmpty { lines.append("") }
-        if !variables.isEmpty { lines.append("/* What calls gave. */") }
-        lines += variables.map { "static \($0.type)\($0.type.hasSuffix("*") ? "" : " ")\($0.name)\(initial($0.type));" }
-        if !paths.isEmpty {
-            lines.append("static const char *paths[] = {")
-            lines += paths.map { "\t\(CText.quoted($0))," } + ["\tNULL", "};"]
-        }
-        return lines + [""]
+        guard !paths.isEmpty else { return lines + [""] }
+        let list = CText.lines(paths.map { CText.quoted($0) })
+        if list.count == 1 { return lines + ["static const char *paths[] = { \(list[0].dropLast()) };", ""] }
+        return lines + ["static const char *paths[] = {"] + list.map { "\t" + $0 } + ["};", ""]
     }
 
     private var head: String {
-        var lines = ["/* The calls of a record, made again; each answer is compared with the recorded one."]
-        for (key, value) in record.header { lines.append(" *   \(CText.comment("\(key): \(value)"))") }
-        lines.append(" *")
+        let header = ["script", "bench", "kernel"].compactMap { key in record[key].map { "\(key): \($0)" } }
+        let told = Record.scenarioKeys.compactMap { key in record.scenario(key).map { "\(key): \($0)" } }
+        var lines = ["The calls of a record, made again; each answer is compared with the recorded one."]
+        for text in isInMail ? [] : header + told { lines += Wrapped.lines(text, rest: "    ", width: 100) }
         if isKselftest {
             lines.append(
-                " * A test for tools/testing/selftests; the variable DEVICES has paths or PCI addresses, with commas, in"
-            )
-            lines.append(" * place of, in order:")
+                "For tools/testing/selftests. The variable DEVICES has paths or PCI addresses in place of `paths`.")
         } else {
-            lines.append(
-                " * gcc -Wall -Wextra FILE.c -o FILE\(usesVerbs ? " -libverbs" : "") && ./FILE"
-                    + (paths.isEmpty ? "" : " [DEVICE...]"))
-            if !paths.isEmpty { lines.append(" * Each DEVICE is a path or a PCI address, in place of, in order:") }
+            let library = usesVerbs ? " -libverbs" : ""
+            lines.append("gcc -Wall -Wextra FILE.c -o FILE\(library) && ./FILE; its --help tells what exit codes mean")
         }
-        lines += paths.map { " *   \(CText.comment($0))" }
-        lines += [
-            " * It stops at the first thing that is not there. It ends with 0 where every answer is the recorded one, 1",
-            " * where one differs, 4 where a device is not there. */",
-        ]
-        return lines.joined(separator: "\n")
+        lines = lines.map { " * " + CText.comment($0) }
+        lines[0] = "/*" + lines[0].dropFirst(2)
+        return lines.joined(separator: "\n") + " */"
     }
 
     private func initial(_ type: String) -> String { type == "int" ? " = -1" : "" }
@@ -123,27 +146,59 @@ public struct CExport {
         if !entries.isEmpty { parts.append((title, CLoop.lines(entries))) }
         entries = []
         title = next
+        (isWhole, hasDecided) = (true, false)
     }
 
-    private mutating func add(_ operation: Operation, _ line: Int) {
-        if operation.isInjected {
-            return note("line \(line): \(CText.comment(operation.name)) was refused by a fault plan, not by the kernel")
-        }
+    private mutating func leaveOut(_ operation: Operation, _ reason: String) {
+        note("call \(count): \(CText.comment(operation.name)) \(CText.comment(reason))")
+        isWhole = false
+    }
+
+    /// A call that shows the bug, and is not made.
+    private mutating func cannotDecide(_ operation: Operation) {
+        (decided, hasDecided) = (decided + 1, true)
+        entries.append(.comment("\tdecide(\(count), \(CText.quoted(operation.name)), \"not made\", 0, 0);"))
+    }
+
+    private mutating func add(_ operation: Operation, _ decision: Record.Decision?) {
+        count += 1
+        if operation.isInjected { return leaveOut(operation, "was refused by a fault plan, not by the kernel") }
         if let reason = reasonNotToMake(operation) {
-            return note("line \(line): \(CText.comment(operation.name)) is not made: \(CText.comment(reason))")
+            leaveOut(operation, "is not made: \(reason)")
+            if decision != nil { cannotDecide(operation) }
+            return
         }
         if operation.signature.name == "ibv_create_qp" { noteQueuePair(operation) }
         if case .symbol(let made, _) = operation.result, case .symbol(let parent, _)? = operation.arguments.first {
             children[parent, default: []].append(made)
         }
-        var step = CStep(operation, line: line, names: names)
+        if hasDecided { goesOn = true }
+        var step = CStep(operation, number: count, names: names, decision: decision)
         step.write(&self, decoder)
+        isWhole = isWhole && step.isWhole
         // A comment alone says why there is no call.
-        if step.lines.count == 1 {
+        guard step.lines.count > 1 else {
             entries.append(.comment(step.lines[0]))
-        } else {
-            entries.append(.step(comment: step.lines[0], code: Array(step.lines.dropFirst()), line: line))
+            if decision != nil { cannotDecide(operation) }
+            return
         }
+        if let judgement = decision?.judgement {
+            let text = "\(judgement.found), where a right kernel answers: \(judgement.right)"
+            note("the bug: \(CText.comment(text))")
+            (decided, hasDecided) = (decided + 1, true)
+        }
+        entries.append(.step(comment: step.lines[0], code: Array(step.lines.dropFirst()), number: count))
+    }
+
+    /// What a script found wrong, where nothing tells which call answered it: that it is there follows from equal answers alone.
+    private mutating func add(_ judgement: Record.Judgement) {
+        let text = "\(judgement.what): \(judgement.found), where a right kernel has \(judgement.right)"
+        (decided, hasDecided) = (decided + 1, true)
+        let code =
+            isWhole
+            ? "decide(\(count), \"the calls up to here\", differences ? \"other answers\" : \"as recorded\", !differences, 0);"
+            : "decide(\(count), \"the calls up to here\", \"not all are made\", 0, 0);"
+        entries.append(.step(comment: "\t/* the bug: \(CText.comment(text)) */", code: ["\t" + code], number: count))
     }
 
     /// Bytes of data that one call may have, of which a recorder keeps 16 KiB, and all together.
@@ -189,6 +244,9 @@ public struct CExport {
     mutating func define(_ name: String, _ value: UInt64, isKernels: Bool = true) {
         if !numbers.contains(where: { $0.name == name }) { numbers.append((name, value, isKernels)) }
     }
+
+    /// Whether a name comes again.
+    func isUsed(_ symbol: String) -> Bool { uses[symbol, default: 0] > 1 }
 
     /// The variable for what a name of the record stands for.
     mutating func declare(_ symbol: String, _ type: String) -> String {

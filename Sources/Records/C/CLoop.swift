@@ -2,7 +2,7 @@
 enum CEntry {
     case comment(String)
     /// A call: its comment, and its code, each line with one tab before it.
-    case step(comment: String, code: [String], line: Int)
+    case step(comment: String, code: [String], number: Int)
 }
 
 /// Repeated calls as loops: a block of calls that follows itself at least twice, in which every number is the same each time,
@@ -100,7 +100,7 @@ struct CLoop {
         if case .step(_, _, let first) = entries[index],
             case .step(_, _, let last) = entries[index + period * count - 1]
         {
-            lines.append("\t/* lines \(first) to \(last): \(count) times alike */")
+            lines.append("\t/* calls \(first) to \(last): \(count) times alike */")
         }
         lines.append("\tfor (uint64_t turn = 0; turn < \(count); turn++) {")
         for step in index..<(index + period) {

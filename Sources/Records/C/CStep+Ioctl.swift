@@ -9,7 +9,7 @@ extension CStep {
         let before = "ioctl(\(argument(0)), \(request.name)"
         switch (request.argument, operation.arguments[2]) {
         case (.string, .text(let text)):
-            finish("\(before), \(CText.quoted(text)))", request, nil, &file)
+            finish("\(before), \(CText.quoted(text)))", nil, &file)
         case (.structure(let layout), .structure(let members)):
             structure(before, request, layout, members, &file)
         case (.feature, .structure(let members)):
@@ -19,22 +19,27 @@ extension CStep {
             }
             structure(before, request, decoder.layout(ofFeature: number, .max), members, &file)
         case (_, .bytes(let bytes)):
-            put("{")
-            put("\tstatic const uint8_t bytes[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
-            finish("\(before), at_end_of_page(bytes, \(bytes.count)))", request, nil, &file, isOpen: true)
+            passed(bytes, before, &file)
         default:
-            finish("\(before), \(argument(2)))", request, nil, &file)
+            finish("\(before), \(argument(2)))", nil, &file)
         }
     }
 
     private mutating func raw(_ file: inout CExport) {
         let before = "ioctl(\(argument(0)), \(argument(1))"
         guard case .bytes(let bytes) = operation.arguments[2] else {
-            return finish("\(before), \(argument(2)))", nil, nil, &file)
+            return finish("\(before), \(argument(2)))", nil, &file)
         }
+        passed(bytes, before, &file)
+    }
+
+    /// An argument of which only the bytes are known.
+    private mutating func passed(_ bytes: [UInt8], _ before: String, _ file: inout CExport) {
         put("{")
         put("\tstatic const uint8_t bytes[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
-        finish("\(before), at_end_of_page(bytes, \(bytes.count)))", nil, nil, &file, isOpen: true)
+        put("\tstatic void *place;")
+        put("")
+        finish("\(before), at_end_of_page(&place, bytes, \(bytes.count)))", nil, &file, isOpen: true)
     }
 
     /// Members as an initializer; what they point to, and trailing arrays, are variables of their own.
@@ -43,33 +48,41 @@ extension CStep {
         _ file: inout CExport
     ) {
         let arrays = CStructure.arrays(layout, members)
-        var element: String?
+        let room = CStructure.room(layout, members, arrays)
+        let type: String
+        var data: (name: String, element: String?)?
+        if let feature = feature(members) {
+            type = "vfio_device_feature"
+            if layout.size > CStructure.headerSize { data = file.data(layout, ofFeature: feature) }
+        } else {
+            type = file.structure(layout, of: request)
+        }
         put("{")
         pointed(members, layout)
-        put("\tstruct {")
-        if let feature = feature(members) {
-            put("\t\tstruct vfio_device_feature header;")
-            if layout.size > CStructure.headerSize {
-                let data = file.data(layout, ofFeature: feature)
-                element = data.element
-                put("\t\tstruct \(data.name) data;")
-            }
+        isPlain = arrays.isEmpty && room == nil && data == nil
+        if isPlain {
+            put("\tstruct \(type) arg", initializers(members, layout, &file))
         } else {
-            put("\t\tstruct \(file.structure(layout, of: request)) fixed;")
+            put("\tstruct {")
+            put("\t\tstruct \(type) \(feature(members) == nil ? "fixed" : "header");")
+            if let data { put("\t\tstruct \(data.name) data;") }
+            for array in arrays { put("\t\t\(data?.element.map(array.declaration) ?? array.declaration);") }
+            if let room { put("\t\tuint8_t room[\(room)];") }
+            put("\t} __attribute__((packed)) arg", initializers(members, layout, &file) + arrays.map(elements))
         }
-        for array in arrays { put("\t\t\(element.map(array.declaration) ?? array.declaration);") }
-        if let room = CStructure.room(layout, members, arrays) { put("\t\tuint8_t room[\(room)];") }
-        put("\t} __attribute__((packed)) arg = {")
-        initializers(members, layout, &file)
-        for array in arrays { elements(array) }
-        put("\t};")
-        patches(members, within: CStructure.size(layout, members))
         var address = "&arg"
-        if let size = CStructure.said(members) {
-            put("\tvoid *place = at_end_of_page(&arg, \(min(size, 1 << 20)));")
+        // A kernel that reads behind it gets EFAULT, as it did.
+        if let size = CStructure.said(members), size < layout.size || operation.errno == .badAddress {
+            put("\tstatic void *area;")
+            put("\tvoid *place;")
             address = "place"
         }
-        finish("\(before), \(address))", request, layout, &file, isOpen: true, at: address)
+        if decision == nil { put("") }
+        patches(members, within: CStructure.size(layout, members))
+        if address == "place", let size = CStructure.said(members) {
+            put("\tplace = at_end_of_page(&area, &arg, \(min(size, 1 << 20)));")
+        }
+        finish("\(before), \(address))", layout, &file, isOpen: true, at: address)
     }
 
     /// The number of a VFIO_DEVICE_FEATURE; nil of other requests.
@@ -82,26 +95,31 @@ extension CStep {
         if case .number(let number, _)? = members.first(where: { $0.name == name })?.value { number } else { nil }
     }
 
-    private mutating func initializers(
-        _ members: [Operation.Member], _ layout: Layout, _ file: inout CExport
-    ) {
-        guard let feature = feature(members) else {
-            put("\t\t.fixed = {")
-            for member in members { field(member, layout) }
-            return put("\t\t},")
-        }
-        put("\t\t.header = {")
-        for member in members where member.name == "argsz" { field(member, layout) }
-        put("\t\t\t.flags = \(flags(feature, number("operation", members) ?? 0, &file)),")
-        put("\t\t},")
+    /// A declaration with these initializers.
+    private mutating func put(_ declaration: String, _ initializers: [String]) {
+        if initializers.isEmpty { return put("\(declaration) = { 0 };") }
+        let line = "\(declaration) = { \(initializers.joined(separator: ", ")) };"
+        guard line.utf8.count > 90 else { return put(line) }
+        put("\(declaration) = {")
+        append(CText.lines(initializers).map { "\t\t\t" + $0 })
+        put("\t};")
+    }
+
+    /// The initializers of the structure, or of its parts.
+    private func initializers(_ members: [Operation.Member], _ layout: Layout, _ file: inout CExport) -> [String] {
+        guard let feature = feature(members) else { return part("fixed", members.flatMap { field($0, layout) }) }
         let header: Set = ["argsz", "feature", "operation"]
+        let flags = ".flags = \(flags(feature, number("operation", members) ?? 0, &file))"
         let data = members.filter { member in
             !header.contains(member.name) && layout.fields.contains { $0.name == member.name }
         }
-        guard !data.isEmpty else { return }
-        put("\t\t.data = {")
-        for member in data { field(member, layout) }
-        put("\t\t},")
+        return part("header", members.filter { $0.name == "argsz" }.flatMap { field($0, layout) } + [flags])
+            + part("data", data.flatMap { field($0, layout) })
+    }
+
+    /// Initializers of a part of the argument, of which a plain one has one.
+    private func part(_ name: String, _ fields: [String]) -> [String] {
+        isPlain ? fields : fields.isEmpty ? [] : [".\(name) = { \(fields.joined(separator: ", ")) }"]
     }
 
     /// vfio_device_feature.flags by the header's names.
@@ -130,10 +148,10 @@ extension CStep {
     /// A member of the argument; nil of the two halves of a feature's flags.
     private func place(_ field: Field) -> String? {
         guard let request = operation.request, case .feature = request.argument else {
-            return "arg.fixed.\(CText.member(field.name))"
+            return "arg.\(isPlain ? "" : "fixed.")\(CText.member(field.name))"
         }
         if field.offset >= CStructure.headerSize { return "arg.data.\(CText.member(field.name))" }
-        return field.name == "argsz" ? "arg.header.argsz" : nil
+        return field.name == "argsz" ? "arg.\(isPlain ? "" : "header.")argsz" : nil
     }
 
     private mutating func pointed(_ members: [Operation.Member], _ layout: Layout) {
@@ -141,35 +159,46 @@ extension CStep {
             guard case .pointer(let bytes, _) = member.value, layout.fields.contains(where: { $0.name == member.name })
             else { continue }
             put("\tstatic const uint8_t \(memory(member))_bytes[\(max(1, bytes.count))] = \(CText.bytes(bytes));")
-            put("\tvoid *\(memory(member)) = at_end_of_page(\(memory(member))_bytes, \(bytes.count));")
+            put("\tstatic void *\(memory(member))_area;")
+            put(
+                "\tvoid *\(memory(member)) = at_end_of_page(&\(memory(member))_area, \(memory(member))_bytes, \(bytes.count));"
+            )
         }
     }
 
-    private mutating func field(_ member: Operation.Member, _ layout: Layout) {
-        guard let field = layout.fields.first(where: { $0.name == member.name }) else { return }
+    private func field(_ member: Operation.Member, _ layout: Layout) -> [String] {
+        guard let field = layout.fields.first(where: { $0.name == member.name }) else { return [] }
+        let name = ".\(CText.member(member.name)) = "
         switch member.value {
         case .number(0, let format):
-            if case .descriptor = format { put("\t\t\t.\(CText.member(member.name)) = 0,") }
-        case .pointer: put("\t\t\t.\(CText.member(member.name)) = (uintptr_t)\(memory(member)),")
+            guard case .descriptor = format else { return [] }
+            return [name + "0"]
+        case .pointer: return [name + "(uintptr_t)\(memory(member))"]
         case .number(let number, _) where field.size == 8 || number < 1 << UInt64(field.size * 8 - 1):
-            put("\t\t\t.\(CText.member(member.name)) = \(text(member.value)),")
-        default: put("\t\t\t.\(CText.member(member.name)) = \(cast(field))\(text(member.value)),")
+            return [name + text(member.value)]
+        default: return [name + cast(field, member.value) + text(member.value)]
         }
     }
 
     /// The name of the C variable with the bytes that a member points to; the suffix keeps it apart from other variables.
     private func memory(_ member: Operation.Member) -> String { "\(member.name)_memory" }
 
-    /// A cast to the member's type: the variable may be wider.
-    private func cast(_ field: Field) -> String { "(\(CStructure.type(field)))" }
+    /// A cast to the member's type, where the value may be wider.
+    private func cast(_ field: Field, _ value: Operation.Value) -> String {
+        if case .symbol(let symbol, 0) = value, Symbols.isDescriptor(symbol), field.size == 4 { return "" }
+        return "(\(CStructure.type(field)))"
+    }
 
-    private mutating func elements(_ array: CStructure.Array) {
-        put("\t\t.\(array.name) = {")
-        for element in array.elements {
-            guard case .structure(let members) = element else { continue }
-            put("\t\t\t{ " + members.map { ".\($0.name) = \(text($0.value))" }.joined(separator: ", ") + " },")
+    private func elements(_ array: CStructure.Array) -> String {
+        let elements = array.elements.compactMap { element -> String? in
+            guard case .structure(let members) = element else { return nil }
+            return "{ " + members.map { ".\($0.name) = \(text($0.value))" }.joined(separator: ", ") + " }"
         }
-        put("\t\t},")
+        let lines = CText.lines(elements)
+        let list =
+            lines.count < 2
+            ? elements.joined(separator: ", ") : "\n\t\t\t\t" + lines.joined(separator: "\n\t\t\t\t") + "\n\t\t\t"
+        return ".\(array.name) = { \(list) }"
     }
 
     private mutating func patches(_ members: [Operation.Member], within size: Int) {
@@ -183,22 +212,30 @@ extension CStep {
 
     /// The call, what it gave, and what it answered.
     private mutating func finish(
-        _ call: String, _ request: Request?, _ layout: Layout?, _ file: inout CExport, isOpen: Bool = false,
-        at address: String = "&arg"
+        _ call: String, _ layout: Layout?, _ file: inout CExport, isOpen: Bool = false, at address: String = "&arg"
     ) {
-        if !isOpen { put("{") }
-        put("\tlong got = result(\(call));")
-        put("")
-        var inner = empty
-        inner.compareResult("got")
-        for line in inner.lines { put(line) }
-        if case .symbol(let made, _) = operation.result {
-            put("\t\(file.declare(made, "int")) = (int)got;")
-            put("\tif (got < 0)")
-            put("\t\t\(stop(made));")
+        guard isOpen else { return answered("result(\(call))", &file, inBlock: false) }
+        let gives = operation.errno == nil && operation.outputs.contains { Self.isNew($0.value, file) }
+        if gives, decision == nil {
+            put("\tgiven(\(number), \(CText.quoted(name)), result(\(call)));")
+        } else {
+            if decision != nil {
+                put("\tlong got = result(\(call));")
+                put("")
+            }
+            answered(decision == nil ? "result(\(call))" : "got", &file, inBlock: true)
+            if gives {
+                put("\tif (got < 0)")
+                put("\t\tlongjmp(end, 1);")
+            }
         }
         if let layout { outputs(layout, &file, address) }
         put("}")
+    }
+
+    /// Whether a value has a name that nothing gave before.
+    private static func isNew(_ value: Operation.Value, _ file: CExport) -> Bool {
+        if case .symbol(let symbol, 0) = value { !file.hasMade(symbol) && file.isUsed(symbol) } else { false }
     }
 
     private func place(_ member: Operation.Member, _ layout: Layout) -> String? {
@@ -212,7 +249,7 @@ extension CStep {
     }
 
     private mutating func outputs(_ layout: Layout, _ file: inout CExport, _ address: String) {
-        if address != "&arg" {
+        if address != "&arg", !operation.outputs.isEmpty {
             put(
                 "\tmemcpy(&arg, place, sizeof(arg) < \(CStructure.said(operation) ?? 0) ? sizeof(arg) : "
                     + "\(CStructure.said(operation) ?? 0));")
@@ -225,17 +262,15 @@ extension CStep {
             switch member.value {
             case .number(let wanted, _):
                 guard let place = place(member, layout) else { continue }
-                put("\tequal(\(line), \(what), (unsigned long long)\(place), \(CText.number(wanted)));")
+                put("\tequal(\(number), \(what), (unsigned long long)\(place), \(CText.number(wanted)));")
             case .symbol(let symbol, 0):
                 guard let place = place(member, layout) else { continue }
                 if file.hasMade(symbol) {
                     let isMapping = Symbols.kind(of: symbol) == "map"
-                    put("\tequal(\(line), \(what), \(place), \(isMapping ? "(uintptr_t)" : "")\(names[symbol]));")
+                    put("\tequal(\(number), \(what), \(place), \(isMapping ? "(uintptr_t)" : "")\(names[symbol]));")
                 } else {
-                    let type = CStep.type(symbol)
-                    put("\tif (got < 0)")
-                    put("\t\t\(stop(symbol));")
-                    put("\t\(file.declare(symbol, type)) = (\(type))\(place);")
+                    guard file.isUsed(symbol) else { continue }
+                    put("\t\(file.declare(symbol, CStep.type(symbol))) = \(place);")
                 }
             case .pointer(let bytes, _):
                 guard layout.fields.contains(where: { $0.name == member.name }),
@@ -243,12 +278,12 @@ extension CStep {
                     bytes.count <= given.count
                 else { continue }
                 put(
-                    "\tsame_bytes(\(line), \(what), \(memory(member)), "
+                    "\tsame_bytes(\(number), \(what), \(memory(member)), "
                         + "\(CText.quoted(bytes)), \(bytes.count));")
             case .bytes(let bytes):
                 guard let offset = CStructure.offset(member, bytes, within: size) else { continue }
                 put(
-                    "\tsame_bytes(\(line), \(CText.quoted(name)), (uint8_t *)\(address) + \(offset), "
+                    "\tsame_bytes(\(number), \(CText.quoted(name)), (uint8_t *)\(address) + \(offset), "
                         + "\(CText.quoted(bytes)), \(bytes.count));")
             default: continue
             }

@@ -31,10 +31,10 @@ extension CStep {
                 }
             }
             call(filled(text), verb, &file)
-        case .number(let text): number("result(\(filled(text)))")
+        case .number(let text): number("result(\(filled(text)))", &file)
         case .deviceList: deviceList(&file)
         case .gidTable: gids(&file)
-        case .completionEvent: event()
+        case .completionEvent: event(&file)
         case .work(let kind): work(kind)
         case .completions: poll(file)
         }
@@ -75,17 +75,24 @@ extension CStep {
 
     private var all: String { operation.arguments.indices.map(argument).joined(separator: ", ") }
 
-    private var wanted: String { operation.errno?.name ?? "0" }
+    /// The recorded answer, below 0 for an errno.
+    private var wanted: String { operation.errno.map { "-" + $0.name } ?? "0" }
+
+    private mutating func compare(_ value: String, _ wanted: String?) {
+        for line in compared(operation.signature.name, value, wanted) { put("\t" + line) }
+    }
 
     /// Of a call that gives an object.
     private mutating func make(_ type: String, _ text: String, _ file: inout CExport) {
         put("\t\(type)got = \(text);")
         put("")
-        put("\trefused(\(line), \(CText.quoted(operation.signature.name)), got ? 0 : -errno, \(wanted));")
-        guard case .symbol(let made, _) = operation.result else { return }
+        guard case .symbol(let made, _) = operation.result else { return compare("got ? 0 : -errno", wanted) }
+        compare("got ? 0 : -errno", nil)
+        if decision?.wrong.isOfCall ?? false {
+            put("\tif (!got)")
+            put("\t\tlongjmp(end, 1);")
+        }
         put("\t\(file.declare(made, type)) = got;")
-        put("\tif (!got)")
-        put("\t\t\(stop(made));")
         for member in operation.outputs {
             guard case .symbol(let name, _) = member.value else { continue }
             put("\t\(file.declare(name, "uint32_t")) = got->\(member.name);")
@@ -96,16 +103,14 @@ extension CStep {
     private mutating func refusal(_ text: String) {
         put("\tint got = \(text);")
         put("")
-        put(
-            "\trefused(\(line), \(CText.quoted(operation.signature.name)), got > 0 ? -got : got < 0 ? -errno : 0, \(wanted));"
-        )
+        compare("got > 0 ? -got : got < 0 ? -errno : 0", wanted)
     }
 
     private mutating func deviceList(_ file: inout CExport) {
         put("\tint count = 0;")
         put("\tstruct ibv_device **list = ibv_get_device_list(&count);")
         put("")
-        put("\trefused(\(line), \"ibv_get_device_list\", list ? 0 : -errno, \(wanted));")
+        compare("list ? 0 : -errno", wanted)
         guard case .list(let devices)? = operation.outputs.first?.value else { return }
         for case .structure(let members) in devices {
             guard case .text(let name)? = members.first?.value, case .symbol(let symbol, _)? = members.last?.value
@@ -125,29 +130,27 @@ extension CStep {
             let numbers = members.dropFirst().map { text($0.value) }
             guard numbers.count >= 2 else { continue }
             put(
-                "\trefused(\(line), \"ibv_query_gid\", ibv_query_gid(\(argument(0)), \(numbers[1]), \(numbers[0]), "
+                "\tanswer(\(number), \"ibv_query_gid\", ibv_query_gid(\(argument(0)), \(numbers[1]), \(numbers[0]), "
                     + "&\(variable)) ? -errno : 0, 0);")
         }
     }
 
-    private mutating func event() {
+    private mutating func event(_ file: inout CExport) {
         put("\tstruct pollfd what = { .fd = \(argument(0))->fd, .events = POLLIN };")
         put("\tstruct ibv_cq *cq;")
         put("\tvoid *context;")
         number(
-            "result(poll(&what, 1, \(argument(1))))",
+            "result(poll(&what, 1, \(argument(1))))", &file,
             "if (got > 0 && !ibv_get_cq_event(\(argument(0)), &cq, &context))",
             "\tibv_ack_cq_events(cq, 1);")
     }
 
     /// Compares a number, after these lines.
-    private mutating func number(_ text: String, _ after: String...) {
+    private mutating func number(_ text: String, _ file: inout CExport, _ after: String...) {
         put("\tlong got = \(text);")
         put("")
         for line in after { put("\t" + line) }
-        var inner = empty
-        inner.compareResult("got")
-        for line in inner.lines { put(line) }
+        answered("got", &file)
     }
 
     private func members(_ index: Int) -> [Operation.Member] {
@@ -226,6 +229,24 @@ extension CStep {
         }
     }
 
+    /// Whether the status of a completion shows a bug: the first with the wrong one, which it then judges.
+    private mutating func decidedStatus(_ status: Operation.Value, at index: Int, _ all: [Operation.Value]) -> Bool {
+        guard let decision, case .status(let wrong) = decision.wrong, case .number(wrong, _) = status else {
+            return false
+        }
+        let isFirst = !all[..<index].contains { value in
+            guard case .structure(let members) = value else { return false }
+            if case .number(wrong, _)? = members.first(where: { $0.name == "status" })?.value { return true }
+            return false
+        }
+        guard isFirst else { return false }
+        let value = "(int)wc[\(index)].status"
+        put(
+            "\t\tdecide(\(number), \"the completion\", ibv_wc_status_str(wc[\(index)].status), "
+                + "\(value) == \(wrong), \(decision.right.test(value)));")
+        return true
+    }
+
     private mutating func poll(_ file: CExport) {
         var wanted: [Operation.Value] = []
         if case .list(let list)? = operation.outputs.first?.value { wanted = list }
@@ -241,14 +262,17 @@ extension CStep {
         put("\t\tif (!got)")
         put("\t\t\tusleep(100);")
         put("\t}")
-        put("\tequal(\(line), \"completions\", (unsigned)found, \(wanted.count));")
+        put("\tequal(\(number), \"completions\", (unsigned)found, \(wanted.count));")
         for (index, value) in wanted.enumerated() {
             guard case .structure(let members) = value else { continue }
             put("\tif (found > \(index)) {")
+            let status =
+                members.first { $0.name == "status" }.map { decidedStatus($0.value, at: index, wanted) } ?? false
             // What nothing before it gave has no variable.
-            for member in members where CStep.symbols(member.value).allSatisfy(file.hasMade) {
+            for member in members
+            where CStep.symbols(member.value).allSatisfy(file.hasMade) && !(status && member.name == "status") {
                 put(
-                    "\t\tequal(\(line), \(CText.quoted(member.name)), (unsigned long long)wc[\(index)].\(member.name), "
+                    "\t\tequal(\(number), \(CText.quoted(member.name)), (unsigned long long)wc[\(index)].\(member.name), "
                         + "\(text(member.value)));")
             }
             put("\t}")

@@ -3,42 +3,56 @@ import Kernel
 /// One operation in C: a block that makes the call, keeps what it gave, and compares its answer.
 struct CStep {
     let operation: Operation
-    let line: Int
+    /// Of the record's calls, from 1.
+    let number: Int
     let names: CNames
+    /// Where the answer shows a bug.
+    let decision: Record.Decision?
     /// With one tab before each.
     private(set) var lines: [String] = []
+    /// Whether the program makes the whole call, and compares all that it answered.
+    private(set) var isWhole = true
+    /// Of an ioctl: whether its argument is one structure alone.
+    var isPlain = false
 
-    init(_ operation: Operation, line: Int, names: CNames) {
+    init(_ operation: Operation, number: Int, names: CNames, decision: Record.Decision?) {
         self.operation = operation
-        self.line = line
+        self.number = number
         self.names = names
+        self.decision = decision
     }
 
     /// A step of the same operation without lines.
-    var empty: CStep { CStep(operation, line: line, names: names) }
+    var empty: CStep { CStep(operation, number: number, names: names, decision: decision) }
 
     var name: String { operation.name }
-    private var wantedErrno: String { operation.errno?.name ?? "0" }
 
     mutating func write(_ file: inout CExport, _ decoder: Decoder) {
         let missing = inputs.filter { !file.hasMade($0) }
         guard missing.isEmpty else {
             let names = CText.comment(missing.joined(separator: ", "))
-            lines = ["\t/* line \(line): \(CText.comment(name)) needs \(names), which nothing gave */"]
+            lines = ["\t/* call \(number): \(CText.comment(name)) needs \(names), which nothing gave */"]
+            isWhole = false
             return
         }
-        lines.append("\t/* \(names.comment(operation)) */")
+        lines.append("\t/* \(number). \(names.comment(operation)) */")
         // The call may not be made when the program runs: what an earlier one gave must not stand for its result.
         if case .symbol(let made, _) = operation.result, let reset = file.reset(made) { put(reset) }
         let start = lines.count
         defer { guardDescriptors(operation.inputs(decoder), from: start) }
         switch operation.signature.name {
         case "ioctl": ioctl(&file, decoder)
-        case "load", "store": access()
+        case "load", "store": access(&file)
         case _ where system(&file): break
         case _ where verb(&file): break
-        default: lines.append("\t/* not in C: it is no call of libibverbs */")
+        default: leaveOut("not in C: it is no call of libibverbs")
         }
+    }
+
+    /// A comment in place of what the program does not do.
+    private mutating func leaveOut(_ reason: String) {
+        put("/* \(reason) */")
+        isWhole = false
     }
 
     /// A number that stands for a descriptor is one that the record did not open: the program's own must not get the call.
@@ -55,7 +69,7 @@ struct CStep {
         lines += call
         put("} else {")
         let names = numbers.map(String.init).joined(separator: ", ")
-        put("\tprintf(\"line \(line): not done, as descriptor \(names) is not the record's\\n\");")
+        put("\tprintf(\"call \(number): not done, as descriptor \(names) is not the record's\\n\");")
         put("\tdifferences++;")
         put("}")
     }
@@ -91,6 +105,9 @@ struct CStep {
             switch format {
             case .names, .flags:
                 let name = format.text(number)
+                // Flags of open(2), by the names that each C library has.
+                let names = name.split(separator: "|")
+                if names.allSatisfy({ $0.hasPrefix("O_") }) { return names.joined(separator: " | ") }
                 return name == digits || name == "0" ? digits : "\(digits) /* \(CText.comment(name)) */"
             default: return digits
             }
@@ -114,52 +131,75 @@ struct CStep {
         return nil
     }
 
-    /// Emits the check of a numeric result. Results that became names (descriptors, objects) cannot be compared.
-    mutating func compareResult(_ value: String) {
-        put("refused(\(line), \(CText.quoted(name)), \(value), \(wantedErrno));")
-        guard operation.errno == nil, case .number(let wanted, _) = operation.result else { return }
-        put("if (\(value) >= 0)")
-        put("\tequal(\(line), \(CText.quoted(name)), (unsigned long long)\(value), \(CText.number(wanted)));")
+    // MARK: Answers
+
+    /// A recorded answer, below 0 for an errno; nil of a success whose number means nothing, such as a descriptor's.
+    private var wanted: String? {
+        if let errno = operation.errno { return "-" + errno.name }
+        if case .number(let wanted, _) = operation.result { return CText.number(wanted) }
+        return nil
     }
+
+    /// Statements that compare an answer, an expression below 0 for an errno. `wanted` is the recorded one; nil of a success that
+    /// later calls need. Where the answer shows a bug they need the variable `got`.
+    func compared(_ name: String, _ value: String, _ wanted: String?) -> [String] {
+        let name = CText.quoted(name)
+        if let decision, decision.wrong.isOfCall {
+            return [
+                "decide(\(number), \(name), error_text(\(value)), \(decision.wrong.test(value)), \(decision.right.test(value)));"
+            ]
+        }
+        guard let wanted else { return ["given(\(number), \(name), \(value));"] }
+        return ["answer(\(number), \(name), \(value), \(wanted));"]
+    }
+
+    /// Statements that compare the answer of this call, and keep a descriptor that it gives. `value` is the call.
+    mutating func answered(_ value: String, _ file: inout CExport, inBlock: Bool) {
+        var lines: [String] = []
+        var made: String?
+        if case .symbol(let symbol, _) = operation.result { made = file.declare(symbol, "int") }
+        if decision?.wrong.isOfCall ?? false {
+            if value != "got" { lines += ["long got = \(value);", ""] }
+            lines += compared(name, "got", nil)
+            if let made { lines += ["if (got < 0)", "\tlongjmp(end, 1);", "\(made) = (int)got;"] }
+            if !inBlock, value != "got" { return put(["{"] + lines.map { $0.isEmpty ? "" : "\t" + $0 } + ["}"]) }
+        } else if let made {
+            lines.append("\(made) = (int)given(\(number), \(CText.quoted(name)), \(value));")
+        } else {
+            lines += compared(name, value, wanted)
+        }
+        put(lines.map { inBlock && !$0.isEmpty ? "\t" + $0 : $0 })
+    }
+
+    /// The same of a value that a variable of the block has.
+    mutating func answered(_ value: String, _ file: inout CExport) { answered(value, &file, inBlock: true) }
+
+    private mutating func put(_ lines: [String]) { for line in lines { put(line) } }
 
     // MARK: System calls
 
     /// A call whose result is a number or a descriptor.
-    private mutating func call(_ text: String, _ file: inout CExport, without: String? = nil) {
-        put("{")
-        put("\tlong got = result(\(text));")
-        put("")
-        if let without, case .symbol = operation.result {
-            put("\tif (got < 0)")
-            put("\t\t\(without);")
-        }
-        lines.append(contentsOf: indented { $0.compareResult("got") })
-        if case .symbol(let made, _) = operation.result {
-            if without == nil {
-                put("\tif (got < 0)")
-                put("\t\t\(stop(made));")
-            }
-            put("\t\(file.declare(made, "int")) = (int)got;")
-        }
-        put("}")
+    private mutating func call(_ text: String, _ file: inout CExport) {
+        answered("result(\(text))", &file, inBlock: false)
     }
 
     /// The statement by which the program ends where a name of the record stands for nothing.
-    func stop(_ symbol: String) -> String { "stop(\(line), \(CText.quoted(names[symbol])))" }
-
-    /// What `body` puts, one tab further in.
-    private func indented(_ body: (inout CStep) -> Void) -> [String] {
-        var inner = empty
-        body(&inner)
-        return inner.lines.map { $0.isEmpty ? "" : "\t" + $0 }
-    }
+    func stop(_ symbol: String) -> String { "stop(\(number), \(CText.quoted(names[symbol])))" }
 
     private mutating func system(_ file: inout CExport) -> Bool {
         switch operation.signature.name {
         case "open":
             guard case .text(let path)? = operation.arguments.first else { return false }
             let place = "paths[\(file.index(ofPath: path))]"
-            call("open(\(place), \(argument(1)))", &file, without: "skip(\(line), \(place))")
+            guard case .symbol(let made, _) = operation.result, decision == nil else {
+                call("open(\(place), \(argument(1)))", &file)
+                break
+            }
+            let variable = file.declare(made, "int")
+            put(
+                file.decides
+                    ? "\(variable) = (int)given(\(number), \(place), result(open(\(place), \(argument(1)))));"
+                    : "\(variable) = opened(\(number), \(place), \(argument(1)));")
         case "close": call("close(\(argument(0)))", &file)
         case "lseek": call("lseek(\(argument(0)), (off_t)\(argument(1)), \(argument(2)))", &file)
         case "memfd_create": call("memfd_create(\"record\", \(argument(1)))", &file)
@@ -167,18 +207,18 @@ struct CStep {
         case "fcntl": call("fcntl(\(argument(0)), (int)\(argument(1)), \(argument(2)))", &file)
         case "eventfd": call("eventfd(\(argument(0)), EFD_CLOEXEC)", &file)
         case "nanosleep": wait()
-        case "poll": pollDescriptor()
+        case "poll": pollDescriptor(&file)
         case "mmap": map(&file)
         case "munmap":
             call("munmap((void *)(\(argument(0))), \(argument(1)))", &file)
             if operation.errno == nil, case .symbol(let mapping, _)? = operation.arguments.first {
                 file.noteMapping(mapping, nil)
             }
-        case "read": look("read(\(argument(0)), data, sizeof(data))")
-        case "pread": look("pread(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))")
+        case "read": look("read(\(argument(0)), data, sizeof(data))", &file)
+        case "pread": look("pread(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))", &file)
         case "write": send("write(\(argument(0)), data, sizeof(data))", &file)
         case "pwrite": send("pwrite(\(argument(0)), data, sizeof(data), (off_t)\(argument(3)))", &file)
-        case "readlink", "getdents": put("/* reads a folder of this machine */")
+        case "readlink", "getdents": leaveOut("reads a folder of this machine")
         default: return false
         }
         return true
@@ -195,14 +235,14 @@ struct CStep {
         if rest > 0 || seconds == 0 { put("usleep(\(rest));") }
     }
 
-    private mutating func pollDescriptor() {
+    private mutating func pollDescriptor(_ file: inout CExport) {
         put("{")
         put("\tstruct pollfd what = { .fd = \(argument(0)), .events = (short)\(argument(1)) };")
         put("\tlong got = result(poll(&what, 1, 0));")
         put("")
         put("\tif (got >= 0)")
         put("\t\tgot = what.revents;")
-        lines.append(contentsOf: indented { $0.compareResult("got") })
+        answered("got", &file)
         put("}")
     }
 
@@ -212,11 +252,9 @@ struct CStep {
             "\tvoid *got = mmap(NULL, \(argument(0)), (int)\(argument(1)), (int)\(argument(2)), \(argument(3)), "
                 + "(off_t)\(argument(4)));")
         put("")
-        put("\trefused(\(line), \"mmap\", got == MAP_FAILED ? -errno : 0, \(wantedErrno));")
+        put(compared("mmap", "got == MAP_FAILED ? -errno : 0", wanted).map { "\t" + $0 })
         if case .symbol(let made, _) = operation.result {
             put("\t\(file.declare(made, "void *")) = got == MAP_FAILED ? NULL : got;")
-            put("\tif (got == MAP_FAILED)")
-            put("\t\t\(stop(made));")
             if case .number(let length, _)? = operation.arguments.first { file.noteMapping(made, length) }
         }
         put("}")
@@ -230,7 +268,7 @@ struct CStep {
     }
 
     /// A read. Where the recorded script polled (`times` > 1), repeats it for up to 5 s until it gives the recorded bytes.
-    private mutating func look(_ text: String) {
+    private mutating func look(_ text: String, _ file: inout CExport) {
         let wanted = operation.errno == nil ? bytes(1).flatMap { $0.count <= max(count, 1) ? $0 : nil } : nil
         put("{")
         put("\tstatic uint8_t data[\(max(count, 1))];")
@@ -245,11 +283,12 @@ struct CStep {
             put("\t\tgot = result(\(text));")
             put("\t}")
         }
-        lines.append(contentsOf: indented { $0.compareResult("got") })
+        answered("got", &file)
         if let wanted, !wanted.isEmpty {
-            put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
-        } else if operation.errno == nil {
+            put("\tsame_bytes(\(number), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
+        } else if operation.errno == nil, count > 0 {
             put("\t/* too long to keep: its bytes are not compared */")
+            isWhole = false
         }
         put("}")
     }
@@ -259,23 +298,21 @@ struct CStep {
         // sysfs takes text.
         if case .text(let text) = operation.arguments[1] { data = Array(text.utf8) }
         guard let data else {
-            put("/* what it wrote is too long to keep */")
-            return
+            return leaveOut("what it wrote is too long to keep")
         }
         put("{")
         put("\tstatic const uint8_t data[\(max(data.count, 1))] = \(CText.bytes(data));")
         put("\tlong got = result(\(data.isEmpty ? text.replacingSize : text));")
         put("")
-        lines.append(contentsOf: indented { $0.compareResult("got") })
+        answered("got", &file)
         put("}")
     }
 
-    private mutating func access() {
+    private mutating func access(_ file: inout CExport) {
         let isLoad = operation.signature.name == "load"
         guard case .symbol(let mapping, _)? = operation.arguments.first else { return }
         guard let data = bytes(1), !isLoad || operation.errno != nil || !data.isEmpty else {
-            put("/* too long to keep */")
-            return
+            return leaveOut("too long to keep")
         }
         // Where mmap(2) fails there is nothing at its address.
         put("if (!\(names[mapping]))")
@@ -296,9 +333,9 @@ struct CStep {
             put("\t\tgot = copy(data, \(pointer), sizeof(data));")
             put("\t}")
         }
-        put("\trefused(\(line), \(CText.quoted(name)), got, \(wantedErrno));")
+        put(compared(name, "got", operation.errno.map { "-" + $0.name } ?? "0").map { "\t" + $0 })
         if isLoad, operation.errno == nil {
-            put("\tsame_bytes(\(line), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
+            put("\tsame_bytes(\(number), \(CText.quoted(name)), data, wanted, sizeof(wanted));")
         }
         put("}")
     }
@@ -307,4 +344,19 @@ struct CStep {
 extension String {
     /// Nothing is written.
     fileprivate var replacingSize: String { split(separator: "sizeof(data)").joined(separator: "0") }
+}
+
+extension Record.Decision.Answer {
+    /// Whether it is an answer to the call itself.
+    var isOfCall: Bool { if case .status = self { false } else { true } }
+
+    /// Whether an expression, below 0 for an errno, is this answer: C.
+    func test(_ value: String) -> String {
+        let value = value.contains(" ") ? "(\(value))" : value
+        switch self {
+        case .success: return "\(value) >= 0"
+        case .refusal(let errno): return "\(value) == -\(errno.name)"
+        case .status(let status): return "\(value) == \(status)"
+        }
+    }
 }

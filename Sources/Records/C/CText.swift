@@ -92,4 +92,18 @@ enum CText {
         let list = bytes[..<used].map { "0x" + hexDigits($0, width: 2) }
         return "{ " + list.joined(separator: ", ") + " }"
     }
+
+    /// Parts in lines, several in each where they are short: ".argsz = 24, .flags = 1,".
+    static func lines(_ parts: [String], _ joint: String = ", ") -> [String] {
+        var lines: [String] = []
+        for part in parts {
+            if let last = lines.last, last.utf8.count + part.utf8.count < 96 {
+                lines[lines.count - 1] = last + joint + part
+            } else {
+                lines.append(part)
+            }
+        }
+        let end = joint.dropLast()
+        return lines.map { $0 + end }
+    }
 }

@@ -3,6 +3,8 @@ public struct Maintainers: Sendable {
     /// Most bytes of the file, and most addresses that it gives.
     public static let longest = 8 << 20
     private static let mostAddresses = 24
+    /// Of these, lists.
+    private static let mostLists = 8
 
     /// One subsystem.
     private struct Section {
@@ -17,7 +19,7 @@ public struct Maintainers: Sendable {
     public struct Addressees: Sendable, Equatable {
         /// Those who maintain the files ("M:").
         public var to: [String] = []
-        /// Reviewers, and lists ("R:", "L:").
+        /// Lists, which every mail goes to, then reviewers ("L:", "R:").
         public var cc: [String] = []
     }
 
@@ -50,8 +52,8 @@ public struct Maintainers: Sendable {
     public func addressees(of paths: [String]) -> Addressees {
         var found = Addressees()
         var known: Set<String> = []
-        func add(_ addresses: [String], to list: inout [String]) {
-            for address in addresses.compactMap(Maintainers.address) where known.count < Maintainers.mostAddresses {
+        func add(_ addresses: [String], to list: inout [String], most: Int = Maintainers.mostAddresses) {
+            for address in addresses.compactMap(Maintainers.address) where known.count < most {
                 if known.insert(address).inserted { list.append(address) }
             }
         }
@@ -61,10 +63,11 @@ public struct Maintainers: Sendable {
                     && !section.excluded.contains { Maintainers.matches($0, path) }
             }
         }
+        // However many people there are: a mail without its list is not archived.
+        for section in concerned { add(section.lists, to: &found.cc, most: Maintainers.mostLists - 1) }
+        add(["linux-kernel@vger.kernel.org"], to: &found.cc)
         for section in concerned { add(section.people, to: &found.to) }
         for section in concerned { add(section.reviewers, to: &found.cc) }
-        for section in concerned { add(section.lists, to: &found.cc) }
-        add(["linux-kernel@vger.kernel.org"], to: &found.cc)
         return found
     }
 

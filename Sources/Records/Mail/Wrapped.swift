@@ -6,7 +6,7 @@ public enum Wrapped {
     public static let width = 72
 
     /// One paragraph, made safe: the first line after `first`, others after `rest`. A word that is longer stays whole.
-    public static func lines(_ text: String, first: String = "", rest: String? = nil) -> [String] {
+    public static func lines(_ text: String, first: String = "", rest: String? = nil, width: Int = width) -> [String] {
         let rest = rest ?? String(repeating: " ", count: first.count)
         var lines: [String] = []
         var line = first

@@ -21,6 +21,8 @@ public struct Minimiser {
     /// Whether answers tell which check refused.
     private let knowsChecks: Bool
     private var failure: Answer
+    /// Lines that say what is wrong with the failing answer.
+    private let judgements: Set<Int>
     /// So far.
     public private(set) var progress = Progress()
 
@@ -56,6 +58,11 @@ public struct Minimiser {
         self.isOver = isOver
         self.report = report
         failure = found
+        judgements = Set(
+            record.decisions.compactMap { decision in
+                decision.operation.map { record.entries[$0].line } == found.line
+                    ? record.entries[decision.entry].line : nil
+            })
     }
 
     private static func failure(of record: Record, _ all: [Answer]) -> Answer? {
@@ -87,8 +94,11 @@ public struct Minimiser {
         var smaller = record.withoutEmptyCases
         // What else the script failed of is not what this record shows.
         smaller.entries.removeAll { entry in
-            guard case .failure(let told) = entry.kind else { return false }
-            return told.call.map { $0 != (failure.operation, failure.errno) } ?? true
+            switch entry.kind {
+            case .judgement: return !judgements.contains(entry.line)
+            case .failure(let told): return told.call.map { $0 != (failure.operation, failure.errno) } ?? true
+            default: return false
+            }
         }
         smaller.isWhole = true
         return smaller
@@ -208,15 +218,20 @@ extension Record {
         return result
     }
 
-    /// Without these lines, and without what needs what they made.
+    /// Without these lines, and without what needs what they alone made: a list of devices may come more than once.
     func without(_ lines: Set<Int>) -> Record {
         var result = self
-        var gone: Set<String> = []
+        var there: Set<String> = [], gone: Set<String> = []
         result.entries = entries.filter { entry in
             guard case .operation(let operation) = entry.kind else { return true }
-            guard lines.contains(entry.line) || !gone.isDisjoint(with: operation.needs) else { return true }
-            gone.formUnion(operation.makes)
-            return false
+            let isKept = !lines.contains(entry.line) && gone.isDisjoint(with: operation.needs)
+            if isKept {
+                there.formUnion(operation.makes)
+                gone.subtract(operation.makes)
+            } else {
+                gone.formUnion(operation.makes.filter { !there.contains($0) })
+            }
+            return isKept
         }
         return result
     }
@@ -226,7 +241,7 @@ extension Operation {
     /// Calls that ready an object for use. Without them, later requests on it fail for that reason only.
     fileprivate static let readying: Set<String> = [
         "VFIO_DEVICE_BIND_IOMMUFD", "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
-        "ibv_modify_qp",
+        "EDU_ATTACH", "ibv_modify_qp",
     ]
 
     /// Names that go in.
@@ -237,136 +252,5 @@ extension Operation {
     /// Names that come out, of which some may have been there before.
     var makes: [String] {
         (CStep.symbols(result) + outputs.flatMap { CStep.symbols($0.value) }).filter { !needs.contains($0) }
-    }
-
-    /// The same operation with one value made simpler, the simplest first.
-    var simplerOnes: [Operation] {
-        var result: [Operation] = []
-        for (index, parameter) in signature.parameters.enumerated() where !parameter.isOutput {
-            if signature.name == "ioctl", index == 1 { continue }
-            let fewer = Operation.fewer(arguments[index], request?.argument)
-            for value in fewer + Operation.simpler(arguments[index]) {
-                var operation = self
-                operation.arguments[index] = value
-                result.append(operation)
-            }
-        }
-        return result
-    }
-
-    /// With fewer elements in its lists: a half of them, or one; what counts them, and the size, go along.
-    private static func fewer(_ value: Value, _ argument: Request.Argument?) -> [Value] {
-        switch value {
-        case .list(let values):
-            return parts(values).map { .list($0) }
-                + values.indices.flatMap { index in
-                    fewer(values[index], nil).map { value in
-                        var changed = values
-                        changed[index] = value
-                        return .list(changed)
-                    }
-                }
-        case .structure(let members):
-            let layout = layout(argument, members)
-            return members.indices.flatMap { index -> [Value] in
-                let name = members[index].name
-                guard case .list(let elements) = members[index].value,
-                    let trailing = layout?.trailing.first(where: { $0.name == name })
-                else {
-                    return fewer(members[index].value, nil).map { value in
-                        var changed = members
-                        changed[index].value = value
-                        return .structure(changed)
-                    }
-                }
-                return parts(elements).map { part in
-                    var changed = members
-                    changed[index].value = .list(part)
-                    let gone = UInt64(elements.count - part.count)
-                    reduce(trailing.countField, by: gone, &changed)
-                    reduce("argsz", by: gone * UInt64(trailing.elementSize), &changed)
-                    return .structure(changed)
-                }
-            }
-        default: return []
-        }
-    }
-
-    /// A list of one element is left alone: with an empty list it would be a different request.
-    private static func parts(_ values: [Value]) -> [[Value]] {
-        guard values.count > 1 else { return [] }
-        let middle = values.count / 2
-        let halves = values.count > 2 ? [Array(values[middle...]), Array(values[..<middle])] : []
-        // Of very many, halves do.
-        guard values.count <= 64 else { return halves }
-        return halves
-            + values.indices.map { index in
-                var rest = values
-                rest.remove(at: index)
-                return rest
-            }
-    }
-
-    private static func layout(_ argument: Request.Argument?, _ members: [Member]) -> Layout? {
-        switch argument {
-        case .structure(let layout)?: return layout
-        case .feature?:
-            guard case .number(let number, _)? = members.first(where: { $0.name == "feature" })?.value else {
-                return nil
-            }
-            return Decoder().layout(ofFeature: UInt32(truncatingIfNeeded: number), .max)
-        default: return nil
-        }
-    }
-
-    private static func reduce(_ name: String, by less: UInt64, _ members: inout [Member]) {
-        guard let index = members.firstIndex(where: { $0.name == name }),
-            case .number(let number, let format) = members[index].value, number >= less
-        else { return }
-        members[index].value = .number(number - less, format)
-    }
-
-    private static func simpler(_ value: Value) -> [Value] {
-        switch value {
-        case .number(let number, let format): return numbers(number, format).map { .number($0, format) }
-        case .symbol(let name, let offset):
-            // IOVA 0 in place of one the kernel chose, and no offset.
-            return (name.hasPrefix("iova") ? [.number(0, .iova)] : []) + (offset > 0 ? [.symbol(name, 0)] : [])
-        case .bytes(let bytes) where bytes.contains { $0 != 0 }:
-            return [.bytes([UInt8](repeating: 0, count: bytes.count))]
-        case .structure(let members):
-            return members.indices.flatMap { index in
-                // A structure's size is no choice.
-                ["argsz", "size", "bytes", "feature", "operation"].contains(members[index].name)
-                    ? []
-                    : simpler(members[index].value).map { value in
-                        var changed = members
-                        changed[index].value = value
-                        return .structure(changed)
-                    }
-            }
-        case .list(let values):
-            return values.indices.flatMap { index in
-                simpler(values[index]).map { value in
-                    var changed = values
-                    changed[index] = value
-                    return .list(changed)
-                }
-            }
-        default: return []
-        }
-    }
-
-    private static func numbers(_ number: UInt64, _ format: Format) -> [UInt64] {
-        guard number != 0 else { return [] }
-        switch format {
-        case .descriptor, .handle, .identity, .key, .queueNumber, .names: return []
-        case .flags:
-            return (0..<64).filter { number >> $0 & 1 == 1 }.map { number & ~(1 << UInt64($0)) }
-        default:
-            // Whole pages stay whole pages.
-            let steps: [UInt64] = [0, 1, 0x1000, number / 2]
-            return steps.filter { $0 < number }
-        }
     }
 }

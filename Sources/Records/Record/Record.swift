@@ -18,6 +18,10 @@ public struct Record: Sendable {
             case comment(String)
             /// The script failed here. Later operations of the same case are its clean-up.
             case failure(ScriptFailure)
+            /// What the script says of an answer before it: that it is wrong.
+            case judgement(Judgement)
+            /// What the scenario says of itself: "concerns", and the text.
+            case scenario(key: String, String)
         }
         /// From 1, in the file.
         public var line: Int
@@ -61,6 +65,14 @@ public struct Record: Sendable {
         }
     }
 
+    /// What the scenario says of itself: its "about", "concerns", "expected" or "seen"; nil where it says nothing.
+    public func scenario(_ key: String) -> String? {
+        for entry in entries {
+            if case .scenario(key, let text) = entry.kind { return text }
+        }
+        return nil
+    }
+
     /// Where the script failed, with the indices among the entries.
     public var failures: [(index: Int, failure: ScriptFailure)] {
         entries.enumerated().compactMap { index, entry in
@@ -77,7 +89,7 @@ public struct Record: Sendable {
             case .failure: isBehind = true
             case .comment(let text): if !text.hasPrefix("|") { isBehind = false }
             case .operation: if isBehind { lines.insert(entry.line) }
-            case .feature: break
+            case .feature, .judgement, .scenario: break
             }
         }
         return lines
@@ -117,6 +129,17 @@ public struct Record: Sendable {
     }
 
     private static let endMark = "#! end "
+    private static let scenarioMark = "#! scenario "
+    /// What a scenario says of itself, in a record.
+    public static let scenarioKeys = ["about", "concerns", "expected", "seen"]
+
+    /// Reads what a scenario says of itself; nil where the line is none.
+    static func scenario(_ line: Substring) -> (key: String, text: String)? {
+        guard line.hasPrefix(scenarioMark), let colon = line.firstIndex(of: ":") else { return nil }
+        let key = String(line[..<colon].dropFirst(scenarioMark.count))
+        guard scenarioKeys.contains(key) else { return nil }
+        return (key, String(line[line.index(after: colon)...].drop { $0 == " " }))
+    }
 
     static func end(_ count: Int) -> String { "\(endMark)\(count) operations" }
 
@@ -133,6 +156,8 @@ public struct Record: Sendable {
         case .feature(let feature): line(feature)
         case .comment(let text): "# " + oneLine(text)
         case .failure(let failure): ScriptFailure.mark + oneLine(failure.text)
+        case .judgement(let judgement): Judgement.mark + oneLine(judgement.text)
+        case .scenario(let key, let text): scenarioMark + oneLine("\(key): \(text)")
         }
     }
 

@@ -54,6 +54,8 @@ struct RecordParser {
 
     mutating func parse(_ line: Substring, _ number: Int) throws(RecordError) -> Record.Entry.Kind {
         if let failure = Record.ScriptFailure(line) { return .failure(failure) }
+        if let judgement = Record.Judgement(line) { return .judgement(judgement) }
+        if let (key, text) = Record.scenario(line) { return .scenario(key: key, text) }
         if line.hasPrefix("#") { return .comment(RecordParser.text(line.dropFirst())) }
         if line.hasPrefix("feature ") {
             let feature = try RecordParser.feature(line, number)

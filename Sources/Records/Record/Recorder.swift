@@ -45,6 +45,14 @@ public final class Recorder: Sendable {
         add(.failure(Record.ScriptFailure(call: call, message: message)))
     }
 
+    /// The script finds that an answer is wrong: what it found, and what a right kernel answers.
+    public func judge(found: String, right: String, _ what: String) {
+        add(.judgement(Record.Judgement(found: found, right: right, what: what)))
+    }
+
+    /// What the scenario says of itself: "concerns", and the text.
+    public func tell(_ key: String, _ text: String) { add(.scenario(key: key, text)) }
+
     /// Writes what was held back, and that this is all.
     public func finish() {
         state.withLock { state in

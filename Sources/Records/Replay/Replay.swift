@@ -68,7 +68,7 @@ public final class Replay {
     /// - Returns: how its answer differs; nil where it does not, or where the entry is no call.
     public func step(_ entry: Record.Entry) throws(Impossible) -> Difference? {
         switch entry.kind {
-        case .comment, .failure: return nil
+        case .comment, .failure, .judgement, .scenario: return nil
         case .feature(let feature):
             decoder.add(feature)
             kernel.know(feature)

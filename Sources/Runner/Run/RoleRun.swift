@@ -41,6 +41,7 @@ final class RoleRun {
         limit = context.timeLimit ?? context.limits.timeout.map { Limits.text($0, isScenarios: false) }
         state.raised = { [weak self] error in self?.failed(error) }
         host.hasNews = { [weak self] in self?.tellFindings() }
+        host.foundWrong = { [weak self] in self?.note(.wrong($0)) }
     }
 
     /// Nanoseconds by the bench's clock.
@@ -146,13 +147,14 @@ final class RoleRun {
     // MARK: While a case runs
 
     private func note(_ note: CaseNote) {
-        (host.realKernel as? TracingKernel)?.note(note.text)
+        if let text = note.text { (host.realKernel as? TracingKernel)?.note(text) }
         script.context.sinks.notes(note)
     }
 
     /// Called before anything that the error leaves open is closed: closing may crash the kernel.
     private func failed(_ error: ErrorValue) {
         guard error.kind != .skip else { return }
+        if let wrong = error.wrong { note(.wrong(wrong)) }
         note(.fails(error))
         if error.kind != .interrupt { tellFindings(error) }
     }

@@ -130,6 +130,12 @@ public final class ScenarioRun {
         report.result.concerns = scenario.concerns
         report.result.expected = scenario.expected
         report.result.seen = scenario.seen
+        for (key, text) in [
+            ("about", report.result.about), ("concerns", scenario.concerns), ("expected", scenario.expected),
+            ("seen", scenario.seen),
+        ] {
+            if let text { context.sinks.notes(.scenario(key: key, text)) }
+        }
         report.expect(scenario.expectedFailures)
         if let timeout = scenario.limits.timeout { context.deadline?.limit(timeout, isScenarios: true) }
     }

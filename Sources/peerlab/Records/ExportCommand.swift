@@ -12,8 +12,10 @@ struct ExportCommand: ParsableCommand {
         discussion: """
             The file makes the record's calls in their order, compares each answer with the recorded one, and stops at the \
             first thing that is not there. Devices are its arguments; its own --help lists them. Kept short data is compared; \
-            what only netlink answers is left out, with a comment. It ends as kselftest asks: 0 all answers are as recorded, 1 \
-            one differs, 4 a device is not there.
+            what only netlink answers is left out, with a comment. It ends as kselftest asks. Where the record says that an \
+            answer is wrong (a script's failed check, or a known bug): 0 the kernel answers as a right one does, 1 the bug is \
+            present, 4 neither is shown. Of other records: 0 all answers are as recorded, be they right or wrong, 1 one differs, \
+            4 a device is not there.
             """)
 
     @Option(name: .customLong("c"), help: ArgumentHelp("Write C to FILE, - for stdout.", valueName: "FILE"))

@@ -14,16 +14,35 @@ struct Mail {
     let file: String
     /// Of the kernel's tree; nil where none was given.
     var maintainers: Maintainers?
+    /// What of the record is told: of one that was made smaller all, otherwise the case in which the first answer is wrong.
+    private let shown: Record?
+    /// The answer that is wrong; nil where the record tells none.
+    private let decision: Record.Decision?
+    /// The lines of C; nil without a record.
+    private let program: [String]?
+
+    init(bundle: Bundle? = nil, result: ScenarioResult? = nil, record: Record?, file: String) {
+        (self.bundle, self.result, self.record, self.file) = (bundle, result, record, file)
+        let wrong = record?.decisions.first { $0.operation != nil }
+        shown = wrong?.operation.flatMap { record?["failure"] == nil ? record?.excerpt(to: $0) : nil } ?? record
+        decision = shown?.decisions.first { $0.operation != nil }
+        program = shown.map { shown in
+            CExport(shown, inMail: true).text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        }
+    }
 
     var lines: [String] {
-        let sections = [what, place, expected, seen, calls, versions, modules, reproduction, program]
+        let sections = [place, expected, seen, calls, versions, modules, reproduction, withoutPeerlab]
         return headers + [""] + note + Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
     }
 
     private var isSimulated: Bool { result?.simulated ?? record?["bench"].map { $0.hasPrefix("sim ") } ?? false }
 
     /// The last operation up to the failure, or the last that was refused.
-    private var failing: Operation? { told.last }
+    private var failing: Operation? { told.last?.operation }
+
+    /// What the scenario says of itself.
+    private func scenario(_ key: String, _ result: String?) -> String? { result ?? record?.scenario(key) }
 
     // MARK: Headers
 
@@ -51,7 +70,7 @@ struct Mail {
     }
 
     private var title: String {
-        if let result { return result.about ?? result.name }
+        if let about = scenario("about", result?.about) ?? result?.name { return about }
         guard let failing else { return "a record of calls" }
         return "\(failing.name) ends with \(failing.errno?.name ?? "success")"
     }
@@ -60,8 +79,8 @@ struct Mail {
 
     /// Files of the kernel's tree: those that the reproducer names, then those of the calls, the failing one first.
     private var paths: [String] {
-        let named = Subsystem.paths(in: result?.concerns ?? "")
-        let asked = told.reversed().compactMap { Subsystem($0)?.path }
+        let named = Subsystem.paths(in: scenario("concerns", result?.concerns) ?? "")
+        let asked = told.reversed().compactMap { Subsystem($0.operation)?.path }
         return (named.isEmpty ? asked : named).reduce(into: []) { if !$0.contains($1), $0.count < 4 { $0.append($1) } }
     }
 
@@ -74,17 +93,25 @@ struct Mail {
             rest: "") + [""]
     }
 
-    private var what: [String] { ["What", ""] + Wrapped.lines(title) }
-
     private var place: [String] {
         var lines = ["Where", ""]
         if let result { lines += Wrapped.lines("bench: \(result.bench) (\(result.bench_description))", rest: "    ") }
         if result == nil, let bench = record?["bench"] { lines += Wrapped.lines("bench: \(bench)", rest: "    ") }
-        if let concerns = result?.concerns { lines += Wrapped.lines("concerns: \(concerns)", rest: "    ") }
+        if let concerns = scenario("concerns", result?.concerns) {
+            lines += Wrapped.lines("concerns: \(concerns)", rest: "    ")
+        }
         return lines.count > 2 ? lines : []
     }
 
-    private var expected: [String] { result?.expected.map { ["Expected", ""] + Wrapped.lines($0) } ?? [] }
+    private var expected: [String] {
+        let text = scenario("expected", result?.expected) ?? decision.map { "\(subject($0)): \($0.judgement.right)" }
+        return text.map { ["Expected", ""] + Wrapped.lines($0) } ?? []
+    }
+
+    /// Of what a judgement is.
+    private func subject(_ decision: Record.Decision) -> String {
+        decision.judgement.what.isEmpty ? failing?.name ?? "the answer" : decision.judgement.what
+    }
 
     /// A case, and what a reader is told of it.
     private struct CaseVerdict {
@@ -112,9 +139,18 @@ struct Mail {
     }
 
     private var seen: [String] {
-        guard let result else { return [] }
         var lines = ["Seen", ""]
-        if let seen = result.seen { lines += Wrapped.lines(seen) + [""] }
+        if let seen = scenario("seen", result?.seen) { lines += Wrapped.lines(seen) + [""] }
+        guard let result else {
+            if let decision {
+                let text =
+                    "\(subject(decision)): \(decision.judgement.found); as a fixed kernel would, \(decision.judgement.right): no"
+                lines += Wrapped.lines("bug present: \(text)", first: "- ")
+            } else if let failing {
+                lines += Wrapped.lines("\(failing.name): \(failing.errno?.name ?? "success")", first: "- ")
+            }
+            return lines.count > 2 ? lines : []
+        }
         for (one, verdict) in zip(result.cases, verdicts) {
             lines += Wrapped.lines("\(verdict.name): \(verdict.word)", first: "- ")
             var details = (one.message.map { [$0] } ?? []) + (one.further ?? []).map(\.line)
@@ -126,25 +162,33 @@ struct Mail {
         return lines + Report.ending(result).flatMap { Wrapped.lines($0.drop { $0 == " " }.description) }
     }
 
+    /// A call with its number, which is that of the program in C.
+    private typealias Told = (number: Int, operation: Operation)
     /// Most calls that are explained.
-    private static let mostCalls = 12
+    private static let mostCalls = 20
 
-    /// The calls up to the script's failure, or to the last error; of a record that was made smaller, all.
-    private var told: [Operation] {
-        guard let record else { return [] }
-        let all = record.operations
-        if let end = record.failures.last?.index {
-            return all.filter { $0.index < end }.suffix(Mail.mostCalls).map(\.operation)
-        }
-        let last = all.last { $0.operation.errno != nil }?.index ?? all.last?.index ?? 0
-        return all.filter { $0.index <= last }.suffix(Mail.mostCalls).map(\.operation)
+    /// The calls up to the wrong answer, the script's failure, or the last error. Of many, those that the last one needs.
+    private var told: [Told] {
+        guard let shown else { return [] }
+        let all = shown.operations
+        let ends = [
+            decision?.operation, shown.failures.last.map { $0.index - 1 },
+            all.last { $0.operation.errno != nil }?.index,
+        ]
+        let last = ends.lazy.compactMap { $0 }.first ?? all.last?.index ?? 0
+        let before = all.enumerated().filter { $0.element.index <= last }.map { ($0.offset + 1, $0.element.operation) }
+        guard before.count > Mail.mostCalls, let place = all.last(where: { $0.index <= last }) else { return before }
+        let needed = shown.numbersOfNeeded(by: place.index)
+        return needed.count > 1 ? before.filter { needed.contains($0.0) } : before.suffix(Mail.mostCalls)
     }
 
     private var calls: [String] {
         guard !told.isEmpty else { return [] }
-        var lines = ["Calls up to the failure", ""]
-        for (index, operation) in told.enumerated() {
-            lines += Wrapped.lines(operation.sentence, first: "\(index + 1). ", rest: "   ")
+        var lines = ["Calls up to the failure" + (isInline ? ", with their numbers in the program" : ""), ""]
+        for (number, operation) in told {
+            let first = "\(number). "
+            lines += Wrapped.lines(operation.sentence, first: first)
+            guard !isInline else { continue }
             lines += Wrapped.lines(cut(Record.line(operation)), first: "       ", rest: "           ")
         }
         return lines
@@ -156,9 +200,15 @@ struct Mail {
         return line.utf8.count > 400 ? line.prefix(397) + "..." : String(line)
     }
 
+    /// Lines of a record's header that say nothing of versions: some describe each device of a machine.
+    private static let notVersions: Set<String> = [
+        "script", "set", "failure", "bench", "model", "host bridge", "port", "device", "bar", "config", "rdma",
+        "software rdma", "iommu", "platform",
+    ]
+
     private var versions: [String] {
         var lines = ["Versions", ""]
-        for (key, value) in record?.header ?? [] where key != "script" && key != "set" && key != "failure" {
+        for (key, value) in record?.header ?? [] where !Mail.notVersions.contains(key) {
             lines += Wrapped.lines("\(key): \(value)", first: "    ", rest: "        ")
         }
         for (key, value) in result?.environment.sorted(by: { $0.key < $1.key }) ?? [] where record?[key] == nil {
@@ -207,21 +257,22 @@ struct Mail {
     /// Most lines of C in the mail itself.
     private static let mostOfProgram = 600
 
-    private var program: [String] {
-        guard let record else { return [] }
+    private var isInline: Bool { program.map { $0.count <= Mail.mostOfProgram } ?? false }
+
+    private var withoutPeerlab: [String] {
+        guard let program else { return [] }
         let name = file.split(separator: "/").last.map(String.init) ?? file
-        let text = CExport(record).text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-        guard text.count <= Mail.mostOfProgram else {
+        guard program.count <= Mail.mostOfProgram else {
             let path = name.hasPrefix("-") ? "./\(name)" : name
             return ["Without peerlab", ""]
                 + Wrapped.lines(
-                    "The calls as one C file have \(text.count) lines: make the record smaller first (peerlab minimise), "
+                    "The calls as one C file have \(program.count) lines: make the record smaller first (peerlab minimise), "
                         + "or attach the file that this writes:")
                 + ["", "    " + ShellWord.line(["peerlab", "export", "--c", "reproducer.c", path])]
         }
-        return ["Without peerlab", ""] + Wrapped.lines("The same calls as one C file, which needs nothing of ours:") + [
-            ""
-        ]
-            + text
+        let codes =
+            decision == nil ? "" : " It ends with 0 on a kernel that answers rightly, 1 where the bug is present."
+        return ["Without peerlab", ""]
+            + Wrapped.lines("The same calls as one C file, which needs nothing of ours.\(codes)") + [""] + program
     }
 }

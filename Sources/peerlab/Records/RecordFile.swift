@@ -55,13 +55,15 @@ struct RecordFile {
     /// The same when the process ends now.
     func finishNow() { output.finishNow() }
 
-    /// Records the start and the first failure of a case.
+    /// Records the start and the first failure of a case, wrong answers, and what the scenario says of itself.
     func note(_ note: CaseNote) {
         switch note {
         case .begins(let name): recorder.note(name)
         case .fails(let error):
             let operation = error.errno == nil ? nil : error.operation
             recorder.fail(call: operation.flatMap { name in error.name.map { (name, $0) } }, error.line)
+        case .wrong(let wrong): recorder.judge(found: wrong.found, right: wrong.right, wrong.what)
+        case .scenario(let key, let text): recorder.tell(key, text)
         }
     }
 

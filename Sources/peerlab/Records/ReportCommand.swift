@@ -12,7 +12,8 @@ struct ReportCommand: ParsableCommand {
         commandName: "report", abstract: "Write a mail to a kernel list from a bundle, or from a record.",
         discussion: """
             It says what, where, expected, seen, the calls up to the failure in a sentence each, versions, and how to reproduce, \
-            and has the C program where that is short: make the record smaller first. With a kernel's tree it says who gets the \
+            and has the C program where that is short: of a record that was not made smaller, it tells of the first case with a \
+            wrong answer. With a kernel's tree it says who gets the \
             mail. Read it before you send it: what a machine wrote about a bug is a draft.
             """)
 
