@@ -55,6 +55,12 @@ import Testing
         #expect(fields["count"] == .integer(101))
     }
 
+    @Test func addressesNearTheEndOfTheSpaceAreRefusedByTheNIC() throws {
+        let fields = try Self.run(
+            "return { status = both({ remote_addr = -8, slots = 4, count = 8 }).failure.status }")
+        #expect(fields["status"] == .string("REM_ACCESS_ERR"))
+    }
+
     @Test func endsAfterItsTime() throws {
         let fields = try Self.run(
             """
@@ -70,9 +76,10 @@ import Testing
             """
             d:close()
             local r = both { count = 1000000 }
-            return { failure = r.failure.status, c = r.messages_by_qp[2], ended = r.messages_by_qp[1] < 500000 }
+            return { failure = r.failure.status, id = r.failure.wr_id, c = r.messages_by_qp[2], ended = r.messages_by_qp[1] < 500000 }
             """)
         #expect(fields["failure"] == .string("RETRY_EXC_ERR"))
+        #expect(fields["id"] == .integer(1))
         #expect(fields["c"] == .integer(0))
         #expect(fields["ended"] == .boolean(true))
     }
@@ -83,6 +90,16 @@ import Testing
         ("traffic.stream { opcode = 'rdma_write', mr = mr }", "give qp or qps, one of them"),
         ("both { depth = 9 }", "more than the 8 places"),
         ("both { qps = {} }", "qps"),
+        (
+            "local small, some = context:create_cq(4), {} "
+                + "for i = 1, 4 do some[i] = pd:create_qp { send_cq = small, max_send_wr = 8 } end "
+                + "both { qps = some, signal_every = 1 }", "up to 32 completions may wait in a completion queue of"
+        ),
+        (
+            "c:post_send { opcode = 'rdma_write', mr = mr, length = 8, wr_id = 77, "
+                + "remote_addr = mr:addr(), rkey = mr:rkey() } both {}",
+            "taken was that of wr_id 77, queue pair"
+        ),
     ])
     func mistakesAreTold(_ script: String, _ message: String) {
         let error = #expect(throws: ErrorValue.self) { try Self.run(script) }

@@ -281,7 +281,10 @@ private func stream(_ call: Call) throws -> CInt {
     let request = call[0].table
     let pairs = try pairs(request)
     let plan = try plan(request, pairs, call)
-    do throws(TrafficPlan.Mistake) { try plan.check() } catch {
+    do throws(TrafficPlan.Mistake) {
+        try plan.check()
+        try QueuePair.check(plan, on: pairs)
+    } catch {
         throw ErrorValue(kind: .argument, "traffic.stream: \(error.message)")
     }
     try call.touch(

@@ -238,6 +238,23 @@ public struct QueuePair: ~Copyable {
         }
     }
 
+    /// Refuses a stream whose completions a queue cannot hold: it would overrun, after which it takes none.
+    public static func check(
+        _ plan: TrafficPlan, on pairs: [UnsafeMutablePointer<QueuePair>]
+    ) throws(TrafficPlan.Mistake) {
+        for pair in pairs {
+            guard let cq = pair.pointee.qp.pointee.send_cq else { continue }
+            let sharing = pairs.count { $0.pointee.qp.pointee.send_cq == cq }
+            let entries = Int(cq.pointee.cqe)
+            guard sharing * plan.reports > entries else { continue }
+            throw TrafficPlan.Mistake(
+                message:
+                    "up to \(sharing * plan.reports) completions may wait in a completion queue of \(entries) entries, which "
+                    + "would overrun: create it with more (create_cq), or have a larger signal_every or a smaller depth"
+            )
+        }
+    }
+
     /// Sends a stream of messages on these queue pairs. The plan must have been checked.
     public static func stream(
         _ plan: TrafficPlan, on pairs: [UnsafeMutablePointer<QueuePair>]
@@ -267,7 +284,12 @@ public struct QueuePair: ~Copyable {
                     hint:
                         "no completion came for \(plan.patience / 1_000_000) ms of this machine's clock: \(plan.silence)"
                 )
-            case .protocolError, .interrupted: throw Failure("ibv_poll_cq", error, object: label, of: .stream)
+            case .protocolError:
+                let taken = stream.foreign.map {
+                    "; taken was that of wr_id \($0.id), queue pair \($0.number), \($0.statusName)"
+                }
+                throw Failure("ibv_poll_cq", error, object: label + (taken ?? ""), of: .stream)
+            case .interrupted: throw Failure("ibv_poll_cq", error, object: label, of: .stream)
             default:
                 let pair = pairs[stream.refusing]
                 throw Failure(

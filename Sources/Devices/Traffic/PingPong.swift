@@ -71,8 +71,8 @@ struct PingPong: ~Copyable {
         _ receiveQueue: UnsafeMutablePointer<ibv_cq>, _ plan: PingPongPlan
     ) {
         let tail = UInt64(plan.size) - 1
-        guard let out = UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.from.address + tail)),
-            let into = UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.into.address + tail))
+        guard let out = UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.from.address &+ tail)),
+            let into = UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.into.address &+ tail))
         else { return nil }
         last = (out, into)
         self.qp = qp
@@ -112,7 +112,7 @@ struct PingPong: ~Copyable {
     /// Receive requests must be there before the peer's first message: both sides call this, and meet, before ``run()``.
     static func prepare(_ qp: UnsafeMutablePointer<ibv_qp>, _ plan: PingPongPlan) throws(Errno) {
         guard !plan.isWrite else {
-            UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.into.address + UInt64(plan.size) - 1))?.pointee = 0
+            UnsafeMutablePointer<UInt8>(bitPattern: UInt(plan.into.address &+ UInt64(plan.size) &- 1))?.pointee = 0
             return
         }
         var piece = ibv_sge(addr: plan.into.address, length: plan.size, lkey: plan.into.key)

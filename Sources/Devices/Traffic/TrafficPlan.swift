@@ -61,6 +61,9 @@ public struct TrafficPlan: Sendable {
         return "the peer has posted no receive (then it is asked again, for ever with rnr_retry = 7), or is lost"
     }
 
+    /// Completions that one queue pair may have waiting at a time.
+    var reports: Int { signalEvery == 1 ? depth : min(depth, (depth + signalEvery - 1) / signalEvery + 1) }
+
     /// Refuses what could not end.
     public func check() throws(Mistake) {
         guard batch <= depth else { throw Mistake(message: "batch \(batch) is more than depth \(depth)") }

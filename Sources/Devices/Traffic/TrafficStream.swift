@@ -34,6 +34,8 @@ struct TrafficStream: ~Copyable {
     private var late = 0
     private var failures: [UInt32: Int] = [:]
     private var firstFailure: Completion?
+    /// A completion that is none of the stream's, which it has taken.
+    private(set) var foreign: Completion?
     /// The lane whose queue pair refused a request.
     private(set) var refusing = 0
 
@@ -114,7 +116,7 @@ struct TrafficStream: ~Copyable {
         result.sizes = plan.sizes
         // What is there already belongs to something else.
         for queue in 0..<queueCount {
-            guard ibv_poll_cq(queues[queue], 1, completions) == 0 else { throw Errno(EPROTO) }
+            if ibv_poll_cq(queues[queue], 1, completions) != 0 { throw refuse(completions[0]) }
         }
         if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
         let processor = TrafficClock.processor()
@@ -226,7 +228,7 @@ struct TrafficStream: ~Copyable {
                 let (lane, number) = TrafficLane.position(of: completions[index].wr_id)
                 guard lane < laneCount, completions[index].qp_num == lanes[lane].qp.pointee.qp_num,
                     number >= lanes[lane].done, number < lanes[lane].sent
-                else { throw Errno(EPROTO) }
+                else { throw refuse(completions[index]) }
                 if completions[index].status == IBV_WC_SUCCESS {
                     lanes[lane].good += number + 1 - lanes[lane].done
                     if keeps { keep(lane, number) }
@@ -234,6 +236,8 @@ struct TrafficStream: ~Copyable {
                     // What was before the first bad one is done. The connection is over: the rest is flushed.
                     if !lanes[lane].hasFailed { lanes[lane].good += number - lanes[lane].done }
                     lanes[lane].hasFailed = true
+                    // The message's number among all lanes' is what a script knows.
+                    completions[index].wr_id = UInt64(number * laneCount + lane)
                     note(completions[index])
                     lanes[lane].total = lanes[lane].sent
                     isEnding = true
@@ -294,8 +298,8 @@ struct TrafficStream: ~Copyable {
     /// The place and size of a message, where not all have the same.
     private func setMessage(of index: Int, _ number: Int) {
         let offset = plan.slots > 1 ? UInt64(number % plan.slots) * UInt64(plan.size) : 0
-        setPieces(of: index, from: plan.local.address + offset, sizeCount > 0 ? sizes[number % sizeCount] : plan.size)
-        if plan.slots > 1 { requests[index].wr.rdma.remote_addr = plan.remote.address + offset }
+        setPieces(of: index, from: plan.local.address &+ offset, sizeCount > 0 ? sizes[number % sizeCount] : plan.size)
+        if plan.slots > 1 { requests[index].wr.rdma.remote_addr = plan.remote.address &+ offset }
     }
 
     /// Divides `size` bytes from `address` among the pieces of a request.
@@ -308,7 +312,7 @@ struct TrafficStream: ~Copyable {
             piece.pointee.addr = next
             piece.pointee.length = part
             piece += 1
-            next += UInt64(part)
+            next &+= UInt64(part)
             left -= part
         }
         piece.pointee.addr = next
@@ -323,6 +327,11 @@ struct TrafficStream: ~Copyable {
         latencies[latencyCount] = UInt32(clamping: now &- posted[place])
         if plan.rate > 0 { dueLatencies[latencyCount] = UInt32(clamping: now &- due[place]) }
         latencyCount += 1
+    }
+
+    private mutating func refuse(_ completion: ibv_wc) -> Errno {
+        foreign = Completion(completion)
+        return .protocolError
     }
 
     private mutating func note(_ completion: ibv_wc) {
