@@ -223,13 +223,19 @@ static void refuse_near_size(lua_State *L, const lk_function *f, const arg_path 
     lk_refuse(L, f, at);
 }
 
+static const char SIZE[] = "a size (an integer, or text such as \"64K\": K, M, G, T)";
+static const char TIME[] = "a time (milliseconds as an integer, or text such as \"30s\": ms, s, m, h)";
+
 static void decode(lua_State *L, const lk_function *f, room *room, const arg_path *at, const lk_type *type, int index,
                    lk_value *out) {
     out->present = true;
     int converted = 0;
     switch (type->kind) {
     case LK_INTEGER:
-        out->integer = lua_tointegerx(L, index, &converted); /* as in Lua's own functions, "5" is 5 */
+        if (lua_type(L, index) == LUA_TSTRING) /* text that Lua itself would take for a number, too */
+            lk_wrong_text(L, f, at, index, "an integer",
+                          lua_isnumber(L, index) ? "; tonumber makes a number of text" : "");
+        out->integer = lua_tointegerx(L, index, &converted);
         if (!converted) lk_wrong_type(L, f, at, index, "an integer");
         check_range(L, f, at, type, out->integer);
         return;
@@ -243,7 +249,8 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
         }
         if (!converted) {
             refuse_near_size(L, f, at, index);
-            lk_wrong_type(L, f, at, index, "a size (an integer, or text such as \"64K\": K, M, G, T)");
+            lk_wrong_text(L, f, at, index, SIZE, "");
+            lk_wrong_type(L, f, at, index, SIZE);
         }
         check_range(L, f, at, type, out->integer);
         return;
@@ -251,7 +258,10 @@ static void decode(lua_State *L, const lk_function *f, room *room, const arg_pat
         if (lua_type(L, index) == LUA_TSTRING)
             converted = !has_zero(L, index) && lk_parse_time(lua_tostring(L, index), &out->integer);
         else if (lua_type(L, index) == LUA_TNUMBER) out->integer = lua_tointegerx(L, index, &converted);
-        if (!converted) lk_wrong_type(L, f, at, index, "a time (milliseconds as an integer, or text such as \"30s\": ms, s, m, h)");
+        if (!converted) {
+            lk_wrong_text(L, f, at, index, TIME, "");
+            lk_wrong_type(L, f, at, index, TIME);
+        }
         check_range(L, f, at, type, out->integer);
         return;
     case LK_NUMBER:
@@ -287,6 +297,7 @@ static int trampoline(lua_State *L);
 static inline bool decode_quickly(lua_State *L, const lk_type *type, int index, lk_value *out) {
     if (type->kind == LK_INTEGER) {
         int converted;
+        if (lua_type(L, index) != LUA_TNUMBER) return false;
         out->integer = lua_tointegerx(L, index, &converted);
         out->present = true;
         return converted && out->integer >= type->minimum && out->integer <= type->maximum;
@@ -366,10 +377,13 @@ static int trampoline(lua_State *L) {
     int given = lua_gettop(L);
     bool takes_case = f->count && f->parameters[0].type.kind == LK_ANY && !strcmp(f->parameters[0].name, "case");
     if (!takes_case) lk_check_call(L, f);
+    /* What stands before the colon is no argument to who writes the call. */
+    int most = f->count - (strchr(f->name, ':') != NULL);
     if (given > f->count)
-        lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", f->count, f->count == 1 ? "" : "s", given);
+        lk_raise(L, "argument", f->name, "takes %d argument%s, not %d", most, most == 1 ? "" : "s",
+                 given - (f->count - most));
     if (takes_case && !lua_istable(L, 1))
-        lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, '.') + 1);
+        lk_raise(L, "argument", f->name, "it has no case here; call it with a colon, t:%s(...)", strchr(f->name, ':') + 1);
     if (given < f->count) lua_settop(L, f->count);
     for (int i = 0; i < f->count; i++) {
         arg_path argument = { NULL, f->parameters[i].name, 0 };

@@ -1,5 +1,6 @@
 #include "refuse.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 void lk_push_path(lua_State *L, const arg_path *at) { /* [-0, +1, m] */
@@ -46,6 +47,39 @@ int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int in
     if (lua_isnoneornil(L, index)) lua_pushfstring(L, "is missing; it must be %s", expected);
     else lua_pushfstring(L, "must be %s, not a %s", expected, given);
     return lk_refuse(L, f, at);
+}
+
+/* Pushes a string as it may stand in a message: printable, and cut between characters. [-0, +1, m] */
+static void push_quoted(lua_State *L, int index) {
+    enum { MOST = 64 };
+    size_t length;
+    const char *text = lua_tolstring(L, index, &length);
+    size_t end = length < MOST ? length : MOST;
+    while (end < length && end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80) end--;
+    char escape[8];
+    luaL_Buffer buffer;
+    luaL_buffinit(L, &buffer);
+    luaL_addchar(&buffer, '\'');
+    for (size_t i = 0; i < end; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (byte >= 0x20 && byte != 0x7f) {
+            luaL_addchar(&buffer, text[i]);
+            continue;
+        }
+        snprintf(escape, sizeof escape, "\\x%02x", byte);
+        luaL_addstring(&buffer, escape);
+    }
+    luaL_addstring(&buffer, end < length ? "...'" : "'");
+    luaL_pushresult(&buffer);
+}
+
+void lk_wrong_text(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected,
+                   const char *advice) {
+    if (lua_type(L, index) != LUA_TSTRING) return;
+    check_receiver(L, f, at, index);
+    push_quoted(L, index);
+    lua_pushfstring(L, "must be %s, not %s%s", expected, lua_tostring(L, -1), advice);
+    lk_refuse(L, f, at);
 }
 
 void lk_near_name(lua_State *L, const lk_type *type, const char *word) {

@@ -16,5 +16,9 @@ int lk_refuse(lua_State *L, const lk_function *f, const arg_path *at);
 void lk_check_call(lua_State *L, const lk_function *f);
 /* Raises because the value at `index` is not what is expected: "an integer". [-0, +0, e] */
 int lk_wrong_type(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected);
+/* Raises where the value at `index` is a string, and quotes it: it is none of `expected`, which other types are no matter
+ * what they hold. Returns for other types. [-0, +0, e] */
+void lk_wrong_text(lua_State *L, const lk_function *f, const arg_path *at, int index, const char *expected,
+                   const char *advice);
 /* Appends the type's name that is nearest to `word` to the string at the top. [-1, +1, m] */
 void lk_near_name(lua_State *L, const lk_type *type, const char *word);

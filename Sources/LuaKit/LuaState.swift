@@ -288,7 +288,11 @@ public final class LuaState {
     private func register(_ module: Module) {
         let functions = module.functions
         lua_createtable(raw, 0, CInt(functions.count + module.constants.count))
-        for function in functions { add(function, named: "\(module.name).\(function.name)", receiver: nil) }
+        for function in functions {
+            // What takes the case is called on it.
+            let mark = function.parameters.first?.name == "case" ? ":" : "."
+            add(function, named: "\(module.name)\(mark)\(function.name)", receiver: nil)
+        }
         for constant in module.constants {
             LuaKit.push(raw, constant.name)
             lua_pushinteger(raw, constant.value)

@@ -252,7 +252,7 @@ struct Mistake {
               end } },
             }
             """#,
-            #"7:5: error: case.log: it has no case here; call it with a colon, t:log(...)"#),
+            #"7:5: error: case:log: it has no case here; call it with a colon, t:log(...)"#),
         Mistake(
             "a method that the case does not have",
             #"""
@@ -309,7 +309,7 @@ struct Mistake {
               end } },
             }
             """#,
-            #"7:20: error: device:read: 'region' must be an integer, not a string"#),
+            #"7:20: error: device:read: 'region' must be an integer, not 'BAR2'"#),
         Mistake(
             "a size that is none",
             #"""

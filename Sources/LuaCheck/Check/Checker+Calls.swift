@@ -147,7 +147,8 @@ extension Checker {
                 return results
             }
             check(
-                function, named: receiver == nil ? name : "t:\(function.name)", arguments, types, receiver: receiver,
+                function, named: function.parameters.first?.name == "case" ? "case:\(function.name)" : name, arguments,
+                types, receiver: receiver,
                 place)
             note(function, name, arguments, place)
             return results

@@ -72,8 +72,10 @@ extension Checker {
             switch type {
             case .integer(let value): if let value { within(value, range) }
             case .number(let value): if let value, Int64(exactly: value) == nil { wrongType() }
-            // As in Lua's own functions, "5" is 5.
-            case .string(let text): if let text, !isNumber(text) { wrongType() }
+            case .string(let text?):
+                refuse(
+                    "must be \(Checker.wanted(wanted)), not '\(text)'"
+                        + (isNumber(text) ? "; tonumber makes a number of text" : ""))
             default: wrongType()
             }
         case .size(let range), .time(let range):

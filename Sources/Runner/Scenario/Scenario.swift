@@ -192,7 +192,7 @@ public struct Scenario {
             }
             // A default such as "64K" becomes a number here.
             switch option.kind {
-            case .size, .sizes:
+            case .integer, .size, .sizes, .number:
                 if case .string(let text) = value { values[option.name] = try option.parse(text) }
             default: break
             }
