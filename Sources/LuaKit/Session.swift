@@ -44,11 +44,12 @@ public final class Session {
     }
 
     /// Runs a text: an expression, whose values are shown, or statements. An error ends it; the session goes on.
-    public func run(_ text: String, name: String) throws(ErrorValue) -> Outcome {
+    /// Errors count lines from `line`, so that those of different texts are not taken for each other.
+    public func run(_ text: String, name: String, from line: Int = 1) throws(ErrorValue) -> Outcome {
         let raw = state.raw
         let base = lua_gettop(raw)
         defer { lua_settop(raw, base) }
-        guard try compile(text, name: name) else { return .incomplete }
+        guard try compile(text, name: name, below: String(repeating: "\n", count: line - 1)) else { return .incomplete }
         setEnvironment()
         try state.call(arguments: 0, results: LUA_MULTRET)
         let count = lua_gettop(raw) - base
@@ -66,14 +67,14 @@ public final class Session {
     }
 
     /// Pushes a text as a function: an expression, else statements; false where it needs more text.
-    private func compile(_ text: String, name: String) throws(ErrorValue) -> Bool {
+    private func compile(_ text: String, name: String, below: String) throws(ErrorValue) -> Bool {
         func isCutOff(_ error: ErrorValue) -> Bool { error.message.hasSuffix("near <eof>") }
         do throws(ErrorValue) {
-            try state.load(state.raw, Array("return \(text)".utf8), name: "=\(name)")
+            try state.load(state.raw, Array("\(below)return \(text)".utf8), name: "=\(name)")
         } catch {
             if isCutOff(error) { return false }
             do throws(ErrorValue) {
-                try state.load(state.raw, Array(text.utf8), name: "=\(name)")
+                try state.load(state.raw, Array("\(below)\(text)".utf8), name: "=\(name)")
             } catch {
                 if isCutOff(error) { return false }
                 throw error

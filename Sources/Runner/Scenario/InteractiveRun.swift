@@ -15,9 +15,9 @@ public final class InteractiveRun {
         session = try Session(in: script.state, support: "repl", modules: modules.map(\.name))
     }
 
-    /// Runs a text. Ctrl-C stops it, and the next one runs.
-    public func run(_ text: String) throws(ErrorValue) -> Session.Outcome {
-        try stoppable { () throws(ErrorValue) in try session.run(text, name: "line") }
+    /// Runs a text, which begins on a line of all that was typed. Ctrl-C stops it, and the next one runs.
+    public func run(_ text: String, from line: Int) throws(ErrorValue) -> Session.Outcome {
+        try stoppable { () throws(ErrorValue) in try session.run(text, name: "line", from: line) }
     }
 
     /// What an expression's first value is; nil where it is nil.

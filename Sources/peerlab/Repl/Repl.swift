@@ -19,6 +19,8 @@ final class Repl {
     private let library: Library
     /// The lines so far of an input that is not complete.
     private var pending = ""
+    /// How many lines were read, and the one on which the input that is not complete begins.
+    private var number = 0, start = 0
     private var hasFailed = false
     /// Whether a signal came while a line was waited for that no user types.
     private var isCutOff = false
@@ -63,8 +65,11 @@ final class Repl {
         if input.isTerminal { print("help explains, Ctrl-D ends", to: STDOUT_FILENO) }
         reading: while !isTerminated, !isUnheard {
             switch input.next(pending.isEmpty ? Repl.prompts.first : Repl.prompts.next) {
-            case .text(let line): if !take(line) { break reading }
+            case .text(let line):
+                number += 1
+                if !take(line) { break reading }
             case .unusable(let reason):
+                number += 1
                 pending = ""
                 fail(ErrorValue(kind: .script, reason))
             case .interrupted:
@@ -87,6 +92,7 @@ final class Repl {
     /// Runs a line; false where it ends the session.
     private func take(_ line: String) -> Bool {
         if pending.isEmpty {
+            start = number
             let words = line.split(maxSplits: 2, whereSeparator: \.isWhitespace)
             guard let word = words.first else { return true }
             if words.count == 1, ["exit", "exit()", "quit", "quit()"].contains(word) { return false }
@@ -95,7 +101,7 @@ final class Repl {
         do throws(ErrorValue) {
             if pending.isEmpty, let topic = ReplHelp.topic(text) {
                 try explain(topic)
-            } else if case .done(let shown) = try lines.run(Repl.keeping(text)) {
+            } else if case .done(let shown) = try lines.run(Repl.keeping(text), from: start) {
                 pending = ""
                 for line in (shown ?? "").split(separator: "\n") { print(String(line), to: STDOUT_FILENO) }
             } else {
