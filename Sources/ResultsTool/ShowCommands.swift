@@ -98,7 +98,7 @@ extension ResultsCommand {
 
     struct Search: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Find runs in all batches of the store, the latest first.",
+            abstract: "Find runs in all batches of the store, the latest batch first, and of each the latest run.",
             discussion: """
                 A run is found by its name, its reason, its tags, options and cases, and by its batch's label; upper and lower \
                 case are the same. Exit codes: 0 some were found, 1 none.

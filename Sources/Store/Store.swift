@@ -209,7 +209,7 @@ public final class Store {
         }
     }
 
-    /// Runs whose record has a text, whatever its case; the latest batch first. `body` returns false to end.
+    /// Runs whose record has a text, whatever its case; the latest batch first, and of each the latest run. `body` returns false to end.
     public func search(_ text: String, _ body: (Int64, Results.RunRecord) -> Bool) throws(Failure) {
         try asking { db in
             let decoder = JSONDecoder()
@@ -217,7 +217,7 @@ public final class Store {
                 db,
                 sql: """
                     SELECT batch, record FROM run WHERE instr(lower(record), lower(?)) > 0
-                    ORDER BY batch DESC, id COLLATE sizes
+                    ORDER BY batch DESC, started DESC, id COLLATE sizes DESC
                     """, arguments: [text])
             while let row = try rows.next() {
                 let record: String = try row.value("record")

@@ -186,6 +186,32 @@ import Testing
         #expect(found == [3, 2], "the latest first, until it is enough")
     }
 
+    @Test func theLatestRunsAreFoundFirst() throws {
+        let folder = try Folder()
+        let path = folder.path + "/store"
+        for batch in ["1", "2"] {
+            let header = BatchHeader(
+                version: "1", arguments: [], directory: "/", started: "2026-01-31T00:00:00Z", bench: "bench: sim",
+                simulated: true)
+            let journal = try BatchJournal(folder.path + "/" + batch, header: header)
+            for (id, second) in [("a.lua#2", 1), ("a.lua#10", 1), ("b.lua#1", 2)] {
+                var record = JournalTests.record("a.lua", .pass)
+                record.id = id
+                record.started = "2026-01-31T00:00:0\(second)Z"
+                try journal.add(record)
+            }
+            try journal.end(at: "2026-01-31T00:00:03Z")
+            _ = try Store(path).add(try JournalReader(folder.path + "/" + batch))
+        }
+        var found: [String] = []
+        try Store(reading: path).search("lua") { number, record in
+            found.append("\(number) \(record.id)")
+            return true
+        }
+        let expected = ["b.lua#1", "a.lua#10", "a.lua#2"]
+        #expect(found == expected.map { "2 \($0)" } + expected.map { "1 \($0)" })
+    }
+
     /// As version 0.2 made them: without labels.
     @Test func aStoreOfTheFirstVersionIsReadAndWritten() throws {
         let folder = try Folder()
