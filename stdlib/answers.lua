@@ -1,5 +1,5 @@
 --- Records a kernel's answers without judging them: each is a line of the case's report, so that two reports can be
---- compared line by line (Tests/Conformance/compare).
+--- compared line by line (Tests/Conformance/compare of the source tree).
 ---
 ---   local answer = answers.new(t)
 ---   answer("no range", dev.export_dmabuf, dev, { region_index = 2, ranges = {} })    -- no range: EINVAL
