@@ -20,10 +20,21 @@ import Testing
         return Set(fields.map { $0.dropFirst("---@field ".count).prefix { $0 != " " && $0 != "?" } }.map(String.init))
     }
 
-    /// The names of an alias.
+    /// The names of an alias, each on a line with what it means.
     private static func names(of alias: String) throws -> [String] {
-        let line = try #require(try lines().first { $0.hasPrefix("---@alias \(alias) ") })
-        return line.dropFirst("---@alias \(alias) ".count).split(separator: "|").map { $0.filter { $0 != "\"" } }
+        let lines = try lines()
+        let start = try #require(lines.firstIndex { $0 == "---@alias \(alias)" })
+        return try lines[(start + 1)...].prefix { $0.hasPrefix("---| ") }.map { line in
+            let parts = line.dropFirst("---| ".count).split(separator: " # ")
+            try #require(parts.count == 2, "\(line)")
+            return parts[0].filter { $0 != "\"" }
+        }
+    }
+
+    /// The texts that a field may have.
+    private static func choices(of field: String) throws -> [String] {
+        let line = try #require(try lines().first { $0.hasPrefix("---@field \(field) ") })
+        return line.split(separator: " ")[2].split(separator: "|").map { $0.filter { $0 != "\"" } }
     }
 
     @Test func namesWhatTheProgramReads() throws {
@@ -31,6 +42,7 @@ import Testing
         #expect(try ScenarioStubTests.fields(of: "scenario.option") == OptionSchema.keys)
         #expect(try ScenarioStubTests.fields(of: "scenario.expected_failure") == ExpectedFailure.keys)
         #expect(try ScenarioStubTests.names(of: "scenario.need") == Need.allCases.map(\.rawValue))
+        #expect(try ScenarioStubTests.choices(of: "type") == OptionSchema.types)
         #expect(try ScenarioStubTests.names(of: "scenario.effect") == Effect.allCases.map(\.rawValue))
     }
 }

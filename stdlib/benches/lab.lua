@@ -1,2 +1,2 @@
--- The lab bench without options. Names of other labs, such as lab-connectx, are composed of parts: `peerlab help benches`.
+-- The lab bench without options. Names of other labs, such as lab-connectx, are composed of the parts below this list.
 return require "benches.lab_machine"("lab")

@@ -2,7 +2,7 @@
 -- What a scenario's file returns. Write `---@type scenario` above its `return`, and an editor completes and checks its keys, and
 -- knows what a case's function gets. A test compares this file with the program.
 
----A scenario.
+---What a scenario's file returns, a table with these keys; those in brackets may be left out.
 ---@class scenario
 ---@field name? string its name; default: the file's
 ---@field about? string one sentence
@@ -23,14 +23,14 @@
 ---A case: its name, and its function, which gets the case and the options' values.
 ---@alias scenario.case [string, fun(t: case, opt: table)]
 
----A known failure.
+---A known failure, of `expected_failures`.
 ---@class scenario.expected_failure
 ---@field reason string why it fails
 ---@field case? string the case's name, in which "*" stands for any text; default: the whole run
 ---@field bench? "sim"|"lab"|"host" where it fails; default: everywhere
 ---@field sometimes? boolean whether it may pass too
 
----An option.
+---An option of `options`, which `--set NAME=VALUE` sets; a case's function gets it as opt.NAME.
 ---@class scenario.option
 ---@field type "integer"|"size"|"sizes"|"number"|"boolean"|"string"|"enum"|"pci"|"rdma" of its values
 ---@field about? string one sentence
@@ -41,6 +41,23 @@
 ---@field id? string of "pci": "vendor:device" that "auto" takes
 ---@field memory? integer|string of "pci": bytes of a memory BAR that "auto" takes at least
 
----@alias scenario.need "vfio"|"vfio.dma_buf"|"vfio.dma_buf_tph"|"iommufd"|"type1"|"rdma"|"rdma.reg_dmabuf_mr"|"rdma.dmah"|"importer"
+---Abilities that a bench must have, found out by calls on it, for `needs`:
+---@alias scenario.need
+---| "vfio" # a device is bound to a VFIO driver
+---| "vfio.dma_buf" # the device exports dma-bufs
+---| "vfio.dma_buf_tph" # the kernel has DMA_BUF_TPH, in a revision that was identified with certainty
+---| "iommufd" # /dev/iommu can be opened
+---| "type1" # /dev/vfio/vfio can be opened
+---| "rdma" # there is an RDMA device
+---| "rdma.reg_dmabuf_mr" # the NIC registers dma-bufs; where there is an exporter, a page of it too
+---| "rdma.dmah" # the NIC makes DMA handles
+---| "importer" # the lab's importer in the kernel can be opened
 
----@alias scenario.effect "open"|"region_write"|"config_write"|"reset"|"dma"|"raw"
+---What a scenario changes outside the script, for `effects`; one that is not declared is refused:
+---@alias scenario.effect
+---| "open" # opens a device, which enables and on first open resets it
+---| "region_write" # writes a device's region, or maps it so that it can be written
+---| "config_write" # writes a device's configuration space
+---| "reset" # resets a device
+---| "dma" # gives a device access to memory
+---| "raw" # sends a request that the script composed, which may do anything that the open descriptors allow

@@ -149,6 +149,7 @@ public struct OptionSchema: Sendable {
 
 extension OptionSchema {
     private static let mostSizes = 64
+    static let types = ["integer", "size", "sizes", "number", "boolean", "string", "enum", "pci", "rdma"]
     static let keys: Set<String> = ["type", "default", "about", "min", "max", "values", "id", "memory"]
 
     /// From one entry of a scenario's `options` table.
@@ -181,7 +182,7 @@ extension OptionSchema {
         guard case .string(let type)? = fields["type"] else {
             throw ErrorValue(
                 kind: .script,
-                "options.\(name).type is missing: integer, size, sizes, number, boolean, string, enum, pci or rdma")
+                "options.\(name).type is missing: one of \(types.joined(separator: ", "))")
         }
         switch type {
         case "integer", "size", "sizes":
@@ -206,8 +207,7 @@ extension OptionSchema {
             return .pci(id: id, memory: UInt64(memory))
         case "rdma": return .rdma
         default:
-            let near = nearest(
-                to: type, in: ["integer", "size", "sizes", "number", "boolean", "string", "enum", "pci", "rdma"])
+            let near = nearest(to: type, in: types)
             throw ErrorValue(
                 kind: .script,
                 "options.\(name).type '\(type)' is unknown\(near.map { "; did you mean '\($0)'?" } ?? "")")

@@ -25,6 +25,9 @@ enum ErrorReference {
             ?? LuaKit.nearest(to: word, in: Refusal.operations)
     }
 
+    /// Whether a word is the name of an errno; a number alone may mean anything.
+    static func isErrno(_ word: String) -> Bool { Errno(name: word.uppercased()) != nil }
+
     private static func errno(_ word: String) -> Errno? {
         if let code = Int32(word), code > 0, Errno.allNames.contains(Errno(code).name) { return Errno(code) }
         return Errno(name: word.uppercased())

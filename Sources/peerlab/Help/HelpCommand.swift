@@ -9,11 +9,12 @@ import Runner
 struct Help: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "help",
-        abstract: "Explain a command, a scenario, a Lua module or function, benches, or an errno.",
+        abstract: "Explain a command, a scenario and how to write one, a Lua module or function, benches, or an errno.",
         discussion: """
             A topic is a command (run, device several), a scenario by name or file, a module (modules lists them), a \
-            function, class or field (vfio.open, device:region_info, expect.equal), benches or one of them, or errors with \
-            an errno or a call (errors EINVAL).
+            function, class or field (vfio.open, device:region_info, expect.equal), benches or one of them, an errno \
+            (EINVAL), or errors with an errno or a call (errors ibv_reg_mr). scenario, options, needs and effects explain how to \
+            write a scenario.
             """)
 
     @ArgumentParser.Argument(
@@ -33,7 +34,8 @@ struct Help: ParsableCommand {
         if topics.count == 1, isFile || ShippedScenarios.isShipped(topic) {
             return try ScenarioHelp.show(try ShippedScenarios.path(topic))
         }
-        let near = HelpTopics.nearest(to: topic).map { "; did you mean '\($0)'?" } ?? ""
+        let word = HelpTopics.nearest(to: topic) ?? ErrorReference.nearest(to: topic)
+        let near = word.map { "; did you mean '\($0)'?" } ?? ""
         throw ValidationError("there is no help about '\(topics.joined(separator: " "))'\(near)")
     }
 

@@ -23,10 +23,13 @@ enum HelpTopics {
 
     /// A module's lines, those of all that has this name ("vfio.open", "device:reset", "reset"), or a bench's.
     static func lines(_ topic: String, _ library: Library) -> [String]? {
+        if let lines = ScenarioReference.lines(topic, library) { return lines }
         if let module = Bindings.modules.first(where: { $0.name == topic }) { return Reference.lines(module) }
         let own = luaModules(library)
         if let module = own.first(where: { $0.name == topic }) { return module.lines }
-        let all = (Bindings.modules.flatMap(Reference.entries) + own.flatMap(\.entries)).flatMap(\.all)
+        let all =
+            (Bindings.modules.flatMap(Reference.entries) + own.flatMap(\.entries)
+            + ScenarioReference.entries(library)).flatMap(\.all)
         // What scripts call the running case.
         let mark = ["t:", "t.", "case:"].first(where: topic.hasPrefix)
         let name = mark.map { "case." + topic.dropFirst($0.count) } ?? topic
@@ -34,7 +37,8 @@ enum HelpTopics {
         if found.isEmpty { found = all.filter { lastPart($0.name) == name } }
         guard found.isEmpty else { return found.flatMap(\.text) }
         let bench = ShippedBench.all(library).first { topic == "sim:\($0.name)" || topic == $0.name }
-        return bench.map { ["--bench sim:\($0.name): \($0.about)"] }
+        if let bench { return ["--bench sim:\(bench.name): \(bench.about)"] }
+        return ErrorReference.isErrno(topic) ? ErrorReference.lines(topic) : nil
     }
 
     /// The modules of the stdlib, by name.
@@ -98,10 +102,13 @@ enum HelpTopics {
 
     /// Every word that help takes, for suggestions and completion.
     static var all: [String] {
-        let own = luaModules(Library(stdlib: ShippedFolders.stdlib(extra: [])))
+        let library = Library(stdlib: ShippedFolders.stdlib(extra: []))
+        let own = luaModules(library)
         let commands = Peerlab.configuration.subcommands.filter { $0.configuration.shouldDisplay }
-        let entries = Bindings.modules.flatMap(Reference.entries) + own.flatMap(\.entries)
+        let entries =
+            Bindings.modules.flatMap(Reference.entries) + own.flatMap(\.entries) + ScenarioReference.entries(library)
         var words = commands.compactMap { $0.configuration.commandName } + ["benches", "errors", "modules"]
+        words += ScenarioReference.topics.keys
         words += ShippedScenarios.all.map(\.name)
         words += Bindings.modules.map(\.name) + own.map(\.name)
         return words + entries.flatMap(\.all).map(\.name)

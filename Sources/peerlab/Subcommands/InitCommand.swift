@@ -59,6 +59,7 @@ struct InitCommand: ParsableCommand {
             ("peerlab run \(place)/first.lua", "runs it on the simulated bench"),
             ("peerlab check \(place)/first.lua", "finds mistakes without running it"),
             ("peerlab plan \(place)/first.lua", "what a run on this machine would need and change"),
+            ("peerlab help scenario", "what its table may have"),
             ("peerlab help vfio", "what a module offers"),
         ]
         let width = steps.map(\.0.count).max() ?? 0
