@@ -16,6 +16,28 @@ import Testing
             """#
         ),
         (
+            "roles that are not written out, or of another thing",
+            #"""
+            local names = { "one" }
+            names[#names + 1] = "two"
+            local other = { role = function() return "third" end }
+            return { name = "right", roles = names, cases = { { "a", function(t)
+              local me = t:role()
+              if me == "two" or t:role() == "one" or other:role() == "third" then t:log("c") end
+            end } } }
+            """#
+        ),
+        (
+            "a role's variable that gets another value",
+            #"""
+            return { name = "right", roles = { "one", "two" }, cases = { { "a", function(t)
+              local me = t:role()
+              if me == "one" then me = "both" end
+              if me == "both" or t:role() == "two" then t:log("c") end
+            end } } }
+            """#
+        ),
+        (
             "cases that a library function adds",
             #"""
             local cases = {}

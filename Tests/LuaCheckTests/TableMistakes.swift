@@ -71,6 +71,22 @@ extension Mistake {
             """#,
             #"3:9: warning: this table never gets a 'regoin', so this is nil; did you mean 'region'?"#),
         Mistake(
+            "roles that the scenario does not have",
+            #"""
+            local function work(t) return t:role() ~= "initator" end
+            return {
+              name = "broken", roles = { "initiator", "target" },
+              cases = { { "a case", function(t)
+                local me = t:role()
+                if t:role() == "targt" or "server" == me then t:log("a") end
+                t:log(tostring(work(t)))
+              end } },
+            }
+            """#,
+            #"1:43: error: the scenario has no role 'initator'; did you mean 'initiator'? (roles: initiator, target)"#,
+            #"6:20: error: the scenario has no role 'targt'; did you mean 'target'? (roles: initiator, target)"#,
+            #"6:31: error: the scenario has no role 'server' (roles: initiator, target)"#),
+        Mistake(
             "an option of the fixture that is misspelt",
             #"""
             local fixture = require "fixture"

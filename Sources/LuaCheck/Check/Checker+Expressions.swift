@@ -198,7 +198,11 @@ extension Checker {
             if case .binary(.and, _, let value) = left.kind { return join(value.type, two) }
             return join(one, two)
         case .and: return .unknown
-        case .equal, .different, .less, .lessEqual, .greater, .greaterEqual: return .boolean
+        case .equal, .different:
+            noteRole(left, right)
+            noteRole(right, left)
+            return .boolean
+        case .less, .lessEqual, .greater, .greaterEqual: return .boolean
         case .concat:
             switch (one, two) {
             case (.string(let first?), .string(let second?)): return .string(first + second)
@@ -208,6 +212,17 @@ extension Checker {
             }
         default: return arithmetic(symbol, one, two)
         }
+    }
+
+    /// Notes that `t:role()`, or a variable that never is anything else, is compared with a name that is written out.
+    private func noteRole(_ role: Expression, _ name: Expression) {
+        guard let text = name.text else { return }
+        var value = role
+        if case .local(let variable) = role.kind, variable.writes == 0, let only = variable.value { value = only }
+        guard case .method(let object, "role", _, _) = value.kind, case .module(let module) = object.type,
+            module.name == "case"
+        else { return }
+        comparedRoles.append((name: text, place: name.place))
     }
 
     private func arithmetic(_ symbol: Symbol, _ one: ValueType, _ two: ValueType) -> ValueType {

@@ -16,6 +16,9 @@ final class ScenarioShape {
     /// The names of all its cases; nil where one is not known.
     var caseNames: [String]?
 
+    /// The names of its roles; nil where it declares none, or where they are not written out.
+    var roles: [String]?
+
     /// Options that this round has seen being read.
     var readOptions: Set<String> = []
     /// Whether the table of options goes where its reads are not seen.
@@ -39,6 +42,7 @@ extension Checker {
         guard entries.contains(where: { $0.name == "cases" }) || known.count >= 3 else { return }
 
         let options = entries.first { $0.name == "options" }.map { checkOptions($0.value) } ?? []
+        noteRoles(entries.first { $0.name == "roles" }?.value)
         // Other entries name its cases.
         scenario.caseNames = nil
         if let cases = entries.first(where: { $0.name == "cases" }) { checkCases(cases.value) }
@@ -116,6 +120,13 @@ extension Checker {
 
     private func report(_ problem: String?, _ place: Place) {
         if let problem { report(place, problem) }
+    }
+
+    private func noteRoles(_ value: Expression?) {
+        scenario.roles = nil
+        guard let value, case .list(let list)? = literal(value) else { return }
+        let names = list.compactMap { name in if case .string(let text) = name { text } else { nil } }
+        if names.count == list.count { scenario.roles = names }
     }
 
     private func noteEffects(_ value: Expression) {
@@ -321,6 +332,16 @@ extension Checker {
             report(
                 use.place,
                 "\(use.function) needs the effect '\(use.effect.rawValue)', which the scenario's 'effects' do not declare"
+            )
+        }
+    }
+
+    func checkRoles() {
+        guard let roles = scenario.roles else { return }
+        for use in comparedRoles where !roles.contains(use.name) {
+            report(
+                use.place,
+                "the scenario has no role '\(use.name)'\(suggestion(use.name, roles)) (roles: \(roles.joined(separator: ", ")))"
             )
         }
     }

@@ -22,6 +22,8 @@ final class Checker {
     let scenario = ScenarioShape()
     /// Calls with effects outside the script.
     var effects: [(effect: Effect, function: String, place: Place)] = []
+    /// Names with which the running role's is compared.
+    var comparedRoles: [(name: String, place: Place)] = []
     /// The tables that the file makes.
     var shapes: [TableShape] = []
     /// What the file returns.
@@ -45,6 +47,7 @@ final class Checker {
         for _ in 0..<Checker.rounds {
             findings = []
             effects = []
+            comparedRoles = []
             lastBlock = 0
             scenario.beginRound()
             for shape in shapes { shape.beginRound() }
@@ -56,6 +59,7 @@ final class Checker {
             walk(chunk.main)
         }
         checkEffects()
+        checkRoles()
         checkOptionsAreRead()
         for finding in chunk.wrongAssignments { findings.insert(finding) }
         checkGlobals()
