@@ -81,7 +81,19 @@ import Testing
         let record = JournalTests.record("=\u{301}1+1", .crash, reason: "a\"\u{301},\u{301}=2")
         let text = try Self.text(.csv, [record])
         #expect(text.contains("\r\n'=\u{301}1+1,,crash,"))
-        #expect(text.contains(",\"a\"\"\u{301},\u{301}=2\"\r\n"))
+        #expect(text.contains(",\"a\"\"\u{301},\u{301}=2\","))
+    }
+
+    /// What distinguishes measurements of several batches is in each line; an option's text is no formula either.
+    @Test func aLineOfCSVNamesBatchAndOptions() throws {
+        var record = JournalTests.record("a.lua", .crash)
+        record.settings = ["v": "=1+1", "size": "64"]
+        let lines = try Self.text(.csv, [record]).components(separatedBy: "\r\n")
+        #expect(lines[0].hasSuffix(",reason,label,bench,simulated,options"))
+        #expect(lines[1].contains(",yes,") || lines[1].contains(",no,"))
+        #expect(lines[1].hasSuffix(",size=64;v==1+1"))
+        record.settings = ["=v": "1"]
+        #expect(try Self.text(.csv, [record]).contains(",'=v=1\r\n"))
     }
 
     @Test func numbersAreLinesOfCSV() throws {
@@ -93,6 +105,6 @@ import Testing
         #expect(lines.count == 5 && lines[4].isEmpty, "a heading, two measurements, a run without cases")
         #expect(lines[0].hasPrefix("run,case,verdict,measurement,size,"))
         #expect(lines[1].hasPrefix("\"a,b.lua#1\",") && lines[1].contains(",12.5,"))
-        #expect(lines[3].hasPrefix("'=1+1,,crash,") && lines[3].hasSuffix(",\"say \"\"no\"\"\""))
+        #expect(lines[3].hasPrefix("'=1+1,,crash,") && lines[3].contains(",\"say \"\"no\"\"\","))
     }
 }
