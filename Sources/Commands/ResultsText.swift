@@ -32,8 +32,8 @@ public enum ResultsText {
     /// A number with its unit, in readable form: "1.07 ms", "12.5 GB/s", "4096 B", "3.2 M".
     public static func amount(_ value: Double, _ unit: String) -> String { Unit(unit).amount(value) }
 
-    /// How one measurement changed.
-    public static func line(_ change: Change) -> String {
+    /// How one measurement changed. `simulated`: on a simulated bench.
+    public static func line(_ change: Change, simulated: Bool) -> String {
         let comparison = change.comparison
         let effect = comparison.effect
         let start = "\(change.verdict.rawValue): \(change.name.text): "
@@ -41,6 +41,8 @@ public enum ResultsText {
         let end =
             (change.mostOfARun > 1 ? "; each run's value is the median of up to \(change.mostOfARun)" : "")
             + (change.doubt.map { "; \(reason($0))" } ?? "")
+            + (change.isSmall ? "; it differs, by less than \(margin)" : "")
+            + (simulated && change.isSpeed ? " (simulated: the model's speed)" : "")
         guard change.unit.base == change.unitNow.base else {
             let (one, other) = comparison.medians
             return start + "\(change.unit.amount(one)) -> \(change.unitNow.amount(other)), \(counts)" + end
@@ -63,7 +65,7 @@ public enum ResultsText {
         switch doubt {
         case .needs(let count): "needs at least \(count) runs of each to show anything"
         case .wide(let more):
-            "not decidable: a change of more than \(Int(Samples.margin * 100)) % is possible"
+            "not decidable: a change of more than \(margin) is possible"
                 + (more.map { "; about \($0) more runs of each would tell" } ?? "")
         case .shapes: "most values moved one way and their median the other"
         case .unconfirmed: "worse at first and not again; more runs would tell"
@@ -76,11 +78,33 @@ public enum ResultsText {
         names.map { $0.isEmpty ? "not said" : $0 }.joined(separator: " or ")
     }
 
-    /// What the probabilities of several measurements are; nil where there is one.
-    public static func correction(_ changes: [Change]) -> String? {
+    private static let margin = "\(Int(Samples.margin * 100)) %"
+
+    /// What the verdicts on these changes mean: levels, correction, margin, whose speed the times are. Empty where
+    /// nothing is judged. `inTurn`: whether the runs of both sides alternated.
+    public static func notes(_ changes: [Change], inTurn: Bool, simulated: Bool) -> [String] {
         let count = changes.count(where: \.isJudged)
-        guard count > 1 else { return nil }
-        return "p: corrected (Holm, Tarone) for \(count) measurements at once, save what is not judged"
+        guard count > 0 else { return [] }
+        let level = "\(Int(Samples.level * 100)) %", confidence = "\(Int(100 - Samples.level * 100)) %"
+        let correction =
+            count > 1
+            ? "p: corrected (Holm, Tarone) for \(count) measurements at once, save what is not judged"
+            : "p: of one measurement, not corrected"
+        var lines = [
+            "\(correction); level of significance: \(level) for all verdicts together",
+            "in brackets: the interval of the change, of \(confidence) confidence or more; same: it lies within \(margin) either way",
+        ]
+        if !inTurn {
+            lines.append(
+                "the batches did not run in turn: what else changed between them (load, temperature) counts as a change; "
+                    + "peerlab ab runs both in turn")
+        }
+        if simulated, changes.contains(where: \.isSpeed) {
+            lines.append(
+                "simulated: times and rates are the model's, no hardware's: of traffic by this machine's clock, of "
+                    + "sys.monotonic by the virtual clock")
+        }
+        return lines
     }
 
     /// Counts of measurements by verdict.

@@ -12,8 +12,13 @@ extension ResultsCommand {
             discussion: """
                 Runs that were repeated (--repeat) are the sample; how often does not matter. Of several values that one run \
                 has of a measurement the median counts. Mann-Whitney's U, exact, corrected for the number of measurements \
-                (Holm, Tarone), as the shown p is; percentages are of medians. Same means that no change of more than 5 % is \
-                possible either way; where one is, it is undecided, with the runs that would tell. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
+                (Holm, Tarone), as the shown p is, at a level of significance of 1 % for all verdicts together; percentages \
+                are of medians, and intervals of 99 % confidence or more. Same means that the interval lies within 5 % either \
+                way, be there a smaller change or not; where no change is found and a greater one is possible, it is \
+                undecided, with the runs that would tell. Batches that ran one after the other differ by load and \
+                temperature too, which counts as a change: peerlab ab runs both in turn. Runs that both batches have \
+                are no comparison: a batch against itself is refused. On a simulated bench times and rates are the model's: \
+                of traffic by this machine's clock, of sys.monotonic by the virtual clock. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
                 is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
                 one of its cases that fails, is flaky, skipped or missing now, or what is no longer measured, 3 nothing is \
                 worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \
@@ -54,8 +59,12 @@ extension ResultsCommand {
             guard one.header.simulated == other.header.simulated else {
                 throw ValidationError("one is of a simulated bench and the other is not: there is nothing to compare")
             }
-            if one.header.simulated { print("simulated: these are no hardware results", to: out) }
             let comparison = BatchComparison(one, other)
+            guard !comparison.isOfOneBatch else {
+                throw ValidationError(
+                    "the same batch on both sides: '\(after)' has the very runs of '\(before)'; name another batch")
+            }
+            if one.header.simulated { print("simulated: these are no hardware results", to: out) }
             for line in comparison.differences { print("differs: \(line)", to: out) }
             for run in comparison.runs where all || run.kind != .new {
                 print(ResultsText.line(run), to: out)
@@ -65,19 +74,23 @@ extension ResultsCommand {
                 print("not measured before: \(name.text)", to: out)
             }
             let shown = comparison.changes.filter { all || $0.isWorthALine }
-            for change in shown { print(ResultsText.line(change), to: out) }
-            if shown.contains(where: \.isJudged), let note = ResultsText.correction(comparison.changes) {
-                print(note, to: out)
+            let simulated = one.header.simulated
+            for change in shown { print(ResultsText.line(change, simulated: simulated), to: out) }
+            var notes = ResultsText.notes(comparison.changes, inTurn: false, simulated: simulated)
+            if comparison.shared > 0 {
+                let runs = comparison.shared == 1 ? "1 run is" : "\(comparison.shared) runs are"
+                notes.append("\(runs) on both sides: verdicts on what they measured cannot be trusted")
             }
+            notes.forEach { print($0, to: out) }
             print(ResultsText.summary(comparison), to: out)
             // Of a run whose line is lost nobody knows how it ended.
             let isLost = ResultsCommand.tell([(before, one), (after, other)])
-            let isOpen = isLost || comparison.isUndecided
+            let isOpen = isLost || comparison.shared > 0 || comparison.isUndecided
             let status: ExitStatus = comparison.isWorse ? .fail : isOpen ? .undecided : .pass
             try ResultsCommand.saying {
                 let told = ComparisonDocument(
                     comparison, changes: comparison.changes, before: side(before, one), after: side(after, other),
-                    simulated: one.header.simulated, verdict: ResultsText.verdict(status),
+                    simulated: simulated, verdict: ResultsText.verdict(status), notes: notes,
                     reason: ResultsText.reason)
                 try document?.write(told.bytes)
                 try table?.write(told.csv)

@@ -37,6 +37,27 @@ import Testing
         #expect(Self.record("a#1").group == "a#1" && Self.record("a#1", 2).group == "a#1")
     }
 
+    /// Equal names and outcomes make no equal runs, nor do runs of which no process was started.
+    @Test func aBatchAgainstItselfIsTold() {
+        func batch(_ time: UInt64) -> [RunRecord] {
+            (1...3).map { number in
+                var record = Self.record("a", number)
+                record.attempts = [
+                    Attempt(outcome: .pass, reason: nil, exit: 0, signal: nil, wall_ns: time + UInt64(number))
+                ]
+                return record
+            }
+        }
+        let itself = Self.compare(batch(100), batch(100)), part = Self.compare(batch(100), Array(batch(100).prefix(2)))
+        #expect(itself.isOfOneBatch && itself.shared == 3)
+        #expect(!part.isOfOneBatch && part.shared == 2)
+        let other = Self.compare(batch(100), batch(200))
+        #expect(!other.isOfOneBatch && other.shared == 0)
+        var unstarted = Self.record("a", nil, .notRun)
+        unstarted.attempts = []
+        #expect(!Self.compare([unstarted], [unstarted]).isOfOneBatch)
+    }
+
     @Test(arguments: [
         ([Outcome.pass], [Outcome.fail], BatchComparison.RunChange.Kind.fails, true),
         ([.pass, .pass], [.pass, .crash], .fails, true), ([.pass], [], .missing, true),

@@ -89,7 +89,7 @@ import Testing
                     // time is always alike.
                     let exact = try #require(MannWhitney(one, other)).probability
                     let isWide = if case .wide? = change.doubt { true } else { false }
-                    #expect((exact <= Samples.level) == (change.verdict != .same && !isWide))
+                    #expect((exact <= Samples.level) == ((change.verdict != .same || change.isSmall) && !isWide))
                     // What is called the same can have changed by no more than the margin.
                     let bounds = change.comparison.effect.interval ?? -1...1
                     let isNarrow = bounds.lowerBound >= -Samples.margin && bounds.upperBound <= Samples.margin
@@ -140,6 +140,17 @@ import Testing
             }
         }
         #expect(found >= 45)
+    }
+
+    /// A difference that is certain, and certainly less than what counts.
+    @Test(arguments: ["lower", "higher", ""])
+    func aSmallCertainChangeIsTheSame(_ better: String) throws {
+        let one = (0..<12).map { 100 + Double($0) / 100 }
+        let change = try Self.verdict(one, one.map { $0 * 1.01 }, better)
+        #expect(change.verdict == .same && change.isSmall && change.doubt == nil)
+        #expect(change.comparison.test.probability < Samples.level)
+        let same = try Self.verdict(one, one, better)
+        #expect(same.verdict == .same && !same.isSmall)
     }
 
     /// Probabilities of SciPy 1.17 (exact), and of counting every way to deal the values.

@@ -54,6 +54,10 @@ public struct BatchComparison: Sendable {
     public let unmeasured: [MeasurementName]
     /// Declared measurements of the second batch that the first lacks.
     public let measuredAnew: [MeasurementName]
+    /// Number of runs that both batches have: not runs of one name, but one and the same run.
+    public let shared: Int
+    /// Whether both batches consist of the same runs.
+    public let isOfOneBatch: Bool
 
     /// Compares two batches.
     public init(_ before: some RecordSource, _ after: some RecordSource) {
@@ -69,6 +73,8 @@ public struct BatchComparison: Sendable {
                 isPlanned: other.mayNotHaveRun(name))
         }
         changes = Samples.compare(one.samples, other.samples)
+        shared = one.runs.intersection(other.runs).count
+        isOfOneBatch = shared > 0 && one.runs == other.runs
         // Measurements of runs and cases that were not run are not reported as missing.
         let notRun = Set(runs.filter { $0.kind == .notRun }.map(\.name))
         unmeasured = one.samples.declared.subtracting(other.samples.declared)

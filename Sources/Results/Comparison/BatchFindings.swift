@@ -84,6 +84,8 @@ public struct BatchFindings: Sendable {
     /// The measurements.
     public private(set) var samples = Samples()
     private(set) var groups: [String: Group] = [:]
+    /// The runs of which a process was started.
+    private(set) var runs: Set<RunIdentity> = []
     /// Values of each fact, by canonical form, with their text; several where runs differ.
     private var facts: [Fact: [String: String]] = [:]
     /// Seeds of `math.random`, where a script drew from it.
@@ -113,6 +115,7 @@ public struct BatchFindings: Sendable {
     /// Adds a run.
     public mutating func add(_ record: RunRecord) {
         samples.add(record)
+        if let run = RunIdentity(record) { runs.insert(run) }
         let name = record.group
         groups[name, default: Group()].add(record)
         for (fact, text) in BatchFindings.facts(record) { facts[fact, default: [:]][text] = text }
@@ -168,6 +171,20 @@ public struct BatchFindings: Sendable {
                 "math.random: other numbers in \(seeds == 1 ? "1 run that draws" : "\(seeds) runs that draw") some")
         }
         return lines
+    }
+
+    /// What two runs do not have in common: when it began, and times to the nanosecond.
+    struct RunIdentity: Hashable {
+        private let id: String
+        private let started: String
+        private let times: [UInt64]
+
+        /// nil where no process was started.
+        init?(_ record: RunRecord) {
+            guard !record.attempts.isEmpty else { return nil }
+            (id, started) = (record.id, record.started)
+            times = record.attempts.map(\.wall_ns) + [record.cpu_ns]
+        }
     }
 
     private var subjects: Set<String> { Set(facts.keys.map(\.subject)).union(groups.keys) }

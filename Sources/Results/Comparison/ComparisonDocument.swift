@@ -44,7 +44,22 @@ public struct ComparisonDocument: Encodable, Sendable {
         let p: Double
         let p_uncorrected: Double
         let verdict: String
+        /// Whether it is a time or a rate, which on a simulated bench is the model's.
+        let is_speed: Bool
         let doubt: String?
+    }
+
+    /// How the verdicts were found.
+    private struct Method: Encodable {
+        /// Of all verdicts together.
+        let level = Samples.level
+        /// Of each interval, at least.
+        let confidence = 1 - Samples.level
+        /// As a fraction: an interval within it either way is "same".
+        let margin = Samples.margin
+        let correction = "Holm, Tarone"
+        /// How many measurements were corrected for.
+        let judged: Int
     }
 
     private let tool = "peerlab compare"
@@ -52,6 +67,9 @@ public struct ComparisonDocument: Encodable, Sendable {
     private let after: Side
     private let simulated: Bool
     private let verdict: String
+    private let method: Method
+    /// What the verdicts mean, in words.
+    private let notes: [String]
     private let differences: [String]
     private let runs: [Run]
     private let measurements: [Measurement]
@@ -61,15 +79,17 @@ public struct ComparisonDocument: Encodable, Sendable {
     private let again: [Measurement]
 
     /// `changes`: the comparison's, with doubts that a second measurement brought; `again`: that measurement's.
-    /// `reason`: the text of a doubt.
+    /// `notes`: what the verdicts mean. `reason`: the text of a doubt.
     public init(
         _ comparison: BatchComparison, changes: [Change], again: [Change] = [], before: Side, after: Side,
-        simulated: Bool, verdict: String, reason: (Change.Doubt) -> String
+        simulated: Bool, verdict: String, notes: [String], reason: (Change.Doubt) -> String
     ) {
         self.before = before
         self.after = after
         self.simulated = simulated
         self.verdict = verdict
+        self.notes = notes
+        method = Method(judged: changes.count(where: \.isJudged))
         differences = comparison.differences
         runs = comparison.runs.map {
             Run(name: $0.name, kind: "\($0.kind)", is_worse: $0.kind.isWorse, before: $0.before, now: $0.now)
@@ -90,7 +110,7 @@ public struct ComparisonDocument: Encodable, Sendable {
             runs_now: comparison.counts.1, is_share: effect.isShare, change: finite(effect.value) ?? 0,
             low: finite(effect.interval?.lowerBound), high: finite(effect.interval?.upperBound),
             p: change.probability, p_uncorrected: comparison.test.probability, verdict: change.verdict.rawValue,
-            doubt: change.doubt.map(reason))
+            is_speed: change.isSpeed, doubt: change.doubt.map(reason))
     }
 
     /// The document.

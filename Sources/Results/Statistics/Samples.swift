@@ -210,12 +210,13 @@ public struct Samples: Sendable {
     private static func verdict(
         _ comparison: Comparison, _ better: String, _ level: Level, _ needed: Int
     ) -> (Change.Verdict, Change.Doubt?) {
+        // Even where it differs for certain: by less than anything that counts.
+        if let shares = comparison.shares, shares.lowerBound >= -margin, shares.upperBound <= margin {
+            return (.same, nil)
+        }
         guard level.differs else {
             let (n, m) = comparison.counts
             if MannWhitney.least(n, m) > level.value * (1 + 1e-9) { return (.undecided, .needs(needed)) }
-            if let shares = comparison.shares, shares.lowerBound >= -margin, shares.upperBound <= margin {
-                return (.same, nil)
-            }
             return (.undecided, .wide(more: comparison.more(within: margin)))
         }
         guard !better.isEmpty else { return (.changed, nil) }

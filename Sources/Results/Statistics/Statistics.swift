@@ -95,7 +95,7 @@ public struct Comparison: Sendable {
 public struct Change: Sendable {
     /// The verdict.
     public enum Verdict: String, Sendable {
-        /// No difference beyond chance, and none of more than ``Samples/margin`` either way.
+        /// No change of more than ``Samples/margin`` is possible either way, be there a smaller one or not.
         case same
         /// It is better.
         case better
@@ -148,6 +148,14 @@ public struct Change: Sendable {
     public var isWorthALine: Bool {
         verdict == .notJudged ? comparison.test.probability <= Samples.level : verdict != .same
     }
+
+    /// Whether it is a time or a rate. On a simulated bench that says how fast the model is, not a device.
+    public var isSpeed: Bool {
+        verdict != .notJudged && (unit.base == "ns" || unit.base == "Hz" || unit.base.hasSuffix("/s"))
+    }
+
+    /// Whether it is the same, but not equal: chance does not explain the small change.
+    public var isSmall: Bool { verdict == .same && comparison.effect.interval?.contains(0) == false }
 
     /// The same change, where a second measurement did not confirm it.
     public var unconfirmed: Change {

@@ -16,8 +16,11 @@ struct ABCommand: ParsableCommand {
         discussion: """
             The order is A B B A, so that a machine that grows slower harms neither; each run is a process of its own. A \
             regression is called only when as many further runs show it again. Both files may be the same, with \
-            --set-b option=value. Same means that no change of more than 5 % is possible either way; where one is, it is \
-            undecided, with the runs that would tell. Of several values that one run has of a measurement the median counts; processor time is \
+            --set-b option=value. The level of significance is 1 % for all verdicts together, corrected for the number of \
+            measurements (Holm, Tarone), as p is; the interval of a change has 99 % confidence or more. Same means that it \
+            lies within 5 % either way, be there a smaller change or not; where no change is found and a greater one is \
+            possible, it is undecided, with the runs that would tell. On a simulated bench times and rates are the model's: of \
+            traffic by this machine's clock, of sys.monotonic by the virtual clock. Of several values that one run has of a measurement the median counts; processor time is \
             shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
             Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
             run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.
@@ -67,14 +70,15 @@ struct ABCommand: ParsableCommand {
         var changes = comparison.changes
         var again: [Change] = []
         let worse = Set(changes.filter { $0.verdict == .worse }.map(\.name))
-        for change in changes { print(ResultsText.line(change), to: out) }
-        if let note = ResultsText.correction(changes) { print(note, to: out) }
+        let simulated = process.bench?.isSimulated ?? false
+        for change in changes { print(ResultsText.line(change, simulated: simulated), to: out) }
+        let notes = ResultsText.notes(changes, inTurn: true, simulated: simulated)
         if !worse.isEmpty {
             print("worse; \(runs) more runs of each, to confirm it", to: STDERR_FILENO)
             let more = try measure(process, nil)
             again = Samples.compare(more.found[0].samples.only(worse), more.found[1].samples.only(worse))
             deaths = zip(deaths, more.deaths).map { $0 + $1 }
-            for change in again { print("again: " + ResultsText.line(change), to: out) }
+            for change in again { print("again: " + ResultsText.line(change, simulated: simulated), to: out) }
             let confirmed = Set(again.filter { $0.verdict == .worse }.map(\.name))
             changes = changes.map { worse.subtracting(confirmed).contains($0.name) ? $0.unconfirmed : $0 }
             print(
@@ -82,11 +86,12 @@ struct ABCommand: ParsableCommand {
                 to: out)
         }
         let gone = comparison.unmeasured.count
+        notes.forEach { print($0, to: out) }
         print(
             ResultsText.summary(changes) + (gone == 0 ? "" : ", \(gone) no longer measured"), to: out)
         let isLess = gone > 0 || comparison.runs.contains { $0.kind.isWorse }
         let status = ABCommand.status(changes, isLess: isLess, deaths: deaths, out)
-        try results.end(comparison, changes, again: again, status)
+        try results.end(comparison, changes, again: again, notes: notes, status)
         throw ExitCode(status.rawValue)
     }
 

@@ -97,7 +97,7 @@ final class ABResults {
 
     /// Writes everything.
     func end(
-        _ comparison: BatchComparison, _ changes: [Change], again: [Change], _ status: ExitStatus
+        _ comparison: BatchComparison, _ changes: [Change], again: [Change], notes: [String], _ status: ExitStatus
     ) throws {
         do throws(Failure) {
             for journal in journals { try journal.end(at: BatchJournal.timestamp()) }
@@ -113,6 +113,7 @@ final class ABResults {
                 comparison, changes: changes, again: again, before: side("A: \(command.a)"),
                 after: side("B: \(command.b)" + (set.isEmpty ? "" : " with \(set)")),
                 simulated: header?.simulated ?? command.on.isSimulated, verdict: ResultsText.verdict(status),
+                notes: notes,
                 reason: ResultsText.reason)
             try document?.write(told.bytes)
             try table?.write(told.csv)
