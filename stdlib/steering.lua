@@ -35,10 +35,14 @@ local function capability(fd)
   end
 end
 
---- Opens the function's configuration space; nil and a reason where that fails.
+--- Opens the function's configuration space; nil and a reason where that fails. That the scenario may not is its own
+--- mistake, no reason: without the effect "raw" nothing here can be told.
 local function config(nic)
   local path = ("/sys/class/infiniband/%s/device/config"):format(nic)
-  local ok, file = pcall(sys.open, path, 0)
+  local ok, file = pcall(sys.open, path, 0) ---@type boolean, any
+  if not ok and file.kind == "permission" then
+    error(file, 0)
+  end
   return ok and file or nil, ok and path or tostring(file)
 end
 
