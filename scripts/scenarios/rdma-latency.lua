@@ -1,11 +1,33 @@
 -- How long a message takes: to and fro between two roles, half of each round trip.
-local traffic, expect, rdma_pair = require "traffic", require "expect", require "rdma_pair"
+local rdma, traffic, expect, rdma_pair = require "rdma", require "traffic", require "expect", require "rdma_pair"
+
+--- The largest of `sizes` that the NIC takes inline, which no device tells, so that queue pairs are tried; 0 where it takes
+--- none of them.
+local function inline_limit(nic, sizes)
+  local context <close> = rdma.open(nic)
+  local pd <close> = context:alloc_pd()
+  local cq <close> = context:create_cq(256)
+  local largest_first = table.move(sizes, 1, #sizes, 1, {})
+  table.sort(largest_first, function(a, b) return a > b end)
+  for _, size in ipairs(largest_first) do
+    local ok, qp = pcall(pd.create_qp, pd, { ---@type boolean, any
+      send_cq = cq, max_send_wr = 128, max_recv_wr = 128, max_inline_data = size,
+    })
+    if ok then
+      qp:close()
+      return size
+    elseif qp.name ~= "EINVAL" and qp.name ~= "ENOMEM" then
+      error(qp, 0)
+    end
+  end
+  return 0
+end
 
 --- Round trips of messages of one size.
-local function measure(t, opt, side, name, opcode, size)
+local function measure(t, opt, side, name, opcode, size, is_inline)
   local result, histogram = traffic.ping_pong {
     qp = side.qp, opcode = opcode, starts = t:role() == "initiator", mr = side.mr, recv_offset = side.mr:length() // 2, size = size,
-    remote_addr = side.peer.addr + side.peer.length // 2, rkey = side.peer.rkey, inline = opt.inline,
+    remote_addr = side.peer.addr + side.peer.length // 2, rkey = side.peer.rkey, inline = is_inline,
     count = opt.duration_ms == 0 and opt.count or nil, duration_ms = opt.duration_ms > 0 and opt.duration_ms or nil,
   }
   expect.equal(result.failure, nil, "failure")
@@ -30,9 +52,13 @@ local function latency(name, opcode)
     local longest = math.max(table.unpack(opt.sizes))
     -- Messages leave from the first half of the memory and arrive in the second.
     local half = math.max((longest + 4095) // 4096 * 4096, 32768)
-    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = 2 * half, max_inline_data = opt.inline and longest or 0 })
+    local limit = opt.inline and inline_limit(opt.nic, opt.sizes) or 0
+    local side <close> = rdma_pair.connect(t, { nic = opt.nic, length = 2 * half, max_inline_data = limit })
     for _, size in ipairs(opt.sizes) do
-      measure(t, opt, side, name, opcode, size)
+      if opt.inline and size > limit then
+        t:log(("%d bytes are more than %s takes inline: sent from the region"):format(size, opt.nic))
+      end
+      measure(t, opt, side, name, opcode, size, size <= limit)
     end
   end
 end
@@ -47,7 +73,7 @@ return {
     count = { type = "integer", default = 1000, min = 10, max = 10000000, about = "round trips of each size" },
     duration_ms = { type = "integer", default = 0, min = 0, max = 3600000, about = "or so long instead; 0: count" },
     sizes = { type = "sizes", default = "8,64,1K,8K", min = 1, max = "16M", about = "bytes of a message, in turn" },
-    inline = { type = "boolean", default = false, about = "bytes are taken at once" },
+    inline = { type = "boolean", default = false, about = "bytes are taken at once; of sizes over what the NIC takes inline, not" },
   },
   needs = { "rdma" },
   effects = { "open", "dma" },
