@@ -49,14 +49,14 @@ private let working: [String: String] = {
         connected + """
 
             cq:req_notify()
-            a:post_send { opcode = "rdma_write", mr = mr, length = 8 }
+            a:post_send { opcode = "rdma_write", mr = mr, length = 8, remote_addr = mr:addr(), rkey = mr:rkey() }
             cq:wait_event()
             """
     let asynchronous =
         connected + """
 
             b:post_recv { mr = mr }
-            a:post_send { opcode = "rdma_write", mr = mr, rkey = 1 }
+            a:post_send { opcode = "rdma_write", mr = mr, remote_addr = 0, rkey = 1 }
             nic:wait_event()
             """
     return [

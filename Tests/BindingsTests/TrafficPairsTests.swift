@@ -85,7 +85,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("traffic.stream { qps = { a, a }, opcode = 'rdma_write', mr = mr }", "it is twice among the queue pairs"),
+        (
+            "traffic.stream { qps = { a, a }, opcode = 'rdma_write', mr = mr, remote_addr = 0, rkey = 0 }",
+            "it is twice among the queue pairs"
+        ),
         ("both { qp = a }", "give qp or qps, one of them"),
         ("traffic.stream { opcode = 'rdma_write', mr = mr }", "give qp or qps, one of them"),
         ("both { depth = 9 }", "more than the 8 places"),

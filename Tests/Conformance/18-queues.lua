@@ -103,7 +103,7 @@ return {
       answer("activate again", d.to_rts, d, {})
       answer("too many sends", function()
         for _ = 1, 4096 do
-          a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, signaled = false }
+          a:post_send { opcode = "rdma_write", mr = q.mr, length = 8, remote_addr = 0, rkey = 0, signaled = false }
         end
       end)
     end) },

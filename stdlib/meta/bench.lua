@@ -54,7 +54,7 @@ function bench.refusals(operation) end
 ---@field number integer its number, from 1
 ---@field time_ns integer ns: when it was sent
 ---@field kind string "read" or "write"
----@field name? string as its header's type and format say: "MWr64"
+---@field name? string as its header's type and format say: "MWr(64)"
 ---@field requester string who sent it: a PCI address
 ---@field target string who gets it: a PCI address, or "memory"
 ---@field region? integer which BAR it reaches

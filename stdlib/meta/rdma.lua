@@ -99,9 +99,11 @@ local rdma_pd = {}
 
 ---ibv_reg_mr.
 ---Changes: dma.
---- * `EOPNOTSUPP`: the driver does not register this
---- * `EINVAL`: range, access or route
---- * `ENODEV`: the dma-buf is revoked
+--- * `EFAULT`: the memory is not mapped, not writable, or a device's: of a BAR a dma-buf is registered (dev:export_dmabuf, pd:reg_dmabuf_mr)
+--- * `EINVAL`: length 0, or remote_write or remote_atomic without local_write
+--- * `EIO`: the device was removed, or has failed
+--- * `ENOMEM`: no memory, or over the locked memory limit (ulimit -l)
+--- * `EOPNOTSUPP`: the NIC's driver does not know an access flag (on_demand takes ODP)
 ---@param request rdma.pd.reg_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_mr(request) end
@@ -116,9 +118,14 @@ function rdma_pd:reg_mr(request) end
 
 ---ibv_reg_dmabuf_mr.
 ---Changes: dma.
---- * `EOPNOTSUPP`: the driver does not register this
---- * `EINVAL`: range, access or route
---- * `ENODEV`: the dma-buf is revoked
+--- * `EADDRINUSE`: 7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one switch (--bench sim:below-switch)
+--- * `EBADF`: the descriptor is closed, or not open for that
+--- * `EINVAL`: offset and iova must agree within the page, the range lie inside the dma-buf, remote_write and remote_atomic need local_write; or there is no peer-to-peer route to the exporter
+--- * `EIO`: the device was removed, or has failed
+--- * `ENODEV`: the dma-buf is revoked: memory decode is off, or its device was closed
+--- * `ENOMEM`: no memory, or over the locked memory limit (ulimit -l)
+--- * `EOPNOTSUPP`: the NIC's driver registers no dma-bufs, or not this exporter's; mlx5 (with ODP) and irdma take VFIO's
+--- * `ETIMEDOUT`: the device did not answer in time; the kernel log may say why
 ---@param request rdma.pd.reg_dmabuf_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_dmabuf_mr(request) end
@@ -134,10 +141,18 @@ function rdma_pd:reg_dmabuf_mr(request) end
 
 ---ibv_reg_mr_ex of a dma-buf, with a DMA handle.
 ---Changes: dma.
---- * `EOPNOTSUPP`: the driver does not register this
---- * `EINVAL`: range, access or route
---- * `ENODEV`: the dma-buf is revoked
---- * `ENOSYS`: libibverbs before rdma-core 59, not mlx5
+--- * `EADDRINUSE`: 7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one switch (--bench sim:below-switch)
+--- * `EBADF`: the descriptor is closed, or not open for that
+--- * `EFAULT`: the memory is not mapped, not writable, or a device's, of which a dma-buf is registered
+--- * `EINVAL`: offset and iova must agree within the page, the range lie inside the dma-buf, remote_write and remote_atomic need local_write; or there is no peer-to-peer route to the exporter
+--- * `EIO`: the device was removed, or has failed
+--- * `ENODEV`: the dma-buf is revoked: memory decode is off, or its device was closed
+--- * `ENOENT`: the DMA handle is not of this context, or gone
+--- * `ENOMEM`: no memory, or over the locked memory limit (ulimit -l)
+--- * `ENOSYS`: the installed libibverbs is older than rdma-core 59, which has it, and the kernel is asked without it for mlx5's devices alone
+--- * `EOPNOTSUPP`: the NIC's driver takes no DMA handle, registers no dma-bufs, or not this exporter's; mlx5 (with ODP) does
+--- * `EPROTONOSUPPORT`: this kernel registers no memory so (it lacks UVERBS_METHOD_REG_MR)
+--- * `ETIMEDOUT`: the device did not answer in time; the kernel log may say why
 ---@param request rdma.pd.reg_mr_ex.request what to register
 ---@return rdma.mr
 function rdma_pd:reg_mr_ex(request) end
@@ -153,10 +168,15 @@ function rdma_pd:reg_mr_ex(request) end
 
 ---mlx5dv_reg_dmabuf_mr.
 ---Changes: dma.
---- * `EOPNOTSUPP`: the driver does not register this
---- * `EINVAL`: range, access or route
---- * `ENODEV`: the dma-buf is revoked
---- * `ENOSYS`: libmlx5 older than rdma-core 54
+--- * `EADDRINUSE`: 7.3 maps no dma-buf of several ranges through an IOMMU: export one range, or put both devices below one switch (--bench sim:below-switch)
+--- * `EBADF`: the descriptor is closed, or not open for that
+--- * `EINVAL`: offset and iova must agree within the page, the range lie inside the dma-buf, remote_write and remote_atomic need local_write; or there is no peer-to-peer route to the exporter
+--- * `EIO`: the device was removed, or has failed
+--- * `ENODEV`: the dma-buf is revoked: memory decode is off, or its device was closed
+--- * `ENOMEM`: no memory, or over the locked memory limit (ulimit -l)
+--- * `ENOSYS`: the installed libmlx5 is older than rdma-core 54, which has it, and libibverbs loads it for mlx5's devices alone
+--- * `EOPNOTSUPP`: the device is not mlx5's, or has no ODP; through data direct, iova is not page aligned, the exporter does not pin (VFIO does not), or the NIC has no keys of another function's (crossing_vhca_mkey)
+--- * `ETIMEDOUT`: the device did not answer in time; the kernel log may say why
 ---@param request rdma.pd.mlx5dv_reg_dmabuf_mr.request what to register
 ---@return rdma.mr
 function rdma_pd:mlx5dv_reg_dmabuf_mr(request) end
@@ -378,8 +398,8 @@ function rdma_qp:query_data_in_order(opcode) end
 ---@field mr rdma.mr the local memory region
 ---@field offset? integer|string start in it
 ---@field length? integer|string bytes; default: to its end
----@field remote_addr? integer address in the peer's region, as `mr:addr` gives it
----@field rkey? integer the peer's region's or window's key; of bind_mw the window's new one, whose lowest byte counts; default: one more
+---@field remote_addr? integer address in the peer's region, as `mr:addr` gives it, which RDMA and atomics need
+---@field rkey? integer the peer's region's or window's key, which RDMA and atomics need; of bind_mw the window's new one, whose lowest byte counts; default: one more
 ---@field wr_id? integer what its completion is called
 ---@field signaled? boolean completes with success too; default true
 ---@field inline? boolean the bytes are taken at once, without the region's key

@@ -12,8 +12,8 @@ local traffic = {}
 ---@field opcode ("rdma_write"|"rdma_write_with_imm"|"send"|"send_with_imm"|"rdma_read"|"atomic_cmp_and_swp"|"atomic_fetch_and_add") what each message does
 ---@field mr rdma.mr the local memory region
 ---@field offset? integer|string start in it
----@field remote_addr? integer address in the peer's region, as `mr:addr` gives it
----@field rkey? integer the peer's region's key
+---@field remote_addr? integer address in the peer's region, as `mr:addr` gives it, which RDMA and atomics need
+---@field rkey? integer the peer's region's key, which RDMA and atomics need
 ---@field size? integer|string bytes of a message; default 4096, and 8 for atomics
 ---@field count? integer how many messages; default 5000, unless `duration_ms` is given
 ---@field duration_ms? integer|string or for how long
@@ -45,8 +45,8 @@ function traffic.stream(plan) end
 ---@field mr rdma.mr host memory that messages are sent from and come to
 ---@field send_offset? integer|string where in it they are sent from
 ---@field recv_offset integer|string where in it the peer's come to
----@field remote_addr? integer where the peer's come to, for writes
----@field rkey? integer the peer's region's key
+---@field remote_addr? integer where the peer's come to, which writes need
+---@field rkey? integer the peer's region's key, which writes need
 ---@field size? integer|string bytes of a message
 ---@field count? integer how many round trips; default 1000, unless `duration_ms` is given
 ---@field warmup? integer how many before them

@@ -210,7 +210,7 @@ private let tlpRecord = ResultRecord<LoggedRequest>(
         ResultField("number", "its number, from 1") { $0.number }.was("n"),
         ResultField("time_ns", .nanoseconds, "when it was sent") { $0.request.time }.was("time"),
         ResultField("kind", "\"read\" or \"write\"") { $0.request.isWrite ? "write" : "read" },
-        ResultField("name", "as its header's type and format say: \"MWr64\"") { $0.header?.name },
+        ResultField("name", "as its header's type and format say: \"MWr(64)\"") { $0.header?.name },
         ResultField("requester", "who sent it: a PCI address") { $0.request.requesterAddress },
         ResultField("target", "who gets it: a PCI address, or \"memory\"") { $0.request.target?.function ?? "memory" },
         ResultField("region", "which BAR it reaches") { $0.request.target?.region },

@@ -56,9 +56,6 @@ private enum StreamKeys {
     static let op = Key<UInt32>("opcode", .choice(operations), "what each message does").was("op")
     static let mr = Key<Object<MemoryRegion>>("mr", "the local memory region").was("from")
     static let offset = Key<UInt64>("offset", .size(0...Int64.max), default: 0, "start in it")
-    static let remoteAddress = Key<UInt64>(
-        "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
-    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
     static let size = Key<UInt32?>("size", .size(messageSize), "bytes of a message; default 4096, and 8 for atomics")
     static let count = Key<Int?>(
         "count", .integer(1...Int64(Int32.max)), "how many messages; default 5000, unless `duration_ms` is given")
@@ -87,7 +84,8 @@ private enum StreamKeys {
         "so long without a completion: the peer is lost"
     ).was("patience")
     static let all: [any TableKey] = [
-        qp, qps, op, mr, offset, remoteAddress, rkey, size, count, duration, warmup, depth, batch, signalEvery, inline,
+        qp, qps, op, mr, offset, PeerKeys.remoteAddress, PeerKeys.rkey, size, count, duration, warmup, depth, batch,
+        signalEvery, inline,
         rate,
         latency, slots, pieces, patience, sizesKey,
     ]
@@ -106,8 +104,8 @@ private enum PingPongKeys {
     static let receiveOffset = Key<UInt64>(
         "recv_offset", .size(0...Int64.max), "where in it the peer's come to"
     ).was("into")
-    static let remoteAddress = Key<UInt64>("remote_addr", default: 0, "where the peer's come to, for writes")
-    static let rkey = Key<UInt32>("rkey", default: 0, "the peer's region's key")
+    static let remoteAddress = Key<UInt64?>("remote_addr", "where the peer's come to, which writes need")
+    static let rkey = Key<UInt32?>("rkey", "the peer's region's key, which writes need")
     static let size = Key<UInt32>("size", .size(1...messageSize.upperBound), default: 8, "bytes of a message")
     static let count = Key<Int?>(
         "count", .integer(1...(1 << 24)), "how many round trips; default 1000, unless `duration_ms` is given")
@@ -226,7 +224,7 @@ private func plan(_ request: Table, _ pairs: [Object<QueuePair>], _ call: Call) 
     let mr = request[StreamKeys.mr]
     plan.opcode = ibv_wr_opcode(rawValue: request[StreamKeys.op])
     plan.local = (mr.pointee.start &+ request[StreamKeys.offset], mr.pointee.lkey)
-    plan.remote = (request[StreamKeys.remoteAddress], request[StreamKeys.rkey])
+    plan.remote = try PeerKeys.memory(request, of: plan.opcode, "traffic.stream", "plan")
     plan.size = request[StreamKeys.size] ?? 4096
     let count = request[StreamKeys.count]
     if let count { plan.count = count }
@@ -339,7 +337,9 @@ private func pingPong(_ call: Call) throws -> CInt {
     plan.isFirst = request[PingPongKeys.starts]
     plan.from = (mr.pointee.start &+ from, mr.pointee.lkey)
     plan.into = (mr.pointee.start &+ into, mr.pointee.lkey)
-    plan.remote = (request[PingPongKeys.remoteAddress], request[PingPongKeys.rkey])
+    plan.remote = try PeerKeys.memory(
+        request, at: PingPongKeys.remoteAddress, by: PingPongKeys.rkey,
+        of: plan.isWrite ? IBV_WR_RDMA_WRITE : IBV_WR_SEND, "traffic.ping_pong", "plan")
     let count = request[PingPongKeys.count]
     if let count { plan.count = count }
     if let duration = request[PingPongKeys.duration] {

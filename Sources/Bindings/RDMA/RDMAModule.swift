@@ -27,10 +27,10 @@ func accessFlags(among allowed: Access) -> LuaType {
 
 let accessKey = Key<Int32>(
     "access", accessFlags(among: Access(rawValue: .max)), default: 0, "IBV_ACCESS_*; default: local read only")
-private let registerErrors: [(name: String, reason: String)] = [
-    ("EOPNOTSUPP", "the driver does not register this"), ("EINVAL", "range, access or route"),
-    ("ENODEV", "the dma-buf is revoked"),
-]
+/// What a call answers, by its own table, as a described function's errors.
+private func answers(of call: String) -> [(name: String, reason: String)] {
+    Refusal.all(of: call).sorted { $0.name < $1.name }.map { ($0.name, $0.hint) }
+}
 
 let rdmaModule = Module(
     "rdma", "RDMA devices, through libibverbs.",
@@ -184,11 +184,13 @@ private let pdClass = ObjectClass(
         Function(
             "reg_mr",
             [Parameter("request", .record(MemoryKeys.all), .required, "what to register")],
-            returns: [.object(MemoryRegion.self)], effects: [.dma], errors: registerErrors, "ibv_reg_mr.",
+            returns: [.object(MemoryRegion.self)], effects: [.dma], errors: answers(of: "ibv_reg_mr"),
+            "ibv_reg_mr.",
             entry: { Call($0, $1).run(regMR) }),
         Function(
             "reg_dmabuf_mr", [Parameter("request", .record(BufferKeys.all), .required, "what to register")],
-            returns: [.object(MemoryRegion.self)], effects: [.dma], errors: registerErrors, "ibv_reg_dmabuf_mr.",
+            returns: [.object(MemoryRegion.self)], effects: [.dma],
+            errors: answers(of: "ibv_reg_dmabuf_mr"), "ibv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in
                     let request = call[1].table
@@ -203,13 +205,13 @@ private let pdClass = ObjectClass(
             "reg_mr_ex",
             [Parameter("request", .record(BufferKeys.all + [BufferKeys.dmah]), .required, "what to register")],
             returns: [.object(MemoryRegion.self)], effects: [.dma],
-            errors: registerErrors + [("ENOSYS", "libibverbs before rdma-core 59, not mlx5")],
+            errors: answers(of: "ibv_reg_mr_ex"),
             "ibv_reg_mr_ex of a dma-buf, with a DMA handle.", entry: { Call($0, $1).run(regMREx) }),
         Function(
             "mlx5dv_reg_dmabuf_mr",
             [Parameter("request", .record(BufferKeys.all + [BufferKeys.dataDirect]), .required, "what to register")],
             returns: [.object(MemoryRegion.self)], effects: [.dma],
-            errors: registerErrors + [("ENOSYS", "libmlx5 older than rdma-core 54")],
+            errors: answers(of: "mlx5dv_reg_dmabuf_mr"),
             "mlx5dv_reg_dmabuf_mr.",
             entry: {
                 Call($0, $1).run { call in

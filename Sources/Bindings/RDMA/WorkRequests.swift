@@ -12,6 +12,32 @@ enum WorkKeys {
     static let piece: [any TableKey] = [mr, offset, length]
 }
 
+/// Keys of the peer's memory.
+enum PeerKeys {
+    static let remoteAddress = Key<UInt64?>(
+        "remote_addr", "address in the peer's region, as `mr:addr` gives it, which RDMA and atomics need")
+    static let rkey = Key<UInt32?>("rkey", "the peer's region's key, which RDMA and atomics need")
+
+    /// The peer's memory that an operation reaches: RDMA and atomics need both keys, sends have no use for them. 0 is
+    /// an address or a key like any other, so that one left out is not taken for it.
+    static func memory(
+        _ request: Table, at place: Key<UInt64?> = remoteAddress, by key: Key<UInt32?> = rkey, of opcode: ibv_wr_opcode,
+        _ function: String, _ parameter: String
+    ) throws(ErrorValue) -> (address: UInt64, key: UInt32) {
+        let (address, rkey) = (request[place], request[key])
+        if ![IBV_WR_SEND, IBV_WR_SEND_WITH_IMM].contains(opcode) {
+            let name = operations.first { $0.value == Int64(opcode.rawValue) }?.name ?? ""
+            func missing(_ key: String, _ what: String) -> ErrorValue {
+                ErrorValue(
+                    kind: .argument, "\(function): '\(parameter).\(key)' is missing: \(name) needs \(what)")
+            }
+            if rkey == nil { throw missing(key.name, "the peer's region's key") }
+            if address == nil { throw missing(place.name, "an address in the peer's region") }
+        }
+        return (address ?? 0, rkey ?? 0)
+    }
+}
+
 /// IBV_WR_* that move bytes, as scripts name them.
 let operations: [(name: String, value: Int64)] = [
     ("rdma_write", IBV_WR_RDMA_WRITE), ("rdma_write_with_imm", IBV_WR_RDMA_WRITE_WITH_IMM), ("send", IBV_WR_SEND),
@@ -25,11 +51,10 @@ private let postedOperations = operations + [(name: "bind_mw", value: Int64(IBV_
 /// Keys of a send request.
 enum SendKeys {
     static let op = Key<UInt32>("opcode", .choice(postedOperations), "what is done, IBV_WR_*").was("op")
-    static let remoteAddress = Key<UInt64>(
-        "remote_addr", default: 0, "address in the peer's region, as `mr:addr` gives it")
-    static let rkey = Key<UInt32>(
-        "rkey", default: 0,
-        "the peer's region's or window's key; of bind_mw the window's new one, whose lowest byte counts; default: one more"
+    static let remoteAddress = PeerKeys.remoteAddress
+    static let rkey = Key<UInt32?>(
+        "rkey",
+        "the peer's region's or window's key, which RDMA and atomics need; of bind_mw the window's new one, whose lowest byte counts; default: one more"
     )
     static let signaled = Key<Bool>("signaled", default: true, "completes with success too; default true")
     static let inline = Key<Bool>("inline", default: false, "the bytes are taken at once, without the region's key")
@@ -95,7 +120,7 @@ private func checkUsed(_ request: Table, _ opcode: ibv_wr_opcode, isDatagram: Bo
         guard request[SendKeys.mw] != nil else {
             throw ErrorValue(kind: .argument, "qp:post_send: '\(opName)' needs '\(SendKeys.mw.name)', the window")
         }
-        if request[SendKeys.remoteAddress] != 0 { throw refuse(SendKeys.remoteAddress, "for RDMA and atomics") }
+        if request[SendKeys.remoteAddress] ?? 0 != 0 { throw refuse(SendKeys.remoteAddress, "for RDMA and atomics") }
         if request[SendKeys.inline] { throw refuse(SendKeys.inline, "for what sends bytes") }
         if request[SendKeys.solicited] { throw refuse(SendKeys.solicited, "for what the peer receives") }
     }
@@ -129,7 +154,7 @@ func postSend(_ call: Call) throws -> CInt {
     if wr.opcode == IBV_WR_BIND_MW, let window = request[SendKeys.mw] {
         let part = try piece(request, "qp:post_send")
         wr.bind_mw.mw = window.pointee.mw
-        wr.bind_mw.rkey = windowKey(window.pointee, request[SendKeys.rkey])
+        wr.bind_mw.rkey = windowKey(window.pointee, request[SendKeys.rkey] ?? 0)
         wr.bind_mw.bind_info = ibv_mw_bind_info(
             mr: request[WorkKeys.mr].pointee.mr, addr: part.addr, length: UInt64(part.length),
             mw_access_flags: request[SendKeys.windowAccess])
@@ -140,14 +165,17 @@ func postSend(_ call: Call) throws -> CInt {
         wr.wr.ud.ah = request[SendKeys.ah]?.pointee.ah
         wr.wr.ud.remote_qpn = request[SendKeys.remoteNumber]
         wr.wr.ud.remote_qkey = request[SendKeys.remoteKey]
-    } else if wr.opcode.isAtomic {
-        wr.wr.atomic.remote_addr = request[SendKeys.remoteAddress]
-        wr.wr.atomic.rkey = request[SendKeys.rkey]
-        wr.wr.atomic.compare_add = request[SendKeys.compareAdd]
-        wr.wr.atomic.swap = request[SendKeys.swap]
     } else {
-        wr.wr.rdma.remote_addr = request[SendKeys.remoteAddress]
-        wr.wr.rdma.rkey = request[SendKeys.rkey]
+        let peer = try PeerKeys.memory(request, by: SendKeys.rkey, of: wr.opcode, "qp:post_send", "request")
+        if wr.opcode.isAtomic {
+            wr.wr.atomic.remote_addr = peer.address
+            wr.wr.atomic.rkey = peer.key
+            wr.wr.atomic.compare_add = request[SendKeys.compareAdd]
+            wr.wr.atomic.swap = request[SendKeys.swap]
+        } else {
+            wr.wr.rdma.remote_addr = peer.address
+            wr.wr.rdma.rkey = peer.key
+        }
     }
     let piece = try piece(request, "qp:post_send")
     try call.touch(Int(piece.length), "qp:post_send")
