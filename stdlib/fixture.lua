@@ -37,7 +37,7 @@ end
 ---@field dev vfio.device
 ---@field context rdma.context of `fixture.nic` alone
 ---@field pd rdma.pd of `fixture.nic` alone
-local Exporter = scope.class()
+local Exporter = scope.class "the exporter's fixture"
 
 --- Exports ranges of the BAR: `{ page, count }` each, in pages of 4 KiB; without any, the first page.
 ---@param ... integer[]

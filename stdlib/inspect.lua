@@ -1,7 +1,11 @@
 --- Tables as readable text, for `t:log` and `print`, which show a table's address alone.
+local keys = require "keys"
+
 local inspect = {}
 
 local LIMITS <const> = { depth = 6, entries = 200, length = 200, width = 100 }
+local ANY <const> = { 0, math.maxinteger }
+local KINDS <const> = { depth = ANY, entries = ANY, length = ANY, width = ANY }
 
 --- Quotes any bytes; long ones are cut.
 local function quoted(bytes, most)
@@ -21,13 +25,13 @@ local RANK <const> = { number = 1, string = 2 }
 
 --- Keys of a table that are not those of its sequence: numbers first, then names, each in their order.
 local function sorted_keys(value, count)
-  local keys = {}
+  local sorted = {}
   for key in next, value do
     if math.type(key) ~= "integer" or key < 1 or key > count then
-      keys[#keys + 1] = key
+      sorted[#sorted + 1] = key
     end
   end
-  table.sort(keys, function(a, b)
+  table.sort(sorted, function(a, b)
     local rank = RANK[type(a)] or 3
     if rank ~= (RANK[type(b)] or 3) then
       return rank < (RANK[type(b)] or 3)
@@ -36,7 +40,7 @@ local function sorted_keys(value, count)
     end
     return tostring(a) < tostring(b)
   end)
-  return keys
+  return sorted
 end
 
 local function key_text(key, limits)
@@ -109,15 +113,12 @@ end
 --- text of its own, such as an error, is that; one inside of itself is named by its place. `limits`: `depth` of tables
 --- that are shown (6), `entries` in all (200), `length` of a string (200), `width` of a line (100).
 function inspect.text(value, limits)
+  keys.check("inspect.text", limits or {}, KINDS)
   local all = {}
   for name, fallback in pairs(LIMITS) do
     all[name] = fallback
   end
   for name, limit in pairs(limits or {}) do
-    if not LIMITS[name] or math.type(limit) ~= "integer" or limit < 0 then
-      error(("inspect.text: limits are depth, entries, length and width, each 0 or more, not '%s' = %s"):format(
-        tostring(name), tostring(limit)), 2)
-    end
     all[name] = limit
   end
   return show(value, all, { left = all.entries, above = {}, path = "the whole" }, 0)

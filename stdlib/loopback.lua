@@ -8,7 +8,7 @@ local loopback = {}
 ---@field host memory.mapping the local memory
 ---@field mr rdma.mr its region
 ---@field here rdma.qp the queue pair that sends
-local Loopback = scope.class()
+local Loopback = scope.class "the loopback connection"
 local LENGTH <const> = 4096
 
 --- Makes the NIC do an "rdma_write" or "rdma_read" of `length` bytes (default: 256) at the start of a region, which

@@ -1,5 +1,5 @@
 --- One side of a reliable connection between two roles: the usual setup of a scenario with traffic.
-local rdma, memory, scope = require "rdma", require "memory", require "scope"
+local rdma, memory, scope, keys = require "rdma", require "memory", require "scope", require "keys"
 
 local rdma_pair = {}
 
@@ -25,12 +25,14 @@ local rdma_pair = {}
 ---@field peer { addr: integer, rkey: integer, length: integer, endpoints: rdma.endpoint[] } the other role's region
 ---@field gid? rdma.gid
 
-local KEYS = {
-  nic = true, length = true, sgid_index = true, register = true, queue_pairs = true, max_send_wr = true, max_recv_wr = true,
-  max_inline_data = true,
+local KINDS = {
+  nic = "string", length = "size", sgid_index = { 0, 255 }, register = "callback", queue_pairs = { 1, 256 },
+  max_send_wr = { 1, 65536 }, max_recv_wr = { 1, 65536 }, max_inline_data = { 0, 65536 },
 }
 -- Names before version 0.2.
 local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "max_recv_wr", inline = "max_inline_data", memory = "length" }
+local Side = scope.class("the side of rdma_pair", { "gid" })
+local PEER = { __index = keys.index "the peer of rdma_pair" }
 
 --- Connects this role with the other one. `with` has `nic` (a device's name); `length` (bytes of host memory that both
 --- may write, read and, where the NIC has atomics, use for them; default 64K); `sgid_index`; `register` (a function
@@ -43,13 +45,7 @@ local RENAMED = { gid_index = "sgid_index", send_wr = "max_send_wr", recv_wr = "
 ---@param with rdma_pair.setup
 ---@return rdma_pair.side
 function rdma_pair.connect(t, with)
-  for key in pairs(with) do
-    if RENAMED[key] then
-      error(("rdma_pair.connect: unknown key '%s': since version 0.2 it is called '%s'"):format(key, RENAMED[key]), 2)
-    elseif not KEYS[key] then
-      error(("rdma_pair.connect: unknown key '%s'"):format(tostring(key)), 2)
-    end
-  end
+  keys.check("rdma_pair.connect", with, KINDS, RENAMED)
   return scope.open(function(side)
     side.context = side:keep(rdma.open(with.nic))
     side.pd = side:keep(side.context:alloc_pd())
@@ -77,9 +73,9 @@ function rdma_pair.connect(t, with)
     if with.register then
       offered = side:keep(with.register(side))
     end
-    side.peer = t:exchange {
+    side.peer = setmetatable(t:exchange {
       endpoints = endpoints, addr = offered:addr(), rkey = offered:rkey(), length = offered:length(),
-    }
+    }, PEER)
     for index, qp in ipairs(side.qps) do
       local to = side.peer.endpoints[index]
       if not to then
@@ -100,7 +96,7 @@ function rdma_pair.connect(t, with)
       t:log(("%s: GID %s"):format(with.nic, side.gid and ("%d, %s %s"):format(side.gid.index, side.gid.type, side.gid.gid) or "none"))
     end
     t:barrier()
-  end)
+  end, Side)
 end
 
 --- The note that must accompany measured times: empty, or that they are a model's.

@@ -1,15 +1,20 @@
 --- Objects that are opened one after the other and closed together, in reverse order.
+local keys = require "keys"
+
 local scope = {}
 
 ---@class scope.scope
 ---@field opened table[] the objects, the first one first
 
 --- A class of scopes, for scopes with further methods. `scope.open` makes each object; it has `keep` and `close`.
+--- Reading a field that an object does not have is an error, which calls it `what`; of `optional` ones it is nil.
+---@param what? string
+---@param optional? string[]
 ---@return scope.scope
-function scope.class()
+function scope.class(what, optional)
   ---@class scope.scope
   local class = {}
-  class.__index = class
+  class.__index = keys.index(what or "the scope", class, optional)
 
   --- Closes all objects, in reverse order; a second call does nothing. Where closing an object fails, the others are
   --- still closed, and its error is raised.

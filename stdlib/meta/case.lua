@@ -62,6 +62,12 @@ function case.wrong(found, right, what) end
 ---@return integer
 function case.errno(name) end
 
+---The name that was probably meant; nil where none is near. What errors of the library's module `keys` suggest.
+---@param word string a name that is not known
+---@param names string[] those that are
+---@return string?
+function case.nearest(word, names) end
+
 ---"sim" where the bench is simulated, "real" where a real kernel answers.
 ---@return string
 function case:bench() end

@@ -155,6 +155,21 @@ let caseModule = Module(
                 }
             }),
         Function(
+            "nearest",
+            [
+                Parameter("word", .string(0...200), .required, "a name that is not known"),
+                Parameter("names", .list(.string(0...200), 0...4096), .required, "those that are"),
+            ],
+            returns: [.optional(.string)],
+            "The name that was probably meant; nil where none is near. What errors of the library's module `keys` suggest.",
+            entry: {
+                Call($0, $1).run { call in
+                    let names = (0..<call[1].count).map { call[1][$0].string }
+                    guard let near = nearest(to: call[0].string, in: names) else { return call.push(LuaValue.none) }
+                    return call.push(near)
+                }
+            }),
+        Function(
             "bench", [Parameter("case", .any, .required, "the case")], returns: [.string],
             "\"sim\" where the bench is simulated, \"real\" where a real kernel answers.",
             entry: { Call($0, $1).run { call in call.push(call.host.isSimulated ? "sim" : "real") } }),
