@@ -212,7 +212,10 @@ extension ScenarioResult {
         let isLost = verdicts.contains(.notRun) || !left_open.isEmpty
         if verdicts.contains(.fail) || (isLost && whole == nil) { return .fail }
         let hasFailed = verdicts.contains(.expectedFailure) || !left_open.isEmpty
-        let isMended = verdicts.contains(.pass) && !hasFailed && whole.map { $0.sometimes != true } ?? false
+        // Cases that were not selected may be those that fail.
+        let isMended =
+            verdicts.contains(.pass) && !hasFailed && !verdicts.contains(.notSelected)
+            && whole.map { $0.sometimes != true } ?? false
         if verdicts.contains(.unexpectedPass) || isMended { return .unexpectedPass }
         if hasFailed { return .expectedFailure }
         return verdicts.contains(.pass) ? .pass : .skip
