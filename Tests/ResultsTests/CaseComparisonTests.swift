@@ -21,7 +21,7 @@ import Testing
         let json = "[" + text.joined(separator: ",") + "]"
         record.result?.cases = try JSONDecoder().decode([CaseResult].self, from: Data(json.utf8))
         if outside { record.result?.collecting = ["memory: it failed"] }
-        let isAllSkipped = !cases.isEmpty && cases.allSatisfy { $0.1 == .skip }
+        let isAllSkipped = !cases.isEmpty && cases.allSatisfy { [.skip, .notSelected].contains($0.1) }
         record.outcome = outside || cases.contains { $0.1 == .fail } ? .fail : isAllSkipped ? .skip : .pass
         return record
     }
@@ -40,14 +40,18 @@ import Testing
             ([("a", .fail), ("b", .pass)], [("a", .fail), ("b", .skip)], ["skipped a.lua > b"], true),
             ([("a", .pass), ("b", .pass)], [("a", .pass)], ["missing a.lua > b"], true),
             (
-                [("a", .pass), ("b", .fail)], [("a", .pass), ("b", .notSelected)],
-                ["mended a.lua", "notRun a.lua > b"], false
+                [("a", .pass), ("b", .fail)], [("a", .pass), ("b", .notSelected)], ["notRun a.lua > b"], false
             ),
             ([("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .pass)], [], false),
+            ([("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .fail)], [], false),
+            ([("a", .fail), ("b", .notSelected)], [("a", .pass), ("b", .fail)], ["mended a.lua > a"], false),
             (
-                [("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .fail)], ["fails a.lua", "fails a.lua > b"],
-                true
+                [("a", .pass), ("b", .fail)], [("a", .fail), ("b", .notSelected)],
+                ["fails a.lua > a", "notRun a.lua > b"], true
             ),
+            // None is selected.
+            ([("a", .pass), ("b", .fail)], [("a", .notSelected), ("b", .notSelected)], ["notRun a.lua"], false),
+            ([("a", .notSelected), ("b", .notSelected)], [("a", .pass), ("b", .fail)], [], false),
             ([("a", .pass), ("b", .skip)], [("a", .pass), ("b", .pass)], ["mended a.lua > b"], false),
             ([("a", .pass)], [("a", .pass), ("b", .pass)], ["new a.lua > b"], false),
             ([("a", .pass)], [("a", .pass), ("b", .fail)], ["fails a.lua", "fails a.lua > b"], true),

@@ -56,6 +56,17 @@ import Testing
         #expect(mended.lines.contains("  EXPECTED TO FAIL, BUT PASSED: this kernel cannot"))
     }
 
+    @Test func aWholeRunIsNotMendedByASelectionOfItsCases() throws {
+        let whole = ExpectedFailure(case: nil, reason: "this kernel cannot")
+        let part = try Outcome(Self.script, expected: [whole], cases: ["passes"])
+        #expect(part.result?.verdict == .pass)
+        #expect(part.result?.cases.map(\.verdict) == [.notSelected, .pass, .notSelected])
+        #expect(!part.lines.contains { $0.contains("BUT PASSED") })
+        #expect(try Outcome(Self.script, expected: [whole], cases: ["fails"]).result?.verdict == .expectedFailure)
+        let named = ExpectedFailure(case: "passes", reason: "x")
+        #expect(try Outcome(Self.script, expected: [named], cases: ["passes"]).result?.verdict == .unexpectedPass)
+    }
+
     @Test func anotherFailureStillFails() throws {
         let (result, _) = try verdicts(ExpectedFailure(case: "skips", reason: "x"))
         #expect(result.verdict == .fail && result.cases.map(\.verdict) == [.fail, .pass, .skip])

@@ -35,7 +35,9 @@ struct Outcome {
 
     init(
         _ text: String, _ settings: [(name: String, value: String)] = [], topology: Topology = .standard,
-        tph: TPHChoice = .auto, expected: [ExpectedFailure] = [], kind: String = "sim"
+        tph: TPHChoice = .auto, expected: [ExpectedFailure] = [], cases: [String] = [], isOneOfMany: Bool = false,
+        isPlain: Bool = false,
+        kind: String = "sim"
     ) throws {
         let script = TemporaryScript(text)
         let path = script.path
@@ -51,6 +53,7 @@ struct Outcome {
             var context = RunContext(bench, Library(stdlib: [root + "/stdlib"]))
             context.sinks.report = { output.all.append($0) }
             context.expected = expected
+            context.cases = CaseSelection(cases, isOneOfMany: isOneOfMany) { _ in isPlain }
             result = try ScenarioRun(path, in: context, settings: settings).run()
         } catch {
             self.error = error

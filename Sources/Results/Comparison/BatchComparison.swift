@@ -104,7 +104,11 @@ public struct BatchComparison: Sendable {
                 name: NamePath.text(names), isOfCase: names.count > 1, kind: kind, before: one?.text ?? "not run",
                 now: other?.text ?? "not run")
         }
-        let whole = change([name], before?.tally, now?.tally, wasPlanned, isPlanned)
+        let isPartial = before?.isPartial == true || now?.isPartial == true
+        // Of other cases than before, the run's outcome says nothing. That it reached none is one.
+        let isComparable =
+            !isPartial || ![before, now].allSatisfy { $0.map { $0.hasCases && $0.tally.isKnown } ?? false }
+        let whole = isComparable ? change([name], before?.tally, now?.tally, wasPlanned, isPlanned) : nil
         let alone = whole.map { [$0] } ?? []
         // A run without cases only has the run's own line.
         guard let before, let now, before.hasCases || now.hasCases, now.hasCases || !(whole?.kind.isWorse ?? false)
@@ -113,10 +117,16 @@ public struct BatchComparison: Sendable {
             change(
                 [name, part.text], before.parts[part], now.parts[part], !before.tally.isKnown, !now.tally.isKnown)
         }
-        return alone + parts.filter { $0.kind != .notRun || whole?.kind != .notRun }
+        let outside = NamePath.text([name, BatchFindings.Part.outside.text])
+        return alone
+            + parts.filter { part in
+                part.kind != .notRun || (whole?.kind != .notRun && !(isPartial && part.name == outside))
+            }
     }
 
     private static func kind(_ before: Tally?, _ now: Tally?, wasPlanned: Bool, isPlanned: Bool) -> RunChange.Kind? {
+        // Nobody knows how one ended before that was not selected.
+        if let before, before.outcomes.isEmpty { return nil }
         guard let before, before.isKnown else {
             guard let now, now.isKnown else { return nil }
             return now.hasBad ? .fails : before != nil || wasPlanned ? nil : .new

@@ -23,11 +23,18 @@ public struct BatchFindings: Sendable {
         var parts: [Part: Tally] = [:]
         /// The parts in the file's order.
         var order: [Part] = []
+        /// Whether cases were not selected, so that the run's outcome is not that of all its cases.
+        private(set) var isPartial = false
         /// Whether any repetition reached its cases.
         var hasCases: Bool { order.contains { $0 != .outside } }
 
         fileprivate mutating func add(_ record: RunRecord) {
-            tally.add(record.outcome)
+            let left = record.result?.notSelected ?? 0
+            isPartial = isPartial || left > 0
+            // A run without any selected case was not run.
+            if left == 0 || left < record.result?.cases.count ?? 0 || !record.outcome.isGood {
+                tally.add(record.outcome)
+            }
             if record.flaky { tally.retried += 1 }
             guard let result = record.result, !result.cases.isEmpty else {
                 // A run that ended before its first case counts as a part of its own.
@@ -44,7 +51,9 @@ public struct BatchFindings: Sendable {
             let isOfCases =
                 result.cases.contains { $0.verdict == .fail || $0.verdict == .unexpectedPass }
                 && result.left_open.isEmpty && result.collecting.isEmpty
-            add(.outside, record.outcome.isGood || isOfCases ? .pass : record.outcome)
+            let isWell = record.outcome.isGood || isOfCases
+            // A case that was not selected may be the one that leaves something open.
+            if isWell, left > 0 { note(.outside) } else { add(.outside, isWell ? .pass : record.outcome) }
         }
 
         private mutating func add(_ part: Part, _ outcome: Outcome) {

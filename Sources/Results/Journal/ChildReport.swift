@@ -66,6 +66,7 @@ public struct ChildReport: Codable, Sendable {
         }
         if result.verdict == .fail, result.left_open.isEmpty, let failure = result.collecting.first { return failure }
         if !result.left_open.isEmpty { return "left open: \(result.left_open.joined(separator: ", "))" }
+        if !result.cases.isEmpty, result.notSelected == result.cases.count { return CaseSelection.reasonForAll }
         return result.cases.first { $0.verdict == .skip || $0.verdict == .notRun }?.message
     }
 }

@@ -176,6 +176,9 @@ public struct ScenarioResult: Codable, Sendable {
 }
 
 extension ScenarioResult {
+    /// Number of its cases that the user did not select.
+    public var notSelected: Int { cases.count { $0.verdict == .notSelected } }
+
     /// The result of a file that could not be run.
     public init(unusable file: String, on bench: Bench, because error: ErrorValue) {
         let name = file.split(separator: "/").last.map(String.init) ?? file

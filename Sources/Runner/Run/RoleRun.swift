@@ -72,9 +72,7 @@ final class RoleRun {
             rendezvous?.index = index
             state.era = index + 1
             guard script.context.cases?.selects(one.name) ?? true else {
-                var left = CaseResult(name: one.name, verdict: .notSelected, duration_ns: 0)
-                left.message = CaseSelection.reason
-                observer.ended(left)
+                observer.ended(CaseResult(notSelected: one.name))
                 continue
             }
             if let why = state.stop {

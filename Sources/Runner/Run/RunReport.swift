@@ -70,6 +70,16 @@ final class RunReport {
         for reason in reasons { emit("  skip  \(reason)") }
     }
 
+    /// Leaves out the whole scenario, as none of its cases is selected.
+    func leaveOut(_ cases: [String], because reason: String = CaseSelection.reasonForAll) {
+        tell(.loaded(head, cases: cases))
+        for one in cases.map(CaseResult.init(notSelected:)) {
+            result.cases.append(one)
+            tell(.ended(one))
+        }
+        emit("  not run  \(reason)")
+    }
+
     /// Adds and shows the values of the scenario's options.
     func keep(_ options: [OptionSchema], _ settings: [(name: String, value: String)], _ chosen: DeviceChoice) {
         var plainValues: [String: String] = [:]

@@ -19,6 +19,8 @@ public final class ScenarioRun {
     var link: RoleLink?
     /// Lazy: it needs `self` as its observer.
     private(set) lazy var role = RoleRun(script, observer: self)
+    /// Names of the scenario's cases; nil where it was not loaded.
+    public private(set) var caseNames: [String]?
     /// Effects used by the script, in every role.
     public private(set) var effects: [Effect: [String]] = [:]
 
@@ -55,18 +57,22 @@ public final class ScenarioRun {
         report.tell(.begins(report.result))
         if let warning = kernelWatch.begin() { report.warn(warning) }
         defer { context.deadline?.finish() }
+        if context.cases != nil { host.refusal = CaseSelection.refusalOfPlain }
         if let setting = settings.first { host.refusal = Scenario.unknownOption(setting.name, []) }
         let start = role.now
         do throws(ErrorValue) {
+            if let cases = context.cases, cases.isPlain(script.text) {
+                guard cases.isOneOfMany else { throw CaseSelection.refusalOfPlain }
+                caseNames = []
+                report.leaveOut([script.name], because: "\(script.name): a plain script has no cases")
+                return finished()
+            }
             try devices.bindNamed()
             if let scenario = try script.load() {
                 (host.refusal, host.printedLines) = (nil, nil)
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
-                if context.cases != nil {
-                    throw ErrorValue(kind: .usage, "--case: a plain script has no cases")
-                }
                 state.collect()
                 role.record(script.name, nil, since: start)
             }
@@ -99,10 +105,12 @@ public final class ScenarioRun {
         introduce(scenario)
         try role.hold(to: scenario)
         let values = try scenario.values(settings)
-        let skipped = try context.cases?.reasonToSkip(scenario.cases.map(\.name))
+        let names = scenario.cases.map(\.name)
+        caseNames = names
+        let isSelected = try context.cases?.selectsAny(of: names) ?? true
         report.emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let warning = scenario.matrixWarning(settings, file: script.file) { report.warn(warning, as: "NOTE") }
-        if let skipped { return report.skip([skipped]) }
+        guard isSelected else { return report.leaveOut(names) }
         if let assignment = context.assignment, try !meet(assignment, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         try devices.bindChosen(scenario.options, values)
@@ -120,7 +128,7 @@ public final class ScenarioRun {
         guard hasAll(scenario.needs, chosen) else { return }
         tracing?.isProbing = false
         if !scenario.roles.isEmpty, context.assignment == nil { try start(scenario, chosen.values) }
-        report.tell(.loaded(report.head, cases: scenario.cases.map(\.name)))
+        report.tell(.loaded(report.head, cases: names))
         role.run(scenario.cases, chosen.values)
     }
 

@@ -15,6 +15,8 @@ struct BatchPlan {
         let file: Int
         var tags: [String] = []
         var options: [String] = []
+        /// Names of its cases; empty unless some are to be selected.
+        var cases: [String] = []
         var limits = Limits()
         var matrix: [MatrixRow] = []
         /// Whether it returns a table without any key of a scenario.
@@ -75,6 +77,8 @@ struct BatchPlan {
         var used: Set<String> = []
         // Options of all files together; nil where one file could not be loaded.
         var options: Set<String>? = []
+        // And their cases.
+        var names: Set<String>? = []
         for (index, file) in selected.enumerated() {
             let known = found[index] ?? Metadata(file: index)
             if file.isFound, known.isModule {
@@ -82,7 +86,9 @@ struct BatchPlan {
                 continue
             }
             if let expression, !expression.matches(known.tags) { continue }
-            options = found[index] == nil || known.isBroken ? nil : options?.union(known.options)
+            let isKnown = found[index] != nil && !known.isBroken
+            options = isKnown ? options?.union(known.options) : nil
+            names = isKnown ? names?.union(known.cases) : nil
             if !known.tags.isEmpty || known.limits != Limits() {
                 files[index].metadata = DeclaredLimits(tags: known.tags, limits: known.limits)
             }
@@ -99,6 +105,10 @@ struct BatchPlan {
         }
         if let options, !cells.isEmpty, let unknown = set.subtracting(options).min() {
             throw ValidationError("--set: no scenario that is selected has an option '\(unknown)'")
+        }
+        let chosen = command.selection.cases.selection(isOneOfMany: true)
+        if let names, !cells.isEmpty, let refusal = chosen?.refusal(of: names.sorted(by: NaturalOrder.precedes)) {
+            throw ValidationError(refusal.line)
         }
         guard planned.isEmpty else {
             keep(planned)
@@ -193,10 +203,13 @@ struct BatchPlan {
         // Ranges of files still to be read.
         var ranges = stride(from: 0, to: files.count, by: chunk).map { $0..<min($0 + chunk, files.count) }
         let library = command.on.library, isSimulated = command.on.isSimulated
+        let hasSelection = !command.selection.cases.names.isEmpty
         var current: [Int: Range<Int>] = [:]
         var number = 0
         let workers = Workers(jobs: command.running.workers) { task in
-            describe(files, task.index & 0xffff_ffff, task.index >> 32, library, isSimulated: isSimulated)
+            describe(
+                files, task.index & 0xffff_ffff, task.index >> 32, library, isSimulated: isSimulated,
+                cases: hasSelection)
             return 0
         }
         var results = found
@@ -230,7 +243,7 @@ struct BatchPlan {
 
     /// In a process of its own: what each file says, a line each.
     private static func describe(
-        _ files: [File], _ first: Int, _ end: Int, _ library: Library, isSimulated: Bool
+        _ files: [File], _ first: Int, _ end: Int, _ library: Library, isSimulated: Bool, cases: Bool
     ) {
         let encoder = RunRecord.encoder
         _ = Confinement(simulated: files[first..<end].map(\.path), library, memory: 0).apply()
@@ -240,6 +253,7 @@ struct BatchPlan {
                 if let scenario = description.scenario {
                     one.tags = scenario.tags
                     one.options = scenario.options.map(\.name)
+                    if cases { one.cases = scenario.cases.map(\.name) }
                     one.limits = scenario.limits
                     one.matrix = scenario.matrix
                 }

@@ -52,7 +52,7 @@ final class BatchRun {
         records = try command.selection.list ? nil : command.running.recordFailures.map(FailureRecords.init)
         process = try BatchProcess(
             command.on, failureTrace: command.running.failureTrace, expected: expected,
-            cases: CaseSelection(command.selection.cases.names, isOneOfMany: true))
+            cases: command.selection.cases.selection(isOneOfMany: true))
         var plan = try BatchPlan(command, planned: resumed?.planned ?? [])
         if Workers.isInterrupted {
             print("peerlab: interrupted before anything was run", to: STDERR_FILENO)

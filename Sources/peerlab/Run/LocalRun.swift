@@ -29,6 +29,8 @@ final class LocalRun {
     /// A copy of `results` for the thread that writes them where a run does not end.
     private let ended = Ended()
     private var errors: [ErrorValue] = []
+    /// Names of all scenarios' cases; nil where a file's are not known.
+    private var caseNames: [String]? = []
     /// Whether the start of the current file's run was reported.
     private var hasBegun = false
 
@@ -143,7 +145,12 @@ final class LocalRun {
         keeper?.finish()
         if isWritten == false || written.contains(false) { return ExitStatus.software.rawValue }
         if process_signals() > 0 { return ExitStatus.interrupted.rawValue }
-        return Run.status(results, errors).rawValue
+        let status = Run.status(results, errors)
+        guard [.pass, .skipped].contains(status), results.count == options.files.count, let caseNames,
+            let refusal = context.cases?.refusal(of: caseNames)
+        else { return status.rawValue }
+        print("peerlab: \(refusal.line)", to: STDERR_FILENO)
+        return ExitStatus.usage.rawValue
     }
 
     private func run(_ file: String, _ settings: [(name: String, value: String)]) {
@@ -151,8 +158,14 @@ final class LocalRun {
         context.expected = expected.failures(of: file)
         do throws(ErrorValue) {
             let run = try ScenarioRun(file, in: context, settings: settings, seed: options.seed)
+            defer {
+                caseNames = run.caseNames.flatMap { names in
+                    caseNames.map { all in all + names.filter { !all.contains($0) } }
+                }
+            }
             results.append(try run.run())
         } catch {
+            caseNames = nil
             print("peerlab: \(error.line)", to: STDERR_FILENO)
             errors.append(error)
             let result = ScenarioResult(unusable: file, on: context.bench, because: error)

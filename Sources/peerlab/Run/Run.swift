@@ -199,7 +199,7 @@ struct Run: ParsableCommand {
             context.limits = limits
             context.isForeign = isForeign
             context.binding = binding.map { ($0, broker) }
-            context.cases = CaseSelection(cases.names, isOneOfMany: files.count > 1)
+            context.cases = cases.selection(isOneOfMany: files.count > 1)
             context.tracing.faults = bench.isSimulated ? faults : nil
             // On a simulated bench every role runs in this process, whatever started it.
             context.assignment = bench.isSimulated ? nil : assignment
