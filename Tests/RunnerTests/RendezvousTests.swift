@@ -39,12 +39,12 @@ import Testing
 
         func link(
             _ role: String, clock: @escaping () -> UInt64 = { sys_monotonic() }, patience: UInt64 = Connection.patience,
-            settings: [String: String] = [:], note: @escaping (String) -> Void = { _ in },
+            settings: [String: String] = [:], selection: [String] = [], note: @escaping (String) -> Void = { _ in },
             looks: @escaping () -> Void = {}
         ) -> RoleLink {
             RoleLink(
-                role, roles, place, scenario: "s", text: [], cases: 3, settings: settings, clock: clock,
-                patience: patience, note: note,
+                role, roles, place, scenario: "s", text: [], cases: 3, settings: settings, selection: selection,
+                clock: clock, patience: patience, note: note,
                 isInterrupted: {
                     looks()
                     return false
@@ -312,6 +312,20 @@ import Testing
             }, note: { other.add($0) })
         let error = #expect(throws: ErrorValue.self) { try link.meet() }
         #expect(error?.message.contains("did not come: B (one came and was refused: the first role's file") == true)
+    }
+
+    @Test func selectionsOfCasesThatDifferAreTold() throws {
+        let meeting = try Meeting()
+        let notes = Notes()
+        let host = try Running(meeting.link("A", selection: ["two", "one"], note: { notes.add($0) }))
+        let peer = try Peer(meeting.place.address)
+        peer.send(
+            #"{"hello":{"role":"B","scenario":"s","digest":14695981039346656037,"version":2,"selection":["o*"]}}"#)
+        #expect(peer.receive() == #"{"welcome":{"selection":["one","two"]}}"#)
+        #expect(host.met()?.message == nil)
+        #expect(notes.all == ["--case differs: role 'B' has 'o*', this one has 'one', 'two'"])
+        peer.close()
+        host.link.finish(because: "it has ended")
     }
 
     @Test func settingsThatDifferAreTold() throws {

@@ -5,9 +5,10 @@ import Synchronization
 /// An event of a role that the other roles must know, in any process.
 enum RoleEvent: Codable {
     /// First on a connection: the role that wants to join, and its scenario.
-    case hello(role: String, scenario: String, digest: UInt64, version: Int, settings: [String: String]?)
-    /// All roles have joined; with the settings of the first one.
-    case welcome(settings: [String: String]?)
+    case hello(
+        role: String, scenario: String, digest: UInt64, version: Int, settings: [String: String]?, selection: [String]?)
+    /// All roles have joined; with the settings of the first one, and the cases that it selects.
+    case welcome(settings: [String: String]?, selection: [String]?)
     /// The role cannot join, or is excluded.
     case refused(reason: String)
     case arrive(role: String, index: Int)

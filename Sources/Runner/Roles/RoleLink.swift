@@ -15,6 +15,8 @@ final class RoleLink: @unchecked Sendable {
     private let scenario: String
     private let digest: UInt64
     private let settings: [String: String]
+    /// Names of `--case`; empty for all cases.
+    private let selection: [String]
     /// Gets lines for the user while the roles meet.
     private let note: (String) -> Void
     private let isInterrupted: () -> Bool
@@ -32,7 +34,7 @@ final class RoleLink: @unchecked Sendable {
 
     init(
         _ role: String, _ roles: [String], _ assignment: RoleAssignment, scenario: String, text: [UInt8], cases: Int,
-        settings: [String: String] = [:], memory: UInt64 = Limits.defaultMemory,
+        settings: [String: String] = [:], selection: [String] = [], memory: UInt64 = Limits.defaultMemory,
         clock: @escaping () -> UInt64 = { sys_monotonic() }, patience: UInt64 = Connection.patience,
         note: @escaping (String) -> Void = { _ in }, isInterrupted: @escaping () -> Bool
     ) {
@@ -42,6 +44,7 @@ final class RoleLink: @unchecked Sendable {
         self.scenario = scenario
         digest = FNV1a(text).value
         self.settings = RoleLink.told(settings)
+        self.selection = RoleLink.told(selection)
         self.note = note
         self.clock = clock
         self.patience = patience
@@ -127,7 +130,9 @@ final class RoleLink: @unchecked Sendable {
         }
         for (_, connection) in connections {
             connection.longest = Connection.longest
-            connection.send(.welcome(settings: settings.isEmpty ? nil : settings))
+            connection.send(
+                .welcome(
+                    settings: settings.isEmpty ? nil : settings, selection: selection.isEmpty ? nil : selection))
         }
     }
 
@@ -135,13 +140,14 @@ final class RoleLink: @unchecked Sendable {
     private func listen(to stranger: Stranger, _ absent: [String]) -> Bool {
         switch stranger.connection.receive(within: 0) {
         case .nothing: return clock() &- stranger.since >= RoleLink.introduction
-        case .event(.hello(let name, let scenario, let digest, let version, let set)):
+        case .event(.hello(let name, let scenario, let digest, let version, let set, let selected)):
             if let reason = reason(against: name, scenario, digest, version, absent) {
                 stranger.connection.send(.refused(reason: reason))
                 turnAway(name, because: reason)
             } else {
                 connections[name] = stranger.connection
                 compare(set ?? [:], of: name)
+                compare(selected ?? [], of: name)
             }
             return true
         case .event, .wrong, .end: return true
@@ -166,6 +172,24 @@ final class RoleLink: @unchecked Sendable {
             let own = settings[option].map { "\(option)=\($0)" } ?? "none"
             note(PrintableText.line("--set differs: role '\(name)' has \(other), this one has \(own)"))
         }
+    }
+
+    /// Reports that another role selects other cases, so that roles wait for one that does not come.
+    private func compare(_ others: [String], of name: String) {
+        guard others != selection else { return }
+        func text(_ names: [String]) -> String {
+            names.isEmpty ? "none" : names.prefix(RoleLink.mostSettings).map { "'\($0)'" }.joined(separator: ", ")
+        }
+        note(PrintableText.line("--case differs: role '\(name)' has \(text(others)), this one has \(text(selection))"))
+    }
+
+    /// Names in the form that is sent. Those beyond the most are told by what they amount to.
+    private static func told(_ selection: [String]) -> [String] {
+        let names = Set(selection).sorted()
+        let rest = names.dropFirst(mostSettings - 1)
+        guard rest.count > 1 else { return names.map(short) }
+        return names.prefix(mostSettings - 1).map(short)
+            + ["...(\(String(FNV1a(rest.joined(separator: "\n").utf8).value, radix: 16)))"]
     }
 
     /// Settings in the form that is sent: long ones are cut, but so that a difference remains visible.
@@ -213,7 +237,7 @@ final class RoleLink: @unchecked Sendable {
         connection.send(
             .hello(
                 role: role, scenario: scenario, digest: digest, version: RoleEvent.version,
-                settings: settings.isEmpty ? nil : settings))
+                settings: settings.isEmpty ? nil : settings, selection: selection.isEmpty ? nil : selection))
         let refused = { [assignment] (errno: Int32, reason: String) in
             Failure("rendezvous", Errno(errno), object: assignment.address.text, hint: PrintableText.line(reason))
         }
@@ -221,8 +245,9 @@ final class RoleLink: @unchecked Sendable {
         try wait(until: endOfPatience, { "the other roles did not come" }) { () throws(Failure) -> Void? in
             switch connection.receive(within: RoleLink.turn) {
             case .nothing: return nil
-            case .event(.welcome(let set)):
+            case .event(.welcome(let set, let selected)):
                 compare(set ?? [:], of: first)
+                compare(selected ?? [], of: first)
                 return ()
             case .event(.refused(let reason)): throw refused(EPROTO, reason)
             case .event, .wrong: throw refused(EPROTO, "role '\(first)' does not begin as one that waits for roles")

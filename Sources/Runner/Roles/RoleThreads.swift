@@ -102,9 +102,11 @@ extension CaseResult {
         func first(_ verdict: Verdict, ofPeer: Bool) -> (role: String, result: CaseResult)? {
             all.first { $0.result.verdict == verdict && ($0.result.error?.kind == .peer) == ofPeer }
         }
+        // A role of another process may have selected it all the same.
+        let isLeftOut = all.allSatisfy { $0.result.verdict == .notSelected }
         let worst =
             first(.interrupted, ofPeer: false) ?? first(.fail, ofPeer: false) ?? first(.notRun, ofPeer: false)
-            ?? first(.skip, ofPeer: false) ?? first(.notSelected, ofPeer: false) ?? first(.fail, ofPeer: true)
+            ?? first(.skip, ofPeer: false) ?? first(.fail, ofPeer: true) ?? (isLeftOut ? all.first : nil)
         var merged = CaseResult(
             name: leader.name, verdict: worst?.result.verdict ?? .pass, duration_ns: leader.duration_ns)
         merged.error = worst?.result.error

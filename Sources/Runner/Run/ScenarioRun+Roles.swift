@@ -38,7 +38,7 @@ extension ScenarioRun {
         guard let name = try assignment.role(of: scenario.roles, in: scenario.name) else { return true }
         let link = RoleLink(
             name, scenario.roles, assignment, scenario: scenario.name, text: script.text, cases: scenario.cases.count,
-            settings: comparable(settings, of: scenario),
+            settings: comparable(settings, of: scenario), selection: context.cases?.patterns ?? [],
             memory: min(context.limits.memory ?? Limits.defaultMemory, scenario.limits.memory ?? .max),
             note: { [report] in report.warn($0) }, isInterrupted: { [state] in state.isInterrupted })
         report.emit("  role: \(name), meets \(scenario.roles.filter { $0 != name }.joined(separator: ", "))")
