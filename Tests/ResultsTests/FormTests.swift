@@ -54,7 +54,13 @@ import Testing
         #expect(text.contains("<property name=\"record\" value=\"broken/a &amp; b.record\"/>"))
         let parts = text.components(separatedBy: "<testcase ")
         #expect(parts.count == 3 && !parts[1].contains("ATTACHMENT"))
-        #expect(parts[2].contains("/broken/a &amp; b.record]]</system-out>") && parts[2].contains("[[ATTACHMENT|/"))
+        // The path leads there from any folder: it is of the batch's folder, "/".
+        #expect(parts[2].contains("[[ATTACHMENT|/broken/a &amp; b.record]]</system-out>"))
+        for path in ["broken/a]]b.record", "broken/a\nb.record", "broken/a\u{1b}b.record"] {
+            record.record = path
+            let text = try Self.text(.junit, [record])
+            #expect(!text.contains("ATTACHMENT") && text.contains("<property name=\"record\""), "\(path)")
+        }
         record.record = nil
         #expect(try !Self.text(.junit, [record]).contains("ATTACHMENT"))
     }

@@ -1,4 +1,3 @@
-import Glibc
 import Kernel
 import Runner
 
@@ -10,7 +9,8 @@ enum JUnit {
         journal.each { numbers.add($0) }
         text.add("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
         text.add("<testsuites name=\"peerlab\" \(numbers.attributes)>\n")
-        journal.each { add($0, &text) }
+        let folder = journal.header.directory
+        journal.each { add($0, in: folder, &text) }
         text.add("</testsuites>\n")
         pieces = text
     }
@@ -95,7 +95,7 @@ enum JUnit {
         return tests
     }
 
-    private static func add(_ record: RunRecord, _ text: inout ResultFile.Pieces) {
+    private static func add(_ record: RunRecord, in folder: String, _ text: inout ResultFile.Pieces) {
         var numbers = Numbers()
         numbers.add(record)
         text.add(
@@ -118,7 +118,7 @@ enum JUnit {
         let told = all.firstIndex { $0.kind == .failure || $0.kind == .error } ?? 0
         for (index, test) in all.enumerated() {
             var test = test
-            if let path = record.record, index == told { test.log.append("[[ATTACHMENT|\(absolute(path))]]") }
+            if index == told, let mark = record.record.flatMap({ attachment($0, in: folder) }) { test.log.append(mark) }
             add(test, of: record, before: record.flaky && index == 0 ? record.attempts.dropLast() : [], &text)
         }
         text.add("  </testsuite>\n")
@@ -152,11 +152,11 @@ enum JUnit {
         text.add("    </testcase>\n")
     }
 
-    /// A path that leads to the file from any folder.
-    private static func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
-        defer { free(folder) }
-        return "\(String(cString: folder))/\(path)"
+    /// The line that names a file of a batch begun in `folder`; nil for a path that would end it early.
+    private static func attachment(_ path: String, in folder: String) -> String? {
+        let whole = path.hasPrefix("/") ? path : "\(folder == "/" ? "" : folder)/\(path)"
+        let isPlain = whole.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+        return isPlain && whole.firstRange(of: "]]") == nil ? "[[ATTACHMENT|\(whole)]]" : nil
     }
 
     static func seconds(_ nanoseconds: UInt64) -> String {
