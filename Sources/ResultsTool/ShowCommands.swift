@@ -59,9 +59,13 @@ extension ResultsCommand {
             let label = source.header.label.map { "\($0): " } ?? ""
             print(label + source.header.bench, to: STDOUT_FILENO)
             var samples = Samples()
+            var notSelected = 0
             source.each { record in
+                notSelected += record.result?.notSelected ?? 0
                 if let wanted, !wanted.contains(record.id) { return }
-                let reason = record.reason.map { ": \($0)" } ?? ""
+                // A run without any selected case has that as its reason.
+                let told = [record.reason, record.outcome == .skip ? nil : record.selection].compactMap { $0 }
+                let reason = told.isEmpty ? "" : ": \(told.joined(separator: "; "))"
                 print(
                     "\(record.flaky ? "flaky" : record.outcome.rawValue)  \(record.id)\(reason)", to: STDOUT_FILENO)
                 if wanted != nil { ResultsText.details(record).forEach { print($0, to: STDOUT_FILENO) } }
@@ -77,7 +81,7 @@ extension ResultsCommand {
                 }
                 for one in summaries { print("  \(one.text)", to: STDOUT_FILENO) }
             }
-            if name == nil { print(source.totals.text, to: STDOUT_FILENO) }
+            if name == nil { print(source.totals.text(notSelected: notSelected), to: STDOUT_FILENO) }
             ResultsCommand.tell([(batch, source)])
         }
 

@@ -70,7 +70,13 @@ import Testing
         record.result?.cases[1].verdict = .notSelected
         record.result?.cases[1].message = "--case does not select it"
         #expect(try Self.text(.junit, [record]).contains("<skipped message=\"--case does not select it\"/>"))
-        #expect(try Self.text(.ktap, [record]).contains("\n  ok 2 two # SKIP --case does not select it\n"))
+        #expect(
+            try Self.text(.ktap, [record]).contains(
+                "\n  ok 2 two # SKIP --case does not select it\n# 1 case not selected\nok 1 a.lua\n"))
+        #expect(try Self.text(.tap, [record]).hasSuffix("ok 1 - a.lua\n# 1 case not selected\n"))
+        var totals = Totals()
+        totals.add(record)
+        #expect(totals.text(notSelected: 2) == "1 passed, 0 failed, 2 cases not selected")
     }
 
     @Test func aKnownFailureIsCountedApart() throws {

@@ -98,6 +98,7 @@ enum KTAP {
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
             let todo = TestLine.todo(record.outcome == .expectedFailure, record.expectation)
             let directive = record.outcome == .timeout ? " # TIMEOUT" : skip + todo
+            if let selection = record.selection { text.add("# \(selection)\n") }
             text.add("\(record.outcome.isOK ? "ok" : "not ok") \(number) \(TestLine.name(record.id))\(directive)\n")
         }
         pieces = text
@@ -114,6 +115,7 @@ enum TAP {
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
             let todo = TestLine.todo(record.outcome == .expectedFailure, record.expectation)
             text.add("\(record.outcome.isOK ? "ok" : "not ok") \(number) - \(TestLine.name(record.id))\(skip)\(todo)\n")
+            if let selection = record.selection { text.add("# \(selection)\n") }
             guard !record.outcome.isGood || record.flaky else { return }
             text.add("  ---\n  outcome: \(record.outcome.rawValue)\n  flaky: \(record.flaky)\n")
             text.add("  message: \(quoted(TestLine.reason(record)))\n")

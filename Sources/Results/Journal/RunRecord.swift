@@ -112,6 +112,9 @@ public struct RunRecord: Codable, Sendable {
         (result?.cases ?? []).flatMap { one in (one.further ?? []).map { "\(one.name): \($0.line)" } }
     }
 
+    /// "2 cases not selected"; nil where there are none.
+    public var selection: String? { result.flatMap { Totals.words(notSelected: $0.notSelected) } }
+
     /// Why it was expected to fail, where it is about that; nil otherwise.
     var expectation: String? {
         guard outcome == .expectedFailure || outcome == .unexpectedPass else { return nil }
@@ -161,6 +164,16 @@ public struct Totals: Codable, Sendable, Equatable {
     public var all: Int { outcomes.values.reduce(0, +) }
     /// Number of runs that did not end as they should.
     public var bad: Int { Outcome.allCases.filter { !$0.isGood }.map(count).reduce(0, +) }
+
+    /// "2 cases not selected"; nil for none.
+    static func words(notSelected count: Int) -> String? {
+        count == 0 ? nil : "\(count) \(count == 1 ? "case" : "cases") not selected"
+    }
+
+    /// ``text``, with the number of cases that were left out.
+    public func text(notSelected count: Int) -> String {
+        ([text] + (Totals.words(notSelected: count).map { [$0] } ?? [])).joined(separator: ", ")
+    }
 
     /// "3 passed, 1 failed, 2 timed out"
     public var text: String {

@@ -274,13 +274,13 @@ final class BatchRun {
         if lost == nil { try journal.flush() }
         let reader = try JournalReader(journal.path)
         let descriptor = command.output.forms.takesOutput ? STDERR_FILENO : STDOUT_FILENO
-        BatchSummary.write(reader, color: command.output.color.isOn(descriptor), to: descriptor)
+        let notSelected = BatchSummary.write(reader, color: command.output.color.isOn(descriptor), to: descriptor)
         let left = plan.cells.count { !reader.hasFinished($0.id) }
         let missing = left + lostRuns.count
         var all = totals
         let notRun = missing - totals.count(.interrupted)
         all.outcomes[Outcome.notRun.rawValue] = notRun > 0 ? notRun : nil
-        print(all.text, to: descriptor)
+        print(all.text(notSelected: notSelected), to: descriptor)
         if !lostRuns.isEmpty {
             let runs = lostRuns.count == 1 ? "1 run" : "\(lostRuns.count) runs"
             print("\(runs) of files that have changed or are gone: begin a new batch for them", to: STDERR_FILENO)
@@ -346,8 +346,11 @@ final class BatchRun {
 
 /// The summary at the end, for a terminal or a log.
 enum BatchSummary {
-    static func write(_ reader: JournalReader, color: Bool, to descriptor: Int32) {
+    /// Returns the number of cases that were not selected.
+    static func write(_ reader: JournalReader, color: Bool, to descriptor: Int32) -> Int {
+        var notSelected = 0
         reader.each { record in
+            notSelected += record.result?.notSelected ?? 0
             guard !record.outcome.isGood || record.flaky else { return }
             let word = record.flaky ? "FLAKY" : record.outcome.word.uppercased()
             let mark = color ? "\u{1b}[\(record.flaky ? 33 : 31)m\(word)\u{1b}[0m" : word
@@ -355,5 +358,6 @@ enum BatchSummary {
                 " \(record.id): \(record.reason ?? "passed when it was tried again")", to: descriptor, after: mark)
             if let path = record.record { print("  record: \(path)", to: descriptor) }
         }
+        return notSelected
     }
 }
