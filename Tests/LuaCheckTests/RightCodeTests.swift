@@ -6,6 +6,23 @@ import Testing
 @Suite struct RightCodeTests {
     private static let texts: [(name: String, text: String)] = [
         (
+            "what is nil, and so not there",
+            #"""
+            local rdma, memory = require "rdma", require "memory"
+            local SLOW <const> = nil
+            local function nothing() end
+            local function extra() return nil end
+            return {
+              name = "right", about = SLOW, timeout = SLOW, roles = SLOW, note = nil, effects = { "open", "dma", SLOW },
+              cases = { { "a case", function(t)
+                local pd = rdma.open("mlx5_0"):alloc_pd()
+                local mr = pd:reg_mr { memory = memory.alloc("4K"), access = { "local_write", SLOW, nothing() }, note = nil }
+                t:log(pd:reg_mr { memory = memory.alloc("4K"), access = { "local_write", (extra()) } }, mr)
+              end }, SLOW },
+            }
+            """#
+        ),
+        (
             "cases that are added to a variable's list",
             #"""
             local cases = {}

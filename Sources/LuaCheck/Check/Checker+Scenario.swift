@@ -35,7 +35,7 @@ extension Checker {
     /// A table that a file returns is a scenario where it has cases, or several other keys of one.
     func checkScenario(_ value: Expression) {
         let (table, isWhole) = constructor(value)
-        guard let table, let items = table.items else { return }
+        guard let table, let items = table.givenItems else { return }
         var entries: [(name: String, place: Place, value: Expression)] = []
         for case .named(let name, let place, let value) in items { entries.append((name, place, value)) }
         let known = entries.filter { Scenario.keys.contains($0.name) }
@@ -86,13 +86,13 @@ extension Checker {
         switch key {
         case "options", "cases": break
         case "matrix":
-            guard let options, let items = constructor(value).0?.items else { return }
+            guard let options, let items = constructor(value).0?.givenItems else { return }
             for case .named(let name, let place, let row) in items {
                 guard let literal = literal(row) else { continue }
                 report(Scenario.problem(with: key, .table([name: literal]), options: options), place)
             }
         case "needs", "effects", "tags", "expected_failures":
-            guard let items = constructor(value).0?.items else {
+            guard let items = constructor(value).0?.givenItems else {
                 if let literal = literal(value) {
                     report(Scenario.problem(with: key, literal, options: []), value.place)
                 }
@@ -220,7 +220,7 @@ extension Checker {
     private func checkCases(_ value: Expression) {
         if case .local(let variable) = value.kind { scenario.casesVariable = variable }
         let (table, isWhole) = constructor(value)
-        guard let table, let items = table.items else {
+        guard let table, let items = table.givenItems else {
             scenario.knowsCases = false
             if let type = value.type.typeName, type != "table" {
                 report(

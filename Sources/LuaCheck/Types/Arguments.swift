@@ -154,9 +154,10 @@ extension Checker {
     /// What a table has where a call gets it: a constructor, or a variable that was declared with one, with what is
     /// certainly assigned to its fields before. nil for others; `isWhole`: whether it has nothing else.
     private func elements(of expression: Expression) -> (items: [Expression.Item], isWhole: Bool)? {
-        if let items = expression.items { return (items, true) }
+        if let items = expression.givenItems { return (items, true) }
         guard case .local(let variable) = expression.kind, variable.writes == 0, let value = variable.value,
-            let items = value.items, case .table(let shape) = expression.type, shape === value.shape, !shape.isLost,
+            let items = value.givenItems, case .table(let shape) = expression.type, shape === value.shape,
+            !shape.isLost,
             !shape.hasMoreElements
         else { return nil }
         let stores = shape.stores.sorted { $0.key < $1.key }
@@ -312,6 +313,16 @@ extension Expression {
         case .table(let items): items
         case .parenthesised(let inner): inner.items
         default: nil
+        }
+    }
+
+    /// Those that are there: an element or a name with nil is none.
+    var givenItems: [Item]? {
+        items?.filter { item in
+            switch item {
+            case .positional(let value), .named(_, _, let value), .keyed(_, let value):
+                if case .nil = value.type { false } else { true }
+            }
         }
     }
 }
