@@ -91,6 +91,12 @@ local function short(value)
   return type(value) == "string" and #value <= SHORT and not value:find("%c")
 end
 
+--- A value as the text that records keep; nil of one that they do not.
+local function kept(value)
+  local kind = math.type(value) or type(value)
+  return (kind == "integer" or kind == "float" or kind == "boolean") and tostring(value) or short(value) and value or nil
+end
+
 --- `found` must equal `expected` (==); `what` says what they are.
 ---@overload fun(found: any, expected: any, what?: string)
 function expect.equal(...)
@@ -98,8 +104,8 @@ function expect.equal(...)
   local found, expected, what = ...
   if found ~= expected then
     local message = prefix(what) .. both(expected, found)
-    if short(found) and short(expected) then
-      case.fail(message, found, expected, short(what) and what or nil)
+    if kept(found) and kept(expected) then
+      case.fail(message, kept(found), kept(expected), short(what) and what or nil)
     end
     case.fail(message)
   end

@@ -17,7 +17,8 @@ import Testing
               cases = { { "a case", function(t)
                 local pd = rdma.open("mlx5_0"):alloc_pd()
                 local mr = pd:reg_mr { memory = memory.alloc("4K"), access = { "local_write", SLOW, nothing() }, note = nil }
-                t:log(pd:reg_mr { memory = memory.alloc("4K"), access = { "local_write", (extra()) } }, mr)
+                t:log(pd:reg_mr { memory = memory.alloc("4K"), access = { "local_write", (extra()) } })
+                t:log(mr)
               end }, SLOW },
             }
             """#

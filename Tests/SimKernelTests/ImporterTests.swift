@@ -31,6 +31,20 @@ import Testing
         Row(driver: .rxe, registered: EOPNOTSUPP, revoked: EOPNOTSUPP, unknown: EOPNOTSUPP),
     ]
 
+    /// As rxe on Linux 7.3.4 answers in the lab, whatever device is below it.
+    @Test func aSoftwareDeviceTellsItsOwnLimits() throws {
+        var topology = Topology.standard
+        topology.nics = [Topology.NIC(name: "rxe0", driver: .rxe)]
+        let verbs = try VerbsTests(topology)
+        let found = try verbs.bench.kernel.call(Verbs.ibv_query_device, verbs.context)
+        #expect(found.vendor_id == 0xff_ffff)
+        #expect(found.vendor_part_id == 0)
+        #expect(found.max_mr == 524_287)
+        #expect(found.max_pd == 1_048_576)
+        let firmware = withUnsafeBytes(of: found.fw_ver) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        #expect(firmware == "0.0.0")
+    }
+
     static func verbs(_ driver: Topology.NIC.Driver) throws -> VerbsTests {
         var topology = Topology.standard
         topology.nics[0].driver = driver

@@ -10,6 +10,8 @@
 local rdma, memory = require "rdma", require "memory"
 local expect, reproducing, scope = require "expect", require "reproducing", require "scope"
 
+-- The vendor_id of its devices: drivers/infiniband/sw/rxe/rxe_param.h.
+local RXE <const> = 0xffffff
 local REGION <const> = 65536
 local OFFSET <const>, LENGTH <const> = 8192, 4096
 -- Where the requester has its own bytes, and how many.
@@ -21,6 +23,9 @@ local function windowed(access, body)
   return function(t, opt)
     local open <close> = scope.open()
     local context = open:keep(rdma.open(opt.nic))
+    if context:query_device().vendor_id ~= RXE then
+      t:skip(opt.nic .. " is no device of rxe, whose bug this is")
+    end
     local pd = open:keep(context:alloc_pd())
     local host = open:keep(memory.alloc(REGION))
     local mr = open:keep(pd:reg_mr {

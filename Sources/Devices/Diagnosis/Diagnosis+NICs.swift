@@ -122,7 +122,15 @@ extension Diagnosis {
             examineRegistration(pd, name, driver, odp: odp)
             if driver == "mlx5_core" { examineDataDirect(pd, name) }
             try pd.close()
-            if !software.contains(name) { examineHandles(context, name) }
+            if software.contains(name) {
+                add(
+                    Finding(
+                        "nic.no-dmah", .hints, name, .note,
+                        "a software device has no DMA handles (DMAH): it sends no TLPs",
+                        stops: [.handles]))
+            } else {
+                examineHandles(context, name)
+            }
             try context.close()
         } catch {
             add(

@@ -13,6 +13,8 @@ struct TrafficLane {
     /// Those that ended well.
     var good = 0
     var hasFailed = false
+    /// Whether its queue pair refused a request.
+    var hasRefused = false
 
     init(_ qp: UnsafeMutablePointer<ibv_qp>) { self.qp = qp }
 

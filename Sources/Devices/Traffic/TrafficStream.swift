@@ -36,8 +36,8 @@ struct TrafficStream: ~Copyable {
     private var firstFailure: Completion?
     /// A completion that is none of the stream's, which it has taken.
     private(set) var foreign: Completion?
-    /// The lane whose queue pair refused a request.
-    private(set) var refusing = 0
+    /// The index of the queue pair that refused a request; 0 where none did.
+    var refusing: Int { (0..<laneCount).first { lanes[$0].hasRefused } ?? 0 }
 
     /// Nanoseconds after which no turn comes: 31 years.
     private static let longest = 1e18
@@ -118,11 +118,16 @@ struct TrafficStream: ~Copyable {
         for queue in 0..<queueCount {
             if ibv_poll_cq(queues[queue], 1, completions) != 0 { throw refuse(completions[0]) }
         }
-        if plan.warmup > 0 { _ = try send(plan.warmup, until: .max, keeps: false) }
+        if plan.warmup > 0 {
+            share(plan.warmup)
+            _ = try send(plan.warmup, until: .max, keeps: false)
+        }
+        let wanted = plan.count > 0 ? plan.count : .max
+        share(wanted)
         let processor = TrafficClock.processor()
         let start = TrafficClock.now()
         let end = plan.count > 0 ? .max : start &+ plan.duration
-        let wasStopped = try send(plan.count > 0 ? plan.count : .max, until: end, keeps: true)
+        let wasStopped = try send(wanted, until: end, keeps: true)
         result.elapsed = TrafficClock.now() &- start
         result.processorTime = TrafficClock.processor() &- processor
         result.messagesByPair = (0..<laneCount).map { lanes[$0].good }
@@ -138,11 +143,10 @@ struct TrafficStream: ~Copyable {
         return result
     }
 
-    /// Sends so many messages, or fewer where the time is over; returns whether `stop` ended it. Not inlined, so that
-    /// scripts/check-loops finds it.
+    /// Sends the messages that the lanes have, so many together, or fewer where the time is over; returns whether `stop` ended
+    /// it. Not inlined, so that scripts/check-loops finds it.
     @inline(never)
     private mutating func send(_ wanted: Int, until end: UInt64, keeps: Bool) throws(Errno) -> Bool {
-        share(wanted)
         // Messages of all lanes, and the lane whose turn is next.
         var sent = 0
         var lane = 0
@@ -268,7 +272,7 @@ struct TrafficStream: ~Copyable {
 
     /// Posts a lane's next `count` requests; every so many-th and the last of all report their completion.
     @inline(__always)
-    private mutating func post(_ lane: Int, _ count: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
+    private func post(_ lane: Int, _ count: Int, keeps: Bool, due turn: UInt64) throws(Errno) {
         let inline = plan.isInline ? IBV_SEND_INLINE.rawValue : 0
         let (first, last) = (lanes[lane].sent, lanes[lane].total)
         for index in 0..<count {
@@ -289,7 +293,7 @@ struct TrafficStream: ~Copyable {
         let result = ibv_post_send(lanes[lane].qp, requests, &refused)
         requests[count - 1].next = after
         guard result == 0 else {
-            refusing = lane
+            lanes[lane].hasRefused = true
             throw Errno(result > 0 ? result : EIO)
         }
         lanes[lane].sent = first + count

@@ -31,6 +31,8 @@ public struct CExport {
     private var isWhole = true
     /// Answers that show a bug, so far; whether the part has one, and whether calls follow one in its part.
     private var decided = 0, hasDecided = false, goesOn = false
+    /// Whether each right answer can be told from others.
+    private var knowsRight = true
     /// Whether the record says that an answer is wrong.
     let decides: Bool
     /// How often the record's calls name what it has names for.
@@ -80,8 +82,9 @@ public struct CExport {
         }
         let pieces = CPiece.needed(by: calls, decides: decides, goesOn: goesOn)
         let frame = CFrame(
-            names: Set(pieces.map(\.name)), paths: paths, isInMail: isInMail, decisions: decided, goesOn: goesOn,
-            isKselftest: isKselftest)
+            names: Set(pieces.map(\.name)), paths: paths, isInMail: isInMail, decisions: decided,
+            knowsRight: knowsRight,
+            goesOn: goesOn, isKselftest: isKselftest)
         let body = frame.variables + pieces.map(\.text) + calls + frame.beginning + [frame.end]
         return (declarations(body) + body).joined(separator: "\n")
     }
@@ -193,7 +196,7 @@ public struct CExport {
     /// What a script found wrong, where nothing tells which call answered it: that it is there follows from equal answers alone.
     private mutating func add(_ judgement: Record.Judgement) {
         let text = "\(judgement.what): \(judgement.found), where a right kernel has \(judgement.right)"
-        (decided, hasDecided) = (decided + 1, true)
+        (decided, hasDecided, knowsRight) = (decided + 1, true, false)
         let code =
             isWhole
             ? "decide(\(count), \"the calls up to here\", differences ? \"other answers\" : \"as recorded\", !differences, 0);"

@@ -8,6 +8,8 @@ struct CFrame {
     let isInMail: Bool
     /// Answers that show a bug; 0 where the record knows none.
     let decisions: Int
+    /// Whether the right answer of each can be told from others; else the program never ends with 0.
+    let knowsRight: Bool
     /// Whether calls follow one that shows the bug in the same case.
     let goesOn: Bool
     let isKselftest: Bool
@@ -45,6 +47,12 @@ struct CFrame {
             return [
                 "0 every answer is the recorded one, be that right or wrong: the record does not say",
                 "1 an answer differs", "4 a device is not there",
+            ]
+        }
+        guard knowsRight else {
+            return [
+                "1 the bug is present",
+                "4 it is not shown; that the kernel is right cannot be told from its answers, so 0 never comes",
             ]
         }
         return [

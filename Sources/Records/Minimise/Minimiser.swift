@@ -60,7 +60,7 @@ public struct Minimiser {
         failure = found
         judgements = Set(
             record.decisions.compactMap { decision in
-                decision.operation.map { record.entries[$0].line } == found.line
+                decision.place.map { record.entries[$0].line } == found.line
                     ? record.entries[decision.entry].line : nil
             })
     }

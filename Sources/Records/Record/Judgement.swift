@@ -44,6 +44,8 @@ extension Record {
         public let entry: Int
         /// That of the operation; nil where nothing tells which one it is.
         public let operation: Int?
+        /// The operation, or else the last one before that is no clean-up: what is told of then. nil without any.
+        public let place: Int?
         /// The operation's wrong and right answers.
         let wrong: Answer, right: Answer
         /// The same, as the script tells it.
@@ -64,7 +66,8 @@ extension Record {
                 else { return nil }
                 let judgement = Judgement(found: call.errno, right: "success", what: call.operation)
                 return Decision(
-                    entry: index, operation: place, wrong: .refusal(errno), right: .success, judgement: judgement)
+                    entry: index, operation: place, place: place, wrong: .refusal(errno), right: .success,
+                    judgement: judgement)
             case .operation, .feature, .scenario: break
             }
             return nil
@@ -73,7 +76,9 @@ extension Record {
 
     private func decision(_ judgement: Judgement, _ index: Int, _ before: ArraySlice<Entry>) -> Decision {
         func decision(_ operation: Int?, _ wrong: Decision.Answer, _ right: Decision.Answer) -> Decision {
-            Decision(entry: index, operation: operation, wrong: wrong, right: right, judgement: judgement)
+            Decision(
+                entry: index, operation: operation, place: operation ?? Record.last(in: before) { !$0.isClosing },
+                wrong: wrong, right: right, judgement: judgement)
         }
         let right = Errno(name: judgement.right).map { Decision.Answer.refusal($0) } ?? .success
         if let errno = Errno(name: judgement.found), judgement.found != judgement.right {
@@ -114,7 +119,7 @@ extension Record {
         var result = self
         var needed: Set<String> = []
         var isInside = true
-        let marks = Set(decisions.lazy.filter { $0.operation == end }.map(\.entry))
+        let marks = Set(decisions.lazy.filter { $0.place == end }.map(\.entry))
         result.entries = entries.enumerated().reversed().filter { index, entry in
             switch entry.kind {
             case .operation(let operation):

@@ -43,6 +43,8 @@ extension SimKernel {
             attributes.vendor_id = nic.driver == .mlx5 ? 0x02c9 : UInt32(device.vendor)
             attributes.vendor_part_id = UInt32(device.device)
         }
+        // Whatever is below it: drivers/infiniband/sw/rxe/rxe_param.h, RXE_VENDOR_ID.
+        if nic.driver == .rxe { (attributes.vendor_id, attributes.vendor_part_id) = (0xff_ffff, 0) }
         attributes.max_mr = nic.limits.regions
         attributes.max_pd = nic.limits.domains
         attributes.max_qp = nic.limits.queuePairs

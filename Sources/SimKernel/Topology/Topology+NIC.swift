@@ -76,6 +76,17 @@ extension Topology {
 
             /// A ConnectX-7's.
             public init() {}
+
+            /// drivers/infiniband/sw/rxe/rxe_param.h
+            static var rxe: Limits {
+                var limits = Limits()
+                limits.regions = 1 << 19 - 1
+                limits.domains = 1 << 20
+                limits.queuePairs = 1 << 20 - 16
+                limits.completionQueues = 1 << 20
+                limits.sharedQueues = 1 << 20 - 0x20001
+                return limits
+            }
         }
 
         /// An RDMA device.
@@ -88,6 +99,9 @@ extension Topology {
             self.address = address
             self.odp = odp
             self.requester = requester
+            guard driver == .rxe else { return }
+            firmware = "0.0.0"
+            limits = .rxe
         }
     }
 }

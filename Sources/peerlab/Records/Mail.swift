@@ -23,9 +23,9 @@ struct Mail {
 
     init(bundle: Bundle? = nil, result: ScenarioResult? = nil, record: Record?, file: String) {
         (self.bundle, self.result, self.record, self.file) = (bundle, result, record, file)
-        let wrong = record?.decisions.first { $0.operation != nil }
-        shown = wrong?.operation.flatMap { record?["failure"] == nil ? record?.excerpt(to: $0) : nil } ?? record
-        decision = shown?.decisions.first { $0.operation != nil }
+        let wrong = record?.decisions.first { $0.place != nil }
+        shown = wrong?.place.flatMap { record?["failure"] == nil ? record?.excerpt(to: $0) : nil } ?? record
+        decision = shown?.decisions.first { $0.place != nil }
         program = shown.map { shown in
             CExport(shown, inMail: true).text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         }
@@ -59,15 +59,35 @@ struct Mail {
         return lines.map { PrintableText.line($0) }
     }
 
-    private var tag: String {
-        let bugs = verdicts.filter(\.isBug)
-        let isFixed = !bugs.isEmpty && bugs.allSatisfy { $0.word == "fixed" }
-        // Of a record alone, whoever made it says that its answers are wrong.
-        let isSeen =
-            result.map { [.fail, .expectedFailure].contains($0.verdict) || bugs.contains { $0.word == "bug present" } }
-            ?? true
-        return "[\(isFixed ? "FIXED" : isSeen ? "BUG" : "NO BUG SEEN")\(isSimulated ? ", simulated" : "")]"
+    private var tag: String { "[\(state.rawValue)\(isSimulated ? ", simulated" : "")]" }
+
+    /// What the run showed.
+    private enum State: String {
+        case bug = "BUG"
+        case fixed = "FIXED"
+        case unseen = "NO BUG SEEN"
     }
+
+    private var state: State {
+        guard let result else { return stateOfRecord }
+        let bugs = verdicts.filter(\.isBug)
+        if !bugs.isEmpty, bugs.allSatisfy({ $0.word == "fixed" }) { return .fixed }
+        let isSeen =
+            [.fail, .expectedFailure].contains(result.verdict) || bugs.contains { $0.word == "bug present" }
+        return isSeen ? .bug : .unseen
+    }
+
+    /// Of a record that was made smaller, whoever chose its failure says that it is wrong. Of others the script says so.
+    private var stateOfRecord: State {
+        guard let record else { return .unseen }
+        if record["failure"] != nil || !record.decisions.isEmpty { return .bug }
+        let messages = record.failures.map(\.failure.message)
+        if messages.isEmpty { return .unseen }
+        return messages.allSatisfy(Mail.isOfFixedBug) ? .fixed : .bug
+    }
+
+    /// Whether a failure is `reproducing.bug`'s of a kernel without the bug.
+    private static func isOfFixedBug(_ message: String) -> Bool { message.contains("the bug is gone") }
 
     private var title: String {
         if let about = scenario("about", result?.about) ?? result?.name { return about }
@@ -127,7 +147,7 @@ struct Mail {
                 return CaseVerdict(name: one.name, isBug: false, word: one.verdict.word)
             }
             let name = String(one.name.dropFirst(3).drop { $0 == ":" || $0 == " " })
-            let isGone = one.message?.contains("the bug is gone") ?? false
+            let isGone = one.message.map(Mail.isOfFixedBug) ?? false
             let word =
                 switch one.verdict {
                 case .pass, .unexpectedPass: "bug present"
@@ -140,9 +160,15 @@ struct Mail {
 
     private var seen: [String] {
         var lines = ["Seen", ""]
-        if let seen = scenario("seen", result?.seen) { lines += Wrapped.lines(seen) + [""] }
+        // What the scenario says is of kernels that have the bug.
+        if state == .bug, let seen = scenario("seen", result?.seen) { lines += Wrapped.lines(seen) + [""] }
         guard let result else {
-            if let decision {
+            if state != .bug {
+                for (_, failure) in record?.failures ?? [] { lines += Wrapped.lines(failure.message, first: "- ") }
+                if state == .unseen {
+                    lines += Wrapped.lines("the record says of no answer that it is wrong", first: "- ")
+                }
+            } else if let decision {
                 let text =
                     "\(subject(decision)): \(decision.judgement.found); as a fixed kernel would, \(decision.judgement.right): no"
                 lines += Wrapped.lines("bug present: \(text)", first: "- ")
@@ -183,8 +209,10 @@ struct Mail {
     }
 
     private var calls: [String] {
-        guard !told.isEmpty else { return [] }
-        var lines = ["Calls up to the failure" + (isInline ? ", with their numbers in the program" : ""), ""]
+        // Where nothing is wrong there is no call to lead to.
+        guard !told.isEmpty, state != .unseen else { return [] }
+        let title = state == .bug ? "Calls up to the failure" : "Calls"
+        var lines = [title + (isInline ? ", with their numbers in the program" : ""), ""]
         for (number, operation) in told {
             let first = "\(number). "
             lines += Wrapped.lines(operation.sentence, first: first)
@@ -271,7 +299,11 @@ struct Mail {
                 + ["", "    " + ShellWord.line(["peerlab", "export", "--c", "reproducer.c", path])]
         }
         let codes =
-            decision == nil ? "" : " It ends with 0 on a kernel that answers rightly, 1 where the bug is present."
+            switch (decision, decision?.operation) {
+            case (nil, _): ""
+            case (_, nil): " It ends with 1 where the bug is present, else with 4."
+            default: " It ends with 0 on a kernel that answers rightly, 1 where the bug is present."
+            }
         return ["Without peerlab", ""]
             + Wrapped.lines("The same calls as one C file, which needs nothing of ours.\(codes)") + [""] + program
     }
