@@ -6,6 +6,8 @@ public enum ErrorKind: Hashable, Sendable {
     case argument
     /// A check of the script's own failed.
     case expectation
+    /// A known bug is not there, so that the case about it is out of date.
+    case fixed
     /// The case cannot be tried here; not a failure.
     case skip
     /// Ctrl-C or a signal asked the run to end.
@@ -43,8 +45,8 @@ public enum ErrorKind: Hashable, Sendable {
     case other(String)
 
     private static let named: [ErrorKind] = [
-        .kernel, .argument, .expectation, .skip, .interrupt, .script, .usage, .permission, .peer, .timeout, .memory,
-        .output, .bench, .notRun, .kernelLog, .crash, .kernelDied, .guestHung, .emulator,
+        .kernel, .argument, .expectation, .fixed, .skip, .interrupt, .script, .usage, .permission, .peer, .timeout,
+        .memory, .output, .bench, .notRun, .kernelLog, .crash, .kernelDied, .guestHung, .emulator,
     ]
     private static let byText = Dictionary(uniqueKeysWithValues: named.map { ($0.text, $0) })
 
@@ -57,6 +59,7 @@ public enum ErrorKind: Hashable, Sendable {
         case .kernel: "kernel"
         case .argument: "argument"
         case .expectation: "expectation"
+        case .fixed: "fixed"
         case .skip: "skip"
         case .interrupt: "interrupt"
         case .script: "script"

@@ -44,10 +44,7 @@ private final class Leaked {
 /// Makes `count` errors through a call; returns how many there were and how much the heap grew.
 private func errors(_ count: Int, through call: String) throws(ErrorValue) -> (errors: Int64, growth: Int64) {
     let kernel = TracingKernel(SimKernel(.standard))
-    let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
-    let state = LuaState(
-        context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-    state.offer(modules + [switches])
+    let (_, state) = simulatedState(kernel, modules + [switches])
     let script =
         openObjects + """
             local switches, errors = require "switches", 0

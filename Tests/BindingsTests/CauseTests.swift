@@ -10,10 +10,7 @@ import Testing
 @Suite struct CauseTests {
     /// The hint of a call that is refused with `errno`.
     private func hint(_ call: String, _ errno: String, on topology: Topology = .standard) throws -> String {
-        let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (_, state) = simulatedState(TracingKernel(SimKernel(topology)))
         defer { state.close() }
         let script = openObjects + "\nlocal bar = device:mmap(2, { length = 4096 })\n\(call)\n"
         do throws(ErrorValue) { _ = try state.run(Array(script.utf8), name: "@cause.lua") } catch {
@@ -211,10 +208,7 @@ import Testing
 
     /// What a call that is no kernel's refusal says.
     private func message(_ call: String) throws -> String {
-        let host = Host(kernel: TracingKernel(SimKernel(.standard)), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (_, state) = simulatedState(TracingKernel(SimKernel(.standard)))
         defer { state.close() }
         do throws(ErrorValue) {
             _ = try state.run(Array((openObjects + call).utf8), name: "@cause.lua")

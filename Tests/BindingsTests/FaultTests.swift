@@ -8,7 +8,8 @@ import Testing
 
 /// Ends the case, needs other roles, or cannot be done on a bench with v2.
 private let endings: Set = [
-    "case.skip", "case.fail", "case.log", "case.metric", "case.latencies", "case.expect_kernel_log", "case.bench",
+    "case.skip", "case.fail", "case.fixed", "case.log", "case.metric", "case.latencies", "case.expect_kernel_log",
+    "case.bench",
     "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
     "dmabuf:clear_tph", "traffic.ping_pong",
 ]
@@ -122,10 +123,7 @@ private let working: [String: String] = {
     static func run(_ call: String, _ plan: FaultPlan) -> Outcome {
         let kernel = TracingKernel(SimKernel(.standard))
         kernel.faults = plan
-        let host = Host(kernel: kernel, isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (_, state) = simulatedState(kernel)
         let script = """
             local opened, result = {}, nil
             local function body()

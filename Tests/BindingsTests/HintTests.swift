@@ -13,10 +13,7 @@ import Testing
     ) throws -> [String: LuaValue] {
         var topology = Topology.standard
         change(&topology)
-        let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (_, state) = simulatedState(TracingKernel(SimKernel(topology)))
         defer { state.close() }
         let setup = """
             local vfio, rdma, memory = require "vfio", require "rdma", require "memory"

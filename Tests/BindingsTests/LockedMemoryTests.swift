@@ -13,10 +13,7 @@ import Testing
     private func ends(_ script: String, limit: UInt64? = 65536) throws -> [String] {
         var topology = Topology.standard
         topology.lockedMemory = limit
-        let host = Host(kernel: TracingKernel(SimKernel(topology)), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (_, state) = simulatedState(TracingKernel(SimKernel(topology)))
         defer { state.close() }
         let setup = """
             local vfio, iommufd, type1, memory, rdma = require "vfio", require "iommufd", require "type1",

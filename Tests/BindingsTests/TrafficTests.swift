@@ -38,10 +38,7 @@ import Testing
         _ script: String, interrupting: Bool = false
     ) throws(ErrorValue) -> (fields: [String: LuaValue], warnings: [String]) {
         let kernel = SimKernel(.standard)
-        let host = Host(kernel: TracingKernel(kernel), isSimulated: true, tph: TPHResolver(.auto))
-        let state = LuaState(
-            context: host, find: { name throws(ErrorValue) in throw ErrorValue(kind: .script, name) }, print: { _ in })
-        state.offer(modules)
+        let (host, state) = simulatedState(TracingKernel(kernel))
         defer { state.close() }
         if interrupting { kernel.whenIdle { state.interrupt() } }
         guard case .table(let fields, _) = try state.run(Array((setup + script).utf8), name: "@traffic.lua") else {

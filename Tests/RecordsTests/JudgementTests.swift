@@ -25,6 +25,15 @@ import Testing
         }
     }
 
+    /// One of which both answers are the same says that a known bug is not there.
+    @Test func aRightAnswerIsNoWrongOne() throws {
+        let text = recordText("close(-1) = -1 EBADF", "#! wrong \"EBADF\", right \"EBADF\": the answer")
+        let record = try Record(parsing: text)
+        #expect(record.hasFixedBug && record.decisions.isEmpty)
+        let other = try Record(parsing: text.replacing("right \"EBADF\"", with: "right \"0\""))
+        #expect(!other.hasFixedBug && other.decisions.count == 1)
+    }
+
     private final class Box: @unchecked Sendable { var texts: [String] = [] }
 
     /// The operation that a wrong answer is of: within its case, the last with that errno, or that status.

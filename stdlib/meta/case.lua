@@ -51,6 +51,12 @@ function case:expect_kernel_log(pattern, sometimes) end
 ---@param what? string of what: "the map"
 function case.fail(message, found, right, what) end
 
+---Ends a case about a known bug as failed, as the kernel does not have the bug. Records and results keep that.
+---@param message string what was found
+---@param right string the answer, which is a right kernel's
+---@param what? string of what: "the map"
+function case.fixed(message, right, what) end
+
 ---Says in a record that an answer of the kernel is wrong, and goes on: a mail or C made of the record then knows the bug. For a case that passes while the kernel has a known bug.
 ---@param found string what the kernel answered: "EADDRINUSE"
 ---@param right string what a right kernel answers

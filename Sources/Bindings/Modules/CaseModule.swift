@@ -133,6 +133,22 @@ let caseModule = Module(
                 }
             }),
         Function(
+            "fixed",
+            [
+                Parameter("message", .string, .required, "what was found"),
+                Parameter("right", .string(0...200), .required, "the answer, which is a right kernel's"),
+                Parameter("what", .string(0...200), .absent, "of what: \"the map\""),
+            ],
+            "Ends a case about a known bug as failed, as the kernel does not have the bug. Records and results keep that.",
+            entry: {
+                Call($0, $1).run { call in
+                    var error = ErrorValue(kind: .fixed, call[0].string)
+                    error.wrong = WrongAnswer(
+                        found: call[1].string, right: call[1].string, what: call[2].isPresent ? call[2].string : "")
+                    throw error
+                }
+            }),
+        Function(
             "wrong", wrongAnswer(.required),
             "Says in a record that an answer of the kernel is wrong, and goes on: a mail or C made of the record then knows the "
                 + "bug. For a case that passes while the kernel has a known bug.",

@@ -1,8 +1,8 @@
 import Kernel
 
 extension Record {
-    /// What a script says of an answer: that it is wrong. Written as `#! wrong "FOUND", right "RIGHT": WHAT`; readers that do not
-    /// know it take it for a comment.
+    /// What a script says of an answer: that it is wrong, or, where both are the same, that a known bug is not there. Written as
+    /// `#! wrong "FOUND", right "RIGHT": WHAT`; readers that do not know it take it for a comment.
     public struct Judgement: Sendable, Equatable {
         static let mark = "#! wrong"
         /// What the kernel answered, as the script tells it: "EADDRINUSE".
@@ -11,6 +11,9 @@ extension Record {
         public var right: String
         /// Of what: "the map".
         public var what: String
+
+        /// Whether the answer is a right kernel's.
+        public var isRight: Bool { found == right }
 
         /// A judgement.
         public init(found: String, right: String, what: String) {
@@ -52,12 +55,18 @@ extension Record {
         public let judgement: Judgement
     }
 
+    /// Whether the record says of a known bug that it is not there.
+    public var hasFixedBug: Bool {
+        entries.contains { if case .judgement(let judgement) = $0.kind { judgement.isRight } else { false } }
+    }
+
     /// Where the record says that an answer is wrong, in order.
     public var decisions: [Decision] {
         var start = 0
         return entries.enumerated().compactMap { index, entry in
             switch entry.kind {
             case .comment(let text): if !text.hasPrefix("|") { start = index }
+            case .judgement(let judgement) where judgement.isRight: break
             case .judgement(let judgement): return decision(judgement, index, entries[start..<index])
             case .failure(let failure):
                 guard let call = failure.call, let errno = Errno(name: call.errno),
@@ -81,7 +90,7 @@ extension Record {
                 wrong: wrong, right: right, judgement: judgement)
         }
         let right = Errno(name: judgement.right).map { Decision.Answer.refusal($0) } ?? .success
-        if let errno = Errno(name: judgement.found), judgement.found != judgement.right {
+        if let errno = Errno(name: judgement.found) {
             return decision(Record.last(in: before) { $0.errno?.code == errno.code }, .refusal(errno), right)
         }
         if let place = Record.last(in: before, { $0.status(judgement.found) != nil }),

@@ -1,5 +1,6 @@
 import Commands
 import Kernel
+import LuaKit
 import Records
 import Runner
 
@@ -81,13 +82,9 @@ struct Mail {
     private var stateOfRecord: State {
         guard let record else { return .unseen }
         if record["failure"] != nil || !record.decisions.isEmpty { return .bug }
-        let messages = record.failures.map(\.failure.message)
-        if messages.isEmpty { return .unseen }
-        return messages.allSatisfy(Mail.isOfFixedBug) ? .fixed : .bug
+        if record.hasFixedBug { return .fixed }
+        return record.failures.isEmpty ? .unseen : .bug
     }
-
-    /// Whether a failure is `reproducing.bug`'s of a kernel without the bug.
-    private static func isOfFixedBug(_ message: String) -> Bool { message.contains("the bug is gone") }
 
     private var title: String {
         if let about = scenario("about", result?.about) ?? result?.name { return about }
@@ -147,7 +144,7 @@ struct Mail {
                 return CaseVerdict(name: one.name, isBug: false, word: one.verdict.word)
             }
             let name = String(one.name.dropFirst(3).drop { $0 == ":" || $0 == " " })
-            let isGone = one.message.map(Mail.isOfFixedBug) ?? false
+            let isGone = one.error?.kind == .fixed
             let word =
                 switch one.verdict {
                 case .pass, .unexpectedPass: "bug present"
