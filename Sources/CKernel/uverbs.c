@@ -66,7 +66,7 @@ struct handle {
 };
 
 long uverbs_alloc_dmah(struct ibv_context *context, const struct shim_dmah_init_attr *attributes, void **dmah) {
-    if (!has_handles(context)) return -ENOSYS;
+    if (!has_handles(context)) return -EOPNOTSUPP;
     struct handle *handle = malloc(sizeof *handle);
     if (!handle) return -ENOMEM;
     struct request alloc = request(OBJECT_DMAH, DMAH_ALLOC);
@@ -107,7 +107,7 @@ static void keep(struct region *region) {
 }
 
 long uverbs_reg_mr(struct ibv_pd *pd, const struct shim_mr_init_attr *a, struct ibv_mr **mr) {
-    if (!has_handles(pd->context)) return -ENOSYS;
+    if (!has_handles(pd->context)) return -EOPNOTSUPP;
     struct region *region = calloc(1, sizeof *region);
     if (!region) return -ENOMEM;
     uint64_t address = (uintptr_t)a->addr, iova = a->comp_mask & HAS_IOVA ? a->iova : address;

@@ -42,7 +42,7 @@ function rdma_context:alloc_pd() end
 ---@field tph_mem_type? ("volatile"|"persistent") memory type
 
 ---ibv_alloc_dmah.
---- * `ENOSYS`: libibverbs before rdma-core 59, not mlx5
+--- * `EOPNOTSUPP`: the NIC's driver is not mlx5
 --- * `EINVAL`: no hint
 ---@param attributes rdma.context.alloc_dmah.attributes what the handle carries
 ---@return rdma.dmah
@@ -149,7 +149,6 @@ function rdma_pd:reg_dmabuf_mr(request) end
 --- * `ENODEV`: the dma-buf is revoked: memory decode is off, or its device was closed
 --- * `ENOENT`: the DMA handle is not of this context, or gone
 --- * `ENOMEM`: no memory, or over the locked memory limit (ulimit -l)
---- * `ENOSYS`: the installed libibverbs is older than rdma-core 59, which has it, and the kernel is asked without it for mlx5's devices alone
 --- * `EOPNOTSUPP`: the NIC's driver takes no DMA handle, registers no dma-bufs, or not this exporter's; mlx5 (with ODP) does
 --- * `EPROTONOSUPPORT`: this kernel registers no memory so (it lacks UVERBS_METHOD_REG_MR)
 --- * `ETIMEDOUT`: the device did not answer in time; the kernel log may say why

@@ -91,7 +91,7 @@ private let contextClass = ObjectClass(
             "alloc_dmah",
             [Parameter("attributes", .record(HandleKeys.all), .required, "what the handle carries")],
             returns: [.object(DMAHandle.self)],
-            errors: [("ENOSYS", "libibverbs before rdma-core 59, not mlx5"), ("EINVAL", "no hint")],
+            errors: [("EOPNOTSUPP", "the NIC's driver is not mlx5"), ("EINVAL", "no hint")],
             "ibv_alloc_dmah.", entry: { Call($0, $1).run(allocDMAH) }),
     ] + queueContextMethods + deviceContextMethods,
     close: { closeObject($0, $1, $2, RDMAContext.self) }, destroy: { destroyObject($0, RDMAContext.self) })

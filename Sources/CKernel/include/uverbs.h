@@ -1,5 +1,6 @@
 /* Regions with DMA handles by the requests of the kernel itself (ioctl of /dev/infiniband/uverbs*), for a libibverbs that is
- * older than rdma-core 59: 0 or a negated errno, -ENOSYS on a device whose driver has no DMA handles. */
+ * older than rdma-core 59: 0 or a negated errno, -EOPNOTSUPP on a device whose driver is not mlx5, as the newer library
+ * answers of every other provider (libibverbs/dummy_ops.c). */
 #pragma once
 #include "verbs.h"
 

@@ -6,11 +6,6 @@ extension Refusal {
     static let unknownObject = Refusal(
         "EINVAL", "the kernel knows the object no more: the device was removed, or reset")
 
-    /// Of a function that older libraries lack.
-    static func newer(_ library: String, _ version: Int, orOther kind: String) -> Refusal {
-        Refusal("ENOSYS", "the installed \(library) is older than rdma-core \(version), which has it, and \(kind)")
-    }
-
     /// Of what RDMA netlink is asked. drivers/infiniband/core/netlink.c:rdma_nl_rcv_msg, nldev.c; socket(2)
     static let ofNetlink = [
         Refusal("EPROTONOSUPPORT", "the kernel has no RDMA netlink: ib_core is not loaded"),

@@ -40,7 +40,7 @@ public struct DMAHInitMask: NamedBits {
 
 /// DMA handles.
 extension Verbs {
-    /// ibv_alloc_dmah(3), rdma-core 59 and later; ENOSYS where the library lacks it.
+    /// ibv_alloc_dmah(3), rdma-core 59 and later; the live kernel is asked without the library where that is older.
     public static let ibv_alloc_dmah = Verb(
         "ibv_alloc_dmah", .context, .attributes, makes: .dmah, inC: .none,
         refusals: Refusal.ofMemory + [
@@ -55,7 +55,6 @@ extension Verbs {
                 "the NIC's root port completes no hints, so no tag of a CPU helps; a handle of ph alone needs none"),
             Refusal("EOPNOTSUPP", "the NIC's driver has no DMA handles; mlx5 has"),
             Refusal("EPROTONOSUPPORT", "the NIC sends no hints, or this kernel lacks DMA handles"),
-            .newer("libibverbs", 59, orOther: "the kernel is asked without it for mlx5's devices alone"),
         ], live: shim_ibv_alloc_dmah)
 
     /// ibv_dealloc_dmah(3). EBUSY while a memory region uses it.

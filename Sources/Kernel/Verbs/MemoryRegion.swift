@@ -94,10 +94,14 @@ extension Verbs {
                 "EOPNOTSUPP",
                 "the device is not mlx5's, or has no ODP; through data direct, iova is not page aligned, the exporter does "
                     + "not pin (VFIO does not), or the NIC has no keys of another function's (crossing_vhca_mkey)"),
-            .newer("libmlx5", 54, orOther: "libibverbs loads it for mlx5's devices alone"),
+            Refusal(
+                "ENOSYS",
+                "the installed libmlx5 is older than rdma-core 54, which has it, and libibverbs loads it for mlx5's devices "
+                    + "alone"
+            ),
         ], live: shim_mlx5dv_reg_dmabuf_mr)
 
-    /// ibv_reg_mr_ex(3), rdma-core 59 and later; ENOSYS where the library lacks it.
+    /// ibv_reg_mr_ex(3), rdma-core 59 and later; the live kernel is asked without the library where that is older.
     public static let ibv_reg_mr_ex = Verb(
         "ibv_reg_mr_ex", .pd, .attributes, makes: .mr, outputs: keys, inC: .none,
         refusals: Refusal.ofBuffer.filter { $0.name != "EOPNOTSUPP" } + [
@@ -110,7 +114,6 @@ extension Verbs {
             Refusal(
                 "EFAULT", "the memory is not mapped, not writable, or a device's, of which a dma-buf is registered"),
             Refusal("EPROTONOSUPPORT", "this kernel registers no memory so (it lacks UVERBS_METHOD_REG_MR)"),
-            .newer("libibverbs", 59, orOther: "the kernel is asked without it for mlx5's devices alone"),
         ], live: shim_ibv_reg_mr_ex)
 
     /// ibv_dereg_mr(3).
