@@ -93,10 +93,13 @@ public final class LuaChecker {
         guard source.text.count <= LuaChecker.largest,
             let chunk = try? Parser.chunk(source.text, known: Set(names.globals.keys))
         else { return .type(.unknown) }
+        // Others' annotations may say less than their files do; those of ours are tested.
+        let isShipped = source.path.hasPrefix("=")
+        if isShipped { names.add(Annotations(chunk).classes) }
         // The modules of a script's folder see that folder, and those of the stdlib too.
         let checker = Checker(chunk, names) { [unowned self] in find($0, from: folder) }
         checker.run()
-        return .type(exported(checker.result, name, chunk, isSealed: source.path.hasPrefix("=")))
+        return .type(exported(checker.result, name, chunk, isSealed: isShipped))
     }
 
     /// What others see of a module's result.
@@ -108,7 +111,7 @@ public final class LuaChecker {
             outside.isSealed = isSealed && shape.isWhole
             for (field, type) in shape.fields {
                 if case .function(.own(let body)) = type {
-                    var signature = Signature("\(name).\(field)", body, chunk.annotations)
+                    var signature = Signature("\(name).\(field)", body, chunk.annotations, isShipped: isSealed)
                     if isSealed, signature.makesOptions { signature.options = (name, field) }
                     outside.fields[field] = .function(.foreign(signature))
                 } else {
@@ -116,7 +119,8 @@ public final class LuaChecker {
                 }
             }
             return .table(outside)
-        case .function(.own(let body)): return .function(.foreign(Signature(name, body, chunk.annotations)))
+        case .function(.own(let body)):
+            return .function(.foreign(Signature(name, body, chunk.annotations, isShipped: isSealed)))
         default: return result.isPlain ? result : .unknown
         }
     }
@@ -128,31 +132,6 @@ extension ValueType {
         switch self {
         case .table, .function, .options: false
         default: true
-        }
-    }
-}
-
-extension Signature {
-    /// What a function's text and its annotations say.
-    init(_ name: String, _ body: FunctionBody, _ annotations: [Int: String]) {
-        self.name = name
-        isMethod = body.parameters.first.map { $0.name == "self" && $0.place == body.place } ?? false
-        most = body.isVariadic ? nil : body.parameters.count - (isMethod ? 1 : 0)
-        var line = body.place.line - 1
-        while let annotation = annotations[line] {
-            let words = annotation.split(separator: " ")
-            if words.first == "@return", words.count > 1 { result = String(words[1].prefix { $0 != "," }) }
-            if annotation.hasPrefix("@return table<string, scenario.option>") { makesOptions = true }
-            if let overload = annotation.firstRange(of: "@overload fun("),
-                let end = annotation[overload.upperBound...].lastIndex(of: ")")
-            {
-                let parameters = annotation[overload.upperBound..<end].split(separator: ",").map {
-                    $0.prefix { $0 != ":" }.filter { $0 != " " }
-                }
-                least = parameters.filter { !$0.hasSuffix("?") && $0 != "..." }.count
-                if !parameters.contains("...") { most = parameters.count }
-            }
-            line -= 1
         }
     }
 }

@@ -35,6 +35,12 @@ import Testing
     @Test func longTextsWithoutMeaningHaveNoFinding() throws {
         #expect(try findings(HostileTextTests.repeated(";", 100_000)).isEmpty)
         #expect(try findings("--[" + HostileTextTests.repeated("=", 1_000_000)).isEmpty)
+        // What looks like annotations: each is read once, and a line of it to some length.
+        let blanks = HostileTextTests.repeated(" ", 500_000)
+        #expect(
+            try findings("---@class a\(blanks)|\n---@field a {\(blanks)" + HostileTextTests.repeated("{", 500_000))
+                .isEmpty)
+        #expect(try findings(HostileTextTests.repeated("---@param a (\n", 50_000) + "return {}").isEmpty)
     }
 
     /// A chain that Lua takes and the checker does not follow is not called an error.

@@ -6,6 +6,31 @@ import Testing
 @Suite struct RightCodeTests {
     private static let texts: [(name: String, text: String)] = [
         (
+            "objects of shipped modules, with fields of the script's own",
+            #"""
+            local pair, scope, steering = require "rdma_pair", require "scope", require "steering"
+            local Mine = scope.class("mine", { "own" })
+            function Mine:twice() return self.own and 2 end
+            local function connected(t, nic, more)
+              local with = { nic = nic }
+              for name, value in pairs(more) do with[name] = value end
+              return pair.connect(t, with)
+            end
+            return {
+              name = "right", roles = { "a", "b" }, options = { nic = { type = "rdma", default = "auto" } },
+              cases = { { "a case", function(t, opt)
+                local side <close> = connected(t, opt.nic, { length = "4K" })
+                side.extra = side:keep(scope.open())
+                side.extra:keep(side)
+                local own <close> = scope.open(nil, Mine)
+                t:log(tostring(own:twice()) .. tostring(side.gid) .. tostring(side.peer.endpoints[1]))
+                local tag = side.tag or steering.seen { t = t, nic = opt.nic, mr = side.mr, send = nil }.tag
+                side.tag = tag
+              end } },
+            }
+            """#
+        ),
+        (
             "what is nil, and so not there",
             #"""
             local rdma, memory = require "rdma", require "memory"

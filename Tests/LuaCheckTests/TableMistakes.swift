@@ -100,5 +100,60 @@ extension Mistake {
             }
             """#,
             #"7:46: error: the scenario declares no option 'regoin'; did you mean 'region'?"#),
+        Mistake(
+            "what a shipped module's annotations say of its results",
+            #"""
+            local pair, scope, fixture = require "rdma_pair", require "scope", require "fixture"
+            local vfio = require "vfio"
+            return {
+              name = "broken", roles = { "a", "b" }, options = fixture.nic_options(), effects = { "open" },
+              cases = { { "a case", function(t, opt)
+                local side <close> = pair.connect(t, { nic = opt.nic })
+                side.qpp:close()
+                side.qp:post_sendd {}
+                t:log(side.peer.ad)
+                for _, qp in ipairs(side.qps) do qp:modfy {} end
+                local opened <close> = scope.open()
+                local dev = opened:keep(vfio.open(opt.exporter))
+                dev:exprt_dmabuf {}
+                opened:kep(dev)
+                local f <close> = fixture.nic(opt)
+                f.pd:reg_mrr {}
+                f:exporrt { 0, 1 }
+              end } },
+            }
+            """#,
+            #"7:10: error: rdma_pair.side has no 'qpp'; did you mean 'qp'?"#,
+            #"8:13: error: queue pair has no 'post_sendd'; did you mean 'post_send'?"#,
+            #"9:21: error: this table has no 'ad'"#,
+            #"10:41: error: queue pair has no 'modfy'"#,
+            #"13:9: error: vfio device has no 'exprt_dmabuf'; did you mean 'export_dmabuf'?"#,
+            #"14:12: error: scope.scope has no 'kep'; did you mean 'keep'?"#,
+            #"16:10: error: protection domain has no 'reg_mrr'; did you mean 'reg_mr'?"#,
+            #"17:7: error: fixture.exporter has no 'exporrt'; did you mean 'export'?"#),
+        Mistake(
+            "arguments of a shipped module's functions, against its annotations",
+            #"""
+            local pair, steering, vfio = require "rdma_pair", require "steering", require "vfio"
+            return {
+              name = "broken", roles = { "a", "b" }, effects = { "open" },
+              options = { nic = { type = "rdma", default = "auto" }, exporter = { type = "pci", default = "auto" } },
+              cases = { { "a case", function(t, opt)
+                local dev <close> = vfio.open(opt.exporter)
+                local first <close> = pair.connect(t, { nicc = opt.nic, length = 3.5 })
+                local second <close> = pair.connect(opt, { nic = opt.nic, queue_pairs = "two", register = false })
+                local plan = { t = t, nic = opt.nic, mr = dev, kind = "raed" }
+                t:log(tostring(steering.seen(plan)) .. tostring(pair.connect(t)) .. tostring(first) .. tostring(second))
+              end } },
+            }
+            """#,
+            #"7:43: error: rdma_pair.connect: 'with.nic' is missing; it must be a string"#,
+            #"7:45: error: rdma_pair.connect: unknown key 'nicc' in 'with'; did you mean 'nic'?"#,
+            #"7:70: error: rdma_pair.connect: 'with.length' must be an integer or a string, not a number"#,
+            #"8:41: error: rdma_pair.connect: 't' must be a case, not a table"#,
+            #"8:77: error: rdma_pair.connect: 'with.queue_pairs' must be an integer, not 'two'"#,
+            #"9:47: error: steering.seen: 'with.mr' must be a memory region, not a vfio device"#,
+            #"9:59: error: steering.seen: 'with.kind' must be one of read, write, not 'raed'"#,
+            #"10:53: error: rdma_pair.connect: takes 2 arguments at least, and 1 is given"#),
     ]
 }

@@ -31,7 +31,7 @@ local function latency(name, opcode)
         }
         expect.equal(result.failure and result.failure.status, nil, "completion")
         expect.equal(result.messages, opt.count, "messages")
-        local s = histogram:summary()
+        local s = assert(histogram):summary()
         t:latencies(name .. " latency", histogram, { size = size })
         t:log(("%d bytes: min %.2f us, p50 %.2f, p99 %.2f, max %.2f%s"):format(
           size, s.min_ns / 1e3, s.p50_ns / 1e3, s.p99_ns / 1e3, s.max_ns / 1e3, rdma_pair.caveat(t)))

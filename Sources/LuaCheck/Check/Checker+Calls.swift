@@ -5,7 +5,7 @@ extension Checker {
     /// Functions that call another one and expect it to fail, by the index of that one among their arguments.
     private static let catching = ["pcall": 0, "xpcall": 0, "expect.error": 1]
     /// Functions that call another one, by the index of that one among their arguments.
-    private static let calling = catching.merging(["expect.errno": 1]) { one, _ in one }
+    static let calling = catching.merging(["expect.errno": 1]) { one, _ in one }
     /// Functions of Lua's library that change no table that they get.
     private static let reading: Set<String> = [
         "ipairs", "pairs", "next", "print", "rawequal", "rawget", "rawlen", "select", "table.concat", "tostring",
@@ -43,7 +43,7 @@ extension Checker {
             return call(function, arguments, types, receiver: nil, expression.place)
         case .module(let module):
             report(expression.place, "module \(module.name) is no function")
-        case .boolean, .integer, .number, .string, .object, .record, .list, .options:
+        case .boolean, .integer, .number, .string, .object, .record, .list, .instance, .options:
             report(expression.place, "a \(function.typeName ?? "value") is called, which is no function")
         case .unknown, .nil, .map, .table: break
         }
@@ -89,9 +89,11 @@ extension Checker {
     private func evaluate(arguments: [Expression], of name: String?, _ function: ValueType) -> [ValueType] {
         let caught = name.flatMap { Checker.catching[$0] }
         var isOwn = false, isDescribed = false, isReading = false
+        // Functions that come with the program change no table of a script's.
         switch function {
         case .function(.own): isOwn = true
         case .function(.described): isDescribed = true
+        case .function(.foreign(let signature)): isDescribed = signature.isShipped
         case .function(.library(let name)): isReading = Checker.reading.contains(name)
         default: break
         }
@@ -128,8 +130,8 @@ extension Checker {
             called(body, all)
             return body.results ?? [.unknown]
         case .foreign(let signature):
-            check(signature, arguments, receiver, place)
-            return [signature.result.map { names.type(named: $0) } ?? .unknown]
+            check(signature, arguments, types, receiver, place)
+            return [result(of: signature, types, receiver)]
         case .library(let name): return names.results(ofLibrary: name, types)
         }
     }
@@ -184,29 +186,6 @@ extension Checker {
             if value == selected.value { certain = selected.effects }
         }
         effects += certain.map { (effect: $0, function: name, place: place) }
-    }
-
-    private func check(_ signature: Signature, _ arguments: [Expression], _ receiver: ValueType?, _ place: Place) {
-        if receiver == nil, signature.isMethod {
-            let first = arguments.first?.type
-            if first == nil || first?.typeName.map({ $0 != "table" }) ?? false {
-                report(place, "\(signature.name): it is a method; call it with a colon")
-            }
-            return
-        }
-        let isOpen = arguments.last?.isOpen ?? false
-        let implied = receiver != nil && !signature.isMethod ? 1 : 0
-        let given = arguments.count - (isOpen ? 1 : 0) + implied
-        if let most = signature.most, given > most {
-            report(
-                place, "\(signature.name): takes \(most) argument\(most == 1 ? "" : "s"), and \(given) are given",
-                .warning)
-        } else if !isOpen, given < signature.least {
-            report(
-                place,
-                "\(signature.name): takes \(signature.least) arguments at least, and \(given) \(given == 1 ? "is" : "are") given"
-            )
-        }
     }
 
     /// Checks that what a function is to call is a function. A call that stands there is made before, where nothing

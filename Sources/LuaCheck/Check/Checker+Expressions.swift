@@ -113,6 +113,7 @@ extension Checker {
             if let field = record.described.first(where: { $0.name == name }) { return ValueType(field.type) }
             if !assignedFields.contains(name) { refuse(name, record.name, record.members, place) }
             return .unknown
+        case .instance(let table): return member(name, ofInstance: table, place)
         case .options(let options):
             scenario.readOptions.insert(name)
             if let type = options.schemas[name] { return type }
@@ -163,6 +164,19 @@ extension Checker {
         if name == "close" { return .function(.library("close")) }
         let known = description.methods.map { (name: $0.name, was: $0.was) }
         refuse(name, className, known + [("close", nil)], place)
+        return .unknown
+    }
+
+    private func member(_ name: String, ofInstance table: AnnotatedClass, _ place: Place) -> ValueType {
+        let line = names.line(of: table)
+        for one in line {
+            if let field = one.fields.first(where: { $0.name == name }) { return names.type(named: field.type) }
+            if let method = one.methods[name] { return .function(.foreign(method)) }
+        }
+        // What a script keeps in it itself.
+        guard !assignedFields.contains(name) else { return .unknown }
+        let known = line.flatMap { $0.fields.map(\.name) + $0.methods.keys.sorted() }
+        refuse(name, table.name, known.map { (name: $0, was: nil) }, place)
         return .unknown
     }
 

@@ -15,6 +15,8 @@ final class Variable {
     var isConstant = false
     /// What it is declared with, where that is one expression.
     var value: Expression?
+    /// The class that an annotation makes of the table in it.
+    var annotatedClass: String?
     /// What it holds, where the checker knows.
     var type = ValueType.unknown
 

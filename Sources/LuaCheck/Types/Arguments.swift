@@ -153,7 +153,7 @@ extension Checker {
 
     /// What a table has where a call gets it: a constructor, or a variable that was declared with one, with what is
     /// certainly assigned to its fields before. nil for others; `isWhole`: whether it has nothing else.
-    private func elements(of expression: Expression) -> (items: [Expression.Item], isWhole: Bool)? {
+    func elements(of expression: Expression) -> (items: [Expression.Item], isWhole: Bool)? {
         if let items = expression.givenItems { return (items, true) }
         guard case .local(let variable) = expression.kind, variable.writes == 0, let value = variable.value,
             let items = value.givenItems, case .table(let shape) = expression.type, shape === value.shape,

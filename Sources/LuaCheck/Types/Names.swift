@@ -19,6 +19,8 @@ final class Names {
     let classes: [String: ObjectClass]
     /// The LuaLS types of classes and tables.
     private let types: [String: ValueType]
+    /// Classes that annotations of shipped modules describe, of those that were required.
+    private(set) var annotated: [String: AnnotatedClass] = [:]
     private let library: Library
     /// Options that functions of shipped modules make, by their names.
     private var made: [String: [OptionSchema]?] = [:]
@@ -65,14 +67,31 @@ final class Names {
         described[name] != nil || library.stdlibFile(name + ".lua") != nil
     }
 
-    /// Bytes of the longest name of a type that is looked at: each "?" or "[]" of it is a step.
-    private static let longestName = 200
+    /// Notes what annotations of a shipped module describe.
+    func add(_ classes: [String: AnnotatedClass]) {
+        annotated.merge(classes) { known, _ in known }
+    }
+
+    /// A class and those whose fields and methods it has as well.
+    func line(of first: AnnotatedClass) -> [AnnotatedClass] {
+        var line = [first]
+        while let parent = line.last?.parent.flatMap({ annotated[$0] }), !line.contains(where: { $0 === parent }) {
+            line.append(parent)
+        }
+        return line
+    }
 
     /// The type that an annotation names.
     func type(named name: String) -> ValueType {
-        guard name.utf8.count <= Names.longestName else { return .unknown }
-        if name.hasSuffix("?") { return type(named: String(name.dropLast())) }
+        guard name.utf8.count <= AnnotatedType.longest else { return .unknown }
+        let alternatives = AnnotatedType.alternatives(of: name).filter { $0 != "nil" }
+        guard alternatives.count == 1, let name = alternatives.first else { return .unknown }
+        if name.hasPrefix("fun(") { return .unknown }
         if name.hasSuffix("[]") { return .list(type(named: String(name.dropLast(2)))) }
+        if name.hasPrefix("{"), name.hasSuffix("}") {
+            return .instance(AnnotatedClass(fields: String(name.dropFirst().dropLast())))
+        }
+        if let known = annotated[name] { return .instance(known) }
         switch name {
         case "integer": return .integer(nil)
         case "number": return .number(nil)

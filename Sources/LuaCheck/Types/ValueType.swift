@@ -21,6 +21,8 @@ indirect enum ValueType {
     case module(Module)
     /// A table of a Lua file, of which the checker knows the fields.
     case table(TableShape)
+    /// A table of a class that a shipped module's annotations describe.
+    case instance(AnnotatedClass)
     /// The values of a scenario's options.
     case options(OptionTypes)
     case function(FunctionType)
@@ -51,7 +53,7 @@ indirect enum ValueType {
         case .integer, .number: "number"
         case .string: "string"
         case .object(let name): name
-        case .record, .list, .map, .module, .table, .options: "table"
+        case .record, .list, .map, .module, .table, .instance, .options: "table"
         case .function: "function"
         }
     }
@@ -69,6 +71,7 @@ indirect enum ValueType {
         case (.record(let one), .record(let two)) where one.name == two.name: self
         case (.module(let one), .module(let two)) where one.name == two.name: self
         case (.table(let one), .table(let two)) where one === two: self
+        case (.instance(let one), .instance(let two)) where one === two: self
         case (.options(let one), .options(let two)) where one === two: self
         case (.list(let one), .list(let two)): .list(one.joined(two))
         case (.map(let one), .map(let two)): .map(one.joined(two))
@@ -100,23 +103,6 @@ enum FunctionType {
         default: false
         }
     }
-}
-
-/// What is known of a function of another file.
-struct Signature: Sendable {
-    /// "expect.equal".
-    var name: String
-    /// How many arguments it takes at least, and at most; nil for any number.
-    var least = 0
-    var most: Int?
-    /// Whether it is called with a colon.
-    var isMethod = false
-    /// The LuaLS type of its result, where an annotation says it.
-    var result: String?
-    /// Whether an annotation says that it makes a scenario's options.
-    var makesOptions = false
-    /// Where it does, and comes with the program: its module's name and its own.
-    var options: (module: String, function: String)?
 }
 
 /// Fields of a table of a Lua file.

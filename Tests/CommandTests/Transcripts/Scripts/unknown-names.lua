@@ -21,10 +21,10 @@ return {
       local nic <close> = loopback.open(side.context, side.pd)
       side.gid = nil
       for _, read in ipairs {
-        function() return side.hots end, function() return side.peer.key end, function() return side[1] end,
-        function() return nic.hear end, function() return side.gid end,
+        { side, "hots" }, { side.peer, "key" }, { side, 1 },
+        { nic, "hear" }, { side, "gid" },
       } do
-        t:log(select(2, pcall(read)) or "nil")
+        t:log(select(2, pcall(function() return read[1][read[2]] end)) or "nil")
       end
     end },
     { "the peer's memory", function(t)
