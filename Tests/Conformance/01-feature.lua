@@ -1,5 +1,5 @@
 -- VFIO_DEVICE_FEATURE: its header, and every feature number with every operation.
-local vfio, sys, answers = require "vfio", require "sys", require "answers"
+local vfio, sys, answers, asleep = require "vfio", require "sys", require "answers", require "asleep"
 
 local FEATURE = "VFIO_DEVICE_FEATURE"
 local GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
@@ -91,10 +91,12 @@ local cases = {
     answer:ioctl("4 bytes of data", fd, FEATURE, request(4 | SET, string.pack("<i4", -1)))
     local event <close> = sys.eventfd()
     answer:ioctl("an eventfd", fd, FEATURE, entry(event:fd()))
+    asleep.wait(opt.exporter)
     answer:ioctl("again", fd, FEATURE, entry(event:fd()))
     answer:ioctl("exit", fd, FEATURE, request(5 | SET))
     answer:value("events after exit", sys.poll(event:fd(), 1).result)
     answer:ioctl("reserved data", fd, FEATURE, entry(event:fd(), 1))
+    asleep.wait(opt.exporter)
     answer("config read wakes it", dev.load, dev, 7, 0, 4)
     answer:value("events after the access", sys.poll(event:fd(), 1).result)
     answer:ioctl("exit", fd, FEATURE, request(5 | SET))

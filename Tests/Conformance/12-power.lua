@@ -1,7 +1,7 @@
 -- Power states and function-level reset of a PCI Express function, seen from an importer of one of its BARs.
 local vfio, iommufd, memory, sys, answers =
   require "vfio", require "iommufd", require "memory", require "sys", require "answers"
-local edu = require "engines.edu"
+local edu, asleep = require "engines.edu", require "asleep"
 
 local PAGE, OLD, NEW, HOST = 4096, 0x100000, 0x180000, 0x200000
 local CONFIG = 7 << 40
@@ -20,12 +20,6 @@ local cases = {}
 
 local function export(dev, region)
   return dev:export_dmabuf { region_index = region, ranges = { { offset = 0, length = PAGE } } }
-end
-
---- What power management says of a function, without a look at the function, which would wake it.
-local function runtime_status(address)
-  local file <close> = sys.open(("/sys/bus/pci/devices/%s/power/runtime_status"):format(address), 0)
-  return (sys.read(file:fd(), 64).bytes:gsub("\n", ""))
 end
 
 local function state(dev)
@@ -264,11 +258,7 @@ end)
 importer("low power with wake-up", function(with)
   local event <close> = sys.eventfd()
   with.answer:ioctl("entry", with.fd, FEATURE, string.pack("<I4I4i4I4", 16, 4 | 1 << 17, event:fd(), 0))
-  -- The kernel suspends it in work of its own; what touches it before that wakes nothing.
-  local give_up = sys.now() + 120 * 1000000000
-  while runtime_status(with.opt.express) ~= "suspended" and sys.now() < give_up do
-    sys.sleep(1)
-  end
+  asleep.wait(with.opt.express)
   with.map("asleep")
   with.answer:value("power state", state(with.dev))
   with.answer("the event", sys.poll, event:fd(), 1)
