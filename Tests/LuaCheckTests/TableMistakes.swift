@@ -132,6 +132,27 @@ extension Mistake {
             #"16:10: error: protection domain has no 'reg_mrr'; did you mean 'reg_mr'?"#,
             #"17:7: error: fixture.exporter has no 'exporrt'; did you mean 'export'?"#),
         Mistake(
+            "arguments of a function that is expected to fail with an errno",
+            #"""
+            local expect, vfio = require "expect", require "vfio"
+            return {
+              name = "broken", options = { exporter = { type = "pci", default = "auto" } }, effects = { "open" },
+              cases = { { "a case", function(_, opt)
+                local dev <close> = vfio.open(opt.exporter)
+                expect.errno("EINVAL", dev.export_dmabuf, dev, { region = 2, ranges = { { offset = 0, lenght = 1 } } })
+                expect.errno("ENODEV", vfio.open)
+                expect.errno("ENODEV", dev.reset)
+                expect.errno("ENODEV", vfio.open, opt.exporter)
+              end } },
+            }
+            """#,
+            #"6:54: error: device:export_dmabuf: unknown key 'region' in 'request': since version 0.2 it is called 'region_index'"#,
+            #"6:77: error: device:export_dmabuf: 'request.ranges[1].length' is missing; it must be a size (an integer, or text such as "64K": K, M, G, T)"#,
+            #"6:91: error: device:export_dmabuf: unknown key 'lenght' in 'request.ranges[1]'; did you mean 'length'?"#,
+            #"7:28: error: vfio.open: 'address' is missing; it must be a string"#,
+            #"8:28: error: device:reset: it is a method and has no object here; call it with a colon, device:reset(...)"#
+        ),
+        Mistake(
             "arguments of a shipped module's functions, against its annotations",
             #"""
             local pair, steering, vfio = require "rdma_pair", require "steering", require "vfio"

@@ -36,6 +36,12 @@ extension Checker {
             if Checker.testing.contains(name), let test = arguments.first.flatMap(TypeTest.init) { tested.insert(test) }
             if let index = Checker.calling[name], arguments.indices.contains(index), types.indices.contains(index) {
                 checkIsFunction(arguments[index], types[index], name, isFirst: index == 0)
+                // It catches errors of the kernel alone, not those of wrong arguments.
+                if name == "expect.errno", case .function(let callee) = types[index], case .described = callee {
+                    _ = call(
+                        callee, Array(arguments.dropFirst(index + 1)), Array(types.dropFirst(index + 1)), receiver: nil,
+                        arguments[index].place)
+                }
             }
         }
         switch function {
