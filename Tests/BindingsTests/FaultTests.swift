@@ -11,7 +11,7 @@ private let endings: Set = [
     "case.skip", "case.fail", "case.fixed", "case.log", "case.metric", "case.latencies", "case.expect_kernel_log",
     "case.bench",
     "case.role", "case.peers", "case.barrier", "case.send", "case.receive", "case.exchange",
-    "dmabuf:clear_tph", "traffic.ping_pong",
+    "dmabuf.adopt", "dmabuf:clear_tph", "traffic.ping_pong",
 ]
 
 /// Two queue pairs that are connected, `a` and `b`.

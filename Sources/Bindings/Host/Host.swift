@@ -249,5 +249,6 @@ extension Failure: LuaError {
 
 /// All modules that scripts can require, apart from those of the stdlib.
 public let modules: [Module] = [
-    vfioModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, trafficModule, benchModule, caseModule,
+    vfioModule, dmabufModule, iommufdModule, type1Module, memoryModule, rdmaModule, sysModule, trafficModule,
+    benchModule, caseModule,
 ]

@@ -34,8 +34,32 @@ private enum HintKeys {
     static let ph = Key<ProcessingHint>("ph", "processing hint")
 }
 
+let dmabufModule = Module(
+    "dmabuf", "Dma-bufs of exporters other than VFIO.",
+    functions: [
+        Function(
+            "adopt",
+            [Parameter("fd", .integer(3...Int64(Int32.max)), .required, "what a request of its exporter returned")],
+            returns: [.object(DMABuf.self)], effects: [.raw],
+            errors: [("EBADF", "not open")],
+            "Takes over the descriptor of a dma-buf that a request of another driver made (udmabuf, a dma-heap, a GPU's "
+                + "PRIME_HANDLE_TO_FD), so that it can be registered and mapped, and is closed. Hints are for VFIO's exports.",
+            entry: { Call($0, $1).run(adopt) })
+    ])
+
+private func adopt(_ call: Call) throws -> CInt {
+    let descriptor = try call.descriptor(call[0], "dmabuf.adopt")
+    guard let buffer = try DMABuf.adopt(descriptor, of: try call.kernel()) else {
+        throw ErrorValue(
+            kind: .argument, "dmabuf.adopt: descriptor \(descriptor) is no dma-buf: its fdinfo names no exporter")
+    }
+    let label = "of \(buffer.label)"
+    return call.push(object: buffer, parent: 0, label: label)
+}
+
 let dmabufClass = ObjectClass(
-    DMABuf.luaName, type: "vfio.dmabuf", short: "dmabuf", "A dma-buf that a VFIO device exported.",
+    DMABuf.luaName, type: "vfio.dmabuf", short: "dmabuf",
+    "A dma-buf: what a VFIO device exported, or dmabuf.adopt took over.",
     methods: [
         Function(
             "length", returns: [.integer(.bytes)], "Bytes.",
@@ -102,8 +126,13 @@ private func setHint(_ call: Call) throws -> CInt {
 
 private func send(_ hint: TPHHint?, _ call: Call) throws {
     let kernel = try call.kernel()
-    let device = call.dmabuf.pointee.exporter
     let object = "dma-buf of \(call.dmabuf.pointee.label)"
+    let function = hint == nil ? "dmabuf:clear_tph" : "dmabuf:set_tph"
+    guard let device = call.dmabuf.pointee.exporter else {
+        throw ErrorValue(
+            kind: .argument,
+            "\(function): \(object) was exported by no VFIO device, and only that can set a hint or take it back")
+    }
     // The TPH feature's number cannot be found through a closed device. The kernel answers a closed descriptor with
     // EBADF, so this does too.
     guard device.isOpen || call.host.tph.known != nil else {
@@ -111,7 +140,6 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
             "VFIO_DEVICE_FEATURE DMA_BUF_TPH SET", .badDescriptor, object: object,
             hint: "the exporting device is closed, and only it can set a hint or take it back")
     }
-    let function = hint == nil ? "dmabuf:clear_tph" : "dmabuf:set_tph"
     let feature = try call.host.tph.feature(device: device.raw, object: object, kernel: kernel, for: function)
     try Devices.setTPH(
         hint, dmabuf: call.dmabuf.pointee.descriptor, device: device.raw, feature: feature, object: object,

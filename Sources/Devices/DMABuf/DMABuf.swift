@@ -2,12 +2,12 @@ import CKernel
 import Glibc
 public import Kernel
 
-/// A dma-buf that a VFIO device exported. Source: drivers/dma-buf/dma-buf.c, include/uapi/linux/dma-buf.h.
+/// A dma-buf. Source: drivers/dma-buf/dma-buf.c, include/uapi/linux/dma-buf.h.
 public struct DMABuf: ~Copyable {
     private var owned: OwnedDescriptor
-    /// The device that exported it, which may be closed by now.
-    public let exporter: SharedDescriptor
-    /// How messages call it: the exporter's address and region.
+    /// The VFIO device that exported it, which may be closed by now; nil where another exporter did.
+    public let exporter: SharedDescriptor?
+    /// How messages call it: the exporter's address and region, or its driver.
     public let label: String
     /// The hint that was set on it last through this object; nil where none was, or it was cleared.
     public var hint: TPHHint?
@@ -26,10 +26,21 @@ public struct DMABuf: ~Copyable {
         public var inode: Int64 = 0
     }
 
-    init(_ owned: consuming OwnedDescriptor, exporter: SharedDescriptor, label: String) {
+    init(_ owned: consuming OwnedDescriptor, exporter: SharedDescriptor?, label: String) {
         self.owned = owned
         self.exporter = exporter
         self.label = label
+    }
+
+    /// Takes over the descriptor of a dma-buf of any exporter. Of another file, which has no `exp_name` in its fdinfo
+    /// (drivers/dma-buf/dma-buf.c:dma_buf_show_fdinfo), nil: it stays its owner's.
+    public static func adopt(_ descriptor: Int32, of kernel: any Kernel) throws(Failure) -> DMABuf? {
+        if let errno = Errno(result: kernel.fcntl(descriptor, F_GETFD, 0)) {
+            throw Failure("fcntl", errno, object: "descriptor \(descriptor)")
+        }
+        let exporter = try info(of: descriptor, kernel).exporter
+        guard !exporter.isEmpty else { return nil }
+        return DMABuf(OwnedDescriptor(descriptor, kernel), exporter: nil, label: exporter)
     }
 
     /// Its descriptor.
@@ -61,7 +72,9 @@ public struct DMABuf: ~Copyable {
     }
 
     /// What the kernel prints in its fdinfo.
-    public func info() throws(Failure) -> Info {
+    public func info() throws(Failure) -> Info { try DMABuf.info(of: descriptor, kernel) }
+
+    private static func info(of descriptor: Int32, _ kernel: any Kernel) throws(Failure) -> Info {
         let path = "/proc/self/fdinfo/\(descriptor)"
         let text: String
         do throws(Errno) { text = try kernel.contents(of: path) } catch {
