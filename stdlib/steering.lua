@@ -1,6 +1,6 @@
 --- Steering tags of a NIC: the tag that it sends for the index in a memory key, and whether its requests carry that
 --- tag.
-local sys, bench, expect, pci = require "sys", require "bench", require "expect", require "pci"
+local sys, bench, expect, pci, keys = require "sys", require "bench", require "expect", require "pci", require "keys"
 
 local steering = {}
 
@@ -63,7 +63,7 @@ function steering.mode(nic)
   end
   local mode = ({ [1] = "tph", [3] = "extended" })[control >> 8 & 3]
   return mode, not mode and path .. " has TPH off, which a driver turns on below a root port that is a TPH completer "
-    .. "(in the lab tph_completer of scripts/lab/build-modules makes it one)" or nil
+    .. "(in the lab tph_completer makes it one, which the script build-modules builds)" or nil
 end
 
 --- Skips a case that needs hints of an RDMA device, where the device sends none.
@@ -149,6 +149,10 @@ local function logged(with, tag, ph, given)
     with.t:bench() == "sim" and "simulated" or "of the lab's emulated NIC", #requests, #requests == 1 and "" or "s", text(tag, ph))
 end
 
+local QUESTION <const> = {
+  t = "table", nic = "string", mr = "userdata", exporter = "string", send = "callback", sent = "boolean", kind = "string",
+}
+
 --- Collects what is known of the hint in a region's requests: from its memory key, from the NIC's steering table and,
 --- where this bench records them, from the requests themselves. `with`: `t`, `nic` (a device's name) and `mr`; for the
 --- requests `exporter` (the owner of the BAR), `send` (a function that makes the NIC send some) or `sent` (true where
@@ -159,6 +163,7 @@ end
 ---@return steering.found?
 ---@return string? reason
 function steering.seen(with)
+  keys.check("steering.seen", with, QUESTION)
   local hint = with.mr:tph()
   if hint.enabled == nil then
     return nil, hint.reason

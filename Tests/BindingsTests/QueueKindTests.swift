@@ -176,7 +176,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("a:post_send { opcode = 'send', mr = mr, length = 200, inline = true }", "200 bytes do not go inline: "),
+        ("a:post_send { opcode = 'send', mr = mr, length = 200, inline = true }", "(create_qp, max_inline_data = 200)"),
         ("pd:create_qp { send_cq = rdma.open('mlx5_0'):create_cq(4) }", "its queues must be of the context"),
         (
             "pd:create_qp({ send_cq = cq, srq = pd:create_srq {} }):post_recv { mr = mr }",

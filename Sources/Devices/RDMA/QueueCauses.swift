@@ -121,7 +121,7 @@ struct PostCauses {
         if let early = early("send requests", IBV_QPS_RTS) { return early }
         if let inline, inline > capacity.max_inline_data {
             return "\(inline) bytes do not go inline: the queue pair takes \(capacity.max_inline_data) "
-                + "(create_qp, inline = \(inline))"
+                + "(create_qp, max_inline_data = \(inline))"
         }
         if let many = many(capacity.max_send_sge, "max_send_sge") { return many }
         return errno == .invalid

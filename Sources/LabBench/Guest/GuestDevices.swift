@@ -14,7 +14,7 @@ enum GuestDevices {
         guard result == 0 else {
             throw GuestInit.Mistake(
                 text: "cannot load \(module.path): \(Errno(Int32(-result)).message): was it built for this kernel "
-                    + "(scripts/lab/build-modules)?")
+                    + "(by build-modules, one of the lab's scripts)?")
         }
     }
 
@@ -23,7 +23,7 @@ enum GuestDevices {
         guard access(driver, F_OK) == 0 else {
             throw GuestInit.Mistake(
                 text: "this kernel has no \(binding.driver); vfio-pci comes with CONFIG_VFIO_PCI=y, others are modules "
-                    + "(mlx5_core: scripts/lab/build-kernel makes it with the kernel)")
+                    + "(mlx5_core: build-kernel, one of the lab's scripts, makes it with the kernel)")
         }
         var count = 0
         for address in names(in: "/sys/bus/pci/devices") {

@@ -91,7 +91,8 @@ public struct LabBench {
         }
         do throws(Failure) {
             guard let emulator = try started(program, image, time) else {
-                return .noKernel(message: "no kernel at \(kernel): build one with scripts/lab/build-kernel")
+                return .noKernel(
+                    message: "no kernel at \(kernel): build one with build-kernel, one of the lab's scripts")
             }
             var guest = GuestRun(
                 emulator, limits: limits,

@@ -1,5 +1,5 @@
 -- Options and fields that the library's tables do not have.
-local rdma_pair, loopback, traffic = require "rdma_pair", require "loopback", require "traffic"
+local rdma_pair, loopback, traffic, steering = require "rdma_pair", require "loopback", require "traffic", require "steering"
 
 local NIC <const> = "mlx5_0"
 
@@ -40,6 +40,14 @@ return {
       t:log(select(2, pcall(traffic.ping_pong, {
         qp = side.qp, opcode = "rdma_write", starts = true, mr = side.mr, recv_offset = 4096,
       })))
+    end },
+    { "a question", function(t)
+      local side <close> = rdma_pair.connect(t, { nic = NIC })
+      for _, key in ipairs { "target", "exporter" } do
+        t:log(select(2, pcall(function()
+          local _ = steering.seen { t = t, nic = NIC, mr = side.mr, [key] = 5 }
+        end)))
+      end
     end },
   },
 }
