@@ -238,7 +238,13 @@ return function(name)
 
   exporter.config_keeps_writes, engine.config_keeps_writes = not flags.exporter, true
 
+  -- QEMU's virtio-net-pci, a conventional function of the root bus, below whose network interface rxe0 is.
   nic.address, nic.driver, nic.parent = "0000:00:04.0", "virtio-pci", "pci0000:00"
+  nic.id, nic.kind, nic.group, nic.tph_requester, nic.config_size = "1af4:1000", "memory", 2, nil, 256
+  nic.bars = {
+    { index = 0, size = 32, kind = "io" }, { index = 1, size = "4K" },
+    { index = 4, size = "16K", bits = 64, prefetchable = true },
+  }
   nic.rdma = { name = "rxe0", driver = "rxe" }
 
   bench.host_bridges = { { name = "pci0000:00", peer_to_peer = "none" } }
