@@ -60,14 +60,11 @@ struct PCICapabilities {
         return Int(double(express + PCI_EXP_DEVCAP2))
     }
 
-    /// What requests with hints it takes: Device Capabilities 2, bits 13:12.
-    var completer: TPHSupport {
-        switch ((deviceCapabilities2 ?? 0) & PCI_EXP_DEVCAP2_TPH_COMP_MASK) >> 12 {
-        case 0: .none
-        case 1: .tph
-        default: .extended
-        }
-    }
+    /// What it says of requests with hints: Device Capabilities 2, bits 13:12.
+    var completerCode: UInt8 { UInt8(((deviceCapabilities2 ?? 0) & PCI_EXP_DEVCAP2_TPH_COMP_MASK) >> 12) }
+
+    /// What requests with hints it takes. The reserved value 2 promises nothing.
+    var completer: TPHSupport { TPHSupport(code: completerCode) ?? .none }
 
     /// Whether it passes End-End TLP prefixes, which 16-bit tags travel in.
     var passesPrefixes: Bool { (deviceCapabilities2 ?? 0) & PCI_EXP_DEVCAP2_EE_PREFIX != 0 }
