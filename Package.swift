@@ -124,8 +124,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "peerlab", "Bindings", "Commands", "CKernel", "Devices", "Kernel", "LabBench", "LuaKit", "Results",
-                "Runner", "SimKernel",
+                "peerlab", "Bindings", "Commands", "CKernel", "Devices", "Kernel", "LabBench", "LuaKit", "Records",
+                "Results", "Runner", "SimKernel", "TestBench",
             ],
             exclude: ["Transcripts"], swiftSettings: swift),
         .testTarget(

@@ -1,4 +1,5 @@
 import Devices
+import Kernel
 import SimKernel
 import TestBench
 import Testing
@@ -55,6 +56,31 @@ import Testing
         let lines = try lines(topology)
         #expect(lines.contains("config: at=0x100 bytes=\"03000100000000000000000000000000\""))
         #expect(!lines.contains { $0.contains("1122") || $0.contains("5566") })
+    }
+
+    /// Whether the kernel's list has a host bridge is not known where its ids cannot be read.
+    @Test func aHostBridgeThatCannotBeReadIsUnread() throws {
+        var topology = Topology.standard
+        topology.hostBridges = [Topology.HostBridge(name: "pci0000:00", listing: .any)]
+        #expect(try lines(topology).contains("host bridge: name=\"pci0000:00\" peer_to_peer=\"any\""))
+        topology.files["/sys/devices/pci0000:00/0000:00:00.0/vendor"] = "?\n"
+        #expect(try lines(topology).contains("host bridge: name=\"pci0000:00\" peer_to_peer=\"unread\""))
+    }
+
+    @Test func whatProcessorsThereAreIsLeftOutWhereItIsUnread() throws {
+        var topology = Topology.standard
+        #expect(try lines(topology).contains { $0.hasPrefix("platform: zen=false") })
+        topology.denied = ["/proc/cpuinfo"]
+        #expect(try lines(topology).contains { $0.hasPrefix("platform: cpus=") })
+    }
+
+    @Test func tellsWhatTheProgramMayPin() throws {
+        var topology = Topology.standard
+        #expect(try lines(topology).contains("limits: memlock=\"unlimited\""))
+        topology.lockedMemory = 65536
+        #expect(try lines(topology).contains("limits: memlock=65536 ipc_lock=false"))
+        topology.files["/proc/self/status"] = "CapEff:\t000001ffffffffff\n"
+        #expect(try lines(topology).contains("limits: memlock=65536 ipc_lock=true"))
     }
 
     /// A root port that redirects, and a switch below it; the exporter is below the switch.

@@ -4,12 +4,13 @@ public import Kernel
 /// RDMA device, all others in their IOMMU groups, the bridges above them, IOMMU, processors. As lines of a record's header;
 /// their keys and fields are those of a bench file (stdlib/README.md), so that a simulated bench can be made of them.
 ///
-/// What cannot be read is left out: configuration space behind its first 64 bytes is root's. Serial numbers are zero.
+/// What cannot be read is left out, or said to be "unread" where leaving it out would say something: configuration space behind
+/// its first 64 bytes is root's. Serial numbers are zero.
 public struct MachineTopology {
     /// One thing.
     public struct Line: Sendable, Equatable {
         /// "device", and "bar", "config" and "rdma" of the device before it; "port", "host bridge", "software rdma", "iommu",
-        /// "platform".
+        /// "platform", "limits".
         public let key: String
         /// `address="0000:01:00.0" group=3`: texts in quotes, numbers and truth values as they are.
         public internal(set) var fields: String
@@ -27,6 +28,9 @@ public struct MachineTopology {
         private mutating func join(_ field: String) { fields += fields.isEmpty ? field : " " + field }
     }
 
+    /// What stands in place of a text that could not be read.
+    public static let unread = "unread"
+
     /// What was read, the top of the machine first.
     public private(set) var lines: [Line] = []
 
@@ -42,6 +46,7 @@ public struct MachineTopology {
         nics = MachineTopology.nics(kernel)
         let functions = try chosen()
         addPlatform()
+        addLimits()
         addIOMMU(functions)
         for function in functions { addBridges(above: function.address) }
         var spare = (functions.compactMap(\.group).max() ?? 0) &+ 1
@@ -98,14 +103,24 @@ public struct MachineTopology {
 
     private mutating func addPlatform() {
         var line = Line("platform")
-        let processors = (try? kernel.contents(of: "/proc/cpuinfo")) ?? ""
-        line.add("zen", HostBridgeListing.trusts(processors: processors))
+        if let processors = try? kernel.contents(of: "/proc/cpuinfo") {
+            line.add("zen", HostBridgeListing.trusts(processors: processors))
+        }
         // "0-63"
         let present = try? kernel.attribute("/sys/devices/system/cpu/present")
         if let last = present?.split(whereSeparator: { $0 == "-" || $0 == "," }).last.flatMap({ Int($0) }) {
             line.add("cpus", last &+ 1)
             line.add("allowed_cpus", last &+ 1)
         }
+        lines.append(line)
+    }
+
+    /// What the program that records may pin.
+    private mutating func addLimits() {
+        guard let limit = LockedMemoryLimit(kernel) else { return }
+        var line = Line("limits")
+        if let bytes = limit.bytes { line.add("memlock", bytes) } else { line.add("memlock", "unlimited") }
+        if let isExempt = limit.isExempt { line.add("ipc_lock", isExempt) }
         lines.append(line)
     }
 
@@ -144,7 +159,7 @@ public struct MachineTopology {
         if written.insert(bridge).inserted {
             var line = Line("host bridge")
             line.add("name", bridge)
-            line.add("peer_to_peer", (kernel.listing(ofHostBridge: bridge) ?? .none).rawValue)
+            line.add("peer_to_peer", kernel.listing(ofHostBridge: bridge)?.rawValue ?? MachineTopology.unread)
             lines.append(line)
         }
         var parent = bridge

@@ -228,7 +228,7 @@ struct Mail {
     /// Lines of a record's header that say nothing of versions: some describe each device of a machine.
     private static let notVersions: Set<String> = [
         "script", "set", "failure", "bench", "model", "host bridge", "port", "device", "bar", "config", "rdma",
-        "software rdma", "iommu", "platform",
+        "software rdma", "iommu", "platform", "limits",
     ]
 
     private var versions: [String] {

@@ -1,3 +1,4 @@
+import Devices
 import Kernel
 import LuaKit
 import Records
@@ -44,12 +45,33 @@ enum RecordedTopology {
                 try change(&found, key) { $0[key] = line }
             } else if key == "iommu" || key == "platform" {
                 bench[key] = .table(try fields(value, of: key))
+            } else if key == "limits" {
+                let limits = try fields(value, of: key)
+                // For one with CAP_IPC_LOCK the limit did not count, as for one whose rights are not known.
+                if limits["ipc_lock"] == .boolean(false), case .integer? = limits["memlock"] {
+                    bench["memlock"] = limits["memlock"]
+                }
             }
+        }
+        if takeUnreadBridgesForUnlisted(&found) {
+            bench["name"] = .string("the recorded machine with an unread host bridge taken for one that is not listed")
         }
         for (list, tables) in found { bench[list] = .list(tables.map { .table($0) }) }
         do throws(ErrorValue) { return try TopologyFile.topology(Fields(bench, at: "")) } catch {
             throw ErrorValue(kind: .usage, "the machine in the record's header: \(error.message)")
         }
+    }
+
+    /// Whether the kernel's list has a host bridge that was not read is not known; the model needs one of the two.
+    private static func takeUnreadBridgesForUnlisted(_ found: inout [String: [[String: LuaValue]]]) -> Bool {
+        let key = "peer_to_peer", unread = LuaValue.string(MachineTopology.unread)
+        let bridges = found["host_bridges"] ?? []
+        guard bridges.contains(where: { $0[key] == unread }) else { return false }
+        found["host_bridges"] = bridges.map { bridge in
+            bridge[key] == unread
+                ? bridge.merging([key: .string(HostBridgeListing.none.rawValue)]) { $1 } : bridge
+        }
+        return true
     }
 
     /// Number and revision of DMA_BUF_TPH in the record.
