@@ -22,11 +22,12 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CLuaShims", dependencies: ["CLua"], cSettings: c),
         .target(name: "CKernel", cSettings: c, linkerSettings: [.linkedLibrary("ibverbs")]),
         .target(name: "LuaKit", dependencies: ["CLua", "CLuaShims"], swiftSettings: swift),
         .target(name: "Kernel", dependencies: ["CKernel"], swiftSettings: swift),
-        .target(name: "Devices", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
+        .target(name: "Devices", dependencies: ["Kernel", "CKernel", "CZlib"], swiftSettings: swift),
         .target(name: "LiveKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "SimKernel", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),
         .target(name: "LabBench", dependencies: ["Kernel", "CKernel"], swiftSettings: swift),

@@ -67,7 +67,8 @@ public struct Confinement {
         }
         readable =
             Confinement.scripts(files) + library.folders + loaders + (port == nil ? [] : resolver) + [
-                "/sys", "/proc/self", "/proc/sys/kernel", "/proc/kallsyms", "/usr/lib", "/usr/local/lib", "/usr/lib64",
+                "/sys", "/proc/self", "/proc/sys/kernel", "/proc/kallsyms", "/proc/config.gz",
+                "/usr/lib", "/usr/local/lib", "/usr/lib64",
                 "/lib", "/lib64",
                 "/etc/libibverbs.d", "/etc/ld.so.cache", DeviceLocks.folder,
             ]

@@ -61,8 +61,8 @@ extension Kernel {
         String(decoding: try bytes(of: path), as: UTF8.self)
     }
 
-    /// The same, where it is no text.
-    func bytes(of path: String) throws(Errno) -> [UInt8] {
+    /// The same, where it is no text. EFBIG where it has more than `limit` bytes.
+    func bytes(of path: String, limit: Int = .max) throws(Errno) -> [UInt8] {
         let descriptor = open(path, flags: 0)
         if let errno = Errno(result: descriptor) { throw errno }
         let owned = OwnedDescriptor(Int32(truncatingIfNeeded: descriptor), self)
@@ -72,6 +72,7 @@ extension Kernel {
             let count = chunk.withUnsafeMutableBytes { read(owned.raw, $0) }
             if let errno = Errno(result: count) { throw errno }
             guard count > 0 else { return bytes }
+            guard count <= limit - bytes.count else { throw Errno(EFBIG) }
             bytes += chunk[..<count]
         }
     }

@@ -248,7 +248,9 @@ public final class SimKernel: Kernel {
 
     /// What the bench keeps from the program, as an owner or a container does.
     func checkRights(_ path: String) throws(Errno) {
-        guard !topology.denied.contains(where: { path == $0 || path.hasPrefix($0 + "/") }) else { throw Errno(EACCES) }
+        func isBelow(_ places: [String]) -> Bool { places.contains { path == $0 || path.hasPrefix($0 + "/") } }
+        guard !isBelow(topology.hidden) else { throw Errno(ENOENT) }
+        guard !isBelow(topology.denied) else { throw Errno(EACCES) }
     }
 
     /// See ``SystemCalls``.

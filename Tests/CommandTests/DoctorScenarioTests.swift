@@ -213,6 +213,15 @@ import Testing
         #expect(stopping(try scenario("tph-register", diagnosis(topology))) == ["hints.notph", "hints.not-enabled"])
     }
 
+    /// Where no device can be read, none is lacking.
+    @Test func whatIsHiddenIsNotLacking() throws {
+        var topology = try DoctorTests.topology("fine")
+        topology.hidden = ["/sys"]
+        topology.nics = []
+        let found = try scenario("tph-register", diagnosis(topology))
+        #expect(found.verdict == .undecided && found.lacking?.contains("no sysfs at /sys") == true)
+    }
+
     /// A port that cannot be read decides nothing, but what the driver enabled does.
     @Test func aPortThatCannotBeReadIsNotAbsent() throws {
         var topology = try DoctorTests.topology("fine")

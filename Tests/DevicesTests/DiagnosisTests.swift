@@ -23,7 +23,7 @@ import Testing
 
     /// Whatever cannot be read is said to be unread, and not to be absent.
     @Test(arguments: [
-        ["/sys"], ["/proc"], ["/sys/kernel/iommu_groups"], ["/sys/bus/pci/drivers"], ["/sys/bus/pci/devices"],
+        ["/sys"], ["/proc"], ["/sys/kernel/iommu_groups"], ["/sys/bus/pci/devices"],
         ["/sys/class/misc"], ["/sys/class/infiniband"], ["/proc/kallsyms"], ["/proc/cmdline"], ["/sys", "/proc"],
         ["/sys/bus/pci/devices/0000:01:00.0/config"], ["/sys/bus/pci/devices/0000:03:00.0/config"],
         ["/sys/bus/pci/devices/0000:01:00.0/enable"], ["/proc/self/limits"],
@@ -37,8 +37,96 @@ import Testing
         topology.denied = denied
         let kernel = SimKernel(topology)
         let found = diagnosis(kernel)
-        let absent = ids(found, .obstacle).union(ids(found, .note)).intersection(Self.absences)
-        #expect(absent == [] && !ids(found, .unread).isEmpty && kernel.open == [])
+        #expect(absences(found) == [] && !ids(found, .unread).isEmpty && kernel.open == [])
+        for finding in found.findings where finding.state == .unread {
+            #expect(!finding.why.isEmpty && !finding.next.isEmpty, "\(finding.id): \(finding.what)")
+        }
+    }
+
+    private func absences(_ diagnosis: Diagnosis) -> Set<String> {
+        ids(diagnosis, .obstacle).union(ids(diagnosis, .note)).intersection(Self.absences)
+    }
+
+    /// In a container that shows no sysfs, or a part of it, nothing is said to be absent.
+    @Test(arguments: [["/sys"], ["/sys/bus"], ["/sys/class"], ["/sys/kernel"], ["/sys", "/proc"]])
+    func hiddenIsNotAbsent(_ hidden: [String]) {
+        var topology = Topology.standard
+        topology.devices.remove(at: 1)
+        // libibverbs reads sysfs too.
+        if hidden != ["/sys/bus"], hidden != ["/sys/kernel"] { topology.nics = [] }
+        topology.hidden = hidden
+        let found = diagnosis(SimKernel(topology))
+        #expect(absences(found) == [])
+        let unread = found.findings.filter { $0.state == .unread }
+        #expect(!unread.isEmpty)
+        for finding in unread {
+            #expect(!finding.why.isEmpty && !finding.next.isEmpty, "\(finding.id): \(finding.what)")
+        }
+        guard hidden.contains("/sys") else { return }
+        let purposes: [Finding.Purpose] = [.vfio, .export, .hints, .iommufd, .type1, .rdma, .registration, .handles]
+        for purpose in purposes { #expect(unread.contains { $0.stops.contains(purpose) }, "\(purpose)") }
+        #expect(found.advice(onBinding: { _ in true }).contains("no sysfs at /sys"))
+    }
+
+    /// A function that vfio-pci has tells that it is loaded, whatever its folder says.
+    @Test func aBoundFunctionTellsOfItsDriver() {
+        var topology = Topology.standard
+        topology.denied = ["/sys/bus/pci/drivers"]
+        #expect(ids(diagnosis(SimKernel(topology)), .fine).contains("vfio.driver"))
+        topology.devices[0].driver = nil
+        topology.devices[1].driver = nil
+        #expect(ids(diagnosis(SimKernel(topology)), .unread).contains("vfio.driver-unread"))
+    }
+
+    /// Without vfio-pci there may be VFIO's container, or another driver of VFIO.
+    @Test func withoutVFIOPCISaysWhatIsThere() throws {
+        var topology = Topology.standard
+        topology.hidden = ["/sys/bus/pci/drivers/vfio-pci"]
+        func finding() throws -> Finding {
+            try #require(diagnosis(SimKernel(topology)).findings.first { $0.id == "vfio.no-driver" })
+        }
+        for index in [0, 1] { topology.devices[index].driver = nil }
+        #expect(try finding().state == .obstacle && finding().what.contains("/dev/vfio/vfio"))
+        topology.hidden.append("/sys/class/misc/vfio")
+        #expect(try finding().what == "vfio-pci is not loaded")
+        topology.devices[0].driver = "vfio_tph"
+        #expect(try finding().state == .note && finding().what.contains("vfio_tph has 0000:01:00.0"))
+    }
+
+    /// What the kernel was built without no modprobe loads.
+    @Test func optionsTellWhatModprobeCannotLoad() throws {
+        var topology = Topology.standard
+        topology.hasIOMMUFD = false
+        let config = "/boot/config-\(topology.release)"
+        func missing() throws -> Finding {
+            try #require(diagnosis(SimKernel(topology)).findings.first { $0.id == "iommufd.missing" })
+        }
+        for text in ["CONFIG_PCI=y\n# CONFIG_IOMMUFD is not set\n", "CONFIG_PCI=y\n"] {
+            topology.files[config] = text
+            let found = try missing()
+            #expect(found.next.first?.hasPrefix("a kernel with CONFIG_IOMMUFD: ") == true, "\(found.next)")
+            #expect(found.why == "the kernel was built without CONFIG_IOMMUFD (\(config))")
+            #expect(!found.next.contains { $0.hasPrefix("modprobe") })
+        }
+        topology.files[config] = "CONFIG_IOMMUFD=m\n"
+        #expect(try missing().next == ["modprobe iommufd"] && missing().why.contains("CONFIG_IOMMUFD=m"))
+        topology.files[config] = "CONFIG_IOMMUFD=y\n"
+        #expect(try missing().next.first?.hasPrefix("dmesg") == true && missing().why.contains("built in"))
+        // No file of options: nothing is known.
+        topology.files[config] = "nothing\n"
+        #expect(try missing().next == ["modprobe iommufd"])
+    }
+
+    /// A kernel that has no driver for an IOMMU does not get one from the firmware's setup.
+    @Test func optionsTellWhyThereIsNoIOMMU() throws {
+        var topology = Topology(name: "empty")
+        topology.files["/boot/config-\(topology.release)"] = "CONFIG_PCI=y\n# CONFIG_VFIO is not set\n"
+        topology.hidden = ["/sys/bus/pci/drivers/vfio-pci", "/sys/class/misc/vfio"]
+        let found = diagnosis(SimKernel(topology))
+        func next(_ id: String) throws -> String { try #require(found.findings.first { $0.id == id }?.next.first) }
+        #expect(try next("iommu.off").hasPrefix("a kernel with CONFIG_INTEL_IOMMU or CONFIG_AMD_IOMMU"))
+        #expect(try next("vfio.no-driver").hasPrefix("a kernel with CONFIG_VFIO_PCI: "))
+        #expect(try next("type1.missing").hasPrefix("a kernel with CONFIG_VFIO: "))
     }
 
     /// A node that belongs to another user is there, and cannot be used.

@@ -53,7 +53,8 @@ public struct BindingCheck {
             return objection("it is a bridge (class \(code)), and others are behind it", "name the device behind it")
         }
         guard assumingDriver || hasFile("bind", DriverBinding.driver) else {
-            return objection("this kernel has no driver vfio-pci loaded", "modprobe vfio-pci")
+            let advice = KernelModules(kernel).loading([DriverBinding.driver]).joined(separator: "; ")
+            return objection("this kernel has no driver vfio-pci loaded", advice)
         }
         if let driver = function.driver, !hasFile("unbind", driver) {
             return objection("its driver \(driver) cannot be unbound", "it stays where it is")

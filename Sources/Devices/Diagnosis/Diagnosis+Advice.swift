@@ -4,6 +4,7 @@ import Kernel
 extension Diagnosis {
     /// Why no function that fits is free, and the command that changes it.
     public func advice(onBinding fits: (PCIFunction) -> Bool) -> String {
+        if let unread = findings.first(where: { $0.id == "pci.unread" }) { return "\(unread.what): \(unread.why)" }
         // A NIC is what imports; it is not given away.
         let taken = Set(importers.map(\.address))
         let all = functions.filter { fits($0) && !isBridge($0.address) && !taken.contains($0.address) }
@@ -22,21 +23,26 @@ extension Diagnosis {
                     kept = kept ?? "\(function.address) is one, \(found.what)"
                     continue
                 }
-                return "\(has); \(found.next.map { "`\($0)`" }.joined(separator: ", then "))"
+                return "\(has); \(steps(found.next))"
             }
             guard let objections = try? check?.objections(to: [function.address], assumingDriver: true) else {
                 kept = kept ?? "\(has); what the machine needs of it could not be read"
                 continue
             }
             guard let objection = objections.first else {
-                return "\(has); " + (hasDriver == false ? "`modprobe vfio-pci`, then " : "")
-                    + "`peerlab bind \(function.address)`"
+                let first = hasDriver == false ? loading("vfio-pci") : []
+                return "\(has); \(steps(first + ["peerlab bind \(function.address)"]))"
             }
             kept = kept ?? "\(has); \(objection.reason): \(objection.advice)"
         }
         let off = findings.first { $0.id == "iommu.off" && $0.state == .obstacle }
         if kept != nil, let off { return off.line }
         return kept ?? "no function of this machine is one; `peerlab doctor` lists what there is"
+    }
+
+    /// Commands one after the other; what is no command, such as another kernel, without quotes.
+    private func steps(_ next: [String]) -> String {
+        next.map { $0.hasPrefix("modprobe ") || $0.hasPrefix("peerlab ") ? "`\($0)`" : $0 }.joined(separator: ", then ")
     }
 
     /// What stands in the way of a purpose, beside what is said already; empty where nothing was found.

@@ -37,9 +37,9 @@ extension Diagnosis {
         add(Finding("device.bound", .devices, name, .fine, title(function)))
         if let group = function.group, kernel.isThere("/sys/kernel/iommu_groups/\(group)/devices") != true {
             add(
-                Finding(
-                    "device.group-unread", .devices, name, .unread, "what else is in its IOMMU group could not be read",
-                    stops: [.vfio, .export, .hints]))
+                unread(
+                    "device.group-unread", .devices, of: name, "what else is in its IOMMU group could not be read",
+                    at: "/sys/kernel/iommu_groups/\(group)/devices", stops: [.vfio, .export, .hints]))
         }
         let siblings = function.siblingsInUse(kernel: kernel)
         for other in siblings {
@@ -52,11 +52,13 @@ extension Diagnosis {
                     next: objection(to: other.address) ?? ["peerlab bind \(other.address)"],
                     stops: [.vfio, .export, .hints]))
         }
-        let isOpen = (try? kernel.attribute("\(PCIFunction.path(function.address))/enable")).map { $0 != "0" }
+        let enable = "\(PCIFunction.path(function.address))/enable"
+        let isOpen = (try? kernel.attribute(enable)).map { $0 != "0" }
         switch isOpen {
         case true: examineUse(function, name)
         case false: if siblings.isEmpty { examineNode(function, name) }
-        case nil: add(Finding("device.use-unread", .devices, name, .unread, "whether it is in use could not be read"))
+        case nil:
+            add(unread("device.use-unread", .devices, of: name, "whether it is in use could not be read", at: enable))
         }
         examineExport(function, name, mayOpen: isOpen == false && siblings.isEmpty)
         examineLink(function, .devices, name)
@@ -88,6 +90,8 @@ extension Diagnosis {
                 Finding(
                     "device.use-unread", .devices, name, .unread,
                     "a program has it open, or left it enabled: its group's node does not tell which",
+                    why: "a node that answers EBUSY would say so, and "
+                        + (path.map { "\($0) answers otherwise" } ?? "it is in no group"),
                     next: ["fuser -v /dev/vfio/* /dev/vfio/devices/*    (as root: names the program)"],
                     stops: [.vfio, .export, .hints]))
         }
@@ -123,12 +127,13 @@ extension Diagnosis {
         }
         guard depth.opensDevices, mayOpen else {
             let reason = depth.opensDevices ? "it cannot be opened now" : "that would open it, which resets it"
+            let again = depth.opensDevices ? "peerlab doctor    (once it can be opened)" : "peerlab doctor --open"
             let big = function.memoryBARs.enumerated().filter { $0.element >= 4096 }.map { "\($0.offset)" }
             add(
                 Finding(
                     "device.export-untried", .devices, name, .unread,
-                    "not tried whether BARs \(big.joined(separator: ", ")) can be exported: \(reason)",
-                    next: depth.opensDevices ? [] : ["peerlab doctor --open"], stops: [.export, .hints]))
+                    "not tried whether BARs \(big.joined(separator: ", ")) can be exported", why: reason,
+                    next: [again], stops: [.export, .hints]))
             return
         }
         do throws(Failure) {
@@ -223,10 +228,8 @@ extension Diagnosis {
         guard !all.isEmpty else { return }
         let check: BindingCheck
         do throws(Failure) { check = try BindingCheck(kernel: kernel) } catch {
-            add(
-                Finding(
-                    "candidate.unread", .candidates, .unread,
-                    "what the machine needs of its devices could not be read: \(error.message)"))
+            let what = "what the machine needs of its devices could not be read: \(error.message)"
+            add(unread("candidate.unread", .candidates, what, error))
             return
         }
         let shown = shown(all)
@@ -244,6 +247,7 @@ extension Diagnosis {
                         Finding(
                             "candidate.use-unread", .candidates, name, .unread,
                             "\(title(function)): whether anything uses \(untried.joined(separator: ", ")) could not be tried",
+                            why: "this program may not open them; one that is in use answers EBUSY",
                             next: ["sudo peerlab doctor"]))
                 } else if objections.isEmpty, isOff {
                     add(
@@ -261,7 +265,7 @@ extension Diagnosis {
                     add(Finding("candidate.needed", .candidates, name, .note, "\(title(function)): \(reasons)"))
                 }
             } catch {
-                add(Finding("candidate.unread", .candidates, name, .unread, error.message))
+                add(unread("candidate.unread", .candidates, of: name, error.message, error))
             }
         }
         let others = unshown(all)
@@ -270,6 +274,7 @@ extension Diagnosis {
             Finding(
                 "candidate.more", .candidates, .unread,
                 "\(others.count) more functions that could be bound were not looked at: \(Diagnosis.list(others))",
+                why: Diagnosis.fewShown,
                 next: ["peerlab doctor --device ADDRESS    (looks at that one first)"]))
     }
 

@@ -11,9 +11,7 @@ extension Diagnosis {
                     next: ["remove notph from pci= on the kernel command line, and restart"], stops: [.hints]))
         } else if commandLine == nil {
             add(
-                Finding(
-                    "hints.notph-unread", .hints, .unread, "whether pci=notph is set could not be read (/proc/cmdline)")
-            )
+                unread("hints.notph-unread", .hints, "whether pci=notph is set could not be read", at: "/proc/cmdline"))
         }
         for client in shown(importers) where nics.contains(where: { $0.address == client.address }) {
             examineRequester(client)
@@ -25,6 +23,8 @@ extension Diagnosis {
         for one in routes where exporters.contains(where: { $0.address == one.provider }) { examinePrefixes(one) }
     }
 
+    private static let configurationIsRoots = "configuration space behind byte 63 is root's"
+
     private mutating func examineRequester(_ function: PCIFunction) {
         let name = importerName(function)
         let own = capabilities(function.address)
@@ -32,7 +32,7 @@ extension Diagnosis {
             add(
                 Finding(
                     "hints.requester-unread", .hints, name, .unread,
-                    "its TPH capability could not be read: configuration space behind byte 63 is root's",
+                    "its TPH capability could not be read", why: Diagnosis.configurationIsRoots,
                     next: ["sudo peerlab doctor"], stops: [.hints]))
             return
         }
@@ -124,7 +124,7 @@ extension Diagnosis {
             add(
                 Finding(
                     "hints.completer-unread", .hints, name, .unread,
-                    "whether it is a TPH completer could not be read: configuration space behind byte 63 is root's",
+                    "whether it is a TPH completer could not be read", why: Diagnosis.configurationIsRoots,
                     next: ["sudo peerlab doctor"], stops: [.hints]))
             return
         }
@@ -137,7 +137,8 @@ extension Diagnosis {
             add(
                 Finding(
                     "hints.no-completer", .hints, name, refused ? .obstacle : .note,
-                    "it is no TPH completer (Device Capabilities 2, bits 13:12, are 0)",
+                    "it is no TPH completer (Device Capabilities 2, bits 13:12, are \(own.completerCode)"
+                        + (own.completerCode == 0 ? ")" : ", which is reserved)"),
                     why:
                         "DMA_BUF_TPH refuses it from v7 on; before that nothing checks, and a read with a hint has the tag "
                         + "in its byte enables, which such a target may take for some",

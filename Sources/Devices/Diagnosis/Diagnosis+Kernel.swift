@@ -11,34 +11,22 @@ extension Diagnosis {
         switch read("/proc/sys/kernel/osrelease") {
         case .success(let release): add(Finding("kernel.release", .kernel, .fine, "Linux \(release)"))
         case .failure(let errno):
-            add(Finding("kernel.unread", .kernel, .unread, "the kernel's release could not be read (\(errno.name))"))
+            add(
+                unread(
+                    "kernel.unread", .kernel, "the kernel's release could not be read (\(errno.name))",
+                    at: "/proc/sys/kernel/osrelease"))
         }
-        hasDriver = kernel.isThere("/sys/bus/pci/drivers/\(DriverBinding.driver)")
+        // A function that it has tells that it is there too.
+        hasDriver =
+            kernel.isThere(Diagnosis.driverFolder)
+            ?? (exporters.contains { $0.driver == DriverBinding.driver } ? true : nil)
         examineSymbols()
     }
 
-    /// What loads a module: the command, or, where this kernel has none of that name, that another kernel is needed. The
-    /// command where the list of modules (depmod) cannot be read.
-    func loading(_ modules: String...) -> [String] {
-        let command = ["modprobe \(modules.joined(separator: " "))"]
-        guard case .success(let release) = read("/proc/sys/kernel/osrelease") else { return command }
-        let folder = "/lib/modules/\(release)"
-        func other(_ names: [String]) -> String { "a kernel with \(names.joined(separator: ", ")): this one has " }
-        do throws(Errno) {
-            let names = try kernel.contents(of: "\(folder)/modules.dep").split(separator: "\n").compactMap { line in
-                line.prefix { $0 != ":" }.split(separator: "/").last.map {
-                    Diagnosis.plainName($0.prefix { $0 != "." })
-                }
-            }
-            let absent = modules.filter { !names.contains(Diagnosis.plainName($0)) }
-            return absent.isEmpty ? command : [other(absent) + "no such module"]
-        } catch {
-            return error == .noEntry ? [other(modules) + "no modules (\(folder) has no modules.dep)"] : command
-        }
-    }
+    static let driverFolder = "/sys/bus/pci/drivers/\(DriverBinding.driver)"
 
-    /// Names of modules may have "-" where the kernel has "_".
-    private static func plainName(_ name: some StringProtocol) -> String { String(name).replacing("-", with: "_") }
+    /// See ``KernelModules/loading(_:)``.
+    func loading(_ names: String...) -> [String] { modules.loading(names) }
 
     private func read(_ path: String) -> Result<String, Errno> {
         do throws(Errno) {
@@ -58,25 +46,27 @@ extension Diagnosis {
                 Finding(
                     "kernel.symbols-unread", .kernel, .unread,
                     "/proc/kallsyms could not be read (\(error.name)), so whether VFIO exports dma-bufs is not known",
+                    why: Unread("/proc/kallsyms", error, kernel).why + "; a device that is opened can be asked itself",
                     next: ["peerlab doctor --open"], stops: [.export, .hints]))
             return
         }
         let isThere = table.found.contains(Diagnosis.export)
         if isThere {
             add(Finding("kernel.export", .kernel, .fine, "its VFIO exports dma-bufs (\(Diagnosis.export) is there)"))
-        } else if hasDriver == true {
+        } else if let reason = reasonAgainstExport {
             add(
                 Finding(
-                    "kernel.no-export", .kernel, .obstacle,
-                    "its VFIO exports no dma-bufs: vfio-pci is loaded without \(Diagnosis.export)",
+                    "kernel.no-export", .kernel, .obstacle, "its VFIO exports no dma-bufs: \(reason)",
                     why: "no BAR can be given to another device as a dma-buf",
                     next: ["a kernel with CONFIG_VFIO_PCI_DMABUF=y and CONFIG_PCI_P2PDMA=y"], stops: [.export]))
         } else {
             add(
                 Finding(
                     "kernel.export-unknown", .kernel, .unread,
-                    "whether its VFIO exports dma-bufs cannot be told while vfio-pci is not loaded",
-                    next: loading("vfio-pci"), stops: [.export]))
+                    "whether its VFIO exports dma-bufs cannot be told while vfio-pci is not "
+                        + (hasDriver == nil ? "known to be loaded" : "loaded"),
+                    why: "/proc/kallsyms lists functions of the modules that are loaded",
+                    next: hasDriver == nil ? ["peerlab doctor --open"] : loading("vfio-pci"), stops: [.export]))
         }
         if table.found.contains(TPHSymbols.feature) {
             add(Finding("kernel.hints", .kernel, .fine, "it has DMA_BUF_TPH (\(TPHSymbols.feature) is there)"))
@@ -89,45 +79,37 @@ extension Diagnosis {
         }
     }
 
+    /// Why VFIO exports nothing, by what is loaded or by the kernel's options; nil where neither tells.
+    private var reasonAgainstExport: String? {
+        if hasDriver == true { return "vfio-pci is loaded without \(Diagnosis.export)" }
+        guard let config = modules.config else { return nil }
+        return ["VFIO_PCI", "VFIO_PCI_DMABUF"].first { config[$0] == "n" }.flatMap(modules.reason)
+    }
+
     // MARK: Limits
 
     mutating func examineLimits() {
-        guard let text = try? kernel.contents(of: "/proc/self/limits"),
-            let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Max locked memory") }),
-            let soft = line.dropFirst(17).split(separator: " ").first
-        else {
-            add(
-                Finding(
-                    "limits.unread", .limits, .unread, "RLIMIT_MEMLOCK could not be read (/proc/self/limits)"))
-            return
+        guard let limit = LockedMemoryLimit(kernel) else {
+            return add(
+                unread("limits.unread", .limits, "RLIMIT_MEMLOCK could not be read", at: "/proc/self/limits"))
         }
-        guard let bytes = UInt64(soft), bytes < Diagnosis.enoughLocked else {
-            let amount = UInt64(soft).map(Diagnosis.size) ?? "unlimited"
-            add(Finding("limits.memlock", .limits, .fine, "RLIMIT_MEMLOCK is \(amount)"))
-            return
+        guard let bytes = limit.bytes, bytes < Diagnosis.enoughLocked else {
+            let amount = limit.bytes.map(Diagnosis.size) ?? "unlimited"
+            return add(Finding("limits.memlock", .limits, .fine, "RLIMIT_MEMLOCK is \(amount)"))
         }
-        let isPrivileged = holdsIPCLock
+        let isExempt = limit.isExempt == true
         add(
             Finding(
-                "limits.memlock-small", .limits, isPrivileged == true ? .fine : .note,
+                "limits.memlock-small", .limits, isExempt ? .fine : .note,
                 "RLIMIT_MEMLOCK is \(Diagnosis.size(bytes))"
-                    + (isPrivileged == true ? ", which does not count for this program (CAP_IPC_LOCK)" : ""),
-                why: isPrivileged == true
+                    + (isExempt ? ", which does not count for this program (CAP_IPC_LOCK)" : ""),
+                why: isExempt
                     ? "" : "pinning more memory than that for DMA (mappings, memory regions) answers ENOMEM",
-                next: isPrivileged == true ? [] : ["prlimit --memlock=unlimited --pid $$    (as root, of the shell)"]))
+                next: isExempt ? [] : ["prlimit --memlock=unlimited --pid $$    (as root, of the shell)"]))
     }
 
     /// Bytes that the shipped scenarios pin at most.
     private static let enoughLocked: UInt64 = 64 << 20
-
-    /// Whether this program has CAP_IPC_LOCK; nil where that could not be read. include/uapi/linux/capability.h: 14
-    private var holdsIPCLock: Bool? {
-        guard let text = try? kernel.contents(of: "/proc/self/status"),
-            let line = text.split(separator: "\n").first(where: { $0.hasPrefix("CapEff:") }),
-            let bits = line.split(whereSeparator: \.isWhitespace).last.flatMap({ UInt64($0, radix: 16) })
-        else { return nil }
-        return bits >> 14 & 1 == 1
-    }
 
     /// "64 MiB"
     static func size(_ bytes: UInt64) -> String {

@@ -32,6 +32,8 @@ extension Diagnosis {
     }
 
     private mutating func addNoNIC() {
+        // Where their list could not be read, that was said.
+        guard !findings.contains(where: { $0.id == "nic.unread" }) else { return }
         let mellanox = functions.filter { $0.id.hasPrefix("15b3:") && !isBridge($0.address) }
         let loaded = mellanox.contains { $0.driver == "mlx5_core" }
         add(
@@ -83,7 +85,10 @@ extension Diagnosis {
 
     private mutating func examinePorts(_ name: String, _ path: String) {
         guard let ports = try? kernel.list("\(path)/ports"), !ports.isEmpty else {
-            add(Finding("nic.port-unread", .nics, name, .unread, "the state of its ports could not be read"))
+            add(
+                unread(
+                    "nic.port-unread", .nics, of: name, "the state of its ports could not be read",
+                    at: "\(path)/ports"))
             return
         }
         let states = ports.sorted().map { port in
@@ -165,7 +170,9 @@ extension Diagnosis {
         default:
             add(
                 Finding(
-                    "nic.odp-unread", .nics, name, .unread, "whether it handles page faults is not known: \(reason)"))
+                    "nic.odp-unread", .nics, name, .unread, "whether it handles page faults is not known: \(reason)",
+                    why: "registering a page with on-demand paging answers EOPNOTSUPP where it does not",
+                    next: ["ibv_devinfo -v -d \(name)    (lists what it can do on demand)"]))
         }
         return odp
     }
@@ -222,7 +229,9 @@ extension Diagnosis {
                 add(
                     Finding(
                         "nic.data-direct-unread", .nics, name, .unread,
-                        "whether it has a data direct function is not known: \(error.errno.name)"))
+                        "whether it has a data direct function is not known: \(error.errno.name)",
+                        why: "registering a dma-buf that is none answers EBADF where it has one",
+                        next: ["dmesg | tail    (as root: its driver may say why)"]))
             }
         }
     }
@@ -236,7 +245,9 @@ extension Diagnosis {
             add(
                 Finding(
                     "nic.dmah-unread", .hints, name, .unread,
-                    "whether it has DMA handles (DMAH) is not known: \(refusal.errno.name)", stops: [.handles]))
+                    "whether it has DMA handles (DMAH) is not known: \(refusal.errno.name)",
+                    why: "making one answers EOPNOTSUPP where it has none",
+                    next: ["dmesg | tail    (as root: its driver may say why)"], stops: [.handles]))
             return
         }
         add(

@@ -21,6 +21,7 @@ extension Diagnosis {
                 Finding(
                     "route.more", .routes, .unread,
                     "the ways of \(others.count) more devices, and their hints, were not looked at: \(Diagnosis.list(others))",
+                    why: Diagnosis.fewShown,
                     next: ["peerlab doctor --device ADDRESS-OR-NAME    (looks at that one first)"]))
         }
         for client in shown(importers) {
@@ -41,7 +42,7 @@ extension Diagnosis {
         return others.filter(names.contains).map { name in
             Finding(
                 "device.unexamined", .routes, name, .unread, "its ways and hints were not looked at",
-                why: "of each kind of device \(Diagnosis.mostShown) are, by address",
+                why: Diagnosis.fewShown,
                 next: ["peerlab doctor --device \(name) ..."], stops: [.registration, .hints, .importer])
         }
     }

@@ -7,12 +7,14 @@ extension Diagnosis {
         let words = commandLine?.filter { $0.contains("iommu") }.joined(separator: " ")
         let told = words.map { $0.isEmpty ? "" : "; command line: \($0)" } ?? "; the command line could not be read"
         let groups: [String]
-        do throws(Errno) { groups = try kernel.list("/sys/kernel/iommu_groups") } catch {
-            guard error != .noEntry else { return addNoIOMMU(told) }
+        let path = "/sys/kernel/iommu_groups"
+        do throws(Errno) { groups = try kernel.list(path) } catch {
+            guard error != .noEntry || kernel.isHidden(path) else { return addNoIOMMU(told) }
             add(
-                Finding(
-                    "iommu.unread", .iommu, .unread, "the IOMMU groups could not be read (\(error.name))",
-                    stops: [.vfio]))
+                unread(
+                    "iommu.unread", .iommu,
+                    "the IOMMU groups could not be read (\(error.name)), so whether it is on is not known\(told)",
+                    at: path, stops: [.vfio, .export, .iommufd]))
             return
         }
         guard !groups.isEmpty else { return addNoIOMMU(told) }
@@ -23,10 +25,11 @@ extension Diagnosis {
             guard let address = nic.address, let function = functions.first(where: { $0.address == address }),
                 let group = function.group
             else { continue }
-            guard let type = try? kernel.attribute("/sys/kernel/iommu_groups/\(group)/type") else {
+            guard let type = try? kernel.attribute("\(path)/\(group)/type") else {
                 add(
-                    Finding(
-                        "iommu.mode-unread", .iommu, nic.name, .unread, "the type of group \(group) could not be read"))
+                    unread(
+                        "iommu.mode-unread", .iommu, of: nic.name, "the type of group \(group) could not be read",
+                        at: "\(path)/\(group)/type"))
                 continue
             }
             if type == "identity" {
@@ -49,6 +52,9 @@ extension Diagnosis {
         let inFirmware =
             "switch on VT-d or AMD-Vi in the firmware setup; then intel_iommu=on (Intel) on the kernel command line"
         let inHost = "its host must give it an IOMMU (QEMU: -device intel-iommu)"
+        let options = ["INTEL_IOMMU", "AMD_IOMMU", "VIRTIO_IOMMU"]
+        let isUnbuilt = modules.config.map { config in options.allSatisfy { config[$0] == "n" } } ?? false
+        let needed = isUnbuilt ? modules.lacking(["INTEL_IOMMU or CONFIG_AMD_IOMMU"]) : []
         let unsafe = (try? kernel.attribute("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")) == "Y"
         add(
             Finding(
@@ -57,9 +63,10 @@ extension Diagnosis {
                 why: unsafe
                     ? "VFIO takes devices all the same (enable_unsafe_noiommu_mode), and their DMA reaches all memory"
                     : "VFIO takes no device without one",
-                next: isGuest == true
-                    ? ["this is a virtual machine: \(inHost)"]
-                    : [inFirmware] + (isGuest == nil ? ["if this is a virtual machine, \(inHost)"] : []),
+                next: needed
+                    + (isGuest == true
+                        ? ["this is a virtual machine: \(inHost)"]
+                        : [inFirmware] + (isGuest == nil ? ["if this is a virtual machine, \(inHost)"] : [])),
                 stops: unsafe ? [.iommufd] : [.vfio, .export, .iommufd]))
     }
 
@@ -73,34 +80,55 @@ extension Diagnosis {
     mutating func examineVFIO() {
         switch hasDriver {
         case true: add(Finding("vfio.driver", .vfio, .fine, "vfio-pci is loaded"))
-        case nil: add(Finding("vfio.driver-unread", .vfio, .unread, "whether vfio-pci is loaded could not be read"))
-        default:
+        case nil:
             add(
-                Finding(
-                    "vfio.no-driver", .vfio, .obstacle, "vfio-pci is not loaded", why: "it gives devices to programs",
-                    next: loading("vfio-pci"), stops: [.vfio, .export, .hints]))
+                unread(
+                    "vfio.driver-unread", .vfio, "whether vfio-pci is loaded could not be read",
+                    at: Diagnosis.driverFolder, stops: [.vfio, .export, .hints]))
+        default: add(withoutDriver)
         }
-        examineNode("/dev/iommu", "iommu", "iommufd", "iommufd", .iommufd, "CONFIG_IOMMUFD")
-        examineNode("/dev/vfio/vfio", "vfio", "type1 containers", "vfio-pci", .type1, "CONFIG_VFIO_GROUP")
+        examineNode("/dev/iommu", "iommu", "iommufd", "iommufd", .iommufd, "IOMMUFD")
+        // Kernels before 6.6 do not know VFIO_GROUP, and have it where they have VFIO.
+        let option = modules.config?.isSwitchedOff("VFIO_GROUP") == false ? "VFIO" : "VFIO_GROUP"
+        examineNode("/dev/vfio/vfio", "vfio", "type1 containers", "vfio-pci", .type1, option)
+    }
+
+    /// Without vfio-pci, what there is of VFIO: other drivers of it (mlx5_vfio_pci and the like) have devices, or nothing does.
+    private var withoutDriver: Finding {
+        if let other = exporters.first {
+            return Finding(
+                "vfio.no-driver", .vfio, .note,
+                "vfio-pci is not loaded, but another driver of VFIO is: \(other.driver ?? "") has \(other.address)",
+                why: "that one gives its devices to programs; for others it takes vfio-pci", next: loading("vfio-pci"))
+        }
+        let isThere = kernel.isThere("/sys/class/misc/vfio") == true
+        return Finding(
+            "vfio.no-driver", .vfio, .obstacle,
+            isThere ? "VFIO is there (/dev/vfio/vfio), but vfio-pci is not loaded" : "vfio-pci is not loaded",
+            why: "it gives PCI devices to programs" + (modules.reason("VFIO_PCI").map { "; \($0)" } ?? ""),
+            next: loading("vfio-pci"), stops: [.vfio, .export, .hints])
     }
 
     /// Opens a node of a misc device. Where nothing is registered for it, opening would load a module, and is not done.
     private mutating func examineNode(
         _ path: String, _ misc: String, _ name: String, _ module: String, _ purpose: Finding.Purpose, _ option: String
     ) {
-        do throws(Errno) { _ = try kernel.list("/sys/class/misc/\(misc)") } catch {
-            guard error == .noEntry else {
+        let registration = "/sys/class/misc/\(misc)"
+        do throws(Errno) { _ = try kernel.list(registration) } catch {
+            guard error == .noEntry, !kernel.isHidden(registration) else {
                 add(
-                    Finding(
-                        "\(purpose).unread", .vfio, .unread, "\(name): \(path) could not be tried (\(error.name))",
-                        stops: [purpose]))
+                    unread(
+                        "\(purpose).unread", .vfio,
+                        "\(name): \(path) was not tried, as whether anything is registered for it could not be read "
+                            + "(\(error.name))", at: registration, stops: [purpose]))
                 return
             }
             add(
                 Finding(
                     "\(purpose).missing", .vfio, .obstacle, "\(name): nothing answers at \(path)",
-                    why: "the kernel has no \(option), or its module is not loaded",
-                    next: loading(module), stops: [purpose]))
+                    why: modules.reason(option) ?? "the kernel has no CONFIG_\(option), or its module is not loaded",
+                    next: modules.config?[option] == "n" ? modules.lacking([option]) : loading(module),
+                    stops: [purpose]))
             return
         }
         let result = kernel.open(path, flags: O_RDWR | O_CLOEXEC)

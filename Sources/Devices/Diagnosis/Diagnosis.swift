@@ -46,6 +46,8 @@ public struct Diagnosis {
 
     private let read = Read()
     let kernel: any Kernel
+    /// What the kernel was built with, and what loads its modules.
+    let modules: KernelModules
     let depth: Depth
     /// How the DMA_BUF_TPH feature is found.
     let tph: TPHChoice
@@ -68,6 +70,7 @@ public struct Diagnosis {
         labScripts: String = "scripts/lab"
     ) {
         self.kernel = kernel
+        modules = KernelModules(kernel)
         self.depth = depth
         self.tph = tph
         self.named = named.map { PCIAddress($0)?.description ?? $0 }
@@ -96,19 +99,20 @@ public struct Diagnosis {
     private mutating func readFunctions() {
         do throws(Failure) { functions = try PCIFunction.all(kernel: kernel) } catch {
             add(
-                Finding(
-                    "pci.unread", .kernel, .unread, "the PCI functions could not be read: \(error.message)",
-                    stops: [.vfio]))
+                unread(
+                    "pci.unread", .kernel, "the PCI functions could not be read (\(error.errno.name))", error,
+                    stops: [.vfio, .export, .hints]))
         }
     }
 
     private mutating func readNICs() {
         var names: [String] = []
-        do throws(Errno) { names = try kernel.list("/sys/class/infiniband") } catch {
-            if error != .noEntry {
+        let path = "/sys/class/infiniband"
+        do throws(Errno) { names = try kernel.list(path) } catch {
+            if error != .noEntry || kernel.isHidden(path) {
                 add(
-                    Finding(
-                        "nic.unread", .nics, .unread, "/sys/class/infiniband could not be read (\(error.name))",
+                    unread(
+                        "nic.unread", .nics, "the RDMA devices could not be read (\(error.name))", at: path,
                         stops: [.rdma, .registration, .handles]))
             }
         }
@@ -158,6 +162,8 @@ public struct Diagnosis {
 
     /// How many of a kind are shown, so that the report of a machine with hundreds can be read.
     static let mostShown = 12
+    /// Why others are not.
+    static let fewShown = "of each kind of device \(mostShown) are looked at, by address"
 
     /// The functions of a kind that are shown: those that were named, then those with the lowest addresses; by address.
     func shown(_ functions: [PCIFunction]) -> [PCIFunction] {

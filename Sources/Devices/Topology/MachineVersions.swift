@@ -9,25 +9,15 @@ extension MachineTopology {
         "INFINIBAND_USER_ACCESS", "MLX5_INFINIBAND", "RDMA_RXE",
     ]
 
-    /// What software runs the devices: the kernel's options ("kernel config"), as far as its distribution left them in a
-    /// file; drivers that are modules with a version ("driver"); firmware of RDMA devices ("firmware").
+    /// What software runs the devices: the kernel's options ("kernel config"), where a file has them; drivers that are modules with a version ("driver"); firmware of RDMA devices ("firmware").
     public static func versions(kernel: any Kernel) -> [Line] {
         config(kernel) + drivers(kernel) + firmware(kernel)
     }
 
     private static func config(_ kernel: any Kernel) -> [Line] {
-        guard let release = try? kernel.attribute("/proc/sys/kernel/osrelease") else { return [] }
-        let paths = [
-            "/boot/config-\(release)", "/lib/modules/\(release)/config", "/lib/modules/\(release)/build/.config",
-        ]
-        guard let text = paths.lazy.compactMap({ try? kernel.contents(of: $0) }).first else { return [] }
-        var values: [Substring: Substring] = [:]
-        for line in text.split(separator: "\n") where line.hasPrefix("CONFIG_") {
-            guard let equals = line.firstIndex(of: "=") else { continue }
-            values[line[..<equals].dropFirst(7)] = line[line.index(after: equals)...]
-        }
+        guard let config = KernelConfig(kernel) else { return [] }
         var line = Line("kernel config")
-        for option in options { line.add(option, values[option[...]].map(String.init) ?? "n") }
+        for option in options { line.add(option, config[option]) }
         return [line]
     }
 

@@ -7,7 +7,14 @@ extension Kernel {
         do throws(Errno) {
             _ = try list(folder)
             return true
-        } catch { return error == .noEntry ? false : nil }
+        } catch { return error == .noEntry && !isHidden(folder) ? false : nil }
+    }
+
+    /// Whether the part of sysfs with a path (/sys/bus, /sys/class, /sys/kernel) is missing or empty, as in a container that does
+    /// not show it: every kernel has these, so that what is not there is not read, and not known to be absent.
+    func isHidden(_ path: String) -> Bool {
+        let part = "/" + path.split(separator: "/").prefix(2).joined(separator: "/")
+        do throws(Errno) { return try list(part).isEmpty } catch { return error == .noEntry }
     }
 
     /// A number in hexadecimal, "0x8086"; nil where the file is not there, or is none.

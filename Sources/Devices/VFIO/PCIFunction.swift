@@ -63,9 +63,10 @@ public struct PCIFunction: Sendable {
         do throws(Errno) {
             _ = try kernel.list(path)
         } catch {
+            let absence = "no such PCI function here; there \(PCIFunction.listed(kernel))"
             throw Failure(
                 "open", error, object: "\(address)",
-                hint: error == .noEntry ? "no such PCI function here; there \(PCIFunction.listed(kernel))" : nil)
+                hint: error == .noEntry ? kernel.isHidden(path) ? Unread.hiddenSysfs : absence : nil)
         }
         /// What is there; nil where nothing is. Any other refusal must not look like that.
         func found<Value>(_ name: String, _ body: (String) throws(Errno) -> Value) throws(Failure) -> Value? {
@@ -107,7 +108,11 @@ public struct PCIFunction: Sendable {
     public static func all(kernel: any Kernel) throws(Failure) -> [PCIFunction] {
         let names: [String]
         do throws(Errno) { names = try kernel.list("/sys/bus/pci/devices") } catch {
-            guard error == .noEntry else { throw Failure("open", error, object: "/sys/bus/pci/devices") }
+            let isHidden = kernel.isHidden("/sys/bus")
+            guard error == .noEntry, !isHidden else {
+                throw Failure(
+                    "open", error, object: "/sys/bus/pci/devices", hint: isHidden ? Unread.hiddenSysfs : nil)
+            }
             return []
         }
         var functions: [PCIFunction] = []

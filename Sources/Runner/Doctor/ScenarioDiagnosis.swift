@@ -47,7 +47,8 @@ public struct ScenarioDiagnosis {
                 DeviceChoice.Machine(
                     nics: {
                         let names = diagnosis.nics.map(\.name)
-                        return (names, names.isEmpty ? "this machine has no RDMA device" : "")
+                        let unread = diagnosis.findings.first { $0.id == "nic.unread" }?.line
+                        return (names, names.isEmpty ? unread ?? "this machine has no RDMA device" : "")
                     }, advice: { diagnosis.advice(onBinding: $0) }))
             for option in scenario.options where option.isDevice {
                 guard case .string(let text)? = chosen.values[option.name] else { continue }
@@ -90,9 +91,11 @@ public struct ScenarioDiagnosis {
             return finding.stops.isEmpty ? finding.state != .unread : !finding.stops.isDisjoint(with: purposes)
         }
         findings = concerned.map(\.ofUsed)
-        if lacking != nil || findings.contains(where: { $0.state == .obstacle }) {
+        // A device that could not be read may be there.
+        let isUnread = found.contains { ["pci.unread", "nic.unread"].contains($0.id) }
+        if (lacking != nil && !isUnread) || findings.contains(where: { $0.state == .obstacle }) {
             verdict = .doesNot
-        } else if findings.contains(where: { $0.state == .unread }) {
+        } else if lacking != nil || findings.contains(where: { $0.state == .unread }) {
             verdict = .undecided
         }
     }

@@ -36,6 +36,8 @@ public struct Topology: Sendable {
     public var lockedMemory: UInt64?
     /// Paths that the program may not open or list, with all below them.
     public var denied: [String] = []
+    /// Paths that the program does not see, with all below them: what a container does not show.
+    public var hidden: [String] = []
     /// The kernel's command line.
     public var commandLine = "ro quiet"
     /// How the links carry packets, which decides what headers look like.

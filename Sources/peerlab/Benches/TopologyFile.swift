@@ -41,7 +41,7 @@ enum TopologyFile {
     static func topology(_ fields: Fields) throws(ErrorValue) -> Topology {
         try fields.allow([
             "name", "kernel", "iommu", "devices", "ports", "host_bridges", "platform", "links", "files",
-            "symlinks", "claimed", "rdma", "privileged", "denied", "memlock",
+            "symlinks", "claimed", "rdma", "privileged", "denied", "hidden", "memlock",
         ])
         let kernel = try fields.table("kernel")
         try kernel.allow(["release", "tph", "tph_feature", "iommufd", "command_line"])
@@ -71,6 +71,7 @@ enum TopologyFile {
         bench.links = try fields.texts("symlinks")
         bench.claimed = try fields.values("claimed", "paths") { if case .string(let path) = $0 { path } else { nil } }
         bench.denied = try fields.values("denied", "paths") { if case .string(let path) = $0 { path } else { nil } }
+        bench.hidden = try fields.values("hidden", "paths") { if case .string(let path) = $0 { path } else { nil } }
         return bench
     }
 
