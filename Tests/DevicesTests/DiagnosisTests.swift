@@ -143,6 +143,15 @@ import Testing
         #expect(found.next.first?.hasPrefix("sudo chown $USER /dev/") == true)
     }
 
+    /// A container shows sysfs, and of /dev only what it was given.
+    @Test(arguments: [("/dev/iommu", "iommufd.refused"), ("/dev/vfio/vfio", "type1.refused")])
+    func nodesThatAreHiddenAreNamed(_ path: String, _ id: String) throws {
+        var topology = Topology.standard
+        topology.hidden = [path]
+        let found = try #require(diagnosis(SimKernel(topology), opens: false).findings.first { $0.id == id })
+        #expect(found.why.contains("this program's /dev") && found.next.first?.contains("--device \(path)") == true)
+    }
+
     /// modprobe is not advised where the kernel has no such module.
     @Test func whatIsNotThereIsNotLoaded() throws {
         var topology = Topology.standard

@@ -145,10 +145,19 @@ extension Diagnosis {
         _ id: String, _ area: Finding.Area, _ subject: String, _ path: String, _ errno: Errno, _ name: String,
         stops: Set<Finding.Purpose>
     ) -> Finding {
-        let isRight = errno == .denied || errno == .notPermitted
+        let reason: (why: String, next: [String]) =
+            switch errno {
+            case .denied, .notPermitted:
+                ("it belongs to another user", ["sudo chown $USER \(path)    (or run as root)"])
+            case .noEntry:
+                (
+                    "sysfs has it, and this program's /dev does not show its node, as in a container",
+                    ["run it where the machine's \(path) is shown    (docker run --device \(path))"]
+                )
+            default: ("", [])
+            }
         return Finding(
             id, area, subject, .obstacle, "\(name): \(path) cannot be opened: \(errno.name) (\(errno.message))",
-            why: isRight ? "it belongs to another user" : "",
-            next: isRight ? ["sudo chown $USER \(path)    (or run as root)"] : [], stops: stops)
+            why: reason.why, next: reason.next, stops: stops)
     }
 }
