@@ -123,6 +123,7 @@ public enum ResultsText {
     private static func word(_ kind: BatchComparison.RunChange.Kind) -> String {
         switch kind {
         case .fails: "fails now"
+        case .failsNotRunBefore: "fails, was not run before"
         case .flaky: "flaky now"
         case .skipped: "skipped now"
         case .missing: "missing now"

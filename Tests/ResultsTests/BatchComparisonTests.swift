@@ -67,7 +67,7 @@ import Testing
         ([.skip, .pass], [.skip], .skipped, true),
         ([.fail], [.skip, .pass], .mended, false), ([.pass], [.notRun], .missing, true),
         ([.pass], [.interrupted], .notRun, false),
-        ([], [.pass], .new, false), ([], [.fail], .fails, true), ([.fail], [.fail, .pass], .flaky, true),
+        ([], [.pass], .new, false), ([], [.fail], .failsNotRunBefore, true), ([.fail], [.fail, .pass], .flaky, true),
         ([.pass], [.expectedFailure], .known, false), ([.fail], [.expectedFailure], .known, false),
         ([.expectedFailure], [.fail], .fails, true), ([.expectedFailure], [.unexpectedPass], .mended, false),
     ])

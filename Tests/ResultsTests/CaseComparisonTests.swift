@@ -43,18 +43,35 @@ import Testing
                 [("a", .pass), ("b", .fail)], [("a", .pass), ("b", .notSelected)], ["notRun a.lua > b"], false
             ),
             ([("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .pass)], [], false),
-            ([("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .fail)], [], false),
-            ([("a", .fail), ("b", .notSelected)], [("a", .pass), ("b", .fail)], ["mended a.lua > a"], false),
+            // What was not run before may fail for the first time now.
+            (
+                [("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .fail)],
+                ["failsNotRunBefore a.lua > b"], true
+            ),
+            (
+                [("a", .pass), ("b", .notRun)], [("a", .pass), ("b", .fail)],
+                ["fails a.lua", "failsNotRunBefore a.lua > b"], true
+            ),
+            (
+                [("a", .fail), ("b", .notSelected)], [("a", .pass), ("b", .fail)],
+                ["mended a.lua > a", "failsNotRunBefore a.lua > b"], true
+            ),
+            (
+                [("a", .pass), ("b", .notSelected)], [("a", .pass), ("b", .expectedFailure)], [], false
+            ),
             (
                 [("a", .pass), ("b", .fail)], [("a", .fail), ("b", .notSelected)],
                 ["fails a.lua > a", "notRun a.lua > b"], true
             ),
             // None is selected.
             ([("a", .pass), ("b", .fail)], [("a", .notSelected), ("b", .notSelected)], ["notRun a.lua"], false),
-            ([("a", .notSelected), ("b", .notSelected)], [("a", .pass), ("b", .fail)], [], false),
+            (
+                [("a", .notSelected), ("b", .notSelected)], [("a", .pass), ("b", .fail)],
+                ["failsNotRunBefore a.lua", "failsNotRunBefore a.lua > b"], true
+            ),
             ([("a", .pass), ("b", .skip)], [("a", .pass), ("b", .pass)], ["mended a.lua > b"], false),
             ([("a", .pass)], [("a", .pass), ("b", .pass)], ["new a.lua > b"], false),
-            ([("a", .pass)], [("a", .pass), ("b", .fail)], ["fails a.lua", "fails a.lua > b"], true),
+            ([("a", .pass)], [("a", .pass), ("b", .fail)], ["fails a.lua", "failsNotRunBefore a.lua > b"], true),
             // The order says nothing.
             ([("a", .pass), ("b", .pass)], [("b", .pass), ("a", .pass)], [], false),
             // Cases of one name.
@@ -82,6 +99,12 @@ import Testing
         #expect(
             Self.changes(BatchComparisonTests.compare([two], [crash])) == [
                 "otherwise a.lua", "missing a.lua > a", "missing a.lua > b", "fails a.lua > outside its cases",
+            ])
+        // Where not all cases were selected before, what is outside of them was not run whole.
+        let some = try Self.record([("a", .pass), ("b", .notSelected)])
+        #expect(
+            Self.changes(BatchComparisonTests.compare([some], [try Self.record([("a", .pass)], outside: true)])) == [
+                "failsNotRunBefore a.lua > outside its cases"
             ])
         // Where nothing of the run is left, its own line says it.
         #expect(Self.changes(BatchComparisonTests.compare([other], [])) == ["missing a.lua"])

@@ -9,6 +9,8 @@ public struct BatchComparison: Sendable {
         public enum Kind: Int, Sendable, CaseIterable, Comparable {
             /// It did not fail before, and fails now.
             case fails
+            /// It was not run before, and fails now: nothing tells how it would have ended then.
+            case failsNotRunBefore
             /// It passed before without a retry. Now it passes only when retried, or in some repetitions.
             case flaky
             /// It was run before, and is skipped now.
@@ -125,11 +127,9 @@ public struct BatchComparison: Sendable {
     }
 
     private static func kind(_ before: Tally?, _ now: Tally?, wasPlanned: Bool, isPlanned: Bool) -> RunChange.Kind? {
-        // Nobody knows how one ended before that was not selected.
-        if let before, before.outcomes.isEmpty { return nil }
         guard let before, before.isKnown else {
             guard let now, now.isKnown else { return nil }
-            return now.hasBad ? .fails : before != nil || wasPlanned ? nil : .new
+            return now.hasBad ? .failsNotRunBefore : before != nil || wasPlanned ? nil : .new
         }
         guard let now, now.isKnown else {
             return (now?.isLost ?? false) || !isPlanned && now == nil ? .missing : .notRun
