@@ -13,6 +13,38 @@ import Testing
         }
     }
 
+    /// A comment names the bench to who reads nothing but the file: a result of a model or of emulated devices must not
+    /// pass for one of hardware.
+    @Test(arguments: [ResultForm.ktap, .tap])
+    func theBenchIsAComment(_ form: ResultForm) throws {
+        let line = form == .ktap ? "KTAP version 1\n1..1\n" : "TAP version 13\n1..1\n"
+        #expect(try Self.text(form, [JournalTests.record("a")]).hasPrefix(line + "# bench: sim (simulated)\n"))
+        func text(_ bench: String, simulated: Bool, _ record: RunRecord) throws -> String {
+            let header = BatchHeader(
+                version: "1", arguments: [], directory: "/", started: "", bench: bench, simulated: simulated)
+            return try JournalTests.withFile { path in
+                let batch = BatchComparisonTests.Batch(header: header, records: [record])
+                try form.write(batch, to: try ResultFile(path))
+                return try JournalTests.text(of: path)
+            }
+        }
+        let sim = "bench: sim (standard); simulated, not a hardware result"
+        #expect(try text(sim, simulated: true, JournalTests.record("a")).hasPrefix(line + "# \(sim)\n"))
+        // Text of a stranger's journal stays in its line, and makes no directive.
+        let odd = try text("bench: host\nok 1 # SKIP", simulated: false, JournalTests.record("a"))
+        #expect(odd.split(separator: "\n")[2].hasPrefix("# bench: host") && !odd.contains("# SKIP"))
+        // A run of another kind of bench than its batch's, in merged journals.
+        var other = try CaseComparisonTests.record([("one", .pass)], id: "a.lua")
+        #expect(!(try text("bench: host (this machine)", simulated: false, other)).contains("emulated"))
+        let json = String(decoding: try JSONEncoder().encode(other), as: UTF8.self)
+            .replacingOccurrences(of: "\"bench\":\"host\"", with: "\"bench\":\"lab\"")
+            .replacingOccurrences(of: "\"bench_description\":\"\"", with: "\"bench_description\":\"QEMU, emulated\"")
+        other = try JSONDecoder().decode(RunRecord.self, from: Data(json.utf8))
+        let told = try text("bench: host (this machine)", simulated: false, other)
+        #expect(told.hasPrefix(line + "# bench: host (this machine)\n# bench: lab (QEMU, emulated)\n"))
+        #expect(try text("bench: lab", simulated: false, other).hasPrefix(line + "# bench: lab (emulated)\n"))
+    }
+
     /// A run whose first case fails as expected, or passes though it was expected to fail.
     private static func known(isGone: Bool) throws -> RunRecord {
         var record = try CaseComparisonTests.record([("one", .fail), ("two", .pass)], id: "a.lua")

@@ -57,6 +57,21 @@ enum TestLine {
         isExpected ? " # TODO \(name(reason ?? "expected to fail"))" : ""
     }
 
+    /// "# bench: sim (standard: ...); simulated, not a hardware result", a comment in both protocols. It comes after the
+    /// plan: between version and plan, some parsers refuse comments.
+    static func bench(_ header: BatchHeader) -> String {
+        let word = header.simulated ? "simulated" : header.bench.hasPrefix("bench: lab") ? "emulated" : ""
+        let isTold = word.isEmpty || header.bench.contains(word)
+        return "# \(name(header.bench))\(isTold ? "" : " (\(word))")\n"
+    }
+
+    /// The same for one run, where its bench is of another kind than the batch's, as in merged journals; else nothing.
+    static func bench(_ record: RunRecord, in header: BatchHeader) -> String {
+        guard let result = record.result, !"\(header.bench) ".hasPrefix("bench: \(result.bench) ") else { return "" }
+        let simulated = result.simulated ? "; simulated" : ""
+        return "# \(name("bench: \(result.bench) (\(result.bench_description))\(simulated)"))\n"
+    }
+
     static func reason(_ record: RunRecord) -> String { record.reason ?? record.outcome.rawValue }
 
     /// Lines of a text.
@@ -71,10 +86,11 @@ extension Outcome {
 enum KTAP {
     static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
-        text.add("KTAP version 1\n1..\(journal.count)\n")
+        text.add("KTAP version 1\n1..\(journal.count)\n" + TestLine.bench(journal.header))
         var number = 0
         journal.each { record in
             number += 1
+            text.add(TestLine.bench(record, in: journal.header))
             if let result = record.result, result.skipped.isEmpty, !result.cases.isEmpty {
                 text.add("  KTAP version 1\n  1..\(result.cases.count)\n")
                 for (index, one) in result.cases.enumerated() {
@@ -108,10 +124,11 @@ enum KTAP {
 enum TAP {
     static func write(_ journal: some RecordSource, to pieces: inout ResultFile.Pieces) {
         var text = pieces
-        text.add("TAP version 13\n1..\(journal.count)\n")
+        text.add("TAP version 13\n1..\(journal.count)\n" + TestLine.bench(journal.header))
         var number = 0
         journal.each { record in
             number += 1
+            text.add(TestLine.bench(record, in: journal.header))
             let skip = record.outcome == .skip ? " # SKIP \(TestLine.name(TestLine.reason(record)))" : ""
             let todo = TestLine.todo(record.outcome == .expectedFailure, record.expectation)
             text.add("\(record.outcome.isOK ? "ok" : "not ok") \(number) - \(TestLine.name(record.id))\(skip)\(todo)\n")

@@ -55,9 +55,9 @@ struct ABCommand: ParsableCommand {
         let results = try ABResults(self)
         let out = results.descriptor
         let process = try BatchProcess(on, failureTrace: 0)
-        print(process.bench?.line ?? "bench: lab", to: out)
+        print(process.benchLine, to: out)
         process.warmUp()
-        try results.begin(process.bench)
+        try results.begin(process)
         let first = try measure(process, results)
         var deaths = first.deaths
         let comparison = BatchComparison(first.found[0], first.found[1])

@@ -65,20 +65,20 @@ final class ABResults {
     }
 
     /// Begins the journals.
-    func begin(_ bench: Bench?) throws {
+    func begin(_ process: BatchProcess) throws {
         guard page != nil || command.output.isKept else { return }
         do throws(Failure) {
-            try beginJournals(bench)
+            try beginJournals(process)
         } catch { throw ValidationError("cannot keep the results: \(error.message)") }
     }
 
-    private func beginJournals(_ bench: Bench?) throws(Failure) {
+    private func beginJournals(_ process: BatchProcess) throws(Failure) {
         let path = try JournalFolder.path(nil).dropLast(".jsonl".count)
         for side in ["a", "b"] {
             let header = BatchHeader(
                 version: Peerlab.version, arguments: Array(CommandLine.arguments.drop { $0 != "ab" }.dropFirst()),
                 directory: LabRun.absolute("."), started: BatchJournal.timestamp(),
-                bench: bench?.line ?? "bench: lab", simulated: bench?.isSimulated ?? false, runs: command.runs,
+                bench: process.benchLine, simulated: process.bench?.isSimulated ?? false, runs: command.runs,
                 label: command.output.label.map { "\($0).\(side)" }, command: "ab")
             journals.append(try BatchJournal("\(path).\(side).jsonl", header: header))
         }

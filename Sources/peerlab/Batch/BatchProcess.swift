@@ -41,6 +41,9 @@ final class BatchProcess {
         grants = try on.grants.grants(on: bench?.kind ?? "lab")
     }
 
+    /// The bench's line in reports and in the journal.
+    var benchLine: String { bench?.line ?? "bench: lab (\(on.lab.inside))" }
+
     /// Runs an empty script once, so that caches of Swift's runtime are filled before processes are forked.
     func warmUp() {
         guard let bench, bench.isSimulated else { return }

@@ -66,7 +66,7 @@ final class BatchRun {
             arguments: arguments + (seed.map { command.selection.seed == nil ? ["--seed", String($0)] : [] } ?? []),
             directory: BatchRun.directory(),
             started: BatchJournal.timestamp(),
-            bench: process.bench?.line ?? "bench: lab", simulated: process.bench?.isSimulated ?? false,
+            bench: process.benchLine, simulated: process.bench?.isSimulated ?? false,
             shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count,
             label: command.output.name.label)
         let isListed = command.selection.list
@@ -115,7 +115,7 @@ final class BatchRun {
     /// Runs the remaining cells. Returns the exit code.
     func run() throws -> Int32 {
         if command.selection.list { return list() }
-        print(process.bench?.line ?? "bench: lab", to: STDERR_FILENO)
+        print(process.benchLine, to: STDERR_FILENO)
         if let seed { print("shuffled with --seed \(seed)", to: STDERR_FILENO) }
         if plan.leftOut > 0 {
             let files = plan.leftOut == 1 ? "1 file is a module" : "\(plan.leftOut) files are modules"
