@@ -117,28 +117,14 @@ public final class Store {
         public let totals: Totals
     }
 
-    /// Stores a batch; returns its number.
+    /// Stores a batch; returns its number. One that the store has already, such as a batch that was gone on with, keeps
+    /// its number and its label, and gets the runs and the totals of now.
     public func add(_ journal: JournalReader) throws(Failure) -> Int64 {
         do {
             return try queue.write { db in
-                let header = journal.header
-                let encoder = Results.RunRecord.encoder
-                func text(_ value: some Encodable) throws -> String {
-                    String(decoding: try encoder.encode(value), as: UTF8.self)
-                }
-                try db.execute(
-                    sql: """
-                        INSERT INTO batch (started, bench, simulated, directory, arguments, complete, totals, version)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                        """,
-                    arguments: [
-                        header.started, header.bench, header.simulated, header.directory, try text(header.arguments),
-                        journal.isEnded && journal.complaint == nil, try text(journal.totals), header.version,
-                    ])
-                let number = db.lastInsertedRowID
-                try db.execute(
-                    sql: "INSERT INTO about (batch, label, command, parts) VALUES (?, ?, ?, ?)",
-                    arguments: [number, header.label, header.command, try header.parts.map(text)])
+                let known = try Store.number(of: journal, in: db)
+                if let known { try db.execute(sql: "DELETE FROM run WHERE batch = ?", arguments: [known]) }
+                let number = try Store.put(journal, over: known, in: db)
                 let insert = try db.makeStatement(
                     sql: """
                         INSERT INTO run (batch, id, outcome, flaky, started, wall_ns, record) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -149,7 +135,7 @@ public final class Store {
                     do {
                         try insert.execute(arguments: [
                             number, record.id, record.outcome.rawValue, record.flaky, record.started,
-                            Int64(clamping: record.wall), try text(record),
+                            Int64(clamping: record.wall), try Store.json(record),
                         ])
                     } catch { failure = error }
                 }
@@ -159,6 +145,68 @@ public final class Store {
         } catch {
             throw Store.failure("write", error, path)
         }
+    }
+
+    private static func json(_ value: some Encodable) throws -> String {
+        String(decoding: try Results.RunRecord.encoder.encode(value), as: UTF8.self)
+    }
+
+    /// Writes the row of a batch, in place of that of `known`; returns its number.
+    private static func put(_ journal: JournalReader, over known: Int64?, in db: Database) throws -> Int64 {
+        let header = journal.header
+        let isComplete = journal.isEnded && journal.complaint == nil, totals = try json(journal.totals)
+        if let known {
+            try db.execute(
+                sql: "UPDATE batch SET complete = ?, totals = ? WHERE number = ?",
+                arguments: [isComplete, totals, known])
+            return known
+        }
+        try db.execute(
+            sql: """
+                INSERT INTO batch (started, bench, simulated, directory, arguments, complete, totals, version)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                header.started, header.bench, header.simulated, header.directory, try json(header.arguments),
+                isComplete, totals, header.version,
+            ])
+        let number = db.lastInsertedRowID
+        try db.execute(
+            sql: "INSERT INTO about (batch, label, command, parts) VALUES (?, ?, ?, ?)",
+            arguments: [number, header.label, header.command, try header.parts.map(json)])
+        return number
+    }
+
+    /// The number of a journal's batch, where the store has it: one with the same command line, that was begun in the same
+    /// second and shares a run. Batches of one second alone may be several.
+    private static func number(of journal: JournalReader, in db: Database) throws -> Int64? {
+        let header = journal.header
+        let numbers = try Int64.fetchAll(
+            db,
+            sql: """
+                SELECT number FROM batch LEFT JOIN about ON about.batch = batch.number
+                WHERE started = ? AND directory = ? AND arguments = ? AND parts IS ?
+                """,
+            arguments: [
+                header.started, header.directory, try json(header.arguments), try header.parts.map(json),
+            ])
+        guard !numbers.isEmpty else { return nil }
+        let statement = try db.makeStatement(
+            sql: "SELECT 1 FROM run WHERE batch = ? AND id = ? AND started = ? AND wall_ns = ?")
+        var known: Int64?
+        var failure: (any Error)?
+        journal.each { record in
+            // A run of which no process was started has no times of its own.
+            guard known == nil, failure == nil, !record.attempts.isEmpty else { return }
+            do {
+                known = try numbers.first { number in
+                    try Int.fetchOne(
+                        statement, arguments: [number, record.id, record.started, Int64(clamping: record.wall)]) != nil
+                }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return known
     }
 
     /// All batches, oldest first, one by one.

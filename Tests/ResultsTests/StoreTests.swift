@@ -30,6 +30,41 @@ import Testing
         return path
     }
 
+    /// `batch --resume` of a batch that was kept, or of one that had ended: it is one batch.
+    @Test func aBatchThatIsGoneOnWithIsKeptOnce() throws {
+        let folder = try Folder()
+        let (path, place) = (folder.path + "/store", folder.path + "/journal")
+        func keep() throws -> Int64 { try Store(path).add(try JournalReader(place)) }
+        func batches() throws -> [Store.Batch] {
+            var found: [Store.Batch] = []
+            try Store(reading: path).batches { found.append($0) }
+            return found
+        }
+        do {
+            let journal = try BatchJournal(place, header: JournalTests.header)
+            try journal.add(JournalTests.record("a", .fail))
+        }
+        #expect(try keep() == 1)
+        #expect(try Store(path).label(1, "night"))
+        do {
+            let journal = try BatchJournal(place, header: nil)
+            try journal.add(JournalTests.record("b"))
+            try journal.end(at: "2026-01-31T00:00:01Z")
+        }
+        for _ in 1...2 { #expect(try keep() == 1) }
+        let kept = try batches()
+        #expect(kept.count == 1 && kept[0].isComplete && kept[0].totals.all == 2 && kept[0].header.label == "night")
+        #expect(try Store(reading: path).batch(1)?.count == 2)
+        // Another batch of the same second and the same command line: its runs are other ones.
+        unlink(place)
+        let journal = try BatchJournal(place, header: JournalTests.header)
+        var record = JournalTests.record("a", .fail)
+        record.attempts[0].wall_ns += 1
+        try journal.add(record)
+        #expect(try keep() == 2)
+        #expect(try batches().count == 2)
+    }
+
     private static func change(_ path: String, _ statements: [String]) throws {
         var options = Configuration()
         options.foreignKeysEnabled = false
@@ -168,7 +203,9 @@ import Testing
                 version: "1", arguments: [], directory: "/", started: "2026-01-31T00:00:00Z", bench: "bench: sim",
                 simulated: true, label: label, command: name == "3" ? "ab" : nil)
             let journal = try BatchJournal(folder.path + "/" + name, header: header)
-            try journal.add(JournalTests.record("a.lua", .fail, reason: "No \"way\""))
+            var record = JournalTests.record("a.lua", .fail, reason: "No \"way\"")
+            record.attempts[0].wall_ns += try #require(UInt64(name))
+            try journal.add(record)
             try journal.end(at: "2026-01-31T00:00:01Z")
             _ = try Store(path).add(try JournalReader(folder.path + "/" + name))
         }
@@ -198,6 +235,7 @@ import Testing
                 var record = JournalTests.record("a.lua", .pass)
                 record.id = id
                 record.started = "2026-01-31T00:00:0\(second)Z"
+                record.attempts[0].wall_ns += try #require(UInt64(batch))
                 try journal.add(record)
             }
             try journal.end(at: "2026-01-31T00:00:03Z")

@@ -23,6 +23,8 @@ final class BatchRun {
     private let files: [(form: ResultForm, file: ResultFile)]
     let plan: BatchPlan
     private let seed: UInt64?
+    /// Whether a resumed batch had ended, so that nothing is left to run.
+    private let wasEnded: Bool
     var waiting: [Int] = []
     var next = 0
     /// Earlier attempts of cells that are to be retried.
@@ -80,6 +82,7 @@ final class BatchRun {
         } else if !isListed {
             try plan.write(to: journal)
         }
+        wasEnded = resumed?.isEnded ?? false
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
         progress = Progress(
             total: plan.cells.count + plan.lost.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO)
@@ -268,7 +271,7 @@ final class BatchRun {
 
     private func finish() throws -> Int32 {
         let isInterrupted = Workers.isInterrupted
-        if !isInterrupted, lost == nil, next >= waiting.count {
+        if !isInterrupted, !wasEnded, lost == nil, next >= waiting.count {
             try journal.end(at: BatchJournal.timestamp())
         }
         if lost == nil { try journal.flush() }
