@@ -37,6 +37,34 @@ import Testing
         #expect(Self.record("a#1").group == "a#1" && Self.record("a#1", 2).group == "a#1")
     }
 
+    /// JSON has no infinite numbers; 0 would say that nothing has changed.
+    @Test(arguments: [(1e-300, 1e10), (-1.5e308, 1.5e308)])
+    func aChangeThatIsNoNumberIsLeftOutOfADocument(_ before: Double, _ now: Double) throws {
+        func runs(_ value: Double) throws -> [RunRecord] {
+            try (1...7).map { try StatisticsTests.samplesRecord(["m": value], id: "a.lua#\($0)") }
+        }
+        let comparison = Self.compare(try runs(before), try runs(now))
+        let side = ComparisonDocument.Side(name: "", started: "", bench: "")
+        let document = ComparisonDocument(
+            comparison, changes: comparison.changes, before: side, after: side, simulated: false, verdict: "worse",
+            notes: [], reason: { _ in "" })
+        struct Told: Decodable {
+            struct Measurement: Decodable {
+                let name: String
+                let median: Double
+                let change: Double?
+                let low: Double?
+            }
+            let measurements: [Measurement]
+        }
+        let told = try JSONDecoder().decode(Told.self, from: Data(document.bytes)).measurements
+        let one = try #require(told.first { $0.name.hasSuffix("> m") })
+        #expect(one.median == before && one.change == nil && one.low == nil)
+        let line = String(decoding: document.csv, as: UTF8.self).components(separatedBy: "\r\n")
+            .first { $0.contains("> m,") }
+        #expect(line?.split(separator: ",", omittingEmptySubsequences: false)[6] == "")
+    }
+
     /// Equal names and outcomes make no equal runs, nor do runs of which no process was started.
     @Test func aBatchAgainstItselfIsTold() {
         func batch(_ time: UInt64) -> [RunRecord] {

@@ -31,13 +31,14 @@ public struct ComparisonDocument: Encodable, Sendable {
         let name: String
         let unit: String
         let unit_now: String
-        let median: Double
-        let median_now: Double
+        /// Like `change`, `low` and `high` left out where it is beyond the numbers that JSON has.
+        let median: Double?
+        let median_now: Double?
         let runs: Int
         let runs_now: Int
         /// Whether `change`, `low` and `high` are fractions of the first median; otherwise they are in `unit`.
         let is_share: Bool
-        let change: Double
+        let change: Double?
         let low: Double?
         let high: Double?
         /// Corrected for the number of measurements compared at once.
@@ -102,12 +103,12 @@ public struct ComparisonDocument: Encodable, Sendable {
 
     private static func measurement(_ change: Change, _ reason: (Change.Doubt) -> String) -> Measurement {
         let (comparison, effect) = (change.comparison, change.comparison.effect)
-        // JSON has no infinities: a change from nothing has no number.
+        // JSON has no infinities, and 0 would be no change: such a number is left out.
         func finite(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? $0 : nil } }
         return Measurement(
             name: change.name.text, unit: change.unit.text, unit_now: change.unitNow.text,
-            median: comparison.medians.0, median_now: comparison.medians.1, runs: comparison.counts.0,
-            runs_now: comparison.counts.1, is_share: effect.isShare, change: finite(effect.value) ?? 0,
+            median: finite(comparison.medians.0), median_now: finite(comparison.medians.1), runs: comparison.counts.0,
+            runs_now: comparison.counts.1, is_share: effect.isShare, change: finite(effect.value),
             low: finite(effect.interval?.lowerBound), high: finite(effect.interval?.upperBound),
             p: change.probability, p_uncorrected: comparison.test.probability, verdict: change.verdict.rawValue,
             is_speed: change.isSpeed, doubt: change.doubt.map(reason))
