@@ -22,6 +22,9 @@ final class Worker {
     private static let grace: UInt64 = 5_000_000_000
     /// Time to answer with the script's position, nanoseconds.
     private static let answer: UInt64 = 1_000_000_000
+    /// Bytes of a report that come on top of what a script may print: one that printed too much is stopped in its own
+    /// process, which then reports.
+    private static let reportOutput: UInt64 = 1 << 20
     /// Bytes of a result that are kept.
     private static let longestResult = 64 << 20
 
@@ -85,7 +88,7 @@ final class Worker {
         case 1: ending.errors.add(bytes)
         default: take(bytes)
         }
-        if ending.output.total + ending.errors.total > task.output { kill(for: .output) }
+        if ending.output.total + ending.errors.total > task.output + Worker.reportOutput { kill(for: .output) }
     }
 
     private func take(_ bytes: ArraySlice<UInt8>) {

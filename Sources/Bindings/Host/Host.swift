@@ -19,8 +19,8 @@ public final class Host {
     public let permissions: Permissions
     /// Bytes that the script printed.
     public var printed = 0
-    /// What the script printed while it was loaded, which for a plain script is all; nil from its first case on.
-    public var printedLines: [String]? = []
+    /// What the script printed while it was loaded, which for a plain script is all.
+    public var printedLines = PrintedLines()
     /// Stops a script that printed more than it may.
     public var stop: (() -> Void)?
     /// Lines that a case logged, in order.

@@ -69,7 +69,8 @@ public final class ScenarioRun {
             }
             try devices.bindNamed()
             if let scenario = try script.load() {
-                (host.refusal, host.printedLines) = (nil, nil)
+                host.refusal = nil
+                host.printedLines.end()
                 try run(scenario)
             } else {
                 if let refusal = host.refusal { throw refusal }
@@ -264,7 +265,7 @@ extension ScenarioRun: CaseObserver {
             one = CaseResult.merged(rendezvous.end(one), rendezvous.roles, leader: one)
         }
         if link == nil { kernelWatch.judge(&one) }
-        report.add(one, printed: host.printedLines ?? [])
+        report.add(one, printed: host.printedLines.kept)
     }
 
     /// Error for a case that did not run. The first such case gives the reason, unless an earlier case has given it.

@@ -58,11 +58,11 @@ public final class ScenarioScript {
     private static func print(_ text: String, _ role: String?, _ host: Host, _ sinks: RunSinks) {
         let lines = PrintableText.lines(text)
         host.printed += max(text.utf8.count + 1, lines.reduce(0) { $0 + $1.utf8.count + 3 })
+        host.printedLines.add(lines)
         guard host.printed <= Limits.output else {
             host.stop?()
             return
         }
-        host.printedLines? += lines
         for line in lines {
             let line = (role.map { "[\($0)] " } ?? "") + line
             sinks.report(PrintableText.line(line.isEmpty ? "|" : "| " + line))
