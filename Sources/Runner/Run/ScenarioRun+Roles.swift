@@ -52,6 +52,14 @@ extension ScenarioRun {
         return true
     }
 
+    /// What the other roles are told at the end.
+    var farewell: String {
+        if let reason = report.result.skipped.first { return "it skipped the scenario: \(reason)" }
+        let cases = report.result.cases
+        return !cases.isEmpty && report.result.notSelected == cases.count
+            ? "it left the scenario out: \(CaseSelection.reasonForAll)" : "it has ended"
+    }
+
     /// Settings of `--set` without devices, which differ from machine to machine.
     private func comparable(_ settings: [(name: String, value: String)], of scenario: Scenario) -> [String: String] {
         let devices = Set(scenario.options.filter(\.isDevice).map(\.name))
@@ -65,6 +73,16 @@ extension ScenarioRun {
         case nil, .output: return error
         case .timeout: return ErrorValue(kind: .timeout, "its time is over \(waiting)")
         case .interrupt: return ErrorValue(kind: .interrupt, "interrupted \(waiting)")
+        }
+    }
+}
+
+extension RoleAssignment {
+    /// Whether it is one of these roles.
+    func hasRole(of roles: [String]) -> Bool {
+        switch choice {
+        case .name(let name): roles.contains(name)
+        case .rank(let rank, let count): count == roles.count && roles.indices.contains(rank)
         }
     }
 }

@@ -111,8 +111,13 @@ public final class ScenarioRun {
         let isSelected = try context.cases?.selectsAny(of: names) ?? true
         report.emit("scenario: \(scenario.name)" + (scenario.about.isEmpty ? "" : ", \(scenario.about)"))
         if let warning = scenario.matrixWarning(settings, file: script.file) { report.warn(warning, as: "NOTE") }
+        // Also where this process leaves the scenario out: the others may not, and would wait for it.
+        if let assignment = context.assignment, isSelected || assignment.hasRole(of: scenario.roles),
+            try !meet(assignment, scenario)
+        {
+            return
+        }
         guard isSelected else { return report.leaveOut(names) }
-        if let assignment = context.assignment, try !meet(assignment, scenario) { return }
         try DeviceChoice.checkNamed(scenario.options, values, host)
         try devices.bindChosen(scenario.options, values)
         // `--inject` refuses calls of the cases only, not these.
@@ -209,7 +214,7 @@ public final class ScenarioRun {
         state.close()
         if !context.bench.isSimulated { report.result.environment.merge(host.facts) { before, _ in before } }
         threads?.finish()
-        link?.finish(because: report.result.skipped.first.map { "it skipped the scenario: \($0)" } ?? "it has ended")
+        link?.finish(because: farewell)
         report.result.random = state.drewRandom || threads?.drewRandom == true ? true : nil
         effects = host.permissions.used.merging(threads?.effects ?? [:]) { Array(Set($0 + $1)) }
         report.result.left_open = host.realKernel.open + (threads?.open ?? []) + devices.restore()
