@@ -11,11 +11,10 @@ struct Progress {
     /// Number of runs that a resumed batch had finished before.
     private let before: Int
     private let color: Bool
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let line = TerminalLine()
     private let start = sys_monotonic()
     private var last: UInt64 = 0
     private var shown = -1
-    private var hasLine = false
 
     init(total: Int, done: Int, color: Bool) {
         self.total = total
@@ -24,23 +23,19 @@ struct Progress {
     }
 
     /// Nanoseconds between updates of the line on a terminal, or between two lines elsewhere.
-    private var interval: UInt64 { isTerminal ? 100_000_000 : 10_000_000_000 }
+    private var interval: UInt64 { line.isTerminal ? 100_000_000 : 10_000_000_000 }
 
     mutating func show(_ totals: Totals, running: [String], at now: UInt64) {
         let done = totals.all
-        guard now &- max(last, start) > interval, isTerminal || done != shown else { return }
+        guard now &- max(last, start) > interval, line.isTerminal || done != shown else { return }
         last = now
         shown = done
         var text = "\(done)/\(total) done, \(running.count) running"
         if totals.bad > 0 { text += ", \(colored("\(totals.bad) not passed", 31))" }
         if let left = left(done, at: now) { text += ", \(left) left" }
-        guard isTerminal else { return print("", to: STDERR_FILENO, after: text) }
+        guard line.isTerminal else { return print("", to: STDERR_FILENO, after: text) }
         if let first = running.first { text += "  \(PrintableText.line(first))" }
-        var size = winsize()
-        let width = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 10 ? Int(size.ws_col) : 80
-        // Colour sequences are counted as width here, so the text may be cut too early, at most within a name.
-        _ = writeAll(Array("\r\u{1b}[2K\(text.prefix(width - 1))\u{1b}[0m".utf8), to: STDERR_FILENO)
-        hasLine = true
+        line.show(text)
     }
 
     private func left(_ done: Int, at now: UInt64) -> String? {
@@ -55,7 +50,7 @@ struct Progress {
     private func colored(_ text: String, _ code: Int) -> String { color ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text }
 
     /// Shows a run that failed, or passed only when it was retried.
-    mutating func tell(_ record: RunRecord) {
+    func tell(_ record: RunRecord) {
         end()
         let word = record.flaky ? colored("flaky", 33) : colored(record.outcome.word, 31)
         let text = "\(record.id): \(record.reason ?? "passed when it was tried again")"
@@ -63,9 +58,5 @@ struct Progress {
     }
 
     /// Removes the changing line.
-    mutating func end() {
-        guard hasLine else { return }
-        _ = writeAll(Array("\r\u{1b}[2K".utf8), to: STDERR_FILENO)
-        hasLine = false
-    }
+    func end() { line.clear() }
 }

@@ -1,12 +1,9 @@
 import CKernel
 import Commands
-import Glibc
-import Kernel
 
-/// Tells on a terminal how long a guest has been silent: one line, which is written anew, and gone when something is
-/// printed. Nothing where standard error is no terminal.
+/// Tells on a terminal how long a guest has been silent.
 final class BootProgress {
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let line = TerminalLine()
     private let start = sys_monotonic()
     /// When the guest was last heard; nil while it boots.
     private var heard: UInt64?
@@ -15,20 +12,19 @@ final class BootProgress {
 
     /// To be called often. Of a guest that has spoken the line comes after five silent seconds, as a case may be long.
     func tick() {
-        guard isTerminal else { return }
+        guard line.isTerminal else { return }
         let seconds = (sys_monotonic() - (heard ?? start)) / 1_000_000_000
         guard seconds != shown ?? 0, heard == nil || seconds >= 5 else { return }
         let text =
             heard == nil ? "the lab's guest boots: \(seconds) s" : "the lab's guest has been silent for \(seconds) s"
         shown = seconds
-        _ = writeAll(Array("\r\u{1b}[2K\(text)".utf8), to: STDERR_FILENO)
+        line.show(text)
     }
 
     /// Before anything is printed: removes the line.
     func clear() {
-        guard shown != nil else { return }
         shown = nil
-        _ = writeAll(Array("\r\u{1b}[2K".utf8), to: STDERR_FILENO)
+        line.clear()
     }
 
     /// The guest has printed or told something.

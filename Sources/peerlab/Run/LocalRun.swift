@@ -33,6 +33,7 @@ final class LocalRun {
     private var caseNames: [String]? = []
     /// Whether the start of the current file's run was reported.
     private var hasBegun = false
+    private let progress: CaseProgress?
 
     private final class Ended: Sendable { let results = Mutex<[ScenarioResult]>([]) }
 
@@ -47,6 +48,9 @@ final class LocalRun {
         self.context = context
         self.keeper = keeper
         self.capture = capture
+        // Other lines on standard error would break that of the progress, and the user's questions too.
+        let isAlone = context.bench.isSimulated && options.trace != "-" && options.tlp != "-"
+        progress = isAlone ? CaseProgress() : nil
         (trace, tlps) = (try TraceFile(outputs.trace), try TraceFile(outputs.tlp))
         let (bench, library) = (context.bench, context.library)
         record = try outputs.record.map {
@@ -93,11 +97,16 @@ final class LocalRun {
             context.sinks.notes = { record.note($0) }
         }
         if options.tlp != nil { context.bench = SimBench.showingTLPs(of: context.bench) { [tlps] in tlps.write($0) } }
-        context.sinks.report = { print($0, to: STDOUT_FILENO) }
-        if outside != nil || keeper != nil || capture != nil {
+        context.sinks.report = { [line = progress?.line] text in
+            guard let line else { return print(text, to: STDOUT_FILENO) }
+            line.aside { print(text, to: STDOUT_FILENO) }
+        }
+        if outside != nil || keeper != nil || capture != nil || progress != nil {
             context.sinks.events = { [unowned self] in tell($0) }
         }
-        context.deadline = Deadline { [files = options.files, ended, output, keeper, record, trace, tlps] stuck in
+        context.deadline = Deadline {
+            [files = options.files, ended, output, keeper, record, trace, tlps, line = progress?.line] stuck in
+            line?.clear()
             print(
                 "peerlab: \(stuck.result?.file ?? files[0]): \(stuck.reason), so the process ends; the kernel closes what was open",
                 to: STDERR_FILENO)
@@ -166,6 +175,7 @@ final class LocalRun {
             results.append(try run.run())
         } catch {
             caseNames = nil
+            progress?.line.clear()
             print("peerlab: \(error.line)", to: STDERR_FILENO)
             errors.append(error)
             let result = ScenarioResult(unusable: file, on: context.bench, because: error)
@@ -180,6 +190,7 @@ final class LocalRun {
         updateRequests()
         outside?.tell(RunMessage(event).line)
         keeper?.tell(event)
+        progress?.take(event)
     }
 
     /// Fetches new requests of the lab's emulated NIC. Errors are reported at the end.

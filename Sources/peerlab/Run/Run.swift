@@ -15,7 +15,8 @@ struct Run: ParsableCommand {
         abstract: "Run scenarios or scripts.",
         discussion: """
             Benches: sim[:NAME or FILE] is a model of kernel, PCIe and NIC inside this process and needs nothing; lab \
-            boots a real kernel in QEMU with emulated devices; host uses this machine's devices.
+            boots a real kernel in QEMU with emulated devices; host uses this machine's devices. \
+            On a terminal, stderr shows which case of a simulated bench runs.
             """)
 
     @OptionGroup var on: BenchOptions

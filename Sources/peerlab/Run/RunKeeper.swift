@@ -58,6 +58,7 @@ final class RunKeeper: Sendable {
                 kind: .crash, "its process was ended by \(BatchVerdict.name(code - 128)) in \(place)")
         }
         guard let results else { return code }
+        TerminalLine.clearLeftover()
         for line in story.lines(of: results) { print(line, to: STDOUT_FILENO) }
         do { try output.write(try Report.json(results, version: Peerlab.version)) } catch {
             let reason = (error as? Failure)?.message ?? "\(error)"
