@@ -10,6 +10,8 @@ public struct BatchTask: Sendable {
     public var scriptMemory: UInt64?
     /// Bytes that it may print.
     public var output: UInt64
+    /// Bytes that its result may have.
+    public var result: Int = 64 << 20
     /// Passed to the process's body; the caller chooses its meaning.
     public let index: Int
 

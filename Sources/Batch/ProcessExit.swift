@@ -13,6 +13,8 @@ public struct ProcessExit: Sendable {
         case memory
         /// It exceeded its output.
         case output
+        /// Its result was larger than is taken.
+        case result
         /// Ctrl-C or SIGTERM.
         case interrupted
     }

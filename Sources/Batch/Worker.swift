@@ -25,8 +25,6 @@ final class Worker {
     /// Bytes of a report that come on top of what a script may print: one that printed too much is stopped in its own
     /// process, which then reports.
     private static let reportOutput: UInt64 = 1 << 20
-    /// Bytes of a result that are kept.
-    private static let longestResult = 64 << 20
 
     /// Forks. `body` runs in the child, which exits with its result and writes data to descriptor 3.
     init(_ task: BatchTask, body: (BatchTask) -> Int32) throws(Errno) {
@@ -105,7 +103,8 @@ final class Worker {
     }
 
     private func keep(_ bytes: ArraySlice<UInt8>) {
-        if ending.result.count < Worker.longestResult { ending.result += bytes }
+        guard ending.reason != .result, ending.result.count + bytes.count <= task.result else { return kill(for: .result) }
+        ending.result += bytes
     }
 
     /// Asks it to end when its time is over; kills it when it does not.

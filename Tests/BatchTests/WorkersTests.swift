@@ -51,11 +51,12 @@ import Testing
 
     @Test func endsAreToldApart() throws {
         let data = try Self.dataInUse()
-        let tasks = ["crash", "spin", "ignore", "allocate", "flood", "hold", "close"].enumerated().map {
+        var tasks = ["crash", "spin", "ignore", "allocate", "flood", "hold", "close", "tell"].enumerated().map {
             BatchTask(
                 id: $0.element, index: $0.offset, timeout: $0.offset < 3 && $0.offset > 0 ? 0.3 : 60,
                 memory: data + (512 << 20), output: 1 << 20)
         }
+        tasks[7].result = 1 << 10
         let endings = try Self.run(tasks, jobs: 2) { task in
             switch task.index {
             case 0: Glibc.kill(getpid(), SIGSEGV)
@@ -70,6 +71,7 @@ import Testing
                     memset(block, 1, 16 << 20)
                 }
             case 4: while true { Self.say("more and more and more of it", 1) }
+            case 7: while true { Self.say("result after result", 3) }
             case 5:
                 // A process of its own that keeps the pipes.
                 if process_fork() == 0 {
@@ -87,6 +89,8 @@ import Testing
         let allocation = try #require(endings["allocate"])
         #expect(allocation.exit == 9 || allocation.reason == .memory)
         #expect(endings["flood"]?.reason == .output && endings["flood"]?.output.text.hasSuffix("more of it") == true)
+        // A part of a result would be taken for one of a process that had not finished.
+        #expect(endings["tell"]?.reason == .result && endings["tell"].map { $0.result.count <= 1 << 10 } == true)
         #expect(endings["hold"]?.exit == 0 && endings["close"]?.exit == 0)
     }
 

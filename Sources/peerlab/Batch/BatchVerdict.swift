@@ -42,6 +42,10 @@ struct BatchVerdict {
             return (.timeout, "its time is over: \(limit)\(stuck)", .timeout)
         case .memory: return (.memory, lackOfMemory(task), .memory)
         case .output: return (.output, "it printed more than \(task.output >> 20) MiB", .output)
+        case .result:
+            return (
+                .output, "its results take more than \(task.result >> 20) MiB: it logs or measures too much", .output
+            )
         case .interrupted: return (.interrupted, "interrupted", .interrupt)
         case nil: break
         }

@@ -65,6 +65,7 @@ enum BenchFile {
         case .timeout: reason = "did not end in \(Int(time)) seconds"
         case .memory: reason = "took more than \(memory >> 20) MiB of memory"
         case .output: reason = "printed more than \(output >> 20) MiB"
+        case .result: reason = "returned a table that is too large"
         case .interrupted: reason = "was interrupted"
         case nil:
             guard ending.exit == 0, !ending.result.isEmpty, ending.result.count <= longest,
