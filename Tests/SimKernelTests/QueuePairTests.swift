@@ -47,7 +47,8 @@ import Testing
 
         func step(
             _ qp: UnsafeMutablePointer<ibv_qp>, _ state: ibv_qp_state, _ mask: UInt32, to peer: UInt32 = 0,
-            access: UInt32 = 14, rnrRetry: UInt8 = 7, mtu: ibv_mtu = IBV_MTU_1024
+            access: UInt32 = 14, rnrRetry: UInt8 = 7, mtu: ibv_mtu = IBV_MTU_1024,
+            reads: (UInt8, served: UInt8) = (1, 1)
         ) throws(Errno) {
             var attributes = ibv_qp_attr()
             attributes.qp_state = state
@@ -57,17 +58,18 @@ import Testing
             attributes.dest_qp_num = peer
             attributes.timeout = 14
             attributes.rnr_retry = rnrRetry
+            (attributes.max_rd_atomic, attributes.max_dest_rd_atomic) = reads
             withUnsafeMutableBytes(of: &attributes.ah_attr.grh.dgid) {
                 $0.copyBytes(from: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1])
             }
             try kernel.call(Verbs.ibv_modify_qp, qp, attributes, Int32(bitPattern: mask))
         }
 
-        func connect(access: UInt32 = 14, rnrRetry: UInt8 = 7) throws {
+        func connect(access: UInt32 = 14, rnrRetry: UInt8 = 7, reads: (UInt8, served: UInt8) = (1, 1)) throws {
             for (qp, peer) in [(a, b), (b, a)] {
                 try step(qp, IBV_QPS_INIT, Setup.first, access: access)
-                try step(qp, IBV_QPS_RTR, Setup.second, to: peer.pointee.qp_num)
-                try step(qp, IBV_QPS_RTS, Setup.third, rnrRetry: rnrRetry)
+                try step(qp, IBV_QPS_RTR, Setup.second, to: peer.pointee.qp_num, reads: reads)
+                try step(qp, IBV_QPS_RTS, Setup.third, rnrRetry: rnrRetry, reads: reads)
             }
         }
 
@@ -123,6 +125,23 @@ import Testing
     }
 
     static let pattern = (1...64).map { UInt8($0) }
+
+    /// A queue pair may have so many reads and atomics under way, and serve so many. sw/rxe/rxe_req.c:check_init_depth,
+    /// rxe_resp.c:check_resource; hw/mlx5/qp.c:__mlx5_ib_modify_qp leaves 0 out.
+    @Test(arguments: [
+        (true, UInt8(1), UInt8(1), [IBV_WC_SUCCESS]), (true, 0, 1, []), (true, 1, 0, [IBV_WC_REM_INV_REQ_ERR]),
+        (false, 0, 0, [IBV_WC_SUCCESS]),
+    ])
+    func readsUnderWayAreLimited(_ isRXE: Bool, _ reads: UInt8, _ served: UInt8, _ ends: [ibv_wc_status]) throws {
+        var topology = Topology.standard
+        if isRXE { topology.nics[0].driver = .rxe }
+        let setup = try Setup(topology)
+        try setup.connect(reads: (reads, served: served))
+        try setup.post(setup.request(IBV_WR_RDMA_WRITE))
+        #expect(try setup.statuses() == [IBV_WC_SUCCESS])
+        try setup.post(setup.request(IBV_WR_RDMA_READ))
+        #expect(try setup.statuses() == ends)
+    }
 
     @Test func writesReadsAndSends() throws {
         let setup = try Setup()

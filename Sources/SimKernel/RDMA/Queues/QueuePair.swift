@@ -198,6 +198,8 @@ final class QueuePair {
         if has(IBV_QP_RETRY_CNT) { attributes.retry_cnt = new.retry_cnt }
         if has(IBV_QP_RNR_RETRY) { attributes.rnr_retry = new.rnr_retry }
         if has(IBV_QP_MIN_RNR_TIMER) { attributes.min_rnr_timer = new.min_rnr_timer }
+        if has(IBV_QP_MAX_QP_RD_ATOMIC) { attributes.max_rd_atomic = new.max_rd_atomic }
+        if has(IBV_QP_MAX_DEST_RD_ATOMIC) { attributes.max_dest_rd_atomic = new.max_dest_rd_atomic }
         if has(IBV_QP_DEST_QPN) { attributes.dest_qp_num = new.dest_qp_num }
     }
 

@@ -35,6 +35,9 @@ extension QueuePair {
             return IBV_WC_LOC_QP_OP_ERR
         }
         if type == IBV_QPT_UC, send.isFetching { return IBV_WC_LOC_QP_OP_ERR }
+        // sw/rxe/rxe_req.c:check_init_depth: a requester that may have no such request under way never sends it. mlx5 ignores 0
+        // (hw/mlx5/qp.c:__mlx5_ib_modify_qp).
+        if type == IBV_QPT_RC, send.isFetching, nic.driver == .rxe, attributes.max_rd_atomic == 0 { return nil }
         guard send.length <= nic.longestMessage else { return IBV_WC_LOC_LEN_ERR }
         // rxe's requester stops at once, and flushes this request with the rest.
         guard let bytes = gather(send) else {
@@ -56,6 +59,11 @@ extension QueuePair {
             case .waits: return nil
             case .goesOn: break
             }
+        }
+        // sw/rxe/rxe_resp.c:check_resource
+        if send.isFetching, peer.nic.driver == .rxe, peer.attributes.max_dest_rd_atomic == 0 {
+            peer.fail()
+            return IBV_WC_REM_INV_REQ_ERR
         }
         switch send.opcode {
         case IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM: return write(bytes, send, peer)
