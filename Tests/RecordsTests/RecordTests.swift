@@ -63,6 +63,18 @@ private func differences(_ record: Record) throws -> [Replay.Difference] {
         #expect(text.contains("{size=24, ioas_id=ioas1, iova=iova1, length=0x1000}) = -1 ENOENT"))
     }
 
+    /// No more completions are taken than are asked for, whatever a record says.
+    @Test(arguments: [(0, "0"), (1, "1")])
+    func asManyCompletionsAreTakenAsAreAskedFor(_ asked: Int, _ taken: String) throws {
+        let poll = "ibv_poll_cq(cq=cq1, num_entries=\(asked)) = 1 {wc=[{wr_id=1, status=SUCCESS}]}"
+        let record = try Record(
+            parsing: HostileNumberTests.text.replacing("ibv_poll_cq(cq=cq1, num_entries=1) = 0", with: poll))
+        let replay = Replay(on: SimKernel(.standard), isReal: false)
+        let answers = record.entries.compactMap { replay.answer($0, values: true) }
+        let answer = try #require(answers.last { $0.operation == "ibv_poll_cq" })
+        #expect(answer.values?["output.result"]?.contains(taken) ?? false, "\(answer)")
+    }
+
     @Test func aRecordReadIsTheRecordWritten() throws {
         let record = try standardRecord()
         #expect(try Record(parsing: record.text).text == record.text)

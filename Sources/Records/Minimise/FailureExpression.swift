@@ -133,6 +133,7 @@ public struct Answer: Sendable, Codable, Equatable {
     public var operation: String
     /// An errno's name; "none" of a success.
     public var errno: String
+    static let success = "none"
     /// "same" or "differs" from what is recorded; "impossible" where it could not be made.
     public var verdict: String
 

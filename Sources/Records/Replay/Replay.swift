@@ -106,13 +106,13 @@ public final class Replay {
             _ = try? step(entry)
             return nil
         }
-        var answer = Answer(line: entry.line, operation: operation.name, errno: "none", verdict: "impossible")
+        var answer = Answer(line: entry.line, operation: operation.name, errno: Answer.success, verdict: "impossible")
         // A skipped store has no answer; the previous one must not stand for it.
         latest = nil
         do throws(Impossible) {
             let difference = try step(entry)
             answer.verdict = difference == nil ? "same" : "differs"
-            answer.errno = latest?.errno?.name ?? "none"
+            answer.errno = latest?.errno?.name ?? Answer.success
             if !isReal { answer.check = latest?.errno?.origin }
             if values { answer.values = latest?.values }
         } catch {}
@@ -256,24 +256,27 @@ public final class Replay {
         }
     }
 
-    /// As many completions as were found then, however many looks that takes.
+    /// As many completions as were found then, however many looks that takes, and no more than are asked for.
     private func poll(_ recorded: Operation, _ arguments: ReplayArguments) {
         guard let cq: UnsafeMutablePointer<ibv_cq> = arguments.object(0) else { return }
         var operation = Operation(recorded.signature, recorded.arguments)
         var wanted = 0
         if case .number(let count, _) = recorded.result { wanted = Int(min(count, 1 << 16)) }
+        let most = Int(max(0, arguments.int32(1)))
+        wanted = min(wanted, most)
         var found: [ibv_wc] = []
         let end = underneath.monotonic() &+ Replay.patience
-        while found.count < max(wanted, 1), operation.errno == nil {
+        repeat {
             do throws(Errno) {
-                let new = try underneath.call(Verbs.ibv_poll_cq, cq, Int32(clamping: max(wanted, 1) - found.count))
+                let room = min(max(wanted, 1), most) - found.count
+                let new = try underneath.call(Verbs.ibv_poll_cq, cq, Int32(clamping: room))
                 found += new
                 if wanted == 0 || (new.isEmpty && underneath.monotonic() >= end) { break }
                 if new.isEmpty { _ = underneath.sleep(nanoseconds: 100_000) }
             } catch {
                 operation.errno = error
             }
-        }
+        } while found.count < wanted && operation.errno == nil
         Verbs.ibv_poll_cq.note(found, cq, Int32(clamping: wanted), in: &operation)
         answered = operation
     }
