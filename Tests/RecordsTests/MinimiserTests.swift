@@ -134,6 +134,106 @@ private func answers(_ record: Record) -> [Answer] {
         #expect(record.without([lines[0], lines[1]]).operations.map(\.operation.name) == ["close"])
     }
 
+    /// Answers by the operation's name: an errno's name, and a check where one refused; nil of a call that is not there.
+    private func minimised(
+        _ text: String, _ answer: @escaping (String, Set<String>) -> (errno: String, check: String?)
+    ) throws -> (lines: [String], failure: Answer)? {
+        let record = try Record(parsing: text)
+        let answers = { (record: Record) in
+            let names = Set(record.operations.map(\.operation.name))
+            return record.operations.map { index, operation in
+                let (errno, check) = answer(operation.name, names)
+                return Answer(
+                    line: record.entries[index].line, operation: operation.name, errno: errno,
+                    verdict: errno == (operation.errno?.name ?? "none") ? "same" : "differs", check: check)
+            }
+        }
+        guard
+            var minimiser = Minimiser(
+                record, until: nil, knowsChecks: true, answers: answers, isOver: { false }, report: { _ in })
+        else { return nil }
+        let failure = minimiser.signature
+        return (minimiser.run().operations.map { Record.line($0.operation) }, failure)
+    }
+
+    /// A call before the failing one that would be refused without another: the refusal could be why the last one fails.
+    @Test func callsBeforeTheFailureAreAnsweredAsTheyWere() throws {
+        let text = recordText("eventfd(0) = eventfd1", "poll(-1, 1) = 0", "nanosleep(5) = 0", "close(-1) = -1 EBADF")
+        let (lines, failure) = try #require(
+            try minimised(text) { name, there in
+                switch name {
+                case "poll": (there.contains("eventfd") ? "none" : "EINVAL", nil)
+                case "close": there.contains("poll") ? ("EBADF", "a check") : ("none", nil)
+                default: ("none", nil)
+                }
+            })
+        #expect(failure.operation == "close")
+        #expect(lines.map { $0.prefix { $0 != "(" } } == ["eventfd", "poll", "close"])
+    }
+
+    /// Without an expression it is the first answer that the script calls wrong. A success has no check that tells its reason:
+    /// what led to it stays as it is.
+    @Test func aWrongSuccessKeepsWhatLedToIt() throws {
+        let text = recordText(
+            "eventfd(7) = eventfd1", "memfd_create(\"m\", 0) = memfd1", "lseek(memfd1, 4096, 0) = 4096",
+            "#! wrong \"0\", right \"EINVAL\": it", "lseek(memfd1, 8192, 0) = 8192",
+            "#! wrong \"0\", right \"EPERM\": it",
+            "close(-1) = -1 EBADF")
+        let (lines, failure) = try #require(
+            try minimised(text) { name, _ in name == "close" ? ("EBADF", "a check") : ("none", nil) })
+        #expect(failure.line == 5 && failure.errno == "none")
+        #expect(lines.count == 2 && lines.last?.hasPrefix("lseek(memfd1, 4096, 0)") ?? false, "\(lines)")
+    }
+
+    /// Ranges of separate calls do not come to lie on one another, where they did not.
+    @Test func rangesOfSeparateCallsStayApart() throws {
+        func map(_ space: Int, _ place: String, _ iova: Int) -> String {
+            "ioctl(iommufd1, IOMMU_IOAS_MAP, {size=40, flags=FIXED_IOVA|READABLE, ioas_id=ioas\(space), user_va=\(place), "
+                + "length=0x1000, iova=\(iova)}) = 0"
+        }
+        let record = try Record(parsing: recordText(map(1, "map1", 0x10000), map(2, "map1+0x4000", 0x20000)))
+        let (index, old) = record.operations[1]
+        for (place, iova, meets) in [
+            ("map1+0x4000", 0x8000, false), ("map1+0x4000", 0x10000, true), ("map1+0x4000", 0x10fff, true),
+            ("map1+0x1000", 0x20000, false), ("map1", 0x20000, true), ("map2", 0x20000, false),
+        ] {
+            let new = try Record(parsing: recordText(map(2, place, iova))).operations[0].operation
+            #expect(record.meets(new, insteadOf: old, at: index) == meets, "\(place) \(iova)")
+        }
+        // They met before.
+        let met = try Record(parsing: recordText(map(1, "map1", 0x10000), map(2, "map1", 0x10000)))
+        let new = try Record(parsing: recordText(map(2, "map1", 0x10800))).operations[0].operation
+        #expect(!met.meets(new, insteadOf: met.operations[1].operation, at: met.operations[1].index))
+    }
+
+    /// A completion needs its queue pair, that of the peer, the work that was posted to both, and what that names.
+    @Test func workThatWasPostedIsNeeded() throws {
+        let list = "ibv_get_device_list() = 0 {devices=[{name=\"rxe0\", device=ibdev1}]}"
+        func pair(_ number: Int) -> String {
+            "ibv_create_qp(pd=pd1, qp_type=RC, send_cq=cq1, recv_cq=cq1, srq=0, sq_sig_all=0, max_send_wr=1, max_recv_wr=1, "
+                + "max_send_sge=1, max_recv_sge=1, max_inline_data=0) = qp\(number) {qp_num=qp\(number).qp_num}"
+        }
+        let record = try Record(
+            parsing: recordText(
+                list, list, "ibv_open_device(device=ibdev1) = context1", "ibv_query_port(context=context1, port=1) = 0",
+                "ibv_alloc_pd(context=context1) = pd1", "mmap(0x10000, 3, 0x22, -1, 0) = map1",
+                "ibv_reg_mr(pd=pd1, addr=map1, length=0x10000, access=LOCAL_WRITE) = mr1 {lkey=mr1.lkey, rkey=mr1.rkey}",
+                "ibv_create_cq(context=context1, cqe=16, channel=0) = cq1", pair(1), pair(2), pair(3),
+                "ibv_modify_qp(qp=qp1, attr={qp_state=RTR, dest_qp_num=qp2.qp_num}, attr_mask=STATE|DEST_QPN) = 0",
+                "ibv_modify_qp(qp=qp2, attr={qp_state=RTR, dest_qp_num=qp1.qp_num}, attr_mask=STATE|DEST_QPN) = 0",
+                "ibv_alloc_mw(pd=pd1, type=TYPE_2) = mw1 {rkey=mw1.rkey}",
+                "ibv_post_send(qp=qp2, wr=[{wr_id=0, opcode=BIND_MW, send_flags=SIGNALED, mw=mw1, rkey=mw1.rkey+0x1, mr=mr1, "
+                    + "addr=map1, length=0x1000, mw_access_flags=REMOTE_READ, sg_list=[]}]) = 0",
+                "ibv_post_send(qp=qp1, wr=[{wr_id=0, opcode=RDMA_READ, send_flags=SIGNALED, remote_addr=map1, "
+                    + "rkey=mw1.rkey+0x1, sg_list=[{addr=map1, length=0x40, lkey=mr1.lkey}]}]) = 0",
+                "ibv_poll_cq(cq=cq1, num_entries=1) = 1 {wc=[{wr_id=0, status=SUCCESS, qp_num=qp1.qp_num}]}"))
+        let lines = record.operations.map { record.entries[$0.index].line }
+        let needed = record.needs(of: try #require(lines.last)).readies
+        // The first list, the port and the third queue pair have no part in it.
+        #expect(lines.indices.filter { !needed.contains(lines[$0]) } == [0, 3, 10])
+        #expect(record.numbersOfNeeded(by: try #require(record.operations.last?.index)).count == lines.count - 3)
+    }
+
     /// What a script says of the answer that is shown stays, and so does what the scenario says of itself.
     @Test func whatIsWrongWithTheFailureStays() throws {
         var lines = try standardRecord().text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)

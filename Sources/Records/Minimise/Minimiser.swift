@@ -21,14 +21,17 @@ public struct Minimiser {
     /// Whether answers tell which check refused.
     private let knowsChecks: Bool
     private var failure: Answer
+    /// The answers to the whole record, by their lines.
+    private let before: [Int: Answer]
     /// Lines that say what is wrong with the failing answer.
     private let judgements: Set<Int>
     /// So far.
     public private(set) var progress = Progress()
 
-    /// A candidate must fail for the same reason. A simulated kernel tells which check refused. A real one tells only the errno,
-    /// so the failing request and the calls that created its objects keep their arguments, and the calls that readied those
-    /// objects (bind, attach, modify_qp) stay.
+    /// A candidate must fail for the same reason, and the calls before it be answered as they were. A simulated kernel tells which
+    /// check refused. A real one tells only the errno, so the failing request and the calls that created its objects keep their
+    /// arguments, and the calls that readied those objects (bind, attach, modify_qp, posted work) stay. Where the failing answer
+    /// is a success, no kernel tells a reason, and the latter keep their arguments too.
     ///
     /// - Parameters:
     ///   - knowsChecks: whether answers tell which check refused: those of a simulated kernel do.
@@ -36,8 +39,8 @@ public struct Minimiser {
     ///   - isOver: whether to stop with what there is.
     ///   - report: hears of each success.
     /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
-    ///   that differs from the record, or else the refusal that failed the script, or of a script that did not fail the last
-    ///   one. Answers to a script's clean-up are never taken for the failure.
+    ///   that differs from the record, or else the first that the script calls wrong or that failed it, or of a script that did
+    ///   not fail the last refusal. Answers to a script's clean-up are never taken for the failure.
     public init?(
         _ record: Record, until expression: FailureExpression?, knowsChecks: Bool,
         answers: @escaping (Record) -> [Answer],
@@ -58,6 +61,7 @@ public struct Minimiser {
         self.isOver = isOver
         self.report = report
         failure = found
+        before = Dictionary(all.map { ($0.line, $0) }, uniquingKeysWith: { first, _ in first })
         judgements = Set(
             record.decisions.compactMap { decision in
                 decision.place.map { record.entries[$0].line } == found.line
@@ -69,7 +73,10 @@ public struct Minimiser {
         let cleaning = record.linesOfCleaningUp
         let answers = all.filter { !cleaning.contains($0.line) }
         if let other = answers.last(where: { $0.verdict == "differs" }) { return other }
-        let refusals = answers.filter { $0.errno != "none" && $0.verdict == "same" }
+        // The first that the script calls wrong, of which a mail tells too.
+        let wrong = record.decisions.lazy.compactMap { $0.operation.map { record.entries[$0].line } }.first
+        if let wrong, let answer = answers.first(where: { $0.line == wrong }) { return answer }
+        let refusals = answers.filter { $0.errno != Answer.success && $0.verdict == "same" }
         guard !record.failures.isEmpty else { return refusals.last }
         for (index, failure) in record.failures.reversed() {
             guard let call = failure.call else { continue }
@@ -110,14 +117,22 @@ public struct Minimiser {
     private mutating func accept(_ candidate: Record) -> Bool {
         guard !isOver() else { return false }
         progress.tries += 1
+        let found = answers(candidate)
         let isSame = { (answer: Answer) in
             answer.isSameFailure(as: failure) && expression?.matches(answer) ?? true
         }
-        guard answers(candidate).contains(where: isSame) else { return false }
+        guard found.contains(where: isSame), found.allSatisfy({ $0.line >= failure.line || isAsBefore($0) }) else {
+            return false
+        }
         record = candidate
         progress.operations = count
         report(progress)
         return true
+    }
+
+    /// Whether a call before the failing one is answered as it was: one that is refused now may be why the failing one fails.
+    private func isAsBefore(_ answer: Answer) -> Bool {
+        before[answer.line].map { $0.errno == answer.errno && $0.verdict == answer.verdict } ?? true
     }
 
     // MARK: Fewer operations
@@ -151,12 +166,23 @@ public struct Minimiser {
 
     /// Lines that are never dropped: the failing one and, where answers do not tell which check refused, those that ready its
     /// objects.
-    private var kept: Set<Int> { knowsChecks ? [failure.line] : record.meaning(of: failure.line).readies }
+    private var kept: Set<Int> { tellsReason ? [failure.line] : record.needs(of: failure.line).readies }
+
+    /// Whether the failing answer tells why it is as it is: a check refused. A success has no such reason, nor has a completion.
+    private var tellsReason: Bool { knowsChecks && failure.check != nil }
 
     // MARK: Simpler values
 
+    /// Lines whose arguments stay. A real kernel's errno depends on what made the failing request's objects; a success on all that
+    /// led to it: an empty read succeeds everywhere.
+    private var fixed: Set<Int> {
+        guard !tellsReason else { return [] }
+        let needs = record.needs(of: failure.line)
+        return failure.errno == Answer.success ? needs.readies : needs.makes
+    }
+
     private mutating func simplify() {
-        let fixed = knowsChecks ? [] : record.meaning(of: failure.line).makes
+        let fixed = fixed
         for line in record.operations.map({ record.entries[$0.index].line }) where !fixed.contains(line) {
             var isSimpler = true
             while isSimpler, !isOver() {
@@ -164,7 +190,7 @@ public struct Minimiser {
                 guard let index = record.entries.firstIndex(where: { $0.line == line && $0.isOperation }),
                     case .operation(let operation) = record.entries[index].kind
                 else { break }
-                for simpler in operation.simplerOnes {
+                for simpler in operation.simplerOnes where !record.meets(simpler, insteadOf: operation, at: index) {
                     var candidate = record
                     candidate.entries[index].kind = .operation(simpler)
                     if accept(candidate) {
@@ -174,25 +200,6 @@ public struct Minimiser {
                 }
             }
         }
-    }
-}
-
-extension Record {
-    /// What the request at `line` depends on. `makes`: lines of the calls that created its objects, and theirs. `readies`: the
-    /// same, and the calls that readied those objects. Both include `line`.
-    func meaning(of line: Int) -> (makes: Set<Int>, readies: Set<Int>) {
-        var needed: Set<String> = []
-        var makes: Set<Int> = [], readies: Set<Int> = []
-        for entry in entries.reversed() where entry.line <= line {
-            guard case .operation(let operation) = entry.kind else { continue }
-            let isMaker = entry.line == line || !needed.isDisjoint(with: operation.makes)
-            let isReady = operation.errno == nil && Operation.readying.contains(operation.name)
-            guard isMaker || isReady && !needed.isDisjoint(with: operation.needs) else { continue }
-            needed.formUnion(operation.needs)
-            readies.insert(entry.line)
-            if isMaker { makes.insert(entry.line) }
-        }
-        return (makes, readies)
     }
 }
 
@@ -216,41 +223,5 @@ extension Record {
             return hasOperation
         }.reversed()
         return result
-    }
-
-    /// Without these lines, and without what needs what they alone made: a list of devices may come more than once.
-    func without(_ lines: Set<Int>) -> Record {
-        var result = self
-        var there: Set<String> = [], gone: Set<String> = []
-        result.entries = entries.filter { entry in
-            guard case .operation(let operation) = entry.kind else { return true }
-            let isKept = !lines.contains(entry.line) && gone.isDisjoint(with: operation.needs)
-            if isKept {
-                there.formUnion(operation.makes)
-                gone.subtract(operation.makes)
-            } else {
-                gone.formUnion(operation.makes.filter { !there.contains($0) })
-            }
-            return isKept
-        }
-        return result
-    }
-}
-
-extension Operation {
-    /// Calls that ready an object for use. Without them, later requests on it fail for that reason only.
-    fileprivate static let readying: Set<String> = [
-        "VFIO_DEVICE_BIND_IOMMUFD", "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
-        "EDU_ATTACH", "ibv_modify_qp",
-    ]
-
-    /// Names that go in.
-    var needs: [String] {
-        zip(signature.parameters, arguments).flatMap { $0.isOutput ? [] : CStep.symbols($1) }
-    }
-
-    /// Names that come out, of which some may have been there before.
-    var makes: [String] {
-        (CStep.symbols(result) + outputs.flatMap { CStep.symbols($0.value) }).filter { !needs.contains($0) }
     }
 }

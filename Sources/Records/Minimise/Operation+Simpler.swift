@@ -10,11 +10,7 @@ extension Operation {
             // Flags of a new descriptor: another access, or one that a child inherits, is no simpler one.
             if parameter.name == "flags", Operation.opening.contains(signature.name) { continue }
             let fewer = Operation.fewer(arguments[index], request?.argument)
-            let layout = Operation.layout(request?.argument, arguments[index])
-            let simpler = Operation.simpler(arguments[index]).filter {
-                !Operation.overlaps($0, layout) || Operation.overlaps(arguments[index], layout)
-            }
-            for value in fewer + simpler {
+            for value in fewer + Operation.simpler(arguments[index]) {
                 var operation = self
                 operation.arguments[index] = value
                 result.append(operation)
@@ -88,32 +84,7 @@ extension Operation {
         }
     }
 
-    private static func layout(_ argument: Request.Argument?, _ value: Value) -> Layout? {
-        if case .structure(let members) = value { layout(argument, members) } else { nil }
-    }
-
     private static let opening: Set<String> = ["open", "memfd_create", "eventfd"]
-
-    /// Whether ranges of one list overlap: those of elements with an offset and a length.
-    private static func overlaps(_ value: Value, _ layout: Layout?) -> Bool {
-        guard case .structure(let members) = value else { return false }
-        return members.contains { member in
-            guard case .list(let elements) = member.value,
-                layout?.trailing.contains(where: { $0.name == member.name }) ?? false
-            else { return false }
-            let ranges = elements.compactMap(range).sorted { $0.start < $1.start }
-            return zip(ranges, ranges.dropFirst()).contains { one, next in next.start - one.start < max(one.length, 1) }
-        }
-    }
-
-    private static func range(_ element: Value) -> (start: UInt64, length: UInt64)? {
-        guard case .structure(let members) = element else { return nil }
-        func number(_ name: String) -> UInt64? {
-            if case .number(let number, _)? = members.first(where: { $0.name == name })?.value { number } else { nil }
-        }
-        guard let start = number("offset"), let length = number("length") ?? number("size") else { return nil }
-        return (start, length)
-    }
 
     private static func reduce(_ name: String, by less: UInt64, _ members: inout [Member]) {
         guard let index = members.firstIndex(where: { $0.name == name }),

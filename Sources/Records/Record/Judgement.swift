@@ -53,11 +53,31 @@ extension Record {
         let wrong: Answer, right: Answer
         /// The same, as the script tells it.
         public let judgement: Judgement
+
+        /// Whether the right answer can be told from others: a success of which the script says more ("8192 bytes mapped") cannot.
+        public var knowsRight: Bool {
+            operation != nil && (right != .success || ["success", "SUCCESS", "0"].contains(judgement.right))
+        }
     }
 
     /// Whether the record says of a known bug that it is not there.
     public var hasFixedBug: Bool {
         entries.contains { if case .judgement(let judgement) = $0.kind { judgement.isRight } else { false } }
+    }
+
+    /// Whether the script judges an answer wrong: a failed check does, a known bug, and a refused call of a case. A plain script
+    /// has no case, and does not say which calls must succeed.
+    public var isJudged: Bool {
+        let hasCase = entries.contains { entry in
+            switch entry.kind {
+            case .comment(let text): !text.hasPrefix("|")
+            case .scenario: true
+            default: false
+            }
+        }
+        return decisions.contains { decision in
+            if case .failure = entries[decision.entry].kind { hasCase } else { true }
+        }
     }
 
     /// Where the record says that an answer is wrong, in order.
@@ -112,39 +132,6 @@ extension Record {
         entries.lastIndex { entry in
             if case .operation(let operation) = entry.kind { !operation.isInjected && fits(operation) } else { false }
         }
-    }
-
-    /// The numbers, from 1, of the calls that made or readied what the entry at an index uses, and its own.
-    public func numbersOfNeeded(by index: Int) -> Set<Int> {
-        let lines = meaning(of: entries[index].line).readies
-        return Set(
-            operations.enumerated().lazy.filter { lines.contains(entries[$0.element.index].line) }.map { $0.offset + 1 }
-        )
-    }
-
-    /// The calls of one case up to the entry at an index, those before it that made what they use, and what the record says of
-    /// the case.
-    public func excerpt(to end: Int) -> Record {
-        var result = self
-        var needed: Set<String> = []
-        var isInside = true
-        let marks = Set(decisions.lazy.filter { $0.place == end }.map(\.entry))
-        result.entries = entries.enumerated().reversed().filter { index, entry in
-            switch entry.kind {
-            case .operation(let operation):
-                guard index <= end, isInside || !needed.isDisjoint(with: operation.makes) else { return false }
-                needed.formUnion(operation.needs)
-                return true
-            case .comment(let text):
-                guard index <= end, isInside else { return false }
-                if !text.hasPrefix("|") { isInside = false }
-                return true
-            case .judgement, .failure: return marks.contains(index)
-            case .feature, .scenario: return true
-            }
-        }.reversed().map(\.element)
-        result.isWhole = true
-        return result
     }
 }
 

@@ -14,12 +14,14 @@ struct MinimiseCommand: ParsableCommand {
         commandName: "minimise", abstract: "Make a record smaller that still fails in the same way.",
         discussion: """
             The failure is the last answer for which --until holds; without it, the last that differs from the record, or \
-            else the refusal that failed the script (of a script that did not fail, the last one), clean-up apart. It asks for \
+            else the first that the script calls wrong or that failed it (of a script that did not fail, the last refusal), \
+            clean-up apart. It asks for \
             operation (a function, or an ioctl's request), errno (a name, or none), verdict \
             (same, differs, impossible), line, argument.NAME and output.NAME, with ==, !=, &&, ||, ! and parentheses: \
             'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE && argument.length == 0x1000'. \
             The reason stays the same: on a simulated bench the check that refused. A real kernel does not tell that: there the \
-            failing request keeps its arguments, and so does what made its objects. \
+            failing request keeps its arguments, and so does what made its objects; of a success, all that led to it. Calls \
+            before it are answered as they were. \
             Exit codes: 0 made smaller, 1 no such failure, 2 no usable record.
             """)
 
