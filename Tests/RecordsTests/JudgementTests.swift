@@ -34,6 +34,28 @@ import Testing
         #expect(!other.hasFixedBug && other.decisions.count == 1)
     }
 
+    /// A refused call that failed a script is a judgement of a case, not of a plain script, which says nothing of what must succeed.
+    @Test(arguments: [
+        ("# a case", "#! failed close EBADF: a.lua:1: no", true), ("", "#! failed close EBADF: a.lua:1: no", false),
+        ("# | logged", "#! failed close EBADF: a.lua:1: no", false),
+        ("#! scenario about: a", "#! failed close EBADF: a.lua:1: no", true),
+        ("", "#! failed: a.lua:1: attempt to index a nil value", false),
+        ("# a case", "#! failed: a.lua:1: attempt to index a nil value", false),
+        ("", "#! wrong \"EBADF\", right \"0\": the close", true),
+    ])
+    func aScriptsOwnFaultIsNoJudgement(_ before: String, _ after: String, _ isJudged: Bool) throws {
+        let record = try Record(parsing: "peerlab record 1\n\n\(before)\nclose(-1) = -1 EBADF <0.000001>\n\(after)\n")
+        #expect(record.isJudged == isJudged)
+    }
+
+    /// Of a device's feature the failure names which one, and what was done with it.
+    @Test func aFailureMayNameAFeature() throws {
+        let record = try Record(
+            parsing: "peerlab record 1\n\n#! failed VFIO_DEVICE_FEATURE DMA_BUF GET EINVAL: a.lua:3: no\n")
+        let call = try #require(record.failures.first?.failure.call)
+        #expect(call == ("VFIO_DEVICE_FEATURE", "EINVAL"))
+    }
+
     private final class Box: @unchecked Sendable { var texts: [String] = [] }
 
     /// The operation that a wrong answer is of: within its case, the last with that errno, or that status.

@@ -59,8 +59,9 @@ public struct Record: Sendable {
         init?(_ line: Substring) {
             guard line.hasPrefix(ScriptFailure.mark), let colon = line.firstIndex(of: ":") else { return nil }
             let words = line[..<colon].dropFirst(ScriptFailure.mark.count).split(separator: " ")
-            guard words.isEmpty || words.count == 2 else { return nil }
-            call = words.isEmpty ? nil : (String(words[0]), String(words[1]))
+            guard words.count != 1 else { return nil }
+            // Of a device's feature its name and what was done with it stand in between.
+            call = words.first.flatMap { first in words.last.map { (String(first), String($0)) } }
             message = String(line[line.index(after: colon)...].drop { $0 == " " })
         }
     }

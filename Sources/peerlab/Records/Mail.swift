@@ -67,23 +67,34 @@ struct Mail {
         case bug = "BUG"
         case fixed = "FIXED"
         case unseen = "NO BUG SEEN"
+        /// It failed, and nothing says that the kernel is to blame.
+        case undecided = "NO VERDICT"
     }
 
     private var state: State {
         guard let result else { return stateOfRecord }
         let bugs = verdicts.filter(\.isBug)
         if !bugs.isEmpty, bugs.allSatisfy({ $0.word == "fixed" }) { return .fixed }
-        let isSeen =
-            [.fail, .expectedFailure].contains(result.verdict) || bugs.contains { $0.word == "bug present" }
-        return isSeen ? .bug : .unseen
+        if bugs.contains(where: { $0.word == "bug present" }) || result.cases.contains(where: isJudged) { return .bug }
+        return [.fail, .expectedFailure].contains(result.verdict) ? .undecided : .unseen
+    }
+
+    /// Whether a case failed by an answer of the kernel's. A plain script does not say which calls must succeed.
+    private func isJudged(_ one: CaseResult) -> Bool {
+        guard [.fail, .expectedFailure].contains(one.verdict) else { return false }
+        switch one.error?.kind {
+        case .expectation, .kernelLog, .kernelDied, .guestHung: return true
+        case .kernel: return one.name != result?.name
+        default: return false
+        }
     }
 
     /// Of a record that was made smaller, whoever chose its failure says that it is wrong. Of others the script says so.
     private var stateOfRecord: State {
         guard let record else { return .unseen }
-        if record["failure"] != nil || !record.decisions.isEmpty { return .bug }
+        if record["failure"] != nil || record.isJudged { return .bug }
         if record.hasFixedBug { return .fixed }
-        return record.failures.isEmpty ? .unseen : .bug
+        return record.failures.isEmpty ? .unseen : .undecided
     }
 
     private var title: String {
@@ -121,7 +132,8 @@ struct Mail {
     }
 
     private var expected: [String] {
-        let text = scenario("expected", result?.expected) ?? decision.map { "\(subject($0)): \($0.judgement.right)" }
+        let wrong = state == .bug ? decision : nil
+        let text = scenario("expected", result?.expected) ?? wrong.map { "\(subject($0)): \($0.judgement.right)" }
         return text.map { ["Expected", ""] + Wrapped.lines($0) } ?? []
     }
 
@@ -157,6 +169,9 @@ struct Mail {
 
     private var seen: [String] {
         var lines = ["Seen", ""]
+        if state == .undecided {
+            lines += Wrapped.lines("The script failed, and it judges no answer of the kernel wrong.", rest: "") + [""]
+        }
         // What the scenario says is of kernels that have the bug.
         if state == .bug, let seen = scenario("seen", result?.seen) { lines += Wrapped.lines(seen) + [""] }
         guard let result else {
@@ -187,8 +202,8 @@ struct Mail {
 
     /// A call with its number, which is that of the program in C.
     private typealias Told = (number: Int, operation: Operation)
-    /// Most calls that are explained.
-    private static let mostCalls = 20
+    /// Most calls of which all are told, and most that are told of those that the last one needs.
+    private static let mostCalls = 20, mostNeeded = 40
 
     /// The calls up to the wrong answer, the script's failure, or the last error. Of many, those that the last one needs.
     private var told: [Told] {
@@ -210,7 +225,15 @@ struct Mail {
         guard !told.isEmpty, state != .unseen else { return [] }
         let title = state == .bug ? "Calls up to the failure" : "Calls"
         var lines = [title + (isInline ? ", with their numbers in the program" : ""), ""]
-        for (number, operation) in told {
+        if let last = told.last, last.number > told.count {
+            lines += Wrapped.lines("Of \(last.number), those that the last one depends on:", rest: "") + [""]
+        }
+        let rest = told.count - Mail.mostNeeded
+        for (place, (number, operation)) in told.enumerated() {
+            if rest > 0, (0..<rest).contains(place - Mail.mostNeeded / 2) {
+                if place == Mail.mostNeeded / 2 { lines.append("   ... \(rest) more ...") }
+                continue
+            }
             let first = "\(number). "
             lines += Wrapped.lines(operation.sentence, first: first)
             guard !isInline else { continue }
@@ -296,9 +319,9 @@ struct Mail {
                 + ["", "    " + ShellWord.line(["peerlab", "export", "--c", "reproducer.c", path])]
         }
         let codes =
-            switch (decision, decision?.operation) {
+            switch (state == .bug ? decision : nil, decision?.knowsRight) {
             case (nil, _): ""
-            case (_, nil): " It ends with 1 where the bug is present, else with 4."
+            case (_, false): " It ends with 1 where the bug is present, else with 4."
             default: " It ends with 0 on a kernel that answers rightly, 1 where the bug is present."
             }
         return ["Without peerlab", ""]

@@ -13,7 +13,7 @@ struct ReportCommand: ParsableCommand {
         discussion: """
             It says what, where, expected, seen, the calls up to the failure in a sentence each, versions, and how to reproduce, \
             and has the C program where that is short: of a record that was not made smaller, it tells of the first case with a \
-            wrong answer. With a kernel's tree it says who gets the \
+            wrong answer. The subject has [BUG] only where an answer was judged wrong. With a kernel's tree it says who gets the \
             mail. Read it before you send it: what a machine wrote about a bug is a draft.
             """)
 
