@@ -189,6 +189,7 @@ public struct CExport {
             let text = "\(judgement.found), where a right kernel answers: \(judgement.right)"
             note("the bug: \(CText.comment(text))")
             (decided, hasDecided) = (decided + 1, true)
+            knowsRight = knowsRight && (decision?.knowsRight ?? true)
         }
         entries.append(.step(comment: step.lines[0], code: Array(step.lines.dropFirst()), number: count))
     }

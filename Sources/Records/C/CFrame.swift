@@ -21,7 +21,7 @@ struct CFrame {
     private var maySkip: Bool { names.contains("opened") }
     private var mayStop: Bool { CFrame.stops.contains(where: names.contains) || decisions > 0 }
     private static let stops = ["stop", "given", "opened"]
-    private var takesAddresses: Bool { !isInMail && paths.contains { $0.hasPrefix("/dev/vfio/devices/") } }
+    private var takesAddresses: Bool { !isInMail && paths.contains(where: DevicePath.isOfDevice) }
 
     var variables: [String] {
         var counters = ["differences"]
@@ -62,7 +62,9 @@ struct CFrame {
     }
 
     /// An argument in place of a device's path.
-    private func taken(_ argument: String) -> String { takesAddresses ? "device(\(argument))" : argument }
+    private func taken(_ argument: String, inPlaceOf path: String) -> String {
+        takesAddresses ? "device(\(argument), \(path))" : argument
+    }
 
     private var main: [String] {
         var lines = ["static const char help[] ="]
@@ -82,7 +84,10 @@ struct CFrame {
             "\t\treturn is_help ? 0 : 4;", "\t}",
         ]
         if !paths.isEmpty {
-            lines += ["\tfor (int i = 1; i < count; i++)", "\t\tpaths[i - 1] = \(taken("arguments[i]"));"]
+            lines += [
+                "\tfor (int i = 1; i < count; i++)",
+                "\t\tpaths[i - 1] = \(taken("arguments[i]", inPlaceOf: "paths[i - 1]"));",
+            ]
         }
         lines += calls
         if decisions > 0 {
@@ -108,9 +113,9 @@ struct CFrame {
         if !paths.isEmpty {
             lines += [
                 "\tconst char *devices = getenv(\"DEVICES\"); /* paths or PCI addresses, in order, with commas */",
-                "\tchar *list = devices ? strdup(devices) : NULL;", "\tint index = 0;", "",
-                "\tfor (char *next = list ? strtok(list, \",\") : NULL; next && index < \(paths.count); next = strtok(NULL, \",\"))",
-                "\t\tpaths[index++] = \(taken("next"));",
+                "\tchar *next = devices ? strtok(strdup(devices), \",\") : NULL;", "",
+                "\tfor (int i = 0; next && i < \(paths.count); next = strtok(NULL, \",\"), i++)",
+                "\t\tpaths[i] = \(taken("next", inPlaceOf: "paths[i]"));",
             ]
         }
         lines += calls
@@ -127,17 +132,21 @@ struct CFrame {
     }
 
     private static let device = """
-        /* A path as it is; of a PCI address, that of its device. */
-        static const char *device(const char *argument)
+        /* A path as it is; of a PCI address, that of its device, or of its group where `was` is one. */
+        static const char *device(const char *argument, const char *was)
         {
-        	char pattern[128], *path;
+        	int is_group = strncmp(was, "/dev/vfio/devices/", 18), is_noiommu = !strncmp(was, "/dev/vfio/noiommu-", 18);
+        	char pattern[128], *place, *path;
         	glob_t found;
 
-        	if (strchr(argument, '/'))
+        	/* What the record has as an address goes to the kernel as one. */
+        	if (strchr(argument, '/') || !strchr(was, '/'))
         		return argument;
-        	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", argument);
-        	if (glob(pattern, 0, NULL, &found) ||
-        	    asprintf(&path, "/dev/vfio/devices/%s", strrchr(found.gl_pathv[0], '/') + 1) < 0) {
+        	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/%s", argument,
+        		 is_group ? "iommu_group" : "vfio-dev/vfio*");
+        	if (glob(pattern, 0, NULL, &found) || !(place = realpath(found.gl_pathv[0], NULL)) ||
+        	    asprintf(&path, is_noiommu ? "/dev/vfio/noiommu-%s" : is_group ? "/dev/vfio/%s" : "/dev/vfio/devices/%s",
+        		     strrchr(place, '/') + 1) < 0) {
         		fprintf(stderr, "%s is not bound to vfio-pci\\n", argument);
         		exit(4);
         	}

@@ -9,7 +9,9 @@ extension CStep {
         let before = "ioctl(\(argument(0)), \(request.name)"
         switch (request.argument, operation.arguments[2]) {
         case (.string, .text(let text)):
-            finish("\(before), \(CText.quoted(text)))", nil, &file)
+            // The device of a group: an argument may choose another one.
+            let name = DevicePath.isAddress(text) ? "paths[\(file.index(ofPath: text))]" : CText.quoted(text)
+            finish("\(before), \(name))", nil, &file)
         case (.structure(let layout), .structure(let members)):
             structure(before, request, layout, members, &file)
         case (.feature, .structure(let members)):

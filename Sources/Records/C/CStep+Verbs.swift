@@ -243,7 +243,7 @@ extension CStep {
         let value = "(int)wc[\(index)].status"
         put(
             "\t\tdecide(\(number), \"the completion\", ibv_wc_status_str(wc[\(index)].status), "
-                + "\(value) == \(wrong), \(decision.right.test(value)));")
+                + "\(value) == \(wrong), \(decision.isRight(value)));")
         return true
     }
 

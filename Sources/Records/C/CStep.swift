@@ -146,7 +146,7 @@ struct CStep {
         let name = CText.quoted(name)
         if let decision, decision.wrong.isOfCall {
             return [
-                "decide(\(number), \(name), error_text(\(value)), \(decision.wrong.test(value)), \(decision.right.test(value)));"
+                "decide(\(number), \(name), error_text(\(value)), \(decision.wrong.test(value)), \(decision.isRight(value)));"
             ]
         }
         guard let wanted else { return ["given(\(number), \(name), \(value));"] }
@@ -344,6 +344,11 @@ struct CStep {
 extension String {
     /// Nothing is written.
     fileprivate var replacingSize: String { split(separator: "sizeof(data)").joined(separator: "0") }
+}
+
+extension Record.Decision {
+    /// Whether an expression, below 0 for an errno, is the right answer: C.
+    func isRight(_ value: String) -> String { knowsRight ? right.test(value) : "0" }
 }
 
 extension Record.Decision.Answer {

@@ -13,6 +13,24 @@ enum DevicePath {
         !path.contains("/../") && flags & making == 0
             && (files.contains(path) || folders.contains { path.hasPrefix($0) })
     }
+
+    /// Whether it is of a VFIO device, or of a group: one chooses it by a PCI address too.
+    static func isOfDevice(_ path: String) -> Bool {
+        if path.hasPrefix("/dev/vfio/devices/") { return true }
+        let group = ["/dev/vfio/noiommu-", "/dev/vfio/"].first(where: path.hasPrefix).map { path.dropFirst($0.count) }
+        return group.map { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } } ?? false
+    }
+
+    /// Whether a text is a PCI address, "0000:01:00.0".
+    static func isAddress(_ text: String) -> Bool {
+        let shape = text.utf8.map { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): UInt8(ascii: "h")
+            default: byte
+            }
+        }
+        return shape.elementsEqual("hhhh:hh:hh.h".utf8)
+    }
 }
 
 extension Record {

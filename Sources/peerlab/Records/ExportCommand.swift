@@ -14,7 +14,7 @@ struct ExportCommand: ParsableCommand {
             first thing that is not there. Devices are its arguments; its own --help lists them. Kept short data is compared; \
             what only netlink answers is left out, with a comment. It ends as kselftest asks. Where the record says that an \
             answer is wrong (a script's failed check, or a known bug): 0 the kernel answers as a right one does, 1 the bug is \
-            present, 4 neither is shown. Of other records: 0 all answers are as recorded, be they right or wrong, 1 one differs, \
+            present, 4 neither is shown; its --help says where 0 never comes. Of other records: 0 all answers are as recorded, be they right or wrong, 1 one differs, \
             4 a device is not there.
             """)
 
