@@ -103,7 +103,9 @@ final class Worker {
     }
 
     private func keep(_ bytes: ArraySlice<UInt8>) {
-        guard ending.reason != .result, ending.result.count + bytes.count <= task.result else { return kill(for: .result) }
+        guard ending.reason != .result, ending.result.count + bytes.count <= task.result else {
+            return kill(for: .result)
+        }
         ending.result += bytes
     }
 
