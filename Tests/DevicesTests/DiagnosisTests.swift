@@ -152,6 +152,24 @@ import Testing
         #expect(found.why.contains("this program's /dev") && found.next.first?.contains("--device \(path)") == true)
     }
 
+    /// Where a character device has no iommufd, the group's way is left, and is taken; where it may not be opened, it is named.
+    @Test func withoutIOMMUFDTheGroupIsThere() throws {
+        var topology = Topology.standard
+        topology.devices.remove(at: 1)
+        topology.hidden = ["/dev/iommu"]
+        var found = diagnosis(SimKernel(topology))
+        #expect(ids(found, .obstacle) == ["iommufd.refused"] && ids(found, .fine).contains("device.exports"))
+        topology.hidden = ["/dev/iommu", "/dev/vfio/10"]
+        found = diagnosis(SimKernel(topology))
+        let refused = try #require(found.findings.first { $0.id == "device.open-refused" })
+        #expect(refused.what.contains("/dev/iommu") && !refused.next.isEmpty)
+        topology.hidden = []
+        topology.denied = ["/dev/iommu"]
+        found = diagnosis(SimKernel(topology))
+        let denied = try #require(found.findings.first { $0.id == "device.open-refused" })
+        #expect(denied.why.contains("via = \"group\"") && denied.next.first?.hasPrefix("sudo chown") == true)
+    }
+
     /// modprobe is not advised where the kernel has no such module.
     @Test func whatIsNotThereIsNotLoaded() throws {
         var topology = Topology.standard

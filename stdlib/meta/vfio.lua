@@ -9,7 +9,7 @@ local vfio = {}
 
 ---how to open it
 ---@class vfio.open.options
----@field via? ("auto"|"cdev"|"group") cdev and iommufd, or group and container; default: cdev where present
+---@field via? ("auto"|"cdev"|"group") cdev and iommufd, or group and container; default: cdev where it and /dev/iommu are there
 ---@field iommufd? iommufd.context context to bind to (cdev)
 ---@field container? type1.container container to join (group)
 

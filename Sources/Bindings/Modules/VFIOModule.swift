@@ -18,7 +18,8 @@ extension VFIODevice.Path: LuaChoice {
 
 private enum OpenKeys {
     static let via = Key<VFIODevice.Path>(
-        "via", default: .present, "cdev and iommufd, or group and container; default: cdev where present")
+        "via", default: .present,
+        "cdev and iommufd, or group and container; default: cdev where it and /dev/iommu are there")
     static let iommufd = Key<Object<IOMMUFD>?>("iommufd", "context to bind to (cdev)")
     static let container = Key<Object<Type1Container>?>("container", "container to join (group)")
 }

@@ -147,10 +147,15 @@ extension Diagnosis {
             addHints(device, name)
             try device.close()
         } catch {
+            let hasGroup = error.object == "/dev/iommu" && findings.contains { $0.id == "type1.open" }
+            let node = findings.first { $0.id.hasPrefix("iommufd.") && $0.state == .obstacle }
             add(
                 Finding(
                     "device.open-refused", .devices, name, .obstacle, "it cannot be opened: \(error.message)",
-                    stops: [.vfio, .export, .hints]))
+                    why: hasGroup
+                        ? "its character device needs /dev/iommu; /dev/vfio/vfio can be opened, by which "
+                            + "vfio.open(\"\(name)\", { via = \"group\" }) opens it" : "",
+                    next: error.object == "/dev/iommu" ? node?.next ?? [] : [], stops: [.vfio, .export, .hints]))
         }
     }
 

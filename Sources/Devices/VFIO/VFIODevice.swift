@@ -54,10 +54,17 @@ public struct VFIODevice: ~Copyable {
         let wantsCdev = container == nil && (path == .cdev || (path == .present && function.cdev != nil))
         if wantsCdev {
             do throws(Failure) { return try VFIODevice(cdev: function, iommufd, kernel) } catch {
-                // Without CONFIG_VFIO_DEVICE_CDEV sysfs names the device as well, and the file is not there.
+                // Without CONFIG_VFIO_DEVICE_CDEV sysfs names the device as well, and the file is not there; a container may show it
+                // without /dev/iommu.
+                let lacksIOMMUFD = error.object == "/dev/iommu"
                 guard path == .present, iommufd == nil, error.errno == .noEntry,
-                    !VFIODevice.isThere(function.cdev, kernel)
+                    lacksIOMMUFD || !VFIODevice.isThere(function.cdev, kernel)
                 else { throw error }
+                guard lacksIOMMUFD else { return try VFIODevice(group: function, container, kernel) }
+                let first = error
+                do throws(Failure) { return try VFIODevice(group: function, container, kernel) } catch {
+                    throw error.errno == .noEntry ? first : error
+                }
             }
         }
         return try VFIODevice(group: function, container, kernel)
