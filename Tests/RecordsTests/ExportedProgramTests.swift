@@ -92,6 +92,23 @@ import Testing
                 == (1, "call 59: lseek: 472 (no error), was 473 (no error) when it was recorded\n1 answers differ\n"))
     }
 
+    /// A record of a data test has thousands of accesses.
+    @Test func aPlainAccessIsOneStatement() throws {
+        func record(_ last: String) -> String {
+            "peerlab record 1\n\nmmap(0x1000, 3, 0x22, -1, 0) = map1 <0.000001>\n"
+                + (0..<4).map { "store(map1+\($0 * 8), <01 02 ff 34>, 4) = 0 <0.000001>\n" }.joined()
+                + "load(map1+10, <ff 34 00>, 3) = 0 <0.000001>\nload(map1+1, \(last), 1) = 0 <0.000001>\n"
+        }
+        let c = try exportedC(record("<02>"))
+        #expect(
+            c.contains("4 times alike") && c.contains("\tloaded(6, \"map1\", map1, 0xa, \"\\xff\\x34\\x00\", 3);"),
+            "\(c)")
+        #expect(try Program(record("<02>")).run() == (0, "all answers as recorded\n"))
+        #expect(
+            try Program(record("<03>")).run()
+                == (1, "call 7: load holds other bytes than when it was recorded\n1 answers differ\n"))
+    }
+
     @Test func whatDiffersIsNoLoop() throws {
         let two = try exportedC(recordText("poll(-1, 1) = 0", "poll(-1, 1) = 0", "poll(-1, 2) = 0"))
         #expect(!two.contains(" turn"))

@@ -9,6 +9,13 @@ func recordText(_ lines: String...) -> String {
 /// The C of a record.
 func exportedC(_ text: String) throws -> String { try CExport(Record(parsing: text)).text }
 
+/// The lines of C that access mapped memory.
+func accesses(_ c: String) -> [Substring] {
+    c.split(separator: "\n").filter { line in
+        line.contains("got = copy(") || ["loaded(", "stored("].contains(where: line.drop { $0 == "\t" }.hasPrefix)
+    }
+}
+
 extension HostileNumberTests {
     /// The calls of ``text`` but the last, which unmaps, and another one.
     static func text(endingWith call: String) -> String {

@@ -14,6 +14,9 @@ struct CPiece {
         return all.filter { calls.contains($0.name) }
     }
 
+    /// Most bytes that `loaded` compares: as many as a record keeps of what was read.
+    static let longestLoad = 64
+
     /// Headers besides those that every program includes, by a function that it calls.
     static let headers: [(function: String, header: String)] = [
         ("eventfd", "sys/eventfd.h"), ("glob", "glob.h"), ("memfd_create", "sys/mman.h"), ("mmap", "sys/mman.h"),
@@ -175,6 +178,33 @@ struct CPiece {
                     	}
                     	copying = 0;
                     	return !number ? 0 : number == SIGBUS ? -EIO : -EFAULT;
+                    }
+
+                    """),
+            CPiece(
+                name: "loaded", needs: ["stop", "answer", "copy", "same_bytes"],
+                text: """
+                    /* Reads memory that was mapped, and compares what is there. */
+                    static void loaded(int call, const char *name, const void *area, size_t offset, const char *wanted, size_t count)
+                    {
+                    	char data[\(longestLoad)] = { 0 };
+
+                    	if (!area)
+                    		stop(call, name);
+                    	answer(call, "load", copy(data, (const char *)area + offset, count), 0);
+                    	same_bytes(call, "load", data, wanted, count);
+                    }
+
+                    """),
+            CPiece(
+                name: "stored", needs: ["stop", "answer", "copy"],
+                text: """
+                    /* Writes memory that was mapped. */
+                    static void stored(int call, const char *name, void *area, size_t offset, const char *data, size_t count)
+                    {
+                    	if (!area)
+                    		stop(call, name);
+                    	answer(call, "store", copy((char *)area + offset, data, count), 0);
                     }
 
                     """),

@@ -260,6 +260,19 @@ struct CStep {
         put("}")
     }
 
+    /// A plain access, of which a record may have thousands, as one statement; nil of others.
+    private func plainAccess(_ data: [UInt8]) -> String? {
+        guard case .symbol(let mapping, let offset)? = operation.arguments.first, operation.errno == nil,
+            decision == nil, operation.times <= 1, data.count == count, count > 0
+        else { return nil }
+        let isLoad = operation.signature.name == "load"
+        let text = CText.string(data)
+        // An array leaves out zeros at its end.
+        guard isLoad ? count <= CPiece.longestLoad : text.utf8.count <= CText.bytes(data).utf8.count else { return nil }
+        let area = "\(CText.quoted(names[mapping])), \(names[mapping]), \(CText.number(offset))"
+        return "\(isLoad ? "loaded" : "stored")(\(number), \(area), \(text), \(count));"
+    }
+
     private var count: Int {
         if operation.arguments.count > 2, case .number(let count, _) = operation.arguments[2] {
             return Int(min(count, 1 << 26))
@@ -314,6 +327,7 @@ struct CStep {
         guard let data = bytes(1), !isLoad || operation.errno != nil || !data.isEmpty else {
             return leaveOut("too long to keep")
         }
+        if let line = plainAccess(data) { return put(line) }
         // Where mmap(2) fails there is nothing at its address.
         put("if (!\(names[mapping]))")
         put("\t\(stop(mapping));")

@@ -12,6 +12,11 @@ enum CText {
         String(symbol.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
     }
 
+    /// Bytes as a string.
+    static func string(_ bytes: [UInt8]) -> String {
+        "\"" + bytes.map { "\\x" + hexDigits($0, width: 2) }.joined() + "\""
+    }
+
     /// Whether a text is a name in C that a program may give: an identifier, and no keyword.
     static func isName(_ text: some StringProtocol) -> Bool {
         let isIdentifier = text.utf8.enumerated().allSatisfy { index, byte in
