@@ -27,8 +27,8 @@ import Testing
         ("frmr_pools", ["EOPNOTSUPP", "ENODATA", "EPROTO", "EPROTONOSUPPORT", "ENODEV", "EPERM"]),
         ("mkey_context", ["EOPNOTSUPP", "ENODATA", "EPROTO", "EPROTONOSUPPORT", "ENODEV", "EPERM", "ENOENT"]),
         ("mlx5dv_reg_dmabuf_mr", ["ENOSYS", "EOPNOTSUPP"]),
-        ("ibv_reg_mr_ex", ["ENOSYS", "EOPNOTSUPP", "EPROTONOSUPPORT"]),
-        ("ibv_alloc_dmah", ["ENOSYS", "EOPNOTSUPP", "EPROTONOSUPPORT"]),
+        ("ibv_reg_mr_ex", ["EOPNOTSUPP", "EPROTONOSUPPORT"]),
+        ("ibv_alloc_dmah", ["EOPNOTSUPP", "EPROTONOSUPPORT"]),
         ("ibv_get_cq_event", ["ETIMEDOUT"]), ("ibv_get_async_event", ["ETIMEDOUT"]),
     ])
     func saysWhyTheLibraryRefuses(_ verb: String, _ errnos: [String]) {
