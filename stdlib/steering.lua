@@ -9,7 +9,7 @@ local steering = {}
 ---@field nic string the RDMA device's name
 ---@field mr rdma.mr
 ---@field exporter? string PCI address of the BAR's owner
----@field send? fun() makes the NIC send requests
+---@field send? false|fun() makes the NIC send requests
 ---@field sent? boolean whether some were sent since steering.clear_requests() returned true
 ---@field kind? "read"|"write" of the requests
 

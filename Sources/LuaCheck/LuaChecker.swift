@@ -95,7 +95,7 @@ public final class LuaChecker {
         else { return .type(.unknown) }
         // Others' annotations may say less than their files do; those of ours are tested.
         let isShipped = source.path.hasPrefix("=")
-        if isShipped { names.add(Annotations(chunk).classes) }
+        if isShipped { names.add(Annotations(chunk)) }
         // The modules of a script's folder see that folder, and those of the stdlib too.
         let checker = Checker(chunk, names) { [unowned self] in find($0, from: folder) }
         checker.run()

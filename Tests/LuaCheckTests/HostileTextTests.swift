@@ -52,7 +52,9 @@ import Testing
 
     /// Comments of a module are read for the types of its functions.
     @Test(arguments: [
-        "---) @overload fun(", "---@overload fun(a", "---@return x" + repeated("[]", 60_000),
+        "---) @overload fun(", "---@overload fun(a", "---@overload fun(:)", "---@overload fun(a, :, b)", "---@return :",
+        "---@generic :", "---@param :", "---@param a |" + repeated(" ", 200_000) + "b",
+        "---@return x" + repeated("[]", 60_000),
         "---@return x" + repeated("?", 200_000),
     ])
     func annotationsOfModulesAreOnlyText(_ comment: String) throws {

@@ -6,6 +6,31 @@ import Testing
 @Suite struct RightCodeTests {
     private static let texts: [(name: String, text: String)] = [
         (
+            "scopes that functions and loops fill, and lists of arguments that are not seen",
+            #"""
+            local scope, expect, vfio = require "scope", require "expect", require "vfio"
+            local Group = scope.class "a group"
+            for name, f in pairs { total = function() return 1 end } do Group[name] = f end
+            local function fill(opened) rawset(opened, "dev", opened:keep(vfio.open "0000:01:00.0")) end
+            local function both(dev) return dev, { region_index = 2, ranges = { { offset = 0, length = 1 } } } end
+            return {
+              name = "right",
+              cases = { { "a case", function(t)
+                local opened <close> = scope.open(fill)
+                local group <close> = scope.open(nil, Group)
+                local empty <close> = scope.open()
+                for _, name in ipairs { "one", "two" } do empty[name] = vfio.open "0000:01:00.0" end
+                t:log(group:total() + (empty.one and 1 or 0))
+                local dev = opened.dev
+                local function refused(...) expect.errno("EINVAL", dev.export_dmabuf, ...) end
+                refused(both(dev))
+                expect.errno("EINVAL", dev.export_dmabuf, both(dev))
+                t:log(tostring(vfio.open("0000:01:00.0").export_dmabuf(both(dev))))
+              end } },
+            }
+            """#
+        ),
+        (
             "objects of shipped modules, with fields of the script's own",
             #"""
             local pair, scope, steering = require "rdma_pair", require "scope", require "steering"

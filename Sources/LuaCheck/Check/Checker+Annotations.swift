@@ -23,7 +23,7 @@ extension Checker {
         } else if !isOpen, given < signature.least {
             report(
                 place,
-                "\(signature.name): takes \(signature.least) arguments at least, and \(given) \(given == 1 ? "is" : "are") given"
+                "\(signature.name): takes \(signature.least) argument\(signature.least == 1 ? "" : "s") at least, and \(given) \(given == 1 ? "is" : "are") given"
             )
         }
         guard signature.isShipped else { return }
@@ -92,7 +92,7 @@ extension Checker {
             guard case .string(let text) = type else { return false }
             return text.map { $0 == wanted.dropFirst().dropLast() } ?? true
         }
-        if wanted.hasPrefix("fun(") { return ["function", "table"].contains(type.typeName) }
+        if wanted.hasPrefix("fun(") { return type.typeName == "function" }
         if wanted.hasPrefix("{") || wanted.hasPrefix("table<") || wanted.hasSuffix("[]") {
             return type.typeName == "table"
         }

@@ -37,7 +37,9 @@ extension Checker {
             if let index = Checker.calling[name], arguments.indices.contains(index), types.indices.contains(index) {
                 checkIsFunction(arguments[index], types[index], name, isFirst: index == 0)
                 // It catches errors of the kernel alone, not those of wrong arguments.
-                if name == "expect.errno", case .function(let callee) = types[index], case .described = callee {
+                if name == "expect.errno", !arguments[index].isOpen, case .function(let callee) = types[index],
+                    case .described = callee
+                {
                     _ = call(
                         callee, Array(arguments.dropFirst(index + 1)), Array(types.dropFirst(index + 1)), receiver: nil,
                         arguments[index].place)
@@ -167,7 +169,8 @@ extension Checker {
             note(function, name, arguments, place)
             return results
         }
-        // A method's function, called with a dot.
+        // A method's function, called with a dot. Of an open list nothing is known.
+        if arguments.count == 1, arguments[0].isOpen { return results }
         switch types.first {
         case .object(let given)? where given == className:
             check(

@@ -113,7 +113,7 @@ extension Checker {
             if let field = record.described.first(where: { $0.name == name }) { return ValueType(field.type) }
             if !assignedFields.contains(name) { refuse(name, record.name, record.members, place) }
             return .unknown
-        case .instance(let table): return member(name, ofInstance: table, place)
+        case .instance(let table): return member(name, ofInstance: table, place, isCalled: isCalled)
         case .options(let options):
             scenario.readOptions.insert(name)
             if let type = options.schemas[name] { return type }
@@ -167,7 +167,9 @@ extension Checker {
         return .unknown
     }
 
-    private func member(_ name: String, ofInstance table: AnnotatedClass, _ place: Place) -> ValueType {
+    private func member(
+        _ name: String, ofInstance table: AnnotatedClass, _ place: Place, isCalled: Bool
+    ) -> ValueType {
         let line = names.line(of: table)
         for one in line {
             if let field = one.fields.first(where: { $0.name == name }) { return names.type(named: field.type) }
@@ -176,6 +178,7 @@ extension Checker {
         // What a script keeps in it itself.
         guard !assignedFields.contains(name) else { return .unknown }
         let known = line.flatMap { $0.fields.map(\.name) + $0.methods.keys.sorted() }
+        if names.isBase(table), !isCalled || nearest(to: name, in: known) == nil { return .unknown }
         refuse(name, table.name, known.map { (name: $0, was: nil) }, place)
         return .unknown
     }

@@ -2,6 +2,8 @@
 struct Annotations {
     /// The file's classes by name.
     private(set) var classes: [String: AnnotatedClass] = [:]
+    /// Names of classes that others, also of scripts, have the fields of: parents, and bounds of type parameters.
+    private(set) var bases: Set<String> = []
     private let lines: [Int: String]
 
     init(_ chunk: Chunk) {
@@ -19,12 +21,16 @@ struct Annotations {
             if let name = AnnotatedClass.named(in: text) {
                 let known = classes[name.name] ?? AnnotatedClass(name.name)
                 known.parent = known.parent ?? name.parent
+                if let parent = name.parent { bases.insert(parent) }
                 classes[name.name] = known
                 current = known
             } else if let current, let field = AnnotatedField(text, after: "@field") {
                 current.fields.append(field)
             } else if text.first == "@" {
                 current = nil
+                if let text = AnnotatedType.words(text, after: "@generic") {
+                    bases.formUnion(AnnotatedType.bounds(text).values)
+                }
             }
         }
     }
@@ -116,8 +122,8 @@ enum AnnotatedType {
     /// Bytes of the longest type that is looked at: each bracket of it is a step.
     static let longest = 400
     /// Bytes of an annotation that are looked at, and lines above a function.
-    private static let longestLine = 2000
-    static let mostLines = 200
+    private static let longestLine = 500
+    static let mostLines = 50
 
     /// What stands behind a word that begins an annotation.
     static func words(_ annotation: String, after word: String) -> String? {
@@ -125,23 +131,34 @@ enum AnnotatedType {
         return String(annotation.prefix(longestLine).dropFirst(word.count + 1).drop { $0 == " " })
     }
 
+    /// The bounds of the type parameters in "T: scope.scope, U"; "any" for those without one.
+    static func bounds(_ text: String) -> [String: String] {
+        var bounds: [String: String] = [:]
+        for part in parts(of: text, separatedBy: ",") {
+            let names = parts(of: part, separatedBy: ":", most: 2)
+            if let name = names.first { bounds[name] = names.count > 1 ? names[1] : "any" }
+        }
+        return bounds
+    }
+
     /// The first type of a text, and what stands behind it.
     static func first(of text: String) -> (type: String, rest: String) {
         let text = text.drop { $0 == " " }
         var depth = 0
         var before: Character = "|"
-        for index in text.indices {
+        var index = text.startIndex
+        while index < text.endIndex {
             let character = text[index]
-            if character == " ", depth == 0 {
-                let next = text[index...].first { $0 != " " }
-                // "a | b" and "fun(): a" go on.
-                if before != "|", before != ":", next != "|" {
-                    return (String(text[..<index]), String(text[index...].drop { $0 == " " }))
-                }
+            guard character == " ", depth == 0 else {
+                depth += opening.contains(character) ? 1 : closing.contains(character) ? -1 : 0
+                before = character
+                index = text.index(after: index)
                 continue
             }
-            depth += opening.contains(character) ? 1 : closing.contains(character) ? -1 : 0
-            before = character
+            let rest = text[index...].drop { $0 == " " }
+            // "a | b" and "fun(): a" go on.
+            if before != "|", before != ":", rest.first != "|" { return (String(text[..<index]), String(rest)) }
+            index = rest.startIndex
         }
         return (String(text), "")
     }

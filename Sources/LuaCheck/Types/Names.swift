@@ -21,6 +21,10 @@ final class Names {
     private let types: [String: ValueType]
     /// Classes that annotations of shipped modules describe, of those that were required.
     private(set) var annotated: [String: AnnotatedClass] = [:]
+    /// See ``isBase(_:)``.
+    private var bases: Set<String> = []
+    /// Types that were asked for, by their text.
+    private var named: [String: ValueType] = [:]
     private let library: Library
     /// Options that functions of shipped modules make, by their names.
     private var made: [String: [OptionSchema]?] = [:]
@@ -68,9 +72,14 @@ final class Names {
     }
 
     /// Notes what annotations of a shipped module describe.
-    func add(_ classes: [String: AnnotatedClass]) {
-        annotated.merge(classes) { known, _ in known }
+    func add(_ annotations: Annotations) {
+        annotated.merge(annotations.classes) { known, _ in known }
+        bases.formUnion(annotations.bases)
+        named = [:]
     }
+
+    /// Whether other classes have a class's fields as well: a table of it may be one of theirs, or of a script's own.
+    func isBase(_ one: AnnotatedClass) -> Bool { bases.contains(one.name) }
 
     /// A class and those whose fields and methods it has as well.
     func line(of first: AnnotatedClass) -> [AnnotatedClass] {
@@ -84,6 +93,13 @@ final class Names {
     /// The type that an annotation names.
     func type(named name: String) -> ValueType {
         guard name.utf8.count <= AnnotatedType.longest else { return .unknown }
+        if let known = named[name] { return known }
+        let type = look(up: name)
+        named[name] = type
+        return type
+    }
+
+    private func look(up name: String) -> ValueType {
         let alternatives = AnnotatedType.alternatives(of: name).filter { $0 != "nil" }
         guard alternatives.count == 1, let name = alternatives.first else { return .unknown }
         if name.hasPrefix("fun(") { return .unknown }

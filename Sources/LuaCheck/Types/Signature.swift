@@ -27,7 +27,7 @@ struct Signature {
         isMethod = body.parameters.first.map { $0.name == "self" && $0.place == body.place } ?? false
         most = body.isVariadic ? nil : body.parameters.count - (isMethod ? 1 : 0)
         var described: [String: AnnotatedField] = [:]
-        var overload: [AnnotatedField]?
+        var overloads: [[AnnotatedField]] = []
         var line = body.place.line - 1
         while let annotation = annotations[line], body.place.line - line <= AnnotatedType.mostLines {
             line -= 1
@@ -35,29 +35,42 @@ struct Signature {
                 result = AnnotatedType.parts(of: AnnotatedType.first(of: text).type, separatedBy: ",").first
                 makesOptions = makesOptions || text.hasPrefix("table<string, scenario.option>")
             } else if let text = AnnotatedType.words(annotation, after: "@generic") {
-                for part in AnnotatedType.parts(of: text, separatedBy: ",") {
-                    let names = AnnotatedType.parts(of: part, separatedBy: ":", most: 2)
-                    if let name = names.first { generics[name] = names.count > 1 ? names[1] : "any" }
-                }
-            } else if let text = AnnotatedType.words(annotation, after: "@overload"), text.hasPrefix("fun("),
-                let end = text.lastIndex(of: ")")
-            {
-                overload = AnnotatedType.parts(
-                    of: String(text[text.index(text.startIndex, offsetBy: 4)..<end]), separatedBy: ","
-                ).map { part in
-                    let halves = AnnotatedType.parts(of: part, separatedBy: ":", most: 2)
-                    return AnnotatedField(halves[0], halves.count > 1 ? halves[1] : "any")
-                }
+                generics = AnnotatedType.bounds(text)
+            } else if let text = AnnotatedType.words(annotation, after: "@overload") {
+                if let overload = Signature.overload(text, isMethod: isMethod) { overloads.append(overload) }
             } else if let parameter = AnnotatedField(annotation, after: "@param") {
                 described[parameter.name] = parameter
             }
         }
-        parameters =
-            overload.map { $0.filter { $0.name != "..." } }
-            ?? body.parameters.dropFirst(isMethod ? 1 : 0).map { described[$0.name] }
-        if let overload, !overload.contains(where: { $0.name == "..." }) { most = overload.count }
-        // A function takes what its annotation says, or more: of others' files that is no rule.
-        guard isShipped || overload != nil else { return }
+        let own = body.parameters.dropFirst(isMethod ? 1 : 0).map { described[$0.name] }
+        // What takes any number says by an overload which: it is the only way to call it.
+        if body.isVariadic, own.isEmpty, overloads.count == 1 {
+            (parameters, most) = (overloads[0].filter { $0.name != "..." }, Signature.most(overloads[0]))
+        } else if overloads.isEmpty {
+            parameters = own
+            // A function takes what its annotation says, or more: of others' files that is no rule.
+            guard isShipped else { return }
+        } else {
+            // One of several ways: only how many arguments the longest one takes is known.
+            let most = overloads.map { Signature.most($0) } + [self.most]
+            self.most = most.contains { $0 == nil } ? nil : most.compactMap(\.self).max()
+            return
+        }
         least = parameters.count - parameters.reversed().prefix { $0?.isOptional ?? true }.count
+    }
+
+    /// The parameters of "fun(a: integer, b?: string): type"; nil for other texts.
+    private static func overload(_ text: String, isMethod: Bool) -> [AnnotatedField]? {
+        guard text.hasPrefix("fun("), let end = text.lastIndex(of: ")") else { return nil }
+        let inside = String(text[text.index(text.startIndex, offsetBy: 4)..<end])
+        let parameters: [AnnotatedField] = AnnotatedType.parts(of: inside, separatedBy: ",").compactMap { part in
+            let halves = AnnotatedType.parts(of: part, separatedBy: ":", most: 2)
+            return halves.first.map { AnnotatedField($0, halves.count > 1 ? halves[1] : "any") }
+        }
+        return isMethod && parameters.first?.name == "self" ? Array(parameters.dropFirst()) : parameters
+    }
+
+    private static func most(_ overload: [AnnotatedField]) -> Int? {
+        overload.contains { $0.name == "..." } ? nil : overload.count
     }
 }
