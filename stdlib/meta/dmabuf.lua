@@ -5,7 +5,7 @@
 ---@class dmabuf
 local dmabuf = {}
 
----Takes over the descriptor of a dma-buf that a request of another driver made (udmabuf, a dma-heap, a GPU's PRIME_HANDLE_TO_FD), so that it can be registered and mapped, and is closed. Hints are for VFIO's exports.
+---The dma-buf that a request of another driver made (udmabuf, a dma-heap, a GPU's PRIME_HANDLE_TO_FD), to be registered and mapped. It has a copy of the descriptor: sys.adopt closes the one that the request returned. Hints are for vfio's exports.
 ---Changes: raw.
 --- * `EBADF`: not open
 ---@param fd integer what a request of its exporter returned

@@ -158,7 +158,7 @@ function vfio_device:export_dmabuf(request) end
 ---Closes it; twice is harmless.
 function vfio_device:close() end
 
----A dma-buf: what a VFIO device exported, or dmabuf.adopt took over.
+---A dma-buf: what a VFIO device exported, or what dmabuf.adopt was given.
 ---@class vfio.dmabuf
 local vfio_dmabuf = {}
 

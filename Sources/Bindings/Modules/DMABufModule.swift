@@ -42,8 +42,9 @@ let dmabufModule = Module(
             [Parameter("fd", .integer(3...Int64(Int32.max)), .required, "what a request of its exporter returned")],
             returns: [.object(DMABuf.self)], effects: [.raw],
             errors: [("EBADF", "not open")],
-            "Takes over the descriptor of a dma-buf that a request of another driver made (udmabuf, a dma-heap, a GPU's "
-                + "PRIME_HANDLE_TO_FD), so that it can be registered and mapped, and is closed. Hints are for VFIO's exports.",
+            "The dma-buf that a request of another driver made (udmabuf, a dma-heap, a GPU's PRIME_HANDLE_TO_FD), to be "
+                + "registered and mapped. It has a copy of the descriptor: sys.adopt closes the one that the request returned. "
+                + "Hints are for vfio's exports.",
             entry: { Call($0, $1).run(adopt) })
     ])
 
@@ -59,7 +60,7 @@ private func adopt(_ call: Call) throws -> CInt {
 
 let dmabufClass = ObjectClass(
     DMABuf.luaName, type: "vfio.dmabuf", short: "dmabuf",
-    "A dma-buf: what a VFIO device exported, or dmabuf.adopt took over.",
+    "A dma-buf: what a VFIO device exported, or what dmabuf.adopt was given.",
     methods: [
         Function(
             "length", returns: [.integer(.bytes)], "Bytes.",
@@ -131,7 +132,8 @@ private func send(_ hint: TPHHint?, _ call: Call) throws {
     guard let device = call.dmabuf.pointee.exporter else {
         throw ErrorValue(
             kind: .argument,
-            "\(function): \(object) was exported by no VFIO device, and only that can set a hint or take it back")
+            "\(function): \(object) was adopted: only the VFIO device that exported it could set a hint, and it is not known"
+        )
     }
     // The TPH feature's number cannot be found through a closed device. The kernel answers a closed descriptor with
     // EBADF, so this does too.

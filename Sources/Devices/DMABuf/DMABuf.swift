@@ -5,7 +5,7 @@ public import Kernel
 /// A dma-buf. Source: drivers/dma-buf/dma-buf.c, include/uapi/linux/dma-buf.h.
 public struct DMABuf: ~Copyable {
     private var owned: OwnedDescriptor
-    /// The VFIO device that exported it, which may be closed by now; nil where another exporter did.
+    /// The VFIO device that exported it, which may be closed by now; nil of one that was adopted, whose device is not known.
     public let exporter: SharedDescriptor?
     /// How messages call it: the exporter's address and region, or its driver.
     public let label: String
@@ -32,15 +32,15 @@ public struct DMABuf: ~Copyable {
         self.label = label
     }
 
-    /// Takes over the descriptor of a dma-buf of any exporter. Of another file, which has no `exp_name` in its fdinfo
-    /// (drivers/dma-buf/dma-buf.c:dma_buf_show_fdinfo), nil: it stays its owner's.
+    /// The dma-buf of a descriptor, of any exporter. The descriptor is copied, and stays its owner's, so that neither
+    /// closes the other's. Of another file, which has no `exp_name` in its fdinfo
+    /// (drivers/dma-buf/dma-buf.c:dma_buf_show_fdinfo), nil.
     public static func adopt(_ descriptor: Int32, of kernel: any Kernel) throws(Failure) -> DMABuf? {
-        if let errno = Errno(result: kernel.fcntl(descriptor, F_GETFD, 0)) {
-            throw Failure("fcntl", errno, object: "descriptor \(descriptor)")
-        }
-        let exporter = try info(of: descriptor, kernel).exporter
-        guard !exporter.isEmpty else { return nil }
-        return DMABuf(OwnedDescriptor(descriptor, kernel), exporter: nil, label: exporter)
+        let copy = kernel.fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        if let errno = Errno(result: copy) { throw Failure("fcntl", errno, object: "descriptor \(descriptor)") }
+        let owned = OwnedDescriptor(Int32(truncatingIfNeeded: copy), kernel)
+        let exporter = try info(of: owned.raw, kernel).exporter
+        return exporter.isEmpty ? nil : DMABuf(owned, exporter: nil, label: exporter)
     }
 
     /// Its descriptor.

@@ -1,4 +1,4 @@
--- A dma-buf of another exporter, taken over: registered, and refused by those who take VFIO's alone.
+-- A dma-buf of another exporter: registered, and refused by those who take VFIO's alone.
 local dmabuf, sys, rdma, iommufd, expect =
   require "dmabuf", require "sys", require "rdma", require "iommufd", require "expect"
 
@@ -6,7 +6,7 @@ local UDMABUF_CREATE, F_ADD_SEALS, F_SEAL_SHRINK <const> = 0x40187542, 1033, 2
 
 return {
   name = "adopts",
-  about = "a dma-buf of udmabuf is taken over",
+  about = "a dma-buf of udmabuf is adopted",
   options = { nic = { type = "rdma", default = "auto" } },
   effects = { "open", "raw", "dma" },
   cases = { { "a udmabuf", function(t, opt)
@@ -14,7 +14,8 @@ return {
     local memory <close> = sys.memfd "32K"
     sys.fcntl(memory:fd(), F_ADD_SEALS, F_SEAL_SHRINK)
     local made = sys.ioctl(device:fd(), UDMABUF_CREATE, string.pack("<I4I4I8I8", memory:fd(), 1, 0, 32768))
-    local buf <close> = dmabuf.adopt(made.result)
+    local fd <close> = sys.adopt(made.result)
+    local buf <close> = dmabuf.adopt(fd:fd())
     local info = buf:info()
     t:log(("%s: %d bytes of %s, %d files"):format(tostring(buf), buf:length(), info.exporter, info.count))
     local nic <close> = rdma.open(opt.nic)
