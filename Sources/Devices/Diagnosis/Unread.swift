@@ -8,14 +8,20 @@ struct Unread {
     /// For its ``Finding/next``.
     let next: [String]
 
-    /// Why nothing of /sys can be read.
-    static let hiddenSysfs = "this program sees no sysfs at /sys, as in a container that does not show it"
+    /// Why a path of sysfs cannot be read of which a whole part is hidden.
+    static func hidden(_ path: String, _ kernel: any Kernel) -> String {
+        guard !["/sys/bus", "/sys/class", "/sys/kernel"].allSatisfy(kernel.isHidden) else {
+            return "this program sees no sysfs at /sys, as in a container that does not show it"
+        }
+        let part = path.split(separator: "/").prefix(2).joined(separator: "/")
+        return "this program sees nothing below /\(part), as in a container that hides it"
+    }
 
     init(_ path: String, _ errno: Errno?, _ kernel: any Kernel) {
         let root = ["sudo peerlab doctor"]
         switch errno {
         case .some(.noEntry) where path.hasPrefix("/sys/") && kernel.isHidden(path):
-            why = Unread.hiddenSysfs
+            why = Unread.hidden(path, kernel)
             next = ["mount -t sysfs sysfs /sys    (as root), or run it where the machine's /sys is shown"]
         case .some(.noEntry) where path.hasPrefix("/proc/") && (try? kernel.list("/proc/self")) == nil:
             why = "this program sees no procfs at /proc, as in a container that does not show it"

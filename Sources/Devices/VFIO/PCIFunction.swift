@@ -66,7 +66,7 @@ public struct PCIFunction: Sendable {
             let absence = "no such PCI function here; there \(PCIFunction.listed(kernel))"
             throw Failure(
                 "open", error, object: "\(address)",
-                hint: error == .noEntry ? kernel.isHidden(path) ? Unread.hiddenSysfs : absence : nil)
+                hint: error == .noEntry ? kernel.isHidden(path) ? Unread.hidden(path, kernel) : absence : nil)
         }
         /// What is there; nil where nothing is. Any other refusal must not look like that.
         func found<Value>(_ name: String, _ body: (String) throws(Errno) -> Value) throws(Failure) -> Value? {
@@ -111,7 +111,8 @@ public struct PCIFunction: Sendable {
             let isHidden = kernel.isHidden("/sys/bus")
             guard error == .noEntry, !isHidden else {
                 throw Failure(
-                    "open", error, object: "/sys/bus/pci/devices", hint: isHidden ? Unread.hiddenSysfs : nil)
+                    "open", error, object: "/sys/bus/pci/devices",
+                    hint: isHidden ? Unread.hidden("/sys/bus", kernel) : nil)
             }
             return []
         }
