@@ -26,8 +26,8 @@ return {
     local ioas <close> = context:alloc_ioas()
     expect.errno("EOPNOTSUPP", ioas.map_file, ioas, { dmabuf = buf, iova = 0x100000, length = "32K" })
     t:log(select(2, pcall(buf.set_tph, buf, { st = 1, ph = "target" })))
-    for _, fd in ipairs { memory:fd(), 999, 2 } do
-      t:log(select(2, pcall(dmabuf.adopt, fd)))
+    for _, number in ipairs { memory:fd(), 999, 2 } do
+      t:log(select(2, pcall(dmabuf.adopt, number)))
     end
   end } },
 }
