@@ -153,6 +153,28 @@ extension Mistake {
             #"8:28: error: device:reset: it is a method and has no object here; call it with a colon, device:reset(...)"#
         ),
         Mistake(
+            "functions that shipped modules call",
+            #"""
+            local pair, scope, vfio = require "rdma_pair", require "scope", require "vfio"
+            return {
+              name = "broken", roles = { "a", "b" }, effects = { "open", "dma" },
+              options = { nic = { type = "rdma", default = "auto" }, exporter = { type = "pci", default = "auto" } },
+              cases = { { "a case", function(t, opt)
+                local opened <close> = scope.open(function(self)
+                  self.dev = self:kep(vfio.open(opt.exporter))
+                end)
+                local function register(side)
+                  return side.pd:reg_dmabuf_mr { dmabuf = opened.buf, lenght = "4K", access = { "local_write" } }
+                end
+                local side <close> = pair.connect(t, { nic = opt.nic, register = register })
+                t:log(tostring(side))
+              end } },
+            }
+            """#,
+            #"7:23: error: scope.scope has no 'kep'; did you mean 'keep'?"#,
+            #"10:36: error: pd:reg_dmabuf_mr: 'request.length' is missing; it must be a size (an integer, or text such as "64K": K, M, G, T)"#,
+            #"10:59: error: pd:reg_dmabuf_mr: unknown key 'lenght' in 'request'; did you mean 'length'?"#),
+        Mistake(
             "arguments of a shipped module's functions, against its annotations",
             #"""
             local pair, steering, vfio = require "rdma_pair", require "steering", require "vfio"

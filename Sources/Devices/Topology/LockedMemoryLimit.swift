@@ -14,7 +14,8 @@ struct LockedMemoryLimit {
             let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Max locked memory") }),
             let soft = line.dropFirst(17).split(separator: " ").first, soft == "unlimited" || UInt64(soft) != nil
         else { return nil }
-        bytes = UInt64(soft)
+        // A larger one than any memory limits nothing.
+        bytes = UInt64(soft).flatMap { $0 <= UInt64(Int64.max) ? $0 : nil }
         let status = try? kernel.contents(of: "/proc/self/status")
         let effective = status?.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
         // include/uapi/linux/capability.h: 14

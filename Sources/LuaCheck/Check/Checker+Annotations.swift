@@ -62,12 +62,24 @@ extension Checker {
         guard generics[wanted.type] == nil, wanted.type.utf8.count <= AnnotatedType.longest else { return }
         let alternatives = AnnotatedType.alternatives(of: wanted.type)
         if alternatives.contains(where: { takes($0, type) }) {
+            noteCallback(expression, type, alternatives, generics)
             let tables = alternatives.compactMap { names.annotated[$0] }
             if tables.count == 1, let table = tables.first { checkKeys(expression, table, path, function) }
             return
         }
         let found = if case .string(let text?) = type { "'\(text)'" } else { "a \(type.typeName ?? "value")" }
         report(expression.place, "\(function): '\(path.text)' must be \(self.wanted(wanted)), not \(found)")
+    }
+
+    /// Notes what a function of the file that a shipped one gets is called with.
+    private func noteCallback(
+        _ expression: Expression, _ type: ValueType, _ alternatives: [String], _ generics: [String: String]
+    ) {
+        guard case .function(.own(let body)) = type,
+            let parameters = alternatives.lazy.compactMap({ Signature.parameters(of: $0) }).first
+        else { return }
+        body.makeCallback(by: expression)
+        called(body, parameters.map { names.type(named: generics[$0.type] ?? $0.type) })
     }
 
     /// Whether one type of a union takes a value, or may.

@@ -116,7 +116,10 @@ final class Checker {
             // One that other functions call too.
             known = known.map { join(given, $0) } ?? given
         }
-        for (index, parameter) in body.parameters.enumerated() where parameter.name != "self" {
+        for (index, parameter) in body.parameters.enumerated() {
+            // That of a method is not written out, and not known.
+            if parameter.name == "self", parameter.place == body.place { continue }
+
             let type = known.flatMap { $0.indices.contains(index) ? $0[index] : nil } ?? .unknown
             parameter.type = parameter.writes == 0 ? type.withoutNil : .unknown
         }

@@ -115,10 +115,14 @@ final class FunctionBody {
     func give(by expression: Expression) { givenBy.insert(ObjectIdentifier(expression)) }
     /// Notes that an expression, which has it, is a case's function.
     func makeCase(by expression: Expression) { casesBy.insert(ObjectIdentifier(expression)) }
+    /// Expressions that give it to a shipped function, of which it is known what it calls it with.
+    private var callbacksBy: Set<ObjectIdentifier> = []
+    /// Notes that an expression, which has it, is called back with what an annotation says.
+    func makeCallback(by expression: Expression) { callbacksBy.insert(ObjectIdentifier(expression)) }
     /// Whether it is a case's function.
     var isCase: Bool { !casesBy.isEmpty }
     /// Whether it can be called from where the checker sees no arguments.
-    var escapes: Bool { isPublic || !givenBy.isSubset(of: casesBy) }
+    var escapes: Bool { isPublic || !givenBy.isSubset(of: casesBy.union(callbacksBy)) }
     /// What it returns; nil before the first `return` with values.
     var results: [ValueType]?
     /// What its `return` statements have.

@@ -37,7 +37,8 @@ struct Signature {
             } else if let text = AnnotatedType.words(annotation, after: "@generic") {
                 generics = AnnotatedType.bounds(text)
             } else if let text = AnnotatedType.words(annotation, after: "@overload") {
-                if let overload = Signature.overload(text, isMethod: isMethod) { overloads.append(overload) }
+                guard let overload = Signature.parameters(of: text) else { continue }
+                overloads.append(isMethod && overload.first?.name == "self" ? Array(overload.dropFirst()) : overload)
             } else if let parameter = AnnotatedField(annotation, after: "@param") {
                 described[parameter.name] = parameter
             }
@@ -60,14 +61,13 @@ struct Signature {
     }
 
     /// The parameters of "fun(a: integer, b?: string): type"; nil for other texts.
-    private static func overload(_ text: String, isMethod: Bool) -> [AnnotatedField]? {
+    static func parameters(of text: String) -> [AnnotatedField]? {
         guard text.hasPrefix("fun("), let end = text.lastIndex(of: ")") else { return nil }
         let inside = String(text[text.index(text.startIndex, offsetBy: 4)..<end])
-        let parameters: [AnnotatedField] = AnnotatedType.parts(of: inside, separatedBy: ",").compactMap { part in
+        return AnnotatedType.parts(of: inside, separatedBy: ",").compactMap { part in
             let halves = AnnotatedType.parts(of: part, separatedBy: ":", most: 2)
             return halves.first.map { AnnotatedField($0, halves.count > 1 ? halves[1] : "any") }
         }
-        return isMethod && parameters.first?.name == "self" ? Array(parameters.dropFirst()) : parameters
     }
 
     private static func most(_ overload: [AnnotatedField]) -> Int? {
