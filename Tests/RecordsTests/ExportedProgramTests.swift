@@ -60,6 +60,22 @@ import Testing
         #expect(try Program(recordText("nanosleep(1) = 0")).run("--help").status == 0)
     }
 
+    /// The RDMA device that is opened is an argument, wherever it is listed; another one that is there is none.
+    @Test func anRDMADeviceIsAnArgument() throws {
+        let list =
+            "ibv_get_device_list() = 0 {devices=[{name=\"other\", device=ibdev1}, {name=\"mlx5_0\", device=ibdev2}]}"
+        let record = recordText(list, list, "ibv_open_device(device=ibdev2) = context1", "eventfd(0) = eventfd1")
+        let c = try exportedC(record)
+        #expect(c.contains("static const char *paths[] = { \"mlx5_0\" };"))
+        #expect(c.split(separator: "ibv_get_device_name(list[i]), paths[0])").count == 3, "\(c)")
+        let help = try Program(record).run("--help")
+        #expect(help.output.contains("DEVICE is an RDMA device's name, in place of, in order:\n  mlx5_0\n"), "\(help)")
+        let both = try Program(record + "open(\"/dev/vfio/devices/vfio9\", 2) = device1 <0.000001>\n").run("--help")
+        #expect(
+            both.output.contains(
+                "DEVICE is a path, the PCI address of a device of vfio-pci, or an RDMA device's name, in place of"))
+    }
+
     /// What fails is told, and what would need it is not tried.
     @Test func stopsAtTheFirstThingThatIsNotThere() throws {
         let (status, output) = try Program(

@@ -20,6 +20,10 @@ public struct CExport {
     var variables: [(type: String, name: String)] = []
     /// Paths of devices, which arguments may replace.
     private var paths: [String] = []
+    /// Those of `paths` that are names of RDMA devices.
+    private var rdmaDevices: Set<String> = []
+    /// What the record calls the RDMA devices that it opens.
+    private let opened: Set<String>
     private var usesVerbs = false
     /// One C function for each case of the record: its title, and its lines.
     private var parts: [(title: String, lines: [String])] = []
@@ -49,6 +53,7 @@ public struct CExport {
             record.entries.lazy.compactMap { if case .operation(let operation) = $0.kind { operation } else { nil } })
         let decisions = record.decisions
         decides = !decisions.isEmpty
+        opened = Set(record.operations.filter { $0.operation.name == "ibv_open_device" }.flatMap(\.operation.needs))
         for (_, operation) in record.operations {
             let values = operation.arguments + [operation.result] + operation.outputs.map(\.value)
             for symbol in values.flatMap(CStep.symbols) { uses[symbol, default: 0] += 1 }
@@ -82,7 +87,8 @@ public struct CExport {
         }
         let pieces = CPiece.needed(by: calls, decides: decides, goesOn: goesOn)
         let frame = CFrame(
-            names: Set(pieces.map(\.name)), paths: paths, isInMail: isInMail, decisions: decided,
+            names: Set(pieces.map(\.name)), paths: paths, rdmaDevices: rdmaDevices, isInMail: isInMail,
+            decisions: decided,
             knowsRight: knowsRight,
             goesOn: goesOn, isKselftest: isKselftest)
         let body = frame.variables + pieces.map(\.text) + calls + frame.beginning + [frame.end]
@@ -122,7 +128,7 @@ public struct CExport {
         for text in isInMail ? [] : header + told { lines += Wrapped.lines(text, rest: "    ", width: 100) }
         if isKselftest {
             lines.append(
-                "For tools/testing/selftests. The variable DEVICES has paths or PCI addresses in place of `paths`.")
+                "For tools/testing/selftests. The variable DEVICES has other devices in place of `paths`.")
         } else {
             let library = usesVerbs ? " -libverbs" : ""
             lines.append("gcc -Wall -Wextra FILE.c -o FILE\(library) && ./FILE; its --help tells what exit codes mean")
@@ -237,6 +243,15 @@ public struct CExport {
         paths.append(path)
         return paths.count - 1
     }
+
+    /// The same of an RDMA device's name.
+    mutating func index(ofRDMADevice name: String) -> Int {
+        rdmaDevices.insert(name)
+        return index(ofPath: name)
+    }
+
+    /// Whether a call opens the RDMA device of that name in the record.
+    func opens(_ symbol: String) -> Bool { opened.contains(symbol) }
 
     /// The request's header, and its number where the header lacks it.
     mutating func define(_ request: Request) {

@@ -4,6 +4,8 @@ struct CFrame {
     let names: Set<String>
     /// Paths of devices, which arguments may replace.
     let paths: [String]
+    /// Those of them that are names of RDMA devices.
+    let rdmaDevices: Set<String>
     /// Whether it stands in a mail, where it is as short as it can be.
     let isInMail: Bool
     /// Answers that show a bug; 0 where the record knows none.
@@ -61,6 +63,14 @@ struct CFrame {
         ]
     }
 
+    /// What an argument may be.
+    private var kinds: String {
+        var kinds = rdmaDevices.count < paths.count ? ["a path"] : []
+        if takesAddresses { kinds.append("the PCI address of a device of vfio-pci") }
+        if !rdmaDevices.isEmpty { kinds.append("an RDMA device's name") }
+        return kinds.count < 3 ? kinds.joined(separator: ", or ") : "\(kinds[0]), \(kinds[1]), or \(kinds[2])"
+    }
+
     /// An argument in place of a device's path.
     private func taken(_ argument: String, inPlaceOf path: String) -> String {
         takesAddresses ? "device(\(argument), \(path))" : argument
@@ -69,9 +79,7 @@ struct CFrame {
     private var main: [String] {
         var lines = ["static const char help[] ="]
         if !paths.isEmpty {
-            lines.append(
-                "\t\"DEVICE is a path\(takesAddresses ? ", or the PCI address of a device of vfio-pci" : ""), in place of, in order:\\n\""
-            )
+            lines.append("\t\"DEVICE is \(kinds), in place of, in order:\\n\"")
             lines.append("\t\"  \" \(paths.map { CText.quoted($0) }.joined(separator: " \", \" ")) \"\\n\"")
         }
         lines.append("\t\"Exit codes:\\n\"")
@@ -112,7 +120,7 @@ struct CFrame {
         lines += ["TEST(recorded)", "{"]
         if !paths.isEmpty {
             lines += [
-                "\tconst char *devices = getenv(\"DEVICES\"); /* paths or PCI addresses, in order, with commas */",
+                "\tconst char *devices = getenv(\"DEVICES\"); /* \(kinds), in order, with commas */",
                 "\tchar *next = devices ? strtok(strdup(devices), \",\") : NULL;", "",
                 "\tfor (int i = 0; next && i < \(paths.count); next = strtok(NULL, \",\"), i++)",
                 "\t\tpaths[i] = \(taken("next", inPlaceOf: "paths[i]"));",

@@ -117,7 +117,9 @@ extension CStep {
             else { continue }
             let variable = file.declare(symbol, "struct ibv_device *")
             put("\tfor (int i = 0; list && i < count; i++)")
-            put("\t\tif (!strcmp(ibv_get_device_name(list[i]), \(CText.quoted(name))))")
+            // One that is opened is an argument of the program's.
+            let asked = file.opens(symbol) ? "paths[\(file.index(ofRDMADevice: name))]" : CText.quoted(name)
+            put("\t\tif (!strcmp(ibv_get_device_name(list[i]), \(asked)))")
             put("\t\t\t\(variable) = list[i];")
         }
     }
