@@ -185,6 +185,17 @@ private func answers(_ record: Record) -> [Answer] {
         #expect(lines.count == 2 && lines.last?.hasPrefix("lseek(memfd1, 4096, 0)") ?? false, "\(lines)")
     }
 
+    /// What should have been refused: the write that makes it wrong stays, though the answer is the same without it.
+    @Test func aWrongSuccessKeepsWhatChangedItsObjects() throws {
+        let text = recordText(
+            "open(\"/dev/vfio/devices/vfio0\", 2) = device1", "pwrite(device1, <00 00>, 2, 0x70000000004) = 2",
+            "pread(device1, <00 00>, 2, 0x70000000004) = 2", "ioctl(device1, VFIO_DEVICE_RESET, 0) = 0",
+            "#! wrong \"success\", right \"ENODEV\":")
+        let (lines, failure) = try #require(try minimised(text) { _, _ in ("none", nil) })
+        #expect(failure.operation == "VFIO_DEVICE_RESET")
+        #expect(lines.count == 3 && lines.dropFirst().first?.hasPrefix("pwrite(device1, <00 00>") ?? false, "\(lines)")
+    }
+
     /// Ranges of separate calls do not come to lie on one another, where they did not.
     @Test func rangesOfSeparateCallsStayApart() throws {
         func map(_ space: Int, _ place: String, _ iova: Int) -> String {

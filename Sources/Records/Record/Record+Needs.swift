@@ -6,21 +6,30 @@ extension Record {
     struct Needs {
         /// The calls that made the objects it names, those that these name, and so on.
         var makes: Set<Int> = []
-        /// The same, and the calls that readied those objects.
+        /// The same, and the calls that may have changed those objects.
         var readies: Set<Int> = []
     }
 
-    /// What the call at `line` depends on. Work that was posted to a queue pair is part of that.
-    func needs(of line: Int) -> Needs { needs(of: [line], isReadying: \.isReadying) }
+    /// What the call at `line` depends on. Work that was posted to a queue pair is part of that and, of a call that succeeded,
+    /// the calls that asked the same before: one of them too many may be what should have been refused.
+    func needs(of line: Int) -> Needs {
+        let judged = operations.first { entries[$0.index].line == line }?.operation
+        return needs(of: [line]) { operation in
+            operation.changesState
+                || judged?.errno == nil && operation.errno == nil && operation.name == judged?.name
+                    && !operation.isAsking
+        }
+    }
 
-    /// What the calls at these lines depend on, where `isReadying` tells which calls ready the objects that they name.
-    private func needs(of lines: Set<Int>, isReadying: (Operation) -> Bool) -> Needs {
+    /// What the calls at these lines depend on, where `isChange` tells which calls change the objects that they touch.
+    private func needs(of lines: Set<Int>, isChange: (Operation) -> Bool) -> Needs {
         let makers = Makers(self)
         var isNeeded: Set<Int> = [], objects: Set<String> = [], found = Needs()
         var rest = operations.map(\.index).filter { lines.contains(entries[$0].line) }
         guard let last = rest.last else { return found }
-        let readying = operations.filter {
-            $0.index < last && $0.operation.errno == nil && isReadying($0.operation)
+        let before = operations.filter { $0.index < last }
+        let changes = before.filter { isChange($0.operation) }.map {
+            ($0.index, touched(by: $0.operation, makers, $0.index))
         }
         func take(_ index: Int) {
             guard isNeeded.insert(index).inserted, case .operation(let operation) = entries[index].kind else { return }
@@ -32,18 +41,32 @@ extension Record {
                 if let maker = makers.maker(of: name, before: index) { rest.append(maker) }
             }
         }
-        repeat {
+        for (index, operation) in before where operation.changesMachine { take(index) }
+        var count = -1
+        while count < isNeeded.count {
+            count = isNeeded.count
             while let index = rest.popLast() {
                 found.makes.insert(entries[index].line)
                 take(index)
             }
-            for (index, operation) in readying
-            where !isNeeded.contains(index)
-                && operation.needs.contains(where: { !Makers.isListed($0) && objects.contains(Makers.whole($0)) })
-            {
+            for (index, touched) in changes where !isNeeded.contains(index) && !objects.isDisjoint(with: touched) {
                 take(index)
             }
-        } while !rest.isEmpty
+        }
+        return found
+    }
+
+    /// The objects whose state a call may change: those that it names and, of mapped memory and dma-bufs, those that they are of.
+    private func touched(by operation: Operation, _ makers: Makers, _ index: Int) -> Set<String> {
+        var found: Set<String> = []
+        var rest = operation.needs.filter { !Makers.isListed($0) }
+        while let name = rest.popLast() {
+            guard found.insert(Makers.whole(name)).inserted,
+                operation.name == "store", ["map", "dmabuf"].contains(Symbols.kind(of: name)),
+                let maker = makers.maker(of: name, before: index), case .operation(let made) = entries[maker].kind
+            else { continue }
+            rest += made.needs
+        }
         return found
     }
 
@@ -76,7 +99,7 @@ extension Record {
         static func whole(_ name: String) -> String { String(name.prefix { $0 != "." }) }
     }
 
-    /// The numbers, from 1, of the calls that made or readied what the entry at an index uses, and its own.
+    /// The numbers, from 1, of the calls that made or may have changed what the entry at an index uses, and its own.
     public func numbersOfNeeded(by index: Int) -> Set<Int> {
         let lines = needs(of: entries[index].line).readies
         return Set(
@@ -84,7 +107,7 @@ extension Record {
         )
     }
 
-    /// The calls of one case up to the entry at an index, those before it that made and readied what they use, and what the
+    /// The calls of one case up to the entry at an index, those before it that made or changed what they use, and what the
     /// record says of the case.
     public func excerpt(to end: Int) -> Record {
         var result = self
@@ -94,7 +117,7 @@ extension Record {
         let own = (start ?? 0)...end
         let lines = Set(entries[own].map(\.line))
         // Of work that another case posted the completions are taken there.
-        let needed = needs(of: lines, isReadying: { $0.isReadying && !$0.isPosting }).readies
+        let needed = needs(of: lines, isChange: { $0.changesState && !$0.isWork }).readies
         let marks = Set(decisions.lazy.filter { $0.place == end }.map(\.entry))
         result.entries = entries.enumerated().filter { index, entry in
             switch entry.kind {
@@ -128,17 +151,6 @@ extension Record {
 }
 
 extension Operation {
-    private static let posting: Set<String> = ["ibv_post_send", "ibv_post_recv", "ibv_post_srq_recv"]
-
-    /// Calls that ready an object for use, or post work to it. Without them, later requests on it fail for that reason only.
-    private static let readying: Set<String> = posting.union([
-        "VFIO_DEVICE_BIND_IOMMUFD", "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_GROUP_SET_CONTAINER", "VFIO_SET_IOMMU",
-        "EDU_ATTACH", "ibv_modify_qp",
-    ])
-
-    fileprivate var isReadying: Bool { Operation.readying.contains(name) }
-    fileprivate var isPosting: Bool { Operation.posting.contains(name) }
-
     /// Names that go in.
     var needs: [String] {
         zip(signature.parameters, arguments).flatMap { $0.isOutput ? [] : CStep.symbols($1) }
