@@ -127,7 +127,7 @@ import Testing
         ("replay %s D/record", "--path /dev/iommu=/dev/none", "differs"),
         ("minimise %s D/tph", "--on sim:stock", "verdict differs"),
         ("minimise %s D/record", "--until 'errno == ENXIO'", "is the failure: errno"),
-        ("minimise %s D/record >/dev/null 2>&1; cat D/out", "-o D/out", "failure: "),
+        ("minimise --until 'errno == EEXIST' %s D/record >/dev/null 2>&1; cat D/out", "-o D/out", "failure: "),
         ("bundle %s D/raw.lua", "--bench sim:stock", "bench: sim:stock"), ("bundle %s $R", "--set st=1", "set: st=1"),
         ("bundle %s $R", "--tph-abi off", "tph-abi: off"), ("bundle %s D/lib.lua", "--lib D/lib", "loaded"),
         ("bundle %s $R", "--deny open", "denied"), ("bundle %s $R", "--rules D/rules", "denied"),

@@ -196,6 +196,40 @@ private func answers(_ record: Record) -> [Answer] {
         #expect(lines.count == 3 && lines.dropFirst().first?.hasPrefix("pwrite(device1, <00 00>") ?? false, "\(lines)")
     }
 
+    private static let refused = "close(-1) = -1 EBADF"
+
+    /// What a mark says is preferred to other refusals and differences. One that no call's answer tells has no other stand in.
+    @Test(
+        arguments: [
+            (["#! wrong \"4, 8\", right \"4\": pages", refused], nil),
+            (["#! wrong \"0x34 target\", right \"none\": the tag", "poll(-1, 1) = -1 EINVAL"], nil),
+            (["lseek(-1, 0, 0) = -1 ESPIPE", "#! wrong \"ESPIPE\", right \"EBADF\": it", refused], "lseek"),
+            (["lseek(-1, 0, 0) = -1 ESPIPE", "#! wrong \"ESPIPE\", right \"EBADF\": it", "poll(-1, 1) = 0"], "lseek"),
+            (["poll(-1, 1) = 0"], "poll"), ([refused], "close"),
+            (["# a case", refused], nil), (["#! scenario about: it", refused], nil),
+        ] as [([String], String?)])
+    func aMarkIsPreferred(_ lines: [String], _ failing: String?) throws {
+        let text =
+            "peerlab record 1\n\neventfd(0) = eventfd1 <0.000001>\n"
+            + lines.map { $0.hasPrefix("#") ? $0 + "\n" : $0 + " <0.000001>\n" }.joined()
+        let found = try minimised(text) { name, _ in
+            // Asked again, poll differs from what is recorded.
+            ([("lseek", "ESPIPE"), ("poll", "EINTR"), ("close", "EBADF")].first { $0.0 == name }?.1 ?? "none", nil)
+        }
+        #expect(found?.failure.operation == failing)
+    }
+
+    /// "12288 bytes" are what the ranges have that were asked for. Where the right answer is an errno, they may shrink.
+    @Test(arguments: [("12288 bytes mapped", true), ("ENOSPC", false)])
+    func whatARightAnswerTellsOfStays(_ right: String, _ stays: Bool) throws {
+        let text = try unaligned().text + "#! wrong \"EINVAL\", right \"\(right)\": the export\n"
+        let record = try Record(parsing: text)
+        let (smaller, _) = try #require(try minimise(record, nil))
+        let asked = try #require(record.operations.last { $0.operation.errno != nil })
+        #expect((last(smaller) == Record.line(asked.operation)) == stays, "\(last(smaller))")
+        #expect(smaller.decisions.map(\.judgement.right) == [right])
+    }
+
     /// Ranges of separate calls do not come to lie on one another, where they did not.
     @Test func rangesOfSeparateCallsStayApart() throws {
         func map(_ space: Int, _ place: String, _ iova: Int) -> String {

@@ -25,22 +25,26 @@ public struct Minimiser {
     private let before: [Int: Answer]
     /// Lines that say what is wrong with the failing answer.
     private let judgements: Set<Int>
+    /// Whether its right answer is a text that the script made of what it asked for: "12288 bytes mapped".
+    private let isRightComputed: Bool
     /// So far.
     public private(set) var progress = Progress()
 
     /// A candidate must fail for the same reason, and the calls before it be answered as they were. A simulated kernel tells which
     /// check refused. A real one tells only the errno, so the failing request and the calls that created its objects keep their
-    /// arguments, and the calls that readied those objects (bind, attach, modify_qp, posted work) stay. Where the failing answer
-    /// is a success, no kernel tells a reason, and the latter keep their arguments too.
+    /// arguments, and the calls that may have changed those objects (bind, attach, writes, posted work) stay. Where the failing answer
+    /// is a success, no kernel tells a reason, and the latter keep their arguments too. So they do where the right answer is a
+    /// text of the script's, which may tell of these arguments.
     ///
     /// - Parameters:
     ///   - knowsChecks: whether answers tell which check refused: those of a simulated kernel do.
     ///   - answers: makes a candidate's calls on a fresh kernel; one answer for each that was made, by its line.
     ///   - isOver: whether to stop with what there is.
     ///   - report: hears of each success.
-    /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the last answer
-    ///   that differs from the record, or else the first that the script calls wrong or that failed it, or of a script that did
-    ///   not fail the last refusal. Answers to a script's clean-up are never taken for the failure.
+    /// - Returns: nil where no answer of the record is the failure that `expression` names; without one, it is the first that a
+    ///   mark calls wrong, or else the last answer that differs from the record, the first that failed the script, or of a plain
+    ///   script that did not fail the last refusal. Where marks tell of no single answer, none is the failure. Answers to a
+    ///   script's clean-up are never taken for it.
     public init?(
         _ record: Record, until expression: FailureExpression?, knowsChecks: Bool,
         answers: @escaping (Record) -> [Answer],
@@ -62,22 +66,29 @@ public struct Minimiser {
         self.report = report
         failure = found
         before = Dictionary(all.map { ($0.line, $0) }, uniquingKeysWith: { first, _ in first })
-        judgements = Set(
-            record.decisions.compactMap { decision in
-                decision.place.map { record.entries[$0].line } == found.line
-                    ? record.entries[decision.entry].line : nil
-            })
+        let told = record.decisions.filter { $0.place.map { record.entries[$0].line } == found.line }
+        judgements = Set(told.map { record.entries[$0.entry].line })
+        isRightComputed = told.contains { !$0.knowsRight }
     }
 
     private static func failure(of record: Record, _ all: [Answer]) -> Answer? {
         let cleaning = record.linesOfCleaningUp
         let answers = all.filter { !cleaning.contains($0.line) }
+        let marks = record.wrongMarks
+        let wrong = marks.compactMap { $0.operation.map { record.entries[$0].line } }
+        // No other answer stands in for one that a mark is about.
+        guard marks.isEmpty || !wrong.isEmpty else { return nil }
+        // The first, of which a mail tells too.
+        for line in wrong {
+            if let answer = answers.first(where: { $0.line == line && $0.verdict == "same" }) { return answer }
+        }
         if let other = answers.last(where: { $0.verdict == "differs" }) { return other }
-        // The first that the script calls wrong, of which a mail tells too.
-        let wrong = record.decisions.lazy.compactMap { $0.operation.map { record.entries[$0].line } }.first
-        if let wrong, let answer = answers.first(where: { $0.line == wrong }) { return answer }
+        guard marks.isEmpty else { return nil }
+        let refused = record.decisions.lazy.compactMap { $0.operation.map { record.entries[$0].line } }.first
+        if let refused, let answer = answers.first(where: { $0.line == refused }) { return answer }
         let refusals = answers.filter { $0.errno != Answer.success && $0.verdict == "same" }
-        guard !record.failures.isEmpty else { return refusals.last }
+        // The cases of a scenario that did not fail had the answers that they expected.
+        guard !record.failures.isEmpty else { return record.isOfScenario ? nil : refusals.last }
         for (index, failure) in record.failures.reversed() {
             guard let call = failure.call else { continue }
             let line = record.entries[index].line
@@ -164,8 +175,8 @@ public struct Minimiser {
         }
     }
 
-    /// Lines that are never dropped: the failing one and, where answers do not tell which check refused, those that ready its
-    /// objects.
+    /// Lines that are never dropped: the failing one and, where answers do not tell which check refused, those that may have changed
+    /// its objects.
     private var kept: Set<Int> { tellsReason ? [failure.line] : record.needs(of: failure.line).readies }
 
     /// Whether the failing answer tells why it is as it is: a check refused. A success has no such reason, nor has a completion.
@@ -176,9 +187,9 @@ public struct Minimiser {
     /// Lines whose arguments stay. A real kernel's errno depends on what made the failing request's objects; a success on all that
     /// led to it: an empty read succeeds everywhere.
     private var fixed: Set<Int> {
-        guard !tellsReason else { return [] }
+        guard !tellsReason || isRightComputed else { return [] }
         let needs = record.needs(of: failure.line)
-        return failure.errno == Answer.success ? needs.readies : needs.makes
+        return failure.errno == Answer.success || isRightComputed ? needs.readies : needs.makes
     }
 
     private mutating func simplify() {

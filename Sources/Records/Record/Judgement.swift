@@ -68,16 +68,23 @@ extension Record {
     /// Whether the script judges an answer wrong: a failed check does, a known bug, and a refused call of a case. A plain script
     /// has no case, and does not say which calls must succeed.
     public var isJudged: Bool {
-        let hasCase = entries.contains { entry in
+        isOfScenario ? !decisions.isEmpty : !wrongMarks.isEmpty
+    }
+
+    /// Whether a scenario with cases made it, not a plain script.
+    public var isOfScenario: Bool {
+        entries.contains { entry in
             switch entry.kind {
             case .comment(let text): !text.hasPrefix("|")
             case .scenario: true
             default: false
             }
         }
-        return decisions.contains { decision in
-            if case .failure = entries[decision.entry].kind { hasCase } else { true }
-        }
+    }
+
+    /// Where a mark of the script's says that an answer is wrong, in order.
+    public var wrongMarks: [Decision] {
+        decisions.filter { if case .judgement = entries[$0.entry].kind { true } else { false } }
     }
 
     /// Where the record says that an answer is wrong, in order.

@@ -42,8 +42,16 @@ struct Mail {
     /// The last operation up to the failure, or the last that was refused.
     private var failing: Operation? { told.last?.operation }
 
-    /// What the scenario says of itself.
-    private func scenario(_ key: String, _ result: String?) -> String? { result ?? record?.scenario(key) }
+    /// What the scenario says of itself. Of an answer that it does not judge it says nothing.
+    private func scenario(_ key: String, _ result: String?) -> String? {
+        result ?? (isOfUnjudged ? nil : record?.scenario(key))
+    }
+
+    /// Whether a scenario's record was made smaller to an answer that the scenario does not call wrong.
+    private var isOfUnjudged: Bool {
+        guard let record else { return false }
+        return record["failure"] != nil && record.isOfScenario && !record.isJudged
+    }
 
     // MARK: Headers
 
@@ -89,9 +97,11 @@ struct Mail {
         }
     }
 
-    /// Of a record that was made smaller, whoever chose its failure says that it is wrong. Of others the script says so.
+    /// Of a plain script's record that was made smaller, whoever chose its failure says that it is wrong. Of others the script
+    /// says so.
     private var stateOfRecord: State {
         guard let record else { return .unseen }
+        if isOfUnjudged { return .undecided }
         if record["failure"] != nil || record.isJudged { return .bug }
         if record.hasFixedBug { return .fixed }
         return record.failures.isEmpty ? .unseen : .undecided
@@ -142,6 +152,8 @@ struct Mail {
         decision.judgement.what.isEmpty ? failing?.name ?? "the answer" : decision.judgement.what
     }
 
+    private func answer(of call: Operation) -> String { "\(call.name): \(call.errno?.name ?? "success")" }
+
     /// A case, and what a reader is told of it.
     private struct CaseVerdict {
         let name: String
@@ -170,14 +182,20 @@ struct Mail {
     private var seen: [String] {
         var lines = ["Seen", ""]
         if state == .undecided {
-            lines += Wrapped.lines("The script failed, and it judges no answer of the kernel wrong.", rest: "") + [""]
+            let text =
+                isOfUnjudged
+                ? "The script does not judge this answer: it was chosen when the record was made smaller."
+                : "The script failed, and it judges no answer of the kernel wrong."
+            lines += Wrapped.lines(text, rest: "") + [""]
         }
         // What the scenario says is of kernels that have the bug.
         if state == .bug, let seen = scenario("seen", result?.seen) { lines += Wrapped.lines(seen) + [""] }
         guard let result else {
             if state != .bug {
                 for (_, failure) in record?.failures ?? [] { lines += Wrapped.lines(failure.message, first: "- ") }
-                if state == .unseen {
+                if isOfUnjudged, let failing {
+                    lines += Wrapped.lines(answer(of: failing), first: "- ")
+                } else if state == .unseen {
                     lines += Wrapped.lines("the record says of no answer that it is wrong", first: "- ")
                 }
             } else if let decision {
@@ -185,7 +203,7 @@ struct Mail {
                     "\(subject(decision)): \(decision.judgement.found); as a fixed kernel would, \(decision.judgement.right): no"
                 lines += Wrapped.lines("bug present: \(text)", first: "- ")
             } else if let failing {
-                lines += Wrapped.lines("\(failing.name): \(failing.errno?.name ?? "success")", first: "- ")
+                lines += Wrapped.lines(answer(of: failing), first: "- ")
             }
             return lines.count > 2 ? lines : []
         }

@@ -13,15 +13,17 @@ struct MinimiseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "minimise", abstract: "Make a record smaller that still fails in the same way.",
         discussion: """
-            The failure is the last answer for which --until holds; without it, the last that differs from the record, or \
-            else the first that the script calls wrong or that failed it (of a script that did not fail, the last refusal), \
-            clean-up apart. It asks for \
+            The failure is the last answer for which --until holds; without it, the first that the script calls wrong, or else \
+            the last that differs from the record, the first that failed the script, or of a plain script that did not fail the \
+            last refusal, clean-up apart. Where the script finds an answer wrong that no single call gave, --until must name \
+            one. It asks for \
             operation (a function, or an ioctl's request), errno (a name, or none), verdict \
             (same, differs, impossible), line, argument.NAME and output.NAME, with ==, !=, &&, ||, ! and parentheses: \
             'operation == IOMMU_IOAS_MAP_FILE && errno == EADDRINUSE && argument.length == 0x1000'. \
             The reason stays the same: on a simulated bench the check that refused. A real kernel does not tell that: there the \
-            failing request keeps its arguments, and so does what made its objects; of a success, all that led to it. Calls \
-            before it are answered as they were. \
+            failing request keeps its arguments, and so does what made its objects, and calls that may have changed these stay. \
+            Of a success all of them keep their arguments, and so they do where the right answer is a text of the script's, such \
+            as "8192 bytes mapped". Calls before it are answered as they were. \
             Exit codes: 0 made smaller, 1 no such failure, 2 no usable record.
             """)
 
@@ -109,10 +111,7 @@ struct MinimiseCommand: ParsableCommand {
                 record, until: expression, knowsChecks: knowsChecks, answers: answers, isOver: { Date() >= end },
                 report: said)
         else {
-            var reason = until ?? "no refusal, no difference"
-            if until == nil, let failure = record.failures.last?.failure {
-                reason = "the script failed otherwise (\(failure.message)); name an answer with --until"
-            }
+            let reason = until ?? MinimiseCommand.reasonForNone(record)
             print("peerlab: no answer of the record is the failure: \(reason)", to: STDERR_FILENO)
             return 1
         }
@@ -133,6 +132,24 @@ struct MinimiseCommand: ParsableCommand {
             return ExitStatus.software.rawValue
         }
         return 0
+    }
+
+    /// Why no answer is the failure that nobody named.
+    private static func reasonForNone(_ record: Record) -> String {
+        if let mark = record.wrongMarks.first {
+            let told = mark.judgement
+            let what = told.what.isEmpty ? "" : "\(told.what): "
+            let text =
+                "line \(record.entries[mark.entry].line) says \(what)'\(told.found)', where '\(told.right)' is right"
+            guard mark.operation == nil else { return "\(text), but the call that it is about is not answered so here" }
+            let example = mark.place.map { ", such as --until 'line == \(record.entries[$0].line)'" } ?? ""
+            return "\(text), which no single call answered; name a call with --until\(example)"
+        }
+        if let failure = record.failures.last?.failure {
+            return "the script failed otherwise (\(failure.message)); name an answer with --until"
+        }
+        guard record.isOfScenario else { return "no refusal, no difference" }
+        return "no case failed, and no difference; name an answer with --until"
     }
 
     /// All answers of a record, replayed on a fresh kernel of the bench.
