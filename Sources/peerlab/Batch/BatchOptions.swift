@@ -16,7 +16,7 @@ struct BatchSelection: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Run scenarios that have this option with each value; instead of their own matrix's row.",
+            "Run scenarios that have this option with each value, instead of their own matrix's row; those without it run as they are (--set is refused for them).",
             valueName: "option=A,B"))
     var matrix: [String] = []
 

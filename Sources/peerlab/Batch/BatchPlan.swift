@@ -51,6 +51,8 @@ struct BatchPlan {
     /// Number of names in folders that are not UTF-8.
     private(set) var unreadableNames = 0
     private(set) var links = 0
+    /// Tags of all scenarios, selected or not.
+    private(set) var tags: Set<String> = []
 
     /// Seconds for loading a file; where it takes longer, it counts as declaring nothing.
     private static let timeout = 3.0
@@ -75,6 +77,8 @@ struct BatchPlan {
         let rows = try command.selection.rows()
         let set = Set(try command.on.pairs().map(\.name))
         var used: Set<String> = []
+        // The first file without an option that is set.
+        var without: (file: String, option: String)?
         // Options of all files together; nil where one file could not be loaded.
         var options: Set<String>? = []
         // And their cases.
@@ -85,8 +89,10 @@ struct BatchPlan {
                 leftOut += 1
                 continue
             }
+            tags.formUnion(known.tags)
             if let expression, !expression.matches(known.tags) { continue }
             let isKnown = found[index] != nil && !known.isBroken
+            if isKnown, let option = set.subtracting(known.options).min() { without = without ?? (file.path, option) }
             options = isKnown ? options?.union(known.options) : nil
             names = isKnown ? names?.union(known.cases) : nil
             if !known.tags.isEmpty || known.limits != Limits() {
@@ -105,6 +111,12 @@ struct BatchPlan {
         }
         if let options, !cells.isEmpty, let unknown = set.subtracting(options).min() {
             throw ValidationError("--set: no scenario that is selected has an option '\(unknown)'")
+        }
+        // A resumed batch was accepted when it was begun.
+        if planned.isEmpty, let without {
+            throw ValidationError(
+                "--set: \(without.file) has no option '\(without.option)', which --set sets for every scenario; "
+                    + "--matrix \(without.option)=VALUE sets it for those that have it")
         }
         let chosen = command.selection.cases.selection(isOneOfMany: true)
         if let names, !cells.isEmpty, let refusal = chosen?.refusal(of: names.sorted(by: NaturalOrder.precedes)) {

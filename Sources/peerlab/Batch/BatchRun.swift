@@ -51,7 +51,10 @@ final class BatchRun {
         if let store = command.output.store { try all.append("--store", store) }
         files = try command.output.forms.files(&all)
         expected = try command.running.expect.failures()
-        records = try command.selection.list ? nil : command.running.recordFailures.map(FailureRecords.init)
+        let started = resumed?.header.started ?? BatchJournal.timestamp()
+        records =
+            try command.selection.list
+            ? nil : command.running.recordFailures.map { try FailureRecords($0, begun: started, journal: path) }
         process = try BatchProcess(
             command.on, failureTrace: command.running.failureTrace, expected: expected,
             cases: command.selection.cases.selection(isOneOfMany: true))
@@ -67,12 +70,15 @@ final class BatchRun {
             version: Peerlab.version,
             arguments: arguments + (seed.map { command.selection.seed == nil ? ["--seed", String($0)] : [] } ?? []),
             directory: BatchRun.directory(),
-            started: BatchJournal.timestamp(),
+            started: started,
             bench: process.benchLine, simulated: process.bench?.isSimulated ?? false,
             shard: try command.selection.part().map { "\($0.number)/\($0.count)" }, runs: plan.cells.count,
             label: command.output.name.label)
         let isListed = command.selection.list
-        journal = try BatchJournal(isListed ? "/dev/null" : path, header: resumed == nil || isListed ? header : nil)
+        // A batch of nothing leaves no journal that --resume would find.
+        let hasJournal = !isListed && (resumed != nil || !plan.cells.isEmpty)
+        journal = try BatchJournal(
+            hasJournal ? path : "/dev/null", header: resumed == nil || isListed ? header : nil)
         if let resumed {
             for id in Set(resumed.ids).union(plan.lost.map(\.id)) where resumed.hasFinished(id) {
                 if let run = resumed.outcome(of: id) { totals.add(run.outcome, flaky: run.isFlaky) }
@@ -84,6 +90,10 @@ final class BatchRun {
         }
         wasEnded = resumed?.isEnded ?? false
         waiting = plan.cells.indices.filter { !(resumed?.hasFinished(plan.cells[$0].id) ?? false) }
+        // What a killed run had written of its record is of no use.
+        if resumed != nil {
+            for index in waiting { records?.remove(plan.cells[index].id, attempts: command.running.retries + 1) }
+        }
         progress = Progress(
             total: plan.cells.count + plan.lost.count, done: totals.all, color: command.output.color.isOn(STDERR_FILENO)
         )
@@ -132,8 +142,11 @@ final class BatchRun {
             print("left out: \(plan.unreadableNames) whose names are not UTF-8", to: STDERR_FILENO)
         }
         guard !plan.cells.isEmpty || !plan.lost.isEmpty else {
-            print("peerlab: no scenario is selected", to: STDERR_FILENO)
+            print("peerlab: no scenario is selected\(whyNone)", to: STDERR_FILENO)
             return ExitStatus.usage.rawValue
+        }
+        if wasEnded, waiting.isEmpty, lostRuns.isEmpty {
+            print("the batch has ended, and nothing of it is left to run", to: STDERR_FILENO)
         }
         for run in lostRuns {
             var record = RunRecord(
@@ -170,6 +183,14 @@ final class BatchRun {
         }
         let status = try finish()
         return lost == nil ? status : ExitStatus.software.rawValue
+    }
+
+    /// What selects nothing, where it is known.
+    private var whyNone: String {
+        guard let tags = command.selection.tags else { return "" }
+        let known = plan.tags.sorted()
+        let list = known.prefix(20).joined(separator: ", ") + (known.count > 20 ? " ..." : "")
+        return ": --tag '\(tags)' holds for none; " + (known.isEmpty ? "none has a tag" : "their tags are \(list)")
     }
 
     /// Adds the plan's data to a record, whichever process made it.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Glibc
 import Kernel
 import Results
@@ -9,11 +10,16 @@ import Runner
 struct FailureRecords {
     private let folder: String
     /// Tells this batch's files from those of other batches, which may lie in the same folder and stay.
-    private let batch = BatchJournal.timestamp().filter { $0.isNumber || $0.isLetter } + "-\(getpid())"
+    private let batch: String
 
-    /// Makes the folder where it is not there.
-    init(_ folder: String) throws {
+    /// Makes the folder where it is not there. When the batch was begun, and its journal, are the same when it is
+    /// resumed.
+    init(_ folder: String, begun: String, journal: String) throws {
         self.folder = folder
+        let digits = String(FNV1a(FailureRecords.resolved(journal).utf8).value >> 32, radix: 16)
+        // A journal may say anything of its time.
+        let time = begun.utf8.prefix(32).filter { (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) }
+        batch = "\(String(decoding: time, as: UTF8.self))-\(digits)"
         var status = stat()
         let isThere = mkdir(folder, 0o755) == 0 || errno == EEXIST
         guard isThere, stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, access(folder, W_OK | X_OK) == 0
@@ -21,6 +27,14 @@ struct FailureRecords {
             let reason = isThere ? "it is no folder that can be written" : String(cString: strerror(errno))
             throw ValidationError("--record-failures '\(folder)': \(reason)")
         }
+    }
+
+    /// A path that is the same however it is spelled, whether or not its file is there.
+    private static func resolved(_ path: String) -> String {
+        let path = FormOptions.absolute(path)
+        guard let end = path.lastIndex(of: "/"), let folder = realpath(String(path[...end]), nil) else { return path }
+        defer { free(folder) }
+        return String(cString: folder) + path[end...]
     }
 
     /// The file of a run's attempt, from 1: the run's name without what a file's name may not have, a number made
@@ -47,6 +61,11 @@ struct FailureRecords {
             return nil
         }
         return path
+    }
+
+    /// Removes what a run that was killed has left.
+    func remove(_ id: String, attempts: Int) {
+        for attempt in 1...attempts { _ = settle(id, attempt: attempt, isGood: true) }
     }
 
     /// Opens the file anew, for a process that may open nothing later. Each line is then written to it at once.
