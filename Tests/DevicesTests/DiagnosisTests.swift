@@ -129,6 +129,55 @@ import Testing
         #expect(try next("type1.missing").hasPrefix("a kernel with CONFIG_VFIO: "))
     }
 
+    /// A kernel without RDMA is said to have none; the bench that comes first is the one that has what is asked for.
+    @Test func optionsTellWhyThereIsNoRDMADevice() throws {
+        var topology = Topology.standard
+        topology.nics = []
+        let config = "/boot/config-\(topology.release)"
+        topology.files[config] = "CONFIG_PCI=y\n# CONFIG_INFINIBAND is not set\n"
+        topology.devices.removeAll { $0.vendor == 0x15b3 }
+        let found = diagnosis(SimKernel(topology))
+        let none = try #require(found.findings.first { $0.id == "nic.none" })
+        #expect(none.what.contains("the kernel was built without CONFIG_INFINIBAND (\(config))"))
+        #expect(none.next.first?.hasPrefix("a kernel with CONFIG_INFINIBAND: ") == true && none.next.count == 3)
+        topology.files[config] = "nothing\n"
+        let other = diagnosis(SimKernel(topology))
+        #expect(other.advice(on: .rdma, beside: "").contains("`peerlab run --bench lab ... has rxe"))
+        #expect(other.advice(on: .registration, beside: "").contains("`peerlab run --bench lab --lab-nic connectx"))
+    }
+
+    /// Nothing is to be bound where vfio-pci cannot be loaded.
+    @Test func bindsNothingWithoutADriver() throws {
+        var topology = Topology.standard
+        topology.hidden = ["/sys/bus/pci/drivers/vfio-pci", "/sys/class/misc/vfio"]
+        for index in [0, 1] { topology.devices[index].driver = nil }
+        let config = "/boot/config-\(topology.release)"
+        topology.files[config] = "CONFIG_PCI=y\nCONFIG_VFIO_PCI=m\n"
+        func found() -> Diagnosis { diagnosis(SimKernel(topology)) }
+        func steps(_ id: String) throws -> [String] { try #require(found().findings.first { $0.id == id }).next }
+        #expect(try steps("candidate.free") == ["modprobe vfio-pci", "peerlab bind 0000:01:00.0"])
+        #expect(try steps("vfio.no-device") == ["peerlab bind 0000:01:00.0"])
+        topology.files[config] = "CONFIG_PCI=y\n# CONFIG_VFIO_PCI is not set\n"
+        for id in ["candidate.free", "vfio.no-device"] {
+            let next = try steps(id)
+            #expect(next.count == 1 && next.first?.hasPrefix("a kernel with CONFIG_VFIO_PCI: ") == true, "\(next)")
+        }
+        #expect(!found().advice(onBinding: { _ in true }).contains("peerlab bind"))
+    }
+
+    /// Of disks and network cards it can be told whether they are used; of what another driver serves it cannot.
+    @Test func whoUsesADriversDeviceIsNotKnown() throws {
+        var topology = Topology.standard
+        topology.devices[0].classCode = 0x078000
+        func what() throws -> String {
+            try #require(diagnosis(SimKernel(topology)).findings.first { $0.id == "candidate.free" }).what
+        }
+        topology.devices[0].driver = "virtio-pci"
+        #expect(try what().hasSuffix("can be bound, whether anything uses it is not known"))
+        topology.devices[0].classCode = 0x010802
+        #expect(try what().hasSuffix("can be bound, nothing seems to need it"))
+    }
+
     /// A node that belongs to another user is there, and cannot be used.
     @Test(arguments: [
         ("/dev/iommu", "iommufd.refused"), ("/dev/vfio/vfio", "type1.refused"),

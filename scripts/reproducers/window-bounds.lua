@@ -24,7 +24,8 @@ local function windowed(access, body)
     local open <close> = scope.open()
     local context = open:keep(rdma.open(opt.nic))
     if context:query_device().vendor_id ~= RXE then
-      t:skip(opt.nic .. " is no device of rxe, whose bug this is")
+      local benches = "--bench lab without --lab-nic and --bench sim:lab have one"
+      t:skip(opt.nic .. " is no device of rxe, whose bug this is; " .. benches)
     end
     local pd = open:keep(context:alloc_pd())
     local host = open:keep(memory.alloc(REGION))

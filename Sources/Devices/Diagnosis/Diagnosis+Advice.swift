@@ -30,8 +30,7 @@ extension Diagnosis {
                 continue
             }
             guard let objection = objections.first else {
-                let first = hasDriver == false ? loading("vfio-pci") : []
-                return "\(has); \(steps(first + ["peerlab bind \(function.address)"]))"
+                return "\(has); \(steps(binding(function.address)))"
             }
             kept = kept ?? "\(has); \(objection.reason): \(objection.advice)"
         }
@@ -51,7 +50,9 @@ extension Diagnosis {
         // What is a note, as another device can do it, may be what stopped this one.
         let obstacle = concerned.first { $0.state == .obstacle } ?? concerned.first { $0.state == .note }
         guard let obstacle else { return "" }
-        let command = obstacle.next.first.map { "`\($0)`" } ?? "`peerlab doctor`"
+        // The software device has no more than queue pairs.
+        let next = obstacle.next.filter { purpose == .rdma || $0 != Diagnosis.softwareNIC }
+        let command = next.first.map { "`\($0)`" } ?? "`peerlab doctor`"
         return said.contains(obstacle.what) ? command : "\(obstacle.what): \(command)"
     }
 }

@@ -12,7 +12,7 @@ extension Diagnosis {
                 Finding(
                     "vfio.no-device", .devices, .obstacle, "no function is bound to a VFIO driver",
                     why: "nothing can be exported",
-                    next: [bindCommand ?? "peerlab bind ADDRESS    (see the candidates)"],
+                    next: bindSteps,
                     stops: [.vfio, .export, .hints]))
             return
         }
@@ -258,13 +258,13 @@ extension Diagnosis {
                     add(
                         Finding(
                             "candidate.unneeded", .candidates, name, .note,
-                            "\(title(function)): nothing seems to need it"))
+                            "\(title(function)): \(noUse(function))"))
                 } else if objections.isEmpty {
                     add(
                         Finding(
                             "candidate.free", .candidates, name, .fine,
-                            "\(title(function)): can be bound, nothing seems to need it",
-                            next: (hasDriver == false ? loading("vfio-pci") : []) + ["peerlab bind \(name)"]))
+                            "\(title(function)): " + (canBind ? "can be bound, " : "") + noUse(function),
+                            next: binding(function.address)))
                 } else {
                     let reasons = objections.map { "\($0.reason) (\($0.advice))" }.joined(separator: "; ")
                     add(Finding("candidate.needed", .candidates, name, .note, "\(title(function)): \(reasons)"))
@@ -283,13 +283,22 @@ extension Diagnosis {
                 next: ["peerlab doctor --device ADDRESS    (looks at that one first)"]))
     }
 
-    /// The command that binds the first function that can be bound; nil where none can.
-    private var bindCommand: String? {
-        guard let check = try? BindingCheck(kernel: kernel) else { return nil }
+    /// What it means that nothing was found to use a function: file systems, swap and networks are looked for, which says
+    /// nothing of a driver's other users.
+    private func noUse(_ function: PCIFunction) -> String {
+        let code = (try? kernel.attribute("\(PCIFunction.path(function.address))/class")) ?? ""
+        let isLookedAt = function.driver == nil || ["0x01", "0x02"].contains { code.hasPrefix($0) }
+        return isLookedAt ? "nothing seems to need it" : "whether anything uses it is not known"
+    }
+
+    /// What binds the first function that can be bound.
+    private var bindSteps: [String] {
+        guard canBind else { return loading(DriverBinding.driver) }
+        let check = try? BindingCheck(kernel: kernel)
         let free = shown(candidates).first {
-            (try? check.objections(to: [$0.address], assumingDriver: true))?.isEmpty == true
+            (try? check?.objections(to: [$0.address], assumingDriver: true))?.isEmpty == true
         }
-        return free.map { "peerlab bind \($0.address)" }
+        return [free.map { "peerlab bind \($0.address)" } ?? "peerlab bind ADDRESS    (see the candidates)"]
     }
 
     /// What to do about a function that should be bound, where something objects; nil where nothing does.

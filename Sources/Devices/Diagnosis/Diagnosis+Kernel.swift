@@ -28,6 +28,15 @@ extension Diagnosis {
     /// See ``KernelModules/loading(_:)``.
     func loading(_ names: String...) -> [String] { modules.loading(names) }
 
+    /// What binds a function to vfio-pci; what is needed first where this kernel cannot load that.
+    func binding(_ address: PCIAddress) -> [String] {
+        guard hasDriver == false else { return ["peerlab bind \(address)"] }
+        return loading(DriverBinding.driver) + (canBind ? ["peerlab bind \(address)"] : [])
+    }
+
+    /// Whether vfio-pci is loaded, or modprobe may load it.
+    var canBind: Bool { hasDriver != false || loading(DriverBinding.driver).allSatisfy { $0.hasPrefix("modprobe ") } }
+
     private func read(_ path: String) -> Result<String, Errno> {
         do throws(Errno) {
             return .success(try kernel.contents(of: path).filter { $0 != "\n" })

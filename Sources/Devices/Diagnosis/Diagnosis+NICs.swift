@@ -31,19 +31,25 @@ extension Diagnosis {
         relent(.nics, able.contains(.registration) ? able.union([.handles]) : able)
     }
 
+    /// Benches with an RDMA device: one for scenarios that need no more of it than queue pairs, and one for all.
+    static let softwareNIC = "peerlab run --bench lab ... has rxe, a software device, which registers no dma-bufs"
+    static let emulatedNIC = "peerlab run --bench lab --lab-nic connectx ... has an emulated ConnectX"
+
     private mutating func addNoNIC() {
         // Where their list could not be read, that was said.
         guard !findings.contains(where: { $0.id == "nic.unread" }) else { return }
         let mellanox = functions.filter { $0.id.hasPrefix("15b3:") && !isBridge($0.address) }
+        let lacking = ["INFINIBAND", "INFINIBAND_USER_ACCESS"].first { modules.config?[$0] == "n" }
         let loaded = mellanox.contains { $0.driver == "mlx5_core" }
         add(
             Finding(
                 "nic.none", .nics, .obstacle,
                 "this machine has no RDMA device"
+                    + (lacking.flatMap(modules.reason).map { ": \($0)" } ?? "")
                     + (mellanox.first.map { "; \($0.address) (\($0.id)) may be one" } ?? ""),
                 why: "nothing registers a dma-buf as a memory region, or sends hints",
                 next: mellanox.isEmpty
-                    ? ["peerlab run --bench lab --lab-nic connectx ... has an emulated ConnectX"]
+                    ? (lacking.map { modules.lacking([$0]) } ?? []) + [Diagnosis.softwareNIC, Diagnosis.emulatedNIC]
                     : loaded ? loading("mlx5_ib") : loading("mlx5_core", "mlx5_ib"),
                 stops: [.rdma, .registration, .handles]))
     }
