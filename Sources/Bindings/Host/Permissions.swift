@@ -29,6 +29,22 @@ public struct Grants: Sendable, Equatable {
     }
 }
 
+/// A kind of device that is granted by a name of its own, with the word that stands for that name.
+public enum GrantedDevice: String, Sendable, CaseIterable {
+    /// A PCI function, by its address.
+    case function = "ADDRESS"
+    /// An RDMA device, by its name.
+    case nic = "NIC"
+
+    /// What these functions open; nothing by those that open what has no such name, as iommufd and containers.
+    public static func opened(by functions: [String]) -> Set<GrantedDevice> {
+        var opened: Set<GrantedDevice> = []
+        if functions.contains("vfio.open") { opened.insert(.function) }
+        if functions.contains("rdma.open") { opened.insert(.nic) }
+        return opened
+    }
+}
+
 /// The permissions of a script: what is granted and, where the scenario declares its effects, also declared.
 public final class Permissions {
     /// The user's grants.
@@ -76,8 +92,9 @@ public final class Permissions {
                 throw refusal(
                     function,
                     "'\(effect.rawValue)' is not granted on this machine; add "
-                        + (Permissions.opensDevice(function)
-                            ? Permissions.option(effect) : "--allow \(effect.rawValue)"))
+                        + (GrantedDevice.opened(by: [function]).isEmpty
+                            ? "--allow \(effect.rawValue)"
+                            : Permissions.options([effect], opening: GrantedDevice.opened(by: [function]))))
             }
             grants.effects?.insert(effect)
         }
@@ -119,8 +136,11 @@ public final class Permissions {
     }
 
     /// Sets the effects that the scenario declares, known once its file has run; checks what the file has used until
-    /// then too. Asks for missing grants now, so that nothing is opened before all are given.
-    public func declare(_ effects: Set<Effect>?, of scenario: String) throws(ErrorValue) {
+    /// then too. Asks for missing grants now, so that nothing is opened before all are given. `devices`: what it opens, as
+    /// far as it is known.
+    public func declare(
+        _ effects: Set<Effect>?, of scenario: String, opening devices: Set<GrantedDevice> = []
+    ) throws(ErrorValue) {
         guard isHeld, let effects else { return }
         declared = effects
         if let early = used.keys.sorted().first(where: { !effects.contains($0) }) {
@@ -135,18 +155,19 @@ public final class Permissions {
             throw ErrorValue(
                 kind: .permission,
                 "\(scenario) changes more than is granted on this machine; add "
-                    + refused.map(Permissions.option).joined(
-                        separator: " "))
+                    + Permissions.options(refused, opening: devices))
         }
         grants.effects?.formUnion(missing)
     }
 
-    /// Whether the function opens a device that has an address or name; iommufd and containers have none.
-    private static func opensDevice(_ function: String) -> Bool { ["vfio.open", "rdma.open"].contains(function) }
-
-    /// The command-line option that grants an effect.
-    public static func option(_ effect: Effect) -> String {
-        effect == .open ? "--allow device=ADDRESS" : "--allow \(effect.rawValue)"
+    /// The command-line options that grant effects: `open` by the devices that are opened, where they are not known by an
+    /// address.
+    public static func options(_ effects: [Effect], opening devices: Set<GrantedDevice>) -> String {
+        let kinds = GrantedDevice.allCases.filter { devices.contains($0) || devices.isEmpty && $0 == .function }
+        return effects.flatMap { effect in
+            effect == .open
+                ? kinds.map { "--allow device=\($0.rawValue)" } : ["--allow \(effect.rawValue)"]
+        }.joined(separator: " ")
     }
 
     /// Effects, written as in a scenario's table.

@@ -106,7 +106,7 @@ struct DeviceChoice {
                 let lacking =
                     all.isEmpty
                     ? Need.noNIC(host.realKernel)
-                    : "none is granted of \(all.joined(separator: ", ")): --allow device=NAME"
+                    : "none is granted of \(all.joined(separator: ", ")): --allow device=\(all[0])"
                 return ([], lacking)
             }
         }

@@ -1,3 +1,4 @@
+public import Bindings
 public import LuaKit
 
 /// A scenario as its file declares it.
@@ -38,6 +39,21 @@ public struct Scenario {
     public let matrix: [MatrixRow]
     /// Failures that are known, on the bench on which it was loaded.
     public let expectedFailures: [ExpectedFailure]
+
+    /// What it opens that is granted by a name, as its options and needs tell.
+    public var grantedDevices: Set<GrantedDevice> {
+        var found: Set<GrantedDevice> = []
+        for option in options {
+            switch option.kind {
+            case .pci: found.insert(.function)
+            case .rdma: found.insert(.nic)
+            default: continue
+            }
+        }
+        if needs.contains(where: { [.vfio, .dmabuf, .dmabufTPH].contains($0) }) { found.insert(.function) }
+        if needs.contains(where: { [.rdma, .regDmabufMR, .dmah].contains($0) }) { found.insert(.nic) }
+        return found
+    }
 
     /// The keys of a scenario's table.
     public static let keys: Set<String> = [

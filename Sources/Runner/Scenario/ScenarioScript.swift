@@ -112,6 +112,7 @@ public final class ScenarioScript {
         if let memory = scenario.limits.memory, memory < context.limits.memory ?? Limits.defaultMemory {
             state.limitMemory(memory)
         }
-        try host.permissions.declare(scenario.effects, of: scenario.name)
+        try host.permissions.declare(
+            scenario.effects, of: scenario.name, opening: scenario.grantedDevices)
     }
 }

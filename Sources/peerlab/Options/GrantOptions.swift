@@ -46,6 +46,11 @@ struct GrantOptions: ParsableArguments {
             } else if value.hasPrefix("device=") {
                 let name = String(value.dropFirst(7))
                 guard !name.isEmpty else { throw ValidationError("--allow device= names no device") }
+                guard name != "auto" else {
+                    throw ValidationError(
+                        "--allow device=auto names no device: a grant is for one, by its PCI address or, of an RDMA device, its "
+                            + "name (device=0000:01:00.0, device=mlx5_0)")
+                }
                 devices.insert(GrantOptions.canonical(name))
             } else {
                 effects.insert(try GrantOptions.effect(value, "allow"))

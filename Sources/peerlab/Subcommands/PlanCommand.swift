@@ -110,7 +110,8 @@ struct PlanCommand: ParsableCommand {
         if scenario != nil, scenario?.effects != all, !(scenario?.effects == nil && all.isEmpty) {
             print("  to be declared: effects = \(Permissions.list(all))", to: STDOUT_FILENO)
         }
-        let options = all.sorted().map(Permissions.option).joined(separator: " ")
+        let devices = GrantedDevice.opened(by: used[.open] ?? []).union(scenario?.grantedDevices ?? [])
+        let options = Permissions.options(all.sorted(), opening: devices)
         print("  on this machine: --bench host" + (options.isEmpty ? "" : " \(options)"), to: STDOUT_FILENO)
     }
 }
