@@ -102,7 +102,7 @@ public enum ResultsText {
         if simulated, changes.contains(where: \.isSpeed) {
             lines.append(
                 "simulated: times and rates are the model's, no hardware's: of traffic by this machine's clock, of "
-                    + "sys.monotonic by the virtual clock")
+                    + "sys.now by the virtual clock")
         }
         return lines
     }

@@ -18,7 +18,7 @@ extension ResultsCommand {
                 undecided, with the runs that would tell. Batches that ran one after the other differ by load and \
                 temperature too, which counts as a change: peerlab ab runs both in turn. Runs that both batches have \
                 are no comparison: a batch against itself is refused. On a simulated bench times and rates are the model's: \
-                of traffic by this machine's clock, of sys.monotonic by the virtual clock. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
+                of traffic by this machine's clock, of sys.now by the virtual clock. Units of one kind (ns, us; B/s, GB/s) are converted. Processor time \
                 is shown and decides nothing. Exit codes: 0 nothing is worse, 1 something is worse: a measurement, or a run or \
                 one of its cases that fails (be it one that was not run before), is flaky, skipped or missing now, or what is \
                 no longer measured, 3 nothing is worse but something cannot be decided: a measurement, a batch that is not complete, or a journal with lines \

@@ -20,7 +20,7 @@ struct ABCommand: ParsableCommand {
             measurements (Holm, Tarone), as p is; the interval of a change has 99 % confidence or more. Same means that it \
             lies within 5 % either way, be there a smaller change or not; where no change is found and a greater one is \
             possible, it is undecided, with the runs that would tell. On a simulated bench times and rates are the model's: of \
-            traffic by this machine's clock, of sys.monotonic by the virtual clock. Of several values that one run has of a measurement the median counts; processor time is \
+            traffic by this machine's clock, of sys.now by the virtual clock. Of several values that one run has of a measurement the median counts; processor time is \
             shown and decides nothing. A run whose guest of the lab dies counts as that, and the next one has another guest. \
             Exit codes: 0 B is not worse, 1 it is, or measures less, or skips or lacks a case, or its guests alone died, 2 a \
             run did not pass, or guests of A died, 3 it is not worse, as far as it can be said: of some measurement nothing can.

@@ -35,7 +35,8 @@ struct Help: ParsableCommand {
             return try ScenarioHelp.show(try ShippedScenarios.path(topic))
         }
         let word = HelpTopics.nearest(to: topic) ?? ErrorReference.nearest(to: topic)
-        let near = word.map { "; did you mean '\($0)'?" } ?? ""
+        let module = HelpTopics.module(of: topic).map { "; `peerlab help \($0)` lists what \($0) has" }
+        let near = word.map { "; did you mean '\($0)'?" } ?? module ?? ""
         throw ValidationError("there is no help about '\(topics.joined(separator: " "))'\(near)")
     }
 

@@ -98,6 +98,13 @@ enum HelpTopics {
         return LuaKit.nearest(to: word, in: topics.keys.sorted()).flatMap { topics[$0] }
     }
 
+    /// The module or class whose name begins a word ("sys" of "sys.none"); nil where there is none.
+    static func module(of word: String) -> String? {
+        guard let end = word.lastIndex(where: { ".:".contains($0) }) else { return nil }
+        let name = String(word[..<end])
+        return all.contains(name) ? name : nil
+    }
+
     private static func lastPart(_ name: String) -> String? { name.split { ".:".contains($0) }.last.map(String.init) }
 
     /// Every word that help takes, for suggestions and completion.
