@@ -100,9 +100,20 @@ public final class GuestInit {
         for text in arguments + variables { free(text) }
         close(output[1])
         close(errors[1])
-        guard pid > 0 else { throw Mistake(text: "cannot start \(job.command[0]): \(Errno(Int32(-pid)).message)") }
+        guard pid > 0 else {
+            let path = job.command[0], reason = Errno(Int32(-pid)).message
+            throw Mistake(text: "cannot start \(path): \(reason)\(GuestInit.advice(onStarting: path))")
+        }
         command = pid_t(pid)
         pipes = [(output[0], .output), (errors[0], .errors)]
+    }
+
+    /// What the guest lacks of a program.
+    private static func advice(onStarting path: String) -> String {
+        let makes = "scripts/lab/image makes an archive for --image with a program and the libraries that it needs"
+        if access(path, F_OK) != 0 { return "; the guest has no such file: \(makes)" }
+        if access(path, X_OK) != 0 { return "; the file that the guest has there is no executable one: \(makes)" }
+        return "; the guest may lack its loader or interpreter: \(makes)"
     }
 
     /// Forwards output, reads the host's frames, and reaps what has ended.
