@@ -592,6 +592,13 @@ struct Mistake {
             """#,
             #"2:1: error: expect.equal: takes 2 arguments at least, and 1 is given"#),
         Mistake(
+            "no argument where one is needed",
+            #"""
+            local expect = require "expect"
+            expect.truthy()
+            """#,
+            #"2:1: error: expect.truthy: takes 1 argument at least, and 0 are given"#),
+        Mistake(
             "an argument of a helper",
             #"""
             local vfio = require "vfio"

@@ -101,6 +101,17 @@ public struct FailureExpression: Sendable {
             return node
         }
 
+        /// A misspelled word would hold for no answer.
+        private func check(_ value: String, of name: String) throws(RecordError) {
+            switch name {
+            case "errno" where value != Answer.success && !value.hasPrefix("errno ") && Errno(name: value) == nil:
+                throw error("'\(value)' is no errno, nor \(Answer.success)")
+            case "verdict" where !Answer.verdicts.contains(value):
+                throw error("'\(value)' is no verdict: \(Answer.verdicts.joined(separator: ", "))")
+            default: break
+            }
+        }
+
         private mutating func one(_ depth: Int) throws(RecordError) -> Node {
             guard depth < 64 else { throw error("it is too deep") }
             if take("!") { return .not(try one(depth + 1)) }
@@ -118,6 +129,7 @@ public struct FailureExpression: Sendable {
             let isEqual = take("==")
             guard isEqual || take("!="), let value = next else { throw error("'\(name)' takes == or !=, and a value") }
             position += 1
+            try check(value, of: name)
             count += 1
             guard count <= 1000 else { throw error("it has more than 1000 comparisons") }
             return .compare(name, value, isEqual: isEqual)
@@ -141,6 +153,8 @@ public struct Answer: Sendable, Codable, Equatable {
     public var check: String?
     /// Arguments and outputs by name, where they are wanted: the text, and of a number the plain digits.
     public var values: [String: [String]]?
+
+    static let verdicts = ["same", "differs", "impossible"]
 
     static let words = ["operation", "errno", "verdict", "line"]
 

@@ -84,12 +84,21 @@ final class ABResults {
         }
     }
 
+    /// The scenarios' names; the same for both sides.
+    private var name: String {
+        let names = [command.a, command.b].map { path in
+            let file = path.split(separator: "/").last.map(String.init) ?? path
+            return file.hasSuffix(".lua") ? String(file.dropLast(4)) : file
+        }
+        return Set(names).count == 1 ? names[0] : names.joined(separator: "-")
+    }
+
     /// Adds a run of A (0) or B (1). Runs of both have the same names, by which batches are compared.
     func add(_ record: RunRecord, _ side: Int, number: Int) throws(Failure) {
         guard !journals.isEmpty else { return }
         var record = record
-        record.file = "ab"
-        record.id = "ab#\(number)"
+        record.file = side == 0 ? command.a : command.b
+        record.id = "ab/\(name)#\(number)"
         let settings = try? command.on.pairs() + (side == 1 ? command.pairsB() : [])
         for (name, value) in settings ?? [] { record.settings[name] = value }
         try journals[side].add(record)

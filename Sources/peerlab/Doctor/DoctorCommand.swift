@@ -62,7 +62,13 @@ struct DoctorCommand: ParsableCommand {
 
     @OptionGroup var on: RecordBench
 
+    /// Taken only to say what is meant.
+    @ArgumentParser.Argument(help: .hidden) var files: [String] = []
+
     func validate() throws {
+        if let file = files.first {
+            throw ValidationError("'\(file)': doctor takes a scenario by --for: doctor --for \(file)")
+        }
         guard settings.isEmpty || scenario != nil else {
             throw ValidationError("--set is for options of a scenario: name one with --for")
         }
