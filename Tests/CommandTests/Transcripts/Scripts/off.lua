@@ -1,15 +1,16 @@
-local expect, reproducing = require "expect", require "reproducing"
+local expect, fixture = require "expect", require "fixture"
 
 return {
   name = "off",
   about = "an export while memory decode is off",
   effects = { "open", "raw", "config_write" },
-  options = reproducing.exporter_options(),
+  options = fixture.exporter_options(),
   needs = { "vfio.dma_buf" },
   cases = {
-    { "export while memory decode is off", reproducing.case(function(exp)
+    { "export while memory decode is off", function(_, opt)
+      local exp <close> = fixture.vfio(opt)
       exp:set_memory(false)
       expect.errno("ENODEV", exp.export, exp)
-    end) },
+    end },
   },
 }
