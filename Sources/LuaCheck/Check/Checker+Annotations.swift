@@ -91,10 +91,8 @@ extension Checker {
             case .number(let value): return value.map { Int64(exactly: $0) != nil } ?? true
             default: return false
             }
-        case "number": return type.typeName == "number"
-        case "string", "boolean", "function", "nil": return type.typeName == wanted
+        case "number", "string", "boolean", "function", "table", "nil": return type.typeName == wanted
         case "true", "false": return type.typeName == "boolean"
-        case "table": return ["table", nil].contains(type.typeName)
         case "case":
             if case .module(let module) = type { return module.name == "case" }
             return false
@@ -154,13 +152,8 @@ extension Checker {
         return alternatives.map { one in
             if one == "integer" { return "an integer" }
             if one.hasPrefix("fun(") { return "a function" }
-            if one.hasPrefix("{") || one.hasPrefix("table<") || one.hasSuffix("[]") { return "a table" }
-            return "a \(names.type(named: one).objectName ?? one)"
+            if one.hasPrefix("table<") { return "a table" }
+            return "a \(names.type(named: one).typeName ?? one)"
         }.joined(separator: " or ")
     }
-}
-
-extension ValueType {
-    /// The class of an object, as messages name it.
-    fileprivate var objectName: String? { if case .object(let name) = self { name } else { nil } }
 }

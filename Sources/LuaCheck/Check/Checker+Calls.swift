@@ -97,10 +97,10 @@ extension Checker {
     private func evaluate(arguments: [Expression], of name: String?, _ function: ValueType) -> [ValueType] {
         let caught = name.flatMap { Checker.catching[$0] }
         var isOwn = false, isDescribed = false, isReading = false
-        // Functions that come with the program change no table of a script's.
         switch function {
         case .function(.own): isOwn = true
         case .function(.described): isDescribed = true
+        // One that comes with the program changes no table of a script's either.
         case .function(.foreign(let signature)): isDescribed = signature.isShipped
         case .function(.library(let name)): isReading = Checker.reading.contains(name)
         default: break
